@@ -1,0 +1,14 @@
+"""circuitmem: what will my network do on *this* memristor array, and can I trust the answer?
+
+The layers, each importing only those to its left::
+
+    errors, validation, files, rng -> config -> device -> tile -> converter -> engine -> control
+        -> network -> calibration -> training -> study -> report -> cli
+"""
+
+from circuitmem.config import LinearCell, SinhCell, TileSpec
+from circuitmem.tile import DefectMap, Tile
+
+__all__ = ["DefectMap", "LinearCell", "SinhCell", "Tile", "TileSpec", "__version__"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,7 @@
+"""What is declared: frozen specifications, and the TOML files they come from."""
+
+from circuitmem.config.base import Spec
+from circuitmem.config.cell import Cell, LinearCell, SinhCell
+from circuitmem.config.tile import TileSpec
+
+__all__ = ["Cell", "LinearCell", "SinhCell", "Spec", "TileSpec"]

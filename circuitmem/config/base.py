@@ -1,0 +1,74 @@
+"""The base of every declared thing: a frozen, strict specification.
+
+A spec is data. It is checked once, when it is made; unknown keys are refused with the nearest known name;
+it never changes afterwards and can be compared, hashed, and written to and read from TOML.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pydantic
+from pydantic import BaseModel, ConfigDict
+
+from circuitmem.errors import ValidationError
+from circuitmem.validation import did_you_mean
+
+__all__ = ["Spec"]
+
+
+class Spec(BaseModel):
+    """Frozen pydantic model whose errors are circuitmem's one-line :class:`ValidationError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        plain = {key: _plain(value) for key, value in values.items()}
+        try:
+            super().__init__(**plain)
+        except pydantic.ValidationError as error:
+            raise _first_error(type(self), plain, error) from None
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy scalars and arrays into Python numbers and nested tuples (strict mode takes only those)."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return tuple(_plain(item) for item in value)
+    return value
+
+
+def _first_error(model: type[Spec], values: dict[str, Any], error: pydantic.ValidationError) -> ValidationError:
+    """Translate one pydantic error into name, rule and value; a misspelt key comes before a missing one."""
+    errors = error.errors(include_url=False)
+    first = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
+    name = _name(first["loc"], values, keep_last=first["type"] in ("missing", "extra_forbidden")) or model.__name__
+    if first["type"] == "extra_forbidden":
+        return ValidationError(name, f"is not a known key{did_you_mean(str(first['loc'][-1]), model.model_fields)}")
+    if first["type"] == "missing":
+        return ValidationError(name, "is required")
+    inner = first.get("ctx", {}).get("error")
+    if isinstance(inner, ValidationError):
+        return inner.within(name) if first["loc"] else inner
+    # Pydantic says "Input should be greater than 0"; a rule here completes the sentence "<name> ...".
+    rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    return ValidationError(name, rule, first["input"])
+
+
+def _name(location: tuple[int | str, ...], values: Any, keep_last: bool) -> str:
+    """Return the dotted name of a pydantic location, without the tags that it adds for members of a union.
+
+    A part counts if the input has it; ``keep_last`` keeps the last one whether or not it does.
+    """
+    parts = []
+    for depth, part in enumerate(location):
+        inside = (isinstance(values, dict) and part in values) or (isinstance(values, tuple) and isinstance(part, int))
+        if inside:
+            values = values[part]
+        if inside or depth == 0 or (keep_last and depth == len(location) - 1):
+            parts.append(str(part))
+    return ".".join(parts)

@@ -1,0 +1,58 @@
+"""What every engine can do, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from circuitmem.tile import Tile
+
+__all__ = ["Engine", "Solution"]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The solved network of one tile, for one input vector or a batch of them.
+
+    For a batch every array has a leading dimension ``batch``; for a single vector it does not.
+
+    Attributes
+    ----------
+    column_current : (batch, columns) or (columns,) ndarray
+        Current into the virtual ground of each column [A]; both ends added when sensed at both.
+    driver_current : (batch, rows) or (rows,) ndarray
+        Current out of each word-line driver [A]; both ends added when driven from both.
+    word_line_voltage : (batch, rows, columns) or (rows, columns) ndarray
+        Voltage of the word-line nodes [V]. A part of a line that nothing ties to a source or a ground is 0 V.
+    bit_line_voltage : (batch, rows, columns) or (rows, columns) ndarray
+        Voltage of the bit-line nodes [V]; floating parts as above.
+    power : (batch,) ndarray or float
+        Power that the drivers deliver, which the array dissipates [W].
+    """
+
+    column_current: NDArray[np.float64]
+    driver_current: NDArray[np.float64]
+    word_line_voltage: NDArray[np.float64]
+    bit_line_voltage: NDArray[np.float64]
+    power: NDArray[np.float64]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Computes tiles. A call leaves the tile as it was, and no answer depends on the calls before it."""
+
+    @property
+    def name(self) -> str:
+        """Short name for records, e.g. ``"behavioral"``."""
+
+    def read(self, tile: Tile, voltages: ArrayLike) -> NDArray[np.float64]:
+        """Return the column currents, (batch, columns) or (columns,) A, for driver voltages (batch, rows) or (rows,) V."""
+
+    def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
+        """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V."""
+
+    def transfer_matrix(self, tile: Tile) -> NDArray[np.float64]:
+        """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``; linear cells only."""

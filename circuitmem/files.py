@@ -1,0 +1,90 @@
+"""Files that are never half-written: a temporary name beside the target, fsync, then rename."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.errors import DataFileError
+
+__all__ = ["load_npz", "save_npz", "write_bytes", "write_text"]
+
+_DIGEST = "sha256"
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be written (no such folder, no permission, disk full).
+    """
+    target = Path(path)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise DataFileError(target, f"cannot be written: {error.strerror or error}") from None
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file atomically; errors as in :func:`write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def save_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Save arrays to one compressed npz file with a SHA-256 of their names, types, shapes and bytes, without pickle."""
+    plain = {name: np.asarray(array) for name, array in arrays.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **plain, **{_DIGEST: np.array(_digest(plain))})
+    write_bytes(path, buffer.getvalue())
+
+
+def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
+    """Load what :func:`save_npz` saved.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, cut short, not such an npz file, or its checksum is wrong.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise DataFileError(path, "no such file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataFileError(path, f"is not a readable npz file ({error})") from None
+    stored = arrays.pop(_DIGEST, None)
+    if stored is None or str(stored) != _digest(arrays):
+        raise DataFileError(path, "is corrupt: its SHA-256 does not match its content")
+    return arrays
+
+
+def _digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:
+    hasher = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        hasher.update(f"{name}|{array.dtype.str}|{arrays[name].shape}|".encode())
+        hasher.update(array.tobytes())
+    return hasher.hexdigest()

@@ -1,0 +1,51 @@
+"""Addressable random streams: a number depends on *what* it is for, never on when it is drawn.
+
+A stream is named by a seed and a key of small integers (purpose, layer, tile, step ...). Two streams
+with different keys are independent, and a stream can be opened in any order, on any thread or worker,
+so that the same seed gives the same bits whatever the scheduling. Philox is counter-based (Salmon et
+al., SC 2011); ``SeedSequence`` hashes the key.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+__all__ = ["Purpose", "stream"]
+
+
+class Purpose(IntEnum):
+    """First element of every stream's key. Values are part of the file format: append, never renumber."""
+
+    DEFECTS = 1
+    DAC = 2
+    ADC = 3
+    DEVICE = 4
+    READ_NOISE = 5
+    PULSE_NOISE = 6
+    WEIGHTS = 7
+    BATCHES = 8
+    CALIBRATION = 9
+    AUDIT = 10
+    VALIDATION = 11
+
+
+def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
+    """Open the random stream of ``(seed, purpose, *key)``.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run, >= 0.
+    purpose : Purpose
+        What the numbers are for.
+    *key : int
+        Further coordinates (layer, tile, step ...), each >= 0.
+
+    Returns
+    -------
+    numpy.random.Generator
+        A Philox generator at the beginning of that stream.
+    """
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(purpose), *key))))

@@ -1,0 +1,6 @@
+"""One tile: geometry, wires, state and defects."""
+
+from circuitmem.tile.defects import Bridge, DefectMap, Node
+from circuitmem.tile.tile import Mesh, Tile
+
+__all__ = ["Bridge", "DefectMap", "Mesh", "Node", "Tile"]

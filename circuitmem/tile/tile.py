@@ -1,0 +1,125 @@
+"""One crossbar tile: its declared geometry, its defects, and the conductances programmed into it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from circuitmem.config import TileSpec
+from circuitmem.errors import ValidationError
+from circuitmem.tile.defects import DefectMap
+from circuitmem.validation import finite_array
+
+__all__ = ["Mesh", "Tile"]
+
+Floats = NDArray[np.float64]
+
+
+class Mesh(NamedTuple):
+    """A tile as the behavioral kernels see it: every number of the circuit, defects applied.
+
+    ``word_resistance`` : (rows, columns + 1) Ω. Element k joins word-line node k - 1 to node k; element 0 joins the
+    left driver to node 0 and includes the driver resistance, the last element joins the last node to the right
+    driver (``inf`` if there is none). 0 is an ideal wire, ``inf`` a cut.
+
+    ``bit_resistance`` : (rows + 1, columns) Ω. Row k joins bit-line node k - 1 to node k; row 0 is the way to the
+    top sense amplifier (``inf`` if there is none), the last row the way to the bottom one; both include the sense
+    resistance.
+    """
+
+    conductance: Floats
+    word_resistance: Floats
+    bit_resistance: Floats
+
+
+class Tile:
+    """A tile that can be read and programmed.
+
+    Parameters
+    ----------
+    spec : TileSpec
+        Geometry, wires and cell law.
+    conductance : (rows, columns) array_like
+        Programmed conductance [S], >= 0. It is copied.
+    defects : DefectMap, optional
+        What is broken.
+
+    Attributes
+    ----------
+    conductance : (rows, columns) ndarray
+        Conductance as programmed [S], read-only. Stuck cells keep what was asked of them here.
+    effective_conductance : (rows, columns) ndarray
+        Conductance as the circuit has it [S], read-only: stuck cells at their stuck value.
+    version : int
+        Counts :meth:`program` calls: whatever is derived from the state may be cached under
+        ``(tile, tile.version)``.
+
+    Raises
+    ------
+    ValidationError
+        If shapes disagree, a conductance is negative or not finite, or the defects disconnect the tile.
+    """
+
+    def __init__(self, spec: TileSpec, conductance: ArrayLike, defects: DefectMap | None = None) -> None:
+        if not isinstance(spec, TileSpec):
+            raise ValidationError("spec", "must be a TileSpec", spec)
+        if not isinstance(defects, DefectMap | None):
+            raise ValidationError("defects", "must be a DefectMap", defects)
+        self.spec = spec
+        self.defects = DefectMap() if defects is None else defects
+        self.defects.check(spec)
+        self.version = 0
+        self._segments: tuple[Floats, Floats] | None = None
+        self.program(conductance)
+
+    def program(self, conductance: ArrayLike) -> None:
+        """Replace the programmed conductance, (rows, columns) S, >= 0. Stuck cells ignore it.
+
+        Raises
+        ------
+        ValidationError
+            If the shape is wrong or an element is negative or not finite; the tile is then unchanged.
+        """
+        self.conductance = finite_array("conductance", conductance, shape=self.spec.shape, minimum=0.0)
+        self.effective_conductance = self.defects.conductance(self.conductance)
+        self.effective_conductance.flags.writeable = False
+        self.version += 1
+
+    @property
+    def mesh(self) -> Mesh:
+        """The numbers of the circuit, defects applied; the wires are worked out once."""
+        if self._segments is None:
+            self._segments = self._wires()
+        return Mesh(self.effective_conductance, *self._segments)
+
+    def _wires(self) -> tuple[Floats, Floats]:
+        spec, defects = self.spec, self.defects
+        word, bit = spec.word_segments(), spec.bit_segments()
+        word[:, [0, -1]] += spec.driver_resistance
+        bit[[0, -1], :] += spec.sense_resistance
+        if defects.open_word_segments is not None:
+            word[:, :-1][defects.open_word_segments] = np.inf
+        if defects.open_bit_segments is not None:
+            bit[1:, :][defects.open_bit_segments] = np.inf
+        for array in (word, bit):
+            array.flags.writeable = False
+        return word, bit
+
+    def input_voltages(self, voltages: ArrayLike) -> Floats:
+        """Return checked driver voltages, (batch, rows) V, from (batch, rows) or (rows,): dead drivers hold 0 V.
+
+        Raises
+        ------
+        ValidationError
+            If the shape is wrong or an element is not finite.
+        """
+        given = finite_array("voltages", voltages)
+        if given.ndim not in (1, 2) or given.shape[-1] != self.spec.rows:
+            rule = f"must have shape ({self.spec.rows},) or (batch, {self.spec.rows})"
+            raise ValidationError("voltages", rule, given.shape)
+        batch = given.reshape(-1, self.spec.rows)
+        if self.defects.dead_drivers is not None:
+            batch = np.where(self.defects.dead_drivers, 0.0, batch)
+        return batch

@@ -1,0 +1,135 @@
+"""Checks at the boundary: user input is validated once here, and trusted inside.
+
+Every function returns the checked (and converted) value or raises
+:class:`~circuitmem.errors.ValidationError` with the parameter's name, the rule and the value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from circuitmem.errors import ValidationError
+
+__all__ = ["boolean_array", "did_you_mean", "finite_array", "in_range", "integer"]
+
+
+def finite_array(
+    name: str,
+    value: ArrayLike,
+    shape: Sequence[int] | None = None,
+    minimum: float | None = None,
+    allow_infinite: bool = False,
+) -> NDArray[np.float64]:
+    """Return ``value`` as a new, C-contiguous, read-only float64 array.
+
+    Parameters
+    ----------
+    name : str
+        Parameter name for the error message.
+    value : array_like
+        What the user gave.
+    shape : sequence of int, optional
+        Required shape; a scalar is *not* broadcast.
+    minimum : float, optional
+        Smallest allowed element.
+    allow_infinite : bool
+        Accept ``+inf`` (an open wire); NaN is never accepted.
+
+    Raises
+    ------
+    ValidationError
+        If the value is not numeric, has the wrong shape, or an element is not allowed.
+    """
+    try:
+        array = np.array(value, dtype=np.float64, order="C")
+    except (TypeError, ValueError):
+        raise ValidationError(name, "must be an array of real numbers", value) from None
+    if shape is not None and array.shape != tuple(shape):
+        raise ValidationError(name, f"must have shape {tuple(shape)}", array.shape)
+    bad = np.isnan(array) if allow_infinite else ~np.isfinite(array)
+    if bad.any():
+        raise ValidationError(name, "must be finite" + _where(bad), float(array[bad][0]))
+    if minimum is not None and (array < minimum).any():
+        low = array < minimum
+        raise ValidationError(name, f"must be >= {minimum:g}{_where(low)}", float(array[low][0]))
+    array.flags.writeable = False
+    return array
+
+
+def boolean_array(name: str, value: ArrayLike, shape: Sequence[int] | None = None) -> NDArray[np.bool_]:
+    """Return ``value`` as a new read-only boolean array; integers 0 and 1 are accepted.
+
+    Raises
+    ------
+    ValidationError
+        If an element is neither true nor false, or the shape is wrong.
+    """
+    array = np.array(value)
+    if array.dtype != np.bool_:
+        if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
+            raise ValidationError(name, "must be an array of true/false", value)
+        array = array.astype(np.bool_)
+    if shape is not None and array.shape != tuple(shape):
+        raise ValidationError(name, f"must have shape {tuple(shape)}", array.shape)
+    array.flags.writeable = False
+    return array
+
+
+def in_range(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return ``value`` as a float if it is finite and ``low <= value <= high``.
+
+    Raises
+    ------
+    ValidationError
+        If the value is not a real number in the range.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValidationError(name, "must be a real number", value) from None
+    if not math.isfinite(number):
+        raise ValidationError(name, "must be finite", number)
+    if not low <= number <= high:
+        if high == math.inf:
+            raise ValidationError(name, f"must be >= {low:g}", number)
+        raise ValidationError(name, f"must be between {low:g} and {high:g}", number)
+    return number
+
+
+def integer(name: str, value: int, minimum: int = 0) -> int:
+    """Return ``value`` as an int (NumPy integers are accepted, floats and bools are not).
+
+    Raises
+    ------
+    ValidationError
+        If the value is not an integer or is below ``minimum``.
+    """
+    if isinstance(value, bool | np.bool_):
+        raise ValidationError(name, "must be an integer", value)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValidationError(name, "must be an integer", value) from None
+    if number < minimum:
+        raise ValidationError(name, f"must be >= {minimum}", number)
+    return number
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name nearest to ``word``, or ``""``."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _where(bad: NDArray[np.bool_]) -> str:
+    """Return `` at index (i, j)`` of the first offending element."""
+    if bad.ndim == 0:
+        return ""
+    index = tuple(int(k) for k in np.argwhere(bad)[0])
+    return f" at index {index if len(index) > 1 else index[0]}"
