@@ -1,0 +1,142 @@
+"""The declared converters: DACs on the word lines, transimpedance amplifiers and ADCs on the bit lines."""
+
+from __future__ import annotations
+
+import pydantic
+
+from circuitmem.config.base import Spec
+from circuitmem.errors import ValidationError
+
+__all__ = ["AdcSpec", "ConverterSpec", "DacSpec", "TiaSpec"]
+
+
+class DacSpec(Spec):
+    """One voltage-mode R-2R ladder DAC with an output buffer on every word line.
+
+    Parameters
+    ----------
+    bits : int
+        Resolution, 1 to 12.
+    full_scale : float
+        Nominal output of the highest code [V], > 0.
+    unit_resistance : float
+        R of the ladder [Ω], > 0.
+    resistor_mismatch : float
+        Standard deviation of each ladder resistor relative to its nominal value, in [0, 0.1].
+    gain_error : float
+        Standard deviation of the buffers' relative gain error, in [0, 0.5].
+    offset_error : float
+        Standard deviation of the buffers' output offset [V], >= 0.
+    settling_time : float
+        Time from a new code to a settled word line [s], > 0.
+    energy_per_conversion : float
+        Energy of one conversion of one DAC [J], >= 0.
+    """
+
+    bits: int = pydantic.Field(default=8, ge=1, le=12)
+    full_scale: float = pydantic.Field(default=0.2, gt=0.0)
+    unit_resistance: float = pydantic.Field(default=10e3, gt=0.0)
+    resistor_mismatch: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
+    gain_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.5)
+    offset_error: float = pydantic.Field(default=0.0, ge=0.0)
+    settling_time: float = pydantic.Field(default=10e-9, gt=0.0)
+    energy_per_conversion: float = pydantic.Field(default=1e-12, ge=0.0)
+
+    @property
+    def levels(self) -> int:
+        """Number of codes, 2^bits."""
+        return 1 << self.bits
+
+    @property
+    def reference_voltage(self) -> float:
+        """Ladder reference [V] for which the highest code of a perfect ladder gives ``full_scale``."""
+        return self.full_scale * self.levels / (self.levels - 1)
+
+
+class TiaSpec(Spec):
+    """The transimpedance amplifier at the foot of every bit line.
+
+    Parameters
+    ----------
+    feedback_resistance : float
+        R_f [Ω], > 0.
+    open_loop_gain : float
+        DC gain A of the operational amplifier, >= 1. The "virtual" ground has an input resistance R_f/(1 + A).
+    settling_time : float
+        Time for line and amplifier to settle [s], > 0.
+    power : float
+        Supply power of one amplifier while a read lasts [W], >= 0.
+    """
+
+    feedback_resistance: float = pydantic.Field(default=200.0, gt=0.0)
+    open_loop_gain: float = pydantic.Field(default=1e4, ge=1.0)
+    settling_time: float = pydantic.Field(default=10e-9, gt=0.0)
+    power: float = pydantic.Field(default=50e-6, ge=0.0)
+
+    @property
+    def input_resistance(self) -> float:
+        """Resistance of the virtual ground [Ω], R_f/(1 + A)."""
+        return self.feedback_resistance / (1.0 + self.open_loop_gain)
+
+    @property
+    def transimpedance(self) -> float:
+        """Magnitude of output voltage per column current [Ω], R_f·A/(1 + A)."""
+        return self.feedback_resistance * self.open_loop_gain / (1.0 + self.open_loop_gain)
+
+
+class AdcSpec(Spec):
+    """Saturating, mid-tread ADCs, each multiplexed over ``share`` neighbouring columns, behind a programmable gain.
+
+    Parameters
+    ----------
+    bits : int
+        Resolution, 1 to 16.
+    minimum, maximum : float
+        Input voltages of the lowest and of the highest code [V], minimum < maximum.
+    gain_error : float
+        Standard deviation of the channels' relative gain error, in [0, 0.5].
+    offset_error : float
+        Standard deviation of the channels' input offset [V], >= 0.
+    noise : float
+        Standard deviation of the input-referred noise of one conversion [V], >= 0.
+    share : int
+        Columns converted one after another by one ADC, >= 1.
+    conversion_time : float
+        Time of one conversion [s], > 0.
+    energy_per_conversion : float
+        Energy of one conversion [J], >= 0.
+    """
+
+    bits: int = pydantic.Field(default=8, ge=1, le=16)
+    minimum: float = 0.0
+    maximum: float = 1.0
+    gain_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.5)
+    offset_error: float = pydantic.Field(default=0.0, ge=0.0)
+    noise: float = pydantic.Field(default=0.0, ge=0.0)
+    share: int = pydantic.Field(default=8, ge=1)
+    conversion_time: float = pydantic.Field(default=20e-9, gt=0.0)
+    energy_per_conversion: float = pydantic.Field(default=2e-12, ge=0.0)
+
+    @pydantic.model_validator(mode="after")
+    def _check_range(self) -> AdcSpec:
+        if self.minimum >= self.maximum:
+            raise ValidationError("maximum", f"must be > minimum (={self.minimum:g} V)", self.maximum)
+        return self
+
+    @property
+    def highest_code(self) -> int:
+        """2^bits - 1."""
+        return (1 << self.bits) - 1
+
+    @property
+    def lsb(self) -> float:
+        """Width of one code [V]."""
+        return (self.maximum - self.minimum) / self.highest_code
+
+
+class ConverterSpec(Spec):
+    """All converters of a tile."""
+
+    dac: DacSpec = DacSpec()
+    tia: TiaSpec = TiaSpec()
+    adc: AdcSpec = AdcSpec()

@@ -1,0 +1,59 @@
+"""The declared programming behaviour of memristive devices."""
+
+from __future__ import annotations
+
+import pydantic
+
+from circuitmem.config.base import Spec
+from circuitmem.errors import ValidationError
+
+__all__ = ["TwoPulseSpec"]
+
+
+class TwoPulseSpec(Spec):
+    """Gate-controlled two-pulse programming of a 1T1R cell (Li et al., Nat. Commun. 9:2385, 2018).
+
+    A SET pulse leaves ``G = max(slope·V_g + intercept, G) + noise``, because the transistor's gate voltage V_g limits
+    the current; a RESET pulse returns the cell to its high-resistance state. Defaults for pulse voltages, gate range and
+    noise are those of the authors' simulator [P]; their law 98 µS/V·V_g + 120 µS is stretched here so that the gate
+    range covers the working range of Liu et al. (DAC 2017), 1 to 300 µS [our assumption]. Pulse widths are assumed.
+
+    Parameters
+    ----------
+    minimum_conductance, maximum_conductance : float
+        Working range [S]; 0 < minimum < maximum.
+    minimum_gate, maximum_gate : float
+        Gate voltages that leave those two conductances [V].
+    slope_spread : float
+        Device-to-device standard deviation of the slope of the law, relative, in [0, 0.5].
+    set_noise : float
+        Standard deviation of the conductance left by a SET pulse [S], >= 0.
+    set_voltage, reset_voltage : float
+        Amplitude of the pulses on the line [V], > 0.
+    set_time, reset_time : float
+        Width of the pulses, including what the drivers need to settle [s], > 0.
+    """
+
+    minimum_conductance: float = pydantic.Field(default=1e-6, gt=0.0)
+    maximum_conductance: float = pydantic.Field(default=300e-6, gt=0.0)
+    minimum_gate: float = pydantic.Field(default=0.7, ge=0.0)
+    maximum_gate: float = pydantic.Field(default=1.6, gt=0.0)
+    slope_spread: float = pydantic.Field(default=0.02, ge=0.0, le=0.5)
+    set_noise: float = pydantic.Field(default=4e-6, ge=0.0)
+    set_voltage: float = pydantic.Field(default=2.5, gt=0.0)
+    reset_voltage: float = pydantic.Field(default=1.7, gt=0.0)
+    set_time: float = pydantic.Field(default=500e-9, gt=0.0)
+    reset_time: float = pydantic.Field(default=500e-9, gt=0.0)
+
+    @pydantic.model_validator(mode="after")
+    def _check_ranges(self) -> TwoPulseSpec:
+        for quantity in ("conductance", "gate"):
+            low, high = getattr(self, f"minimum_{quantity}"), getattr(self, f"maximum_{quantity}")
+            if low >= high:
+                raise ValidationError(f"maximum_{quantity}", f"must be > minimum_{quantity} (={low:g})", high)
+        return self
+
+    @property
+    def slope(self) -> float:
+        """Conductance per gate voltage [S/V]."""
+        return (self.maximum_conductance - self.minimum_conductance) / (self.maximum_gate - self.minimum_gate)

@@ -1,0 +1,104 @@
+"""R-2R DACs: a transfer worked out from the very resistors that the SPICE netlist contains."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from circuitmem.config.converter import DacSpec
+from circuitmem.errors import ValidationError
+from circuitmem.rng import Purpose, stream
+
+__all__ = ["DacBank"]
+
+Floats = NDArray[np.float64]
+
+
+class DacBank:
+    """The DACs of one tile, one a word line, as fabricated.
+
+    Bit ``k`` (0 is the least significant) switches its leg of nominally 2R between ground and the reference. Links of
+    nominally R join the leg nodes; a termination of nominally 2R ties the node of bit 0 to ground. The node of the most
+    significant bit, unloaded, feeds the output buffer.
+
+    Parameters
+    ----------
+    spec : DacSpec
+        What was designed.
+    rows : int
+        Number of DACs.
+    seed : int
+        Seed of the fabrication.
+    key : tuple of int
+        Which bank on the chip.
+
+    Attributes
+    ----------
+    leg : (rows, bits) ndarray
+        Leg resistors [Ω], least significant first.
+    link : (rows, bits - 1) ndarray
+        Resistors between the nodes of bits k and k + 1 [Ω].
+    termination : (rows,) ndarray
+        Termination resistors [Ω].
+    gain, offset : (rows,) ndarray
+        Buffer gain and output offset [V].
+    table : (rows, 2^bits) ndarray
+        Output voltage of every code [V].
+    """
+
+    def __init__(self, spec: DacSpec, rows: int, seed: int = 0, key: tuple[int, ...] = ()) -> None:
+        rng = stream(seed, Purpose.DAC, *key)
+        self.spec = spec
+        self.rows = rows
+        sigma = spec.resistor_mismatch
+        # Five standard deviations at the largest legal mismatch still leave a resistor positive.
+        spread = np.clip(rng.standard_normal((rows, 2 * spec.bits)), -5.0, 5.0)
+        self.leg = 2.0 * spec.unit_resistance * (1.0 + sigma * spread[:, : spec.bits])
+        self.link = spec.unit_resistance * (1.0 + sigma * spread[:, spec.bits : 2 * spec.bits - 1])
+        self.termination = 2.0 * spec.unit_resistance * (1.0 + sigma * spread[:, -1])
+        self.gain = 1.0 + spec.gain_error * rng.standard_normal(rows)
+        self.offset = spec.offset_error * rng.standard_normal(rows)
+        codes = np.arange(spec.levels)
+        bits = (codes[:, None] >> np.arange(spec.bits)) & 1
+        self.table = self.gain[:, None] * (self._bit_weights() @ bits.T) + self.offset[:, None]
+
+    def _bit_weights(self) -> Floats:
+        """Return the ladder output for each bit alone, (rows, bits) V, by Thévenin reduction from bit 0 up."""
+        reference = self.spec.reference_voltage
+        weights = np.zeros((self.rows, self.spec.bits))
+        resistance = self.termination
+        for bit in range(self.spec.bits):
+            if bit > 0:
+                resistance = resistance + self.link[:, bit - 1]
+            leg = self.leg[:, bit]
+            # The leg, seen with everything below it, divides both its own source and the sources below.
+            weights[:, :bit] *= (leg / (leg + resistance))[:, None]
+            weights[:, bit] = reference * resistance / (leg + resistance)
+            resistance = leg * resistance / (leg + resistance)
+        return weights
+
+    def codes(self, values: ArrayLike) -> NDArray[np.int64]:
+        """Quantise values in [0, 1] (others saturate) to codes of the same shape; ties to even."""
+        scaled = np.rint(np.asarray(values, dtype=np.float64) * (self.spec.levels - 1))
+        return np.clip(scaled, 0, self.spec.levels - 1).astype(np.int64)
+
+    def nominal(self, codes: ArrayLike) -> Floats:
+        """Return what perfect DACs would give for ``codes``, same shape, V."""
+        return np.asarray(codes) * (self.spec.full_scale / (self.spec.levels - 1))
+
+    def voltages(self, codes: ArrayLike) -> Floats:
+        """Return the output voltages, (batch, rows) V, for integer codes (batch, rows).
+
+        Raises
+        ------
+        ValidationError
+            If the shape is wrong or a code is not an integer in [0, 2^bits - 1].
+        """
+        given = np.asarray(codes)
+        if given.dtype.kind not in "iu":
+            raise ValidationError("codes", "must be integers", given.dtype)
+        if given.ndim != 2 or given.shape[1] != self.rows:
+            raise ValidationError("codes", f"must have shape (batch, {self.rows})", given.shape)
+        if given.size and (given.min() < 0 or given.max() >= self.spec.levels):
+            raise ValidationError("codes", f"must lie in [0, {self.spec.levels - 1}]", (given.min(), given.max()))
+        return np.asarray(self.table[np.arange(self.rows), given])
