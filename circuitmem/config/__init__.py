@@ -2,17 +2,36 @@
 
 from circuitmem.config.base import Spec
 from circuitmem.config.cell import Cell, LinearCell, SinhCell
+from circuitmem.config.chip import ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
+from circuitmem.config.device import TwoPulseSpec
+from circuitmem.config.run import AuditSpec, CalibrationSpec, DataSpec, ExSituSpec, InSituSpec, NetworkSpec, RunSpec
 from circuitmem.config.tile import TileSpec
+from circuitmem.config.toml import load_run, presets, to_toml
 
 __all__ = [
     "AdcSpec",
+    "AuditSpec",
+    "CalibrationSpec",
     "Cell",
+    "ChipSpec",
     "ConverterSpec",
     "DacSpec",
+    "DataSpec",
+    "DefectSpec",
+    "DigitalSpec",
+    "ExSituSpec",
+    "InSituSpec",
     "LinearCell",
+    "NetworkSpec",
+    "ProgrammingSpec",
+    "RunSpec",
     "SinhCell",
     "Spec",
     "TiaSpec",
     "TileSpec",
+    "TwoPulseSpec",
+    "load_run",
+    "presets",
+    "to_toml",
 ]

@@ -13,10 +13,11 @@ __all__ = ["TwoPulseSpec"]
 class TwoPulseSpec(Spec):
     """Gate-controlled two-pulse programming of a 1T1R cell (Li et al., Nat. Commun. 9:2385, 2018).
 
-    A SET pulse leaves ``G = max(slope·V_g + intercept, G) + noise``, because the transistor's gate voltage V_g limits
-    the current; a RESET pulse returns the cell to its high-resistance state. Defaults for pulse voltages, gate range and
-    noise are those of the authors' simulator [P]; their law 98 µS/V·V_g + 120 µS is stretched here so that the gate
-    range covers the working range of Liu et al. (DAC 2017), 1 to 300 µS [our assumption]. Pulse widths are assumed.
+    A SET pulse leaves ``G = max(slope·V_g + intercept, G) + noise``, because the transistor's gate voltage V_g
+    limits the current; a RESET pulse returns the cell to its high-resistance state. Defaults for pulse voltages,
+    gate range and noise are those of the authors' simulator [P]; their law 98 µS/V·V_g + 120 µS is stretched here
+    so that the gate range covers the working range of Liu et al. (DAC 2017), 1 to 300 µS [our assumption]. Pulse
+    widths and the device-to-device spread are assumed.
 
     Parameters
     ----------

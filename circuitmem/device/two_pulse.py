@@ -41,7 +41,7 @@ class TwoPulseDevices:
         self.slope = spec.slope * np.maximum(1.0 + spec.slope_spread * spread, 0.1)
 
     def gate_for(self, conductance: Floats) -> Floats:
-        """Return the gate voltage [V] for which the *nominal* law gives ``conductance`` [S], clipped to the gate range."""
+        """Return the gate voltage [V], clipped, for which the *nominal* law gives ``conductance`` [S]."""
         spec = self.spec
         gate = spec.minimum_gate + (conductance - spec.minimum_conductance) / spec.slope
         return np.clip(gate, spec.minimum_gate, spec.maximum_gate)

@@ -1,0 +1,126 @@
+"""The declared chip: one kind of tile with its converters and devices, what is broken, and the shared blocks."""
+
+from __future__ import annotations
+
+import pydantic
+
+from circuitmem.config.base import Spec
+from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec
+from circuitmem.config.device import TwoPulseSpec
+from circuitmem.config.tile import TileSpec
+from circuitmem.errors import ValidationError
+
+__all__ = ["ChipSpec", "DefectSpec", "DigitalSpec", "ProgrammingSpec"]
+
+
+class DefectSpec(Spec):
+    """How many devices are stuck, and at what.
+
+    Parameters
+    ----------
+    device_yield : float
+        Expected fraction of *devices* that work, in [0, 1]. A weight is a pair of devices: at 0.8, 36 % of the
+        pairs have a stuck one.
+    stuck_on_fraction : float
+        Fraction of the stuck devices that are stuck-on, in [0, 1].
+    stuck_on_range, stuck_off_range : (float, float)
+        Range of the conductances of stuck devices [S]; defaults from Liu et al., DAC 2017 [D].
+    clustering : float, optional
+        Stapper's clustering parameter, > 0; without it defects are uniform.
+    """
+
+    device_yield: float = pydantic.Field(default=0.8, ge=0.0, le=1.0)
+    stuck_on_fraction: float = pydantic.Field(default=0.5, ge=0.0, le=1.0)
+    stuck_on_range: tuple[float, float] = (300e-6, 1200e-6)
+    stuck_off_range: tuple[float, float] = (0.01e-6, 1e-6)
+    clustering: float | None = pydantic.Field(default=None, gt=0.0)
+
+    @pydantic.model_validator(mode="after")
+    def _check_ranges(self) -> DefectSpec:
+        for name in ("stuck_on_range", "stuck_off_range"):
+            low, high = getattr(self, name)
+            if not 0.0 <= low <= high:
+                raise ValidationError(name, "must be (low, high) with 0 <= low <= high", (low, high))
+        return self
+
+
+class ProgrammingSpec(Spec):
+    """The shared programming drivers, and how a wanted change becomes pulses.
+
+    Parameters
+    ----------
+    drivers : int
+        Programming drivers on the chip, >= 1: so many tiles can be programmed at once.
+    deadband : float
+        A cell gets pulses only when its wanted conductance is further than this from what was last asked of it
+        [S], >= 0.
+    verify_tries : int
+        After the initial programming: how often each row is read back and its cells that are off are programmed
+        again, >= 0.
+    verify_tolerance : float
+        A cell counts as off when its read conductance is further than this from the wanted one [S], > 0.
+    """
+
+    drivers: int = pydantic.Field(default=8, ge=1)
+    deadband: float = pydantic.Field(default=6e-6, ge=0.0)
+    verify_tries: int = pydantic.Field(default=1, ge=0)
+    verify_tolerance: float = pydantic.Field(default=20e-6, gt=0.0)
+
+
+class DigitalSpec(Spec):
+    """The digital core (assumed: a small 1 GHz vector unit).
+
+    Parameters
+    ----------
+    throughput : float
+        Operations per second [1/s], > 0.
+    energy_per_operation : float
+        Energy of one operation [J], >= 0.
+    """
+
+    throughput: float = pydantic.Field(default=64e9, gt=0.0)
+    energy_per_operation: float = pydantic.Field(default=0.5e-12, ge=0.0)
+
+
+class ChipSpec(Spec):
+    """One kind of tile, as many of them as the network needs, and what they share.
+
+    Parameters
+    ----------
+    tile : TileSpec
+        Geometry of every tile. Its ``sense_resistance`` is left at 0: it is the input resistance of the amplifiers.
+    converters : ConverterSpec
+        DACs, amplifiers and ADCs of every tile.
+    device : TwoPulseSpec
+        Programming behaviour of the devices.
+    defects : DefectSpec
+        Statistics of the stuck devices.
+    programming : ProgrammingSpec
+        Programming drivers and rules.
+    digital : DigitalSpec
+        The digital core.
+    """
+
+    tile: TileSpec = TileSpec(rows=64, columns=64, word_line_resistance=1.0, bit_line_resistance=1.0)
+    converters: ConverterSpec = ConverterSpec(
+        dac=DacSpec(resistor_mismatch=0.002, gain_error=0.01, offset_error=0.5e-3),
+        adc=AdcSpec(gain_error=0.05, offset_error=20e-3, noise=2e-3),
+    )
+    device: TwoPulseSpec = TwoPulseSpec()
+    defects: DefectSpec = DefectSpec()
+    programming: ProgrammingSpec = ProgrammingSpec()
+    digital: DigitalSpec = DigitalSpec()
+
+    @pydantic.model_validator(mode="after")
+    def _check_tile(self) -> ChipSpec:
+        if self.tile.sense_resistance != 0.0:
+            rule = "must be left out: it is the input resistance of the amplifiers (converters.tia)"
+            raise ValidationError("tile.sense_resistance", rule, self.tile.sense_resistance)
+        if self.tile.columns < 2:
+            raise ValidationError("tile.columns", "must be >= 2, for a differential pair", self.tile.columns)
+        return self
+
+    @property
+    def tile_spec(self) -> TileSpec:
+        """The tile with the amplifiers' input resistance at its sense ends."""
+        return self.tile.model_copy(update={"sense_resistance": self.converters.tia.input_resistance})

@@ -1,0 +1,154 @@
+"""The declared run of ``circuitmem train``: a chip, a network, its data, and the methods to compare."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from circuitmem.config.base import Spec
+from circuitmem.config.chip import ChipSpec
+from circuitmem.errors import ValidationError
+
+__all__ = ["AuditSpec", "CalibrationSpec", "DataSpec", "ExSituSpec", "InSituSpec", "NetworkSpec", "RunSpec"]
+
+
+class DataSpec(Spec):
+    """Which digits.
+
+    Parameters
+    ----------
+    source : str
+        ``"bundled"`` (10,000 + 2,000 digits in the package), ``"download"`` (the full set, once, into the user's
+        cache), or a folder with the four idx files.
+    train, test : int, optional
+        Use only the first so many digits, >= 1.
+    side : int
+        Side of the images in pixels, 4 to 28; smaller than 28 averages areas.
+    """
+
+    source: str = "bundled"
+    train: int | None = pydantic.Field(default=None, ge=1)
+    test: int | None = pydantic.Field(default=None, ge=1)
+    side: int = pydantic.Field(default=28, ge=4, le=28)
+
+
+class NetworkSpec(Spec):
+    """A multi-layer perceptron with ReLU hidden layers.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Number of units in each layer, inputs first, outputs last; at least two.
+    """
+
+    layers: tuple[int, ...] = (784, 100, 10)
+
+    @pydantic.model_validator(mode="after")
+    def _check_layers(self) -> NetworkSpec:
+        if len(self.layers) < 2 or min(self.layers) < 1:
+            raise ValidationError("layers", "must be at least two sizes, each >= 1", self.layers)
+        return self
+
+
+class ExSituSpec(Spec):
+    """Training of the starting weights on a digital computer (Adam, softmax cross-entropy).
+
+    Parameters
+    ----------
+    epochs, batch : int
+        Passes over the training digits, and digits a step, >= 1.
+    learning_rate : float
+        Step size, > 0; it falls linearly to 0.
+    weight_limit : float
+        Weights are kept within this many standard deviations of their layer, > 0, so that a few large ones do not
+        use up the conductance range.
+    """
+
+    epochs: int = pydantic.Field(default=20, ge=1)
+    batch: int = pydantic.Field(default=50, ge=1)
+    learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
+    weight_limit: float = pydantic.Field(default=4.0, gt=0.0)
+
+
+class CalibrationSpec(Spec):
+    """How the analogue multiply-accumulate is calibrated.
+
+    Parameters
+    ----------
+    method : {"none", "affine", "split-affine"}
+        Correction learnt from measured codes.
+    vectors : int
+        Calibration vectors (training digits and the hidden activities they cause), >= 2.
+    groups : int
+        Groups of word lines that ``split-affine`` reads one after another, >= 2.
+    """
+
+    method: Literal["none", "affine", "split-affine"] = "split-affine"
+    vectors: int = pydantic.Field(default=200, ge=2)
+    groups: int = pydantic.Field(default=4, ge=2)
+
+
+class InSituSpec(Spec):
+    """Training on the chip: hardware forward pass, digital backward pass, two-pulse updates.
+
+    Parameters
+    ----------
+    epochs, batch : int
+        Passes over the training digits, >= 0, and digits a step, >= 1.
+    learning_rate : float
+        Step size on the weights, > 0; it falls linearly to a tenth.
+    momentum : float
+        In [0, 1).
+    """
+
+    epochs: int = pydantic.Field(default=5, ge=0)
+    batch: int = pydantic.Field(default=100, ge=1)
+    learning_rate: float = pydantic.Field(default=0.1, gt=0.0)
+    momentum: float = pydantic.Field(default=0.9, ge=0.0, lt=1.0)
+
+
+class AuditSpec(Spec):
+    """Which of the run's own tile reads are computed again in ngspice.
+
+    Parameters
+    ----------
+    tiles : int
+        Number of random tile states, >= 0; 0 switches the audit off.
+    reads : int
+        Reads at each of them, >= 1.
+    """
+
+    tiles: int = pydantic.Field(default=3, ge=0)
+    reads: int = pydantic.Field(default=4, ge=1)
+
+
+class RunSpec(Spec):
+    """Everything that ``circuitmem train`` needs; every table of the TOML file is optional.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of everything random, >= 0.
+    granularity : {"burst", "pulse"}
+        Whether a loop of pulses without contention is one event of the chip's clock or one each; results are equal.
+    """
+
+    seed: int = pydantic.Field(default=1, ge=0)
+    granularity: Literal["burst", "pulse"] = "burst"
+    data: DataSpec = DataSpec()
+    network: NetworkSpec = NetworkSpec()
+    chip: ChipSpec = ChipSpec()
+    ex_situ: ExSituSpec = ExSituSpec()
+    calibration: CalibrationSpec = CalibrationSpec()
+    in_situ: InSituSpec = InSituSpec()
+    audit: AuditSpec = AuditSpec()
+
+    @pydantic.model_validator(mode="after")
+    def _check_inputs(self) -> RunSpec:
+        if self.network.layers[0] != self.data.side**2:
+            rule = f"must begin with data.side squared (={self.data.side**2})"
+            raise ValidationError("network.layers", rule, self.network.layers)
+        if self.network.layers[-1] != 10:
+            raise ValidationError("network.layers", "must end with 10, one output a digit", self.network.layers)
+        return self

@@ -1,0 +1,85 @@
+"""Run specifications from and to TOML files."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from circuitmem.config.run import RunSpec
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.validation import did_you_mean
+
+__all__ = ["load_run", "presets", "to_toml"]
+
+
+def presets() -> list[str]:
+    """Return the names of the run files that come with the package."""
+    folder = resources.files("circuitmem.config") / "presets"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_run(source: str | os.PathLike[str] | None = None, overrides: list[str] | None = None) -> RunSpec:
+    """Read the specification of a run.
+
+    Parameters
+    ----------
+    source : path or str, optional
+        A TOML file or the name of a preset; the preset ``default`` when left out.
+    overrides : list of str, optional
+        ``"dotted.key=value"`` in TOML's syntax (bare words are taken as strings), applied last.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing or is not TOML.
+    ValidationError
+        If a key or a value breaks its rule.
+    """
+    values = _read("default" if source is None else os.fspath(source))
+    for item in overrides or []:
+        _override(values, item)
+    return RunSpec(**values)
+
+
+def _read(source: str) -> dict[str, Any]:
+    path = Path(source)
+    if path.suffix != ".toml" and not path.exists():
+        if source not in presets():
+            rule = f"is neither a file nor a preset ({', '.join(presets())}){did_you_mean(source, presets())}"
+            raise DataFileError(source, rule)
+        text = (resources.files("circuitmem.config") / "presets" / f"{source}.toml").read_text("utf-8")
+    else:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataFileError(source, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataFileError(source, f"is not TOML: {error}") from None
+
+
+def _override(values: dict[str, Any], item: str) -> None:
+    key, equals, text = item.partition("=")
+    if not equals or not key.strip():
+        raise ValidationError("--set", "must look like key=value", item)
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ValidationError(key, f"is not a key: {table} is a value, not a table")
+    values[last] = value
+
+
+def to_toml(spec: RunSpec) -> str:
+    """Return the complete specification, defaults included, as TOML that :func:`load_run` reads back to the same."""
+    return tomli_w.dumps(spec.model_dump(exclude_none=True))
