@@ -1,0 +1,7 @@
+"""Engines: different ways to compute the same tile, behind one Protocol."""
+
+from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
+from circuitmem.engine.base import Engine, Solution
+from circuitmem.engine.spice import SpiceEngine
+
+__all__ = ["AuditQueue", "AuditRecord", "AuditedEngine", "Engine", "Solution", "SpiceEngine"]

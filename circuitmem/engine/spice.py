@@ -1,0 +1,243 @@
+"""The circuit-exact engine: the netlist of a tile, simulated by ngspice in a process of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from circuitmem.config import LinearCell
+from circuitmem.converter import Readout
+from circuitmem.engine.base import Solution
+from circuitmem.errors import SpiceError, SpiceUnavailableError, ValidationError
+from circuitmem.netlists.readout import ReadoutNetlist
+from circuitmem.netlists.runner import Library, Runner
+from circuitmem.netlists.tile import TileNetlist
+from circuitmem.tile import Tile
+from circuitmem.validation import finite_array
+
+__all__ = ["ReadoutSolution", "SpiceEngine"]
+
+Floats = NDArray[np.float64]
+
+RESIDUAL_TOLERANCE = 1e-9
+"""Largest current that may get lost between drivers and grounds, relative to the sum of all terminal currents."""
+
+
+@dataclass(frozen=True)
+class ReadoutSolution:
+    """What a tile with its converters did for a batch of input codes.
+
+    Attributes
+    ----------
+    driver_voltage : (batch, rows) ndarray
+        Voltage of each DAC's output [V].
+    amplifier_voltage : (batch, columns) ndarray
+        Output of each column's transimpedance amplifier [V], sign inverted as the amplifier does; the sum of both
+        if the column is sensed at both ends.
+    input_voltage : (batch, columns) ndarray
+        Voltage at each quantiser [V].
+    codes : (batch, columns) ndarray of int
+        The codes.
+    """
+
+    driver_voltage: Floats
+    amplifier_voltage: Floats
+    input_voltage: Floats
+    codes: NDArray[np.int64]
+
+
+class SpiceEngine:
+    """Computes tiles through libngspice.
+
+    A worker process is started with the first call and serves all later ones; all vectors of a call go through one
+    circuit loaded once. Use the engine as a context manager, or call :meth:`close`, to end the worker early.
+
+    Parameters
+    ----------
+    time_limit : float
+        Seconds that one call may take, > 0.
+
+    Raises
+    ------
+    ValidationError
+        If the time limit is not > 0.
+    SpiceUnavailableError
+        From every computing method, if libngspice is not installed.
+    SpiceTimeoutError
+        From every computing method, if a call takes longer than the time limit.
+    SpiceError
+        From every computing method, if ngspice fails or its process dies; it carries ngspice's own last lines.
+    """
+
+    name = "spice"
+
+    def __init__(self, *, time_limit: float = 600.0) -> None:
+        self._runner = Runner(time_limit)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker process. A later call starts a new one."""
+        self._runner.close()
+
+    def kill(self) -> None:
+        """End the worker process at once, from any thread; a call under way raises :class:`SpiceError`."""
+        self._runner.kill()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds that the last call spent in ngspice: ``load``, ``solve``, ``fetch``."""
+        return dict(self._runner.seconds)
+
+    @classmethod
+    def probe(cls) -> Library:
+        """Return version and path of the ngspice library.
+
+        Raises
+        ------
+        SpiceUnavailableError
+            If libngspice is not installed; the message says what to install.
+        """
+        with cls(time_limit=60.0) as engine:
+            return engine._runner.library()
+
+    @classmethod
+    def available(cls) -> bool:
+        """Say whether there is an ngspice library that runs."""
+        try:
+            cls.probe()
+        except SpiceUnavailableError:
+            return False
+        return True
+
+    def read(self, tile: Tile, voltages: ArrayLike) -> Floats:
+        """Return the column currents, (batch, columns) or (columns,) A, for voltages (batch, rows) or (rows,) V."""
+        batch = tile.input_voltages(voltages)
+        if len(batch) == 0:
+            return np.zeros((0, tile.spec.columns))
+        currents = self._simulate(tile, batch, all_nodes=False).column_current
+        return currents if np.ndim(voltages) == 2 else currents[0]
+
+    def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
+        """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V."""
+        batch = tile.input_voltages(voltages)
+        if len(batch) == 0:
+            lines = np.zeros((0, *tile.spec.shape))
+            return Solution(np.zeros((0, tile.spec.columns)), np.zeros((0, tile.spec.rows)), lines, lines, np.zeros(0))
+        solution = self._simulate(tile, batch, all_nodes=True)
+        if np.ndim(voltages) == 2:
+            return solution
+        return Solution(
+            solution.column_current[0],
+            solution.driver_current[0],
+            solution.word_line_voltage[0],
+            solution.bit_line_voltage[0],
+            solution.power[0],
+        )
+
+    def transfer_matrix(self, tile: Tile) -> Floats:
+        """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``: one read of 1 V on each word line.
+
+        Raises
+        ------
+        ValidationError
+            If the cells are not linear.
+        """
+        if not isinstance(tile.spec.cell, LinearCell):
+            raise ValidationError("cell", "must be linear for a transfer matrix", tile.spec.cell.kind)
+        return self.read(tile, np.eye(tile.spec.rows)).T
+
+    def codes(
+        self, tile: Tile, readout: Readout, input_codes: ArrayLike, noise: ArrayLike | None = None
+    ) -> NDArray[np.int64]:
+        """Return the ADC codes, (batch, columns), for DAC codes (batch, rows) and noise (batch, columns) V."""
+        return self.convert(tile, readout, input_codes, noise).codes
+
+    def convert(
+        self, tile: Tile, readout: Readout, input_codes: ArrayLike, noise: ArrayLike | None = None
+    ) -> ReadoutSolution:
+        """Simulate DACs, tile, amplifiers and ADCs as one circuit.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+        readout : Readout
+            Its converters.
+        input_codes : (batch, rows) array_like of int
+            Codes of the DACs.
+        noise : (batch, columns) array_like, optional
+            Noise voltage of each conversion [V], 0 if not given.
+
+        Raises
+        ------
+        ValidationError
+            If an argument has the wrong shape or values, or the converters do not belong to such a tile.
+        """
+        rows, columns = tile.spec.shape
+        if (readout.dac.rows, readout.adc.columns) != (rows, columns):
+            raise ValidationError("readout", f"must be of {rows} rows and {columns} columns", readout.dac.rows)
+        if readout.adc.tia.input_resistance != tile.spec.sense_resistance:
+            raise ValidationError("readout", "must have the tile's sense resistance", readout.adc.tia.input_resistance)
+        batch = len(readout.dac.voltages(input_codes))
+        added = np.zeros((batch, columns)) if noise is None else finite_array("noise", noise, shape=(batch, columns))
+        if batch == 0:
+            empty = np.zeros((0, columns))
+            return ReadoutSolution(np.zeros((0, rows)), empty, empty, empty.astype(np.int64))
+        circuit = ReadoutNetlist(tile, readout)
+        bits = (np.asarray(input_codes)[:, circuit.live, None] >> np.arange(readout.dac.spec.bits)) & 1
+        table = np.hstack([bits.reshape(batch, -1) * readout.dac.spec.reference_voltage, added])
+        parts = np.split(self._runner.run(circuit.netlist, table), [rows, -2 * columns, -columns], axis=1)
+        codes = np.rint(parts[3]).astype(np.int64)
+        if np.abs(parts[3] - codes).max() > RESIDUAL_TOLERANCE * readout.adc.spec.highest_code:
+            raise SpiceError("a quantiser gave something that is not a code")
+        return ReadoutSolution(parts[0], parts[1].reshape(batch, -1, columns).sum(axis=1), parts[2], codes)
+
+    def _simulate(self, tile: Tile, batch: Floats, *, all_nodes: bool) -> Solution:
+        circuit = TileNetlist(tile, all_nodes=all_nodes)
+        results = self._runner.run(circuit.netlist, batch[:, circuit.live])
+        position = {name: index for index, name in enumerate(circuit.netlist.outputs)}
+        driver = -results[:, [position[name] for name in circuit.drive_currents]]
+        column = np.stack(
+            [results[:, [position[name] for name in names]].sum(axis=1) for names in circuit.sense_currents], axis=1
+        )
+        scale = np.abs(driver).sum(axis=1) + np.abs(column).sum(axis=1)
+        # A direct solve may lose eps·ΣG·V even where the currents are far smaller: wires of micro-ohms.
+        rounding = np.finfo(float).eps * circuit.wiring.conductance_sum * np.abs(batch).max(axis=1, initial=0.0)
+        lost = np.abs(driver.sum(axis=1) - column.sum(axis=1))
+        if (lost > RESIDUAL_TOLERANCE * scale + rounding).any():
+            raise SpiceError(f"ngspice's currents do not add up: {lost.max():.3g} A of {scale.max():.3g} A are lost")
+        word = bit = np.zeros((len(batch), 0, 0))
+        if all_nodes:
+            word = _line_voltages(circuit.wiring.word_nodes, position, results)
+            bit = _line_voltages(circuit.wiring.bit_nodes, position, results)
+            _check_range(batch, word, bit)
+        return Solution(column, driver, word, bit, (driver * batch).sum(axis=1))
+
+
+def _line_voltages(nodes: NDArray[np.object_], position: dict[str, int], results: Floats) -> Floats:
+    """Return the voltages of named nodes, (batch, rows, columns) V; 0 for a node without a name, which floats."""
+    # Index -1 is the column of zeros.
+    padded = np.hstack([results, np.zeros((len(results), 1))])
+    index = [-1 if name is None else position[name] for name in nodes.ravel()]
+    return padded[:, index].reshape(len(results), *nodes.shape)
+
+
+def _check_range(batch: Floats, *lines: Floats) -> None:
+    """Passive cells and wires cannot make a voltage beyond those of their sources."""
+    slack = RESIDUAL_TOLERANCE * np.abs(batch).max(axis=1, initial=0.0)
+    low = batch.min(axis=1, initial=0.0) - slack
+    high = batch.max(axis=1, initial=0.0) + slack
+    for voltage in lines:
+        if (voltage < low[:, None, None]).any() or (voltage > high[:, None, None]).any():
+            raise SpiceError("ngspice gave a node voltage beyond those of the sources")

@@ -1,0 +1,193 @@
+"""libngspice through PySpice, as it really behaves. Runs in the worker process only.
+
+PySpice raises on harmless notes and lets real errors pass, so this class keeps ngspice's own lines and judges by
+them and by the results: an analysis has succeeded if no line says that it failed, and every vector asked for is
+there, with the right length and finite, and the inputs came out as they were put in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.errors import SpiceError, SpiceUnavailableError
+
+__all__ = ["Simulator", "find_library"]
+
+INSTALL = "install it with: apt-get install libngspice0"
+
+_LIBRARIES = ("libngspice.so.0", "libngspice.so", "libngspice.dylib")
+"""Debian's libngspice0 has only the first, and PySpice looks only for the second."""
+
+_HARMLESS = re.compile(
+    r"^(Note: |Trying gmin|Supplies reduced|Circuit: |Doing analysis|No\. of Data|Reference value|Warning: Further gmin"
+    r"|Using SPARSE|-+$|\s*$)"
+)
+_FATAL = re.compile(
+    r"singular matrix|timestep too small|aborted|not parsed|no such|can't find|could not find|unknown|error|failed"
+    r"|aren't any circuits",
+    re.I,
+)
+_REASONS = (
+    (re.compile(r"can't find model|valid modelname|unable to find definition", re.I), "a model is missing"),
+    (re.compile(r"not parsed|unknown|aren't any circuits|Error on line", re.I), "the netlist was not understood"),
+    (re.compile(r"singular matrix", re.I), "the circuit has no unique solution (singular matrix)"),
+    (re.compile(r"timestep too small|failed|aborted", re.I), "the analysis did not converge"),
+)
+_KEPT_LINES = 8
+
+
+def find_library() -> str:
+    """Return a name under which libngspice can be loaded; ``NGSPICE_LIBRARY_PATH`` overrides the usual names.
+
+    Raises
+    ------
+    SpiceUnavailableError
+        If there is none.
+    """
+    override = os.environ.get("NGSPICE_LIBRARY_PATH")
+    problem = ""
+    for name in (override,) if override else _LIBRARIES:
+        try:
+            ctypes.CDLL(name)
+        except OSError as error:
+            problem = problem or str(error)
+        else:
+            return name
+    raise SpiceUnavailableError(f"libngspice cannot be loaded ({problem}); {INSTALL}")
+
+
+class Simulator:
+    """The one libngspice of this process.
+
+    Raises
+    ------
+    SpiceUnavailableError
+        If the library cannot be loaded.
+    """
+
+    def __init__(self) -> None:
+        library = find_library()
+        os.environ["NGSPICE_LIBRARY_PATH"] = library
+        logging.getLogger("PySpice").setLevel(logging.CRITICAL + 1)
+        from PySpice.Spice.NgSpice.Shared import NgSpiceShared, ffi, ffi_string_utf8
+
+        simulator = self
+
+        class Shared(NgSpiceShared):  # type: ignore[misc]  # PySpice has no types
+            @staticmethod
+            def _send_char(message: Any, ngspice_id: int, user_data: Any) -> int:  # noqa: ARG004
+                text = ffi_string_utf8(message)
+                stream, _, content = text.partition(" ")
+                line = content if stream in ("stdout", "stderr") else text
+                # exec_command returns what is in _stdout; nothing sets the flags that make it raise.
+                ffi.from_handle(user_data)._stdout.append(line)
+                simulator._log.append(line)
+                return 0
+
+            @staticmethod
+            def _send_data(data: Any, count: int, ngspice_id: int, user_data: Any) -> int:  # noqa: ARG004
+                simulator._point += 1
+                return 0
+
+            @staticmethod
+            def _exit(status: int, *rest: Any) -> int:  # noqa: ARG004
+                # ngspice asks to be unloaded after a fatal error; the parent sees the death and these lines.
+                sys.stderr.write("\n".join(simulator._last_lines()) + f"\nngspice gave up with status {status}\n")
+                sys.stderr.flush()
+                os._exit(1)
+
+            def get_vsrc_data(self, voltage: Any, time: float, node: str, ngspice_id: int) -> int:  # noqa: ARG002
+                voltage[0] = simulator._table[simulator._point][node.lower()]
+                return 0
+
+        self._log: deque[str] = deque(maxlen=2000)
+        self._point = 0
+        self._table: list[dict[str, float]] = []
+        self._shared = Shared(send_data=True)
+        self.version = f"ngspice-{self._shared.ngspice_version}"
+        self.library = _loaded_path() or library
+        self.seconds: dict[str, float] = {}
+
+    def run(self, text: str, inputs: list[str], outputs: list[str], table: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the outputs, (points, outputs), of the circuit for a table of input voltages, (points, inputs) V.
+
+        Raises
+        ------
+        SpiceError
+            If ngspice does not compute all of it.
+        """
+        self._log.clear()
+        self._point = 0
+        names = [f"v{name}".lower() for name in inputs]
+        self._table = [dict(zip(names, row, strict=True)) for row in table.tolist()]
+        started = time.perf_counter()
+        try:
+            self._shared.load_circuit(text)
+            self._check_log()
+            loaded = time.perf_counter()
+            self._shared.exec_command(f"dc vpoint 0 {len(table) - 1} 1")
+            self._check_log()
+            solved = time.perf_counter()
+            results = self._fetch(inputs, outputs, table)
+        finally:
+            # Without remcirc every circuit stays in memory.
+            self._shared.exec_command("destroy all")
+            self._shared.exec_command("remcirc")
+        self.seconds = {"load": loaded - started, "solve": solved - loaded, "fetch": time.perf_counter() - solved}
+        return results
+
+    def _fetch(self, inputs: list[str], outputs: list[str], table: NDArray[np.float64]) -> NDArray[np.float64]:
+        name = self._shared.last_plot
+        if not name.startswith("dc"):
+            raise SpiceError("ngspice made no result", self._last_lines())
+        plot = {key.lower(): vector._data for key, vector in self._shared.plot(None, name).items()}
+        points = len(table)
+        results = np.empty((points, len(outputs)))
+        for column, output in enumerate(outputs):
+            vector = plot.get(output.lower())
+            if vector is None or vector.shape != (points,):
+                raise SpiceError(f"ngspice gave no result for {output} at all {points} points", self._last_lines())
+            results[:, column] = vector
+        if not np.isfinite(results).all():
+            raise SpiceError("ngspice gave results that are not finite", self._last_lines())
+        for column, node in enumerate(inputs):
+            if not np.allclose(plot[node.lower()], table[:, column], rtol=1e-12, atol=1e-15):
+                raise SpiceError(f"ngspice did not apply the voltages of {node}", self._last_lines())
+        return results
+
+    def _check_log(self) -> None:
+        lines = [line for line in self._log if not _HARMLESS.search(line) or "singular matrix" in line]
+        if not any(_FATAL.search(line) for line in lines):
+            return
+        text = "\n".join(lines)
+        reason = next((reason for pattern, reason in _REASONS if pattern.search(text)), "ngspice reported an error")
+        raise SpiceError(reason, self._last_lines())
+
+    def _last_lines(self) -> tuple[str, ...]:
+        """Return ngspice's last lines, without its notes on progress and without repetitions."""
+        lines = (
+            line.split("Warning: ")[-1].strip()
+            for line in self._log
+            if not _HARMLESS.search(line) or "singular" in line
+        )
+        return tuple(dict.fromkeys(line for line in lines if line))[-_KEPT_LINES:]
+
+
+def _loaded_path() -> str | None:
+    """Return the file of the libngspice that is mapped into this process (Linux only)."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return None
+    paths = (line.split(maxsplit=5)[-1].strip() for line in maps.read_text().splitlines())
+    return next((path for path in paths if "libngspice" in path), None)

@@ -1,0 +1,232 @@
+"""From a tile to the nodes and branches of its circuit.
+
+This reads the declared geometry, the defects and the conductances, and nothing that the behavioral engine derives
+from them: two programs that agree because they share a mistake prove nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from circuitmem.config import SinhCell
+from circuitmem.netlists.text import number, numbers
+from circuitmem.tile import Tile
+from circuitmem.tile.defects import Node
+
+__all__ = ["Wiring"]
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Branches:
+    """Resistors (or cells) of one kind, between ``first`` and ``second`` (node indices), with what each is worth."""
+
+    comment: str
+    names: list[str]
+    first: Indices
+    second: Indices
+    ohms: Floats
+
+
+class Wiring:
+    """Nodes and branches of one tile.
+
+    Nodes that a resistance of 0 joins become one node; cut segments and cells of 0 S are left out; what then hangs
+    on no driver and no sense amplifier is left out too, because it would make the matrix singular. Its voltage is 0.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    amplifiers : bool
+        Leave the sense resistances out, because amplifiers that have this input resistance will be connected.
+
+    Attributes
+    ----------
+    drivers : list of str
+        Node of the driver of each word line.
+    senses : list of list of str
+        Nodes of the sense amplifiers of each column: bottom, and top if there is one. If ideal wires join both,
+        the same name stands twice.
+    word_nodes, bit_nodes : (rows, columns) ndarray of object
+        Name of each node of the lines; None where it floats.
+    conductance_sum : float
+        Sum of all branch conductances [S], the scale of rounding errors.
+    """
+
+    def __init__(self, tile: Tile, *, amplifiers: bool = False) -> None:
+        rows, columns = tile.spec.shape
+        self._tile = tile
+        self._both_driven = tile.spec.word_line_drive == "both"
+        self._both_sensed = tile.spec.bit_line_sense == "both"
+        self._names: list[str] = []
+        # The order decides which name a merged node gets: the terminals keep theirs.
+        drive = self._nodes("drive_{}", rows)
+        sense = self._nodes("sense_{}", columns)
+        sense_top = self._nodes("sense_top_{}", columns)
+        left, right = self._nodes("left_{}", rows), self._nodes("right_{}", rows)
+        bottom, top = self._nodes("bottom_{}", columns), self._nodes("top_{}", columns)
+        self._word, self._bit = self._grid("w_{}_{}"), self._grid("b_{}_{}")
+        wires = [*self._word_lines(drive, left, right), *self._bit_lines(bottom, top)]
+        wires += self._sense_inputs(sense, sense_top, bottom, top, 0.0 if amplifiers else tile.spec.sense_resistance)
+        wires.append(self._bridges())
+        cells = self._make_cells()
+        self._merge(wires)
+        terminals = [drive, sense, sense_top] if self._both_sensed else [drive, sense]
+        self._find_tied([*wires, cells], np.concatenate(terminals))
+        self._wires = [self._live(branches) for branches in wires]
+        self._cells = self._live(cells)
+        self.drivers = self._resolve(drive)
+        ends = [sense, sense_top] if self._both_sensed else [sense]
+        self.senses = [list(names) for names in zip(*(self._resolve(end) for end in ends), strict=True)]
+        self.word_nodes, self.bit_nodes = self._line_nodes(self._word), self._line_nodes(self._bit)
+        self.conductance_sum = float(sum((1.0 / branches.ohms).sum() for branches in (*self._wires, self._cells)))
+
+    def text(self) -> str:
+        """Return the branches as netlist lines, one commented section for each kind."""
+        lines: list[str] = []
+        for branches in self._wires:
+            if branches.names:
+                lines.append(f"* {branches.comment}")
+                lines += self._elements("R", branches, numbers(branches.ohms))
+        lines.append(f"* {self._cells.comment}")
+        cell = self._tile.spec.cell
+        if isinstance(cell, SinhCell):
+            lines += self._sinh_cells(cell)
+        else:
+            lines += self._elements("R", self._cells, numbers(self._cells.ohms))
+        return "\n".join(lines) + "\n"
+
+    def _elements(self, letter: str, branches: _Branches, values: list[str]) -> list[str]:
+        first, second = self._resolve(branches.first), self._resolve(branches.second)
+        return [
+            f"{letter}{name} {a} {b} {value}"
+            for name, a, b, value in zip(branches.names, first, second, values, strict=True)
+        ]
+
+    def _sinh_cells(self, cell: SinhCell) -> list[str]:
+        """Return ``I = G·sinh(a·V)/a``. ngspice keeps 11 digits of numbers in expressions, hence agreement to 1e-10."""
+        a = number(cell.a)
+        first, second = self._resolve(self._cells.first), self._resolve(self._cells.second)
+        values = [
+            f"i={g}*sinh({a}*v({w},{b}))/{a}"
+            for g, w, b in zip(numbers(1.0 / self._cells.ohms), first, second, strict=True)
+        ]
+        return self._elements("B", self._cells, values)
+
+    def _nodes(self, pattern: str, count: int) -> Indices:
+        start = len(self._names)
+        self._names += [pattern.format(index) for index in range(count)]
+        return np.arange(start, start + count)
+
+    def _grid(self, pattern: str) -> Indices:
+        rows, columns = self._tile.spec.shape
+        start = len(self._names)
+        self._names += [pattern.format(i, j) for i in range(rows) for j in range(columns)]
+        return np.arange(start, start + rows * columns).reshape(rows, columns)
+
+    def _word_lines(self, drive: Indices, left: Indices, right: Indices) -> list[_Branches]:
+        spec, cut = self._tile.spec, self._tile.defects.open_word_segments
+        rows, columns = spec.shape
+        ohms = np.broadcast_to(spec.word_line_resistance, (rows, columns + self._both_driven))
+        keep = np.ones(ohms.shape, dtype=bool)
+        if cut is not None:
+            keep[:, :columns] &= ~cut
+        first = np.column_stack([left, self._word])[:, : ohms.shape[1]]
+        second = np.column_stack([self._word, right])[:, : ohms.shape[1]]
+        comment = "word-line segments: Rword_i_j lies before cell (i, j)"
+        driver = np.full(rows, spec.driver_resistance)
+        wires = [
+            _select("driver resistances", "drive_{}", drive, left, driver),
+            _select(comment, "word_{}_{}", first, second, ohms, keep),
+        ]
+        if self._both_driven:
+            wires.insert(1, _select("driver resistances, right ends", "drive_right_{}", drive, right, driver))
+        return wires
+
+    def _bit_lines(self, bottom: Indices, top: Indices) -> list[_Branches]:
+        spec, cut = self._tile.spec, self._tile.defects.open_bit_segments
+        rows, columns = spec.shape
+        ohms = np.broadcast_to(spec.bit_line_resistance, (rows + self._both_sensed, columns))
+        after = ohms[1:] if self._both_sensed else ohms
+        second = np.vstack([self._bit[1:], bottom])
+        comment = "bit-line segments: Rbit_i_j lies after cell (i, j)"
+        wires = [_select(comment, "bit_{}_{}", self._bit, second, after, None if cut is None else ~cut)]
+        if self._both_sensed:
+            wires.append(_select("bit-line segments above the first cells", "bit_top_{}", top, self._bit[0], ohms[0]))
+        return wires
+
+    def _sense_inputs(
+        self, sense: Indices, sense_top: Indices, bottom: Indices, top: Indices, ohms: float
+    ) -> list[_Branches]:
+        values = np.full(sense.size, ohms)
+        wires = [_select("sense resistances", "sense_{}", bottom, sense, values)]
+        if self._both_sensed:
+            wires.append(_select("sense resistances, top ends", "sense_top_{}", top, sense_top, values))
+        return wires
+
+    def _bridges(self) -> _Branches:
+        bridges = self._tile.defects.bridges
+        ends = [[self._index(node) for node in (bridge.first, bridge.second)] for bridge in bridges]
+        first, second = np.array(ends, dtype=np.int64).reshape(-1, 2).T
+        return _select("bridges", "bridge_{}", first, second, np.array([bridge.resistance for bridge in bridges]))
+
+    def _index(self, node: Node) -> int:
+        grid = self._word if node.line == "word" else self._bit
+        return int(grid[node.row, node.column])
+
+    def _make_cells(self) -> _Branches:
+        conductance = self._tile.effective_conductance
+        with np.errstate(divide="ignore", over="ignore"):
+            ohms = 1.0 / conductance
+        # Below 1e-308 S the resistance is not a finite number; such a cell is open.
+        return _select("cells: word line to bit line", "cell_{}_{}", self._word, self._bit, ohms, np.isfinite(ohms))
+
+    def _merge(self, wires: list[_Branches]) -> None:
+        """Set for every node its leader, the first of the nodes that ideal wires join it to."""
+        group = self._parts([(b.first[b.ohms == 0.0], b.second[b.ohms == 0.0]) for b in wires])
+        _, leader = np.unique(group, return_index=True)
+        self._leader: Indices = leader[group]
+
+    def _find_tied(self, branches: list[_Branches], terminals: Indices) -> None:
+        """Set for every node whether branches lead from it to a driver or a sense amplifier."""
+        part = self._parts([(self._leader[b.first], self._leader[b.second]) for b in branches])[self._leader]
+        self._tied: NDArray[np.bool_] = np.isin(part, part[terminals])
+
+    def _live(self, branches: _Branches) -> _Branches:
+        """Keep the branches between two different nodes that are tied."""
+        first, second = self._leader[branches.first], self._leader[branches.second]
+        keep = (first != second) & self._tied[first]
+        names = [branches.names[index] for index in np.flatnonzero(keep)]
+        return _Branches(branches.comment, names, first[keep], second[keep], branches.ohms[keep])
+
+    def _parts(self, ends: list[tuple[Indices, Indices]]) -> Indices:
+        """Return for every node the number of the connected part that it belongs to."""
+        first, second = (np.concatenate(side) for side in zip(*ends, strict=True))
+        count = len(self._names)
+        graph = coo_array((np.ones(first.size, dtype=bool), (first, second)), shape=(count, count))
+        return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+    def _resolve(self, nodes: Indices) -> list[str]:
+        return [self._names[index] for index in self._leader[nodes].tolist()]
+
+    def _line_nodes(self, nodes: Indices) -> NDArray[np.object_]:
+        names = np.array(self._resolve(nodes.ravel()), dtype=object).reshape(nodes.shape)
+        names[~self._tied[nodes]] = None
+        return names
+
+
+def _select(
+    comment: str, pattern: str, first: Indices, second: Indices, ohms: Floats, keep: NDArray[np.bool_] | None = None
+) -> _Branches:
+    """Make branches of the elements of equally shaped arrays, named after their indices."""
+    chosen = np.ones(ohms.shape, dtype=bool) if keep is None else keep
+    names = [pattern.format(*index) for index in np.argwhere(chosen).tolist()]
+    return _Branches(comment, names, first[chosen], second[chosen], ohms[chosen])

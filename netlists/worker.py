@@ -1,0 +1,94 @@
+"""The worker process: one libngspice, jobs on standard input, results on standard output.
+
+Started by :mod:`circuitmem.netlists.runner` and by nobody else.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import resource
+import select
+import tempfile
+import threading
+from pathlib import Path
+
+from circuitmem.errors import SpiceError, SpiceUnavailableError
+from circuitmem.netlists.frames import PREFIX, decode, encode, sizes
+from circuitmem.netlists.simulator import Simulator
+
+__all__ = ["main"]
+
+_ORPHAN_CHECK = 1.0
+"""Seconds between looks at whether the parent still lives; normally the end of its pipe tells at once."""
+
+
+def main() -> None:
+    """Serve jobs until the parent closes the pipe or dies."""
+    answers = os.dup(1)
+    # Whatever C code prints must not get between the messages.
+    os.dup2(2, 1)
+    _hide()
+    jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs, os.getppid()), daemon=True).start()
+    try:
+        simulator = Simulator()
+    except SpiceUnavailableError as error:
+        _send(answers, encode({"unavailable": error.reason}))
+        return
+    _send(answers, encode({"version": simulator.version, "library": simulator.library}))
+    while True:
+        header, body = jobs.get(), jobs.get()
+        _send(answers, _answer(simulator, header, body))
+
+
+def _answer(simulator: Simulator, header: bytes, body: bytes) -> bytes:
+    job, table = decode(header, body)
+    try:
+        results = simulator.run(job["text"], job["inputs"], job["outputs"], table)
+    except SpiceError as error:
+        return encode({"reason": error.reason, "log": error.log})
+    # Linux counts in kilobytes.
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return encode({"seconds": simulator.seconds, "memory": memory}, results)
+
+
+def _hide() -> None:
+    """Move to a folder that no longer exists, with no home: no start-up file to run, no file to leave behind."""
+    folder = tempfile.mkdtemp(prefix="circuitmem-spice-")
+    os.chdir(folder)
+    Path(folder).rmdir()
+    os.environ["HOME"] = os.devnull
+
+
+def _listen(jobs: queue.SimpleQueue[bytes], parent: int) -> None:
+    """Read messages; end the process when the parent is gone, even while ngspice computes."""
+    while True:
+        prefix = _read(PREFIX, parent)
+        for size in sizes(prefix):
+            jobs.put(_read(size, parent))
+
+
+def _read(size: int, parent: int) -> bytes:
+    parts: list[bytes] = []
+    while size:
+        # A process forked by the parent may hold its end of the pipe open: look at the parent itself too.
+        while not select.select([0], [], [], _ORPHAN_CHECK)[0]:
+            if os.getppid() != parent:
+                os._exit(0)
+        part = os.read(0, size)
+        if not part:
+            os._exit(0)
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _send(descriptor: int, message: bytes) -> None:
+    view = memoryview(message)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+if __name__ == "__main__":
+    main()
