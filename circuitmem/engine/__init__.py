@@ -2,6 +2,16 @@
 
 from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
 from circuitmem.engine.base import Engine, Solution
+from circuitmem.engine.behavioral import BehavioralEngine, Transfer
 from circuitmem.engine.spice import SpiceEngine
 
-__all__ = ["AuditQueue", "AuditRecord", "AuditedEngine", "Engine", "Solution", "SpiceEngine"]
+__all__ = [
+    "AuditQueue",
+    "AuditRecord",
+    "AuditedEngine",
+    "BehavioralEngine",
+    "Engine",
+    "Solution",
+    "SpiceEngine",
+    "Transfer",
+]

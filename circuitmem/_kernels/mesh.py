@@ -1,0 +1,232 @@
+"""The circuit of one tile for few input vectors: preconditioned conjugate gradients, Newton steps for sinh cells."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from circuitmem._kernels import reference
+from circuitmem._kernels.select import load, thread_count
+from circuitmem.errors import ConvergenceError, ValidationError
+from circuitmem.validation import in_range, integer
+
+__all__ = ["MAX_ITERATIONS", "TOLERANCE", "MeshSolution", "solve_mesh", "solve_mesh_sinh", "transfer_stack"]
+
+Floats = NDArray[np.float64]
+
+TOLERANCE = 1e-13
+"""Largest error of a node voltage, relative to the largest voltage: what rounding errors allow at 512 x 512."""
+
+MAX_ITERATIONS = 20_000
+"""Iterations after which a vector is given up. A few are usual; thousands occur with cells of 1 S on wires of 20 Ω."""
+
+_compiled = load("mesh").module
+_solve: Any = reference.solve if _compiled is None else _compiled.solve
+
+
+class MeshSolution(NamedTuple):
+    """The solved circuit of a batch of vectors; word and bit are None where they were not asked for.
+
+    ``word``, ``bit`` : (batch, rows, columns) V, of the word-line and bit-line nodes.
+    ``column_current`` : (batch, columns) A, into the sense amplifiers, both ends added.
+    ``driver_current`` : (batch, rows) A, out of the drivers, both ends added.
+    ``iterations`` : (batch,), of conjugate gradients.
+    ``residual`` : (batch,), bound on the largest error of a node voltage or, where there is no bound, the largest
+    correction to the state before the last one; relative to the largest voltage.
+    """
+
+    word: Floats | None
+    bit: Floats | None
+    column_current: Floats
+    driver_current: Floats
+    iterations: NDArray[np.intc]
+    residual: Floats
+
+
+def solve_mesh(
+    conductance: ArrayLike,
+    word_resistance: ArrayLike,
+    bit_resistance: ArrayLike,
+    word_voltage: ArrayLike,
+    *,
+    injection: ArrayLike | None = None,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
+    threads: int | None = None,
+    voltages: bool = True,
+) -> MeshSolution:
+    """Solve a tile with linear cells.
+
+    Parameters
+    ----------
+    conductance : (rows, columns) or (batch, rows, columns) array_like
+        Conductance of the cells [S], >= 0: of all vectors, or of each.
+    word_resistance : (rows, columns + 1) array_like
+        Word-line segments [Ω] as in :class:`circuitmem.tile.Mesh`: 0 is an ideal wire, ``inf`` a cut.
+    bit_resistance : (rows + 1, columns) array_like
+        Bit-line segments [Ω], likewise.
+    word_voltage : (batch, rows) array_like
+        Voltage of the drivers [V].
+    injection : (batch, 2, rows, columns) array_like, optional
+        Currents into the word-line nodes [:, 0] and the bit-line nodes [:, 1] [A]. What is injected into a part that
+        nothing ties to a source or a ground has nowhere to go: the caller must see to it that there is none.
+    tolerance : float
+        Largest error of a node voltage, relative to the largest voltage.
+    max_iterations : int
+        Iterations of conjugate gradients after which a vector is given up.
+    threads : int, optional
+        Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it.
+    voltages : bool
+        Return node voltages too.
+
+    Raises
+    ------
+    ConvergenceError
+        If a vector does not reach the tolerance.
+    ValidationError
+        If shapes disagree.
+    """
+    cells = np.ascontiguousarray(conductance, dtype=np.float64)
+    if cells.ndim not in (2, 3):
+        raise ValidationError("conductance", "must have two or three dimensions", cells.shape)
+    shared = cells if cells.ndim == 3 else cells[None]
+    arguments = (shared, word_resistance, bit_resistance, word_voltage, injection)
+    return _run("a linear tile", *arguments, 0.0, tolerance, max_iterations, threads, voltages)
+
+
+def solve_mesh_sinh(
+    conductance: ArrayLike,
+    word_resistance: ArrayLike,
+    bit_resistance: ArrayLike,
+    word_voltage: ArrayLike,
+    a: float,
+    *,
+    injection: ArrayLike | None = None,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
+    threads: int | None = None,
+    voltages: bool = True,
+) -> MeshSolution:
+    """Solve a tile whose cells have ``I = G sinh(a V) / a``, by Newton's method on the exact Jacobian.
+
+    Parameters are those of :func:`solve_mesh`, except:
+
+    Parameters
+    ----------
+    conductance : (rows, columns) array_like
+        Conductance of the cells at 0 V [S], >= 0.
+    a : float
+        Non-linearity [1/V], > 0.
+
+    Raises
+    ------
+    ConvergenceError
+        If a vector does not reach the tolerance.
+    ValidationError
+        If shapes disagree, or ``a`` is not > 0.
+    """
+    cells = np.ascontiguousarray(conductance, dtype=np.float64)
+    if cells.ndim != 2:
+        raise ValidationError("conductance", "must have two dimensions", cells.shape)
+    if in_range("a", a, 0.0) == 0.0:
+        raise ValidationError("a", "must be > 0", a)
+    arguments = (cells[None], word_resistance, bit_resistance, word_voltage, injection)
+    return _run("a tile of sinh cells", *arguments, float(a), tolerance, max_iterations, threads, voltages)
+
+
+def transfer_stack(
+    conductance: ArrayLike,
+    word_resistance: ArrayLike,
+    bit_resistance: ArrayLike,
+    *,
+    tolerance: float = TOLERANCE,
+    threads: int | None = None,
+) -> tuple[Floats, Floats]:
+    """Solve every tile of a stack for the unit vectors.
+
+    Parameters
+    ----------
+    conductance : (tiles, rows, columns) array_like
+        Conductance of the cells [S], >= 0.
+    word_resistance : (rows, columns + 1) or (tiles, rows, columns + 1) array_like
+        Word-line segments [Ω], as in :func:`solve_mesh`: of all tiles, or of each.
+    bit_resistance : (rows + 1, columns) or (tiles, rows + 1, columns) array_like
+        Bit-line segments [Ω], likewise.
+    tolerance : float
+        Largest error of a node voltage, relative to the driver's.
+    threads : int, optional
+        Threads to use; the bits do not depend on it.
+
+    Returns
+    -------
+    matrix : (tiles, columns, rows) ndarray
+        Column current per volt on a driver [S].
+    input_admittance : (tiles, rows, rows) ndarray
+        Driver current per volt on a driver [S], symmetric.
+    """
+    cells = np.ascontiguousarray(conductance, dtype=np.float64)
+    if cells.ndim != 3:
+        raise ValidationError("conductance", "must have three dimensions", cells.shape)
+    tiles, rows, columns = cells.shape
+    word = np.broadcast_to(np.asarray(word_resistance, dtype=np.float64), (tiles, rows, columns + 1))
+    bit = np.broadcast_to(np.asarray(bit_resistance, dtype=np.float64), (tiles, rows + 1, columns))
+    matrix, admittance = np.empty((tiles, columns, rows)), np.empty((tiles, rows, rows))
+    for k in range(tiles):
+        solution = solve_mesh(
+            cells[k], word[k], bit[k], np.eye(rows), tolerance=tolerance, threads=threads, voltages=False
+        )
+        matrix[k] = solution.column_current.T
+        # Exactly symmetric, as reciprocity wants it; the two halves differ by rounding errors.
+        admittance[k] = 0.5 * (solution.driver_current + solution.driver_current.T)
+    return matrix, admittance
+
+
+def _run(
+    what: str,
+    cells: Floats,
+    word_resistance: ArrayLike,
+    bit_resistance: ArrayLike,
+    word_voltage: ArrayLike,
+    injection: ArrayLike | None,
+    a: float,
+    tolerance: float,
+    max_iterations: int,
+    threads: int | None,
+    voltages: bool,
+) -> MeshSolution:
+    """Check shapes, run the kernel, check convergence."""
+    rows, columns = cells.shape[1:]
+    source = np.ascontiguousarray(word_voltage, dtype=np.float64)
+    if source.ndim != 2 or source.shape[1] != rows:
+        raise ValidationError("word_voltage", f"must have shape (batch, {rows})", source.shape)
+    batch = len(source)
+    if len(cells) not in (1, batch):
+        raise ValidationError("conductance", f"must be one matrix, or one for each of {batch} vectors", cells.shape)
+    word = _shaped("word_resistance", word_resistance, (rows, columns + 1))
+    bit = _shaped("bit_resistance", bit_resistance, (rows + 1, columns))
+    extra = np.empty((0, 2, rows, columns))
+    if injection is not None:
+        extra = _shaped("injection", injection, (batch, 2, rows, columns))
+    tolerance = in_range("tolerance", tolerance, np.finfo(np.float64).eps)
+    limit = integer("max_iterations", max_iterations, minimum=1)
+    if batch == 0:
+        empty = np.empty((0, rows, columns)) if voltages else None
+        none = np.empty((0, columns)), np.empty((0, rows)), np.empty(0, np.intc), np.empty(0)
+        return MeshSolution(empty, empty, *none)
+    solution = MeshSolution(
+        *_solve(cells, word, bit, source, extra, a, tolerance, limit, thread_count(threads), voltages)
+    )
+    failed = ~(solution.residual <= tolerance)
+    if failed.any():
+        worst = int(np.flatnonzero(failed)[np.argmax(solution.residual[failed])])
+        raise ConvergenceError(what, float(solution.residual[worst]), tolerance, int(solution.iterations[worst]))
+    return solution
+
+
+def _shaped(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    array = np.ascontiguousarray(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ValidationError(name, f"must have shape {shape}", array.shape)
+    return array

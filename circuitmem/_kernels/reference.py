@@ -1,0 +1,352 @@
+"""The mesh kernel in NumPy: the readable twin of ``cython_ext/_mesh.pyx``, and its stand-in where nothing compiles.
+
+**A line is a ladder.** Let the voltages u of the other line's nodes be given, and count nodes away from the source.
+Seen from node j away from the source, the line is a Norton current and an admittance,
+
+    Y_j = g_j + t_{j+1} Y_{j+1}        J_j = g_j u_j + t_{j+1} J_{j+1}        t_j = 1 / (1 + r_j Y_j)
+
+where r_j is the segment between nodes j - 1 and j; then, starting from the source,
+
+    v_j = t_j v_{j-1} + s_j J_j        s_j = r_j t_j.
+
+Every term is positive: nothing cancels, whatever the values. An ideal segment has t = 1, s = 0; a cut one has t = 0,
+s = 1/Y (0 if Y = 0: the node floats, and is 0 V). A second source at the far end is where the recursion begins.
+
+**Two sets of ladders.** Let A_w and A_b be the matrices of the word lines and of the bit lines alone (cells
+included, their far sides at 0 V), G the diagonal matrix of the cells. Currents c_w, c_b into the nodes give
+
+    (A_b - G A_w^-1 G) x_b = c_b + G A_w^-1 c_w        x_w = A_w^-1 (c_w + G x_b)
+
+which conjugate gradients solve, preconditioned by A_b^-1. A_b x is never computed, since its elements may be
+infinite: with z = A_b^-1 r, the product A_b p follows the recurrence of p itself.
+
+**Until it is right.** The residual of Kirchhoff's current law in the state found, taken branch by branch, gives a
+correction by the same two equations, until the correction, or a bound on the error, is within the tolerance. Cells
+with I = g sinh(a V) / a need corrections anyway: each is a Newton step, with the slopes of the cells as G.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["solve"]
+
+Floats = NDArray[np.float64]
+
+TRUSTED = 1e4
+"""Largest amplification with which a bound decides convergence; above it rounding errors would hide behind it."""
+REDUCTION = 1e-5
+"""How far a correction reduces its residual."""
+ROUNDS = 100
+"""How many corrections a solution may need."""
+
+
+class Ladder(NamedTuple):
+    """Lines prepared for solving; arrays are (nodes, ...), the node farthest from the source first."""
+
+    t: Floats
+    s: Floats
+    h: Floats  # voltage of each node while all u are 0 V and both ends of its line are at 1 V
+
+    def solve(self, current: Floats) -> Floats:
+        """Return the node voltages for currents into the nodes, with all u and both ends at 0 V."""
+        out = np.empty(np.broadcast_shapes(current.shape, self.t.shape))
+        value = np.zeros(out.shape[1:])
+        for k in range(len(out)):
+            value = current[k] + value
+            out[k] = self.s[k] * value
+            value = self.t[k] * value
+        value = np.zeros(out.shape[1:])
+        for k in reversed(range(len(out))):
+            value = self.t[k] * value + out[k]
+            out[k] = value
+        return out
+
+
+def ladder(g: Floats, near: Floats, far: Floats) -> Ladder:
+    """Prepare lines.
+
+    Parameters
+    ----------
+    g : (nodes, ...) ndarray
+        Conductance of the cells [S], the node farthest from the source first.
+    near : (nodes, ...) ndarray
+        Resistance of the segment from each node towards the source [Ω].
+    far : (...) ndarray
+        Resistance of the segment from the first node to the second source [Ω], ``inf`` if there is none.
+    """
+    near = np.broadcast_to(near, g.shape)
+    t, s, h = np.empty(g.shape), np.empty(g.shape), np.empty(g.shape)
+    held = np.broadcast_to(far == 0.0, g.shape[1:])  # ideal wires join the node to the far source
+    arriving = np.broadcast_to(_inverse(far), g.shape[1:])
+    current = arriving
+    for k in range(len(g)):
+        cut = np.isinf(near[k])
+        ohms = np.where(cut, 0.0, near[k])
+        y = g[k] + arriving
+        bottom = np.where(cut, y, 1.0 + ohms * y)
+        inverse = _inverse(bottom)
+        t[k] = np.where(held | cut, 0.0, inverse)
+        s[k] = np.where(held, 0.0, np.where(cut, inverse, ohms * inverse))
+        h[k] = np.where(held, 1.0, s[k] * current)
+        arriving = np.where(held, _inverse(near[k]), y * t[k])
+        current = np.where(held, arriving, current * t[k])
+        held = held & (near[k] == 0.0)
+    value = np.ones(g.shape[1:])
+    for k in reversed(range(len(g))):
+        value = t[k] * value + h[k]
+        h[k] = value
+    return Ladder(t, s, h)
+
+
+class Mesh(NamedTuple):
+    """Both sets of lines prepared for the conductances ``g``, (batch, rows, columns) or (1, rows, columns) S."""
+
+    g: Floats
+    word: Ladder
+    bit: Ladder
+    amplification: Floats  # (batch,): bound on (largest error) / (largest preconditioned residual)
+
+    def word_lines(self, current: Floats) -> Floats:
+        """Return A_w^-1 times currents, (batch, rows, columns) V."""
+        return np.moveaxis(self.word.solve(_along_words(current))[::-1], 0, 2)
+
+    def bit_lines(self, current: Floats) -> Floats:
+        """Return A_b^-1 times currents, (batch, rows, columns) V."""
+        return np.moveaxis(self.bit.solve(_along_bits(current)), 0, 1)
+
+    @property
+    def word_h(self) -> Floats:
+        """The ``h`` of the word lines, (batch, rows, columns)."""
+        return np.moveaxis(self.word.h[::-1], 0, 2)
+
+    @property
+    def bit_h(self) -> Floats:
+        """The ``h`` of the bit lines, (batch, rows, columns)."""
+        return np.moveaxis(self.bit.h, 0, 1)
+
+    def of(self, vectors: NDArray[np.intp]) -> Mesh:
+        """Return the lines of some vectors of the batch."""
+        if len(self.g) == 1:
+            return self
+        word = Ladder(*(array[:, vectors] for array in self.word))
+        bit = Ladder(*(array[:, vectors] for array in self.bit))
+        return Mesh(self.g[vectors], word, bit, self.amplification[vectors])
+
+
+def prepare(g: Floats, word: Floats, bit: Floats) -> Mesh:
+    """Prepare both sets of lines for ``g``, (batch, rows, columns) S; the segments are those of a tile's mesh."""
+    words = ladder(_along_words(g), _along_words(word[None, :, :-1]), word[None, :, -1])
+    bits = ladder(_along_bits(g), _along_bits(bit[None, 1:]), bit[None, 0])
+    # A line whose cells see 1 V reaches at most 1 - h. So solving one kind of lines and then the other, each for the
+    # other's error, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
+    low_word, low_bit = words.h.min(axis=(0, 2)), bits.h.min(axis=(0, 2))
+    tied = low_word + low_bit - low_word * low_bit
+    return Mesh(g, words, bits, np.where(tied > 0.0, _inverse(tied), np.inf))
+
+
+def gradients(mesh: Mesh, r: Floats, reduction: Floats, goal: Floats, budget: Floats) -> tuple[Floats, Floats, Floats]:
+    """Solve ``(A_b - G A_w^-1 G) x = r`` until max|z| <= goal or reduction * max|z| of the start, vector by vector.
+
+    Returns x, max|z| of the start, and the iterations, at most ``budget``, of each vector.
+    """
+    x, p, ph = np.zeros_like(r), np.zeros_like(r), np.zeros_like(r)
+    z = mesh.bit_lines(r)
+    largest = start = _largest(z)
+    goal = np.maximum(goal, reduction * start)
+    rho, beta = _dot(r, z), np.zeros(len(r))
+    used = np.zeros(len(r))
+    going = np.ones(len(r), dtype=bool)
+    while True:
+        p = z + _each(beta) * p
+        ph = r + _each(beta) * ph
+        q = ph - mesh.g * mesh.word_lines(mesh.g * p)
+        pq = _dot(p, q)
+        # A direction without positive energy is made of rounding errors only: no step can improve on it.
+        going &= (largest > goal) & (used < budget) & (pq > 0.0) & np.isfinite(rho)
+        if not going.any():
+            return x, start, used
+        alpha = np.where(going, rho * _inverse(pq), 0.0)
+        used += going
+        x = x + _each(alpha) * p
+        r = r - _each(alpha) * q
+        z = mesh.bit_lines(r)
+        largest = _largest(z)
+        before, rho = rho, _dot(r, z)
+        beta = np.where(going, rho * _inverse(before), 0.0)
+
+
+class _Circuit(NamedTuple):
+    """What stays while the state changes."""
+
+    word: Floats  # (rows, columns + 1)
+    bit: Floats  # (rows + 1, columns)
+    a: float
+
+    def cells(self, g: Floats, voltage: Floats) -> tuple[Floats, Floats]:
+        """Return current and slope of the cells."""
+        if self.a == 0.0:
+            return g * voltage, g
+        with np.errstate(over="ignore"):
+            return g * np.sinh(self.a * voltage) / self.a, g * np.cosh(self.a * voltage)
+
+    def residual(
+        self, g: Floats, w: Floats, b: Floats, source: Floats, injection: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return the residual currents of word-line and bit-line nodes, and the slopes of the cells.
+
+        A cell's current enters both with the same bits, and wire currents are differences: so the sum over an almost
+        floating part keeps its digits. No current is counted inside an ideal wire.
+        """
+        current, slope = self.cells(g, w - b)
+        ends = np.broadcast_to(source[:, :, None], (*w.shape[:2], 1))
+        word = -np.diff(np.concatenate([ends, w, ends], axis=2), axis=2) * _inverse(self.word)
+        ground = np.zeros((len(b), 1, b.shape[2]))
+        bit = -np.diff(np.concatenate([ground, b, ground], axis=1), axis=1) * _inverse(self.bit)
+        with np.errstate(invalid="ignore"):
+            rw = word[:, :, :-1] - word[:, :, 1:] - current + injection[:, 0]
+            rb = bit[:, :-1] - bit[:, 1:] + current + injection[:, 1]
+        return rw, rb, slope
+
+
+def _step_length(
+    circuit: _Circuit, g: Floats, state: tuple[Floats, Floats, Floats, Floats], dw: Floats, db: Floats
+) -> Floats:
+    """Shorten Newton steps that overshoot: the content is convex along them, and falls until its slope turns."""
+    w, b, source, injection = state
+
+    def slope(length: Floats) -> Floats:
+        rw, rb, _ = circuit.residual(g, w + _each(length) * dw, b + _each(length) * db, source, injection)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return _dot(rw, dw) + _dot(rb, db)
+
+    start = slope(np.zeros(len(w)))
+    length = np.ones(len(w))
+    for _ in range(60):
+        over = ~(slope(length) >= -0.5 * start)
+        if not over.any():
+            break
+        length[over] *= 0.5
+    return length
+
+
+def solve(
+    conductance: Floats,
+    word_resistance: Floats,
+    bit_resistance: Floats,
+    word_voltage: Floats,
+    injection: Floats,
+    a: float,
+    tolerance: float,
+    max_iterations: int,
+    threads: int,  # noqa: ARG001
+    voltages: bool,
+) -> tuple[Floats | None, Floats | None, Floats, Floats, NDArray[np.intc], Floats]:
+    """Solve a batch; arguments and result are those of the compiled ``solve``."""
+    batch, (rows, columns) = len(word_voltage), conductance.shape[1:]
+    circuit = _Circuit(word_resistance, bit_resistance, a)
+    linear = a == 0.0
+    base = prepare(conductance, word_resistance, bit_resistance)
+    if len(injection) == 0:
+        injection = np.zeros((batch, 2, rows, columns))
+    w = base.word_h * word_voltage[:, :, None]
+    b = np.zeros_like(w)
+    used, error = np.zeros(batch), np.ones(batch)
+    # What the injected currents would cause if none cancelled another is the scale of their errors.
+    strayed = base.word_lines(np.abs(injection[:, 0]))
+    scales = np.maximum(_largest(strayed), _largest(base.bit_lines(np.abs(injection[:, 1]) + base.g * strayed)))
+    scales = np.maximum(scales, _largest(word_voltage))
+    error[scales == 0.0] = 0.0
+    open_ = np.flatnonzero(scales > 0.0)
+    for turn in range(ROUNDS):
+        if not len(open_):
+            break
+        g = base.of(open_).g
+        state = w[open_], b[open_], word_voltage[open_], injection[open_]
+        mesh = base.of(open_)
+        if turn == 0 and linear:  # the word lines are right for these bit lines
+            rw, rb = state[3][:, 0], g * state[0] + state[3][:, 1]
+            scale = scales[open_]
+        else:
+            rw, rb, slope = circuit.residual(g, *state)
+            scale = np.maximum(scales[open_], np.maximum(_largest(state[0]), _largest(state[1])))
+            if not linear:
+                mesh = prepare(slope, word_resistance, bit_resistance)
+        answer = mesh.word_lines(rw)
+        first = _largest(answer)
+        rb = rb + mesh.g * answer
+        bounded = mesh.amplification <= TRUSTED
+        goal = 0.1 * tolerance * scale / np.minimum(mesh.amplification, TRUSTED) * (bounded | (turn == 0))
+        reduction = np.full(len(open_), 0.0 if turn == 0 else REDUCTION)
+        if not linear:  # no more than the linearisation is worth
+            reduction = np.clip(error[open_], REDUCTION, 1e-2)
+        # A hard tile takes about as many iterations as it has lines. Far beyond that rounding errors are in charge,
+        # and a fresh residual helps more.
+        budget = np.minimum(max_iterations - used[open_], 10 * (rows + columns) + 100)
+        db, z, spent = gradients(mesh, rb, reduction, goal, budget)
+        with np.errstate(invalid="ignore"):
+            bound = first + z * mesh.amplification
+        settled = (turn > 0) & bounded & (bound <= tolerance * scale)
+        dw = mesh.word_lines(rw + mesh.g * db)
+        change = np.maximum(_largest(dw), _largest(db))
+        length = np.ones(len(open_))
+        # Within half of 1/a the law of a cell is near its tangent, and Newton's method converges by itself.
+        far = np.flatnonzero(_largest(dw - db) * a > 0.5)
+        if len(far):
+            part = (state[0][far], state[1][far], state[2][far], state[3][far])
+            length[far] = _step_length(circuit, g if len(g) == 1 else g[far], part, dw[far], db[far])
+        move = _each(np.where(settled, 0.0, length))
+        w[open_] += move * dw
+        b[open_] += move * db
+        used[open_] += np.where(settled, 0, spent)
+        relative = change / scale
+        error[open_] = np.where(settled, bound / scale, relative)
+        if turn > 0 or not linear:
+            settled |= (relative <= tolerance) & (length == 1.0)
+        lost = ~settled & ((used[open_] >= max_iterations) | ~np.isfinite(relative))
+        error[open_[lost]] = np.maximum(error[open_[lost]], 2.0 * tolerance)
+        open_ = open_[~settled & ~lost]
+    error[open_] = np.maximum(error[open_], 2.0 * tolerance)
+
+    # By reciprocity a current that enters a line at a node reaches its ends in the proportion h.
+    if linear:
+        into, out_of = base.g * w, base.g * (word_voltage[:, :, None] - b)
+        word_share, bit_share = base.word_h, base.bit_h
+    else:
+        into = out_of = circuit.cells(base.g, w - b)[0]
+        free = prepare(np.zeros((1, rows, columns)), word_resistance, bit_resistance)
+        word_share, bit_share = free.word_h, free.bit_h
+    column = (bit_share * (into + injection[:, 1])).sum(axis=1)
+    driver = (word_share * (out_of - injection[:, 0])).sum(axis=2)
+    return (w if voltages else None), (b if voltages else None), column, driver, used.astype(np.intc), error
+
+
+def _inverse(x: Floats) -> Floats:
+    """1/x, and 0 for 0."""
+    return np.divide(1.0, x, out=np.zeros(np.shape(x)), where=np.asarray(x) > 0.0)
+
+
+def _along_words(array: Floats) -> Floats:
+    """Turn (batch, rows, columns) into (columns, batch, rows), the last column first."""
+    return np.moveaxis(array, 2, 0)[::-1]
+
+
+def _along_bits(array: Floats) -> Floats:
+    """Turn (batch, rows, columns) into (rows, batch, columns)."""
+    return np.moveaxis(array, 1, 0)
+
+
+def _dot(first: Floats, second: Floats) -> Floats:
+    return np.asarray((first * second).sum(axis=(1, 2)))
+
+
+def _largest(array: Floats) -> Floats:
+    """Largest magnitude of each vector's array."""
+    return np.asarray(np.abs(array).max(axis=tuple(range(1, array.ndim))))
+
+
+def _each(numbers: Floats) -> Floats:
+    return numbers[:, None, None]

@@ -1,0 +1,118 @@
+"""Which variant of each kernel runs: the best that was compiled and that this processor can run.
+
+Every kernel is compiled once for each x86-64 level (``setup.py``). ``CIRCUITMEM_KERNELS`` forces one of
+``reference``, ``baseline``, ``v3`` and ``v4``; a forced variant that cannot run is an error, never a silent change.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+from types import ModuleType
+from typing import NamedTuple
+
+from circuitmem.errors import ValidationError
+from circuitmem.validation import did_you_mean, integer
+
+__all__ = ["KERNELS", "Variant", "kernel_info", "load", "thread_count"]
+
+KERNELS = ("mesh", "tree")
+"""The kernels that have a compiled form."""
+
+_LEVELS = {"v4": ("_v4", 4), "v3": ("_v3", 3), "baseline": ("", 1)}
+"""Names of the compiled variants, best first: suffix of the module, and the processor level that it needs."""
+
+
+class Variant(NamedTuple):
+    """A kernel as it was chosen: the compiled module (None is the NumPy reference) and the name of the variant."""
+
+    module: ModuleType | None
+    name: str
+
+    def __str__(self) -> str:
+        if self.module is None:
+            return "NumPy reference"
+        machine = platform.machine().replace("AMD64", "x86_64").replace("x86_64", "x86-64")
+        level = "" if self.name == "baseline" else f"-{self.name}"
+        threads = "OpenMP" if getattr(self.module, "OPENMP", False) else "one thread"
+        return f"compiled {machine}{level}, {threads}"
+
+
+def load(kernel: str) -> Variant:
+    """Return the variant of ``kernel`` (one of :data:`KERNELS`) that runs here.
+
+    Raises
+    ------
+    ValidationError
+        If ``CIRCUITMEM_KERNELS`` is not a known name, or names a variant that was not compiled or cannot run.
+    """
+    forced = os.environ.get("CIRCUITMEM_KERNELS", "")
+    if forced and forced != "reference" and forced not in _LEVELS:
+        known = ("reference", *reversed(_LEVELS))
+        rule = f"must be one of {', '.join(known)}{did_you_mean(forced, known)}"
+        raise ValidationError("CIRCUITMEM_KERNELS", rule, forced)
+    if forced == "reference":
+        return Variant(None, "reference")
+    available = _processor_level()
+    if forced and available < _LEVELS[forced][1]:
+        raise ValidationError("CIRCUITMEM_KERNELS", "must name instructions that this processor has", forced)
+    for name, (suffix, needed) in _LEVELS.items():
+        if (forced and name != forced) or needed > available:
+            continue
+        module = _import(f"circuitmem._kernels._{kernel}{suffix}")
+        if module is not None:
+            return Variant(module, name)
+    if forced:
+        raise ValidationError(
+            "CIRCUITMEM_KERNELS", f"must name a variant that was compiled for kernel {kernel}", forced
+        )
+    return Variant(None, "reference")
+
+
+def kernel_info() -> dict[str, str]:
+    """Say which variant of each kernel runs, e.g. ``{"mesh": "compiled x86-64-v4, OpenMP"}``."""
+    return {kernel: str(load(kernel)) for kernel in KERNELS}
+
+
+def thread_count(threads: int | None = None) -> int:
+    """Return how many threads a kernel shall use; results do not depend on it.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Number of threads, >= 1. None takes ``CIRCUITMEM_THREADS``, else ``OMP_NUM_THREADS``, else the number of
+        processors that this process may use.
+
+    Raises
+    ------
+    ValidationError
+        If the number, or the environment variable, is not an integer >= 1.
+    """
+    if threads is not None:
+        return integer("threads", threads, minimum=1)
+    for name in ("CIRCUITMEM_THREADS", "OMP_NUM_THREADS"):
+        given = os.environ.get(name, "")
+        if given:
+            try:
+                return integer(name, int(given.split(",")[0]), minimum=1)
+            except ValueError:
+                raise ValidationError(name, "must be an integer >= 1", given) from None
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor_level() -> int:
+    cpu = _import("circuitmem._kernels._cpu")
+    return 1 if cpu is None else int(cpu.level())
+
+
+def _import(name: str) -> ModuleType | None:
+    """Import a compiled module; None if it was not built. One that is there but broken stays an error."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None

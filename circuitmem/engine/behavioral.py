@@ -1,0 +1,252 @@
+"""The fast engine: exact solutions of the wire network, in compiled kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_mesh_sinh, transfer_stack
+from circuitmem._kernels.select import thread_count
+from circuitmem.config import LinearCell
+from circuitmem.engine.base import Solution
+from circuitmem.engine.direct import solve_directly
+from circuitmem.errors import ValidationError
+from circuitmem.tile import Mesh, Tile
+from circuitmem.tile.defects import Node
+from circuitmem.validation import in_range
+
+__all__ = ["BehavioralEngine", "Transfer"]
+
+Floats = NDArray[np.float64]
+
+_libraries = ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What tiles with linear cells do, whatever the input.
+
+    Attributes
+    ----------
+    matrix : (tiles, columns, rows) ndarray
+        Column current per volt on a driver [S].
+    input_admittance : (tiles, rows, rows) ndarray
+        Driver current per volt on a driver [S], symmetric: the power of an input v is ``v @ input_admittance @ v``.
+    """
+
+    matrix: Floats
+    input_admittance: Floats
+
+
+class BehavioralEngine:
+    """Solves Kirchhoff's equations of a tile exactly.
+
+    A few vectors are solved one by one, by conjugate gradients; many go through the transfer matrix. Neither changes
+    the answer beyond ``tolerance``. Results do not depend on the number of threads, to the last bit.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Threads to use, >= 1. None takes ``CIRCUITMEM_THREADS`` or ``OMP_NUM_THREADS`` from the environment, else all
+        processors of this process.
+    tolerance : float
+        Largest error of a node voltage relative to the largest driver voltage, between 1e-15 and 1e-3.
+
+    Raises
+    ------
+    ValidationError
+        If an argument breaks its rule.
+    ConvergenceError
+        From every computing method, if a tile cannot be solved to the tolerance.
+    """
+
+    name = "behavioral"
+
+    def __init__(self, *, threads: int | None = None, tolerance: float = TOLERANCE) -> None:
+        self._threads = thread_count(threads)
+        self._tolerance = in_range("tolerance", tolerance, 1e-15, 1e-3)
+
+    @staticmethod
+    def method(tile: Tile) -> Literal["kernel", "kernel and superposition", "direct"]:
+        """Say how a tile is solved.
+
+        ``"kernel"``, unless it has bridges. Their currents are superposed on the kernel's answers, unless the cells
+        are not linear or a bridge touches a piece of a line that wires tie to no driver and no sense amplifier: such
+        a tile is solved ``"direct"``, by factoring its nodal equations (tens of milliseconds a vector at 64x64).
+        """
+        if not tile.defects.bridges:
+            return "kernel"
+        if not isinstance(tile.spec.cell, LinearCell):
+            return "direct"
+        tied = dict(zip(("word", "bit"), _tied(tile.mesh), strict=True))
+        ends = [node for bridge in tile.defects.bridges for node in (bridge.first, bridge.second)]
+        safe = all(tied[node.line][node.row, node.column] for node in ends)
+        return "kernel and superposition" if safe else "direct"
+
+    def read(self, tile: Tile, voltages: ArrayLike) -> Floats:
+        """Return the column currents, (batch, columns) or (columns,) A, for voltages (batch, rows) or (rows,) V."""
+        batch = tile.input_voltages(voltages)
+        # The transfer matrix costs as much as one vector a row.
+        if isinstance(tile.spec.cell, LinearCell) and len(batch) > tile.spec.rows:
+            # With one thread BLAS adds in one order, whatever the machine's other threads do.
+            with _libraries.limit(limits=1, user_api="blas"):
+                return np.asarray(batch @ self.transfer([tile]).matrix[0].T)
+        currents = self._solve(tile, batch, voltages=False).column_current
+        return currents if np.ndim(voltages) == 2 else currents[0]
+
+    def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
+        """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V."""
+        solution = self._solve(tile, tile.input_voltages(voltages), voltages=True)
+        if np.ndim(voltages) == 2:
+            return solution
+        return Solution(
+            solution.column_current[0],
+            solution.driver_current[0],
+            solution.word_line_voltage[0],
+            solution.bit_line_voltage[0],
+            solution.power[0],
+        )
+
+    def transfer_matrix(self, tile: Tile) -> Floats:
+        """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``.
+
+        Columns of W that belong to dead drivers are 0.
+
+        Raises
+        ------
+        ValidationError
+            If the cells are not linear.
+        """
+        return self.transfer([tile]).matrix[0]
+
+    def transfer(self, tiles: Sequence[Tile]) -> Transfer:
+        """Return the transfer matrices of tiles of one shape.
+
+        Parameters
+        ----------
+        tiles : sequence of Tile
+            At least one tile; all of the same rows and columns.
+
+        Raises
+        ------
+        ValidationError
+            If there is no tile, their shapes differ, or their cells are not linear.
+        """
+        _check_linear(tiles)
+        meshes = [tile.mesh for tile in tiles]
+        matrix, admittance = transfer_stack(
+            np.stack([mesh.conductance for mesh in meshes]),
+            np.stack([mesh.word_resistance for mesh in meshes]),
+            np.stack([mesh.bit_resistance for mesh in meshes]),
+            tolerance=self._tolerance,
+            threads=self._threads,
+        )
+        for index, tile in enumerate(tiles):
+            method = self.method(tile)
+            if method == "direct":
+                solution = solve_directly(tile, np.eye(tile.spec.rows), self._tolerance)
+                matrix[index] = solution.column_current.T
+                admittance[index] = 0.5 * (solution.driver_current + solution.driver_current.T)
+            elif method == "kernel and superposition":
+                dipoles, loop = self._bridges(tile)
+                # By reciprocity a driver's current for a dipole is the dipole's voltage per volt on that driver.
+                current = np.linalg.solve(loop, dipoles.driver_current)
+                matrix[index] += dipoles.column_current.T @ current
+                admittance[index] += dipoles.driver_current.T @ current
+            if tile.defects.dead_drivers is not None:
+                matrix[index][:, tile.defects.dead_drivers] = 0.0
+                admittance[index][tile.defects.dead_drivers] = 0.0
+                admittance[index][:, tile.defects.dead_drivers] = 0.0
+        return Transfer(matrix, admittance)
+
+    def _solve(self, tile: Tile, batch: Floats, *, voltages: bool) -> Solution:
+        method = self.method(tile)
+        if method == "direct":
+            return solve_directly(tile, batch, self._tolerance)
+        solution = self._run(tile, batch, None, voltages=voltages or method == "kernel and superposition")
+        column, driver, word, bit = solution.column_current, solution.driver_current, solution.word, solution.bit
+        if method == "kernel and superposition" and word is not None and bit is not None:
+            dipoles, loop = self._bridges(tile)
+            assert dipoles.word is not None
+            assert dipoles.bit is not None
+            current = np.linalg.solve(loop, _drops(tile, word, bit))
+            column = column + np.einsum("kb,kj->bj", current, dipoles.column_current)
+            driver = driver + np.einsum("kb,ki->bi", current, dipoles.driver_current)
+            word = word + np.einsum("kb,kij->bij", current, dipoles.word)
+            bit = bit + np.einsum("kb,kij->bij", current, dipoles.bit)
+        nothing = np.empty((0, *tile.spec.shape))
+        power = np.asarray((batch * driver).sum(axis=1))
+        return Solution(column, driver, nothing if word is None else word, nothing if bit is None else bit, power)
+
+    def _run(self, tile: Tile, batch: Floats, injection: Floats | None, *, voltages: bool) -> MeshSolution:
+        cell, mesh = tile.spec.cell, tile.mesh
+        if isinstance(cell, LinearCell):
+            return solve_mesh(
+                *mesh,
+                batch,
+                injection=injection,
+                tolerance=self._tolerance,
+                threads=self._threads,
+                voltages=voltages,
+            )
+        return solve_mesh_sinh(
+            *mesh, batch, cell.a, tolerance=self._tolerance, threads=self._threads, voltages=voltages
+        )
+
+    def _bridges(self, tile: Tile) -> tuple[MeshSolution, Floats]:
+        """Solve the tile without bridges for 1 A from the first to the second node of each, outside the tile.
+
+        Returns the solutions, and the resistances seen by the loop currents of the bridges, (bridges, bridges) Ω.
+        """
+        bridges = tile.defects.bridges
+        injection = np.zeros((len(bridges), 2, *tile.spec.shape))
+        for index, bridge in enumerate(bridges):
+            injection[(index, *_position(bridge.first))] -= 1.0
+            injection[(index, *_position(bridge.second))] += 1.0
+        still = np.zeros((len(bridges), tile.spec.rows))
+        dipoles = self._run(tile, still, injection, voltages=True)
+        assert dipoles.word is not None
+        assert dipoles.bit is not None
+        seen = -_drops(tile, dipoles.word, dipoles.bit)
+        return dipoles, 0.5 * (seen + seen.T) + np.diag([bridge.resistance for bridge in bridges])
+
+
+def _check_linear(tiles: Sequence[Tile]) -> None:
+    if not len(tiles):
+        raise ValidationError("tiles", "must have at least one tile")
+    for tile in tiles:
+        if tile.spec.shape != tiles[0].spec.shape:
+            raise ValidationError(
+                "tiles", f"must all be of {tiles[0].spec.rows}x{tiles[0].spec.columns}", tile.spec.shape
+            )
+        if not isinstance(tile.spec.cell, LinearCell):
+            raise ValidationError("cell", "must be linear for a transfer matrix", tile.spec.cell.kind)
+
+
+def _tied(mesh: Mesh) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which word-line and bit-line nodes have a way along the wires to a driver or a sense amplifier."""
+    word, bit = np.isfinite(mesh.word_resistance), np.isfinite(mesh.bit_resistance)
+    reach = np.logical_and.accumulate
+    left, right = reach(word[:, :-1], axis=1), reach(word[:, :0:-1], axis=1)[:, ::-1]
+    top, bottom = reach(bit[:-1], axis=0), reach(bit[:0:-1], axis=0)[::-1]
+    return left | right, top | bottom
+
+
+def _position(node: Node) -> tuple[int, int, int]:
+    return (0 if node.line == "word" else 1, node.row, node.column)
+
+
+def _drops(tile: Tile, word: Floats, bit: Floats) -> Floats:
+    """Return the voltage across each bridge, (bridges, batch) V, from node voltages (batch, rows, columns) V."""
+    lines = (word, bit)
+
+    def at(node: Node) -> Floats:
+        line, row, column = _position(node)
+        return lines[line][:, row, column]
+
+    return np.array([at(bridge.first) - at(bridge.second) for bridge in tile.defects.bridges])

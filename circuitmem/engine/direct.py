@@ -1,0 +1,190 @@
+"""A sparse direct solve of a tile with bridges: for the circuits that the mesh kernel cannot take.
+
+The kernel solves lines that are coupled by cells alone. Bridges are added to its answers by superposition
+(``behavioral``), unless the cells are not linear, or a bridge touches a part of a line that wires do not tie to a
+driver or a sense amplifier: its share of the answer could be huge, or undefined. Then the nodal equations of the
+whole tile are factored here, bridges and all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csc_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import SuperLU, splu
+
+from circuitmem.config import LinearCell
+from circuitmem.engine.base import Solution
+from circuitmem.errors import ConvergenceError
+from circuitmem.tile import Tile
+from circuitmem.tile.defects import Node
+
+__all__ = ["solve_directly"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+MAX_CORRECTIONS = 100
+"""Corrections (Newton steps, if cells are not linear) after which a vector is given up."""
+
+
+class _Network:
+    """Nodes and branches of one tile. Ideal wires make one node of two; floating nodes stay at 0 V.
+
+    Nodes are numbered drivers, sense amplifiers, word-line nodes, bit-line nodes, before merging.
+    """
+
+    def __init__(self, tile: Tile) -> None:
+        mesh = tile.mesh
+        rows, columns = tile.spec.shape
+        self._tile = tile
+        drivers, senses = np.arange(rows), rows + np.arange(columns)
+        self.word = (rows + columns + np.arange(rows * columns)).reshape(rows, columns)
+        self.bit = self.word + rows * columns
+        chain = np.column_stack([drivers, self.word, drivers])
+        fall = np.vstack([senses, self.bit, senses])
+        bridges = tile.defects.bridges
+        ends = np.array([[self._node(b.first), self._node(b.second)] for b in bridges], np.int64).reshape(-1, 2)
+        cells = mesh.conductance.ravel()
+        first = np.concatenate([chain[:, :-1].ravel(), fall[:-1].ravel(), ends[:, 0], self.word.ravel()])
+        second = np.concatenate([chain[:, 1:].ravel(), fall[1:].ravel(), ends[:, 1], self.bit.ravel()])
+        resistance = np.array([b.resistance for b in bridges])
+        ohms = np.concatenate([mesh.word_resistance.ravel(), mesh.bit_resistance.ravel(), resistance])
+        with np.errstate(divide="ignore"):
+            self.conductance = np.concatenate([1.0 / ohms, cells])
+        self.cells = slice(len(ohms), None)
+
+        count = rows + columns + 2 * rows * columns
+        ideal = np.isinf(self.conductance)
+        self._merged = _parts(first[ideal], second[ideal], count)
+        self._first, self._second = self._merged[first], self._merged[second]
+        live = (self.conductance > 0.0) & (self._first != self._second)
+        self._number = int(self._merged.max()) + 1
+        part = _parts(self._first[live], self._second[live], self._number)
+        self.sources = self._merged[: rows + columns]
+        self.conductance = np.where(live, self.conductance, 0.0)
+        free = np.isin(part, part[self.sources])
+        free[self.sources] = False
+        self._free = np.flatnonzero(free)
+        self._place = np.full(self._number, -1)
+        self._place[self._free] = np.arange(len(self._free))
+
+    def _node(self, node: Node) -> int:
+        return int((self.word if node.line == "word" else self.bit)[node.row, node.column])
+
+    def factor(self, conductance: Floats) -> SuperLU | None:
+        """Factor the nodal matrix for the conductances of the branches; None if no node is free."""
+        if not len(self._free):
+            return None
+        first, second = self._place[self._first], self._place[self._second]
+        both = (first >= 0) & (second >= 0) & (conductance > 0.0)
+        size = len(self._free)
+        diagonal = np.zeros(size)
+        for place in (first, second):
+            keep = place >= 0
+            diagonal += np.bincount(place[keep], conductance[keep], minlength=size)
+        row = np.concatenate([np.arange(size), first[both], second[both]])
+        column = np.concatenate([np.arange(size), second[both], first[both]])
+        value = np.concatenate([diagonal, -conductance[both], -conductance[both]])
+        matrix = csc_array(coo_array((value, (row, column)), shape=(size, size)))
+        return splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+
+    def across(self, voltage: Floats) -> Floats:
+        """Return the voltage across each branch."""
+        return np.asarray(voltage[self._first] - voltage[self._second])
+
+    def into_nodes(self, current: Floats) -> Floats:
+        """Return the current into each node, from the currents of the branches."""
+        into = np.bincount(self._second, current, minlength=self._number)
+        return np.asarray(into - np.bincount(self._first, current, minlength=self._number))
+
+    def currents(self, voltage: Floats) -> tuple[Floats, Floats]:
+        """Return current and slope of each branch."""
+        across = self.across(voltage)
+        current, slope = self.conductance * across, self.conductance.copy()
+        cell = self._tile.spec.cell
+        with np.errstate(over="ignore"):
+            current[self.cells] = cell.current(self.conductance[self.cells], across[self.cells])
+            slope[self.cells] = cell.slope(self.conductance[self.cells], across[self.cells])
+        return current, slope
+
+    def solve(self, source: Floats, tolerance: float, factors: SuperLU | None) -> Floats:
+        """Return the node voltages for the voltages of the drivers; ``factors`` are given if cells are linear."""
+        linear = isinstance(self._tile.spec.cell, LinearCell)
+        voltage = np.zeros(self._number)
+        voltage[self.sources[: len(source)]] = source
+        scale = float(np.abs(source).max())
+        if scale == 0.0 or not len(self._free):
+            return voltage
+        size = np.inf
+        for _ in range(MAX_CORRECTIONS):
+            # Branch by branch: so the sum over an almost floating part keeps its digits, and corrections restore
+            # those that factoring loses.
+            current, slope = self.currents(voltage)
+            lu = factors if linear else self.factor(slope)
+            step = np.zeros(self._number)
+            residual = self.into_nodes(current)
+            if lu is not None:
+                step[self._free] = lu.solve(residual[self._free])
+            length = 1.0 if linear else self._length(voltage, step, residual)
+            voltage = voltage + length * step
+            size = float(np.abs(step).max()) / scale
+            if size <= tolerance and length == 1.0:
+                return voltage
+        raise ConvergenceError("a tile with bridges", size, tolerance, MAX_CORRECTIONS)
+
+    def _length(self, voltage: Floats, step: Floats, residual: Floats) -> float:
+        """Shorten a Newton step that overshoots: the content is convex along it, and falls until its slope turns."""
+        start = residual[self._free] @ step[self._free]
+        length = 1.0
+        # Within half of 1/a the law of a cell is near its tangent.
+        near = 0.5 / getattr(self._tile.spec.cell, "a", np.inf)
+        while np.abs(length * self.across(step)[self.cells]).max() > near:
+            with np.errstate(over="ignore", invalid="ignore"):
+                after = self.into_nodes(self.currents(voltage + length * step)[0])
+                slope = after[self._free] @ step[self._free]
+            if slope >= -0.5 * start:
+                break
+            length *= 0.5
+        return length
+
+    def nodes(self, voltage: Floats, which: Indices) -> Floats:
+        """Return the voltages of unmerged nodes."""
+        return np.asarray(voltage[self._merged[which]])
+
+
+def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
+    """Solve a tile, bridges and all.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    voltages : (batch, rows) ndarray
+        Driver voltages [V], checked.
+    tolerance : float
+        Largest last correction of a node voltage, relative to the largest driver voltage.
+
+    Raises
+    ------
+    ConvergenceError
+        If a vector does not reach the tolerance.
+    """
+    network = _Network(tile)
+    rows, columns = tile.spec.shape
+    factors = network.factor(network.conductance) if isinstance(tile.spec.cell, LinearCell) else None
+    column, driver = np.empty((len(voltages), columns)), np.empty((len(voltages), rows))
+    word, bit = np.empty((2, len(voltages), rows, columns))
+    for index, source in enumerate(voltages):
+        solved = network.solve(source, tolerance, factors)
+        into = network.into_nodes(network.currents(solved)[0])[network.sources]
+        driver[index], column[index] = -into[:rows], into[rows:]
+        word[index], bit[index] = network.nodes(solved, network.word), network.nodes(solved, network.bit)
+    return Solution(column, driver, word, bit, (voltages * driver).sum(axis=1))
+
+
+def _parts(first: Indices, second: Indices, count: int) -> Indices:
+    """Return for every node the number of the connected part that it belongs to."""
+    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
