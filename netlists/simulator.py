@@ -30,17 +30,23 @@ _LIBRARIES = ("libngspice.so.0", "libngspice.so", "libngspice.dylib")
 """Debian's libngspice0 has only the first, and PySpice looks only for the second."""
 
 _HARMLESS = re.compile(
-    r"^(Note: |Trying gmin|Supplies reduced|Circuit: |Doing analysis|No\. of Data|Reference value|Warning: Further gmin"
-    r"|Using SPARSE|-+$|\s*$)"
+    r"^(Note: |Trying gmin|Supplies reduced|Circuit: |Doing analysis|No\. of Data|Reference value|Using SPARSE|-+$|\s*$"
+    r"|Warning: (Further gmin increment|Last gmin step failed|(Dynamic|True) gmin stepping failed))"
 )
+"""Progress. A way to the solution that fails is followed by another one, and the last by "aborted"."""
+
 _FATAL = re.compile(
-    r"singular matrix|timestep too small|aborted|not parsed|no such|can't find|could not find|unknown|error|failed"
+    r"singular matrix|timestep too small|aborted|not parsed|no such|can't|could not|unknown|error|failed|warning"
     r"|aren't any circuits",
     re.I,
 )
 _REASONS = (
     (re.compile(r"can't find model|valid modelname|unable to find definition", re.I), "a model is missing"),
-    (re.compile(r"not parsed|unknown|aren't any circuits|Error on line", re.I), "the netlist was not understood"),
+    (
+        re.compile(r"not parsed|unknown|aren't any circuits|Error on line|bad syntax", re.I),
+        "the netlist is not understood",
+    ),
+    (re.compile(r"resistance to low", re.I), "a resistance is 0"),
     (re.compile(r"singular matrix", re.I), "the circuit has no unique solution (singular matrix)"),
     (re.compile(r"timestep too small|failed|aborted", re.I), "the analysis did not converge"),
 )

@@ -16,7 +16,7 @@ HEADER = """\
 * One tile of {rows} word lines and {columns} bit lines. SI units.
 * drive_i: driver of word line i. left_i, right_i: behind its driver resistance.
 * w_i_j, b_i_j: nodes of word line i and of bit line j at cell (i, j).
-* bottom_j, top_j: ends of bit line j. sense_j, sense_top_j: its virtual grounds.
+* bottom_j, top_j: ends of bit line j. s_j, t_j: its virtual grounds there.
 * Nodes joined by an ideal wire have one name. What no branch ties to a source is left out, at 0 V.
 """
 
@@ -93,7 +93,7 @@ def _circuit(tile: Tile, wiring: Wiring) -> Circuit:
 def tile_netlist(tile: Tile, voltages: ArrayLike) -> str:
     """Return a netlist that plain ``ngspice -b`` runs and that prints the column currents with all digits.
 
-    The current [A] of column j is ``vsense_j#branch``; with both ends sensed, that plus ``vsense_top_j#branch``.
+    The current [A] of column j is ``vs_j#branch``; with both ends sensed, that plus ``vt_j#branch``.
 
     Parameters
     ----------

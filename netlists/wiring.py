@@ -67,10 +67,11 @@ class Wiring:
         self._both_driven = tile.spec.word_line_drive == "both"
         self._both_sensed = tile.spec.bit_line_sense == "both"
         self._names: list[str] = []
-        # The order decides which name a merged node gets: the terminals keep theirs.
+        # The order decides which name a merged node gets: the terminals keep theirs. Those of the grounds are short,
+        # because ngspice prints 15 characters of a current's name.
         drive = self._nodes("drive_{}", rows)
-        sense = self._nodes("sense_{}", columns)
-        sense_top = self._nodes("sense_top_{}", columns)
+        sense = self._nodes("s_{}", columns)
+        sense_top = self._nodes("t_{}", columns)
         left, right = self._nodes("left_{}", rows), self._nodes("right_{}", rows)
         bottom, top = self._nodes("bottom_{}", columns), self._nodes("top_{}", columns)
         self._word, self._bit = self._grid("w_{}_{}"), self._grid("b_{}_{}")

@@ -1,0 +1,68 @@
+"""Complete netlists, as text.
+
+After a wanted change, write them anew with CIRCUITMEM_UPDATE_GOLDEN=1 and read the diff.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from circuitmem import DefectMap, SinhCell, Tile, TileSpec
+from circuitmem.config import AdcSpec, ConverterSpec, DacSpec, TiaSpec
+from circuitmem.converter import Readout
+from circuitmem.netlists.readout import ReadoutNetlist
+from circuitmem.netlists.tile import TileNetlist, tile_netlist
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def defective(cell=None, **spec):
+    """Three rows, two columns, with one defect of every kind."""
+    spec = TileSpec(rows=3, columns=2, word_line_resistance=1.0, bit_line_resistance=2.5, **spec)
+    if cell is not None:
+        spec = spec.model_copy(update={"cell": cell})
+    defects = DefectMap(
+        stuck=[[True, False], [False, False], [False, True]],
+        stuck_conductance=[[1e-3, 0.0], [0.0, 0.0], [0.0, 0.0]],
+        open_word_segments=[[False, False], [False, True], [False, False]],
+        open_bit_segments=[[False, True], [False, False], [False, False]],
+        bridges=[(("word", 0, 1), ("word", 1, 1), 50.0)],
+        dead_drivers=[False, False, True],
+        dead_senses=[False, True],
+    )
+    return Tile(spec, np.array([[1e-5, 2e-5], [1 / 3e4, 4e-5], [5e-5, 6e-5]]), defects)
+
+
+def converted():
+    spec = ConverterSpec(
+        dac=DacSpec(bits=2, resistor_mismatch=0.01, gain_error=0.01, offset_error=1e-3),
+        tia=TiaSpec(feedback_resistance=200.0, open_loop_gain=999.0),
+        adc=AdcSpec(bits=4, gain_error=0.01, offset_error=1e-3),
+    )
+    tile = defective(sense_resistance=spec.tia.input_resistance, bit_line_sense="both")
+    readout = Readout(spec, tile.spec, seed=1, defects=tile.defects)
+    readout.adc.set_pga_gain(2.0)
+    return ReadoutNetlist(tile, readout).netlist.text
+
+
+CASES = {
+    "tile": lambda: TileNetlist(defective(driver_resistance=10.0, sense_resistance=5.0)).netlist.text,
+    "tile_all_nodes_both_ends": lambda: (
+        TileNetlist(defective(word_line_drive="both", bit_line_sense="both"), all_nodes=True).netlist.text
+    ),
+    "tile_sinh": lambda: TileNetlist(defective(SinhCell(a=2.0))).netlist.text,
+    "export": lambda: tile_netlist(defective(driver_resistance=10.0), [0.1, -0.2, 0.3]),
+    "readout": converted,
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name):
+    path = GOLDEN / f"{name}.cir"
+    text = CASES[name]()
+    if os.environ.get("CIRCUITMEM_UPDATE_GOLDEN") == "1":
+        path.write_text(text)
+        pytest.fail(f"{path.name} was written anew: read the diff")
+    assert text == path.read_text()
