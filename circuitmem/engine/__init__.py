@@ -3,7 +3,7 @@
 from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
 from circuitmem.engine.base import Engine, Solution
 from circuitmem.engine.behavioral import BehavioralEngine, Transfer
-from circuitmem.engine.spice import SpiceEngine
+from circuitmem.engine.spice import SpiceEngine, tile_netlist
 
 __all__ = [
     "AuditQueue",
@@ -14,4 +14,5 @@ __all__ = [
     "Solution",
     "SpiceEngine",
     "Transfer",
+    "tile_netlist",
 ]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.engine.base import Engine, Solution
 from circuitmem.engine.spice import SpiceEngine
-from circuitmem.errors import SpiceError, SpiceUnavailableError, ValidationError
+from circuitmem.errors import CircuitmemError, SpiceUnavailableError, ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, in_range, integer
@@ -72,7 +72,7 @@ class _Ledger:
             error = relative_error(currents, reference.read(tile, voltages))
         except SpiceUnavailableError as problem:
             self.skipped = problem.reason
-        except SpiceError as problem:
+        except CircuitmemError as problem:
             self.failures.append(str(problem))
         else:
             self.reads += len(voltages)
@@ -211,8 +211,9 @@ class AuditQueue:
                     self._thread.join(0.1)
             self._record = self._ledger.record()
             left = self._submitted - self._done
-            if left and timeout is not None:
-                reason = f"{left} of {self._submitted} reads were not computed within the {timeout:g} s given"
+            if left:
+                when = f"within the {timeout:g} s given" if timeout is not None else "because the audit broke off"
+                reason = f"{left} of {self._submitted} reads were not computed {when}"
                 self._record = dataclasses.replace(self._record, skipped_reason=reason)
         return self._record
 

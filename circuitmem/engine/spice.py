@@ -15,11 +15,11 @@ from circuitmem.engine.base import Solution
 from circuitmem.errors import SpiceError, SpiceUnavailableError, ValidationError
 from circuitmem.netlists.readout import ReadoutNetlist
 from circuitmem.netlists.runner import Library, Runner
-from circuitmem.netlists.tile import TileNetlist
+from circuitmem.netlists.tile import TileNetlist, tile_netlist
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array
 
-__all__ = ["ReadoutSolution", "SpiceEngine"]
+__all__ = ["Library", "ReadoutSolution", "SpiceEngine", "tile_netlist"]
 
 Floats = NDArray[np.float64]
 

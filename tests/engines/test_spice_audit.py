@@ -164,3 +164,12 @@ def test_the_queue_reports_a_failed_audit(monkeypatch):
 def test_bad_samples_are_refused(voltages, currents):
     with AuditQueue() as audit, pytest.raises(ValidationError, match=r"(voltages|currents) must"):
         audit.submit(make_tile(), voltages, currents)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_audit_that_breaks_off_says_so(monkeypatch):
+    monkeypatch.setattr(SpiceEngine, "read", lambda *a: 1 / 0)
+    audit = AuditQueue()
+    tile = make_tile()
+    audit.submit(tile, VOLTAGES[:2], Product().read(tile, VOLTAGES[:2]))
+    assert audit.finish().skipped_reason == "2 of 2 reads were not computed because the audit broke off"
