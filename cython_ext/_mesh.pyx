@@ -8,10 +8,14 @@ so found comes a correction, until a bound on the error, or the correction itsel
 """
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, expm1, fabs, isfinite
+from libc.math cimport INFINITY, fabs, isfinite
 
-from _ladder cimport Ladders, Wires, from_word_layout, prepare, to_word_layout, word_lines, word_to_bit_layout
-from _lanes cimport HAS_OPENMP, LANES, larger, largest, magnitude, splat, total, transpose, vec
+from _elimination cimport Front, allocate, eliminate, factor_tile, fits, release
+from _kirchhoff cimport Problem, Work, residual, terminal_currents
+from _ladder cimport (
+    Ladders, Wires, bit_to_word_layout, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout,
+)
+from _lanes cimport HAS_OPENMP, LANES, larger, largest, magnitude, reciprocal, splat, total, transpose, vec
 
 import numpy as np
 
@@ -22,38 +26,8 @@ cdef double TRUSTED = 1e4
 # How far a correction reduces its residual, and how many of them a solution may need.
 cdef double REDUCTION = 1e-5
 cdef int ROUNDS = 100
-
-
-cdef struct Problem:
-    Wires wires
-    Ladders shared
-    vec* word_mask  # 1 where wires join a node to a driver, 0 where it floats; word layout
-    vec* bit_mask  # the same for sense amplifiers; bit layout
-    double a, tolerance
-    int max_iterations
-
-
-cdef struct Work:
-    Ladders own  # for conductances that belong to one vector
-    vec* source  # voltage of the drivers, one vector a block
-    vec* carry  # one a group of columns
-    vec* line  # one block of word lines
-    vec* y  # bit layout; all others word layout
-    vec* word_in  # currents injected into the nodes
-    vec* bit_in
-    vec* w  # the state
-    vec* b
-    vec* rw  # residual currents of the word-line and bit-line nodes
-    vec* r
-    vec* dw  # the correction
-    vec* db
-    vec* q
-    vec* p
-    vec* ph
-    vec* cell
-    vec* trial_w
-    vec* trial_b
-    int iterations
+# Turns of block relaxation after which a better bound is given up.
+cdef int TURNS = 64
 
 
 cdef double bits_down(Wires* t, Ladders* c, Work* k, double alpha) noexcept nogil:
@@ -166,72 +140,6 @@ cdef double gradients(
         k.iterations += 1
 
 
-cdef void cell_currents(Problem* s, const vec* g, const vec* w, const vec* b, vec* current, vec* slope) noexcept nogil:
-    """``I = g sinh(a V) / a`` (a = 0: ``g V``) and, unless NULL, its slope."""
-    cdef Py_ssize_t o
-    cdef double x, grow
-    cdef const double* gs = <const double*> g
-    cdef const double* ws = <const double*> w
-    cdef const double* bs = <const double*> b
-    cdef double* out = <double*> current
-    cdef double* slopes = <double*> slope
-    if s.a == 0.0:
-        for o in range(s.wires.size):
-            current[o] = g[o] * (w[o] - b[o])
-        return
-    for o in range(s.wires.size * LANES):
-        x = s.a * (ws[o] - bs[o])
-        grow = expm1(fabs(x))
-        out[o] = gs[o] / s.a * (0.5 if x >= 0.0 else -0.5) * (grow + grow / (grow + 1.0))
-        if slope != NULL:
-            slopes[o] = gs[o] * (1.0 + 0.5 * grow * (grow / (grow + 1.0)))
-
-
-cdef double residual(Problem* s, const vec* g, Work* k, const vec* w, const vec* b, vec* slope) noexcept nogil:
-    """Kirchhoff's residual of a state, to k.rw and k.r; returns the largest magnitude among the voltages.
-
-    A cell's current enters both with the same bits, and wire currents are differences: so the sum over an almost
-    floating part keeps its digits.
-    """
-    cdef Wires* t = &s.wires
-    cdef Py_ssize_t block, group, l, j, i, o, e
-    cdef vec tile[LANES]
-    cdef vec value, left, wire, high = splat(0.0)
-    cell_currents(s, g, w, b, k.cell, slope)
-    for block in range(t.blocks):
-        left = k.source[block]
-        for j in range(t.columns):
-            o = block * t.width + j
-            value = w[o]
-            high = larger(high, larger(magnitude(value), magnitude(b[o])))
-            wire = (left - value) * t.word_inverse[o]
-            k.rw[o] = wire - k.cell[o] + k.word_in[o]
-            if j > 0:
-                k.rw[o - 1] = k.rw[o - 1] - wire
-            left = value
-        o = block * t.width + t.columns - 1
-        k.rw[o] = k.rw[o] + (k.source[block] - left) * t.word_far_inverse[block]
-    word_to_bit_layout(t, b, k.y)
-    for block in range(t.blocks):
-        for group in range(t.groups):
-            for l in range(LANES):
-                i = block * LANES + l
-                e = i * t.groups + group
-                value = k.y[e]
-                if i == 0:
-                    wire = -value * t.bit_far_inverse[group]
-                else:
-                    wire = (k.y[e - t.groups] - value) * t.bit_inverse[e - t.groups]
-                if i + 1 < t.lines:
-                    value = value - k.y[e + t.groups]
-                tile[l] = wire - value * t.bit_inverse[e]
-            transpose(tile)
-            for l in range(LANES):
-                o = block * t.width + group * LANES + l
-                k.r[o] = tile[l] + k.cell[o] + k.bit_in[o]
-    return largest(high)
-
-
 cdef double power_along(Wires* t, Work* k) noexcept nogil:
     """Residual times correction: how fast the content of the network falls along the correction."""
     cdef Py_ssize_t o
@@ -298,11 +206,62 @@ cdef double reach(Wires* t, Ladders* c, Work* k) noexcept nogil:
     return max(first, z)
 
 
+cdef void sharpen(Wires* t, Ladders* c, Work* k) noexcept nogil:
+    """Find a better bound on the amplification, if that of the tile's weakest ties says too little.
+
+    With N the map of an error by one turn of solving word lines, then bit lines, all its elements positive, the
+    largest element of N^k 1 bounds N^k; so the errors of all turns are at most the sum of these, and the rest of a
+    geometric series.
+    """
+    cdef Py_ssize_t o
+    cdef int turn
+    cdef double sum_ = 1.0, now = 1.0
+    if c.amplification <= TRUSTED:
+        return
+    for o in range(t.size):
+        k.p[o] = splat(1.0)
+    for turn in range(TURNS):
+        for o in range(t.size):
+            k.rw[o] = c.g[o] * k.p[o]
+            k.r[o] = splat(0.0)
+        through_cells(t, c, k)
+        start(t, k)
+        bits_down(t, c, k, 0.0)
+        bits_up(t, c, k, 0.0, 0.0, &now)
+        if sum_ < TRUSTED * (1.0 - now):
+            c.amplification = sum_ / (1.0 - now)
+            return
+        sum_ += now
+
+
+cdef bint exactly(Problem* s, Ladders* c, Work* k, bint again) noexcept nogil:
+    """Solve S db = r by elimination, factoring ``again`` if the conductances are new; return whether that worked."""
+    cdef Wires* t = &s.wires
+    cdef Front* front = &s.front if c == &s.shared else &k.front
+    if c != &s.shared and again:
+        if not allocate(front, t):
+            return False
+        factor_tile(t, c, front)
+    word_to_bit_layout(t, k.r, k.y)
+    eliminate(t, front, <double*> k.y, <double*> k.line)
+    bit_to_word_layout(t, k.y, k.db)
+    k.iterations += 1
+    return True
+
+
+cdef void correct(Wires* t, Work* k, double length) noexcept nogil:
+    cdef Py_ssize_t o
+    for o in range(t.size):
+        k.w[o] = k.w[o] + splat(length) * k.dw[o]
+        k.b[o] = k.b[o] + splat(length) * k.db[o]
+
+
 cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexcept nogil:
-    """Find the state (k.w, k.b) of one vector; return its error relative to the largest voltage.
+    """Find the state (k.w, k.b) and its last correction (k.dw, k.db); return its error relative to the largest voltage.
 
     ``base`` has the conductances of the cells (at 0 V if they are not linear), ``bound`` is the largest voltage of a source.
-    The error is a bound where there is one, else the size of the last correction.
+    The error is a bound where there is one, else the size of the last correction. Without a bound the correction is exact,
+    unless the tile is too large for that.
     """
     cdef Wires* t = &s.wires
     cdef Ladders* c = base
@@ -318,6 +277,8 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
             k.rw[o] = k.word_in[o]
             k.r[o] = base.g[o] * k.w[o] + k.bit_in[o]
     if bound == 0.0:
+        start(t, k)
+        word_lines(t, c, k.db, k.dw)
         return 0.0
     for turn in range(ROUNDS):
         scale = bound
@@ -326,14 +287,23 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
         if not linear:
             c = &k.own
             word_to_bit_layout(t, c.g, k.y)
-            prepare(t, c, k.y)
+            prepare(t, c, k.y, k.scratch)
+            if c.amplification > TRUSTED:
+                sharpen(t, c, k)
+                residual(s, base.g, k, k.w, k.b, NULL)  # whose place that took
         first = through_cells(t, c, k)
         bounded = c.amplification <= TRUSTED
-        goal = 0.1 * s.tolerance * scale / min(c.amplification, TRUSTED) if bounded or turn == 0 else 0.0
-        reduction = 0.0 if turn == 0 else REDUCTION
-        if not linear:  # no more than the linearisation is worth
-            reduction = min(1e-2, max(REDUCTION, error))
-        z = gradients(s, c, k, reduction, goal, (s.tolerance * scale - first) / c.amplification if turn > 0 else 0.0)
+        if not bounded and fits(t):
+            z = INFINITY
+            if not exactly(s, c, k, turn == 0 or not linear):
+                return INFINITY
+        else:
+            goal = 0.1 * s.tolerance * scale / min(c.amplification, TRUSTED) if bounded or turn == 0 else 0.0
+            reduction = 0.0 if turn == 0 else REDUCTION
+            if not linear:  # no more than the linearisation is worth
+                reduction = min(1e-2, max(REDUCTION, error))
+            z = (s.tolerance * scale - first) / c.amplification if turn > 0 else 0.0
+            z = gradients(s, c, k, reduction, goal, z)
         if turn > 0 and bounded and first + z * c.amplification <= s.tolerance * scale:
             return (first + z * c.amplification) / scale
         change = finish(t, c, k, &cells)
@@ -341,149 +311,117 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
         # Within half of 1/a the law of a cell is near its tangent, and Newton's method converges by itself.
         if cells * s.a > 0.5:
             length = step_length(s, base.g, k)
-        for o in range(t.size):
-            k.w[o] = k.w[o] + splat(length) * k.dw[o]
-            k.b[o] = k.b[o] + splat(length) * k.db[o]
         error = change / scale
         if (turn > 0 or not linear) and error <= s.tolerance and length == 1.0:
             return error
+        correct(t, k, length)
         if k.iterations >= s.max_iterations or not isfinite(error):
             break
     return max(error, 2.0 * s.tolerance)
-
-
-cdef void terminal_currents(Problem* s, Ladders* c, Work* k, double* column, double* driver) noexcept nogil:
-    """Currents into the sense amplifiers and out of the drivers of a solved vector.
-
-    Linear cells: by reciprocity a current that enters a line at a node reaches its ends in the proportion ``h``,
-    which leaves no difference of nearly equal numbers. Other cells: their currents, where a line is not cut off.
-    """
-    cdef Wires* t = &s.wires
-    cdef bint linear = s.a == 0.0
-    cdef Py_ssize_t block, j, l, o
-    cdef vec line, into
-    cdef double* lanes = <double*> k.line
-    cdef double* share = <double*> (c.bit_h if linear else s.bit_mask)
-    for j in range(t.columns):
-        column[j] = 0.0
-    for block in range(t.blocks):
-        line = splat(0.0)
-        for j in range(t.columns):
-            o = block * t.width + j
-            if linear:
-                into = c.g[o] * k.w[o] + k.bit_in[o]
-                line = line + c.word_h[o] * (c.g[o] * (k.source[block] - k.b[o]) - k.word_in[o])
-            else:
-                into = k.cell[o] + k.bit_in[o]
-                line = line + s.word_mask[o] * (k.cell[o] - k.word_in[o])
-            k.line[0] = into
-            for l in range(min(<Py_ssize_t> LANES, t.rows - block * LANES)):
-                column[j] += share[(block * LANES + l) * t.width + j] * lanes[l]
-        k.line[0] = line
-        for l in range(min(<Py_ssize_t> LANES, t.rows - block * LANES)):
-            driver[block * LANES + l] = lanes[l]
 
 
 cdef void one_vector(
     Problem* s, Work* k, const double* conductance, const double* source, const double* injection,
     double* word, double* bit, double* column, double* driver, int* iterations, double* error,
 ) noexcept nogil:
-    """Solve one vector; ``conductance`` is NULL if it is the shared one, ``injection`` if there is none."""
+    """Solve one vector; ``injection`` is NULL if there is none, ``word`` and ``bit`` if they are not wanted."""
     cdef Wires* t = &s.wires
     cdef Ladders* base = &s.shared
     cdef Py_ssize_t i
     cdef double bound = 0.0
-    for i in range(t.rows):
-        (<double*> k.source)[i] = source[i]
-        bound = max(bound, fabs(source[i]))
-    if injection != NULL:
-        to_word_layout(t, injection, t.columns, k.word_in)
-        to_word_layout(t, injection + t.rows * t.columns, t.columns, k.bit_in)
-    if conductance != NULL:
+    for i in range(t.lines):
+        (<double*> k.source)[i] = source[i] if i < t.rows else 0.0
+        bound = max(bound, fabs((<double*> k.source)[i]))
+    if s.separate:
         base = &k.own
-        load(t, base, conductance, k.y)
+        load(t, base, conductance, k)
     if injection != NULL:
+        to_layouts(t, injection, t.columns, k.y, k.word_in)
+        to_layouts(t, injection + t.rows * t.columns, t.columns, k.y, k.bit_in)
         bound = max(bound, reach(t, base, k))
+    else:
+        for i in range(t.size):
+            k.word_in[i] = splat(0.0)
+            k.bit_in[i] = splat(0.0)
     error[0] = solve_vector(s, base, k, bound)
     iterations[0] = k.iterations
-    if s.a != 0.0:
-        cell_currents(s, base.g, k.w, k.b, k.cell, NULL)
     terminal_currents(s, base, k, column, driver)
+    correct(t, k, 1.0)
     if word != NULL:
-        from_word_layout(t, k.w, word)
-        from_word_layout(t, k.b, bit)
+        from_word_layout(t, k.w, k.y, word)
+        from_word_layout(t, k.b, k.y, bit)
 
 
-cdef void load(Wires* t, Ladders* c, const double* conductance, vec* scratch) noexcept nogil:
-    to_word_layout(t, conductance, t.columns, c.g)
-    word_to_bit_layout(t, c.g, scratch)
-    prepare(t, c, scratch)
+cdef void load(Wires* t, Ladders* c, const double* conductance, Work* k) noexcept nogil:
+    to_layouts(t, conductance, t.columns, k.y, c.g)
+    prepare(t, c, k.y, k.scratch)
+    sharpen(t, c, k)
 
 
-cdef class Memory:
-    """Zeroed vectors, aligned to the size of a vector, handed out piece by piece."""
-
-    cdef object keep
-    cdef vec* at
-    cdef Py_ssize_t left
-
-    def __cinit__(self, Py_ssize_t vectors):
-        cdef double[::1] view
-        cdef size_t wide = LANES * sizeof(double)
-        self.keep = np.zeros((vectors + 1) * LANES)
-        view = self.keep
-        self.at = <vec*> ((<size_t> &view[0] + wide - 1) // wide * wide)
-        self.left = vectors
-
-    cdef vec* take(self, Py_ssize_t vectors) except NULL:
-        cdef vec* first = self.at
-        if vectors > self.left:
-            raise MemoryError("the workspace of the mesh kernel is too small")
-        self.at += vectors
-        self.left -= vectors
-        return first
+cdef inline vec* take(vec** memory, Py_ssize_t count) noexcept nogil:
+    memory[0] += count
+    return memory[0] - count
 
 
-cdef int take_ladders(Memory memory, Wires* t, Ladders* c) except -1:
-    c.g = memory.take(t.size)
-    c.word_t = memory.take(t.size)
-    c.word_s = memory.take(t.size)
-    c.word_h = memory.take(t.size)
-    c.bit_t = memory.take(t.size)
-    c.bit_s = memory.take(t.size)
-    c.bit_h = memory.take(t.size)
-    return 0
+cdef void take_ladders(vec** memory, Py_ssize_t size, Ladders* c) noexcept nogil:
+    c.g = take(memory, size)
+    c.word_t = take(memory, size)
+    c.word_s = take(memory, size)
+    c.word_h = take(memory, size)
+    c.bit_t = take(memory, size)
+    c.bit_s = take(memory, size)
+    c.bit_h = take(memory, size)
 
 
-cdef int take_wires(Memory memory, Wires* t, const double[:, ::1] word, const double[:, ::1] bit) except -1:
-    cdef Py_ssize_t i, j
-    t.word = memory.take(t.size)
-    t.word_inverse = memory.take(t.size)
-    t.bit = memory.take(t.size)
-    t.bit_inverse = memory.take(t.size)
-    t.word_far = memory.take(t.blocks)
-    t.word_far_inverse = memory.take(t.blocks)
-    t.bit_far = memory.take(t.groups)
-    t.bit_far_inverse = memory.take(t.groups)
+cdef void take_work(vec** memory, Wires* t, Work* k, bint own, bint linear) noexcept nogil:
+    cdef Py_ssize_t trial = 0 if linear else t.size
+    k.front.memory = NULL
+    take_ladders(memory, t.size if own else 0, &k.own)
+    k.source = take(memory, t.blocks)
+    k.carry = take(memory, t.groups)
+    k.line = take(memory, t.width)
+    k.scratch = take(memory, 3 * max(t.blocks, t.groups))
+    k.y = take(memory, t.size)
+    k.word_in = take(memory, t.size)
+    k.bit_in = take(memory, t.size)
+    k.w = take(memory, t.size)
+    k.b = take(memory, t.size)
+    k.rw = take(memory, t.size)
+    k.r = take(memory, t.size)
+    k.dw = take(memory, t.size)
+    k.db = take(memory, t.size)
+    k.q = take(memory, t.size)
+    k.p = take(memory, t.size)
+    k.ph = take(memory, t.size)
+    k.cell = take(memory, t.size)
+    k.trial_w = take(memory, trial)
+    k.trial_b = take(memory, trial)
+
+
+cdef void take_wires(vec** memory, Wires* t, const double* word, const double* bit) noexcept nogil:
+    cdef Py_ssize_t i, j, o
+    t.word = take(memory, t.size)
+    t.word_inverse = take(memory, t.size)
+    t.bit = take(memory, t.size)
+    t.bit_inverse = take(memory, t.size)
+    t.word_far = take(memory, t.blocks)
+    t.word_far_inverse = take(memory, t.blocks)
+    t.bit_far = take(memory, t.groups)
+    t.bit_far_inverse = take(memory, t.groups)
     # Padded lines are ideal and cut at the far end: their nodes are held by their source (h = 1), at 0 V.
     for i in range(t.lines):
-        (<double*> t.word_far)[i] = INFINITY if i >= t.rows else word[i, t.columns]
-        (<double*> t.word_far_inverse)[i] = inverse((<double*> t.word_far)[i])
+        (<double*> t.word_far)[i] = word[i * (t.columns + 1) + t.columns] if i < t.rows else INFINITY
     for j in range(t.width):
-        (<double*> t.bit_far)[j] = INFINITY if j >= t.columns else bit[0, j]
-        (<double*> t.bit_far_inverse)[j] = inverse((<double*> t.bit_far)[j])
-    to_word_layout(t, &word[0, 0], t.columns + 1, t.word)
-    for i in range(t.rows):
-        for j in range(t.columns):
-            (<double*> t.bit)[i * t.width + j] = bit[i + 1, j]
-    for i in range(t.size * LANES):
-        (<double*> t.word_inverse)[i] = inverse((<double*> t.word)[i])
-        (<double*> t.bit_inverse)[i] = inverse((<double*> t.bit)[i])
-    return 0
-
-
-cdef double inverse(double ohm) noexcept nogil:
-    return 1.0 / ohm if ohm > 0.0 else 0.0
+        (<double*> t.bit_far)[j] = bit[j] if j < t.columns else INFINITY
+    to_layouts(t, word, t.columns + 1, t.bit, t.word)
+    to_layouts(t, bit + t.columns, t.columns, t.bit, t.bit_inverse)
+    for o in range(t.blocks):
+        t.word_far_inverse[o] = reciprocal(t.word_far[o])
+    for o in range(t.groups):
+        t.bit_far_inverse[o] = reciprocal(t.bit_far[o])
+    for o in range(t.size):
+        t.word_inverse[o] = reciprocal(t.word[o])
+        t.bit_inverse[o] = reciprocal(t.bit[o])
 
 
 def solve(
@@ -494,49 +432,22 @@ def solve(
     """Solve a batch; ``circuitmem._kernels.mesh`` checks the arguments and documents them.
 
     ``conductance`` is (1, m, n) if all vectors share it, else (batch, m, n), and then ``a`` must be 0; ``injection``
-    may have no first dimension to speak of. Returns word, bit (None without ``voltages``), column_current,
-    driver_current, iterations, and the relative error reached.
+    is (0, 2, m, n) if there is none. Returns word, bit (None without ``voltages``), column_current, driver_current,
+    iterations, and the relative error reached.
     """
     cdef Problem s
     cdef Wires* t = &s.wires
     cdef Ladders free
-    cdef Py_ssize_t batch = word_voltage.shape[0], b, i
-    cdef bint shared = conductance.shape[0] == 1, injected = injection.shape[0] > 0
-    cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch))
+    cdef Py_ssize_t batch = word_voltage.shape[0], b, o, vectors
+    cdef bint injected = injection.shape[0] > 0, linear = a == 0.0, own
+    cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch)), worker
     t.rows, t.columns = conductance.shape[1], conductance.shape[2]
     t.blocks, t.groups = (t.rows + LANES - 1) // LANES, (t.columns + LANES - 1) // LANES
     t.lines, t.width = t.blocks * LANES, t.groups * LANES
     t.size = t.blocks * t.width
     s.a, s.tolerance, s.max_iterations = a, tolerance, max_iterations
-
-    cdef Memory memory = Memory(19 * t.size + 2 * (t.blocks + t.groups)
-                                + workers * (22 * t.size + t.blocks + t.groups + t.width))
-    cdef vec* scratch = memory.take(t.size)
-    take_wires(memory, t, word_resistance, bit_resistance)
-    take_ladders(memory, t, &s.shared)
-    load(t, &s.shared, &conductance[0, 0, 0], scratch)
-    take_ladders(memory, t, &free)
-    if a != 0.0:
-        # Without cells a node has the voltage of the ends of its line, or floats.
-        word_to_bit_layout(t, free.g, scratch)
-        prepare(t, &free, scratch)
-    s.word_mask, s.bit_mask = free.word_h, free.bit_h
-
-    cdef unsigned char[::1] bytes_ = np.zeros(workers * sizeof(Work), dtype=np.uint8)
-    cdef Work* work = <Work*> &bytes_[0]
-    for i in range(workers):
-        take_ladders(memory, t, &work[i].own)
-        work[i].source = memory.take(t.blocks)
-        work[i].carry = memory.take(t.groups)
-        work[i].line = memory.take(t.width)
-        work[i].y = memory.take(t.size)
-        work[i].word_in, work[i].bit_in = memory.take(t.size), memory.take(t.size)
-        work[i].w, work[i].b = memory.take(t.size), memory.take(t.size)
-        work[i].rw, work[i].r = memory.take(t.size), memory.take(t.size)
-        work[i].dw, work[i].db = memory.take(t.size), memory.take(t.size)
-        work[i].q, work[i].cell = memory.take(t.size), memory.take(t.size)
-        work[i].p, work[i].ph = memory.take(t.size), memory.take(t.size)
-        work[i].trial_w, work[i].trial_b = memory.take(t.size), memory.take(t.size)
+    s.separate = conductance.shape[0] > 1
+    own = s.separate or not linear
 
     shape = (batch if voltages else 0, t.rows, t.columns)
     word, bit = np.empty(shape), np.empty(shape)
@@ -546,11 +457,42 @@ def solve(
     cdef double[:, ::1] column_out = column, driver_out = driver
     cdef int[::1] count_out = count
     cdef double[::1] error_out = error
+
+    # As much as the take functions below take: 4 + 7 [+ 7] arrays for all, [7 +] 13 [+ 2] for each thread, smaller ones.
+    vectors = (11 if linear else 18) * t.size + 2 * (t.blocks + t.groups)
+    vectors += workers * ((13 + 7 * own + 2 * (not linear)) * t.size
+                          + t.blocks + t.groups + t.width + 3 * max(t.blocks, t.groups))
+    cdef double[::1] room = np.empty((vectors + 1) * LANES)
+    cdef unsigned char[::1] structs = np.empty(workers * sizeof(Work), dtype=np.uint8)
+    cdef Work* work = <Work*> &structs[0]
+    cdef size_t wide = sizeof(vec)
+    cdef vec* memory = <vec*> ((<size_t> &room[0] + wide - 1) // wide * wide)
+    take_wires(&memory, t, &word_resistance[0, 0], &bit_resistance[0, 0])
+    take_ladders(&memory, t.size, &s.shared)
+    for worker in range(workers):
+        take_work(&memory, t, &work[worker], own, linear)
+    load(t, &s.shared, &conductance[0, 0, 0], work)
+    s.front.memory = NULL
+    if not own and s.shared.amplification > TRUSTED and fits(t):
+        if not allocate(&s.front, t):
+            raise MemoryError(f"no memory to eliminate a tile of {t.rows}x{t.columns}")
+        factor_tile(t, &s.shared, &s.front)
+    if not linear:
+        # Without cells a node has the voltage of the ends of its line, or floats.
+        take_ladders(&memory, t.size, &free)
+        for o in range(t.size):
+            free.g[o] = splat(0.0)
+        prepare(t, &free, free.g, work.scratch)
+        s.word_mask = free.word_h
+        s.bit_mask = free.bit_h
     for b in prange(batch, nogil=True, num_threads=workers, schedule="dynamic", chunksize=1):
         one_vector(
-            &s, work + threadid(), NULL if shared else &conductance[b, 0, 0], &word_voltage[b, 0],
+            &s, work + threadid(), &conductance[b if s.separate else 0, 0, 0], &word_voltage[b, 0],
             &injection[b, 0, 0, 0] if injected else NULL,
             &word_out[b, 0, 0] if voltages else NULL, &bit_out[b, 0, 0] if voltages else NULL,
             &column_out[b, 0], &driver_out[b, 0], &count_out[b], &error_out[b],
         )
+    release(&s.front)
+    for worker in range(workers):
+        release(&work[worker].front)
     return (word if voltages else None), (bit if voltages else None), column, driver, count, error

@@ -23,6 +23,11 @@ infinite: with z = A_b^-1 r, the product A_b p follows the recurrence of p itsel
 **Until it is right.** The residual of Kirchhoff's current law in the state found, taken branch by branch, gives a
 correction by the same two equations, until the correction, or a bound on the error, is within the tolerance. Cells
 with I = g sinh(a V) / a need corrections anyway: each is a Newton step, with the slopes of the cells as G.
+
+**Hard tiles.** Where strong cells tie parts of lines to each other that only weak cells tie to the rest, no iteration
+keeps its digits, and no useful bound exists. Such a tile is solved by elimination, row of bit-line nodes by row, with
+every node's own conductance summed from its ties, so that again nothing is subtracted (Grassmann, Taksar and Heyman,
+Operations Research 33:1107, 1985).
 """
 
 from __future__ import annotations
@@ -37,9 +42,11 @@ __all__ = ["solve"]
 Floats = NDArray[np.float64]
 
 TRUSTED = 1e4
-"""Largest amplification with which a bound decides convergence; above it rounding errors would hide behind it."""
+"""Largest amplification with which a bound decides convergence; above it a tile is hard."""
 REDUCTION = 1e-5
-"""How far a correction reduces its residual."""
+"""How far a correction reduces its residual, at most."""
+TURNS = 64
+"""Turns of block relaxation after which a better bound is given up."""
 ROUNDS = 100
 """How many corrections a solution may need."""
 
@@ -145,7 +152,86 @@ def prepare(g: Floats, word: Floats, bit: Floats) -> Mesh:
     # other's error, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
     low_word, low_bit = words.h.min(axis=(0, 2)), bits.h.min(axis=(0, 2))
     tied = low_word + low_bit - low_word * low_bit
-    return Mesh(g, words, bits, np.where(tied > 0.0, _inverse(tied), np.inf))
+    return _sharpen(Mesh(g, words, bits, np.where(tied > 0.0, _inverse(tied), np.inf)))
+
+
+def _sharpen(mesh: Mesh) -> Mesh:
+    """Find better bounds on the amplification, if those of the weakest ties say too little.
+
+    With N the map of an error by one turn of solving word lines, then bit lines, all its elements positive, the
+    largest element of N^k 1 bounds N^k; so the errors of all turns are at most the sum of these, and the rest of a
+    geometric series.
+    """
+    bound = mesh.amplification
+    error, total = np.ones_like(mesh.g), np.ones(len(mesh.g))
+    for _ in range(TURNS):
+        if (bound <= TRUSTED).all():
+            break
+        error = mesh.bit_lines(mesh.g * mesh.word_lines(mesh.g * error))
+        now = _largest(error)
+        known = (bound > TRUSTED) & (total < TRUSTED * (1.0 - now))
+        bound = np.where(known, total / np.where(known, 1.0 - now, 1.0), bound)
+        total = total + now
+    return mesh._replace(amplification=bound)
+
+
+class Elimination(NamedTuple):
+    """One tile with its bit-line nodes eliminated; arrays are (rows, columns, ...)."""
+
+    ties: Floats  # (rows, columns, columns) S: from each node to the others of its row, when its turn comes
+    t: Floats  # as for ladders, of the segment after each node
+    s: Floats
+
+    def solve(self, current: Floats) -> Floats:
+        """Return ``(A_b - G A_w^-1 G)^-1`` times currents, (rows, columns) V."""
+        rows, columns = current.shape
+        kept, line = np.empty_like(current), np.zeros(columns)
+        for i in range(rows):
+            line = line + current[i]
+            for k in range(columns):
+                kept[i, k] = line[k]
+                line = line + self.s[i, k] * kept[i, k] * self.ties[i, k]
+                line[k] = self.t[i, k] * kept[i, k]
+        out, voltage = np.empty_like(current), np.zeros(columns)
+        for i in reversed(range(rows)):
+            for k in reversed(range(columns)):
+                into = self.ties[i, k] @ voltage + kept[i, k]
+                voltage[k] = self.t[i, k] * voltage[k] + self.s[i, k] * into
+            out[i] = voltage
+        return out
+
+
+def eliminate(mesh: Mesh, bit: Floats) -> Elimination:
+    """Eliminate the bit-line nodes of a tile from the top; each leaves its place to the node below it."""
+    g, h = mesh.g[0], mesh.word_h[0]
+    rows, columns = g.shape
+    unit = np.broadcast_to(np.eye(columns)[:, None, :], (columns, rows, columns))
+    answer = mesh.word_lines(unit)  # at node k of row i, for a current into node j: [j, i, k]
+    ties, t, s = np.empty((rows, columns, columns)), np.empty((rows, columns)), np.empty((rows, columns))
+    dense, known, held = np.zeros((columns, columns)), _inverse(bit[0]), bit[0] == 0.0
+    for i in range(rows):
+        # The word line ties bit line j to bit line l by g_j (A_w^-1)_jl g_l, and to its driver by g_j h_j.
+        dense = dense + g[i][:, None] * answer[:, i] * g[i]
+        known = known + g[i] * h[i]
+        np.fill_diagonal(dense, 0.0)
+        for k in range(columns):
+            row, ohms = dense[k].copy(), bit[i + 1, k]
+            if held[k]:  # ideal wires to the top sense amplifier: at 0 V
+                known, row, held[k] = known + row, np.zeros(columns), ohms == 0.0
+                known[k] = _inverse(ohms)
+                t[i, k] = s[i, k] = 0.0
+            else:
+                tied = known[k] + row.sum()
+                cut = np.isinf(ohms)
+                t[i, k] = 0.0 if cut else 1.0 / (1.0 + ohms * tied)
+                s[i, k] = _inverse(tied) if cut else ohms * t[i, k]
+                dense = dense + s[i, k] * np.outer(row, row)
+                np.fill_diagonal(dense, 0.0)
+                known = known + s[i, k] * row * known[k]
+                known[k] *= t[i, k]
+            ties[i, k] = row
+            dense[k] = dense[:, k] = t[i, k] * row
+    return Elimination(ties, t, s)
 
 
 def gradients(mesh: Mesh, r: Floats, reduction: Floats, goal: Floats, budget: Floats) -> tuple[Floats, Floats, Floats]:
@@ -261,6 +347,7 @@ def solve(
     scales = np.maximum(scales, _largest(word_voltage))
     error[scales == 0.0] = 0.0
     open_ = np.flatnonzero(scales > 0.0)
+    factors: dict[int, Elimination] = {}
     for turn in range(ROUNDS):
         if not len(open_):
             break
@@ -279,14 +366,20 @@ def solve(
         first = _largest(answer)
         rb = rb + mesh.g * answer
         bounded = mesh.amplification <= TRUSTED
-        goal = 0.1 * tolerance * scale / np.minimum(mesh.amplification, TRUSTED) * (bounded | (turn == 0))
+        goal = 0.1 * tolerance * scale / np.minimum(mesh.amplification, TRUSTED)
         reduction = np.full(len(open_), 0.0 if turn == 0 else REDUCTION)
         if not linear:  # no more than the linearisation is worth
             reduction = np.clip(error[open_], REDUCTION, 1e-2)
         # A hard tile takes about as many iterations as it has lines. Far beyond that rounding errors are in charge,
         # and a fresh residual helps more.
         budget = np.minimum(max_iterations - used[open_], 10 * (rows + columns) + 100)
-        db, z, spent = gradients(mesh, rb, reduction, goal, budget)
+        db, z, spent = gradients(mesh, rb, reduction, goal, np.where(bounded, budget, 0))
+        for k in np.flatnonzero(~np.broadcast_to(bounded, len(open_))):
+            index = 0 if len(conductance) == 1 and linear else int(open_[k])
+            if index not in factors or not linear:
+                factors[index] = eliminate(mesh.of(np.array([k])), bit_resistance)
+            db[k] = factors[index].solve(rb[k])
+            spent[k] += 1
         with np.errstate(invalid="ignore"):
             bound = first + z * mesh.amplification
         settled = (turn > 0) & bounded & (bound <= tolerance * scale)

@@ -122,7 +122,7 @@ class BehavioralEngine:
         ValidationError
             If the cells are not linear.
         """
-        return self.transfer([tile]).matrix[0]
+        return np.asarray(self.transfer([tile]).matrix[0])
 
     def transfer(self, tiles: Sequence[Tile]) -> Transfer:
         """Return the transfer matrices of tiles of one shape.

@@ -117,8 +117,8 @@ class _Network:
         scale = float(np.abs(source).max())
         if scale == 0.0 or not len(self._free):
             return voltage
-        size = np.inf
-        for _ in range(MAX_CORRECTIONS):
+        count, size, length = 0, np.inf, 0.0
+        while size > tolerance or length < 1.0:
             # Branch by branch: so the sum over an almost floating part keeps its digits, and corrections restore
             # those that factoring loses.
             current, slope = self.currents(voltage)
@@ -129,10 +129,10 @@ class _Network:
                 step[self._free] = lu.solve(residual[self._free])
             length = 1.0 if linear else self._length(voltage, step, residual)
             voltage = voltage + length * step
-            size = float(np.abs(step).max()) / scale
-            if size <= tolerance and length == 1.0:
-                return voltage
-        raise ConvergenceError("a tile with bridges", size, tolerance, MAX_CORRECTIONS)
+            count, size = count + 1, float(np.abs(step).max()) / scale
+            if count == MAX_CORRECTIONS or not np.isfinite(size):  # infinite: singular to double precision
+                raise ConvergenceError("a tile with bridges", size, tolerance, count)
+        return voltage
 
     def _length(self, voltage: Floats, step: Floats, residual: Floats) -> float:
         """Shorten a Newton step that overshoots: the content is convex along it, and falls until its slope turns."""

@@ -1,0 +1,150 @@
+"""Kirchhoff's laws on a state of the circuit: residual currents, and currents at the terminals."""
+
+from libc.math cimport expm1, fabs
+
+from _elimination cimport Front
+from _ladder cimport Ladders, Wires, word_to_bit_layout
+from _lanes cimport LANES, larger, largest, magnitude, splat, transpose, vec
+
+
+cdef struct Problem:
+    Wires wires
+    Ladders shared
+    vec* word_mask  # 1 where wires join a node to a driver, 0 where it floats; word layout
+    vec* bit_mask  # the same for sense amplifiers; bit layout
+    Front front  # of the shared conductances
+    double a, tolerance
+    int max_iterations
+    bint separate  # each vector has conductances of its own
+
+
+cdef struct Work:
+    Ladders own  # for conductances that belong to one vector
+    Front front
+    vec* source  # voltage of the drivers, one vector a block
+    vec* carry  # one a group of columns
+    vec* line  # one block of word lines
+    vec* scratch  # three a block, or a group
+    vec* y  # bit layout; all others word layout
+    vec* word_in  # currents injected into the nodes
+    vec* bit_in
+    vec* w  # the state
+    vec* b
+    vec* rw  # residual currents of the word-line and bit-line nodes
+    vec* r
+    vec* dw  # the correction
+    vec* db
+    vec* q
+    vec* p
+    vec* ph
+    vec* cell
+    vec* trial_w
+    vec* trial_b
+    int iterations
+
+
+cdef inline void cell_currents(
+    Problem* s, const vec* g, const vec* w, const vec* b, vec* current, vec* slope
+) noexcept nogil:
+    """``I = g sinh(a V) / a`` (a = 0: ``g V``) and, unless NULL, its slope."""
+    cdef Py_ssize_t o
+    cdef double x, grow
+    cdef const double* gs = <const double*> g
+    cdef const double* ws = <const double*> w
+    cdef const double* bs = <const double*> b
+    cdef double* out = <double*> current
+    cdef double* slopes = <double*> slope
+    if s.a == 0.0:
+        for o in range(s.wires.size):
+            current[o] = g[o] * (w[o] - b[o])
+        return
+    for o in range(s.wires.size * LANES):
+        x = s.a * (ws[o] - bs[o])
+        grow = expm1(fabs(x))
+        out[o] = gs[o] / s.a * (0.5 if x >= 0.0 else -0.5) * (grow + grow / (grow + 1.0))
+        if slope != NULL:
+            slopes[o] = gs[o] * (1.0 + 0.5 * grow * (grow / (grow + 1.0)))
+
+
+cdef inline double residual(Problem* s, const vec* g, Work* k, const vec* w, const vec* b, vec* slope) noexcept nogil:
+    """Kirchhoff's residual of a state, to k.rw and k.r; returns the largest magnitude among the voltages.
+
+    A cell's current enters both with the same bits, and wire currents are differences: so the sum over an almost
+    floating part keeps its digits.
+    """
+    cdef Wires* t = &s.wires
+    cdef Py_ssize_t block, group, l, j, i, o, e
+    cdef vec tile[LANES]
+    cdef vec value, left, wire, high = splat(0.0)
+    cell_currents(s, g, w, b, k.cell, slope)
+    for block in range(t.blocks):
+        left = k.source[block]
+        for j in range(t.columns):
+            o = block * t.width + j
+            value = w[o]
+            high = larger(high, larger(magnitude(value), magnitude(b[o])))
+            wire = (left - value) * t.word_inverse[o]
+            k.rw[o] = wire - k.cell[o] + k.word_in[o]
+            if j > 0:
+                k.rw[o - 1] = k.rw[o - 1] - wire
+            left = value
+        o = block * t.width + t.columns - 1
+        k.rw[o] = k.rw[o] + (k.source[block] - left) * t.word_far_inverse[block]
+        for o in range(block * t.width + t.columns, (block + 1) * t.width):
+            k.rw[o] = splat(0.0)
+    word_to_bit_layout(t, b, k.y)
+    for block in range(t.blocks):
+        for group in range(t.groups):
+            for l in range(LANES):
+                i = block * LANES + l
+                e = i * t.groups + group
+                tile[l] = splat(0.0)
+                if i >= t.rows:
+                    continue
+                value = k.y[e]
+                if i == 0:
+                    wire = -value * t.bit_far_inverse[group]
+                else:
+                    wire = (k.y[e - t.groups] - value) * t.bit_inverse[e - t.groups]
+                if i + 1 < t.lines:
+                    value = value - k.y[e + t.groups]
+                tile[l] = wire - value * t.bit_inverse[e]
+            transpose(tile)
+            for l in range(LANES):
+                o = block * t.width + group * LANES + l
+                k.r[o] = tile[l] + k.cell[o] + k.bit_in[o]
+    return largest(high)
+
+
+cdef inline void terminal_currents(Problem* s, Ladders* c, Work* k, double* column, double* driver) noexcept nogil:
+    """Currents into the sense amplifiers and out of the drivers of a solved vector.
+
+    Linear cells: by reciprocity a current that enters a line at a node reaches its ends in the proportion ``h``,
+    which leaves no difference of nearly equal numbers. Other cells: their currents, where a line is not cut off.
+    The last correction is used apart from the state: it has the digits that a small difference of voltages lacks.
+    """
+    cdef Wires* t = &s.wires
+    cdef bint linear = s.a == 0.0
+    cdef Py_ssize_t block, j, l, o
+    cdef vec line, into
+    cdef double* lanes = <double*> k.line
+    cdef double* share = <double*> (c.bit_h if linear else s.bit_mask)
+    for j in range(t.columns):
+        column[j] = 0.0
+    for block in range(t.blocks):
+        line = splat(0.0)
+        for j in range(t.columns):
+            o = block * t.width + j
+            if linear:
+                into = c.g[o] * (k.w[o] + k.dw[o]) + k.bit_in[o]
+                line = line + c.word_h[o] * (c.g[o] * (k.source[block] - k.b[o] - k.db[o]) - k.word_in[o])
+            else:
+                into = k.cell[o] + k.own.g[o] * (k.dw[o] - k.db[o])
+                line = line + s.word_mask[o] * (into - k.word_in[o])
+                into = into + k.bit_in[o]
+            k.line[0] = into
+            for l in range(min(<Py_ssize_t> LANES, t.rows - block * LANES)):
+                column[j] += share[(block * LANES + l) * t.width + j] * lanes[l]
+        k.line[0] = line
+        for l in range(min(<Py_ssize_t> LANES, t.rows - block * LANES)):
+            driver[block * LANES + l] = lanes[l]
