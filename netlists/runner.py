@@ -48,6 +48,9 @@ class Library:
 class Runner:
     """Runs netlists through one ngspice worker at a time.
 
+    A worker that died between jobs is replaced; a job that meets one still dying (killed within the last 10 ms or so)
+    fails like one whose worker died at work. Nothing is tried twice.
+
     Parameters
     ----------
     time_limit : float

@@ -32,9 +32,12 @@ PATIENCE = 10.0
 
 
 def alive(process):
-    """Say whether a process runs (a zombie, which its parent has not reaped, does not)."""
+    """Say whether a process runs. A zombie that waits to be reaped does not, once all its threads have ended:
+    the first one is a zombie up to some 10 ms before the last, and until then nobody can reap the process.
+    """
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return state != "Z" or len(list(Path(f"/proc/{process}/task").iterdir())) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 
