@@ -146,6 +146,9 @@ def transfer_stack(
 ) -> tuple[Floats, Floats]:
     """Solve every tile of a stack for the unit vectors.
 
+    The tree kernel does the same many times faster, by another algorithm: this is what it is checked against, and
+    what stands in for it.
+
     Parameters
     ----------
     conductance : (tiles, rows, columns) array_like
@@ -170,8 +173,8 @@ def transfer_stack(
     if cells.ndim != 3:
         raise ValidationError("conductance", "must have three dimensions", cells.shape)
     tiles, rows, columns = cells.shape
-    word = np.broadcast_to(np.asarray(word_resistance, dtype=np.float64), (tiles, rows, columns + 1))
-    bit = np.broadcast_to(np.asarray(bit_resistance, dtype=np.float64), (tiles, rows + 1, columns))
+    word = _stacked("word_resistance", word_resistance, (tiles, rows, columns + 1))
+    bit = _stacked("bit_resistance", bit_resistance, (tiles, rows + 1, columns))
     matrix, admittance = np.empty((tiles, columns, rows)), np.empty((tiles, rows, rows))
     for k in range(tiles):
         solution = solve_mesh(
@@ -223,6 +226,13 @@ def _run(
         worst = int(np.flatnonzero(failed)[np.argmax(solution.residual[failed])])
         raise ConvergenceError(what, float(solution.residual[worst]), tolerance, int(solution.iterations[worst]))
     return solution
+
+
+def _stacked(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape not in (shape, shape[1:]):
+        raise ValidationError(name, f"must have shape {shape[1:]} or {shape}", array.shape)
+    return np.broadcast_to(array, shape)
 
 
 def _shaped(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:

@@ -340,6 +340,7 @@ def solve(
         injection = np.zeros((batch, 2, rows, columns))
     w = base.word_h * word_voltage[:, :, None]
     b = np.zeros_like(w)
+    last_w, last_b = np.zeros_like(w), np.zeros_like(w)
     used, error = np.zeros(batch), np.ones(batch)
     # What the injected currents would cause if none cancelled another is the scale of their errors.
     strayed = base.word_lines(np.abs(injection[:, 0]))
@@ -391,29 +392,34 @@ def solve(
         if len(far):
             part = (state[0][far], state[1][far], state[2][far], state[3][far])
             length[far] = _step_length(circuit, g if len(g) == 1 else g[far], part, dw[far], db[far])
+        relative = change / scale
+        error[open_] = np.where(settled, bound / scale, relative)
+        used[open_] += np.where(settled, 0, spent)
+        if turn > 0 or not linear:
+            settled |= (relative <= tolerance) & (length == 1.0)
+        last_w[open_], last_b[open_] = dw, db
         move = _each(np.where(settled, 0.0, length))
         w[open_] += move * dw
         b[open_] += move * db
-        used[open_] += np.where(settled, 0, spent)
-        relative = change / scale
-        error[open_] = np.where(settled, bound / scale, relative)
-        if turn > 0 or not linear:
-            settled |= (relative <= tolerance) & (length == 1.0)
         lost = ~settled & ((used[open_] >= max_iterations) | ~np.isfinite(relative))
         error[open_[lost]] = np.maximum(error[open_[lost]], 2.0 * tolerance)
         open_ = open_[~settled & ~lost]
     error[open_] = np.maximum(error[open_], 2.0 * tolerance)
 
-    # By reciprocity a current that enters a line at a node reaches its ends in the proportion h.
+    # By reciprocity a current that enters a line at a node reaches its ends in the proportion h. The last correction
+    # is used apart from the state: it has the digits that a small difference of voltages lacks.
     if linear:
-        into, out_of = base.g * w, base.g * (word_voltage[:, :, None] - b)
+        into = base.g * (w + last_w)
+        out_of = base.g * (word_voltage[:, :, None] - b - last_b)
         word_share, bit_share = base.word_h, base.bit_h
     else:
-        into = out_of = circuit.cells(base.g, w - b)[0]
+        current, slope = circuit.cells(base.g, w - b)
+        into = out_of = current + slope * (last_w - last_b)
         free = prepare(np.zeros((1, rows, columns)), word_resistance, bit_resistance)
         word_share, bit_share = free.word_h, free.bit_h
     column = (bit_share * (into + injection[:, 1])).sum(axis=1)
     driver = (word_share * (out_of - injection[:, 0])).sum(axis=2)
+    w, b = w + last_w, b + last_b
     return (w if voltages else None), (b if voltages else None), column, driver, used.astype(np.intc), error
 
 
