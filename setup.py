@@ -46,7 +46,7 @@ def has_openmp() -> bool:
 
 
 def extensions() -> list[Extension]:
-    """One extension for every kernel source and instruction set; a variant is built from a renamed copy of the source."""
+    """One extension a kernel and instruction set; a variant is built from a renamed copy of the source."""
     windows = sys.platform == "win32"
     # -fno-math-errno and -fno-trapping-math let loops vectorise; -ffast-math would break NaN and infinity.
     flags = ["/O2"] if windows else ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]

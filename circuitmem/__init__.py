@@ -1,4 +1,6 @@
-"""circuitmem: what will my network do on *this* memristor array, and can I trust the answer?
+"""Circuit-level co-simulation of memristive neuromorphic computing.
+
+What will my network do on *this* memristor array, and can I trust the answer?
 
 The layers, each importing only those to its left::
 

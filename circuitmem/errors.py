@@ -75,7 +75,8 @@ class ConvergenceError(CircuitmemError, RuntimeError):
         self.tolerance = tolerance
         self.iterations = iterations
         super().__init__(
-            f"{what} did not converge: residual {residual:.3g} > tolerance {tolerance:.3g} after {iterations} iterations"
+            f"{what} did not converge: residual {residual:.3g} > tolerance {tolerance:.3g}"
+            f" after {iterations} iterations"
         )
 
 

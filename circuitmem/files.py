@@ -38,7 +38,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        Path(temporary).chmod(0o644)
         os.replace(temporary, target)
     except OSError as error:
         if temporary is not None:

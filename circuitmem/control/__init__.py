@@ -1,0 +1,1 @@
+"""The chip in time: SimPy lives here and nowhere else."""

@@ -49,7 +49,7 @@ class Engine(Protocol):
         """Short name for records, e.g. ``"behavioral"``."""
 
     def read(self, tile: Tile, voltages: ArrayLike) -> NDArray[np.float64]:
-        """Return the column currents, (batch, columns) or (columns,) A, for driver voltages (batch, rows) or (rows,) V."""
+        """Return column currents, (batch, columns) or (columns,) A, for voltages (batch, rows) or (rows,) V."""
 
     def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
         """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V."""

@@ -1,0 +1,1 @@
+"""Layers of weights on tiles."""

@@ -125,7 +125,7 @@ class DefectMap:
         self._check_connected(spec)
 
     def _check_connected(self, spec: TileSpec) -> None:
-        """A tile that no driver, or no sense amplifier, reaches computes nothing: refuse it."""
+        """Refuse a tile that no driver, or no sense amplifier, reaches: it computes nothing."""
         word, bit = self.open_word_segments, self.open_bit_segments
         if word is not None and spec.word_line_drive == "left" and word[:, 0].all():
             raise ValidationError(

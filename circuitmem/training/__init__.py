@@ -1,0 +1,1 @@
+"""Training: ex situ on a computer, in situ on the chip."""
