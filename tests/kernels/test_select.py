@@ -1,0 +1,122 @@
+"""The choice of a kernel's variant, and of the number of threads."""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from circuitmem._kernels import kernel_info, load, select, thread_count
+from circuitmem._kernels.mesh import solve_mesh
+from circuitmem.errors import ValidationError
+
+LEVELS = {"baseline": 1, "v3": 3, "v4": 4}
+
+PROGRAM = """
+import numpy as np
+from circuitmem._kernels.mesh import solve_mesh
+rng = np.random.default_rng(0)
+word, bit = np.full((9, 14), 1.0), np.full((10, 13), 1.0)
+solution = solve_mesh(rng.uniform(1e-6, 1e-3, (9, 13)), word, bit, rng.uniform(-1, 1, (20, 9)))
+print(solution.bit.tobytes().hex())
+"""
+
+
+def run(**environment):
+    environment = {**os.environ, **environment}
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )
+    return np.frombuffer(bytes.fromhex(result.stdout.strip()))
+
+
+def compiled():
+    """Return the names of the variants that were compiled and can run here."""
+    level = importlib.import_module("circuitmem._kernels._cpu").level()
+    suffix = {"baseline": "", "v3": "_v3", "v4": "_v4"}
+    return [
+        name
+        for name, needed in LEVELS.items()
+        if needed <= level and importlib.util.find_spec(f"circuitmem._kernels._mesh{suffix[name]}")
+    ]
+
+
+def test_every_variant_gives_the_same_answer_within_rounding():
+    assert "baseline" in compiled()
+    expected = run(CIRCUITMEM_KERNELS="reference")
+    for name in compiled():
+        np.testing.assert_allclose(
+            run(CIRCUITMEM_KERNELS=name), expected, rtol=0.0, atol=1e-13 * np.abs(expected).max()
+        )
+
+
+def test_the_number_of_threads_does_not_change_a_bit():
+    expected = run(CIRCUITMEM_THREADS="1")
+    np.testing.assert_array_equal(run(CIRCUITMEM_THREADS="2"), expected)
+    np.testing.assert_array_equal(run(CIRCUITMEM_THREADS="5", OMP_NUM_THREADS="1"), expected)
+
+
+def test_the_best_variant_is_chosen_and_named(monkeypatch):
+    monkeypatch.delenv("CIRCUITMEM_KERNELS", raising=False)
+    assert load("mesh").name == compiled()[-1]
+    assert kernel_info()["mesh"].startswith("compiled ")
+    monkeypatch.setenv("CIRCUITMEM_KERNELS", "reference")
+    assert load("mesh").module is None
+    assert set(kernel_info().values()) == {"NumPy reference"}
+
+
+def test_a_missing_extension_is_replaced_by_the_reference(monkeypatch):
+    monkeypatch.delenv("CIRCUITMEM_KERNELS", raising=False)
+    assert load("nothing") == (None, "reference")
+    monkeypatch.setenv("CIRCUITMEM_KERNELS", "baseline")
+    with pytest.raises(ValidationError, match="must name a variant that was compiled for kernel nothing"):
+        load("nothing")
+
+
+def test_a_broken_extension_is_an_error(monkeypatch):
+    monkeypatch.delenv("CIRCUITMEM_KERNELS", raising=False)
+
+    normal = importlib.import_module
+
+    def broken(name):
+        if "_mesh" in name:
+            raise ModuleNotFoundError("No module named 'gone'", name="gone")
+        return normal(name)
+
+    monkeypatch.setattr(select.importlib, "import_module", broken)
+    with pytest.raises(ModuleNotFoundError, match="gone"):
+        load("mesh")
+
+
+def test_unknown_and_impossible_variants_are_refused(monkeypatch):
+    monkeypatch.setenv("CIRCUITMEM_KERNELS", "referense")
+    with pytest.raises(ValidationError, match=r"must be one of .*did you mean 'reference'"):
+        load("mesh")
+    monkeypatch.setenv("CIRCUITMEM_KERNELS", "v4")
+    monkeypatch.setattr(select, "_processor_level", lambda: 3)
+    with pytest.raises(ValidationError, match="instructions that this processor has"):
+        load("mesh")
+
+
+def test_the_number_of_threads(monkeypatch):
+    for name in ("CIRCUITMEM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert 1 <= thread_count() <= os.cpu_count()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert thread_count() == 3
+    monkeypatch.setenv("CIRCUITMEM_THREADS", "5")
+    assert thread_count() == 5
+    assert thread_count(7) == 7
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_bad_numbers_of_threads_are_refused(monkeypatch, value):
+    monkeypatch.setenv("CIRCUITMEM_THREADS", value)
+    with pytest.raises(ValidationError, match=r"^CIRCUITMEM_THREADS must be"):
+        thread_count()
+    with pytest.raises(ValidationError, match=r"^threads must be"):
+        thread_count(0)
+    with pytest.raises(ValidationError, match=r"^threads must be"):
+        solve_mesh(np.ones((1, 1)), np.ones((1, 2)), np.ones((2, 1)), np.ones((1, 1)), threads=1.5)
