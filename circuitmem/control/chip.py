@@ -188,7 +188,7 @@ class Chip:
                 self._transfers[unit.index] = (unit.tile.version, matrix, admittance)
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
-        """Return the column currents (batch, columns) A and the power (batch,) W for driver voltages (batch, rows) V."""
+        """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""
         self.refresh([unit])
         if unit.index in self._transfers:
             _, matrix, admittance = self._transfers[unit.index]

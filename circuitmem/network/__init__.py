@@ -1,1 +1,8 @@
-"""Layers of weights on tiles."""
+"""Layers of weights on tiles, and their digital twin."""
+
+from circuitmem.network.digital import Perceptron
+from circuitmem.network.hardware import HardwareNetwork, partitions
+from circuitmem.network.layer import Correction, HardwareLayer
+from circuitmem.network.partition import Partition
+
+__all__ = ["Correction", "HardwareLayer", "HardwareNetwork", "Partition", "Perceptron", "partitions"]

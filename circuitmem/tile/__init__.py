@@ -1,6 +1,7 @@
 """One tile: geometry, wires, state and defects."""
 
 from circuitmem.tile.defects import Bridge, DefectMap, Node
+from circuitmem.tile.mapping import PairMapping
 from circuitmem.tile.tile import Mesh, Tile
 
-__all__ = ["Bridge", "DefectMap", "Mesh", "Node", "Tile"]
+__all__ = ["Bridge", "DefectMap", "Mesh", "Node", "PairMapping", "Tile"]

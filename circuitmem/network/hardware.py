@@ -1,0 +1,79 @@
+"""A whole network on a chip."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.control import Chip, Process
+from circuitmem.network.digital import Perceptron
+from circuitmem.network.layer import HardwareLayer
+from circuitmem.network.partition import Partition
+from circuitmem.tile import PairMapping
+
+__all__ = ["HardwareNetwork", "partitions"]
+
+Floats = NDArray[np.float64]
+
+
+def partitions(sizes: tuple[int, ...], rows: int, columns: int) -> list[Partition]:
+    """Return how each layer of a network with ``sizes`` units is cut into tiles of rows x columns."""
+    return [Partition(inputs, outputs, rows, columns) for inputs, outputs in pairwise(sizes)]
+
+
+class HardwareNetwork:
+    """The layers of a perceptron on a chip; biases, ReLU and the addition of partial sums are digital.
+
+    Parameters
+    ----------
+    chip : Chip
+        A chip with as many tiles as the layers need.
+    model : Perceptron
+        Starting weights and biases. It is copied: ``model`` is the digital core's own estimate.
+    input_scales : list of float
+        For each layer, the activity that the highest DAC code stands for.
+    """
+
+    def __init__(self, chip: Chip, model: Perceptron, input_scales: list[float]) -> None:
+        self.chip = chip
+        self.model = model.copy()
+        device = chip.spec.device
+        sizes = (model.weights[0].shape[0], *(weights.shape[1] for weights in model.weights))
+        self.layers: list[HardwareLayer] = []
+        first = 0
+        for weights, scale, partition in zip(
+            model.weights, input_scales, partitions(sizes, *chip.spec.tile.shape), strict=True
+        ):
+            largest = max(float(np.abs(weights).max()), 1e-12)
+            mapping = PairMapping(device.minimum_conductance, device.maximum_conductance, largest)
+            units = chip.units[first : first + partition.tiles]
+            self.layers.append(HardwareLayer(chip, units, partition, mapping, scale))
+            first += partition.tiles
+
+    def forward(self, inputs: Floats) -> Process:
+        """Return the activities of all layers, inputs first, as the hardware computes them; the last are logits."""
+        found = [inputs]
+        for index, (layer, bias) in enumerate(zip(self.layers, self.model.biases, strict=True)):
+            sums = (yield from layer.forward(found[-1])) + bias
+            if index < len(self.layers) - 1:
+                # The next layer's DACs end at their highest code.
+                sums = np.clip(sums, 0.0, self.layers[index + 1].input_scale)
+            found.append(sums)
+        return found
+
+    def classify(self, inputs: Floats, batch: int = 500) -> Process:
+        """Return the most likely class of each input (samples, inputs)."""
+        found = []
+        for start in range(0, len(inputs), batch):
+            activities = yield from self.forward(inputs[start : start + batch])
+            found.append(activities[-1].argmax(axis=1))
+        return np.concatenate(found)
+
+    def program(self, deadband: float) -> Process:
+        """Program all layers towards the model's weights, side by side."""
+        processes = [
+            layer.program(weights, deadband) for layer, weights in zip(self.layers, self.model.weights, strict=True)
+        ]
+        yield from self.chip.together(processes)

@@ -1,0 +1,61 @@
+"""How a layer that is larger than a tile is cut into a grid of tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+__all__ = ["Partition"]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A grid of tiles for a layer: rows of tiles share inputs, columns of tiles share outputs.
+
+    Inputs and outputs are dealt out evenly. On each tile the used word lines are the last ones, nearest to the sense
+    amplifiers, and the used bit lines the first ones, nearest to the drivers; a differential pair is never cut.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Size of the layer.
+    rows, columns : int
+        Size of a tile.
+    """
+
+    inputs: int
+    outputs: int
+    rows: int
+    columns: int
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Tiles along the inputs and along the outputs."""
+        return ceil(self.inputs / self.rows), ceil(self.outputs / (self.columns // 2))
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return self.grid[0] * self.grid[1]
+
+    def input_slice(self, tile: int) -> slice:
+        """Return the inputs of a tile; tiles are counted along the outputs first."""
+        return _share(self.inputs, self.grid[0], tile // self.grid[1])
+
+    def output_slice(self, tile: int) -> slice:
+        """Return the outputs of a tile."""
+        return _share(self.outputs, self.grid[1], tile % self.grid[1])
+
+    def word_lines(self, tile: int) -> slice:
+        """Return the used word lines of a tile."""
+        inputs = self.input_slice(tile)
+        return slice(self.rows - (inputs.stop - inputs.start), self.rows)
+
+    def bit_lines(self, tile: int) -> slice:
+        """Return the used bit lines of a tile."""
+        outputs = self.output_slice(tile)
+        return slice(0, 2 * (outputs.stop - outputs.start))
+
+
+def _share(total: int, parts: int, index: int) -> slice:
+    return slice(total * index // parts, total * (index + 1) // parts)

@@ -1,0 +1,80 @@
+"""Training of the starting weights on a digital computer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import ExSituSpec
+from circuitmem.network import Perceptron
+from circuitmem.rng import Purpose, stream
+from circuitmem.training.loss import cross_entropy
+
+__all__ = ["accuracy_percent", "initial_perceptron", "train_ex_situ"]
+
+Floats = NDArray[np.float64]
+
+
+def initial_perceptron(sizes: tuple[int, ...], seed: int) -> Perceptron:
+    """Draw starting weights (He et al., ICCV 2015: variance 2/inputs) and zero biases."""
+    rng = stream(seed, Purpose.WEIGHTS)
+    weights = [rng.standard_normal((m, n)) * np.sqrt(2.0 / m) for m, n in zip(sizes, sizes[1:], strict=False)]
+    return Perceptron(weights, [np.zeros(n) for n in sizes[1:]])
+
+
+def train_ex_situ(
+    spec: ExSituSpec,
+    sizes: tuple[int, ...],
+    images: Floats,
+    labels: NDArray[np.int64],
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> Perceptron:
+    """Train with Adam (Kingma & Ba, ICLR 2015) and keep every weight within the layer's limit.
+
+    Parameters
+    ----------
+    spec : ExSituSpec
+        Epochs, batch, step size, weight limit.
+    sizes : tuple of int
+        Units of each layer.
+    images : (samples, inputs) ndarray
+        Training inputs.
+    labels : (samples,) ndarray of int
+        Their classes.
+    seed : int
+        Seed of weights and batches.
+    progress : callable
+        Called with (epochs done, epochs).
+    """
+    model = initial_perceptron(sizes, seed)
+    parameters = [*model.weights, *model.biases]
+    first = [np.zeros_like(p) for p in parameters]
+    second = [np.zeros_like(p) for p in parameters]
+    batches = -(-len(images) // spec.batch)
+    step = 0
+    for epoch in range(spec.epochs):
+        order = stream(seed, Purpose.BATCHES, 0, epoch).permutation(len(images))
+        for start in range(0, len(images), spec.batch):
+            chosen = order[start : start + spec.batch]
+            activities = model.activities(images[chosen])
+            _, error = cross_entropy(activities[-1], labels[chosen])
+            weight_gradients, bias_gradients = model.gradients(activities, error)
+            rate = spec.learning_rate * (1.0 - step / (spec.epochs * batches))
+            step += 1
+            for p, m, v, gradient in zip(parameters, first, second, [*weight_gradients, *bias_gradients], strict=True):
+                m += 0.1 * (gradient - m)
+                v += 0.001 * (gradient**2 - v)
+                p -= rate * (m / (1.0 - 0.9**step)) / (np.sqrt(v / (1.0 - 0.999**step)) + 1e-8)
+            for weights in model.weights:
+                limit = spec.weight_limit * weights.std()
+                np.clip(weights, -limit, limit, out=weights)
+        progress(epoch + 1, spec.epochs)
+    return model
+
+
+def accuracy_percent(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Return the percentage of right answers."""
+    return 100.0 * float(np.mean(predicted == labels))

@@ -1,0 +1,153 @@
+"""One method of the comparison: bring up the same defective chip, then calibrate it, train it, both, or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.calibration import learn_affine
+from circuitmem.config import RunSpec
+from circuitmem.control import Chip, Process
+from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.network import HardwareNetwork, Perceptron, partitions
+from circuitmem.rng import Purpose, stream
+from circuitmem.training.ex_situ import accuracy_percent
+from circuitmem.training.in_situ import Momentum, train_epoch
+
+__all__ = ["METHODS", "Digits", "MethodResult", "build_network", "run_method"]
+
+Floats = NDArray[np.float64]
+
+METHODS = {
+    "raw": (False, False),
+    "calibration": (True, False),
+    "in_situ": (False, True),
+    "calibration_in_situ": (True, True),
+}
+"""Name of each method: whether it calibrates, whether it trains in situ."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Training and test digits: images (samples, inputs) in [0, 1], and labels (samples,)."""
+
+    train_images: Floats
+    train_labels: NDArray[np.int64]
+    test_images: Floats
+    test_labels: NDArray[np.int64]
+
+
+@dataclass
+class MethodResult:
+    """What a method reached and what it cost; the reads of the test itself are not counted as cost.
+
+    Attributes
+    ----------
+    accuracy_percent : float
+        Test accuracy at the end.
+    simulated_time_s, energy_j, pulses : float, float, int
+        Cost of programming, calibration and training.
+    history : list of dict
+        After each epoch: epoch, accuracy_percent, pulses, simulated_time_s, energy_j; epoch 0 is before training.
+    accounts : dict
+        The chip's ledger, test reads included: times in ps, energies in aJ.
+    """
+
+    accuracy_percent: float = 0.0
+    simulated_time_s: float = 0.0
+    energy_j: float = 0.0
+    pulses: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    accounts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def build_network(
+    spec: RunSpec, model: Perceptron, digits: Digits, engine: BehavioralEngine | SpiceEngine | None = None
+) -> HardwareNetwork:
+    """Fabricate the chip of a run, and lay the network out on it; nothing is programmed yet.
+
+    The highest DAC code of a hidden layer stands for the 99.9th percentile of the activity that the digital network
+    shows on the training digits.
+    """
+    tiles = sum(partition.tiles for partition in partitions(spec.network.layers, *spec.chip.tile.shape))
+    chip = Chip(spec.chip, tiles, spec.seed, spec.seed, engine, spec.granularity)
+    hidden = model.activities(digits.train_images[:2000])[1:-1]
+    scales = [1.0, *(max(float(np.quantile(activity, 0.999)), 1e-6) for activity in hidden)]
+    return HardwareNetwork(chip, model, scales)
+
+
+def bring_up(network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate: bool) -> Process:
+    """Program the starting weights, choose the amplifiers' gains, and calibrate if asked to."""
+    programming = spec.chip.programming
+    yield from network.program(0.0)
+    for layer in network.layers:
+        yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
+    chosen = stream(spec.seed, Purpose.CALIBRATION).permutation(len(digits.train_images))[: spec.calibration.vectors]
+    activities = network.model.activities(digits.train_images[chosen])
+    method = spec.calibration.method if calibrate else "none"
+    groups = spec.calibration.groups if method == "split-affine" else 1
+    for layer, inputs in zip(network.layers, activities, strict=False):
+        within = np.minimum(inputs, layer.input_scale)
+        yield from layer.set_range(layer.input_codes(within), groups)
+        if method != "none":
+            yield from learn_affine(layer, within, groups)
+
+
+def run_method(
+    name: str,
+    spec: RunSpec,
+    network: HardwareNetwork,
+    digits: Digits,
+    progress: Callable[[int, int], None],
+) -> MethodResult:
+    """Run one method on a freshly built network.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``METHODS``.
+    spec : RunSpec
+        The run.
+    network : HardwareNetwork
+        From :func:`build_network`; afterwards it is in its final state.
+    digits : Digits
+        The data.
+    progress : callable
+        Called with (steps done, steps) at the start and after each epoch.
+    """
+    calibrate, train = METHODS[name]
+    chip, result = network.chip, MethodResult()
+    epochs = spec.in_situ.epochs if train else 0
+    test: dict[str, float] = {"time": 0.0, "energy": 0.0}
+
+    def record(epoch: int) -> None:
+        time, energy = chip.now, chip.ledger.energy
+        predicted: Any = chip.run(network.classify(digits.test_images))
+        result.accuracy_percent = accuracy_percent(predicted, digits.test_labels)
+        result.simulated_time_s, result.energy_j = time - test["time"], energy - test["energy"]
+        result.pulses = chip.ledger.pulses
+        test["time"] += chip.now - time
+        test["energy"] += chip.ledger.energy - energy
+        result.history.append(
+            {
+                "epoch": epoch,
+                "accuracy_percent": result.accuracy_percent,
+                "pulses": result.pulses,
+                "simulated_time_s": result.simulated_time_s,
+                "energy_j": result.energy_j,
+            }
+        )
+        progress(epoch + 1, epochs + 1)
+
+    chip.run(bring_up(network, spec, digits, calibrate))
+    record(0)
+    optimiser = Momentum(spec.in_situ, network)
+    for epoch in range(epochs):
+        chip.run(train_epoch(network, optimiser, digits.train_images, digits.train_labels, spec.seed, epoch))
+        record(epoch + 1)
+    result.accounts = chip.ledger.as_dict()
+    return result
