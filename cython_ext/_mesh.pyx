@@ -15,7 +15,8 @@ from _kirchhoff cimport Problem, Work, residual, terminal_currents
 from _ladder cimport (
     Ladders, Wires, bit_to_word_layout, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout,
 )
-from _lanes cimport HAS_OPENMP, LANES, larger, largest, magnitude, reciprocal, splat, total, transpose, vec
+from _lanes cimport HAS_OPENMP, LANES, larger, largest, magnitude, splat, total, transpose, vec
+from _workspace cimport take_ladders, take_wires, take_work
 
 import numpy as np
 
@@ -116,7 +117,7 @@ cdef double gradients(
 ) noexcept nogil:
     """Solve S db = r until max|z| <= goal, or <= reduction * max|z| of the start; return max|z| of the start.
 
-    Returns at once, with db = 0, if max|z| of the start is at most ``accept``.
+    Returns at once, with db = 0, if max|z| of the start is at most ``accept``; infinity if numbers overflow.
     """
     cdef double rho, rho_before = 1.0, pq, alpha = 0.0, beta = 0.0, z = 0.0, z_start = -1.0
     # A hard tile takes about as many iterations as it has lines. Far beyond that rounding errors are in charge, and a
@@ -125,6 +126,8 @@ cdef double gradients(
     start(&s.wires, k)
     while True:
         rho = bits_down(&s.wires, c, k, alpha)
+        if not isfinite(rho):
+            return INFINITY
         beta = 0.0 if z_start < 0.0 else rho / rho_before
         rho_before = rho
         pq = bits_up(&s.wires, c, k, alpha, beta, &z)
@@ -134,7 +137,7 @@ cdef double gradients(
                 return z_start
             goal = max(goal, reduction * z_start)
         # A direction without positive energy is made of rounding errors only: no step can improve on it.
-        if z <= goal or k.iterations >= limit or not (pq > 0.0) or not isfinite(rho):
+        if z <= goal or k.iterations >= limit or not (pq > 0.0):
             return z_start
         alpha = rho / pq
         k.iterations += 1
@@ -235,8 +238,13 @@ cdef void sharpen(Wires* t, Ladders* c, Work* k) noexcept nogil:
 
 
 cdef bint exactly(Problem* s, Ladders* c, Work* k, bint again) noexcept nogil:
-    """Solve S db = r by elimination, factoring ``again`` if the conductances are new; return whether that worked."""
+    """Solve S db = r by elimination, factoring ``again`` if the conductances are new.
+
+    Returns false if there is no memory, or numbers overflow.
+    """
     cdef Wires* t = &s.wires
+    cdef Py_ssize_t o
+    cdef vec sum_ = splat(0.0)
     cdef Front* front = &s.front if c == &s.shared else &k.front
     if c != &s.shared and again:
         if not allocate(front, t):
@@ -246,7 +254,9 @@ cdef bint exactly(Problem* s, Ladders* c, Work* k, bint again) noexcept nogil:
     eliminate(t, front, <double*> k.y, <double*> k.line)
     bit_to_word_layout(t, k.y, k.db)
     k.iterations += 1
-    return True
+    for o in range(t.size):
+        sum_ = sum_ + k.r[o] * k.db[o]
+    return isfinite(total(sum_))
 
 
 cdef void correct(Wires* t, Work* k, double length) noexcept nogil:
@@ -294,7 +304,7 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
         first = through_cells(t, c, k)
         bounded = c.amplification <= TRUSTED
         if not bounded and fits(t):
-            z = INFINITY
+            z = 0.0
             if not exactly(s, c, k, turn == 0 or not linear):
                 return INFINITY
         else:
@@ -304,6 +314,8 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
                 reduction = min(1e-2, max(REDUCTION, error))
             z = (s.tolerance * scale - first) / c.amplification if turn > 0 else 0.0
             z = gradients(s, c, k, reduction, goal, z)
+            if not isfinite(z):
+                return INFINITY
         if turn > 0 and bounded and first + z * c.amplification <= s.tolerance * scale:
             return (first + z * c.amplification) / scale
         change = finish(t, c, k, &cells)
@@ -356,72 +368,6 @@ cdef void load(Wires* t, Ladders* c, const double* conductance, Work* k) noexcep
     to_layouts(t, conductance, t.columns, k.y, c.g)
     prepare(t, c, k.y, k.scratch)
     sharpen(t, c, k)
-
-
-cdef inline vec* take(vec** memory, Py_ssize_t count) noexcept nogil:
-    memory[0] += count
-    return memory[0] - count
-
-
-cdef void take_ladders(vec** memory, Py_ssize_t size, Ladders* c) noexcept nogil:
-    c.g = take(memory, size)
-    c.word_t = take(memory, size)
-    c.word_s = take(memory, size)
-    c.word_h = take(memory, size)
-    c.bit_t = take(memory, size)
-    c.bit_s = take(memory, size)
-    c.bit_h = take(memory, size)
-
-
-cdef void take_work(vec** memory, Wires* t, Work* k, bint own, bint linear) noexcept nogil:
-    cdef Py_ssize_t trial = 0 if linear else t.size
-    k.front.memory = NULL
-    take_ladders(memory, t.size if own else 0, &k.own)
-    k.source = take(memory, t.blocks)
-    k.carry = take(memory, t.groups)
-    k.line = take(memory, t.width)
-    k.scratch = take(memory, 3 * max(t.blocks, t.groups))
-    k.y = take(memory, t.size)
-    k.word_in = take(memory, t.size)
-    k.bit_in = take(memory, t.size)
-    k.w = take(memory, t.size)
-    k.b = take(memory, t.size)
-    k.rw = take(memory, t.size)
-    k.r = take(memory, t.size)
-    k.dw = take(memory, t.size)
-    k.db = take(memory, t.size)
-    k.q = take(memory, t.size)
-    k.p = take(memory, t.size)
-    k.ph = take(memory, t.size)
-    k.cell = take(memory, t.size)
-    k.trial_w = take(memory, trial)
-    k.trial_b = take(memory, trial)
-
-
-cdef void take_wires(vec** memory, Wires* t, const double* word, const double* bit) noexcept nogil:
-    cdef Py_ssize_t i, j, o
-    t.word = take(memory, t.size)
-    t.word_inverse = take(memory, t.size)
-    t.bit = take(memory, t.size)
-    t.bit_inverse = take(memory, t.size)
-    t.word_far = take(memory, t.blocks)
-    t.word_far_inverse = take(memory, t.blocks)
-    t.bit_far = take(memory, t.groups)
-    t.bit_far_inverse = take(memory, t.groups)
-    # Padded lines are ideal and cut at the far end: their nodes are held by their source (h = 1), at 0 V.
-    for i in range(t.lines):
-        (<double*> t.word_far)[i] = word[i * (t.columns + 1) + t.columns] if i < t.rows else INFINITY
-    for j in range(t.width):
-        (<double*> t.bit_far)[j] = bit[j] if j < t.columns else INFINITY
-    to_layouts(t, word, t.columns + 1, t.bit, t.word)
-    to_layouts(t, bit + t.columns, t.columns, t.bit, t.bit_inverse)
-    for o in range(t.blocks):
-        t.word_far_inverse[o] = reciprocal(t.word_far[o])
-    for o in range(t.groups):
-        t.bit_far_inverse[o] = reciprocal(t.bit_far[o])
-    for o in range(t.size):
-        t.word_inverse[o] = reciprocal(t.word[o])
-        t.bit_inverse[o] = reciprocal(t.bit[o])
 
 
 def solve(

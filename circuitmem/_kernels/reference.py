@@ -276,8 +276,7 @@ class _Circuit(NamedTuple):
         """Return current and slope of the cells."""
         if self.a == 0.0:
             return g * voltage, g
-        with np.errstate(over="ignore"):
-            return g * np.sinh(self.a * voltage) / self.a, g * np.cosh(self.a * voltage)
+        return g * np.sinh(self.a * voltage) / self.a, g * np.cosh(self.a * voltage)
 
     def residual(
         self, g: Floats, w: Floats, b: Floats, source: Floats, injection: Floats
@@ -292,9 +291,8 @@ class _Circuit(NamedTuple):
         word = -np.diff(np.concatenate([ends, w, ends], axis=2), axis=2) * _inverse(self.word)
         ground = np.zeros((len(b), 1, b.shape[2]))
         bit = -np.diff(np.concatenate([ground, b, ground], axis=1), axis=1) * _inverse(self.bit)
-        with np.errstate(invalid="ignore"):
-            rw = word[:, :, :-1] - word[:, :, 1:] - current + injection[:, 0]
-            rb = bit[:, :-1] - bit[:, 1:] + current + injection[:, 1]
+        rw = word[:, :, :-1] - word[:, :, 1:] - current + injection[:, 0]
+        rb = bit[:, :-1] - bit[:, 1:] + current + injection[:, 1]
         return rw, rb, slope
 
 
@@ -306,8 +304,7 @@ def _step_length(
 
     def slope(length: Floats) -> Floats:
         rw, rb, _ = circuit.residual(g, w + _each(length) * dw, b + _each(length) * db, source, injection)
-        with np.errstate(invalid="ignore", over="ignore"):
-            return _dot(rw, dw) + _dot(rb, db)
+        return _dot(rw, dw) + _dot(rb, db)
 
     start = slope(np.zeros(len(w)))
     length = np.ones(len(w))
@@ -319,6 +316,8 @@ def _step_length(
     return length
 
 
+# Steps that overshoot, and tiles whose numbers overflow, are recognised by their results.
+@np.errstate(over="ignore", invalid="ignore")
 def solve(
     conductance: Floats,
     word_resistance: Floats,
@@ -381,8 +380,7 @@ def solve(
                 factors[index] = eliminate(mesh.of(np.array([k])), bit_resistance)
             db[k] = factors[index].solve(rb[k])
             spent[k] += 1
-        with np.errstate(invalid="ignore"):
-            bound = first + z * mesh.amplification
+        bound = first + z * mesh.amplification
         settled = (turn > 0) & bounded & (bound <= tolerance * scale)
         dw = mesh.word_lines(rw + mesh.g * db)
         change = np.maximum(_largest(dw), _largest(db))

@@ -104,9 +104,8 @@ class _Network:
         across = self.across(voltage)
         current, slope = self.conductance * across, self.conductance.copy()
         cell = self._tile.spec.cell
-        with np.errstate(over="ignore"):
-            current[self.cells] = cell.current(self.conductance[self.cells], across[self.cells])
-            slope[self.cells] = cell.slope(self.conductance[self.cells], across[self.cells])
+        current[self.cells] = cell.current(self.conductance[self.cells], across[self.cells])
+        slope[self.cells] = cell.slope(self.conductance[self.cells], across[self.cells])
         return current, slope
 
     def solve(self, source: Floats, tolerance: float, factors: SuperLU | None) -> Floats:
@@ -141,9 +140,8 @@ class _Network:
         # Within half of 1/a the law of a cell is near its tangent.
         near = 0.5 / getattr(self._tile.spec.cell, "a", np.inf)
         while np.abs(length * self.across(step)[self.cells]).max() > near:
-            with np.errstate(over="ignore", invalid="ignore"):
-                after = self.into_nodes(self.currents(voltage + length * step)[0])
-                slope = after[self._free] @ step[self._free]
+            after = self.into_nodes(self.currents(voltage + length * step)[0])
+            slope = after[self._free] @ step[self._free]
             if slope >= -0.5 * start:
                 break
             length *= 0.5
@@ -154,6 +152,8 @@ class _Network:
         return np.asarray(voltage[self._merged[which]])
 
 
+# Steps that overshoot, and tiles whose numbers overflow, are recognised by their results.
+@np.errstate(over="ignore", invalid="ignore")
 def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
     """Solve a tile, bridges and all.
 

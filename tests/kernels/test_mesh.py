@@ -273,6 +273,16 @@ def test_giving_up_says_how_far_it_came(solver):
     solver(*given)
 
 
+@pytest.mark.parametrize("solve", [mesh._solve, reference.solve])
+@pytest.mark.parametrize("shape", [(1, 1), (4, 4), (32, 32)])
+@pytest.mark.parametrize("a", [300.0, 1000.0, 1e6])
+def test_numbers_that_overflow_are_an_error(monkeypatch, solve, shape, a):
+    monkeypatch.setattr(mesh, "_solve", solve)
+    conductance = np.random.default_rng(11).uniform(1e-6, 1e-3, shape)
+    with pytest.raises(ConvergenceError):
+        solve_mesh_sinh(conductance, *wires(shape, 1.0), np.full((2, shape[0]), 1.0), a)
+
+
 def test_the_reference_gives_up_too(monkeypatch):
     monkeypatch.setattr(mesh, "_solve", reference.solve)
     test_giving_up_says_how_far_it_came(solve_mesh)
