@@ -12,6 +12,7 @@ cdef struct Problem:
     Ladders shared
     vec* word_mask  # 1 where wires join a node to a driver, 0 where it floats; word layout
     vec* bit_mask  # the same for sense amplifiers; bit layout
+    vec* word_held  # 1 where ideal wires join a node to a driver; word layout
     Front front  # of the shared conductances
     double a, tolerance
     int max_iterations

@@ -281,11 +281,13 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
     cdef double scale, z, first, change, cells, length, goal, reduction, error = 1.0
     k.iterations = 0
     for o in range(t.size):
-        k.w[o] = base.word_h[o] * k.source[o // t.width]
         k.b[o] = splat(0.0)
         if linear:  # the word lines are right for these bit lines
+            k.w[o] = base.word_h[o] * k.source[o // t.width]
             k.rw[o] = k.word_in[o]
             k.r[o] = base.g[o] * k.w[o] + k.bit_in[o]
+        else:  # no cell has a voltage, unless ideal wires join it to a driver: no step has to come down from a peak
+            k.w[o] = s.word_held[o] * k.source[o // t.width]
     if bound == 0.0:
         start(t, k)
         word_lines(t, c, k.db, k.dw)
@@ -383,7 +385,8 @@ def solve(
     """
     cdef Problem s
     cdef Wires* t = &s.wires
-    cdef Ladders free
+    cdef Ladders none
+    cdef Ladders shorts
     cdef Py_ssize_t batch = word_voltage.shape[0], b, o, vectors
     cdef bint injected = injection.shape[0] > 0, linear = a == 0.0, own
     cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch)), worker
@@ -404,8 +407,8 @@ def solve(
     cdef int[::1] count_out = count
     cdef double[::1] error_out = error
 
-    # As much as the take functions below take: 4 + 7 [+ 7] arrays for all, [7 +] 13 [+ 2] for each thread, smaller ones.
-    vectors = (11 if linear else 18) * t.size + 2 * (t.blocks + t.groups)
+    # As much as the take functions below take: 4 + 7 [+ 14] arrays for all, [7 +] 13 [+ 2] for each thread, smaller ones.
+    vectors = (11 if linear else 25) * t.size + 2 * (t.blocks + t.groups)
     vectors += workers * ((13 + 7 * own + 2 * (not linear)) * t.size
                           + t.blocks + t.groups + t.width + 3 * max(t.blocks, t.groups))
     cdef double[::1] room = np.empty((vectors + 1) * LANES)
@@ -424,13 +427,16 @@ def solve(
             raise MemoryError(f"no memory to eliminate a tile of {t.rows}x{t.columns}")
         factor_tile(t, &s.shared, &s.front)
     if not linear:
-        # Without cells a node has the voltage of the ends of its line, or floats.
-        take_ladders(&memory, t.size, &free)
+        # Without cells a node has the voltage of the ends of its line, or floats; with short circuits for cells it is
+        # at 0 V, unless ideal wires join it to an end.
+        take_ladders(&memory, t.size, &none)
+        take_ladders(&memory, t.size, &shorts)
         for o in range(t.size):
-            free.g[o] = splat(0.0)
-        prepare(t, &free, free.g, work.scratch)
-        s.word_mask = free.word_h
-        s.bit_mask = free.bit_h
+            none.g[o] = splat(0.0)
+            shorts.g[o] = splat(1e200)
+        prepare(t, &none, none.g, work.scratch)
+        prepare(t, &shorts, shorts.g, work.scratch)
+        s.word_mask, s.bit_mask, s.word_held = none.word_h, none.bit_h, shorts.word_h
     for b in prange(batch, nogil=True, num_threads=workers, schedule="dynamic", chunksize=1):
         one_vector(
             &s, work + threadid(), &conductance[b if s.separate else 0, 0, 0], &word_voltage[b, 0],

@@ -111,8 +111,6 @@ def solve_mesh_sinh(
 ) -> MeshSolution:
     """Solve a tile whose cells have ``I = G sinh(a V) / a``, by Newton's method on the exact Jacobian.
 
-    Converges up to ``a V`` of about 30, which is far beyond the currents that wires could carry.
-
     Parameters are those of :func:`solve_mesh`, except:
 
     Parameters

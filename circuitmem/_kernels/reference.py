@@ -144,15 +144,19 @@ class Mesh(NamedTuple):
         return Mesh(self.g[vectors], word, bit, self.amplification[vectors])
 
 
-def prepare(g: Floats, word: Floats, bit: Floats) -> Mesh:
-    """Prepare both sets of lines for ``g``, (batch, rows, columns) S; the segments are those of a tile's mesh."""
+def _lines(g: Floats, word: Floats, bit: Floats) -> Mesh:
     words = ladder(_along_words(g), _along_words(word[None, :, :-1]), word[None, :, -1])
     bits = ladder(_along_bits(g), _along_bits(bit[None, 1:]), bit[None, 0])
     # A line whose cells see 1 V reaches at most 1 - h. So solving one kind of lines and then the other, each for the
     # other's error, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
     low_word, low_bit = words.h.min(axis=(0, 2)), bits.h.min(axis=(0, 2))
     tied = low_word + low_bit - low_word * low_bit
-    return _sharpen(Mesh(g, words, bits, np.where(tied > 0.0, _inverse(tied), np.inf)))
+    return Mesh(g, words, bits, np.where(tied > 0.0, _inverse(tied), np.inf))
+
+
+def prepare(g: Floats, word: Floats, bit: Floats) -> Mesh:
+    """Prepare both sets of lines for ``g``, (batch, rows, columns) S; the segments are those of a tile's mesh."""
+    return _sharpen(_lines(g, word, bit))
 
 
 def _sharpen(mesh: Mesh) -> Mesh:
@@ -337,7 +341,10 @@ def solve(
     base = prepare(conductance, word_resistance, bit_resistance)
     if len(injection) == 0:
         injection = np.zeros((batch, 2, rows, columns))
-    w = base.word_h * word_voltage[:, :, None]
+    # Cells that are not linear have no voltage at first, unless ideal wires join them to a driver: no step has to come
+    # down from a peak. (With short circuits for cells, only nodes so joined are not at 0 V.)
+    shorts = _lines(np.full((1, rows, columns), 1e200), word_resistance, bit_resistance)
+    w = (base.word_h if linear else shorts.word_h) * word_voltage[:, :, None]
     b = np.zeros_like(w)
     last_w, last_b = np.zeros_like(w), np.zeros_like(w)
     used, error = np.zeros(batch), np.ones(batch)
@@ -390,7 +397,7 @@ def solve(
         if len(far):
             part = (state[0][far], state[1][far], state[2][far], state[3][far])
             length[far] = _step_length(circuit, g if len(g) == 1 else g[far], part, dw[far], db[far])
-        relative = change / scale
+        relative = np.where(np.isfinite(change), change / scale, np.inf)
         error[open_] = np.where(settled, bound / scale, relative)
         used[open_] += np.where(settled, 0, spent)
         if turn > 0 or not linear:
@@ -413,7 +420,7 @@ def solve(
     else:
         current, slope = circuit.cells(base.g, w - b)
         into = out_of = current + slope * (last_w - last_b)
-        free = prepare(np.zeros((1, rows, columns)), word_resistance, bit_resistance)
+        free = _lines(np.zeros((1, rows, columns)), word_resistance, bit_resistance)
         word_share, bit_share = free.word_h, free.bit_h
     column = (bit_share * (into + injection[:, 1])).sum(axis=1)
     driver = (word_share * (out_of - injection[:, 0])).sum(axis=2)
