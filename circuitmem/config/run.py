@@ -102,8 +102,8 @@ class InSituSpec(Spec):
         In [0, 1).
     """
 
-    epochs: int = pydantic.Field(default=5, ge=0)
-    batch: int = pydantic.Field(default=100, ge=1)
+    epochs: int = pydantic.Field(default=4, ge=0)
+    batch: int = pydantic.Field(default=200, ge=1)
     learning_rate: float = pydantic.Field(default=0.1, gt=0.0)
     momentum: float = pydantic.Field(default=0.9, ge=0.0, lt=1.0)
 
@@ -114,12 +114,12 @@ class AuditSpec(Spec):
     Parameters
     ----------
     tiles : int
-        Number of random tile states, >= 0; 0 switches the audit off.
+        Number of random tile states in each method, >= 0; 0 switches the audit off.
     reads : int
         Reads at each of them, >= 1.
     """
 
-    tiles: int = pydantic.Field(default=3, ge=0)
+    tiles: int = pydantic.Field(default=1, ge=0)
     reads: int = pydantic.Field(default=4, ge=1)
 
 

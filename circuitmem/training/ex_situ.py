@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ Floats = NDArray[np.float64]
 def initial_perceptron(sizes: tuple[int, ...], seed: int) -> Perceptron:
     """Draw starting weights (He et al., ICCV 2015: variance 2/inputs) and zero biases."""
     rng = stream(seed, Purpose.WEIGHTS)
-    weights = [rng.standard_normal((m, n)) * np.sqrt(2.0 / m) for m, n in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.standard_normal((m, n)) * np.sqrt(2.0 / m) for m, n in pairwise(sizes)]
     return Perceptron(weights, [np.zeros(n) for n in sizes[1:]])
 
 

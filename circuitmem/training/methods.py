@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,10 @@ class MethodResult:
     history: list[dict[str, float]] = field(default_factory=list)
     accounts: dict[str, dict[str, int]] = field(default_factory=dict)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return asdict(self)
+
 
 def build_network(
     spec: RunSpec, model: Perceptron, digits: Digits, engine: BehavioralEngine | SpiceEngine | None = None
@@ -103,6 +107,7 @@ def run_method(
     network: HardwareNetwork,
     digits: Digits,
     progress: Callable[[int, int], None],
+    brought_up: Callable[[], None] = lambda: None,
 ) -> MethodResult:
     """Run one method on a freshly built network.
 
@@ -118,6 +123,8 @@ def run_method(
         The data.
     progress : callable
         Called with (steps done, steps) at the start and after each epoch.
+    brought_up : callable
+        Called once when the chip is programmed and calibrated, before it is trained.
     """
     calibrate, train = METHODS[name]
     chip, result = network.chip, MethodResult()
@@ -144,6 +151,7 @@ def run_method(
         progress(epoch + 1, epochs + 1)
 
     chip.run(bring_up(network, spec, digits, calibrate))
+    brought_up()
     record(0)
     optimiser = Momentum(spec.in_situ, network)
     for epoch in range(epochs):

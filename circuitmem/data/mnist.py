@@ -1,0 +1,124 @@
+"""MNIST (Y. LeCun, C. Cortes, C. J. C. Burges; CC BY-SA 3.0): the bundled subset, or the full set."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.data.idx import FILES, read_idx
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.files import load_npz
+from circuitmem.validation import integer
+
+__all__ = ["SUBSET", "Dataset", "load_mnist"]
+
+SUBSET = "mnist_subset.npz"
+MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+"""The mirror that torchvision uses."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Digits.
+
+    Attributes
+    ----------
+    train_images, test_images : (samples, pixels) ndarray
+        Grey values in [0, 1], row after row.
+    train_labels, test_labels : (samples,) ndarray of int
+        Which digit.
+    """
+
+    train_images: NDArray[np.float64]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.float64]
+    test_labels: NDArray[np.int64]
+
+    def resized(self, side: int) -> Dataset:
+        """Return the digits averaged over areas to ``side`` x ``side`` pixels, 1 <= side <= the present side."""
+        present = round(self.train_images.shape[1] ** 0.5)
+        if integer("side", side, minimum=1) > present:
+            raise ValidationError("side", f"must be <= {present}", side)
+        edges = np.arange(side + 1) * (present / side)
+        pixels = np.arange(present)
+        # Element (i, p): the part of new pixel i that old pixel p covers.
+        overlap = np.minimum(edges[1:, None], pixels + 1.0) - np.maximum(edges[:-1, None], pixels)
+        shares = np.maximum(overlap, 0.0) * (side / present)
+
+        def shrink(images: NDArray[np.float64]) -> NDArray[np.float64]:
+            if side == present:
+                return images
+            square = images.reshape(-1, present, present)
+            return np.asarray(np.clip(shares @ square @ shares.T, 0.0, 1.0).reshape(-1, side * side))
+
+        return replace(self, train_images=shrink(self.train_images), test_images=shrink(self.test_images))
+
+    def first(self, train: int | None = None, test: int | None = None) -> Dataset:
+        """Return only the first digits of each part; None keeps all.
+
+        Raises
+        ------
+        ValidationError
+            If more is asked for than there is.
+        """
+        for name, count, labels in (("train", train, self.train_labels), ("test", test, self.test_labels)):
+            if count is not None and integer(name, count, minimum=1) > len(labels):
+                raise ValidationError(f"data.{name}", f"must be <= {len(labels)}, all there are", count)
+        return Dataset(
+            self.train_images[:train], self.train_labels[:train], self.test_images[:test], self.test_labels[:test]
+        )
+
+
+def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR) -> Dataset:
+    """Load MNIST.
+
+    Parameters
+    ----------
+    source : str or path
+        ``"bundled"``: 10,000 training and 2,000 test digits that come with the package, with the full set's
+        proportions of classes. ``"download"``: the full set, fetched once into the user's cache. Otherwise a folder
+        with the four idx files, gzipped or not, torchvision's layout included.
+    mirror : str
+        Where ``"download"`` finds the gzipped files.
+
+    Raises
+    ------
+    DataFileError
+        If a file is missing, cut short, or fails its checksum, or the download fails.
+    """
+    if source == "bundled":
+        with resources.as_file(resources.files("circuitmem.data") / SUBSET) as path:
+            saved = load_npz(path)
+        parts = [saved[name] for name in ("train_images", "train_labels", "test_images", "test_labels")]
+    else:
+        folder = _download(mirror) if source == "download" else source
+        parts = [read_idx(folder, name) for name in FILES]
+    images = [np.asarray(part, np.float64).reshape(len(part), -1) / 255.0 for part in parts[0::2]]
+    labels = [np.asarray(part, np.int64) for part in parts[1::2]]
+    return Dataset(images[0], labels[0], images[1], labels[1])
+
+
+def _download(mirror: str) -> Path:
+    """Fetch what is not in the cache yet; the checksums are those of the uncompressed files, checked on reading."""
+    import pooch
+    import requests
+
+    folder = Path(pooch.os_cache("circuitmem")) / "mnist"
+    for name in FILES:
+        if (folder / f"{name}.gz").is_file():
+            continue
+        try:
+            pooch.retrieve(f"{mirror}{name}.gz", known_hash=None, path=folder, fname=f"{name}.gz")
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise DataFileError(f"{mirror}{name}.gz", f"cannot be downloaded: {type(error).__name__}") from None
+        try:
+            read_idx(folder, name)
+        except DataFileError:
+            (folder / f"{name}.gz").unlink()
+            raise
+    return folder

@@ -1,0 +1,81 @@
+"""Figures of a run, drawn from the files of its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from circuitmem.errors import DataFileError
+from circuitmem.files import load_npz
+
+__all__ = ["draw_run"]
+
+LABELS = {
+    "raw": "raw defective chip",
+    "calibration": "calibration only",
+    "in_situ": "in-situ training only",
+    "calibration_in_situ": "calibration + in-situ training",
+}
+COLOURS = {"raw": "#7f7f7f", "calibration": "#e69f00", "in_situ": "#0072b2", "calibration_in_situ": "#009e73"}
+TILE = 0
+"""The tile that maps are drawn of: the first of the first layer."""
+
+
+def draw_run(folder: str | Path) -> list[Path]:
+    """Draw all figures of a finished run into its folder and return their paths.
+
+    Raises
+    ------
+    DataFileError
+        If the folder is not a finished run.
+    """
+    path = Path(folder)
+    try:
+        results = json.loads((path / "results.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        raise DataFileError(path, "is not a finished run (no readable results.json)") from None
+    state: dict[str, Any] = load_npz(path / "state_calibration_in_situ.npz")
+    figures = {"accuracy.png": _accuracy(results), "tile.png": _tile(state)}
+    for name, figure in figures.items():
+        figure.savefig(path / name, dpi=150)
+    return [path / name for name in figures]
+
+
+def _accuracy(results: dict[str, Any]) -> Figure:
+    """Test accuracy against epochs and against pulses spent."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    by_epoch, by_pulse = figure.subplots(1, 2, sharey=True)
+    for axes in (by_epoch, by_pulse):
+        axes.axhline(results["accuracy_percent"]["digital"], color="black", linestyle="--", label="digital network")
+        axes.grid(alpha=0.3)
+    for name, history in results["history"].items():
+        accuracy = [entry["accuracy_percent"] for entry in history]
+        style = {"color": COLOURS[name], "label": LABELS[name], "marker": "o"}
+        by_epoch.plot([entry["epoch"] for entry in history], accuracy, **style)
+        by_pulse.plot([entry["pulses"] / 1e6 for entry in history], accuracy, **style)
+    by_epoch.set(xlabel="epoch of in-situ training", ylabel="test accuracy (%)", ylim=(0, 100))
+    by_pulse.set(xlabel="programming pulses (millions)")
+    by_epoch.legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def _tile(state: dict[str, Any]) -> Figure:
+    """Stuck devices of one tile, and its conductances before and after training."""
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    axes = figure.subplots(1, 3)
+    stuck, before, after = state["stuck"][TILE], state["before"][TILE] * 1e6, state["after"][TILE] * 1e6
+    kinds = np.where(stuck, np.where(before > 100.0, 2, 1), 0)
+    picture = axes[0].imshow(kinds, cmap="viridis", vmin=0, vmax=2, interpolation="nearest")
+    figure.colorbar(picture, ax=axes[0], ticks=[0, 1, 2]).set_ticklabels(["works", "stuck-off", "stuck-on"])
+    axes[0].set_title(f"devices of tile {TILE}: {100 * stuck.mean():.0f} % stuck")
+    for place, conductance, when in ((1, before, "before"), (2, after, "after")):
+        picture = axes[place].imshow(conductance, cmap="magma", vmin=0, vmax=600, interpolation="nearest")
+        axes[place].set_title(f"conductance {when} in-situ training")
+        figure.colorbar(picture, ax=axes[place], label="µS", extend="max")
+    for ax in axes:
+        ax.set(xlabel="bit line", ylabel="word line")
+    return figure

@@ -1,0 +1,219 @@
+"""The main job: one chip, one network, every method on the same defect map, and an audit of the run in ngspice.
+
+A run is a folder. What is finished stays finished: the digital network and each method are written when they are done,
+and :func:`resume_run` does only what is missing, with the same result to the last bit, because every random number is
+addressed by what it is for.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import circuitmem
+from circuitmem._kernels import kernel_info
+from circuitmem.config import RunSpec, load_run, to_toml
+from circuitmem.data import load_mnist
+from circuitmem.engine import AuditQueue, AuditRecord, SpiceEngine
+from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationError
+from circuitmem.files import load_npz, save_npz, write_text
+from circuitmem.network import HardwareNetwork, Perceptron
+from circuitmem.training.audit import ReadSampler, submit_samples
+from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
+from circuitmem.training.methods import METHODS, Digits, MethodResult, build_network, run_method
+
+__all__ = ["resume_run", "start_run"]
+
+Progress = Callable[[str, int, int], None]
+
+
+def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
+    """Make a new run folder and run everything; returns what ``results.json`` holds.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        What to run.
+    folder : path
+        A folder that does not exist or is empty.
+    progress : callable
+        Called with (what, steps done, steps).
+
+    Raises
+    ------
+    ValidationError
+        If the folder holds something.
+    DataFileError
+        If the digits or the folder cannot be had.
+    """
+    path = Path(folder)
+    digits = _digits(spec)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFileError(path, f"cannot be made: {error.strerror}") from None
+    write_text(path / "config.toml", to_toml(spec))
+    return _run(spec, path, digits, progress)
+
+
+def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
+    """Go on with a run that was interrupted; a finished run is returned as it is.
+
+    Raises
+    ------
+    DataFileError
+        If the folder is not a run, or a file of it is corrupt.
+    """
+    path = Path(folder)
+    if not (path / "config.toml").is_file():
+        raise DataFileError(path, "is not a run folder (it has no config.toml)")
+    if (path / "results.json").is_file():
+        return dict(_load_json(path / "results.json"))
+    spec = load_run(path / "config.toml")
+    return _run(spec, path, _digits(spec), progress)
+
+
+def _digits(spec: RunSpec) -> Digits:
+    data = load_mnist(spec.data.source).resized(spec.data.side).first(spec.data.train, spec.data.test)
+    return Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+
+
+def _run(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> dict[str, Any]:
+    began = time.time()
+    queue = AuditQueue() if spec.audit.tiles and SpiceEngine.available() else None
+    # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
+    with threadpool_limits(limits=1, user_api="blas"):
+        model = _digital(spec, path, digits, progress)
+        digital = accuracy_percent(model.activities(digits.test_images)[-1].argmax(axis=1), digits.test_labels)
+        results: dict[str, MethodResult] = {}
+        for number, name in enumerate(METHODS):
+            network = build_network(spec, model, digits)
+            results[name] = _method(number, name, spec, path, network, digits, progress)
+            if queue is not None:
+                submit_samples(path / f"audit_{name}.npz", network.chip, queue)
+    progress("audit in ngspice", 0, 1)
+    audit = queue.finish() if queue is not None else AuditRecord(skipped_reason=_why_skipped(spec))
+    progress("audit in ngspice", 1, 1)
+    summary = _summary(spec, digital, results, audit)
+    write_text(path / "provenance.json", json.dumps(_provenance(spec, began), indent=2) + "\n")
+    write_text(path / "results.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> Perceptron:
+    """Train the starting weights, or load them if that was done before."""
+    layers = len(spec.network.layers) - 1
+    file = path / "digital.npz"
+    if not file.exists():
+        model = train_ex_situ(
+            spec.ex_situ,
+            spec.network.layers,
+            digits.train_images,
+            digits.train_labels,
+            spec.seed,
+            lambda done, total: progress("digital", done, total),
+        )
+        arrays = {f"weights_{k}": model.weights[k] for k in range(layers)}
+        save_npz(file, {**arrays, **{f"biases_{k}": model.biases[k] for k in range(layers)}})
+    saved: Any = load_npz(file)
+    return Perceptron([saved[f"weights_{k}"] for k in range(layers)], [saved[f"biases_{k}"] for k in range(layers)])
+
+
+def _method(
+    number: int, name: str, spec: RunSpec, path: Path, network: HardwareNetwork, digits: Digits, progress: Progress
+) -> MethodResult:
+    """Run a method, or load its result; the result file is written last and so says that all of it is there."""
+    file = path / f"method_{name}.json"
+    if file.exists():
+        return MethodResult(**_load_json(file))
+    sampler = ReadSampler(spec.audit, network, spec.seed, number)
+    units = network.chip.units
+    states: dict[str, Any] = {"stuck": np.array([unit.tile.defects.stuck for unit in units])}
+
+    def snapshot(key: str) -> None:
+        states[key] = np.array([unit.tile.effective_conductance for unit in units], dtype=np.float32)
+
+    result = run_method(
+        name, spec, network, digits, lambda done, total: progress(name, done, total), lambda: snapshot("before")
+    )
+    snapshot("after")
+    sampler.save(path / f"audit_{name}.npz")
+    save_npz(path / f"state_{name}.npz", states)
+    write_text(file, json.dumps(result.as_dict(), indent=2) + "\n")
+    return result
+
+
+def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: AuditRecord) -> dict[str, Any]:
+    """Return the content of results.json, under the names that stay."""
+    return {
+        "seed": spec.seed,
+        "accuracy_percent": {"digital": digital} | {name: r.accuracy_percent for name, r in results.items()},
+        "simulated_time_s": {name: r.simulated_time_s for name, r in results.items()},
+        "energy_j": {name: r.energy_j for name, r in results.items()},
+        "pulses": {name: r.pulses for name, r in results.items()},
+        "calibration_and_in_situ_against_in_situ": _comparison(results),
+        "audit": {"pulse_trains": 0} | asdict(audit),
+        "history": {name: r.history for name, r in results.items()},
+        "accounts": {name: r.accounts for name, r in results.items()},
+    }
+
+
+def _comparison(results: dict[str, MethodResult]) -> dict[str, float]:
+    """Compare the two trained methods at equal epochs, and at the pulses that the thriftier of them spent.
+
+    Accuracy between epochs is interpolated linearly.
+    """
+    alone, both = results["in_situ"], results["calibration_in_situ"]
+    pulses = float(min(alone.pulses, both.pulses))
+    at_pulses = [
+        float(np.interp(pulses, [h["pulses"] for h in r.history], [h["accuracy_percent"] for h in r.history]))
+        for r in (both, alone)
+    ]
+    return {
+        "equal_epochs_points": both.accuracy_percent - alone.accuracy_percent,
+        "equal_pulses": pulses,
+        "equal_pulses_points": at_pulses[0] - at_pulses[1],
+    }
+
+
+def _why_skipped(spec: RunSpec) -> str:
+    if spec.audit.tiles == 0:
+        return "audit.tiles is 0"
+    try:
+        SpiceEngine.probe()
+    except SpiceUnavailableError as error:
+        return str(error)
+    return "ngspice did not start"
+
+
+def _provenance(spec: RunSpec, began: float) -> dict[str, Any]:
+    ngspice = SpiceEngine.probe().version if SpiceEngine.available() else None
+    return {
+        "circuitmem": circuitmem.__version__,
+        "numpy": np.__version__,
+        "kernels": kernel_info(),
+        "ngspice": ngspice,
+        "seed": spec.seed,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_time_s": round(time.time() - began, 1),
+    }
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataFileError(path, f"cannot be read: {error}") from None

@@ -1,0 +1,127 @@
+"""MNIST: the bundled subset, folders of idx files, broken files, and a download from a mirror on this machine."""
+
+import functools
+import gzip
+import http.server
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from circuitmem.data import load_mnist
+from circuitmem.data.idx import FILES, read_idx
+from circuitmem.data.make_subset import subset
+from circuitmem.errors import DataFileError, ValidationError
+
+FULL = Path(__file__).parents[3] / "shared" / "data" / "mnist"
+needs_full = pytest.mark.skipif(not FULL.is_dir(), reason=f"the full MNIST is not at {FULL}")
+
+
+def test_the_bundled_subset_has_its_size_and_all_classes():
+    data = load_mnist()
+    assert data.train_images.shape == (10_000, 784)
+    assert data.test_images.shape == (2_000, 784)
+    assert data.train_images.min() == 0.0
+    assert data.train_images.max() == 1.0
+    # MNIST's classes hold between 9.0 and 11.3 percent of the training digits.
+    assert (np.abs(np.bincount(data.train_labels) / 10_000 - 0.1) < 0.015).all()
+    assert (np.abs(np.bincount(data.test_labels) / 2_000 - 0.1) < 0.015).all()
+
+
+@needs_full
+def test_the_subset_can_be_made_again():
+    data, again = load_mnist(), subset(str(FULL))
+    assert np.array_equal(np.rint(data.train_images * 255), again["train_images"].reshape(-1, 784))
+    assert np.array_equal(data.test_labels, again["test_labels"])
+
+
+@needs_full
+def test_a_folder_gzipped_plain_or_as_torchvision_lays_it_out(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in FILES:
+        (raw / name).write_bytes(gzip.decompress((FULL / f"{name}.gz").read_bytes()))
+    assert load_mnist(tmp_path).train_images.shape == (60_000, 784)
+    assert load_mnist(FULL).test_labels.shape == (10_000,)
+
+
+def test_missing_folder_and_file(tmp_path):
+    with pytest.raises(DataFileError, match="is not a folder"):
+        load_mnist(tmp_path / "nowhere")
+    with pytest.raises(DataFileError, match="has no train-images-idx3-ubyte"):
+        load_mnist(tmp_path)
+
+
+LABELS = "t10k-labels-idx1-ubyte"
+HEADER = bytes([0, 0, 8, 1, 0, 0, 0, 4])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEADER + b"123", "must have 12 bytes, by its header; it has 11"),
+        (b"\x00\x00\x08\x03" + b"\x00" * 8, "is not an idx file"),
+        (b"", "is not an idx file"),
+        (HEADER + b"1234", "SHA-256 differs"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path, content, message):
+    (tmp_path / LABELS).write_bytes(content)
+    with pytest.raises(DataFileError, match=message):
+        read_idx(tmp_path, LABELS)
+
+
+def test_a_gzip_file_cut_short_is_refused(tmp_path):
+    (tmp_path / f"{LABELS}.gz").write_bytes(gzip.compress(HEADER + b"1234")[:-9])
+    with pytest.raises(DataFileError, match="cannot be unpacked"):
+        read_idx(tmp_path, LABELS)
+
+
+def test_resizing_averages_areas():
+    data = load_mnist().first(20, 20)
+    small = data.resized(7)
+    assert small.train_images.shape == (20, 49)
+    blocks = data.train_images.reshape(20, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(20, 49)
+    np.testing.assert_allclose(small.train_images, blocks, atol=1e-12)
+    assert data.resized(8).test_images.mean() == pytest.approx(data.test_images.mean(), rel=1e-12)
+
+
+def test_more_digits_than_there_are():
+    with pytest.raises(ValidationError, match=r"data.test must be <= 2000"):
+        load_mnist().first(None, 2001)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def serve(folder):
+    handler = functools.partial(Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@needs_full
+def test_download_once_then_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with serve(FULL) as server:
+        mirror = f"http://127.0.0.1:{server.server_port}/"
+        assert len(load_mnist("download", mirror).train_labels) == 60_000
+        server.shutdown()
+    assert len(load_mnist("download", mirror).train_labels) == 60_000
+
+
+def test_a_wrong_download_is_refused_and_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in FILES:
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(HEADER + b"1234"))
+    with serve(tmp_path) as server:
+        with pytest.raises(DataFileError, match="is not an idx file"):
+            load_mnist("download", f"http://127.0.0.1:{server.server_port}/")
+        with pytest.raises(DataFileError, match="cannot be downloaded"):
+            load_mnist("download", f"http://127.0.0.1:{server.server_port}/nothing/")
+        server.shutdown()
+    assert not list((tmp_path / "cache").rglob("*.gz"))
