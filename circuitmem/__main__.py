@@ -1,0 +1,5 @@
+"""``python -m circuitmem``."""
+
+from circuitmem.cli import main
+
+main()

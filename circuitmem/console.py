@@ -1,0 +1,111 @@
+"""Tables and progress on a terminal; plain text and silence in a pipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+__all__ = ["Progress", "print_findings", "print_results", "print_stages"]
+
+NAMES = {
+    "digital": "digital network",
+    "raw": "raw defective chip",
+    "calibration": "calibration only",
+    "in_situ": "in-situ training only",
+    "calibration_in_situ": "calibration + in-situ",
+}
+
+
+class Progress:
+    """Progress bars on stderr, one for each thing that is reported; nothing if stderr is not a terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("{task.description:24}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def update(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps of something are finished."""
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(NAMES.get(what, what), total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total)
+
+
+def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
+    """Print the table and the audit line of a run."""
+    table = Table()
+    for heading in ("method", "test accuracy", "simulated time", "energy", "pulses"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for name, accuracy in results["accuracy_percent"].items():
+        cost = ["", "", ""]
+        if name in results["pulses"]:
+            time, energy = results["simulated_time_s"][name], results["energy_j"][name]
+            cost = [f"{time * 1e3:.2f} ms", f"{energy * 1e3:.3f} mJ", f"{results['pulses'][name]:,}"]
+        table.add_row(NAMES[name], f"{accuracy:.2f} %", *cost)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    gain = results["calibration_and_in_situ_against_in_situ"]
+    console.print(
+        f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs, "
+        f"{gain['equal_pulses_points']:+.2f} at equal pulses ({gain['equal_pulses'] / 1e6:.2f} million)",
+        highlight=False,
+    )
+    audit = results["audit"]
+    if audit["reads"]:
+        console.print(
+            f"audit: {audit['reads']} random tile reads of this run computed again in ngspice; "
+            f"largest difference {audit['largest_relative_error']:.1e} of the largest current",
+            highlight=False,
+        )
+    if audit["skipped_reason"]:
+        console.print(f"audit skipped: {audit['skipped_reason']}", highlight=False)
+    for failure in audit["failures"]:
+        console.print(f"audit failed: {failure}", highlight=False)
+    console.print(f"run folder: {folder}  figures: {', '.join(path.name for path in figures)}", highlight=False)
+
+
+def print_stages(record: dict[str, Any], folder: Path) -> None:
+    """Print the table of a validation."""
+    table = Table()
+    for heading in ("stage", "cases", "worst", "bound", "verdict"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for stage in record["stages"]:
+        verdict = "pass" if stage["pass"] else "FAIL"
+        table.add_row(stage["stage"], str(stage["cases"]), f"{stage['worst']:.1e}", f"{stage['bound']:.0e}", verdict)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"written to {folder / 'validation.json'}", highlight=False)
+
+
+def print_findings(findings: dict[str, Any]) -> None:
+    """Print what ``circuitmem doctor`` found."""
+    console = Console(soft_wrap=True, highlight=False)
+    for name, value in findings.items():
+        if name == "missing":
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        console.print(f"{name:16} {value if value is not None else 'not found'}", markup=False)
+    for name, command in findings["missing"].items():
+        console.print(f"missing: {name}: {command}", markup=False)
+    if not findings["missing"]:
+        console.print("nothing is missing")
