@@ -389,7 +389,9 @@ def solve(
     cdef Ladders shorts
     cdef Py_ssize_t batch = word_voltage.shape[0], b, o, vectors
     cdef bint injected = injection.shape[0] > 0, linear = a == 0.0, own
-    cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch)), worker
+    # A thread brings less than it costs, on processors shared with others, unless there is half a millisecond of work.
+    cdef Py_ssize_t worth = batch * conductance.shape[1] * conductance.shape[2] // 20_000
+    cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch, worth)), worker
     t.rows, t.columns = conductance.shape[1], conductance.shape[2]
     t.blocks, t.groups = (t.rows + LANES - 1) // LANES, (t.columns + LANES - 1) // LANES
     t.lines, t.width = t.blocks * LANES, t.groups * LANES

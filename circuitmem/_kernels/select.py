@@ -17,11 +17,16 @@ from circuitmem.validation import did_you_mean, integer
 
 __all__ = ["KERNELS", "Variant", "kernel_info", "load", "thread_count"]
 
-KERNELS = ("mesh", "tree")
+KERNELS = ("mesh",)
 """The kernels that have a compiled form."""
 
 _LEVELS = {"v4": ("_v4", 4), "v3": ("_v3", 3), "baseline": ("", 1)}
 """Names of the compiled variants, best first: suffix of the module, and the processor level that it needs."""
+
+
+# OpenMP reads this when a kernel is first loaded. A thread that spins while it waits takes the processor from the one
+# that it waits for, wherever others use the processors too (measured: half the speed with two threads on two).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class Variant(NamedTuple):
