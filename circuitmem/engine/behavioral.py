@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -93,9 +94,9 @@ class BehavioralEngine:
         batch = tile.input_voltages(voltages)
         # The transfer matrix costs as much as one vector a row.
         if isinstance(tile.spec.cell, LinearCell) and len(batch) > tile.spec.rows:
-            # With one thread BLAS adds in one order, whatever the machine's other threads do.
-            with _libraries.limit(limits=1, user_api="blas"):
-                return np.asarray(batch @ self.transfer([tile]).matrix[0].T)
+            matrix = self.transfer([tile]).matrix[0]
+            with _one_blas_thread():
+                return np.asarray(batch @ matrix.T)
         currents = self._solve(tile, batch, voltages=False).column_current
         return currents if np.ndim(voltages) == 2 else currents[0]
 
@@ -154,10 +155,11 @@ class BehavioralEngine:
                 admittance[index] = 0.5 * (solution.driver_current + solution.driver_current.T)
             elif method == "kernel and superposition":
                 dipoles, loop = self._bridges(tile)
-                # By reciprocity a driver's current for a dipole is the dipole's voltage per volt on that driver.
-                current = np.linalg.solve(loop, dipoles.driver_current)
-                matrix[index] += dipoles.column_current.T @ current
-                admittance[index] += dipoles.driver_current.T @ current
+                with _one_blas_thread():
+                    # By reciprocity a driver's current for a dipole is the dipole's voltage per volt on that driver.
+                    current = np.linalg.solve(loop, dipoles.driver_current)
+                    matrix[index] += dipoles.column_current.T @ current
+                    admittance[index] += dipoles.driver_current.T @ current
             if tile.defects.dead_drivers is not None:
                 matrix[index][:, tile.defects.dead_drivers] = 0.0
                 admittance[index][tile.defects.dead_drivers] = 0.0
@@ -174,7 +176,8 @@ class BehavioralEngine:
             dipoles, loop = self._bridges(tile)
             assert dipoles.word is not None
             assert dipoles.bit is not None
-            current = np.linalg.solve(loop, _drops(tile, word, bit))
+            with _one_blas_thread():
+                current = np.linalg.solve(loop, _drops(tile, word, bit))
             column = column + np.einsum("kb,kj->bj", current, dipoles.column_current)
             driver = driver + np.einsum("kb,ki->bi", current, dipoles.driver_current)
             word = word + np.einsum("kb,kij->bij", current, dipoles.word)
@@ -214,6 +217,12 @@ class BehavioralEngine:
         assert dipoles.bit is not None
         seen = -_drops(tile, dipoles.word, dipoles.bit)
         return dipoles, 0.5 * (seen + seen.T) + np.diag([bridge.resistance for bridge in bridges])
+
+
+def _one_blas_thread() -> AbstractContextManager[object]:
+    """Let BLAS add in one order, whatever number of threads it would use."""
+    context: AbstractContextManager[object] = _libraries.limit(limits=1, user_api="blas")
+    return context
 
 
 def _check_linear(tiles: Sequence[Tile]) -> None:

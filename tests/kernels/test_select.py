@@ -18,10 +18,11 @@ PROGRAM = """
 import numpy as np
 from circuitmem._kernels.mesh import solve_mesh
 rng = np.random.default_rng(0)
-word, bit = np.full((9, 14), 1.0), np.full((10, 13), 1.0)
-solution = solve_mesh(rng.uniform(1e-6, 1e-3, (9, 13)), word, bit, rng.uniform(-1, 1, (20, 9)))
-print(solution.bit.tobytes().hex())
+word, bit = np.full((41, 61), 1.0), np.full((42, 60), 1.0)
+solution = solve_mesh(rng.uniform(1e-6, 1e-3, (41, 60)), word, bit, rng.uniform(-1, 1, (60, 41)))
+print(solution.column_current.tobytes().hex())
 """
+"""Enough work for several threads, of a size that is no multiple of a vector's."""
 
 
 def run(**environment):
