@@ -16,7 +16,7 @@ NAMES = {
     "digital": "digital network",
     "raw": "raw defective chip",
     "calibration": "calibration only",
-    "in_situ": "in-situ training only",
+    "in_situ": "in-situ only",
     "calibration_in_situ": "calibration + in-situ",
 }
 
@@ -54,7 +54,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     """Print the table and the audit line of a run."""
     table = Table()
     for heading in ("method", "test accuracy", "simulated time", "energy", "pulses"):
-        table.add_column(heading, justify="left" if heading == "method" else "right")
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     for name, accuracy in results["accuracy_percent"].items():
         cost = ["", "", ""]
         if name in results["pulses"]:

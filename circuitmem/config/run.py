@@ -102,7 +102,7 @@ class InSituSpec(Spec):
         In [0, 1).
     """
 
-    epochs: int = pydantic.Field(default=4, ge=0)
+    epochs: int = pydantic.Field(default=3, ge=0)
     batch: int = pydantic.Field(default=200, ge=1)
     learning_rate: float = pydantic.Field(default=0.1, gt=0.0)
     momentum: float = pydantic.Field(default=0.9, ge=0.0, lt=1.0)

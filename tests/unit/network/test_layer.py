@@ -1,0 +1,87 @@
+"""Layers on tiles: nothing is lost in cutting and mapping, and calibration learns from measurements only."""
+
+import numpy as np
+import pytest
+
+from circuitmem import DefectMap, TileSpec
+from circuitmem.calibration import learn_affine
+from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
+from circuitmem.control import Chip
+from circuitmem.network import HardwareNetwork, Partition, Perceptron
+from circuitmem.tile import PairMapping, Tile
+
+
+def network_of(rng, *, yield_=1.0, wire=0.0, errors=False, sizes=(20, 9)):
+    exact = {"dac": DacSpec(bits=12), "adc": AdcSpec(bits=16)}
+    real = {"dac": DacSpec(gain_error=0.01), "adc": AdcSpec(gain_error=0.05, offset_error=0.02, noise=1e-3)}
+    spec = ChipSpec(
+        tile=TileSpec(rows=8, columns=6, word_line_resistance=wire, bit_line_resistance=wire),
+        converters=ConverterSpec(**(real if errors else exact)),
+        device=TwoPulseSpec(slope_spread=0.0, set_noise=0.0),
+        defects=DefectSpec(device_yield=yield_),
+    )
+    model = Perceptron([rng.normal(size=sizes)], [np.zeros(sizes[1])])
+    chip = Chip(spec, Partition(*sizes, 8, 6).tiles, seed=1)
+    network = HardwareNetwork(chip, model, [1.0])
+    chip.run(network.program(0.0))
+    return network
+
+
+def test_partitions_cover_every_input_and_output_once():
+    partition = Partition(20, 9, 8, 6)
+    assert partition.grid == (3, 3)
+    covered = np.zeros((20, 9), dtype=int)
+    for tile in range(partition.tiles):
+        covered[partition.input_slice(tile), partition.output_slice(tile)] += 1
+        assert partition.word_lines(tile).start >= 0
+        assert partition.bit_lines(tile).stop <= 6
+    assert (covered == 1).all()
+
+
+def test_pairs_give_the_weight_back():
+    weights = np.array([[0.5, -1.0, 0.0, 3.0]])
+    pairs = PairMapping(1e-6, 300e-6, 1.0).conductances(weights)
+    recovered = (pairs[:, 0::2] - pairs[:, 1::2]) / PairMapping(1e-6, 300e-6, 1.0).scale
+    np.testing.assert_allclose(recovered, [[0.5, -1.0, 0.0, 1.0]], atol=1e-12)
+
+
+def test_a_perfect_chip_multiplies():
+    rng = np.random.default_rng(0)
+    network = network_of(rng)
+    layer, inputs = network.layers[0], rng.random((6, 20))
+    network.chip.run(layer.set_range(layer.input_codes(inputs), 1))
+    product = network.chip.run(layer.forward(inputs))
+    wanted = inputs @ network.model.weights[0]
+    # 12-bit inputs, 16-bit outputs, and a virtual ground of 0.02 ohm.
+    np.testing.assert_allclose(product, wanted, atol=2e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_calibration_lowers_the_error_on_held_out_vectors(groups):
+    rng = np.random.default_rng(1)
+    network = network_of(rng, yield_=0.9, wire=2.0, errors=True)
+    layer, chip = network.layers[0], network.chip
+    seen, held_out = rng.random((60, 20)), rng.random((60, 20))
+    chip.run(layer.set_range(layer.input_codes(seen), groups))
+    wanted = held_out @ network.model.weights[0]
+    raw = np.sqrt(np.mean((chip.run(layer.forward(held_out)) - wanted) ** 2))
+    chip.run(learn_affine(layer, seen, groups))
+    assert layer.correction.groups == groups
+    corrected = np.sqrt(np.mean((chip.run(layer.forward(held_out)) - wanted) ** 2))
+    assert corrected < 0.5 * raw
+
+
+def test_calibration_does_not_look_at_the_defects():
+    rng = np.random.default_rng(2)
+    network = network_of(rng, yield_=0.8, errors=True)
+    layer, chip, inputs = network.layers[0], network.chip, rng.random((40, 20))
+    chip.run(layer.set_range(layer.input_codes(inputs), 1))
+    chip.run(learn_affine(layer, inputs, 1))
+    before = layer.correction
+    for unit in layer.units:
+        other = DefectMap.random(unit.tile.spec, yield_=0.5, seed=99, key=(unit.index,))
+        unit.tile = Tile(unit.tile.spec, unit.tile.conductance, other)
+        chip._transfers.clear()
+    assert layer.correction is before
+    chip.run(learn_affine(layer, inputs, 1))
+    assert not np.allclose(layer.correction.scale, before.scale)

@@ -1,0 +1,145 @@
+"""The command line: exit codes, one-line errors, and what each command leaves behind."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+TINY = [
+    "data.side=8",
+    "data.train=200",
+    "data.test=100",
+    "network.layers=[64, 12, 10]",
+    "chip.tile.rows=32",
+    "chip.tile.columns=16",
+    "in_situ.epochs=2",
+    "in_situ.batch=50",
+    "calibration.vectors=40",
+    "ex_situ.epochs=5",
+    "audit.reads=2",
+]
+SETTINGS = [word for item in TINY for word in ("--set", item)]
+
+
+def run(*words, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "circuitmem", *map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=300
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "Did you mean 'train'?"),
+        (["train"], "Missing option '--out'"),
+        (
+            ["train", "--out", "x", "--set", "chip.tile.rowss=3"],
+            "chip.tile.rowss is not a known key; did you mean 'rows'?",
+        ),
+        (
+            ["train", "--out", "x", "--set", "chip.defects.device_yield=1.5"],
+            "device_yield must be less than or equal to 1",
+        ),
+        (["train", "--out", "x", "--set", "chip.tile.word_line_resistance=-1"], "word_line_resistance must be >= 0"),
+        (["train", "--out", "x", "--set", "data.source=nowhere"], "nowhere: is not a folder"),
+        (["train", "--out", "x", "--seed", "-1"], "seed must be greater than or equal to 0 (got -1)"),
+        (["train", "nope.toml", "--out", "x"], "nope.toml: cannot be read: No such file or directory"),
+        (["train", "defualt", "--out", "x"], "did you mean 'default'?"),
+        (["resume", "nowhere"], "nowhere: is not a run folder"),
+        (["report", "nowhere"], "nowhere: is not a finished run"),
+        (["netlist", "-o", "nowhere/tile.cir"], "cannot be written: No such file or directory"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, words, message):
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("circuitmem: error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_command_says_what_to_do_next():
+    done = run()
+    assert done.returncode == 0
+    assert "circuitmem train" in done.stdout
+
+
+def test_doctor_shows_kernels_and_packages():
+    findings = json.loads(run("doctor", "--json").stdout)
+    assert "mesh" in findings["kernels"]
+    assert "simpy" in findings["packages"]
+
+
+@pytest.mark.spice
+@pytest.mark.usefixtures("spice")
+def test_validate_passes_and_writes_its_record(tmp_path):
+    done = run("validate", "-o", tmp_path / "report", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    stages = json.loads(done.stdout)["stages"]
+    assert {stage["stage"] for stage in stages} == {"tile linear", "tile with defects", "tile sinh", "adc codes"}
+    assert all(stage["pass"] and stage["worst"] <= stage["bound"] for stage in stages)
+    assert json.loads((tmp_path / "report" / "validation.json").read_text())["stages"] == stages
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    done = run("train", "--out", folder, "--json", *SETTINGS)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_a_run_leaves_its_folder(tiny_run):
+    folder, results = tiny_run
+    methods = {"raw", "calibration", "in_situ", "calibration_in_situ"}
+    assert set(results["accuracy_percent"]) == {"digital", *methods}
+    for name in ("simulated_time_s", "energy_j", "pulses"):
+        assert set(results[name]) == methods
+        assert all(value > 0 for value in results[name].values())
+    assert results["pulses"]["in_situ"] > results["pulses"]["raw"]
+    assert results["simulated_time_s"]["calibration"] > results["simulated_time_s"]["raw"]
+    assert json.loads((folder / "results.json").read_text()) == results
+    for name in ("config.toml", "provenance.json", "accuracy.png", "tile.png"):
+        assert (folder / name).stat().st_size > 100
+
+
+@pytest.mark.spice
+@pytest.mark.usefixtures("spice")
+def test_the_audit_of_the_runs_own_reads_agrees_with_ngspice(tiny_run):
+    audit = tiny_run[1]["audit"]
+    assert audit["reads"] == 4 * 2
+    assert audit["failures"] == []
+    # Linear tiles agree to 1e-9 (physics.md, section 9).
+    assert audit["largest_relative_error"] <= 1e-9
+
+
+def test_a_run_is_not_overwritten(tiny_run):
+    done = run("train", "--out", tiny_run[0], *SETTINGS)
+    assert done.returncode == 2
+    assert "must be a new or empty folder" in done.stderr
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(tiny_run, tmp_path):
+    folder, results = tiny_run
+    partial = tmp_path / "partial"
+    partial.mkdir()
+    kept = ["config.toml", "digital.npz"]
+    kept += [name.format("raw") for name in ("method_{}.json", "state_{}.npz", "audit_{}.npz")]
+    for name in kept:
+        (partial / name).write_bytes((folder / name).read_bytes())
+    done = run("resume", partial, "--json")
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert again == results
+    for name in ("state_calibration_in_situ.npz", "audit_in_situ.npz"):
+        assert (partial / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_a_corrupt_run_file_is_refused(tiny_run, tmp_path):
+    (tmp_path / "config.toml").write_bytes((tiny_run[0] / "config.toml").read_bytes())
+    (tmp_path / "digital.npz").write_bytes((tiny_run[0] / "digital.npz").read_bytes()[:-100])
+    done = run("resume", tmp_path)
+    assert done.returncode == 2
+    assert "digital.npz: is not a readable npz file" in done.stderr
