@@ -55,6 +55,11 @@ def _accuracy(results: dict[str, Any]) -> Figure:
     for name, history in results["history"].items():
         accuracy = [entry["accuracy_percent"] for entry in history]
         style = {"color": COLOURS[name], "label": LABELS[name], "marker": "o"}
+        if len(history) == 1:
+            # A method without training is one point, hidden below the start of its trained sister: a line shows it.
+            for axes in (by_epoch, by_pulse):
+                axes.axhline(accuracy[0], color=COLOURS[name], linestyle=":", zorder=3)
+            style |= {"linestyle": ":", "marker": "s"}
         by_epoch.plot([entry["epoch"] for entry in history], accuracy, **style)
         by_pulse.plot([entry["pulses"] / 1e6 for entry in history], accuracy, **style)
     by_epoch.set(xlabel="epoch of in-situ training", ylabel="test accuracy (%)", ylim=(0, 100))
@@ -73,7 +78,7 @@ def _tile(state: dict[str, Any]) -> Figure:
     figure.colorbar(picture, ax=axes[0], ticks=[0, 1, 2]).set_ticklabels(["works", "stuck-off", "stuck-on"])
     axes[0].set_title(f"devices of tile {TILE}: {100 * stuck.mean():.0f} % stuck")
     for place, conductance, when in ((1, before, "before"), (2, after, "after")):
-        picture = axes[place].imshow(conductance, cmap="magma", vmin=0, vmax=600, interpolation="nearest")
+        picture = axes[place].imshow(conductance, cmap="magma", vmin=0, vmax=300, interpolation="nearest")
         axes[place].set_title(f"conductance {when} in-situ training")
         figure.colorbar(picture, ax=axes[place], label="µS", extend="max")
     for ax in axes:

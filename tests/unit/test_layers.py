@@ -65,7 +65,7 @@ def sources():
         yield pytest.param("netlists", path, id=f"netlists/{path.name}")
 
 
-@pytest.mark.parametrize(("room", "path"), sources())
+@pytest.mark.parametrize(("room", "path"), list(sources()))
 def test_imports_go_one_way(room, path):
     assert not violations(room, path.read_text("utf-8"))
 
