@@ -49,7 +49,9 @@ def test_a_perfect_chip_multiplies():
     rng = np.random.default_rng(0)
     network = network_of(rng)
     layer, inputs = network.layers[0], rng.random((6, 20))
-    network.chip.run(layer.set_range(layer.input_codes(inputs), 1))
+    for unit in layer.units:
+        # The largest possible current, 8 cells x 0.2 V x 300 uS on 200 ohm, is then 0.77 of the range.
+        unit.readout.adc.set_pga_gain(8.0)
     product = network.chip.run(layer.forward(inputs))
     wanted = inputs @ network.model.weights[0]
     # 12-bit inputs, 16-bit outputs, and a virtual ground of 0.02 ohm.
