@@ -69,7 +69,8 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
         If the file is missing, cut short, not such an npz file, or its checksum is wrong.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves a file that is not a zip archive open.
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise DataFileError(path, "no such file") from None
