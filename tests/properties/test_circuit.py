@@ -196,7 +196,10 @@ def test_more_conductance_never_means_less_power_or_current(tile, seed, data):
     source = voltages(tile, seed)
     before, after = (ENGINE.solve(t, source) for t in (tile, larger))
     if isinstance(tile.spec.cell, LinearCell):
-        assert after.power >= before.power - SOLVED * after.power - 1e-300
+        # A voltage known to SOLVED times the largest lets the current of a conductance g be known to that times g,
+        # which is all there is when the true current is nothing (every path of it cut).
+        slack = SOLVED * np.abs(source).max() ** 2 * larger.effective_conductance.sum()
+        assert after.power >= before.power - slack - SOLVED * after.power
     # All inputs equal: one source, one ground, and the total current is their conductance times the voltage.
     before, after = (ENGINE.read(t, np.ones(tile.spec.rows)).sum() for t in (tile, larger))
     assert after >= before * (1.0 - SOLVED)
