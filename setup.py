@@ -56,8 +56,6 @@ def extensions() -> list[Extension]:
     found = []
     for kernel in KERNELS:
         source = ROOT / "cython_ext" / f"{kernel}.pyx"
-        if not source.exists():
-            continue
         for suffix, march in VARIANTS.items() if kernel != "_cpu" else [("", [])]:
             name = kernel + suffix
             path = source.relative_to(ROOT)
@@ -84,6 +82,7 @@ os.chdir(ROOT)
 setup(
     packages=[*find_packages(include=["circuitmem*"]), "circuitmem.netlists"],
     package_dir={"circuitmem.netlists": "netlists"},
+    include_package_data=False,  # only what is named here, or presets/ would be taken for a package without code
     package_data={
         "circuitmem": ["py.typed"],
         "circuitmem.netlists": ["models/*.lib"],
