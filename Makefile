@@ -2,57 +2,78 @@
 # Each sets up what it needs (virtual environment, build, libngspice) and re-uses it the next time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+.NOTPARALLEL:
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11
+ifndef PYTHON
+PYTHON := $(shell for p in $(CANDIDATES); do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+endif
 BIN := .venv/bin
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
-# badcrossbar needs pycairo, which has no wheel, for its plots only: install it without its dependencies.
-BADCROSSBAR := badcrossbar==1.1.0 pathvalidate sigfig
+# badcrossbar declares pycairo, which has no wheel and needs the headers of cairo, but uses it for its plots only:
+# it is installed without its dependencies, and beside it the two that its computations need.
+BADCROSSBAR := badcrossbar==1.1.0 pathvalidate==3.3.1 sigfig==1.4.0
 
-.PHONY: help run test lint clean ngspice
+.PHONY: help run test lint wheel bench clean system
 help:
-	@echo "make run    train on the default chip (OUT=folder chooses where)"
-	@echo "make test   lint, types and the whole test suite"
-	@echo "make lint   lint and types only"
+	@echo "make run    train on the default chip, into a new folder runs/DATE (OUT=folder chooses another)"
+	@echo "make test   ruff, mypy and the whole test suite"
+	@echo "make lint   ruff and mypy only"
+	@echo "make wheel  build the package, install it outside the checkout and use it there"
+	@echo "make bench  run the benchmarks"
 	@echo "make clean  remove the virtual environment and everything built"
+	@echo "PYTHON=path chooses the interpreter, 3.11 or newer"
 
-.venv/pip.stamp:
-	@test -n "$(PYTHON)" || { echo "circuitmem needs Python 3.11 or newer: apt-get install python3 python3-venv"; exit 1; }
-	@$(PYTHON) -m venv .venv || { echo "cannot make a virtual environment: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install -q --upgrade pip && touch $@
+# What pip cannot install. Looked at on each call, because it may have come or gone; fast if nothing is missing.
+system:
+	@test -n "$(PYTHON)" || { echo "circuitmem needs Python 3.11 or newer, and none of $(CANDIDATES) is:" \
+		"apt-get install python3 python3-venv, or make PYTHON=path"; exit 1; }
+	@.ci/system-packages "$(PYTHON)"
 
-.venv/build.stamp: .venv/pip.stamp $(SOURCES)
-	$(BIN)/pip install -q -e .
+.venv/venv.stamp: | system
+	@echo "== virtual environment .venv"
+	@$(PYTHON) -m venv .venv
 	@touch $@
 
+.venv/build.stamp: .venv/venv.stamp $(SOURCES)
+	@echo "== install circuitmem and build its kernels"
+	@$(BIN)/python -m pip install -q -e .
+	@$(BIN)/python -m circuitmem doctor
+	@touch $@
+
+# The extras by themselves: to install them as .[test,lint] would build the kernels once more.
 .venv/test.stamp: .venv/build.stamp
-	$(BIN)/pip install -q -e ".[test,lint]"
-	$(BIN)/pip install -q --no-deps $(BADCROSSBAR)
+	@echo "== install the tools of the tests"
+	@$(BIN)/python -c 'import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print(*extras["optional-dependencies"]["test"], *extras["optional-dependencies"]["lint"], sep="\n")' \
+		> .venv/test-requirements.txt
+	@$(BIN)/python -m pip install -q -r .venv/test-requirements.txt
+	@$(BIN)/python -m pip install -q --no-deps $(BADCROSSBAR)
 	@touch $@
 
-# Without ngspice everything but the SPICE engine works, so its absence is said and does not stop the run.
-ngspice:
-	@if ldconfig -p 2>/dev/null | grep -q libngspice && command -v ngspice >/dev/null; then exit 0; fi; \
-	if command -v apt-get >/dev/null; then \
-	  if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; else sudo=no; fi; \
-	  if [ "$$sudo" != no ]; then \
-	    export DEBIAN_FRONTEND=noninteractive; \
-	    { $$sudo apt-get update -qq && $$sudo apt-get install -y -qq libngspice0 ngspice; } >/dev/null 2>&1 && exit 0; \
-	  fi; \
-	fi; \
-	echo "ngspice is not installed (apt-get install libngspice0 ngspice): going on without the SPICE engine and audits"
+run: system .venv/build.stamp
+	@$(BIN)/python -m circuitmem train --out $(OUT)
 
-run: .venv/build.stamp ngspice
-	$(BIN)/circuitmem train --out $(OUT)
+lint: system .venv/test.stamp
+	@echo "== ruff check"
+	@$(BIN)/python -m ruff check .
+	@echo "== ruff format"
+	@$(BIN)/python -m ruff format --check .
+	@echo "== mypy"
+	@$(BIN)/python -m mypy
 
-lint: .venv/test.stamp
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+test: lint
+	@echo "== pytest"
+	@$(BIN)/python -m pytest
 
-test: lint ngspice
-	$(BIN)/python -m pytest
+wheel: system .venv/test.stamp
+	@echo "== the built package, outside the checkout"
+	@.ci/wheel
+
+bench: system .venv/test.stamp
+	@test -n "$(wildcard benchmarks/*.py)" || echo "there are no benchmarks yet"
+	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
