@@ -1,97 +1,226 @@
-"""Imports go one way: the house as docs and architecture have it, enforced on the syntax tree."""
+"""Imports go one way: the house as CONTRIBUTING.md draws it, enforced on the syntax tree."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FOUNDATION = ("errors", "validation", "files", "rng")
 LAYERS = (
-    ("errors", "validation", "files", "rng", "_kernels"),
+    *((name,) for name in FOUNDATION),
+    ("_kernels",),
     ("config",),
-    ("data",),
     ("device",),
     ("tile",),
     ("converter",),
     ("netlists",),
     ("engine",),
     ("control",),
+    ("data",),
     ("network",),
     ("calibration",),
     ("training",),
     ("study",),
     ("report",),
-    ("doctor", "console"),
+    ("doctor",),
+    ("console",),
     ("cli",),
     ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-ONLY_IN = {"simpy": {"control"}, "matplotlib": {"report"}, "jinja2": {"report"}, "PySpice": {"netlists"}}
+PUBLIC_FACE = LEVEL["tile"]
+"""circuitmem/__init__.py shows names of config and tile: who imports it must lie above both."""
+
+MAY_IMPORT = {
+    "_kernels": {"errors", "validation"},
+    "netlists": {*FOUNDATION, "config", "device", "tile", "converter"},
+    "data": set(FOUNDATION),
+}
+"""Rooms that may import less than all below them."""
+
+NETLISTS_ARE_FOR = {"circuitmem/engine/spice.py"}
+ONLY_IN = {
+    "jinja2": "report",
+    "matplotlib": "report",
+    "pooch": "data",
+    "pydantic": "config",
+    "PySpice": "netlists",
+    "rich": "console",
+    "simpy": "control",
+    "typer": "cli",
+}
+KERNEL_LIBRARIES = {"numpy", "threadpoolctl"}
 
 
-def imported(source):
-    """Return the dotted names that a source imports, at any depth."""
-    names = []
+def file_room(path):
+    """Return the room of a file, given by its path in the repository."""
+    parts = path.split("/")
+    return "netlists" if parts[0] == "netlists" else parts[1].removesuffix(".py")
+
+
+def package(path):
+    """Return the dotted parts of the package that a file lies in, as it is installed."""
+    parts = path.split("/")[:-1]
+    return ["circuitmem", *parts] if parts[0] == "netlists" else parts
+
+
+def imported(path, source):
+    """Return the dotted modules that a source imports, at any depth of nesting, relative ones made absolute."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            names.append(node.module or "")
-    return names
+            base = package(path)[: -(node.level - 1) or None] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            # "from circuitmem import tile" imports a room, "from circuitmem import Tile" the public face.
+            rooms = [alias.name for alias in node.names if alias.name in LEVEL] if module == "circuitmem" else []
+            yield from [f"circuitmem.{room}" for room in rooms] or [module]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield from (word.value for word in node.args if isinstance(word, ast.Constant))
 
 
-def violations(room, source):
-    """Return what is wrong with the imports of a source that lies in ``room``."""
+def violations(path, source):
+    """Return what is wrong with the imports of a file of circuitmem/ or netlists/."""
+    room = file_room(path)
     wrong = []
-    for name in imported(source):
-        head, _, rest = name.partition(".")
-        if head in ONLY_IN and room not in ONLY_IN[head]:
-            wrong.append(f"{room} imports {head}")
-        if head != "circuitmem" or not rest:
+    for module in imported(path, source):
+        library, _, rest = module.partition(".")
+        if library != "circuitmem":
+            if ONLY_IN.get(library, room) != room:
+                wrong.append(f"{module} belongs in {ONLY_IN[library]}")
+            if room == "_kernels" and library not in KERNEL_LIBRARIES | sys.stdlib_module_names:
+                wrong.append(f"{module}, but kernels need only NumPy")
             continue
         target = rest.split(".")[0]
-        if LEVEL[target] > LEVEL[room] or (target == "netlists" and room not in ("netlists", "engine")):
-            wrong.append(f"{room} imports {target}")
+        if not target:
+            if room != "__init__" and LEVEL[room] <= PUBLIC_FACE:
+                wrong.append("circuitmem itself, which imports this room")
+        elif room == "__init__":
+            if LEVEL[target] > PUBLIC_FACE:
+                wrong.append(f"{module}, which would make every import of circuitmem slow")
+        elif target != room:
+            below = {name for name in LEVEL if LEVEL[name] < LEVEL[room]}
+            if target not in MAY_IMPORT.get(room, below):
+                wrong.append(f"{module} from {room}")
+            elif target == "netlists" and path not in NETLISTS_ARE_FOR:
+                wrong.append(f"{module}, which is for {', '.join(NETLISTS_ARE_FOR)} only")
     return wrong
 
 
-def sources():
-    for path in sorted((ROOT / "circuitmem").rglob("*.py")):
-        parts = path.relative_to(ROOT / "circuitmem").parts
-        room = parts[0].removesuffix(".py")
-        if room != "__init__":
-            yield pytest.param(room, path, id="/".join(parts))
-    for path in sorted((ROOT / "netlists").glob("*.py")):
-        yield pytest.param("netlists", path, id=f"netlists/{path.name}")
+def private_imports(source):
+    """Return what a study imports that is not in the public face: deep modules, or names that no ``__all__`` has."""
+    closed = {"_kernels", "netlists", "cli", "console", "doctor", "__main__"}
+    wrong = []
+    for node in ast.walk(ast.parse(source)):
+        pairs = []
+        if isinstance(node, ast.Import):
+            pairs = [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            pairs = [(node.module or "", alias.name) for alias in node.names]
+        for module, name in pairs:
+            parts = module.split(".")
+            if parts[0] != "circuitmem":
+                continue
+            file = ROOT.joinpath(*parts, "__init__.py")
+            if not file.is_file():
+                file = ROOT.joinpath(*parts).with_suffix(".py") if module == "circuitmem.errors" else None
+            if closed & set(parts) or file is None or (name is not None and name not in public_names(file)):
+                wrong.append(f"{module}: {name}")
+    return wrong
 
 
-@pytest.mark.parametrize(("room", "path"), list(sources()))
-def test_imports_go_one_way(room, path):
-    assert not violations(room, path.read_text("utf-8"))
+def public_names(file):
+    """Return the ``__all__`` of a source file, without running it."""
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def sources(*folders):
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+def test_every_room_has_its_place():
+    rooms = {file_room(path) for path in sources("circuitmem", "netlists")}
+    assert rooms - {"__init__"} == set(LEVEL)
+
+
+@pytest.mark.parametrize("path", sources("circuitmem", "netlists"))
+def test_imports_go_one_way(path):
+    assert violations(path, (ROOT / path).read_text("utf-8")) == []
+
+
+def test_studies_use_the_public_face():
+    wrong = {path: private_imports((ROOT / path).read_text("utf-8")) for path in sources("studies", "benchmarks")}
+    assert not any(wrong.values()), wrong
 
 
 @pytest.mark.parametrize(
-    ("room", "source"),
+    ("path", "source"),
     [
-        ("config", "from circuitmem.tile import Tile"),
-        ("tile", "def f():\n    import circuitmem.engine.spice"),
-        ("training", "import simpy"),
-        ("cli", "import matplotlib.pyplot"),
-        ("training", "from circuitmem.netlists import text"),
-        ("engine", "import PySpice"),
+        ("circuitmem/config/tile.py", "from circuitmem.tile import Tile"),
+        ("circuitmem/config/tile.py", "from ..tile import Tile"),
+        ("circuitmem/config/tile.py", "from circuitmem import tile"),
+        ("circuitmem/config/tile.py", "from circuitmem import Tile"),
+        ("circuitmem/tile/tile.py", "def f():\n    import circuitmem.engine.spice"),
+        ("circuitmem/tile/tile.py", "import importlib\nimportlib.import_module('circuitmem.engine')"),
+        ("circuitmem/validation.py", "from circuitmem.rng import stream"),
+        ("circuitmem/__init__.py", "from circuitmem.engine import BehavioralEngine"),
+        ("circuitmem/data/mnist.py", "from circuitmem.config import RunSpec"),
+        ("circuitmem/training/run.py", "import simpy"),
+        ("circuitmem/cli.py", "import matplotlib.pyplot"),
+        ("circuitmem/engine/spice.py", "from PySpice.Spice import Netlist"),
+        ("circuitmem/engine/behavioral.py", "from circuitmem.netlists import text"),
+        ("circuitmem/training/run.py", "from circuitmem.netlists import text"),
+        ("circuitmem/_kernels/mesh.py", "import scipy.linalg"),
+        ("circuitmem/_kernels/mesh.py", "from circuitmem.rng import stream"),
+        ("netlists/tile.py", "from circuitmem.engine import SpiceEngine"),
+        ("netlists/tile.py", "from ..engine import SpiceEngine"),
+        ("netlists/tile.py", "from circuitmem._kernels import kernel_info"),
     ],
 )
-def test_the_check_sees_violations(room, source):
-    assert violations(room, source)
+def test_the_check_sees_violations(path, source):
+    assert violations(path, source)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("circuitmem/tile/tile.py", "from circuitmem.config import TileSpec\nfrom .defects import DefectMap"),
+        ("circuitmem/engine/spice.py", "from circuitmem.netlists.tile import TileNetlist"),
+        ("netlists/tile.py", "from .text import number\nfrom PySpice.Spice import Netlist"),
+        ("circuitmem/study/validate.py", "import circuitmem\nfrom circuitmem.engine import SpiceEngine"),
+    ],
+)
+def test_the_check_lets_the_right_ones_pass(path, source):
+    assert violations(path, source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from circuitmem.engine.spice import SpiceEngine",
+        "from circuitmem._kernels import kernel_info",
+        "import circuitmem.netlists",
+        "from circuitmem.tile import _range",
+        "from circuitmem import no_such_name",
+    ],
+)
+def test_the_check_sees_studies_that_reach_inside(source):
+    assert private_imports(source)
+
+
+def test_a_study_may_use_the_public_face():
+    assert not private_imports("import numpy\nfrom circuitmem import Tile\nfrom circuitmem.engine import SpiceEngine")
 
 
 def test_no_file_is_longer_than_500_lines():
+    folders = ("circuitmem", "netlists", "cython_ext", "tests", "studies", "benchmarks")
     paths = [
-        path for folder in ("circuitmem", "netlists", "cython_ext", "tests") for path in (ROOT / folder).rglob("*.py*")
+        path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".pyx", ".pxd")
     ]
-    long = [
-        path
-        for path in paths
-        if path.suffix in (".py", ".pyx", ".pxd") and len(path.read_text("utf-8").splitlines()) > 500
-    ]
-    assert not long
+    assert [path for path in paths if len(path.read_text("utf-8").splitlines()) > 500] == []
