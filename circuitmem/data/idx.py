@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import zlib
 from pathlib import Path
@@ -47,7 +48,7 @@ def read_idx(folder: str | os.PathLike[str], name: str) -> NDArray[np.uint8]:
     if len(content) < 4 + 4 * dimensions or content[:4] != bytes([0, 0, 8, dimensions]):
         raise DataFileError(path, f"is not an idx file of {dimensions}-dimensional bytes")
     shape = tuple(int(n) for n in np.frombuffer(content, ">u4", dimensions, 4))
-    expected = 4 + 4 * dimensions + int(np.prod(shape))
+    expected = 4 + 4 * dimensions + math.prod(shape)
     if len(content) != expected:
         raise DataFileError(path, f"must have {expected} bytes, by its header; it has {len(content)}")
     if hashlib.sha256(content).hexdigest() != FILES[name]:

@@ -37,4 +37,6 @@ def subset(folder: str) -> dict[str, NDArray[np.uint8]]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m circuitmem.data.make_subset FOLDER OUT.npz")
     save_npz(sys.argv[2], dict(subset(sys.argv[1])))

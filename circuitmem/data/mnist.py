@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -32,12 +34,16 @@ class Dataset:
         Grey values in [0, 1], row after row.
     train_labels, test_labels : (samples,) ndarray of int
         Which digit.
+    name, sha256 : str
+        What was loaded, and the SHA-256 of its uint8 pixels and labels, before :meth:`resized` and :meth:`first`.
     """
 
     train_images: NDArray[np.float64]
     train_labels: NDArray[np.int64]
     test_images: NDArray[np.float64]
     test_labels: NDArray[np.int64]
+    name: str
+    sha256: str
 
     def resized(self, side: int) -> Dataset:
         """Return the digits averaged over areas to ``side`` x ``side`` pixels, 1 <= side <= the present side."""
@@ -69,8 +75,12 @@ class Dataset:
         for name, count, labels in (("train", train, self.train_labels), ("test", test, self.test_labels)):
             if count is not None and integer(name, count, minimum=1) > len(labels):
                 raise ValidationError(f"data.{name}", f"must be <= {len(labels)}, all there are", count)
-        return Dataset(
-            self.train_images[:train], self.train_labels[:train], self.test_images[:test], self.test_labels[:test]
+        return replace(
+            self,
+            train_images=self.train_images[:train],
+            train_labels=self.train_labels[:train],
+            test_images=self.test_images[:test],
+            test_labels=self.test_labels[:test],
         )
 
 
@@ -94,31 +104,48 @@ def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR)
     if source == "bundled":
         with resources.as_file(resources.files("circuitmem.data") / SUBSET) as path:
             saved = load_npz(path)
-        parts = [saved[name] for name in ("train_images", "train_labels", "test_images", "test_labels")]
+        parts = [saved[key] for key in ("train_images", "train_labels", "test_images", "test_labels")]
+        name = "MNIST, bundled subset"
     else:
         folder = _download(mirror) if source == "download" else source
-        parts = [read_idx(folder, name) for name in FILES]
+        parts = [read_idx(folder, key) for key in FILES]
+        name = "MNIST"
+    hasher = hashlib.sha256()
+    for part in parts:
+        hasher.update(part.tobytes())
     images = [np.asarray(part, np.float64).reshape(len(part), -1) / 255.0 for part in parts[0::2]]
     labels = [np.asarray(part, np.int64) for part in parts[1::2]]
-    return Dataset(images[0], labels[0], images[1], labels[1])
+    return Dataset(images[0], labels[0], images[1], labels[1], name, hasher.hexdigest())
 
 
 def _download(mirror: str) -> Path:
     """Fetch what is not in the cache yet; the checksums are those of the uncompressed files, checked on reading."""
     import pooch
-    import requests
 
     folder = Path(pooch.os_cache("circuitmem")) / "mnist"
-    for name in FILES:
-        if (folder / f"{name}.gz").is_file():
-            continue
-        try:
-            pooch.retrieve(f"{mirror}{name}.gz", known_hash=None, path=folder, fname=f"{name}.gz")
-        except (requests.RequestException, OSError, ValueError) as error:
-            raise DataFileError(f"{mirror}{name}.gz", f"cannot be downloaded: {type(error).__name__}") from None
-        try:
-            read_idx(folder, name)
-        except DataFileError:
-            (folder / f"{name}.gz").unlink()
-            raise
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # it would advise to pin the checksum of the packed file
+    try:
+        for name in FILES:
+            packed = folder / f"{name}.gz"
+            if not packed.is_file():
+                _fetch(f"{mirror.rstrip('/')}/{name}.gz", packed)
+    finally:
+        logger.setLevel(level)
     return folder
+
+
+def _fetch(address: str, packed: Path) -> None:
+    """Fetch one gzipped file; keep it only if it is what it should be."""
+    import pooch
+
+    try:
+        pooch.retrieve(address, known_hash=None, path=packed.parent, fname=packed.name)
+    except (OSError, ValueError) as error:  # requests' own errors are OSErrors
+        raise DataFileError(address, f"cannot be downloaded: {type(error).__name__}") from None
+    try:
+        read_idx(packed.parent, packed.name.removesuffix(".gz"))
+    except DataFileError:
+        packed.unlink()
+        raise

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 import circuitmem
 from circuitmem._kernels import kernel_info
 from circuitmem.config import RunSpec, load_run, to_toml
-from circuitmem.data import load_mnist
+from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import AuditQueue, AuditRecord, SpiceEngine
 from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationError
 from circuitmem.files import load_npz, save_npz, write_text
@@ -56,7 +56,7 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
         If the digits or the folder cannot be had.
     """
     path = Path(folder)
-    digits = _digits(spec)
+    data = _data(spec)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
     try:
@@ -64,7 +64,7 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     except OSError as error:
         raise DataFileError(path, f"cannot be made: {error.strerror}") from None
     write_text(path / "config.toml", to_toml(spec))
-    return _run(spec, path, digits, progress)
+    return _run(spec, path, data, progress)
 
 
 def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
@@ -81,16 +81,16 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
     if (path / "results.json").is_file():
         return dict(_load_json(path / "results.json"))
     spec = load_run(path / "config.toml")
-    return _run(spec, path, _digits(spec), progress)
+    return _run(spec, path, _data(spec), progress)
 
 
-def _digits(spec: RunSpec) -> Digits:
-    data = load_mnist(spec.data.source).resized(spec.data.side).first(spec.data.train, spec.data.test)
-    return Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+def _data(spec: RunSpec) -> Dataset:
+    return load_mnist(spec.data.source).resized(spec.data.side).first(spec.data.train, spec.data.test)
 
 
-def _run(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> dict[str, Any]:
+def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[str, Any]:
     began = time.time()
+    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     queue = AuditQueue() if spec.audit.tiles and SpiceEngine.available() else None
     # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -106,7 +106,7 @@ def _run(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> dict[
     audit = queue.finish() if queue is not None else AuditRecord(skipped_reason=_why_skipped(spec))
     progress("audit in ngspice", 1, 1)
     summary = _summary(spec, digital, results, audit)
-    write_text(path / "provenance.json", json.dumps(_provenance(spec, began), indent=2) + "\n")
+    write_text(path / "provenance.json", json.dumps(_provenance(spec, data, began), indent=2) + "\n")
     write_text(path / "results.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -197,13 +197,14 @@ def _why_skipped(spec: RunSpec) -> str:
     return "ngspice did not start"
 
 
-def _provenance(spec: RunSpec, began: float) -> dict[str, Any]:
+def _provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
     ngspice = SpiceEngine.probe().version if SpiceEngine.available() else None
     return {
         "circuitmem": circuitmem.__version__,
         "numpy": np.__version__,
         "kernels": kernel_info(),
         "ngspice": ngspice,
+        "data": {"name": data.name, "sha256": data.sha256},
         "seed": spec.seed,
         "platform": platform.platform(),
         "python": platform.python_version(),

@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import hashlib
 import http.server
 import threading
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import circuitmem.data
 from circuitmem.data import load_mnist
 from circuitmem.data.idx import FILES, read_idx
-from circuitmem.data.make_subset import subset
+from circuitmem.data.make_subset import stratified, subset
+from circuitmem.data.mnist import SUBSET
 from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.files import load_npz
 
 FULL = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 needs_full = pytest.mark.skipif(not FULL.is_dir(), reason=f"the full MNIST is not at {FULL}")
@@ -24,16 +28,50 @@ def test_the_bundled_subset_has_its_size_and_all_classes():
     assert data.test_images.shape == (2_000, 784)
     assert data.train_images.min() == 0.0
     assert data.train_images.max() == 1.0
-    # MNIST's classes hold between 9.0 and 11.3 percent of the training digits.
-    assert (np.abs(np.bincount(data.train_labels) / 10_000 - 0.1) < 0.015).all()
-    assert (np.abs(np.bincount(data.test_labels) / 2_000 - 0.1) < 0.015).all()
+
+
+# Digits of each class in the full set: as many as the label files of MNIST hold.
+FULL_TRAIN = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
+FULL_TEST = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
+
+
+def test_the_bundled_subset_has_the_proportions_of_the_full_set():
+    data = load_mnist()
+    # Rounded to whole digits by largest remainders: no class is off by one or more.
+    assert (np.abs(np.bincount(data.train_labels) - FULL_TRAIN / 6) < 1).all()
+    assert (np.abs(np.bincount(data.test_labels) - FULL_TEST / 5) < 1).all()
+
+
+def test_stratified_takes_the_first_of_each_class_in_order():
+    labels = np.array([0, 1, 1, 0, 2, 2, 2, 2, 0, 1], np.uint8)
+    # Half of 3, 3 and 4 digits is 1.5, 1.5 and 2; of two equal remainders the first is rounded up.
+    assert stratified(labels, 5).tolist() == [0, 1, 3, 4, 5]
+
+
+def test_the_package_stays_small_and_says_whose_digits_they_are():
+    folder = Path(circuitmem.data.__file__).parent
+    assert (folder / SUBSET).stat().st_size < 2.5e6
+    text = (folder / "LICENSE-MNIST.txt").read_text("utf-8")
+    assert all(word in text for word in ("LeCun", "Cortes", "Burges", "CC BY-SA 3.0"))
 
 
 @needs_full
 def test_the_subset_can_be_made_again():
-    data, again = load_mnist(), subset(str(FULL))
-    assert np.array_equal(np.rint(data.train_images * 255), again["train_images"].reshape(-1, 784))
-    assert np.array_equal(data.test_labels, again["test_labels"])
+    again = subset(str(FULL))
+    saved = load_npz(Path(circuitmem.data.__file__).parent / SUBSET)
+    assert set(again) == set(saved)
+    for name, array in again.items():
+        assert array.dtype == saved[name].dtype == np.uint8
+        np.testing.assert_array_equal(array, saved[name])
+
+
+@needs_full
+def test_the_identity_of_the_data_is_that_of_its_bytes_and_not_of_its_files():
+    full = load_mnist(FULL)
+    assert (full.name, load_mnist().name) == ("MNIST", "MNIST, bundled subset")
+    pixels = [read_idx(FULL, name).tobytes() for name in FILES]
+    assert full.sha256 == hashlib.sha256(b"".join(pixels)).hexdigest()
+    assert full.sha256 != load_mnist().sha256 == load_mnist().first(10, 10).resized(7).sha256
 
 
 @needs_full
@@ -63,6 +101,8 @@ HEADER = bytes([0, 0, 8, 1, 0, 0, 0, 4])
         (HEADER + b"123", "must have 12 bytes, by its header; it has 11"),
         (b"\x00\x00\x08\x03" + b"\x00" * 8, "is not an idx file"),
         (b"", "is not an idx file"),
+        (HEADER[:6], "is not an idx file"),
+        (HEADER + b"12345", "must have 12 bytes, by its header; it has 13"),
         (HEADER + b"1234", "SHA-256 differs"),
     ],
 )
@@ -85,6 +125,10 @@ def test_resizing_averages_areas():
     blocks = data.train_images.reshape(20, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(20, 49)
     np.testing.assert_allclose(small.train_images, blocks, atol=1e-12)
     assert data.resized(8).test_images.mean() == pytest.approx(data.test_images.mean(), rel=1e-12)
+    assert np.array_equal(data.resized(28).test_images, data.test_images)
+    for side in (0, 29):
+        with pytest.raises(ValidationError, match="side must be"):
+            data.resized(side)
 
 
 def test_more_digits_than_there_are():
@@ -105,13 +149,14 @@ def serve(folder):
 
 
 @needs_full
-def test_download_once_then_from_the_cache(tmp_path, monkeypatch):
+def test_download_once_then_from_the_cache(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with serve(FULL) as server:
-        mirror = f"http://127.0.0.1:{server.server_port}/"
+        mirror = f"http://127.0.0.1:{server.server_port}"
         assert len(load_mnist("download", mirror).train_labels) == 60_000
         server.shutdown()
     assert len(load_mnist("download", mirror).train_labels) == 60_000
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_wrong_download_is_refused_and_not_kept(tmp_path, monkeypatch):
