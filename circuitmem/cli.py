@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,9 +40,18 @@ START = """circuitmem: what will my network do on this memristor array, and can 
 def main() -> None:
     """Run the command line; errors made by the user are one line and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="circuitmem", standalone_mode=False)
+        sys.stdout.flush()
     except CircuitmemError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "circuitmem").partition(".")[0]
+        if package == "circuitmem":
+            raise
+        _fail(f"{package} is not installed; circuitmem doctor --json shows what else is missing and how to install it")
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except typer.TyperException as error:
         _fail(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
@@ -177,7 +187,7 @@ def validate(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Show what is installed, which kernels and ngspice run, and what is missing; exit code 1 if something is."""
+    """Show what is installed, which kernels and ngspice run, what is missing; exit code 1 if it cannot do without."""
     from circuitmem.console import print_findings
     from circuitmem.doctor import examine
 
@@ -186,5 +196,5 @@ def doctor(as_json: Json = False) -> None:
         print(json.dumps(findings))
     else:
         print_findings(findings)
-    if findings["missing"]:
+    if findings["essential"]:
         raise typer.Exit(1)

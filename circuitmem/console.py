@@ -100,12 +100,15 @@ def print_findings(findings: dict[str, Any]) -> None:
     """Print what ``circuitmem doctor`` found."""
     console = Console(soft_wrap=True, highlight=False)
     for name, value in findings.items():
-        if name == "missing":
+        if name in ("missing", "essential"):
             continue
         if isinstance(value, dict):
             value = ", ".join(f"{key} {item}" for key, item in value.items())
+        if isinstance(value, list):
+            value = ", ".join(value)
         console.print(f"{name:16} {value if value is not None else 'not found'}", markup=False)
     for name, command in findings["missing"].items():
-        console.print(f"missing: {name}: {command}", markup=False)
+        weight = "missing and essential" if name in findings["essential"] else "missing"
+        console.print(f"{weight}: {name}: {command}", markup=False)
     if not findings["missing"]:
         console.print("nothing is missing")

@@ -4,46 +4,117 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 import circuitmem
-from circuitmem._kernels import kernel_info
-from circuitmem.engine import SpiceEngine
-from circuitmem.errors import SpiceUnavailableError
+from circuitmem import Tile, TileSpec
+from circuitmem._kernels import kernel_info, thread_count
+from circuitmem.errors import CircuitmemError, SpiceError
 
 __all__ = ["examine"]
 
+OHM_TOLERANCE = 1e-12
+"""One cell between two wires is solved to rounding errors: a hundred would still be below this."""
+
 
 def examine() -> dict[str, Any]:
-    """Return what ``circuitmem doctor`` shows; ``missing`` maps what is missing to the command that installs it."""
+    """Return what ``circuitmem doctor`` shows.
+
+    ``missing`` maps what is missing to the command that installs it; ``essential`` names those of them without which
+    circuitmem does not compute. Everything else has a substitute, or can be left out.
+    """
+    missing: dict[str, str] = {}
     found: dict[str, Any] = {
         "circuitmem": circuitmem.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "packages": {},
+        "threads": thread_count(),
+        "packages": _packages(missing),
+        "blas": _blas(),
         "kernels": kernel_info(),
     }
-    missing: dict[str, str] = {}
-    requirements = [item for item in metadata.requires("circuitmem") or [] if "extra ==" not in item]
-    for requirement in requirements:
-        name = requirement.split(">")[0].split("=")[0].split(";")[0].strip()
-        try:
-            found["packages"][name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            missing[name] = f"pip install '{requirement}'"
-    try:
-        library = SpiceEngine.probe()
-        found["ngspice"] = {"version": library.version, "library": library.path}
-    except SpiceUnavailableError as error:
-        found["ngspice"] = None
-        missing["libngspice"] = f"apt-get install libngspice0 ({error.reason})"
-    found["ngspice_program"] = shutil.which("ngspice")
+    _check_behavioral(missing)
+    essential = list(missing)
+    found |= {"ngspice": _ngspice(missing), "ngspice_program": shutil.which("ngspice"), "mnist": _mnist()}
     if found["ngspice_program"] is None:
         missing["ngspice program (only to run exported netlists)"] = "apt-get install ngspice"
-    if any("compiled" not in description for description in found["kernels"].values()):
+    chosen = os.environ.get("CIRCUITMEM_KERNELS", "")
+    if not chosen and any("compiled" not in description for description in found["kernels"].values()):
         missing["compiled kernels"] = "apt-get install gcc python3-dev, then pip install again"
-    found["missing"] = missing
-    return found
+    return found | {"missing": missing, "essential": essential}
+
+
+def _packages(missing: dict[str, str]) -> dict[str, str]:
+    """Return the version of every package that circuitmem needs."""
+    try:
+        requirements = metadata.requires("circuitmem") or []
+    except metadata.PackageNotFoundError:
+        missing["circuitmem's own metadata"] = "pip install -e . (in the checkout that this is)"
+        return {}
+    versions = {}
+    for requirement in requirements:
+        match = re.match(r"[\w.-]+", requirement)
+        if match is None or "extra ==" in requirement:
+            continue
+        try:
+            versions[match[0]] = metadata.version(match[0])
+        except metadata.PackageNotFoundError:
+            missing[match[0]] = f"pip install '{requirement}'"
+    return versions
+
+
+def _blas() -> list[str]:
+    """Return the BLAS libraries that NumPy and SciPy loaded, with the threads that they would take."""
+    try:
+        import scipy.linalg  # noqa: F401  (loads the library that is to be seen)
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return []
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return sorted({f"{pool['internal_api']} {pool['version']} ({pool['num_threads']} threads)" for pool in pools})
+
+
+def _check_behavioral(missing: dict[str, str]) -> None:
+    """Compute one cell of 1 mS behind 2 + 2 ohm of wire, which Ohm's law also knows."""
+    try:
+        from circuitmem.engine import BehavioralEngine
+
+        spec = TileSpec(rows=1, columns=1, word_line_resistance=2.0, bit_line_resistance=2.0)
+        current = float(BehavioralEngine().read(Tile(spec, np.array([[1e-3]])), np.array([0.2]))[0])
+    except (ImportError, CircuitmemError) as error:
+        if not missing:
+            missing["a working engine"] = f"pip install --force-reinstall circuitmem ({error})"
+        return
+    if abs(current / (0.2 / 1004.0) - 1.0) > OHM_TOLERANCE:
+        missing["a working engine"] = f"pip install --force-reinstall circuitmem (one cell: {current} A)"
+
+
+def _ngspice(missing: dict[str, str]) -> dict[str, str] | None:
+    """Return version and path of the ngspice library."""
+    try:
+        from circuitmem.engine import SpiceEngine
+
+        library = SpiceEngine.probe()
+    except ImportError:
+        return None  # what lacks is named already
+    except SpiceError as error:
+        missing["libngspice"] = f"apt-get install libngspice0 ({error.reason})"
+        return None
+    return {"version": library.version, "library": library.path}
+
+
+def _mnist() -> str:
+    """Say which digits are on this machine."""
+    try:
+        from circuitmem.data import cached_mnist
+
+        folder, complete = cached_mnist()
+    except ImportError:
+        return "bundled subset"
+    return f"bundled subset; full set {'in' if complete else 'not yet downloaded to'} {folder}"

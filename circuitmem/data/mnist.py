@@ -17,7 +17,7 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz
 from circuitmem.validation import integer
 
-__all__ = ["SUBSET", "Dataset", "load_mnist"]
+__all__ = ["SUBSET", "Dataset", "cached_mnist", "load_mnist"]
 
 SUBSET = "mnist_subset.npz"
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -118,11 +118,19 @@ def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR)
     return Dataset(images[0], labels[0], images[1], labels[1], name, hasher.hexdigest())
 
 
+def cached_mnist() -> tuple[Path, bool]:
+    """Return the folder of the user's cache that ``"download"`` fills, and whether it has all files."""
+    import pooch
+
+    folder = Path(pooch.os_cache("circuitmem")) / "mnist"
+    return folder, all((folder / f"{name}.gz").is_file() for name in FILES)
+
+
 def _download(mirror: str) -> Path:
     """Fetch what is not in the cache yet; the checksums are those of the uncompressed files, checked on reading."""
     import pooch
 
-    folder = Path(pooch.os_cache("circuitmem")) / "mnist"
+    folder, _ = cached_mnist()
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.WARNING)  # it would advise to pin the checksum of the packed file
