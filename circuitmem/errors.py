@@ -20,6 +20,10 @@ __all__ = [
 class CircuitmemError(Exception):
     """Base of all circuitmem errors."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let the error cross processes: by default it would be made again from its message alone, and fail."""
+        return _again, (type(self), self.args, vars(self))
+
 
 class ValidationError(CircuitmemError, ValueError):
     """A parameter breaks a rule.
@@ -104,6 +108,14 @@ class SpiceUnavailableError(SpiceError):
 
 class SpiceTimeoutError(SpiceError, TimeoutError):
     """ngspice did not answer within the time limit."""
+
+
+def _again(kind: type[CircuitmemError], words: tuple[object, ...], attributes: dict[str, object]) -> CircuitmemError:
+    """Make an error as it was, without a call of its ``__init__``."""
+    error = kind.__new__(kind, *words)
+    error.args = words
+    vars(error).update(attributes)
+    return error
 
 
 def _short(value: object, limit: int = 80) -> str:

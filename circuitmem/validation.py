@@ -10,6 +10,7 @@ import difflib
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,10 +47,10 @@ def finite_array(
     ValidationError
         If the value is not numeric, has the wrong shape, or an element is not allowed.
     """
-    try:
-        array = np.array(value, dtype=np.float64, order="C")
-    except (TypeError, ValueError):
-        raise ValidationError(name, "must be an array of real numbers", value) from None
+    given = _as_array(name, value, "real numbers")
+    if given.dtype.kind not in "biuf":
+        raise ValidationError(name, "must be an array of real numbers", value)
+    array = np.array(given, dtype=np.float64, order="C")
     if shape is not None and array.shape != tuple(shape):
         raise ValidationError(name, f"must have shape {tuple(shape)}", array.shape)
     bad = np.isnan(array) if allow_infinite else ~np.isfinite(array)
@@ -70,7 +71,7 @@ def boolean_array(name: str, value: ArrayLike, shape: Sequence[int] | None = Non
     ValidationError
         If an element is neither true nor false, or the shape is wrong.
     """
-    array = np.array(value)
+    array = np.array(_as_array(name, value, "true/false"))
     if array.dtype != np.bool_:
         if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
             raise ValidationError(name, "must be an array of true/false", value)
@@ -125,6 +126,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to ``word``, or ``""``."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _as_array(name: str, value: ArrayLike, of: str) -> NDArray[Any]:
+    """Return ``value`` as NumPy sees it, whatever its elements are."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # lists of unequal length
+        raise ValidationError(name, f"must be an array of {of}", value) from None
 
 
 def _where(bad: NDArray[np.bool_]) -> str:
