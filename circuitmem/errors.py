@@ -112,7 +112,9 @@ class SpiceTimeoutError(SpiceError, TimeoutError):
 
 def _again(kind: type[CircuitmemError], words: tuple[object, ...], attributes: dict[str, object]) -> CircuitmemError:
     """Make an error as it was, without a call of its ``__init__``."""
-    error = kind.__new__(kind, *words)
+    # OSError has a layout of its own, and its __new__ must be called by name where RuntimeError comes before it.
+    base = OSError if issubclass(kind, OSError) else Exception
+    error = base.__new__(kind, *words)
     error.args = words
     vars(error).update(attributes)
     return error

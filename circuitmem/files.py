@@ -7,12 +7,11 @@ import hashlib
 import io
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from circuitmem.errors import DataFileError
@@ -70,12 +69,12 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
     """
     try:
         # Opened here, because numpy leaves a file that is not a zip archive open.
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as opened, NpzFile(opened, allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name]) for name in file.files}
     except FileNotFoundError:
         raise DataFileError(path, "no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataFileError(path, f"is not a readable npz file ({error})") from None
+    except Exception as error:  # a damaged file makes zipfile, zlib and numpy raise errors of a dozen kinds
+        raise DataFileError(path, f"is not a readable npz file ({' '.join(str(error).split())})") from None
     stored = arrays.pop(_DIGEST, None)
     if stored is None or str(stored) != _digest(arrays):
         raise DataFileError(path, "is corrupt: its SHA-256 does not match its content")
