@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["boolean_array", "did_you_mean", "finite_array", "in_range", "integer"]
+__all__ = ["boolean_array", "did_you_mean", "finite_array", "in_range", "integer", "real_array"]
 
 
 def finite_array(
@@ -47,10 +47,7 @@ def finite_array(
     ValidationError
         If the value is not numeric, has the wrong shape, or an element is not allowed.
     """
-    given = _as_array(name, value, "real numbers")
-    if given.dtype.kind not in "biuf":
-        raise ValidationError(name, "must be an array of real numbers", value)
-    array = np.array(given, dtype=np.float64, order="C")
+    array = np.array(real_array(name, value), dtype=np.float64, order="C")
     if shape is not None and array.shape != tuple(shape):
         raise ValidationError(name, f"must have shape {tuple(shape)}", array.shape)
     bad = np.isnan(array) if allow_infinite else ~np.isfinite(array)
@@ -60,6 +57,20 @@ def finite_array(
         low = array < minimum
         raise ValidationError(name, f"must be >= {minimum:g}{_where(low)}", float(array[low][0]))
     array.flags.writeable = False
+    return array
+
+
+def real_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return ``value`` as an array of any real type, any shape, any values, and perhaps the same memory.
+
+    Raises
+    ------
+    ValidationError
+        If the value is not numeric, or complex.
+    """
+    array = _as_array(name, value, "real numbers")
+    if array.dtype.kind not in "biuf":
+        raise ValidationError(name, "must be an array of real numbers", value)
     return array
 
 

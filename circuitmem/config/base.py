@@ -51,12 +51,23 @@ def _first_error(model: type[Spec], values: dict[str, Any], error: pydantic.Vali
         return ValidationError(name, f"is not a known key{did_you_mean(str(first['loc'][-1]), model.model_fields)}")
     if first["type"] == "missing":
         return ValidationError(name, "is required")
+    if first["type"].startswith("union_tag"):
+        return _wrong_kind(name, first)
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, ValidationError):
         return inner.within(name) if first["loc"] else inner
     # Pydantic says "Input should be greater than 0"; a rule here completes the sentence "<name> ...".
     rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     return ValidationError(name, rule, first["input"])
+
+
+def _wrong_kind(name: str, error: Any) -> ValidationError:
+    """Say which kinds there are of something that is declared by its ``kind``, such as a cell."""
+    if error["type"] == "union_tag_not_found":
+        return ValidationError(name, "must be a table that says its kind", error["input"])
+    expected, tag = error["ctx"]["expected_tags"], error["ctx"]["tag"]
+    hint = did_you_mean(tag, [word.strip(" '") for word in expected.split(",")])
+    return ValidationError(f"{name}.kind", f"must be one of {expected}{hint}", tag)
 
 
 def _name(location: tuple[int | str, ...], values: Any, keep_last: bool) -> str:

@@ -26,14 +26,14 @@ class DefectSpec(Spec):
     stuck_on_range, stuck_off_range : (float, float)
         Range of the conductances of stuck devices [S]; defaults from Liu et al., DAC 2017 [D].
     clustering : float, optional
-        Stapper's clustering parameter, > 0; without it defects are uniform.
+        Stapper's clustering parameter, >= 0.01; without it defects are uniform.
     """
 
     device_yield: float = pydantic.Field(default=0.8, ge=0.0, le=1.0)
     stuck_on_fraction: float = pydantic.Field(default=0.5, ge=0.0, le=1.0)
     stuck_on_range: tuple[float, float] = (300e-6, 1200e-6)
     stuck_off_range: tuple[float, float] = (0.01e-6, 1e-6)
-    clustering: float | None = pydantic.Field(default=None, gt=0.0)
+    clustering: float | None = pydantic.Field(default=None, ge=0.01)
 
     @pydantic.model_validator(mode="after")
     def _check_ranges(self) -> DefectSpec:

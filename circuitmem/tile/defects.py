@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from circuitmem.config import TileSpec
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, save_npz
 from circuitmem.rng import Purpose, stream
-from circuitmem.validation import boolean_array, finite_array, in_range, integer
+from circuitmem.validation import boolean_array, finite_array, in_range, integer, real_array
 
 __all__ = ["STUCK_OFF_RANGE", "STUCK_ON_RANGE", "Bridge", "DefectMap", "Node"]
 
@@ -23,6 +24,12 @@ STUCK_ON_RANGE = (300e-6, 1200e-6)
 
 STUCK_OFF_RANGE = (0.01e-6, 1e-6)
 """Conductance of stuck-off (HRS) cells [S]; Liu et al., DAC 2017, by a digest of it [D]."""
+
+
+MINIMUM_CLUSTERING = 0.01
+"""Below this, gamma variates of that shape are too often smaller than the smallest float."""
+
+_Item = TypeVar("_Item")
 
 
 class Node(NamedTuple):
@@ -81,10 +88,10 @@ class DefectMap:
     ) -> None:
         if (stuck is None) != (stuck_conductance is None):
             raise ValidationError("stuck", "and stuck_conductance must be given together")
-        self.stuck = None if stuck is None else boolean_array("stuck", stuck)
+        self.stuck = _optional("stuck", stuck, 2)
         self.stuck_conductance: NDArray[np.float64] | None = None
         if self.stuck is not None and stuck_conductance is not None:
-            given = np.asarray(stuck_conductance)
+            given = real_array("stuck_conductance", stuck_conductance)
             given = given if given.ndim else np.full(self.stuck.shape, given)
             if given.shape != self.stuck.shape:
                 raise ValidationError("stuck_conductance", f"must have shape {self.stuck.shape}", given.shape)
@@ -93,7 +100,7 @@ class DefectMap:
         self.open_bit_segments = _optional("open_bit_segments", open_bit_segments, 2)
         self.dead_drivers = _optional("dead_drivers", dead_drivers, 1)
         self.dead_senses = _optional("dead_senses", dead_senses, 1)
-        self.bridges = tuple(_bridge(index, item) for index, item in enumerate(bridges))
+        self.bridges = tuple(_bridge(index, item) for index, item in enumerate(_items("bridges", bridges)))
         self._check_agreement()
 
     def _check_agreement(self) -> None:
@@ -178,9 +185,10 @@ class DefectMap:
         stuck_on_range, stuck_off_range : (float, float)
             Range [S] from which the conductance of a stuck device is drawn uniformly.
         clustering : float, optional
-            Stapper's clustering parameter alpha, > 0: the local defect rate of each 8x8 neighbourhood is drawn
-            from a gamma distribution of mean ``1 - yield_`` and shape alpha, which makes the count of defects
-            negative binomial (Stapper, Proc. IEEE 71:453, 1983). Small alpha clusters strongly; None is uniform.
+            Stapper's clustering parameter alpha, >= 0.01: the mean number of defects per device of each 8x8
+            neighbourhood is drawn from a gamma distribution of shape alpha, which makes the count of defects
+            negative binomial, and a device works if it has none: ``yield_ = (1 + mean / alpha) ** -alpha``
+            (Stapper, Proc. IEEE 71:453, 1983). Small alpha clusters strongly; None is uniform.
         key : tuple of int
             Further coordinates of the random stream, for instance the index of the tile on its chip.
 
@@ -191,14 +199,15 @@ class DefectMap:
         """
         yield_ = in_range("yield_", yield_, 0.0, 1.0)
         stuck_on_fraction = in_range("stuck_on_fraction", stuck_on_fraction, 0.0, 1.0)
-        rng = stream(integer("seed", seed), Purpose.DEFECTS, *key)
-        rate = np.full(spec.shape, 1.0 - yield_)
+        shape = _shape(spec)
+        rng = stream(integer("seed", seed), Purpose.DEFECTS, *(integer("key", part) for part in key))
+        rate = np.full(shape, 1.0 - yield_)
         if clustering is not None:
-            rate = _clustered_rate(rng, spec.shape, 1.0 - yield_, in_range("clustering", clustering, 1e-3))
-        stuck = rng.random(spec.shape) < rate
-        stuck_on = rng.random(spec.shape) < stuck_on_fraction
-        on = rng.uniform(*_range("stuck_on_range", stuck_on_range), spec.shape)
-        off = rng.uniform(*_range("stuck_off_range", stuck_off_range), spec.shape)
+            rate = _clustered_rate(rng, shape, yield_, in_range("clustering", clustering, MINIMUM_CLUSTERING))
+        stuck = rng.random(shape) < rate
+        stuck_on = rng.random(shape) < stuck_on_fraction
+        on = rng.uniform(*_range("stuck_on_range", stuck_on_range), shape)
+        off = rng.uniform(*_range("stuck_off_range", stuck_off_range), shape)
         return cls(stuck=stuck, stuck_conductance=np.where(stuck_on, on, off))
 
     @classmethod
@@ -217,9 +226,9 @@ class DefectMap:
         ValidationError
             If a row or column is not on the tile, or the conductance is negative.
         """
-        stuck = np.zeros(spec.shape, dtype=bool)
+        stuck = np.zeros(_shape(spec), dtype=bool)
         for name, indices, limit in (("rows", rows, spec.rows), ("columns", columns, spec.columns)):
-            for index in indices:
+            for index in _items(name, indices):
                 if integer(name, index) >= limit:
                     raise ValidationError(name, f"must be < {limit}", index)
                 stuck[(index, slice(None)) if name == "rows" else (slice(None), index)] = True
@@ -272,6 +281,19 @@ def _optional(name: str, value: ArrayLike | None, dimensions: int) -> NDArray[np
     return array
 
 
+def _shape(spec: object) -> tuple[int, int]:
+    if not isinstance(spec, TileSpec):
+        raise ValidationError("spec", "must be a TileSpec", spec)
+    return spec.shape
+
+
+def _items(name: str, value: Iterable[_Item]) -> tuple[_Item, ...]:
+    try:
+        return tuple(value)
+    except TypeError:
+        raise ValidationError(name, "must be a sequence", value) from None
+
+
 def _bridge(index: int, item: Sequence[Any]) -> Bridge:
     name = f"bridges[{index}]"
     try:
@@ -292,16 +314,21 @@ def _bridge(index: int, item: Sequence[Any]) -> Bridge:
 
 
 def _range(name: str, value: tuple[float, float]) -> tuple[float, float]:
-    low, high = (in_range(name, bound, 0.0) for bound in value)
-    if low > high:
+    bounds = tuple(in_range(name, bound, 0.0) for bound in _items(name, value))
+    if len(bounds) != 2 or bounds[0] > bounds[1]:
         raise ValidationError(name, "must be (low, high) with low <= high", value)
+    low, high = bounds
     return low, high
 
 
 def _clustered_rate(
-    rng: np.random.Generator, shape: tuple[int, int], mean: float, alpha: float, side: int = 8
+    rng: np.random.Generator, shape: tuple[int, int], yield_: float, alpha: float, side: int = 8
 ) -> NDArray[np.float64]:
-    """Draw the local probability of a defect, constant over ``side`` x ``side`` neighbourhoods."""
-    blocks = rng.gamma(alpha, mean / alpha, (-(-shape[0] // side), -(-shape[1] // side)))
-    rate = np.repeat(np.repeat(blocks, side, axis=0), side, axis=1)[: shape[0], : shape[1]]
-    return np.minimum(rate, 1.0)
+    """Draw the local probability of a defective device, constant over ``side`` x ``side`` neighbourhoods."""
+    blocks = rng.gamma(alpha, size=(-(-shape[0] // side), -(-shape[1] // side)))
+    if yield_ == 0.0:
+        return np.ones(shape)
+    # yield_ = (1 + mean / alpha) ** -alpha, solved for mean / alpha; the cut avoids overflow, for yields below 0.001.
+    scale = math.expm1(min(-math.log(yield_) / alpha, 700.0))
+    rate = -np.expm1(-blocks * scale)
+    return np.repeat(np.repeat(rate, side, axis=0), side, axis=1)[: shape[0], : shape[1]]
