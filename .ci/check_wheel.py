@@ -29,7 +29,7 @@ extra = {name for name in names - files if not name.endswith(".so") and ".dist-i
 assert not extra, f"the wheel has more than the checkout: {sorted(extra)}"
 assert {name.split("/")[0].split("-")[0] for name in names} == {"circuitmem"}, "something else would be installed too"
 
-assert all(text.startswith("compiled") and "OpenMP" in text for text in kernel_info().values()), kernel_info()
+assert all(text.startswith("compiled") for text in kernel_info().values()), kernel_info()
 
 # One cell behind 2 + 2 ohm of wire and 3 + 3 ohm of driver and sense: Ohm's law.
 spec = TileSpec(

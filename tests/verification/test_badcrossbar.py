@@ -5,6 +5,7 @@ metadata asks for pycairo, which only its plots need: ``pip install --no-deps ba
 """
 
 import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from circuitmem import Tile, TileSpec
 from circuitmem.engine import BehavioralEngine
 
-badcrossbar = pytest.importorskip("badcrossbar", reason="badcrossbar is not installed")
+with warnings.catch_warnings(record=True):  # it insists on saying that its plots lack pycairo
+    badcrossbar = pytest.importorskip("badcrossbar", reason="badcrossbar is not installed")
 
 AGREEMENT = 1e-12
 """Relative to the largest value; ten times what was seen at 48 x 40, the rounding errors of its sparse factors."""
