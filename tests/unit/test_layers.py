@@ -149,6 +149,12 @@ def test_every_room_has_its_place():
     assert rooms - {"__init__"} == set(LEVEL)
 
 
+def test_contributing_draws_the_same_house():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    drawn = text[text.index("    errors ->") : text.index("\n\n- `_kernels`")].replace("->", " ").split()
+    assert drawn == [name for names in LAYERS for name in names if name != "__main__"]
+
+
 @pytest.mark.parametrize("path", sources("circuitmem", "netlists"))
 def test_imports_go_one_way(path):
     assert violations(path, (ROOT / path).read_text("utf-8")) == []
