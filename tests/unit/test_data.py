@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import circuitmem.data
-from circuitmem.data import load_mnist
+from circuitmem.data import cached_mnist, load_mnist
 from circuitmem.data.idx import FILES, read_idx
 from circuitmem.data.make_subset import stratified, subset
 from circuitmem.data.mnist import SUBSET
@@ -74,14 +74,42 @@ def test_the_identity_of_the_data_is_that_of_its_bytes_and_not_of_its_files():
     assert full.sha256 != load_mnist().sha256 == load_mnist().first(10, 10).resized(7).sha256
 
 
+def idx(array):
+    """Return an array of bytes in the idx format."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+@pytest.fixture
+def digits(monkeypatch):
+    """Twelve digits that pass for the full set: its four files by name, and their arrays."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(256, size=(8, 28, 28)), np.arange(8), rng.integers(256, size=(4, 28, 28)), np.arange(4)]
+    contents = {name: idx(array.astype(np.uint8)) for name, array in zip(FILES, arrays, strict=True)}
+    for name, content in contents.items():
+        monkeypatch.setitem(FILES, name, hashlib.sha256(content).hexdigest())
+    return contents, arrays
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("place", [".", "raw", "MNIST/raw"])
+def test_a_folder_gzipped_or_plain_and_as_torchvision_lays_it_out(tmp_path, digits, place, packed):
+    contents, arrays = digits
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        path = tmp_path / place / (f"{name}.gz" if packed else name)
+        path.write_bytes(gzip.compress(content) if packed else content)
+    data = load_mnist(str(tmp_path))
+    np.testing.assert_array_equal(data.train_images, arrays[0].reshape(8, 784) / 255.0)
+    np.testing.assert_array_equal(data.test_labels, arrays[3])
+    assert (data.train_images.dtype, data.train_labels.dtype) == (np.float64, np.int64)
+
+
 @needs_full
-def test_a_folder_gzipped_plain_or_as_torchvision_lays_it_out(tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for name in FILES:
-        (raw / name).write_bytes(gzip.decompress((FULL / f"{name}.gz").read_bytes()))
-    assert load_mnist(tmp_path).train_images.shape == (60_000, 784)
-    assert load_mnist(FULL).test_labels.shape == (10_000,)
+def test_the_full_set():
+    data = load_mnist(FULL)
+    assert data.train_images.shape == (60_000, 784)
+    assert np.array_equal(np.bincount(data.train_labels), FULL_TRAIN)
+    assert np.array_equal(np.bincount(data.test_labels), FULL_TEST)
 
 
 def test_missing_folder_and_file(tmp_path):
@@ -148,14 +176,19 @@ def serve(folder):
     return server
 
 
-@needs_full
-def test_download_once_then_from_the_cache(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with serve(FULL) as server:
+def test_download_once_then_from_the_cache(tmp_path, digits, monkeypatch, capfd):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert not cached_mnist()[1]
+    for name, content in digits[0].items():
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+    with serve(tmp_path) as server:
         mirror = f"http://127.0.0.1:{server.server_port}"
-        assert len(load_mnist("download", mirror).train_labels) == 60_000
+        assert len(load_mnist("download", mirror).train_labels) == 8
         server.shutdown()
-    assert len(load_mnist("download", mirror).train_labels) == 60_000
+    assert len(load_mnist("download", mirror).train_labels) == 8
+    folder, complete = cached_mnist()
+    assert complete
+    assert tmp_path / "cache" in folder.parents
     assert capfd.readouterr() == ("", "")
 
 
