@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -52,7 +53,8 @@ class Progress:
 
 def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
     """Print the table and the audit line of a run."""
-    table = Table()
+    # Without side borders the widest numbers of a run fit into the 80 columns of a pipe: none may be cut.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("method", "test accuracy", "simulated time", "energy", "pulses"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     for name, accuracy in results["accuracy_percent"].items():
