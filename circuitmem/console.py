@@ -54,7 +54,7 @@ class Progress:
 def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
     """Print the table and the audit line of a run."""
     # Without side borders the widest numbers of a run fit into the 80 columns of a pipe: none may be cut.
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in ("method", "test accuracy", "simulated time", "energy", "pulses"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     for name, accuracy in results["accuracy_percent"].items():
