@@ -28,6 +28,9 @@ Setting = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g
 Seed = Annotated[int | None, typer.Option(help="Seed, >= 0; overrides the configuration's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON, and nothing else, to stdout.")]
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
 START = """circuitmem: what will my network do on this memristor array, and can I trust the answer?
 
   circuitmem train --out runs/first    train on the default defective chip (about 3 minutes)
@@ -42,6 +45,8 @@ def main() -> None:
     try:
         code = app(prog_name="circuitmem", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # typer makes a silent exit code of it
+            raise KeyboardInterrupt
     except CircuitmemError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
@@ -56,7 +61,7 @@ def main() -> None:
         _fail(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         print("circuitmem: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -123,7 +128,7 @@ def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
             results = job(progress.update)
     except KeyboardInterrupt:
         print(f"circuitmem: interrupted; go on with: circuitmem resume {folder}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     figures = draw_run(folder)
     if as_json:
         print(json.dumps(results))

@@ -48,6 +48,7 @@ def run(*words, cwd=None):
         (["train", "defualt", "--out", "x"], "did you mean 'default'?"),
         (["resume", "nowhere"], "nowhere: is not a run folder"),
         (["report", "nowhere"], "nowhere: is not a finished run"),
+        (["validate", "-o", "x", "--seed", "-1"], "seed must be >= 0 (got -1)"),
         (["netlist", "-o", "nowhere/tile.cir"], "cannot be written: No such file or directory"),
     ],
 )
@@ -64,6 +65,37 @@ def test_no_command_says_what_to_do_next():
     done = run()
     assert done.returncode == 0
     assert "circuitmem train" in done.stdout
+
+
+def test_an_interrupt_is_one_line_and_exit_code_130():
+    program = (
+        "import signal, sys, circuitmem.doctor as doctor; from circuitmem.cli import main; "
+        "doctor.examine = lambda: signal.raise_signal(signal.SIGINT); sys.argv[1:] = ['doctor']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "circuitmem: interrupted\n"
+
+
+def test_netlist_writes_the_same_tile_for_the_same_seed(tmp_path):
+    small = ["--set", "chip.tile.rows=6", "--set", "chip.tile.columns=4"]
+    for name, seed in (("a.cir", 3), ("b.cir", 3), ("c.cir", 4)):
+        done = run("netlist", "-o", tmp_path / name, "--seed", seed, "--json", *small)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"file": str(tmp_path / name), "rows": 6, "columns": 4, "seed": seed}
+    a, b, c = ((tmp_path / name).read_text() for name in ("a.cir", "b.cir", "c.cir"))
+    assert a == b != c
+    assert a.rstrip().lower().endswith(".end")
+
+
+def test_validate_without_ngspice_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("NGSPICE_LIBRARY_PATH", str(tmp_path / "none.so"))
+    done = run("validate", "-o", tmp_path / "report", "--quick")
+    assert done.returncode == 2
+    assert done.stderr.startswith("circuitmem: error: libngspice cannot be loaded")
+    assert done.stderr.endswith("apt-get install libngspice0\n")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "report").exists()
 
 
 def test_doctor_shows_kernels_and_packages():
