@@ -92,7 +92,8 @@ def print_stages(record: dict[str, Any], folder: Path) -> None:
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for stage in record["stages"]:
         verdict = "pass" if stage["pass"] else "FAIL"
-        table.add_row(stage["stage"], str(stage["cases"]), f"{stage['worst']:.1e}", f"{stage['bound']:.0e}", verdict)
+        worst = "not finite" if stage["worst"] is None else f"{stage['worst']:.1e}"
+        table.add_row(stage["stage"], str(stage["cases"]), worst, f"{stage['bound']:.0e}", verdict)
     console = Console(soft_wrap=True)
     console.print(table)
     console.print(f"written to {folder / 'validation.json'}", highlight=False)

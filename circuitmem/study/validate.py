@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from circuitmem.errors import DataFileError
 from circuitmem.files import write_text
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
+from circuitmem.validation import integer
 
 __all__ = ["random_tile", "validate_engines"]
 
@@ -31,7 +33,7 @@ LINEAR_BOUND = 1e-9
 NON_LINEAR_BOUND = 1e-7
 """The same for sinh cells."""
 THRESHOLD_LSB = 1e-6
-"""ADC codes may differ where the analogue value is this near to a threshold; nowhere else."""
+"""ADC codes may differ where the analogue value is this near to a threshold, nowhere else; such codes are counted."""
 
 
 def random_tile(chip: ChipSpec, seed: int) -> tuple[Tile, Floats]:
@@ -61,7 +63,7 @@ def validate_engines(
     folder : path
         Made if it does not exist.
     seed : int
-        Seed of the random cases.
+        Seed of the random cases, >= 0.
     quick : bool
         Fewer and smaller cases.
     progress : callable
@@ -69,11 +71,14 @@ def validate_engines(
 
     Raises
     ------
+    ValidationError
+        If the seed is not an integer >= 0.
     SpiceUnavailableError
         If there is no ngspice to compare with.
     DataFileError
         If the folder cannot be made.
     """
+    seed = integer("seed", seed)
     library, began = SpiceEngine.probe(), time.time()
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -85,15 +90,17 @@ def validate_engines(
         for number, (stage, bound) in enumerate(
             (("tile linear", LINEAR_BOUND), ("tile with defects", LINEAR_BOUND), ("tile sinh", NON_LINEAR_BOUND))
         ):
-            worst = 0.0
+            differences = []
             for case in range(cases):
                 tile, voltages = _case(stage, seed, number, case, side)
-                worst = max(worst, _difference(BehavioralEngine(), spice, tile, voltages))
+                differences.append(_difference(BehavioralEngine(), spice, tile, voltages))
                 progress(stage, case + 1, cases)
-            stages.append(_stage(stage, cases, worst, bound))
-        stages.append(_codes(spice, seed, 100 if quick else 1000, progress))
+            stages.append(_stage(stage, cases, differences, bound))
+        codes, near_threshold = _codes(spice, seed, 100 if quick else 1000, progress)
+        stages.append(codes)
     record = {
         "stages": stages,
+        "adc_codes_near_threshold": near_threshold,
         "seed": seed,
         "quick": quick,
         "circuitmem": circuitmem.__version__,
@@ -107,8 +114,12 @@ def validate_engines(
     return record
 
 
-def _stage(stage: str, cases: int, worst: float, bound: float) -> dict[str, Any]:
-    return {"stage": stage, "cases": cases, "worst": worst, "bound": bound, "pass": bool(worst <= bound)}
+def _stage(stage: str, cases: int, differences: list[float], bound: float) -> dict[str, Any]:
+    """Judge the differences of a stage's cases; ``worst`` is None, and the stage fails, if one is not a number."""
+    # max() alone would drop NaN, and JSON has no word for it.
+    worst = max(differences) if all(map(math.isfinite, differences)) else None
+    passed = worst is not None and worst <= bound
+    return {"stage": stage, "cases": cases, "worst": worst, "bound": bound, "pass": passed}
 
 
 def _case(stage: str, seed: int, number: int, case: int, largest: int) -> tuple[Tile, Floats]:
@@ -130,34 +141,45 @@ def _case(stage: str, seed: int, number: int, case: int, largest: int) -> tuple[
 
 
 def _defects(rng: np.random.Generator, spec: TileSpec) -> DefectMap:
-    """Draw every kind of defect at once."""
-    stuck = rng.random(spec.shape) < 0.2
+    """Draw defects at random, but at least one of every kind."""
+    stuck, stuck_conductance = rng.random(spec.shape) < 0.2, rng.choice([0.0, 1e-8, 1e-3, 0.1], spec.shape)
     word_cut, bit_cut = rng.random(spec.shape) < 0.02, rng.random(spec.shape) < 0.02
-    word_cut[0, 0] = bit_cut[-1, 0] = False  # at least one driver and one sense amplifier stay connected
+    dead = rng.random(spec.rows) < 0.05
     row, column = int(rng.integers(spec.rows - 1)), int(rng.integers(spec.columns))
+    stuck[row, column] = word_cut[row + 1, column] = bit_cut[row, column] = dead[row + 1] = True
+    stuck_conductance[row, column] = 0.0
+    word_cut[0, 0] = bit_cut[-1, 0] = dead[0] = False  # at least one driver and one sense amplifier stay connected
     return DefectMap(
         stuck=stuck,
-        stuck_conductance=rng.choice([0.0, 1e-8, 1e-3, 0.1], spec.shape),
+        stuck_conductance=stuck_conductance,
         open_word_segments=word_cut,
         open_bit_segments=bit_cut,
         bridges=[(("word", row, column), ("word", row + 1, column), 50.0)],
-        dead_drivers=rng.random(spec.rows) < 0.05,
+        dead_drivers=dead,
     )
 
 
 def _difference(behavioral: BehavioralEngine, spice: SpiceEngine, tile: Tile, voltages: Floats) -> float:
-    """Return the largest difference of node voltages and column currents, relative to the largest of each."""
+    """Return the largest difference of node voltages and column currents, relative to the largest of each.
+
+    NaN if any of them is NaN: unlike Python's max, NumPy's keeps it.
+    """
     ours, theirs = behavioral.solve(tile, voltages), spice.solve(tile, voltages)
-    worst = 0.0
+    differences = []
     for name in ("word_line_voltage", "bit_line_voltage", "column_current"):
         a, b = getattr(ours, name), getattr(theirs, name)
         scale = max(float(np.abs(theirs.word_line_voltage if "voltage" in name else b).max()), 1e-300)
-        worst = max(worst, float(np.abs(a - b).max()) / scale)
-    return worst
+        differences.append(float(np.abs(a - b).max()) / scale)
+    return float(np.max(differences))
 
 
-def _codes(spice: SpiceEngine, seed: int, cases: int, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
-    """Compare ADC codes of random products on a defective 16x16 tile, converters and all; worst is how many differ."""
+def _codes(
+    spice: SpiceEngine, seed: int, cases: int, progress: Callable[[str, int, int], None]
+) -> tuple[dict[str, Any], int]:
+    """Compare ADC codes of random products on a defective 16x16 tile, converters and all.
+
+    Returns the stage, whose worst is how many codes differ, and how many are too near to a threshold to say.
+    """
     rng = stream(seed, Purpose.VALIDATION, 9)
     converters = ConverterSpec(
         dac=DacSpec(resistor_mismatch=0.005, gain_error=0.01, offset_error=1e-3),
@@ -177,4 +199,5 @@ def _codes(spice: SpiceEngine, seed: int, cases: int, progress: Callable[[str, i
     steps = (readout.adc.input_voltage(currents, noise) - converters.adc.minimum) / converters.adc.lsb
     near = np.abs(steps - np.floor(steps) - 0.5) < THRESHOLD_LSB
     progress("adc codes", cases, cases)
-    return _stage("adc codes", cases, float(np.count_nonzero((ours != theirs) & ~near)), 0.0)
+    different = float(np.count_nonzero((ours != theirs) & ~near))
+    return _stage("adc codes", cases, [different], 0.0), int(np.count_nonzero(near))
