@@ -157,7 +157,7 @@ def netlist(
     from circuitmem.config import load_run
     from circuitmem.engine import tile_netlist
     from circuitmem.files import write_text
-    from circuitmem.study.validate import random_tile
+    from circuitmem.study.random_tile import random_tile
 
     spec = load_run(config, _overrides(setting, seed))
     tile, voltages = random_tile(spec.chip, spec.seed)

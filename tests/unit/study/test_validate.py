@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from circuitmem import cli
+from circuitmem.config import TileSpec
 from circuitmem.engine import BehavioralEngine
-from circuitmem.study import validate
+from circuitmem.study.stages import STAGES, Stage
+from circuitmem.study.stages.tile_defects import every_defect
 
 
 @pytest.mark.parametrize("side", [2, 12])
 def test_every_tile_with_defects_has_every_kind(side):
+    spec = TileSpec(rows=side, columns=side, word_line_resistance=1.0, bit_line_resistance=1.0)
     for seed in range(50):
-        defects = validate._case("tile with defects", seed, 1, 0, side)[0].defects
+        defects = every_defect(np.random.default_rng(seed), spec)
         assert (defects.stuck & (defects.stuck_conductance == 0.0)).any()
         assert defects.open_word_segments.any()
         assert defects.open_bit_segments.any()
@@ -55,4 +58,19 @@ def test_a_wrong_engine_fails_and_the_exit_code_says_so(spoil, worst, tmp_path, 
     assert stages["tile linear"]["worst"] == worst
     assert stages["tile linear"]["pass"] is False
     assert stages["adc codes"]["pass"] is True
-    assert record["adc_codes_near_threshold"] >= 0
+    assert stages["adc codes"]["near_threshold"] >= 0
+
+
+def test_stages_have_names_of_their_own():
+    names = [stage.NAME for stage in STAGES]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("differences", "worst", "passed"),
+    [([0.5, 1.0], 1.0, True), ([0.5, 1.1], 1.1, False), ([0.5, np.nan], None, False), ([], None, False)],
+)
+def test_a_stage_passes_only_on_numbers_within_its_bound(differences, worst, passed):
+    stage = Stage(differences, 1.0)
+    assert stage.worst == worst
+    assert stage.passed is passed

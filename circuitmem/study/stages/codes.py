@@ -1,0 +1,41 @@
+"""Stage: ADC codes of random products on a defective tile, converters and all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, TileSpec
+from circuitmem.converter import Readout
+from circuitmem.engine import BehavioralEngine
+from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.tile import DefectMap, Tile
+
+NAME = "adc codes"
+THRESHOLD_LSB = 1e-6
+"""Codes may differ where the analogue value is this near to a threshold, nowhere else; such codes are counted."""
+
+
+def run(context: Context) -> Stage:
+    """Count the codes that differ, on a 16x16 tile; ``near_threshold`` are too near to a threshold to say."""
+    rng = context.stream()
+    converters = ConverterSpec(
+        dac=DacSpec(resistor_mismatch=0.005, gain_error=0.01, offset_error=1e-3),
+        adc=AdcSpec(gain_error=0.03, offset_error=10e-3, noise=2e-3),
+    )
+    spec = ChipSpec(
+        tile=TileSpec(rows=16, columns=16, word_line_resistance=1.0, bit_line_resistance=1.0), converters=converters
+    ).tile_spec
+    tile = Tile(spec, rng.uniform(1e-6, 300e-6, spec.shape), DefectMap.random(spec, yield_=0.8, seed=context.seed))
+    readout = Readout(converters, spec, context.seed, defects=tile.defects)
+    readout.adc.set_pga_gain(8.0)
+    cases = 100 if context.quick else 1000
+    codes = rng.integers(0, converters.dac.levels, (cases, 16))
+    noise = converters.adc.noise * rng.standard_normal((cases, 16))
+    currents = BehavioralEngine().read(tile, readout.dac.voltages(codes))
+    ours = readout.adc.codes(currents, noise)
+    theirs = context.spice.codes(tile, readout, codes, noise)
+    steps = (readout.adc.input_voltage(currents, noise) - converters.adc.minimum) / converters.adc.lsb
+    near = np.abs(steps - np.floor(steps) - 0.5) < THRESHOLD_LSB
+    context.report(cases, cases)
+    different = ((ours != theirs) & ~near).sum(axis=1)
+    return Stage([float(count) for count in different], 0.0, {"near_threshold": int(np.count_nonzero(near))})

@@ -1,0 +1,82 @@
+"""What a stage of the validation is given, and what it answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from circuitmem.engine import SpiceEngine
+from circuitmem.rng import Purpose, stream
+
+__all__ = ["Context", "Stage", "StageModule"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage works with.
+
+    Attributes
+    ----------
+    name : str
+        The stage's name.
+    spice : SpiceEngine
+        The referee.
+    seed : int
+        Seed of the random cases.
+    quick : bool
+        Fewer and smaller cases.
+    report : callable
+        Called with (cases done, cases).
+    """
+
+    name: str
+    spice: SpiceEngine
+    seed: int
+    quick: bool = False
+    report: Callable[[int, int], None] = lambda *_: None
+
+    def stream(self, *key: int) -> np.random.Generator:
+        """Open a random stream of this stage alone: its cases do not change when other stages come or go."""
+        return stream(self.seed, Purpose.VALIDATION, *self.name.encode(), *key)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The differences between the engines that a stage has found.
+
+    Attributes
+    ----------
+    differences : sequence of float
+        One a case.
+    bound : float
+        The largest difference allowed.
+    details : dict
+        Further figures for the record, by names of their own.
+    """
+
+    differences: Sequence[float]
+    bound: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> float | None:
+        """The largest difference; None if one is not a number, which max() alone would drop and JSON cannot say."""
+        return max(self.differences, default=None) if all(map(math.isfinite, self.differences)) else None
+
+    @property
+    def passed(self) -> bool:
+        """Whether there was a case, and every difference is within the bound."""
+        return bool(self.differences) and self.worst is not None and self.worst <= self.bound
+
+
+class StageModule(Protocol):
+    """A file of this folder."""
+
+    NAME: str
+
+    def run(self, context: Context) -> Stage:
+        """Compare the engines."""
