@@ -1,0 +1,150 @@
+"""The tree kernel in NumPy: the readable twin of ``cython_ext/_tree.pyx``, and its stand-in where nothing compiles.
+
+**A block of cells is a multi-port.** It is known by the conductance between every two of its terminals, all >= 0. Cell
+(i, j) brings the word-line segment on its left and the bit-line segment below it, so its four terminals are a chain,
+
+    left --word segment-- right --cell-- top --bit segment-- bottom
+
+where right and top are its word-line and its bit-line node. Blocks side by side have the terminals between them in
+common: add the two multi-ports, and eliminate what they share. At last only the drivers (left) and the grounds
+(bottom) remain. Right ends of word lines and top ends of bit lines are eliminated at once, unless they are driven or
+sensed.
+
+**Elimination subtracts nothing.** A node with conductances p_j to its neighbours leaves p_i p_j / sum(p) between each
+two of them: the star-mesh transformation, and Gaussian elimination of a Laplacian whose diagonal is always summed from
+its row (Grassmann, Taksar and Heyman, Operations Research 33:1107, 1985). No conductance is ever subtracted from
+another, so each keeps its relative accuracy whatever the values; a node that floats has sum(p) = 0 and leaves nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["transfer"]
+
+Side = Literal["left", "right", "top", "bottom"]
+Indices = NDArray[np.intp]
+Ties = NDArray[Any]
+
+
+class Block(NamedTuple):
+    """A rectangle of cells.
+
+    ``ties`` : (tiles, terminals, terminals), conductance between terminals [S], symmetric; the diagonal means nothing.
+    ``sides`` : indices of the terminals of each side that remains, left to right or top to bottom.
+    """
+
+    ties: Ties
+    sides: dict[Side, Indices]
+
+
+def transfer(
+    cells: Ties, words: Ties, bits: Ties, ideal: float, both_drive: bool, both_sense: bool, threads: int
+) -> tuple[Ties, Ties]:
+    """Return transfer matrix and input admittance of every tile.
+
+    Parameters
+    ----------
+    cells : (tiles, rows, columns) ndarray
+        Conductance of the cells [S].
+    words : (tiles or 1, rows, columns + 1) ndarray
+        Conductance of the word-line segments [S], finite.
+    bits : (tiles or 1, rows + 1, columns) ndarray
+        Conductance of the bit-line segments [S], finite.
+    both_drive, both_sense : bool
+        Whether the last word-line segments lead to drivers, and the first bit-line segments to sense amplifiers.
+    ideal : float
+        Conductance of an ideal segment [S]; not used here.
+    threads : int
+        Not used here.
+
+    Returns
+    -------
+    matrix : (tiles, columns, rows) ndarray
+        Column current per volt on a driver [S].
+    admittance : (tiles, rows, rows) ndarray
+        Driver current per volt on a driver [S].
+    """
+    del ideal, threads
+    tiles, rows = cells.shape[:2]
+    words, bits = (np.broadcast_to(array, (tiles, *array.shape[1:])) for array in (words, bits))
+    ends = {side for side, used in (("right", both_drive), ("top", both_sense)) if not used}
+    block = _build(cells, words[:, :, :-1], bits[:, 1:], {side: side in ends for side in ("right", "top")})
+    drivers, grounds = block.sides["left"], block.sides["bottom"]
+    if both_drive:  # the two ends of a word line have one driver, those of a bit line one ground
+        _join(block.ties, block.sides["right"], drivers, words[:, :, -1])
+    if both_sense:
+        _join(block.ties, block.sides["top"], grounds, bits[:, 0])
+    ties = _eliminate(block.ties, [block.sides[s] for s in ("right", "top") if s in block.sides], [drivers, grounds])
+    among, to_grounds = ties[:, :rows, :rows].copy(), ties[:, :rows, rows:]
+    own = np.arange(rows)
+    among[:, own, own] = 0.0
+    admittance = -among
+    admittance[:, own, own] = among.sum(axis=2) + to_grounds.sum(axis=2)
+    return to_grounds.swapaxes(1, 2).copy(), admittance
+
+
+def _build(cells: Ties, words: Ties, bits: Ties, loose: dict[str, bool]) -> Block:
+    """Merge a rectangle of cells; ``loose`` says whether its right and its top ends lead nowhere."""
+    tiles, rows, columns = cells.shape
+    if rows == columns == 1:
+        ties = np.zeros((tiles, 4, 4), dtype=cells.dtype)
+        for k, conductance in enumerate((words, cells, bits)):
+            ties[:, k, k + 1] = ties[:, k + 1, k] = conductance[:, 0, 0]
+        names: tuple[Side, ...] = ("left", "right", "top", "bottom")
+        whole = Block(ties, {side: np.array([k]) for k, side in enumerate(names)})
+        ends = [side for side in ("right", "top") if loose[side]]
+        keep = [side for side in names if side not in ends]
+        ties = _eliminate(ties, [whole.sides[side] for side in names if side in ends], [whole.sides[s] for s in keep])
+        return Block(ties, {side: np.array([k]) for k, side in enumerate(keep)})
+    if rows > columns:
+        half = (rows + 1) // 2
+        upper = _build(cells[:, :half], words[:, :half], bits[:, :half], loose)
+        lower = _build(cells[:, half:], words[:, half:], bits[:, half:], {**loose, "top": False})
+        return _merge(upper, "bottom", lower, "top")
+    half = (columns + 1) // 2
+    left = _build(cells[..., :half], words[..., :half], bits[..., :half], {**loose, "right": False})
+    right = _build(cells[..., half:], words[..., half:], bits[..., half:], loose)
+    return _merge(left, "right", right, "left")
+
+
+def _merge(first: Block, side_of_first: Side, second: Block, side_of_second: Side) -> Block:
+    """Join two blocks at the terminals that they share, and eliminate these."""
+    shared, old = first.sides[side_of_first], first.ties.shape[1]
+    place = np.empty(second.ties.shape[1], dtype=np.intp)
+    own = np.setdiff1d(np.arange(len(place)), second.sides[side_of_second])
+    place[second.sides[side_of_second]] = shared
+    place[own] = old + np.arange(len(own))
+    size = old + len(own)
+    ties = np.zeros((len(first.ties), size, size), dtype=first.ties.dtype)
+    ties[:, :old, :old] = first.ties
+    ties[:, place[:, None], place] += second.ties
+    sides: dict[Side, Indices] = {side: at for side, at in first.sides.items() if side != side_of_first}
+    for side, at in second.sides.items():
+        if side != side_of_second:
+            sides[side] = np.concatenate([sides[side], place[at]]) if side in sides else place[at]
+    ties = _eliminate(ties, [shared], list(sides.values()))
+    ends = np.cumsum([0, *(len(at) for at in sides.values())])
+    return Block(ties, {side: np.arange(ends[k], ends[k + 1]) for k, side in enumerate(sides)})
+
+
+def _eliminate(ties: Ties, gone: list[Indices], kept: list[Indices]) -> Ties:
+    """Return the conductances between the terminals ``kept``, in that order, once those ``gone`` are eliminated."""
+    order = np.concatenate([*gone, *kept])
+    count = sum(map(len, gone))
+    ties = ties[:, order[:, None], order]
+    for k in range(count):
+        row = ties[:, k, k + 1 :]
+        total = row.sum(axis=1, keepdims=True)
+        share = np.divide(row, total, out=np.zeros_like(row), where=total > 0.0)
+        ties[:, k + 1 :, k + 1 :] += share[:, :, None] * row[:, None, :]
+    return ties[:, count:, count:]
+
+
+def _join(ties: Ties, first: Indices, second: Indices, conductance: Ties) -> None:
+    """Add a conductance between each terminal of ``first`` and its counterpart in ``second``."""
+    ties[:, first, second] += conductance
+    ties[:, second, first] += conductance

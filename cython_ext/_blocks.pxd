@@ -1,0 +1,177 @@
+"""Blocks of a tile and their merging: the vocabulary of the tree kernel.
+
+A side of a block is the sooner eliminated, the deeper the cut that it lies at. Terminals are sorted by that, so that
+the ones to eliminate always come first, and the upper triangles of merged blocks fit into each other.
+"""
+
+from cython.parallel cimport prange
+
+from _star cimport (
+    Front, column, single_factor, single_solve, single_update, tile_factor, tile_solve, tile_sums, tile_update,
+)
+from _vectors cimport STRIP, vec
+
+
+cdef enum:
+    LEFT, RIGHT, TOP, BOTTOM
+
+cdef enum:
+    AT_ONCE = 1000  # from this time on a side is eliminated that leads nowhere: before all others
+    SMALL = 2097152  # multiplications for which it does not pay to wake other threads: 2^21
+
+cdef struct Block:
+    void* data             # conductances between its terminals, or NULL: to be allocated
+    Py_ssize_t size        # terminals, in units
+    Py_ssize_t extent[4]   # of each side, in units
+    Py_ssize_t offset[4]   # of each side, in the order of elimination
+    int time[4]            # when each side is eliminated; the largest is the first
+
+
+cdef struct Work:
+    char* memory           # of this thread
+    Py_ssize_t used
+    void* zeros            # a unit of zeros
+    void* cells            # conductances of the cells of a batch of leaves, and of their segments
+    void* words
+    void* bits
+    void* leaves           # the leaves of a group, or NULL
+    Py_ssize_t row         # where the group begins,
+    Py_ssize_t column
+    Py_ssize_t columns     # how wide it is,
+    Py_ssize_t index       # and the first leaf of the present tile in it
+    Block* done            # subtrees computed already, or NULL
+    Py_ssize_t next
+    Py_ssize_t tile
+
+
+cdef struct Stack:
+    void* cells
+    void* words
+    void* bits
+    void* matrix
+    void* admittance
+    Py_ssize_t tiles, rows, columns
+    Py_ssize_t word_step, bit_step      # from tile to tile; 0 if they are shared
+    Py_ssize_t leaf_rows, leaf_columns  # leaves a tile
+    double ideal                        # conductance of an ideal segment
+    bint both_drive, both_sense
+
+
+cdef inline void* take(Work* work, Py_ssize_t size) noexcept nogil:
+    cdef void* start = work.memory + work.used
+    work.used += (size + 63) // 64 * 64
+    return start
+
+
+cdef inline Py_ssize_t storage(Py_ssize_t size, Py_ssize_t unit, Py_ssize_t vector) noexcept nogil:
+    """Bytes of a block of ``size`` units; reading whole groups of four may go a little beyond the last column."""
+    return (column(size, unit) + (64 if unit == 1 else 0)) * vector
+
+
+cdef inline void lay_out(Block* block, Py_ssize_t rows, Py_ssize_t columns, bint whole) noexcept nogil:
+    """Sort the sides of a block by the time of their elimination; ``whole`` says whether it still has all of them."""
+    cdef int i, j
+    block.data = NULL
+    block.size = 0
+    for i in range(4):
+        block.extent[i] = 0
+        block.offset[i] = 0
+        if whole or block.time[i] < AT_ONCE:
+            block.extent[i] = rows if i <= RIGHT else columns
+        block.size += block.extent[i]
+    for i in range(4):
+        for j in range(4):
+            if block.time[j] > block.time[i]:
+                block.offset[i] += block.extent[j]
+
+
+cdef inline Py_ssize_t upper(Py_ssize_t n) noexcept nogil:
+    """The larger half."""
+    return (n + 1) // 2
+
+
+cdef inline void cut(Block* whole, Py_ssize_t rows, Py_ssize_t columns, int depth, Block* a, Block* b) noexcept nogil:
+    """Describe the two halves of a rectangle, cut across its longer sides."""
+    a[0], b[0] = whole[0], whole[0]
+    if rows > columns:
+        a.time[BOTTOM] = b.time[TOP] = depth
+        lay_out(a, upper(rows), columns, False)
+        lay_out(b, rows - upper(rows), columns, False)
+    else:
+        a.time[RIGHT] = b.time[LEFT] = depth
+        lay_out(a, rows, upper(columns), False)
+        lay_out(b, rows, columns - upper(columns), False)
+
+
+cdef inline void sums_in_parallel(Front* f, vec* factor, int threads) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in prange(f.shared, num_threads=threads, schedule="static"):
+        tile_sums(f, factor, i)
+
+
+cdef inline void solve_in_parallel(Front* f, vec* factor, int threads) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in prange((f.size + STRIP - 1) // STRIP, num_threads=threads, schedule="dynamic"):
+        tile_solve(f, factor, i * STRIP)
+
+
+cdef inline void update_in_parallel(Front* f, vec* factor, int threads) noexcept nogil:
+    """The longest columns first, so that no thread ends long after the others."""
+    cdef Py_ssize_t i, strips = (f.size - f.first + STRIP - 1) // STRIP
+    for i in prange(strips, num_threads=threads, schedule="dynamic"):
+        tile_update(f, factor, f.first + (strips - 1 - i) * STRIP)
+
+
+cdef inline void merge(
+    vec* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first, Py_ssize_t unit,
+    int threads,
+) noexcept nogil:
+    """Join two blocks at the first ``shared`` units of each and eliminate these; ``b`` may be NULL."""
+    cdef Front f
+    cdef Py_ssize_t mark = work.used, i, j, n, vector = sizeof(zeros[0])
+    cdef int side, child
+    cdef Block* source
+    cdef vec* factor = <vec*> a.data
+    cdef vec* other
+    f.shared, f.size, f.first, f.factor, f.target, f.zeros = shared, out.size, first, a.data, out.data, zeros
+    f.panel = <void**> take(work, out.size * sizeof(void*))
+    f.owner = <int*> take(work, out.size * sizeof(int))
+    f.index = <Py_ssize_t*> take(work, out.size * sizeof(Py_ssize_t))
+    f.sums = take(work, shared * vector)
+    f.roots = take(work, shared * vector)
+    for side in range(4):
+        n = out.offset[side]
+        for child in range(2):
+            source = b if child else a
+            if source != NULL and source.offset[side] >= shared:
+                for i in range(source.extent[side]):
+                    f.panel[n] = <vec*> source.data + column(source.offset[side] + i, unit)
+                    f.owner[n] = child
+                    f.index[n] = source.offset[side] + i
+                    n += 1
+    if b != NULL:
+        other = <vec*> b.data
+        for j in range(shared):
+            i = column(j, unit)
+            for n in range(i, i + (j + 1) * unit):
+                factor[n] = factor[n] + other[n]
+    if unit == 1:
+        single_factor(&f, factor)
+        for i in range(0, f.size, 4):
+            single_solve(&f, factor, i)
+        for i in range(0, f.size, 4):
+            single_update(&f, factor, i)
+    elif threads > 1 and shared * out.size * out.size * unit * unit * unit > SMALL:
+        sums_in_parallel(&f, factor, threads)
+        tile_factor(&f, factor)
+        solve_in_parallel(&f, factor, threads)
+        update_in_parallel(&f, factor, threads)
+    else:
+        for i in range(shared):
+            tile_sums(&f, factor, i)
+        tile_factor(&f, factor)
+        for i in range((f.size + STRIP - 1) // STRIP):
+            tile_solve(&f, factor, i * STRIP)
+        for i in range((f.size - first + STRIP - 1) // STRIP):
+            tile_update(&f, factor, first + i * STRIP)
+    work.used = mark

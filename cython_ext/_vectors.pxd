@@ -1,0 +1,135 @@
+"""Vectors of double or single precision that the C compiler maps to registers; GCC and Clang on any processor."""
+
+cdef extern from *:
+    """
+    #include <math.h>
+
+    /* ROWS rows of STRIP vectors are as many sums as the registers hold beside the operands. */
+    #if defined(__AVX512F__)
+    #define VECTOR_BYTES 64
+    #define ROWS 8
+    #define STRIP 3
+    #else
+    #define VECTOR_BYTES 32
+    #define ROWS 4
+    #if defined(__AVX__) || defined(__aarch64__)
+    #define STRIP 3
+    #else
+    #define STRIP 1
+    #endif
+    #endif
+
+    #define DEFINE_VECTOR(real, vec, name, root)                                                                  \
+    typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));                                       \
+    typedef __typeof__((vec){0} > (vec){0}) name##_mask;                                                          \
+    static inline vec name##_splat(const vec *p, Py_ssize_t i) { return ((const real *)p)[i] - (vec){0}; }        \
+    static inline vec name##_number(double x) { return (real)x - (vec){0}; }                                      \
+    static inline double name##_get(const vec *p, Py_ssize_t i) { return ((const real *)p)[i]; }                  \
+    static inline void name##_put(vec *p, Py_ssize_t i, double x) { ((real *)p)[i] = (real)x; }                   \
+    static inline void name##_copy(vec *p, Py_ssize_t i, const vec *q, Py_ssize_t j) {                            \
+        ((real *)p)[i] = ((const real *)q)[j];                                                                    \
+    }                                                                                                             \
+    static inline vec name##_inverse(vec x) { return (vec)((x > (vec){0}) & (name##_mask)((real)1 / x)); }        \
+    static inline vec name##_inverse_root(vec x) {                                                                \
+        real a[VECTOR_BYTES / sizeof(real)];                                                                      \
+        *(vec *)a = x;                                                                                            \
+        for (unsigned k = 0; k < VECTOR_BYTES / sizeof(real); k++) a[k] = root(a[k]);                             \
+        return name##_inverse(*(vec *)a);                                                                         \
+    }
+    DEFINE_VECTOR(double, vec_d, double, sqrt)
+    DEFINE_VECTOR(float, vec_f, float, sqrtf)
+
+    #ifdef _OPENMP
+    #define HAS_OPENMP 1
+    #else
+    #define HAS_OPENMP 0
+    #endif
+    """
+    enum: VECTOR_BYTES
+    enum: ROWS
+    enum: STRIP
+    enum: HAS_OPENMP
+    # To Cython a vector is a number: it only hands the arithmetic on to the C compiler.
+    ctypedef double vec_d
+    ctypedef float vec_f
+    vec_d double_splat(const vec_d*, Py_ssize_t) noexcept nogil
+    vec_f float_splat(const vec_f*, Py_ssize_t) noexcept nogil
+    vec_d double_number(double) noexcept nogil
+    vec_f float_number(double) noexcept nogil
+    double double_get(const vec_d*, Py_ssize_t) noexcept nogil
+    double float_get(const vec_f*, Py_ssize_t) noexcept nogil
+    void double_put(vec_d*, Py_ssize_t, double) noexcept nogil
+    void float_put(vec_f*, Py_ssize_t, double) noexcept nogil
+    void double_copy(vec_d*, Py_ssize_t, const vec_d*, Py_ssize_t) noexcept nogil
+    void float_copy(vec_f*, Py_ssize_t, const vec_f*, Py_ssize_t) noexcept nogil
+    vec_d double_inverse(vec_d) noexcept nogil
+    vec_f float_inverse(vec_f) noexcept nogil
+    vec_d double_inverse_root(vec_d) noexcept nogil
+    vec_f float_inverse_root(vec_f) noexcept nogil
+
+ctypedef fused vec:
+    vec_d
+    vec_f
+
+
+cdef inline Py_ssize_t lanes(const vec* unused) noexcept nogil:
+    """How many numbers a vector has."""
+    if vec is vec_d:
+        return VECTOR_BYTES // 8
+    else:
+        return VECTOR_BYTES // 4
+
+
+cdef inline vec splat(const vec* p, Py_ssize_t i) noexcept nogil:
+    """Return a vector all of whose lanes are number ``i`` from ``p`` on."""
+    if vec is vec_d:
+        return double_splat(p, i)
+    else:
+        return float_splat(p, i)
+
+
+cdef inline vec zero(const vec* unused) noexcept nogil:
+    if vec is vec_d:
+        return double_number(0.0)
+    else:
+        return float_number(0.0)
+
+
+cdef inline double get(const vec* p, Py_ssize_t i) noexcept nogil:
+    """Return number ``i`` from ``p`` on."""
+    if vec is vec_d:
+        return double_get(p, i)
+    else:
+        return float_get(p, i)
+
+
+cdef inline void put(vec* p, Py_ssize_t i, double x) noexcept nogil:
+    """Set number ``i`` from ``p`` on."""
+    if vec is vec_d:
+        double_put(p, i, x)
+    else:
+        float_put(p, i, x)
+
+
+cdef inline void copy(vec* p, Py_ssize_t i, const vec* q, Py_ssize_t j) noexcept nogil:
+    """Set number ``i`` from ``p`` on to number ``j`` from ``q`` on."""
+    if vec is vec_d:
+        double_copy(p, i, q, j)
+    else:
+        float_copy(p, i, q, j)
+
+
+cdef inline vec inverse(vec x) noexcept nogil:
+    """1/x, and 0 for 0."""
+    if vec is vec_d:
+        return double_inverse(x)
+    else:
+        return float_inverse(x)
+
+
+cdef inline vec inverse_root(vec x) noexcept nogil:
+    """1/sqrt(x), and 0 for 0."""
+    if vec is vec_d:
+        return double_inverse_root(x)
+    else:
+        return float_inverse_root(x)
