@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from circuitmem._kernels.select import load, thread_count
 from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.validation import in_range, integer
 
-__all__ = ["MAX_ITERATIONS", "TOLERANCE", "MeshSolution", "solve_mesh", "solve_mesh_sinh", "transfer_stack"]
+__all__ = ["MAX_ITERATIONS", "TOLERANCE", "MeshSolution", "solve_mesh", "solve_mesh_sinh"]
 
 Floats = NDArray[np.float64]
 
@@ -137,56 +136,6 @@ def solve_mesh_sinh(
     return _run("a tile of sinh cells", *arguments, float(a), tolerance, max_iterations, threads, voltages)
 
 
-def transfer_stack(
-    conductance: ArrayLike,
-    word_resistance: ArrayLike,
-    bit_resistance: ArrayLike,
-    *,
-    tolerance: float = TOLERANCE,
-    threads: int | None = None,
-) -> tuple[Floats, Floats]:
-    """Solve every tile of a stack for the unit vectors, tiles side by side on the threads.
-
-    Parameters
-    ----------
-    conductance : (tiles, rows, columns) array_like
-        Conductance of the cells [S], >= 0.
-    word_resistance : (rows, columns + 1) or (tiles, rows, columns + 1) array_like
-        Word-line segments [Ω], as in :func:`solve_mesh`: of all tiles, or of each.
-    bit_resistance : (rows + 1, columns) or (tiles, rows + 1, columns) array_like
-        Bit-line segments [Ω], likewise.
-    tolerance : float
-        Largest error of a node voltage, relative to the driver's.
-    threads : int, optional
-        Threads to use; the bits do not depend on it.
-
-    Returns
-    -------
-    matrix : (tiles, columns, rows) ndarray
-        Column current per volt on a driver [S].
-    input_admittance : (tiles, rows, rows) ndarray
-        Driver current per volt on a driver [S], symmetric.
-    """
-    cells = np.ascontiguousarray(conductance, dtype=np.float64)
-    if cells.ndim != 3:
-        raise ValidationError("conductance", "must have three dimensions", cells.shape)
-    tiles, rows, columns = cells.shape
-    word = _stacked("word_resistance", word_resistance, (tiles, rows, columns + 1))
-    bit = _stacked("bit_resistance", bit_resistance, (tiles, rows + 1, columns))
-    matrix, admittance = np.empty((tiles, columns, rows)), np.empty((tiles, rows, rows))
-
-    def solve(k: int) -> None:
-        solution = solve_mesh(cells[k], word[k], bit[k], np.eye(rows), tolerance=tolerance, threads=1, voltages=False)
-        matrix[k] = solution.column_current.T
-        # Exactly symmetric, as reciprocity wants it; the two halves differ by rounding errors.
-        admittance[k] = 0.5 * (solution.driver_current + solution.driver_current.T)
-
-    # The kernel works without the GIL: threads over tiles have fewer meeting points than threads inside each.
-    with ThreadPoolExecutor(thread_count(threads)) as pool:
-        list(pool.map(solve, range(tiles)))
-    return matrix, admittance
-
-
 def _run(
     what: str,
     cells: Floats,
@@ -227,13 +176,6 @@ def _run(
         worst = int(np.flatnonzero(failed)[np.argmax(solution.residual[failed])])
         raise ConvergenceError(what, float(solution.residual[worst]), tolerance, int(solution.iterations[worst]))
     return solution
-
-
-def _stacked(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    array = np.asarray(value, dtype=np.float64)
-    if array.shape not in (shape, shape[1:]):
-        raise ValidationError(name, f"must have shape {shape[1:]} or {shape}", array.shape)
-    return np.broadcast_to(array, shape)
 
 
 def _shaped(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:

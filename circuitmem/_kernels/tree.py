@@ -69,6 +69,11 @@ def transfer_stack(
     tiles, rows, columns = cells.shape
     word = _stacked("word_resistance", word_resistance, (tiles, rows, columns + 1))
     bit = _stacked("bit_resistance", bit_resistance, (tiles, rows + 1, columns))
+    # Second ends of lines, where there are any, stay to the end of the elimination: tiles with and without them are not
+    # computed together, so that no tile's bits depend on its neighbours in the stack.
+    ends = np.stack([np.isfinite(word[:, :, -1]).any(axis=1), np.isfinite(bit[:, 0]).any(axis=1)])
+    if (ends != ends[:, :1]).any():
+        return _by_ends(cells, word, bit, ends, precision, threads)
     largest = float(cells.max(initial=0.0))
     # Powers of four round nothing, nor do their roots, so the bits of a tile do not depend on what else is in the
     # stack. Single precision is scaled to keep squares within its range.
@@ -80,14 +85,33 @@ def transfer_stack(
         _conductance(word, scale, ideal, precision),
         _conductance(bit, scale, ideal, precision),
         ideal,
-        bool(np.isfinite(word[:, :, -1]).any()),
-        bool(np.isfinite(bit[:, 0]).any()),
+        bool(ends[0].any()),
+        bool(ends[1].any()),
         thread_count(threads),
     )
     if scale != 1.0:
         matrix *= 1.0 / scale
         admittance *= 1.0 / scale
     _put_ideal_tiles(cells, word, bit, matrix, admittance)
+    return matrix, admittance
+
+
+def _by_ends(
+    cells: NDArray[np.float64],
+    word: NDArray[np.float64],
+    bit: NDArray[np.float64],
+    ends: NDArray[np.bool_],
+    precision: np.dtype[Any],
+    threads: int | None,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Compute tiles whose ``ends`` (2, tiles) are alike together, and put the results in order."""
+    tiles, rows, columns = cells.shape
+    matrix, admittance = np.empty((tiles, columns, rows), precision), np.empty((tiles, rows, rows), precision)
+    word, bit = np.broadcast_to(word, (tiles, *word.shape[1:])), np.broadcast_to(bit, (tiles, *bit.shape[1:]))
+    kind = np.broadcast_to(2 * ends[0] + ends[1], tiles)
+    for each in np.unique(kind):
+        own = kind == each
+        matrix[own], admittance[own] = transfer_stack(cells[own], word[own], bit[own], dtype=precision, threads=threads)
     return matrix, admittance
 
 
@@ -102,7 +126,7 @@ def _stacked(name: str, value: ArrayLike, shape: tuple[int, int, int]) -> NDArra
 def _conductance(resistance: NDArray[np.float64], scale: float, ideal: float, dtype: np.dtype[Any]) -> NDArray[Any]:
     with np.errstate(divide="ignore"):
         inverse = scale / resistance
-    return np.minimum(inverse, ideal, out=inverse).astype(dtype, copy=False)
+    return np.ascontiguousarray(np.minimum(inverse, ideal, out=inverse), dtype=dtype)
 
 
 def _put_ideal_tiles(

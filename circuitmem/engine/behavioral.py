@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
-from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_mesh_sinh, transfer_stack
+from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_mesh_sinh
 from circuitmem._kernels.select import thread_count
+from circuitmem._kernels.tree import transfer_stack
 from circuitmem.config import LinearCell
 from circuitmem.engine.base import Solution
 from circuitmem.engine.direct import solve_directly
+from circuitmem.engine.plan import Method, Plan, check_method, make_plan
 from circuitmem.errors import ValidationError
-from circuitmem.tile import Mesh, Tile
+from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
 from circuitmem.validation import in_range
 
@@ -40,15 +42,16 @@ class Transfer:
         Driver current per volt on a driver [S], symmetric: the power of an input v is ``v @ input_admittance @ v``.
     """
 
-    matrix: Floats
-    input_admittance: Floats
+    matrix: NDArray[Any]
+    input_admittance: NDArray[Any]
 
 
 class BehavioralEngine:
     """Solves Kirchhoff's equations of a tile exactly.
 
     A few vectors are solved one by one, by conjugate gradients; many go through the transfer matrix. Neither changes
-    the answer beyond ``tolerance``. Results do not depend on the number of threads, to the last bit.
+    the answer beyond ``tolerance``. :meth:`plan` says which way is taken. Results do not depend on the number of
+    threads, to the last bit.
 
     Parameters
     ----------
@@ -57,6 +60,8 @@ class BehavioralEngine:
         processors of this process.
     tolerance : float
         Largest error of a node voltage relative to the largest driver voltage, between 1e-15 and 1e-3.
+    method : {"transfer matrix", "conjugate gradients", "newton", "direct"}, optional
+        The way to take where ``read`` has a choice; the cheapest when left out.
 
     Raises
     ------
@@ -68,41 +73,48 @@ class BehavioralEngine:
 
     name = "behavioral"
 
-    def __init__(self, *, threads: int | None = None, tolerance: float = TOLERANCE) -> None:
+    def __init__(
+        self, *, threads: int | None = None, tolerance: float = TOLERANCE, method: Method | None = None
+    ) -> None:
         self._threads = thread_count(threads)
         self._tolerance = in_range("tolerance", tolerance, 1e-15, 1e-3)
+        self._method = check_method(method)
 
-    @staticmethod
-    def method(tile: Tile) -> Literal["kernel", "kernel and superposition", "direct"]:
-        """Say how a tile is solved.
+    def plan(self, tile: Tile, batch: int = 1, *, known: bool = False) -> Plan:
+        """Say how ``batch`` vectors are read, and why; ``print(engine.plan(tile, 1000))``.
 
-        ``"kernel"``, unless it has bridges. Their currents are superposed on the kernel's answers, unless the cells
-        are not linear or a bridge touches a piece of a line that wires tie to no driver and no sense amplifier: such
-        a tile is solved ``"direct"``, by factoring its nodal equations (tens of milliseconds a vector at 64x64).
+        Parameters
+        ----------
+        tile : Tile
+            The tile, in its present state.
+        batch : int
+            Vectors, >= 0.
+        known : bool
+            Whether the transfer matrix of this state is at hand, as a chip has it until the tile is programmed.
+
+        Raises
+        ------
+        ValidationError
+            If ``batch`` is negative, or the method asked of this engine cannot solve the tile.
         """
-        if not tile.defects.bridges:
-            return "kernel"
-        if not isinstance(tile.spec.cell, LinearCell):
-            return "direct"
-        tied = dict(zip(("word", "bit"), _tied(tile.mesh), strict=True))
-        ends = [node for bridge in tile.defects.bridges for node in (bridge.first, bridge.second)]
-        safe = all(tied[node.line][node.row, node.column] for node in ends)
-        return "kernel and superposition" if safe else "direct"
+        return make_plan(tile, batch, known=known, wanted=self._method)
 
     def read(self, tile: Tile, voltages: ArrayLike) -> Floats:
         """Return the column currents, (batch, columns) or (columns,) A, for voltages (batch, rows) or (rows,) V."""
         batch = tile.input_voltages(voltages)
-        # The transfer matrix costs as much as one vector a row.
-        if isinstance(tile.spec.cell, LinearCell) and len(batch) > tile.spec.rows:
+        plan = self.plan(tile, len(batch))
+        if plan.method == "transfer matrix":
             matrix = self.transfer([tile]).matrix[0]
             with _one_blas_thread():
-                return np.asarray(batch @ matrix.T)
-        currents = self._solve(tile, batch, voltages=False).column_current
+                currents = np.asarray(batch @ matrix.T)
+        else:
+            currents = self._solve(tile, batch, plan, voltages=False).column_current
         return currents if np.ndim(voltages) == 2 else currents[0]
 
     def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
         """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V."""
-        solution = self._solve(tile, tile.input_voltages(voltages), voltages=True)
+        batch = tile.input_voltages(voltages)
+        solution = self._solve(tile, batch, _of_nodes(tile, self._method), voltages=True)
         if np.ndim(voltages) == 2:
             return solution
         return Solution(
@@ -113,25 +125,34 @@ class BehavioralEngine:
             solution.power[0],
         )
 
-    def transfer_matrix(self, tile: Tile) -> Floats:
+    def transfer_matrix(self, tile: Tile, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``.
 
         Columns of W that belong to dead drivers are 0.
+
+        Parameters
+        ----------
+        tile : Tile
+            A tile with linear cells.
+        dtype : {float64, float32}
+            Precision of the computation; float32 is right to about 1e-5 and takes half the time.
 
         Raises
         ------
         ValidationError
             If the cells are not linear.
         """
-        return np.asarray(self.transfer([tile]).matrix[0])
+        return np.asarray(self.transfer([tile], dtype).matrix[0])
 
-    def transfer(self, tiles: Sequence[Tile]) -> Transfer:
+    def transfer(self, tiles: Sequence[Tile], dtype: DTypeLike = np.float64) -> Transfer:
         """Return the transfer matrices of tiles of one shape.
 
         Parameters
         ----------
         tiles : sequence of Tile
             At least one tile; all of the same rows and columns.
+        dtype : {float64, float32}
+            Precision of the computation.
 
         Raises
         ------
@@ -144,16 +165,16 @@ class BehavioralEngine:
             np.stack([mesh.conductance for mesh in meshes]),
             np.stack([mesh.word_resistance for mesh in meshes]),
             np.stack([mesh.bit_resistance for mesh in meshes]),
-            tolerance=self._tolerance,
+            dtype=dtype,
             threads=self._threads,
         )
         for index, tile in enumerate(tiles):
-            method = self.method(tile)
-            if method == "direct":
+            plan = _of_nodes(tile)
+            if plan.method == "direct":
                 solution = solve_directly(tile, np.eye(tile.spec.rows), self._tolerance)
                 matrix[index] = solution.column_current.T
                 admittance[index] = 0.5 * (solution.driver_current + solution.driver_current.T)
-            elif method == "kernel and superposition":
+            elif plan.superposed_bridges:
                 dipoles, loop = self._bridges(tile)
                 with _one_blas_thread():
                     # By reciprocity a driver's current for a dipole is the dipole's voltage per volt on that driver.
@@ -166,13 +187,12 @@ class BehavioralEngine:
                 admittance[index][:, tile.defects.dead_drivers] = 0.0
         return Transfer(matrix, admittance)
 
-    def _solve(self, tile: Tile, batch: Floats, *, voltages: bool) -> Solution:
-        method = self.method(tile)
-        if method == "direct":
+    def _solve(self, tile: Tile, batch: Floats, plan: Plan, *, voltages: bool) -> Solution:
+        if plan.method == "direct":
             return solve_directly(tile, batch, self._tolerance)
-        solution = self._run(tile, batch, None, voltages=voltages or method == "kernel and superposition")
+        solution = self._run(tile, batch, None, voltages=voltages or plan.superposed_bridges)
         column, driver, word, bit = solution.column_current, solution.driver_current, solution.word, solution.bit
-        if method == "kernel and superposition" and word is not None and bit is not None:
+        if plan.superposed_bridges and word is not None and bit is not None:
             dipoles, loop = self._bridges(tile)
             assert dipoles.word is not None
             assert dipoles.bit is not None
@@ -237,13 +257,9 @@ def _check_linear(tiles: Sequence[Tile]) -> None:
             raise ValidationError("cell", "must be linear for a transfer matrix", tile.spec.cell.kind)
 
 
-def _tied(mesh: Mesh) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say which word-line and bit-line nodes have a way along the wires to a driver or a sense amplifier."""
-    word, bit = np.isfinite(mesh.word_resistance), np.isfinite(mesh.bit_resistance)
-    reach = np.logical_and.accumulate
-    left, right = reach(word[:, :-1], axis=1), reach(word[:, :0:-1], axis=1)[:, ::-1]
-    top, bottom = reach(bit[:-1], axis=0), reach(bit[:0:-1], axis=0)[::-1]
-    return left | right, top | bottom
+def _of_nodes(tile: Tile, wanted: Method | None = None) -> Plan:
+    """Plan the solution of single vectors, node by node, for which a transfer matrix is no help."""
+    return make_plan(tile, 0, wanted=None if wanted == "transfer matrix" else wanted)
 
 
 def _position(node: Node) -> tuple[int, int, int]:

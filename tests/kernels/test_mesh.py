@@ -5,7 +5,7 @@ import pytest
 
 from circuitmem import Tile, TileSpec
 from circuitmem._kernels import mesh, reference
-from circuitmem._kernels.mesh import MeshSolution, solve_mesh, solve_mesh_sinh, transfer_stack
+from circuitmem._kernels.mesh import MeshSolution, solve_mesh, solve_mesh_sinh
 from circuitmem._kernels.select import load
 from circuitmem.engine.direct import solve_directly
 from circuitmem.errors import ConvergenceError, ValidationError
@@ -244,24 +244,6 @@ def test_layouts_and_types_of_the_input(layout):
         np.testing.assert_array_equal(array, copy)
 
 
-def test_transfer_stack_is_what_unit_vectors_give_and_symmetric():
-    rng = np.random.default_rng(9)
-    stack = rng.uniform(1e-6, 300e-6, (3, 12, 5))
-    word, bit = wires((12, 5), 3.0, both=True)
-    matrix, admittance = transfer_stack(stack, word, bit)
-    assert matrix.shape == (3, 5, 12)
-    assert admittance.shape == (3, 12, 12)
-    np.testing.assert_array_equal(admittance, np.swapaxes(admittance, 1, 2))
-    voltage = rng.uniform(-1, 1, (2, 12))
-    for k in range(3):
-        solution = solve_mesh(stack[k], word, bit, voltage)
-        close(voltage @ matrix[k].T, solution.column_current, TWINS)
-        close(voltage @ admittance[k], solution.driver_current, TWINS)
-    each = transfer_stack(stack, np.stack([word] * 3), np.stack([bit] * 3), threads=1)
-    np.testing.assert_array_equal(each[0], matrix)
-    np.testing.assert_array_equal(each[1], admittance)
-
-
 @pytest.mark.parametrize("solver", [solve_mesh, lambda *given, **how: solve_mesh_sinh(*given, 5.0, **how)])
 def test_giving_up_says_how_far_it_came(solver):
     rng = np.random.default_rng(10)
@@ -348,10 +330,3 @@ def test_bad_arguments_are_refused(bad, name):
 def test_bad_non_linearities_are_refused(a, name):
     with pytest.raises(ValidationError, match=f"^{name} must"):
         solve_mesh_sinh(**GOOD, word_voltage=np.ones((2, 3)), a=a)
-
-
-def test_bad_stacks_are_refused():
-    with pytest.raises(ValidationError, match=r"^conductance must"):
-        transfer_stack(**GOOD)
-    with pytest.raises(ValidationError, match=r"^word_resistance must"):
-        transfer_stack(np.ones((2, 3, 4)), np.ones((3, 3)), np.ones((4, 4)))

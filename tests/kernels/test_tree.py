@@ -241,8 +241,29 @@ def test_each_tile_may_have_its_own_wires(shape):
     word, bit = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
     result = transfer_stack(conductance, word, bit)
     for k, (own_word, own_bit) in enumerate(pairs):
-        # Not the same bits: a second driver anywhere in the stack keeps the right ends of all tiles to the end.
         close([array[k] for array in result], nodal(conductance[k], own_word, own_bit), NODAL)
+        alone = transfer_stack(conductance[k : k + 1], own_word, own_bit)
+        for ours, expected in zip(result, alone, strict=True):
+            np.testing.assert_array_equal(ours[k], expected[0])
+
+
+@pytest.mark.parametrize("layout", ["F", "list", "float32", "strided"])
+def test_any_layout_gives_the_same_bits_and_is_left_alone(layout):
+    rng = np.random.default_rng(9)
+    given = (draw((6, 9), 3, rng).astype(np.float32), *wires((6, 9), "some ideal", rng))
+    given = tuple(np.float64(np.float32(array)) for array in given)
+
+    def turned(array):
+        if layout == "strided":
+            return np.repeat(array, 2, axis=-1)[..., ::2]
+        return array.tolist() if layout == "list" else array.astype("f4" if layout == "float32" else "f8", order="F")
+
+    turned_arrays = [turned(array) for array in given]
+    copies = [np.array(array) for array in turned_arrays]
+    for ours, expected in zip(transfer_stack(*turned_arrays), transfer_stack(*given), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    for array, copy in zip(turned_arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
 
 
 @pytest.mark.parametrize("shape", [(784, 24), (136, 150)])

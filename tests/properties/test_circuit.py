@@ -5,7 +5,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from circuitmem import DefectMap, LinearCell, SinhCell, Tile, TileSpec
-from circuitmem._kernels.mesh import solve_mesh, transfer_stack
+from circuitmem._kernels.mesh import solve_mesh
+from circuitmem._kernels.tree import transfer_stack
 from circuitmem.engine import BehavioralEngine
 
 ENGINE = BehavioralEngine(threads=1)

@@ -149,8 +149,9 @@ def test_random_tiles_with_every_defect(random_tile, seed):
 
 def test_the_random_tiles_take_every_way_through_the_engine(random_tile):
     tiles = [drawn(random_tile, seed)[0] for seed in range(200)]
-    methods = [BehavioralEngine.method(tile) for tile in tiles]
-    assert min(methods.count(name) for name in ("kernel", "kernel and superposition", "direct")) >= 10
+    plans = [BehavioralEngine().plan(tile) for tile in tiles]
+    ways = [(plan.method == "direct", plan.superposed_bridges) for plan in plans]
+    assert min(ways.count(way) for way in ((False, False), (False, True), (True, False))) >= 10
     assert max(tile.spec.rows for tile in tiles) >= 60
     assert max(tile.spec.columns for tile in tiles) >= 60
 

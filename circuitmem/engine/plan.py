@@ -1,0 +1,147 @@
+"""How the behavioral engine computes a tile: chosen from what it is asked, printed for who wants to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import LinearCell
+from circuitmem.errors import ValidationError
+from circuitmem.tile import Mesh, Tile
+from circuitmem.validation import did_you_mean, integer
+
+__all__ = ["Method", "Plan", "check_method", "make_plan"]
+
+Method = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
+"""``"transfer matrix"``: by the tree kernel, and then a matrix product. ``"conjugate gradients"``: vector by vector.
+``"newton"``: the same for non-linear cells. ``"direct"``: by factoring the nodal equations."""
+
+
+VECTOR = 6.0
+"""Nanoseconds that conjugate gradients take a cell, iteration and vector, on one thread (``benchmarks/plan.py``)."""
+TREE = (30.0, 0.7)
+"""Nanoseconds that the tree kernel takes a cell, and a cell times the longer side. Only ratios count."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What :class:`~circuitmem.engine.BehavioralEngine` does for one call of ``read``.
+
+    Attributes
+    ----------
+    method : str
+        One of :data:`Method`.
+    superposed_bridges : bool
+        Whether the bridges' currents are superposed on the answer of the tile without them.
+    break_even : int
+        From this number of vectors on the transfer matrix is the cheaper way; 0 where there is none.
+    reason : str
+        Why, in a few words.
+    """
+
+    method: Method
+    superposed_bridges: bool
+    break_even: int
+    reason: str
+
+    def __str__(self) -> str:
+        bridges = ", bridges superposed" if self.superposed_bridges else ""
+        return f"{self.method}{bridges}: {self.reason}"
+
+
+def make_plan(tile: Tile, batch: int = 1, *, known: bool = False, wanted: Method | None = None) -> Plan:
+    """Choose how to read a tile.
+
+    The choice depends on the tile and the number of vectors alone, never on a clock: the same call takes the same way
+    and gives the same bits on every machine.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile, in its present state.
+    batch : int
+        Vectors to be read, >= 0.
+    known : bool
+        Whether the transfer matrix of this very state is at hand.
+    wanted : str, optional
+        A method to use instead of the cheapest.
+
+    Raises
+    ------
+    ValidationError
+        If ``batch`` is negative, or the wanted method cannot solve this tile.
+    """
+    batch = integer("batch", batch)
+    linear = isinstance(tile.spec.cell, LinearCell)
+    bridges = bool(tile.defects.bridges)
+    superposed = bridges and linear and _are_tied(tile)
+    break_even = _break_even(tile) if linear else 0
+    possible: tuple[Method, ...]
+    if bridges and not superposed:
+        possible = ("direct", "transfer matrix") if linear else ("direct",)
+        reason = "bridges on a floating line" if linear else "bridges between lines of non-linear cells"
+        break_even = tile.spec.rows + 1 if linear else 0  # a transfer matrix takes as many solutions as there are rows
+        if linear and (known or batch >= break_even):
+            possible, reason = possible[::-1], f"{reason}, {batch} vectors"
+    elif not linear:
+        possible, reason = ("newton", "direct"), "non-linear cells"
+    elif known:
+        possible, reason = ("transfer matrix", "conjugate gradients", "direct"), "the transfer matrix is known"
+    elif batch >= break_even:
+        possible = ("transfer matrix", "conjugate gradients", "direct")
+        reason = f"it pays from {break_even} vectors on"
+    else:
+        possible = ("conjugate gradients", "transfer matrix", "direct")
+        reason = f"a transfer matrix pays from {break_even} vectors on"
+    if wanted is None:
+        return Plan(possible[0], superposed and possible[0] != "direct", break_even, reason)
+    if wanted not in possible:
+        raise ValidationError("method", f"must be one of {', '.join(possible)} for this tile ({reason})", wanted)
+    return Plan(wanted, superposed and wanted != "direct", break_even, "as wanted")
+
+
+def check_method(method: Method | None) -> Method | None:
+    """Return the method, if it is one; raises ValidationError otherwise."""
+    names = get_args(Method)
+    if method is not None and method not in names:
+        raise ValidationError("method", f"must be one of {', '.join(names)}{did_you_mean(str(method), names)}", method)
+    return method
+
+
+def _break_even(tile: Tile) -> int:
+    """Return from how many vectors on the transfer matrix is cheaper.
+
+    The iterations of conjugate gradients grow with the voltage drop along a line.
+    """
+    rows, columns = tile.spec.shape
+    mesh = tile.mesh
+    resistance = max(_mean_wire(mesh.word_resistance), _mean_wire(mesh.bit_resistance))
+    drop = float(mesh.conductance.mean()) * resistance * max(rows, columns) ** 2
+    iterations = 3.0 + 2.8 * sqrt(drop)
+    tree = TREE[0] + TREE[1] * max(rows, columns)
+    return max(2, ceil(tree / (VECTOR * min(iterations, 100.0))))
+
+
+def _mean_wire(resistance: NDArray[np.float64]) -> float:
+    finite = resistance[np.isfinite(resistance)]
+    return float(finite.mean()) if finite.size else 0.0
+
+
+def _are_tied(tile: Tile) -> bool:
+    """Say whether wires tie both ends of every bridge to a driver or a sense amplifier."""
+    tied = dict(zip(("word", "bit"), _tied(tile.mesh), strict=True))
+    ends = [node for bridge in tile.defects.bridges for node in (bridge.first, bridge.second)]
+    return all(tied[node.line][node.row, node.column] for node in ends)
+
+
+def _tied(mesh: Mesh) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which word-line and bit-line nodes have a way along the wires to a driver or a sense amplifier."""
+    word, bit = np.isfinite(mesh.word_resistance), np.isfinite(mesh.bit_resistance)
+    reach = np.logical_and.accumulate
+    left, right = reach(word[:, :-1], axis=1), reach(word[:, :0:-1], axis=1)[:, ::-1]
+    top, bottom = reach(bit[:-1], axis=0), reach(bit[:0:-1], axis=0)[::-1]
+    return left | right, top | bottom

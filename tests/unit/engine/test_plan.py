@@ -1,0 +1,108 @@
+"""How the engine chooses its way, and that every way gives the same answer."""
+
+import numpy as np
+import pytest
+
+from circuitmem import DefectMap, SinhCell, Tile, TileSpec
+from circuitmem.engine import BehavioralEngine
+from circuitmem.errors import ValidationError
+
+BRIDGE = (("word", 1, 2), ("word", 2, 2), 40.0)
+CUT = np.arange(20).reshape(5, 4) == 6  # word line 1 before cell 2
+
+
+def make_tile(rows=20, columns=30, defects=None, ohms=1.0, **spec):
+    geometry = TileSpec(rows=rows, columns=columns, word_line_resistance=ohms, bit_line_resistance=ohms, **spec)
+    return Tile(geometry, np.random.default_rng(0).uniform(1e-6, 3e-4, (rows, columns)), defects)
+
+
+def test_the_number_of_vectors_decides():
+    engine, tile = BehavioralEngine(), make_tile()
+    border = engine.plan(tile).break_even
+    assert border >= 2
+    assert engine.plan(tile, border - 1).method == "conjugate gradients"
+    assert engine.plan(tile, border).method == "transfer matrix"
+    assert engine.plan(tile, 1, known=True).method == "transfer matrix"
+
+
+def test_more_iterations_lower_the_border():
+    """Longer drops along the wires cost conjugate gradients more iterations, and the tree nothing."""
+    engine = BehavioralEngine()
+    assert engine.plan(make_tile(64, 64, ohms=20.0)).break_even < engine.plan(make_tile(64, 64, ohms=0.1)).break_even
+
+
+def test_a_plan_can_be_printed():
+    tile = make_tile()
+    border = BehavioralEngine().plan(tile).break_even
+    assert str(BehavioralEngine().plan(tile)) == f"conjugate gradients: a transfer matrix pays from {border} vectors on"
+    assert str(BehavioralEngine().plan(tile, 99)) == f"transfer matrix: it pays from {border} vectors on"
+    assert str(BehavioralEngine().plan(tile, known=True)) == "transfer matrix: the transfer matrix is known"
+    assert str(BehavioralEngine(method="direct").plan(tile)) == "direct: as wanted"
+    assert str(BehavioralEngine().plan(make_tile(cell=SinhCell(a=1.0)))) == "newton: non-linear cells"
+
+
+@pytest.mark.parametrize("defects", [None, DefectMap(bridges=[BRIDGE])])
+@pytest.mark.parametrize("batch", [1, 50])
+def test_a_plan_can_be_overridden_and_every_way_gives_the_same(batch, defects):
+    tile = make_tile(defects=defects)
+    voltages = np.random.default_rng(1).uniform(-0.2, 0.2, (batch, 20))
+    expected = BehavioralEngine().read(tile, voltages)
+    answers = set()
+    for method in ("transfer matrix", "conjugate gradients", "direct"):
+        engine = BehavioralEngine(method=method)
+        assert engine.plan(tile, batch).method == method
+        currents = engine.read(tile, voltages)
+        np.testing.assert_allclose(currents, expected, rtol=0.0, atol=1e-12 * np.abs(expected).max())
+        answers.add(currents.tobytes())
+    assert len(answers) > 1, "the methods must really differ"
+
+
+def test_a_read_takes_the_way_of_its_plan(monkeypatch):
+    tile, taken = make_tile(), []
+    transfer = BehavioralEngine.transfer
+    monkeypatch.setattr(BehavioralEngine, "transfer", lambda *words: (taken.append(1), transfer(*words))[1])
+    border = BehavioralEngine().plan(tile).break_even
+    BehavioralEngine().read(tile, np.ones((border - 1, 20)))
+    assert not taken
+    BehavioralEngine().read(tile, np.ones((border, 20)))
+    assert taken
+
+
+def test_one_vector_keeps_its_shape_whatever_the_way():
+    for method in ("transfer matrix", "conjugate gradients", "direct"):
+        assert BehavioralEngine(method=method).read(make_tile(), np.ones(20)).shape == (30,)
+
+
+@pytest.mark.parametrize(
+    ("method", "tile", "rule"),
+    [
+        ("transfer matrix", make_tile(cell=SinhCell(a=1.0)), "must be one of newton, direct for this tile"),
+        ("newton", make_tile(), "must be one of conjugate gradients, transfer matrix, direct for this tile"),
+        (
+            "conjugate gradients",
+            make_tile(5, 4, DefectMap(bridges=[BRIDGE], open_word_segments=CUT)),
+            "must be one of direct, transfer matrix for this tile",
+        ),
+    ],
+)
+def test_a_method_that_cannot_solve_the_tile_is_refused(method, tile, rule):
+    with pytest.raises(ValidationError, match=f"^method {rule}"):
+        BehavioralEngine(method=method).read(tile, np.ones(tile.spec.rows))
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ValidationError, match=r"^method must be one of .*; did you mean 'newton'"):
+        BehavioralEngine(method="newtom")
+
+
+def test_bridges_on_a_floating_line_go_through_the_matrix_when_there_are_many_vectors():
+    tile = make_tile(5, 4, DefectMap(bridges=[BRIDGE], open_word_segments=CUT))
+    assert [BehavioralEngine().plan(tile, batch).method for batch in (5, 6)] == ["direct", "transfer matrix"]
+
+
+def test_single_precision_is_right_to_five_digits_and_really_single():
+    tile = make_tile(64, 48)
+    double, single = (BehavioralEngine().transfer_matrix(tile, dtype) for dtype in (np.float64, np.float32))
+    assert single.dtype == np.float32
+    error = np.abs(single - double).max() / np.abs(double).max()
+    assert 1e-9 < error < 1e-5
