@@ -8,6 +8,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from circuitmem._kernels.rows import ground_resistance, row_power
 from circuitmem.config import ChipSpec
 from circuitmem.control.ledger import picoseconds
 from circuitmem.converter import Readout
@@ -56,6 +57,7 @@ class Unit:
         self.tile = Tile(geometry, self.asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)
         self.devices = TwoPulseDevices(spec.device, geometry.shape, seed, key)
+        self._ground: tuple[Floats, Floats] | None = None
         self.reads = 0
         self.updates = 0
         self.array = simpy.Resource(environment)
@@ -84,8 +86,7 @@ class Unit:
     def row_power(self, conductance: Floats, selected: NDArray[np.bool_], voltage: float) -> Floats:
         """Return the power of driving each row alone, (rows,) W, the transistors of its ``selected`` cells on.
 
-        With the other rows' transistors off, what is left is a ladder: the word line from its driver, and at each cell
-        the bit line down (and up, if sensed there) to its ends. It is solved exactly, from the far end.
+        The other rows' transistors are off (:mod:`circuitmem._kernels.rows`).
 
         Parameters
         ----------
@@ -97,13 +98,6 @@ class Unit:
             Pulse amplitude [V].
         """
         mesh = self.tile.mesh
-        with np.errstate(divide="ignore", invalid="ignore"):
-            down = np.cumsum(mesh.bit_resistance[:0:-1], axis=0)[::-1]
-            up = np.cumsum(mesh.bit_resistance[:-1], axis=0)
-            ground = 1.0 / (1.0 / down + 1.0 / up)
-            cell = np.where(selected & (conductance > 0.0), 1.0 / (1.0 / conductance + ground), 0.0)
-            seen = 1.0 / mesh.word_resistance[:, -1]
-            for column in range(self.tile.spec.columns - 1, -1, -1):
-                seen = seen + cell[:, column]
-                seen = np.where(seen > 0.0, 1.0 / (mesh.word_resistance[:, column] + 1.0 / seen), 0.0)
-        return np.asarray(seen * voltage**2)
+        if self._ground is None or self._ground[0] is not mesh.bit_resistance:
+            self._ground = (mesh.bit_resistance, ground_resistance(mesh.bit_resistance))
+        return row_power(conductance, selected, mesh.word_resistance, self._ground[1], voltage)
