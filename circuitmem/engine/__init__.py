@@ -1,8 +1,10 @@
 """Engines: different ways to compute the same tile, behind one Protocol."""
 
+from circuitmem.engine.adjoint import Gradient
 from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
 from circuitmem.engine.base import Engine, Solution
 from circuitmem.engine.behavioral import BehavioralEngine, Transfer
+from circuitmem.engine.plan import Plan
 from circuitmem.engine.spice import SpiceEngine, tile_netlist
 
 __all__ = [
@@ -11,6 +13,8 @@ __all__ = [
     "AuditedEngine",
     "BehavioralEngine",
     "Engine",
+    "Gradient",
+    "Plan",
     "Solution",
     "SpiceEngine",
     "Transfer",

@@ -15,13 +15,14 @@ from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_
 from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
 from circuitmem.config import LinearCell
+from circuitmem.engine.adjoint import Gradient, solve_adjoint
 from circuitmem.engine.base import Solution
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
-from circuitmem.validation import in_range
+from circuitmem.validation import finite_array, in_range
 
 __all__ = ["BehavioralEngine", "Transfer"]
 
@@ -124,6 +125,38 @@ class BehavioralEngine:
             solution.bit_line_voltage[0],
             solution.power[0],
         )
+
+    def gradient(self, tile: Tile, voltages: ArrayLike, current_gradient: ArrayLike) -> Gradient:
+        """Return the gradient of a scalar of the column currents, through wires, defects and the law of the cells.
+
+        It costs two solutions, whatever the number of cells.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile, with cells of any kind.
+        voltages : (batch, rows) or (rows,) array_like
+            Driver voltages [V].
+        current_gradient : (batch, columns) or (columns,) array_like
+            Derivative of the scalar with respect to the column currents that these voltages cause [1/A].
+
+        Returns
+        -------
+        Gradient
+            Derivatives with respect to every conductance and every voltage (:mod:`circuitmem.engine.adjoint`).
+
+        Raises
+        ------
+        ValidationError
+            If a shape is wrong or an element is not finite.
+        """
+        batch = tile.input_voltages(voltages)
+        shape = (*np.shape(voltages)[:-1], tile.spec.columns)
+        wanted = finite_array("current_gradient", current_gradient, shape=shape).reshape(len(batch), -1)
+        solution = self._solve(tile, batch, _of_nodes(tile, self._method), voltages=True)
+        nodes = (solution.word_line_voltage, solution.bit_line_voltage)
+        found = solve_adjoint(tile, *nodes, wanted, self._tolerance, self._threads)
+        return found if np.ndim(voltages) == 2 else Gradient(found.conductance, found.voltages[0])
 
     def transfer_matrix(self, tile: Tile, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``.

@@ -1,0 +1,168 @@
+"""Gradients of a tile's column currents, by the adjoint network: one more solution, whatever the number of cells.
+
+Let L be any scalar of the column currents I, and give every sense amplifier of the same network the voltage dL/dI
+instead of 0 V, and every driver 0 V. With V the voltage across a cell in the network itself and U in this adjoint one,
+Tellegen's theorem gives (Director and Rohrer, IEEE Trans. Circuit Theory 16:318, 1969)
+
+    dL/dG = -i(V) U        dL/dv = current into the driver in the adjoint network
+
+where i is the cell's current per siemens. Cells that are not linear enter the adjoint network with their slopes. A tile
+turned about its second diagonal is a tile again, with drivers for sense amplifiers: nothing new has to be solved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from circuitmem._kernels.mesh import solve_mesh
+from circuitmem.config import LinearCell, TileSpec
+from circuitmem.engine.direct import solve_directly
+from circuitmem.tile import DefectMap, Mesh, Tile
+from circuitmem.tile.defects import Bridge, Node
+
+__all__ = ["Gradient", "solve_adjoint"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Derivatives of a scalar of the column currents, in units of that scalar.
+
+    Attributes
+    ----------
+    conductance : (rows, columns) ndarray
+        With respect to the conductance that each cell really has (``tile.effective_conductance``) [1/S], summed over
+        the batch. That of a stuck cell is what a change of its stuck value would do: a pulse does not change it.
+    voltages : (batch, rows) or (rows,) ndarray
+        With respect to each driver voltage [1/V]; 0 for dead drivers, which ignore it.
+    """
+
+    conductance: Floats
+    voltages: Floats
+
+
+def solve_adjoint(
+    tile: Tile, word: Floats, bit: Floats, current_gradient: Floats, tolerance: float, threads: int
+) -> Gradient:
+    """Solve the adjoint network of a solved tile.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    word, bit : (batch, rows, columns) ndarray
+        Node voltages of its solution [V].
+    current_gradient : (batch, columns) ndarray
+        Derivative of the scalar with respect to the column currents [1/A].
+    tolerance : float
+        As for :class:`~circuitmem.engine.BehavioralEngine`.
+    threads : int
+        Threads to use.
+    """
+    cell, mesh = tile.spec.cell, tile.mesh
+    across = word - bit
+    per_siemens = cell.current(np.ones_like(mesh.conductance), across)
+    slopes = mesh.conductance[None] if isinstance(cell, LinearCell) else cell.slope(mesh.conductance, across)
+    if tile.defects.bridges:
+        adjoint_word, adjoint_bit, driver = _with_bridges(tile, slopes, current_gradient, tolerance)
+    else:
+        turned = Mesh(_turn(slopes), _turn(mesh.bit_resistance), _turn(mesh.word_resistance))
+        cells = turned.conductance[0] if len(slopes) == 1 else turned.conductance
+        solution = solve_mesh(
+            cells, *turned[1:], current_gradient[:, ::-1], tolerance=tolerance, threads=threads, voltages=True
+        )
+        assert solution.word is not None
+        assert solution.bit is not None
+        adjoint_word, adjoint_bit = _turn(solution.bit), _turn(solution.word)
+        driver = solution.column_current[:, ::-1]
+    if tile.defects.dead_drivers is not None:
+        driver = np.where(tile.defects.dead_drivers, 0.0, driver)
+    conductance = np.einsum("bij,bij->ij", per_siemens, adjoint_bit - adjoint_word)
+    if tile.defects.open_word_segments is not None or tile.defects.open_bit_segments is not None:
+        conductance[_leads_nowhere(tile)] = 0.0
+    return Gradient(conductance, np.ascontiguousarray(driver))
+
+
+def _leads_nowhere(tile: Tile) -> NDArray[np.bool_]:
+    """Say which cells end on a floating piece of a line, which nothing ties to a terminal, (rows, columns).
+
+    Its voltage is 0 V by definition, but one cell to it would bring it to that of its other end, and carry nothing.
+    """
+    mesh, count = tile.mesh, tile.mesh.conductance.size
+    ground = 2 * count
+    word = np.arange(count).reshape(tile.spec.shape)
+    bit = word + count
+    terminal = np.full(max(tile.spec.shape), ground)
+    ends = [
+        (np.column_stack([terminal[: len(word)], word]), np.column_stack([word, terminal[: len(word)]]), mesh[1]),
+        (np.vstack([terminal[: bit.shape[1]], bit]), np.vstack([bit, terminal[: bit.shape[1]]]), mesh[2]),
+    ]
+    first = [before[np.isfinite(ohms)] for before, _, ohms in ends] + [word[mesh.conductance > 0.0]]
+    second = [after[np.isfinite(ohms)] for _, after, ohms in ends] + [bit[mesh.conductance > 0.0]]
+    for bridge in tile.defects.bridges:
+        for nodes, node in ((first, bridge.first), (second, bridge.second)):
+            nodes.append(np.array([(word if node.line == "word" else bit)[node.row, node.column]]))
+    ties = np.concatenate(first), np.concatenate(second)
+    graph = coo_array((np.ones(len(ties[0])), ties), shape=(ground + 1, ground + 1))
+    part = connected_components(graph, directed=False)[1]
+    return np.asarray((part[word] != part[ground]) | (part[bit] != part[ground]))
+
+
+def _turn(array: Floats) -> Floats:
+    """Turn (..., rows, columns) about the second diagonal: (..., columns, rows)."""
+    return np.ascontiguousarray(np.swapaxes(array[..., ::-1, ::-1], -1, -2))
+
+
+def _with_bridges(
+    tile: Tile, slopes: Floats, current_gradient: Floats, tolerance: float
+) -> tuple[Floats, Floats, Floats]:
+    """Solve the turned tile, vector by vector if its cells have slopes of their own, by factoring.
+
+    Returns the adjoint voltages of word and bit lines, and the currents into the drivers.
+    """
+    word, bit, driver = [], [], []
+    count = len(current_gradient)
+    parts = [slice(0, count)] if len(slopes) == 1 else [slice(k, k + 1) for k in range(count)]
+    for part, cells in zip(parts, slopes, strict=True):
+        solution = solve_directly(_turned_tile(tile, cells), current_gradient[part, ::-1], tolerance)
+        word.append(_turn(solution.bit_line_voltage))
+        bit.append(_turn(solution.word_line_voltage))
+        driver.append(solution.column_current[:, ::-1])
+    return np.concatenate(word), np.concatenate(bit), np.concatenate(driver)
+
+
+def _turned_tile(tile: Tile, slopes: Floats) -> Tile:
+    """Build a tile of linear cells whose drivers are the sense amplifiers of ``tile``."""
+    mesh, (rows, columns) = tile.mesh, tile.spec.shape
+    word, bit = _turn(mesh.bit_resistance), _turn(mesh.word_resistance)
+    both_drive, both_sense = tile.spec.bit_line_sense == "both", tile.spec.word_line_drive == "both"
+    spec = TileSpec(
+        rows=columns,
+        columns=rows,
+        word_line_resistance=_closed(word if both_drive else word[:, :-1]),  # type: ignore[arg-type]
+        bit_line_resistance=_closed(bit if both_sense else bit[1:]),  # type: ignore[arg-type]
+        word_line_drive="both" if both_drive else "left",
+        bit_line_sense="both" if both_sense else "bottom",
+    )
+
+    def turned(node: Node) -> Node:
+        line = "bit" if node.line == "word" else "word"
+        return Node(line, columns - 1 - node.column, rows - 1 - node.row)  # type: ignore[arg-type]
+
+    defects = DefectMap(
+        open_word_segments=np.isinf(word[:, :-1]),
+        open_bit_segments=np.isinf(bit[1:]),
+        bridges=[Bridge(turned(each.first), turned(each.second), each.resistance) for each in tile.defects.bridges],
+    )
+    return Tile(spec, _turn(slopes), defects)
+
+
+def _closed(resistance: Floats) -> Floats:
+    """Give cut segments a number; the defect map cuts them."""
+    return np.where(np.isinf(resistance), 0.0, resistance)
