@@ -21,7 +21,7 @@ help:
 	@echo "make test   ruff, mypy and the whole test suite"
 	@echo "make lint   ruff and mypy only"
 	@echo "make wheel  build the package, install it outside the checkout and use it there"
-	@echo "make bench  run the benchmarks"
+	@echo "make bench  measure the kernels against their rivals, into benchmarks/results"
 	@echo "make clean  remove the virtual environment and everything built"
 	@echo "PYTHON=path chooses the interpreter, 3.11 or newer"
 
@@ -72,8 +72,12 @@ wheel: system .venv/test.stamp
 	@.ci/wheel
 
 bench: system .venv/test.stamp
-	@test -n "$(wildcard benchmarks/*.py)" || echo "there are no benchmarks yet"
-	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@mkdir -p build
+	@echo "== rivals: CHOLMOD and KLU, from apt and pip where they can be had; the table names what is missing"
+	@ldconfig -p | grep -q libcholmod || apt-get install -y -q libsuitesparse-dev > build/bench-apt.log 2>&1 || true
+	@$(BIN)/python -c 'import sksparse' 2> /dev/null || \
+		$(BIN)/python -m pip install -q 'scikit-sparse<0.5' > build/bench-pip.log 2>&1 || true
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/kernels.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

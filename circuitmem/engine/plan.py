@@ -118,17 +118,12 @@ def _break_even(tile: Tile) -> int:
     The iterations of conjugate gradients grow with the voltage drop along a line.
     """
     rows, columns = tile.spec.shape
-    mesh = tile.mesh
-    resistance = max(_mean_wire(mesh.word_resistance), _mean_wire(mesh.bit_resistance))
-    drop = float(mesh.conductance.mean()) * resistance * max(rows, columns) ** 2
+    # The declared wires, and neither cuts nor terminals: this must cost little beside one vector.
+    resistance = max(float(np.mean(wire)) for wire in (tile.spec.word_line_resistance, tile.spec.bit_line_resistance))
+    drop = float(tile.effective_conductance.mean()) * resistance * max(rows, columns) ** 2
     iterations = 3.0 + 2.8 * sqrt(drop)
     tree = TREE[0] + TREE[1] * max(rows, columns)
     return max(2, ceil(tree / (VECTOR * min(iterations, 100.0))))
-
-
-def _mean_wire(resistance: NDArray[np.float64]) -> float:
-    finite = resistance[np.isfinite(resistance)]
-    return float(finite.mean()) if finite.size else 0.0
 
 
 def _are_tied(tile: Tile) -> bool:

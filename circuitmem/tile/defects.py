@@ -102,6 +102,13 @@ class DefectMap:
         self.dead_senses = _optional("dead_senses", dead_senses, 1)
         self.bridges = tuple(_bridge(index, item) for index, item in enumerate(_items("bridges", bridges)))
         self._check_agreement()
+        self._made = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # A tile, and all that is derived from it, rely on it.
+        if getattr(self, "_made", False):
+            raise AttributeError(f"a DefectMap is not changed once it is made ({name}); make another")
+        super().__setattr__(name, value)
 
     def _check_agreement(self) -> None:
         """Refuse arrays whose shapes cannot belong to one tile."""

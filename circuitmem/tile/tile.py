@@ -67,12 +67,39 @@ class Tile:
             raise ValidationError("spec", "must be a TileSpec", spec)
         if not isinstance(defects, DefectMap | None):
             raise ValidationError("defects", "must be a DefectMap", defects)
-        self.spec = spec
-        self.defects = DefectMap() if defects is None else defects
-        self.defects.check(spec)
-        self.version = 0
+        self._spec = spec
+        self._defects = DefectMap() if defects is None else defects
+        self._defects.check(spec)
+        self._version = 0
         self._segments: tuple[Floats, Floats] | None = None
         self.program(conductance)
+
+    # What the state is made of can be replaced by ``program`` only: so whatever is derived from it may be kept under
+    # the version, and can never be stale.
+    @property
+    def spec(self) -> TileSpec:
+        """Geometry, wires and cell law."""
+        return self._spec
+
+    @property
+    def defects(self) -> DefectMap:
+        """What is broken."""
+        return self._defects
+
+    @property
+    def conductance(self) -> Floats:
+        """Conductance as programmed, (rows, columns) S, read-only."""
+        return self._conductance
+
+    @property
+    def effective_conductance(self) -> Floats:
+        """Conductance as the circuit has it, (rows, columns) S, read-only."""
+        return self._effective_conductance
+
+    @property
+    def version(self) -> int:
+        """How often the tile was programmed."""
+        return self._version
 
     def program(self, conductance: ArrayLike) -> None:
         """Replace the programmed conductance, (rows, columns) S, >= 0. Stuck cells ignore it.
@@ -82,10 +109,11 @@ class Tile:
         ValidationError
             If the shape is wrong or an element is negative or not finite; the tile is then unchanged.
         """
-        self.conductance = finite_array("conductance", conductance, shape=self.spec.shape, minimum=0.0)
-        self.effective_conductance = self.defects.conductance(self.conductance)
-        self.effective_conductance.flags.writeable = False
-        self.version += 1
+        given = finite_array("conductance", conductance, shape=self._spec.shape, minimum=0.0)
+        effective = self._defects.conductance(given)
+        effective.flags.writeable = False
+        self._conductance, self._effective_conductance = given, effective
+        self._version += 1
 
     @property
     def mesh(self) -> Mesh:

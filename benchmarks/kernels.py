@@ -1,0 +1,280 @@
+"""Pairs of circuitmem's kernels and the best alternatives, measured in one process, with the goals beside.
+
+``make bench`` writes results/kernels.txt and .json; it clears OPENBLAS_CORETYPE, so that the yardstick is the kernel
+that OpenBLAS chooses by itself. Each time is the median of repetitions in which the rivals take turns. Ratios count,
+times belong to the machine. ``--quick`` measures small tiles only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from networks import assemble, cholmod, klu, superlu
+
+from circuitmem import Tile, TileSpec
+from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.errors import CircuitmemError
+
+RESULTS = Path(__file__).parent / "results"
+GOAL_MATRIX = {128: 4.0, 256: 12.0, 512: 100.0, 1024: 550.0}
+GOAL_SUPERLU = {128: 60, 256: 200, 512: 250, 1024: 500}
+GOAL_VECTOR = {64: 0.1, 128: 0.4, 256: 3.0}
+DIRECT = (("SuperLU", superlu), ("CHOLMOD", cholmod), ("KLU", klu))
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small tiles only")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the tables")
+    options = parser.parse_args()
+    sizes = (32, 64) if options.quick else (32, 64, 128, 256, 512, 1024)
+    vector_sizes = (32, 64) if options.quick else (64, 128, 256)
+    record: dict[str, Any] = {
+        "about": about(),
+        "memory": triad(1 << 16 if options.quick else 1 << 25),
+        "transfer_matrix": [matrix_row(size) for size in sizes],
+        "vector": [vector_row(size, spice=size <= 64) for size in vector_sizes],
+        "batch": [batch_row(size) for size in (64, 256) if size <= max(sizes)],
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = table(record)
+    print(text)
+    (options.out / "kernels.txt").write_text(text + "\n", "utf-8")
+    (options.out / "kernels.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+
+
+def medians(rivals: dict[str, Callable[[], Any]], seconds: float = 2.0) -> dict[str, float]:
+    """Return the median time of each rival [s]; they take turns, at least three times each."""
+    found: dict[str, list[float]] = {name: [] for name in rivals}
+    for run in rivals.values():
+        run()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or min(map(len, found.values())) < 3:
+        for name, run in rivals.items():
+            began = time.perf_counter()
+            run()
+            found[name].append(time.perf_counter() - began)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def make_tile(size: int) -> Tile:
+    """Return a square tile, cells of 1 to 100 uS, wires of 1 ohm."""
+    spec = TileSpec(rows=size, columns=size, word_line_resistance=1.0, bit_line_resistance=1.0)
+    return Tile(spec, np.random.default_rng(size).uniform(1e-6, 1e-4, (size, size)))
+
+
+def difference(ours: Any, theirs: Any) -> float:
+    """Return the largest difference relative to the largest value."""
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def matrix_row(size: int) -> dict[str, Any]:
+    """Compare the whole transfer matrix: ours in both precisions, and a factorisation with one solution a row."""
+    tile, engine = make_tile(size), BehavioralEngine()
+    row: dict[str, Any] = {"size": size, "goal_ms": GOAL_MATRIX.get(size), "goal_superlu": GOAL_SUPERLU.get(size)}
+    times = medians({t: lambda t=t: engine.transfer_matrix(tile, t) for t in ("float64", "float32")})
+    row |= {"float64_ms": 1e3 * times["float64"], "float32_ms": 1e3 * times["float32"]}
+    ours = engine.transfer_matrix(tile)
+    row["float32_error"] = difference(engine.transfer_matrix(tile, np.float32), ours)
+    few = np.arange(size)[:: max(1, size // 8)]  # of the many solutions a few are timed, and compared
+    nodal = assemble(tile.conductance)
+    for name, factor in DIRECT:
+        try:
+            began = time.perf_counter()
+            solve = factor(nodal)
+            factored = time.perf_counter() - began
+            right = nodal.inputs[:, few].toarray()
+            began = time.perf_counter()
+            answer = solve(right)
+            each = (time.perf_counter() - began) / len(few)
+        except (ImportError, OSError) as reason:
+            row[name] = {"missing": str(reason)}
+            continue
+        row[name] = {
+            "ms": 1e3 * (factored + size * each),
+            "factor_ms": 1e3 * factored,
+            "solve_ms": 1e3 * each,
+            "ratio": (factored + size * each) / times["float64"],
+            "difference": difference(ours[:, few], answer[-size:]),
+        }
+    return row
+
+
+def vector_row(size: int, spice: bool) -> dict[str, Any]:
+    """Compare one vector on a tile that was never seen before: assemble, factor and solve, or ours."""
+    tile, engine = make_tile(size), BehavioralEngine(method="conjugate gradients")
+    voltages = np.random.default_rng(0).uniform(0.0, 0.2, size)
+    row: dict[str, Any] = {"size": size, "goal_ms": GOAL_VECTOR.get(size)}
+    ours = engine.read(tile, voltages)
+    rivals: dict[str, Callable[[], Any]] = {"ours": lambda: engine.read(tile, voltages)}
+    for name, factor in DIRECT:
+
+        def solve(factor: Any = factor) -> Any:
+            nodal = assemble(tile.conductance)
+            return factor(nodal)(nodal.inputs @ voltages)[-size:]
+
+        try:
+            row[name] = {"difference": difference(ours, solve())}
+            rivals[name] = solve
+        except (ImportError, OSError) as reason:
+            row[name] = {"missing": str(reason)}
+    try:
+        peer = badcrossbar(tile, voltages)
+        row["badcrossbar"] = {"difference": difference(ours, peer())}
+        rivals["badcrossbar"] = peer
+    except ImportError as reason:
+        row["badcrossbar"] = {"missing": str(reason)}
+    times = medians(rivals)
+    row["ours_ms"] = 1e3 * times.pop("ours")
+    for name, each in times.items():
+        row[name] |= {"ms": 1e3 * each, "ratio": 1e3 * each / row["ours_ms"]}
+    if spice:
+        row |= ngspice(tile, voltages, ours, row["ours_ms"])
+    return row
+
+
+def badcrossbar(tile: Tile, voltages: Any) -> Callable[[], Any]:
+    """Return a call of the published simulator of the same geometry (Joksas and Mehonic, SoftwareX 12:100617, 2020)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it insists on saying that its plots lack pycairo
+        import badcrossbar as peer
+    logging.disable(logging.INFO)
+    resistance = 1.0 / tile.conductance
+    return lambda: peer.compute(voltages[:, None], resistance, 1.0, node_voltages=False).currents.output[0]
+
+
+def ngspice(tile: Tile, voltages: Any, ours: Any, ours_ms: float) -> dict[str, Any]:
+    """Time a first solution (a fresh circuit), and what a further vector costs in a .dc sweep of the same one."""
+    try:
+        with SpiceEngine() as engine:
+            engine.read(make_tile(2), np.zeros(2))  # the process starts
+            began = time.perf_counter()
+            answer = engine.read(tile, voltages)
+            first = time.perf_counter() - began
+            many = np.random.default_rng(1).uniform(0.0, 0.2, (5, len(voltages)))
+            began = time.perf_counter()
+            engine.read(tile, many)
+            each = (time.perf_counter() - began - first) / 4
+    except CircuitmemError as reason:
+        return {"ngspice": {"missing": str(reason)}}
+    return {
+        "ngspice": {"ms": 1e3 * first, "ratio": 1e3 * first / ours_ms, "difference": difference(ours, answer)},
+        "ngspice .dc": {"ms": 1e3 * each, "ratio": 1e3 * each / ours_ms},
+    }
+
+
+def batch_row(size: int) -> dict[str, Any]:
+    """Time 1,000 vectors once the transfer matrix is known, and with the matrix to be worked out first."""
+    tile, engine = make_tile(size), BehavioralEngine()
+    voltages = np.random.default_rng(0).uniform(0.0, 0.2, (1000, size))
+    matrix = engine.transfer_matrix(tile)
+    times = medians({"product": lambda: voltages @ matrix.T, "read": lambda: engine.read(tile, voltages)}, 1.0)
+    return {
+        "size": size,
+        "product_gflops": 2e-9 * 1000 * size**2 / times["product"],
+        "read_gflops": 2e-9 * 1000 * size**2 / times["read"],
+    }
+
+
+def triad(count: int) -> dict[str, float]:
+    """Measure memory bandwidth: a = b + s c, in NumPy two passes that move five arrays (STREAM moves three)."""
+    a, b, c = (np.ones(count) for _ in range(3))
+
+    def run() -> None:
+        np.multiply(c, 3.0, out=a)
+        np.add(a, b, out=a)
+
+    return {"gigabytes_per_s": 5e-9 * 8 * count / medians({"triad": run}, 1.0)["triad"]}
+
+
+def about() -> dict[str, Any]:
+    """Say what was measured, on what."""
+    versions = {}
+    for package in ("circuitmem", "numpy", "scipy", "scikit-sparse", "badcrossbar"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    model = "unknown"
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": model,
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "openblas_coretype": os.environ.get("OPENBLAS_CORETYPE"),
+        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def against(row: dict[str, Any], name: str) -> str:
+    """Say how many times longer a rival took, or that it was missing."""
+    peer = row.get(name)
+    if peer is None:
+        return "-"
+    return "missing" if "missing" in peer else f"{peer['ratio']:.0f}x"
+
+
+HEADING = (
+    f"{'n':>5}{'fp64 ms':>9}{'goal':>6}{'fp32 ms':>9}{'fp32 err':>10}"
+    f"{'SuperLU':>9}{'goal':>6}{'CHOLMOD':>9}{'KLU':>9}{'difference':>12}"
+)
+
+
+def matrix_line(row: dict[str, Any]) -> str:
+    """Return a line under :data:`HEADING`."""
+    return (
+        f"{row['size']:>5}{row['float64_ms']:>9.2f}{row['goal_ms'] or '-':>6}{row['float32_ms']:>9.2f}"
+        f"{row['float32_error']:>10.1e}{against(row, 'SuperLU'):>9}{row['goal_superlu'] or '-':>6}"
+        f"{against(row, 'CHOLMOD'):>9}{against(row, 'KLU'):>9}{row['SuperLU']['difference']:>12.1e}"
+    )
+
+
+def table(record: dict[str, Any]) -> str:
+    """Return the tables as text."""
+    facts = record["about"]
+    lines = [
+        f"{facts['date']}  {facts['processor']}, {facts['cores']} cores, load before {facts['load_before']}",
+        "  ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+        f"triad {record['memory']['gigabytes_per_s']:.1f} GB/s",
+        "",
+        "transfer matrix of an n x n tile, all cores (a rival: factor once, solve n times, one core)",
+        HEADING,
+    ]
+    lines += map(matrix_line, record["transfer_matrix"])
+    peers = ("SuperLU", "CHOLMOD", "KLU", "badcrossbar", "ngspice", "ngspice .dc")
+    lines += [
+        "",
+        "one vector on a fresh tile (a rival: assemble, factor, solve; .dc: each further vector)",
+        f"{'n':>5}{'ms':>9}{'goal':>6}" + "".join(f"{name:>13}" for name in peers) + f"{'difference':>12}",
+    ]
+    lines += [
+        f"{row['size']:>5}{row['ours_ms']:>9.3f}{row['goal_ms'] or '-':>6}"
+        + "".join(f"{against(row, name):>13}" for name in peers)
+        + f"{row['SuperLU']['difference']:>12.1e}"
+        for row in record["vector"]
+    ]
+    lines += ["", "1,000 vectors", f"{'n':>5}{'product GFLOP/s':>17}{'read GFLOP/s':>14}   (read: matrix included)"]
+    lines += [f"{row['size']:>5}{row['product_gflops']:>17.1f}{row['read_gflops']:>14.1f}" for row in record["batch"]]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

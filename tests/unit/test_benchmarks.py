@@ -1,0 +1,54 @@
+"""The benchmark runs, its rivals solve the same circuit, and its table says what is missing. Times are never judged."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+networks = pytest.importorskip("networks")
+
+
+@pytest.mark.parametrize("name", ["superlu", "cholmod", "klu"])
+def test_rivals_solve_the_same_circuit(name):
+    from circuitmem import Tile, TileSpec
+    from circuitmem.engine import BehavioralEngine
+
+    conductance = np.random.default_rng(0).uniform(1e-6, 1e-4, (5, 7))
+    tile = Tile(TileSpec(rows=5, columns=7, word_line_resistance=1.0, bit_line_resistance=1.0), conductance)
+    nodal = networks.assemble(conductance)
+    try:
+        solve = getattr(networks, name)(nodal)
+    except (ImportError, OSError) as reason:
+        pytest.skip(f"{name}: {reason}")
+    expected = BehavioralEngine().transfer_matrix(tile)
+    np.testing.assert_allclose(solve(nodal.inputs.toarray())[-7:], expected, rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_the_table_and_the_record(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "kernels.py", "--quick", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "kernels.txt").read_text("utf-8")
+    assert done.stdout == text
+    record = json.loads((tmp_path / "kernels.json").read_text("utf-8"))
+    assert [row["size"] for row in record["transfer_matrix"]] == [32, 64]
+    for row in [*record["transfer_matrix"], *record["vector"]]:
+        assert row["SuperLU"]["ratio"] > 0.0
+        assert row["SuperLU"]["difference"] < 1e-9
+        for rival in ("CHOLMOD", "KLU"):
+            assert row[rival].get("missing") or row[rival]["difference"] < 1e-9
+    for row in record["transfer_matrix"]:
+        assert 0.0 < row["float32_error"] < 1e-5
+    missing = [name for name in ("CHOLMOD", "KLU") if "missing" in record["vector"][0][name]]
+    assert text.count("missing") >= 2 * len(missing)
+    assert set(record["about"]["versions"]) >= {"circuitmem", "numpy", "scipy", "scikit-sparse", "badcrossbar"}
