@@ -1,7 +1,7 @@
 """Pairs of circuitmem's kernels and the best alternatives, measured in one process, with the goals beside.
 
 ``make bench`` writes results/kernels.txt and .json; it clears OPENBLAS_CORETYPE, so that the yardstick is the kernel
-that OpenBLAS chooses by itself. Each time is the median of repetitions in which the rivals take turns. Ratios count,
+that OpenBLAS chooses by itself. Each time is the median of turns that the rivals take. Ratios count,
 times belong to the machine. ``--quick`` measures small tiles only.
 """
 
@@ -58,16 +58,22 @@ def main() -> None:
 
 
 def medians(rivals: dict[str, Callable[[], Any]], seconds: float = 2.0) -> dict[str, float]:
-    """Return the median time of each rival [s]; they take turns, at least three times each."""
+    """Return the median time of each rival [s]; they take turns, at least three each, of 5 ms or one call."""
     found: dict[str, list[float]] = {name: [] for name in rivals}
-    for run in rivals.values():
+    calls = {}
+    for name, run in rivals.items():
         run()
+        began = time.perf_counter()
+        run()
+        calls[name] = max(1, round(5e-3 / (time.perf_counter() - began)))
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or min(map(len, found.values())) < 3:
         for name, run in rivals.items():
+            run()  # brings back into the caches what the rivals pushed out
             began = time.perf_counter()
-            run()
-            found[name].append(time.perf_counter() - began)
+            for _ in range(calls[name]):
+                run()
+            found[name].append((time.perf_counter() - began) / calls[name])
     return {name: statistics.median(times) for name, times in found.items()}
 
 
