@@ -33,7 +33,7 @@ INTERRUPTED = 130
 
 START = """circuitmem: what will my network do on this memristor array, and can I trust the answer?
 
-  circuitmem train --out runs/first    train on the default defective chip (about 3 minutes)
+  circuitmem train --out runs/first    train on the default defective chip (about a minute)
   circuitmem validate -o report        compare the behavioral engine with ngspice
   circuitmem netlist -o tile.cir       write a tile as a netlist for plain ngspice -b
   circuitmem doctor                    show what is installed and what is missing
