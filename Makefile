@@ -15,13 +15,14 @@ SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
 # it is installed without its dependencies, and beside it the two that its computations need.
 BADCROSSBAR := badcrossbar==1.1.0 pathvalidate==3.3.1 sigfig==1.4.0
 
-.PHONY: help run test lint wheel bench clean system
+.PHONY: help run test lint wheel bench sanitize clean system
 help:
 	@echo "make run    train on the default chip, into a new folder runs/DATE (OUT=folder chooses another)"
 	@echo "make test   ruff, mypy and the whole test suite"
 	@echo "make lint   ruff and mypy only"
 	@echo "make wheel  build the package, install it outside the checkout and use it there"
 	@echo "make bench  measure the kernels against their rivals, into benchmarks/results"
+	@echo "make sanitize  run the tests of the kernels under AddressSanitizer (3 minutes)"
 	@echo "make clean  remove the virtual environment and everything built"
 	@echo "PYTHON=path chooses the interpreter, 3.11 or newer"
 
@@ -78,6 +79,9 @@ bench: system .venv/test.stamp
 	@$(BIN)/python -c 'import sksparse' 2> /dev/null || \
 		$(BIN)/python -m pip install -q 'scikit-sparse<0.5' > build/bench-pip.log 2>&1 || true
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/kernels.py
+
+sanitize: system .venv/venv.stamp
+	@.ci/sanitize $(abspath $(BIN)/python)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
