@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -85,17 +86,20 @@ def klu(nodal: Nodal) -> Callable[[Floats], Floats]:
     def at(array: NDArray[np.generic]) -> ctypes.c_void_p:
         return ctypes.c_void_p(array.ctypes.data)
 
-    symbolic = library.klu_analyze(size, at(pointers), at(indices), common)
-    numeric = library.klu_factor(at(pointers), at(indices), at(values), ctypes.c_void_p(symbolic), common)
+    symbolic = ctypes.c_void_p(library.klu_analyze(size, at(pointers), at(indices), common))
+    numeric = ctypes.c_void_p(library.klu_factor(at(pointers), at(indices), at(values), symbolic, common))
     if not symbolic or not numeric:
         raise OSError("libklu failed")
 
     def solve(right: Floats) -> Floats:
         result = np.asfortranarray(right.copy())
         vectors = 1 if right.ndim == 1 else right.shape[1]
-        library.klu_solve(ctypes.c_void_p(symbolic), ctypes.c_void_p(numeric), size, vectors, at(result), common)
+        library.klu_solve(symbolic, numeric, size, vectors, at(result), common)
         return result
 
-    # What the closure needs stays alive with it; the process is short, and the factors are given back at its end.
-    solve.keep = (pointers, indices, values)  # type: ignore[attr-defined]
+    def free() -> None:
+        library.klu_free_numeric(ctypes.byref(numeric), common)
+        library.klu_free_symbolic(ctypes.byref(symbolic), common)
+
+    weakref.finalize(solve, free)
     return solve

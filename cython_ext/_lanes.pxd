@@ -80,14 +80,8 @@ cdef extern from *:
         a[1] = SHUFFLE(x, y, 1, 3);
     #endif
     }
-    #ifdef _OPENMP
-    #define HAS_OPENMP 1
-    #else
-    #define HAS_OPENMP 0
-    #endif
     """
     enum: LANES
-    enum: HAS_OPENMP
     # To Cython a vector is a number: it only hands the arithmetic on to the C compiler.
     ctypedef double vec
     vec splat(double) noexcept nogil

@@ -15,7 +15,8 @@ from _kirchhoff cimport Problem, Work, residual, terminal_currents
 from _ladder cimport (
     Ladders, Wires, bit_to_word_layout, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout,
 )
-from _lanes cimport HAS_OPENMP, LANES, larger, largest, magnitude, splat, total, transpose, vec
+from _lanes cimport LANES, larger, largest, magnitude, splat, total, transpose, vec
+from _openmp cimport HAS_OPENMP
 from _workspace cimport take_ladders, take_wires, take_work
 
 import numpy as np

@@ -33,10 +33,16 @@ cdef inline void add_cell(Line* line, double conductance) noexcept nogil:
         line.rising = line.rising + conductance
 
 
+cdef inline void leave_driver(Line* line, double resistance) noexcept nogil:
+    if resistance != 0.0:
+        line.held = False
+        line.seen = line.sent = 0.0 if isinf(resistance) else 1.0 / resistance
+
+
 cdef inline void go_left(Line* line, double resistance) noexcept nogil:
     cdef double share, drop
     if line.held:
-        begin_held(line, resistance)
+        leave_driver(line, resistance)
         return
     if isinf(resistance):
         share = 0.0
@@ -48,12 +54,6 @@ cdef inline void go_left(Line* line, double resistance) noexcept nogil:
     line.rising = line.rising * share
     line.seen = line.seen * share
     line.sent = line.sent * share
-
-
-cdef inline void begin_held(Line* line, double resistance) noexcept nogil:
-    if resistance != 0.0:
-        line.held = False
-        line.seen = line.sent = 0.0 if isinf(resistance) else 1.0 / resistance
 
 
 def row_power(

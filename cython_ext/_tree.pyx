@@ -14,8 +14,9 @@ from libc.string cimport memset
 
 from _blocks cimport AT_ONCE, BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, storage, take, upper
 from _leaves cimport build_leaves, unpack
+from _openmp cimport HAS_OPENMP
 from _star cimport column
-from _vectors cimport HAS_OPENMP, copy, get, lanes, put, vec, vec_d, vec_f
+from _vectors cimport copy, get, lanes, put, vec, vec_d, vec_f
 
 import numpy as np
 

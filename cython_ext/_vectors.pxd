@@ -38,17 +38,10 @@ cdef extern from *:
     }
     DEFINE_VECTOR(double, vec_d, double, sqrt)
     DEFINE_VECTOR(float, vec_f, float, sqrtf)
-
-    #ifdef _OPENMP
-    #define HAS_OPENMP 1
-    #else
-    #define HAS_OPENMP 0
-    #endif
     """
     enum: VECTOR_BYTES
     enum: ROWS
     enum: STRIP
-    enum: HAS_OPENMP
     # To Cython a vector is a number: it only hands the arithmetic on to the C compiler.
     ctypedef double vec_d
     ctypedef float vec_f

@@ -135,12 +135,14 @@ def _eliminate(ties: Ties, gone: list[Indices], kept: list[Indices]) -> Ties:
     """Return the conductances between the terminals ``kept``, in that order, once those ``gone`` are eliminated."""
     order = np.concatenate([*gone, *kept])
     count = sum(map(len, gone))
-    ties = ties[:, order[:, None], order]
+    # In C order whatever the stack, because the order of memory decides that of a sum.
+    ties = np.ascontiguousarray(ties[:, order[:, None], order])
     for k in range(count):
         row = ties[:, k, k + 1 :]
-        total = row.sum(axis=1, keepdims=True)
-        share = np.divide(row, total, out=np.zeros_like(row), where=total > 0.0)
-        ties[:, k + 1 :, k + 1 :] += share[:, :, None] * row[:, None, :]
+        # Both factors get the root of the sum: their product is the same either way round, to the last bit.
+        root = np.sqrt(row.sum(axis=1, keepdims=True))
+        row = np.divide(row, root, out=np.zeros_like(row), where=root > 0.0)
+        ties[:, k + 1 :, k + 1 :] += row[:, :, None] * row[:, None, :]
     return ties[:, count:, count:]
 
 

@@ -40,19 +40,10 @@ class Unit:
     """
 
     def __init__(self, environment: simpy.Environment, spec: ChipSpec, seed: int, index: int) -> None:
-        geometry, defects, key = spec.tile_spec, spec.defects, (index,)
+        geometry, key = spec.tile_spec, (index,)
         self.index = index
         self.spec = spec
-        defect_map = DefectMap.random(
-            geometry,
-            yield_=defects.device_yield,
-            stuck_on_fraction=defects.stuck_on_fraction,
-            stuck_on_range=defects.stuck_on_range,
-            stuck_off_range=defects.stuck_off_range,
-            clustering=defects.clustering,
-            seed=seed,
-            key=key,
-        )
+        defect_map = DefectMap.fabricated(spec, seed, key)
         self.asked = np.full(geometry.shape, spec.device.minimum_conductance)
         self.tile = Tile(geometry, self.asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem.config import LinearCell, TileSpec
-from circuitmem.engine.direct import solve_directly
+from circuitmem.engine.direct import floating_cells, solve_directly
 from circuitmem.tile import DefectMap, Mesh, Tile
 from circuitmem.tile.defects import Bridge, Node
 
@@ -85,33 +83,10 @@ def solve_adjoint(
         driver = np.where(tile.defects.dead_drivers, 0.0, driver)
     conductance = np.einsum("bij,bij->ij", per_siemens, adjoint_bit - adjoint_word)
     if tile.defects.open_word_segments is not None or tile.defects.open_bit_segments is not None:
-        conductance[_leads_nowhere(tile)] = 0.0
+        # A floating piece of a line is at 0 V by definition, but one cell to it would bring it to the voltage of its
+        # other end, and carry nothing.
+        conductance[floating_cells(tile)] = 0.0
     return Gradient(conductance, np.ascontiguousarray(driver))
-
-
-def _leads_nowhere(tile: Tile) -> NDArray[np.bool_]:
-    """Say which cells end on a floating piece of a line, which nothing ties to a terminal, (rows, columns).
-
-    Its voltage is 0 V by definition, but one cell to it would bring it to that of its other end, and carry nothing.
-    """
-    mesh, count = tile.mesh, tile.mesh.conductance.size
-    ground = 2 * count
-    word = np.arange(count).reshape(tile.spec.shape)
-    bit = word + count
-    terminal = np.full(max(tile.spec.shape), ground)
-    ends = [
-        (np.column_stack([terminal[: len(word)], word]), np.column_stack([word, terminal[: len(word)]]), mesh[1]),
-        (np.vstack([terminal[: bit.shape[1]], bit]), np.vstack([bit, terminal[: bit.shape[1]]]), mesh[2]),
-    ]
-    first = [before[np.isfinite(ohms)] for before, _, ohms in ends] + [word[mesh.conductance > 0.0]]
-    second = [after[np.isfinite(ohms)] for _, after, ohms in ends] + [bit[mesh.conductance > 0.0]]
-    for bridge in tile.defects.bridges:
-        for nodes, node in ((first, bridge.first), (second, bridge.second)):
-            nodes.append(np.array([(word if node.line == "word" else bit)[node.row, node.column]]))
-    ties = np.concatenate(first), np.concatenate(second)
-    graph = coo_array((np.ones(len(ties[0])), ties), shape=(ground + 1, ground + 1))
-    part = connected_components(graph, directed=False)[1]
-    return np.asarray((part[word] != part[ground]) | (part[bit] != part[ground]))
 
 
 def _turn(array: Floats) -> Floats:
@@ -142,18 +117,19 @@ def _turned_tile(tile: Tile, slopes: Floats) -> Tile:
     mesh, (rows, columns) = tile.mesh, tile.spec.shape
     word, bit = _turn(mesh.bit_resistance), _turn(mesh.word_resistance)
     both_drive, both_sense = tile.spec.bit_line_sense == "both", tile.spec.word_line_drive == "both"
-    spec = TileSpec(
-        rows=columns,
-        columns=rows,
-        word_line_resistance=_closed(word if both_drive else word[:, :-1]),  # type: ignore[arg-type]
-        bit_line_resistance=_closed(bit if both_sense else bit[1:]),  # type: ignore[arg-type]
-        word_line_drive="both" if both_drive else "left",
-        bit_line_sense="both" if both_sense else "bottom",
+    spec = TileSpec.model_validate(
+        {
+            "rows": columns,
+            "columns": rows,
+            "word_line_resistance": _closed(word if both_drive else word[:, :-1]),
+            "bit_line_resistance": _closed(bit if both_sense else bit[1:]),
+            "word_line_drive": "both" if both_drive else "left",
+            "bit_line_sense": "both" if both_sense else "bottom",
+        }
     )
 
     def turned(node: Node) -> Node:
-        line = "bit" if node.line == "word" else "word"
-        return Node(line, columns - 1 - node.column, rows - 1 - node.row)  # type: ignore[arg-type]
+        return Node("bit" if node.line == "word" else "word", columns - 1 - node.column, rows - 1 - node.row)
 
     defects = DefectMap(
         open_word_segments=np.isinf(word[:, :-1]),

@@ -20,7 +20,7 @@ from circuitmem.errors import ConvergenceError
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
 
-__all__ = ["solve_directly"]
+__all__ = ["floating_cells", "solve_directly"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -65,6 +65,7 @@ class _Network:
         self.sources = self._merged[: rows + columns]
         self.conductance = np.where(live, self.conductance, 0.0)
         free = np.isin(part, part[self.sources])
+        self.floats = ~free[self._merged]
         free[self.sources] = False
         self._free = np.flatnonzero(free)
         self._place = np.full(self._number, -1)
@@ -182,6 +183,12 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
         driver[index], column[index] = -into[:rows], into[rows:]
         word[index], bit[index] = network.nodes(solved, network.word), network.nodes(solved, network.bit)
     return Solution(column, driver, word, bit, (voltages * driver).sum(axis=1))
+
+
+def floating_cells(tile: Tile) -> NDArray[np.bool_]:
+    """Say which cells end at a node that nothing ties to a driver or a sense amplifier, (rows, columns)."""
+    network = _Network(tile)
+    return np.asarray(network.floats[network.word] | network.floats[network.bit])
 
 
 def _parts(first: Indices, second: Indices, count: int) -> Indices:

@@ -14,7 +14,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.tile import Mesh, Tile
 from circuitmem.validation import did_you_mean, integer
 
-__all__ = ["Method", "Plan", "check_method", "make_plan"]
+__all__ = ["Method", "Plan", "check_method", "make_plan", "plan_nodes"]
 
 Method = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
 """``"transfer matrix"``: by the tree kernel, and then a matrix product. ``"conjugate gradients"``: vector by vector.
@@ -22,9 +22,10 @@ Method = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
 
 
 VECTOR = 6.0
-"""Nanoseconds that conjugate gradients take a cell, iteration and vector, on one thread (``benchmarks/plan.py``)."""
+"""Nanoseconds that conjugate gradients take a cell, iteration and vector, on one thread."""
 TREE = (30.0, 0.7)
-"""Nanoseconds that the tree kernel takes a cell, and a cell times the longer side. Only ratios count."""
+"""Nanoseconds that the tree kernel takes a cell, and a cell times the longer side. Only ratios count:
+``benchmarks/kernels.py`` prints the break-even that follows beside the one that it measures."""
 
 
 @dataclass(frozen=True)
@@ -76,32 +77,56 @@ def make_plan(tile: Tile, batch: int = 1, *, known: bool = False, wanted: Method
         If ``batch`` is negative, or the wanted method cannot solve this tile.
     """
     batch = integer("batch", batch)
-    linear = isinstance(tile.spec.cell, LinearCell)
-    bridges = bool(tile.defects.bridges)
-    superposed = bridges and linear and _are_tied(tile)
-    break_even = _break_even(tile) if linear else 0
-    possible: tuple[Method, ...]
-    if bridges and not superposed:
-        possible = ("direct", "transfer matrix") if linear else ("direct",)
-        reason = "bridges on a floating line" if linear else "bridges between lines of non-linear cells"
-        break_even = tile.spec.rows + 1 if linear else 0  # a transfer matrix takes as many solutions as there are rows
-        if linear and (known or batch >= break_even):
-            possible, reason = possible[::-1], f"{reason}, {batch} vectors"
-    elif not linear:
-        possible, reason = ("newton", "direct"), "non-linear cells"
-    elif known:
-        possible, reason = ("transfer matrix", "conjugate gradients", "direct"), "the transfer matrix is known"
-    elif batch >= break_even:
-        possible = ("transfer matrix", "conjugate gradients", "direct")
-        reason = f"it pays from {break_even} vectors on"
+    nodes = plan_nodes(tile)
+    if not isinstance(tile.spec.cell, LinearCell):
+        break_even, reason = 0, nodes.reason
+        possible: tuple[Method, ...] = ("direct",) if nodes.method == "direct" else (nodes.method, "direct")
     else:
-        possible = ("conjugate gradients", "transfer matrix", "direct")
+        # Where every vector is solved directly, so is every row of the transfer matrix.
+        break_even = tile.spec.rows + 1 if nodes.method == "direct" else _break_even(tile)
         reason = f"a transfer matrix pays from {break_even} vectors on"
-    if wanted is None:
-        return Plan(possible[0], superposed and possible[0] != "direct", break_even, reason)
-    if wanted not in possible:
-        raise ValidationError("method", f"must be one of {', '.join(possible)} for this tile ({reason})", wanted)
-    return Plan(wanted, superposed and wanted != "direct", break_even, "as wanted")
+        if nodes.method == "direct":
+            reason = f"{nodes.reason}, {reason}"
+        if known or batch >= break_even:
+            possible = ("transfer matrix", nodes.method, "direct")
+            reason = "the transfer matrix is known" if known else f"it pays from {break_even} vectors on"
+        else:
+            possible = (nodes.method, "transfer matrix", "direct")
+    method = possible[0] if wanted is None else wanted
+    if method not in possible:
+        names = ", ".join(dict.fromkeys(possible))
+        raise ValidationError("method", f"must be one of {names} for this tile ({nodes.reason})", wanted)
+    superposed = nodes.superposed_bridges and method != "direct"
+    return Plan(method, superposed, break_even, reason if wanted is None else "as wanted")
+
+
+def plan_nodes(tile: Tile, wanted: Method | None = None) -> Plan:
+    """Choose how to solve vectors node by node, for which a transfer matrix is no help.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    wanted : str, optional
+        A method to use instead; ``"transfer matrix"`` is none here, and ignored.
+
+    Raises
+    ------
+    ValidationError
+        If the wanted method cannot solve this tile.
+    """
+    linear, bridges = isinstance(tile.spec.cell, LinearCell), bool(tile.defects.bridges)
+    superposed = bridges and linear and _are_tied(tile)
+    method: Method = "conjugate gradients" if linear else "newton"
+    reason = "linear cells" if linear else "non-linear cells"
+    if bridges and not superposed:
+        method = "direct"
+        reason = "bridges on a floating line" if linear else "bridges between lines of non-linear cells"
+    if wanted not in (None, "transfer matrix", "direct", method):
+        raise ValidationError("method", f"must be one of {method}, direct for this tile ({reason})", wanted)
+    if wanted == "direct":
+        method, superposed = "direct", False
+    return Plan(method, superposed, 0, reason)
 
 
 def check_method(method: Method | None) -> Method | None:

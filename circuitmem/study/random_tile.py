@@ -15,15 +15,7 @@ __all__ = ["random_tile"]
 def random_tile(chip: ChipSpec, seed: int) -> tuple[Tile, NDArray[np.float64]]:
     """Return a tile of the chip with random working conductances and its stuck devices, and random inputs (rows,) V."""
     rng = stream(seed, Purpose.VALIDATION)
-    spec, device, defects = chip.tile_spec, chip.device, chip.defects
+    spec, device = chip.tile_spec, chip.device
     conductance = rng.uniform(device.minimum_conductance, device.maximum_conductance, spec.shape)
-    defect_map = DefectMap.random(
-        spec,
-        yield_=defects.device_yield,
-        stuck_on_fraction=defects.stuck_on_fraction,
-        stuck_on_range=defects.stuck_on_range,
-        stuck_off_range=defects.stuck_off_range,
-        clustering=defects.clustering,
-        seed=seed,
-    )
+    defect_map = DefectMap.fabricated(chip, seed)
     return Tile(spec, conductance, defect_map), chip.converters.dac.full_scale * rng.random(spec.rows)

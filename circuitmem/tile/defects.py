@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem.config import TileSpec
+from circuitmem.config import ChipSpec, TileSpec
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, save_npz
 from circuitmem.rng import Purpose, stream
@@ -162,6 +162,21 @@ class DefectMap:
         if self.stuck is None or self.stuck_conductance is None:
             return programmed
         return np.where(self.stuck, self.stuck_conductance, programmed)
+
+    @classmethod
+    def fabricated(cls, chip: ChipSpec, seed: int, key: tuple[int, ...] = ()) -> DefectMap:
+        """Draw the stuck devices of a tile with the chip's statistics; parameters are those of :meth:`random`."""
+        defects = chip.defects
+        return cls.random(
+            chip.tile_spec,
+            yield_=defects.device_yield,
+            stuck_on_fraction=defects.stuck_on_fraction,
+            stuck_on_range=defects.stuck_on_range,
+            stuck_off_range=defects.stuck_off_range,
+            clustering=defects.clustering,
+            seed=seed,
+            key=key,
+        )
 
     @classmethod
     def random(

@@ -46,16 +46,6 @@ class Tile:
     defects : DefectMap, optional
         What is broken.
 
-    Attributes
-    ----------
-    conductance : (rows, columns) ndarray
-        Conductance as programmed [S], read-only. Stuck cells keep what was asked of them here.
-    effective_conductance : (rows, columns) ndarray
-        Conductance as the circuit has it [S], read-only: stuck cells at their stuck value.
-    version : int
-        Counts :meth:`program` calls: whatever is derived from the state may be cached under
-        ``(tile, tile.version)``.
-
     Raises
     ------
     ValidationError
@@ -88,17 +78,17 @@ class Tile:
 
     @property
     def conductance(self) -> Floats:
-        """Conductance as programmed, (rows, columns) S, read-only."""
+        """Conductance as programmed, (rows, columns) S, read-only. Stuck cells keep what was asked of them here."""
         return self._conductance
 
     @property
     def effective_conductance(self) -> Floats:
-        """Conductance as the circuit has it, (rows, columns) S, read-only."""
+        """Conductance as the circuit has it, (rows, columns) S, read-only: stuck cells at their stuck value."""
         return self._effective_conductance
 
     @property
     def version(self) -> int:
-        """How often the tile was programmed."""
+        """Counts :meth:`program` calls: what is derived from the state may be cached under ``(tile, tile.version)``."""
         return self._version
 
     def program(self, conductance: ArrayLike) -> None:
