@@ -21,11 +21,14 @@ Method = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
 ``"newton"``: the same for non-linear cells. ``"direct"``: by factoring the nodal equations."""
 
 
-VECTOR = 6.0
-"""Nanoseconds that conjugate gradients take a cell, iteration and vector, on one thread."""
-TREE = (30.0, 0.7)
-"""Nanoseconds that the tree kernel takes a cell, and a cell times the longer side. Only ratios count:
-``benchmarks/kernels.py`` prints the break-even that follows beside the one that it measures."""
+TREE = (60.0, 0.44)
+"""Nanoseconds that the tree kernel takes a cell, and a cell times the longer side."""
+VECTOR = (18.0, 4.7)
+"""Nanoseconds that conjugate gradients take a cell and vector, and that times the root of the drop along a line."""
+CACHED, BEYOND = 32_768, 2.2
+"""Cells up to which their state stays in a core's cache, and how many times longer they take beyond that.
+
+All fitted to ``benchmarks/results/kernels.txt``, which has the break-even that follows beside the one measured."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,9 @@ def _break_even(tile: Tile) -> int:
     # The declared wires, and neither cuts nor terminals: this must cost little beside one vector.
     resistance = max(float(np.mean(wire)) for wire in (tile.spec.word_line_resistance, tile.spec.bit_line_resistance))
     drop = float(tile.effective_conductance.mean()) * resistance * max(rows, columns) ** 2
-    iterations = 3.0 + 2.8 * sqrt(drop)
     tree = TREE[0] + TREE[1] * max(rows, columns)
-    return max(2, ceil(tree / (VECTOR * min(iterations, 100.0))))
+    vector = (VECTOR[0] + VECTOR[1] * sqrt(drop)) * (BEYOND if rows * columns > CACHED else 1.0)
+    return max(2, ceil(tree / vector))
 
 
 def _are_tied(tile: Tile) -> bool:
