@@ -9,10 +9,11 @@ al., SC 2011); ``SeedSequence`` hashes the key.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["Purpose", "stream"]
+__all__ = ["Purpose", "stream", "stream_key"]
 
 
 class Purpose(IntEnum):
@@ -49,3 +50,13 @@ def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
         A Philox generator at the beginning of that stream.
     """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(purpose), *key))))
+
+
+@lru_cache(maxsize=65_536)
+def stream_key(seed: int, purpose: Purpose, *key: int) -> tuple[int, int]:
+    """Return the key of Philox, two 64-bit words, of the random stream with these coordinates.
+
+    Kernels draw numbers of it by address (:mod:`circuitmem._kernels.noise`); parameters are those of :func:`stream`.
+    """
+    words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *key)).generate_state(2, np.uint64)
+    return int(words[0]), int(words[1])

@@ -13,6 +13,8 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from circuitmem._kernels.noise import Address, standard_normal
+from circuitmem._kernels.pulses import changes
 from circuitmem.config import ChipSpec
 from circuitmem.control.ledger import PICOSECOND, Ledger, attojoules, picoseconds
 from circuitmem.control.unit import Unit
@@ -129,44 +131,40 @@ class Chip:
         """
         requests = [self.drivers.request(), unit.array.request()]
         yield self.environment.all_of(requests)
-        change = wanted - unit.asked
-        selected = np.abs(change) > deadband
-        lowered = selected & (change < 0.0)
-        gate = unit.devices.gate_for(wanted)
-        noise = unit.pulse_noise(self.noise_seed) if selected.any() else np.zeros(selected.shape)
-        rows = np.flatnonzero(selected.any(axis=1))
-        steps: Sequence[NDArray[np.intp]] = [rows] if self.granularity == "burst" and rows.size else [*rows[:, None]]
-        for step in steps:
-            for kind, cells in (("reset", lowered), ("set", selected)):
-                cells = cells & np.isin(np.arange(len(selected)), step)[:, None]
-                yield from self._pulse(unit, kind, cells, gate, noise)
-        unit.asked = np.where(selected, wanted, unit.asked)
+        lowered, selected = changes(wanted, unit.asked, deadband)
+        rows = len(selected)
+        noise = unit.next_update(self.noise_seed)
+        steps = [(0, rows)] if self.granularity == "burst" else [(row, row + 1) for row in range(rows)]
+        for first, last in steps:
+            yield from self._pulse(unit, "reset", lowered[first:last], wanted, deadband, (first, last), noise)
+            yield from self._pulse(unit, "set", selected[first:last], wanted, deadband, (first, last), noise)
         self.drivers.release(requests[0])
         unit.array.release(requests[1])
 
-    def _pulse(self, unit: Unit, kind: str, cells: NDArray[np.bool_], gate: Floats, noise: Floats) -> Process:
-        """Apply one row pulse to each row that has ``cells``; the devices change when the time is over."""
+    def _pulse(
+        self,
+        unit: Unit,
+        kind: Literal["reset", "set"],
+        cells: NDArray[np.int64],
+        wanted: Floats,
+        deadband: float,
+        rows: tuple[int, int],
+        noise: Address,
+    ) -> Process:
+        """Apply one row pulse to each of ``rows`` with ``cells`` to change; they change when the time is over."""
         device = self.spec.device
-        rows = int(np.count_nonzero(cells.any(axis=1)))
-        if rows == 0:
+        driven = int(np.count_nonzero(cells))
+        if driven == 0:
             return
         duration = picoseconds(device.set_time if kind == "set" else device.reset_time)
-        voltage = device.set_voltage if kind == "set" else device.reset_voltage
-        yield self.environment.timeout(rows * duration)
-        before = unit.tile.effective_conductance
-        if kind == "set":
-            unit.tile.program(unit.devices.set(unit.tile.conductance, gate, noise, cells))
-        else:
-            unit.tile.program(unit.devices.reset(unit.tile.conductance, cells))
-        # A SET's current is limited to what it leaves; a RESET's flows through what it finds.
-        conductance = unit.tile.effective_conductance if kind == "set" else before
-        power = unit.row_power(conductance, cells, voltage)
+        yield self.environment.timeout(driven * duration)
+        power = unit.pulse(kind, wanted, deadband, rows, noise)
         self.ledger.add(
             f"{kind}_row_pulse",
-            operations=rows,
-            busy=rows * duration,
+            operations=driven,
+            busy=driven * duration,
             energy=attojoules(power * (duration * PICOSECOND)),
-            pulses=int(np.count_nonzero(cells)),
+            pulses=int(cells.sum()),
         )
 
     def compute(self, operations: int) -> Process:
@@ -201,12 +199,17 @@ class Chip:
 
     def _answer(self, unit: Unit, codes: Codes) -> tuple[Codes, Floats]:
         """Return the ADC codes (batch, columns) and the power of the array (batch,) W."""
-        noise = unit.read_noise(self.noise_seed, len(codes))
-        voltages = unit.readout.dac.voltages(codes)
-        currents, power = self.currents(unit, voltages)
+        noise = unit.next_read(self.noise_seed)
+        self.refresh([unit])
+        if unit.index in self._transfers and isinstance(self.engine, BehavioralEngine):
+            _, matrix, admittance = self._transfers[unit.index]
+            return unit.readout.read(codes, matrix, admittance, noise, threads=self.engine.threads)
+        volts = self.spec.converters.adc.noise * standard_normal(noise, len(codes) * unit.tile.spec.columns)
+        volts = volts.reshape(len(codes), -1)
+        currents, power = self.currents(unit, unit.readout.dac.voltages(codes))
         if isinstance(self.engine, SpiceEngine):
-            return self.engine.codes(unit.tile, unit.readout, codes, noise), power
-        return unit.readout.adc.codes(currents, noise), power
+            return self.engine.codes(unit.tile, unit.readout, codes, volts), power
+        return unit.readout.adc.codes(currents, volts), power
 
     def _spend(self, times: int, duration: int) -> Process:
         """Let ``times`` operations of ``duration`` ps pass, as one event or as one each."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Literal
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from circuitmem._kernels.rows import ground_resistance, row_power
+from circuitmem._kernels.noise import Address
+from circuitmem._kernels.pulses import ground_resistance, pulse
 from circuitmem.config import ChipSpec
 from circuitmem.control.ledger import picoseconds
 from circuitmem.converter import Readout
 from circuitmem.device import TwoPulseDevices
-from circuitmem.rng import Purpose, stream
+from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
 
 __all__ = ["Unit"]
@@ -62,33 +64,56 @@ class Unit:
             + share * picoseconds(converters.adc.conversion_time)
         )
 
-    def read_noise(self, seed: int, batch: int) -> Floats:
-        """Draw the noise of the next ``batch`` reads, (batch, columns) V."""
-        rng = stream(seed, Purpose.READ_NOISE, self.index, self.reads)
+    def next_read(self, seed: int) -> Address:
+        """Return where the noise of the next reads is found: number ``vector·columns + column`` for each conversion."""
         self.reads += 1
-        return self.spec.converters.adc.noise * rng.standard_normal((batch, self.tile.spec.columns))
+        return Address(stream_key(seed, Purpose.READ_NOISE, self.index), self.reads)
 
-    def pulse_noise(self, seed: int) -> Floats:
-        """Draw the normal numbers of the next update's SET pulses, (rows, columns)."""
-        rng = stream(seed, Purpose.PULSE_NOISE, self.index, self.updates)
+    def next_update(self, seed: int) -> Address:
+        """Return where the noise of the next update's SET pulses is found: ``row·columns + column`` for each cell."""
         self.updates += 1
-        return rng.standard_normal(self.tile.spec.shape)
+        return Address(stream_key(seed, Purpose.PULSE_NOISE, self.index), self.updates)
 
-    def row_power(self, conductance: Floats, selected: NDArray[np.bool_], voltage: float) -> Floats:
-        """Return the power of driving each row alone, (rows,) W, the transistors of its ``selected`` cells on.
+    def pulse(
+        self,
+        kind: Literal["reset", "set"],
+        wanted: Floats,
+        deadband: float,
+        rows: tuple[int, int],
+        noise: Address,
+    ) -> Floats:
+        """Give one pulse to the cells of some rows that are asked to change; returns the power of each row, W.
 
-        The other rows' transistors are off (:mod:`circuitmem._kernels.rows`).
+        A SET pulse goes to all of them, a RESET pulse to those that are to fall. Rows are driven one after another, the
+        transistors of all others off.
 
         Parameters
         ----------
-        conductance : (rows, columns) ndarray
-            Cell conductances [S].
-        selected : (rows, columns) ndarray of bool
-            Cells whose transistor conducts.
-        voltage : float
-            Pulse amplitude [V].
+        kind : {"reset", "set"}
+            Which pulse.
+        wanted : (rows, columns) ndarray
+            Wanted conductance [S].
+        deadband : float
+            Changes up to this are not worth a pulse [S].
+        rows : (int, int)
+            The first row, and the one after the last.
+        noise : Address
+            Where the noise of SET pulses is found.
         """
-        mesh = self.tile.mesh
+        mesh, device, rise = self.tile.mesh, self.spec.device, kind == "set"
         if self._ground is None or self._ground[0] is not mesh.bit_resistance:
             self._ground = (mesh.bit_resistance, ground_resistance(mesh.bit_resistance))
-        return row_power(conductance, selected, mesh.word_resistance, self._ground[1], voltage)
+        return pulse(
+            rise,
+            *self.tile.change(),
+            wanted,
+            self.asked,
+            deadband,
+            self.devices.slope,
+            self.devices.law,
+            rows,
+            device.set_voltage if rise else device.reset_voltage,
+            mesh.word_resistance,
+            self._ground[1],
+            noise,
+        )

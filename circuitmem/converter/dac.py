@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -95,10 +97,14 @@ class DacBank:
             If the shape is wrong or a code is not an integer in [0, 2^bits - 1].
         """
         given = np.asarray(codes)
-        if given.dtype.kind not in "iu":
-            raise ValidationError("codes", "must be integers", given.dtype)
-        if given.ndim != 2 or given.shape[1] != self.rows:
-            raise ValidationError("codes", f"must have shape (batch, {self.rows})", given.shape)
+        self.check_shape(given)
         if given.size and (given.min() < 0 or given.max() >= self.spec.levels):
             raise ValidationError("codes", f"must lie in [0, {self.spec.levels - 1}]", (given.min(), given.max()))
         return np.asarray(self.table[np.arange(self.rows), given])
+
+    def check_shape(self, codes: NDArray[Any]) -> None:
+        """Raise :class:`ValidationError` unless ``codes`` are integers, (batch, rows)."""
+        if codes.dtype.kind not in "iu":
+            raise ValidationError("codes", "must be integers", codes.dtype)
+        if codes.ndim != 2 or codes.shape[1] != self.rows:
+            raise ValidationError("codes", f"must have shape (batch, {self.rows})", codes.shape)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Address
+from circuitmem._kernels.reads import Channels, read_codes
 from circuitmem.config import TileSpec
 from circuitmem.config.converter import ConverterSpec
 from circuitmem.converter.adc import AdcBank
@@ -10,6 +15,9 @@ from circuitmem.errors import ValidationError
 from circuitmem.tile import DefectMap
 
 __all__ = ["Readout"]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 
 class Readout:
@@ -49,3 +57,43 @@ class Readout:
         self.dac = DacBank(spec.dac, tile.rows, seed, key)
         dead = None if defects is None else defects.dead_senses
         self.adc = AdcBank(spec.adc, spec.tia, tile.columns, seed, key, dead)
+
+    @property
+    def channels(self) -> Channels:
+        """The converters as numbers, at the present gain of the amplifiers."""
+        adc = self.adc
+        return Channels(
+            self.dac.table,
+            adc.pga_gain * (adc.tia.transimpedance * adc.gain),
+            adc.offset,
+            np.where(adc.alive, float(adc.spec.highest_code), 0.0),
+            adc.spec.minimum,
+            adc.spec.lsb,
+            adc.spec.noise,
+        )
+
+    def read(
+        self, codes: Codes, matrix: Floats, admittance: Floats | None, noise: Address, *, threads: int = 1
+    ) -> tuple[Codes, Floats]:
+        """Return ADC codes, (batch, columns), and power, (batch,) W, for DAC codes, in one pass through a known tile.
+
+        Parameters
+        ----------
+        codes : (batch, rows) ndarray of int
+            DAC codes.
+        matrix : (columns, rows) ndarray
+            Transfer matrix of the tile [S].
+        admittance : (rows, rows) ndarray, optional
+            Its input admittance [S]; without it the power is left at 0.
+        noise : Address
+            Where the noise of these conversions is found.
+        threads : int
+            Threads to use, >= 1; the bits do not depend on it.
+
+        Raises
+        ------
+        ValidationError
+            If the shape is wrong or a code is not an integer in [0, 2^bits - 1].
+        """
+        self.dac.check_shape(codes)
+        return read_codes(codes, matrix, admittance, self.channels, noise, threads=threads)

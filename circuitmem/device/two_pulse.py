@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from circuitmem._kernels.pulses import TwoPulseLaw
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.rng import Purpose, stream
 
 __all__ = ["TwoPulseDevices"]
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
 class TwoPulseDevices:
@@ -32,6 +29,8 @@ class TwoPulseDevices:
     ----------
     slope : (rows, columns) ndarray
         Conductance per gate voltage of each device [S/V]. Only the circuit may use it.
+    law : TwoPulseLaw
+        The nominal law, as the kernels want it (:mod:`circuitmem._kernels.pulses`).
     """
 
     def __init__(self, spec: TwoPulseSpec, shape: tuple[int, int], seed: int = 0, key: tuple[int, ...] = ()) -> None:
@@ -39,31 +38,6 @@ class TwoPulseDevices:
         self.spec = spec
         self.shape = shape
         self.slope = spec.slope * np.maximum(1.0 + spec.slope_spread * spread, 0.1)
-
-    def gate_for(self, conductance: Floats) -> Floats:
-        """Return the gate voltage [V], clipped, for which the *nominal* law gives ``conductance`` [S]."""
-        spec = self.spec
-        gate = spec.minimum_gate + (conductance - spec.minimum_conductance) / spec.slope
-        return np.clip(gate, spec.minimum_gate, spec.maximum_gate)
-
-    def set(self, conductance: Floats, gate: Floats, noise: Floats, selected: Mask) -> Floats:
-        """Return the conductance [S] after one SET pulse.
-
-        Parameters
-        ----------
-        conductance : (..., rows, columns) ndarray
-            Before the pulse [S].
-        gate : ndarray of that shape
-            Gate voltages [V].
-        noise : ndarray of that shape
-            Standard normal numbers.
-        selected : ndarray of bool of that shape
-            Which devices get the pulse.
-        """
-        compliance = self.spec.minimum_conductance + self.slope * (gate - self.spec.minimum_gate)
-        after = np.maximum(compliance, conductance) + self.spec.set_noise * noise
-        return np.where(selected, np.maximum(after, 0.0), conductance)
-
-    def reset(self, conductance: Floats, selected: Mask) -> Floats:
-        """Return the conductance [S] after one RESET pulse: the high-resistance state where ``selected``."""
-        return np.where(selected, np.minimum(self.spec.minimum_conductance, conductance), conductance)
+        self.law = TwoPulseLaw(
+            spec.minimum_conductance, spec.slope, spec.minimum_gate, spec.maximum_gate, spec.set_noise
+        )

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
 from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_mesh_sinh
+from circuitmem._kernels.reads import read_currents
 from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
 from circuitmem.config import LinearCell
@@ -77,7 +78,7 @@ class BehavioralEngine:
     def __init__(
         self, *, threads: int | None = None, tolerance: float = TOLERANCE, method: Method | None = None
     ) -> None:
-        self._threads = thread_count(threads)
+        self.threads = thread_count(threads)
         self._tolerance = in_range("tolerance", tolerance, 1e-15, 1e-3)
         self._method = check_method(method)
 
@@ -105,9 +106,7 @@ class BehavioralEngine:
         batch = tile.input_voltages(voltages)
         plan = self.plan(tile, len(batch))
         if plan.method == "transfer matrix":
-            matrix = self.transfer([tile]).matrix[0]
-            with _one_blas_thread():
-                currents = np.asarray(batch @ matrix.T)
+            currents = read_currents(batch, self.transfer([tile]).matrix[0], threads=self.threads)
         else:
             currents = self._solve(tile, batch, plan, voltages=False).column_current
         return currents if np.ndim(voltages) == 2 else currents[0]
@@ -155,7 +154,7 @@ class BehavioralEngine:
         wanted = finite_array("current_gradient", current_gradient, shape=shape).reshape(len(batch), -1)
         solution = self._solve(tile, batch, plan_nodes(tile, self._method), voltages=True)
         nodes = (solution.word_line_voltage, solution.bit_line_voltage)
-        found = solve_adjoint(tile, *nodes, wanted, self._tolerance, self._threads)
+        found = solve_adjoint(tile, *nodes, wanted, self._tolerance, self.threads)
         return found if np.ndim(voltages) == 2 else Gradient(found.conductance, found.voltages[0])
 
     def transfer_matrix(self, tile: Tile, dtype: DTypeLike = np.float64) -> NDArray[Any]:
@@ -199,7 +198,7 @@ class BehavioralEngine:
             np.stack([mesh.word_resistance for mesh in meshes]),
             np.stack([mesh.bit_resistance for mesh in meshes]),
             dtype=dtype,
-            threads=self._threads,
+            threads=self.threads,
         )
         for index, tile in enumerate(tiles):
             plan = plan_nodes(tile)
@@ -247,12 +246,10 @@ class BehavioralEngine:
                 batch,
                 injection=injection,
                 tolerance=self._tolerance,
-                threads=self._threads,
+                threads=self.threads,
                 voltages=voltages,
             )
-        return solve_mesh_sinh(
-            *mesh, batch, cell.a, tolerance=self._tolerance, threads=self._threads, voltages=voltages
-        )
+        return solve_mesh_sinh(*mesh, batch, cell.a, tolerance=self._tolerance, threads=self.threads, voltages=voltages)
 
     def _bridges(self, tile: Tile) -> tuple[MeshSolution, Floats]:
         """Solve the tile without bridges for 1 A from the first to the second node of each, outside the tile.

@@ -62,10 +62,12 @@ class Tile:
         self._defects.check(spec)
         self._version = 0
         self._segments: tuple[Floats, Floats] | None = None
+        stuck = self._defects.stuck
+        self._stuck = np.zeros(spec.shape, np.uint8) if stuck is None else stuck.astype(np.uint8)
         self.program(conductance)
 
-    # What the state is made of can be replaced by ``program`` only: so whatever is derived from it may be kept under
-    # the version, and can never be stale.
+    # What the state is made of changes by ``program`` and ``change`` only: so whatever is derived from it may be kept
+    # under the version, and can never be stale.
     @property
     def spec(self) -> TileSpec:
         """Geometry, wires and cell law."""
@@ -78,17 +80,20 @@ class Tile:
 
     @property
     def conductance(self) -> Floats:
-        """Conductance as programmed, (rows, columns) S, read-only. Stuck cells keep what was asked of them here."""
+        """Conductance as programmed, (rows, columns) S: a read-only view of the state, to be copied by who keeps it.
+
+        Stuck cells keep here what was asked of them.
+        """
         return self._conductance
 
     @property
     def effective_conductance(self) -> Floats:
-        """Conductance as the circuit has it, (rows, columns) S, read-only: stuck cells at their stuck value."""
+        """Conductance as the circuit has it, stuck cells at their stuck value; else as :attr:`conductance`."""
         return self._effective_conductance
 
     @property
     def version(self) -> int:
-        """Counts :meth:`program` calls: what is derived from the state may be cached under ``(tile, tile.version)``."""
+        """Counts changes of the state: what is derived from the state may be cached under ``(tile, tile.version)``."""
         return self._version
 
     def program(self, conductance: ArrayLike) -> None:
@@ -100,10 +105,25 @@ class Tile:
             If the shape is wrong or an element is negative or not finite; the tile is then unchanged.
         """
         given = finite_array("conductance", conductance, shape=self._spec.shape, minimum=0.0)
-        effective = self._defects.conductance(given)
-        effective.flags.writeable = False
-        self._conductance, self._effective_conductance = given, effective
+        programmed = given.copy()
+        self._state = programmed, self._defects.conductance(programmed)
+        self._conductance, self._effective_conductance = (array.view() for array in self._state)
+        for view in (self._conductance, self._effective_conductance):
+            view.flags.writeable = False
         self._version += 1
+
+    def change(self) -> tuple[Floats, Floats, NDArray[np.uint8]]:
+        """Hand out the state for one pulse, to be changed in place: for the law of a device.
+
+        Returns
+        -------
+        programmed, effective : (rows, columns) ndarray
+            The arrays behind :attr:`conductance` and :attr:`effective_conductance` [S]. They may be one array.
+        stuck : (rows, columns) ndarray of uint8
+            Cells that may change in the first only.
+        """
+        self._version += 1
+        return *self._state, self._stuck
 
     @property
     def mesh(self) -> Mesh:

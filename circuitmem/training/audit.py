@@ -52,7 +52,7 @@ class ReadSampler:
         chosen = inputs[self._rng.integers(len(inputs), size=self.spec.reads)]
         voltages = unit.readout.dac.voltages(chosen)
         currents, _ = self.chip.currents(unit, voltages)
-        self.samples[place : place + 1] = [(unit.index, unit.tile.conductance, voltages, currents)]
+        self.samples[place : place + 1] = [(unit.index, unit.tile.conductance.copy(), voltages, currents)]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the sample to one npz file."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from circuitmem import TileSpec
+from circuitmem import Tile, TileSpec
 from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DefectSpec, ProgrammingSpec, TwoPulseSpec
 from circuitmem.control import Chip
 from circuitmem.engine import BehavioralEngine
@@ -106,19 +106,22 @@ def test_read_energy_is_that_of_the_solved_network():
     assert chip.ledger.energy == pytest.approx(power * 60e-9 + fixed, rel=1e-6)
 
 
-def test_row_power_is_that_of_the_solved_network_with_one_row_selected():
+def test_programming_energy_is_that_of_the_solved_network_with_one_row_selected():
     chip = small_chip()
     unit = chip.units[0]
-    rng = np.random.default_rng(1)
-    conductance = rng.uniform(1e-6, 300e-6, (4, 4))
-    selected = rng.random((4, 4)) < 0.7
-    power = unit.row_power(conductance, selected, 2.0)
-    for row in range(4):
+    wanted = np.random.default_rng(1).uniform(50e-6, 300e-6, (4, 4))
+    wanted[2] = unit.asked[2]  # nothing to do in this row
+    chip.run(chip.program(unit, wanted, 5e-6))
+    device = chip.spec.device
+    energy = 0.0
+    for row in (0, 1, 3):
         alone = np.zeros((4, 4))
-        alone[row] = np.where(selected[row], conductance[row], 0.0)
-        unit.tile.program(alone)
-        solved = BehavioralEngine().solve(unit.tile, 2.0 * np.eye(4)[row])
-        assert power[row] == pytest.approx(float(solved.power), rel=1e-12)
+        alone[row] = unit.tile.effective_conductance[row]
+        tile = Tile(unit.tile.spec, alone)
+        solution = BehavioralEngine().solve(tile, device.set_voltage * np.eye(4)[row])
+        energy += float(solution.power) * device.set_time
+    assert chip.ledger.accounts["set_row_pulse"].energy * 1e-18 == pytest.approx(energy, rel=1e-9)
+    assert set(chip.ledger.accounts) == {"set_row_pulse"}
 
 
 def test_a_changed_tile_is_never_read_through_an_old_matrix():

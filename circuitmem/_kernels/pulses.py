@@ -1,0 +1,251 @@
+"""Two-pulse updates of a tile, in place, and the power that they take: the face of the kernels, and their twins.
+
+A cell changes if it is asked to by more than a deadband. If it is to fall it gets a RESET pulse first, which leaves the
+minimum of the working range; then each gets a SET pulse with the gate at the voltage for the wanted conductance, which
+leaves ``max(minimum + slope·(gate - minimum gate), G) + noise·z``: z is the standard normal number of the cell's place.
+
+Rows are driven one after another. With the transistors of all other rows off, what is left of a tile is a ladder: the
+word line from its driver, and at each cell whose transistor conducts the bit line down (and up, if sensed there) to its
+ends. It is worked out exactly from the right end on. Per volt, seen from a node with the driver of the right end, if
+there is one, at 1 V:
+
+    Y  admittance to the right     H  current sent from there     A v + B  current of the cells there, the node at v
+
+A cell of c siemens adds c to Y and A. A segment of r ohms, with x = 1 / (1 + r Y), leaves
+
+    Y x     H x     A x     B + A r x H
+
+of which, both drivers at 1 V, A + B is the current of all cells. Nothing is subtracted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Address, normal_table
+from circuitmem._kernels.noise import _reference as _normals
+from circuitmem._kernels.select import load
+
+__all__ = ["TwoPulseLaw", "changes", "ground_resistance", "pulse", "row_power"]
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+_compiled = load("pulses").module
+
+
+class TwoPulseLaw(NamedTuple):
+    """What a SET pulse leaves, the same for all devices: the nominal law."""
+
+    minimum_conductance: float
+    """What a RESET pulse leaves, too [S]."""
+    slope: float
+    """Conductance per gate voltage [S/V]."""
+    minimum_gate: float
+    """V."""
+    maximum_gate: float
+    """V."""
+    noise: float
+    """Standard deviation [S]."""
+
+
+def changes(wanted: Floats, asked: Floats, deadband: float) -> Counts:
+    """Return how many cells of each row are to fall, and how many to change at all, (2, rows).
+
+    Parameters
+    ----------
+    wanted, asked : (rows, columns) ndarray
+        Conductance that is asked for now, and that was asked for last [S].
+    deadband : float
+        Changes up to this are none [S].
+    """
+    return np.asarray(_changes(wanted, asked, deadband))
+
+
+def pulse(
+    rise: bool,
+    conductance: Floats,
+    effective: Floats,
+    stuck: NDArray[np.uint8],
+    wanted: Floats,
+    asked: Floats,
+    deadband: float,
+    slope: Floats,
+    law: TwoPulseLaw,
+    rows: tuple[int, int],
+    voltage: float,
+    word_resistance: Floats,
+    ground: Floats,
+    noise: Address,
+) -> Floats:
+    """Give one pulse to the cells of some rows that need it, in place; returns the power of each row, W.
+
+    The current of a SET pulse is limited to what it leaves; that of a RESET pulse flows through what it finds.
+
+    Parameters
+    ----------
+    rise : bool
+        Whether it is a SET pulse, which also makes ``wanted`` of what is ``asked``; else a RESET pulse.
+    conductance, effective : (rows, columns) ndarray
+        As programmed, and as the circuit has it: stuck cells change in the first only [S].
+    stuck : (rows, columns) ndarray of uint8
+        Which cells are stuck.
+    wanted, asked, deadband
+        As for :func:`changes`.
+    slope : (rows, columns) ndarray
+        Conductance per gate voltage of each device [S/V].
+    law : TwoPulseLaw
+        The nominal law, which the gate voltages are for.
+    rows : (int, int)
+        The first row, and the one after the last.
+    voltage : float
+        Amplitude of the pulse [V].
+    word_resistance, ground
+        As for :func:`row_power`.
+    noise : Address
+        Where the normal numbers are found: number ``row·columns + column``.
+    """
+    power = _pulse(
+        rise,
+        conductance,
+        effective,
+        stuck,
+        wanted,
+        asked,
+        deadband,
+        slope,
+        law,
+        *rows,
+        voltage,
+        word_resistance,
+        ground,
+        normal_table(),
+        *noise.key,
+        noise.operation,
+    )
+    return np.asarray(power)
+
+
+def ground_resistance(bit_resistance: Floats) -> Floats:
+    """Return what a cell sees along its bit line with no other cell on it, (rows, columns) Ω; ``inf`` if cut off.
+
+    Parameters
+    ----------
+    bit_resistance : (rows + 1, columns) ndarray
+        Bit-line segments [Ω], as in :class:`circuitmem.tile.Mesh`.
+    """
+    with np.errstate(divide="ignore"):
+        down = np.cumsum(bit_resistance[:0:-1], axis=0)[::-1]
+        up = np.cumsum(bit_resistance[:-1], axis=0)
+        return np.ascontiguousarray(1.0 / (1.0 / down + 1.0 / up))
+
+
+def row_power(
+    conductance: Floats,
+    selected: NDArray[np.bool_],
+    word_resistance: Floats,
+    ground: Floats,
+    voltage: float,
+) -> Floats:
+    """Return the power of driving each row alone, (rows,) W.
+
+    Parameters
+    ----------
+    conductance : (rows, columns) ndarray
+        Cell conductances [S].
+    selected : (rows, columns) ndarray of bool
+        Cells whose transistor conducts.
+    word_resistance : (rows, columns + 1) ndarray
+        Word-line segments [Ω], as in :class:`circuitmem.tile.Mesh`.
+    ground : (rows, columns) ndarray
+        From :func:`ground_resistance` [Ω].
+    voltage : float
+        Of the drivers [V].
+    """
+    result = _row_power(
+        np.ascontiguousarray(conductance, dtype=np.float64),
+        np.ascontiguousarray(selected, dtype=np.bool_).view(np.uint8),
+        word_resistance,
+        ground,
+        voltage,
+    )
+    return np.asarray(result)
+
+
+def _reference_changes(wanted: Floats, asked: Floats, deadband: float) -> Counts:
+    change = wanted - asked
+    return np.array([(change < -deadband).sum(axis=1), (np.abs(change) > deadband).sum(axis=1)])
+
+
+def _reference_pulse(
+    rise: bool,
+    conductance: Floats,
+    effective: Floats,
+    stuck: NDArray[np.uint8],
+    wanted: Floats,
+    asked: Floats,
+    deadband: float,
+    slope: Floats,
+    law: TwoPulseLaw,
+    first: int,
+    last: int,
+    voltage: float,
+    word_resistance: Floats,
+    ground: Floats,
+    normal: Floats,
+    key0: int,
+    key1: int,
+    operation: int,
+) -> Floats:
+    some = slice(first, last)
+    before, change = conductance[some], wanted[some] - asked[some]
+    if rise:
+        selected = np.abs(change) > deadband
+        gate = law.minimum_gate + (wanted[some] - law.minimum_conductance) / law.slope
+        gate = np.clip(gate, law.minimum_gate, law.maximum_gate)
+        z = _normals(key0, key1, operation, conductance.size, normal).reshape(conductance.shape)[some]
+        left = law.minimum_conductance + slope[some] * (gate - law.minimum_gate)
+        after = np.maximum(np.maximum(left, before) + law.noise * z, 0.0)
+        asked[some] = np.where(selected, wanted[some], asked[some])
+    else:
+        selected = change < -deadband
+        after = np.minimum(before, law.minimum_conductance)
+    found = effective[some].copy()
+    conductance[some] = np.where(selected, after, before)
+    effective[some] = np.where(selected & (stuck[some] == 0), after, found)
+    driven = effective[some] if rise else found
+    return _reference_power(driven, selected.view(np.uint8), word_resistance[some], ground[some], voltage)
+
+
+def _reference_power(
+    conductance: Floats, selected: NDArray[np.uint8], word_resistance: Floats, ground: Floats, voltage: float
+) -> Floats:
+    """Work out all rows at once."""
+    far = word_resistance[:, -1]
+    held = far == 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen = np.where(held, 0.0, 1.0 / far)
+        sent = seen.copy()
+        rising, constant = np.zeros(len(far)), np.zeros(len(far))
+        cells = np.where((selected != 0) & np.isfinite(ground), conductance / (1.0 + conductance * ground), 0.0)
+        for column in range(conductance.shape[1] - 1, -1, -1):
+            cell, ohms = cells[:, column], word_resistance[:, column]
+            constant += np.where(held, cell, 0.0)
+            rising += np.where(held, 0.0, cell)
+            seen += np.where(held, 0.0, cell)
+            cut = np.isinf(ohms)
+            share = np.where(cut, 0.0, 1.0 / (1.0 + ohms * seen))
+            drop = np.where(cut, np.where(seen > 0.0, 1.0 / seen, 0.0), ohms * share)
+            constant += np.where(held, 0.0, rising * drop * sent)
+            released = held & (ohms != 0.0)
+            rising, seen, sent = rising * share, seen * share, sent * share
+            seen, sent = np.where(released, 1.0 / ohms, seen), np.where(released, 1.0 / ohms, sent)
+            held = held & ~released
+    return np.asarray((rising + constant) * voltage * voltage)
+
+
+_row_power: Any = _reference_power if _compiled is None else _compiled.row_power
+_changes: Any = _reference_changes if _compiled is None else _compiled.changes
+_pulse: Any = _reference_pulse if _compiled is None else _compiled.pulse

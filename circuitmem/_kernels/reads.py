@@ -1,0 +1,138 @@
+"""Reads through a transfer matrix, in one pass from DAC codes to ADC codes: the face of the kernel, and its twin."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Address, normal_table
+from circuitmem._kernels.noise import _reference as _normals
+from circuitmem._kernels.select import load
+from circuitmem.errors import ValidationError
+
+__all__ = ["Channels", "read_codes", "read_currents"]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+_compiled = load("reads").module
+
+
+class Channels(NamedTuple):
+    """The converters of a tile, as numbers.
+
+    A column current I becomes the code ``clip(round((I·factor + offset + noise·z - minimum)/lsb), 0, highest)``,
+    ties to even, with z a standard normal number.
+    """
+
+    table: Floats
+    """Voltage of each DAC code, (rows, levels) V."""
+    factor: Floats
+    """(columns,) V/A."""
+    offset: Floats
+    """(columns,) V."""
+    highest: Floats
+    """Highest code, (columns,); 0 for a dead channel."""
+    minimum: float
+    """V."""
+    lsb: float
+    """V."""
+    noise: float
+    """Standard deviation [V]."""
+
+
+def read_currents(voltages: Floats, matrix: Floats, *, threads: int = 1) -> Floats:
+    """Return the column currents, (batch, columns) A: ``voltages @ matrix.T``.
+
+    The bits do not depend on the number of threads, nor on the other vectors of the batch.
+
+    Parameters
+    ----------
+    voltages : (batch, rows) ndarray
+        Driver voltages [V].
+    matrix : (columns, rows) ndarray
+        Transfer matrix [S].
+    threads : int
+        Threads to use, >= 1.
+    """
+    given = (np.ascontiguousarray(array, dtype=np.float64) for array in (voltages, matrix))
+    return np.asarray(_read_currents(*given, threads))
+
+
+def read_codes(
+    codes: Codes, matrix: Floats, admittance: Floats | None, channels: Channels, noise: Address, *, threads: int = 1
+) -> tuple[Codes, Floats]:
+    """Return the ADC codes, (batch, columns), and the power of the array, (batch,) W, 0 if nobody asks for it.
+
+    Parameters
+    ----------
+    codes : (batch, rows) ndarray of int
+        DAC codes.
+    matrix : (columns, rows) ndarray
+        Transfer matrix [S].
+    admittance : (rows, rows) ndarray, optional
+        Input admittance [S]; without it no power is worked out.
+    channels : Channels
+        The converters.
+    noise : Address
+        Where the noise of these conversions is found: number ``vector·columns + column``.
+    threads : int
+        Threads to use, >= 1.
+
+    Raises
+    ------
+    ValidationError
+        If a DAC code is none.
+    """
+    known, answer, power = _read_codes(
+        np.ascontiguousarray(codes, dtype=np.int64),
+        np.ascontiguousarray(matrix, dtype=np.float64),
+        None if admittance is None else np.ascontiguousarray(admittance, dtype=np.float64),
+        *channels,
+        normal_table(),
+        *noise.key,
+        noise.operation,
+        threads,
+    )
+    if not known:
+        levels = channels.table.shape[1]
+        raise ValidationError("codes", f"must lie in [0, {levels - 1}]", (int(codes.min()), int(codes.max())))
+    return answer, power
+
+
+def _reference_currents(voltages: Floats, matrix: Floats, _threads: int) -> Floats:
+    return np.asarray(np.einsum("bi,ji->bj", voltages, matrix))
+
+
+def _reference_codes(
+    codes: Codes,
+    matrix: Floats,
+    admittance: Floats | None,
+    table: Floats,
+    factor: Floats,
+    offset: Floats,
+    highest: Floats,
+    minimum: float,
+    lsb: float,
+    sigma: float,
+    normal: Floats,
+    key0: int,
+    key1: int,
+    operation: int,
+    _threads: int,
+) -> tuple[bool, Codes, Floats]:
+    if codes.size and (codes.min() < 0 or codes.max() >= table.shape[1]):
+        return False, codes, factor
+    voltages = table[np.arange(table.shape[0]), codes]
+    volts = _reference_currents(voltages, matrix, 1) * factor + offset
+    if sigma > 0.0:
+        volts += sigma * _normals(key0, key1, operation, volts.size, normal).reshape(volts.shape)
+    answer = np.clip(np.rint((volts - minimum) / lsb), 0, highest).astype(np.int64)
+    if admittance is None:
+        return True, answer, np.zeros(len(codes))
+    return True, answer, (_reference_currents(voltages, admittance, 1) * voltages).sum(axis=1)
+
+
+_read_currents: Any = _reference_currents if _compiled is None else _compiled.read_currents
+_read_codes: Any = _reference_codes if _compiled is None else _compiled.read_codes

@@ -1,0 +1,156 @@
+"""Two-pulse updates and their power: against the law cell by cell, the solved network, and their twins."""
+
+import numpy as np
+import pytest
+
+from circuitmem import DefectMap, Tile, TileSpec
+from circuitmem._kernels import pulses
+from circuitmem._kernels.noise import Address, normal_table, standard_normal
+from circuitmem._kernels.pulses import TwoPulseLaw, ground_resistance, pulse, row_power
+from circuitmem._kernels.select import load
+from circuitmem.engine import BehavioralEngine
+
+SHAPES = [(1, 1), (1, 9), (9, 1), (8, 8), (17, 6), (64, 64)]
+SOLVED = 1e-12
+"""Powers are sums over the row; the engine knows voltages to 1e-13."""
+
+
+def drawn(shape, seed, both, ohms=5.0):
+    """A tile with ideal and cut segments, open and shorted cells, and which of them are selected."""
+    rng = np.random.default_rng(seed)
+    word = rng.uniform(0.0, ohms, (shape[0], shape[1] + both)) * (rng.random((shape[0], shape[1] + both)) < 0.8)
+    bit = rng.uniform(0.0, ohms, (shape[0] + both, shape[1])) * (rng.random((shape[0] + both, shape[1])) < 0.8)
+    ends = {"word_line_drive": "both", "bit_line_sense": "both"} if both else {}
+    spec = TileSpec(rows=shape[0], columns=shape[1], word_line_resistance=word, bit_line_resistance=bit, **ends)
+    cuts = {
+        "open_word_segments": rng.random(shape) < 0.05 if 1 not in shape else None,
+        "open_bit_segments": rng.random(shape) < 0.05 if 1 not in shape else None,
+    }
+    conductance = rng.choice([0.0, 1e-6, 1e-4, 1e-2], shape) * rng.uniform(0.5, 1.0, shape)
+    return Tile(spec, conductance, DefectMap(**cuts)), rng.random(shape) < 0.7
+
+
+def test_a_compiled_variant_runs():
+    assert load("pulses").module is not None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("both", [False, True])
+def test_it_is_the_power_of_the_solved_network_with_one_row_selected(shape, both):
+    for seed in range(3):
+        tile, selected = drawn(shape, seed, both)
+        mesh = tile.mesh
+        power = row_power(tile.conductance, selected, mesh.word_resistance, ground_resistance(mesh.bit_resistance), 2.0)
+        for row in range(0, shape[0], max(1, shape[0] // 7)):
+            alone = np.zeros(shape)
+            alone[row] = np.where(selected[row], tile.conductance[row], 0.0)
+            other = Tile(tile.spec, alone, tile.defects)
+            solved = float(BehavioralEngine().solve(other, 2.0 * np.eye(shape[0])[row]).power)
+            assert power[row] == pytest.approx(solved, rel=SOLVED, abs=SOLVED * 4.0 * alone.sum() + 1e-300)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
+def test_every_variant_agrees_with_the_twin(kernel_variant, shape, both, suffix):
+    module = kernel_variant("pulses", suffix)
+    tile, selected = drawn(shape, 7, both)
+    mesh = tile.mesh
+    given = (
+        tile.conductance,
+        selected.view(np.uint8),
+        mesh.word_resistance,
+        ground_resistance(mesh.bit_resistance),
+        1.5,
+    )
+    np.testing.assert_allclose(module.row_power(*given), pulses._reference_power(*given), rtol=1e-13, atol=0.0)
+
+
+def test_nothing_selected_takes_no_power_and_a_second_driver_none_from_the_first():
+    for both in (False, True):
+        tile, _ = drawn((6, 5), 3, both)
+        none = np.zeros((6, 5), dtype=bool)
+        mesh = tile.mesh
+        power = row_power(tile.conductance, none, mesh.word_resistance, ground_resistance(mesh.bit_resistance), 1.0)
+        np.testing.assert_array_equal(power, 0.0)
+
+
+LAW = TwoPulseLaw(1e-6, 3.3e-4, 0.7, 1.6, 4e-6)
+NOISE = Address((17, 4), 9)
+
+
+def programmable(shape, seed, both):
+    """Return what a pulse needs: states, stuck cells, wanted and asked conductance, slopes and wires."""
+    tile, _ = drawn(shape, seed, both)
+    rng = np.random.default_rng(seed)
+    asked = rng.uniform(1e-6, 3e-4, shape)
+    wanted = np.where(rng.random(shape) < 0.6, rng.uniform(-1e-5, 3.5e-4, shape), asked)
+    stuck = (rng.random(shape) < 0.2).astype(np.uint8)
+    programmed = asked + rng.normal(0.0, 3e-6, shape).clip(-1e-6)
+    effective = np.where(stuck, 7e-4, programmed)
+    slope = 3.3e-4 * rng.uniform(0.9, 1.1, shape)
+    wires = tile.mesh.word_resistance, ground_resistance(tile.mesh.bit_resistance)
+    return programmed, effective, stuck, wanted, asked, slope, wires
+
+
+def give(rise, state, rows, noise=NOISE):
+    """Give a pulse to copies of the state; returns power, conductance, effective conductance, asked."""
+    programmed, effective, stuck, wanted, asked, slope, wires = state
+    changed = programmed.copy(), effective.copy(), asked.copy()
+    power = pulse(rise, changed[0], changed[1], stuck, wanted, changed[2], 5e-6, slope, LAW, rows, 2.0, *wires, noise)
+    return power, *changed
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("rise", [False, True])
+def test_a_pulse_follows_the_law_cell_by_cell(shape, both, rise):
+    state = programmable(shape, 5, both)
+    programmed, effective, stuck, wanted, asked, slope, wires = state
+    power, conductance, found, remembered = give(rise, state, (0, shape[0]))
+    noise = standard_normal(NOISE, programmed.size).reshape(shape)
+    hit = np.zeros(shape, dtype=bool)
+    for place in np.ndindex(shape):
+        change, left = wanted[place] - asked[place], programmed[place]
+        if rise and abs(change) > 5e-6:
+            gate = min(max(0.7 + (wanted[place] - 1e-6) / 3.3e-4, 0.7), 1.6)
+            left = max(max(1e-6 + slope[place] * (gate - 0.7), left) + 4e-6 * noise[place], 0.0)
+            hit[place] = True
+        elif not rise and change < -5e-6:
+            left = min(left, 1e-6)
+            hit[place] = True
+        assert conductance[place] == pytest.approx(left, rel=1e-12)
+        assert found[place] == (effective[place] if stuck[place] else conductance[place])
+        assert remembered[place] == (wanted[place] if rise and hit[place] else asked[place])
+    drawn_from = found if rise else effective
+    np.testing.assert_allclose(power, row_power(drawn_from, hit, *wires, 2.0), rtol=1e-13)
+    assert hit.any() or min(shape) == 1
+
+
+@pytest.mark.parametrize("rise", [False, True])
+def test_row_after_row_is_as_all_at_once(rise):
+    state = programmable((21, 13), 6, False)
+    whole = give(rise, state, (0, 21))
+    for row in range(21):
+        power, *arrays = give(rise, state, (row, row + 1))
+        assert power[0] == whole[0][row]
+        for part, all_ in zip(arrays, whole[1:], strict=True):
+            np.testing.assert_array_equal(part[row], all_[row])
+    untouched = give(rise, state, (3, 4))[1]
+    np.testing.assert_array_equal(np.delete(untouched, 3, 0), np.delete(state[0], 3, 0))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
+@pytest.mark.parametrize("rise", [False, True])
+def test_pulses_of_every_variant_agree_with_the_twin(kernel_variant, shape, suffix, rise):
+    module = kernel_variant("pulses", suffix)
+    programmed, effective, stuck, wanted, asked, slope, wires = programmable(shape, 8, True)
+    np.testing.assert_array_equal(module.changes(wanted, asked, 5e-6), pulses._reference_changes(wanted, asked, 5e-6))
+    ends = []
+    for function in (module.pulse, pulses._reference_pulse):
+        changed = programmed.copy(), effective.copy(), asked.copy()
+        rest = (stuck, wanted, changed[2], 5e-6, slope, LAW, 0, shape[0], 2.0, *wires, normal_table(), 17, 4, 9)
+        ends.append((function(rise, *changed[:2], *rest), *changed))
+    for found, expected in zip(*ends, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-24)
