@@ -30,6 +30,8 @@ class Purpose(IntEnum):
     CALIBRATION = 9
     AUDIT = 10
     VALIDATION = 11
+    RETENTION = 12
+    ENDURANCE = 13
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

@@ -22,10 +22,6 @@ cdef struct Line:
     bint held        # whether ideal wires join the node to the right driver
 
 
-cdef struct Law:
-    double minimum_conductance, slope, minimum_gate, maximum_gate, noise
-
-
 cdef inline void begin(Line* line, double far) noexcept nogil:
     line.rising = line.constant = 0.0
     line.held = far == 0.0
@@ -96,7 +92,13 @@ cdef inline void drive(
     cdef Line line[SIDE]
     cdef Py_ssize_t j, k
     cdef double g, seen
-    cdef bint left = count == SIDE
+    cdef bint left = count == SIDE, some = False
+    for k in range(count * columns):
+        some |= selected[k]
+    if not some:
+        for k in range(count):
+            power[k] = 0.0
+        return
     for k in range(count):
         left = left and isinf(word[k * (columns + 1) + columns])
     if left:
@@ -134,105 +136,68 @@ def row_power(
 
 
 def changes(const double[:, ::1] wanted, const double[:, ::1] asked, double deadband):
-    """Return how many cells of each row are to fall, and how many to change at all: (2, rows)."""
-    cdef Py_ssize_t i, j, lowered, selected
+    """Return which cells are to fall, and which to change at all: two masks, and how many of each in each row."""
+    cdef Py_ssize_t rows = wanted.shape[0], columns = wanted.shape[1], i, j
     cdef double change
-    found = np.empty((2, wanted.shape[0]), dtype=np.int64)
-    cdef int64_t[:, ::1] out = found
+    cdef bint fall, differ
+    masks, counts = np.empty((2, rows, columns), dtype=np.bool_), np.zeros((2, rows), dtype=np.int64)
+    cdef unsigned char[:, :, ::1] mask = masks.view(np.uint8)
+    cdef int64_t[:, ::1] count = counts
     with nogil:
-        for i in range(wanted.shape[0]):
-            lowered = selected = 0
-            for j in range(wanted.shape[1]):
+        for i in range(rows):
+            for j in range(columns):
                 change = wanted[i, j] - asked[i, j]
-                lowered += change < -deadband
-                selected += (change < -deadband) | (change > deadband)
-            out[0, i], out[1, i] = lowered, selected
-    return found
+                fall = change < -deadband
+                differ = fall | (change > deadband)
+                mask[0, i, j], mask[1, i, j] = fall, differ
+                count[0, i] += fall
+                count[1, i] += differ
+    return masks[0], masks[1], counts
 
 
-cdef inline void reset_row(
-    double* conductance, double* effective, const unsigned char* stuck, const unsigned char* selected,
-    Py_ssize_t columns, double floor,
-) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(columns):
-        if selected[j] and conductance[j] > floor:
-            conductance[j] = floor
-            if not stuck[j]:
-                effective[j] = floor
-
-
-cdef inline void set_row(
-    double* conductance, double* effective, const unsigned char* stuck, const unsigned char* selected,
-    const double* wanted, double* asked, const double* slope, const double* noise, Py_ssize_t columns, const Law* law,
-) noexcept nogil:
-    cdef Py_ssize_t j
-    cdef double gate, after
-    for j in range(columns):
-        if selected[j]:
-            gate = law.minimum_gate + (wanted[j] - law.minimum_conductance) / law.slope
-            gate = min(max(gate, law.minimum_gate), law.maximum_gate)
-            after = law.minimum_conductance + slope[j] * (gate - law.minimum_gate)
-            after = max(max(after, conductance[j]) + law.noise * noise[j], 0.0)
-            conductance[j] = after
-            asked[j] = wanted[j]
-            if not stuck[j]:
-                effective[j] = after
-
-
-def pulse(
-    bint rise, double[:, ::1] conductance, double[:, ::1] effective, const unsigned char[:, ::1] stuck,
-    const double[:, ::1] wanted, double[:, ::1] asked, double deadband, const double[:, ::1] slope,
-    law, Py_ssize_t first, Py_ssize_t last, double voltage, const double[:, ::1] word_resistance,
-    const double[:, ::1] ground_resistance, const double[:, ::1] normal, uint64_t key0, uint64_t key1,
-    uint64_t operation,
+def reset_pulse(
+    double[:, ::1] conductance, double[:, ::1] effective, const unsigned char[:, ::1] stuck,
+    const unsigned char[:, ::1] cells, double floor,
 ):
-    """Give the cells of rows ``first`` to ``last`` that are to change a SET pulse, or those to fall a RESET pulse.
-
-    Returns the power of each of these rows (W).
-    """
-    cdef Py_ssize_t columns = conductance.shape[1], count, start, block, i, j, k, place
-    cdef double change
-    cdef bint some
-    cdef Law how
-    how.minimum_conductance, how.slope, how.minimum_gate, how.maximum_gate, how.noise = law
-    power = np.zeros(last - first)
-    cdef double[::1] out = power
-    # Of a few rows, which stay in the cache: no temporary is as large as the tile.
-    cdef unsigned char[::1] selected = np.empty(SIDE * columns, dtype=np.uint8)
-    cdef double[::1] noise = np.empty(SIDE * columns + 16 if rise else 1)
+    """Bring the cells down to ``floor``, in place."""
+    cdef Py_ssize_t i, j
     with nogil:
-        for block in range((last - first + SIDE - 1) // SIDE):
-            i = first + block * SIDE
-            count = min(<Py_ssize_t> SIDE, last - i)
+        for i in range(conductance.shape[0]):
+            for j in range(conductance.shape[1]):
+                if cells[i, j] and conductance[i, j] > floor:
+                    conductance[i, j] = floor
+                    if not stuck[i, j]:
+                        effective[i, j] = floor
+
+
+def set_pulse(
+    double[:, ::1] conductance, double[:, ::1] effective, const unsigned char[:, ::1] stuck,
+    const unsigned char[:, ::1] cells, const double[:, ::1] wanted, double[:, ::1] asked,
+    const double[:, ::1] slope, law, const double[:, ::1] normal, uint64_t key0, uint64_t key1, uint64_t operation,
+):
+    """Set the cells for what is wanted, in place, and note that it was asked of them."""
+    cdef Py_ssize_t columns = conductance.shape[1], i, j, start, place
+    cdef double gate, after, minimum, nominal, lowest, highest, sigma
+    cdef bint some
+    minimum, nominal, lowest, highest, sigma = law
+    # Of one row, which stays in the cache: no temporary is as large as the tile.
+    cdef double[::1] noise = np.empty(columns + 16)
+    with nogil:
+        for i in range(conductance.shape[0]):
             some = False
-            for k in range(count):
-                for j in range(columns):
-                    change = wanted[i + k, j] - asked[i + k, j]
-                    selected[k * columns + j] = (change < -deadband) | (rise & (change > deadband))
-                    some |= selected[k * columns + j]
+            for j in range(columns):
+                some |= cells[i, j]
             if not some:
                 continue
-            if rise:
-                start = i * columns // 8
-                place = i * columns - 8 * start
-                normals(
-                    key0, key1, 1 + start, operation, (place + count * columns + 7) // 8, &normal[0, 0], &noise[0]
-                )
-                for k in range(count):
-                    set_row(
-                        &conductance[i + k, 0], &effective[i + k, 0], &stuck[i + k, 0], &selected[k * columns],
-                        &wanted[i + k, 0], &asked[i + k, 0], &slope[i + k, 0], &noise[place + k * columns], columns,
-                        &how,
-                    )
-            drive(
-                &effective[i, 0], &selected[0], count, columns, &word_resistance[i, 0], &ground_resistance[i, 0],
-                voltage, &out[i - first],
-            )
-            if not rise:
-                for k in range(count):
-                    reset_row(
-                        &conductance[i + k, 0], &effective[i + k, 0], &stuck[i + k, 0], &selected[k * columns], columns,
-                        how.minimum_conductance,
-                    )
-    return power
+            start = i * columns // 8
+            place = i * columns - 8 * start
+            normals(key0, key1, 1 + start, operation, (place + columns + 7) // 8, &normal[0, 0], &noise[0])
+            for j in range(columns):
+                if cells[i, j]:
+                    gate = min(max(lowest + (wanted[i, j] - minimum) / nominal, lowest), highest)
+                    after = minimum + slope[i, j] * (gate - lowest)
+                    after = max(max(after, conductance[i, j]) + sigma * noise[place + j], 0.0)
+                    conductance[i, j] = after
+                    asked[i, j] = wanted[i, j]
+                    if not stuck[i, j]:
+                        effective[i, j] = after

@@ -32,6 +32,7 @@ cdef struct Converters:
     double minimum, lsb, sigma
     const double* normal   # the table of normal numbers; NULL without noise
     uint64_t key0, key1, operation
+    Py_ssize_t skip        # vectors of this operation that were read before
 
 
 cdef struct Read:
@@ -164,12 +165,15 @@ cdef bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
     cdef double* noise = <double*> (panel + PANEL // ROWS * r.rows)
     cdef vec_d sums[3 * ROWS]
     cdef Py_ssize_t count = min(<Py_ssize_t> PANEL, r.batch - first), w = lanes(panel), strip = 0, width, block, i
-    cdef Py_ssize_t vector, columns
+    cdef Py_ssize_t vector, columns, place
     cdef Converters* c = &r.converters
     cdef bint wrong = take_voltages(r, first, count, panel)
     if c.normal != NULL:
-        # A panel's numbers begin with a block, for PANEL is a multiple of 8.
-        normals(c.key0, c.key1, 1 + first * r.columns // 8, c.operation, (count * r.columns + 7) // 8, c.normal, noise)
+        place = (c.skip + first) * r.columns
+        normals(
+            c.key0, c.key1, 1 + place // 8, c.operation, (place % 8 + count * r.columns + 7) // 8, c.normal, noise
+        )
+        noise = noise + place % 8
     while strip < r.strips:
         width = min(<Py_ssize_t> STRIP, r.strips - strip)
         columns = min(width * w, r.columns - strip * w)
@@ -252,7 +256,7 @@ def read_codes(
     const int64_t[:, ::1] codes, const double[:, ::1] matrix, const double[:, ::1] admittance,
     const double[:, ::1] table, const double[::1] factor, const double[::1] offset, const double[::1] highest,
     double minimum, double lsb, double sigma, const double[:, ::1] normal, uint64_t key0, uint64_t key1,
-    uint64_t operation, int threads,
+    uint64_t operation, Py_ssize_t skip, int threads,
 ):
     """Return whether all DAC codes were in range, the ADC codes (batch, columns), and the power (batch,) W."""
     cdef Read r
@@ -270,7 +274,7 @@ def read_codes(
     c.factor, c.offset, c.highest = &factor[0], &offset[0], &highest[0]
     c.minimum, c.lsb, c.sigma = minimum, lsb, sigma
     c.normal = &normal[0, 0] if sigma > 0.0 else NULL
-    c.key0, c.key1, c.operation = key0, key1, operation
+    c.key0, c.key1, c.operation, c.skip = key0, key1, operation, skip
     return not start(&r, matrix, admittance, threads), found, watts
 
 

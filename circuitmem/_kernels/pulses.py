@@ -1,8 +1,9 @@
 """Two-pulse updates of a tile, in place, and the power that they take: the face of the kernels, and their twins.
 
 A cell changes if it is asked to by more than a deadband. If it is to fall it gets a RESET pulse first, which leaves the
-minimum of the working range; then each gets a SET pulse with the gate at the voltage for the wanted conductance, which
-leaves ``max(minimum + slope·(gate - minimum gate), G) + noise·z``: z is the standard normal number of the cell's place.
+minimum of the working range, or less if it had less; then each gets a SET pulse with the gate at the voltage for the
+wanted conductance, which leaves ``max(minimum + slope·(gate - minimum gate), G) + noise·z``: z is the standard normal
+number of the cell's place.
 
 Rows are driven one after another. With the transistors of all other rows off, what is left of a tile is a ladder: the
 word line from its driver, and at each cell whose transistor conducts the bit line down (and up, if sensed there) to its
@@ -29,10 +30,12 @@ from circuitmem._kernels.noise import Address, normal_table
 from circuitmem._kernels.noise import _reference as _normals
 from circuitmem._kernels.select import load
 
-__all__ = ["TwoPulseLaw", "changes", "ground_resistance", "pulse", "row_power"]
+__all__ = ["TwoPulseLaw", "changes", "ground_resistance", "reset_pulse", "row_power", "set_pulse"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 _compiled = load("pulses").module
 
 
@@ -51,8 +54,8 @@ class TwoPulseLaw(NamedTuple):
     """Standard deviation [S]."""
 
 
-def changes(wanted: Floats, asked: Floats, deadband: float) -> Counts:
-    """Return how many cells of each row are to fall, and how many to change at all, (2, rows).
+def changes(wanted: Floats, asked: Floats, deadband: float) -> tuple[Mask, Mask, Counts]:
+    """Say which cells are to change.
 
     Parameters
     ----------
@@ -60,72 +63,63 @@ def changes(wanted: Floats, asked: Floats, deadband: float) -> Counts:
         Conductance that is asked for now, and that was asked for last [S].
     deadband : float
         Changes up to this are none [S].
+
+    Returns
+    -------
+    falling, changing : (rows, columns) ndarray of bool
+        Which cells are to fall, and which to change at all.
+    counts : (2, rows) ndarray of int
+        How many these are in each row.
     """
-    return np.asarray(_changes(wanted, asked, deadband))
+    found: tuple[Mask, Mask, Counts] = _changes(wanted, asked, deadband)
+    return found
 
 
-def pulse(
-    rise: bool,
-    conductance: Floats,
-    effective: Floats,
-    stuck: NDArray[np.uint8],
-    wanted: Floats,
-    asked: Floats,
-    deadband: float,
-    slope: Floats,
-    law: TwoPulseLaw,
-    rows: tuple[int, int],
-    voltage: float,
-    word_resistance: Floats,
-    ground: Floats,
-    noise: Address,
-) -> Floats:
-    """Give one pulse to the cells of some rows that need it, in place; returns the power of each row, W.
-
-    The current of a SET pulse is limited to what it leaves; that of a RESET pulse flows through what it finds.
+def reset_pulse(conductance: Floats, effective: Floats, stuck: Mask, cells: Mask, law: TwoPulseLaw) -> None:
+    """Give a RESET pulse to some cells of a tile, in place.
 
     Parameters
     ----------
-    rise : bool
-        Whether it is a SET pulse, which also makes ``wanted`` of what is ``asked``; else a RESET pulse.
     conductance, effective : (rows, columns) ndarray
-        As programmed, and as the circuit has it: stuck cells change in the first only [S].
-    stuck : (rows, columns) ndarray of uint8
-        Which cells are stuck.
-    wanted, asked, deadband
-        As for :func:`changes`.
+        As programmed, and as the circuit has it [S]; they may be one array.
+    stuck : (rows, columns) ndarray of bool
+        Cells that change in the first only.
+    cells : (rows, columns) ndarray of bool
+        Cells that get the pulse.
+    law : TwoPulseLaw
+        What it leaves.
+    """
+    _reset_pulse(conductance, effective, stuck.view(np.uint8), cells.view(np.uint8), law.minimum_conductance)
+
+
+def set_pulse(
+    conductance: Floats,
+    effective: Floats,
+    stuck: Mask,
+    cells: Mask,
+    wanted: Floats,
+    asked: Floats,
+    slope: Floats,
+    law: TwoPulseLaw,
+    noise: Address,
+) -> None:
+    """Give a SET pulse to some cells of a tile, in place.
+
+    Arguments are those of :func:`reset_pulse`, and these.
+
+    Parameters
+    ----------
+    wanted : (rows, columns) ndarray
+        Wanted conductance, which the gate voltages are for [S].
+    asked : (rows, columns) ndarray
+        Where to note what was asked of these cells [S].
     slope : (rows, columns) ndarray
         Conductance per gate voltage of each device [S/V].
-    law : TwoPulseLaw
-        The nominal law, which the gate voltages are for.
-    rows : (int, int)
-        The first row, and the one after the last.
-    voltage : float
-        Amplitude of the pulse [V].
-    word_resistance, ground
-        As for :func:`row_power`.
     noise : Address
         Where the normal numbers are found: number ``row·columns + column``.
     """
-    power = _pulse(
-        rise,
-        conductance,
-        effective,
-        stuck,
-        wanted,
-        asked,
-        deadband,
-        slope,
-        law,
-        *rows,
-        voltage,
-        word_resistance,
-        ground,
-        normal_table(),
-        *noise.key,
-        noise.operation,
-    )
-    return np.asarray(power)
+    state = conductance, effective, stuck.view(np.uint8), cells.view(np.uint8), wanted, asked
+    _set_pulse(*state, slope, law, normal_table(), *noise.key, noise.operation)
 
 
 def ground_resistance(bit_resistance: Floats) -> Floats:
@@ -174,49 +168,40 @@ def row_power(
     return np.asarray(result)
 
 
-def _reference_changes(wanted: Floats, asked: Floats, deadband: float) -> Counts:
+def _reference_changes(wanted: Floats, asked: Floats, deadband: float) -> tuple[Mask, Mask, Counts]:
     change = wanted - asked
-    return np.array([(change < -deadband).sum(axis=1), (np.abs(change) > deadband).sum(axis=1)])
+    falling, changing = change < -deadband, np.abs(change) > deadband
+    return falling, changing, np.array([falling.sum(axis=1), changing.sum(axis=1)])
 
 
-def _reference_pulse(
-    rise: bool,
+def _reference_reset(conductance: Floats, effective: Floats, stuck: Bytes, cells: Bytes, floor: float) -> None:
+    hit = (cells != 0) & (conductance > floor)
+    conductance[hit] = floor
+    effective[hit & (stuck == 0)] = floor
+
+
+def _reference_set(
     conductance: Floats,
     effective: Floats,
-    stuck: NDArray[np.uint8],
+    stuck: Bytes,
+    cells: Bytes,
     wanted: Floats,
     asked: Floats,
-    deadband: float,
     slope: Floats,
     law: TwoPulseLaw,
-    first: int,
-    last: int,
-    voltage: float,
-    word_resistance: Floats,
-    ground: Floats,
     normal: Floats,
     key0: int,
     key1: int,
     operation: int,
-) -> Floats:
-    some = slice(first, last)
-    before, change = conductance[some], wanted[some] - asked[some]
-    if rise:
-        selected = np.abs(change) > deadband
-        gate = law.minimum_gate + (wanted[some] - law.minimum_conductance) / law.slope
-        gate = np.clip(gate, law.minimum_gate, law.maximum_gate)
-        z = _normals(key0, key1, operation, conductance.size, normal).reshape(conductance.shape)[some]
-        left = law.minimum_conductance + slope[some] * (gate - law.minimum_gate)
-        after = np.maximum(np.maximum(left, before) + law.noise * z, 0.0)
-        asked[some] = np.where(selected, wanted[some], asked[some])
-    else:
-        selected = change < -deadband
-        after = np.minimum(before, law.minimum_conductance)
-    found = effective[some].copy()
-    conductance[some] = np.where(selected, after, before)
-    effective[some] = np.where(selected & (stuck[some] == 0), after, found)
-    driven = effective[some] if rise else found
-    return _reference_power(driven, selected.view(np.uint8), word_resistance[some], ground[some], voltage)
+) -> None:
+    hit = cells != 0
+    gate = law.minimum_gate + (wanted - law.minimum_conductance) / law.slope
+    left = law.minimum_conductance + slope * (np.clip(gate, law.minimum_gate, law.maximum_gate) - law.minimum_gate)
+    z = _normals(key0, key1, operation, conductance.size, normal).reshape(conductance.shape)
+    after = np.maximum(np.maximum(left, conductance) + law.noise * z, 0.0)
+    conductance[hit], asked[hit] = after[hit], wanted[hit]
+    free = hit & (stuck == 0)
+    effective[free] = after[free]
 
 
 def _reference_power(
@@ -248,4 +233,5 @@ def _reference_power(
 
 _row_power: Any = _reference_power if _compiled is None else _compiled.row_power
 _changes: Any = _reference_changes if _compiled is None else _compiled.changes
-_pulse: Any = _reference_pulse if _compiled is None else _compiled.pulse
+_reset_pulse: Any = _reference_reset if _compiled is None else _compiled.reset_pulse
+_set_pulse: Any = _reference_set if _compiled is None else _compiled.set_pulse

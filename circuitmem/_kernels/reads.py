@@ -61,7 +61,14 @@ def read_currents(voltages: Floats, matrix: Floats, *, threads: int = 1) -> Floa
 
 
 def read_codes(
-    codes: Codes, matrix: Floats, admittance: Floats | None, channels: Channels, noise: Address, *, threads: int = 1
+    codes: Codes,
+    matrix: Floats,
+    admittance: Floats | None,
+    channels: Channels,
+    noise: Address,
+    *,
+    first: int = 0,
+    threads: int = 1,
 ) -> tuple[Codes, Floats]:
     """Return the ADC codes, (batch, columns), and the power of the array, (batch,) W, 0 if nobody asks for it.
 
@@ -77,6 +84,8 @@ def read_codes(
         The converters.
     noise : Address
         Where the noise of these conversions is found: number ``vector·columns + column``.
+    first : int
+        Number of the first of these vectors at that address: those before it were read before.
     threads : int
         Threads to use, >= 1.
 
@@ -93,6 +102,7 @@ def read_codes(
         normal_table(),
         *noise.key,
         noise.operation,
+        first,
         threads,
     )
     if not known:
@@ -120,6 +130,7 @@ def _reference_codes(
     key0: int,
     key1: int,
     operation: int,
+    skip: int,
     _threads: int,
 ) -> tuple[bool, Codes, Floats]:
     if codes.size and (codes.min() < 0 or codes.max() >= table.shape[1]):
@@ -127,7 +138,8 @@ def _reference_codes(
     voltages = table[np.arange(table.shape[0]), codes]
     volts = _reference_currents(voltages, matrix, 1) * factor + offset
     if sigma > 0.0:
-        volts += sigma * _normals(key0, key1, operation, volts.size, normal).reshape(volts.shape)
+        before = skip * volts.shape[1]
+        volts += sigma * _normals(key0, key1, operation, before + volts.size, normal)[before:].reshape(volts.shape)
     answer = np.clip(np.rint((volts - minimum) / lsb), 0, highest).astype(np.int64)
     if admittance is None:
         return True, answer, np.zeros(len(codes))

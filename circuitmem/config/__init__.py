@@ -1,8 +1,9 @@
 """What is declared: frozen specifications, and the TOML files they come from."""
 
+from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, TemperatureSpec
 from circuitmem.config.base import Spec
 from circuitmem.config.cell import Cell, LinearCell, SinhCell
-from circuitmem.config.chip import ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
+from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.run import AuditSpec, CalibrationSpec, DataSpec, ExSituSpec, InSituSpec, NetworkSpec, RunSpec
@@ -12,6 +13,7 @@ from circuitmem.config.toml import load_run, presets, to_toml
 __all__ = [
     "AdcSpec",
     "AuditSpec",
+    "BusSpec",
     "CalibrationSpec",
     "Cell",
     "ChipSpec",
@@ -20,14 +22,18 @@ __all__ = [
     "DataSpec",
     "DefectSpec",
     "DigitalSpec",
+    "EnduranceSpec",
     "ExSituSpec",
+    "FaultSpec",
     "InSituSpec",
     "LinearCell",
     "NetworkSpec",
     "ProgrammingSpec",
+    "RetentionSpec",
     "RunSpec",
     "SinhCell",
     "Spec",
+    "TemperatureSpec",
     "TiaSpec",
     "TileSpec",
     "TwoPulseSpec",

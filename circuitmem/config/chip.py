@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pydantic
 
+from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, TemperatureSpec
 from circuitmem.config.base import Spec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.tile import TileSpec
 from circuitmem.errors import ValidationError
 
-__all__ = ["ChipSpec", "DefectSpec", "DigitalSpec", "ProgrammingSpec"]
+__all__ = ["BusSpec", "ChipSpec", "DefectSpec", "DigitalSpec", "ProgrammingSpec"]
 
 
 class DefectSpec(Spec):
@@ -59,12 +62,28 @@ class ProgrammingSpec(Spec):
         again, >= 0.
     verify_tolerance : float
         A cell counts as off when its read conductance is further than this from the wanted one [S], > 0.
+    rows_at_once : int
+        Rows of a tile that get their pulse together, >= 1; the array's energy is that of the network with all of
+        them driven.
+    by_cell : bool
+        Whether cells get their pulses one by one instead of row by row.
+    energy_per_pulse : float
+        What a driver needs for one pulse on one row (or cell), beside what goes into the array [J], >= 0.
     """
 
     drivers: int = pydantic.Field(default=8, ge=1)
     deadband: float = pydantic.Field(default=6e-6, ge=0.0)
     verify_tries: int = pydantic.Field(default=1, ge=0)
     verify_tolerance: float = pydantic.Field(default=20e-6, gt=0.0)
+    rows_at_once: int = pydantic.Field(default=1, ge=1)
+    by_cell: bool = False
+    energy_per_pulse: float = pydantic.Field(default=0.0, ge=0.0)
+
+    @pydantic.model_validator(mode="after")
+    def _check_rows(self) -> ProgrammingSpec:
+        if self.by_cell and self.rows_at_once > 1:
+            raise ValidationError("rows_at_once", "must be 1 with by_cell", self.rows_at_once)
+        return self
 
 
 class DigitalSpec(Spec):
@@ -80,6 +99,21 @@ class DigitalSpec(Spec):
 
     throughput: float = pydantic.Field(default=64e9, gt=0.0)
     energy_per_operation: float = pydantic.Field(default=0.5e-12, ge=0.0)
+
+
+class BusSpec(Spec):
+    """The bus that carries converted codes from the tiles to the digital core; free and endless by default.
+
+    Parameters
+    ----------
+    bandwidth : float, optional
+        Bits per second [1/s], > 0; left out, transfers take no time.
+    energy_per_bit : float
+        Energy of one bit [J], >= 0.
+    """
+
+    bandwidth: float | None = pydantic.Field(default=None, gt=0.0)
+    energy_per_bit: float = pydantic.Field(default=0.0, ge=0.0)
 
 
 class ChipSpec(Spec):
@@ -99,6 +133,22 @@ class ChipSpec(Spec):
         Programming drivers and rules.
     digital : DigitalSpec
         The digital core.
+    bus : BusSpec
+        The on-chip bus.
+    dac_banks, adc_banks : int, optional
+        DAC banks (one DAC a row) and ADC banks (the ADCs of one tile) on the whole chip, >= 1: so many tiles can be
+        read at once. Left out, every tile has its own.
+    inputs : {"bit-parallel", "bit-serial"}
+        Whether a word line carries the DAC's level, or one bit of its code after the other at full scale, weighted
+        digitally.
+    retention : RetentionSpec
+        Drift and read disturb.
+    temperature : TemperatureSpec
+        The chip's temperature over time.
+    endurance : EnduranceSpec
+        Wear of the cells.
+    faults : sequence of FaultSpec
+        What breaks, and when.
     """
 
     tile: TileSpec = TileSpec(rows=64, columns=64, word_line_resistance=1.0, bit_line_resistance=1.0)
@@ -110,6 +160,14 @@ class ChipSpec(Spec):
     defects: DefectSpec = DefectSpec()
     programming: ProgrammingSpec = ProgrammingSpec()
     digital: DigitalSpec = DigitalSpec()
+    bus: BusSpec = BusSpec()
+    dac_banks: int | None = pydantic.Field(default=None, ge=1)
+    adc_banks: int | None = pydantic.Field(default=None, ge=1)
+    inputs: Literal["bit-parallel", "bit-serial"] = "bit-parallel"
+    retention: RetentionSpec = RetentionSpec()
+    temperature: TemperatureSpec = TemperatureSpec()
+    endurance: EnduranceSpec = EnduranceSpec()
+    faults: tuple[FaultSpec, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _check_tile(self) -> ChipSpec:
@@ -118,6 +176,10 @@ class ChipSpec(Spec):
             raise ValidationError("tile.sense_resistance", rule, self.tile.sense_resistance)
         if self.tile.columns < 2:
             raise ValidationError("tile.columns", "must be >= 2, for a differential pair", self.tile.columns)
+        for index, fault in enumerate(self.faults):
+            for name, place, limit in (("row", fault.row, self.tile.rows), ("column", fault.column, self.tile.columns)):
+                if place >= limit:
+                    raise ValidationError(f"faults.{index}.{name}", f"must be < {limit}", place)
         return self
 
     @property

@@ -1,7 +1,21 @@
 """The chip in time: SimPy lives here and nowhere else."""
 
+from circuitmem.control.arbiter import Priority, Resource
 from circuitmem.control.chip import Chip, Process
 from circuitmem.control.ledger import Account, Ledger
+from circuitmem.control.operations import OPERATIONS, OperationSpec
+from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit
 
-__all__ = ["Account", "Chip", "Ledger", "Process", "Unit"]
+__all__ = [
+    "OPERATIONS",
+    "Account",
+    "Chip",
+    "Ledger",
+    "OperationSpec",
+    "Priority",
+    "Process",
+    "Resource",
+    "Trace",
+    "Unit",
+]

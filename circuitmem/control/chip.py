@@ -6,7 +6,8 @@ specification says, changes the state of the devices when its pulse ends, and bo
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +15,13 @@ import simpy
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, standard_normal
-from circuitmem._kernels.pulses import changes
 from circuitmem.config import ChipSpec
-from circuitmem.control.ledger import PICOSECOND, Ledger, attojoules, picoseconds
+from circuitmem.control import faults
+from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
+from circuitmem.control.ledger import PICOSECOND, Account, Ledger, attojoules, picoseconds
+from circuitmem.control.pulses import PulseTrain
+from circuitmem.control.trace import Trace
+from circuitmem.control.trains import ReadTrain, StepTrain
 from circuitmem.control.unit import Unit
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 
@@ -24,6 +29,7 @@ __all__ = ["Chip", "Process"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 Process = Generator[simpy.Event, Any, Any]
 
 
@@ -44,6 +50,11 @@ class Chip:
         What computes the circuit; with :class:`SpiceEngine` converters are simulated as circuits too.
     granularity : {"burst", "pulse"}
         Whether operations in a row on one tile are one event or one each.
+
+    Attributes
+    ----------
+    phase : str
+        What the operations that are asked for now belong to, in the accounts; see :meth:`during`.
     """
 
     def __init__(
@@ -57,23 +68,76 @@ class Chip:
     ) -> None:
         self.spec = spec
         self.engine = engine or BehavioralEngine()
+        self.behavioral = self.engine if isinstance(self.engine, BehavioralEngine) else BehavioralEngine()
         self.granularity = granularity
+        self.seed = seed
         self.noise_seed = noise_seed
         self.environment = simpy.Environment(initial_time=0)
-        self.units = [Unit(self.environment, spec, seed, index) for index in range(tiles)]
-        self.drivers = simpy.Resource(self.environment, capacity=spec.programming.drivers)
-        self.digital = simpy.Resource(self.environment)
+        self.arbiter = Arbiter(self.environment, granularity)
+        dacs = None if spec.dac_banks is None else Resource("DAC banks", spec.dac_banks)
+        adcs = None if spec.adc_banks is None else Resource("ADC banks", spec.adc_banks)
+        self.units = [Unit(spec, seed, index, dacs, adcs) for index in range(tiles)]
+        self.drivers = Resource("programming drivers", spec.programming.drivers)
+        self.digital = Resource("digital core")
+        self.bus = Resource("bus")
+        self.stroke_energy = attojoules(spec.programming.energy_per_pulse)
         self.ledger = Ledger()
+        self.phase = ""
+        self._trace: Trace | None = None
         self._transfers: dict[int, tuple[int, Floats, Floats]] = {}
+        faults.schedule(self)
 
     @property
     def now(self) -> float:
         """Simulated time [s]."""
         return float(self.environment.now) * PICOSECOND
 
+    @property
+    def clock(self) -> int:
+        """Simulated time [ps]."""
+        return int(self.environment.now)
+
+    @property
+    def resources(self) -> list[Resource]:
+        """Everything that operations hold, each once."""
+        per_tile = [resource for unit in self.units for resource in (unit.array, unit.dacs, unit.adcs)]
+        return list(dict.fromkeys([*per_tile, self.drivers, self.digital, self.bus]))
+
+    @property
+    def traced(self) -> bool:
+        """Whether a trace is being written."""
+        return self._trace is not None
+
+    def trace_to(self, trace: Trace) -> None:
+        """Write every operation from now on into a trace."""
+        self._trace = trace
+
+    def show(self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account) -> None:
+        """Let the trace, if there is one, have what a train did from ``begin`` on [ps]."""
+        if self._trace is not None:
+            self._trace.operation(train, kind, begin, duration, count, booked)
+
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        """Book operations that are asked for in this block under ``phase``."""
+        before, self.phase = self.phase, phase
+        try:
+            yield
+        finally:
+            self.phase = before
+
     def run(self, process: Process) -> Any:
         """Run a process to its end and return what it returns."""
         return self.environment.run(self.environment.process(process))
+
+    def start(self, process: Process) -> simpy.Process:
+        """Let a process run beside the others; it is an event that comes when the process ends."""
+        return self.environment.process(process)
+
+    def wait_until(self, time: int) -> Process:
+        """Let time pass until ``time`` [ps], if that is to come."""
+        if time > self.clock:
+            yield self.environment.timeout(time - self.clock)
 
     def together(self, processes: Iterable[Process]) -> Process:
         """Run processes side by side; returns their results in order."""
@@ -81,7 +145,7 @@ class Chip:
         yield self.environment.all_of(running)
         return [process.value for process in running]
 
-    def read(self, unit: Unit, codes: Codes, kind: str) -> Process:
+    def read(self, unit: Unit, codes: Codes, kind: str, priority: Priority = Priority.NORMAL) -> Process:
         """Read a tile for a batch of inputs, one after another; returns ADC codes (batch, columns).
 
         Parameters
@@ -92,33 +156,19 @@ class Chip:
             DAC codes.
         kind : str
             Account to book on: ``"mac_read"``, ``"calibration_read"``, ``"verify_read"`` ...
+        priority : Priority
+            ``BACKGROUND`` reads let others go first, between two of them.
         """
-        requests = [resource.request() for resource in (unit.array, unit.dacs, unit.adcs)]
-        yield self.environment.all_of(requests)
-        answer, power = self._answer(unit, codes)
-        batch = len(codes)
-        yield from self._spend(batch, unit.read_time)
-        for resource, request in zip((unit.array, unit.dacs, unit.adcs), requests, strict=True):
-            resource.release(request)
-        rows, columns = unit.tile.spec.shape
-        converters, duration = self.spec.converters, unit.read_time * PICOSECOND
-        fixed = rows * converters.dac.energy_per_conversion + columns * converters.adc.energy_per_conversion
-        fixed += columns * converters.tia.power * duration
-        energy = attojoules(power * duration) + batch * attojoules(fixed)
-        self.ledger.add(
-            kind,
-            operations=batch,
-            busy=batch * unit.read_time,
-            energy=energy,
-            saturated=unit.readout.adc.saturated(answer),
-        )
+        if len(codes) == 0:
+            return np.zeros((0, unit.tile.spec.columns), dtype=np.int64)
+        answer = yield self.arbiter.perform(ReadTrain(self, unit, codes, kind, priority))
+        yield from self.transfer(len(codes) * unit.tile.spec.columns * self.spec.converters.adc.bits, priority)
         return answer
 
-    def program(self, unit: Unit, wanted: Floats, deadband: float) -> Process:
+    def program(self, unit: Unit, wanted: Floats, deadband: float, priority: Priority = Priority.NORMAL) -> Process:
         """Give two-pulse programming to all cells of a tile that are asked to change by more than ``deadband``.
 
-        Row after row: one RESET pulse for the cells that shall fall, one SET pulse for those and for the cells that
-        shall rise, each cell's gate at the voltage for its wanted conductance. Stuck cells get pulses like the others.
+        Returns the number of cell pulses (:class:`circuitmem.control.trains.PulseTrain`).
 
         Parameters
         ----------
@@ -128,54 +178,71 @@ class Chip:
             Wanted conductance [S].
         deadband : float
             Changes up to this are not worth a pulse [S].
+        priority : Priority
+            ``BACKGROUND`` pulses let others go first, between two of them.
         """
-        requests = [self.drivers.request(), unit.array.request()]
-        yield self.environment.all_of(requests)
-        lowered, selected = changes(wanted, unit.asked, deadband)
-        rows = len(selected)
-        noise = unit.next_update(self.noise_seed)
-        steps = [(0, rows)] if self.granularity == "burst" else [(row, row + 1) for row in range(rows)]
-        for first, last in steps:
-            yield from self._pulse(unit, "reset", lowered[first:last], wanted, deadband, (first, last), noise)
-            yield from self._pulse(unit, "set", selected[first:last], wanted, deadband, (first, last), noise)
-        self.drivers.release(requests[0])
-        unit.array.release(requests[1])
+        kind = "set_cell_pulse" if self.spec.programming.by_cell else "set_row_pulse"
+        return (yield self.arbiter.perform(PulseTrain(self, unit, wanted, deadband, kind, priority)))
 
-    def _pulse(
-        self,
-        unit: Unit,
-        kind: Literal["reset", "set"],
-        cells: NDArray[np.int64],
-        wanted: Floats,
-        deadband: float,
-        rows: tuple[int, int],
-        noise: Address,
-    ) -> Process:
-        """Apply one row pulse to each of ``rows`` with ``cells`` to change; they change when the time is over."""
-        device = self.spec.device
-        driven = int(np.count_nonzero(cells))
-        if driven == 0:
-            return
-        duration = picoseconds(device.set_time if kind == "set" else device.reset_time)
-        yield self.environment.timeout(driven * duration)
-        power = unit.pulse(kind, wanted, deadband, rows, noise)
-        self.ledger.add(
-            f"{kind}_row_pulse",
-            operations=driven,
-            busy=driven * duration,
-            energy=attojoules(power * (duration * PICOSECOND)),
-            pulses=int(cells.sum()),
-        )
+    def rewrite(self, unit: Unit, cells: Mask, lowered: Mask, priority: Priority = Priority.BACKGROUND) -> Process:
+        """Program ``cells`` (rows, columns) once more towards what was last asked of them: a refresh.
 
-    def compute(self, operations: int) -> Process:
+        ``lowered`` of them get a RESET first. Returns the number of cell pulses.
+        """
+        train = PulseTrain(self, unit, None, 0.0, "refresh_set_pulse", priority, cells, lowered)
+        return (yield self.arbiter.perform(train))
+
+    def compute(self, operations: int, priority: Priority = Priority.NORMAL) -> Process:
         """Hold the digital core for so many operations."""
-        with self.digital.request() as request:
-            yield request
-            spec = self.spec.digital
-            duration = picoseconds(operations / spec.throughput)
-            yield self.environment.timeout(duration)
-            energy = attojoules(operations * spec.energy_per_operation)
-            self.ledger.add("digital_step", operations=operations, busy=duration, energy=energy)
+        spec = self.spec.digital
+        duration = picoseconds(operations / spec.throughput)
+        energy = attojoules(operations * spec.energy_per_operation)
+        step = StepTrain(self, "digital_step", self.digital, operations, duration, energy, "core", priority)
+        yield self.arbiter.perform(step)
+
+    def transfer(self, bits: int, priority: Priority = Priority.NORMAL) -> Process:
+        """Carry so many bits over the bus; takes nothing if no bandwidth is declared."""
+        spec = self.spec.bus
+        if spec.bandwidth is not None:
+            duration, energy = picoseconds(bits / spec.bandwidth), attojoules(bits * spec.energy_per_bit)
+            yield self.arbiter.perform(
+                StepTrain(self, "bus_transfer", self.bus, bits, duration, energy, "bus", priority)
+            )
+
+    def look(self, unit: Unit) -> None:
+        """Bring a tile's state up to this very moment, in the middle of pulses too; for tests and pictures."""
+        self._catch_up(unit)
+        unit.meet(self.clock)
+
+    def _catch_up(self, unit: Unit) -> PulseTrain | ReadTrain | None:
+        for train in unit.array.users:
+            if isinstance(train, PulseTrain | ReadTrain):
+                train.settle(min(train.finished(self.clock), train.stop))
+                return train
+        return None
+
+    def strike(self, fault: faults.FaultSpec) -> None:
+        """Break something now: pulses that have ended came before, and reads that have begun too."""
+        unit = self.units[fault.tile]
+        train = self._catch_up(unit)
+        self.damage(unit, fault)
+        if train is not None:
+            train.notice(self.clock)
+
+    def damage(self, unit: Unit, fault: faults.FaultSpec) -> None:
+        """Break something on a tile."""
+        if fault.what == "adc":
+            alive = unit.readout.adc.alive.copy()
+            alive[fault.column] = False
+            unit.readout.adc.alive = alive
+        else:
+            unit.tile.damage(faults.broken(unit.tile, fault))
+
+    def wear_out(self, unit: Unit, worn: Mask, left: Floats) -> None:
+        """Let cells stick for ever, as the endurance specification says."""
+        failure, device = self.spec.endurance.failure, self.spec.device
+        value = {"stuck-on": device.maximum_conductance, "stuck-off": device.minimum_conductance}.get(failure)
+        unit.tile.damage(faults.stuck(unit.tile, worn, left if value is None else np.full(worn.shape, value)))
 
     def refresh(self, units: Sequence[Unit]) -> None:
         """Work out the transfer matrices of all tiles whose state has changed, in one call."""
@@ -197,24 +264,18 @@ class Chip:
     def _version(self, unit: Unit) -> int:
         return self._transfers[unit.index][0] if unit.index in self._transfers else -1
 
-    def _answer(self, unit: Unit, codes: Codes) -> tuple[Codes, Floats]:
-        """Return the ADC codes (batch, columns) and the power of the array (batch,) W."""
-        noise = unit.next_read(self.noise_seed)
+    def answer(self, unit: Unit, codes: Codes, noise: Address, first: int = 0) -> tuple[Codes, Floats]:
+        """Return the ADC codes (batch, columns) and the power of the array (batch,) W; the clock stands still.
+
+        ``first`` is the number of the first of these vectors at the address of the noise.
+        """
         self.refresh([unit])
         if unit.index in self._transfers and isinstance(self.engine, BehavioralEngine):
             _, matrix, admittance = self._transfers[unit.index]
-            return unit.readout.read(codes, matrix, admittance, noise, threads=self.engine.threads)
-        volts = self.spec.converters.adc.noise * standard_normal(noise, len(codes) * unit.tile.spec.columns)
-        volts = volts.reshape(len(codes), -1)
+            return unit.readout.read(codes, matrix, admittance, noise, first=first, threads=self.engine.threads)
+        columns, sigma = unit.tile.spec.columns, self.spec.converters.adc.noise
+        volts = sigma * standard_normal(noise, (first + len(codes)) * columns)[first * columns :].reshape(-1, columns)
         currents, power = self.currents(unit, unit.readout.dac.voltages(codes))
         if isinstance(self.engine, SpiceEngine):
             return self.engine.codes(unit.tile, unit.readout, codes, volts), power
         return unit.readout.adc.codes(currents, volts), power
-
-    def _spend(self, times: int, duration: int) -> Process:
-        """Let ``times`` operations of ``duration`` ps pass, as one event or as one each."""
-        if self.granularity == "burst":
-            yield self.environment.timeout(times * duration)
-        else:
-            for _ in range(times):
-                yield self.environment.timeout(duration)

@@ -1,11 +1,13 @@
-"""Accounts of a chip: how often each kind of operation ran, for how long, and what it cost.
+"""Accounts of a chip: how often each kind of operation ran, where and when, for how long, and what it cost.
 
 Times are integer picoseconds and energies integer attojoules, so that sums do not depend on the order of events.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ def attojoules(joules: float | NDArray[np.float64]) -> int:
 
 @dataclass
 class Account:
-    """What one kind of operation added up to: times in ps, energy in aJ."""
+    """What operations added up to: times in ps, energy in aJ."""
 
     operations: int = 0
     busy: int = 0
@@ -36,37 +38,102 @@ class Account:
     pulses: int = 0
     saturated: int = 0
 
+    def add(self, other: Account) -> None:
+        """Add what another account holds."""
+        self.operations += other.operations
+        self.busy += other.busy
+        self.energy += other.energy
+        self.pulses += other.pulses
+        self.saturated += other.saturated
 
-@dataclass
+
 class Ledger:
-    """One account for each kind of operation."""
+    """One account for each phase, kind of operation and tile, and the energy by what used it.
 
-    accounts: dict[str, Account] = field(default_factory=dict)
+    Attributes
+    ----------
+    entries : dict
+        Account by (phase, kind, tile); the tile is -1 where an operation belongs to none.
+    parts : dict
+        Energy [aJ] by (kind, part): ``"array"``, ``"dac"``, ``"amplifier"``, ``"adc"``, ``"driver"``, ``"core"``,
+        ``"bus"``.
+    total : Account
+        Everything.
+    """
 
-    def add(self, kind: str, *, operations: int, busy: int, energy: int, pulses: int = 0, saturated: int = 0) -> None:
-        """Book finished operations of one kind."""
-        account = self.accounts.setdefault(kind, Account())
-        account.operations += operations
-        account.busy += busy
-        account.energy += energy
-        account.pulses += pulses
-        account.saturated += saturated
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str, int], Account] = {}
+        self.parts: dict[tuple[str, str], int] = {}
+        self.total = Account()
+
+    def add(
+        self,
+        kind: str,
+        *,
+        operations: int,
+        busy: int,
+        energy: Mapping[str, int],
+        pulses: int = 0,
+        saturated: int = 0,
+        tile: int = -1,
+        phase: str = "",
+    ) -> Account:
+        """Book finished operations of one kind, their energy [aJ] given by part; returns what was booked."""
+        booked = Account(operations, busy, sum(energy.values()), pulses, saturated)
+        self.entries.setdefault((phase, kind, tile), Account()).add(booked)
+        self.total.add(booked)
+        for part, joules in energy.items():
+            self.parts[kind, part] = self.parts.get((kind, part), 0) + joules
+        return booked
+
+    def by(self, what: Literal["phase", "kind", "tile"]) -> dict[Any, Account]:
+        """Return the accounts added up by phase, kind or tile, in order."""
+        place = ("phase", "kind", "tile").index(what)
+        sums: dict[Any, Account] = {}
+        for key, account in self.entries.items():
+            sums.setdefault(key[place], Account()).add(account)
+        return dict(sorted(sums.items()))
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """The accounts by kind of operation."""
+        return self.by("kind")
 
     @property
     def energy(self) -> float:
         """Energy of all operations [J]."""
-        return sum(account.energy for account in self.accounts.values()) * ATTOJOULE
+        return self.total.energy * ATTOJOULE
 
     @property
     def pulses(self) -> int:
         """Programming pulses given to single cells."""
-        return sum(account.pulses for account in self.accounts.values())
+        return self.total.pulses
+
+    def energy_by_part(self) -> dict[str, int]:
+        """Return the energy [aJ] by what used it."""
+        sums: dict[str, int] = {}
+        for (_, part), energy in sorted(self.parts.items()):
+            sums[part] = sums.get(part, 0) + energy
+        return sums
 
     def as_dict(self) -> dict[str, dict[str, int]]:
-        """Return plain numbers, for a file."""
-        return {kind: asdict(account) for kind, account in sorted(self.accounts.items())}
+        """Return the accounts by kind as plain numbers, for a file."""
+        return {kind: asdict(account) for kind, account in self.accounts.items()}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, dict[str, int]]) -> Ledger:
-        """Return the ledger that :meth:`as_dict` described."""
-        return cls({kind: Account(**account) for kind, account in values.items()})
+    def rows(self) -> Iterator[list[Any]]:
+        """Yield all of it as plain rows, for a checkpoint; :meth:`restore` takes them."""
+        for key, account in self.entries.items():
+            yield ["entry", *key, *astuple(account)]
+        for pair, energy in self.parts.items():
+            yield ["part", *pair, energy]
+
+    def restore(self, rows: list[list[Any]]) -> None:
+        """Hold what :meth:`rows` yielded, and nothing else."""
+        self.__init__()  # type: ignore[misc]
+        for what, *values in rows:
+            if what == "part":
+                self.parts[values[0], values[1]] = values[2]
+            else:
+                account = Account(*values[3:])
+                self.entries[values[0], values[1], values[2]] = account
+                self.total.add(account)

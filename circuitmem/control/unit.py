@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from math import ceil
-from typing import Literal
-
 import numpy as np
-import simpy
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address
-from circuitmem._kernels.pulses import ground_resistance, pulse
-from circuitmem.config import ChipSpec
-from circuitmem.control.ledger import picoseconds
+from circuitmem._kernels.pulses import ground_resistance, row_power
+from circuitmem.config import ChipSpec, FaultSpec
+from circuitmem.control.arbiter import Resource
+from circuitmem.control.cells import Cells
+from circuitmem.control.operations import read_time
 from circuitmem.converter import Readout
 from circuitmem.device import TwoPulseDevices
+from circuitmem.engine import BehavioralEngine
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
 
@@ -31,17 +30,24 @@ class Unit:
 
     Parameters
     ----------
-    environment : simpy.Environment
-        The chip's clock.
     spec : ChipSpec
         The chip.
     seed : int
         Seed of the fabrication.
     index : int
         Place on the chip.
+
+    Attributes
+    ----------
+    array : Resource
+        The right to use the tile: one operation at a time.
+    dacs, adcs : Resource
+        Its DAC and ADC banks, or those that it shares with the other tiles of the chip.
+    fragile : list of (int, FaultSpec)
+        What breaks once the tile has had so many pulses, next first.
     """
 
-    def __init__(self, environment: simpy.Environment, spec: ChipSpec, seed: int, index: int) -> None:
+    def __init__(self, spec: ChipSpec, seed: int, index: int, dacs: Resource | None, adcs: Resource | None) -> None:
         geometry, key = spec.tile_spec, (index,)
         self.index = index
         self.spec = spec
@@ -50,70 +56,66 @@ class Unit:
         self.tile = Tile(geometry, self.asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)
         self.devices = TwoPulseDevices(spec.device, geometry.shape, seed, key)
+        self.cells = Cells(spec, seed, index, self.asked)
         self._ground: tuple[Floats, Floats] | None = None
         self.reads = 0
         self.updates = 0
-        self.array = simpy.Resource(environment)
-        self.dacs = simpy.Resource(environment)
-        self.adcs = simpy.Resource(environment)
-        converters = spec.converters
-        share = ceil(geometry.columns / ceil(geometry.columns / converters.adc.share))
-        self.read_time = (
-            picoseconds(converters.dac.settling_time)
-            + picoseconds(converters.tia.settling_time)
-            + share * picoseconds(converters.adc.conversion_time)
-        )
+        self.pulses = 0
+        self.fragile: list[tuple[int, FaultSpec]] = []
+        self.array = Resource(f"tile {index}")
+        self.dacs = dacs or Resource(f"DACs of tile {index}")
+        self.adcs = adcs or Resource(f"ADCs of tile {index}")
+        self.read_time = read_time(spec)
+
+    def meet(self, now: int) -> None:
+        """Let time and heat until ``now`` [ps] show in the tile's conductances."""
+        if self.cells.moves:
+            self.tile.program(self.cells.present(now))
 
     def next_read(self, seed: int) -> Address:
         """Return where the noise of the next reads is found: number ``vector·columns + column`` for each conversion."""
         self.reads += 1
-        return Address(stream_key(seed, Purpose.READ_NOISE, self.index), self.reads)
+        return Address(stream_key(seed, Purpose.READ_NOISE, self.index), self.reads - 1)
 
     def next_update(self, seed: int) -> Address:
         """Return where the noise of the next update's SET pulses is found: ``row·columns + column`` for each cell."""
         self.updates += 1
-        return Address(stream_key(seed, Purpose.PULSE_NOISE, self.index), self.updates)
+        return Address(stream_key(seed, Purpose.PULSE_NOISE, self.index), self.updates - 1)
 
-    def pulse(
-        self,
-        kind: Literal["reset", "set"],
-        wanted: Floats,
-        deadband: float,
-        rows: tuple[int, int],
-        noise: Address,
-    ) -> Floats:
-        """Give one pulse to the cells of some rows that are asked to change; returns the power of each row, W.
+    def row_power(self, conductance: Floats, selected: NDArray[np.bool_], voltage: float) -> Floats:
+        """Return the power of driving each row alone, (rows,) W, the transistors of its ``selected`` cells on.
 
-        A SET pulse goes to all of them, a RESET pulse to those that are to fall. Rows are driven one after another, the
-        transistors of all others off.
+        The other rows' transistors are off (:mod:`circuitmem._kernels.pulses`).
 
         Parameters
         ----------
-        kind : {"reset", "set"}
-            Which pulse.
-        wanted : (rows, columns) ndarray
-            Wanted conductance [S].
-        deadband : float
-            Changes up to this are not worth a pulse [S].
-        rows : (int, int)
-            The first row, and the one after the last.
-        noise : Address
-            Where the noise of SET pulses is found.
+        conductance : (rows, columns) ndarray
+            Cell conductances [S].
+        selected : (rows, columns) ndarray of bool
+            Cells whose transistor conducts.
+        voltage : float
+            Pulse amplitude [V].
         """
-        mesh, device, rise = self.tile.mesh, self.spec.device, kind == "set"
+        mesh = self.tile.mesh
         if self._ground is None or self._ground[0] is not mesh.bit_resistance:
             self._ground = (mesh.bit_resistance, ground_resistance(mesh.bit_resistance))
-        return pulse(
-            rise,
-            *self.tile.change(),
-            wanted,
-            self.asked,
-            deadband,
-            self.devices.slope,
-            self.devices.law,
-            rows,
-            device.set_voltage if rise else device.reset_voltage,
-            mesh.word_resistance,
-            self._ground[1],
-            noise,
-        )
+        return row_power(conductance, selected, mesh.word_resistance, self._ground[1], voltage)
+
+    def group_power(
+        self, engine: BehavioralEngine, conductance: Floats, selected: NDArray[np.bool_], voltage: float
+    ) -> float:
+        """Return the power of driving all rows that have ``selected`` cells together [W]; arguments as above."""
+        alone = Tile(self.tile.spec, np.where(selected, conductance, 0.0))
+        alone.damage(_without_stuck(self.tile.defects))
+        driven = selected.any(axis=1)
+        return float(engine.solve(alone, voltage * driven).power)
+
+
+def _without_stuck(defects: DefectMap) -> DefectMap:
+    """Return the defects of wires and drivers alone: a cell whose transistor is off conducts nothing, stuck or not."""
+    return DefectMap(
+        open_word_segments=defects.open_word_segments,
+        open_bit_segments=defects.open_bit_segments,
+        bridges=defects.bridges,
+        dead_drivers=defects.dead_drivers,
+    )

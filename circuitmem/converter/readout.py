@@ -73,7 +73,14 @@ class Readout:
         )
 
     def read(
-        self, codes: Codes, matrix: Floats, admittance: Floats | None, noise: Address, *, threads: int = 1
+        self,
+        codes: Codes,
+        matrix: Floats,
+        admittance: Floats | None,
+        noise: Address,
+        *,
+        first: int = 0,
+        threads: int = 1,
     ) -> tuple[Codes, Floats]:
         """Return ADC codes, (batch, columns), and power, (batch,) W, for DAC codes, in one pass through a known tile.
 
@@ -87,6 +94,8 @@ class Readout:
             Its input admittance [S]; without it the power is left at 0.
         noise : Address
             Where the noise of these conversions is found.
+        first : int
+            Number of the first of these vectors at that address.
         threads : int
             Threads to use, >= 1; the bits do not depend on it.
 
@@ -96,4 +105,4 @@ class Readout:
             If the shape is wrong or a code is not an integer in [0, 2^bits - 1].
         """
         self.dac.check_shape(codes)
-        return read_codes(codes, matrix, admittance, self.channels, noise, threads=threads)
+        return read_codes(codes, matrix, admittance, self.channels, noise, first=first, threads=threads)

@@ -15,6 +15,7 @@ from circuitmem.validation import finite_array
 __all__ = ["Mesh", "Tile"]
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 class Mesh(NamedTuple):
@@ -62,8 +63,6 @@ class Tile:
         self._defects.check(spec)
         self._version = 0
         self._segments: tuple[Floats, Floats] | None = None
-        stuck = self._defects.stuck
-        self._stuck = np.zeros(spec.shape, np.uint8) if stuck is None else stuck.astype(np.uint8)
         self.program(conductance)
 
     # What the state is made of changes by ``program`` and ``change`` only: so whatever is derived from it may be kept
@@ -93,7 +92,7 @@ class Tile:
 
     @property
     def version(self) -> int:
-        """Counts changes of the state: what is derived from the state may be cached under ``(tile, tile.version)``."""
+        """Counts changes of state and defects: what is derived from them may be cached under it."""
         return self._version
 
     def program(self, conductance: ArrayLike) -> None:
@@ -112,18 +111,36 @@ class Tile:
             view.flags.writeable = False
         self._version += 1
 
-    def change(self) -> tuple[Floats, Floats, NDArray[np.uint8]]:
+    def damage(self, defects: DefectMap) -> None:
+        """Replace the defects, as when something breaks; what was programmed stays.
+
+        Raises
+        ------
+        ValidationError
+            If the defects do not fit, or disconnect the tile; the tile is then unchanged.
+        """
+        defects.check(self._spec)
+        self._defects = defects
+        self._segments = None
+        self.program(self._conductance)
+
+    def change(self) -> tuple[Floats, Floats]:
         """Hand out the state for one pulse, to be changed in place: for the law of a device.
 
         Returns
         -------
         programmed, effective : (rows, columns) ndarray
-            The arrays behind :attr:`conductance` and :attr:`effective_conductance` [S]. They may be one array.
-        stuck : (rows, columns) ndarray of uint8
-            Cells that may change in the first only.
+            The arrays behind :attr:`conductance` and :attr:`effective_conductance` [S]; one and the same if no cell is
+            :attr:`stuck`. Stuck cells may change in the first only.
         """
         self._version += 1
-        return *self._state, self._stuck
+        return self._state
+
+    @property
+    def stuck(self) -> Mask:
+        """Which cells ignore pulses, (rows, columns)."""
+        stuck = self._defects.stuck
+        return np.zeros(self._spec.shape, dtype=bool) if stuck is None else stuck
 
     @property
     def mesh(self) -> Mesh:

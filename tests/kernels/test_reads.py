@@ -64,7 +64,7 @@ def test_codes_and_power_are_those_of_the_steps_one_by_one(shape, sigma):
 @pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
 def test_every_variant_agrees_with_the_twin(kernel_variant, shape, suffix):
     codes, matrix, admittance, channels = drawn(*shape)
-    rest = (codes, matrix, admittance, *channels, normal_table(), *NOISE.key, NOISE.operation, 1)
+    rest = (codes, matrix, admittance, *channels, normal_table(), *NOISE.key, NOISE.operation, 0, 1)
     found, wanted = kernel_variant("reads", suffix).read_codes(*rest), reads._reference_codes(*rest)
     assert found[0] is wanted[0] is True
     assert (found[1] != wanted[1]).mean() <= 1e-3  # sums in another order; ties are rare
@@ -122,3 +122,12 @@ def test_a_readout_reads_as_its_banks_do():
         readout.read(codes / 2, transfer.matrix[0], None, NOISE)
     with pytest.raises(ValidationError, match=r"codes must have shape \(batch, 12\)"):
         readout.read(codes[:, 1:], transfer.matrix[0], None, NOISE)
+
+
+@pytest.mark.parametrize("first", [1, 3, 8, 64, 65])
+def test_a_read_that_goes_on_has_the_noise_that_it_would_have_had(first):
+    codes, matrix, admittance, channels = drawn(20, 13, 90)
+    whole, power = read_codes(codes, matrix, admittance, channels, NOISE)
+    rest, watts = read_codes(codes[first:], matrix, admittance, channels, NOISE, first=first)
+    np.testing.assert_array_equal(rest, whole[first:])
+    np.testing.assert_array_equal(watts, power[first:])

@@ -1,0 +1,360 @@
+"""Who holds what, and when: operations as trains of beats on shared resources.
+
+A *beat* is what nothing may interrupt: one read, or one pulse. A *train* is a row of beats for which an operation holds
+the same resources. A train gets all that it holds at once or waits, so that nothing is held idle and nothing can
+deadlock; a train that waits reserves what it waits for against those behind it, so that nothing starves.
+
+All that happens at one instant is decided at its end, in an order that depends on what was asked and never on how many
+events led there: finished trains are delivered in the order of their numbers, the processes that waited for them run,
+and then what is free is given out by priority and number. SimPy's own resources give out in the order of events, which
+would make a loop of many events and one of a single event end differently.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right, insort
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any, Literal, Protocol
+
+import simpy
+from simpy.events import EventPriority
+
+from circuitmem.errors import CircuitmemError
+
+__all__ = ["Arbiter", "Observer", "Priority", "Resource", "Train"]
+
+_DELIVER = EventPriority(2)
+_GRANT = EventPriority(3)
+"""SimPy runs the events of an instant by priority: its own are 0 and 1."""
+
+
+class Priority(IntEnum):
+    """Who goes first; a background train gives way to others between two beats."""
+
+    INFERENCE = 0
+    NORMAL = 1
+    BACKGROUND = 2
+
+
+class Resource:
+    """A number of equal things, each of which one train can hold.
+
+    Parameters
+    ----------
+    name : str
+        For tables and traces.
+    capacity : int
+        How many there are, >= 1.
+
+    Attributes
+    ----------
+    busy : int
+        Time that its things were held, added up [ps].
+    waited : int
+        Time that trains waited because this was taken [ps].
+    """
+
+    __slots__ = ("busy", "capacity", "claimed", "free", "name", "users", "waited")
+
+    def __init__(self, name: str, capacity: int = 1) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.users: list[Train] = []
+        self.free = list(range(capacity - 1, -1, -1))
+        self.claimed = 0
+        self.busy = 0
+        self.waited = 0
+
+
+class Train(ABC):
+    """Beats, one after another, for which the same resources are held.
+
+    Parameters
+    ----------
+    resources : tuple of Resource
+        What it holds while it runs.
+    ends : sequence of int
+        When each beat ends, counted from the beginning of the first without interruptions [ps]; rising. A train may
+        find out in its first :meth:`begin`.
+    priority : Priority
+        ``BACKGROUND`` trains are interrupted by others between two beats.
+
+    Attributes
+    ----------
+    done : int
+        Beats whose effects are there.
+    origin : int
+        When the first beat would have begun had the train never been interrupted [ps].
+    slots : tuple of int
+        Which of each resource's things it holds.
+    """
+
+    def __init__(self, resources: tuple[Resource, ...], ends: Sequence[int], priority: Priority) -> None:
+        self.resources = resources
+        self.ends = ends
+        self.priority = priority
+        self.number = -1
+        self.done = 0
+        self.stop = len(ends)
+        self.origin = 0
+        self.since = 0
+        self.begun = 0
+        self.asked_at: int | None = None
+        self.slots: tuple[int, ...] = ()
+        self.blocked_by: Resource | None = None
+        self.timer: simpy.Event | None = None
+        self.over: simpy.Event | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Place in every queue."""
+        return self.priority, self.number
+
+    def finished(self, now: int) -> int:
+        """Return how many beats have ended at ``now`` [ps] or before, if it runs."""
+        return bisect_right(self.ends, now - self.origin)
+
+    @abstractmethod
+    def begin(self, now: int) -> None:
+        """Meet the circuit as it is at ``now`` [ps]: the resources are held from here on."""
+
+    @abstractmethod
+    def settle(self, beats: int) -> None:
+        """Let the effects of all beats before number ``beats`` be there; may be called again with the same number."""
+
+    @abstractmethod
+    def pause(self, now: int) -> None:
+        """Book what was done since :meth:`begin`: the resources are given back at ``now`` [ps]."""
+
+    @abstractmethod
+    def result(self) -> Any:
+        """Return what the whole train has found."""
+
+
+class Observer(Protocol):
+    """Sees what runs, in the order of time."""
+
+    def started(self, train: Train, now: int) -> None:
+        """See a train that has got its resources."""
+
+    def stopped(self, train: Train, now: int) -> None:
+        """See a train that gives its resources back, finished or interrupted."""
+
+
+class Arbiter:
+    """Gives resources to trains and lets their beats pass.
+
+    Parameters
+    ----------
+    environment : simpy.Environment
+        The clock.
+    granularity : {"burst", "pulse"}
+        Whether beats in a row are one event, or one each; everything ends alike.
+    """
+
+    def __init__(self, environment: simpy.Environment, granularity: Literal["burst", "pulse"]) -> None:
+        self.environment = environment
+        self.by_pulse = granularity == "pulse"
+        self.waiting: list[Train] = []
+        self.running: dict[int, Train] = {}
+        self.numbered = 0
+        self.closed = False
+        self.observers: list[Observer] = []
+        self._ended: list[Train] = []
+        self._background = 0
+        self._delivering = False
+        self._granting = False
+        self._quiet: simpy.Event | None = None
+
+    def perform(self, train: Train) -> simpy.Event:
+        """Queue a train; the event that is returned comes, with the train's result, when its last beat has ended."""
+        train.number = self.numbered
+        self.numbered += 1
+        return self.enqueue(train)
+
+    def enqueue(self, train: Train) -> simpy.Event:
+        """Queue a train that has its number already, as one from a checkpoint does."""
+        train.over = simpy.Event(self.environment)
+        self._wait(train)
+        return train.over
+
+    def close(self) -> simpy.Event:
+        """Start nothing more, interrupt everything at the next beat; the event comes when nothing runs any more."""
+        self.closed = True
+        self._quiet = simpy.Event(self.environment)
+        for train in list(self.running.values()):
+            if train.asked_at is None:
+                self._interrupt(train)
+        if not self.running:
+            self._quiet.succeed()
+        return self._quiet
+
+    def open(self) -> None:
+        """Go on after :meth:`close`."""
+        self.closed = False
+        self._call_grant()
+
+    def _wait(self, train: Train) -> None:
+        train.since = int(self.environment.now)
+        train.asked_at = None
+        insort(self.waiting, train, key=lambda queued: queued.order)
+        self._call_grant()
+
+    def _call(self, action: Callable[[simpy.Event], None], priority: EventPriority) -> None:
+        event = simpy.Event(self.environment)
+        event._ok, event._value = True, None
+        event.callbacks.append(action)
+        self.environment.schedule(event, priority)
+
+    def _call_grant(self) -> None:
+        if not self._granting:
+            self._granting = True
+            self._call(self._grant, _GRANT)
+
+    def _grant(self, _: simpy.Event) -> None:
+        """Give what is free to the trains that wait, in order, none overtaking another on what that one needs."""
+        self._granting = False
+        if self.closed or not self.waiting:
+            return
+        queue, self.waiting = self.waiting, []
+        claimed: list[Resource] = []
+        for train in queue:
+            taken = None
+            for resource in train.resources:
+                if len(resource.users) + resource.claimed >= resource.capacity:
+                    taken = resource
+                    break
+            if taken is None:
+                self._start(train)
+                continue
+            train.blocked_by = taken
+            self.waiting.append(train)
+            for resource in train.resources:
+                resource.claimed += 1
+                claimed.append(resource)
+        for resource in claimed:
+            resource.claimed = 0
+        if self._background:
+            self._interrupt_background()
+
+    def _interrupt_background(self) -> None:
+        """Ask as many background trains for what they hold as there are others in need of it."""
+        wanted: dict[str, int] = {}
+        for train in self.waiting:
+            for resource in train.resources:
+                if len(resource.users) < resource.capacity:
+                    continue
+                lower = [user for user in resource.users if user.priority == Priority.BACKGROUND > train.priority]
+                wanted[resource.name] = wanted.get(resource.name, 0) + 1
+                if lower and sum(user.asked_at is not None for user in resource.users) < wanted[resource.name]:
+                    willing = [user for user in lower if user.asked_at is None]
+                    if willing:
+                        self._interrupt(max(willing, key=lambda user: user.order))
+
+    def _interrupt(self, train: Train) -> None:
+        """End a train with the beat that is under way; one that begins at this very instant is."""
+        now = train.asked_at = int(self.environment.now)
+        if self.by_pulse:
+            return
+        beat = train.finished(now)
+        if beat + 1 < train.stop:
+            train.stop = beat + 1
+            self._set_timer(train, train.origin + train.ends[beat] - now, self._end)
+
+    def _start(self, train: Train) -> None:
+        now = int(self.environment.now)
+        slots = []
+        for resource in train.resources:
+            resource.users.append(train)
+            slots.append(resource.free.pop())
+        if train.blocked_by is not None:
+            train.blocked_by.waited += now - train.since
+            train.blocked_by = None
+        train.slots = tuple(slots)
+        train.begun = now
+        self.running[train.number] = train
+        if train.priority == Priority.BACKGROUND:
+            self._background += 1
+        passed = train.ends[train.done - 1] if train.done else 0
+        train.origin = now - passed
+        try:
+            train.begin(now)
+        except CircuitmemError as error:
+            # It belongs to the process that waits for this train.
+            self._release(train, now)
+            assert train.over is not None
+            train.over.fail(error)
+            self._call_grant()
+            return
+        for observer in self.observers:
+            observer.started(train, now)
+        train.stop = len(train.ends)
+        if train.done == train.stop:
+            self._finish(train)
+        elif self.by_pulse:
+            self._set_timer(train, train.ends[train.done] - passed, self._beat)
+        else:
+            self._set_timer(train, train.ends[-1] - passed, self._end)
+
+    def _set_timer(self, train: Train, delay: int, action: Callable[[simpy.Event], None]) -> None:
+        timer = simpy.Timeout(self.environment, delay, train)
+        timer.callbacks.append(action)
+        train.timer = timer
+
+    def _beat(self, event: simpy.Event) -> None:
+        """End one beat, in the granularity of pulses."""
+        train: Train = event._value
+        now = int(self.environment.now)
+        beats = train.finished(now)
+        train.settle(beats)
+        if beats == len(train.ends) or (train.asked_at is not None and train.asked_at < now):
+            train.stop = beats
+            self._finish(train)
+        else:
+            self._set_timer(train, train.ends[beats] - train.ends[beats - 1], self._beat)
+
+    def _end(self, event: simpy.Event) -> None:
+        """End a train, or its part before an interruption, with its last beat."""
+        train: Train = event._value
+        if train.timer is event:  # it is not if the train was interrupted
+            self._finish(train)
+
+    def _finish(self, train: Train) -> None:
+        self._ended.append(train)
+        if not self._delivering:
+            self._delivering = True
+            self._call(self._deliver, _DELIVER)
+
+    def _deliver(self, _: simpy.Event) -> None:
+        self._delivering = False
+        now = int(self.environment.now)
+        ended, self._ended = self._ended, []
+        ended.sort(key=lambda train: train.number)
+        for train in ended:
+            train.settle(train.stop)
+            train.pause(now)
+            for observer in self.observers:
+                observer.stopped(train, now)
+            self._release(train, now)
+            if train.done < len(train.ends):
+                self._wait(train)
+            else:
+                assert train.over is not None
+                train.over.succeed(train.result())
+        if self.waiting:
+            self._call_grant()
+        if self._quiet is not None and not self.running:
+            self._quiet.succeed()
+            self._quiet = None
+
+    def _release(self, train: Train, now: int) -> None:
+        train.timer = None
+        del self.running[train.number]
+        if train.priority == Priority.BACKGROUND:
+            self._background -= 1
+        for resource, slot in zip(train.resources, train.slots, strict=True):
+            resource.users.remove(train)
+            resource.free.append(slot)
+            resource.busy += now - train.begun

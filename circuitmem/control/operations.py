@@ -1,0 +1,79 @@
+"""What a chip can do: each kind of operation, what it holds, and how long one beat of it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+from circuitmem.config import ChipSpec
+from circuitmem.control.ledger import picoseconds
+
+__all__ = ["OPERATIONS", "OperationSpec", "read_time"]
+
+
+def read_time(spec: ChipSpec) -> int:
+    """Return the time of one read [ps]: DAC and amplifier settle, then each ADC converts its columns in turn."""
+    converters, columns = spec.converters, spec.tile.columns
+    share = ceil(columns / ceil(columns / converters.adc.share))
+    return (
+        picoseconds(converters.dac.settling_time)
+        + picoseconds(converters.tia.settling_time)
+        + share * picoseconds(converters.adc.conversion_time)
+    )
+
+
+def _set_time(spec: ChipSpec) -> int:
+    return picoseconds(spec.device.set_time)
+
+
+def _reset_time(spec: ChipSpec) -> int:
+    return picoseconds(spec.device.reset_time)
+
+
+def _core_time(spec: ChipSpec) -> int:
+    return picoseconds(1.0 / spec.digital.throughput)
+
+
+def _bit_time(spec: ChipSpec) -> int:
+    return 0 if spec.bus.bandwidth is None else picoseconds(1.0 / spec.bus.bandwidth)
+
+
+@dataclass(frozen=True)
+class OperationSpec:
+    """One kind of operation.
+
+    Attributes
+    ----------
+    holds : tuple of str
+        Resources that it holds from its first beat to its last: ``"tile"``, ``"dac"``, ``"adc"``, ``"driver"``,
+        ``"core"``, ``"bus"``.
+    beat : callable
+        Duration of the smallest part that nothing interrupts, for a chip [ps]: a read, a pulse, a digital operation,
+        a bit. What holds no tile is not interrupted at all, and may be rounded up once instead of beat by beat.
+    """
+
+    holds: tuple[str, ...]
+    beat: Callable[[ChipSpec], int]
+
+
+_READ = OperationSpec(("tile", "dac", "adc"), read_time)
+_SET = OperationSpec(("tile", "driver"), _set_time)
+_RESET = OperationSpec(("tile", "driver"), _reset_time)
+
+OPERATIONS = {
+    "mac_read": _READ,
+    "calibration_read": _READ,
+    "one_hot_read": _READ,
+    "verify_read": _READ,
+    "set_row_pulse": _SET,
+    "reset_row_pulse": _RESET,
+    "set_cell_pulse": _SET,
+    "reset_cell_pulse": _RESET,
+    "refresh_set_pulse": _SET,
+    "refresh_reset_pulse": _RESET,
+    "digital_step": OperationSpec(("core",), _core_time),
+    "bus_transfer": OperationSpec(("bus",), _bit_time),
+}
+"""Every kind of operation. A bit-serial MAC is one ``mac_read`` a bit of the input; a write-verify loop is made of
+row (or cell) pulses and verify reads, and lets go of everything between them."""

@@ -1,0 +1,189 @@
+"""The trains of a chip that change no cell: reads, and what holds no tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Address
+from circuitmem.control.arbiter import Priority, Resource, Train
+from circuitmem.control.ledger import PICOSECOND, attojoules
+from circuitmem.control.operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from circuitmem.control.chip import Chip
+    from circuitmem.control.unit import Unit
+
+__all__ = ["ReadTrain", "StepTrain", "TileTrain"]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+class StepTrain(Train):
+    """One beat on something that is no tile: a digital step, or a transfer.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    kind : str
+        Account to book on.
+    resource : Resource
+        What it holds.
+    amount : int
+        How many operations, or bits.
+    duration : int
+        How long it takes [ps], >= 1.
+    energy : int
+        What it costs [aJ].
+    part : str
+        What uses that energy.
+    priority : Priority
+        Its priority.
+    """
+
+    def __init__(
+        self,
+        chip: Chip,
+        kind: str,
+        resource: Resource,
+        amount: int,
+        duration: int,
+        energy: int,
+        part: str,
+        priority: Priority,
+    ) -> None:
+        super().__init__((resource,), (duration,), priority)
+        self.chip, self.kind, self.phase = chip, kind, chip.phase
+        self.amount, self.energy, self.part = amount, energy, part
+
+    def begin(self, now: int) -> None:
+        """Nothing is to be met."""
+
+    def settle(self, beats: int) -> None:
+        """Note that it is done."""
+        self.done = beats
+
+    def pause(self, now: int) -> None:  # noqa: ARG002
+        """Book it."""
+        busy = self.ends[0]
+        booked = self.chip.ledger.add(
+            self.kind, operations=self.amount, busy=busy, energy={self.part: self.energy}, phase=self.phase
+        )
+        self.chip.show(self, self.kind, self.origin, busy, 1, booked)
+
+    def result(self) -> None:
+        """Return nothing."""
+
+
+class TileTrain(Train):
+    """Beats on one tile.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    unit : Unit
+        The tile.
+    kind : str
+        A key of ``OPERATIONS``: what it holds.
+    ends : sequence of int
+        As in :class:`circuitmem.control.arbiter.Train`.
+    priority : Priority
+        Its priority.
+    """
+
+    def __init__(self, chip: Chip, unit: Unit, kind: str, ends: Sequence[int], priority: Priority) -> None:
+        place = {"tile": unit.array, "dac": unit.dacs, "adc": unit.adcs, "driver": chip.drivers}
+        super().__init__(tuple(place[name] for name in OPERATIONS[kind].holds), ends, priority)
+        self.chip, self.unit, self.kind, self.phase = chip, unit, kind, chip.phase
+
+    def notice(self, now: int) -> None:
+        """Meet a tile in which something broke at ``now`` [ps]."""
+
+
+class ReadTrain(TileTrain):
+    """Reads of one tile. A read meets the array as it is when the train begins, or goes on, or something breaks.
+
+    Parameters
+    ----------
+    chip, unit, kind, priority
+        As above.
+    codes : (batch, rows) ndarray of int
+        DAC codes.
+    """
+
+    def __init__(self, chip: Chip, unit: Unit, codes: Codes, kind: str, priority: Priority) -> None:
+        time = unit.read_time
+        super().__init__(chip, unit, kind, range(time, len(codes) * time + 1, time), priority)
+        self.codes = codes
+        self.answer: Codes = np.zeros((len(codes), unit.tile.spec.columns), dtype=np.int64)
+        self.power = np.zeros(len(codes))
+        self.noise: Address | None = None
+        self.booked = 0
+
+    def begin(self, now: int) -> None:
+        """Read all that is left with the array as it is now."""
+        self.unit.meet(now)
+        if self.noise is None:  # once for the whole train, so that the noise does not depend on interruptions
+            self.noise = self.unit.next_read(self.chip.noise_seed)
+        self._read(self.done)
+
+    def _read(self, first: int) -> None:
+        assert self.noise is not None
+        found = self.chip.answer(self.unit, self.codes[first:], self.noise, first)
+        self.answer[first:], self.power[first:] = found
+
+    def notice(self, now: int) -> None:
+        """Read again what had not begun when something broke."""
+        passed = now - self.origin
+        begun = self.finished(now - 1) + 1 if passed > 0 else 0
+        if begun < len(self.codes):
+            self._read(max(begun, self.done))
+
+    def settle(self, beats: int) -> None:
+        """Count reads; the array does not feel them before the train is over."""
+        self.done = max(self.done, beats)
+
+    def pause(self, now: int) -> None:  # noqa: ARG002
+        """Book the reads since the last pause."""
+        first, last = self.booked, self.done
+        if last == first:
+            return
+        self.booked = last
+        if self.unit.cells.disturbed:
+            self.unit.cells.read(np.count_nonzero(self.codes[first:last], axis=0), self.unit.read_time)
+        if self.chip.traced and self.chip.granularity == "pulse":
+            for beat in range(first, last):
+                self._book(beat, beat + 1)
+        else:
+            self._book(first, last)
+
+    def _book(self, first: int, last: int) -> None:
+        unit, count, answer = self.unit, last - first, self.answer[first:last]
+        rows, columns = unit.tile.spec.shape
+        converters, time = unit.spec.converters, unit.read_time
+        energy = {
+            "array": attojoules(self.power[first:last] * (time * PICOSECOND)),
+            "dac": count * attojoules(rows * converters.dac.energy_per_conversion),
+            "amplifier": count * attojoules(columns * converters.tia.power * (time * PICOSECOND)),
+            "adc": count * attojoules(columns * converters.adc.energy_per_conversion),
+        }
+        booked = self.chip.ledger.add(
+            self.kind,
+            operations=count,
+            busy=count * time,
+            energy=energy,
+            saturated=unit.readout.adc.saturated(answer),
+            tile=unit.index,
+            phase=self.phase,
+        )
+        self.chip.show(self, self.kind, self.origin + first * time, count * time, count, booked)
+
+    def result(self) -> Codes:
+        """Return the ADC codes, (batch, columns)."""
+        return self.answer
