@@ -100,13 +100,16 @@ def train(
     config: Config = None,
     seed: Seed = None,
     setting: Setting = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Write every operation to trace_METHOD.json.gz, for ui.perfetto.dev.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in ngspice."""
     from circuitmem.config import load_run
     from circuitmem.training.run import start_run
 
-    spec = load_run(config, _overrides(setting, seed))
+    spec = load_run(config, [*_overrides(setting, seed), *(["trace=true"] if trace else [])])
     _carry_out(out, as_json, lambda progress: start_run(spec, out, progress))
 
 

@@ -71,6 +71,11 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
         f"{gain['equal_pulses_points']:+.2f} at equal pulses ({gain['equal_pulses'] / 1e6:.2f} million)",
         highlight=False,
     )
+    longest = max(results["simulated_time_s"], key=results["simulated_time_s"].__getitem__)
+    used = results.get("utilisation", {}).get(longest, {})  # a run of an older version has none
+    if used:
+        shares = ", ".join(f"{name} {entry['fraction']:.0%}" for name, entry in used.items())
+        console.print(f"busy in {NAMES[longest]}, the bottleneck first: {shares}", highlight=False)
     audit = results["audit"]
     if audit["reads"]:
         console.print(

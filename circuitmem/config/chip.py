@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pydantic
 
 from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, TemperatureSpec
@@ -138,9 +136,6 @@ class ChipSpec(Spec):
     dac_banks, adc_banks : int, optional
         DAC banks (one DAC a row) and ADC banks (the ADCs of one tile) on the whole chip, >= 1: so many tiles can be
         read at once. Left out, every tile has its own.
-    inputs : {"bit-parallel", "bit-serial"}
-        Whether a word line carries the DAC's level, or one bit of its code after the other at full scale, weighted
-        digitally.
     retention : RetentionSpec
         Drift and read disturb.
     temperature : TemperatureSpec
@@ -163,7 +158,6 @@ class ChipSpec(Spec):
     bus: BusSpec = BusSpec()
     dac_banks: int | None = pydantic.Field(default=None, ge=1)
     adc_banks: int | None = pydantic.Field(default=None, ge=1)
-    inputs: Literal["bit-parallel", "bit-serial"] = "bit-parallel"
     retention: RetentionSpec = RetentionSpec()
     temperature: TemperatureSpec = TemperatureSpec()
     endurance: EnduranceSpec = EnduranceSpec()

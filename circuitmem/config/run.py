@@ -132,10 +132,13 @@ class RunSpec(Spec):
         Seed of everything random, >= 0.
     granularity : {"burst", "pulse"}
         Whether a loop of pulses without contention is one event of the chip's clock or one each; results are equal.
+    trace : bool
+        Whether to write every operation of each method to ``trace_METHOD.json.gz``, which opens in Perfetto.
     """
 
     seed: int = pydantic.Field(default=1, ge=0)
     granularity: Literal["burst", "pulse"] = "burst"
+    trace: bool = False
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()
     chip: ChipSpec = ChipSpec()

@@ -1,7 +1,7 @@
 """The chip in time: SimPy lives here and nowhere else."""
 
 from circuitmem.control.arbiter import Priority, Resource
-from circuitmem.control.chip import Chip, Process
+from circuitmem.control.chip import Chip, Process, Utilisation
 from circuitmem.control.ledger import Account, Ledger
 from circuitmem.control.operations import OPERATIONS, OperationSpec
 from circuitmem.control.trace import Trace
@@ -18,4 +18,5 @@ __all__ = [
     "Resource",
     "Trace",
     "Unit",
+    "Utilisation",
 ]

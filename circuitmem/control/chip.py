@@ -6,9 +6,10 @@ specification says, changes the state of the devices when its pulse ends, and bo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import simpy
@@ -25,12 +26,25 @@ from circuitmem.control.trains import ReadTrain, StepTrain
 from circuitmem.control.unit import Unit
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 
-__all__ = ["Chip", "Process"]
+__all__ = ["Chip", "Process", "Utilisation"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Process = Generator[simpy.Event, Any, Any]
+
+
+class Utilisation(NamedTuple):
+    """How much of the time things of one kind were held."""
+
+    things: int
+    """How many of them there are."""
+    busy: int
+    """Time that they were held, added up [ps]."""
+    waited: int
+    """Time that operations waited because one of them was taken [ps]."""
+    fraction: float
+    """``busy`` as a fraction of the time that was there."""
 
 
 class Chip:
@@ -126,6 +140,22 @@ class Chip:
         finally:
             self.phase = before
 
+    def utilisation(self) -> dict[str, Utilisation]:
+        """Return how busy each kind of resource was so far, the busiest first: that one is the bottleneck."""
+        found: dict[str, list[Resource]] = {}
+        for resource in self.resources:
+            found.setdefault(re.sub(r"( of tile)? \d+$", "", resource.name), []).append(resource)
+        sums = {
+            name: Utilisation(
+                sum(resource.capacity for resource in same),
+                sum(resource.busy for resource in same),
+                sum(resource.waited for resource in same),
+                sum(resource.busy for resource in same) / max(1, self.clock * sum(r.capacity for r in same)),
+            )
+            for name, same in found.items()
+        }
+        return dict(sorted(sums.items(), key=lambda entry: -entry[1].fraction))
+
     def run(self, process: Process) -> Any:
         """Run a process to its end and return what it returns."""
         return self.environment.run(self.environment.process(process))
@@ -208,11 +238,6 @@ class Chip:
             yield self.arbiter.perform(
                 StepTrain(self, "bus_transfer", self.bus, bits, duration, energy, "bus", priority)
             )
-
-    def look(self, unit: Unit) -> None:
-        """Bring a tile's state up to this very moment, in the middle of pulses too; for tests and pictures."""
-        self._catch_up(unit)
-        unit.meet(self.clock)
 
     def _catch_up(self, unit: Unit) -> PulseTrain | ReadTrain | None:
         for train in unit.array.users:

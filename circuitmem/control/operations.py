@@ -75,5 +75,5 @@ OPERATIONS = {
     "digital_step": OperationSpec(("core",), _core_time),
     "bus_transfer": OperationSpec(("bus",), _bit_time),
 }
-"""Every kind of operation. A bit-serial MAC is one ``mac_read`` a bit of the input; a write-verify loop is made of
+"""Every kind of operation. A write-verify loop is made of
 row (or cell) pulses and verify reads, and lets go of everything between them."""

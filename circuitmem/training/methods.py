@@ -53,8 +53,13 @@ class MethodResult:
         Cost of programming, calibration and training.
     history : list of dict
         After each epoch: epoch, accuracy_percent, pulses, simulated_time_s, energy_j; epoch 0 is before training.
-    accounts : dict
-        The chip's ledger, test reads included: times in ps, energies in aJ.
+    accounts, phases : dict
+        The chip's ledger by kind of operation, and by phase of the run, test reads included: times in ps, energies in
+        aJ.
+    energy_by_part : dict
+        Energy by what used it, test reads included [aJ].
+    utilisation : dict
+        How much of the time each kind of resource was held, the bottleneck first.
     """
 
     accuracy_percent: float = 0.0
@@ -63,6 +68,9 @@ class MethodResult:
     pulses: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     accounts: dict[str, dict[str, int]] = field(default_factory=dict)
+    phases: dict[str, dict[str, int]] = field(default_factory=dict)
+    energy_by_part: dict[str, int] = field(default_factory=dict)
+    utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -133,7 +141,8 @@ def run_method(
 
     def record(epoch: int) -> None:
         time, energy = chip.now, chip.ledger.energy
-        predicted: Any = chip.run(network.classify(digits.test_images))
+        with chip.during("test"):
+            predicted: Any = chip.run(network.classify(digits.test_images))
         result.accuracy_percent = accuracy_percent(predicted, digits.test_labels)
         result.simulated_time_s, result.energy_j = time - test["time"], energy - test["energy"]
         result.pulses = chip.ledger.pulses
@@ -150,12 +159,17 @@ def run_method(
         )
         progress(epoch + 1, epochs + 1)
 
-    chip.run(bring_up(network, spec, digits, calibrate))
+    with chip.during("bring-up"):
+        chip.run(bring_up(network, spec, digits, calibrate))
     brought_up()
     record(0)
     optimiser = Momentum(spec.in_situ, network)
     for epoch in range(epochs):
-        chip.run(train_epoch(network, optimiser, digits.train_images, digits.train_labels, spec.seed, epoch))
+        with chip.during("training"):
+            chip.run(train_epoch(network, optimiser, digits.train_images, digits.train_labels, spec.seed, epoch))
         record(epoch + 1)
     result.accounts = chip.ledger.as_dict()
+    result.phases = {phase: asdict(account) for phase, account in chip.ledger.by("phase").items()}
+    result.energy_by_part = chip.ledger.energy_by_part()
+    result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
     return result

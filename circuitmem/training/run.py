@@ -11,6 +11,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from threadpoolctl import threadpool_limits
 import circuitmem
 from circuitmem._kernels import kernel_info
 from circuitmem.config import RunSpec, load_run, to_toml
+from circuitmem.control import Trace
 from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import AuditQueue, AuditRecord, SpiceEngine
 from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationError
@@ -144,9 +146,12 @@ def _method(
     def snapshot(key: str) -> None:
         states[key] = np.array([unit.tile.effective_conductance for unit in units], dtype=np.float32)
 
-    result = run_method(
-        name, spec, network, digits, lambda done, total: progress(name, done, total), lambda: snapshot("before")
-    )
+    with ExitStack() as stack:
+        if spec.trace:
+            network.chip.trace_to(stack.enter_context(Trace(path / f"trace_{name}.json.gz", name, number + 1)))
+        result = run_method(
+            name, spec, network, digits, lambda done, total: progress(name, done, total), lambda: snapshot("before")
+        )
     snapshot("after")
     sampler.save(path / f"audit_{name}.npz")
     save_npz(path / f"state_{name}.npz", states)
@@ -166,6 +171,9 @@ def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], au
         "audit": {"pulse_trains": 0} | asdict(audit),
         "history": {name: r.history for name, r in results.items()},
         "accounts": {name: r.accounts for name, r in results.items()},
+        "phases": {name: r.phases for name, r in results.items()},
+        "energy_by_part_aj": {name: r.energy_by_part for name, r in results.items()},
+        "utilisation": {name: r.utilisation for name, r in results.items()},
     }
 
 
