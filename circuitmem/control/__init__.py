@@ -2,6 +2,7 @@
 
 from circuitmem.control.arbiter import Priority, Resource
 from circuitmem.control.chip import Chip, Process, Utilisation
+from circuitmem.control.faults import check_faults
 from circuitmem.control.ledger import Account, Ledger
 from circuitmem.control.operations import OPERATIONS, OperationSpec
 from circuitmem.control.trace import Trace
@@ -19,4 +20,5 @@ __all__ = [
     "Trace",
     "Unit",
     "Utilisation",
+    "check_faults",
 ]

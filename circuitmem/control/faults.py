@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import FaultSpec
+from circuitmem.config import ChipSpec, FaultSpec
 from circuitmem.control.ledger import PICOSECOND
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
@@ -16,23 +16,22 @@ from circuitmem.tile import DefectMap, Tile
 if TYPE_CHECKING:
     from circuitmem.control.chip import Chip, Process
 
-__all__ = ["FaultSpec", "broken", "schedule", "stuck"]
+__all__ = ["FaultSpec", "broken", "check_faults", "schedule", "stuck"]
 
 _ARRAYS = ("open_word_segments", "open_bit_segments", "bridges", "dead_drivers", "dead_senses")
 
 
-def schedule(chip: Chip) -> None:
-    """Start a process for every fault that a chip's specification gives a time, and note the others on their tiles.
+def check_faults(spec: ChipSpec, tiles: int) -> None:
+    """Raise :class:`ValidationError` if a fault is on a tile that a chip of so many tiles does not have."""
+    for number, fault in enumerate(spec.faults):
+        if fault.tile >= tiles:
+            raise ValidationError(f"chip.faults.{number}.tile", f"must be < {tiles}, the number of tiles", fault.tile)
 
-    Raises
-    ------
-    ValidationError
-        If a fault is on a tile that the chip does not have.
-    """
+
+def schedule(chip: Chip) -> None:
+    """Start a process for every fault that a chip's specification gives a time, and note the others on their tiles."""
+    check_faults(chip.spec, len(chip.units))
     for number, fault in enumerate(chip.spec.faults):
-        if fault.tile >= len(chip.units):
-            rule = f"must be < {len(chip.units)}, the number of tiles"
-            raise ValidationError(f"chip.faults.{number}.tile", rule, fault.tile)
         if fault.time is not None:
             chip.start(_strike_later(chip, fault, fault.time))
         elif fault.pulses is not None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import AuditSpec
+from circuitmem.config import AuditSpec, TileSpec
 from circuitmem.control import Chip, Unit
 from circuitmem.engine import AuditQueue
 from circuitmem.files import load_npz, save_npz
 from circuitmem.network import HardwareNetwork
 from circuitmem.network.layer import split
 from circuitmem.rng import Purpose, stream
-from circuitmem.tile import Tile
+from circuitmem.tile import DefectMap, Tile
 
 __all__ = ["ReadSampler", "submit_samples"]
 
 Floats = NDArray[np.float64]
+
+_DEFECTS = ("stuck", "stuck_conductance", "open_word_segments", "open_bit_segments", "dead_drivers", "dead_senses")
 
 
 class ReadSampler:
@@ -37,7 +40,7 @@ class ReadSampler:
     def __init__(self, spec: AuditSpec, network: HardwareNetwork, seed: int, method: int) -> None:
         self.spec = spec
         self.chip = network.chip
-        self.samples: list[tuple[int, Floats, Floats, Floats]] = []
+        self.samples: list[tuple[Any, ...]] = []
         self._rng = stream(seed, Purpose.AUDIT, method)
         self._seen = 0
         for layer in network.layers:
@@ -52,17 +55,20 @@ class ReadSampler:
         chosen = inputs[self._rng.integers(len(inputs), size=self.spec.reads)]
         voltages = unit.readout.dac.voltages(chosen)
         currents, _ = self.chip.currents(unit, voltages)
-        self.samples[place : place + 1] = [(unit.index, unit.tile.conductance.copy(), voltages, currents)]
+        # What was broken then: a chip wears and fails while it works.
+        defects = [_array(unit.tile.defects, name, unit.tile.spec) for name in _DEFECTS]
+        sample = unit.index, unit.tile.conductance.copy(), voltages, currents, *defects
+        self.samples[place : place + 1] = [sample]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the sample to one npz file."""
-        names = ("unit", "conductance", "voltages", "currents")
-        columns = zip(*self.samples, strict=True) if self.samples else [()] * 4
+        names = ("unit", "conductance", "voltages", "currents", *_DEFECTS)
+        columns = zip(*self.samples, strict=True) if self.samples else [()] * len(names)
         save_npz(path, {name: np.array(values) for name, values in zip(names, columns, strict=True)})
 
 
 def submit_samples(path: str | os.PathLike[str], chip: Chip, queue: AuditQueue) -> None:
-    """Hand a saved sample to ngspice; the defects come from the chip, which is fabricated from its seed.
+    """Hand a saved sample to ngspice; the geometry comes from the chip.
 
     Parameters
     ----------
@@ -74,8 +80,18 @@ def submit_samples(path: str | os.PathLike[str], chip: Chip, queue: AuditQueue) 
         Where they are computed, in the background.
     """
     saved = load_npz(path)
-    for index, conductance, voltages, currents in zip(
-        saved["unit"], saved["conductance"], saved["voltages"], saved["currents"], strict=True
-    ):
+    for number, index in enumerate(saved["unit"]):
         tile = chip.units[int(index)].tile
-        queue.submit(Tile(tile.spec, conductance, tile.defects), voltages, currents)
+        found = DefectMap(
+            **{name: saved[name][number] for name in _DEFECTS},
+            bridges=[(*bridge,) for bridge in tile.defects.bridges],
+        )
+        tile = Tile(tile.spec, saved["conductance"][number], found)
+        queue.submit(tile, saved["voltages"][number], saved["currents"][number])
+
+
+def _array(defects: DefectMap, name: str, spec: TileSpec) -> NDArray[Any]:
+    """Return one array of the defects, zeros if it is left out."""
+    shape = {"dead_drivers": (spec.rows,), "dead_senses": (spec.columns,)}.get(name, spec.shape)
+    found: NDArray[Any] | None = getattr(defects, name)
+    return np.zeros(shape, dtype=float if name == "stuck_conductance" else bool) if found is None else found

@@ -18,7 +18,7 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import Momentum, train_epoch
 
-__all__ = ["METHODS", "Digits", "MethodResult", "build_network", "run_method"]
+__all__ = ["METHODS", "Digits", "MethodResult", "build_network", "run_method", "tile_count"]
 
 Floats = NDArray[np.float64]
 
@@ -77,6 +77,11 @@ class MethodResult:
         return asdict(self)
 
 
+def tile_count(spec: RunSpec) -> int:
+    """Return how many tiles the network of a run needs."""
+    return sum(partition.tiles for partition in partitions(spec.network.layers, *spec.chip.tile.shape))
+
+
 def build_network(
     spec: RunSpec, model: Perceptron, digits: Digits, engine: BehavioralEngine | SpiceEngine | None = None
 ) -> HardwareNetwork:
@@ -85,7 +90,7 @@ def build_network(
     The highest DAC code of a hidden layer stands for the 99.9th percentile of the activity that the digital network
     shows on the training digits.
     """
-    tiles = sum(partition.tiles for partition in partitions(spec.network.layers, *spec.chip.tile.shape))
+    tiles = tile_count(spec)
     chip = Chip(spec.chip, tiles, spec.seed, spec.seed, engine, spec.granularity)
     hidden = model.activities(digits.train_images[:2000])[1:-1]
     scales = [1.0, *(max(float(np.quantile(activity, 0.999)), 1e-6) for activity in hidden)]

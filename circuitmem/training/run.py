@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 import circuitmem
 from circuitmem._kernels import kernel_info
 from circuitmem.config import RunSpec, load_run, to_toml
-from circuitmem.control import Trace
+from circuitmem.control import Trace, check_faults
 from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import AuditQueue, AuditRecord, SpiceEngine
 from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationError
@@ -31,7 +31,7 @@ from circuitmem.files import load_npz, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron
 from circuitmem.training.audit import ReadSampler, submit_samples
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
-from circuitmem.training.methods import METHODS, Digits, MethodResult, build_network, run_method
+from circuitmem.training.methods import METHODS, Digits, MethodResult, build_network, run_method, tile_count
 
 __all__ = ["resume_run", "start_run"]
 
@@ -61,6 +61,7 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     data = _data(spec)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
+    check_faults(spec.chip, tile_count(spec))
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
