@@ -1,0 +1,123 @@
+"""A training epoch of 784-256-10 on 64x64 tiles, with wires and without, and of aihwkit's analogue layers beside it.
+
+Each case runs in a process of its own, for its peak memory. ``AIHWKIT_PYTHON`` names an interpreter that has aihwkit
+and torch: neither is a dependency, and they want an environment of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+IMAGES, BATCH, EPOCH = 2560, 64, 60_000
+RESULTS = Path(__file__).parent / "results"
+
+RIVAL = """
+import json, sys, time, torch, resource
+from aihwkit.nn import AnalogLinear, AnalogSequential
+from aihwkit.optim import AnalogSGD
+from aihwkit.simulator.configs import MappingParameter, SingleRPUConfig
+from aihwkit.simulator.configs.devices import ConstantStepDevice
+images, batch = map(int, sys.argv[1:])
+torch.manual_seed(1)
+tile = SingleRPUConfig(device=ConstantStepDevice(), mapping=MappingParameter(max_input_size=0, max_output_size=0))
+layers = AnalogLinear(784, 256, True, rpu_config=tile), torch.nn.ReLU(), AnalogLinear(256, 10, True, rpu_config=tile)
+network, loss = AnalogSequential(*layers), torch.nn.CrossEntropyLoss()
+optimiser = AnalogSGD(network.parameters(), lr=0.05)
+optimiser.regroup_param_groups(network)
+inputs, labels = torch.rand(images, 784), torch.randint(0, 10, (images,))
+def epoch():
+    for start in range(0, images, batch):
+        optimiser.zero_grad()
+        loss(network(inputs[start : start + batch]), labels[start : start + batch]).backward()
+        optimiser.step()
+epoch()
+began = time.perf_counter()
+epoch()
+taken = time.perf_counter() - began
+print(json.dumps({"seconds": taken, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+
+
+def measure(ohms: float) -> dict[str, float]:
+    """Train in situ for a part of an epoch, after one that warms up."""
+    from threadpoolctl import threadpool_limits
+
+    from circuitmem.config import load_run
+    from circuitmem.data import load_mnist
+    from circuitmem.training.ex_situ import train_ex_situ
+    from circuitmem.training.in_situ import Momentum, train_epoch
+    from circuitmem.training.methods import Digits, bring_up, build_network
+
+    wires = [f"chip.tile.{line}_line_resistance={ohms}" for line in ("word", "bit")]
+    size = ["network.layers=[784,256,10]", f"in_situ.batch={BATCH}", "ex_situ.epochs=1", f"data.train={IMAGES}"]
+    spec = load_run(None, [*wires, *size, "data.test=100", "chip.defects.device_yield=0.8"])
+    data = load_mnist("bundled").first(IMAGES, 100)
+    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    with threadpool_limits(limits=1, user_api="blas"):
+        model = train_ex_situ(
+            spec.ex_situ, spec.network.layers, digits.train_images, digits.train_labels, 1, lambda *_: None
+        )
+        network = build_network(spec, model, digits)
+        network.chip.run(bring_up(network, spec, digits, calibrate=False))
+        optimiser = Momentum(spec.in_situ, network)
+        taken = 0.0
+        for epoch, count in ((0, 2 * BATCH), (1, IMAGES)):
+            began = time.perf_counter()
+            images, labels = digits.train_images[:count], digits.train_labels[:count]
+            network.chip.run(train_epoch(network, optimiser, images, labels, 1, epoch))
+            taken = time.perf_counter() - began
+    return {"seconds": taken, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def run(command: list[str]) -> dict[str, Any]:
+    """Run one case; what cannot be measured says why."""
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        return {"missing": answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else "failed"}
+    return dict(json.loads(answer.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure all cases in turn, twice, keep the better of each, and write the table."""
+    cases = {f"{ohms:g} ohm a segment": [sys.executable, __file__, str(ohms)] for ohms in (1.0, 0.0)}
+    rival = os.environ.get("AIHWKIT_PYTHON")
+    best: dict[str, dict[str, Any]] = {}
+    for _ in range(2):
+        found = {name: run(command) for name, command in cases.items()}
+        found["aihwkit, ConstantStep"] = (
+            run([rival, "-c", RIVAL, str(IMAGES), str(BATCH)]) if rival else {"missing": "AIHWKIT_PYTHON is not set"}
+        )
+        for name, row in found.items():
+            if name not in best or row.get("seconds", 1e9) < best[name].get("seconds", 1e9):
+                best[name] = row
+    lines = [
+        f"784-256-10, batch {BATCH}, {IMAGES:,} digits, as {EPOCH:,}: seconds an epoch, peak memory of the process",
+        "goals: with wires <= 5 times without, without <= aihwkit, <= 1,024 MiB",
+    ]
+    for name, row in best.items():
+        if "missing" in row:
+            lines.append(f"{name:<24} not measured: {row['missing']}")
+        else:
+            lines.append(f"{name:<24}{row['seconds'] / IMAGES * EPOCH:8.1f} s{row['peak_mib']:8.0f} MiB")
+    seconds = [row.get("seconds") for row in best.values()]
+    lines.append(f"with wires / without: {seconds[0] / seconds[1]:.2f}")
+    if seconds[2]:
+        lines.append(f"without wires / aihwkit: {seconds[1] / seconds[2]:.2f}")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "epoch.json").write_text(json.dumps(best, indent=2) + "\n")
+    (RESULTS / "epoch.txt").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(float(sys.argv[1]))))
+    else:
+        main()
