@@ -51,9 +51,7 @@ def measure(ohms: float) -> dict[str, float]:
 
     from circuitmem.config import load_run
     from circuitmem.data import load_mnist
-    from circuitmem.training.ex_situ import train_ex_situ
-    from circuitmem.training.in_situ import Momentum, train_epoch
-    from circuitmem.training.methods import Digits, bring_up, build_network
+    from circuitmem.training import Digits, Momentum, bring_up, build_network, train_epoch, train_ex_situ
 
     wires = [f"chip.tile.{line}_line_resistance={ohms}" for line in ("word", "bit")]
     size = ["network.layers=[784,256,10]", f"in_situ.batch={BATCH}", "ex_situ.epochs=1", f"data.train={IMAGES}"]

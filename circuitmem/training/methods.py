@@ -18,7 +18,7 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import Momentum, train_epoch
 
-__all__ = ["METHODS", "Digits", "MethodResult", "build_network", "run_method", "tile_count"]
+__all__ = ["METHODS", "Digits", "MethodResult", "bring_up", "build_network", "run_method", "tile_count"]
 
 Floats = NDArray[np.float64]
 
