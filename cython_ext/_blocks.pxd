@@ -6,6 +6,7 @@ the ones to eliminate always come first, and the upper triangles of merged block
 
 from cython.parallel cimport prange
 
+from _openmp cimport SMALL
 from _star cimport (
     Front, column, single_factor, single_solve, single_update, tile_factor, tile_solve, tile_sums, tile_update,
 )
@@ -17,7 +18,6 @@ cdef enum:
 
 cdef enum:
     AT_ONCE = 1000  # from this time on a side is eliminated that leads nowhere: before all others
-    SMALL = 2097152  # multiplications for which it does not pay to wake other threads: 2^21
 
 cdef struct Block:
     void* data             # conductances between its terminals, or NULL: to be allocated

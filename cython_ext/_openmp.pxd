@@ -1,4 +1,4 @@
-"""Whether the C compiler was asked for OpenMP."""
+"""Whether the C compiler was asked for OpenMP, and when threads pay."""
 
 cdef extern from *:
     """
@@ -9,3 +9,6 @@ cdef extern from *:
     #endif
     """
     enum: HAS_OPENMP
+
+cdef enum:
+    SMALL = 2097152  # multiplications for which it does not pay to wake other threads: 2^21

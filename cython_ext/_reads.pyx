@@ -9,7 +9,7 @@ from libc.math cimport rint
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
-from _openmp cimport HAS_OPENMP
+from _openmp cimport HAS_OPENMP, SMALL
 from _philox cimport normals
 from _star cimport rank
 from _vectors cimport ROWS, STRIP, VECTOR_BYTES, get, lanes, put, vec_d, zero
@@ -19,8 +19,7 @@ import numpy as np
 OPENMP = bool(HAS_OPENMP)
 
 cdef enum:
-    PANEL = 64       # vectors that a thread takes at a time: a multiple of ROWS
-    SMALL = 2097152  # multiplications for which it does not pay to wake other threads: 2^21
+    PANEL = 64  # vectors that a thread takes at a time: a multiple of ROWS
 
 
 cdef struct Converters:

@@ -16,14 +16,14 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import simpy
 from simpy.events import EventPriority
 
 from circuitmem.errors import CircuitmemError
 
-__all__ = ["Arbiter", "Observer", "Priority", "Resource", "Train"]
+__all__ = ["Arbiter", "Priority", "Resource", "Train"]
 
 _DELIVER = EventPriority(2)
 _GRANT = EventPriority(3)
@@ -44,9 +44,11 @@ class Resource:
     Parameters
     ----------
     name : str
-        For tables and traces.
+        For traces.
     capacity : int
         How many there are, >= 1.
+    kind : str, optional
+        What it is counted under in tables; its name if left out.
 
     Attributes
     ----------
@@ -56,10 +58,11 @@ class Resource:
         Time that trains waited because this was taken [ps].
     """
 
-    __slots__ = ("busy", "capacity", "claimed", "free", "name", "users", "waited")
+    __slots__ = ("busy", "capacity", "claimed", "free", "kind", "name", "users", "waited")
 
-    def __init__(self, name: str, capacity: int = 1) -> None:
+    def __init__(self, name: str, capacity: int = 1, kind: str | None = None) -> None:
         self.name = name
+        self.kind = kind or name
         self.capacity = capacity
         self.users: list[Train] = []
         self.free = list(range(capacity - 1, -1, -1))
@@ -133,16 +136,6 @@ class Train(ABC):
         """Return what the whole train has found."""
 
 
-class Observer(Protocol):
-    """Sees what runs, in the order of time."""
-
-    def started(self, train: Train, now: int) -> None:
-        """See a train that has got its resources."""
-
-    def stopped(self, train: Train, now: int) -> None:
-        """See a train that gives its resources back, finished or interrupted."""
-
-
 class Arbiter:
     """Gives resources to trains and lets their beats pass.
 
@@ -160,41 +153,18 @@ class Arbiter:
         self.waiting: list[Train] = []
         self.running: dict[int, Train] = {}
         self.numbered = 0
-        self.closed = False
-        self.observers: list[Observer] = []
         self._ended: list[Train] = []
         self._background = 0
         self._delivering = False
         self._granting = False
-        self._quiet: simpy.Event | None = None
 
     def perform(self, train: Train) -> simpy.Event:
         """Queue a train; the event that is returned comes, with the train's result, when its last beat has ended."""
         train.number = self.numbered
         self.numbered += 1
-        return self.enqueue(train)
-
-    def enqueue(self, train: Train) -> simpy.Event:
-        """Queue a train that has its number already, as one from a checkpoint does."""
         train.over = simpy.Event(self.environment)
         self._wait(train)
         return train.over
-
-    def close(self) -> simpy.Event:
-        """Start nothing more, interrupt everything at the next beat; the event comes when nothing runs any more."""
-        self.closed = True
-        self._quiet = simpy.Event(self.environment)
-        for train in list(self.running.values()):
-            if train.asked_at is None:
-                self._interrupt(train)
-        if not self.running:
-            self._quiet.succeed()
-        return self._quiet
-
-    def open(self) -> None:
-        """Go on after :meth:`close`."""
-        self.closed = False
-        self._call_grant()
 
     def _wait(self, train: Train) -> None:
         train.since = int(self.environment.now)
@@ -216,7 +186,7 @@ class Arbiter:
     def _grant(self, _: simpy.Event) -> None:
         """Give what is free to the trains that wait, in order, none overtaking another on what that one needs."""
         self._granting = False
-        if self.closed or not self.waiting:
+        if not self.waiting:
             return
         queue, self.waiting = self.waiting, []
         claimed: list[Resource] = []
@@ -288,8 +258,6 @@ class Arbiter:
             train.over.fail(error)
             self._call_grant()
             return
-        for observer in self.observers:
-            observer.started(train, now)
         train.stop = len(train.ends)
         if train.done == train.stop:
             self._finish(train)
@@ -335,8 +303,6 @@ class Arbiter:
         for train in ended:
             train.settle(train.stop)
             train.pause(now)
-            for observer in self.observers:
-                observer.stopped(train, now)
             self._release(train, now)
             if train.done < len(train.ends):
                 self._wait(train)
@@ -345,9 +311,6 @@ class Arbiter:
                 train.over.succeed(train.result())
         if self.waiting:
             self._call_grant()
-        if self._quiet is not None and not self.running:
-            self._quiet.succeed()
-            self._quiet = None
 
     def _release(self, train: Train, now: int) -> None:
         train.timer = None

@@ -6,7 +6,6 @@ specification says, changes the state of the devices when its pulse ends, and bo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
@@ -16,6 +15,7 @@ import simpy
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, standard_normal
+from circuitmem._kernels.reads import read_currents
 from circuitmem.config import ChipSpec
 from circuitmem.control import faults
 from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
@@ -144,7 +144,7 @@ class Chip:
         """Return how busy each kind of resource was so far, the busiest first: that one is the bottleneck."""
         found: dict[str, list[Resource]] = {}
         for resource in self.resources:
-            found.setdefault(re.sub(r"( of tile)? \d+$", "", resource.name), []).append(resource)
+            found.setdefault(resource.kind, []).append(resource)
         sums = {
             name: Utilisation(
                 sum(resource.capacity for resource in same),
@@ -198,7 +198,7 @@ class Chip:
     def program(self, unit: Unit, wanted: Floats, deadband: float, priority: Priority = Priority.NORMAL) -> Process:
         """Give two-pulse programming to all cells of a tile that are asked to change by more than ``deadband``.
 
-        Returns the number of cell pulses (:class:`circuitmem.control.trains.PulseTrain`).
+        Returns the number of cell pulses (:class:`circuitmem.control.pulses.PulseTrain`).
 
         Parameters
         ----------
@@ -219,7 +219,7 @@ class Chip:
 
         ``lowered`` of them get a RESET first. Returns the number of cell pulses.
         """
-        train = PulseTrain(self, unit, None, 0.0, "refresh_set_pulse", priority, cells, lowered)
+        train = PulseTrain(self, unit, None, 0.0, "refresh_set_pulse", priority, (cells & lowered, cells))
         return (yield self.arbiter.perform(train))
 
     def compute(self, operations: int, priority: Priority = Priority.NORMAL) -> Process:
@@ -282,7 +282,9 @@ class Chip:
         self.refresh([unit])
         if unit.index in self._transfers:
             _, matrix, admittance = self._transfers[unit.index]
-            return voltages @ matrix.T, ((voltages @ admittance) * voltages).sum(axis=1)
+            threads = self.behavioral.threads
+            currents, drivers = (read_currents(voltages, array, threads=threads) for array in (matrix, admittance))
+            return currents, (drivers * voltages).sum(axis=1)
         solution = self.engine.solve(unit.tile, voltages)
         return solution.column_current, solution.power
 
@@ -295,9 +297,9 @@ class Chip:
         ``first`` is the number of the first of these vectors at the address of the noise.
         """
         self.refresh([unit])
-        if unit.index in self._transfers and isinstance(self.engine, BehavioralEngine):
+        if unit.index in self._transfers:
             _, matrix, admittance = self._transfers[unit.index]
-            return unit.readout.read(codes, matrix, admittance, noise, first=first, threads=self.engine.threads)
+            return unit.readout.read(codes, matrix, admittance, noise, first=first, threads=self.behavioral.threads)
         columns, sigma = unit.tile.spec.columns, self.spec.converters.adc.noise
         volts = sigma * standard_normal(noise, (first + len(codes)) * columns)[first * columns :].reshape(-1, columns)
         currents, power = self.currents(unit, unit.readout.dac.voltages(codes))

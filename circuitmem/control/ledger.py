@@ -5,8 +5,8 @@ Times are integer picoseconds and energies integer attojoules, so that sums do n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -119,21 +119,3 @@ class Ledger:
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Return the accounts by kind as plain numbers, for a file."""
         return {kind: asdict(account) for kind, account in self.accounts.items()}
-
-    def rows(self) -> Iterator[list[Any]]:
-        """Yield all of it as plain rows, for a checkpoint; :meth:`restore` takes them."""
-        for key, account in self.entries.items():
-            yield ["entry", *key, *astuple(account)]
-        for pair, energy in self.parts.items():
-            yield ["part", *pair, energy]
-
-    def restore(self, rows: list[list[Any]]) -> None:
-        """Hold what :meth:`rows` yielded, and nothing else."""
-        self.__init__()  # type: ignore[misc]
-        for what, *values in rows:
-            if what == "part":
-                self.parts[values[0], values[1]] = values[2]
-            else:
-                account = Account(*values[3:])
-                self.entries[values[0], values[1], values[2]] = account
-                self.total.add(account)

@@ -1,4 +1,4 @@
-"""What a chip can do: each kind of operation, what it holds, and how long one beat of it takes."""
+"""What a chip can do with a tile: each kind of operation, what it holds, and how long one beat of it takes."""
 
 from __future__ import annotations
 
@@ -31,26 +31,16 @@ def _reset_time(spec: ChipSpec) -> int:
     return picoseconds(spec.device.reset_time)
 
 
-def _core_time(spec: ChipSpec) -> int:
-    return picoseconds(1.0 / spec.digital.throughput)
-
-
-def _bit_time(spec: ChipSpec) -> int:
-    return 0 if spec.bus.bandwidth is None else picoseconds(1.0 / spec.bus.bandwidth)
-
-
 @dataclass(frozen=True)
 class OperationSpec:
-    """One kind of operation.
+    """One kind of operation on a tile.
 
     Attributes
     ----------
     holds : tuple of str
-        Resources that it holds from its first beat to its last: ``"tile"``, ``"dac"``, ``"adc"``, ``"driver"``,
-        ``"core"``, ``"bus"``.
+        Resources that it holds from its first beat to its last: ``"tile"``, ``"dac"``, ``"adc"``, ``"driver"``.
     beat : callable
-        Duration of the smallest part that nothing interrupts, for a chip [ps]: a read, a pulse, a digital operation,
-        a bit. What holds no tile is not interrupted at all, and may be rounded up once instead of beat by beat.
+        Duration of the smallest part that nothing interrupts, a read or a pulse, for a chip [ps].
     """
 
     holds: tuple[str, ...]
@@ -72,8 +62,6 @@ OPERATIONS = {
     "reset_cell_pulse": _RESET,
     "refresh_set_pulse": _SET,
     "refresh_reset_pulse": _RESET,
-    "digital_step": OperationSpec(("core",), _core_time),
-    "bus_transfer": OperationSpec(("bus",), _bit_time),
 }
-"""Every kind of operation. A write-verify loop is made of
+"""Every kind of operation on a tile. A write-verify loop is made of
 row (or cell) pulses and verify reads, and lets go of everything between them."""

@@ -57,10 +57,8 @@ class PulseTrain(TileTrain):
         A key of ``OPERATIONS``: that of the SET pulses.
     priority : Priority
         Its priority.
-    selected : (rows, columns) ndarray of bool, optional
-        Cells to program whatever was asked of them.
-    lowered : (rows, columns) ndarray of bool, optional
-        Cells that need a RESET first, with ``selected``.
+    cells : tuple of (rows, columns) ndarray of bool, optional
+        Cells that get a RESET, and cells that get a SET, whatever was asked of them.
     """
 
     def __init__(
@@ -71,14 +69,13 @@ class PulseTrain(TileTrain):
         deadband: float,
         kind: str,
         priority: Priority,
-        selected: Mask | None = None,
-        lowered: Mask | None = None,
+        cells: tuple[Mask, Mask] | None = None,
     ) -> None:
         super().__init__(chip, unit, kind, (), priority)
         self.given = wanted
         self.wanted = unit.asked if wanted is None else wanted
         self.deadband = deadband
-        self.chosen, self.falling = selected, lowered
+        self.cells = cells
         self.strokes: tuple[Strokes, Strokes] | None = None
         self.noise: Address | None = None
         self.pulses_given = 0
@@ -94,10 +91,10 @@ class PulseTrain(TileTrain):
     def _plan(self) -> tuple[Strokes, Strokes]:
         """List the pulses of both polarities, and when the beats end."""
         unit, programming = self.unit, self.unit.spec.programming
-        lowered, selected, counts = changes(self.wanted, unit.asked, self.deadband)
-        if self.chosen is not None:
-            selected = self.chosen
-            lowered = selected & (self.wanted < unit.asked if self.falling is None else self.falling)
+        if self.cells is None:
+            lowered, selected, counts = changes(self.wanted, unit.asked, self.deadband)
+        else:
+            lowered, selected = self.cells
             counts = np.array([lowered.sum(axis=1), selected.sum(axis=1)])
         if counts[1].any():
             self.noise = unit.next_update(self.chip.noise_seed)

@@ -165,14 +165,9 @@ class ReadTrain(TileTrain):
 
     def _book(self, first: int, last: int) -> None:
         unit, count, answer = self.unit, last - first, self.answer[first:last]
-        rows, columns = unit.tile.spec.shape
-        converters, time = unit.spec.converters, unit.read_time
-        energy = {
-            "array": attojoules(self.power[first:last] * (time * PICOSECOND)),
-            "dac": count * attojoules(rows * converters.dac.energy_per_conversion),
-            "amplifier": count * attojoules(columns * converters.tia.power * (time * PICOSECOND)),
-            "adc": count * attojoules(columns * converters.adc.energy_per_conversion),
-        }
+        time = unit.read_time
+        energy = {part: count * each for part, each in unit.read_energy.items()}
+        energy["array"] = attojoules(self.power[first:last] * (time * PICOSECOND))
         booked = self.chip.ledger.add(
             self.kind,
             operations=count,

@@ -10,6 +10,7 @@ from circuitmem._kernels.pulses import ground_resistance, row_power
 from circuitmem.config import ChipSpec, FaultSpec
 from circuitmem.control.arbiter import Resource
 from circuitmem.control.cells import Cells
+from circuitmem.control.ledger import PICOSECOND, attojoules
 from circuitmem.control.operations import read_time
 from circuitmem.converter import Readout
 from circuitmem.device import TwoPulseDevices
@@ -43,6 +44,10 @@ class Unit:
         The right to use the tile: one operation at a time.
     dacs, adcs : Resource
         Its DAC and ADC banks, or those that it shares with the other tiles of the chip.
+    read_time : int
+        Time of one read [ps].
+    read_energy : dict
+        What the converters use for one read, by part [aJ].
     fragile : list of (int, FaultSpec)
         What breaks once the tile has had so many pulses, next first.
     """
@@ -62,10 +67,17 @@ class Unit:
         self.updates = 0
         self.pulses = 0
         self.fragile: list[tuple[int, FaultSpec]] = []
-        self.array = Resource(f"tile {index}")
-        self.dacs = dacs or Resource(f"DACs of tile {index}")
-        self.adcs = adcs or Resource(f"ADCs of tile {index}")
+        self.array = Resource(f"tile {index}", kind="tiles")
+        self.dacs = dacs or Resource(f"DACs of tile {index}", kind="DACs")
+        self.adcs = adcs or Resource(f"ADCs of tile {index}", kind="ADCs")
         self.read_time = read_time(spec)
+        rows, columns = geometry.shape
+        converters, seconds = spec.converters, self.read_time * PICOSECOND
+        self.read_energy = {
+            "dac": attojoules(rows * converters.dac.energy_per_conversion),
+            "amplifier": attojoules(columns * converters.tia.power * seconds),
+            "adc": attojoules(columns * converters.adc.energy_per_conversion),
+        }
 
     def meet(self, now: int) -> None:
         """Let time and heat until ``now`` [ps] show in the tile's conductances."""

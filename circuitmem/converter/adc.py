@@ -67,6 +67,11 @@ class AdcBank:
         """Set the programmable gain, scalar or (columns,), > 0."""
         self.pga_gain = finite_array("pga_gain", np.broadcast_to(pga_gain, self.columns), minimum=1e-9)
 
+    @property
+    def factor(self) -> Floats:
+        """Volts at each quantiser per ampere of its column, (columns,) V/A, at the present gain."""
+        return self.pga_gain * self.tia.transimpedance * self.gain
+
     def input_voltage(self, current: Floats, noise: Floats | None = None) -> Floats:
         """Return the voltage at each quantiser, (batch, columns) V, for column currents (batch, columns) A.
 
@@ -77,7 +82,7 @@ class AdcBank:
         noise : (batch, columns) ndarray, optional
             Noise of each conversion [V].
         """
-        voltage = current * (self.pga_gain * self.tia.transimpedance * self.gain) + self.offset
+        voltage = current * self.factor + self.offset
         return voltage if noise is None else voltage + noise
 
     def codes(self, current: Floats, noise: Floats | None = None) -> NDArray[np.int64]:

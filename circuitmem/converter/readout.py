@@ -64,7 +64,7 @@ class Readout:
         adc = self.adc
         return Channels(
             self.dac.table,
-            adc.pga_gain * (adc.tia.transimpedance * adc.gain),
+            adc.factor,
             adc.offset,
             np.where(adc.alive, float(adc.spec.highest_code), 0.0),
             adc.spec.minimum,

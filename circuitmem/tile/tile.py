@@ -103,8 +103,8 @@ class Tile:
         ValidationError
             If the shape is wrong or an element is negative or not finite; the tile is then unchanged.
         """
-        given = finite_array("conductance", conductance, shape=self._spec.shape, minimum=0.0)
-        programmed = given.copy()
+        programmed = finite_array("conductance", conductance, shape=self._spec.shape, minimum=0.0)
+        programmed.flags.writeable = True  # it is our own copy
         self._state = programmed, self._defects.conductance(programmed)
         self._conductance, self._effective_conductance = (array.view() for array in self._state)
         for view in (self._conductance, self._effective_conductance):

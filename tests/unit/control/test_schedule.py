@@ -74,7 +74,7 @@ def test_three_tiles_and_two_adc_banks_follow_the_timeline_on_paper(granularity)
     used = chip.utilisation()
     assert used["programming drivers"].busy == 300_000
     assert used["ADC banks"] == (2, 180_000, 60_000, 0.25)
-    assert used["tile"].busy == 480_000
+    assert used["tiles"].busy == 480_000
     assert next(iter(used)) == "programming drivers"
     assert chip.ledger.accounts["set_row_pulse"].operations == 3
 
