@@ -1,7 +1,8 @@
 """A training epoch of 784-256-10 on 64x64 tiles, with wires and without, and of aihwkit's analogue layers beside it.
 
 Each case runs in a process of its own, for its peak memory. ``AIHWKIT_PYTHON`` names an interpreter that has aihwkit
-and torch: neither is a dependency, and they want an environment of their own.
+and torch: neither is a dependency, and they want an environment of their own. aihwkit 1.1.0 works with torch 2.10.0;
+with torch 2.13.0 it refuses its own weights.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
 """The command line: exit codes, one-line errors, and what each command leaves behind."""
 
+import gzip
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from circuitmem.config import load_run
 
 TINY = [
     "data.side=8",
@@ -46,6 +50,11 @@ def run(*words, cwd=None):
         (["train", "--out", "x", "--seed", "-1"], "seed must be greater than or equal to 0 (got -1)"),
         (["train", "nope.toml", "--out", "x"], "nope.toml: cannot be read: No such file or directory"),
         (["train", "defualt", "--out", "x"], "did you mean 'default'?"),
+        (["train", "--out", "x", "--set", "chip.adc_banks=0"], "adc_banks must be greater than or equal to 1 (got 0)"),
+        (
+            ["train", "--out", "x", "--set", 'chip.faults=[{what="cell",tile=999,time=1.0}]'],
+            "chip.faults.0.tile must be < 54, the number of tiles (got 999)",
+        ),
         (["resume", "nowhere"], "nowhere: is not a run folder"),
         (["report", "nowhere"], "nowhere: is not a finished run"),
         (["validate", "-o", "x", "--seed", "-1"], "seed must be >= 0 (got -1)"),
@@ -119,7 +128,7 @@ def test_validate_passes_and_writes_its_record(tmp_path):
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    done = run("train", "--out", folder, "--json", *SETTINGS)
+    done = run("train", "--out", folder, "--json", "--trace", *SETTINGS)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 
@@ -136,6 +145,41 @@ def test_a_run_leaves_its_folder(tiny_run):
     assert json.loads((folder / "results.json").read_text()) == results
     for name in ("config.toml", "provenance.json", "accuracy.png", "tile.png"):
         assert (folder / name).stat().st_size > 100
+
+
+def test_the_trace_of_a_method_adds_up_to_its_accounts(tiny_run):
+    folder, results = tiny_run
+    for method, accounts in results["accounts"].items():
+        events = json.loads(gzip.decompress((folder / f"trace_{method}.json.gz").read_bytes()))["traceEvents"]
+        for quantity, name in (("energy", "energy_aJ"), ("busy", "busy_ps"), ("pulses", "pulses")):
+            total = sum(event["args"][name] for event in events if event.get("cat") == "operation")
+            assert total == sum(account[quantity] for account in accounts.values())
+            assert total == sum(account[quantity] for account in results["phases"][method].values())
+        assert sum(results["energy_by_part_aj"][method].values()) == sum(a["energy"] for a in accounts.values())
+        fractions = [used["fraction"] for used in results["utilisation"][method].values()]
+        assert fractions == sorted(fractions, reverse=True)
+        assert 0.0 < fractions[0] <= 1.0
+    trained, raw = results["phases"]["in_situ"], results["phases"]["raw"]
+    assert set(trained) == {"bring-up", "training", "test"}
+    assert set(raw) == {"bring-up", "test"}
+    assert trained["bring-up"] == raw["bring-up"]
+
+
+def test_the_table_of_a_run_names_the_bottleneck(tiny_run):
+    folder, results = tiny_run
+    done = run("resume", folder)
+    assert done.returncode == 0, done.stderr
+    longest = max(results["simulated_time_s"], key=results["simulated_time_s"].__getitem__)
+    busiest = next(iter(results["utilisation"][longest]))
+    assert f"the bottleneck first: {busiest} " in done.stdout
+
+
+def test_the_chip_that_the_readme_declares_is_one(tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (tmp_path / "chip.toml").write_text(readme.split("```toml\n")[1].split("```")[0], "utf-8")
+    chip = load_run(tmp_path / "chip.toml", []).chip
+    assert (chip.adc_banks, chip.retention.drift_exponent, chip.endurance.pulses) == (4, 0.01, 1e6)
+    assert [(fault.what, fault.tile, fault.row, fault.time) for fault in chip.faults] == [("driver", 3, 5, 2e-3)]
 
 
 @pytest.mark.spice
@@ -166,7 +210,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tiny_run, tmp_path):
     assert done.returncode == 0, done.stderr
     again = json.loads(done.stdout)
     assert again == results
-    for name in ("state_calibration_in_situ.npz", "audit_in_situ.npz"):
+    for name in ("state_calibration_in_situ.npz", "audit_in_situ.npz", "trace_in_situ.json.gz"):
         assert (partial / name).read_bytes() == (folder / name).read_bytes()
 
 
