@@ -267,9 +267,10 @@ cdef void correct(Wires* t, Work* k, double length) noexcept nogil:
         k.b[o] = k.b[o] + splat(length) * k.db[o]
 
 
-cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexcept nogil:
+cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound, bint warm) noexcept nogil:
     """Find the state (k.w, k.b) and its last correction (k.dw, k.db); return its error relative to the largest voltage.
 
+    A ``warm`` start finds an estimate of the state in (k.w, k.b); linear cells need only that of the bit lines.
     ``base`` has the conductances of the cells (at 0 V if they are not linear), ``bound`` is the largest voltage of a source.
     The error is a bound where there is one, else the size of the last correction. Without a bound the correction is exact,
     unless the tile is too large for that.
@@ -281,7 +282,18 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
     cdef int turn
     cdef double scale, z, first, change, cells, length, goal, reduction, error = 1.0
     k.iterations = 0
+    warm = warm and bound > 0.0
+    if warm and linear:
+        for o in range(t.size):
+            k.dw[o] = base.g[o] * k.b[o] + k.word_in[o]
+        word_lines(t, base, k.dw, k.dw)
     for o in range(t.size):
+        if warm:  # a node that ideal wires join to a driver has its voltage, whatever the estimate says
+            if linear:
+                k.w[o] = base.word_h[o] * k.source[o // t.width] + k.dw[o]
+            else:
+                k.w[o] = s.word_held[o] * k.source[o // t.width] + (splat(1.0) - s.word_held[o]) * k.w[o]
+            continue
         k.b[o] = splat(0.0)
         if linear:  # the word lines are right for these bit lines
             k.w[o] = base.word_h[o] * k.source[o // t.width]
@@ -292,10 +304,13 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
     if bound == 0.0:
         start(t, k)
         word_lines(t, c, k.db, k.dw)
+        for o in range(t.size if not linear else 0):  # what the terminals are worked out from
+            k.cell[o] = splat(0.0)
+            k.own.g[o] = splat(0.0)
         return 0.0
     for turn in range(ROUNDS):
         scale = bound
-        if turn > 0 or not linear:
+        if turn > 0 or warm or not linear:
             scale = max(bound, residual(s, base.g, k, k.w, k.b, NULL if linear else k.own.g))
         if not linear:
             c = &k.own
@@ -315,11 +330,11 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
             reduction = 0.0 if turn == 0 else REDUCTION
             if not linear:  # no more than the linearisation is worth
                 reduction = min(1e-2, max(REDUCTION, error))
-            z = (s.tolerance * scale - first) / c.amplification if turn > 0 else 0.0
+            z = (s.tolerance * scale - first) / c.amplification if turn > 0 or warm else 0.0
             z = gradients(s, c, k, reduction, goal, z)
             if not isfinite(z):
                 return INFINITY
-        if turn > 0 and bounded and first + z * c.amplification <= s.tolerance * scale:
+        if (turn > 0 or warm) and bounded and first + z * c.amplification <= s.tolerance * scale:
             return (first + z * c.amplification) / scale
         change = finish(t, c, k, &cells)
         length = 1.0
@@ -327,7 +342,7 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
         if cells * s.a > 0.5:
             length = step_length(s, base.g, k)
         error = change / scale
-        if (turn > 0 or not linear) and error <= s.tolerance and length == 1.0:
+        if (turn > 0 or warm or not linear) and error <= s.tolerance and length == 1.0:
             return error
         correct(t, k, length)
         if k.iterations >= s.max_iterations or not isfinite(error):
@@ -337,9 +352,12 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound) noexc
 
 cdef void one_vector(
     Problem* s, Work* k, const double* conductance, const double* source, const double* injection,
-    double* word, double* bit, double* column, double* driver, int* iterations, double* error,
+    const double* start_word, const double* start_bit, double* word, double* bit, double* column, double* driver, int* iterations, double* error,
 ) noexcept nogil:
-    """Solve one vector; ``injection`` is NULL if there is none, ``word`` and ``bit`` if they are not wanted."""
+    """Solve one vector.
+
+    ``injection`` and ``start_word``, ``start_bit`` are NULL if there are none, ``word`` and ``bit`` if they are not wanted.
+    """
     cdef Wires* t = &s.wires
     cdef Ladders* base = &s.shared
     cdef Py_ssize_t i
@@ -358,7 +376,10 @@ cdef void one_vector(
         for i in range(t.size):
             k.word_in[i] = splat(0.0)
             k.bit_in[i] = splat(0.0)
-    error[0] = solve_vector(s, base, k, bound)
+    if start_word != NULL:
+        to_layouts(t, start_word, t.columns, k.y, k.w)
+        to_layouts(t, start_bit, t.columns, k.y, k.b)
+    error[0] = solve_vector(s, base, k, bound, start_word != NULL)
     iterations[0] = k.iterations
     terminal_currents(s, base, k, column, driver)
     correct(t, k, 1.0)
@@ -375,21 +396,21 @@ cdef void load(Wires* t, Ladders* c, const double* conductance, Work* k) noexcep
 
 def solve(
     const double[:, :, ::1] conductance, const double[:, ::1] word_resistance, const double[:, ::1] bit_resistance,
-    const double[:, ::1] word_voltage, const double[:, :, :, ::1] injection, double a, double tolerance,
-    int max_iterations, int threads, bint voltages,
+    const double[:, ::1] word_voltage, const double[:, :, :, ::1] injection,
+    const double[:, :, :, ::1] estimate, double a, double tolerance, int max_iterations, int threads, bint voltages,
 ):
     """Solve a batch; ``circuitmem._kernels.mesh`` checks the arguments and documents them.
 
     ``conductance`` is (1, m, n) if all vectors share it, else (batch, m, n), and then ``a`` must be 0; ``injection``
-    is (0, 2, m, n) if there is none. Returns word, bit (None without ``voltages``), column_current, driver_current,
-    iterations, and the relative error reached.
+    and ``estimate``, the word and bit lines of an estimated solution, are (0, 2, m, n) if there is none. Returns word,
+    bit (None without ``voltages``), column_current, driver_current, iterations, and the relative error reached.
     """
     cdef Problem s
     cdef Wires* t = &s.wires
     cdef Ladders none
     cdef Ladders shorts
     cdef Py_ssize_t batch = word_voltage.shape[0], b, o, vectors
-    cdef bint injected = injection.shape[0] > 0, linear = a == 0.0, own
+    cdef bint injected = injection.shape[0] > 0, estimated = estimate.shape[0] > 0, linear = a == 0.0, own
     # A thread brings less than it costs, on processors shared with others, unless there is half a millisecond of work.
     cdef Py_ssize_t worth = batch * conductance.shape[1] * conductance.shape[2] // 20_000
     cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch, worth)), worker
@@ -444,6 +465,7 @@ def solve(
         one_vector(
             &s, work + threadid(), &conductance[b if s.separate else 0, 0, 0], &word_voltage[b, 0],
             &injection[b, 0, 0, 0] if injected else NULL,
+            &estimate[b, 0, 0, 0] if estimated else NULL, &estimate[b, 1, 0, 0] if estimated else NULL,
             &word_out[b, 0, 0] if voltages else NULL, &bit_out[b, 0, 0] if voltages else NULL,
             &column_out[b, 0], &driver_out[b, 0], &count_out[b], &error_out[b],
         )

@@ -52,6 +52,7 @@ def solve_mesh(
     word_voltage: ArrayLike,
     *,
     injection: ArrayLike | None = None,
+    estimate: ArrayLike | None = None,
     tolerance: float = TOLERANCE,
     max_iterations: int = MAX_ITERATIONS,
     threads: int | None = None,
@@ -72,6 +73,9 @@ def solve_mesh(
     injection : (batch, 2, rows, columns) array_like, optional
         Currents into the word-line nodes [:, 0] and the bit-line nodes [:, 1] [A]. What is injected into a part that
         nothing ties to a source or a ground has nowhere to go: the caller must see to it that there is none.
+    estimate : (batch, 2, rows, columns) array_like, optional
+        Node voltages of the word lines [:, 0] and the bit lines [:, 1] to start from [V]: those of a solution with the
+        same wires. A good one saves iterations; the tolerance holds with any. With a cut inside a line it is not used.
     tolerance : float
         Largest error of a node voltage, relative to the largest voltage.
     max_iterations : int
@@ -92,7 +96,7 @@ def solve_mesh(
     if cells.ndim not in (2, 3):
         raise ValidationError("conductance", "must have two or three dimensions", cells.shape)
     shared = cells if cells.ndim == 3 else cells[None]
-    arguments = (shared, word_resistance, bit_resistance, word_voltage, injection)
+    arguments = (shared, word_resistance, bit_resistance, word_voltage, injection, estimate)
     return _run("a linear tile", *arguments, 0.0, tolerance, max_iterations, threads, voltages)
 
 
@@ -104,6 +108,7 @@ def solve_mesh_sinh(
     a: float,
     *,
     injection: ArrayLike | None = None,
+    estimate: ArrayLike | None = None,
     tolerance: float = TOLERANCE,
     max_iterations: int = MAX_ITERATIONS,
     threads: int | None = None,
@@ -132,7 +137,7 @@ def solve_mesh_sinh(
         raise ValidationError("conductance", "must have two dimensions", cells.shape)
     if in_range("a", a, 0.0) == 0.0:
         raise ValidationError("a", "must be > 0", a)
-    arguments = (cells[None], word_resistance, bit_resistance, word_voltage, injection)
+    arguments = (cells[None], word_resistance, bit_resistance, word_voltage, injection, estimate)
     return _run("a tile of sinh cells", *arguments, float(a), tolerance, max_iterations, threads, voltages)
 
 
@@ -143,6 +148,7 @@ def _run(
     bit_resistance: ArrayLike,
     word_voltage: ArrayLike,
     injection: ArrayLike | None,
+    estimate: ArrayLike | None,
     a: float,
     tolerance: float,
     max_iterations: int,
@@ -162,6 +168,9 @@ def _run(
     extra = np.empty((0, 2, rows, columns))
     if injection is not None:
         extra = _shaped("injection", injection, (batch, 2, rows, columns))
+    start = np.empty((0, 2, rows, columns))
+    if estimate is not None:
+        start = _estimate(_shaped("estimate", estimate, (batch, 2, rows, columns)), word, bit)
     tolerance = in_range("tolerance", tolerance, np.finfo(np.float64).eps)
     limit = integer("max_iterations", max_iterations, minimum=1)
     if batch == 0:
@@ -169,13 +178,30 @@ def _run(
         none = np.empty((0, columns)), np.empty((0, rows)), np.empty(0, np.intc), np.empty(0)
         return MeshSolution(empty, empty, *none)
     solution = MeshSolution(
-        *_solve(cells, word, bit, source, extra, a, tolerance, limit, thread_count(threads), voltages)
+        *_solve(cells, word, bit, source, extra, start, a, tolerance, limit, thread_count(threads), voltages)
     )
     failed = ~(solution.residual <= tolerance)
     if failed.any():
         worst = int(np.flatnonzero(failed)[np.argmax(solution.residual[failed])])
         raise ConvergenceError(what, float(solution.residual[worst]), tolerance, int(solution.iterations[worst]))
     return solution
+
+
+def _estimate(given: Floats, word: Floats, bit: Floats) -> Floats:
+    """Return an estimated solution, or none where a part of a line may float: its voltage is 0 by definition.
+
+    The kernels count no current in an ideal wire, and so would never see that its ends disagree.
+    """
+    if not np.isfinite(given).all():
+        raise ValidationError("estimate", "must be finite")
+    if np.isinf(word[:, 1:-1]).any() or np.isinf(bit[1:-1]).any():
+        return given[:0]
+    along = np.diff(given[:, 0], axis=2)[:, word[:, 1:-1] == 0.0]
+    down = np.diff(given[:, 1], axis=1)[:, bit[1:-1] == 0.0]
+    grounded = np.concatenate([given[:, 1, 0, bit[0] == 0.0], given[:, 1, -1, bit[-1] == 0.0]], axis=1)
+    if along.any() or down.any() or grounded.any():
+        raise ValidationError("estimate", "must have equal voltages where wires of 0 ohm join nodes")
+    return given
 
 
 def _shaped(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:

@@ -328,6 +328,7 @@ def solve(
     bit_resistance: Floats,
     word_voltage: Floats,
     injection: Floats,
+    estimate: Floats,
     a: float,
     tolerance: float,
     max_iterations: int,
@@ -353,6 +354,15 @@ def solve(
     scales = np.maximum(_largest(strayed), _largest(base.bit_lines(np.abs(injection[:, 1]) + base.g * strayed)))
     scales = np.maximum(scales, _largest(word_voltage))
     error[scales == 0.0] = 0.0
+    warm = len(estimate) > 0
+    if warm:  # a node that ideal wires join to a driver has its voltage, whatever the estimate says
+        driven = (scales > 0.0)[:, None, None]
+        b = np.where(driven, estimate[:, 1], 0.0)
+        if linear:
+            w = w + base.word_lines(base.g * b + injection[:, 0])
+            w = np.where(driven, w, 0.0)
+        else:
+            w = w + np.where(driven, (1.0 - shorts.word_h) * estimate[:, 0], 0.0)
     open_ = np.flatnonzero(scales > 0.0)
     factors: dict[int, Elimination] = {}
     for turn in range(ROUNDS):
@@ -361,7 +371,7 @@ def solve(
         g = base.of(open_).g
         state = w[open_], b[open_], word_voltage[open_], injection[open_]
         mesh = base.of(open_)
-        if turn == 0 and linear:  # the word lines are right for these bit lines
+        if turn == 0 and linear and not warm:  # the word lines are right for these bit lines
             rw, rb = state[3][:, 0], g * state[0] + state[3][:, 1]
             scale = scales[open_]
         else:
@@ -388,7 +398,7 @@ def solve(
             db[k] = factors[index].solve(rb[k])
             spent[k] += 1
         bound = first + z * mesh.amplification
-        settled = (turn > 0) & bounded & (bound <= tolerance * scale)
+        settled = (turn > 0 or warm) & bounded & (bound <= tolerance * scale)
         dw = mesh.word_lines(rw + mesh.g * db)
         change = np.maximum(_largest(dw), _largest(db))
         length = np.ones(len(open_))
@@ -400,7 +410,7 @@ def solve(
         relative = np.where(np.isfinite(change), change / scale, np.inf)
         error[open_] = np.where(settled, bound / scale, relative)
         used[open_] += np.where(settled, 0, spent)
-        if turn > 0 or not linear:
+        if turn > 0 or warm or not linear:
             settled |= (relative <= tolerance) & (length == 1.0)
         last_w[open_], last_b[open_] = dw, db
         move = _each(np.where(settled, 0.0, length))

@@ -111,10 +111,27 @@ class BehavioralEngine:
             currents = self._solve(tile, batch, plan, voltages=False).column_current
         return currents if np.ndim(voltages) == 2 else currents[0]
 
-    def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
-        """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V."""
+    def solve(self, tile: Tile, voltages: ArrayLike, *, start: Solution | None = None) -> Solution:
+        """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+        voltages : (batch, rows) or (rows,) array_like
+            Driver voltages [V].
+        start : Solution, optional
+            An earlier solution of this tile, for as many voltages. The nearer it is, the fewer iterations are needed;
+            the tolerance is kept whatever it is.
+
+        Raises
+        ------
+        ValidationError
+            If a shape is wrong, an element is not finite, or ``start`` belongs to a tile of other wires.
+        """
         batch = tile.input_voltages(voltages)
-        solution = self._solve(tile, batch, plan_nodes(tile, self._method), voltages=True)
+        nodes = None if start is None else _nodes(start, (*np.shape(voltages)[:-1], *tile.spec.shape), len(batch))
+        solution = self._solve(tile, batch, plan_nodes(tile, self._method), voltages=True, estimate=nodes)
         if np.ndim(voltages) == 2:
             return solution
         return Solution(
@@ -219,10 +236,12 @@ class BehavioralEngine:
                 admittance[index][:, tile.defects.dead_drivers] = 0.0
         return Transfer(matrix, admittance)
 
-    def _solve(self, tile: Tile, batch: Floats, plan: Plan, *, voltages: bool) -> Solution:
+    def _solve(
+        self, tile: Tile, batch: Floats, plan: Plan, *, voltages: bool, estimate: Floats | None = None
+    ) -> Solution:
         if plan.method == "direct":
             return solve_directly(tile, batch, self._tolerance)
-        solution = self._run(tile, batch, None, voltages=voltages or plan.superposed_bridges)
+        solution = self._run(tile, batch, None, voltages=voltages or plan.superposed_bridges, estimate=estimate)
         column, driver, word, bit = solution.column_current, solution.driver_current, solution.word, solution.bit
         if plan.superposed_bridges and word is not None and bit is not None:
             dipoles, loop = self._bridges(tile)
@@ -238,18 +257,25 @@ class BehavioralEngine:
         power = np.asarray((batch * driver).sum(axis=1))
         return Solution(column, driver, nothing if word is None else word, nothing if bit is None else bit, power)
 
-    def _run(self, tile: Tile, batch: Floats, injection: Floats | None, *, voltages: bool) -> MeshSolution:
+    def _run(
+        self,
+        tile: Tile,
+        batch: Floats,
+        injection: Floats | None,
+        *,
+        voltages: bool,
+        estimate: Floats | None = None,
+    ) -> MeshSolution:
         cell, mesh = tile.spec.cell, tile.mesh
+        how: Any = {
+            "estimate": estimate,
+            "tolerance": self._tolerance,
+            "threads": self.threads,
+            "voltages": voltages,
+        }
         if isinstance(cell, LinearCell):
-            return solve_mesh(
-                *mesh,
-                batch,
-                injection=injection,
-                tolerance=self._tolerance,
-                threads=self.threads,
-                voltages=voltages,
-            )
-        return solve_mesh_sinh(*mesh, batch, cell.a, tolerance=self._tolerance, threads=self.threads, voltages=voltages)
+            return solve_mesh(*mesh, batch, injection=injection, **how)
+        return solve_mesh_sinh(*mesh, batch, cell.a, **how)
 
     def _bridges(self, tile: Tile) -> tuple[MeshSolution, Floats]:
         """Solve the tile without bridges for 1 A from the first to the second node of each, outside the tile.
@@ -285,6 +311,14 @@ def _check_linear(tiles: Sequence[Tile]) -> None:
             )
         if not isinstance(tile.spec.cell, LinearCell):
             raise ValidationError("cell", "must be linear for a transfer matrix", tile.spec.cell.kind)
+
+
+def _nodes(start: Solution, shape: tuple[int, ...], batch: int) -> Floats:
+    """Return the node voltages of a solution as the kernels take them, (batch, 2, rows, columns) V."""
+    if not isinstance(start, Solution) or start.word_line_voltage.shape != shape:
+        raise ValidationError("start", "must be a solution for the same number of voltages, of a tile of this shape")
+    lines = start.word_line_voltage, start.bit_line_voltage
+    return np.stack([line.reshape(batch, *shape[-2:]) for line in lines], axis=1)
 
 
 def _position(node: Node) -> tuple[int, int, int]:

@@ -49,7 +49,9 @@ def twin(conductance, word, bit, voltage, injection=None, a=0.0):
     cells = np.array(conductance, dtype=float)
     extra = np.empty((0, 2, *cells.shape[-2:])) if injection is None else injection
     cells = cells if cells.ndim == 3 else cells[None]
-    return MeshSolution(*reference.solve(cells, word, bit, voltage, extra, a, mesh.TOLERANCE, 20_000, 1, True))
+    return MeshSolution(
+        *reference.solve(cells, word, bit, voltage, extra, extra[:0], a, mesh.TOLERANCE, 20_000, 1, True)
+    )
 
 
 def exact(conductance, word, bit, voltage):
@@ -294,6 +296,17 @@ def test_without_voltages_there_are_none():
     assert solution.word is None
     assert solution.bit is None
     assert solution.column_current.shape == (2, 4)
+
+
+@pytest.mark.parametrize("solver", [solve_mesh, lambda *given: solve_mesh_sinh(*given, 5.0)])
+@pytest.mark.parametrize("before", [0, 3])
+def test_without_voltages_nothing_flows(solver, before):
+    """Alone, and after vectors that left something in the kernel's memory."""
+    rng = np.random.default_rng(11)
+    voltage = np.concatenate([rng.uniform(-1, 1, (before, 6)), np.zeros((2, 6))])
+    solution = solver(rng.uniform(1e-6, 1e-3, (6, 9)), *wires((6, 9), 5.0), voltage)
+    for array in solution[:4]:
+        np.testing.assert_array_equal(array[before:], 0.0)
 
 
 def test_an_empty_batch():
