@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     VALIDATION = 11
     RETENTION = 12
     ENDURANCE = 13
+    REUSE = 14
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

@@ -26,8 +26,9 @@ def finite_array(
     shape: Sequence[int] | None = None,
     minimum: float | None = None,
     allow_infinite: bool = False,
+    copy: bool = True,
 ) -> NDArray[np.float64]:
-    """Return ``value`` as a new, C-contiguous, read-only float64 array.
+    """Return ``value`` as a C-contiguous, read-only float64 array.
 
     Parameters
     ----------
@@ -41,19 +42,25 @@ def finite_array(
         Smallest allowed element.
     allow_infinite : bool
         Accept ``+inf`` (an open wire); NaN is never accepted.
+    copy : bool
+        Whether the array must be a new one; otherwise it may share the memory of ``value``.
 
     Raises
     ------
     ValidationError
         If the value is not numeric, has the wrong shape, or an element is not allowed.
     """
-    array = np.array(real_array(name, value), dtype=np.float64, order="C")
+    array = np.array(real_array(name, value), dtype=np.float64, order="C", copy=True if copy else None)[...]
     if shape is not None and array.shape != tuple(shape):
         raise ValidationError(name, f"must have shape {tuple(shape)}", array.shape)
-    bad = np.isnan(array) if allow_infinite else ~np.isfinite(array)
-    if bad.any():
+    if array.size == 0:
+        lowest = highest = 0.0 if minimum is None else minimum
+    else:  # two passes without a temporary array; both are NaN if one element is
+        lowest, highest = array.min(), array.max()
+    if np.isnan(lowest) or not (allow_infinite or (np.isfinite(lowest) and np.isfinite(highest))):
+        bad = np.isnan(array) if allow_infinite else ~np.isfinite(array)
         raise ValidationError(name, "must be finite" + _where(bad), float(array[bad][0]))
-    if minimum is not None and (array < minimum).any():
+    if minimum is not None and lowest < minimum:
         low = array < minimum
         raise ValidationError(name, f"must be >= {minimum:g}{_where(low)}", float(array[low][0]))
     array.flags.writeable = False

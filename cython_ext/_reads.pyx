@@ -4,7 +4,7 @@ Vectors are taken in panels, each by one thread from DAC to ADC, in the cache: s
 threads there are. Within a panel ROWS vectors at a time are multiplied by a strip of columns, in registers.
 """
 
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport parallel, prange, threadid
 from libc.math cimport rint
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
@@ -203,15 +203,14 @@ cdef bint run(
     cdef char* own = <char*> (packed_admittance + r.row_strips * r.rows)
     cdef Py_ssize_t panels = (r.batch + PANEL - 1) // PANEL, i
     cdef int wrong = 0
-    for i in prange(r.strips, num_threads=threads, schedule="static"):
-        pack(matrix, packed, i)
-    r.matrix, r.admittance = packed, NULL
-    if r.power != NULL:
-        for i in prange(r.row_strips, num_threads=threads, schedule="static"):
+    r.matrix, r.admittance = packed, packed_admittance if r.power != NULL else NULL
+    with parallel(num_threads=threads):  # one region: to wake a thread takes as long as a small read
+        for i in prange(r.strips, schedule="static"):
+            pack(matrix, packed, i)
+        for i in prange(r.row_strips, schedule="static"):
             pack(admittance, packed_admittance, i)
-        r.admittance = packed_admittance
-    for i in prange(panels, num_threads=threads, schedule="static"):
-        wrong += read_panel(r, i * PANEL, own + threadid() * share)
+        for i in prange(panels, schedule="static"):
+            wrong += read_panel(r, i * PANEL, own + threadid() * share)
     return wrong > 0
 
 

@@ -24,7 +24,7 @@ from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trace import Trace
 from circuitmem.control.trains import ReadTrain, StepTrain
 from circuitmem.control.unit import Unit
-from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.engine import BehavioralEngine, SpiceEngine, TransferCache
 
 __all__ = ["Chip", "Process", "Utilisation"]
 
@@ -64,6 +64,9 @@ class Chip:
         What computes the circuit; with :class:`SpiceEngine` converters are simulated as circuits too.
     granularity : {"burst", "pulse"}
         Whether operations in a row on one tile are one event or one each.
+    reuse_error : float
+        Error that a transfer matrix may have, so that not each has to be worked out anew when cells change
+        (:class:`circuitmem.engine.TransferCache`); 0 for none.
 
     Attributes
     ----------
@@ -79,6 +82,7 @@ class Chip:
         noise_seed: int = 0,
         engine: BehavioralEngine | SpiceEngine | None = None,
         granularity: Literal["burst", "pulse"] = "burst",
+        reuse_error: float = 0.0,
     ) -> None:
         self.spec = spec
         self.engine = engine or BehavioralEngine()
@@ -98,7 +102,7 @@ class Chip:
         self.ledger = Ledger()
         self.phase = ""
         self._trace: Trace | None = None
-        self._transfers: dict[int, tuple[int, Floats, Floats]] = {}
+        self.transfers = TransferCache(self.behavioral, reuse_error, seed)
         faults.schedule(self)
 
     @property
@@ -271,34 +275,30 @@ class Chip:
 
     def refresh(self, units: Sequence[Unit]) -> None:
         """Work out the transfer matrices of all tiles whose state has changed, in one call."""
-        stale = [unit for unit in units if self._version(unit) != unit.tile.version]
-        if stale and isinstance(self.engine, BehavioralEngine) and self.spec.tile.cell.kind == "linear":
-            transfer = self.engine.transfer([unit.tile for unit in stale])
-            for unit, matrix, admittance in zip(stale, transfer.matrix, transfer.input_admittance, strict=True):
-                self._transfers[unit.index] = (unit.tile.version, matrix, admittance)
+        if self._through_matrices:
+            self.transfers.refresh({unit.index: unit.tile for unit in units})
+
+    @property
+    def _through_matrices(self) -> bool:
+        return isinstance(self.engine, BehavioralEngine) and self.spec.tile.cell.kind == "linear"
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""
-        self.refresh([unit])
-        if unit.index in self._transfers:
-            _, matrix, admittance = self._transfers[unit.index]
+        if self._through_matrices:
+            matrix, admittance = self.transfers.get(unit.index, unit.tile)
             threads = self.behavioral.threads
             currents, drivers = (read_currents(voltages, array, threads=threads) for array in (matrix, admittance))
             return currents, (drivers * voltages).sum(axis=1)
         solution = self.engine.solve(unit.tile, voltages)
         return solution.column_current, solution.power
 
-    def _version(self, unit: Unit) -> int:
-        return self._transfers[unit.index][0] if unit.index in self._transfers else -1
-
     def answer(self, unit: Unit, codes: Codes, noise: Address, first: int = 0) -> tuple[Codes, Floats]:
         """Return the ADC codes (batch, columns) and the power of the array (batch,) W; the clock stands still.
 
         ``first`` is the number of the first of these vectors at the address of the noise.
         """
-        self.refresh([unit])
-        if unit.index in self._transfers:
-            _, matrix, admittance = self._transfers[unit.index]
+        if self._through_matrices:
+            matrix, admittance = self.transfers.get(unit.index, unit.tile)
             return unit.readout.read(codes, matrix, admittance, noise, first=first, threads=self.behavioral.threads)
         columns, sigma = unit.tile.spec.columns, self.spec.converters.adc.noise
         volts = sigma * standard_normal(noise, (first + len(codes)) * columns)[first * columns :].reshape(-1, columns)

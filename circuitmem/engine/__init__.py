@@ -6,6 +6,7 @@ from circuitmem.engine.base import Engine, Solution
 from circuitmem.engine.behavioral import BehavioralEngine, Transfer
 from circuitmem.engine.plan import Plan
 from circuitmem.engine.spice import SpiceEngine, tile_netlist
+from circuitmem.engine.transfers import ReuseRecord, TransferCache
 
 __all__ = [
     "AuditQueue",
@@ -15,8 +16,10 @@ __all__ = [
     "Engine",
     "Gradient",
     "Plan",
+    "ReuseRecord",
     "Solution",
     "SpiceEngine",
     "Transfer",
+    "TransferCache",
     "tile_netlist",
 ]

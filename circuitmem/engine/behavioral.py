@@ -101,11 +101,29 @@ class BehavioralEngine:
         """
         return make_plan(tile, batch, known=known, wanted=self._method)
 
-    def read(self, tile: Tile, voltages: ArrayLike) -> Floats:
-        """Return the column currents, (batch, columns) or (columns,) A, for voltages (batch, rows) or (rows,) V."""
+    def read(self, tile: Tile, voltages: ArrayLike, *, matrix: ArrayLike | None = None) -> Floats:
+        """Return the column currents, (batch, columns) or (columns,) A.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+        voltages : (batch, rows) or (rows,) array_like
+            Driver voltages [V].
+        matrix : (columns, rows) array_like, optional
+            The transfer matrix of this very state, where it is at hand [S]: nothing has to be solved then.
+
+        Raises
+        ------
+        ValidationError
+            If a shape is wrong or an element is not finite.
+        """
         batch = tile.input_voltages(voltages)
-        plan = self.plan(tile, len(batch))
-        if plan.method == "transfer matrix":
+        plan = self.plan(tile, len(batch), known=matrix is not None)
+        if matrix is not None:
+            known = finite_array("matrix", matrix, shape=tile.spec.shape[::-1], copy=False)
+            currents = read_currents(batch, known, threads=self.threads)
+        elif plan.method == "transfer matrix":
             currents = read_currents(batch, self.transfer([tile]).matrix[0], threads=self.threads)
         else:
             currents = self._solve(tile, batch, plan, voltages=False).column_current
@@ -235,6 +253,48 @@ class BehavioralEngine:
                 admittance[index][tile.defects.dead_drivers] = 0.0
                 admittance[index][:, tile.defects.dead_drivers] = 0.0
         return Transfer(matrix, admittance)
+
+    def update_transfer(
+        self,
+        tile: Tile,
+        matrix: Floats,
+        input_admittance: Floats,
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        change: Floats,
+    ) -> tuple[Floats, Floats]:
+        """Return transfer matrix and input admittance of a tile of which a few cells have changed.
+
+        A change is a conductance beside the cell: one solution for each, and a correction of as low a rank (Woodbury),
+        right to rounding errors while no cell has grown by orders of magnitude.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile as it is now: linear cells, no bridges, no cut lines.
+        matrix : (columns, rows) ndarray
+            Its transfer matrix before the change [S].
+        input_admittance : (rows, rows) ndarray
+            Its input admittance before the change [S].
+        rows, columns : (cells,) ndarray of int
+            Which cells changed, each once.
+        change : (cells,) ndarray
+            By how much their effective conductance grew [S]; not 0.
+        """
+        index = np.arange(len(rows))
+        injection = np.zeros((len(rows), 2, *tile.spec.shape))
+        injection[index, 0, rows, columns], injection[index, 1, rows, columns] = -1.0, 1.0
+        dipoles = self._run(tile, np.zeros((len(rows), tile.spec.rows)), injection, voltages=True)
+        assert dipoles.word is not None
+        assert dipoles.bit is not None
+        seen = (dipoles.bit - dipoles.word)[:, rows, columns]
+        driver = dipoles.driver_current
+        if tile.defects.dead_drivers is not None:
+            driver = np.where(tile.defects.dead_drivers, 0.0, driver)
+        with _one_blas_thread():
+            # From the tile as it is, the change leads back: it is taken away from both sides.
+            current = np.linalg.solve(0.5 * (seen + seen.T) - np.diag(1.0 / change), driver)
+            return matrix - dipoles.column_current.T @ current, input_admittance - driver.T @ current
 
     def _solve(
         self, tile: Tile, batch: Floats, plan: Plan, *, voltages: bool, estimate: Floats | None = None

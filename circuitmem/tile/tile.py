@@ -170,7 +170,7 @@ class Tile:
         ValidationError
             If the shape is wrong or an element is not finite.
         """
-        given = finite_array("voltages", voltages)
+        given = finite_array("voltages", voltages, copy=False)
         if given.ndim not in (1, 2) or given.shape[-1] != self.spec.rows:
             rule = f"must have shape ({self.spec.rows},) or (batch, {self.spec.rows})"
             raise ValidationError("voltages", rule, given.shape)

@@ -60,6 +60,9 @@ class MethodResult:
         Energy by what used it, test reads included [aJ].
     utilisation : dict
         How much of the time each kind of resource was held, the bottleneck first.
+    reuse : dict
+        How transfer matrices were kept up to date, and the largest error that samples found
+        (:class:`circuitmem.engine.ReuseRecord`).
     """
 
     accuracy_percent: float = 0.0
@@ -71,6 +74,7 @@ class MethodResult:
     phases: dict[str, dict[str, int]] = field(default_factory=dict)
     energy_by_part: dict[str, int] = field(default_factory=dict)
     utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
+    reuse: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -91,7 +95,7 @@ def build_network(
     shows on the training digits.
     """
     tiles = tile_count(spec)
-    chip = Chip(spec.chip, tiles, spec.seed, spec.seed, engine, spec.granularity)
+    chip = Chip(spec.chip, tiles, spec.seed, spec.seed, engine, spec.granularity, spec.reuse_error)
     hidden = model.activities(digits.train_images[:2000])[1:-1]
     scales = [1.0, *(max(float(np.quantile(activity, 0.999)), 1e-6) for activity in hidden)]
     return HardwareNetwork(chip, model, scales)
@@ -177,4 +181,5 @@ def run_method(
     result.phases = {phase: asdict(account) for phase, account in chip.ledger.by("phase").items()}
     result.energy_by_part = chip.ledger.energy_by_part()
     result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
+    result.reuse = chip.transfers.record.as_dict()
     return result

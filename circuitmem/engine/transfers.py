@@ -1,0 +1,243 @@
+"""The transfer matrices of a chip's tiles, kept up to date while their cells change, at the lowest cost allowed.
+
+Three ways, the cheapest that holds is taken:
+
+* a few cells of a tile changed: one solution each, and a change of low rank (Woodbury, Memorandum Report 42, Princeton
+  1950). A cell's change is a conductance beside it, between the same nodes: exact but for rounding;
+* ``error`` allows it: each element is scaled with its cell, ``W G / G0`` from the last exact ``W`` at ``G0``. How far
+  that is off is estimated from the size of the change, with a factor learnt from samples that are solved exactly;
+* all over again, by the tree kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.engine.behavioral import BehavioralEngine
+from circuitmem.engine.plan import make_plan
+from circuitmem.rng import Purpose, stream
+from circuitmem.tile import DefectMap, Tile
+from circuitmem.validation import in_range
+
+__all__ = ["ReuseRecord", "TransferCache"]
+
+Floats = NDArray[np.float64]
+
+UPDATES = 64
+"""Updates of low rank before a matrix is worked out anew: their rounding errors add up."""
+
+KEPT = 1e-3
+"""A cell may have been this part of what it is now, in an update of low rank; below, digits would be lost."""
+
+SAFETY = 4.0
+"""An estimated error counts so many times: the factor is learnt from few inputs, and others may do worse."""
+
+SAMPLED = 16
+"""One in so many scaled matrices is compared with an exact solution."""
+
+
+@dataclass
+class ReuseRecord:
+    """How matrices were kept up to date, and how right the scaled ones were.
+
+    Attributes
+    ----------
+    exact, cells, scaled : int
+        Matrices that the tree kernel worked out, that single cells updated, and that were scaled.
+    checks, refused : int
+        Scaled matrices that were compared with an exact solution, and those of them that were off by more than allowed
+        and so not used.
+    largest_error : float
+        Largest error that was found and used, of a column current or of the power, relative to the largest column
+        current or the power.
+    """
+
+    exact: int = 0
+    cells: int = 0
+    scaled: int = 0
+    checks: int = 0
+    refused: int = 0
+    largest_error: float = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """Return plain values, for a file."""
+        return asdict(self)
+
+
+@dataclass
+class _Entry:
+    tile: Tile
+    defects: DefectMap
+    version: int
+    conductance: Floats
+    matrix: Floats
+    admittance: Floats
+    exact: tuple[Floats, Floats, Floats]  # the last exact conductance, matrix and admittance
+    updates: int = 0
+
+    @property
+    def is_exact(self) -> bool:
+        return self.matrix is self.exact[1]
+
+
+class TransferCache:
+    """Transfer matrices by number, for tiles of one shape with linear cells.
+
+    An answer is that of the tile as it is, never that of an earlier state: within ``error`` where that is more than 0,
+    which samples check, and to rounding elsewhere.
+
+    Parameters
+    ----------
+    engine : BehavioralEngine
+        What solves.
+    error : float
+        Error allowed, in [0, 0.1], relative to the largest column current. At 0 the tree kernel works out every
+        matrix: then the answer depends on the state alone, to the last bit, and on no earlier one.
+    seed : int
+        Seed of the inputs that are checked.
+
+    Attributes
+    ----------
+    record : ReuseRecord
+        What was done so far.
+    """
+
+    def __init__(self, engine: BehavioralEngine, error: float = 0.0, seed: int = 0) -> None:
+        self._engine = engine
+        self._error = in_range("reuse_error", error, 0.0, 0.1)
+        self._seed = seed
+        self._entries: dict[int, _Entry] = {}
+        self._per_change = 0.0
+        self._turn = 0
+        self.record = ReuseRecord()
+
+    def clear(self) -> None:
+        """Forget all matrices."""
+        self._entries.clear()
+
+    def get(self, number: int, tile: Tile) -> tuple[Floats, Floats]:
+        """Return transfer matrix (columns, rows) S and input admittance (rows, rows) S of a tile."""
+        self.refresh({number: tile})
+        entry = self._entries[number]
+        return entry.matrix, entry.admittance
+
+    def refresh(self, tiles: dict[int, Tile]) -> None:
+        """Bring the matrices of tiles up to date, those that need the tree kernel in one call."""
+        stale = {number: tile for number, tile in tiles.items() if not self._is_fresh(number, tile)}
+        if self._error > 0.0:
+            rest = {number: tile for number, tile in stale.items() if not self._by_cells(number, tile)}
+            stale = self._by_scaling(rest)
+        self._exactly(stale)
+
+    def _is_fresh(self, number: int, tile: Tile) -> bool:
+        entry = self._entries.get(number)
+        return entry is not None and entry.tile is tile and entry.version == tile.version
+
+    def _exactly(self, tiles: dict[int, Tile]) -> None:
+        if not tiles:
+            return
+        transfer = self._engine.transfer(list(tiles.values()))
+        for (number, tile), matrix, admittance in zip(
+            tiles.items(), transfer.matrix, transfer.input_admittance, strict=True
+        ):
+            exact = tile.effective_conductance.copy(), matrix, admittance
+            self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact)
+        self.record.exact += len(tiles)
+
+    def _known(self, number: int, tile: Tile) -> _Entry | None:
+        """Return what is known of an earlier state of the same tile with the same defects."""
+        entry = self._entries.get(number)
+        same = entry is not None and entry.tile is tile and entry.defects is tile.defects
+        return entry if same else None
+
+    def _by_cells(self, number: int, tile: Tile) -> bool:
+        """Update a matrix for the few cells that changed; say whether that could be done."""
+        entry = self._known(number, tile)
+        if entry is None:
+            return False
+        now = tile.effective_conductance
+        rows, columns = np.nonzero(now != entry.conductance)
+        if len(rows) == 0:
+            entry.version = tile.version
+            return True
+        before, after = entry.conductance[rows, columns], now[rows, columns]
+        allowed = entry.is_exact and entry.updates + len(rows) <= UPDATES and np.all(before >= KEPT * after)
+        if not allowed or len(rows) >= make_plan(tile).break_even or not _is_plain(tile):
+            return False
+        updated = self._engine.update_transfer(tile, *entry.exact[1:], rows, columns, after - before)
+        exact = now.copy(), *updated
+        self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact, entry.updates + len(rows))
+        self.record.cells += 1
+        return True
+
+    def _by_scaling(self, tiles: dict[int, Tile]) -> dict[int, Tile]:
+        """Scale what may be scaled; return the tiles for which it is not good enough."""
+        found = ((number, self._known(number, tile)) for number, tile in tiles.items())
+        known = {number: entry for number, entry in found if entry is not None}
+        if not known:
+            return tiles
+        change = {number: _change(tiles[number], entry) for number, entry in known.items()}
+        if self._per_change == 0.0:  # nothing is known yet: learn from the largest change
+            largest = max(change, key=lambda number: change[number] if change[number] < np.inf else 0.0)
+            self._check(tiles[largest], _scale(tiles[largest], known[largest]), change[largest])
+        for number, entry in known.items():
+            if not self._allows(change[number]):
+                continue
+            tile = tiles[number]
+            scaled = _scale(tile, entry)
+            self._turn += 1
+            if self._turn % SAMPLED == 0:
+                error = self._check(tile, scaled, change[number])
+                if not error <= self._error:
+                    self.record.refused += 1
+                    continue
+                self.record.largest_error = max(self.record.largest_error, error)
+            del tiles[number]
+            state = tile.effective_conductance.copy(), *scaled
+            self._entries[number] = _Entry(tile, tile.defects, tile.version, *state, entry.exact)
+            self.record.scaled += 1
+        return tiles
+
+    def _allows(self, change: float) -> bool:
+        return change < np.inf and SAFETY * self._per_change * change <= self._error
+
+    def _check(self, tile: Tile, scaled: tuple[Floats, Floats], change: float) -> float:
+        """Compare a scaled matrix with an exact solution for random inputs, and learn from it; returns the error."""
+        voltages = stream(self._seed, Purpose.REUSE, self.record.checks).random(tile.spec.rows)
+        exact = self._engine.solve(tile, voltages)
+        self.record.checks += 1
+        matrix, admittance = scaled
+        scale = max(float(np.abs(exact.column_current).max()), 1e-300)
+        error = float(np.abs(matrix @ voltages - exact.column_current).max()) / scale
+        power = float(voltages @ admittance @ voltages)
+        error = max(error, abs(power / max(float(exact.power), 1e-300) - 1.0))
+        if 0.0 < change < np.inf:
+            self._per_change = max(self._per_change, error / change)
+        return error
+
+
+def _change(tile: Tile, entry: _Entry) -> float:
+    """Return how much of a tile has changed since its matrix was exact; infinity if a cell came from nothing."""
+    now, base = tile.effective_conductance, entry.exact[0]
+    if ((base == 0.0) & (now > 0.0)).any():
+        return float(np.inf)
+    return float(np.abs(now - base).sum() / max(float(base.sum()), 1e-300))
+
+
+def _scale(tile: Tile, entry: _Entry) -> tuple[Floats, Floats]:
+    """Return transfer matrix and input admittance, scaled from the last exact ones."""
+    base, matrix, admittance = entry.exact
+    ratio = np.divide(tile.effective_conductance, base, out=np.ones_like(base), where=base > 0.0)
+    scaled = matrix * ratio.T
+    # What the columns receive more, the drivers give.
+    return scaled, admittance + np.diag((scaled - matrix).sum(axis=0))
+
+
+def _is_plain(tile: Tile) -> bool:
+    """Say whether wires tie every node, and the mesh kernel alone solves the tile."""
+    defects = tile.defects
+    cut = defects.open_word_segments is not None or defects.open_bit_segments is not None
+    return not cut and not defects.bridges

@@ -1,0 +1,160 @@
+"""Transfer matrices kept up to date: never stale, exact where they are said to be, within the error elsewhere."""
+
+import numpy as np
+import pytest
+
+from circuitmem import DefectMap, Tile, TileSpec
+from circuitmem.engine import BehavioralEngine, TransferCache
+from circuitmem.errors import ValidationError
+
+EXACT = 1e-12
+"""Rounding errors of up to 64 updates of low rank, relative to the largest element."""
+
+
+def make_tile(rng, shape=(24, 18), **kinds):
+    spec = TileSpec(rows=shape[0], columns=shape[1], word_line_resistance=2.0, bit_line_resistance=2.0)
+    return Tile(spec, rng.uniform(20e-6, 300e-6, shape), DefectMap(**kinds))
+
+
+def close(actual, expected, tolerance=EXACT):
+    np.testing.assert_allclose(actual, expected, rtol=0.0, atol=tolerance * np.abs(expected).max())
+
+
+def same_as_new(cache, number, tile, tolerance=EXACT):
+    transfer = BehavioralEngine().transfer([tile])
+    matrix, admittance = cache.get(number, tile)
+    close(matrix, transfer.matrix[0], tolerance)
+    close(admittance, transfer.input_admittance[0], tolerance)
+
+
+@pytest.mark.parametrize("dead", [None, [3, 7]])
+def test_single_cells_are_updated_exactly(dead):
+    rng = np.random.default_rng(0)
+    kinds = {} if dead is None else {"dead_drivers": np.isin(np.arange(24), dead)}
+    tile, cache = make_tile(rng, **kinds), TransferCache(BehavioralEngine(), 1e-6)
+    cache.get(0, tile)
+    for _ in range(80):
+        conductance = tile.conductance.copy()
+        conductance[rng.integers(24), rng.integers(18)] *= rng.uniform(0.5, 2.0)
+        tile.program(conductance)
+        same_as_new(cache, 0, tile)
+    assert cache.record.cells >= 75
+    assert cache.record.exact <= 5  # the rounding errors of 64 updates are enough
+
+
+@pytest.mark.parametrize("case", ["opened", "grown from nothing", "stuck", "cut", "bridge", "another tile"])
+def test_what_an_update_cannot_do_is_worked_out_anew(case):
+    rng = np.random.default_rng(1)
+    tile, cache = make_tile(rng), TransferCache(BehavioralEngine(), 1e-6)
+    if case == "grown from nothing":
+        conductance = tile.conductance.copy()
+        conductance[2, 3] = 0.0
+        tile.program(conductance)
+    cache.get(0, tile)
+    spec = tile.spec
+    if case in ("opened", "grown from nothing"):
+        conductance = tile.conductance.copy()
+        conductance[2, 3] = 0.0 if case == "opened" else 1e-4
+        tile.program(conductance)
+    elif case == "stuck":
+        at = np.zeros(spec.shape, dtype=bool)
+        at[2, 3] = True
+        tile.damage(DefectMap(stuck=at, stuck_conductance=np.where(at, 1e-3, 0.0)))
+    elif case == "cut":
+        at = np.zeros(spec.shape, dtype=bool)
+        at[2, 3] = True
+        tile.damage(DefectMap(open_word_segments=at))
+    elif case == "bridge":
+        tile.damage(DefectMap(bridges=[(("word", 2, 3), ("bit", 5, 6), 100.0)]))
+    else:
+        tile = make_tile(rng)
+    same_as_new(cache, 0, tile)
+
+
+def test_without_an_error_the_answer_depends_on_no_earlier_state():
+    rng = np.random.default_rng(2)
+    tile, cache = make_tile(rng), TransferCache(BehavioralEngine())
+    for _ in range(5):
+        conductance = tile.conductance.copy()
+        conductance[rng.integers(24), rng.integers(18)] *= 1.1
+        tile.program(conductance)
+        matrix, _ = cache.get(0, tile)
+        np.testing.assert_array_equal(matrix, BehavioralEngine().transfer([tile]).matrix[0])
+    assert cache.record.as_dict() == {
+        "exact": 5, "cells": 0, "scaled": 0, "checks": 0, "refused": 0, "largest_error": 0.0
+    }  # fmt: skip
+
+
+def largest_error(cache, tiles, rng):
+    """Return the largest error over random inputs, which the cache has not seen."""
+    worst = 0.0
+    for number, tile in tiles.items():
+        voltages = rng.random((10, tile.spec.rows))
+        exact = BehavioralEngine().read(tile, voltages)
+        found = voltages @ cache.get(number, tile)[0].T
+        worst = max(worst, float((np.abs(found - exact).max(axis=1) / np.abs(exact).max(axis=1)).max()))
+    return worst
+
+
+@pytest.mark.parametrize("error", [2e-4, 4e-4])
+def test_scaled_matrices_keep_the_error(error):
+    rng = np.random.default_rng(3)
+    tiles = {number: make_tile(rng) for number in range(8)}
+    cache = TransferCache(BehavioralEngine(), error, seed=4)
+    cache.refresh(tiles)
+    worst = 0.0
+    for _ in range(40):
+        for tile in tiles.values():
+            tile.program(tile.conductance * rng.uniform(0.998, 1.002, tile.spec.shape))
+        cache.refresh(tiles)
+        worst = max(worst, largest_error(cache, tiles, rng))
+    record = cache.record
+    assert record.scaled > 20, record
+    assert record.exact > 8, record  # errors add up, and then all is worked out anew
+    assert record.checks > 1
+    assert 0.0 < record.largest_error <= error
+    assert worst <= error
+
+
+def test_a_change_larger_than_all_before_is_not_trusted():
+    """Small changes teach the estimate; then one that is far beyond them comes."""
+    rng = np.random.default_rng(5)
+    tile, cache = make_tile(rng), TransferCache(BehavioralEngine(), 1e-3)
+    cache.get(0, tile)
+    for _ in range(3):
+        tile.program(tile.conductance * rng.uniform(0.999, 1.001, tile.spec.shape))
+        cache.get(0, tile)
+    tile.program(rng.permutation(tile.conductance.ravel()).reshape(tile.spec.shape))
+    same_as_new(cache, 0, tile)
+
+
+def test_samples_find_what_the_estimate_misses(monkeypatch):
+    """With an estimate that is blind, samples alone keep wrong matrices out, and say so."""
+    rng = np.random.default_rng(6)
+    tile, cache = make_tile(rng), TransferCache(BehavioralEngine(), 1e-5)
+    monkeypatch.setattr("circuitmem.engine.transfers.SAMPLED", 1)
+    monkeypatch.setattr("circuitmem.engine.transfers.SAFETY", 0.0)
+    cache.get(0, tile)
+    tile.program(tile.conductance * rng.uniform(0.5, 1.5, tile.spec.shape))
+    same_as_new(cache, 0, tile)
+    assert cache.record.refused == 1
+
+
+def test_the_same_bits_whatever_the_threads():
+    found = []
+    for threads in (1, 2):
+        rng = np.random.default_rng(7)
+        tiles = {number: make_tile(rng) for number in range(4)}
+        cache = TransferCache(BehavioralEngine(threads=threads), 1e-3)
+        for _ in range(6):
+            cache.refresh(tiles)
+            for tile in tiles.values():
+                tile.program(tile.conductance * rng.uniform(0.998, 1.002, tile.spec.shape))
+        found.append([cache.get(number, tile)[0] for number, tile in tiles.items()])
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("error", [-1e-9, 0.2, np.nan])
+def test_an_error_out_of_range_is_refused(error):
+    with pytest.raises(ValidationError, match=r"^reuse_error must"):
+        TransferCache(BehavioralEngine(), error)
