@@ -180,21 +180,23 @@ class TransferCache:
         if not known:
             return tiles
         change = {number: _change(tiles[number], entry) for number, entry in known.items()}
+        errors: dict[int, float] = {}
         if self._per_change == 0.0:  # nothing is known yet: learn from the largest change
             largest = max(change, key=lambda number: change[number] if change[number] < np.inf else 0.0)
-            self._check(tiles[largest], _scale(tiles[largest], known[largest]), change[largest])
+            errors[largest] = self._check(tiles[largest], _scale(tiles[largest], known[largest]), change[largest])
         for number, entry in known.items():
             if not self._allows(change[number]):
                 continue
             tile = tiles[number]
             scaled = _scale(tile, entry)
             self._turn += 1
-            if self._turn % SAMPLED == 0:
-                error = self._check(tile, scaled, change[number])
-                if not error <= self._error:
-                    self.record.refused += 1
-                    continue
-                self.record.largest_error = max(self.record.largest_error, error)
+            if self._turn % SAMPLED == 0 and number not in errors:
+                errors[number] = self._check(tile, scaled, change[number])
+            error = errors.get(number, 0.0)
+            if not error <= self._error:
+                self.record.refused += 1
+                continue
+            self.record.largest_error = max(self.record.largest_error, error)
             del tiles[number]
             state = tile.effective_conductance.copy(), *scaled
             self._entries[number] = _Entry(tile, tile.defects, tile.version, *state, entry.exact)

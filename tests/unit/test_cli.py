@@ -50,6 +50,10 @@ def run(*words, cwd=None):
         (["train", "--out", "x", "--seed", "-1"], "seed must be greater than or equal to 0 (got -1)"),
         (["train", "nope.toml", "--out", "x"], "nope.toml: cannot be read: No such file or directory"),
         (["train", "defualt", "--out", "x"], "did you mean 'default'?"),
+        (
+            ["train", "--out", "x", "--set", "reuse_error=0.5"],
+            "reuse_error must be less than or equal to 0.1 (got 0.5)",
+        ),
         (["train", "--out", "x", "--set", "chip.adc_banks=0"], "adc_banks must be greater than or equal to 1 (got 0)"),
         (
             ["train", "--out", "x", "--set", 'chip.faults=[{what="cell",tile=999,time=1.0}]'],
@@ -145,6 +149,20 @@ def test_a_run_leaves_its_folder(tiny_run):
     assert json.loads((folder / "results.json").read_text()) == results
     for name in ("config.toml", "provenance.json", "accuracy.png", "tile.png"):
         assert (folder / name).stat().st_size > 100
+
+
+def test_results_say_how_right_reused_matrices_were(tiny_run, tmp_path):
+    _, exact = tiny_run
+    settings = [*SETTINGS, "--set", "reuse_error=2e-3", "--set", "chip.retention.drift_exponent=0.01"]
+    done = run("train", "--out", tmp_path / "run", "--json", *settings)
+    assert done.returncode == 0, done.stderr
+    reused = json.loads(done.stdout)["reuse"]
+    assert 0.0 < max(record["largest_error"] for record in reused.values()) <= 2e-3
+    for method, record in reused.items():
+        assert record["scaled"] > 0
+        before = exact["reuse"][method]
+        assert before["exact"] > 0
+        assert before["scaled"] == before["cells"] == 0
 
 
 def test_the_trace_of_a_method_adds_up_to_its_accounts(tiny_run):
