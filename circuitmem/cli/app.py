@@ -1,0 +1,83 @@
+"""The application: what is common to all commands, and how errors end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from circuitmem.errors import CircuitmemError
+
+__all__ = ["INTERRUPTED", "app", "main"]
+
+app = typer.Typer(
+    name="circuitmem",
+    add_completion=True,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Circuit-level co-simulation of memristive neuromorphic computing.",
+)
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+START = """circuitmem: what will my network do on this memristor array, and can I trust the answer?
+
+  circuitmem train --out runs/first    train on the default defective chip (about a minute)
+  circuitmem validate -o report        compare the behavioral engine with ngspice
+  circuitmem netlist -o tile.cir       write a tile as a netlist for plain ngspice -b
+  circuitmem doctor                    show what is installed and what is missing
+  circuitmem COMMAND --help            explain a command"""
+
+
+def main() -> None:
+    """Run the command line; errors made by the user are one line and exit code 2."""
+    try:
+        code = app(prog_name="circuitmem", standalone_mode=False)
+        sys.stdout.flush()
+        if code == INTERRUPTED:  # typer makes a silent exit code of it
+            raise KeyboardInterrupt
+    except CircuitmemError as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "circuitmem").partition(".")[0]
+        if package == "circuitmem":
+            raise
+        _fail(f"{package} is not installed; circuitmem doctor --json shows what else is missing and how to install it")
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except typer.TyperException as error:
+        _fail(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        print("circuitmem: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(f"circuitmem: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import circuitmem
+
+        print(f"circuitmem {circuitmem.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  (typer calls the callback)
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Circuit-level co-simulation of memristive neuromorphic computing."""
+    if context.invoked_subcommand is None:
+        print(START)

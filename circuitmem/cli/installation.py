@@ -1,0 +1,25 @@
+"""Commands about the installation: doctor."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from circuitmem.cli.app import app
+from circuitmem.cli.options import Json
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show what is installed, which kernels and ngspice run, what is missing; exit code 1 if it cannot do without."""
+    from circuitmem.console import print_findings
+    from circuitmem.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps(findings))
+    else:
+        print_findings(findings)
+    if findings["essential"]:
+        raise typer.Exit(1)
