@@ -8,9 +8,18 @@ The layers, each importing only those to its left::
         -> network -> calibration -> training -> study -> report -> cli
 """
 
-from circuitmem.config import LinearCell, SinhCell, TileSpec
+from circuitmem.config import LinearCell, SelectorCell, SinhCell, TileSpec, TransistorCell
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["DefectMap", "LinearCell", "SinhCell", "Tile", "TileSpec", "__version__"]
+__all__ = [
+    "DefectMap",
+    "LinearCell",
+    "SelectorCell",
+    "SinhCell",
+    "Tile",
+    "TileSpec",
+    "TransistorCell",
+    "__version__",
+]
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """Kirchhoff's laws on a state of the circuit: residual currents, and currents at the terminals."""
 
-from libc.math cimport expm1, fabs
+from libc.math cimport asinh, copysign, expm1, fabs
 
 from _elimination cimport Front
 from _ladder cimport Ladders, Wires, word_to_bit_layout
@@ -14,7 +14,9 @@ cdef struct Problem:
     vec* bit_mask  # the same for sense amplifiers; bit layout
     vec* word_held  # 1 where ideal wires join a node to a driver; word layout
     Front front  # of the shared conductances
-    double a, tolerance
+    double a  # 1/V; 0 if the cells are linear
+    double leak  # current scale of selectors in series; 0 if there are none
+    double tolerance
     int max_iterations
     bint separate  # each vector has conductances of its own
 
@@ -44,12 +46,33 @@ cdef struct Work:
     int iterations
 
 
+cdef inline void selector_cell(
+    double g, double voltage, double a, double leak, double* current, double* slope
+) noexcept nogil:
+    """Solve the node between memristor and selector; ``circuitmem/_kernels/selector.py`` explains and says it in NumPy."""
+    cdef double u = fabs(voltage) * a, r = g / a, x, grow, sinh_x, cosh_x, step
+    cdef int tries
+    x = min(u, asinh(r * u / leak))
+    for tries in range(40):
+        grow = expm1(x)
+        sinh_x, cosh_x = 0.5 * (grow + grow / (grow + 1.0)), 1.0 + 0.5 * grow * (grow / (grow + 1.0))
+        step = (r * (x - u) + leak * sinh_x) / (r + leak * cosh_x)
+        x = x - step
+        if fabs(step) < 1e-8:
+            break
+    grow = expm1(x)
+    sinh_x, cosh_x = 0.5 * (grow + grow / (grow + 1.0)), 1.0 + 0.5 * grow * (grow / (grow + 1.0))
+    # Below the threshold u - x would be a small difference of large numbers.
+    current[0] = copysign(leak * sinh_x if x > 0.5 * u else r * (u - x), voltage)
+    slope[0] = g * (leak * cosh_x / (r + leak * cosh_x))
+
+
 cdef inline void cell_currents(
     Problem* s, const vec* g, const vec* w, const vec* b, vec* current, vec* slope
 ) noexcept nogil:
-    """``I = g sinh(a V) / a`` (a = 0: ``g V``) and, unless NULL, its slope."""
+    """``I = g sinh(a V) / a`` (a = 0: ``g V``), or that of a cell with a selector, and, unless NULL, its slope."""
     cdef Py_ssize_t o
-    cdef double x, grow
+    cdef double x, grow, tangent
     cdef const double* gs = <const double*> g
     cdef const double* ws = <const double*> w
     cdef const double* bs = <const double*> b
@@ -58,6 +81,12 @@ cdef inline void cell_currents(
     if s.a == 0.0:
         for o in range(s.wires.size):
             current[o] = g[o] * (w[o] - b[o])
+        return
+    if s.leak > 0.0:
+        for o in range(s.wires.size * LANES):
+            selector_cell(gs[o], ws[o] - bs[o], s.a, s.leak, &out[o], &tangent)
+            if slope != NULL:
+                slopes[o] = tangent
         return
     for o in range(s.wires.size * LANES):
         x = s.a * (ws[o] - bs[o])

@@ -397,7 +397,7 @@ cdef void load(Wires* t, Ladders* c, const double* conductance, Work* k) noexcep
 def solve(
     const double[:, :, ::1] conductance, const double[:, ::1] word_resistance, const double[:, ::1] bit_resistance,
     const double[:, ::1] word_voltage, const double[:, :, :, ::1] injection,
-    const double[:, :, :, ::1] estimate, double a, double tolerance, int max_iterations, int threads, bint voltages,
+    const double[:, :, :, ::1] estimate, double a, double leak, double tolerance, int max_iterations, int threads, bint voltages,
 ):
     """Solve a batch; ``circuitmem._kernels.mesh`` checks the arguments and documents them.
 
@@ -418,7 +418,7 @@ def solve(
     t.blocks, t.groups = (t.rows + LANES - 1) // LANES, (t.columns + LANES - 1) // LANES
     t.lines, t.width = t.blocks * LANES, t.groups * LANES
     t.size = t.blocks * t.width
-    s.a, s.tolerance, s.max_iterations = a, tolerance, max_iterations
+    s.a, s.leak, s.tolerance, s.max_iterations = a, leak, tolerance, max_iterations
     s.separate = conductance.shape[0] > 1
     own = s.separate or not linear
 

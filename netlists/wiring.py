@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from circuitmem.config import SinhCell
+from circuitmem.config import SelectorCell, SinhCell, TransistorCell
 from circuitmem.netlists.text import number, numbers
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
@@ -101,6 +101,10 @@ class Wiring:
         cell = self._tile.spec.cell
         if isinstance(cell, SinhCell):
             lines += self._sinh_cells(cell)
+        elif isinstance(cell, TransistorCell) and cell.on_resistance > 0.0:
+            lines += self._transistor_cells(cell)
+        elif isinstance(cell, SelectorCell):
+            lines += self._selector_cells(cell)
         else:
             lines += self._elements("R", self._cells, numbers(self._cells.ohms))
         return "\n".join(lines) + "\n"
@@ -121,6 +125,39 @@ class Wiring:
             for g, w, b in zip(numbers(1.0 / self._cells.ohms), first, second, strict=True)
         ]
         return self._elements("B", self._cells, values)
+
+    def _transistor_cells(self, cell: TransistorCell) -> list[str]:
+        """Return the memristors, from the word line to a node of the cell's own, and the transistors that follow."""
+        inner, names = self._inner(), self._cells.names
+        second, ohms = self._resolve(self._cells.second), numbers(self._cells.ohms)
+        transistor = number(cell.on_resistance)
+        return [
+            *self._memristors(self._resolve(self._cells.first), inner, ohms),
+            "* access transistors, as their resistance while the tile is read",
+            *(f"Ron_{name} {x} {b} {transistor}" for name, x, b in zip(names, inner, second, strict=True)),
+        ]
+
+    def _selector_cells(self, cell: SelectorCell) -> list[str]:
+        """Return the selectors, from the word line to a node of the cell's own, and the memristors that follow."""
+        inner, names = self._inner(), self._cells.names
+        first, ohms = self._resolve(self._cells.first), numbers(self._cells.ohms)
+        leak, bend = number(cell.leak), number(cell.bend)
+        return [
+            *self._memristors(inner, self._resolve(self._cells.second), ohms),
+            "* selectors",
+            *(
+                f"Bsel_{name} {w} {x} i={leak}*sinh(v({w},{x})/{bend})"
+                for name, w, x in zip(names, first, inner, strict=True)
+            ),
+        ]
+
+    def _inner(self) -> list[str]:
+        """Return the name of the node inside of each cell."""
+        return [name.replace("cell", "x", 1) for name in self._cells.names]
+
+    def _memristors(self, first: list[str], second: list[str], ohms: list[str]) -> list[str]:
+        parts = zip(self._cells.names, first, second, ohms, strict=True)
+        return ["* x_i_j: the node inside cell (i, j)", *(f"R{name} {a} {b} {value}" for name, a, b, value in parts)]
 
     def _nodes(self, pattern: str, count: int) -> Indices:
         start = len(self._names)

@@ -1,4 +1,4 @@
-"""The circuit of one tile for few input vectors: preconditioned conjugate gradients, Newton steps for sinh cells."""
+"""The circuit of one tile for few input vectors: preconditioned conjugate gradients, or Newton steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from circuitmem._kernels.select import load, thread_count
 from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.validation import in_range, integer
 
-__all__ = ["MAX_ITERATIONS", "TOLERANCE", "MeshSolution", "solve_mesh", "solve_mesh_sinh"]
+__all__ = ["MAX_ITERATIONS", "TOLERANCE", "MeshSolution", "solve_mesh", "solve_mesh_selector", "solve_mesh_sinh"]
 
 Floats = NDArray[np.float64]
 
@@ -97,7 +97,7 @@ def solve_mesh(
         raise ValidationError("conductance", "must have two or three dimensions", cells.shape)
     shared = cells if cells.ndim == 3 else cells[None]
     arguments = (shared, word_resistance, bit_resistance, word_voltage, injection, estimate)
-    return _run("a linear tile", *arguments, 0.0, tolerance, max_iterations, threads, voltages)
+    return _run("a linear tile", *arguments, 0.0, 0.0, tolerance, max_iterations, threads, voltages)
 
 
 def solve_mesh_sinh(
@@ -138,7 +138,52 @@ def solve_mesh_sinh(
     if in_range("a", a, 0.0) == 0.0:
         raise ValidationError("a", "must be > 0", a)
     arguments = (cells[None], word_resistance, bit_resistance, word_voltage, injection, estimate)
-    return _run("a tile of sinh cells", *arguments, float(a), tolerance, max_iterations, threads, voltages)
+    return _run("a tile of sinh cells", *arguments, float(a), 0.0, tolerance, max_iterations, threads, voltages)
+
+
+def solve_mesh_selector(
+    conductance: ArrayLike,
+    word_resistance: ArrayLike,
+    bit_resistance: ArrayLike,
+    word_voltage: ArrayLike,
+    leak: float,
+    scale: float,
+    *,
+    estimate: ArrayLike | None = None,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
+    threads: int | None = None,
+    voltages: bool = True,
+) -> MeshSolution:
+    """Solve a tile whose cells are memristors behind selectors (:mod:`circuitmem._kernels.selector`).
+
+    Parameters are those of :func:`solve_mesh`, except:
+
+    Parameters
+    ----------
+    conductance : (rows, columns) array_like
+        Conductance of the memristors [S], >= 0.
+    leak : float
+        Current scale of the selectors [A], > 0.
+    scale : float
+        Voltage scale of the selectors [V], > 0.
+
+    Raises
+    ------
+    ConvergenceError
+        If a vector does not reach the tolerance.
+    ValidationError
+        If shapes disagree, or a scale is not > 0.
+    """
+    cells = np.ascontiguousarray(conductance, dtype=np.float64)
+    if cells.ndim != 2:
+        raise ValidationError("conductance", "must have two dimensions", cells.shape)
+    for name, value in (("leak", leak), ("scale", scale)):
+        if in_range(name, value, 0.0) == 0.0:
+            raise ValidationError(name, "must be > 0", value)
+    arguments = (cells[None], word_resistance, bit_resistance, word_voltage, None, estimate)
+    law = 1.0 / scale, float(leak)
+    return _run("a tile of cells with selectors", *arguments, *law, tolerance, max_iterations, threads, voltages)
 
 
 def _run(
@@ -150,6 +195,7 @@ def _run(
     injection: ArrayLike | None,
     estimate: ArrayLike | None,
     a: float,
+    leak: float,
     tolerance: float,
     max_iterations: int,
     threads: int | None,
@@ -178,7 +224,7 @@ def _run(
         none = np.empty((0, columns)), np.empty((0, rows)), np.empty(0, np.intc), np.empty(0)
         return MeshSolution(empty, empty, *none)
     solution = MeshSolution(
-        *_solve(cells, word, bit, source, extra, start, a, tolerance, limit, thread_count(threads), voltages)
+        *_solve(cells, word, bit, source, extra, start, a, leak, tolerance, limit, thread_count(threads), voltages)
     )
     failed = ~(solution.residual <= tolerance)
     if failed.any():

@@ -22,7 +22,8 @@ infinite: with z = A_b^-1 r, the product A_b p follows the recurrence of p itsel
 
 **Until it is right.** The residual of Kirchhoff's current law in the state found, taken branch by branch, gives a
 correction by the same two equations, until the correction, or a bound on the error, is within the tolerance. Cells
-with I = g sinh(a V) / a need corrections anyway: each is a Newton step, with the slopes of the cells as G.
+with I = g sinh(a V) / a, or with a selector, need corrections anyway: each is a Newton step, with the slopes of the
+cells as G.
 
 **Hard tiles.** Where strong cells tie parts of lines to each other that only weak cells tie to the rest, no iteration
 keeps its digits, and no useful bound exists. Such a tile is solved by elimination, row of bit-line nodes by row, with
@@ -36,6 +37,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from circuitmem._kernels.selector import selector_cell
 
 __all__ = ["solve"]
 
@@ -275,11 +278,15 @@ class _Circuit(NamedTuple):
     word: Floats  # (rows, columns + 1)
     bit: Floats  # (rows + 1, columns)
     a: float
+    leak: float
 
     def cells(self, g: Floats, voltage: Floats) -> tuple[Floats, Floats]:
         """Return current and slope of the cells."""
         if self.a == 0.0:
             return g * voltage, g
+        if self.leak > 0.0:
+            across, share = selector_cell(g, voltage, self.leak, 1.0 / self.a)
+            return g * across, g * share
         return g * np.sinh(self.a * voltage) / self.a, g * np.cosh(self.a * voltage)
 
     def residual(
@@ -330,6 +337,7 @@ def solve(
     injection: Floats,
     estimate: Floats,
     a: float,
+    leak: float,
     tolerance: float,
     max_iterations: int,
     threads: int,  # noqa: ARG001
@@ -337,7 +345,7 @@ def solve(
 ) -> tuple[Floats | None, Floats | None, Floats, Floats, NDArray[np.intc], Floats]:
     """Solve a batch; arguments and result are those of the compiled ``solve``."""
     batch, (rows, columns) = len(word_voltage), conductance.shape[1:]
-    circuit = _Circuit(word_resistance, bit_resistance, a)
+    circuit = _Circuit(word_resistance, bit_resistance, a, leak)
     linear = a == 0.0
     base = prepare(conductance, word_resistance, bit_resistance)
     if len(injection) == 0:

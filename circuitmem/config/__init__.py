@@ -2,7 +2,7 @@
 
 from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, TemperatureSpec
 from circuitmem.config.base import Spec
-from circuitmem.config.cell import Cell, LinearCell, SinhCell
+from circuitmem.config.cell import Cell, LinearCell, SelectorCell, SinhCell, TransistorCell
 from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
@@ -31,11 +31,13 @@ __all__ = [
     "ProgrammingSpec",
     "RetentionSpec",
     "RunSpec",
+    "SelectorCell",
     "SinhCell",
     "Spec",
     "TemperatureSpec",
     "TiaSpec",
     "TileSpec",
+    "TransistorCell",
     "TwoPulseSpec",
     "load_run",
     "presets",

@@ -1,16 +1,23 @@
-"""Static laws of a memristive cell: the current through it for a voltage across it."""
+"""Static laws of a memristive cell: the current through it for a voltage across it.
+
+Every kind has the same methods. ``linear`` says whether the current is proportional to the voltage; only then has a
+tile a transfer matrix. The conductance that they take is always that of the memristor itself, which pulses change and
+which is stuck in a defective cell.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
+from circuitmem._kernels.selector import selector_cell
 from circuitmem.config.base import Spec
+from circuitmem.errors import ValidationError
 
-__all__ = ["Cell", "LinearCell", "SinhCell"]
+__all__ = ["Cell", "LinearCell", "SelectorCell", "SinhCell", "TransistorCell"]
 
 Floats = NDArray[np.float64]
 
@@ -18,6 +25,7 @@ Floats = NDArray[np.float64]
 class LinearCell(Spec):
     """An ohmic 1R cell: ``I = G·V``."""
 
+    linear: ClassVar[bool] = True
     kind: Literal["linear"] = "linear"
 
     def current(self, conductance: Floats, voltage: Floats) -> Floats:
@@ -27,6 +35,18 @@ class LinearCell(Spec):
     def slope(self, conductance: Floats, voltage: Floats) -> Floats:
         """Return dI/dV [S], broadcast together."""
         return conductance * np.ones_like(voltage)
+
+    def sensitivity(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return dI/dG [V], broadcast together."""
+        return np.ones_like(conductance) * voltage
+
+    def mesh_conductance(self, conductance: Floats) -> Floats:
+        """Return the conductance [S] that the circuit has between word and bit line."""
+        return conductance
+
+    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
+        """Return the inverse of :meth:`mesh_conductance` [S]."""
+        return mesh_conductance
 
 
 class SinhCell(Spec):
@@ -38,6 +58,7 @@ class SinhCell(Spec):
         Non-linearity [1/V], > 0. As ``a`` goes to 0 the cell becomes a :class:`LinearCell`.
     """
 
+    linear: ClassVar[bool] = False
     kind: Literal["sinh"] = "sinh"
     a: float = pydantic.Field(gt=0.0)
 
@@ -49,5 +70,129 @@ class SinhCell(Spec):
         """Return dI/dV [S], broadcast together."""
         return np.asarray(conductance * np.cosh(self.a * voltage))
 
+    def sensitivity(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return dI/dG [V], broadcast together."""
+        return np.asarray(np.ones_like(conductance) * np.sinh(self.a * voltage) / self.a)
 
-Cell = Annotated[LinearCell | SinhCell, pydantic.Field(discriminator="kind")]
+    def mesh_conductance(self, conductance: Floats) -> Floats:
+        """Return the conductance [S] that the law is stated for."""
+        return conductance
+
+    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
+        """Return the inverse of :meth:`mesh_conductance` [S]."""
+        return mesh_conductance
+
+    @property
+    def bend(self) -> float:
+        """Voltage over which the law leaves its tangent [V]."""
+        return 1.0 / self.a
+
+
+class TransistorCell(Spec):
+    """A 1T1R cell as it is read: the memristor in series with its transistor, ``I = V·G/(1 + G·R_on)``.
+
+    While a tile is read all gates are high, and the transistors are far in their linear region: each is its resistance.
+    A stuck cell is a stuck memristor; its transistor works. So a shorted memristor leaves ``1/R_on``, and a memristor
+    of 0 S, like a transistor that never conducts, an open cell.
+
+    Parameters
+    ----------
+    on_resistance : float
+        Resistance of the transistor between drain and source while the tile is read [Ω], >= 0.
+    """
+
+    linear: ClassVar[bool] = True
+    kind: Literal["transistor"] = "transistor"
+    on_resistance: float = pydantic.Field(ge=0.0)
+
+    def current(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return the cell current [A] for conductance [S] and voltage [V], broadcast together."""
+        return self.mesh_conductance(conductance) * voltage
+
+    def slope(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return dI/dV [S], broadcast together."""
+        return self.mesh_conductance(conductance) * np.ones_like(voltage)
+
+    def sensitivity(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return dI/dG [V], broadcast together."""
+        return np.asarray(voltage / (1.0 + conductance * self.on_resistance) ** 2)
+
+    def mesh_conductance(self, conductance: Floats) -> Floats:
+        """Return the conductance [S] that the circuit has between word and bit line."""
+        return np.asarray(conductance / (1.0 + conductance * self.on_resistance))
+
+    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
+        """Return the inverse of :meth:`mesh_conductance` [S].
+
+        What reads as more than the transistor alone, by noise, counts as a memristor of 1000 times its conductance.
+        """
+        rest = 1.0 - mesh_conductance * self.on_resistance
+        return np.asarray(mesh_conductance / np.maximum(rest, 1e-3))
+
+
+class SelectorCell(Spec):
+    """A 1S1R cell: the memristor in series with a two-terminal selector that conducts from a threshold on.
+
+    The selector's law is smooth, exponential and the same for both polarities [our assumption]: a current of
+    ``threshold_current`` at the voltage ``threshold``, which falls tenfold for every ``swing`` below,
+
+        ``I = I_th·sinh(V_s/V_0)/sinh(V_th/V_0)``,   ``V_0 = swing/ln 10``,   ``I = G·(V - V_s)``
+
+    where V_s is the selector's part of the voltage V of the cell. A stuck cell is a stuck memristor; its selector
+    works. So a shorted memristor leaves the selector alone, and a memristor of 0 S an open cell.
+
+    Parameters
+    ----------
+    threshold : float
+        Voltage V_th of the selector [V], > 0 and at most 80 swings.
+    threshold_current : float
+        Its current I_th there [A], in [1e-12, 1].
+    swing : float
+        Voltage for ten times the current [V], > 0.
+    """
+
+    linear: ClassVar[bool] = False
+    kind: Literal["selector"] = "selector"
+    threshold: float = pydantic.Field(gt=0.0)
+    threshold_current: float = pydantic.Field(default=1e-6, ge=1e-12, le=1.0)
+    swing: float = pydantic.Field(default=0.08, gt=0.0)
+
+    @pydantic.model_validator(mode="after")
+    def _check_steepness(self) -> SelectorCell:
+        if self.threshold > 80.0 * self.swing:
+            raise ValidationError("threshold", f"must be <= 80 times swing (={self.swing:g})", self.threshold)
+        return self
+
+    @property
+    def bend(self) -> float:
+        """Voltage V_0 over which the law leaves its tangent [V]."""
+        return self.swing / float(np.log(10.0))
+
+    @property
+    def leak(self) -> float:
+        """Current scale of the selector, ``I_th/sinh(V_th/V_0)`` [A]."""
+        return self.threshold_current / float(np.sinh(self.threshold / self.bend))
+
+    def current(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return the cell current [A] for conductance [S] and voltage [V], broadcast together."""
+        return np.asarray(conductance * selector_cell(conductance, voltage, self.leak, self.bend)[0])
+
+    def slope(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return dI/dV [S], broadcast together."""
+        return np.asarray(conductance * selector_cell(conductance, voltage, self.leak, self.bend)[1])
+
+    def sensitivity(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return dI/dG [V], broadcast together."""
+        across, share = selector_cell(conductance, voltage, self.leak, self.bend)
+        return np.asarray(across * share)
+
+    def mesh_conductance(self, conductance: Floats) -> Floats:
+        """Return the conductance [S] that the law is stated for."""
+        return conductance
+
+    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
+        """Return the inverse of :meth:`mesh_conductance` [S]."""
+        return mesh_conductance
+
+
+Cell = Annotated[LinearCell | SinhCell | TransistorCell | SelectorCell, pydantic.Field(discriminator="kind")]

@@ -42,7 +42,7 @@ class TileSpec(Spec):
         Source resistance of each word-line driver [Ω], >= 0.
     sense_resistance : float
         Input resistance of each sense amplifier [Ω], >= 0.
-    cell : LinearCell or SinhCell
+    cell : LinearCell, TransistorCell, SinhCell or SelectorCell
         Static law of the cells.
     word_line_drive : {"left", "both"}
         Drive word lines from the left end or, with the same voltage, from both ends.

@@ -280,7 +280,7 @@ class Chip:
 
     @property
     def _through_matrices(self) -> bool:
-        return isinstance(self.engine, BehavioralEngine) and self.spec.tile.cell.kind == "linear"
+        return isinstance(self.engine, BehavioralEngine) and self.spec.tile.cell.linear
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""

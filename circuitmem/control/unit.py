@@ -102,7 +102,7 @@ class Unit:
         Parameters
         ----------
         conductance : (rows, columns) ndarray
-            Cell conductances [S].
+            Conductances of the memristors [S].
         selected : (rows, columns) ndarray of bool
             Cells whose transistor conducts.
         voltage : float
@@ -111,7 +111,8 @@ class Unit:
         mesh = self.tile.mesh
         if self._ground is None or self._ground[0] is not mesh.bit_resistance:
             self._ground = (mesh.bit_resistance, ground_resistance(mesh.bit_resistance))
-        return row_power(conductance, selected, mesh.word_resistance, self._ground[1], voltage)
+        cells = self.spec.tile.cell.mesh_conductance(conductance)
+        return row_power(cells, selected, mesh.word_resistance, self._ground[1], voltage)
 
     def group_power(
         self, engine: BehavioralEngine, conductance: Floats, selected: NDArray[np.bool_], voltage: float

@@ -6,8 +6,9 @@ Tellegen's theorem gives (Director and Rohrer, IEEE Trans. Circuit Theory 16:318
 
     dL/dG = -i(V) U        dL/dv = current into the driver in the adjoint network
 
-where i is the cell's current per siemens. Cells that are not linear enter the adjoint network with their slopes. A tile
-turned about its second diagonal is a tile again, with drivers for sense amplifiers: nothing new has to be solved.
+where i is what a siemens more adds to a cell's current. Cells that are not linear enter the adjoint network with their
+slopes. A tile turned about its second diagonal is a tile again, with drivers for sense amplifiers: nothing new has to
+be solved.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.mesh import solve_mesh
-from circuitmem.config import LinearCell, TileSpec
+from circuitmem.config import TileSpec
 from circuitmem.engine.direct import floating_cells, solve_directly
 from circuitmem.tile import DefectMap, Mesh, Tile
 from circuitmem.tile.defects import Bridge, Node
@@ -65,8 +66,8 @@ def solve_adjoint(
     """
     cell, mesh = tile.spec.cell, tile.mesh
     across = word - bit
-    per_siemens = cell.current(np.ones_like(mesh.conductance), across)
-    slopes = mesh.conductance[None] if isinstance(cell, LinearCell) else cell.slope(mesh.conductance, across)
+    per_siemens = cell.sensitivity(tile.effective_conductance, across)
+    slopes = mesh.conductance[None] if cell.linear else cell.slope(mesh.conductance, across)
     if tile.defects.bridges:
         adjoint_word, adjoint_bit, driver = _with_bridges(tile, slopes, current_gradient, tolerance)
     else:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
-from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_mesh_sinh
+from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_mesh_selector, solve_mesh_sinh
 from circuitmem._kernels.reads import read_currents
 from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
-from circuitmem.config import LinearCell
+from circuitmem.config import SelectorCell, SinhCell
 from circuitmem.engine.adjoint import Gradient, solve_adjoint
 from circuitmem.engine.base import Solution
 from circuitmem.engine.direct import solve_directly
@@ -333,9 +333,11 @@ class BehavioralEngine:
             "threads": self.threads,
             "voltages": voltages,
         }
-        if isinstance(cell, LinearCell):
-            return solve_mesh(*mesh, batch, injection=injection, **how)
-        return solve_mesh_sinh(*mesh, batch, cell.a, **how)
+        if isinstance(cell, SinhCell):
+            return solve_mesh_sinh(*mesh, batch, cell.a, **how)
+        if isinstance(cell, SelectorCell):
+            return solve_mesh_selector(*mesh, batch, cell.leak, cell.bend, **how)
+        return solve_mesh(*mesh, batch, injection=injection, **how)
 
     def _bridges(self, tile: Tile) -> tuple[MeshSolution, Floats]:
         """Solve the tile without bridges for 1 A from the first to the second node of each, outside the tile.
@@ -369,7 +371,7 @@ def _check_linear(tiles: Sequence[Tile]) -> None:
             raise ValidationError(
                 "tiles", f"must all be of {tiles[0].spec.rows}x{tiles[0].spec.columns}", tile.spec.shape
             )
-        if not isinstance(tile.spec.cell, LinearCell):
+        if not tile.spec.cell.linear:
             raise ValidationError("cell", "must be linear for a transfer matrix", tile.spec.cell.kind)
 
 

@@ -14,7 +14,6 @@ from scipy.sparse import coo_array, csc_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import SuperLU, splu
 
-from circuitmem.config import LinearCell
 from circuitmem.engine.base import Solution
 from circuitmem.errors import ConvergenceError
 from circuitmem.tile import Tile
@@ -105,13 +104,14 @@ class _Network:
         across = self.across(voltage)
         current, slope = self.conductance * across, self.conductance.copy()
         cell = self._tile.spec.cell
-        current[self.cells] = cell.current(self.conductance[self.cells], across[self.cells])
-        slope[self.cells] = cell.slope(self.conductance[self.cells], across[self.cells])
+        if not cell.linear:
+            current[self.cells] = cell.current(self.conductance[self.cells], across[self.cells])
+            slope[self.cells] = cell.slope(self.conductance[self.cells], across[self.cells])
         return current, slope
 
     def solve(self, source: Floats, tolerance: float, factors: SuperLU | None) -> Floats:
         """Return the node voltages for the voltages of the drivers; ``factors`` are given if cells are linear."""
-        linear = isinstance(self._tile.spec.cell, LinearCell)
+        linear = self._tile.spec.cell.linear
         voltage = np.zeros(self._number)
         voltage[self.sources[: len(source)]] = source
         scale = float(np.abs(source).max())
@@ -138,8 +138,8 @@ class _Network:
         """Shorten a Newton step that overshoots: the content is convex along it, and falls until its slope turns."""
         start = residual[self._free] @ step[self._free]
         length = 1.0
-        # Within half of 1/a the law of a cell is near its tangent.
-        near = 0.5 / getattr(self._tile.spec.cell, "a", np.inf)
+        # Within half of that voltage the law of a cell is near its tangent.
+        near = 0.5 * getattr(self._tile.spec.cell, "bend", np.inf)
         while np.abs(length * self.across(step)[self.cells]).max() > near:
             after = self.into_nodes(self.currents(voltage + length * step)[0])
             slope = after[self._free] @ step[self._free]
@@ -174,7 +174,7 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
     """
     network = _Network(tile)
     rows, columns = tile.spec.shape
-    factors = network.factor(network.conductance) if isinstance(tile.spec.cell, LinearCell) else None
+    factors = network.factor(network.conductance) if tile.spec.cell.linear else None
     column, driver = np.empty((len(voltages), columns)), np.empty((len(voltages), rows))
     word, bit = np.empty((2, len(voltages), rows, columns))
     for index, source in enumerate(voltages):

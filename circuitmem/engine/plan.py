@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import LinearCell
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Mesh, Tile
 from circuitmem.validation import did_you_mean, integer
@@ -81,7 +80,7 @@ def make_plan(tile: Tile, batch: int = 1, *, known: bool = False, wanted: Method
     """
     batch = integer("batch", batch)
     nodes = plan_nodes(tile)
-    if not isinstance(tile.spec.cell, LinearCell):
+    if not tile.spec.cell.linear:
         break_even, reason = 0, nodes.reason
         possible: tuple[Method, ...] = ("direct",) if nodes.method == "direct" else (nodes.method, "direct")
     else:
@@ -118,7 +117,7 @@ def plan_nodes(tile: Tile, wanted: Method | None = None) -> Plan:
     ValidationError
         If the wanted method cannot solve this tile.
     """
-    linear, bridges = isinstance(tile.spec.cell, LinearCell), bool(tile.defects.bridges)
+    linear, bridges = tile.spec.cell.linear, bool(tile.defects.bridges)
     superposed = bridges and linear and _are_tied(tile)
     method: Method = "conjugate gradients" if linear else "newton"
     reason = "linear cells" if linear else "non-linear cells"

@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem.config import LinearCell
 from circuitmem.converter import Readout
 from circuitmem.engine.base import Solution
 from circuitmem.errors import SpiceError, SpiceUnavailableError, ValidationError
@@ -153,7 +152,7 @@ class SpiceEngine:
         ValidationError
             If the cells are not linear.
         """
-        if not isinstance(tile.spec.cell, LinearCell):
+        if not tile.spec.cell.linear:
             raise ValidationError("cell", "must be linear for a transfer matrix", tile.spec.cell.kind)
         return self.read(tile, np.eye(tile.spec.rows)).T
 

@@ -143,7 +143,7 @@ class TransferCache:
         for (number, tile), matrix, admittance in zip(
             tiles.items(), transfer.matrix, transfer.input_admittance, strict=True
         ):
-            exact = tile.effective_conductance.copy(), matrix, admittance
+            exact = tile.mesh.conductance.copy(), matrix, admittance
             self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact)
         self.record.exact += len(tiles)
 
@@ -158,7 +158,7 @@ class TransferCache:
         entry = self._known(number, tile)
         if entry is None:
             return False
-        now = tile.effective_conductance
+        now = tile.mesh.conductance
         rows, columns = np.nonzero(now != entry.conductance)
         if len(rows) == 0:
             entry.version = tile.version
@@ -198,7 +198,7 @@ class TransferCache:
                 continue
             self.record.largest_error = max(self.record.largest_error, error)
             del tiles[number]
-            state = tile.effective_conductance.copy(), *scaled
+            state = tile.mesh.conductance.copy(), *scaled
             self._entries[number] = _Entry(tile, tile.defects, tile.version, *state, entry.exact)
             self.record.scaled += 1
         return tiles
@@ -223,7 +223,7 @@ class TransferCache:
 
 def _change(tile: Tile, entry: _Entry) -> float:
     """Return how much of a tile has changed since its matrix was exact; infinity if a cell came from nothing."""
-    now, base = tile.effective_conductance, entry.exact[0]
+    now, base = tile.mesh.conductance, entry.exact[0]
     if ((base == 0.0) & (now > 0.0)).any():
         return float(np.inf)
     return float(np.abs(now - base).sum() / max(float(base.sum()), 1e-300))
@@ -232,7 +232,7 @@ def _change(tile: Tile, entry: _Entry) -> float:
 def _scale(tile: Tile, entry: _Entry) -> tuple[Floats, Floats]:
     """Return transfer matrix and input admittance, scaled from the last exact ones."""
     base, matrix, admittance = entry.exact
-    ratio = np.divide(tile.effective_conductance, base, out=np.ones_like(base), where=base > 0.0)
+    ratio = np.divide(tile.mesh.conductance, base, out=np.ones_like(base), where=base > 0.0)
     scaled = matrix * ratio.T
     # What the columns receive more, the drivers give.
     return scaled, admittance + np.diag((scaled - matrix).sum(axis=0))

@@ -39,7 +39,9 @@ class HardwareNetwork:
     def __init__(self, chip: Chip, model: Perceptron, input_scales: list[float]) -> None:
         self.chip = chip
         self.model = model.copy()
-        device = chip.spec.device
+        device, cell = chip.spec.device, chip.spec.tile.cell
+        limits = np.array([device.minimum_conductance, device.maximum_conductance])
+        lowest, highest = (float(limit) for limit in cell.mesh_conductance(limits))
         sizes = (model.weights[0].shape[0], *(weights.shape[1] for weights in model.weights))
         self.layers: list[HardwareLayer] = []
         first = 0
@@ -47,7 +49,7 @@ class HardwareNetwork:
             model.weights, input_scales, partitions(sizes, *chip.spec.tile.shape), strict=True
         ):
             largest = max(float(np.abs(weights).max()), 1e-12)
-            mapping = PairMapping(device.minimum_conductance, device.maximum_conductance, largest)
+            mapping = PairMapping(lowest, highest, largest)
             units = chip.units[first : first + partition.tiles]
             self.layers.append(HardwareLayer(chip, units, partition, mapping, scale))
             first += partition.tiles

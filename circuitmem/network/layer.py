@@ -54,7 +54,7 @@ class HardwareLayer:
     partition : Partition
         How the layer is cut.
     mapping : PairMapping
-        Weights to conductances.
+        Weights to the conductances between word and bit lines.
     input_scale : float
         Activity that the highest DAC code stands for, > 0.
     """
@@ -73,7 +73,7 @@ class HardwareLayer:
 
     def program(self, weights: Floats, deadband: float) -> Process:
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
-        pairs = self.mapping.conductances(weights)
+        pairs = self.chip.spec.tile.cell.memristor_conductance(self.mapping.conductances(weights))
         processes = []
         for index, unit in enumerate(self.units):
             wanted = unit.asked.copy()
@@ -100,7 +100,7 @@ class HardwareLayer:
             processes = []
             for unit, read in zip(self.units, currents[0], strict=True):
                 wanted = unit.asked
-                found = read / spec.converters.dac.full_scale
+                found = spec.tile.cell.memristor_conductance(read / spec.converters.dac.full_scale)
                 unit.asked = np.where(np.abs(found - wanted) > tolerance, found, wanted)
                 processes.append(self.chip.program(unit, wanted, tolerance))
             yield from self.chip.together(processes)
@@ -155,8 +155,11 @@ class HardwareLayer:
 
     def ideal_currents(self, codes: list[Codes], groups: int) -> Floats:
         """Return what perfect tiles, programmed as asked, would give: (groups, tiles, batch, columns) A."""
+        cell = self.chip.spec.tile.cell
         ideal = [
-            (unit.readout.dac.nominal(split(tile_codes, groups)) @ unit.asked).reshape(groups, len(tile_codes), -1)
+            (unit.readout.dac.nominal(split(tile_codes, groups)) @ cell.mesh_conductance(unit.asked)).reshape(
+                groups, len(tile_codes), -1
+            )
             for unit, tile_codes in zip(self.units, codes, strict=True)
         ]
         return np.stack(ideal, axis=1)

@@ -21,6 +21,8 @@ Mask = NDArray[np.bool_]
 class Mesh(NamedTuple):
     """A tile as the behavioral kernels see it: every number of the circuit, defects applied.
 
+    ``conductance`` : (rows, columns) S, from word line to bit line; if the cells are not linear, that of their law.
+
     ``word_resistance`` : (rows, columns + 1) Ω. Element k joins word-line node k - 1 to node k; element 0 joins the
     left driver to node 0 and includes the driver resistance, the last element joins the last node to the right
     driver (``inf`` if there is none). 0 is an ideal wire, ``inf`` a cut.
@@ -147,7 +149,7 @@ class Tile:
         """The numbers of the circuit, defects applied; the wires are worked out once."""
         if self._segments is None:
             self._segments = self._wires()
-        return Mesh(self.effective_conductance, *self._segments)
+        return Mesh(self._spec.cell.mesh_conductance(self.effective_conductance), *self._segments)
 
     def _wires(self) -> tuple[Floats, Floats]:
         spec, defects = self.spec, self.defects

@@ -5,7 +5,7 @@ import pytest
 
 from circuitmem import Tile, TileSpec
 from circuitmem._kernels import mesh, reference
-from circuitmem._kernels.mesh import MeshSolution, solve_mesh, solve_mesh_sinh
+from circuitmem._kernels.mesh import MeshSolution, solve_mesh, solve_mesh_selector, solve_mesh_sinh
 from circuitmem._kernels.select import load
 from circuitmem.engine.direct import solve_directly
 from circuitmem.errors import ConvergenceError, ValidationError
@@ -44,13 +44,13 @@ def agree(actual, expected, tolerance=TWINS):
     close(actual.driver_current, expected.driver_current, tolerance)
 
 
-def twin(conductance, word, bit, voltage, injection=None, a=0.0):
+def twin(conductance, word, bit, voltage, injection=None, a=0.0, leak=0.0):
     """Return what the reference computes."""
     cells = np.array(conductance, dtype=float)
     extra = np.empty((0, 2, *cells.shape[-2:])) if injection is None else injection
     cells = cells if cells.ndim == 3 else cells[None]
     return MeshSolution(
-        *reference.solve(cells, word, bit, voltage, extra, extra[:0], a, mesh.TOLERANCE, 20_000, 1, True)
+        *reference.solve(cells, word, bit, voltage, extra, extra[:0], a, leak, mesh.TOLERANCE, 20_000, 1, True)
     )
 
 
@@ -135,6 +135,19 @@ def test_twins_agree_on_sinh_tiles(shape, a):
     agree(
         solve_mesh_sinh(conductance, word, bit, voltage, a, threads=2),
         twin(conductance, word, bit, voltage, a=a),
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("leak", "scale"), [(1e-6, 0.2), (1e-12, 0.03), (1e-20, 0.02)])
+def test_twins_agree_on_tiles_of_selectors(shape, leak, scale):
+    rng = np.random.default_rng([5, *shape])
+    conductance = rng.uniform(0.0, 300e-6, shape)
+    word, bit = wires(shape, 2.0, rng, cut=0.02, ideal=0.1)
+    voltage = rng.uniform(-1.0, 1.0, (2, shape[0]))
+    agree(
+        solve_mesh_selector(conductance, word, bit, voltage, leak, scale, threads=2),
+        twin(conductance, word, bit, voltage, a=1.0 / scale, leak=leak),
     )
 
 

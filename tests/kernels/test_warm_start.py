@@ -5,14 +5,18 @@ import pytest
 
 from circuitmem import DefectMap, LinearCell, SinhCell, Tile, TileSpec
 from circuitmem._kernels import mesh, reference
-from circuitmem._kernels.mesh import solve_mesh, solve_mesh_sinh
+from circuitmem._kernels.mesh import solve_mesh, solve_mesh_selector, solve_mesh_sinh
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
 
 SAME = 1e-12
 """Two answers of tolerance 1e-13 each, and rounding errors; relative to the largest value."""
 
-SOLVERS = {"linear": solve_mesh, "sinh": lambda *given, **how: solve_mesh_sinh(*given, 3.0, **how)}
+SOLVERS = {
+    "linear": solve_mesh,
+    "sinh": lambda *given, **how: solve_mesh_sinh(*given, 3.0, **how),
+    "selector": lambda *given, **how: solve_mesh_selector(*given, 1e-9, 0.04, **how),
+}
 
 
 def wires(shape, ohms, kind):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuitmem import DefectMap, SinhCell, Tile, TileSpec
+from circuitmem import DefectMap, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
 from circuitmem.config import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.converter import Readout
 from circuitmem.netlists.readout import ReadoutNetlist
@@ -53,6 +53,8 @@ CASES = {
         TileNetlist(defective(word_line_drive="both", bit_line_sense="both"), all_nodes=True).netlist.text
     ),
     "tile_sinh": lambda: TileNetlist(defective(SinhCell(a=2.0))).netlist.text,
+    "tile_transistor": lambda: TileNetlist(defective(TransistorCell(on_resistance=2e3))).netlist.text,
+    "tile_selector": lambda: TileNetlist(defective(SelectorCell(threshold=0.4))).netlist.text,
     "export": lambda: tile_netlist(defective(driver_resistance=10.0), [0.1, -0.2, 0.3]),
     "readout": converted,
 }

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from circuitmem import DefectMap, LinearCell, SinhCell, Tile, TileSpec
+from circuitmem import DefectMap, LinearCell, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem._kernels.tree import transfer_stack
 from circuitmem.engine import BehavioralEngine
@@ -73,6 +73,10 @@ def tiles(draw, cell=None, ohms=OHMS, defects=True):
 
 
 SINH = st.floats(0.1, 10.0).map(lambda a: SinhCell(a=a))
+TRANSISTOR = st.floats(0.0, 1e5).map(lambda ohms: TransistorCell(on_resistance=ohms))
+SELECTOR = st.tuples(st.floats(0.05, 0.9), st.floats(0.05, 0.3)).map(
+    lambda drawn: SelectorCell(threshold=drawn[0], swing=drawn[1])
+)
 
 
 def voltages(tile, seed, low=-1.0):
@@ -93,7 +97,7 @@ def wire_currents(tile, solution, source):
         return -np.diff(word, axis=1) / mesh.word_resistance, -np.diff(bit, axis=0) / mesh.bit_resistance
 
 
-@given(st.one_of(tiles(), tiles(SINH)), SEEDS)
+@given(st.one_of(tiles(), tiles(SINH), tiles(TRANSISTOR), tiles(SELECTOR)), SEEDS)
 def test_no_node_gathers_charge(tile, seed):
     """Kirchhoff's current law at each node between two wires that are not ideal, relative to what passes it."""
     source = voltages(tile, seed)
@@ -153,7 +157,7 @@ def test_reciprocity(tile):
     np.testing.assert_allclose(driver, driver.T, rtol=0.0, atol=2 * SOLVED * np.abs(driver).max() + 1e-300)
 
 
-@given(st.one_of(tiles(), tiles(SINH)), SEEDS)
+@given(st.one_of(tiles(), tiles(SINH), tiles(TRANSISTOR), tiles(SELECTOR)), SEEDS)
 def test_voltages_lie_between_those_of_the_sources(tile, seed):
     source = voltages(tile, seed)
     solution = ENGINE.solve(tile, source)
@@ -163,7 +167,7 @@ def test_voltages_lie_between_those_of_the_sources(tile, seed):
         assert nodes.max() <= max(source.max(), 0.0) + slack
 
 
-@given(st.one_of(tiles(), tiles(SINH)), SEEDS)
+@given(st.one_of(tiles(), tiles(SINH), tiles(TRANSISTOR), tiles(SELECTOR)), SEEDS)
 def test_what_is_delivered_is_dissipated(tile, seed):
     source = voltages(tile, seed)
     solution = ENGINE.solve(tile, source)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from circuitmem import SinhCell
+from circuitmem import SelectorCell, SinhCell, TransistorCell
 from circuitmem.engine import BehavioralEngine
 
 pytestmark = pytest.mark.spice
@@ -51,3 +51,20 @@ def test_sinh_cells_with_defects(seed, spice, random_tile):
     shape = tuple(int(side) for side in rng.integers(2, 17, 2))
     tile = random_tile(rng, shape, SinhCell(a=float(rng.uniform(0.5, 8.0))))
     check(tile, rng.uniform(-0.5, 0.5, (3, shape[0])), spice, SINH)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_cells_with_transistors_and_defects(seed, spice, random_tile):
+    rng = np.random.default_rng([4, seed])
+    shape = tuple(int(side) for side in rng.integers(2, 25, 2))
+    tile = random_tile(rng, shape, TransistorCell(on_resistance=float(rng.uniform(100.0, 2e4))))
+    check(tile, rng.uniform(-0.3, 0.3, (3, shape[0])), spice, LINEAR)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_cells_with_selectors_and_defects(seed, spice, random_tile):
+    """From far below the threshold to far above."""
+    rng = np.random.default_rng([5, seed])
+    shape = tuple(int(side) for side in rng.integers(2, 17, 2))
+    cell = SelectorCell(threshold=float(rng.uniform(0.2, 0.8)), swing=float(rng.uniform(0.06, 0.2)))
+    check(random_tile(rng, shape, cell), rng.uniform(-1.2, 1.2, (3, shape[0])), spice, SINH)

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from circuitmem import DefectMap, SinhCell, Tile, TileSpec
+from circuitmem import DefectMap, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
 
 ACCURACY = 1e-6
 """Largest difference allowed, relative to the largest element."""
 
+SELECTOR = SelectorCell(threshold=0.2, threshold_current=1e-4, swing=0.1)
+CELLS = [None, SinhCell(a=3.0), TransistorCell(on_resistance=800.0), SELECTOR]
 SHAPES = [(1, 1), (1, 6), (6, 1), (5, 4), (3, 9)]
 
 
@@ -78,7 +80,7 @@ def close(actual, expected):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["wires", "both ends", "ideal wires", "some ideal", "defects", "bridges"])
-@pytest.mark.parametrize("cell", [None, SinhCell(a=3.0)], ids=["linear", "sinh"])
+@pytest.mark.parametrize("cell", CELLS, ids=["linear", "sinh", "transistor", "selector"])
 def test_it_is_what_finite_differences_give(shape, kind, cell):
     tile, voltages, weights = drawn(shape, 1, kind, cell)
     gradient = BehavioralEngine().gradient(tile, voltages, weights)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from circuitmem import DefectMap, TileSpec
+from circuitmem import DefectMap, LinearCell, TileSpec, TransistorCell
 from circuitmem.calibration import learn_affine
 from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
 from circuitmem.control import Chip
@@ -11,11 +11,13 @@ from circuitmem.network import HardwareNetwork, Partition, Perceptron
 from circuitmem.tile import PairMapping, Tile
 
 
-def network_of(rng, *, yield_=1.0, wire=0.0, errors=False, sizes=(20, 9)):
+def network_of(rng, *, yield_=1.0, wire=0.0, errors=False, sizes=(20, 9), cell=None):
     exact = {"dac": DacSpec(bits=12), "adc": AdcSpec(bits=16)}
     real = {"dac": DacSpec(gain_error=0.01), "adc": AdcSpec(gain_error=0.05, offset_error=0.02, noise=1e-3)}
     spec = ChipSpec(
-        tile=TileSpec(rows=8, columns=6, word_line_resistance=wire, bit_line_resistance=wire),
+        tile=TileSpec(
+            rows=8, columns=6, word_line_resistance=wire, bit_line_resistance=wire, cell=cell or LinearCell()
+        ),
         converters=ConverterSpec(**(real if errors else exact)),
         device=TwoPulseSpec(slope_spread=0.0, set_noise=0.0),
         defects=DefectSpec(device_yield=yield_),
@@ -45,9 +47,11 @@ def test_pairs_give_the_weight_back():
     np.testing.assert_allclose(recovered, [[0.5, -1.0, 0.0, 1.0]], atol=1e-12)
 
 
-def test_a_perfect_chip_multiplies():
+@pytest.mark.parametrize("cell", [None, TransistorCell(on_resistance=1e3)])
+def test_a_perfect_chip_multiplies(cell):
+    """Cells behind transistors are programmed to what makes the whole cell right."""
     rng = np.random.default_rng(0)
-    network = network_of(rng)
+    network = network_of(rng, cell=cell)
     layer, inputs = network.layers[0], rng.random((6, 20))
     for unit in layer.units:
         # The largest possible current, 8 cells x 0.2 V x 300 uS on 200 ohm, is then 0.77 of the range.
@@ -56,6 +60,14 @@ def test_a_perfect_chip_multiplies():
     wanted = inputs @ network.model.weights[0]
     # 12-bit inputs, 16-bit outputs, and a virtual ground of 0.02 ohm.
     np.testing.assert_allclose(product, wanted, atol=2e-3 * np.abs(wanted).max())
+
+
+def test_verifying_cells_behind_transistors_takes_the_transistors_away():
+    network = network_of(np.random.default_rng(3), cell=TransistorCell(on_resistance=3e3))
+    layer, chip = network.layers[0], network.chip
+    before = chip.ledger.pulses
+    chip.run(layer.verify(1, 2e-6))
+    assert chip.ledger.pulses == before  # all cells were right
 
 
 @pytest.mark.parametrize("groups", [1, 2])

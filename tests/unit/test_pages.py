@@ -1,0 +1,41 @@
+"""The pages of the documentation do what they say: their Python runs, their commands too, their TOML is accepted."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from circuitmem.config import load_run
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("cells.md",)
+"""Pages whose blocks run; each in a folder of its own, beside a copy of the tables that lie in ``docs/``."""
+
+_BLOCK = re.compile(r"^```(python|sh|toml)\n(.*?)^```$", re.S | re.M)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_shows_works(page, tmp_path, monkeypatch):
+    for table in DOCS.glob("*.csv"):
+        shutil.copy(table, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = _BLOCK.findall((DOCS / page).read_text("utf-8"))
+    assert blocks
+    names = {}
+    for index, (language, text) in enumerate(blocks):
+        if language == "python":
+            exec(compile(text, f"{page}, block {index}", "exec"), names)
+        elif language == "toml":
+            path = tmp_path / f"block_{index}.toml"
+            path.write_text(text)
+            load_run(path)
+        else:
+            for line in text.splitlines():
+                command, *rest = shlex.split(line, comments=True)
+                assert command == "circuitmem"
+                done = subprocess.run([sys.executable, "-m", "circuitmem", *rest], capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr
