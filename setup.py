@@ -19,7 +19,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
-KERNELS = ("_cpu", "_mesh", "_pulses", "_reads", "_tree")
+KERNELS = ("_cpu", "_devices", "_mesh", "_pulses", "_reads", "_tree")
 VARIANTS: dict[str, list[str]] = {"": []}
 if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32":
     VARIANTS["_v3"] = ["-march=x86-64-v3"]

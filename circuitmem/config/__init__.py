@@ -6,6 +6,7 @@ from circuitmem.config.cell import Cell, LinearCell, SelectorCell, SinhCell, Tra
 from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
+from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.run import AuditSpec, CalibrationSpec, DataSpec, ExSituSpec, InSituSpec, NetworkSpec, RunSpec
 from circuitmem.config.tile import TileSpec
 from circuitmem.config.toml import load_run, presets, to_toml
@@ -28,17 +29,21 @@ __all__ = [
     "InSituSpec",
     "LinearCell",
     "NetworkSpec",
+    "OdeDevice",
     "ProgrammingSpec",
     "RetentionSpec",
     "RunSpec",
     "SelectorCell",
     "SinhCell",
     "Spec",
+    "StanfordSpec",
     "TemperatureSpec",
     "TiaSpec",
     "TileSpec",
     "TransistorCell",
     "TwoPulseSpec",
+    "VteamSpec",
+    "YakopcicSpec",
     "load_run",
     "presets",
     "to_toml",
