@@ -51,11 +51,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def save_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Save arrays to one compressed npz file with a SHA-256 of their names, types, shapes and bytes, without pickle."""
+def save_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[np.generic]], compress: bool = True) -> None:
+    """Save arrays to one npz file with a SHA-256 of their names, types, shapes and bytes, without pickle."""
     plain = {name: np.asarray(array) for name, array in arrays.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **plain, **{_DIGEST: np.array(_digest(plain))})
+    save = np.savez_compressed if compress else np.savez
+    save(buffer, allow_pickle=False, **plain, **{_DIGEST: np.array(_digest(plain))})
     write_bytes(path, buffer.getvalue())
 
 

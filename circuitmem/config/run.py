@@ -134,6 +134,9 @@ class RunSpec(Spec):
         Whether a loop of pulses without contention is one event of the chip's clock or one each; results are equal.
     trace : bool
         Whether to write every operation of each method to ``trace_METHOD.json.gz``, which opens in Perfetto.
+    checkpoint_interval : float
+        Seconds of wall time after which a method under way leaves a checkpoint, beside those at the end of each epoch,
+        >= 0; at 0 it does so after every batch.
     reuse_error : float
         Error that a tile's transfer matrix may have while its cells are trained, relative to the largest column
         current, in [0, 0.1]: 4e-4 is a tenth of a step of an 8-bit converter. At 0 every matrix is exact. The results
@@ -143,6 +146,7 @@ class RunSpec(Spec):
     seed: int = pydantic.Field(default=1, ge=0)
     granularity: Literal["burst", "pulse"] = "burst"
     trace: bool = False
+    checkpoint_interval: float = pydantic.Field(default=20.0, ge=0.0)
     reuse_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()

@@ -158,6 +158,11 @@ class Arbiter:
         self._delivering = False
         self._granting = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether no train runs, waits, or is about to be delivered."""
+        return not (self.running or self.waiting or self._ended)
+
     def perform(self, train: Train) -> simpy.Event:
         """Queue a train; the event that is returned comes, with the train's result, when its last beat has ended."""
         train.number = self.numbered

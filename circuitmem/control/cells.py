@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +16,8 @@ __all__ = ["Cells"]
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
+
+_STATE = ("written", "written_at", "reads", "read_time", "_reads_then", "_time_then", "pulses")
 
 
 class Cells:
@@ -70,6 +75,15 @@ class Cells:
         self.endurance = np.full(shape, np.inf)
         if wear.pulses is not None:
             self.endurance = wear.pulses * stream(seed, Purpose.ENDURANCE, index).weibull(wear.shape, shape)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what changes while the chip works, for a checkpoint; nothing if nothing here does."""
+        return {name: getattr(self, name) for name in _STATE} if self.moves or self.wears else {}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go back to what :meth:`state` returned."""
+        for name, array in state.items():
+            setattr(self, name, array)
 
     def found(self, when: int | Times) -> Floats:
         """Return what a pulse finds at ``when`` [ps], (rows, columns) S."""

@@ -6,7 +6,7 @@ specification says, changes the state of the devices when its pulse ends, and bo
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -134,6 +134,35 @@ class Chip:
         """Let the trace, if there is one, have what a train did from ``begin`` on [ps]."""
         if self._trace is not None:
             self._trace.operation(train, kind, begin, duration, count, booked)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that has changed since the chip was made, for a checkpoint: arrays and plain values, nested.
+
+        Nothing may be under way: then the queue holds only faults to come, which the specification knows.
+        """
+        if not self.arbiter.idle:
+            raise RuntimeError("a chip's state can be taken only while no operation is under way")
+        return {
+            "clock": self.clock,
+            "numbered": self.arbiter.numbered,
+            "ledger": self.ledger.state(),
+            "resources": [[resource.busy, resource.waited, resource.free] for resource in self.resources],
+            "units": [unit.state() for unit in self.units],
+            "transfers": self.transfers.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Make a new chip what another with the same specification and seeds was when it gave :meth:`state`."""
+        self.environment = simpy.Environment(initial_time=state["clock"])
+        self.arbiter = Arbiter(self.environment, self.granularity)
+        self.arbiter.numbered = state["numbered"]
+        self.ledger.restore(state["ledger"])
+        for resource, (busy, waited, free) in zip(self.resources, state["resources"], strict=True):
+            resource.busy, resource.waited, resource.free = busy, waited, list(free)
+        for unit, saved in zip(self.units, state["units"], strict=True):
+            unit.restore(saved)
+        self.transfers.restore(state["transfers"], {unit.index: unit.tile for unit in self.units})
+        faults.start_timed(self, self.clock)
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:

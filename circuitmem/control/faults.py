@@ -16,7 +16,7 @@ from circuitmem.tile import DefectMap, Tile
 if TYPE_CHECKING:
     from circuitmem.control.chip import Chip, Process
 
-__all__ = ["FaultSpec", "broken", "check_faults", "schedule", "stuck"]
+__all__ = ["FaultSpec", "broken", "check_faults", "schedule", "start_timed", "stuck"]
 
 _ARRAYS = ("open_word_segments", "open_bit_segments", "bridges", "dead_drivers", "dead_senses")
 
@@ -31,18 +31,24 @@ def check_faults(spec: ChipSpec, tiles: int) -> None:
 def schedule(chip: Chip) -> None:
     """Start a process for every fault that a chip's specification gives a time, and note the others on their tiles."""
     check_faults(chip.spec, len(chip.units))
+    start_timed(chip, -1)
     for number, fault in enumerate(chip.spec.faults):
-        if fault.time is not None:
-            chip.start(_strike_later(chip, fault, fault.time))
-        elif fault.pulses is not None:
+        if fault.pulses is not None:
             drawn = stream(chip.seed, Purpose.ENDURANCE, fault.tile, number + 1).weibull(fault.shape)
             chip.units[fault.tile].fragile.append((max(1, round(fault.pulses * drawn)), fault))
     for unit in chip.units:
         unit.fragile.sort(key=lambda entry: entry[0])
 
 
-def _strike_later(chip: Chip, fault: FaultSpec, time: float) -> Process:
-    yield from chip.wait_until(round(time / PICOSECOND))
+def start_timed(chip: Chip, after: int) -> None:
+    """Start a process for every fault that comes at a time after ``after`` [ps]."""
+    for fault in chip.spec.faults:
+        if fault.time is not None and round(fault.time / PICOSECOND) > after:
+            chip.start(_strike_later(chip, fault, round(fault.time / PICOSECOND)))
+
+
+def _strike_later(chip: Chip, fault: FaultSpec, time: int) -> Process:
+    yield from chip.wait_until(time)
     chip.strike(fault)
 
 

@@ -116,6 +116,21 @@ class Ledger:
             sums[part] = sums.get(part, 0) + energy
         return sums
 
+    def state(self) -> dict[str, Any]:
+        """Return everything as plain values, for a checkpoint."""
+        return {
+            "entries": [[*key, asdict(account)] for key, account in self.entries.items()],
+            "parts": [[*key, energy] for key, energy in self.parts.items()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.entries = {(phase, kind, tile): Account(**booked) for phase, kind, tile, booked in state["entries"]}
+        self.parts = {(kind, part): energy for kind, part, energy in state["parts"]}
+        self.total = Account()
+        for account in self.entries.values():
+            self.total.add(account)
+
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Return the accounts by kind as plain numbers, for a file."""
         return {kind: asdict(account) for kind, account in self.accounts.items()}

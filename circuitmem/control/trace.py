@@ -7,17 +7,15 @@ each event's ``args``, exactly, so that sums over the trace can be held against 
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from circuitmem.control.arbiter import Resource, Train
 from circuitmem.control.ledger import ATTOJOULE, Account
-from circuitmem.errors import DataFileError
+from circuitmem.control.recording import Recording
 
 __all__ = ["Trace"]
 
@@ -26,10 +24,7 @@ _COUNTERS = 0
 
 
 class Trace:
-    """A trace file, compressed if its name ends in ``.gz``.
-
-    The file has its name only once it is closed without an error; until then it is ``NAME.part``. Memory does not
-    grow with the number of events.
+    """A trace file, compressed if its name ends in ``.gz`` (:class:`circuitmem.control.recording.Recording`).
 
     Parameters
     ----------
@@ -39,6 +34,8 @@ class Trace:
         What the process is called in the picture.
     process : int
         Number of the process, for traces that are shown together.
+    state : mapping, optional
+        What :meth:`state` of an earlier trace returned: go on from there.
 
     Raises
     ------
@@ -46,23 +43,26 @@ class Trace:
         If the file cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], name: str = "chip", process: int = 1) -> None:
-        self.path = Path(path)
-        self._part = self.path.with_name(f"{self.path.name}.part")
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        name: str = "chip",
+        process: int = 1,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
         self._process = process
         self._tracks: dict[tuple[str, int], int] = {}
         self._energy = 0
         self._pulses = 0
-        try:
-            raw = self._part.open("wb")
-            # No time stamp and no name within: same run, same bytes.
-            packed = gzip.GzipFile("", "wb", 5, raw, mtime=0) if self.path.suffix == ".gz" else raw
-            self._raw, self._file = raw, io.TextIOWrapper(packed, encoding="utf-8")
+        self._file = Recording(path, None if state is None else state["file"])
+        self._separator = ",\n"
+        if state is None:
+            self._separator = ""
             self._file.write('{"displayTimeUnit":"ns","traceEvents":[\n')
-        except OSError as error:
-            raise DataFileError(self.path, f"cannot be written: {error.strerror or error}") from None
-        self._separator = ""
-        self._write({"name": "process_name", "ph": "M", "pid": process, "tid": 0, "args": {"name": name}})
+            self._write({"name": "process_name", "ph": "M", "pid": process, "tid": 0, "args": {"name": name}})
+            return
+        self._energy, self._pulses = state["energy"], state["pulses"]
+        self._tracks = {(resource, slot): number for resource, slot, number in state["tracks"]}
 
     def __enter__(self) -> Self:
         return self
@@ -71,11 +71,13 @@ class Trace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self.close()
-        else:
-            self._file.close()
-            self._raw.close()
-            self._part.unlink(missing_ok=True)
+            self._end()
+        self._file.__exit__(kind, error, trace)
+
+    def state(self) -> dict[str, Any]:
+        """Return where the trace stands, for a checkpoint."""
+        tracks = [[*key, number] for key, number in self._tracks.items()]
+        return {"file": self._file.state(), "energy": self._energy, "pulses": self._pulses, "tracks": tracks}
 
     def operation(self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account) -> None:
         """Write what a train did on each of its resources, and the counters after it.
@@ -109,13 +111,11 @@ class Trace:
 
     def close(self) -> None:
         """Write the end of the file and give it its name."""
-        try:
-            self._file.write("\n]}\n")
-            self._file.close()
-            self._raw.close()
-            os.replace(self._part, self.path)
-        except OSError as error:
-            raise DataFileError(self.path, f"cannot be written: {error.strerror or error}") from None
+        self._end()
+        self._file.close()
+
+    def _end(self) -> None:
+        self._file.write("\n]}\n")
 
     def _track(self, resource: Resource, slot: int) -> int:
         key = resource.name, slot

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,6 +86,32 @@ class Unit:
         """Let time and heat until ``now`` [ps] show in the tile's conductances."""
         if self.cells.moves:
             self.tile.program(self.cells.present(now))
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while the chip works, for a checkpoint."""
+        return {
+            "asked": self.asked,
+            "conductance": self.tile.conductance,
+            "defects": self.tile.defects.arrays(),
+            "cells": self.cells.state(),
+            "pga_gain": self.readout.adc.pga_gain,
+            "alive": self.readout.adc.alive,
+            "reads": self.reads,
+            "updates": self.updates,
+            "pulses": self.pulses,
+            "fragile": len(self.fragile),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned; what breaks by pulses is known from the specification."""
+        self.asked = state["asked"]
+        self.tile.damage(DefectMap.from_arrays(state["defects"]))
+        self.tile.program(state["conductance"])
+        self.cells.restore(state["cells"])
+        self.readout.adc.set_pga_gain(state["pga_gain"])
+        self.readout.adc.alive = state["alive"]
+        self.reads, self.updates, self.pulses = state["reads"], state["updates"], state["pulses"]
+        self.fragile = self.fragile[len(self.fragile) - state["fragile"] :]
 
     def next_read(self, seed: int) -> Address:
         """Return where the noise of the next reads is found: number ``vector·columns + column`` for each conversion."""

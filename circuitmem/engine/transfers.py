@@ -11,7 +11,9 @@ Three ways, the cheapest that holds is taken:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +120,43 @@ class TransferCache:
         """Forget all matrices."""
         self._entries.clear()
 
+    def state(self) -> dict[str, Any]:
+        """Return all that answers and the record depend on, for a checkpoint.
+
+        Without an error allowed a matrix depends on its tile alone: then it is enough to know which are up to date.
+        """
+        fresh = [number for number, entry in self._entries.items() if entry.version == entry.tile.version]
+        state = {"record": self.record.as_dict(), "fresh": fresh, "per_change": self._per_change, "turn": self._turn}
+        if self._error > 0.0:
+            state["entries"] = [
+                [number, entry.defects is entry.tile.defects, entry.is_exact, entry.updates, *_arrays(entry)]
+                for number, entry in self._entries.items()
+            ]
+        return state
+
+    def restore(self, state: Mapping[str, Any], tiles: Mapping[int, Tile]) -> None:
+        """Go back to what :meth:`state` returned; ``tiles`` are what they were then."""
+        self.clear()
+        self._per_change, self._turn = state["per_change"], state["turn"]
+        fresh = set(state["fresh"])
+        for number, same_defects, is_exact, updates, *arrays in state.get("entries", ()):
+            now, exact = arrays[:3], arrays[3:]
+            conductance, matrix, admittance = exact if is_exact else now
+            tile = tiles[number]
+            self._entries[number] = _Entry(
+                tile,
+                tile.defects if same_defects else DefectMap(),
+                tile.version if number in fresh else -1,
+                conductance,
+                matrix,
+                admittance,
+                (exact[0], exact[1], exact[2]),
+                updates,
+            )
+        if self._error == 0.0:
+            self._exactly({number: tiles[number] for number in state["fresh"]})
+        self.record = ReuseRecord(**state["record"])
+
     def get(self, number: int, tile: Tile) -> tuple[Floats, Floats]:
         """Return transfer matrix (columns, rows) S and input admittance (rows, rows) S of a tile."""
         self.refresh({number: tile})
@@ -219,6 +258,12 @@ class TransferCache:
         if 0.0 < change < np.inf:
             self._per_change = max(self._per_change, error / change)
         return error
+
+
+def _arrays(entry: _Entry) -> list[Floats]:
+    """Return what an entry holds; matrices that are the exact ones only once."""
+    now = [np.zeros(0)] * 3 if entry.is_exact else [entry.conductance, entry.matrix, entry.admittance]
+    return [*now, *entry.exact]
 
 
 def _change(tile: Tile, entry: _Entry) -> float:

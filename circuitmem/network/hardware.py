@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.control import Chip, Process
 from circuitmem.network.digital import Perceptron
-from circuitmem.network.layer import HardwareLayer
+from circuitmem.network.layer import Correction, HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.tile import PairMapping
 
@@ -53,6 +55,20 @@ class HardwareNetwork:
             units = chip.units[first : first + partition.tiles]
             self.layers.append(HardwareLayer(chip, units, partition, mapping, scale))
             first += partition.tiles
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while the network is used and trained, for a checkpoint; its chip has its own."""
+        return {
+            "weights": self.model.weights,
+            "biases": self.model.biases,
+            "corrections": [[layer.correction.scale, layer.correction.shift] for layer in self.layers],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.model = Perceptron(state["weights"], state["biases"])
+        for layer, (scale, shift) in zip(self.layers, state["corrections"], strict=True):
+            layer.correction = Correction(scale, shift)
 
     def forward(self, inputs: Floats) -> Process:
         """Return the activities of all layers, inputs first, as the hardware computes them; the last are logits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -258,11 +258,21 @@ class DefectMap:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save to one npz file, atomically and without pickle."""
+        save_npz(path, self.arrays())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything as named arrays, for a file; :meth:`from_arrays` makes a map of them again."""
         arrays: dict[str, NDArray[Any]] = {
             name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None
         }
         arrays["bridges"] = np.array(json.dumps([[list(b.first), list(b.second), b.resistance] for b in self.bridges]))
-        save_npz(path, arrays)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> DefectMap:
+        """Make a map of what :meth:`arrays` gave."""
+        rest = dict(arrays)
+        return cls(bridges=json.loads(str(rest.pop("bridges"))), **rest)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> DefectMap:
@@ -275,7 +285,7 @@ class DefectMap:
         """
         arrays: dict[str, Any] = dict(load_npz(path))
         try:
-            return cls(bridges=json.loads(str(arrays.pop("bridges"))), **arrays)
+            return cls.from_arrays(arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise DataFileError(path, f"is not a defect map ({error})") from None
 

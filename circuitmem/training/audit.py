@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,17 @@ class ReadSampler:
         defects = [_array(unit.tile.defects, name, unit.tile.spec) for name in _DEFECTS]
         sample = unit.index, unit.tile.conductance.copy(), voltages, currents, *defects
         self.samples[place : place + 1] = [sample]
+
+    def state(self) -> dict[str, Any]:
+        """Return the sample so far, and where the random stream stands, for a checkpoint."""
+        stream_state = dict(self._rng.bit_generator.state)
+        return {"samples": self.samples, "seen": self._seen, "stream": stream_state}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.samples = [tuple(sample) for sample in state["samples"]]
+        self._seen = state["seen"]
+        self._rng.bit_generator.state = state["stream"]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the sample to one npz file."""

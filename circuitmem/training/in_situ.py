@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +36,14 @@ class Momentum:
         model = network.model
         self.velocities = [np.zeros_like(p) for p in (*model.weights, *model.biases)]
 
+    def state(self) -> dict[str, Any]:
+        """Return what is kept from step to step, for a checkpoint."""
+        return {"velocities": self.velocities}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.velocities = state["velocities"]
+
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
         """Move weights and biases against the gradient; weights stay within what a pair can hold."""
         model = self.network.model
@@ -55,8 +66,10 @@ def train_epoch(
     labels: NDArray[np.int64],
     seed: int,
     epoch: int,
+    losses: list[float] | None = None,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Process:
-    """Train for one pass over the digits; returns the mean loss.
+    """Train for one pass over the digits, or what is left of it; returns the mean loss.
 
     Parameters
     ----------
@@ -72,20 +85,25 @@ def train_epoch(
         Seed of the order of the digits.
     epoch : int
         Which epoch, from 0.
+    losses : list of float, optional
+        Losses of the batches that are over; those that follow are appended.
+    after_batch : callable
+        Called after every batch, when its pulses have been given and nothing is under way.
     """
     spec = optimiser.spec
     deadband = network.chip.spec.programming.deadband
     order = stream(seed, Purpose.BATCHES, 1, epoch).permutation(len(images))
     batches = -(-len(images) // spec.batch)
     operations = 6 * sum(weights.size for weights in network.model.weights)
-    losses = []
-    for index in range(batches):
+    losses = [] if losses is None else losses
+    for index in range(len(losses), batches):
         chosen = order[index * spec.batch : (index + 1) * spec.batch]
         activities = yield from network.forward(images[chosen])
         loss, error = cross_entropy(activities[-1], labels[chosen])
-        losses.append(loss)
         done = (epoch * batches + index) / (spec.epochs * batches)
         optimiser.step(activities, error, spec.learning_rate * (1.0 - 0.9 * done))
         yield from network.chip.compute(operations * len(chosen))
         yield from network.program(deadband)
+        losses.append(loss)
+        after_batch()
     return float(np.mean(losses))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import Momentum, train_epoch
 
-__all__ = ["METHODS", "Digits", "MethodResult", "bring_up", "build_network", "run_method", "tile_count"]
+__all__ = ["METHODS", "Digits", "MethodResult", "MethodRun", "bring_up", "build_network", "run_method", "tile_count"]
 
 Floats = NDArray[np.float64]
 
@@ -118,15 +118,8 @@ def bring_up(network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate:
             yield from learn_affine(layer, within, groups)
 
 
-def run_method(
-    name: str,
-    spec: RunSpec,
-    network: HardwareNetwork,
-    digits: Digits,
-    progress: Callable[[int, int], None],
-    brought_up: Callable[[], None] = lambda: None,
-) -> MethodResult:
-    """Run one method on a freshly built network.
+class MethodRun:
+    """One method on its way: what it has done, and what is left.
 
     Parameters
     ----------
@@ -142,17 +135,89 @@ def run_method(
         Called with (steps done, steps) at the start and after each epoch.
     brought_up : callable
         Called once when the chip is programmed and calibrated, before it is trained.
+    safe : callable
+        Called whenever nothing is under way, so that :meth:`state` can be taken: after bring-up, each batch and each
+        epoch. Its argument says whether an epoch (or the bring-up) has just ended.
     """
-    calibrate, train = METHODS[name]
-    chip, result = network.chip, MethodResult()
-    epochs = spec.in_situ.epochs if train else 0
-    test: dict[str, float] = {"time": 0.0, "energy": 0.0}
 
-    def record(epoch: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: RunSpec,
+        network: HardwareNetwork,
+        digits: Digits,
+        progress: Callable[[int, int], None],
+        brought_up: Callable[[], None] = lambda: None,
+        safe: Callable[[bool], None] = lambda ended: None,  # noqa: ARG005
+    ) -> None:
+        self.calibrate, train = METHODS[name]
+        self.spec, self.network, self.digits = spec, network, digits
+        self.epochs = spec.in_situ.epochs if train else 0
+        self.result = MethodResult()
+        self._progress, self._brought_up, self._safe = progress, brought_up, safe
+        self._optimiser = Momentum(spec.in_situ, network)
+        self._losses: list[float] = []
+        self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
+
+    def state(self) -> dict[str, Any]:
+        """Return all that has changed since the network was built, for a checkpoint."""
+        return {
+            "chip": self.network.chip.state(),
+            "network": self.network.state(),
+            "optimiser": self._optimiser.state(),
+            "losses": self._losses,
+            "result": self.result.as_dict(),
+            "test": self._test,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned, on a freshly built network."""
+        self.network.chip.restore(state["chip"])
+        self.network.restore(state["network"])
+        self._optimiser.restore(state["optimiser"])
+        self._losses, self._test = state["losses"], state["test"]
+        self.result = MethodResult(**state["result"])
+        self._progress(len(self.result.history), self.epochs + 1)
+
+    def finish(self) -> MethodResult:
+        """Do what is left."""
+        chip, digits = self.network.chip, self.digits
+        if not self.result.history:
+            with chip.during("bring-up"):
+                chip.run(bring_up(self.network, self.spec, digits, self.calibrate))
+            self._brought_up()
+            self._record(0)
+        while len(self.result.history) <= self.epochs:
+            epoch = len(self.result.history) - 1
+            training = train_epoch(
+                self.network,
+                self._optimiser,
+                digits.train_images,
+                digits.train_labels,
+                self.spec.seed,
+                epoch,
+                self._losses,
+                lambda: self._safe(False),
+            )
+            with chip.during("training"):
+                chip.run(training)
+            self._losses = []
+            self._record(epoch + 1)
+        result = self.result
+        result.accounts = chip.ledger.as_dict()
+        result.phases = {phase: asdict(account) for phase, account in chip.ledger.by("phase").items()}
+        result.energy_by_part = chip.ledger.energy_by_part()
+        result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
+        result.reuse = chip.transfers.record.as_dict()
+        return result
+
+    def _record(self, epoch: int) -> None:
+        """Test the network, and note what was reached and spent."""
+        chip, result, test = self.network.chip, self.result, self._test
         time, energy = chip.now, chip.ledger.energy
         with chip.during("test"):
-            predicted: Any = chip.run(network.classify(digits.test_images))
-        result.accuracy_percent = accuracy_percent(predicted, digits.test_labels)
+            predicted: Any = chip.run(self.network.classify(self.digits.test_images))
+        result.accuracy_percent = accuracy_percent(predicted, self.digits.test_labels)
         result.simulated_time_s, result.energy_j = time - test["time"], energy - test["energy"]
         result.pulses = chip.ledger.pulses
         test["time"] += chip.now - time
@@ -166,20 +231,12 @@ def run_method(
                 "energy_j": result.energy_j,
             }
         )
-        progress(epoch + 1, epochs + 1)
+        self._safe(True)
+        self._progress(epoch + 1, self.epochs + 1)
 
-    with chip.during("bring-up"):
-        chip.run(bring_up(network, spec, digits, calibrate))
-    brought_up()
-    record(0)
-    optimiser = Momentum(spec.in_situ, network)
-    for epoch in range(epochs):
-        with chip.during("training"):
-            chip.run(train_epoch(network, optimiser, digits.train_images, digits.train_labels, spec.seed, epoch))
-        record(epoch + 1)
-    result.accounts = chip.ledger.as_dict()
-    result.phases = {phase: asdict(account) for phase, account in chip.ledger.by("phase").items()}
-    result.energy_by_part = chip.ledger.energy_by_part()
-    result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
-    result.reuse = chip.transfers.record.as_dict()
-    return result
+
+def run_method(
+    name: str, spec: RunSpec, network: HardwareNetwork, digits: Digits, progress: Callable[[int, int], None]
+) -> MethodResult:
+    """Run one method on a freshly built network from beginning to end; parameters are those of :class:`MethodRun`."""
+    return MethodRun(name, spec, network, digits, progress).finish()

@@ -1,13 +1,15 @@
 """The main job: one chip, one network, every method on the same defect map, and an audit of the run in ngspice.
 
 A run is a folder. What is finished stays finished: the digital network and each method are written when they are done,
-and :func:`resume_run` does only what is missing, with the same result to the last bit, because every random number is
-addressed by what it is for.
+and a method leaves checkpoints while it runs. :func:`resume_run` does only what is missing, with the same result to the
+last bit, because every random number is addressed by what it is for.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import platform
 import time
 from collections.abc import Callable
@@ -30,10 +32,13 @@ from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationEr
 from circuitmem.files import load_npz, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron
 from circuitmem.training.audit import ReadSampler, submit_samples
+from circuitmem.training.checkpoint import Keeper
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
-from circuitmem.training.methods import METHODS, Digits, MethodResult, build_network, run_method, tile_count
+from circuitmem.training.methods import METHODS, Digits, MethodResult, MethodRun, build_network, tile_count
 
 __all__ = ["resume_run", "start_run"]
+
+_logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 
@@ -141,23 +146,50 @@ def _method(
     if file.exists():
         return MethodResult(**_load_json(file))
     sampler = ReadSampler(spec.audit, network, spec.seed, number)
-    units = network.chip.units
-    states: dict[str, Any] = {"stuck": np.array([unit.tile.defects.stuck for unit in units])}
+    keeper = Keeper(path, name, spec.checkpoint_interval)
+    saved = keeper.newest()
+    chip = network.chip
+    states: dict[str, Any] = {"stuck": np.array([unit.tile.defects.stuck for unit in chip.units])}
 
     def snapshot(key: str) -> None:
-        states[key] = np.array([unit.tile.effective_conductance for unit in units], dtype=np.float32)
+        states[key] = np.array([unit.tile.effective_conductance for unit in chip.units], dtype=np.float32)
 
     with ExitStack() as stack:
+        trace: Trace | None = None
         if spec.trace:
-            network.chip.trace_to(stack.enter_context(Trace(path / f"trace_{name}.json.gz", name, number + 1)))
-        result = run_method(
-            name, spec, network, digits, lambda done, total: progress(name, done, total), lambda: snapshot("before")
-        )
+            trace, saved = _trace(path / f"trace_{name}.json.gz", name, number, saved)
+            chip.trace_to(stack.enter_context(trace))
+
+        def keep(ended: bool) -> None:
+            if ended or keeper.due:
+                position = trace.state() if trace else None
+                parts = {"method": method.state(), "sampler": sampler.state(), "states": states, "trace": position}
+                keeper.save(parts)
+
+        steps = functools.partial(progress, name)
+        method = MethodRun(name, spec, network, digits, steps, lambda: snapshot("before"), keep)
+        if saved:
+            method.restore(saved["method"])
+            sampler.restore(saved["sampler"])
+            states = saved["states"]
+        result = method.finish()
     snapshot("after")
     sampler.save(path / f"audit_{name}.npz")
     save_npz(path / f"state_{name}.npz", states)
     write_text(file, json.dumps(result.as_dict(), indent=2) + "\n")
+    keeper.clear()
     return result
+
+
+def _trace(path: Path, name: str, number: int, saved: dict[str, Any] | None) -> tuple[Trace, dict[str, Any] | None]:
+    """Open a trace where a checkpoint left it, or a new one and no checkpoint if that trace is lost."""
+    try:
+        return Trace(path, name, number + 1, saved["trace"] if saved else None), saved
+    except DataFileError as error:
+        if saved is None:
+            raise
+        _logger.warning("circuitmem: %s; %s begins again", error, name)
+        return Trace(path, name, number + 1), None
 
 
 def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: AuditRecord) -> dict[str, Any]:
