@@ -106,7 +106,7 @@ def _ngspice(missing: dict[str, str]) -> dict[str, str] | None:
     except SpiceError as error:
         missing["libngspice"] = f"apt-get install libngspice0 ({error.reason})"
         return None
-    return {"version": library.version, "library": library.path}
+    return {"version": library.version, "library": library.path, "solver": library.solver}
 
 
 def _mnist() -> str:

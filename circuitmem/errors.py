@@ -11,8 +11,10 @@ __all__ = [
     "ConvergenceError",
     "DataFileError",
     "SpiceError",
+    "SpiceMemoryError",
     "SpiceTimeoutError",
     "SpiceUnavailableError",
+    "SpiceWorkerError",
     "ValidationError",
 ]
 
@@ -108,6 +110,14 @@ class SpiceUnavailableError(SpiceError):
 
 class SpiceTimeoutError(SpiceError, TimeoutError):
     """ngspice did not answer within the time limit."""
+
+
+class SpiceMemoryError(SpiceError):
+    """A circuit, or what was to be saved of it, needs more memory than a worker may take."""
+
+
+class SpiceWorkerError(SpiceError):
+    """The process in which ngspice ran ended before it answered."""
 
 
 def _again(kind: type[CircuitmemError], words: tuple[object, ...], attributes: dict[str, object]) -> CircuitmemError:

@@ -121,13 +121,13 @@ def in_range(name: str, value: float, low: float = -math.inf, high: float = math
     return number
 
 
-def integer(name: str, value: int, minimum: int = 0) -> int:
+def integer(name: str, value: int, minimum: int = 0, maximum: int | None = None) -> int:
     """Return ``value`` as an int (NumPy integers are accepted, floats and bools are not).
 
     Raises
     ------
     ValidationError
-        If the value is not an integer or is below ``minimum``.
+        If the value is not an integer, is below ``minimum`` or above ``maximum``.
     """
     if isinstance(value, bool | np.bool_):
         raise ValidationError(name, "must be an integer", value)
@@ -137,6 +137,8 @@ def integer(name: str, value: int, minimum: int = 0) -> int:
         raise ValidationError(name, "must be an integer", value) from None
     if number < minimum:
         raise ValidationError(name, f"must be >= {minimum}", number)
+    if maximum is not None and number > maximum:
+        raise ValidationError(name, f"must be <= {maximum}", number)
     return number
 
 

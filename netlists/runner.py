@@ -1,75 +1,88 @@
-"""Keeps an ngspice worker process, gives it jobs, and turns whatever happens to it into a typed error.
+"""A pool of ngspice worker processes: gives them jobs, and turns whatever happens to one into an error of its job.
 
-libngspice has global state, leaks, and can abort or hang; so it lives in a process that can be killed. The worker is
-started with the first job, serves many, and is replaced when it has served enough, has grown, failed or died.
+libngspice has global state, leaks, and can abort or hang; so each copy lives in a process that can be killed. A worker
+is started when there is a job and none is idle; it serves many, and is replaced when it has served enough, has grown,
+failed or died. No job ever meets what another one left.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import selectors
-import signal
-import subprocess
-import sys
 import threading
-import time
-import weakref
 from collections import deque
-from dataclasses import dataclass
-from typing import IO, Any
+from concurrent.futures import Future
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, ValidationError
-from circuitmem.netlists.frames import PREFIX, decode, encode, sizes
+from circuitmem.errors import SpiceError, SpiceMemoryError, SpiceWorkerError, ValidationError
+from circuitmem.netlists.frames import encode
+from circuitmem.netlists.jobs import Analysis, Answer, Sweep
+from circuitmem.netlists.process import OUT_OF_MEMORY, Library, Worker
 from circuitmem.netlists.text import Netlist
 from circuitmem.validation import in_range, integer
 
 __all__ = ["Library", "Runner"]
 
-START_LIMIT = 60.0
-"""Seconds that a worker may take to import and load the library."""
-
-_CHUNK = 1 << 16
-_INHERITED = ("LANG", "LD_LIBRARY_PATH", "NGSPICE_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TMPDIR")
-"""Environment of the worker. SPICE_* variables and HOME, where ngspice looks for start-up files, are not in it."""
-
-
-@dataclass(frozen=True)
-class Library:
-    """The ngspice library in use."""
-
-    version: str
-    path: str
+_Entry = tuple["Future[Answer]", Netlist, Analysis]
 
 
 class Runner:
-    """Runs netlists through one ngspice worker at a time.
+    """Runs netlists through a pool of ngspice workers.
 
-    A worker that died between jobs is replaced; a job that meets one still dying (killed within the last 10 ms or so)
-    fails like one whose worker died at work. Nothing is tried twice.
+    A job that a worker had not begun when it died (killed in the milliseconds before, or while it started) gets a
+    second, fresh worker. Nothing else is tried twice.
 
     Parameters
     ----------
     time_limit : float
         Seconds that one job may take, > 0.
     jobs_per_worker : int
-        Jobs after which the worker is replaced, >= 1.
+        Jobs after which a worker is replaced, >= 1.
     memory_limit : int
-        Peak memory [bytes] after which the worker is replaced, > 0.
+        Resident memory [bytes] after which a worker is replaced, > 0.
+    workers : int
+        Processes at once, >= 1.
+    address_limit : int
+        Address space [bytes] that a worker may take, > 0; a job that needs more fails with
+        :class:`SpiceMemoryError`.
+    niceness : int
+        By how much workers let other processes go first, 0 to 19.
     """
 
-    def __init__(self, time_limit: float = 600.0, jobs_per_worker: int = 500, memory_limit: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        time_limit: float = 600.0,
+        jobs_per_worker: int = 500,
+        memory_limit: int = 1 << 30,
+        workers: int = 1,
+        address_limit: int = 8 << 30,
+        niceness: int = 0,
+    ) -> None:
         self.time_limit = in_range("time_limit", time_limit, 0.0)
         if self.time_limit == 0.0:
             raise ValidationError("time_limit", "must be > 0", time_limit)
         self.jobs_per_worker = integer("jobs_per_worker", jobs_per_worker, minimum=1)
         self.memory_limit = integer("memory_limit", memory_limit, minimum=1)
+        self.workers = integer("workers", workers, minimum=1)
+        self.address_limit = integer("address_limit", address_limit, minimum=1)
+        self.niceness = integer("niceness", niceness, maximum=19)
         self.seconds: dict[str, float] = {}
-        self._worker: _Worker | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
         self._lock = threading.Lock()
+        self._free = threading.Semaphore(self.workers)
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._waiting: deque[_Entry] = deque()
+        self._servants = 0
+
+    def _own(self) -> None:
+        """Begin anew in a process that was forked off: workers, locks and threads are those of its parent."""
+        if self._owner != os.getpid():
+            self._begin()
 
     def run(self, netlist: Netlist, table: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the outputs, (points, outputs), of a circuit for a table of input voltages, (points, inputs) V.
@@ -80,27 +93,42 @@ class Runner:
             If libngspice is not installed.
         SpiceTimeoutError
             If the job takes longer than the time limit.
+        SpiceMemoryError
+            If it needs more memory than a worker may take.
+        SpiceWorkerError
+            If the worker dies.
         SpiceError
-            If ngspice cannot simulate the circuit, or the worker dies.
+            If ngspice cannot simulate the circuit.
         """
-        if table.shape[1:] != (len(netlist.inputs),) or len(table) == 0:
-            raise ValidationError("table", f"must have shape (points, {len(netlist.inputs)})", table.shape)
-        job = {"text": netlist.text, "inputs": netlist.inputs, "outputs": netlist.outputs}
-        with self._lock:
-            worker = self._ready_worker()
+        return self.simulate(netlist, Sweep(table)).values
+
+    def simulate(self, netlist: Netlist, analysis: Analysis) -> Answer:
+        """Simulate a circuit, waiting for a free worker and for the answer; errors as in :meth:`run`."""
+        fields, table = analysis.request(netlist)
+        job = {"text": netlist.text, "inputs": netlist.inputs, "outputs": netlist.outputs, "analysis": fields}
+        request = encode(job, table)
+        self._own()
+        with self._free:
             try:
-                answer, results = worker.exchange(encode(job, table), self.time_limit)
-            except BaseException:
-                # After an error, or an interrupt between request and answer, its state is unknown.
-                self._drop()
-                raise
-            if "reason" in answer:
-                self._drop()
-                raise SpiceError(answer["reason"], tuple(answer["log"]))
-            self.seconds = answer["seconds"]
-            if worker.jobs >= self.jobs_per_worker or answer["memory"] > self.memory_limit:
-                self._drop()
-        return results.copy()
+                return self._attempt(request)
+            except _NotBegunError:
+                pass
+            try:
+                return self._attempt(request)
+            except _NotBegunError as error:
+                raise error.reason from None
+
+    def submit(self, netlist: Netlist, analysis: Analysis) -> Future[Answer]:
+        """Simulate a circuit in the background; the future has the answer, or the error of this job alone."""
+        analysis.request(netlist)
+        self._own()
+        future: Future[Answer] = Future()
+        with self._lock:
+            self._waiting.append((future, netlist, analysis))
+            if self._servants < self.workers:
+                self._servants += 1
+                threading.Thread(target=self._serve, name="circuitmem-spice", daemon=True).start()
+        return future
 
     def library(self) -> Library:
         """Return which ngspice runs, starting a worker if there is none.
@@ -110,146 +138,115 @@ class Runner:
         SpiceUnavailableError
             If libngspice is not installed.
         """
+        self._own()
+        with self._free:
+            worker = self._take()
+            self._give_back(worker)
+        return worker.library
+
+    def process_ids(self) -> list[int]:
+        """Return the process ids of all workers."""
         with self._lock:
-            return self._ready_worker().library
+            return sorted(worker.process.pid for worker in (*self._idle, *self._busy))
 
     def process_id(self) -> int | None:
-        """Return the process id of the worker, None if there is none."""
-        worker = self._worker
-        return None if worker is None else worker.process.pid
+        """Return the process id of a worker, None if there is none."""
+        return next(iter(self.process_ids()), None)
 
     def kill(self) -> None:
-        """End the worker at once, from any thread; a job under way fails with :class:`SpiceError`."""
-        worker = self._worker
-        if worker is not None:
-            worker.process.kill()
+        """End all workers at once, from any thread; jobs under way fail with :class:`SpiceWorkerError`."""
+        with self._lock:
+            workers = [*self._idle, *self._busy]
+        for worker in workers:
+            worker.kill()
 
     def close(self) -> None:
-        """End the worker. A later job starts a new one."""
+        """End all workers and forget the jobs that wait. A later job starts a new worker."""
+        self._own()
         with self._lock:
-            self._drop()
+            for future, *_ in self._waiting:
+                future.cancel()
+            self._waiting.clear()
+            idle, self._idle = self._idle, []
+            for worker in self._busy:
+                worker.kill()
+        for worker in idle:
+            worker.stop()
 
-    def _ready_worker(self) -> _Worker:
-        if self._worker is not None and not self._worker.usable():
-            self._drop()
-        if self._worker is None:
-            self._worker = _Worker()
-        return self._worker
+    def _serve(self) -> None:
+        """Do the jobs that wait, one after another, in a thread."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._servants -= 1
+                    return
+                future, netlist, analysis = self._waiting.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self.simulate(netlist, analysis))
+            except BaseException as error:
+                future.set_exception(error)
 
-    def _drop(self) -> None:
-        if self._worker is not None:
-            self._worker.stop()
-        self._worker = None
-
-
-class _Worker:
-    """One worker process and the pipes to it."""
-
-    def __init__(self) -> None:
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        # -P: no module of the working folder may stand in for a library. A session of its own: Ctrl-C is the parent's.
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "circuitmem.netlists.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**environment, "HOME": os.devnull, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,
-        )
-        self.jobs = 0
-        self.library = Library("", "")
-        self.stop = weakref.finalize(self, _end, self.process, os.getpid())
-        self._owner = os.getpid()
-        self._errors: deque[bytes] = deque(maxlen=20)
-        for pipe in self._pipes():
-            os.set_blocking(pipe.fileno(), False)
+    def _attempt(self, request: bytes) -> Answer:
         try:
-            hello, _ = self.exchange(b"", START_LIMIT)
+            worker = self._take()
+        except SpiceWorkerError as error:
+            raise _NotBegunError(error) from None
+        try:
+            answer, results = worker.exchange(request, self.time_limit)
+        except SpiceWorkerError as error:
+            self._drop(worker)
+            if worker.began or worker.killed:
+                raise
+            raise _NotBegunError(error) from None
         except BaseException:
-            self.stop()
+            # After an error, or an interrupt between request and answer, its state is unknown.
+            self._drop(worker)
             raise
-        if "unavailable" in hello:
-            self.stop()
-            raise SpiceUnavailableError(hello["unavailable"])
-        self.library = Library(hello["version"], hello["library"])
-        self.jobs = 0
+        if "reason" in answer:
+            self._drop(worker)
+            log = tuple(answer["log"])
+            kind = SpiceMemoryError if OUT_OF_MEMORY.search("\n".join((answer["reason"], *log))) else SpiceError
+            raise kind(answer["reason"], log)
+        self.seconds = answer["seconds"]
+        if worker.jobs >= self.jobs_per_worker or answer["memory"] > self.memory_limit:
+            self._drop(worker)
+        else:
+            self._give_back(worker)
+        found = results.copy()
+        return Answer(found[:, 0], found[:, 1:], answer["seconds"])
 
-    def usable(self) -> bool:
-        """Say whether the process lives and belongs to this process, not to one that was forked off later."""
-        return self._owner == os.getpid() and self.process.poll() is None
+    def _take(self) -> Worker:
+        """Take an idle worker that lives, or start one; there is room for it."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                worker = self._idle.pop()
+                if worker.usable():
+                    self._busy.add(worker)
+                    return worker
+            worker.stop()
+        worker = Worker(self.address_limit, self.niceness)
+        with self._lock:
+            self._busy.add(worker)
+        return worker
 
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
-        stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
-        assert stdin is not None
-        assert stdout is not None
-        assert stderr is not None
-        return stdin, stdout, stderr
+    def _give_back(self, worker: Worker) -> None:
+        with self._lock:
+            self._busy.discard(worker)
+            self._idle.append(worker)
 
-    def exchange(self, request: bytes, time_limit: float) -> tuple[dict[str, Any], NDArray[np.float64]]:
-        """Send a message (none if empty) and return the answer.
-
-        Raises
-        ------
-        SpiceTimeoutError
-            If it takes longer than ``time_limit`` seconds.
-        SpiceError
-            If the worker dies or does not answer with a message.
-        """
-        self.jobs += 1
-        deadline = time.monotonic() + time_limit
-        stdin, stdout, stderr = self._pipes()
-        unsent, received, needed = memoryview(request), bytearray(), PREFIX
-        with selectors.DefaultSelector() as selector:
-            selector.register(stdout, selectors.EVENT_READ)
-            selector.register(stderr, selectors.EVENT_READ)
-            if unsent:
-                selector.register(stdin, selectors.EVENT_WRITE)
-            while len(received) < needed:
-                ready = selector.select(max(0.0, deadline - time.monotonic()))
-                if not ready and time.monotonic() >= deadline:
-                    raise SpiceTimeoutError(f"ngspice did not answer within the time limit of {time_limit:g} s")
-                for key, _ in ready:
-                    if key.fileobj is stdin:
-                        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-                            unsent = unsent[os.write(stdin.fileno(), unsent[:_CHUNK]) :]
-                        if not unsent:
-                            selector.unregister(stdin)
-                        continue
-                    part = os.read(key.fd, _CHUNK)
-                    if key.fileobj is stderr:
-                        self._errors.extend(part.splitlines())
-                        if not part:
-                            selector.unregister(stderr)
-                    elif not part:
-                        raise self._death()
-                    else:
-                        received += part
-                    if needed == PREFIX and len(received) >= PREFIX:
-                        needed += sum(sizes(bytes(received[:PREFIX])))
-        header = sizes(bytes(received[:PREFIX]))[0]
-        return decode(bytes(received[PREFIX : PREFIX + header]), bytes(received[PREFIX + header :]))
-
-    def _death(self) -> SpiceError:
-        """Return the error that says how the worker ended, with its last words."""
-        with contextlib.suppress(OSError):
-            while part := os.read(self._pipes()[2].fileno(), _CHUNK):
-                self._errors.extend(part.splitlines())
-        try:
-            status = self.process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:
-            return SpiceError("the ngspice worker closed its pipe")
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        words = tuple(line.decode(errors="replace").strip() for line in self._errors)
-        return SpiceError(f"the ngspice worker {how}", tuple(word for word in words if word)[-5:])
+    def _drop(self, worker: Worker) -> None:
+        worker.stop()
+        with self._lock:
+            self._busy.discard(worker)
 
 
-def _end(process: subprocess.Popen[bytes], owner: int) -> None:
-    """Kill and reap a worker; a forked copy of the program leaves it to the owner."""
-    if os.getpid() != owner:
-        return
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
+class _NotBegunError(Exception):
+    """A worker died before it had begun with its job."""
+
+    def __init__(self, reason: SpiceWorkerError) -> None:
+        super().__init__()
+        self.reason = reason

@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,13 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import SpiceError, SpiceUnavailableError
 
-__all__ = ["Simulator", "find_library"]
+__all__ = ["KLU", "SPARSE", "Simulator", "choose_solver", "find_library"]
+
+KLU, SPARSE = "KLU", "Sparse 1.3"
+"""Solvers of ngspice. Most of the time of a large tile goes into the ordering of the second."""
+
+KLU_SINCE = 42
+"""First version of ngspice that may have KLU, if it was built with it."""
 
 INSTALL = "install it with: apt-get install libngspice0"
 
@@ -30,8 +37,8 @@ _LIBRARIES = ("libngspice.so.0", "libngspice.so", "libngspice.dylib")
 """Debian's libngspice0 has only the first, and PySpice looks only for the second."""
 
 _HARMLESS = re.compile(
-    r"^(Note: |Trying gmin|Supplies reduced|Circuit: |Doing analysis|No\. of Data|Reference value|Using SPARSE|-+$|\s*$"
-    r"|Warning: (Further gmin increment|Last gmin step failed|(Dynamic|True) gmin stepping failed))"
+    r"^(Note: |Trying gmin|Supplies reduced|Circuit: |Doing analysis|No\. of Data|Reference value|-+$|\s*$"
+    r"|Using (SPARSE|KLU)|Warning: (Further gmin increment|Last gmin step failed|(Dynamic|True) gmin stepping failed))"
 )
 """Progress. A way to the solution that fails is followed by another one, and the last by "aborted"."""
 
@@ -71,6 +78,18 @@ def find_library() -> str:
         else:
             return name
     raise SpiceUnavailableError(f"libngspice cannot be loaded ({problem}); {INSTALL}")
+
+
+def choose_solver(version: object, works: Callable[[], bool]) -> str:
+    """Return the solver to use with a version of ngspice; ``works`` tries whether KLU is in there."""
+    number = re.match(r"\d+", str(version))
+    return KLU if number and int(number[0]) >= KLU_SINCE and works() else SPARSE
+
+
+def _transient(analysis: dict[str, Any]) -> str:
+    """Return the command of a transient analysis; numbers only, whatever a message says."""
+    times = " ".join(f"{float(value):.17g}" for value in analysis["times"])
+    return f"tran {times}{' uic' if analysis['initial'] else ''}"
 
 
 class Simulator:
@@ -122,11 +141,30 @@ class Simulator:
         self._table: list[dict[str, float]] = []
         self._shared = Shared(send_data=True)
         self.version = f"ngspice-{self._shared.ngspice_version}"
+        self.solver = choose_solver(self._shared.ngspice_version, self._try_klu)
         self.library = _loaded_path() or library
         self.seconds: dict[str, float] = {}
 
-    def run(self, text: str, inputs: list[str], outputs: list[str], table: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the outputs, (points, outputs), of the circuit for a table of input voltages, (points, inputs) V.
+    def run(
+        self,
+        text: str,
+        inputs: list[str],
+        outputs: list[str],
+        table: NDArray[np.float64],
+        analysis: dict[str, Any],
+    ) -> NDArray[np.float64]:
+        """Return axis and outputs, (points, 1 + outputs), of the circuit.
+
+        Parameters
+        ----------
+        text : str
+            The netlist.
+        inputs, outputs : list of str
+            Its external sources, and what to return.
+        table : (points, inputs) ndarray
+            Voltages of the inputs [V] at each point of a sweep.
+        analysis : dict
+            From :mod:`circuitmem.netlists.jobs`.
 
         Raises
         ------
@@ -137,15 +175,17 @@ class Simulator:
         self._point = 0
         names = [f"v{name}".lower() for name in inputs]
         self._table = [dict(zip(names, row, strict=True)) for row in table.tolist()]
+        sweep = analysis["kind"] == "sweep"
+        command = f"dc vpoint 0 {len(table) - 1} 1" if sweep else _transient(analysis)
         started = time.perf_counter()
         try:
-            self._shared.load_circuit(text)
+            self._shared.load_circuit(self._with_solver(text))
             self._check_log()
             loaded = time.perf_counter()
-            self._shared.exec_command(f"dc vpoint 0 {len(table) - 1} 1")
+            self._shared.exec_command(command)
             self._check_log()
             solved = time.perf_counter()
-            results = self._fetch(inputs, outputs, table)
+            results = self._fetch_sweep(inputs, outputs, table) if sweep else self._fetch("tran", "time", outputs)[0]
         finally:
             # Without remcirc every circuit stays in memory.
             self._shared.exec_command("destroy all")
@@ -153,24 +193,58 @@ class Simulator:
         self.seconds = {"load": loaded - started, "solve": solved - loaded, "fetch": time.perf_counter() - solved}
         return results
 
-    def _fetch(self, inputs: list[str], outputs: list[str], table: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _fetch_sweep(self, inputs: list[str], outputs: list[str], table: NDArray[np.float64]) -> NDArray[np.float64]:
+        results, plot = self._fetch("dc", None, outputs, len(table))
+        for column, node in enumerate(inputs):
+            if not np.allclose(plot[node.lower()], table[:, column], rtol=1e-12, atol=1e-15):
+                raise SpiceError(f"ngspice did not apply the voltages of {node}", self._last_lines())
+        return results
+
+    def _fetch(
+        self, kind: str, axis: str | None, outputs: list[str], points: int | None = None
+    ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+        """Return axis (a number without one) and outputs, (points, 1 + outputs), and all vectors of the plot."""
         name = self._shared.last_plot
-        if not name.startswith("dc"):
+        if not name.startswith(kind):
             raise SpiceError("ngspice made no result", self._last_lines())
         plot = {key.lower(): vector._data for key, vector in self._shared.plot(None, name).items()}
-        points = len(table)
-        results = np.empty((points, len(outputs)))
-        for column, output in enumerate(outputs):
+        if axis is not None:
+            points = plot[axis].size if axis in plot else 0
+        if not points:
+            raise SpiceError("ngspice made no result", self._last_lines())
+        results = np.empty((points, 1 + len(outputs)))
+        results[:, 0] = np.arange(points) if axis is None else plot[axis]
+        for column, output in enumerate(outputs, start=1):
             vector = plot.get(output.lower())
             if vector is None or vector.shape != (points,):
                 raise SpiceError(f"ngspice gave no result for {output} at all {points} points", self._last_lines())
             results[:, column] = vector
         if not np.isfinite(results).all():
             raise SpiceError("ngspice gave results that are not finite", self._last_lines())
-        for column, node in enumerate(inputs):
-            if not np.allclose(plot[node.lower()], table[:, column], rtol=1e-12, atol=1e-15):
-                raise SpiceError(f"ngspice did not apply the voltages of {node}", self._last_lines())
-        return results
+        return results, plot
+
+    def _with_solver(self, text: str) -> str:
+        """Ask for the better solver where there is one."""
+        if self.solver != KLU:
+            return text
+        body, end, rest = text.rpartition(".end\n")
+        return f"{body}.options klu\n{end}{rest}"
+
+    def _try_klu(self) -> bool:
+        """Say whether a divider computed with KLU comes out right, and KLU did it."""
+        self._log.clear()
+        self._point, self._table = 0, []
+        text = ".title circuitmem\nVa a 0 dc 1\nRa a b 1\nRb b 0 1\nVpoint point 0 dc 0\n.options klu\n.end\n"
+        try:
+            self._shared.load_circuit(text)
+            self._shared.exec_command("dc vpoint 0 0 1")
+            results, _ = self._fetch("dc", None, ["b"], 1)
+        except SpiceError:
+            return False
+        finally:
+            self._shared.exec_command("destroy all")
+            self._shared.exec_command("remcirc")
+        return bool(abs(results[0, 1] - 0.5) < 1e-12) and any("Using KLU" in line for line in self._log)
 
     def _check_log(self) -> None:
         lines = [line for line in self._log if not _HARMLESS.search(line) or "singular matrix" in line]

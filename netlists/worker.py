@@ -9,6 +9,7 @@ import os
 import queue
 import resource
 import select
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> None:
     # Whatever C code prints must not get between the messages.
     os.dup2(2, 1)
     _hide()
+    _limit(*(int(word) for word in sys.argv[1:3]))
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs, os.getppid()), daemon=True).start()
     try:
@@ -36,21 +38,44 @@ def main() -> None:
     except SpiceUnavailableError as error:
         _send(answers, encode({"unavailable": error.reason}))
         return
-    _send(answers, encode({"version": simulator.version, "library": simulator.library}))
+    _send(answers, encode({"version": simulator.version, "library": simulator.library, "solver": simulator.solver}))
     while True:
         header, body = jobs.get(), jobs.get()
+        # From here on it is the job's own fault if this process dies.
+        _send(answers, encode({"began": True}))
         _send(answers, _answer(simulator, header, body))
 
 
 def _answer(simulator: Simulator, header: bytes, body: bytes) -> bytes:
-    job, table = decode(header, body)
     try:
-        results = simulator.run(job["text"], job["inputs"], job["outputs"], table)
+        job, table = decode(header, body)
+        results = simulator.run(job["text"], job["inputs"], job["outputs"], table, job["analysis"])
+        return encode({"seconds": simulator.seconds, "memory": _resident()}, results)
     except SpiceError as error:
         return encode({"reason": error.reason, "log": error.log})
-    # Linux counts in kilobytes.
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return encode({"seconds": simulator.seconds, "memory": memory}, results)
+    except MemoryError as error:
+        return encode({"reason": "ngspice ran out of memory for its results", "log": [f"MemoryError: {error}"]})
+
+
+def _resident() -> int:
+    """Return the resident memory of this process [bytes]."""
+    # Not ru_maxrss: a process inherits that of the one that started it.
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()
+
+
+def _limit(address_space: int, niceness: int) -> None:
+    """Take at most so much memory, and let other processes go first."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if hard != resource.RLIM_INFINITY:
+        address_space = min(address_space, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (address_space, hard))
+    # No core file when ngspice crashes: it would be left behind.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(niceness)
 
 
 def _hide() -> None:
@@ -63,10 +88,14 @@ def _hide() -> None:
 
 def _listen(jobs: queue.SimpleQueue[bytes], parent: int) -> None:
     """Read messages; end the process when the parent is gone, even while ngspice computes."""
-    while True:
-        prefix = _read(PREFIX, parent)
-        for size in sizes(prefix):
-            jobs.put(_read(size, parent))
+    try:
+        while True:
+            prefix = _read(PREFIX, parent)
+            for size in sizes(prefix):
+                jobs.put(_read(size, parent))
+    except MemoryError:
+        os.write(2, b"MemoryError: a job is too large for its worker\n")
+        os._exit(1)
 
 
 def _read(size: int, parent: int) -> bytes:

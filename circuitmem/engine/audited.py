@@ -49,12 +49,14 @@ class AuditRecord:
 def relative_error(currents: Floats, reference: Floats) -> float:
     """Return the largest difference, relative to the largest reference current of the same vector; both (batch, n) A.
 
-    A difference where the reference is all 0 counts as infinite.
+    A difference where the reference is all 0 counts as infinite, and so does what is not a number.
     """
     difference = np.abs(currents - reference).max(axis=1, initial=0.0)
     scale = np.abs(reference).max(axis=1, initial=0.0)
     ratio = np.divide(difference, scale, out=np.where(difference > 0.0, np.inf, 0.0), where=scale > 0.0)
-    return float(ratio.max(initial=0.0))
+    # What is not a number would pass every comparison with a limit.
+    known = np.isfinite(difference) & np.isfinite(scale)
+    return float(np.where(known, ratio, np.inf).max(initial=0.0))
 
 
 class _Ledger:

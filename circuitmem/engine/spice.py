@@ -52,30 +52,53 @@ class ReadoutSolution:
 class SpiceEngine:
     """Computes tiles through libngspice.
 
-    A worker process is started with the first call and serves all later ones; all vectors of a call go through one
-    circuit loaded once. Use the engine as a context manager, or call :meth:`close`, to end the worker early.
+    A worker process is started with the first call and serves later ones; all vectors of a call go through one
+    circuit loaded once. Use the engine as a context manager, or call :meth:`close`, to end the workers early.
 
     Parameters
     ----------
     time_limit : float
         Seconds that one call may take, > 0.
+    workers : int
+        Worker processes at once, >= 1: so many threads of the program can use the engine side by side.
+    jobs_per_worker : int
+        Jobs after which a worker is replaced, >= 1.
+    memory_limit : int
+        Resident memory [bytes] after which a worker is replaced, > 0.
+    address_limit : int
+        Address space [bytes] that a worker may take, > 0; a call that needs more fails.
+    niceness : int
+        By how much workers let other processes go first, 0 to 19.
 
     Raises
     ------
     ValidationError
-        If the time limit is not > 0.
+        If a limit breaks its rule.
     SpiceUnavailableError
         From every computing method, if libngspice is not installed.
     SpiceTimeoutError
         From every computing method, if a call takes longer than the time limit.
+    SpiceMemoryError
+        From every computing method, if a worker may not take as much memory as the circuit needs.
+    SpiceWorkerError
+        From every computing method, if its worker process dies.
     SpiceError
-        From every computing method, if ngspice fails or its process dies; it carries ngspice's own last lines.
+        From every computing method, if ngspice fails. All of them carry ngspice's own last lines.
     """
 
     name = "spice"
 
-    def __init__(self, *, time_limit: float = 600.0) -> None:
-        self._runner = Runner(time_limit)
+    def __init__(
+        self,
+        *,
+        time_limit: float = 600.0,
+        workers: int = 1,
+        jobs_per_worker: int = 500,
+        memory_limit: int = 1 << 30,
+        address_limit: int = 8 << 30,
+        niceness: int = 0,
+    ) -> None:
+        self._runner = Runner(time_limit, jobs_per_worker, memory_limit, workers, address_limit, niceness)
 
     def __enter__(self) -> Self:
         return self
@@ -86,11 +109,11 @@ class SpiceEngine:
         self.close()
 
     def close(self) -> None:
-        """End the worker process. A later call starts a new one."""
+        """End the worker processes. A later call starts a new one."""
         self._runner.close()
 
     def kill(self) -> None:
-        """End the worker process at once, from any thread; a call under way raises :class:`SpiceError`."""
+        """End the worker processes at once, from any thread; calls under way raise :class:`SpiceWorkerError`."""
         self._runner.kill()
 
     @property
@@ -198,7 +221,7 @@ class SpiceEngine:
         table = np.hstack([bits.reshape(batch, -1) * readout.dac.spec.reference_voltage, added])
         parts = np.split(self._runner.run(circuit.netlist, table), [rows, -2 * columns, -columns], axis=1)
         codes = np.rint(parts[3]).astype(np.int64)
-        if np.abs(parts[3] - codes).max() > RESIDUAL_TOLERANCE * readout.adc.spec.highest_code:
+        if not (np.abs(parts[3] - codes) <= RESIDUAL_TOLERANCE * readout.adc.spec.highest_code).all():
             raise SpiceError("a quantiser gave something that is not a code")
         return ReadoutSolution(parts[0], parts[1].reshape(batch, -1, columns).sum(axis=1), parts[2], codes)
 
@@ -214,7 +237,7 @@ class SpiceEngine:
         # A direct solve may lose eps·ΣG·V even where the currents are far smaller: wires of micro-ohms.
         rounding = np.finfo(float).eps * circuit.wiring.conductance_sum * np.abs(batch).max(axis=1, initial=0.0)
         lost = np.abs(driver.sum(axis=1) - column.sum(axis=1))
-        if (lost > RESIDUAL_TOLERANCE * scale + rounding).any():
+        if not (lost <= RESIDUAL_TOLERANCE * scale + rounding).all():  # which NaN is not either
             raise SpiceError(f"ngspice's currents do not add up: {lost.max():.3g} A of {scale.max():.3g} A are lost")
         word = bit = np.zeros((len(batch), 0, 0))
         if all_nodes:
@@ -238,5 +261,6 @@ def _check_range(batch: Floats, *lines: Floats) -> None:
     low = batch.min(axis=1, initial=0.0) - slack
     high = batch.max(axis=1, initial=0.0) + slack
     for voltage in lines:
-        if (voltage < low[:, None, None]).any() or (voltage > high[:, None, None]).any():
+        # A comparison with NaN is false: say what must hold, not what must not.
+        if not ((voltage >= low[:, None, None]) & (voltage <= high[:, None, None])).all():
             raise SpiceError("ngspice gave a node voltage beyond those of the sources")

@@ -173,3 +173,12 @@ def test_an_audit_that_breaks_off_says_so(monkeypatch):
     tile = make_tile()
     audit.submit(tile, VOLTAGES[:2], Product().read(tile, VOLTAGES[:2]))
     assert audit.finish().skipped_reason == "2 of 2 reads were not computed because the audit broke off"
+
+
+@pytest.mark.parametrize("place", ["currents", "reference"])
+def test_what_is_not_a_number_is_an_infinite_error(place):
+    given = {"currents": np.ones((2, 3)), "reference": np.ones((2, 3))}
+    given[place][1, 1] = np.nan
+    assert relative_error(**given) == np.inf
+    given[place][1] = np.nan
+    assert relative_error(**given) == np.inf

@@ -319,3 +319,18 @@ def test_inputs_that_ngspice_does_not_apply_are_noticed(engine):
     text = circuit.text.replace("Vdrive_1 drive_1 0 external", "Vdrive_1 drive_1 0 dc 0.5")
     with pytest.raises(SpiceError, match="did not apply the voltages of drive_1"):
         engine._runner.run(Netlist(text, circuit.inputs, circuit.outputs), np.array([[0.1, 0.2]]))
+
+
+@pytest.mark.spice
+@pytest.mark.parametrize("output", ["vs_0#branch", "w_1_1"])
+def test_results_that_are_not_numbers_are_refused(engine, monkeypatch, output):
+    real = Runner.run
+
+    def tampered(self, netlist, table):
+        results = real(self, netlist, table).copy()
+        results[:, netlist.outputs.index(output)] = np.nan
+        return results
+
+    monkeypatch.setattr(Runner, "run", tampered)
+    with pytest.raises(SpiceError, match=r"do not add up|beyond those of the sources"):
+        engine.solve(SMALL, [0.1, 0.2])

@@ -45,7 +45,8 @@ def test_doctor_names_versions_kernels_and_libraries(findings):
 @pytest.mark.spice
 def test_doctor_names_the_ngspice_that_runs(findings):
     library = SpiceEngine.probe()
-    assert findings["ngspice"] == {"version": library.version, "library": library.path}
+    assert findings["ngspice"] == {"version": library.version, "library": library.path, "solver": library.solver}
+    assert library.solver in ("KLU", "Sparse 1.3")
     assert "libngspice" not in findings["missing"]
 
 

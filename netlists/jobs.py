@@ -1,0 +1,100 @@
+"""What ngspice is asked for beside the circuit, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.errors import ValidationError
+from circuitmem.netlists.text import Netlist
+from circuitmem.validation import in_range
+
+__all__ = ["Analysis", "Answer", "Sweep", "Transient"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One operating point for each vector of input voltages.
+
+    Parameters
+    ----------
+    table : (points, inputs) ndarray
+        Voltages of the netlist's inputs [V].
+    """
+
+    table: Floats
+
+    def request(self, netlist: Netlist) -> tuple[dict[str, Any], Floats]:
+        """Return the analysis as plain values, and the numbers that go with it."""
+        if self.table.shape[1:] != (len(netlist.inputs),) or len(self.table) == 0:
+            raise ValidationError("table", f"must have shape (points, {len(netlist.inputs)})", self.table.shape)
+        return {"kind": "sweep"}, self.table
+
+
+@dataclass(frozen=True)
+class Transient:
+    """The circuit in time, from 0 to ``stop``. All its sources stand in the netlist: it has no inputs.
+
+    Parameters
+    ----------
+    step : float
+        Suggested step of the time [s], > 0.
+    stop : float
+        End [s], > 0.
+    start : float
+        Nothing is saved before this [s], >= 0.
+    largest_step : float, optional
+        Largest step that ngspice may take [s], > 0; it chooses one itself when left out.
+    initial : bool
+        Whether to begin with the initial conditions of the netlist instead of an operating point (``uic``).
+    """
+
+    step: float
+    stop: float
+    start: float = 0.0
+    largest_step: float | None = None
+    initial: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("step", "stop", "start", "largest_step"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if in_range(name, value, 0.0) == 0.0 and name != "start":
+                raise ValidationError(name, "must be > 0", value)
+
+    def request(self, netlist: Netlist) -> tuple[dict[str, Any], Floats]:
+        """Return the analysis as plain values, and the numbers that go with it (none)."""
+        if netlist.inputs:
+            raise ValidationError("netlist inputs", "must be none in a transient analysis", netlist.inputs)
+        times = [self.step, self.stop, self.start, *([] if self.largest_step is None else [self.largest_step])]
+        return {"kind": "transient", "times": [float(time) for time in times], "initial": bool(self.initial)}, np.zeros(
+            0
+        )
+
+
+Analysis = Sweep | Transient
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What ngspice computed.
+
+    Attributes
+    ----------
+    axis : (points,) ndarray
+        Number of the input vector, or time [s].
+    values : (points, outputs) ndarray
+        The netlist's outputs [V, A].
+    seconds : dict
+        Seconds that ngspice needed: ``load``, ``solve``, ``fetch``.
+    """
+
+    axis: Floats
+    values: Floats
+    seconds: dict[str, float] = field(default_factory=dict)

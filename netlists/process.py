@@ -1,0 +1,204 @@
+"""One worker process and the pipes to it; whatever happens to it becomes a typed error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.errors import SpiceMemoryError, SpiceTimeoutError, SpiceUnavailableError, SpiceWorkerError
+from circuitmem.netlists.frames import PREFIX, decode, sizes
+
+__all__ = ["OUT_OF_MEMORY", "Library", "Worker"]
+
+START_LIMIT = 60.0
+"""Seconds that a worker may take to import and load the library."""
+
+OUT_OF_MEMORY = re.compile(r"can't allocate|out of memory|MemoryError|bad_alloc|unable to allocate", re.I)
+"""What ngspice, Python and NumPy say when an allocation fails."""
+
+_CHUNK = 1 << 16
+_INHERITED = ("LANG", "LD_LIBRARY_PATH", "NGSPICE_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TMPDIR")
+"""Environment of the worker. SPICE_* variables and HOME, where ngspice looks for start-up files, are not in it."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """The ngspice library in use."""
+
+    version: str
+    path: str
+    solver: str = ""
+
+
+class Worker:
+    """One worker process.
+
+    Parameters
+    ----------
+    address_limit : int
+        Bytes of address space that it may take.
+    niceness : int
+        By how much it lets other processes go first, 0 to 19.
+
+    Attributes
+    ----------
+    process : subprocess.Popen
+        The process.
+    jobs : int
+        Jobs that it was given.
+    began : bool
+        Whether it has begun with the job that it was given last.
+    killed : bool
+        Whether it was ended on purpose.
+    stop : callable
+        Ends it, at the latest when the program ends.
+    """
+
+    def __init__(self, address_limit: int, niceness: int) -> None:
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        # -P: no module of the working folder may stand in for a library. A session of its own: Ctrl-C is the parent's.
+        self.process = subprocess.Popen(  # noqa: S603  (two numbers are all that varies)
+            [sys.executable, "-P", "-m", "circuitmem.netlists.worker", str(address_limit), str(niceness)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**environment, "HOME": os.devnull, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        self.jobs = 0
+        self.began = self.killed = False
+        self.library = Library("", "")
+        self._address_limit = address_limit
+        self.stop = weakref.finalize(self, _end, self.process, os.getpid())
+        self._owner = os.getpid()
+        self._errors: deque[bytes] = deque(maxlen=20)
+        for pipe in self._pipes():
+            os.set_blocking(pipe.fileno(), False)
+        try:
+            hello, _ = self.exchange(b"", START_LIMIT)
+        except BaseException:
+            self.stop()
+            raise
+        if "unavailable" in hello:
+            self.stop()
+            raise SpiceUnavailableError(hello["unavailable"])
+        self.library = Library(hello["version"], hello["library"], hello["solver"])
+        self.jobs = 0  # the greeting was none
+
+    def usable(self) -> bool:
+        """Say whether the process lives and belongs to this process, not to one that was forked off later."""
+        return self._owner == os.getpid() and self.process.poll() is None
+
+    def kill(self) -> None:
+        """End the process on purpose, at once; whoever waits for it gets an error."""
+        self.killed = True
+        self.process.kill()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+        stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
+        assert stdin is not None
+        assert stdout is not None
+        assert stderr is not None
+        return stdin, stdout, stderr
+
+    def exchange(self, request: bytes, time_limit: float) -> tuple[dict[str, Any], NDArray[np.float64]]:
+        """Send a message (none if empty) and return the answer.
+
+        Raises
+        ------
+        SpiceTimeoutError
+            If it takes longer than ``time_limit`` seconds.
+        SpiceMemoryError
+            If the worker runs out of memory.
+        SpiceWorkerError
+            If the worker dies or does not answer with a message.
+        """
+        self.jobs += 1
+        self.began = False
+        deadline = time.monotonic() + time_limit
+        stdin, stdout, stderr = self._pipes()
+        unsent, received = memoryview(request), bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            selector.register(stderr, selectors.EVENT_READ)
+            if unsent:
+                selector.register(stdin, selectors.EVENT_WRITE)
+            while (message := self._message(received)) is None:
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready and time.monotonic() >= deadline:
+                    raise SpiceTimeoutError(f"ngspice did not answer within the time limit of {time_limit:g} s")
+                for key, _ in ready:
+                    if key.fileobj is stdin:
+                        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                            unsent = unsent[os.write(stdin.fileno(), unsent[:_CHUNK]) :]
+                        if not unsent:
+                            selector.unregister(stdin)
+                        continue
+                    part = os.read(key.fd, _CHUNK)
+                    if key.fileobj is stderr:
+                        self._errors.extend(part.splitlines())
+                        if not part:
+                            selector.unregister(stderr)
+                    elif not part:
+                        raise self._death()
+                    else:
+                        received += part
+        return message
+
+    def _message(self, received: bytearray) -> tuple[dict[str, Any], NDArray[np.float64]] | None:
+        """Take a complete answer out of what has arrived; a note that the job has begun is none."""
+        while len(received) >= PREFIX:
+            header, body = sizes(bytes(received[:PREFIX]))
+            end = PREFIX + header + body
+            if len(received) < end:
+                return None
+            fields, array = decode(bytes(received[PREFIX : PREFIX + header]), bytes(received[PREFIX + header : end]))
+            if "began" not in fields:
+                return fields, array
+            self.began = True
+            del received[:end]
+        return None
+
+    def _death(self) -> SpiceWorkerError | SpiceMemoryError:
+        """Return the error that says how the worker ended, with its last words."""
+        with contextlib.suppress(OSError):
+            while part := os.read(self._pipes()[2].fileno(), _CHUNK):
+                self._errors.extend(part.splitlines())
+        try:
+            status = self.process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            return SpiceWorkerError("the ngspice worker closed its pipe")
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        words = tuple(line.decode(errors="replace").strip() for line in self._errors)
+        last = tuple(word for word in words if word)[-5:]
+        if OUT_OF_MEMORY.search("\n".join(last)):
+            return SpiceMemoryError(f"ngspice ran out of memory; its worker {how}", last)
+        if -status in (signal.SIGSEGV, signal.SIGABRT):
+            # ngspice does not look whether all of its allocations succeed.
+            how += f" (a crash can mean that it needs more memory than its {self._address_limit >> 20} MiB)"
+        return SpiceWorkerError(f"the ngspice worker {how}", last)
+
+
+def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+    """Kill and reap a worker; a forked copy of the program leaves it to the owner."""
+    if os.getpid() != owner:
+        return
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
