@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pydantic
 
 from circuitmem.config.base import Spec
@@ -17,6 +19,10 @@ class DacSpec(Spec):
     ----------
     bits : int
         Resolution, 1 to 12.
+    input : {"parallel", "serial"}
+        Whether a word line gets all bits of an input at once, as one of 2^bits levels, or one bit after another: then
+        a product takes ``bits`` reads, each with some word lines at full scale and the others at 0, whose results are
+        shifted and added digitally. Reads whose inputs are on or off anyway are single ones.
     full_scale : float
         Nominal output of the highest code [V], > 0.
     unit_resistance : float
@@ -34,6 +40,7 @@ class DacSpec(Spec):
     """
 
     bits: int = pydantic.Field(default=8, ge=1, le=12)
+    input: Literal["parallel", "serial"] = "parallel"
     full_scale: float = pydantic.Field(default=0.2, gt=0.0)
     unit_resistance: float = pydantic.Field(default=10e3, gt=0.0)
     resistor_mismatch: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
@@ -46,6 +53,13 @@ class DacSpec(Spec):
     def levels(self) -> int:
         """Number of codes, 2^bits."""
         return 1 << self.bits
+
+    @property
+    def plane_weights(self) -> tuple[float, ...]:
+        """What each read of an input counts in its sum, in order: one read, or one for each bit, lowest first."""
+        if self.input == "parallel":
+            return (1.0,)
+        return tuple((1 << bit) / (self.levels - 1) for bit in range(self.bits))
 
     @property
     def reference_voltage(self) -> float:

@@ -41,19 +41,23 @@ class OperationSpec:
         Resources that it holds from its first beat to its last: ``"tile"``, ``"dac"``, ``"adc"``, ``"driver"``.
     beat : callable
         Duration of the smallest part that nothing interrupts, a read or a pulse, for a chip [ps].
+    levels : bool
+        Whether it is a read whose inputs have many levels: with bit-serial inputs, one read for each bit.
     """
 
     holds: tuple[str, ...]
     beat: Callable[[ChipSpec], int]
+    levels: bool = False
 
 
+_PRODUCT = OperationSpec(("tile", "dac", "adc"), read_time, levels=True)
 _READ = OperationSpec(("tile", "dac", "adc"), read_time)
 _SET = OperationSpec(("tile", "driver"), _set_time)
 _RESET = OperationSpec(("tile", "driver"), _reset_time)
 
 OPERATIONS = {
-    "mac_read": _READ,
-    "calibration_read": _READ,
+    "mac_read": _PRODUCT,
+    "calibration_read": _PRODUCT,
     "one_hot_read": _READ,
     "verify_read": _READ,
     "set_row_pulse": _SET,

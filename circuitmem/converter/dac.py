@@ -102,6 +102,17 @@ class DacBank:
             raise ValidationError("codes", f"must lie in [0, {self.spec.levels - 1}]", (given.min(), given.max()))
         return np.asarray(self.table[np.arange(self.rows), given])
 
+    def planes(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the codes that a product's reads are driven with, (batch·planes, rows), for ``codes`` (batch, rows).
+
+        With bit-serial inputs there is a read for each bit of each vector, lowest first, in which the DACs give full
+        scale or nothing; else they are ``codes`` themselves. What each counts is ``spec.plane_weights``.
+        """
+        if self.spec.input == "parallel":
+            return codes
+        bits = np.arange(self.spec.bits)[:, None]
+        return (codes[:, None, :] >> bits & 1).reshape(-1, self.rows) * (self.spec.levels - 1)
+
     def check_shape(self, codes: NDArray[Any]) -> None:
         """Raise :class:`ValidationError` unless ``codes`` are integers, (batch, rows)."""
         if codes.dtype.kind not in "iu":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.control import Chip, Process, Unit
+from circuitmem.control import OPERATIONS, Chip, Process, Unit
 from circuitmem.network.partition import Partition
 from circuitmem.tile import PairMapping
 
@@ -68,7 +68,7 @@ class HardwareLayer:
         self.mapping = mapping
         self.input_scale = input_scale
         self.correction = Correction.identity(len(units), chip.spec.tile.columns)
-        #: Called with (unit, DAC codes) before every MAC read: how an audit sees the run's own reads.
+        #: Called with (unit, DAC codes of each read) before every product: how an audit sees the run's own reads.
         self.observer: Callable[[Unit, Codes], None] | None = None
 
     def program(self, weights: Floats, deadband: float) -> Process:
@@ -114,20 +114,40 @@ class HardwareLayer:
             found.append(unit.readout.dac.codes(values / self.input_scale))
         return found
 
+    def drives(self, codes: list[Codes], groups: int, kind: str = "mac_read") -> list[Codes]:
+        """Return the DAC codes of each single read of every tile, (reads, rows), for inputs (batch, rows).
+
+        Groups of word lines come one after another, and for each input its bits, if they are read serially.
+        """
+        cut = [split(tile_codes, groups) for tile_codes in codes]
+        if not OPERATIONS[kind].levels:
+            return cut
+        return [unit.readout.dac.planes(some) for unit, some in zip(self.units, cut, strict=True)]
+
     def measure(self, codes: list[Codes], groups: int, kind: str) -> Process:
         """Read all tiles, group of word lines after group; returns currents (groups, tiles, batch, columns) A.
 
-        The currents are what the codes mean to somebody who knows only the design of the converters.
+        The currents are what the codes mean to somebody who knows only the design of the converters. The digital core
+        adds those of bit-serial inputs.
         """
+        planes = yield from self._planes(codes, groups, kind)
+        if planes.shape[3] == 1:
+            return planes[:, :, :, 0]
+        yield from self.chip.compute(2 * planes.size)
+        weights = np.array(self.chip.spec.converters.dac.plane_weights)
+        return (weights[:, None] * planes).sum(axis=3)
+
+    def _planes(self, codes: list[Codes], groups: int, kind: str) -> Process:
+        """Read all tiles; returns the currents of single reads, (groups, tiles, batch, planes, columns) A."""
         self.chip.refresh(self.units)
         answers = yield from self.chip.together(
-            self.chip.read(unit, split(tile_codes, groups), kind)
-            for unit, tile_codes in zip(self.units, codes, strict=True)
+            self.chip.read(unit, some, kind)
+            for unit, some in zip(self.units, self.drives(codes, groups, kind), strict=True)
         )
         columns = self.chip.spec.tile.columns
         currents = [
-            unit.readout.adc.nominal_current(answer).reshape(groups, -1, columns)
-            for unit, answer in zip(self.units, answers, strict=True)
+            unit.readout.adc.nominal_current(answer).reshape(groups, len(tile_codes), -1, columns)
+            for unit, answer, tile_codes in zip(self.units, answers, codes, strict=True)
         ]
         return np.stack(currents, axis=1)
 
@@ -135,8 +155,8 @@ class HardwareLayer:
         """Multiply activities (batch, inputs) by the weights on the tiles; returns (batch, outputs)."""
         codes = self.input_codes(activities)
         if self.observer is not None:
-            for unit, tile_codes in zip(self.units, codes, strict=True):
-                self.observer(unit, tile_codes)
+            for unit, some in zip(self.units, self.drives(codes, self.correction.groups), strict=True):
+                self.observer(unit, some)
         currents = yield from self.measure(codes, self.correction.groups, "mac_read")
         corrected = self.correction.scale[:, :, None, :] * currents + self.correction.shift[:, :, None, :]
         partial = corrected.sum(axis=0)
@@ -171,10 +191,10 @@ class HardwareLayer:
         """
         for unit in self.units:
             unit.readout.adc.set_pga_gain(1.0)
-        currents = yield from self.measure(codes, groups, "calibration_read")
+        currents = yield from self._planes(codes, groups, "calibration_read")
         for index, unit in enumerate(self.units):
             adc = unit.readout.adc
-            largest = np.quantile(currents[:, index].max(axis=(0, 1)), 0.9) * adc.tia.transimpedance
+            largest = np.quantile(currents[:, index].max(axis=(0, 1, 2)), 0.9) * adc.tia.transimpedance
             adc.set_pga_gain(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), 0.25, 64.0))
 
 

@@ -14,7 +14,6 @@ from circuitmem.control import Chip, Unit
 from circuitmem.engine import AuditQueue
 from circuitmem.files import load_npz, save_npz
 from circuitmem.network import HardwareNetwork
-from circuitmem.network.layer import split
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
 
@@ -45,14 +44,13 @@ class ReadSampler:
         self._rng = stream(seed, Purpose.AUDIT, method)
         self._seen = 0
         for layer in network.layers:
-            layer.observer = lambda unit, codes, layer=layer: self._see(unit, codes, layer.correction.groups)
+            layer.observer = self._see
 
-    def _see(self, unit: Unit, codes: NDArray[np.int64], groups: int) -> None:
+    def _see(self, unit: Unit, inputs: NDArray[np.int64]) -> None:
         self._seen += 1
         place = int(self._rng.integers(self._seen)) if len(self.samples) == self.spec.tiles else len(self.samples)
         if place >= self.spec.tiles:
             return
-        inputs = split(codes, groups)
         chosen = inputs[self._rng.integers(len(inputs), size=self.spec.reads)]
         voltages = unit.readout.dac.voltages(chosen)
         currents, _ = self.chip.currents(unit, voltages)
