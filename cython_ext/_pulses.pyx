@@ -1,6 +1,6 @@
-"""Two-pulse updates, and their power; ``circuitmem/_kernels/pulses.py`` explains them, and says them in NumPy."""
+"""Two-pulse and counted updates, and their power; ``circuitmem/_kernels`` (``pulses``, ``counts``) explains them."""
 
-from libc.math cimport INFINITY, isinf
+from libc.math cimport INFINITY, expm1, isinf, sqrt
 from libc.stdint cimport int64_t, uint64_t
 
 from _philox cimport normals
@@ -199,5 +199,40 @@ def set_pulse(
                     after = max(max(after, conductance[i, j]) + sigma * noise[place + j], 0.0)
                     conductance[i, j] = after
                     asked[i, j] = wanted[i, j]
+                    if not stuck[i, j]:
+                        effective[i, j] = after
+
+
+def count_pulses(
+    double[:, ::1] conductance, double[:, ::1] effective, const unsigned char[:, ::1] stuck,
+    const int64_t[:, ::1] pulses, bint up, const double[:, ::1] fade, const double[:, ::1] ceiling, double minimum,
+    double maximum, double sigma, const double[:, ::1] normal, uint64_t key0, uint64_t key1, uint64_t operation,
+):
+    """Move cells along their curves, in place; ``circuitmem/_kernels/counts.py`` explains, and says it in NumPy."""
+    cdef Py_ssize_t columns = conductance.shape[1], i, j, start, place = 0
+    cdef double y, after, span = maximum - minimum
+    cdef bint some
+    cdef double[::1] noise = np.empty(columns + 16)
+    with nogil:
+        for i in range(conductance.shape[0]):
+            some = False
+            for j in range(columns):
+                some |= pulses[i, j] > 0
+            if not some:
+                continue
+            if sigma > 0.0:
+                start = i * columns // 8
+                place = i * columns - 8 * start
+                normals(key0, key1, 1 + start, operation, (place + columns + 7) // 8, &normal[0, 0], &noise[0])
+            for j in range(columns):
+                if pulses[i, j] > 0:
+                    y = (conductance[i, j] - minimum) / span
+                    y = y if up else 1.0 - y
+                    y = y - (ceiling[i, j] - y) * expm1(-fade[i, j] * pulses[i, j])
+                    if sigma > 0.0:
+                        y = y + sigma * sqrt(<double> pulses[i, j]) * noise[place + j]
+                    y = min(max(y, 0.0), 1.0)
+                    after = minimum + span * (y if up else 1.0 - y)
+                    conductance[i, j] = after
                     if not stuck[i, j]:
                         effective[i, j] = after

@@ -7,6 +7,7 @@ from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, P
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config.pulse_update import PulseUpdateSpec
 from circuitmem.config.run import AuditSpec, CalibrationSpec, DataSpec, ExSituSpec, InSituSpec, NetworkSpec, RunSpec
 from circuitmem.config.tile import TileSpec
 from circuitmem.config.toml import load_run, presets, to_toml
@@ -31,6 +32,7 @@ __all__ = [
     "NetworkSpec",
     "OdeDevice",
     "ProgrammingSpec",
+    "PulseUpdateSpec",
     "RetentionSpec",
     "RunSpec",
     "SelectorCell",

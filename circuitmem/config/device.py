@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pydantic
 
 from circuitmem.config.base import Spec
@@ -35,6 +37,7 @@ class TwoPulseSpec(Spec):
         Width of the pulses, including what the drivers need to settle [s], > 0.
     """
 
+    kind: Literal["two-pulse"] = "two-pulse"
     minimum_conductance: float = pydantic.Field(default=1e-6, gt=0.0)
     maximum_conductance: float = pydantic.Field(default=300e-6, gt=0.0)
     minimum_gate: float = pydantic.Field(default=0.7, ge=0.0)

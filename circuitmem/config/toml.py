@@ -31,7 +31,8 @@ def load_run(source: str | os.PathLike[str] | None = None, overrides: list[str] 
     source : path or str, optional
         A TOML file or the name of a preset; the preset ``default`` when left out.
     overrides : list of str, optional
-        ``"dotted.key=value"`` in TOML's syntax (bare words are taken as strings), applied last.
+        ``"dotted.key=value"`` in TOML's syntax (bare words are taken as strings), applied last. A ``kind`` that is not
+        that of the file starts its table anew.
 
     Raises
     ------
@@ -41,7 +42,8 @@ def load_run(source: str | os.PathLike[str] | None = None, overrides: list[str] 
         If a key or a value breaks its rule.
     """
     values = _read("default" if source is None else os.fspath(source))
-    for item in overrides or []:
+    # A kind decides which other keys there are, so it comes first, wherever it is said.
+    for item in sorted(overrides or [], key=lambda item: not item.partition("=")[0].strip().endswith(".kind")):
         _override(values, item)
     return RunSpec(**values)
 
@@ -77,6 +79,8 @@ def _override(values: dict[str, Any], item: str) -> None:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
             raise ValidationError(key, f"is not a key: {table} is a value, not a table")
+    if last == "kind" and values.get("kind") != value:
+        values.clear()  # the keys of another kind of thing
     values[last] = value
 
 

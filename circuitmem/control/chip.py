@@ -19,10 +19,12 @@ from circuitmem._kernels.reads import read_currents
 from circuitmem.config import ChipSpec
 from circuitmem.control import faults
 from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
+from circuitmem.control.counts import CountTrain
 from circuitmem.control.ledger import PICOSECOND, Account, Ledger, attojoules, picoseconds
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trace import Trace
 from circuitmem.control.trains import ReadTrain, StepTrain
+from circuitmem.control.two_pulse import TwoPulseTrain
 from circuitmem.control.unit import Unit
 from circuitmem.engine import BehavioralEngine, SpiceEngine, TransferCache
 
@@ -32,6 +34,10 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Process = Generator[simpy.Event, Any, Any]
+
+
+_TRAINS: dict[str, type[PulseTrain]] = {"two-pulse": TwoPulseTrain, "pulse-update": CountTrain}
+"""How each kind of device is programmed."""
 
 
 class Utilisation(NamedTuple):
@@ -104,6 +110,10 @@ class Chip:
         self._trace: Trace | None = None
         self.transfers = TransferCache(self.behavioral, reuse_error, seed)
         faults.schedule(self)
+
+    @property
+    def _train(self) -> type[PulseTrain]:
+        return _TRAINS[self.spec.device.kind]
 
     @property
     def now(self) -> float:
@@ -229,9 +239,9 @@ class Chip:
         return answer
 
     def program(self, unit: Unit, wanted: Floats, deadband: float, priority: Priority = Priority.NORMAL) -> Process:
-        """Give two-pulse programming to all cells of a tile that are asked to change by more than ``deadband``.
+        """Program all cells of a tile that are asked to change by more than ``deadband``, as their device wants it.
 
-        Returns the number of cell pulses (:class:`circuitmem.control.pulses.PulseTrain`).
+        Returns the number of cell pulses (:mod:`circuitmem.control.two_pulse`, :mod:`circuitmem.control.counts`).
 
         Parameters
         ----------
@@ -245,14 +255,14 @@ class Chip:
             ``BACKGROUND`` pulses let others go first, between two of them.
         """
         kind = "set_cell_pulse" if self.spec.programming.by_cell else "set_row_pulse"
-        return (yield self.arbiter.perform(PulseTrain(self, unit, wanted, deadband, kind, priority)))
+        return (yield self.arbiter.perform(self._train(self, unit, wanted, deadband, kind, priority)))
 
     def rewrite(self, unit: Unit, cells: Mask, lowered: Mask, priority: Priority = Priority.BACKGROUND) -> Process:
         """Program ``cells`` (rows, columns) once more towards what was last asked of them: a refresh.
 
         ``lowered`` of them get a RESET first. Returns the number of cell pulses.
         """
-        train = PulseTrain(self, unit, None, 0.0, "refresh_set_pulse", priority, (cells & lowered, cells))
+        train = self._train(self, unit, None, 0.0, "refresh_set_pulse", priority, (cells & lowered, cells))
         return (yield self.arbiter.perform(train))
 
     def compute(self, operations: int, priority: Priority = Priority.NORMAL) -> Process:

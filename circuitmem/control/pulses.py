@@ -1,14 +1,14 @@
-"""Two-pulse programming as a train of beats."""
+"""Programming pulses as a train of beats, whatever the device: when each comes, what it costs, what interrupts it."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address
-from circuitmem._kernels.pulses import changes, reset_pulse, set_pulse
 from circuitmem.control.arbiter import Priority
 from circuitmem.control.ledger import PICOSECOND, attojoules
 from circuitmem.control.operations import OPERATIONS
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from circuitmem.control.chip import Chip
     from circuitmem.control.unit import Unit
 
-__all__ = ["PulseTrain"]
+__all__ = ["PulseTrain", "Strokes"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -26,8 +26,11 @@ Places = NDArray[np.intp]
 
 
 class Strokes(NamedTuple):
-    """The pulses of one polarity: to which rows, or to which cells, in which beats, rising."""
+    """One pulse of one polarity each: to which rows, or to which cells, in which beats, rising."""
 
+    is_set: bool
+    number: int
+    """Which pulse of its cells' this is."""
     cells: Mask
     """All cells that get one, (rows, columns)."""
     rows: Places
@@ -37,11 +40,10 @@ class Strokes(NamedTuple):
 
 
 class PulseTrain(TileTrain):
-    """Two-pulse programming of the cells of one tile that shall change by more than ``deadband``.
+    """Programming of the cells of one tile that shall change by more than ``deadband``.
 
-    Row after row (several at once, or cell after cell, if so declared): one RESET pulse for the cells that shall fall,
-    one SET pulse for those and for the cells that shall rise, each cell's gate at the voltage for its wanted
-    conductance. Which cells these are is decided when the train begins. Stuck cells get pulses like the others.
+    Row after row (several at once, or cell after cell, if so declared). Which cells get which pulses is decided when
+    the train begins. Stuck cells get pulses like the others.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ class PulseTrain(TileTrain):
         self.wanted = unit.asked if wanted is None else wanted
         self.deadband = deadband
         self.cells = cells
-        self.strokes: tuple[Strokes, Strokes] | None = None
+        self.strokes: list[Strokes] | None = None
         self.noise: Address | None = None
         self.pulses_given = 0
         self.kinds = kind.replace("set", "reset", 1), kind
@@ -88,40 +90,19 @@ class PulseTrain(TileTrain):
         if self.strokes is None:
             self.strokes = self._plan()
 
-    def _plan(self) -> tuple[Strokes, Strokes]:
-        """List the pulses of both polarities, and when the beats end."""
-        unit, programming = self.unit, self.unit.spec.programming
-        if self.cells is None:
-            lowered, selected, counts = changes(self.wanted, unit.asked, self.deadband)
-        else:
-            lowered, selected = self.cells
-            counts = np.array([lowered.sum(axis=1), selected.sum(axis=1)])
-        if counts[1].any():
-            self.noise = unit.next_update(self.chip.noise_seed)
-        columns: Places | None = None
-        if programming.by_cell:
-            rows, columns = np.nonzero(selected)
-            falls = lowered[rows, columns]
-        else:
-            rows = np.flatnonzero(counts[1])
-            falls = counts[0, rows] > 0
-        groups, falling = np.arange(len(rows)), falls
-        if programming.rows_at_once > 1:
-            groups //= programming.rows_at_once
-            falling = np.zeros(groups[-1] + 1 if len(rows) else 0, dtype=bool)
-            np.logical_or.at(falling, groups, falls)
-        # Group g begins with a RESET beat if it has falling cells; its SET beat follows.
-        set_beat = np.arange(len(falling)) + np.cumsum(falling)
-        reset_time, set_time = (OPERATIONS[kind].beat(unit.spec) for kind in self.kinds)
-        times = np.full(len(falling) + np.count_nonzero(falling), reset_time)
-        times[set_beat] = set_time
-        self._end_times = np.cumsum(times)
+    @abstractmethod
+    def _plan(self) -> list[Strokes]:
+        """List the pulses, those of one cell in the order in which it gets them, and call :meth:`_schedule`."""
+
+    @abstractmethod
+    def _change(self, strokes: Strokes, conductance: Floats, effective: Floats) -> None:
+        """Let pulses change their cells, in place, and note what was asked of them."""
+
+    def _schedule(self, set_beats: NDArray[np.bool_]) -> None:
+        """Say of each beat whether it is one of SET pulses: so long it takes."""
+        reset_time, set_time = (OPERATIONS[kind].beat(self.unit.spec) for kind in self.kinds)
+        self._end_times = np.cumsum(np.where(set_beats, set_time, reset_time))
         self.ends = self._end_times.tolist()
-        beats = set_beat[groups]
-        return (
-            Strokes(lowered, rows[falls], None if columns is None else columns[falls], beats[falls] - 1),
-            Strokes(selected, rows, columns, beats),
-        )
 
     def notice(self, now: int) -> None:
         """Pulses meet the tile as it is when they end: nothing is to be done again."""
@@ -144,31 +125,31 @@ class PulseTrain(TileTrain):
                 self.chip.damage(unit, unit.fragile.pop(0)[1])
 
     def _apply(self, first: int, last: int) -> None:
-        """Give the pulses of some beats: all RESETs, then all SETs; those of one cell are in this order anyway."""
+        """Give the pulses of some beats, in the order of the plan: those of one cell are in this order anyway."""
         assert self.strokes is not None
-        for is_set, strokes in enumerate(self.strokes):
+        for strokes in self.strokes:
             if first > 0 or last < len(self.ends):
                 strokes = _between(strokes, first, last)
             if len(strokes.rows):
-                self._pulse(bool(is_set), strokes)
+                self._pulse(strokes)
 
-    def _pulse(self, is_set: bool, strokes: Strokes) -> None:
+    def _pulse(self, strokes: Strokes) -> None:
         """Give pulses of one polarity."""
-        unit, device = self.unit, self.unit.spec.device
+        unit, device, is_set = self.unit, self.unit.spec.device, strokes.is_set
         voltage = device.set_voltage if is_set else device.reset_voltage
         if not (unit.cells.moves or unit.cells.wears):
             # A SET's current is limited to what it leaves; a RESET's flows through what it finds.
             if is_set:
-                self._change(is_set, strokes.cells, *unit.tile.change())
-            array = self._energy(is_set, strokes, unit.tile.effective_conductance, voltage)
+                self._change(strokes, *unit.tile.change())
+            array = self._energy(strokes, unit.tile.effective_conductance, voltage)
             if not is_set:
-                self._change(is_set, strokes.cells, *unit.tile.change())
-            self._book(is_set, strokes, array)
+                self._change(strokes, *unit.tile.change())
+            self._book(strokes, array)
             return
         when = self._when(strokes)
         found = unit.cells.found(when) if unit.cells.moves else unit.tile.conductance
         before, left = unit.tile.defects.conductance(found.copy()), found.copy()
-        self._change(is_set, strokes.cells, left, left)
+        self._change(strokes, left, left)
         if not unit.cells.moves:
             unit.tile.program(left)
         worn = unit.cells.write(strokes.cells, left, when)
@@ -177,16 +158,7 @@ class PulseTrain(TileTrain):
         driven = unit.tile.defects.conductance(left) if is_set else before
         if unit.cells.warms:
             driven = driven * unit.cells.factor(when)
-        self._book(is_set, strokes, self._energy(is_set, strokes, driven, voltage))
-
-    def _change(self, is_set: bool, cells: Mask, conductance: Floats, effective: Floats) -> None:
-        unit, law = self.unit, self.unit.devices.law
-        if not is_set:
-            reset_pulse(conductance, effective, unit.tile.stuck, cells, law)
-            return
-        assert self.noise is not None
-        state = conductance, effective, unit.tile.stuck, cells
-        set_pulse(*state, self.wanted, unit.asked, unit.devices.slope, law, self.noise)
+        self._book(strokes, self._energy(strokes, driven, voltage))
 
     def _when(self, strokes: Strokes) -> NDArray[np.int64]:
         """Return when each cell's pulse ends [ps], (rows, columns)."""
@@ -198,9 +170,9 @@ class PulseTrain(TileTrain):
             when[strokes.rows, strokes.columns] = ends
         return when
 
-    def _energy(self, is_set: bool, strokes: Strokes, conductance: Floats, voltage: float) -> int:
+    def _energy(self, strokes: Strokes, conductance: Floats, voltage: float) -> int:
         """Return what the pulses take from the array's drivers [aJ]."""
-        time = OPERATIONS[self.kinds[is_set]].beat(self.unit.spec) * PICOSECOND
+        time = OPERATIONS[self.kinds[strokes.is_set]].beat(self.unit.spec) * PICOSECOND
         unit = self.unit
         if unit.spec.programming.rows_at_once > 1:
             energy = 0
@@ -220,8 +192,8 @@ class PulseTrain(TileTrain):
             energy += attojoules(unit.row_power(conductance, driven, voltage) * time)
         return energy
 
-    def _book(self, is_set: bool, strokes: Strokes, array: int) -> None:
-        kind, unit = self.kinds[is_set], self.unit
+    def _book(self, strokes: Strokes, array: int) -> None:
+        kind, unit = self.kinds[strokes.is_set], self.unit
         first, last = int(strokes.beats[0]), int(strokes.beats[-1])
         count = 1 + int(np.count_nonzero(np.diff(strokes.beats)))
         booked = self.chip.ledger.add(
@@ -251,10 +223,10 @@ def _between(strokes: Strokes, first: int, last: int) -> Strokes:
     rows, cells = strokes.rows[some], np.zeros_like(strokes.cells)
     if strokes.columns is None:
         cells[rows] = strokes.cells[rows]
-        return Strokes(cells, rows, None, strokes.beats[some])
+        return strokes._replace(cells=cells, rows=rows, beats=strokes.beats[some])
     columns = strokes.columns[some]
     cells[rows, columns] = True
-    return Strokes(cells, rows, columns, strokes.beats[some])
+    return strokes._replace(cells=cells, rows=rows, columns=columns, beats=strokes.beats[some])
 
 
 def _apart(key: Places) -> list[Places]:

@@ -16,7 +16,7 @@ from circuitmem.control.cells import Cells
 from circuitmem.control.ledger import PICOSECOND, attojoules
 from circuitmem.control.operations import read_time
 from circuitmem.converter import Readout
-from circuitmem.device import TwoPulseDevices
+from circuitmem.device import fabricate
 from circuitmem.engine import BehavioralEngine
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
@@ -63,7 +63,7 @@ class Unit:
         self.asked = np.full(geometry.shape, spec.device.minimum_conductance)
         self.tile = Tile(geometry, self.asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)
-        self.devices = TwoPulseDevices(spec.device, geometry.shape, seed, key)
+        self.devices = fabricate(spec.device, geometry.shape, seed, key)
         self.cells = Cells(spec, seed, index, self.asked)
         self._ground: tuple[Floats, Floats] | None = None
         self.reads = 0

@@ -1,0 +1,103 @@
+"""Pulses of devices that count them, in place on a whole tile: the face of the kernel, and its twin.
+
+On the way up y = (G - minimum)/(maximum - minimum) goes towards a ceiling, ``B (1 - e^(-P/A))`` after P pulses from 0.
+Whatever it is, n pulses leave
+
+    y + (B - y)(1 - e^(-n/A)) + sigma·sqrt(n)·z
+
+and never more than 1; the way down is the same for 1 - y. z is the standard normal number of the cell's place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Address, normal_table
+from circuitmem._kernels.noise import _reference as _normals
+from circuitmem._kernels.select import load
+
+__all__ = ["Curve", "count_pulses"]
+
+Floats = NDArray[np.float64]
+_compiled = load("pulses").module
+
+
+class Curve(NamedTuple):
+    """One direction of a tile's devices."""
+
+    fade: Floats
+    """1/A of each device, (rows, columns)."""
+    ceiling: Floats
+    """B of each device, relative to the range, (rows, columns)."""
+
+
+def count_pulses(
+    conductance: Floats,
+    effective: Floats,
+    stuck: NDArray[np.bool_],
+    pulses: NDArray[np.int64],
+    up: bool,
+    curve: Curve,
+    limits: tuple[float, float],
+    sigma: float,
+    noise: Address,
+) -> None:
+    """Give pulses of one direction to cells of a tile, in place.
+
+    Parameters
+    ----------
+    conductance, effective : (rows, columns) ndarray
+        As programmed, and as the circuit has it [S]; they may be one array.
+    stuck : (rows, columns) ndarray of bool
+        Cells that change in the first only.
+    pulses : (rows, columns) ndarray of int
+        How many each cell gets, >= 0.
+    up : bool
+        Whether they raise the conductance.
+    curve : Curve
+        Of this direction.
+    limits : (float, float)
+        Minimum and maximum [S].
+    sigma : float
+        Standard deviation of the noise of one pulse, relative to the range; 0 draws no numbers.
+    noise : Address
+        Where the normal numbers are found: number ``row·columns + column``.
+    """
+    state = conductance, effective, stuck.view(np.uint8), pulses
+    _count_pulses(*state, up, *curve, *limits, sigma, normal_table(), *noise.key, noise.operation)
+
+
+def _reference_count(
+    conductance: Floats,
+    effective: Floats,
+    stuck: NDArray[np.uint8],
+    pulses: NDArray[np.int64],
+    up: bool,
+    fade: Floats,
+    ceiling: Floats,
+    minimum: float,
+    maximum: float,
+    sigma: float,
+    normal: Floats,
+    key0: int,
+    key1: int,
+    operation: int,
+) -> None:
+    hit = pulses > 0
+    y = (conductance - minimum) / (maximum - minimum)
+    y = y if up else 1.0 - y
+    y = y - (ceiling - y) * np.expm1(-fade * pulses)
+    if sigma > 0.0:
+        z = _normals(key0, key1, operation, conductance.size, normal).reshape(conductance.shape)
+        y = y + sigma * np.sqrt(pulses) * z
+    y = np.clip(y, 0.0, 1.0)
+    after = minimum + (maximum - minimum) * (y if up else 1.0 - y)
+    conductance[hit] = after[hit]
+    free = hit & (stuck == 0)
+    effective[free] = after[free]
+
+
+_count_pulses: Any = _reference_count if _compiled is None else _compiled.count_pulses
