@@ -161,9 +161,9 @@ class PulseTrain(TileTrain):
         self._book(strokes, self._energy(strokes, driven, voltage))
 
     def _when(self, strokes: Strokes) -> NDArray[np.int64]:
-        """Return when each cell's pulse ends [ps], (rows, columns)."""
+        """Return when each cell's pulse ends [ps], (rows, columns); for those without one, when the train does."""
         ends = self.origin + self._end_times[strokes.beats]
-        when = np.full(strokes.cells.shape, ends.max())
+        when = np.full(strokes.cells.shape, self.origin + self._end_times[-1])
         if strokes.columns is None:
             when[strokes.rows] = ends[:, None]
         else:

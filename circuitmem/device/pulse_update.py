@@ -14,11 +14,12 @@ __all__ = ["PulseUpdateDevices", "nonlinearity", "pulse_curves", "steepness"]
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-SCALE = 10.1015
+SCALE = 10.101526
 """Nonlinearity per largest distance from the straight line, both axes from 0 to 1.
 
 Not stated anywhere we know: it gives all the digits of the table that comes with MLP+NeuroSim V3.0
-(``Nonlinearity-NormA`` [P]), where 0.01 is A = 126.269 P_max and 7.51 is A = 0.0702 P_max [I]."""
+(``Nonlinearity-NormA`` [P]), where 0.01 is A = 126.269 P_max and 7.51 is A = 0.0702 P_max, and is the only such number
+to 1e-6 [I]."""
 
 STRAIGHT = 1e-8
 """P_max/A of a straight line."""

@@ -15,6 +15,7 @@ from circuitmem.config import (
     EnduranceSpec,
     FaultSpec,
     ProgrammingSpec,
+    PulseUpdateSpec,
     RetentionSpec,
     TemperatureSpec,
     TwoPulseSpec,
@@ -44,17 +45,24 @@ def chips(draw):
         for _ in range(draw(st.integers(0, 3)))
     ]
     by_cell = draw(st.booleans())
+    times = {
+        "set_time": draw(st.sampled_from([30e-9, 60e-9])),
+        "reset_time": draw(st.sampled_from([20e-9, 60e-9])),
+        "minimum_conductance": 1e-6,
+        "maximum_conductance": 300e-6,
+    }
+    counted = PulseUpdateSpec(states=6, cycle_noise=0.05, nonlinearity_spread=0.3, **times)
+    device = draw(st.sampled_from([TwoPulseSpec(**times), counted]))
+    alone = by_cell or device is counted
     return ChipSpec(
         tile=TileSpec(rows=ROWS, columns=COLUMNS, word_line_resistance=1.0, bit_line_resistance=2.0),
         converters=ConverterSpec(dac=DacSpec(), adc=AdcSpec(share=2, noise=1e-3)),
-        device=TwoPulseSpec(
-            set_time=draw(st.sampled_from([30e-9, 60e-9])), reset_time=draw(st.sampled_from([20e-9, 60e-9]))
-        ),
+        device=device,
         defects=DefectSpec(device_yield=0.8),
         programming=ProgrammingSpec(
             drivers=draw(st.integers(1, 2)),
             by_cell=by_cell,
-            rows_at_once=1 if by_cell else draw(st.integers(1, 3)),
+            rows_at_once=1 if alone else draw(st.integers(1, 3)),
             energy_per_pulse=1e-12,
         ),
         bus=draw(st.sampled_from([BusSpec(), BusSpec(bandwidth=3.2e9, energy_per_bit=1e-15)])),
