@@ -43,12 +43,12 @@ system:
 	@$(BIN)/python -m circuitmem doctor
 	@touch $@
 
-# The extras by themselves: to install them as .[test,lint] would build the kernels once more.
-.venv/test.stamp: .venv/build.stamp
+# The extras by themselves: to install them as .[test,lint,...] would build the kernels once more.
+.venv/test.stamp: .venv/build.stamp pyproject.toml
 	@echo "== install the tools of the tests"
 	@$(BIN)/python -c 'import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-		print(*extras["optional-dependencies"]["test"], *extras["optional-dependencies"]["lint"], sep="\n")' \
-		> .venv/test-requirements.txt
+		extras = extras["optional-dependencies"]; extras.pop("bench", None); \
+		print(*(line for lines in extras.values() for line in lines), sep="\n")' > .venv/test-requirements.txt
 	@$(BIN)/python -m pip install -q -r .venv/test-requirements.txt
 	@$(BIN)/python -m pip install -q --no-deps $(BADCROSSBAR)
 	@touch $@

@@ -90,7 +90,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     console.print(f"run folder: {folder}  figures: {', '.join(path.name for path in figures)}", highlight=False)
 
 
-def print_stages(record: dict[str, Any], folder: Path) -> None:
+def print_stages(record: dict[str, Any], page: Path) -> None:
     """Print the table of a validation."""
     table = Table()
     for heading in ("stage", "cases", "worst", "bound", "verdict"):
@@ -101,7 +101,13 @@ def print_stages(record: dict[str, Any], folder: Path) -> None:
         table.add_row(stage["stage"], str(stage["cases"]), worst, f"{stage['bound']:.0e}", verdict)
     console = Console(soft_wrap=True)
     console.print(table)
-    console.print(f"written to {folder / 'validation.json'}", highlight=False)
+    changes = [line for line in record.get("baseline", []) if line["change"] != "same"]
+    for line in changes:
+        numbers = " to ".join("none" if line[key] is None else f"{line[key]:.1e}" for key in ("before", "after"))
+        console.print(f"{line['change']}: {line['stage']}, {numbers}", highlight=False, markup=False)
+    if "baseline" in record and not changes:
+        console.print("no stage became better or worse than the baseline", highlight=False)
+    console.print(f"written to {page}; the numbers are in {page.with_name('validation.json')}", highlight=False)
 
 
 def print_findings(findings: dict[str, Any]) -> None:

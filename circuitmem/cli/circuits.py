@@ -38,20 +38,27 @@ def netlist(
 
 @app.command()
 def validate(
-    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for validation.json.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html, validation.json and figures.")],
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and smaller cases.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the cases, >= 0.")] = 1,
+    baseline: Annotated[
+        Path | None, typer.Option(help="An older validation.json: say what became better or worse.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare the behavioral engine with ngspice, stage by stage; exit code 1 if a stage fails."""
     from circuitmem.console import Progress, print_stages
+    from circuitmem.report import draw_validation
     from circuitmem.study.validate import validate_engines
 
     with Progress() as progress:
-        record = validate_engines(out, seed, quick, progress.update)
+        record = validate_engines(out, seed, quick, progress.update, baseline)
+    page = draw_validation(record, out)[0]
     if as_json:
-        print(json.dumps(record))
+        # What is plotted stays in validation.json: it is long, and nobody greps for it.
+        stages = [{key: value for key, value in stage.items() if key != "plots"} for stage in record["stages"]]
+        print(json.dumps({k: v for k, v in record.items() if k != "speed_plot"} | {"stages": stages}))
     else:
-        print_stages(record, out)
+        print_stages(record, page)
     if not all(stage["pass"] for stage in record["stages"]):
         raise typer.Exit(1)

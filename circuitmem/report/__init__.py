@@ -1,6 +1,7 @@
-"""Figures; matplotlib lives here and nowhere else."""
+"""Figures and pages; matplotlib and HTML live here and nowhere else."""
 
 from circuitmem.report.devices import draw_pulse_curves
 from circuitmem.report.figures import draw_run
+from circuitmem.report.validation import draw_validation
 
-__all__ = ["draw_pulse_curves", "draw_run"]
+__all__ = ["draw_pulse_curves", "draw_run", "draw_validation"]

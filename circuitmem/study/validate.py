@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -10,19 +11,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import circuitmem
 from circuitmem._kernels import kernel_info
 from circuitmem.engine import SpiceEngine
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_text
+from circuitmem.study.speed import measure_speed, speed_plot
 from circuitmem.study.stages import STAGES, Context, StageModule
 from circuitmem.validation import integer
 
-__all__ = ["validate_engines"]
+__all__ = ["compare_records", "load_record", "validate_engines"]
 
 
 def validate_engines(
-    folder: str | Path, seed: int = 1, quick: bool = False, progress: Callable[[str, int, int], None] = lambda *_: None
+    folder: str | Path,
+    seed: int = 1,
+    quick: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    baseline: str | Path | None = None,
 ) -> dict[str, Any]:
     """Run every stage, write ``validation.json`` into ``folder``, and return its content.
 
@@ -36,6 +44,8 @@ def validate_engines(
         Fewer and smaller cases.
     progress : callable
         Called with (stage, cases done, cases).
+    baseline : path, optional
+        An older ``validation.json``: the record then says what became better or worse.
 
     Raises
     ------
@@ -44,9 +54,10 @@ def validate_engines(
     SpiceUnavailableError
         If there is no ngspice to compare with.
     DataFileError
-        If the folder cannot be made.
+        If the folder cannot be made, or the baseline is not a record of a validation.
     """
     seed = integer("seed", seed)
+    before = None if baseline is None else load_record(baseline)
     library, began = SpiceEngine.probe(), time.time()
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -54,19 +65,70 @@ def validate_engines(
         raise DataFileError(folder, f"cannot be made: {error.strerror}") from None
     with SpiceEngine() as spice:
         stages = [_run(stage, spice, seed, quick, progress) for stage in STAGES]
+        speed = measure_speed(spice, seed, quick, progress)
     record = {
         "stages": stages,
+        "speed": speed,
+        "speed_plot": speed_plot(speed).as_dict(),
         "seed": seed,
         "quick": quick,
         "circuitmem": circuitmem.__version__,
         "kernels": kernel_info(),
         "ngspice": library.version,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
         "platform": platform.platform(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_time_s": round(time.time() - began, 1),
     }
+    if before is not None:
+        record["baseline"] = compare_records(before, record)
     write_text(Path(folder) / "validation.json", json.dumps(record, indent=2) + "\n")
     return record
+
+
+def load_record(path: str | Path) -> dict[str, Any]:
+    """Load a ``validation.json``.
+
+    Raises
+    ------
+    DataFileError
+        If it cannot be read or is none.
+    """
+    try:
+        record = json.loads(Path(path).read_text("utf-8"))
+        if {"stage", "worst", "bound", "pass"} <= set.intersection(*(set(stage) for stage in record["stages"])):
+            return dict(record)
+    except OSError as error:
+        raise DataFileError(path, f"cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise DataFileError(path, "is not the validation.json of a circuitmem validate")
+
+
+def compare_records(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    """Say of each stage of either record whether its worst error became ``better``, ``worse``, or is the ``same``.
+
+    A stage of one record only is ``new`` or ``gone``. Errors within a factor of two of each other, and errors below a
+    thousandth of the bound, count as the same: they are rounding, which other seeds and machines change.
+    """
+    old, new = ({stage["stage"]: stage for stage in record["stages"]} for record in (before, after))
+    lines = []
+    for name in [*new, *(name for name in old if name not in new)]:
+        line: dict[str, Any] = {"stage": name, "before": None, "after": None}
+        if name in old:
+            line["before"], line["passed_before"] = old[name]["worst"], old[name]["pass"]
+        if name in new:
+            line["after"], line["passed"] = new[name]["worst"], new[name]["pass"]
+        if name not in old or name not in new:
+            line["change"] = "new" if name in new else "gone"
+        else:
+            small = 1e-3 * new[name]["bound"]
+            first, second = (math.inf if x is None else max(x, small) for x in (line["before"], line["after"]))
+            worse, better = second > 2.0 * first, first > 2.0 * second
+            line["change"] = "worse" if worse else "better" if better else "same"
+        lines.append(line)
+    return lines
 
 
 def _run(
@@ -74,13 +136,17 @@ def _run(
 ) -> dict[str, Any]:
     """Run one stage and return its line of the record."""
     began = time.perf_counter()
-    stage = module.run(Context(module.NAME, spice, seed, quick, lambda done, cases: progress(module.NAME, done, cases)))
+    context = Context(module.NAME, spice, seed, quick, lambda done, cases: progress(module.NAME, done, cases))
+    stage = module.run(context)
     return {
         "stage": module.NAME,
+        "about": " ".join((module.__doc__ or "").partition(":")[2].split()),
         "cases": len(stage.differences),
         "worst": stage.worst,
         "bound": stage.bound,
         "pass": stage.passed,
         "wall_time_s": round(time.perf_counter() - began, 2),
+        "seconds": {engine: round(seconds, 6) for engine, seconds in context.seconds.items()},
         **stage.details,
+        "plots": [plot.as_dict() for plot in stage.plots],
     }

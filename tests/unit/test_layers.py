@@ -44,6 +44,7 @@ NETLISTS_ARE_FOR = {"circuitmem/engine/spice.py"}
 ONLY_IN = {
     "jinja2": "report",
     "matplotlib": "report",
+    "plotly": "report",
     "pooch": "data",
     "pydantic": "config",
     "PySpice": "netlists",

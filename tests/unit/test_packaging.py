@@ -17,15 +17,20 @@ from circuitmem._kernels import kernel_info
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 PACKAGES = {"circuitmem": ROOT / "circuitmem", "circuitmem.netlists": ROOT / "netlists"}
 """Installed name and folder."""
 
 MODULES = {"tomli-w": "tomli_w"}
 """Packages that are imported by another name."""
 
+TOOLS = {"test", "lint", "bench", "docs"}
+"""Extras of those who work on the package; all others are for users, and the package imports what they install."""
+
 
 def declared():
-    return {re.match(r"[\w.-]+", requirement)[0] for requirement in PROJECT["dependencies"]}
+    wanted = [*PROJECT["dependencies"], *(r for name, more in EXTRAS.items() if name not in TOOLS for r in more)]
+    return {re.match(r"[\w.-]+", requirement)[0] for requirement in wanted}
 
 
 def imported():

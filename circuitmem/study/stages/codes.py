@@ -7,12 +7,15 @@ import numpy as np
 from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, TileSpec
 from circuitmem.converter import Readout
 from circuitmem.engine import BehavioralEngine
+from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import DefectMap, Tile
 
 NAME = "adc codes"
 THRESHOLD_LSB = 1e-6
 """Codes may differ where the analogue value is this near to a threshold, nowhere else; such codes are counted."""
+POINTS = 2000
+"""So many codes are plotted; all are compared."""
 
 
 def run(context: Context) -> Stage:
@@ -31,11 +34,16 @@ def run(context: Context) -> Stage:
     cases = 100 if context.quick else 1000
     codes = rng.integers(0, converters.dac.levels, (cases, 16))
     noise = converters.adc.noise * rng.standard_normal((cases, 16))
-    currents = BehavioralEngine().read(tile, readout.dac.voltages(codes))
-    ours = readout.adc.codes(currents, noise)
-    theirs = context.spice.codes(tile, readout, codes, noise)
+    with context.timed("behavioral"):
+        currents = BehavioralEngine().read(tile, readout.dac.voltages(codes))
+        ours = readout.adc.codes(currents, noise)
+    with context.timed("spice"):
+        theirs = context.spice.codes(tile, readout, codes, noise)
     steps = (readout.adc.input_voltage(currents, noise) - converters.adc.minimum) / converters.adc.lsb
     near = np.abs(steps - np.floor(steps) - 0.5) < THRESHOLD_LSB
     context.report(cases, cases)
     different = ((ours != theirs) & ~near).sum(axis=1)
-    return Stage([float(count) for count in different], 0.0, {"near_threshold": int(np.count_nonzero(near))})
+    details = {"near_threshold": int(np.count_nonzero(near))}
+    agreement = Series("codes", theirs.ravel()[:POINTS], ours.ravel()[:POINTS], "points")
+    plot = Lines("Codes, behavioral against SPICE", "SPICE (code)", "behavioral (code)", (agreement,))
+    return Stage([float(count) for count in different], 0.0, details, [plot])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import Cell, LinearCell, TileSpec
 from circuitmem.engine import BehavioralEngine
-from circuitmem.engine.base import Engine
+from circuitmem.engine.base import Solution
+from circuitmem.study.plots import HeatMap, Lines, Plot, Series, Views
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import DefectMap, Tile
 
@@ -39,12 +40,44 @@ def compare(context: Context, bound: float, cell: Cell | None = None, defects: D
         Draws a tile's defects; none when left out.
     """
     cases, side = (4, 12) if context.quick else (20, 32)
-    differences = []
+    pairs = []
     for case in range(cases):
         tile, voltages = random_case(context.stream(case), side, cell or LinearCell(), defects)
-        differences.append(difference(BehavioralEngine(), context.spice, tile, voltages))
+        with context.timed("behavioral"):
+            ours = BehavioralEngine().solve(tile, voltages)
+        with context.timed("spice"):
+            theirs = context.spice.solve(tile, voltages)
+        pairs.append((ours, theirs))
         context.report(case + 1, cases)
-    return Stage(differences, bound)
+    differences = [difference(*pair) for pair in pairs]
+    return Stage(differences, bound, plots=[*_currents(pairs), _maps(*pairs[int(np.argmax(differences))])])
+
+
+def _currents(pairs: Sequence[tuple[Solution, Solution]]) -> list[Plot]:
+    """Show the column currents of all tiles, one engine over the other, and what they differ by."""
+    ours, theirs = (np.concatenate([pair[k].column_current.ravel() for pair in pairs]) for k in (0, 1))
+    largest = np.concatenate([np.full(pair[1].column_current.size, _largest(pair[1].column_current)) for pair in pairs])
+    scatter = Series("column currents", theirs * 1e6, ours * 1e6, "points")
+    residuals = Series("column currents", theirs * 1e6, np.abs(ours - theirs) / largest, "points")
+    return [
+        Lines("Behavioral against SPICE", "SPICE (uA)", "behavioral (uA)", (scatter,)),
+        Lines("Difference of each current", "SPICE (uA)", "relative to the tile's largest", (residuals,), "y"),
+    ]
+
+
+def _maps(ours: Solution, theirs: Solution) -> Views:
+    """Show the worst tile: its voltages, and where on it the engines differ most."""
+    scale = _largest(theirs.word_line_voltage)
+    pairs = ((ours.word_line_voltage, theirs.word_line_voltage), (ours.bit_line_voltage, theirs.bit_line_voltage))
+    error = np.max([np.abs(a - b).max(axis=0) for a, b in pairs], axis=0) / scale
+    return Views(
+        "The tile with the largest difference",
+        (
+            HeatMap("Difference of node voltages", error, "relative to the largest voltage"),
+            HeatMap("Word-line voltages, first input", theirs.word_line_voltage[0] * 1e3, "mV"),
+            HeatMap("Bit-line voltages, first input", theirs.bit_line_voltage[0] * 1e3, "mV"),
+        ),
+    )
 
 
 def random_case(
@@ -66,15 +99,18 @@ def random_case(
     return Tile(spec, rng.uniform(1e-6, 300e-6, spec.shape), defect_map), rng.uniform(-0.5, 0.5, (2, rows))
 
 
-def difference(behavioral: Engine, spice: Engine, tile: Tile, voltages: Floats) -> float:
+def difference(ours: Solution, theirs: Solution) -> float:
     """Return the largest difference of node voltages and column currents, relative to the largest of each.
 
     NaN if any of them is NaN: unlike Python's max, NumPy's keeps it.
     """
-    ours, theirs = behavioral.solve(tile, voltages), spice.solve(tile, voltages)
     differences = []
     for name in ("word_line_voltage", "bit_line_voltage", "column_current"):
         a, b = getattr(ours, name), getattr(theirs, name)
-        scale = max(float(np.abs(theirs.word_line_voltage if "voltage" in name else b).max()), 1e-300)
+        scale = _largest(theirs.word_line_voltage if "voltage" in name else b)
         differences.append(float(np.abs(a - b).max()) / scale)
     return float(np.max(differences))
+
+
+def _largest(values: Floats) -> float:
+    return max(float(np.abs(values).max()), 1e-300)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from circuitmem.engine import SpiceEngine
 from circuitmem.rng import Purpose, stream
+from circuitmem.study.plots import Plot
 
 __all__ = ["Context", "Stage", "StageModule"]
 
@@ -31,6 +34,8 @@ class Context:
         Fewer and smaller cases.
     report : callable
         Called with (cases done, cases).
+    seconds : dict
+        Wall time spent so far in each engine; see :meth:`timed`.
     """
 
     name: str
@@ -38,6 +43,16 @@ class Context:
     seed: int
     quick: bool = False
     report: Callable[[int, int], None] = lambda *_: None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, engine: Literal["spice", "behavioral"]) -> Iterator[None]:
+        """Book the wall time of this block on an engine."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[engine] = self.seconds.get(engine, 0.0) + time.perf_counter() - began
 
     def stream(self, *key: int) -> np.random.Generator:
         """Open a random stream of this stage alone: its cases do not change when other stages come or go."""
@@ -56,11 +71,14 @@ class Stage:
         The largest difference allowed.
     details : dict
         Further figures for the record, by names of their own.
+    plots : sequence of Plot
+        What the report shows of the stage.
     """
 
     differences: Sequence[float]
     bound: float
     details: dict[str, Any] = field(default_factory=dict)
+    plots: Sequence[Plot] = ()
 
     @property
     def worst(self) -> float | None:

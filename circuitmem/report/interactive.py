@@ -1,0 +1,71 @@
+"""Plots of a record for plotly.js, which a page carries inside itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from circuitmem.report.stills import COLOURS
+
+__all__ = ["interactive", "plotly_source"]
+
+_MODES = {"line": "lines", "dashed": "lines", "both": "lines+markers", "points": "markers"}
+
+
+@cache
+def plotly_source() -> str | None:
+    """Return plotly.js, or None where the Python package of that name, which ships it, is not installed."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ModuleNotFoundError:
+        return None
+    return str(get_plotlyjs())
+
+
+def interactive(plot: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what ``Plotly.react`` wants of a plot: one entry a view, with its title, traces and layout."""
+    options = plot["options"] if plot["kind"] == "views" else [plot]
+    return [_lines(option) if option["kind"] == "lines" else _heat_map(option) for option in options]
+
+
+def _lines(plot: dict[str, Any]) -> dict[str, Any]:
+    traces = []
+    for index, series in enumerate(plot["series"]):
+        colour = COLOURS[index % len(COLOURS)]
+        trace = {
+            "type": "scatter",
+            "mode": _MODES[series["style"]],
+            "name": series["name"],
+            "x": series["x"],
+            "y": series["y"],
+            "line": {"color": colour, "dash": "dash" if series["style"] == "dashed" else "solid"},
+            "marker": {"color": colour, "size": 5},
+        }
+        traces.append(trace)
+    layout = _layout(plot) | {"showlegend": len(traces) > 1, "legend": {"orientation": "h", "y": -0.25}}
+    for name in plot["log"]:
+        layout[f"{name}axis"] |= {"type": "log", "exponentformat": "power", "dtick": 1}
+    return {"title": plot["title"], "traces": traces, "layout": layout}
+
+
+def _heat_map(plot: dict[str, Any]) -> dict[str, Any]:
+    hover = f"{plot['y_label']} %{{y}}, {plot['x_label']} %{{x}}: %{{z:.4g}} {plot['value_label']}<extra></extra>"
+    trace = {
+        "type": "heatmap",
+        "z": plot["values"],
+        "colorscale": "Viridis",
+        "colorbar": {"title": {"text": plot["value_label"], "side": "right"}},
+        "hovertemplate": hover,
+    }
+    layout = _layout(plot)
+    layout["yaxis"]["autorange"] = "reversed"
+    return {"title": plot["title"], "traces": [trace], "layout": layout}
+
+
+def _layout(plot: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "xaxis": {"title": {"text": plot["x_label"]}, "automargin": True},
+        "yaxis": {"title": {"text": plot["y_label"]}, "automargin": True},
+        "margin": {"l": 60, "r": 20, "t": 10, "b": 50},
+        "height": 360,
+    }

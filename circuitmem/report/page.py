@@ -1,0 +1,113 @@
+"""Pages: one HTML file each, with everything in it that it needs."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import circuitmem
+from circuitmem.errors import DataFileError
+from circuitmem.files import write_bytes, write_text
+from circuitmem.report.interactive import interactive, plotly_source
+from circuitmem.report.stills import draw, svg
+
+__all__ = ["Page", "make_folder", "slug"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Page:
+    """A page under construction, and the figures that are saved beside it.
+
+    Parameters
+    ----------
+    folder : path
+        Where the page goes; made if it does not exist.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._figures: dict[str, dict[str, Any]] = {}
+
+    def picture(self, plot: dict[str, Any], name: str) -> dict[str, Any]:
+        """Return what the template shows of a plot (:mod:`circuitmem.study.plots`), and remember it as a figure."""
+        name = slug(name)
+        self._figures[name] = plot
+        options = plot["options"] if plot["kind"] == "views" else [plot]
+        return {
+            "name": name,
+            "title": plot["label"] if plot["kind"] == "views" else plot["title"],
+            "wide": plot["kind"] == "views",
+            "choices": [option["title"] for option in options] if plot["kind"] == "views" else [],
+            "description": "; ".join(_describe(option) for option in options),
+            "svg": svg(plot, name),
+            "live": interactive(plot) if plotly_source() else None,
+        }
+
+    def write(self, template: str, name: str, content: dict[str, Any], png: bool = True) -> list[Path]:
+        """Render the page, and save its figures as SVG and, if asked for, PNG into ``figures``.
+
+        Returns the paths of everything written, the page first.
+        """
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+        )
+        assets = {
+            "style": (_TEMPLATES / "style.css").read_text("utf-8"),
+            "live": (_TEMPLATES / "live.js").read_text("utf-8"),
+            "plotly": plotly_source(),
+            "version": circuitmem.__version__,
+        }
+        text = environment.get_template(template).render(assets | content)
+        written = [self.folder / name]
+        make_folder(self.folder / "figures")
+        for figure, plot in self._figures.items():
+            drawn = draw(plot)
+            for kind in ("svg", "png") if png else ("svg",):
+                path = self.folder / "figures" / f"{figure}.{kind}"
+                _save(drawn, path, kind)
+                written.append(path)
+        write_text(self.folder / name, text)
+        return written
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises
+    ------
+    DataFileError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFileError(path, f"cannot be made: {error.strerror}") from None
+
+
+def slug(text: str) -> str:
+    """Return a name of small letters, digits and dashes for files and anchors."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _save(figure: Any, path: Path, kind: str) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    write_bytes(path, buffer.getvalue())
+
+
+def _describe(plot: dict[str, Any]) -> str:
+    """Say in words what a plot shows, for those who do not see it."""
+    if plot["kind"] == "heat map":
+        values = [value for row in plot["values"] for value in row if value is not None]
+        text = f"{plot['title']}, {len(plot['values'])} by {len(plot['values'][0])} map"
+        return f"{text}, from {min(values):.3g} to {max(values):.3g} {plot['value_label']}" if values else text
+    texts = []
+    for series in plot["series"]:
+        values = [value for value in series["y"] if value is not None]
+        texts.append(f"{series['name']} from {min(values):.3g} to {max(values):.3g}" if values else series["name"])
+    return f"{plot['title']}: {plot['y_label']} over {plot['x_label']}; {', '.join(texts)}"

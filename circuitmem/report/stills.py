@@ -1,0 +1,91 @@
+"""Plots of a record as still pictures: SVG that takes the colours of the page it stands in, and PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.rcsetup
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["draw", "svg"]
+
+INK = "#010203"
+"""Stands for the colour of the page's text, and is replaced by it."""
+COLOURS = ("#0a7abf", "#d55e00", "#009e73", "#b0609b", "#8a7000", "#56849c")
+"""After Okabe and Ito's palette, as dark as it must be for both a light and a dark page."""
+STYLES: dict[str, dict[str, Any]] = {
+    "line": {"linestyle": "-"},
+    "dashed": {"linestyle": "--"},
+    "both": {"linestyle": "-", "marker": "o", "markersize": 4},
+    "points": {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.7},
+}
+_RC: Any = {
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "circuitmem",  # the same record gives the same bytes
+    "font.family": "sans-serif",
+    "axes.prop_cycle": matplotlib.rcsetup.cycler(color=COLOURS),
+}
+_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+
+
+def draw(plot: dict[str, Any], ink: str = "black") -> Figure:
+    """Draw a plot (:meth:`circuitmem.study.plots.Plot.as_dict`); views follow one another."""
+    with mpl.rc_context(_RC | dict.fromkeys(_INKED, ink) | {"legend.labelcolor": ink}):
+        if plot["kind"] == "views":
+            options = plot["options"]
+            figure = Figure(figsize=(4.2 * len(options), 3.6), layout="constrained")
+            axes = np.atleast_1d(figure.subplots(1, len(options)))
+        else:
+            options, figure = [plot], Figure(figsize=(5.6, 3.6), layout="constrained")
+            axes = np.array([figure.subplots()])
+        for place, option in zip(axes, options, strict=True):
+            (_lines if option["kind"] == "lines" else _heat_map)(place, option)
+        figure.draw_without_rendering()
+    return figure
+
+
+def _lines(axes: Axes, plot: dict[str, Any]) -> None:
+    for series in plot["series"]:
+        x, y = (np.array(series[key], dtype=float) for key in ("x", "y"))
+        large: Any = {"rasterized": True} if len(x) > 500 else {}
+        axes.plot(x, y, label=series["name"], **STYLES[series["style"]], **large)
+    axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
+    for name, set_scale in (("x", axes.set_xscale), ("y", axes.set_yscale)):
+        values = [value for series in plot["series"] for value in series[name] if value is not None]
+        if name in plot["log"] and any(value > 0.0 for value in values):
+            set_scale("log")
+    axes.grid(alpha=0.25)
+    if len(plot["series"]) > 1:
+        axes.legend(fontsize="small", framealpha=0.0)
+
+
+def _heat_map(axes: Axes, plot: dict[str, Any]) -> None:
+    values = np.array(plot["values"], dtype=float)
+    picture = axes.imshow(values, cmap="viridis", interpolation="nearest", aspect="auto")
+    axes.figure.colorbar(picture, ax=axes, label=plot["value_label"])
+    axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
+
+
+def svg(plot: dict[str, Any], name: str) -> str:
+    """Return an ``<svg>`` element for a page: transparent, its text and axes in the page's colour.
+
+    Parameters
+    ----------
+    plot : dict
+        The plot.
+    name : str
+        Begins every id in it, so that several can stand on one page.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context(_RC):
+        draw(plot, INK).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = re.sub(r"^.*?(?=<svg )", "", text, flags=re.DOTALL).replace(INK, "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)

@@ -1,0 +1,90 @@
+"""The page of a validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from circuitmem.report.page import Page, slug
+
+__all__ = ["draw_validation"]
+
+_SHOWN = {"stage", "about", "cases", "worst", "bound", "pass", "wall_time_s", "seconds", "plots", "replay"}
+_PROVENANCE = ("circuitmem", "kernels", "ngspice", "python", "numpy", "platform", "seed", "finished", "wall_time_s")
+
+
+def draw_validation(record: dict[str, Any], folder: str | Path) -> list[Path]:
+    """Write ``report.html``, and its figures as SVG and PNG, into the folder of a validation.
+
+    Parameters
+    ----------
+    record : dict
+        What :func:`circuitmem.study.validate.validate_engines` returned, or ``validation.json`` holds.
+    folder : path
+        Where the page goes.
+
+    Returns
+    -------
+    list of path
+        What was written, the page first.
+    """
+    page = Page(folder)
+    content = {
+        **{key: record[key] for key in ("finished", "seed", "quick")},
+        "stages": [_stage(page, stage) for stage in record["stages"]],
+        "failed": [stage["stage"] for stage in record["stages"] if not stage["pass"]],
+        "passed": all(stage["pass"] for stage in record["stages"]),
+        "cases": sum(stage["cases"] for stage in record["stages"]),
+        "speed_plot": page.picture(record["speed_plot"], "speed"),
+        "speed_rows": [_speed_row(row) for row in record["speed"]],
+        "baseline": [
+            (line["stage"], _number(line["before"]), _number(line["after"]), line["change"])
+            for line in record.get("baseline", [])
+        ],
+        "provenance": [(name, _plain(record[name])) for name in _PROVENANCE],
+    }
+    return page.write("validation.html", "report.html", content)
+
+
+def _stage(page: Page, stage: dict[str, Any]) -> dict[str, Any]:
+    name = slug(stage["stage"])
+    seconds = stage["seconds"]
+    spice, behavioral = seconds.get("spice"), seconds.get("behavioral")
+    return {
+        **{key: stage[key] for key in ("stage", "about", "cases", "pass")},
+        "name": name,
+        "replay": stage.get("replay"),
+        "worst_text": _number(stage["worst"]),
+        "bound_text": _number(stage["bound"]),
+        "spice_text": _time(spice),
+        "behavioral_text": _time(behavioral),
+        "ratio_text": f"{spice / behavioral:,.0f}x" if spice and behavioral else "",
+        "details": [
+            f"{key.replace('_', ' ')}: {_plain(value)}"
+            for key, value in stage.items()
+            if key not in _SHOWN and isinstance(value, int | float | str)
+        ],
+        "plots": [page.picture(plot, f"{name}-plot-{number}") for number, plot in enumerate(stage["plots"])],
+    }
+
+
+def _speed_row(row: dict[str, Any]) -> tuple[str, ...]:
+    ours = row["behavioral"]
+    times = [f"{row[name] * 1e3:.3g}" for name in ("spice", "direct", "behavioral")]
+    return f"{row['side']}x{row['side']}", *times, f"{row['spice'] / ours:,.0f}x", f"{row['direct'] / ours:,.0f}x"
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.2f} s" if seconds >= 1.0 else f"{seconds * 1e3:.3g} ms"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

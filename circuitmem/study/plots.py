@@ -1,0 +1,131 @@
+"""What a study wants to show, as data: the report draws it, still or interactive, and JSON can hold it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["HeatMap", "Lines", "Plot", "Series", "Views"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve, or one cloud of points.
+
+    Attributes
+    ----------
+    name : str
+        Entry of the legend.
+    x, y : (n,) array_like
+        Coordinates; ``y`` may hold NaN where there is nothing to show.
+    style : {"line", "points", "both", "dashed"}
+        How it is drawn.
+    """
+
+    name: str
+    x: ArrayLike
+    y: ArrayLike
+    style: Literal["line", "points", "both", "dashed"] = "line"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, None for what is not finite."""
+        return {"name": self.name, "x": _plain(self.x), "y": _plain(self.y), "style": self.style}
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Curves or points over one pair of axes.
+
+    Attributes
+    ----------
+    title : str
+        What it shows, in a few words.
+    x_label, y_label : str
+        Quantities with units.
+    series : tuple of Series
+        At least one.
+    log : {"", "x", "y", "xy"}
+        Axes with a logarithmic scale.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    log: Literal["", "x", "y", "xy"] = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return {
+            "kind": "lines",
+            "title": self.title,
+            "x_label": self.x_label,
+            "y_label": self.y_label,
+            "log": self.log,
+            "series": [series.as_dict() for series in self.series],
+        }
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """One value a cell of a grid, row 0 at the top.
+
+    Attributes
+    ----------
+    title : str
+        What it shows, in a few words.
+    values : (rows, columns) array_like
+        The values.
+    value_label : str
+        Quantity with unit.
+    x_label, y_label : str
+        What columns and rows are.
+    """
+
+    title: str
+    values: ArrayLike
+    value_label: str
+    x_label: str = "bit line"
+    y_label: str = "word line"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return {
+            "kind": "heat map",
+            "title": self.title,
+            "x_label": self.x_label,
+            "y_label": self.y_label,
+            "value_label": self.value_label,
+            "values": [_plain(row) for row in np.asarray(self.values)],
+        }
+
+
+@dataclass(frozen=True)
+class Views:
+    """Plots of which a reader chooses one at a time; on paper they follow one another.
+
+    Attributes
+    ----------
+    label : str
+        What is chosen.
+    options : tuple of Lines or HeatMap
+        The plots; their titles are the entries.
+    """
+
+    label: str
+    options: tuple[Lines | HeatMap, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return {"kind": "views", "label": self.label, "options": [plot.as_dict() for plot in self.options]}
+
+
+Plot = Lines | HeatMap | Views
+
+
+def _plain(values: ArrayLike) -> list[float | None]:
+    """Return numbers that JSON can hold, with 9 digits: more cannot be seen."""
+    return [float(f"{x:.9g}") if np.isfinite(x) else None for x in np.asarray(values, dtype=float)]

@@ -1,0 +1,79 @@
+"""How long one read of a fresh tile takes: ngspice, a sparse direct solve, and the behavioral kernels, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from circuitmem.config import TileSpec
+from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.rng import Purpose, stream
+from circuitmem.study.plots import Lines, Series
+from circuitmem.tile import Tile
+
+__all__ = ["measure_speed", "speed_plot"]
+
+SIDES = (8, 16, 32, 64)
+QUICK_SIDES = (8, 16)
+REPEATS = 5
+"""The median of so many; ngspice computes larger tiles once, for a 64x64 takes seconds."""
+LARGE = 32
+
+
+def measure_speed(
+    spice: SpiceEngine, seed: int, quick: bool, progress: Callable[[str, int, int], None]
+) -> list[dict[str, Any]]:
+    """Time one vector on tiles that nothing is known of yet; a figure for the machine at hand, never a test.
+
+    Parameters
+    ----------
+    spice : SpiceEngine
+        The referee, its worker running.
+    seed : int
+        Seed of the tiles, >= 0.
+    quick : bool
+        Small tiles only.
+    progress : callable
+        Called with (what, sides done, sides).
+
+    Returns
+    -------
+    list of dict
+        A row a side: ``side``, and seconds of ``spice``, ``direct`` (SuperLU) and ``behavioral``.
+    """
+    sides = QUICK_SIDES if quick else SIDES
+    rows = []
+    for done, side in enumerate(sides):
+        rng = stream(seed, Purpose.VALIDATION, *b"speed", side)
+        spec = TileSpec(rows=side, columns=side, word_line_resistance=1.0, bit_line_resistance=1.0)
+        tile = Tile(spec, rng.uniform(1e-6, 100e-6, spec.shape))
+        voltages = rng.uniform(0.0, 0.2, (1, side))
+        ours, direct = BehavioralEngine(method="conjugate gradients"), BehavioralEngine(method="direct")
+        row: dict[str, Any] = {"side": side}
+        for name, engine in (("spice", spice), ("direct", direct), ("behavioral", ours)):
+            repeats = 1 if name == "spice" and side >= LARGE else REPEATS
+            row[name] = _median(partial(engine.read, tile, voltages), repeats)
+        rows.append(row)
+        progress("speed", done + 1, len(sides))
+    return rows
+
+
+def _median(call: Callable[[], Any], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
+
+
+def speed_plot(rows: list[dict[str, Any]]) -> Lines:
+    """Show the measured times against the side of the tile."""
+    names = {"spice": "ngspice, .op", "direct": "sparse direct (SuperLU)", "behavioral": "circuitmem, one vector"}
+    sides = [row["side"] for row in rows]
+    series = tuple(Series(label, sides, [row[key] * 1e3 for row in rows], "both") for key, label in names.items())
+    return Lines("One read of a fresh tile", "side of the tile (cells)", "time (ms)", series, "xy")
