@@ -25,7 +25,7 @@ def plotly_source() -> str | None:
 def interactive(plot: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what ``Plotly.react`` wants of a plot: one entry a view, with its title, traces and layout."""
     options = plot["options"] if plot["kind"] == "views" else [plot]
-    return [_lines(option) if option["kind"] == "lines" else _heat_map(option) for option in options]
+    return [_MAKERS[option["kind"]](option) for option in options]
 
 
 def _lines(plot: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +60,27 @@ def _heat_map(plot: dict[str, Any]) -> dict[str, Any]:
     layout = _layout(plot)
     layout["yaxis"]["autorange"] = "reversed"
     return {"title": plot["title"], "traces": [trace], "layout": layout}
+
+
+def _bars(plot: dict[str, Any]) -> dict[str, Any]:
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "x": values,
+            "y": plot["categories"],
+            "marker": {"color": COLOURS[index % len(COLOURS)]},
+        }
+        for index, (name, values) in enumerate(plot["parts"].items())
+    ]
+    layout = _layout({"x_label": plot["value_label"], "y_label": ""})
+    layout |= {"barmode": "stack", "legend": {"orientation": "h", "y": -0.25}}
+    layout["yaxis"]["autorange"] = "reversed"
+    return {"title": plot["title"], "traces": traces, "layout": layout}
+
+
+_MAKERS = {"lines": _lines, "heat map": _heat_map, "bars": _bars}
 
 
 def _layout(plot: dict[str, Any]) -> dict[str, Any]:

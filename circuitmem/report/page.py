@@ -42,6 +42,7 @@ class Page:
             "name": name,
             "title": plot["label"] if plot["kind"] == "views" else plot["title"],
             "wide": plot["kind"] == "views",
+            "group": plot.get("group", ""),
             "choices": [option["title"] for option in options] if plot["kind"] == "views" else [],
             "description": "; ".join(_describe(option) for option in options),
             "svg": svg(plot, name),
@@ -106,6 +107,10 @@ def _describe(plot: dict[str, Any]) -> str:
         values = [value for row in plot["values"] for value in row if value is not None]
         text = f"{plot['title']}, {len(plot['values'])} by {len(plot['values'][0])} map"
         return f"{text}, from {min(values):.3g} to {max(values):.3g} {plot['value_label']}" if values else text
+    if plot["kind"] == "bars":
+        sums = [sum(values) for values in zip(*plot["parts"].values(), strict=True)]
+        bars = (f"{name} {value:.3g}" for name, value in zip(plot["categories"], sums, strict=True))
+        return f"{plot['title']}, {plot['value_label']}: {', '.join(bars)}"
     texts = []
     for series in plot["series"]:
         values = [value for value in series["y"] if value is not None]

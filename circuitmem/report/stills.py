@@ -18,6 +18,8 @@ INK = "#010203"
 """Stands for the colour of the page's text, and is replaced by it."""
 COLOURS = ("#0a7abf", "#d55e00", "#009e73", "#b0609b", "#8a7000", "#56849c")
 """After Okabe and Ito's palette, as dark as it must be for both a light and a dark page."""
+STILL_VIEWS = 3
+"""So many views of several are drawn; the others are for those who can choose."""
 STYLES: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
     "dashed": {"linestyle": "--"},
@@ -38,14 +40,14 @@ def draw(plot: dict[str, Any], ink: str = "black") -> Figure:
     """Draw a plot (:meth:`circuitmem.study.plots.Plot.as_dict`); views follow one another."""
     with mpl.rc_context(_RC | dict.fromkeys(_INKED, ink) | {"legend.labelcolor": ink}):
         if plot["kind"] == "views":
-            options = plot["options"]
+            options = plot["options"][:STILL_VIEWS]
             figure = Figure(figsize=(4.2 * len(options), 3.6), layout="constrained")
             axes = np.atleast_1d(figure.subplots(1, len(options)))
         else:
             options, figure = [plot], Figure(figsize=(5.6, 3.6), layout="constrained")
             axes = np.array([figure.subplots()])
         for place, option in zip(axes, options, strict=True):
-            (_lines if option["kind"] == "lines" else _heat_map)(place, option)
+            _DRAWERS[option["kind"]](place, option)
         figure.draw_without_rendering()
     return figure
 
@@ -70,6 +72,19 @@ def _heat_map(axes: Axes, plot: dict[str, Any]) -> None:
     picture = axes.imshow(values, cmap="viridis", interpolation="nearest", aspect="auto")
     axes.figure.colorbar(picture, ax=axes, label=plot["value_label"])
     axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
+
+
+def _bars(axes: Axes, plot: dict[str, Any]) -> None:
+    below = np.zeros(len(plot["categories"]))
+    for name, values in plot["parts"].items():
+        axes.barh(plot["categories"], values, left=below, label=name)
+        below += np.array(values)
+    axes.set(title=plot["title"], xlabel=plot["value_label"])
+    axes.invert_yaxis()
+    axes.legend(fontsize="small", framealpha=0.0)
+
+
+_DRAWERS = {"lines": _lines, "heat map": _heat_map, "bars": _bars}
 
 
 def svg(plot: dict[str, Any], name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["HeatMap", "Lines", "Plot", "Series", "Views"]
+__all__ = ["Bars", "HeatMap", "Lines", "Plot", "Series", "Views"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,38 @@ class HeatMap:
 
 
 @dataclass(frozen=True)
+class Bars:
+    """Stacked bars, one a category.
+
+    Attributes
+    ----------
+    title : str
+        What it shows, in a few words.
+    categories : tuple of str
+        One bar each.
+    value_label : str
+        Quantity with unit.
+    parts : dict of (categories,) array_like
+        What each bar is made of, by name.
+    """
+
+    title: str
+    categories: tuple[str, ...]
+    value_label: str
+    parts: dict[str, ArrayLike]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return {
+            "kind": "bars",
+            "title": self.title,
+            "categories": list(self.categories),
+            "value_label": self.value_label,
+            "parts": {name: _plain(values) for name, values in self.parts.items()},
+        }
+
+
+@dataclass(frozen=True)
 class Views:
     """Plots of which a reader chooses one at a time; on paper they follow one another.
 
@@ -111,19 +143,27 @@ class Views:
     ----------
     label : str
         What is chosen.
-    options : tuple of Lines or HeatMap
+    options : tuple of Lines, HeatMap or Bars
         The plots; their titles are the entries.
+    group : str
+        Views of one group, with as many options each, change together.
     """
 
     label: str
-    options: tuple[Lines | HeatMap, ...]
+    options: tuple[Lines | HeatMap | Bars, ...]
+    group: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
-        return {"kind": "views", "label": self.label, "options": [plot.as_dict() for plot in self.options]}
+        return {
+            "kind": "views",
+            "label": self.label,
+            "group": self.group,
+            "options": [plot.as_dict() for plot in self.options],
+        }
 
 
-Plot = Lines | HeatMap | Views
+Plot = Lines | HeatMap | Bars | Views
 
 
 def _plain(values: ArrayLike) -> list[float | None]:

@@ -53,6 +53,8 @@ class MethodResult:
         Cost of programming, calibration and training.
     history : list of dict
         After each epoch: epoch, accuracy_percent, pulses, simulated_time_s, energy_j; epoch 0 is before training.
+    confusion : list of list of int
+        At the last test: how many digits of each class (rows) were taken for which (columns).
     accounts, phases : dict
         The chip's ledger by kind of operation, and by phase of the run, test reads included: times in ps, energies in
         aJ.
@@ -70,6 +72,7 @@ class MethodResult:
     energy_j: float = 0.0
     pulses: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    confusion: list[list[int]] = field(default_factory=list)
     accounts: dict[str, dict[str, int]] = field(default_factory=dict)
     phases: dict[str, dict[str, int]] = field(default_factory=dict)
     energy_by_part: dict[str, int] = field(default_factory=dict)
@@ -218,6 +221,9 @@ class MethodRun:
         with chip.during("test"):
             predicted: Any = chip.run(self.network.classify(self.digits.test_images))
         result.accuracy_percent = accuracy_percent(predicted, self.digits.test_labels)
+        confusion = np.zeros((self.spec.network.layers[-1],) * 2, dtype=np.int64)
+        np.add.at(confusion, (self.digits.test_labels, predicted), 1)
+        result.confusion = confusion.tolist()
         result.simulated_time_s, result.energy_j = time - test["time"], energy - test["energy"]
         result.pulses = chip.ledger.pulses
         test["time"] += chip.now - time

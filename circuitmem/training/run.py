@@ -104,6 +104,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
     with threadpool_limits(limits=1, user_api="blas"):
         model = _digital(spec, path, digits, progress)
         digital = accuracy_percent(model.activities(digits.test_images)[-1].argmax(axis=1), digits.test_labels)
+        write_text(path / "digital.json", json.dumps({"accuracy_percent": digital}) + "\n")
         results: dict[str, MethodResult] = {}
         for number, name in enumerate(METHODS):
             network = build_network(spec, model, digits)
@@ -146,6 +147,7 @@ def _method(
     if file.exists():
         return MethodResult(**_load_json(file))
     sampler = ReadSampler(spec.audit, network, spec.seed, number)
+    partial = path / f"partial_{name}.json"  # what a page shows of it while it runs
     keeper = Keeper(path, name, spec.checkpoint_interval)
     saved = keeper.newest()
     chip = network.chip
@@ -165,6 +167,8 @@ def _method(
                 position = trace.state() if trace else None
                 parts = {"method": method.state(), "sampler": sampler.state(), "states": states, "trace": position}
                 keeper.save(parts)
+            if ended:
+                write_text(partial, json.dumps(method.result.as_dict()) + "\n")
 
         steps = functools.partial(progress, name)
         method = MethodRun(name, spec, network, digits, steps, lambda: snapshot("before"), keep)
@@ -178,6 +182,7 @@ def _method(
     save_npz(path / f"state_{name}.npz", states)
     write_text(file, json.dumps(result.as_dict(), indent=2) + "\n")
     keeper.clear()
+    partial.unlink(missing_ok=True)
     return result
 
 
@@ -203,6 +208,7 @@ def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], au
         "calibration_and_in_situ_against_in_situ": _comparison(results),
         "audit": {"pulse_trains": 0} | asdict(audit),
         "history": {name: r.history for name, r in results.items()},
+        "confusion": {name: r.confusion for name, r in results.items()},
         "accounts": {name: r.accounts for name, r in results.items()},
         "phases": {name: r.phases for name, r in results.items()},
         "energy_by_part_aj": {name: r.energy_by_part for name, r in results.items()},

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from circuitmem.config import load_run
@@ -150,6 +151,15 @@ def test_a_run_leaves_its_folder(tiny_run):
     assert json.loads((folder / "results.json").read_text()) == results
     for name in ("config.toml", "provenance.json", "accuracy.png", "tile.png"):
         assert (folder / name).stat().st_size > 100
+
+
+def test_the_confusion_matrix_counts_every_digit_once_and_gives_the_accuracy(tiny_run):
+    results, _ = tiny_run
+    for name, confusion in results["confusion"].items():
+        counts = np.array(confusion)
+        assert counts.shape == (10, 10)
+        assert counts.sum() == 100  # data.test
+        assert np.trace(counts) == results["accuracy_percent"][name]
 
 
 def test_results_say_how_right_reused_matrices_were(tiny_run, tmp_path):

@@ -26,14 +26,30 @@
       seen.unobserve(entry.target);
       entry.target.querySelector(".live").hidden = false;
       entry.target.querySelector(".still").style.display = "none";
-      show(entry.target, 0);
+      var chooser = entry.target.querySelector("select");
+      show(entry.target, chooser ? chooser.selectedIndex : 0);
     });
   }, { rootMargin: "400px" });
+  function choose(figure, chooser, choice) {
+    chooser.selectedIndex = choice;
+    try { sessionStorage.setItem(figure.id, choice); } catch (error) { /* a page from a file may have no storage */ }
+    if (figure.querySelector(".live").dataset.shown) show(figure, choice);
+  }
   figures.forEach(function (figure) {
     var chooser = figure.querySelector("select");
     if (chooser) {
       chooser.closest(".chooser").hidden = false;
-      chooser.addEventListener("change", function () { show(figure, chooser.selectedIndex); });
+      try {
+        var kept = Number(sessionStorage.getItem(figure.id));
+        if (kept < chooser.options.length) chooser.selectedIndex = kept;
+      } catch (error) { /* as above */ }
+      chooser.addEventListener("change", function () {
+        var group = chooser.dataset.group;
+        figures.forEach(function (other) {
+          var its = other.querySelector("select");
+          if (other === figure || (its && group && its.dataset.group === group)) choose(other, its, chooser.selectedIndex);
+        });
+      });
     }
     seen.observe(figure);
   });
