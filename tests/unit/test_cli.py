@@ -128,7 +128,10 @@ def test_validate_passes_and_writes_its_record(tmp_path):
     names = {stage["stage"] for stage in stages}
     assert names >= {"tile linear", "tile with defects", "tile sinh", "tile 1T1R", "tile 1S1R", "adc codes"}
     assert all(stage["pass"] and stage["worst"] <= stage["bound"] for stage in stages)
-    assert json.loads((tmp_path / "report" / "validation.json").read_text())["stages"] == stages
+    written = json.loads((tmp_path / "report" / "validation.json").read_text())["stages"]
+    assert [{key: value for key, value in stage.items() if key != "plots"} for stage in written] == stages
+    assert all(stage["plots"] for stage in written)
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +157,7 @@ def test_a_run_leaves_its_folder(tiny_run):
 
 
 def test_the_confusion_matrix_counts_every_digit_once_and_gives_the_accuracy(tiny_run):
-    results, _ = tiny_run
+    _, results = tiny_run
     for name, confusion in results["confusion"].items():
         counts = np.array(confusion)
         assert counts.shape == (10, 10)
