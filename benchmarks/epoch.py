@@ -52,7 +52,7 @@ def measure(ohms: float) -> dict[str, float]:
 
     from circuitmem.config import load_run
     from circuitmem.data import load_mnist
-    from circuitmem.training import Digits, Momentum, bring_up, build_network, train_epoch, train_ex_situ
+    from circuitmem.training import Digits, InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
     wires = [f"chip.tile.{line}_line_resistance={ohms}" for line in ("word", "bit")]
     size = ["network.layers=[784,256,10]", f"in_situ.batch={BATCH}", "ex_situ.epochs=1", f"data.train={IMAGES}"]
@@ -65,12 +65,12 @@ def measure(ohms: float) -> dict[str, float]:
         )
         network = build_network(spec, model, digits)
         network.chip.run(bring_up(network, spec, digits, calibrate=False))
-        optimiser = Momentum(spec.in_situ, network)
+        trainer = InSituTrainer(spec.in_situ, network)
         taken = 0.0
         for epoch, count in ((0, 2 * BATCH), (1, IMAGES)):
             began = time.perf_counter()
             images, labels = digits.train_images[:count], digits.train_labels[:count]
-            network.chip.run(train_epoch(network, optimiser, images, labels, 1, epoch))
+            network.chip.run(train_epoch(network, trainer, images, labels, 1, epoch))
             taken = time.perf_counter() - began
     return {"seconds": taken, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from circuitmem.config import load_run
 from circuitmem.data import load_mnist
-from circuitmem.training import Digits, Momentum, bring_up, build_network, train_epoch, train_ex_situ
+from circuitmem.training import Digits, InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
 IMAGES, ERROR = 1280, 4e-4  # a tenth of a step of an 8-bit converter
 DRIFT = [f"chip.retention.drift_{name}" for name in ("exponent=0.02", "spread=0.5", "time=1e-3")]
@@ -34,13 +34,13 @@ def measure(kind: str, side: int, error: float) -> str:
         network = build_network(spec, model, digits)
         chip = network.chip
         chip.run(bring_up(network, spec, digits, calibrate=False))
-        optimiser = Momentum(spec.in_situ, network)
+        trainer = InSituTrainer(spec.in_situ, network)
         for turn in range(2):  # the first warms up
             began = time.perf_counter()
             if kind == "drift":
                 chip.run(network.classify(images, 8))
             else:
-                chip.run(train_epoch(network, optimiser, images, labels, 1, turn))
+                chip.run(train_epoch(network, trainer, images, labels, 1, turn))
             taken = time.perf_counter() - began
     batches = IMAGES / (8 if kind == "drift" else 64)
     found = chip.transfers.record

@@ -13,13 +13,14 @@ from rich.table import Table
 
 __all__ = ["Progress", "print_findings", "print_results", "print_stages"]
 
-NAMES = {
-    "digital": "digital network",
-    "raw": "raw defective chip",
-    "calibration": "calibration only",
-    "in_situ": "in-situ only",
-    "calibration_in_situ": "calibration + in-situ",
-}
+
+def _title(name: str) -> str:
+    """Return what a reader calls a method, or another thing whose progress is shown."""
+    from circuitmem.training import METHODS
+
+    if name == "digital":
+        return "digital network"
+    return METHODS[name].title if name in METHODS else name
 
 
 class Progress:
@@ -47,7 +48,7 @@ class Progress:
     def update(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` steps of something are finished."""
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(NAMES.get(what, what), total=total)
+            self._tasks[what] = self._bars.add_task(_title(what), total=total)
         self._bars.update(self._tasks[what], completed=done, total=total)
 
 
@@ -62,20 +63,21 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
         if name in results["pulses"]:
             time, energy = results["simulated_time_s"][name], results["energy_j"][name]
             cost = [f"{time * 1e3:.2f} ms", f"{energy * 1e3:.3f} mJ", f"{results['pulses'][name]:,}"]
-        table.add_row(NAMES[name], f"{accuracy:.2f} %", *cost)
+        table.add_row(_title(name), f"{accuracy:.2f} %", *cost)
     console = Console(soft_wrap=True)
     console.print(table)
     gain = results["calibration_and_in_situ_against_in_situ"]
-    console.print(
-        f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs, "
-        f"{gain['equal_pulses_points']:+.2f} at equal pulses ({gain['equal_pulses'] / 1e6:.2f} million)",
-        highlight=False,
-    )
+    if gain:
+        console.print(
+            f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs, "
+            f"{gain['equal_pulses_points']:+.2f} at equal pulses ({gain['equal_pulses'] / 1e6:.2f} million)",
+            highlight=False,
+        )
     longest = max(results["simulated_time_s"], key=results["simulated_time_s"].__getitem__)
     used = results.get("utilisation", {}).get(longest, {})  # a run of an older version has none
     if used:
         shares = ", ".join(f"{name} {entry['fraction']:.0%}" for name, entry in used.items())
-        console.print(f"busy in {NAMES[longest]}, the bottleneck first: {shares}", highlight=False)
+        console.print(f"busy in {_title(longest)}, the bottleneck first: {shares}", highlight=False)
     audit = results["audit"]
     if audit["reads"]:
         console.print(

@@ -8,9 +8,10 @@ from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.pulse_update import PulseUpdateSpec
-from circuitmem.config.run import AuditSpec, CalibrationSpec, DataSpec, ExSituSpec, InSituSpec, NetworkSpec, RunSpec
+from circuitmem.config.run import AuditSpec, DataSpec, NetworkSpec, RunSpec
 from circuitmem.config.tile import TileSpec
 from circuitmem.config.toml import load_run, presets, to_toml
+from circuitmem.config.training import CalibrationSpec, ExSituSpec, InSituSpec
 
 __all__ = [
     "AdcSpec",

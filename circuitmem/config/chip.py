@@ -31,6 +31,8 @@ class DefectSpec(Spec):
         Range of the conductances of stuck devices [S]; defaults from Liu et al., DAC 2017 [D].
     clustering : float, optional
         Stapper's clustering parameter, >= 0.01; without it defects are uniform.
+    layers : sequence of int, optional
+        Layers of the network, from 0, whose tiles have stuck devices; all when left out.
     """
 
     device_yield: float = pydantic.Field(default=0.8, ge=0.0, le=1.0)
@@ -38,6 +40,7 @@ class DefectSpec(Spec):
     stuck_on_range: tuple[float, float] = (300e-6, 1200e-6)
     stuck_off_range: tuple[float, float] = (0.01e-6, 1e-6)
     clustering: float | None = pydantic.Field(default=None, ge=0.01)
+    layers: tuple[Annotated[int, pydantic.Field(ge=0)], ...] | None = None
 
     @pydantic.model_validator(mode="after")
     def _check_ranges(self) -> DefectSpec:

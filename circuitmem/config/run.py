@@ -8,9 +8,10 @@ import pydantic
 
 from circuitmem.config.base import Spec
 from circuitmem.config.chip import ChipSpec
+from circuitmem.config.training import CalibrationSpec, ExSituSpec, InSituSpec, MethodName
 from circuitmem.errors import ValidationError
 
-__all__ = ["AuditSpec", "CalibrationSpec", "DataSpec", "ExSituSpec", "InSituSpec", "NetworkSpec", "RunSpec"]
+__all__ = ["AuditSpec", "DataSpec", "NetworkSpec", "RunSpec"]
 
 
 class DataSpec(Spec):
@@ -51,63 +52,6 @@ class NetworkSpec(Spec):
         return self
 
 
-class ExSituSpec(Spec):
-    """Training of the starting weights on a digital computer (Adam, softmax cross-entropy).
-
-    Parameters
-    ----------
-    epochs, batch : int
-        Passes over the training digits, and digits a step, >= 1.
-    learning_rate : float
-        Step size, > 0; it falls linearly to 0.
-    weight_limit : float
-        Weights are kept within this many standard deviations of their layer, > 0, so that a few large ones do not
-        use up the conductance range.
-    """
-
-    epochs: int = pydantic.Field(default=20, ge=1)
-    batch: int = pydantic.Field(default=50, ge=1)
-    learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
-    weight_limit: float = pydantic.Field(default=4.0, gt=0.0)
-
-
-class CalibrationSpec(Spec):
-    """How the analogue multiply-accumulate is calibrated.
-
-    Parameters
-    ----------
-    method : {"none", "affine", "split-affine"}
-        Correction learnt from measured codes.
-    vectors : int
-        Calibration vectors (training digits and the hidden activities they cause), >= 2.
-    groups : int
-        Groups of word lines that ``split-affine`` reads one after another, >= 2.
-    """
-
-    method: Literal["none", "affine", "split-affine"] = "split-affine"
-    vectors: int = pydantic.Field(default=200, ge=2)
-    groups: int = pydantic.Field(default=4, ge=2)
-
-
-class InSituSpec(Spec):
-    """Training on the chip: hardware forward pass, digital backward pass, two-pulse updates.
-
-    Parameters
-    ----------
-    epochs, batch : int
-        Passes over the training digits, >= 0, and digits a step, >= 1.
-    learning_rate : float
-        Step size on the weights, > 0; it falls linearly to a tenth.
-    momentum : float
-        In [0, 1).
-    """
-
-    epochs: int = pydantic.Field(default=3, ge=0)
-    batch: int = pydantic.Field(default=200, ge=1)
-    learning_rate: float = pydantic.Field(default=0.1, gt=0.0)
-    momentum: float = pydantic.Field(default=0.9, ge=0.0, lt=1.0)
-
-
 class AuditSpec(Spec):
     """Which of the run's own tile reads are computed again in ngspice.
 
@@ -141,12 +85,15 @@ class RunSpec(Spec):
         Error that a tile's transfer matrix may have while its cells are trained, relative to the largest column
         current, in [0, 0.1]: 4e-4 is a tenth of a step of an 8-bit converter. At 0 every matrix is exact. The results
         have the largest error that random exact solutions found (``reuse``).
+    methods : sequence of str
+        The methods to compare, each on the same chip, in this order (:mod:`circuitmem.training.recipes`).
     """
 
     seed: int = pydantic.Field(default=1, ge=0)
     granularity: Literal["burst", "pulse"] = "burst"
     trace: bool = False
     checkpoint_interval: float = pydantic.Field(default=20.0, ge=0.0)
+    methods: tuple[MethodName, ...] = ("raw", "calibration", "in_situ", "calibration_in_situ")
     reuse_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()
@@ -163,4 +110,9 @@ class RunSpec(Spec):
             raise ValidationError("network.layers", rule, self.network.layers)
         if self.network.layers[-1] != 10:
             raise ValidationError("network.layers", "must end with 10, one output a digit", self.network.layers)
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise ValidationError("methods", "must name at least one method, each once", self.methods)
+        layers = len(self.network.layers) - 1
+        if any(layer >= layers for layer in self.chip.defects.layers or ()):
+            raise ValidationError("chip.defects.layers", f"must be < {layers}, each", self.chip.defects.layers)
         return self

@@ -6,7 +6,7 @@ specification says, changes the state of the devices when its pulse ends, and bo
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -73,6 +73,8 @@ class Chip:
     reuse_error : float
         Error that a transfer matrix may have, so that not each has to be worked out anew when cells change
         (:class:`circuitmem.engine.TransferCache`); 0 for none.
+    sound : collection of int
+        Tiles whose devices all work, whatever the specification says of stuck ones.
 
     Attributes
     ----------
@@ -89,6 +91,7 @@ class Chip:
         engine: BehavioralEngine | SpiceEngine | None = None,
         granularity: Literal["burst", "pulse"] = "burst",
         reuse_error: float = 0.0,
+        sound: Collection[int] = (),
     ) -> None:
         self.spec = spec
         self.engine = engine or BehavioralEngine()
@@ -100,7 +103,7 @@ class Chip:
         self.arbiter = Arbiter(self.environment, granularity)
         dacs = None if spec.dac_banks is None else Resource("DAC banks", spec.dac_banks)
         adcs = None if spec.adc_banks is None else Resource("ADC banks", spec.adc_banks)
-        self.units = [Unit(spec, seed, index, dacs, adcs) for index in range(tiles)]
+        self.units = [Unit(spec, seed, index, dacs, adcs, index not in sound) for index in range(tiles)]
         self.drivers = Resource("programming drivers", spec.programming.drivers)
         self.digital = Resource("digital core")
         self.bus = Resource("bus")

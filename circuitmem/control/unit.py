@@ -55,11 +55,19 @@ class Unit:
         What breaks once the tile has had so many pulses, next first.
     """
 
-    def __init__(self, spec: ChipSpec, seed: int, index: int, dacs: Resource | None, adcs: Resource | None) -> None:
+    def __init__(
+        self,
+        spec: ChipSpec,
+        seed: int,
+        index: int,
+        dacs: Resource | None,
+        adcs: Resource | None,
+        defective: bool = True,
+    ) -> None:
         geometry, key = spec.tile_spec, (index,)
         self.index = index
         self.spec = spec
-        defect_map = DefectMap.fabricated(spec, seed, key)
+        defect_map = DefectMap.fabricated(spec, seed, key) if defective else DefectMap()
         self.asked = np.full(geometry.shape, spec.device.minimum_conductance)
         self.tile = Tile(geometry, self.asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)

@@ -90,6 +90,7 @@ class HardwareLayer:
         """
         rows = self.partition.rows
         spec = self.chip.spec
+        gains = [unit.readout.adc.pga_gain for unit in self.units]
         for _ in range(tries):
             codes = [np.diag(np.full(rows, spec.converters.dac.levels - 1)) for _ in self.units]
             largest = spec.device.maximum_conductance * spec.converters.dac.full_scale
@@ -104,6 +105,8 @@ class HardwareLayer:
                 unit.asked = np.where(np.abs(found - wanted) > tolerance, found, wanted)
                 processes.append(self.chip.program(unit, wanted, tolerance))
             yield from self.chip.together(processes)
+        for unit, gain in zip(self.units, gains, strict=True):
+            unit.readout.adc.set_pga_gain(gain)
 
     def input_codes(self, activities: Floats) -> list[Codes]:
         """Return the DAC codes of every tile, each (batch, rows), for activities (batch, inputs)."""

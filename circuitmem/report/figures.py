@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,11 @@ from matplotlib.figure import Figure
 
 from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz
+from circuitmem.training import METHODS
 
 __all__ = ["draw_run"]
 
-LABELS = {
-    "raw": "raw defective chip",
-    "calibration": "calibration only",
-    "in_situ": "in-situ training only",
-    "calibration_in_situ": "calibration + in-situ training",
-}
-COLOURS = {"raw": "#7f7f7f", "calibration": "#e69f00", "in_situ": "#0072b2", "calibration_in_situ": "#009e73"}
+COLOURS = ("#7f7f7f", "#e69f00", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
 TILE = 0
 """The tile that maps are drawn of: the first of the first layer."""
 
@@ -38,7 +34,8 @@ def draw_run(folder: str | Path) -> list[Path]:
         results = json.loads((path / "results.json").read_text("utf-8"))
     except (OSError, ValueError):
         raise DataFileError(path, "is not a finished run (no readable results.json)") from None
-    state: dict[str, Any] = load_npz(path / "state_calibration_in_situ.npz")
+    last = list(results["history"])[-1]
+    state: dict[str, Any] = load_npz(path / f"state_{last}.npz")
     figures = {"accuracy.png": _accuracy(results), "tile.png": _tile(state)}
     for name, figure in figures.items():
         figure.savefig(path / name, dpi=150)
@@ -52,13 +49,13 @@ def _accuracy(results: dict[str, Any]) -> Figure:
     for axes in (by_epoch, by_pulse):
         axes.axhline(results["accuracy_percent"]["digital"], color="black", linestyle="--", label="digital network")
         axes.grid(alpha=0.3)
-    for name, history in results["history"].items():
+    for colour, (name, history) in zip(cycle(COLOURS), results["history"].items(), strict=False):
         accuracy = [entry["accuracy_percent"] for entry in history]
-        style = {"color": COLOURS[name], "label": LABELS[name], "marker": "o"}
+        style = {"color": colour, "label": METHODS[name].title, "marker": "o"}
         if len(history) == 1:
             # A method without training is one point, hidden below the start of its trained sister: a line shows it.
             for axes in (by_epoch, by_pulse):
-                axes.axhline(accuracy[0], color=COLOURS[name], linestyle=":", zorder=3)
+                axes.axhline(accuracy[0], color=colour, linestyle=":", zorder=3)
             style |= {"linestyle": ":", "marker": "s"}
         by_epoch.plot([entry["epoch"] for entry in history], accuracy, **style)
         by_pulse.plot([entry["pulses"] / 1e6 for entry in history], accuracy, **style)

@@ -1,4 +1,4 @@
-"""Training on the chip: hardware forward pass, digital backward pass, two-pulse updates."""
+"""Training on the chip: hardware forward pass, digital backward pass, pulses for the updates."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from circuitmem.control import Process
 from circuitmem.network import HardwareNetwork
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.loss import cross_entropy
+from circuitmem.training.optimisers import OPTIMISERS
+from circuitmem.training.rules import RULES
 
-__all__ = ["Momentum", "train_epoch"]
+__all__ = ["InSituTrainer", "train_epoch"]
 
 Floats = NDArray[np.float64]
 
 
-class Momentum:
-    """Stochastic gradient descent with momentum on the digital core's weights, which the pulses then follow.
+class InSituTrainer:
+    """What the digital core does between a forward pass and its pulses, and what it keeps from batch to batch.
 
     Parameters
     ----------
     spec : InSituSpec
-        Step size and momentum.
+        Optimiser, rule, and their numbers.
     network : HardwareNetwork
         The network to train.
     """
@@ -34,34 +36,33 @@ class Momentum:
         self.spec = spec
         self.network = network
         model = network.model
-        self.velocities = [np.zeros_like(p) for p in (*model.weights, *model.biases)]
+        self.optimiser = OPTIMISERS[spec.optimiser](spec, [*model.weights, *model.biases])
+        self.rule = RULES[spec.rule](spec, network)
 
     def state(self) -> dict[str, Any]:
-        """Return what is kept from step to step, for a checkpoint."""
-        return {"velocities": self.velocities}
+        """Return what is kept from batch to batch, for a checkpoint."""
+        return {"optimiser": self.optimiser.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
-        self.velocities = state["velocities"]
+        self.optimiser.restore(state["optimiser"])
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
         """Move weights and biases against the gradient; weights stay within what a pair can hold."""
-        model = self.network.model
+        model, layers = self.network.model, self.network.layers
         weight_gradients, bias_gradients = model.gradients(activities, error)
-        parameters = [*model.weights, *model.biases]
-        gradients = [*weight_gradients, *bias_gradients]
-        for parameter, velocity, gradient in zip(parameters, self.velocities, gradients, strict=True):
-            velocity *= self.spec.momentum
-            velocity -= rate * gradient
-            parameter += velocity
-        for layer, weights in zip(self.network.layers, model.weights, strict=True):
+        changes = self.optimiser.changes([*weight_gradients, *bias_gradients], rate)
+        for layer, weights, change in zip(layers, model.weights, changes[: len(layers)], strict=True):
             limit = layer.mapping.largest_weight
+            weights += self.rule.asked(layer, change)
             np.clip(weights, -limit, limit, out=weights)
+        for biases, change in zip(model.biases, changes[len(layers) :], strict=True):
+            biases += change
 
 
 def train_epoch(
     network: HardwareNetwork,
-    optimiser: Momentum,
+    trainer: InSituTrainer,
     images: Floats,
     labels: NDArray[np.int64],
     seed: int,
@@ -75,8 +76,8 @@ def train_epoch(
     ----------
     network : HardwareNetwork
         The network on its chip.
-    optimiser : Momentum
-        Keeps the velocities from epoch to epoch.
+    trainer : InSituTrainer
+        Keeps what it knows from epoch to epoch.
     images : (samples, inputs) ndarray
         Training inputs.
     labels : (samples,) ndarray of int
@@ -90,8 +91,7 @@ def train_epoch(
     after_batch : callable
         Called after every batch, when its pulses have been given and nothing is under way.
     """
-    spec = optimiser.spec
-    deadband = network.chip.spec.programming.deadband
+    spec = trainer.spec
     order = stream(seed, Purpose.BATCHES, 1, epoch).permutation(len(images))
     batches = -(-len(images) // spec.batch)
     operations = 6 * sum(weights.size for weights in network.model.weights)
@@ -101,9 +101,9 @@ def train_epoch(
         activities = yield from network.forward(images[chosen])
         loss, error = cross_entropy(activities[-1], labels[chosen])
         done = (epoch * batches + index) / (spec.epochs * batches)
-        optimiser.step(activities, error, spec.learning_rate * (1.0 - 0.9 * done))
+        trainer.step(activities, error, spec.learning_rate * (1.0 - 0.9 * done))
         yield from network.chip.compute(operations * len(chosen))
-        yield from network.program(deadband)
+        yield from trainer.rule.program()
         losses.append(loss)
         after_batch()
     return float(np.mean(losses))

@@ -13,22 +13,15 @@ from circuitmem.calibration import learn_affine
 from circuitmem.config import RunSpec
 from circuitmem.control import Chip, Process
 from circuitmem.engine import BehavioralEngine, SpiceEngine
-from circuitmem.network import HardwareNetwork, Perceptron, partitions
+from circuitmem.network import HardwareNetwork, Partition, Perceptron, partitions
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.ex_situ import accuracy_percent
-from circuitmem.training.in_situ import Momentum, train_epoch
+from circuitmem.training.in_situ import InSituTrainer, train_epoch
+from circuitmem.training.recipes import METHODS
 
-__all__ = ["METHODS", "Digits", "MethodResult", "MethodRun", "bring_up", "build_network", "run_method", "tile_count"]
+__all__ = ["Digits", "MethodResult", "MethodRun", "bring_up", "build_network", "run_method", "tile_count"]
 
 Floats = NDArray[np.float64]
-
-METHODS = {
-    "raw": (False, False),
-    "calibration": (True, False),
-    "in_situ": (False, True),
-    "calibration_in_situ": (True, True),
-}
-"""Name of each method: whether it calibrates, whether it trains in situ."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +79,11 @@ class MethodResult:
 
 def tile_count(spec: RunSpec) -> int:
     """Return how many tiles the network of a run needs."""
-    return sum(partition.tiles for partition in partitions(spec.network.layers, *spec.chip.tile.shape))
+    return sum(partition.tiles for partition in _partitions(spec))
+
+
+def _partitions(spec: RunSpec) -> list[Partition]:
+    return partitions(spec.network.layers, *spec.chip.tile.shape)
 
 
 def build_network(
@@ -97,8 +94,10 @@ def build_network(
     The highest DAC code of a hidden layer stands for the 99.9th percentile of the activity that the digital network
     shows on the training digits.
     """
-    tiles = tile_count(spec)
-    chip = Chip(spec.chip, tiles, spec.seed, spec.seed, engine, spec.granularity, spec.reuse_error)
+    seed, layers = spec.seed, spec.chip.defects.layers
+    belongs = [layer for layer, part in enumerate(_partitions(spec)) for _ in range(part.tiles)]
+    sound = {tile for tile, layer in enumerate(belongs) if layers is not None and layer not in layers}
+    chip = Chip(spec.chip, len(belongs), seed, seed, engine, spec.granularity, spec.reuse_error, sound)
     hidden = model.activities(digits.train_images[:2000])[1:-1]
     scales = [1.0, *(max(float(np.quantile(activity, 0.999)), 1e-6) for activity in hidden)]
     return HardwareNetwork(chip, model, scales)
@@ -153,12 +152,12 @@ class MethodRun:
         brought_up: Callable[[], None] = lambda: None,
         safe: Callable[[bool], None] = lambda ended: None,  # noqa: ARG005
     ) -> None:
-        self.calibrate, train = METHODS[name]
+        self.recipe = METHODS[name]
         self.spec, self.network, self.digits = spec, network, digits
-        self.epochs = spec.in_situ.epochs if train else 0
+        self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
         self._progress, self._brought_up, self._safe = progress, brought_up, safe
-        self._optimiser = Momentum(spec.in_situ, network)
+        self._trainer = InSituTrainer(spec.in_situ, network)
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
 
@@ -167,7 +166,7 @@ class MethodRun:
         return {
             "chip": self.network.chip.state(),
             "network": self.network.state(),
-            "optimiser": self._optimiser.state(),
+            "trainer": self._trainer.state(),
             "losses": self._losses,
             "result": self.result.as_dict(),
             "test": self._test,
@@ -177,7 +176,7 @@ class MethodRun:
         """Go back to what :meth:`state` returned, on a freshly built network."""
         self.network.chip.restore(state["chip"])
         self.network.restore(state["network"])
-        self._optimiser.restore(state["optimiser"])
+        self._trainer.restore(state["trainer"])
         self._losses, self._test = state["losses"], state["test"]
         self.result = MethodResult(**state["result"])
         self._progress(len(self.result.history), self.epochs + 1)
@@ -187,14 +186,14 @@ class MethodRun:
         chip, digits = self.network.chip, self.digits
         if not self.result.history:
             with chip.during("bring-up"):
-                chip.run(bring_up(self.network, self.spec, digits, self.calibrate))
+                chip.run(bring_up(self.network, self.spec, digits, self.recipe.calibrate))
             self._brought_up()
             self._record(0)
         while len(self.result.history) <= self.epochs:
             epoch = len(self.result.history) - 1
             training = train_epoch(
                 self.network,
-                self._optimiser,
+                self._trainer,
                 digits.train_images,
                 digits.train_labels,
                 self.spec.seed,

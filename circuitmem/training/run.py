@@ -34,7 +34,8 @@ from circuitmem.network import HardwareNetwork, Perceptron
 from circuitmem.training.audit import ReadSampler, submit_samples
 from circuitmem.training.checkpoint import Keeper
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
-from circuitmem.training.methods import METHODS, Digits, MethodResult, MethodRun, build_network, tile_count
+from circuitmem.training.methods import Digits, MethodResult, MethodRun, build_network, tile_count
+from circuitmem.training.recipes import METHODS
 
 __all__ = ["resume_run", "start_run"]
 
@@ -106,9 +107,9 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         digital = accuracy_percent(model.activities(digits.test_images)[-1].argmax(axis=1), digits.test_labels)
         write_text(path / "digital.json", json.dumps({"accuracy_percent": digital}) + "\n")
         results: dict[str, MethodResult] = {}
-        for number, name in enumerate(METHODS):
+        for name in spec.methods:
             network = build_network(spec, model, digits)
-            results[name] = _method(number, name, spec, path, network, digits, progress)
+            results[name] = _method(name, spec, path, network, digits, progress)
             if queue is not None:
                 submit_samples(path / f"audit_{name}.npz", network.chip, queue)
     progress("audit in ngspice", 0, 1)
@@ -140,18 +141,19 @@ def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> P
 
 
 def _method(
-    number: int, name: str, spec: RunSpec, path: Path, network: HardwareNetwork, digits: Digits, progress: Progress
+    name: str, spec: RunSpec, path: Path, network: HardwareNetwork, digits: Digits, progress: Progress
 ) -> MethodResult:
     """Run a method, or load its result; the result file is written last and so says that all of it is there."""
     file = path / f"method_{name}.json"
     if file.exists():
         return MethodResult(**_load_json(file))
+    number = list(METHODS).index(name)  # whatever the other methods of this run are
     sampler = ReadSampler(spec.audit, network, spec.seed, number)
     partial = path / f"partial_{name}.json"  # what a page shows of it while it runs
     keeper = Keeper(path, name, spec.checkpoint_interval)
     saved = keeper.newest()
     chip = network.chip
-    states: dict[str, Any] = {"stuck": np.array([unit.tile.defects.stuck for unit in chip.units])}
+    states: dict[str, Any] = {"stuck": np.array([unit.tile.stuck for unit in chip.units])}
 
     def snapshot(key: str) -> None:
         states[key] = np.array([unit.tile.effective_conductance for unit in chip.units], dtype=np.float32)
@@ -217,11 +219,13 @@ def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], au
     }
 
 
-def _comparison(results: dict[str, MethodResult]) -> dict[str, float]:
+def _comparison(results: dict[str, MethodResult]) -> dict[str, float] | None:
     """Compare the two trained methods at equal epochs, and at the pulses that the thriftier of them spent.
 
-    Accuracy between epochs is interpolated linearly.
+    Accuracy between epochs is interpolated linearly. None if a run does not have both.
     """
+    if not {"in_situ", "calibration_in_situ"} <= set(results):
+        return None
     alone, both = results["in_situ"], results["calibration_in_situ"]
     pulses = float(min(alone.pulses, both.pulses))
     at_pulses = [

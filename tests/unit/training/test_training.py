@@ -9,7 +9,7 @@ from circuitmem.data import load_mnist
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.network import Perceptron
 from circuitmem.training.ex_situ import train_ex_situ
-from circuitmem.training.in_situ import Momentum
+from circuitmem.training.in_situ import InSituTrainer
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.methods import Digits, bring_up, build_network, run_method
 
@@ -87,7 +87,7 @@ def test_in_situ_training_gains_ten_points_over_the_raw_chip_and_over_calibratio
 
 
 def test_without_updates_nothing_is_gained(digits, model, monkeypatch):
-    monkeypatch.setattr(Momentum, "step", quiet)
+    monkeypatch.setattr(InSituTrainer, "step", quiet)
     spec = small_spec("in_situ.epochs=1")
     result = run_method("in_situ", spec, build_network(spec, model, digits), digits, quiet)
     before, after = (entry["accuracy_percent"] for entry in result.history)

@@ -1,0 +1,102 @@
+"""The declared ways to calibrate and to train: ex situ on a computer, in situ on the chip."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pydantic
+
+from circuitmem.config.base import Spec
+
+__all__ = ["CalibrationMethod", "CalibrationSpec", "ExSituSpec", "InSituSpec", "MethodName"]
+
+CalibrationMethod = Literal["none", "affine", "split-affine"]
+UpdateRule = Literal["two-pulse", "manhattan", "threshold", "write-verify"]
+OptimiserName = Literal["sgd", "momentum", "rmsprop", "adam"]
+
+MethodName = Literal["raw", "calibration", "in_situ", "calibration_in_situ"]
+
+LEARNING_RATES = {"sgd": 0.3, "momentum": 0.1, "rmsprop": 2e-3, "adam": 2e-3}
+"""Step size of each optimiser where none is declared; that of RMSprop is Li et al.'s (Nat. Commun. 9:2385, 2018)."""
+
+
+class ExSituSpec(Spec):
+    """Training of the starting weights on a digital computer (Adam, softmax cross-entropy).
+
+    Parameters
+    ----------
+    epochs, batch : int
+        Passes over the training digits, and digits a step, >= 1.
+    learning_rate : float
+        Step size, > 0; it falls linearly to 0.
+    weight_limit : float
+        Weights are kept within this many standard deviations of their layer, > 0, so that a few large ones do not
+        use up the conductance range.
+    """
+
+    epochs: int = pydantic.Field(default=20, ge=1)
+    batch: int = pydantic.Field(default=50, ge=1)
+    learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
+    weight_limit: float = pydantic.Field(default=4.0, gt=0.0)
+
+
+class CalibrationSpec(Spec):
+    """How the analogue multiply-accumulate is calibrated.
+
+    Parameters
+    ----------
+    method : {"none", "affine", "split-affine"}
+        Correction learnt from measured codes.
+    vectors : int
+        Calibration vectors (training digits and the hidden activities they cause), >= 2.
+    groups : int
+        Groups of word lines that ``split-affine`` reads one after another, >= 2.
+    """
+
+    method: CalibrationMethod = "split-affine"
+    vectors: int = pydantic.Field(default=200, ge=2)
+    groups: int = pydantic.Field(default=4, ge=2)
+
+
+class InSituSpec(Spec):
+    """Training on the chip: hardware forward pass, digital backward pass, pulses for the updates.
+
+    Parameters
+    ----------
+    epochs, batch : int
+        Passes over the training digits, >= 0, and digits a step, >= 1.
+    optimiser : {"sgd", "momentum", "rmsprop", "adam"}
+        How gradients become wanted changes of the digital core's weights.
+    learning_rate : float
+        Step size on the weights, > 0; it falls linearly to a tenth. Left out, the optimiser's own
+        (``LEARNING_RATES``).
+    momentum : float
+        Of ``momentum``, in [0, 1).
+    rule : {"two-pulse", "manhattan", "threshold", "write-verify"}
+        How wanted changes become pulses (:mod:`circuitmem.training.rules`).
+    threshold : float
+        With ``threshold``: weights that would change by less than this fraction of the largest change of their layer
+        are left alone, in [0, 1].
+    manhattan_step : float
+        With ``manhattan``: the change of every weight, relative to the largest weight of its layer, > 0.
+    verify_tries : int
+        With ``write-verify``: how often cells are read back and programmed again after an update, >= 1.
+    """
+
+    epochs: int = pydantic.Field(default=3, ge=0)
+    batch: int = pydantic.Field(default=200, ge=1)
+    optimiser: OptimiserName = "momentum"
+    learning_rate: float = pydantic.Field(default=LEARNING_RATES["momentum"], gt=0.0)
+    momentum: float = pydantic.Field(default=0.9, ge=0.0, lt=1.0)
+    rule: UpdateRule = "two-pulse"
+    threshold: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)
+    manhattan_step: float = pydantic.Field(default=0.01, gt=0.0)
+    verify_tries: int = pydantic.Field(default=1, ge=1)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _learning_rate_of_the_optimiser(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "learning_rate" not in values:
+            rate = LEARNING_RATES.get(values.get("optimiser", "momentum"))
+            return values if rate is None else {**values, "learning_rate": rate}
+        return values

@@ -1,0 +1,109 @@
+"""Optimisers: from gradients to wanted changes of weights and biases, on the digital core."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import InSituSpec
+
+__all__ = ["OPTIMISERS", "Adam", "Momentum", "Optimiser", "RmsProp", "Sgd"]
+
+Floats = NDArray[np.float64]
+
+
+class Optimiser(ABC):
+    """Turns the gradients of a step into changes, and keeps what it needs of earlier steps.
+
+    Parameters
+    ----------
+    spec : InSituSpec
+        Its numbers.
+    parameters : sequence of ndarray
+        What is to be optimised: only the shapes count.
+    """
+
+    memories = 0
+    """Numbers that are kept for every parameter: the digital core stores them."""
+
+    def __init__(self, spec: InSituSpec, parameters: Sequence[Floats]) -> None:
+        self.spec = spec
+        self.steps = 0
+        self.memory = [[np.zeros_like(each) for each in parameters] for _ in range(self.memories)]
+
+    def state(self) -> dict[str, Any]:
+        """Return what is kept from step to step, for a checkpoint."""
+        return {"steps": self.steps, "memory": self.memory}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.steps, self.memory = state["steps"], state["memory"]
+
+    def changes(self, gradients: Sequence[Floats], rate: float) -> list[Floats]:
+        """Return the wanted change of each parameter; each of the shape of its gradient.
+
+        Parameters
+        ----------
+        gradients : sequence of ndarray
+            Derivatives of the loss.
+        rate : float
+            Step size.
+        """
+        self.steps += 1
+        kept = [[memory[index] for memory in self.memory] for index in range(len(gradients))]
+        return [self._change(gradient, rate, *own) for gradient, own in zip(gradients, kept, strict=True)]
+
+    @abstractmethod
+    def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+        """Return the change of one parameter, and bring its memory up to date."""
+
+
+class Sgd(Optimiser):
+    """Stochastic gradient descent."""
+
+    def _change(self, gradient: Floats, rate: float, *_: Floats) -> Floats:
+        return -rate * gradient
+
+
+class Momentum(Optimiser):
+    """Stochastic gradient descent with momentum (Polyak, USSR Comput. Math. 4:1, 1964)."""
+
+    memories = 1
+
+    def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+        (velocity,) = memory
+        velocity *= self.spec.momentum
+        velocity -= rate * gradient
+        return velocity
+
+
+class RmsProp(Optimiser):
+    """Steps relative to the root mean square of recent gradients (Tieleman & Hinton 2012), as in Li et al. 2018."""
+
+    memories = 1
+
+    def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+        (square,) = memory
+        square += 0.1 * (gradient**2 - square)
+        return np.asarray(-rate * gradient / (np.sqrt(square) + 1e-8))
+
+
+class Adam(Optimiser):
+    """Adam (Kingma & Ba, ICLR 2015)."""
+
+    memories = 2
+
+    def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+        first, second = memory
+        first += 0.1 * (gradient - first)
+        second += 0.001 * (gradient**2 - second)
+        mean, square = first / (1.0 - 0.9**self.steps), second / (1.0 - 0.999**self.steps)
+        return np.asarray(-rate * mean / (np.sqrt(square) + 1e-8))
+
+
+OPTIMISERS: dict[str, type[Optimiser]] = {"sgd": Sgd, "momentum": Momentum, "rmsprop": RmsProp, "adam": Adam}
+"""By the name that ``in_situ.optimiser`` has."""

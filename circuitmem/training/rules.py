@@ -1,0 +1,97 @@
+"""Update rules: from wanted changes of the weights to pulses on the chip.
+
+A rule decides which part of the optimiser's change is asked of the cells, and how it is programmed. The digital core's
+weights are what was asked for; what the cells made of it only reads can tell.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import InSituSpec
+from circuitmem.control import Process
+from circuitmem.network import HardwareLayer, HardwareNetwork
+
+__all__ = ["RULES", "Manhattan", "Threshold", "TwoPulse", "UpdateRule", "WriteVerify"]
+
+Floats = NDArray[np.float64]
+
+
+class UpdateRule:
+    """Asks for the optimiser's changes as they are, and programs what is further than the dead band from its place.
+
+    Parameters
+    ----------
+    spec : InSituSpec
+        Its numbers.
+    network : HardwareNetwork
+        What is trained.
+    """
+
+    def __init__(self, spec: InSituSpec, network: HardwareNetwork) -> None:
+        self.spec = spec
+        self.network = network
+
+    def asked(self, layer: HardwareLayer, change: Floats) -> Floats:  # noqa: ARG002
+        """Return the change to ask of a layer's weights, for the one that the optimiser wants (inputs, outputs)."""
+        return change
+
+    def program(self) -> Process:
+        """Give the pulses towards the digital core's weights."""
+        yield from self.network.program(self.network.chip.spec.programming.deadband)
+
+
+class TwoPulse(UpdateRule):
+    """The rule of Li et al. (Nat. Commun. 9:2385, 2018): one SET at the wanted gate, after a RESET if it falls."""
+
+
+class Manhattan(UpdateRule):
+    """The sign of the change alone, with a fixed step (Zamanidoost et al. 2015; about 2.8 points worse [P]).
+
+    A driver then needs no analogue levels of its own; every weight with a gradient is pulsed at every step.
+    """
+
+    def asked(self, layer: HardwareLayer, change: Floats) -> Floats:
+        """Return steps of one size."""
+        return np.sign(change) * (self.spec.manhattan_step * layer.mapping.largest_weight)
+
+    def program(self) -> Process:
+        """Give every cell that was asked to move its pulse."""
+        yield from self.network.program(0.0)
+
+
+class Threshold(UpdateRule):
+    """Only the large changes of a step (Xia et al., DAC 2017): fewer pulses, and cells that live longer."""
+
+    def asked(self, layer: HardwareLayer, change: Floats) -> Floats:  # noqa: ARG002
+        """Return the changes that are large enough; the others are forgotten."""
+        least = self.spec.threshold * np.abs(change).max(initial=0.0)
+        return np.where(np.abs(change) >= least, change, 0.0)
+
+    def program(self) -> Process:
+        """Give every cell that was asked to move its pulse."""
+        yield from self.network.program(0.0)
+
+
+class WriteVerify(UpdateRule):
+    """Two pulses, then every row is read back and its cells that are off are programmed again.
+
+    The reads cost as many vectors as a tile has rows, after every batch.
+    """
+
+    def program(self) -> Process:
+        """Give the pulses, read back, and try again."""
+        yield from super().program()
+        tolerance = self.network.chip.spec.programming.verify_tolerance
+        for layer in self.network.layers:
+            yield from layer.verify(self.spec.verify_tries, tolerance)
+
+
+RULES: dict[str, type[UpdateRule]] = {
+    "two-pulse": TwoPulse,
+    "manhattan": Manhattan,
+    "threshold": Threshold,
+    "write-verify": WriteVerify,
+}
+"""By the name that ``in_situ.rule`` has."""

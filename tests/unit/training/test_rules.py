@@ -1,0 +1,127 @@
+"""Update rules and optimisers: what each asks of the cells, that each of them learns, and what is declared of them."""
+
+import numpy as np
+import pytest
+
+from circuitmem.config import InSituSpec, load_run
+from circuitmem.config.training import LEARNING_RATES, MethodName, OptimiserName, UpdateRule
+from circuitmem.data import load_mnist
+from circuitmem.errors import ValidationError
+from circuitmem.training import METHODS, OPTIMISERS, RULES, Digits, InSituTrainer, build_network, run_method
+from circuitmem.training.ex_situ import train_ex_situ
+
+SMALL = [
+    "data.side=8",
+    "network.layers=[64, 24, 10]",
+    "chip.tile.rows=32",
+    "chip.tile.columns=32",
+    "in_situ.batch=50",
+    "in_situ.epochs=1",
+    "calibration.vectors=60",
+]
+
+
+@pytest.fixture(scope="module")
+def start():
+    data = load_mnist().resized(8).first(1000, 300)
+    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    spec = load_run(None, SMALL)
+    sizes = spec.network.layers
+    return digits, train_ex_situ(spec.ex_situ, sizes, digits.train_images, digits.train_labels, 1, lambda *_: None)
+
+
+def test_what_is_declared_is_there_and_nothing_else():
+    assert set(METHODS) == set(MethodName.__args__)
+    assert set(RULES) == set(UpdateRule.__args__)
+    assert set(OPTIMISERS) == set(OptimiserName.__args__) == set(LEARNING_RATES)
+
+
+def test_the_step_size_is_the_optimisers_own_unless_it_is_declared():
+    assert InSituSpec(optimiser="rmsprop").learning_rate == 0.002
+    assert InSituSpec(optimiser="rmsprop", learning_rate=0.5).learning_rate == 0.5
+    assert load_run(None, ["in_situ.optimiser=adam"]).in_situ.learning_rate == LEARNING_RATES["adam"]
+    with pytest.raises(ValidationError, match=r"in_situ.optimiser must be 'sgd', 'momentum', 'rmsprop' or 'adam'"):
+        load_run(None, ["in_situ.optimiser=adagrad"])
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMISERS))
+def test_an_optimiser_goes_downhill_and_goes_on_from_its_state(name):
+    spec = InSituSpec(optimiser=name)
+    place, copy = np.array([3.0, -2.0]), np.array([3.0, -2.0])
+    first = OPTIMISERS[name](spec, [place])
+    for turn in range(1000):
+        if turn == 500:
+            again = OPTIMISERS[name](spec, [place])
+            again.restore(first.state())
+            first = again
+        place += first.changes([place], spec.learning_rate * 4)[0]
+    straight = OPTIMISERS[name](spec, [copy])
+    for _ in range(1000):
+        copy += straight.changes([copy], spec.learning_rate * 4)[0]
+    assert np.array_equal(place, copy)
+    assert np.abs(place).max() < 0.1 * 3.0
+
+
+def test_rules_ask_for_what_they_say(start):
+    digits, model = start
+    spec = load_run(None, SMALL)
+    network = build_network(spec, model, digits)
+    layer, change = network.layers[0], np.array([[1e-3, -5e-3], [0.0, 1e-2]])
+    asked = {name: rule(spec.in_situ, network).asked(layer, change) for name, rule in RULES.items()}
+    assert np.array_equal(asked["two-pulse"], change)
+    assert np.array_equal(asked["threshold"], [[1e-3, -5e-3], [0.0, 1e-2]])
+    step = spec.in_situ.manhattan_step * layer.mapping.largest_weight
+    assert np.array_equal(asked["manhattan"], [[step, -step], [0.0, step]])
+    strict = InSituSpec(rule="threshold", threshold=0.4)
+    assert np.array_equal(RULES["threshold"](strict, network).asked(layer, change), [[0.0, -5e-3], [0.0, 1e-2]])
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize(("optimiser", "rate"), [("sgd", 0.3), ("momentum", 0.1), ("rmsprop", 0.01), ("adam", 0.01)])
+def test_every_rule_learns_with_every_optimiser(start, rule, optimiser, rate):
+    digits, model = start
+    how = {"rule": rule, "optimiser": optimiser, "learning_rate": rate, "epochs": 2, "batch": 20}
+    spec = load_run(None, [*SMALL, *(f"in_situ.{key}={value}" for key, value in how.items())])
+    result = run_method("calibration_in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None)
+    assert result.history[2]["accuracy_percent"] >= result.history[0]["accuracy_percent"] + 12.0
+
+
+def test_write_verify_leaves_cells_nearer_to_what_was_asked(start):
+    digits, model = start
+    found = {}
+    for rule in ("two-pulse", "write-verify"):
+        errors = ["gain_error=0.0", "offset_error=0.0", "noise=1e-4"]
+        exact = [f"chip.converters.adc.{error}" for error in errors]
+        spread = ["chip.device.slope_spread=0.2", "chip.programming.verify_tolerance=10e-6"]
+        spec = load_run(None, [*SMALL, *exact, *spread, f"in_situ.rule={rule}"])
+        network = build_network(spec, model, digits)
+        chip, trainer = network.chip, InSituTrainer(spec.in_situ, network)
+        chip.run(network.program(0.0))
+        chip.run(trainer.rule.program())
+        off = [np.abs(unit.tile.conductance - unit.asked)[~unit.tile.stuck] for unit in chip.units]
+        found[rule] = np.sqrt(np.mean(np.concatenate(off) ** 2))
+        assert ("verify_read" in chip.ledger.accounts) == (rule == "write-verify")
+    assert found["write-verify"] < 0.9 * found["two-pulse"]
+
+
+def test_defects_can_be_kept_to_a_layer(start):
+    digits, model = start
+    for layers in ([0], [1], [], [0, 1]):
+        spec = load_run(None, [*SMALL, f"chip.defects.layers={layers}"])
+        network = build_network(spec, model, digits)
+        stuck = [any(unit.tile.stuck.any() for unit in layer.units) for layer in network.layers]
+        assert stuck == [0 in layers, 1 in layers]
+    with pytest.raises(ValidationError, match=r"chip.defects.layers must be < 2, each \(got \(2,\)\)"):
+        load_run(None, [*SMALL, "chip.defects.layers=[2]"])
+
+
+def test_three_layers_learn_too():
+    data = load_mnist().resized(8).first(1000, 300)
+    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    spec = load_run(None, [*SMALL, "network.layers=[64, 24, 20, 10]", "in_situ.epochs=2"])
+    sizes = spec.network.layers
+    model = train_ex_situ(spec.ex_situ, sizes, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    history = run_method(
+        "calibration_in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None
+    ).history
+    assert history[2]["accuracy_percent"] >= history[0]["accuracy_percent"] + 15.0
