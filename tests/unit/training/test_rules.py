@@ -92,8 +92,8 @@ def test_write_verify_leaves_cells_nearer_to_what_was_asked(start):
     for rule in ("two-pulse", "write-verify"):
         errors = ["gain_error=0.0", "offset_error=0.0", "noise=1e-4"]
         exact = [f"chip.converters.adc.{error}" for error in errors]
-        spread = ["chip.device.slope_spread=0.2", "chip.programming.verify_tolerance=10e-6"]
-        spec = load_run(None, [*SMALL, *exact, *spread, f"in_situ.rule={rule}"])
+        noisy = ["chip.device.set_noise=25e-6", "chip.programming.verify_tolerance=15e-6"]
+        spec = load_run(None, [*SMALL, *exact, *noisy, f"in_situ.rule={rule}", "in_situ.verify_tries=3"])
         network = build_network(spec, model, digits)
         chip, trainer = network.chip, InSituTrainer(spec.in_situ, network)
         chip.run(network.program(0.0))
