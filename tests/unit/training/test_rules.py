@@ -118,7 +118,7 @@ def test_defects_can_be_kept_to_a_layer(start):
 def test_three_layers_learn_too():
     data = load_mnist().resized(8).first(1000, 300)
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
-    spec = load_run(None, [*SMALL, "network.layers=[64, 24, 20, 10]", "in_situ.epochs=2"])
+    spec = load_run(None, [*SMALL, "network.layers=[64, 32, 32, 10]", "in_situ.epochs=2"])
     sizes = spec.network.layers
     model = train_ex_situ(spec.ex_situ, sizes, digits.train_images, digits.train_labels, 1, lambda *_: None)
     history = run_method(
