@@ -7,6 +7,7 @@ from them: two programs that agree because they share a mistake prove nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,19 @@ from circuitmem.netlists.text import number, numbers
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
 
-__all__ = ["Wiring"]
+__all__ = ["CellNodes", "Wiring"]
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+class CellNodes(NamedTuple):
+    """A cell and the nodes of the word line and the bit line that it joins."""
+
+    row: int
+    column: int
+    word: str
+    bit: str
 
 
 @dataclass(frozen=True)
@@ -90,14 +100,24 @@ class Wiring:
         self.word_nodes, self.bit_nodes = self._line_nodes(self._word), self._line_nodes(self._bit)
         self.conductance_sum = float(sum((1.0 / branches.ohms).sum() for branches in (*self._wires, self._cells)))
 
-    def text(self) -> str:
-        """Return the branches as netlist lines, one commented section for each kind."""
+    def wires(self) -> str:
+        """Return all branches but the cells as netlist lines, one commented section for each kind."""
         lines: list[str] = []
         for branches in self._wires:
             if branches.names:
                 lines.append(f"* {branches.comment}")
                 lines += self._elements("R", branches, numbers(branches.ohms))
-        lines.append(f"* {self._cells.comment}")
+        return "".join(f"{line}\n" for line in lines)
+
+    def cells(self) -> list[CellNodes]:
+        """Return the cells that conduct, with the nodes that they join."""
+        places = (name.split("_")[1:] for name in self._cells.names)
+        ends = zip(places, self._resolve(self._cells.first), self._resolve(self._cells.second), strict=True)
+        return [CellNodes(int(row), int(column), word, bit) for (row, column), word, bit in ends]
+
+    def text(self) -> str:
+        """Return the branches as netlist lines, one commented section for each kind."""
+        lines = [f"* {self._cells.comment}"]
         cell = self._tile.spec.cell
         if isinstance(cell, SinhCell):
             lines += self._sinh_cells(cell)
@@ -107,7 +127,7 @@ class Wiring:
             lines += self._selector_cells(cell)
         else:
             lines += self._elements("R", self._cells, numbers(self._cells.ohms))
-        return "\n".join(lines) + "\n"
+        return self.wires() + "\n".join(lines) + "\n"
 
     def _elements(self, letter: str, branches: _Branches, values: list[str]) -> list[str]:
         first, second = self._resolve(branches.first), self._resolve(branches.second)

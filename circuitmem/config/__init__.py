@@ -7,6 +7,7 @@ from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, P
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
 from circuitmem.config.run import AuditSpec, DataSpec, NetworkSpec, RunSpec
 from circuitmem.config.tile import TileSpec
@@ -33,6 +34,8 @@ __all__ = [
     "NetworkSpec",
     "OdeDevice",
     "ProgrammingSpec",
+    "Pulse",
+    "PulseTrain",
     "PulseUpdateSpec",
     "RetentionSpec",
     "RunSpec",

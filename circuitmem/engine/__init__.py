@@ -5,6 +5,7 @@ from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
 from circuitmem.engine.base import Engine, Solution
 from circuitmem.engine.behavioral import BehavioralEngine, Transfer
 from circuitmem.engine.plan import Plan
+from circuitmem.engine.programming import ProgrammingResult
 from circuitmem.engine.spice import SpiceEngine, tile_netlist
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
 
@@ -16,6 +17,7 @@ __all__ = [
     "Engine",
     "Gradient",
     "Plan",
+    "ProgrammingResult",
     "ReuseRecord",
     "Solution",
     "SpiceEngine",

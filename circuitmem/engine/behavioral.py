@@ -15,11 +15,12 @@ from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_
 from circuitmem._kernels.reads import read_currents
 from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
-from circuitmem.config import SelectorCell, SinhCell
+from circuitmem.config import PulseTrain, SelectorCell, SinhCell
 from circuitmem.engine.adjoint import Gradient, solve_adjoint
 from circuitmem.engine.base import Solution
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
+from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, ProgrammingResult, program_tile
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
@@ -159,6 +160,33 @@ class BehavioralEngine:
             solution.bit_line_voltage[0],
             solution.power[0],
         )
+
+    def program(
+        self, tile: Tile, train: PulseTrain, *, samples: int = 0, tolerance: float = PROGRAMMING_TOLERANCE
+    ) -> ProgrammingResult:
+        """Return what a pulse train does to a tile; the tile itself stays as it is.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile. Its conductances are those of the devices at small voltages; a
+            :class:`~circuitmem.config.TransistorCell` puts its transistor in series with each.
+        train : PulseTrain
+            Devices and pulses.
+        samples : int
+            States to keep within each pulse for the trajectory, evenly spaced, >= 0.
+        tolerance : float
+            Largest estimated error of a state in one step, between 1e-12 and 0.1; the state's range is 1.
+
+        Raises
+        ------
+        ValidationError
+            If the tile's cells are not of the device's kind, a conductance is out of its range, or a pulse selects
+            what the tile has not.
+        ConvergenceError
+            If a pulse takes too many steps, or the network cannot be solved.
+        """
+        return program_tile(tile, train, samples=samples, tolerance=tolerance, threads=self.threads)
 
     def gradient(self, tile: Tile, voltages: ArrayLike, current_gradient: ArrayLike) -> Gradient:
         """Return the gradient of a scalar of the column currents, through wires, defects and the law of the cells.

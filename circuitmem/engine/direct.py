@@ -19,7 +19,7 @@ from circuitmem.errors import ConvergenceError
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
 
-__all__ = ["floating_cells", "solve_directly"]
+__all__ = ["Network", "floating_cells", "solve_directly"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -28,7 +28,7 @@ MAX_CORRECTIONS = 100
 """Corrections (Newton steps, if cells are not linear) after which a vector is given up."""
 
 
-class _Network:
+class Network:
     """Nodes and branches of one tile. Ideal wires make one node of two; floating nodes stay at 0 V.
 
     Nodes are numbered drivers, sense amplifiers, word-line nodes, bit-line nodes, before merging.
@@ -59,27 +59,27 @@ class _Network:
         self._merged = _parts(first[ideal], second[ideal], count)
         self._first, self._second = self._merged[first], self._merged[second]
         live = (self.conductance > 0.0) & (self._first != self._second)
-        self._number = int(self._merged.max()) + 1
-        part = _parts(self._first[live], self._second[live], self._number)
+        self.number = int(self._merged.max()) + 1
+        part = _parts(self._first[live], self._second[live], self.number)
         self.sources = self._merged[: rows + columns]
         self.conductance = np.where(live, self.conductance, 0.0)
         free = np.isin(part, part[self.sources])
         self.floats = ~free[self._merged]
         free[self.sources] = False
-        self._free = np.flatnonzero(free)
-        self._place = np.full(self._number, -1)
-        self._place[self._free] = np.arange(len(self._free))
+        self.free = np.flatnonzero(free)
+        self._place = np.full(self.number, -1)
+        self._place[self.free] = np.arange(len(self.free))
 
     def _node(self, node: Node) -> int:
         return int((self.word if node.line == "word" else self.bit)[node.row, node.column])
 
     def factor(self, conductance: Floats) -> SuperLU | None:
         """Factor the nodal matrix for the conductances of the branches; None if no node is free."""
-        if not len(self._free):
+        if not len(self.free):
             return None
         first, second = self._place[self._first], self._place[self._second]
         both = (first >= 0) & (second >= 0) & (conductance > 0.0)
-        size = len(self._free)
+        size = len(self.free)
         diagonal = np.zeros(size)
         for place in (first, second):
             keep = place >= 0
@@ -96,8 +96,8 @@ class _Network:
 
     def into_nodes(self, current: Floats) -> Floats:
         """Return the current into each node, from the currents of the branches."""
-        into = np.bincount(self._second, current, minlength=self._number)
-        return np.asarray(into - np.bincount(self._first, current, minlength=self._number))
+        into = np.bincount(self._second, current, minlength=self.number)
+        return np.asarray(into - np.bincount(self._first, current, minlength=self.number))
 
     def currents(self, voltage: Floats) -> tuple[Floats, Floats]:
         """Return current and slope of each branch."""
@@ -112,10 +112,10 @@ class _Network:
     def solve(self, source: Floats, tolerance: float, factors: SuperLU | None) -> Floats:
         """Return the node voltages for the voltages of the drivers; ``factors`` are given if cells are linear."""
         linear = self._tile.spec.cell.linear
-        voltage = np.zeros(self._number)
+        voltage = np.zeros(self.number)
         voltage[self.sources[: len(source)]] = source
         scale = float(np.abs(source).max())
-        if scale == 0.0 or not len(self._free):
+        if scale == 0.0 or not len(self.free):
             return voltage
         count, size, length = 0, np.inf, 0.0
         while size > tolerance or length < 1.0:
@@ -123,10 +123,10 @@ class _Network:
             # those that factoring loses.
             current, slope = self.currents(voltage)
             lu = factors if linear else self.factor(slope)
-            step = np.zeros(self._number)
+            step = np.zeros(self.number)
             residual = self.into_nodes(current)
             if lu is not None:
-                step[self._free] = lu.solve(residual[self._free])
+                step[self.free] = lu.solve(residual[self.free])
             length = 1.0 if linear else self._length(voltage, step, residual)
             voltage = voltage + length * step
             count, size = count + 1, float(np.abs(step).max()) / scale
@@ -136,13 +136,13 @@ class _Network:
 
     def _length(self, voltage: Floats, step: Floats, residual: Floats) -> float:
         """Shorten a Newton step that overshoots: the content is convex along it, and falls until its slope turns."""
-        start = residual[self._free] @ step[self._free]
+        start = residual[self.free] @ step[self.free]
         length = 1.0
         # Within half of that voltage the law of a cell is near its tangent.
         near = 0.5 * getattr(self._tile.spec.cell, "bend", np.inf)
         while np.abs(length * self.across(step)[self.cells]).max() > near:
             after = self.into_nodes(self.currents(voltage + length * step)[0])
-            slope = after[self._free] @ step[self._free]
+            slope = after[self.free] @ step[self.free]
             if slope >= -0.5 * start:
                 break
             length *= 0.5
@@ -172,7 +172,7 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
     ConvergenceError
         If a vector does not reach the tolerance.
     """
-    network = _Network(tile)
+    network = Network(tile)
     rows, columns = tile.spec.shape
     factors = network.factor(network.conductance) if tile.spec.cell.linear else None
     column, driver = np.empty((len(voltages), columns)), np.empty((len(voltages), rows))
@@ -187,7 +187,7 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
 
 def floating_cells(tile: Tile) -> NDArray[np.bool_]:
     """Say which cells end at a node that nothing ties to a driver or a sense amplifier, (rows, columns)."""
-    network = _Network(tile)
+    network = Network(tile)
     return np.asarray(network.floats[network.word] | network.floats[network.bit])
 
 

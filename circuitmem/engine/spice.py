@@ -9,14 +9,18 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from circuitmem.config import Pulse, PulseTrain
 from circuitmem.converter import Readout
 from circuitmem.engine.base import Solution
+from circuitmem.engine.programming import ProgrammingResult, check_pulse, first_state, result_of, sample_times
 from circuitmem.errors import SpiceError, SpiceUnavailableError, ValidationError
+from circuitmem.netlists.jobs import Transient
+from circuitmem.netlists.program import ProgramNetlist
 from circuitmem.netlists.readout import ReadoutNetlist
 from circuitmem.netlists.runner import Library, Runner
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
 from circuitmem.tile import Tile
-from circuitmem.validation import finite_array
+from circuitmem.validation import finite_array, integer
 
 __all__ = ["Library", "ReadoutSolution", "SpiceEngine", "tile_netlist"]
 
@@ -224,6 +228,56 @@ class SpiceEngine:
         if not (np.abs(parts[3] - codes) <= RESIDUAL_TOLERANCE * readout.adc.spec.highest_code).all():
             raise SpiceError("a quantiser gave something that is not a code")
         return ReadoutSolution(parts[0], parts[1].reshape(batch, -1, columns).sum(axis=1), parts[2], codes)
+
+    def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
+        """Return what a pulse train does to a tile, by one transient analysis a pulse; the tile stays as it is.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile, as for :meth:`BehavioralEngine.program`.
+        train : PulseTrain
+            Devices and pulses.
+        samples : int
+            States to keep within each pulse for the trajectory, evenly spaced, >= 0.
+
+        Raises
+        ------
+        ValidationError
+            As :meth:`BehavioralEngine.program`.
+        """
+        samples, state = integer("samples", samples), first_state(tile, train)
+        for pulse in train.pulses:
+            check_pulse(tile, pulse)
+        times, states, start, energy, steps = [0.0], [state], 0.0, 0.0, 0
+        for pulse in train.pulses:
+            wanted = sample_times(pulse, samples)
+            found, delivered, points = self._pulse(tile, train, pulse, state, wanted)
+            times += [start + moment for moment in wanted]
+            states += found
+            state, start = found[-1], start + pulse.duration
+            energy, steps = energy + delivered, steps + points
+        return result_of(tile, train, times, states, energy, steps)
+
+    def _pulse(
+        self, tile: Tile, train: PulseTrain, pulse: Pulse, state: Floats, wanted: list[float]
+    ) -> tuple[list[Floats], float, int]:
+        """Return the states at the wanted times of a pulse, its energy [J], and ngspice's number of steps."""
+        circuit = ProgramNetlist(tile, train.device, pulse, state)
+        step, stop, largest = circuit.times
+        answer = self._runner.simulate(circuit.netlist, Transient(step, stop, 0.0, largest, initial=True))
+        time, moving = answer.axis, len(circuit.moving)
+        if not abs(time[-1] - stop) <= RESIDUAL_TOLERANCE * stop:
+            raise SpiceError(f"ngspice ended at {time[-1]:.6g} s of {stop:.6g} s")
+        found = [state.copy() for _ in wanted]
+        for column, place in enumerate(circuit.moving):
+            # A step may end a little beyond the limit, within ngspice's tolerance; the model's clamp holds it there.
+            values = np.clip(np.interp(wanted, time, answer.values[:, column]), 0.0, 1.0)
+            for states, value in zip(found, values, strict=True):
+                states[place] = value
+        plateau = np.array([voltage for _, voltage in (*circuit.word_sources, *circuit.bit_sources)])
+        power = -pulse.level(time) * (answer.values[:, moving:] @ plateau)
+        return found, float(np.trapezoid(power, time)), len(time)
 
     def _simulate(self, tile: Tile, batch: Floats, *, all_nodes: bool) -> Solution:
         circuit = TileNetlist(tile, all_nodes=all_nodes)

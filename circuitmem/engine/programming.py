@@ -1,0 +1,255 @@
+"""What a pulse train does to a tile of ODE devices, and the behavioral engine's way to find out.
+
+Wires have no capacitance here: at each moment the network of wires, devices and defects is solved for the voltages of
+the lines, and its answer drives the states, all of them with one step. So IR drop slows the far cells, and
+half-selected cells creep. The integrator is that of :mod:`circuitmem._kernels.devices`, on the whole tile at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.devices import METHOD, DeviceLaw
+from circuitmem.config import LinearCell, Pulse, PulseTrain, SinhCell, TransistorCell
+from circuitmem.device import conductance, state_of
+from circuitmem.device.ode import device_law
+from circuitmem.engine.network import CellNetwork, Moment
+from circuitmem.errors import ConvergenceError, ValidationError
+from circuitmem.tile import DefectMap, Tile
+from circuitmem.validation import in_range, integer
+
+__all__ = ["PROGRAMMING_TOLERANCE", "ProgrammingResult", "check_pulse", "first_state", "program_tile"]
+
+Floats = NDArray[np.float64]
+
+PROGRAMMING_TOLERANCE = 1e-5
+"""Largest estimated error of a state in one step, the state's range being 1."""
+
+MAX_STEPS = 200_000
+"""Steps of one pulse after which it is given up."""
+
+_PARTS = 8
+"""Steps that a slope or a plateau takes at least: the energy has no error control of its own."""
+
+
+@dataclass(frozen=True)
+class ProgrammingResult:
+    """What a pulse train did to a tile. The tile itself is as it was; ``tile.program(result.conductance)`` changes it.
+
+    Attributes
+    ----------
+    state : (rows, columns) ndarray
+        State of the devices at the end, 0 to 1. That of stuck cells is what it was.
+    conductance : (rows, columns) ndarray
+        Conductance at the end, at small positive voltages [S]; of stuck cells, what was programmed before.
+    energy : float
+        What the drivers of all lines delivered [J].
+    time : (points,) ndarray
+        Time of the trajectory [s]: the beginning, each pulse's ``samples`` points, and each pulse's end.
+    trajectory : (points, rows, columns) ndarray
+        States at these times.
+    steps : int
+        Steps of the integration.
+    """
+
+    state: Floats
+    conductance: Floats
+    energy: float
+    time: Floats
+    trajectory: Floats
+    steps: int
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """A pulse on a tile, ready to be computed.
+
+    Attributes
+    ----------
+    tile : Tile
+        Wires and line defects; its linear cells say which cells conduct at all. Stuck cells are in ``fixed``.
+    fixed : (rows, columns) ndarray
+        Conductance [S] of stuck cells; -1 for devices.
+    series : (rows, columns) ndarray
+        Resistance of each cell's transistor [Ω]; ``inf`` if it is off.
+    word, bit : (rows,), (columns,) ndarray
+        Plateau voltages of the lines [V]; dead drivers hold 0 V.
+    """
+
+    tile: Tile
+    fixed: Floats
+    series: Floats
+    word: Floats
+    bit: Floats
+
+
+def first_state(tile: Tile, train: PulseTrain) -> Floats:
+    """Return the states of a tile's devices, (rows, columns), from its conductances.
+
+    Raises
+    ------
+    ValidationError
+        If the tile's cells are not of the device's kind, or a conductance is out of its range.
+    """
+    cell, device = tile.spec.cell, train.device
+    if not isinstance(cell, LinearCell | TransistorCell) and cell != device.cell:
+        wanted = (
+            f"LinearCell, TransistorCell or {device.cell!r}"
+            if isinstance(device.cell, SinhCell)
+            else ("LinearCell or TransistorCell")
+        )
+        raise ValidationError("cell", f"must be {wanted} for this device", cell)
+    if not tile.stuck.any():
+        return state_of(device, tile.conductance)
+    lowest, highest = np.sort(conductance(device, [0.0, 1.0]))
+    return state_of(device, np.where(tile.stuck, np.clip(tile.conductance, lowest, highest), tile.conductance))
+
+
+def check_pulse(tile: Tile, pulse: Pulse) -> None:
+    """Check that a pulse can be given to a tile.
+
+    Raises
+    ------
+    ValidationError
+        If it selects lines or transistors that the tile has not.
+    """
+    pulse.selected(tile.spec)
+    if pulse.scheme == "1t1r" and not isinstance(tile.spec.cell, TransistorCell):
+        raise ValidationError("cell", "must be a TransistorCell for scheme 1t1r", tile.spec.cell)
+
+
+def _assemble(tile: Tile, pulse: Pulse) -> _Setup:
+    """Return what a pulse meets on a tile."""
+    spec, defects = tile.spec, tile.defects
+    on = np.broadcast_to(pulse.conducting(spec)[:, None], spec.shape)
+    resistance = spec.cell.on_resistance if isinstance(spec.cell, TransistorCell) else 0.0
+    fixed = np.where(tile.stuck, tile.effective_conductance, -1.0)
+    word, bit = pulse.lines(spec)
+    if defects.dead_drivers is not None:
+        word = np.where(defects.dead_drivers, 0.0, word)
+    wires = DefectMap(
+        open_word_segments=defects.open_word_segments,
+        open_bit_segments=defects.open_bit_segments,
+        bridges=defects.bridges,
+        dead_drivers=defects.dead_drivers,
+    )
+    linear = spec.model_copy(update={"cell": LinearCell()})
+    conducts = on & (fixed != 0.0)
+    return _Setup(Tile(linear, np.where(conducts, 1.0, 0.0), wires), fixed, np.where(on, resistance, np.inf), word, bit)
+
+
+def program_tile(
+    tile: Tile, train: PulseTrain, *, samples: int = 0, tolerance: float = PROGRAMMING_TOLERANCE, threads: int = 1
+) -> ProgrammingResult:
+    """Integrate the states of a tile through a pulse train; see ``BehavioralEngine.program``."""
+    samples, tolerance = integer("samples", samples), in_range("tolerance", tolerance, 1e-12, 0.1)
+    law, state = device_law(train.device), first_state(tile, train)
+    for pulse in train.pulses:
+        check_pulse(tile, pulse)
+    start, energy, steps = 0.0, 0.0, 0
+    times, states = [0.0], [state]
+    for pulse in train.pulses:
+        march = _March(law, _assemble(tile, pulse), pulse, state, tolerance, threads)
+        wanted = sample_times(pulse, samples)
+        found = march.run(wanted)
+        times += [start + moment for moment in wanted]
+        states += found
+        state, start = found[-1], start + pulse.duration
+        energy, steps = energy + march.energy, steps + march.steps
+    return result_of(tile, train, times, states, energy, steps)
+
+
+def sample_times(pulse: Pulse, samples: int) -> list[float]:
+    """Return the times within a pulse at which states are kept [s]: evenly spaced, and its end."""
+    return [*(pulse.duration * (k + 1) / (samples + 1) for k in range(samples)), pulse.duration]
+
+
+def result_of(
+    tile: Tile, train: PulseTrain, times: Sequence[float], states: Sequence[Floats], energy: float, steps: int
+) -> ProgrammingResult:
+    """Return the result of a train, stuck cells as they were."""
+    after = conductance(train.device, states[-1])
+    return ProgrammingResult(
+        states[-1].copy(),
+        np.where(tile.stuck, tile.conductance, after),
+        energy,
+        np.array(times),
+        np.array(states),
+        steps,
+    )
+
+
+class _March:
+    """One pulse, step by step."""
+
+    def __init__(
+        self, law: DeviceLaw, setup: _Setup, pulse: Pulse, state: Floats, tolerance: float, threads: int
+    ) -> None:
+        self._network = CellNetwork(law, setup.tile, setup.fixed, setup.series, threads)
+        self._word, self._bit = setup.word, setup.bit
+        self._pulse, self._ends = pulse, [time for time, _ in pulse.corners[1:]]
+        self._tolerance, self._state = tolerance, state
+        self.energy, self.steps = 0.0, 0
+
+    def run(self, wanted: Sequence[float]) -> list[Floats]:
+        """Return the states at the wanted times, the last of which is the end of the pulse."""
+        found: list[Floats] = []
+        now, step, here = 0.0, np.inf, self._moment(0.0, self._state)
+        for end in self._ends:
+            longest = (end - now) / _PARTS
+            while now < end:
+                length = min(step, longest, end - now)
+                then = end if length == end - now else now + length
+                after, error, energy = self._attempt(here, now, length)
+                self.steps += 1
+                if self.steps >= MAX_STEPS or then == now:
+                    raise ConvergenceError("a pulse on a tile", error * self._tolerance, self._tolerance, self.steps)
+                # As usual for order 3; a step cut short by a corner says nothing against a longer one.
+                factor = 0.9 * max(error, 1e-6) ** (-1.0 / 3.0) if np.isfinite(error) else 0.1
+                if not error <= 1.0:
+                    step = length * max(0.1, factor)
+                    continue
+                step = max(step if length < step < np.inf else 0.0, length * min(5.0, factor))
+                there = self._moment(then, after)
+                while len(found) < len(wanted) and wanted[len(found)] <= then:
+                    place = (wanted[len(found)] - now) / length
+                    found.append(_between(self._state, here.rate, after, there.rate, length, place))
+                self._state, self.energy = after, self.energy + energy
+                now, here = then, there
+        return [*found[: len(wanted) - 1], self._state]
+
+    def _moment(self, time: float, state: Floats) -> Moment:
+        level = self._pulse.level(time)
+        return self._network.solve(state, level * self._word, level * self._bit)
+
+    def _attempt(self, here: Moment, now: float, length: float) -> tuple[Floats, float, float]:
+        """Return the states after a step, its error relative to the tolerance, and its energy [J]."""
+        a, g, b, e = METHOD
+        # Only what damps is taken from the derivative: what grows is followed step by step.
+        pull = length * np.minimum(here.stiffness, 0.0)
+        damping = 1.0 - g[0, 0] * pull
+        k, power = np.zeros((4, *self._state.shape)), np.zeros(4)
+        for stage in range(4):
+            moment = here
+            if stage > 0:
+                moment = self._moment(
+                    now + a[stage].sum() * length, self._state + np.tensordot(a[stage, :stage], k[:stage], 1)
+                )
+            k[stage] = (length * moment.rate + pull * np.tensordot(g[stage, :stage], k[:stage], 1)) / damping
+            power[stage] = moment.power
+        after = np.clip(self._state + np.tensordot(b, k, 1), 0.0, 1.0)
+        error = float(np.abs(np.tensordot(e, k, 1)).max()) / self._tolerance
+        return after, error, float(length * (b @ power))
+
+
+def _between(
+    before: Floats, first_rate: Floats, after: Floats, last_rate: Floats, length: float, place: float
+) -> Floats:
+    """Return the states within a step by its cubic, ``place`` being 0 at its beginning and 1 at its end."""
+    x, y = place, 1.0 - place
+    bent = x * y * length * (y * first_rate - x * last_rate)
+    return np.clip(y * y * (1.0 + 2.0 * x) * before + x * x * (1.0 + 2.0 * y) * after + bent, 0.0, 1.0)

@@ -1,0 +1,137 @@
+"""The circuit of a tile of ODE devices during one pulse.
+
+The wires, the defects and the meaning of a pulse are read from what is declared; nothing here comes from the behavioral
+engine. Each device's state is the voltage of a node, between 0 V and 1 V.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import LinearCell, OdeDevice, Pulse, TransistorCell
+from circuitmem.netlists.devices import device_subcircuit, model_text, static_law
+from circuitmem.netlists.text import TITLE, Netlist, number
+from circuitmem.netlists.tile import HEADER
+from circuitmem.netlists.wiring import CellNodes, Wiring
+from circuitmem.tile import DefectMap, Tile
+
+__all__ = ["TRANSIENT_OPTIONS", "ProgramNetlist", "Times"]
+
+Floats = NDArray[np.float64]
+
+TRANSIENT_OPTIONS = ".options method=trap reltol=1e-6 trtol=1 abstol=1e-12 vntol=1e-9 gmin=1e-18"
+"""The states are the only capacitors: nothing rings, and the trapezoidal rule errs a third as much as Gear's of order 2
+does. trtol=1 takes ngspice's estimate of its error as it is, where 7, the usual, lets it be seven times too large. With
+these, single devices agree with the behavioral integrator to 1e-4 of the state's range (1e-3 for reltol=1e-5)."""
+
+_STEPS = 50
+"""Steps that a pulse takes at least."""
+
+_HEADER = (
+    HEADER
+    + """\
+* state_i_j: state of the device of cell (i, j), 0 V to 1 V. x_i_j: between device and transistor, where there are any.
+"""
+)
+
+
+class Times(NamedTuple):
+    """What the transient analysis is asked for [s]."""
+
+    step: float
+    stop: float
+    largest_step: float
+
+
+class ProgramNetlist:
+    """The netlist of a pulse on a tile.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    device : VteamSpec, YakopcicSpec or StanfordSpec
+        Its devices.
+    pulse : Pulse
+        What happens to them.
+    state : (rows, columns) ndarray
+        Their first states.
+
+    Attributes
+    ----------
+    netlist : Netlist
+        Without inputs; its outputs are the states, then the currents into the sources of word lines and bit lines.
+    moving : list of (int, int)
+        Row and column of each state.
+    word_sources, bit_sources : list of (str, float)
+        Vector of a source's current and its plateau voltage [V].
+    times : Times
+        For the analysis.
+    """
+
+    def __init__(self, tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> None:
+        wiring = Wiring(_bare(tile, pulse))
+        dead = tile.defects.dead_drivers
+        word, bit = pulse.lines(tile.spec)
+        lines = [_HEADER.format(rows=tile.spec.rows, columns=tile.spec.columns) + wiring.wires()]
+        lines += [model_text(device), device_subcircuit(device)]
+        self.moving: list[tuple[int, int]] = []
+        lines.append("* cells: devices with their first state. Stuck ones have their static law\n")
+        for cell in wiring.cells():
+            lines.append(self._cell(tile, device, cell, float(state[cell.row, cell.column])))
+        self.word_sources, self.bit_sources = [], []
+        lines.append("* drivers of the word lines, then of the bit lines, during the pulse\n")
+        for row, node in enumerate(wiring.drivers):
+            voltage = 0.0 if dead is not None and dead[row] else float(word[row])
+            self.word_sources.append((f"v{node}#branch", voltage))
+            lines.append(_source(node, voltage, pulse))
+        for column, nodes in enumerate(wiring.senses):
+            for node in dict.fromkeys(nodes):
+                self.bit_sources.append((f"v{node}#branch", float(bit[column])))
+                lines.append(_source(node, float(bit[column]), pulse))
+        self.states = [f"state_{row}_{column}" for row, column in self.moving]
+        self.text = "".join(lines)
+        self.times = Times(pulse.duration / 100.0, pulse.duration, pulse.duration / _STEPS)
+        outputs = (*self.states, *(name for name, _ in (*self.word_sources, *self.bit_sources)))
+        save = f".save {' '.join(outputs)}\n"
+        self.netlist = Netlist(f".title {TITLE}\n{self.text}{save}{TRANSIENT_OPTIONS}\n.end\n", (), outputs)
+
+    def _cell(self, tile: Tile, device: OdeDevice, cell: CellNodes, state: float) -> str:
+        name, end, rest = f"cell_{cell.row}_{cell.column}", cell.bit, ""
+        transistor = tile.spec.cell.on_resistance if isinstance(tile.spec.cell, TransistorCell) else 0.0
+        if transistor > 0.0:
+            end = f"x_{cell.row}_{cell.column}"
+            rest = f"Ron_{name} {end} {cell.bit} {number(transistor)}\n"
+        if not tile.stuck[cell.row, cell.column]:
+            self.moving.append((cell.row, cell.column))
+            node = f"state_{cell.row}_{cell.column}"
+            return f"X{name} {cell.word} {end} {node} device x0={number(state)}\n{rest}"
+        siemens = float(tile.effective_conductance[cell.row, cell.column])
+        law = static_law(device, siemens, cell.word, end)
+        if law is None:
+            return f"R{name} {cell.word} {end} {number(1.0 / siemens)}\n{rest}"
+        return f"B{name} {cell.word} {end} I={{{law}}}\n{rest}"
+
+
+def _bare(tile: Tile, pulse: Pulse) -> Tile:
+    """Return the wires of a tile, with an ohmic cell wherever there is one that conducts during the pulse."""
+    defects = tile.defects
+    open_ = tile.stuck & (tile.effective_conductance == 0.0)
+    conducts = pulse.conducting(tile.spec)[:, None] & ~open_
+    rest = DefectMap(
+        open_word_segments=defects.open_word_segments,
+        open_bit_segments=defects.open_bit_segments,
+        bridges=defects.bridges,
+        dead_drivers=defects.dead_drivers,
+    )
+    return Tile(tile.spec.model_copy(update={"cell": LinearCell()}), np.where(conducts, 1.0, 0.0), rest)
+
+
+def _source(node: str, plateau: float, pulse: Pulse) -> str:
+    if plateau == 0.0:
+        return f"V{node} {node} 0 dc 0\n"
+    corners = " ".join(f"{number(time)} {number(level * plateau)}" for time, level in pulse.corners)
+    return f"V{node} {node} 0 PWL({corners})\n"
