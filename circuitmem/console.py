@@ -11,7 +11,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-__all__ = ["Progress", "print_findings", "print_results", "print_stages"]
+__all__ = ["Progress", "print_findings", "print_points", "print_results", "print_stages", "print_study"]
 
 
 def _title(name: str) -> str:
@@ -110,6 +110,37 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
     if "baseline" in record and not changes:
         console.print("no stage became better or worse than the baseline", highlight=False)
     console.print(f"written to {page}; the numbers are in {page.with_name('validation.json')}", highlight=False)
+
+
+def print_study(summary: dict[str, Any]) -> None:
+    """Print what a study has now, and which points failed."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"{summary['study']}: {summary['finished']} of {summary['points']} points finished, "
+        f"{summary['computed']} of them computed now in {summary['wall_time_s']:.0f} s"
+    )
+    for entry in summary["failed"]:
+        where = ", ".join([*(f"{axis} {level}" for axis, level in entry["levels"].items()), f"seed {entry['seed']}"])
+        console.print(f"failed: {where}: {entry['type']}: {entry['message']}")
+    if summary["failed"]:
+        console.print("the same command with --retry computes the failed points again")
+    for name in ("table", "report", "readme"):
+        if summary.get(name):
+            console.print(f"{name}: {summary[name]}")
+    if summary.get("figures"):
+        console.print(f"figures: {', '.join(summary['figures'])}")
+
+
+def print_points(plan: dict[str, Any]) -> None:
+    """Print the points of a study, and how long they will take."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for point in plan["points"]:
+        where = ", ".join([*(f"{axis} {level}" for axis, level in point["levels"].items()), f"seed {point['seed']}"])
+        console.print(f"{point['id']}  {point['status']:8}  {point['seconds']:7.1f} s  {where}")
+    console.print(
+        f"{len(plan['points'])} points of {', '.join(plan['methods'])}; {plan['missing']} are to be computed: about "
+        f"{plan['seconds']:.0f} s on {plan['workers']} worker processes ({plan['basis']})"
+    )
 
 
 def print_findings(findings: dict[str, Any]) -> None:

@@ -15,16 +15,24 @@ __all__ = [
     "SpiceTimeoutError",
     "SpiceUnavailableError",
     "SpiceWorkerError",
+    "StudyBusyError",
     "ValidationError",
+    "WorkerLostError",
 ]
 
 
 class CircuitmemError(Exception):
     """Base of all circuitmem errors."""
 
+    # ``args`` are the arguments of ``__init__``: from them SimPy makes an error again.
+    message: str | None = None
+
     def __reduce__(self) -> tuple[object, ...]:
-        """Let the error cross processes: by default it would be made again from its message alone, and fail."""
+        """Let the error cross processes, with Dask too, which has a way of its own that fails with OSErrors."""
         return _again, (type(self), self.args, vars(self))
+
+    def __str__(self) -> str:
+        return super().__str__() if self.message is None else self.message
 
 
 class ValidationError(CircuitmemError, ValueError):
@@ -45,7 +53,8 @@ class ValidationError(CircuitmemError, ValueError):
         self.rule = rule
         self.value = value
         shown = "" if value is None else f" (got {_short(value)})"
-        super().__init__(f"{name} {rule}{shown}")
+        self.message = f"{name} {rule}{shown}"
+        super().__init__(name, rule, value)
 
     def within(self, prefix: str) -> ValidationError:
         """Return the same error seen from an enclosing structure named ``prefix``."""
@@ -58,7 +67,8 @@ class DataFileError(CircuitmemError, OSError):
     def __init__(self, path: object, rule: str) -> None:
         self.path = str(path)
         self.rule = rule
-        super().__init__(f"{path}: {rule}")
+        self.message = f"{path}: {rule}"
+        super().__init__(path, rule)
 
 
 class ConvergenceError(CircuitmemError, RuntimeError):
@@ -80,10 +90,11 @@ class ConvergenceError(CircuitmemError, RuntimeError):
         self.residual = residual
         self.tolerance = tolerance
         self.iterations = iterations
-        super().__init__(
+        self.message = (
             f"{what} did not converge: residual {residual:.3g} > tolerance {tolerance:.3g}"
             f" after {iterations} iterations"
         )
+        super().__init__(what, residual, tolerance, iterations)
 
 
 class SpiceError(CircuitmemError, RuntimeError):
@@ -101,7 +112,8 @@ class SpiceError(CircuitmemError, RuntimeError):
         self.reason = reason
         self.log = tuple(log)
         detail = f"; ngspice said: {' | '.join(self.log)}" if self.log else ""
-        super().__init__(f"{reason}{detail}")
+        self.message = f"{reason}{detail}"
+        super().__init__(reason, log)
 
 
 class SpiceUnavailableError(SpiceError):
@@ -120,12 +132,17 @@ class SpiceWorkerError(SpiceError):
     """The process in which ngspice ran ended before it answered."""
 
 
+class WorkerLostError(CircuitmemError, RuntimeError):
+    """A worker process of a study died, again and again, at one point."""
+
+
+class StudyBusyError(CircuitmemError, RuntimeError):
+    """Another process works on the same study in the same folder."""
+
+
 def _again(kind: type[CircuitmemError], words: tuple[object, ...], attributes: dict[str, object]) -> CircuitmemError:
-    """Make an error as it was, without a call of its ``__init__``."""
-    # OSError has a layout of its own, and its __new__ must be called by name where RuntimeError comes before it.
-    base = OSError if issubclass(kind, OSError) else Exception
-    error = base.__new__(kind, *words)
-    error.args = words
+    """Make an error as it was."""
+    error = kind(*words)
     vars(error).update(attributes)
     return error
 

@@ -10,17 +10,29 @@ from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, Yak
 from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
 from circuitmem.config.run import AuditSpec, DataSpec, NetworkSpec, RunSpec
+from circuitmem.config.study import (
+    AxisSpec,
+    ComparisonSpec,
+    FigureSpec,
+    GoalSpec,
+    MapsSpec,
+    PublishedSpec,
+    StudySpec,
+    VariantSpec,
+)
 from circuitmem.config.tile import TileSpec
-from circuitmem.config.toml import load_run, presets, to_toml
+from circuitmem.config.toml import load_run, merge, presets, read_toml, set_key, to_toml
 from circuitmem.config.training import CalibrationSpec, ExSituSpec, InSituSpec
 
 __all__ = [
     "AdcSpec",
     "AuditSpec",
+    "AxisSpec",
     "BusSpec",
     "CalibrationSpec",
     "Cell",
     "ChipSpec",
+    "ComparisonSpec",
     "ConverterSpec",
     "DacSpec",
     "DataSpec",
@@ -29,11 +41,15 @@ __all__ = [
     "EnduranceSpec",
     "ExSituSpec",
     "FaultSpec",
+    "FigureSpec",
+    "GoalSpec",
     "InSituSpec",
     "LinearCell",
+    "MapsSpec",
     "NetworkSpec",
     "OdeDevice",
     "ProgrammingSpec",
+    "PublishedSpec",
     "Pulse",
     "PulseTrain",
     "PulseUpdateSpec",
@@ -43,14 +59,19 @@ __all__ = [
     "SinhCell",
     "Spec",
     "StanfordSpec",
+    "StudySpec",
     "TemperatureSpec",
     "TiaSpec",
     "TileSpec",
     "TransistorCell",
     "TwoPulseSpec",
+    "VariantSpec",
     "VteamSpec",
     "YakopcicSpec",
     "load_run",
+    "merge",
     "presets",
+    "read_toml",
+    "set_key",
     "to_toml",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from circuitmem.config.run import RunSpec
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["load_run", "presets", "to_toml"]
+__all__ = ["load_run", "merge", "presets", "read_toml", "set_key", "to_toml"]
 
 
 def presets() -> list[str]:
@@ -41,14 +42,15 @@ def load_run(source: str | os.PathLike[str] | None = None, overrides: list[str] 
     ValidationError
         If a key or a value breaks its rule.
     """
-    values = _read("default" if source is None else os.fspath(source))
+    values = read_toml("default" if source is None else os.fspath(source))
     # A kind decides which other keys there are, so it comes first, wherever it is said.
     for item in sorted(overrides or [], key=lambda item: not item.partition("=")[0].strip().endswith(".kind")):
         _override(values, item)
     return RunSpec(**values)
 
 
-def _read(source: str) -> dict[str, Any]:
+def read_toml(source: str) -> dict[str, Any]:
+    """Return the tables of a TOML file, or of the preset of this name; errors as in :func:`load_run`."""
     path = Path(source)
     if path.suffix != ".toml" and not path.exists():
         if source not in presets():
@@ -74,7 +76,18 @@ def _override(values: dict[str, Any], item: str) -> None:
         value = tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
-    *tables, last = key.strip().split(".")
+    set_key(values, key.strip(), value)
+
+
+def set_key(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested tables, in place.
+
+    Raises
+    ------
+    ValidationError
+        If the key leads through something that is no table.
+    """
+    *tables, last = key.split(".")
     for table in tables:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
@@ -82,6 +95,15 @@ def _override(values: dict[str, Any], item: str) -> None:
     if last == "kind" and values.get("kind") != value:
         values.clear()  # the keys of another kind of thing
     values[last] = value
+
+
+def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested tables with those of ``changes`` merged into them; neither is changed."""
+    merged = dict(values)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = merge(old if isinstance(old, Mapping) else {}, value) if isinstance(value, Mapping) else value
+    return merged
 
 
 def to_toml(spec: RunSpec) -> str:

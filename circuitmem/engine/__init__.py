@@ -6,6 +6,7 @@ from circuitmem.engine.base import Engine, Solution
 from circuitmem.engine.behavioral import BehavioralEngine, Transfer
 from circuitmem.engine.plan import Plan
 from circuitmem.engine.programming import ProgrammingResult
+from circuitmem.engine.software import software
 from circuitmem.engine.spice import SpiceEngine, tile_netlist
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
 
@@ -23,5 +24,6 @@ __all__ = [
     "SpiceEngine",
     "Transfer",
     "TransferCache",
+    "software",
     "tile_netlist",
 ]

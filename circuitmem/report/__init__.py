@@ -1,7 +1,9 @@
-"""Figures and pages; matplotlib and HTML live here and nowhere else."""
+"""Figures, reports and pages; matplotlib and HTML live here and nowhere else."""
 
 from circuitmem.report.devices import draw_pulse_curves
 from circuitmem.report.figures import draw_run
+from circuitmem.report.study_figures import draw_study
+from circuitmem.report.study_report import report_study
 from circuitmem.report.validation import draw_validation
 
-__all__ = ["draw_pulse_curves", "draw_run", "draw_validation"]
+__all__ = ["draw_pulse_curves", "draw_run", "draw_study", "draw_validation", "report_study"]

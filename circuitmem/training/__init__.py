@@ -1,8 +1,8 @@
 """Training: ex situ on a computer, in situ on the chip."""
 
-from circuitmem.training.ex_situ import train_ex_situ
+from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
-from circuitmem.training.methods import Digits, bring_up, build_network, run_method
+from circuitmem.training.methods import Digits, MethodRun, bring_up, build_network, run_method, tile_count
 from circuitmem.training.optimisers import OPTIMISERS, Optimiser
 from circuitmem.training.recipes import METHODS, Recipe
 from circuitmem.training.rules import RULES, UpdateRule
@@ -13,12 +13,15 @@ __all__ = [
     "RULES",
     "Digits",
     "InSituTrainer",
+    "MethodRun",
     "Optimiser",
     "Recipe",
     "UpdateRule",
+    "accuracy_percent",
     "bring_up",
     "build_network",
     "run_method",
+    "tile_count",
     "train_epoch",
     "train_ex_situ",
 ]

@@ -12,8 +12,11 @@ import pytest
 from circuitmem.config import load_run
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("cells.md", "devices.md", "pulses.md")
+PAGES = ("cells.md", "devices.md", "pulses.md", "studies.md")
 """Pages whose blocks run; each in a folder of its own, beside a copy of the tables that lie in ``docs/``."""
+
+_FILE = re.compile(r"# (\S+/\S+\.toml)\n")
+"""The first line of a block of TOML that is not a run: the file that later blocks find it in."""
 
 _BLOCK = re.compile(r"^```(python|sh|toml)\n(.*?)^```$", re.S | re.M)
 
@@ -29,6 +32,10 @@ def test_what_a_page_shows_works(page, tmp_path, monkeypatch):
     for index, (language, text) in enumerate(blocks):
         if language == "python":
             exec(compile(text, f"{page}, block {index}", "exec"), names)
+        elif language == "toml" and (file := _FILE.match(text)) is not None:
+            path = tmp_path / file[1]
+            path.parent.mkdir()
+            path.write_text(text)
         elif language == "toml":
             path = tmp_path / f"block_{index}.toml"
             path.write_text(text)

@@ -174,3 +174,5 @@ class TestErrors:
         assert type(again) is type(error)
         assert str(again) == str(error)
         assert vars(again) == vars(error)
+        again = type(error)(*error.args)  # as SimPy raises it
+        assert (str(again), vars(again)) == (str(error), vars(error))

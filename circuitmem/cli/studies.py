@@ -1,0 +1,100 @@
+"""Commands of studies: study run, study report, study figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from circuitmem.cli.app import INTERRUPTED, app
+from circuitmem.cli.options import Json
+
+study = typer.Typer(name="study", rich_markup_mode=None, help="Run a study, and show its results.")
+app.add_typer(study)
+
+Folder = Annotated[Path, typer.Argument(help="Folder that has study.toml, e.g. studies/yield.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The study's quick form: fewer and smaller points.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Folder of the results; the study's own, or quick/ in it, if left out."),
+]
+Repeats = Annotated[int | None, typer.Option(help="Defect maps at every point, instead of those declared, >= 1.")]
+
+
+@study.command("run")
+def run(
+    folder: Folder,
+    quick: Quick = False,
+    out: Out = None,
+    workers: Annotated[int, typer.Option(help="Worker processes on this machine, >= 1.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler: compute on its workers.")] = None,
+    repeats: Repeats = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Compute points that failed again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the points and estimate the time; do nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute what is missing of a study, then its table, figures and report; exit code 1 if points failed."""
+    from circuitmem.console import Progress, print_study
+    from circuitmem.study.runner import run_study
+    from circuitmem.study.spec import load_study
+
+    declared = load_study(folder, quick, repeats)
+    if dry_run:
+        _list_points(declared, out, workers, as_json)
+        return
+    try:
+        with Progress() as progress:
+            summary = run_study(
+                declared, out, workers=workers, scheduler=scheduler, retry=retry, progress=progress.update
+            )
+    except KeyboardInterrupt:
+        print("circuitmem: interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if summary["finished"]:
+        from circuitmem.report import report_study
+
+        summary |= report_study(declared, Path(summary["folder"]))
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        print_study(summary)
+    if summary["failed"]:
+        raise typer.Exit(1)
+
+
+def _list_points(declared: object, out: Path | None, workers: int, as_json: bool) -> None:
+    from circuitmem.console import print_points
+    from circuitmem.study.runner import plan_study
+
+    plan = plan_study(declared, out, workers)  # type: ignore[arg-type]
+    print(json.dumps(plan)) if as_json else print_points(plan)
+
+
+@study.command("report")
+def report(folder: Folder, quick: Quick = False, out: Out = None, as_json: Json = False) -> None:
+    """Draw the figures and write results.md, and README.md between its markers, from the table; nothing is computed."""
+    from circuitmem.report import report_study
+    from circuitmem.study.runner import results_folder
+    from circuitmem.study.spec import load_study
+
+    declared = load_study(folder, quick)
+    written = report_study(declared, results_folder(declared, out))
+    paths = [written["report"], *written["figures"], *([written["readme"]] if written["readme"] else [])]
+    print(json.dumps(written) if as_json else "\n".join(paths))
+
+
+@study.command("figures")
+def figures(folder: Folder, quick: Quick = False, out: Out = None, as_json: Json = False) -> None:
+    """Draw the figures again from the table; nothing is computed."""
+    from circuitmem.report import draw_study
+    from circuitmem.study.runner import results_folder
+    from circuitmem.study.spec import load_study
+
+    declared = load_study(folder, quick)
+    paths = [str(path) for path in draw_study(declared, results_folder(declared, out))]
+    print(json.dumps({"figures": paths}) if as_json else "\n".join(paths))

@@ -1,0 +1,231 @@
+"""The declared study: a base run, what is varied, how often it is repeated, and what is made of the results."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pydantic
+
+from circuitmem.config.base import Spec
+from circuitmem.errors import ValidationError
+
+__all__ = [
+    "AxisSpec",
+    "ComparisonSpec",
+    "FigureSpec",
+    "GoalSpec",
+    "MapsSpec",
+    "PublishedSpec",
+    "StudySpec",
+    "VariantSpec",
+]
+
+Level = str | int | float | bool
+"""What a point has on an axis, as the table shows it."""
+
+
+class AxisSpec(Spec):
+    """One thing that is varied: a key of the run's configuration, or named levels that set several keys each.
+
+    Parameters
+    ----------
+    key : str, optional
+        Dotted key of the configuration, such as ``"chip.defects.device_yield"``.
+    values : sequence, optional
+        What it gets, one after another; with ``key``.
+    levels : table, optional
+        Name of each level, and a table of dotted keys and values; instead of ``key`` and ``values``.
+    label : str
+        What figures and tables call the axis; its name when left out.
+    """
+
+    key: str | None = None
+    values: tuple[Any, ...] = ()
+    levels: dict[str, dict[str, Any]] = pydantic.Field(default_factory=dict)
+    label: str = ""
+
+    @pydantic.model_validator(mode="after")
+    def _check_one_kind(self) -> AxisSpec:
+        if bool(self.key) != bool(self.values) or bool(self.key) == bool(self.levels):
+            raise ValidationError("axis", "must have key and values (one at least), or levels, and not both")
+        return self
+
+
+class VariantSpec(Spec):
+    """A method under a name of its own, with settings that the others do not have.
+
+    Parameters
+    ----------
+    method : str
+        A method of ``circuitmem train``.
+    set : table
+        Dotted keys of the configuration and their values.
+    label : str
+        What figures and tables call it.
+    """
+
+    method: str
+    set: dict[str, Any] = pydantic.Field(default_factory=dict)
+    label: str = ""
+
+
+class MapsSpec(Spec):
+    """Which tiles' conductances and stuck devices are kept, before and after in-situ training, of the first repeat.
+
+    Parameters
+    ----------
+    tiles : sequence of int
+        Numbers of the tiles, >= 0; none when left out.
+    """
+
+    tiles: tuple[int, ...] = ()
+
+
+class ComparisonSpec(Spec):
+    """Two methods compared on the same defect maps.
+
+    Parameters
+    ----------
+    method, against : str
+        Names of the methods.
+    at : {"end", "pulses", "time"}
+        At the end of both, or at the programming pulses or the simulated time that the thriftier of the two spent.
+    """
+
+    method: str
+    against: str
+    at: Literal["end", "pulses", "time"] = "end"
+
+
+class GoalSpec(Spec):
+    """What the study was hoped to show; the report says whether it did.
+
+    Parameters
+    ----------
+    claim : str
+        The goal in words.
+    method : str
+        The method it is about; its mean accuracy counts.
+    where : table
+        Levels of the axes; those left out are averaged over.
+    minimum : float
+        Smallest mean [%], or, with ``against``, smallest mean difference [points].
+    against : str, optional
+        Another method.
+    against_where : table, optional
+        Other levels, of the same method unless ``against`` says which.
+    """
+
+    claim: str
+    method: str
+    where: dict[str, Level] = pydantic.Field(default_factory=dict)
+    minimum: float
+    against: str | None = None
+    against_where: dict[str, Level] | None = None
+
+
+class PublishedSpec(Spec):
+    """A figure that others published.
+
+    Parameters
+    ----------
+    source : str
+        Who, and where.
+    mark : {"P", "D", "I"}
+        Read in a primary source, in a digest of it, or inferred by us.
+    value : float
+        Accuracy [%].
+    method : str, optional
+        Our method that it is held against.
+    where : table
+        Levels of the axes.
+    """
+
+    source: str
+    mark: Literal["P", "D", "I"]
+    value: float
+    method: str | None = None
+    where: dict[str, Level] = pydantic.Field(default_factory=dict)
+
+
+class FigureSpec(Spec):
+    """A figure, drawn from the table of results.
+
+    Parameters
+    ----------
+    kind : {"lines", "training", "maps"}
+        Accuracy at the end along an axis; accuracy while training goes on; conductances of a tile.
+    x : str
+        With ``lines``: the axis. With ``training``: ``epoch``, ``pulses``, ``simulated_time_s`` or ``energy_j``.
+    panels : str, optional
+        An axis: one panel a level.
+    methods : sequence of str
+        All when left out.
+    where : table
+        Levels of axes that are neither on ``x`` nor in ``panels``.
+    title : str
+        Title.
+    minimum, maximum : float
+        Ends of the accuracy scale [%].
+    logarithmic : bool
+        Whether ``x`` has a logarithmic scale.
+    """
+
+    kind: Literal["lines", "training", "maps"]
+    x: str = ""
+    panels: str | None = None
+    methods: tuple[str, ...] = ()
+    where: dict[str, Level] = pydantic.Field(default_factory=dict)
+    title: str = ""
+    minimum: float = 0.0
+    maximum: float = 100.0
+    logarithmic: bool = False
+
+
+class StudySpec(Spec):
+    """Everything that ``circuitmem study run`` needs, as ``study.toml`` has it.
+
+    Parameters
+    ----------
+    title : str
+        One line.
+    base : str
+        The run that the study begins with: a preset, or a TOML file beside ``study.toml``.
+    run : table
+        What differs from it at every point, as in a run's configuration.
+    methods : sequence of str
+        Methods of ``circuitmem train``, and names of ``variants``, at least one.
+    variants : table of VariantSpec
+        Methods with settings of their own.
+    repeats : int
+        Defect maps (and starting weights, noises, orders of digits) at every point, >= 1. Repeat k has the seed
+        ``first_seed + k`` everywhere, so that points and methods are paired.
+    first_seed : int
+        Seed of the first repeat, >= 0.
+    axes : table of AxisSpec
+        The points are all combinations of their levels.
+    points : sequence of tables, optional
+        Only these combinations: tables with a level for every axis.
+    maps : MapsSpec
+        Conductance maps to keep.
+    comparisons, goals, published, figures
+        What the report makes of the results.
+    quick : table
+        What ``--quick`` changes in all of this: the same keys, merged into it.
+    """
+
+    title: str
+    base: str = "default"
+    run: dict[str, Any] = pydantic.Field(default_factory=dict)
+    methods: tuple[str, ...] = ("raw", "calibration", "in_situ", "calibration_in_situ")
+    variants: dict[str, VariantSpec] = pydantic.Field(default_factory=dict)
+    repeats: int = pydantic.Field(default=1, ge=1)
+    first_seed: int = pydantic.Field(default=1, ge=0)
+    axes: dict[str, AxisSpec] = pydantic.Field(default_factory=dict)
+    points: tuple[dict[str, Level], ...] = ()
+    maps: MapsSpec = MapsSpec()
+    comparisons: tuple[ComparisonSpec, ...] = ()
+    goals: tuple[GoalSpec, ...] = ()
+    published: tuple[PublishedSpec, ...] = ()
+    figures: dict[str, FigureSpec] = pydantic.Field(default_factory=dict)
+    quick: dict[str, Any] = pydantic.Field(default_factory=dict)

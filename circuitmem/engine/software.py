@@ -1,0 +1,26 @@
+"""What computed a result: versions, kernels, and the machine."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import numpy as np
+
+import circuitmem
+from circuitmem._kernels import kernel_info
+from circuitmem.engine.spice import SpiceEngine
+
+__all__ = ["software"]
+
+
+def software() -> dict[str, Any]:
+    """Return the versions of circuitmem, Python, NumPy and ngspice, the kernels that run, and the platform."""
+    return {
+        "circuitmem": circuitmem.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "kernels": kernel_info(),
+        "ngspice": SpiceEngine.probe().version if SpiceEngine.available() else None,
+        "platform": platform.platform(),
+    }

@@ -1,0 +1,163 @@
+"""Figures of a study, drawn from its table and its kept maps: nothing is computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from circuitmem.config import FigureSpec
+from circuitmem.errors import DataFileError
+from circuitmem.files import load_npz
+from circuitmem.study.spec import Study
+from circuitmem.study.statistics import mean, select
+from circuitmem.study.store import Row, load_table
+from circuitmem.training import METHODS
+
+__all__ = ["draw_study", "method_label"]
+
+COLOURS = {"raw": "#7f7f7f", "calibration": "#e69f00", "in_situ": "#0072b2", "calibration_in_situ": "#009e73"}
+OTHER_COLOURS = ("#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#8c510a", "#332288", "#882255", "#44aa99")
+"""For the methods that every study has, the same everywhere; and for others (Okabe & Ito, and Tol's)."""
+
+AXIS_LABELS = {
+    "epoch": "epoch of in-situ training",
+    "pulses": "programming pulses (millions)",
+    "simulated_time_s": "simulated time (ms)",
+    "energy_j": "energy (mJ)",
+}
+SCALES = {"epoch": 1.0, "pulses": 1e-6, "simulated_time_s": 1e3, "energy_j": 1e3}
+
+
+def draw_study(study: Study, folder: Path) -> list[Path]:
+    """Draw every figure that a study declares into ``figures/`` of a folder with its results; returns their paths.
+
+    Raises
+    ------
+    DataFileError
+        If the results are not there, or not what the figure needs.
+    """
+    rows, _ = load_table(folder)
+    target = folder / "figures"
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise DataFileError(target, f"cannot be made: {error.strerror}") from None
+    paths = []
+    for name, spec in study.spec.figures.items():
+        figure = _maps(folder) if spec.kind == "maps" else _panels(study, spec, rows)
+        if spec.title:
+            figure.suptitle(spec.title, fontsize="medium")
+        figure.savefig(target / f"{name}.png", dpi=110)
+        paths.append(target / f"{name}.png")
+    return paths
+
+
+def method_label(study: Study, name: str) -> str:
+    """Return what figures and tables call a method."""
+    variant = study.spec.variants.get(name)
+    title = METHODS[name].title if name in METHODS else name.replace("_", " ")
+    return (variant.label if variant is not None else "") or title
+
+
+def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
+    rows = [dict(row) for row in select(rows, **spec.where)]
+    levels = list(dict.fromkeys(row[spec.panels] for row in rows)) if spec.panels else [None]
+    figure = Figure(figsize=(1.5 + 4.5 * max(1, len(levels)), 4.2), layout="constrained")
+    axes = figure.subplots(1, max(1, len(levels)), sharey=True, squeeze=False)[0]
+    colours = _colours(study)
+    for panel, level in zip(axes, levels, strict=False):
+        some = rows if spec.panels is None else select(rows, **{spec.panels: level})
+        for method in spec.methods or study.spec.methods:
+            own = select(some, method=method)
+            if not own:
+                continue
+            style = {"color": colours[method], "label": method_label(study, method)}
+            draw = _line if spec.kind == "lines" else _history
+            draw(panel, own, spec, style)
+        _reference(panel, select(some, method="digital"), spec)
+        if spec.panels:
+            panel.set_title(f"{_label(study, spec.panels)}: {level}", fontsize="small")
+        if spec.logarithmic:
+            panel.set_xscale("log")
+        panel.set(ylim=(spec.minimum, spec.maximum), xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
+        panel.grid(alpha=0.3)
+    axes[0].set_ylabel("test accuracy (%)")
+    axes[0].legend(fontsize="x-small", loc="lower right")
+    return figure
+
+
+def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
+    """Draw means at the end along an axis, with 95 % confidence intervals."""
+    ends = select(rows, end=True)
+    levels = list(dict.fromkeys(row[spec.x] for row in ends))
+    found = [mean([row["accuracy_percent"] for row in select(ends, **{spec.x: level})]) for level in levels]
+    widths = [0.0 if np.isnan(each.half_width) else each.half_width for each in found]
+    panel.errorbar(levels, [each.mean for each in found], widths, marker="o", markersize=4, capsize=2, **style)
+
+
+def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
+    """Draw mean accuracy against mean cost while training goes on; a method without training is a dotted line."""
+    epochs = sorted({row["epoch"] for row in rows})
+    by_epoch = [select(rows, epoch=epoch) for epoch in epochs]
+    accuracy = [mean([row["accuracy_percent"] for row in some]).mean for some in by_epoch]
+    if len(epochs) == 1:
+        panel.axhline(accuracy[0], linestyle=":", **style)
+        return
+    cost = [SCALES[spec.x] * float(np.mean([row[spec.x] for row in some])) for some in by_epoch]
+    panel.plot(cost, accuracy, marker="o", markersize=3, **style)
+
+
+def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:
+    """Draw the digital network: a line where it is the same everywhere, else along the axis."""
+    if not rows:
+        return
+    style = {"color": "black", "linestyle": "--", "linewidth": 1.0, "label": "digital network"}
+    if spec.kind == "lines":
+        levels = list(dict.fromkeys(row[spec.x] for row in rows))
+        means = [mean([row["accuracy_percent"] for row in select(rows, **{spec.x: level})]).mean for level in levels]
+        panel.plot(levels, means, **style)
+    else:
+        panel.axhline(mean([row["accuracy_percent"] for row in rows]).mean, **style)
+
+
+def _maps(folder: Path) -> Figure:
+    """Draw stuck devices, and conductances before and after, one row for each tile and method that was kept."""
+    maps: dict[str, Any] = load_npz(folder / "maps.npz")
+    names = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in maps))
+    figure = Figure(figsize=(13, 3.6 * len(names)), layout="constrained")
+    grid = figure.subplots(len(names), 4, squeeze=False)
+    for axes, name in zip(grid, names, strict=True):
+        stuck, before, after = (maps[f"{name}/{key}"] for key in ("stuck", "before", "after"))
+        before, after = before * 1e6, after * 1e6
+        kinds = np.where(stuck, np.where(before > 100.0, 2, 1), 0)
+        picture = axes[0].imshow(kinds, cmap="viridis", vmin=0, vmax=2, interpolation="nearest", aspect="auto")
+        figure.colorbar(picture, ax=axes[0], ticks=[0, 1, 2]).set_ticklabels(["works", "stuck-off", "stuck-on"])
+        axes[0].set_title(f"{name}: {100 * stuck.mean():.0f} % stuck", fontsize="small")
+        for panel, values, title in (
+            (axes[1], before, "before in-situ training"),
+            (axes[2], after, "after"),
+        ):
+            picture = panel.imshow(values, cmap="magma", vmin=0, vmax=300, interpolation="nearest", aspect="auto")
+            panel.set_title(f"conductance {title}", fontsize="small")
+            figure.colorbar(picture, ax=panel, label="µS", extend="max")
+        change = (after - before)[~stuck]
+        axes[3].hist(change, bins=60, color="#0072b2")
+        axes[3].set_title(f"change of working devices: {np.abs(change).mean():.1f} µS on average", fontsize="small")
+        axes[3].set(xlabel="change (µS)", ylabel="devices", yscale="log")
+        for panel in axes[:3]:
+            panel.set(xlabel="bit line", ylabel="word line")
+    return figure
+
+
+def _label(study: Study, axis: str) -> str:
+    spec = study.spec.axes.get(axis)
+    return (spec.label if spec is not None else "") or axis.replace("_", " ")
+
+
+def _colours(study: Study) -> dict[str, str]:
+    others = [name for name in study.spec.methods if name not in COLOURS]
+    return COLOURS | {name: OTHER_COLOURS[k % len(OTHER_COLOURS)] for k, name in enumerate(others)}

@@ -1,0 +1,210 @@
+"""What a study found, in words and tables made from its table: no number is typed by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from circuitmem.config import ComparisonSpec, GoalSpec, PublishedSpec
+from circuitmem.files import write_text
+from circuitmem.report.study_figures import draw_study, method_label
+from circuitmem.study.spec import Study
+from circuitmem.study.statistics import Mean, Paired, at_equal_cost, mean, paired, select
+from circuitmem.study.store import Row, load_table
+
+__all__ = ["report_study", "study_text"]
+
+BEGIN, END = "<!-- results: written by circuitmem study report -->", "<!-- end of results -->"
+COSTS: dict[str, Any] = {"pulses": "pulses", "time": "simulated_time_s"}
+AT = {"end": "at equal epochs", "pulses": "at equal pulses", "time": "at equal simulated time"}
+
+
+def report_study(study: Study, folder: Path) -> dict[str, Any]:
+    """Draw the figures and write ``results.md``, and its text into README.md where that lies in the same folder.
+
+    The README is changed between its two markers only.
+
+    Returns
+    -------
+    dict
+        ``report``, ``figures``, ``readme``: what was written.
+    """
+    figures = draw_study(study, folder)
+    rows, provenance = load_table(folder)
+    text = study_text(study, rows, provenance)
+    write_text(folder / "results.md", f"# {study.spec.title}: results\n\n{text}\n")
+    readme = folder / "README.md"
+    written = False
+    if readme.is_file():
+        old = readme.read_text("utf-8")
+        head, begin, rest = old.partition(BEGIN)
+        _, end, tail = rest.partition(END)
+        if begin and end:
+            write_text(readme, f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
+            written = True
+    return {
+        "report": str(folder / "results.md"),
+        "figures": [str(path) for path in figures],
+        "readme": str(readme) if written else None,
+    }
+
+
+def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) -> str:
+    """Return the results as Markdown.
+
+    Parameters
+    ----------
+    study : Study
+        What was declared.
+    rows : sequence of dict
+        The table.
+    provenance : dict
+        Where it comes from.
+    """
+    parts = [_origin(provenance)]
+    if provenance["failed"]:
+        parts.append("\n".join(_failures(provenance["failed"])))
+    if rows:
+        parts.append(_accuracies(study, rows))
+        parts += [_comparison(study, comparison, rows) for comparison in study.spec.comparisons]
+        if study.spec.published:
+            parts.append(_published(study, study.spec.published, rows))
+        if study.spec.goals:
+            parts.append(_goals(study.spec.goals, rows))
+        parts += [f"![{name}](figures/{name}.png)" for name in study.spec.figures]
+    return "\n\n".join(parts)
+
+
+def _origin(provenance: dict[str, Any]) -> str:
+    seeds = provenance["seeds"]
+    where = f"{provenance['workers']} worker processes" if "workers" in provenance else "a Dask cluster"
+    kernels = sorted(set(provenance["kernels"].values()))
+    data = ", ".join(name for name, _ in provenance["data"])
+    quick = "; **the quick form: sizes are too small to mean anything**" if provenance["quick"] else ""
+    return (
+        f"{provenance['finished']} of {provenance['points']} points, seeds {seeds[0]} to {seeds[-1]}{quick}. "
+        f"{data}. circuitmem {provenance['circuitmem']}, kernels {'; '.join(kernels)}, {provenance['platform']}; "
+        f"{_duration(provenance['computing_time_s'])} of computing on {where}, "
+        f"{provenance['longest_point_s']:.0f} s the longest point; written {provenance['written']}, "
+        f"declaration {provenance['config_hash'][:12]}."
+    )
+
+
+def _failures(failed: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"**{len(failed)} points failed** and are missing below:\n"
+    for entry in failed:
+        levels = ", ".join(f"{axis} {level}" for axis, level in entry["levels"].items())
+        yield f"- {levels}, seed {entry['seed']}: {entry['type']}: {entry['message']}"
+
+
+def _accuracies(study: Study, rows: Sequence[Row]) -> str:
+    """Return the table of mean accuracies at the end, with 95 % confidence intervals."""
+    names = ["digital", *study.spec.methods]
+    heads = ["digital network", *(method_label(study, name) for name in study.spec.methods)]
+    lines = []
+    for levels in _groups(study, rows):
+        own = select(rows, end=True, **levels)
+        cells = [_interval(_mean(select(own, method=name))) for name in names]
+        count = max(len(select(own, method=name)) for name in names)
+        lines.append([*map(str, levels.values()), *cells, str(count)])
+    intro = "Test accuracy in %, mean and 95 % confidence interval over the defect maps:"
+    return f"{intro}\n\n{_table([*study.spec.axes, *heads, 'maps'], lines)}"
+
+
+def _comparison(study: Study, spec: ComparisonSpec, rows: Sequence[Row]) -> str:
+    """Return two methods on the same defect maps."""
+    lines = []
+    for levels in _groups(study, rows):
+        found = _compared(spec, select(rows, **levels))
+        if found is not None:
+            difference = found.difference
+            lines.append(
+                [*map(str, levels.values()), _interval(difference, "+"), _probability(found), str(difference.count)]
+            )
+    names = method_label(study, spec.method), method_label(study, spec.against)
+    intro = f"{names[0].capitalize()} against {names[1]}, {AT[spec.at]}, in points (paired t test):"
+    return f"{intro}\n\n{_table([*study.spec.axes, 'difference', 'p', 'pairs'], lines)}"
+
+
+def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> Paired | None:
+    names = spec.method, spec.against
+    first, second = ({row["seed"]: row for row in select(rows, method=name, end=True)} for name in names)
+    if spec.at == "end":
+        ends = [{seed: row["accuracy_percent"] for seed, row in each.items()} for each in (first, second)]
+        return paired(*ends)
+    pairs = {}
+    for seed in first.keys() & second.keys():
+        histories = [sorted(select(rows, method=name, seed=seed), key=lambda row: row["epoch"]) for name in names]
+        pairs[seed] = at_equal_cost(histories[0], histories[1], COSTS[spec.at])
+    return paired({seed: pair[0] for seed, pair in pairs.items()}, {seed: pair[1] for seed, pair in pairs.items()})
+
+
+def _published(study: Study, published: Sequence[PublishedSpec], rows: Sequence[Row]) -> str:
+    """Return published figures beside ours, absolute and relative to the digital network."""
+    lines = []
+    for spec in published:
+        ours = ["", ""]
+        if spec.method is not None:
+            own = select(rows, end=True, **spec.where)
+            accuracy, digital = _mean(select(own, method=spec.method)), _mean(select(own, method="digital"))
+            if accuracy is not None and digital is not None:
+                ours = [_interval(accuracy), f"{100 * accuracy.mean / digital.mean:.2f} %"]
+        where = ", ".join(f"{axis} {level}" for axis, level in spec.where.items())
+        name = method_label(study, spec.method) if spec.method else ""
+        lines.append([f"{spec.source} [{spec.mark}]", where, f"{spec.value:g}", name, *ours])
+    intro = "Published figures ([P] read in a primary source, [D] in a digest of it, [I] inferred) beside ours:"
+    heads = ["source", "where", "published %", "our method", "ours %", "of our digital network"]
+    return f"{intro}\n\n{_table(heads, lines)}"
+
+
+def _goals(goals: Sequence[GoalSpec], rows: Sequence[Row]) -> str:
+    lines = []
+    for goal in goals:
+        found = _mean(select(rows, end=True, method=goal.method, **goal.where))
+        value = None if found is None else found.mean
+        if value is not None and (goal.against is not None or goal.against_where is not None):
+            where = goal.where if goal.against_where is None else goal.against_where
+            other = _mean(select(rows, end=True, method=goal.against or goal.method, **where))
+            value = None if other is None else value - other.mean
+        verdict = "not run" if value is None else "reached" if value >= goal.minimum else "**not reached**"
+        lines.append([goal.claim, f"{goal.minimum:g}", "" if value is None else f"{value:.2f}", verdict])
+    return f"Goals:\n\n{_table(['goal', 'wanted', 'found', 'verdict'], lines)}"
+
+
+def _groups(study: Study, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the combinations of levels that the table has, in its order."""
+    axes = list(study.spec.axes)
+    return [dict(zip(axes, found, strict=True)) for found in dict.fromkeys(tuple(row[a] for a in axes) for row in rows)]
+
+
+def _mean(rows: Sequence[Any]) -> Mean | None:
+    return mean([row["accuracy_percent"] for row in rows]) if rows else None
+
+
+def _interval(found: Mean | None, sign: str = "") -> str:
+    if found is None:
+        return ""
+    width = "" if math.isnan(found.half_width) else f" ± {found.half_width:.2f}"
+    return f"{found.mean:{sign}.2f}{width}"
+
+
+def _probability(found: Paired) -> str:
+    value = found.p_value
+    return "" if math.isnan(value) else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join("| " + " | ".join(each).replace("\n", " ") + " |" for each in [heads, rule, *lines])

@@ -1,0 +1,114 @@
+"""Points on worker processes of this machine. A worker that dies costs nothing but the point it was at, done again."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from circuitmem.errors import WorkerLostError
+from circuitmem.study.point import compute_point, failure
+from circuitmem.study.spec import Point, config_values
+
+__all__ = ["TRIES", "run_locally"]
+
+TRIES = 3
+"""So often a point is tried if its worker dies; after that it counts as failed."""
+
+
+class _Worker:
+    """A process that computes one point after another."""
+
+    def __init__(self) -> None:
+        # Spawned, not forked: nothing of this process, above all no pipe to a sister, is left open in the child.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, there = context.Pipe()
+        self.process = context.Process(target=_work, args=(there,), daemon=True)
+        self.process.start()
+        there.close()
+        self.point: Point | None = None
+
+    def begin(self, point: Point) -> None:
+        self.point = point
+        with contextlib.suppress(OSError):  # it is dead already: the answer will say so
+            self.pipe.send(point)
+
+    def answer(self) -> dict[str, Any] | None:
+        """Return the record of its point, or None if it died."""
+        try:
+            return dict(self.pipe.recv())
+        except (EOFError, OSError):
+            return None
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def run_locally(points: Sequence[Point], workers: int) -> Generator[tuple[Point, dict[str, Any]]]:
+    """Yield every point and its record, in the order in which they are finished.
+
+    Parameters
+    ----------
+    points : sequence of Point
+        What to compute.
+    workers : int
+        Processes, >= 1.
+    """
+    todo, deaths = deque(points), dict.fromkeys((point.id for point in points), 0)
+    team: list[_Worker] = []
+    try:
+        while todo or any(worker.point is not None for worker in team):
+            while todo and sum(worker.point is not None for worker in team) < workers:
+                idle = next((worker for worker in team if worker.point is None), None)
+                if idle is None:
+                    team.append(idle := _Worker())
+                idle.begin(todo.popleft())
+            by_pipe = {worker.pipe: worker for worker in team if worker.point is not None}
+            for pipe in wait(list(by_pipe)):
+                worker = by_pipe[pipe]  # type: ignore[index]
+                point, record = worker.point, worker.answer()
+                assert point is not None
+                worker.point = None
+                if record is None:
+                    worker.end()
+                    team.remove(worker)
+                    deaths[point.id] += 1
+                    if deaths[point.id] < TRIES:
+                        todo.appendleft(point)
+                        continue
+                    record = lost_record(point, f"the worker died {TRIES} times (exit code {worker.process.exitcode})")
+                yield point, record
+    finally:
+        for worker in team:
+            worker.end()
+
+
+def lost_record(point: Point, reason: str) -> dict[str, Any]:
+    """Return the record of a point that killed its workers."""
+    head = {"id": point.id, "levels": point.levels, "seed": point.seed, "wall_time_s": 0.0}
+    return head | failure(WorkerLostError(reason)) | {"config": config_values(point)}
+
+
+def _work(pipe: Connection[Any, Any]) -> None:
+    """Compute what comes through the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal; the parent decides
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.send(compute_point(pipe.recv()))
+
+
+def _follow(parent: Any) -> None:
+    """Die when the parent dies, were it by kill -9, and not only after the point."""
+    parent.join()
+    os._exit(1)

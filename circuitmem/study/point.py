@@ -1,0 +1,105 @@
+"""What is computed at one point: every method on the same chip, from a seed, and nothing that comes from elsewhere."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from circuitmem.config import DataSpec, ExSituSpec
+from circuitmem.data import load_mnist
+from circuitmem.engine import BehavioralEngine
+from circuitmem.network import Perceptron
+from circuitmem.study.spec import Job, Point, config_values
+from circuitmem.training import Digits, MethodRun, accuracy_percent, build_network, train_ex_situ
+
+__all__ = ["SISTERS", "compute_point", "failure"]
+
+SISTERS = {"raw": "in_situ", "calibration": "calibration_in_situ"}
+"""A method without training is its trained sister before the first epoch, to the last bit: no need to do both."""
+
+
+def compute_point(point: Point) -> dict[str, Any]:
+    """Run a point on one thread; returns its record.
+
+    The record has ``status`` ``"finished"`` with the history of each method, or ``"failed"`` with the type of the
+    error. It depends on the point alone, except for ``wall_time_s``.
+    """
+    began = time.perf_counter()
+    record: dict[str, Any] = {"id": point.id, "levels": point.levels, "seed": point.seed}
+    try:
+        # One BLAS thread: results must not depend on the number of threads.
+        with threadpool_limits(limits=1, user_api="blas"):
+            record |= {"status": "finished", **_methods(point)}
+    except Exception as error:  # whatever it is, the other points go on
+        record |= failure(error)
+    record["wall_time_s"] = round(time.perf_counter() - began, 2)
+    record["config"] = config_values(point)
+    return record
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Return what a record says of an error."""
+    first = error
+    while first.__cause__ is not None:  # the chip's clock raises errors of its processes again
+        first = first.__cause__
+    places = traceback.extract_tb(first.__traceback__)
+    where = f"{places[-1].filename}:{places[-1].lineno}" if places else ""
+    message = " ".join(str(error).split())
+    return {"status": "failed", "error": {"type": type(error).__name__, "message": message, "where": where}}
+
+
+def _methods(point: Point) -> dict[str, Any]:
+    histories: dict[str, list[dict[str, float]]] = {}
+    digital: dict[str, float] = {}
+    maps: dict[str, Any] = {}
+    by_name = {job.name: job for job in point.jobs}
+    # Trained methods first: their sisters take from them what they have in common.
+    for job in sorted(point.jobs, key=lambda job: job.method in SISTERS):
+        sister = by_name.get(SISTERS.get(job.method, ""))
+        if sister is not None and sister.run == job.run and sister.method == sister.name:
+            histories[job.name] = histories[sister.name][:1]
+        else:
+            histories[job.name], digital[job.name] = _method(job, point, maps)
+    # Variants may start from networks of their own; the table has that of the first method.
+    first = next(job.name for job in point.jobs if job.name in digital)
+    ordered = {name: histories[name] for name in by_name}
+    return {"digital_percent": digital[first], "histories": ordered, "maps": maps}
+
+
+def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[list[dict[str, float]], float]:
+    """Return the history of a method, and the accuracy of the network that it began with; add to the maps."""
+    run = job.run
+    digits = _digits(run.data)
+    model, digital = _digital(run.ex_situ, run.network.layers, run.data, run.seed)
+    network = build_network(run, model, digits, BehavioralEngine(threads=1))
+
+    def keep(when: str) -> None:
+        for index in point.map_tiles:
+            if index < len(network.chip.units):
+                tile = network.chip.units[index].tile
+                maps[f"{job.name}/{index}/{when}"] = tile.effective_conductance.astype(np.float32)
+                maps[f"{job.name}/{index}/stuck"] = tile.stuck.copy()
+
+    result = MethodRun(job.method, run, network, digits, lambda *_: None, lambda: keep("before")).finish()
+    keep("after")
+    return result.history, digital
+
+
+@lru_cache(maxsize=2)
+def _digits(spec: DataSpec) -> Digits:
+    data = load_mnist(spec.source).resized(spec.side).first(spec.train, spec.test)
+    return Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+
+
+@lru_cache(maxsize=4)
+def _digital(spec: ExSituSpec, layers: tuple[int, ...], data: DataSpec, seed: int) -> tuple[Perceptron, float]:
+    """Return the network that was trained on a computer, and its test accuracy; points of one seed share it."""
+    digits = _digits(data)
+    model = train_ex_situ(spec, layers, digits.train_images, digits.train_labels, seed, lambda *_: None)
+    predicted = model.activities(digits.test_images)[-1].argmax(axis=1)
+    return model, accuracy_percent(predicted, digits.test_labels)

@@ -1,0 +1,60 @@
+"""Where a study's results come from: what is written beside the table, and into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from circuitmem.data import load_mnist
+from circuitmem.engine import software
+from circuitmem.study.spec import Point, Study
+
+__all__ = ["failures", "study_provenance"]
+
+
+def study_provenance(
+    study: Study, points: Sequence[Point], records: Sequence[dict[str, Any]], how: dict[str, Any]
+) -> dict[str, Any]:
+    """Return version, kernels, ngspice, seeds, platform, times, and the hash of the declaration.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    points : sequence of Point
+        All that are declared.
+    records : sequence of dict
+        Those that were computed.
+    how : dict
+        How it was run: workers, or the scheduler.
+    """
+    data = {job.run.data for point in points for job in point.jobs}
+    sets = [load_mnist(spec.source) for spec in sorted(data, key=repr)]
+    times = [record["wall_time_s"] for record in records]
+    return {
+        "study": study.name,
+        "title": study.spec.title,
+        "quick": study.quick,
+        "config_hash": study.config_hash,
+        "points": len(points),
+        "finished": sum(record["status"] == "finished" for record in records),
+        "failed": failures(records),
+        "methods": list(study.spec.methods),
+        "seeds": sorted({point.seed for point in points}),
+        "data": sorted({(each.name, each.sha256) for each in sets}),
+        **software(),
+        **how,
+        "computing_time_s": round(sum(times), 1),
+        "longest_point_s": max(times, default=0.0),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def failures(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is to be said of the points that failed."""
+    return [
+        {"point": record["id"], "levels": record["levels"], "seed": record["seed"], **record["error"]}
+        for record in records
+        if record["status"] == "failed"
+    ]

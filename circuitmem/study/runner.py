@@ -1,0 +1,150 @@
+"""Runs what is missing of a study, on processes of this machine or on a Dask cluster, and writes its table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from circuitmem.data import load_mnist
+from circuitmem.study.cluster import run_on_cluster
+from circuitmem.study.cost import estimate_seconds
+from circuitmem.study.local import run_locally
+from circuitmem.study.provenance import failures, study_provenance
+from circuitmem.study.spec import Point, Study
+from circuitmem.study.store import Store
+from circuitmem.validation import integer
+
+__all__ = ["plan_study", "results_folder", "run_study"]
+
+
+def results_folder(study: Study, out: str | Path | None = None) -> Path:
+    """Return where a study's results are: in its own folder, in ``quick`` there, or where the user wants them."""
+    return Path(out) if out is not None else study.folder / "quick" if study.quick else study.folder
+
+
+def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) -> dict[str, Any]:
+    """Return the points of a study, which of them there are, and how long the others will take; writes nothing.
+
+    Parameters
+    ----------
+    study, out, workers
+        As in :func:`run_study`.
+
+    Returns
+    -------
+    dict
+        ``points`` (``id``, ``levels``, ``seed``, ``status``, ``seconds``), ``methods``, ``missing``, ``workers``,
+        ``seconds`` with that many workers, and ``basis``: what the estimate rests on.
+    """
+    workers = integer("--workers", workers, 1)
+    points = study.points()
+    _check_data(points)
+    records = Store(results_folder(study, out), make=False).records(points)
+    by_id = {record["id"]: record for record in records}
+    seconds = estimate_seconds(points, records)
+    missing = [point for point in points if point.id not in by_id]
+    longest = max((seconds[point.id] for point in missing), default=0.0)
+    return {
+        "study": study.name,
+        "points": [
+            {
+                "id": point.id,
+                "levels": point.levels,
+                "seed": point.seed,
+                "status": by_id[point.id]["status"] if point.id in by_id else "missing",
+                "seconds": round(seconds[point.id], 2),
+            }
+            for point in points
+        ],
+        "methods": list(study.spec.methods),
+        "missing": len(missing),
+        "workers": workers,
+        "seconds": round(max(longest, sum(seconds[point.id] for point in missing) / workers), 1),
+        "basis": f"measured with {len(by_id)} points" if by_id else "a rough estimate; none is finished yet",
+    }
+
+
+def run_study(
+    study: Study,
+    out: str | Path | None = None,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    retry: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Compute the points that have no record yet, then write the table of all; returns a summary.
+
+    A point that fails leaves a record, and the others go on.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    out : path, optional
+        Folder of the results; the study's own when left out.
+    workers : int
+        Processes of this machine, >= 1.
+    scheduler : str, optional
+        Address of a Dask scheduler, to compute on its workers instead.
+    retry : bool
+        Whether points that failed are computed again.
+    progress : callable
+        Called with (what, points done, points).
+
+    Returns
+    -------
+    dict
+        ``study``, ``folder``, ``points``, ``finished``, ``computed`` (now), ``failed``, ``wall_time_s``, ``table``.
+
+    Raises
+    ------
+    ValidationError
+        If a point, or an argument, breaks a rule: nothing has begun then.
+    StudyBusyError
+        If another process works in the folder.
+    DataFileError
+        If the digits or the folder cannot be had, or a record is damaged.
+    """
+    began = time.time()
+    workers = integer("--workers", workers, 1)
+    points = study.points()
+    _check_data(points)
+    store = Store(results_folder(study, out))
+    with store.locked():
+        missing = [point for point in points if _is_missing(store, point, retry)]
+        done = len(points) - len(missing)
+        progress(study.name, done, len(points))
+        running = run_on_cluster(missing, scheduler) if scheduler is not None else run_locally(missing, workers)
+        with closing(running):  # workers end with this loop, also when it is interrupted
+            for _, record in running:
+                store.save(record)
+                done += 1
+                progress(study.name, done, len(points))
+        records = store.records(points)
+        how = {"scheduler": scheduler} if scheduler is not None else {"workers": workers}
+        table = store.write_table(study, records, study_provenance(study, points, records, how))
+    return {
+        "study": study.name,
+        "folder": str(store.folder),
+        "points": len(points),
+        "finished": sum(record["status"] == "finished" for record in records),
+        "computed": len(missing),
+        "failed": failures(records),
+        "wall_time_s": round(time.time() - began, 1),
+        "table": str(table),
+    }
+
+
+def _is_missing(store: Store, point: Point, retry: bool) -> bool:
+    record = store.load(point)
+    return record is None or (retry and record["status"] == "failed")
+
+
+def _check_data(points: list[Point]) -> None:
+    """Find out before anything is computed whether the digits can be had."""
+    for source in {job.run.data.source for point in points for job in point.jobs}:
+        load_mnist(source)

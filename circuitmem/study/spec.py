@@ -1,0 +1,249 @@
+"""From ``study.toml`` to points: every combination that is declared, each with its runs, resolved and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from circuitmem.config import AxisSpec, RunSpec, StudySpec, VariantSpec, merge, read_toml, set_key
+from circuitmem.control import check_faults
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.training import METHODS, tile_count
+from circuitmem.validation import did_you_mean
+
+__all__ = ["Job", "Level", "Point", "Study", "config_values", "load_study"]
+
+Level = str | int | float | bool
+RESERVED = ("point", "seed", "method", "epoch", "end", "accuracy_percent", "pulses", "simulated_time_s", "energy_j")
+"""Columns of the table, which no axis may take."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method at one point: the name that the table gives it, the method, and the resolved run."""
+
+    name: str
+    method: str
+    run: RunSpec
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of levels with one seed; independent of all others, and named by its content.
+
+    Attributes
+    ----------
+    levels : dict
+        Level on each axis.
+    seed : int
+        Seed of everything random.
+    jobs : tuple of Job
+        Its methods, all on the same chip.
+    map_tiles : tuple of int
+        Tiles whose conductances are kept.
+    """
+
+    levels: dict[str, Level]
+    seed: int
+    jobs: tuple[Job, ...]
+    map_tiles: tuple[int, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Name made of what is declared: a new key of circuitmem does not change it while it has its default."""
+        declared = [[job.name, job.method, _plain(job.run.model_dump(exclude_defaults=True))] for job in self.jobs]
+        text = json.dumps([declared, self.map_tiles], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def description(self) -> str:
+        """Levels and seed in words."""
+        return ", ".join([*(f"{axis} {level}" for axis, level in self.levels.items()), f"seed {self.seed}"])
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as declared, with its folder.
+
+    Attributes
+    ----------
+    folder : Path
+        Where ``study.toml`` lies.
+    spec : StudySpec
+        The declaration, ``quick`` merged into it if that was wanted.
+    values : dict
+        The base run, as tables.
+    quick : bool
+        Whether it is the quick form.
+    """
+
+    folder: Path
+    spec: StudySpec
+    values: dict[str, Any]
+    quick: bool
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.resolve().name
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of the declaration and the base run."""
+        text = json.dumps([_plain(self.spec.model_dump()), _plain(self.values)], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def combinations(self) -> list[dict[str, Level]]:
+        """Return the level of every axis, for every combination that is wanted."""
+        if self.spec.points:
+            return [dict(point) for point in self.spec.points]
+        levels = [[name for name, _ in axis_levels(axis)] for axis in self.spec.axes.values()]
+        return [dict(zip(self.spec.axes, chosen, strict=True)) for chosen in product(*levels)]
+
+    def points(self) -> list[Point]:
+        """Return all points, repeat after repeat, so that every repeat is finished as soon as possible.
+
+        Raises
+        ------
+        ValidationError
+            If a combination, or the run that it makes, breaks a rule.
+        """
+        seeds = range(self.spec.first_seed, self.spec.first_seed + self.spec.repeats)
+        return [self._point(levels, seed) for seed in seeds for levels in self.combinations()]
+
+    def _point(self, levels: dict[str, Level], seed: int) -> Point:
+        values = merge(self.values, {})
+        for name, axis in self.spec.axes.items():
+            if name not in levels:
+                raise ValidationError("points", f"must give a level of every axis, {name} too", levels)
+            settings = dict(axis_levels(axis)).get(levels[name])
+            if settings is None:
+                raise ValidationError(f"points.{name}", f"must be one of {level_names(axis)}", levels[name])
+            values = changed(values, settings)
+        unknown = set(levels) - set(self.spec.axes)
+        if unknown:
+            name = sorted(unknown)[0]
+            raise ValidationError(f"points.{name}", f"is no axis{did_you_mean(name, self.spec.axes)}")
+        values = changed(values, {"seed": seed, "trace": False})
+        jobs = tuple(self._job(name, values) for name in self.spec.methods)
+        tiles = self.spec.maps.tiles if seed == self.spec.first_seed else ()
+        return Point(levels, seed, jobs, tiles)
+
+    def _job(self, name: str, values: dict[str, Any]) -> Job:
+        variant = self.spec.variants.get(name, VariantSpec(method=name))
+        run = RunSpec(**changed(values, variant.set))
+        check_faults(run.chip, tile_count(run))
+        return Job(name, variant.method, run)
+
+
+def load_study(folder: str | Path, quick: bool = False, repeats: int | None = None) -> Study:
+    """Read a study.
+
+    Parameters
+    ----------
+    folder : path
+        The folder that has ``study.toml``.
+    quick : bool
+        Whether its ``quick`` table is to be merged into it.
+    repeats : int, optional
+        Defect maps, instead of those declared, >= 1.
+
+    Raises
+    ------
+    DataFileError
+        If the folder is no study, or a file is not TOML.
+    ValidationError
+        If a key or a value breaks its rule.
+    """
+    path = Path(folder)
+    if not (path / "study.toml").is_file():
+        raise DataFileError(path, "is not a study (it has no study.toml)")
+    values = read_toml(str(path / "study.toml"))
+    if quick:
+        values = merge(values, values.get("quick", {}))
+    if repeats is not None:
+        values["repeats"] = repeats
+    spec = StudySpec(**values)
+    base = str(path / spec.base) if spec.base.endswith(".toml") else spec.base
+    study = Study(path, spec, merge(read_toml(base), spec.run), quick)
+    _check(study)
+    return study
+
+
+def _check(study: Study) -> None:
+    spec = study.spec
+    if not spec.methods:
+        raise ValidationError("methods", "must be at least one")
+    if len(set(spec.methods)) < len(spec.methods):
+        raise ValidationError("methods", "must not have one twice", spec.methods)
+    for name, variant in spec.variants.items():
+        if name in METHODS:
+            raise ValidationError(f"variants.{name}", "must not have the name of a method")
+        _check_name(f"variants.{name}.method", variant.method, METHODS)
+    known = (*METHODS, *spec.variants)
+    for name in spec.methods:
+        _check_name("methods", name, known)
+    for name, axis in spec.axes.items():
+        if name in RESERVED:
+            raise ValidationError(f"axes.{name}", f"must not be one of {', '.join(RESERVED)}")
+        levels = [level for level, _ in axis_levels(axis)]
+        kinds = {bool if isinstance(level, bool) else str if isinstance(level, str) else float for level in levels}
+        if len(kinds) > 1:  # they are one column of the table
+            raise ValidationError(f"axes.{name}", "must have levels of one kind, numbers or words", levels)
+        if len(set(levels)) < len(levels):
+            raise ValidationError(f"axes.{name}", "must not have a level twice", levels)
+    wanted = [(f"comparisons.{k}", name) for k, c in enumerate(spec.comparisons) for name in (c.method, c.against)]
+    wanted += [(f"goals.{k}", name) for k, g in enumerate(spec.goals) for name in (g.method, g.against) if name]
+    wanted += [(f"published.{k}", p.method) for k, p in enumerate(spec.published) if p.method]
+    wanted += [(f"figures.{key}", name) for key, f in spec.figures.items() for name in f.methods]
+    for key, name in wanted:
+        _check_name(key, name, (*spec.methods, "digital"))
+    for key, figure in spec.figures.items():
+        axes = [figure.panels] if figure.panels else []
+        for name in [*axes, *([figure.x] if figure.kind == "lines" else [])]:
+            _check_name(f"figures.{key}", name, tuple(spec.axes))
+
+
+def _check_name(key: str, name: str, known: Any) -> None:
+    if name not in known:
+        raise ValidationError(key, f"must be one of {', '.join(known)}{did_you_mean(name, list(known))}", name)
+
+
+def axis_levels(axis: AxisSpec) -> Iterator[tuple[Level, dict[str, Any]]]:
+    """Yield every level of an axis, and the settings that it stands for."""
+    if axis.key is None:
+        yield from axis.levels.items()
+        return
+    for value in axis.values:
+        level = value if isinstance(value, Level) else "-".join(str(item) for item in value)
+        yield level, {axis.key: value}
+
+
+def level_names(axis: AxisSpec) -> str:
+    """Return the names of an axis's levels, for a message."""
+    return ", ".join(str(level) for level, _ in axis_levels(axis))
+
+
+def changed(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables with dotted keys set; the given ones stay as they are."""
+    new = merge(values, {})
+    for key, value in settings.items():
+        nested: dict[str, Any] = {}
+        set_key(nested, key, value)
+        new = merge(new, nested)
+    return new
+
+
+def config_values(point: Point) -> dict[str, Any]:
+    """Return the complete configuration of each of a point's jobs, as JSON has it."""
+    return {job.name: _plain(job.run.model_dump()) for job in point.jobs}
+
+
+def _plain(values: Any) -> Any:
+    """Return what JSON makes of values."""
+    return json.loads(json.dumps(values))

@@ -1,0 +1,97 @@
+"""Means with confidence intervals, and paired differences: the same defect maps under two methods or conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["Mean", "Paired", "at_equal_cost", "mean", "paired", "select"]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over ``count`` values; ``half_width`` of its 95 % confidence interval, NaN for a single value."""
+
+    mean: float
+    half_width: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A mean difference over pairs, and the probability of one as large without an effect (two-sided, t test)."""
+
+    difference: Mean
+    p_value: float
+
+
+def mean(values: Sequence[float]) -> Mean:
+    """Return the mean of values and the half-width of its confidence interval by Student's t.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Independent values, at least one.
+    """
+    array = np.asarray(values, dtype=float)
+    count = len(array)
+    if count < 2:
+        return Mean(float(array.mean()), float("nan"), count)
+    error = array.std(ddof=1) / np.sqrt(count)
+    return Mean(float(array.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error), count)
+
+
+def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | None:
+    """Compare two conditions on what they have in common.
+
+    Parameters
+    ----------
+    first, second : mapping
+        Value for each pair's name, such as the seed; names that only one has are left out.
+
+    Returns
+    -------
+    Paired or None
+        Of ``first - second``; None if they have nothing in common.
+    """
+    common = [name for name in first if name in second]
+    if not common:
+        return None
+    differences = [first[name] - second[name] for name in common]
+    if len(common) < 2:
+        return Paired(mean(differences), float("nan"))
+    if np.ptp(differences) == 0.0:  # no spread: certain if there is a difference, and none at all otherwise
+        return Paired(mean(differences), 0.0 if differences[0] else 1.0)
+    test = stats.ttest_rel([first[name] for name in common], [second[name] for name in common])
+    return Paired(mean(differences), float(test.pvalue))
+
+
+def select(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> list[Mapping[str, Any]]:
+    """Return the rows in which every named column has the wanted value."""
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def at_equal_cost(
+    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], cost: Literal["pulses", "simulated_time_s"]
+) -> tuple[float, float]:
+    """Return the accuracy of two histories [%] at the cost that the thriftier of them had in the end.
+
+    Parameters
+    ----------
+    first, second : sequence of rows
+        Epochs in order, of one method on one chip each.
+    cost : {"pulses", "simulated_time_s"}
+        The column that counts; accuracy between epochs is interpolated linearly.
+    """
+    spent = min(first[-1][cost], second[-1][cost])
+    found = [
+        float(np.interp(spent, [row[cost] for row in rows], [row["accuracy_percent"] for row in rows]))
+        for rows in (first, second)
+    ]
+    return found[0], found[1]

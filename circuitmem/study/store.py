@@ -1,0 +1,190 @@
+"""The files of a study: one for each finished point, and the one table that is made of them.
+
+A point's file appears at once and complete (:mod:`circuitmem.files`), under a name that is made of its content: after a
+kill -9 every point is there or is not, and none is there twice. The table is made anew from the points each time.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from circuitmem.errors import CircuitmemError, DataFileError, StudyBusyError
+from circuitmem.files import load_npz, save_npz, write_bytes, write_text
+from circuitmem.study.spec import Point, Study, config_values
+
+__all__ = ["MEASURES", "Row", "Store", "load_table"]
+
+Row = dict[str, Any]
+MEASURES = ("accuracy_percent", "pulses", "simulated_time_s", "energy_j")
+"""What a method reached, and what it had cost by then."""
+
+KEY = b"circuitmem"
+"""Key of the provenance in the metadata of the table."""
+
+
+class Store:
+    """The folder of a study's results.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+    make : bool
+        Whether it is made if it does not exist.
+    """
+
+    def __init__(self, folder: str | Path, make: bool = True) -> None:
+        self.folder = Path(folder)
+        self.points = self.folder / "points"
+        if not make:
+            return
+        _libraries()  # before anything is computed
+        try:
+            self.points.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataFileError(self.points, f"cannot be made: {error.strerror}") from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others out of the folder; a lock dies with its process.
+
+        Raises
+        ------
+        StudyBusyError
+            If another process has it.
+        """
+        with open(self.points / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise StudyBusyError(f"{self.folder}: another process works on this study") from None
+            yield
+
+    def save(self, record: dict[str, Any]) -> None:
+        """Save the record of a point; its conductance maps first, so that the record says that all is there."""
+        plain = dict(record)
+        maps = plain.pop("maps", {})
+        if maps:
+            save_npz(self.points / f"{record['id']}.npz", maps)
+        plain["maps"] = sorted(maps)
+        write_text(self.points / f"{record['id']}.json", json.dumps(plain, indent=1) + "\n")
+
+    def load(self, point: Point) -> dict[str, Any] | None:
+        """Return the record of a point, if it has one that was made with its present configuration.
+
+        Raises
+        ------
+        DataFileError
+            If the file is damaged.
+        """
+        path = self.points / f"{point.id}.json"
+        try:
+            record = dict(json.loads(path.read_text("utf-8")))
+            current = _is_within(record["config"], config_values(point))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise DataFileError(path, "is damaged; delete it, and the point is computed again") from None
+        return record if current else None
+
+    def records(self, points: Sequence[Point]) -> list[dict[str, Any]]:
+        """Return the records of those points that have one, in order."""
+        found = ((point, self.load(point)) for point in points)
+        # Axes may have got other names since: the levels are those of the declaration.
+        return [record | {"levels": point.levels} for point, record in found if record is not None]
+
+    def write_table(self, study: Study, records: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> Path:
+        """Write ``results.parquet`` with every epoch, ``results.csv`` with the ends, ``maps.npz``, and provenance.
+
+        Returns the path of the first.
+        """
+        rows = [row for record in records if record["status"] == "finished" for row in table_rows(record)]
+        columns = [*study.spec.axes, "seed", "method", "epoch", "end", *MEASURES, "point"]
+        text = json.dumps(provenance, indent=2) + "\n"
+        write_bytes(self.folder / "results.parquet", _parquet(rows, columns, text))
+        write_text(self.folder / "results.csv", _csv([row for row in rows if row["end"]], columns))
+        write_text(self.folder / "provenance.json", text)
+        maps: dict[str, Any] = {}
+        for record in records:
+            if record.get("maps"):
+                label = "/".join(str(level) for level in record["levels"].values())
+                arrays = load_npz(self.points / f"{record['id']}.npz")
+                maps |= {f"{label}/{name}" if label else name: array for name, array in arrays.items()}
+        if maps:
+            save_npz(self.folder / "maps.npz", maps)
+        return self.folder / "results.parquet"
+
+
+def table_rows(record: dict[str, Any]) -> Iterator[Row]:
+    """Yield the rows of a finished point: a row for each method and epoch, and one for the digital network."""
+    head = {**record["levels"], "seed": record["seed"], "point": record["id"]}
+    nothing: Row = dict.fromkeys(MEASURES)
+    yield (
+        {**head, "method": "digital", "epoch": 0, "end": True}
+        | nothing
+        | {"accuracy_percent": record["digital_percent"]}
+    )
+    for method, history in record["histories"].items():
+        for entry in history:
+            measures = {name: entry[name] for name in MEASURES}
+            yield {**head, "method": method, "epoch": entry["epoch"], "end": entry is history[-1], **measures}
+
+
+def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any]]:
+    """Read the rows and the provenance of ``results.parquet`` in a folder.
+
+    Raises
+    ------
+    DataFileError
+        If there is none, or it is damaged.
+    """
+    path = Path(folder) / "results.parquet"
+    pyarrow, parquet = _libraries()
+    try:
+        table = parquet.read_table(path)
+        provenance = json.loads(table.schema.metadata[KEY])
+    except FileNotFoundError:
+        raise DataFileError(path, "is not there yet; circuitmem study run makes it") from None
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise DataFileError(path, f"is not the table of a study ({' '.join(str(error).split())})") from None
+    return list(table.to_pylist()), dict(provenance)
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise CircuitmemError("studies need pyarrow for their tables: pip install 'circuitmem[study]'") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _parquet(rows: list[Row], columns: list[str], provenance: str) -> bytes:
+    pyarrow, parquet = _libraries()
+    table = pyarrow.table({name: [row[name] for row in rows] for name in columns})
+    buffer = io.BytesIO()
+    parquet.write_table(table.replace_schema_metadata({KEY: provenance}), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _csv(rows: list[Row], columns: list[str]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _is_within(stored: Any, current: Any) -> bool:
+    """Say whether all that was stored still holds; keys that are new since are at their defaults, or the id differs."""
+    if isinstance(stored, dict) and isinstance(current, dict):
+        return all(key in current and _is_within(value, current[key]) for key, value in stored.items())
+    return bool(stored == current)

@@ -1,0 +1,135 @@
+"""Running a study: the same bits whatever the workers, failures as records, the table in three libraries."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+
+from circuitmem.errors import StudyBusyError, ValidationError
+from circuitmem.study.point import SISTERS, compute_point
+from circuitmem.study.runner import plan_study, run_study
+from circuitmem.study.spec import Point, config_values, load_study
+from circuitmem.study.store import Store, load_table
+from circuitmem.training import METHODS
+
+
+def children():
+    """Return the processes that this one has started."""
+    tasks = Path("/proc/self/task").iterdir()
+    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+
+
+def test_the_table_does_not_depend_on_the_workers_and_opens_everywhere(write_study, tmp_path, results):
+    study = load_study(write_study())
+    alone = run_study(study, tmp_path / "one", workers=1)
+    many = run_study(study, tmp_path / "three", workers=3)
+    assert (alone["finished"], alone["computed"], many["failed"]) == (4, 4, [])
+    assert results(tmp_path / "one") == results(tmp_path / "three")
+
+    rows, provenance = load_table(tmp_path / "one")
+    for point in study.points()[:2]:  # the same in this process, with all its threads
+        record = compute_point(point)
+        own = [row for row in rows if row["point"] == point.id]
+        for method, history in record["histories"].items():
+            found = [row["accuracy_percent"] for row in own if row["method"] == method]
+            assert found == [entry["accuracy_percent"] for entry in history]
+
+    frame = pd.read_parquet(tmp_path / "one" / "results.parquet")
+    assert len(frame) == len(rows) == 4 * (1 + 1 + 1 + 3 + 3)
+    assert frame.loc[frame.end, "method"].value_counts().to_dict() == dict.fromkeys(
+        ["digital", "raw", "calibration", "in_situ", "calibration_in_situ"], 4
+    )
+    ends = frame[frame.end].set_index(["device_yield", "seed", "method"])
+    cube = xr.Dataset.from_dataframe(ends)["accuracy_percent"]
+    assert cube.sizes == {"device_yield": 2, "seed": 2, "method": 5}
+    assert not cube.isnull().any()
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "one" / "results.csv"), frame[frame.end].reset_index(drop=True), check_dtype=False
+    )
+    assert provenance["seeds"] == [1, 2]
+    assert provenance["config_hash"] == study.config_hash
+    assert {"circuitmem", "kernels", "ngspice", "platform", "numpy", "computing_time_s"} <= provenance.keys()
+    assert json.loads((tmp_path / "one" / "provenance.json").read_text()) == provenance
+
+
+def test_more_repeats_keep_what_is_there(write_study, tmp_path):
+    folder = write_study()
+    run_study(load_study(folder, repeats=1), tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "points").glob("*.json")}
+    plan = plan_study(load_study(folder), tmp_path / "out", workers=2)
+    assert (plan["missing"], len(plan["points"])) == (2, 4)
+    assert 0.0 < plan["seconds"] < 600.0
+    summary = run_study(load_study(folder), tmp_path / "out")
+    assert (summary["computed"], summary["finished"]) == (2, 4)
+    assert len(before) == 2
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+@pytest.mark.parametrize("method", SISTERS)
+def test_a_method_without_training_is_its_sister_before_training(write_study, method):
+    point = load_study(write_study()).points()[1]
+    both = compute_point(point)["histories"]
+    own = Point(point.levels, point.seed, tuple(job for job in point.jobs if job.name == method))
+    assert compute_point(own)["histories"][method] == both[method] == both[SISTERS[method]][:1]
+    assert {method, SISTERS[method]} <= METHODS.keys()
+
+
+def test_a_failing_point_is_a_record_and_the_others_go_on(write_study, tmp_path):
+    more = '\n[axes.cell.levels]\nlinear = {}\nimpossible = { "chip.tile.cell" = { kind = "sinh", a = 1e6 } }\n'
+    folder = write_study(more)
+    text = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(text.replace("[1.0, 0.8]", "[1.0]"))
+    study = load_study(folder, repeats=1)
+    points = study.points()
+    summary = run_study(study, tmp_path / "out")
+    assert (summary["finished"], len(summary["failed"])) == (1, 1)
+    failed = summary["failed"][0]
+    assert failed["type"] == "ConvergenceError"
+    assert failed["levels"] == {"device_yield": 1.0, "cell": "impossible"}
+    assert "did not converge" in failed["message"]
+    rows, provenance = load_table(tmp_path / "out")
+    assert {row["cell"] for row in rows} == {"linear"}
+    assert provenance["failed"] == summary["failed"]
+    # It stays as it is until a retry is asked for, which computes the failed points and no other.
+    assert run_study(study, tmp_path / "out")["computed"] == 0
+    store = Store(tmp_path / "out")
+    broken = store.load(points[1]) | {
+        "id": points[0].id,
+        "levels": points[0].levels,
+        "config": config_values(points[0]),
+    }
+    os.unlink(store.points / f"{points[1].id}.json")
+    store.save(broken)
+    again = run_study(load_study(folder, repeats=1), tmp_path / "out", retry=True, workers=2)
+    assert (again["computed"], again["finished"]) == (2, 1)
+
+
+def test_a_worker_that_is_killed_costs_nothing(write_study, tmp_path, results):
+    study = load_study(write_study())
+    run_study(study, tmp_path / "calm")
+    before, killed = children(), []
+
+    def kill(_, done, total):
+        if done in (1, 2) and len(killed) < done:
+            victim = min(children() - before - set(killed))
+            os.kill(victim, signal.SIGKILL)
+            killed.append(victim)
+
+    summary = run_study(study, tmp_path / "hit", workers=2, progress=kill)
+    assert len(killed) == 2
+    assert (summary["finished"], summary["failed"]) == (4, [])
+    assert results(tmp_path / "hit") == results(tmp_path / "calm")
+    assert children() <= before
+
+
+def test_only_one_process_works_on_a_study(write_study, tmp_path):
+    study = load_study(write_study(), quick=True)
+    with Store(tmp_path / "out").locked(), pytest.raises(StudyBusyError, match="another process"):
+        run_study(study, tmp_path / "out")
+    assert run_study(study, tmp_path / "out")["finished"] == 1
+    with pytest.raises(ValidationError, match="--workers must be >= 1"):
+        run_study(study, tmp_path / "out", workers=0)

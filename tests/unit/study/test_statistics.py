@@ -1,0 +1,58 @@
+"""Means, intervals and paired tests against numbers worked out by hand or by scipy in another way."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from circuitmem.study.statistics import at_equal_cost, mean, paired, select
+
+
+def test_a_mean_with_its_interval():
+    found = mean([1.0, 2.0, 3.0, 4.0])
+    assert found.mean == 2.5
+    # s = 1.2910, t(0.975, 3) = 3.1824: both from tables.
+    assert found.half_width == pytest.approx(3.182446 * 1.290994 / 2.0, rel=1e-6)
+    assert math.isnan(mean([7.0]).half_width)
+
+
+def test_the_interval_covers_the_truth_19_times_in_20():
+    rng = np.random.default_rng(1)
+    found = [mean(values) for values in rng.normal(5.0, 2.0, (2000, 6))]
+    covered = np.mean([abs(each.mean - 5.0) <= each.half_width for each in found])
+    assert 0.94 <= covered <= 0.96
+
+
+def test_a_paired_test_sees_what_differs_within_pairs_only():
+    rng = np.random.default_rng(2)
+    level = rng.normal(80.0, 10.0, 12)
+    first = dict(enumerate(level + 1.0 + rng.normal(0.0, 0.3, 12)))
+    second = dict(enumerate(level)) | {99: 0.0}
+    found = paired(first, second)
+    assert found.difference.count == 12
+    assert found.difference.mean == pytest.approx(1.0, abs=0.3)
+    assert found.p_value < 1e-6
+    differences = [first[k] - second[k] for k in range(12)]
+    assert found.p_value == pytest.approx(stats.ttest_1samp(differences, 0.0).pvalue)
+    assert stats.ttest_ind(list(first.values()), list(level)).pvalue > 0.5
+
+
+def test_pairs_that_are_few_or_alike():
+    assert paired({1: 2.0}, {2: 1.0}) is None
+    assert math.isnan(paired({1: 2.0}, {1: 1.0}).p_value)
+    assert paired({1: 2.0, 2: 3.0}, {1: 2.0, 2: 3.0}).p_value == 1.0
+    assert paired({1: 2.0, 2: 3.0}, {1: 1.0, 2: 2.0}).p_value == 0.0
+
+
+def test_equal_cost_is_that_of_the_thriftier():
+    thrifty = [{"pulses": 100, "accuracy_percent": 10.0}, {"pulses": 200, "accuracy_percent": 90.0}]
+    other = [{"pulses": 100, "accuracy_percent": 20.0}, {"pulses": 500, "accuracy_percent": 60.0}]
+    assert at_equal_cost(thrifty, other, "pulses") == (90.0, 30.0)
+    assert at_equal_cost(other, thrifty, "pulses") == (30.0, 90.0)
+
+
+def test_rows_are_selected_by_their_columns():
+    rows = [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}]
+    assert select(rows, a=1, b="x") == rows[:1]
+    assert select(rows) == rows

@@ -1,0 +1,118 @@
+"""The commands of studies: what they print and leave behind, exit codes, one-line errors."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STUDIES = Path(__file__).parents[2] / "studies"
+
+
+def run(*words, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "circuitmem", "study", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+        env=os.environ | environment,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "nowhere"], "nowhere: is not a study (it has no study.toml)"),
+        (["report", "nowhere"], "nowhere: is not a study"),
+        (
+            ["figures", STUDIES / "yield", "--out", "."],
+            "results.parquet: is not there yet; circuitmem study run makes it",
+        ),
+        (["run", STUDIES / "yield", "--quick", "--out", ".", "--workers", "0"], "--workers must be >= 1 (got 0)"),
+        (
+            ["run", STUDIES / "yield", "--repeats", "0", "--out", "."],
+            "repeats must be greater than or equal to 1 (got 0)",
+        ),
+        (["runn", STUDIES / "yield"], "Did you mean 'run'?"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, words, message):
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("circuitmem: error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_quick_study_from_the_plan_to_the_figures(tmp_path):
+    out = tmp_path / "out"
+    plan = run("run", STUDIES / "yield", "--quick", "--out", out, "--dry-run")
+    assert plan.returncode == 0, plan.stderr
+    assert "6 points of raw, calibration, in_situ, calibration_in_situ; 6 are to be computed: about" in plan.stdout
+    assert not out.exists()
+
+    done = run("run", STUDIES / "yield", "--quick", "--out", out, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no progress in a pipe
+    assert "yield: 6 of 6 points finished, 6 of them computed now" in done.stdout
+    text = (out / "results.md").read_text()
+    assert "too small to mean anything" in text
+    assert "| device_yield | wires | digital network |" in text
+    assert "at equal pulses" in text
+
+    figure = out / "figures" / "yield.png"
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    for path in (*(out / "points").glob("*.json"), figure):
+        path.unlink()  # the table is enough
+    again = run("figures", STUDIES / "yield", "--quick", "--out", out, "--json")
+    assert json.loads(again.stdout) == {"figures": [str(figure)]}
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    (out / "results.md").unlink()
+    report = run("report", STUDIES / "yield", "--quick", "--out", out, "--json")
+    assert json.loads(report.stdout) == {
+        "report": str(out / "results.md"),
+        "figures": [str(figure)],
+        "readme": None,
+    }
+    assert (out / "results.md").read_text() == text
+
+
+def test_a_failed_point_is_named_and_the_exit_code_is_1(tmp_path):
+    (tmp_path / "study.toml").write_text(
+        """
+        title = "Half of it fails"
+        methods = ["raw"]
+        [axes.cell.levels]
+        linear = {}
+        impossible = { "chip.tile.cell" = { kind = "sinh", a = 1e6 } }
+        [run]
+        data = { side = 8, train = 100, test = 50 }
+        network = { layers = [64, 10] }
+        chip = { tile = { rows = 16, columns = 8 } }
+        ex_situ = { epochs = 1 }
+        """
+    )
+    done = run("run", tmp_path)
+    assert done.returncode == 1
+    assert "failed: cell impossible, seed 1: ConvergenceError: a tile of sinh cells did not converge" in done.stdout
+    assert "the same command with --retry computes the failed points again" in done.stdout
+    assert "**1 points failed** and are missing below" in (tmp_path / "results.md").read_text()
+    as_json = json.loads(run("run", tmp_path, "--json").stdout)
+    assert (as_json["computed"], as_json["finished"], as_json["failed"][0]["type"]) == (0, 1, "ConvergenceError")
+    plan = json.loads(run("run", tmp_path, "--json", "--dry-run").stdout)
+    assert [point["status"] for point in plan["points"]] == ["finished", "failed"]
+
+
+def test_without_pyarrow_the_error_says_what_to_install(tmp_path):
+    (tmp_path / "pyarrow.py").write_text("raise ModuleNotFoundError('gone', name='pyarrow')")
+    out = tmp_path / "out"
+    done = run("run", STUDIES / "yield", "--quick", "--out", out, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "circuitmem: error: studies need pyarrow for their tables: pip install 'circuitmem[study]'\n"
+    )
+    assert not out.exists()
