@@ -1,6 +1,16 @@
 """What ``circuitmem validate`` compares: one file a stage, listed here in the order in which they run."""
 
-from circuitmem.study.stages import codes, tile_defects, tile_linear, tile_selector, tile_sinh, tile_transistor
+from circuitmem.study.stages import (
+    codes,
+    program_stanford,
+    program_vteam,
+    program_yakopcic,
+    tile_defects,
+    tile_linear,
+    tile_selector,
+    tile_sinh,
+    tile_transistor,
+)
 from circuitmem.study.stages.stage import Context, Stage, StageModule
 
 __all__ = ["STAGES", "Context", "Stage", "StageModule"]
@@ -12,5 +22,8 @@ STAGES: tuple[StageModule, ...] = (
     tile_transistor,
     tile_selector,
     codes,
+    program_vteam,
+    program_yakopcic,
+    program_stanford,
 )
 """Each has a NAME, as the table shows it, and ``run(context)``, which returns its :class:`Stage`."""

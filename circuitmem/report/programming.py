@@ -1,0 +1,43 @@
+"""Figures of programming: states in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from circuitmem.engine import ProgrammingResult
+from circuitmem.report.stills import draw
+from circuitmem.study.trajectories import trajectory_lines
+
+__all__ = ["draw_trajectories"]
+
+
+def draw_trajectories(
+    path: str | Path,
+    results: Mapping[str, ProgrammingResult],
+    cells: Sequence[tuple[int, int]] | None = None,
+    title: str = "States in time",
+) -> Figure:
+    """Draw the states of some cells over time into a file, one engine over the other; returns the figure.
+
+    Parameters
+    ----------
+    path : path
+        The file, e.g. ``states.png``.
+    results : dict of ProgrammingResult
+        By name, e.g. ``{"behavioral": ..., "SPICE": ...}``: of one train, computed with the same ``samples``.
+    cells : sequence of (row, column), optional
+        What to show; a few that moved when left out.
+    title : str
+        Of the figure.
+
+    Raises
+    ------
+    ValidationError
+        If there is no result, or a cell is not on the tile.
+    """
+    figure = draw(trajectory_lines(results, cells, title).as_dict())
+    figure.savefig(path, dpi=120)
+    return figure

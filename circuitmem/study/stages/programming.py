@@ -1,0 +1,99 @@
+"""Pulses on random tiles of ODE devices in both engines: what the stages of the devices have in common."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from circuitmem.config import Cell, OdeDevice, Pulse, PulseTrain, TileSpec, TransistorCell
+from circuitmem.device import conductance
+from circuitmem.engine import BehavioralEngine, ProgrammingResult
+from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.tile_defects import every_defect
+from circuitmem.study.trajectories import moving_cells, trajectory_lines, trajectory_record
+from circuitmem.tile import Tile
+
+__all__ = ["STATE_BOUND", "Bench", "compare_programs"]
+
+Scheme = Literal["v/2", "v/3", "1t1r"]
+STATE_BOUND = 1e-3
+"""Of the state's range, final states after a pulse (design: physics.md, section 9)."""
+
+SAMPLES = 24
+"""States that are kept within each pulse, for the figure."""
+
+
+class Bench(NamedTuple):
+    """How a device is tried."""
+
+    device: OdeDevice
+    set_voltage: float
+    """Amplitude of a pulse that raises conductances [V]."""
+    reset_voltage: float
+    """Of one that lowers them [V]."""
+    set_time: float
+    """Width of the one's plateau [s]; its slopes are a tenth of it."""
+    reset_time: float
+    """Of the other's [s]."""
+    transistor: float
+    """Resistance in 1T1R tiles [ohm]."""
+
+
+def compare_programs(context: Context, bench: Bench) -> Stage:
+    """Give SET and RESET pulses to tiles with every kind of defect; one difference of final states a pulse.
+
+    In the record, ``trajectories`` has the worst case: ``time`` [s] and, for a few ``cells`` (``row``, ``column``), the
+    states of both engines at these times, ``behavioral`` and ``spice``; ``largest_on_the_way`` is the largest
+    difference of states at any of the times of any case, ``largest_energy_difference`` that of energies, relative.
+    """
+    plans: list[tuple[int, Scheme]] = (
+        [(5, "v/2")] if context.quick else [(8, "v/2"), (8, "v/3"), (8, "1t1r"), (16, "v/2")]
+    )
+    pairs: list[tuple[ProgrammingResult, ProgrammingResult]] = []
+    for case, ((side, scheme), kind) in enumerate((plan, kind) for plan in plans for kind in ("set", "reset")):
+        tile, train = _case(context.stream(case), bench, side, scheme, kind)
+        with context.timed("behavioral"):
+            ours = BehavioralEngine().program(tile, train, samples=SAMPLES)
+        with context.timed("spice"):
+            theirs = context.spice.program(tile, train, samples=SAMPLES)
+        pairs.append((ours, theirs))
+        context.report(case + 1, 2 * len(plans))
+    differences = [float(np.abs(ours.state - theirs.state).max()) for ours, theirs in pairs]
+    worst = dict(zip(("behavioral", "spice"), pairs[int(np.argmax(differences))], strict=True))
+    cells = moving_cells(worst["behavioral"])
+    details = {
+        "largest_on_the_way": max(float(np.abs(a.trajectory - b.trajectory).max()) for a, b in pairs),
+        "largest_energy_difference": max(abs(a.energy - b.energy) / abs(b.energy) for a, b in pairs),
+        "trajectories": trajectory_record(worst, cells),
+    }
+    plot = trajectory_lines(worst, cells, "States of the worst case in both engines")
+    return Stage(differences, STATE_BOUND, details, [plot])
+
+
+def _case(rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kind: str) -> tuple[Tile, PulseTrain]:
+    """Draw a tile of devices in all states, with every kind of defect, and a pulse on two of its rows."""
+    cell: Cell = TransistorCell(on_resistance=bench.transistor) if scheme == "1t1r" else bench.device.cell
+    spec = TileSpec(
+        rows=side,
+        columns=side,
+        word_line_resistance=float(rng.uniform(0.5, 5.0)),
+        bit_line_resistance=float(rng.uniform(0.5, 5.0)),
+        driver_resistance=20.0,
+        sense_resistance=10.0,
+        cell=cell,
+    )
+    defects = every_defect(rng, spec)
+    tile = Tile(spec, conductance(bench.device, rng.uniform(0.2, 0.8, spec.shape)), defects)
+    assert defects.dead_drivers is not None
+    assert defects.open_word_segments is not None
+    alive = np.flatnonzero(~defects.dead_drivers & ~defects.open_word_segments[:, 0])
+    voltage, width = (bench.set_voltage, bench.set_time) if kind == "set" else (bench.reset_voltage, bench.reset_time)
+    pulse = Pulse(
+        amplitude=voltage,
+        width=width,
+        rise=0.1 * width,
+        rows=tuple(int(row) for row in rng.permutation(alive)[:2]),
+        scheme=scheme,
+    )
+    return tile, PulseTrain(device=bench.device, pulses=(pulse,))

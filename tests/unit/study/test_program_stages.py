@@ -1,0 +1,81 @@
+"""The stages of the devices: what they record, that they can fail, and the figure of what they found."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from circuitmem import LinearCell, Tile, TileSpec
+from circuitmem.config import Pulse, PulseTrain, VteamSpec
+from circuitmem.device import conductance
+from circuitmem.engine import BehavioralEngine
+from circuitmem.errors import ValidationError
+from circuitmem.report import draw_trajectories
+from circuitmem.study.stages import Context, program_stanford, program_vteam, program_yakopcic
+from circuitmem.study.trajectories import moving_cells, trajectory_lines
+
+
+@pytest.mark.spice
+@pytest.mark.parametrize("module", [program_vteam, program_yakopcic, program_stanford])
+def test_a_stage_has_set_and_reset_and_keeps_the_worst_trajectories(module, spice):
+    context = Context(module.NAME, spice, seed=3, quick=True)
+    stage = module.run(context)
+    print(f"{module.NAME}: {stage.worst:.1e}")
+    assert stage.passed
+    assert len(stage.differences) == 2
+    record = json.loads(json.dumps(stage.details["trajectories"]))
+    assert len(record["time"]) == 26
+    assert len(record["cells"]) >= 2
+    spread = 0.0
+    for cell in record["cells"]:
+        assert len(cell["behavioral"]) == len(cell["spice"]) == 26
+        np.testing.assert_allclose(cell["behavioral"], cell["spice"], atol=1e-3)
+        spread = max(spread, abs(cell["behavioral"][-1] - cell["behavioral"][0]))
+    assert spread > 0.05
+    assert stage.details["largest_on_the_way"] >= stage.worst
+    assert len(stage.plots[0].series) == 2 * len(record["cells"])
+    assert set(context.seconds) == {"behavioral", "spice"}
+
+
+@pytest.mark.spice
+def test_a_stage_fails_where_one_cell_is_off_by_more_than_the_bound(spice, monkeypatch):
+    right = BehavioralEngine.program
+
+    def wrong(*words, **options):
+        result = right(*words, **options)
+        state = result.state.copy()
+        state[-1, -1] += 1.5e-3
+        return dataclasses.replace(result, state=state)
+
+    monkeypatch.setattr(BehavioralEngine, "program", wrong)
+    stage = program_vteam.run(Context("program VTEAM", spice, seed=3, quick=True))
+    assert not stage.passed
+
+
+def programmed():
+    device = VteamSpec.preset("A")
+    spec = TileSpec(rows=3, columns=5, word_line_resistance=50.0, bit_line_resistance=5.0, cell=LinearCell())
+    tile = Tile(spec, conductance(device, np.full(spec.shape, 0.5)))
+    train = PulseTrain(device=device, pulses=(Pulse(amplitude=1.1, width=2e-10, rise=2e-11, rows=(1,)),))
+    return BehavioralEngine().program(tile, train, samples=5)
+
+
+def test_the_figure_shows_cells_that_moved(tmp_path):
+    result = programmed()
+    cells = moving_cells(result)
+    assert cells[0] == (1, 0)
+    path = tmp_path / "states.png"
+    figure = draw_trajectories(path, {"behavioral": result, "again": result}, cells[:2])
+    assert path.stat().st_size > 5000
+    lines = figure.axes[0].get_lines()
+    assert len(lines) == 4
+    np.testing.assert_allclose(lines[0].get_ydata(), result.trajectory[:, 1, 0], rtol=1e-8)
+    assert figure.axes[0].get_xlabel() == "time (s)"
+
+
+def test_cells_beyond_the_tile_and_no_results_are_refused():
+    with pytest.raises(ValidationError, match="cells must be within"):
+        trajectory_lines({"behavioral": programmed()}, [(3, 0)])
+    with pytest.raises(ValidationError, match="results must have at least one"):
+        trajectory_lines({})
