@@ -66,6 +66,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
         table.add_row(_title(name), f"{accuracy:.2f} %", *cost)
     console = Console(soft_wrap=True)
     console.print(table)
+    _print_saturation(console, results.get("saturated_codes", {}))  # a run of an older version has none
     gain = results["calibration_and_in_situ_against_in_situ"]
     if gain:
         console.print(
@@ -90,6 +91,14 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     for failure in audit["failures"]:
         console.print(f"audit failed: {failure}", highlight=False)
     console.print(f"run folder: {folder}  figures: {', '.join(path.name for path in figures)}", highlight=False)
+
+
+def _print_saturation(console: Console, counts: dict[str, dict[str, int]]) -> None:
+    """Say how many codes stood at the end of their range, method by method, unless none did."""
+    saturated = {name: count for name, count in counts.items() if any(count.values())}
+    if saturated:
+        words = ", ".join(f"{_title(name)} {n['adc']:,} / {n['dac']:,}" for name, n in saturated.items())
+        console.print(f"saturated codes, of ADCs / of DACs: {words}", highlight=False)
 
 
 def print_stages(record: dict[str, Any], page: Path) -> None:

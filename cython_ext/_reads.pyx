@@ -29,6 +29,8 @@ cdef struct Converters:
     const double* offset   # and volts at no current,
     const double* highest  # and its highest code
     double minimum, lsb, sigma
+    const double* thresholds  # ascending, in LSB above the minimum, (columns, codes - 1); NULL: half-way between codes
+    Py_ssize_t steps       # how many there are of each channel
     const double* normal   # the table of normal numbers; NULL without noise
     uint64_t key0, key1, operation
     Py_ssize_t skip        # vectors of this operation that were read before
@@ -77,6 +79,33 @@ cdef inline bint take_voltages(Read* r, Py_ssize_t first, Py_ssize_t count, vec_
     return wrong
 
 
+cdef inline int64_t pass_thresholds(const double* thresholds, Py_ssize_t top, double steps) noexcept nogil:
+    """Count the thresholds that ``steps`` has reached, from where they would be without errors: that is near."""
+    cdef double near = rint(steps)
+    near = near if near > 0.0 else 0.0
+    cdef Py_ssize_t code = <Py_ssize_t> (near if near < <double> top else <double> top)
+    while code < top and thresholds[code] <= steps:
+        code += 1
+    while code > 0 and thresholds[code - 1] > steps:
+        code -= 1
+    return code
+
+
+cdef inline void quantise_by_table(
+    const Converters* c, const double* current, Py_ssize_t column, Py_ssize_t count, const double* noise, int64_t* out
+) noexcept nogil:
+    """As ``quantise_lanes``, with thresholds of each channel's own."""
+    cdef Py_ssize_t j, top
+    cdef double steps
+    for j in range(count):
+        steps = current[j] * c.factor[column + j] + c.offset[column + j]
+        if noise != NULL:
+            steps = steps + c.sigma * noise[column + j]
+        steps = (steps - c.minimum) / c.lsb
+        top = min(c.steps, <Py_ssize_t> c.highest[column + j])
+        out[column + j] = pass_thresholds(c.thresholds + (column + j) * c.steps, top, steps)
+
+
 cdef inline void quantise_lanes(
     const Converters* c, const double* current, Py_ssize_t column, Py_ssize_t count, const double* noise, int64_t* out
 ) noexcept nogil:
@@ -100,6 +129,12 @@ cdef inline void quantise(
     cdef Py_ssize_t s, w = lanes(sums)
     cdef int64_t* out = r.answer + vector * r.columns
     for s in range((columns + w - 1) // w):
+        if r.converters.thresholds != NULL:
+            quantise_by_table(
+                &r.converters, <const double*> (sums + s * ROWS + row), column + s * w, min(w, columns - s * w),
+                noise, out,
+            )
+            continue
         # The compiler unrolls what it knows the length of.
         if columns - s * w >= w:
             quantise_lanes(&r.converters, <const double*> (sums + s * ROWS + row), column + s * w, w, noise, out)
@@ -253,8 +288,8 @@ def read_currents(const double[:, ::1] voltages, const double[:, ::1] matrix, in
 def read_codes(
     const int64_t[:, ::1] codes, const double[:, ::1] matrix, const double[:, ::1] admittance,
     const double[:, ::1] table, const double[::1] factor, const double[::1] offset, const double[::1] highest,
-    double minimum, double lsb, double sigma, const double[:, ::1] normal, uint64_t key0, uint64_t key1,
-    uint64_t operation, Py_ssize_t skip, int threads,
+    double minimum, double lsb, double sigma, const double[:, ::1] thresholds, const double[:, ::1] normal,
+    uint64_t key0, uint64_t key1, uint64_t operation, Py_ssize_t skip, int threads,
 ):
     """Return whether all DAC codes were in range, the ADC codes (batch, columns), and the power (batch,) W."""
     cdef Read r
@@ -271,6 +306,8 @@ def read_codes(
     c.table, c.levels = &table[0, 0], table.shape[1]
     c.factor, c.offset, c.highest = &factor[0], &offset[0], &highest[0]
     c.minimum, c.lsb, c.sigma = minimum, lsb, sigma
+    c.thresholds = &thresholds[0, 0] if thresholds is not None else NULL
+    c.steps = thresholds.shape[1] if thresholds is not None else 0
     c.normal = &normal[0, 0] if sigma > 0.0 else NULL
     c.key0, c.key1, c.operation, c.skip = key0, key1, operation, skip
     return not start(&r, matrix, admittance, threads), found, watts

@@ -56,12 +56,16 @@ class ReadoutNetlist:
             circuit.X(f"dac_{row}", f"dac_{row}", *bits[row], wiring.drivers[row])
         for row in sorted(set(range(rows)) - set(self.live)):
             circuit.V(wiring.drivers[row], wiring.drivers[row], circuit.gnd, "dc 0")
-        circuit.subcircuit(amplifier(readout.adc.tia))
+        offset = readout.adc.tia.input_offset != 0.0
+        if not offset:
+            circuit.subcircuit(amplifier(readout.adc))
         ends = ("tia_{}", "tia_top_{}")[: len(wiring.senses[0])]
         for column, nodes in enumerate(wiring.senses):
             outputs = [end.format(column) for end in ends]
+            if offset:
+                circuit.subcircuit(amplifier(readout.adc, column))
             for node, output in zip(nodes, outputs, strict=True):
-                circuit.X(output, "tia", node, output)
+                circuit.X(output, f"tia_{column}" if offset else "tia", node, output)
             circuit.subcircuit(adc_channel(readout.adc, column, len(outputs)))
             others = [f"{name}_{column}" for name in ("noise", "level", "code")]
             circuit.X(f"adc_{column}", f"adc_{column}", *outputs, *others)

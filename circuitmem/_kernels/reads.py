@@ -23,7 +23,8 @@ class Channels(NamedTuple):
     """The converters of a tile, as numbers.
 
     A column current I becomes the code ``clip(round((I·factor + offset + noise·z - minimum)/lsb), 0, highest)``,
-    ties to even, with z a standard normal number.
+    ties to even, with z a standard normal number. With ``thresholds`` it is the number of those that
+    ``(I·factor + offset + noise·z - minimum)/lsb`` has reached, at most the highest code.
     """
 
     table: Floats
@@ -40,6 +41,8 @@ class Channels(NamedTuple):
     """V."""
     noise: float
     """Standard deviation [V]."""
+    thresholds: Floats | None = None
+    """Where codes but the lowest begin, ascending, (columns, codes - 1) LSB above ``minimum``; None without INL."""
 
 
 def read_currents(voltages: Floats, matrix: Floats, *, threads: int = 1) -> Floats:
@@ -126,6 +129,7 @@ def _reference_codes(
     minimum: float,
     lsb: float,
     sigma: float,
+    thresholds: Floats | None,
     normal: Floats,
     key0: int,
     key1: int,
@@ -140,7 +144,12 @@ def _reference_codes(
     if sigma > 0.0:
         before = skip * volts.shape[1]
         volts += sigma * _normals(key0, key1, operation, before + volts.size, normal)[before:].reshape(volts.shape)
-    answer = np.clip(np.rint((volts - minimum) / lsb), 0, highest).astype(np.int64)
+    steps = (volts - minimum) / lsb
+    if thresholds is None:
+        answer = np.clip(np.rint(steps), 0, highest).astype(np.int64)
+    else:
+        passed = [np.searchsorted(row, steps[:, j], side="right") for j, row in enumerate(thresholds)]
+        answer = np.minimum(np.stack(passed, axis=1), highest.astype(np.int64))
     if admittance is None:
         return True, answer, np.zeros(len(codes))
     return True, answer, (_reference_currents(voltages, admittance, 1) * voltages).sum(axis=1)

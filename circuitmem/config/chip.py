@@ -196,6 +196,9 @@ class ChipSpec(Spec):
         if self.tile.sense_resistance != 0.0:
             rule = "must be left out: it is the input resistance of the amplifiers (converters.tia)"
             raise ValidationError("tile.sense_resistance", rule, self.tile.sense_resistance)
+        offset = self.converters.tia.input_offset
+        if offset != 0.0 and not self.tile.cell.linear:
+            raise ValidationError("converters.tia.input_offset", "must be 0 with cells that are not linear", offset)
         if self.tile.columns < 2:
             raise ValidationError("tile.columns", "must be >= 2, for a differential pair", self.tile.columns)
         for index, fault in enumerate(self.faults):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import exp, pi
 from typing import Literal
 
 import pydantic
@@ -29,6 +30,9 @@ class DacSpec(Spec):
         R of the ladder [Ω], > 0.
     resistor_mismatch : float
         Standard deviation of each ladder resistor relative to its nominal value, in [0, 0.1].
+    switch_resistance : float
+        On-resistance of the switch in every leg, to ground and to the reference alike [Ω], >= 0; legs are not drawn
+        smaller for it, so that it makes INL.
     gain_error : float
         Standard deviation of the buffers' relative gain error, in [0, 0.5].
     offset_error : float
@@ -44,6 +48,7 @@ class DacSpec(Spec):
     full_scale: float = pydantic.Field(default=0.2, gt=0.0)
     unit_resistance: float = pydantic.Field(default=10e3, gt=0.0)
     resistor_mismatch: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
+    switch_resistance: float = pydantic.Field(default=0.0, ge=0.0)
     gain_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.5)
     offset_error: float = pydantic.Field(default=0.0, ge=0.0)
     settling_time: float = pydantic.Field(default=10e-9, gt=0.0)
@@ -76,6 +81,11 @@ class TiaSpec(Spec):
         R_f [Ω], > 0.
     open_loop_gain : float
         DC gain A of the operational amplifier, >= 1. The "virtual" ground has an input resistance R_f/(1 + A).
+    input_offset : float
+        Standard deviation of the operational amplifiers' input offset [V], >= 0. It holds the "virtual" ground away
+        from 0 V, and so drives a current through the cells; with cells that are not linear it must be 0.
+    gain_bandwidth : float, optional
+        Gain-bandwidth product of the operational amplifier [Hz], > 0; left out, it follows at once.
     settling_time : float
         Time for line and amplifier to settle [s], > 0.
     power : float
@@ -84,6 +94,8 @@ class TiaSpec(Spec):
 
     feedback_resistance: float = pydantic.Field(default=200.0, gt=0.0)
     open_loop_gain: float = pydantic.Field(default=1e4, ge=1.0)
+    input_offset: float = pydantic.Field(default=0.0, ge=0.0)
+    gain_bandwidth: float | None = pydantic.Field(default=None, gt=0.0)
     settling_time: float = pydantic.Field(default=10e-9, gt=0.0)
     power: float = pydantic.Field(default=50e-6, ge=0.0)
 
@@ -96,6 +108,18 @@ class TiaSpec(Spec):
     def transimpedance(self) -> float:
         """Magnitude of output voltage per column current [Ω], R_f·A/(1 + A)."""
         return self.feedback_resistance * self.open_loop_gain / (1.0 + self.open_loop_gain)
+
+    @property
+    def time_constant(self) -> float:
+        """Time constant from column current to output [s], A/((1 + A)·2π·GBW); 0 without a gain-bandwidth."""
+        if self.gain_bandwidth is None:
+            return 0.0
+        return self.open_loop_gain / ((1.0 + self.open_loop_gain) * 2.0 * pi * self.gain_bandwidth)
+
+    @property
+    def input_inductance(self) -> float:
+        """Rise of the "virtual" ground's impedance with frequency [H], which delays the column current itself."""
+        return self.transimpedance * self.time_constant
 
 
 class AdcSpec(Spec):
@@ -113,6 +137,23 @@ class AdcSpec(Spec):
         Standard deviation of the channels' input offset [V], >= 0.
     noise : float
         Standard deviation of the input-referred noise of one conversion [V], >= 0.
+    architecture : {"flash", "sar"}
+        A comparator for every threshold, or successive approximation with binary-weighted capacitors.
+    threshold_mismatch : float
+        Flash only: standard deviation of each channel's thresholds [LSB], in [0, 2]; they make INL and DNL.
+    capacitor_mismatch : float
+        SAR only: standard deviation of the unit capacitor relative to its nominal value, in [0, 0.2]; one of ``2^k``
+        units has ``2^(-k/2)`` of it.
+    comparator_offset : float
+        SAR only: standard deviation of the comparators' input offset [V], >= 0.
+    unit_capacitance : float
+        SAR only: the unit capacitor [F], > 0.
+    sample_resistance : float
+        On-resistance of the sample-and-hold's switch [Ω], >= 0.
+    sample_capacitance : float
+        Its capacitor, empty before each sample [F], > 0.
+    sample_time : float
+        Time that its switch is closed for, within ``conversion_time`` [s], > 0.
     share : int
         Columns converted one after another by one ADC, >= 1.
     conversion_time : float
@@ -127,6 +168,14 @@ class AdcSpec(Spec):
     gain_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.5)
     offset_error: float = pydantic.Field(default=0.0, ge=0.0)
     noise: float = pydantic.Field(default=0.0, ge=0.0)
+    architecture: Literal["flash", "sar"] = "flash"
+    threshold_mismatch: float = pydantic.Field(default=0.0, ge=0.0, le=2.0)
+    capacitor_mismatch: float = pydantic.Field(default=0.0, ge=0.0, le=0.2)
+    comparator_offset: float = pydantic.Field(default=0.0, ge=0.0)
+    unit_capacitance: float = pydantic.Field(default=5e-15, gt=0.0)
+    sample_resistance: float = pydantic.Field(default=0.0, ge=0.0)
+    sample_capacitance: float = pydantic.Field(default=1e-12, gt=0.0)
+    sample_time: float = pydantic.Field(default=4e-9, gt=0.0)
     share: int = pydantic.Field(default=8, ge=1)
     conversion_time: float = pydantic.Field(default=20e-9, gt=0.0)
     energy_per_conversion: float = pydantic.Field(default=2e-12, ge=0.0)
@@ -135,6 +184,14 @@ class AdcSpec(Spec):
     def _check_range(self) -> AdcSpec:
         if self.minimum >= self.maximum:
             raise ValidationError("maximum", f"must be > minimum (={self.minimum:g} V)", self.maximum)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _check_architecture(self) -> AdcSpec:
+        others = ("threshold_mismatch",) if self.architecture == "sar" else ("capacitor_mismatch", "comparator_offset")
+        for name in others:
+            if getattr(self, name) != 0.0:
+                raise ValidationError(name, f'must be 0 with architecture "{self.architecture}"', getattr(self, name))
         return self
 
     @property
@@ -146,6 +203,13 @@ class AdcSpec(Spec):
     def lsb(self) -> float:
         """Width of one code [V]."""
         return (self.maximum - self.minimum) / self.highest_code
+
+    @property
+    def hold_factor(self) -> float:
+        """Part of its input that the sample-and-hold has taken when its switch opens: 1 without resistance."""
+        if self.sample_resistance == 0.0:
+            return 1.0
+        return 1.0 - exp(-self.sample_time / (self.sample_resistance * self.sample_capacitance))
 
 
 class ConverterSpec(Spec):

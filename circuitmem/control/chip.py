@@ -341,7 +341,15 @@ class Chip:
         """
         if self._through_matrices:
             matrix, admittance = self.transfers.get(unit.index, unit.tile)
-            return unit.readout.read(codes, matrix, admittance, noise, first=first, threads=self.behavioral.threads)
+            return unit.readout.read(
+                codes,
+                matrix,
+                admittance,
+                noise,
+                first=first,
+                threads=self.behavioral.threads,
+                offset_current=unit.offset_current(self.behavioral),
+            )
         columns, sigma = unit.tile.spec.columns, self.spec.converters.adc.noise
         volts = sigma * standard_normal(noise, (first + len(codes)) * columns)[first * columns :].reshape(-1, columns)
         currents, power = self.currents(unit, unit.readout.dac.voltages(codes))

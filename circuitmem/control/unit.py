@@ -74,6 +74,7 @@ class Unit:
         self.devices = fabricate(spec.device, geometry.shape, seed, key)
         self.cells = Cells(spec, seed, index, self.asked)
         self._ground: tuple[Floats, Floats] | None = None
+        self._offset: tuple[int, Floats] | None = None
         self.reads = 0
         self.updates = 0
         self.pulses = 0
@@ -120,6 +121,15 @@ class Unit:
         self.readout.adc.alive = state["alive"]
         self.reads, self.updates, self.pulses = state["reads"], state["updates"], state["pulses"]
         self.fragile = self.fragile[len(self.fragile) - state["fragile"] :]
+
+    def offset_current(self, engine: BehavioralEngine) -> Floats | None:
+        """Return the column currents that the amplifiers' offsets drive, (columns,) A; None if they have none."""
+        if self.spec.converters.tia.input_offset == 0.0:
+            return None
+        if self._offset is None or self._offset[0] != self.tile.version:
+            current = engine.offset_current(self.tile, self.readout.adc.ground_voltage)
+            self._offset = self.tile.version, current
+        return self._offset[1]
 
     def next_read(self, seed: int) -> Address:
         """Return where the noise of the next reads is found: number ``vector·columns + column`` for each conversion."""

@@ -2,6 +2,7 @@
 
 from circuitmem.converter.adc import AdcBank
 from circuitmem.converter.dac import DacBank
+from circuitmem.converter.linearity import Linearity
 from circuitmem.converter.readout import Readout
 
-__all__ = ["AdcBank", "DacBank", "Readout"]
+__all__ = ["AdcBank", "DacBank", "Linearity", "Readout"]

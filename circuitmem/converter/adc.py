@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.config.converter import AdcSpec, TiaSpec
+from circuitmem.converter.linearity import Linearity, linearity
+from circuitmem.converter.successive import draw_capacitors, sar_thresholds
 from circuitmem.rng import Purpose, stream
 from circuitmem.validation import finite_array
 
@@ -17,10 +19,11 @@ Floats = NDArray[np.float64]
 class AdcBank:
     """The amplifiers and ADC channels of one tile, one a column, as fabricated.
 
-    A column current I becomes ``V = pga_gain·(R_f·A/(1 + A))·I``, the channel makes ``V·gain + offset + noise`` of
-    it, and the quantiser ``clip(round((that - minimum)/LSB), 0, 2^bits - 1)``, ties to even. A dead channel always
-    gives code 0.
-    Channel errors are drawn per column, because each column has its own amplifier, though columns share ADCs.
+    A column current I becomes ``V = pga_gain·((R_f·A/(1 + A))·I - ground_voltage)``, the channel makes
+    ``(V·gain + offset)·hold_factor + noise`` of it, and the quantiser ``clip(round((that - minimum)/LSB), 0,
+    2^bits - 1)``, ties to even; with thresholds of its own, the number of those that it has reached. A dead channel
+    always gives code 0. Channel errors are drawn per column, because each column has its own amplifier, though columns
+    share ADCs.
 
     Parameters
     ----------
@@ -36,11 +39,21 @@ class AdcBank:
         Which bank on the chip.
     dead : (columns,) array_like of bool, optional
         Dead channels.
+    ends : int
+        Amplifiers of each column, one for each end that is sensed: 1 or 2. Both have one offset.
 
     Attributes
     ----------
     gain, offset : (columns,) ndarray
         True gain, and offset [V], of each channel. Only the circuit may use them: calibration has to measure.
+    amplifier_offset : (columns,) ndarray
+        Input offset of each column's operational amplifiers [V].
+    capacitors : (columns, bits + 1) ndarray or None
+        Capacitors of a SAR, bit 0 upwards, then the one that ends the array [F].
+    comparator_offset : (columns,) ndarray
+        Input offset of each SAR's comparator [V].
+    thresholds : (columns, 2^bits - 1) ndarray or None
+        Where each code but the lowest begins, ascending [LSB above ``minimum``]; None: half-way between codes.
     pga_gain : (columns,) ndarray
         Programmable gain before the ADC, set by :meth:`set_pga_gain`.
     """
@@ -53,6 +66,7 @@ class AdcBank:
         seed: int = 0,
         key: tuple[int, ...] = (),
         dead: NDArray[np.bool_] | None = None,
+        ends: int = 1,
     ) -> None:
         rng = stream(seed, Purpose.ADC, *key)
         self.spec = spec
@@ -62,6 +76,18 @@ class AdcBank:
         self.offset = spec.offset_error * rng.standard_normal(columns)
         self.alive = np.ones(columns, dtype=bool) if dead is None else ~dead
         self.pga_gain = np.ones(columns)
+        self.ends = ends
+        self.amplifier_offset = tia.input_offset * rng.standard_normal(columns)
+        self.comparator_offset = spec.comparator_offset * rng.standard_normal(columns)
+        self.capacitors: Floats | None = None
+        self.thresholds: Floats | None = None
+        if spec.architecture == "sar":
+            drawn = draw_capacitors(rng, columns, spec.bits, spec.unit_capacitance, spec.capacitor_mismatch)
+            self.capacitors, self.thresholds = drawn, sar_thresholds(drawn, self.comparator_offset / spec.lsb)
+        elif spec.threshold_mismatch > 0.0:
+            spread = spec.threshold_mismatch * rng.standard_normal((columns, spec.highest_code))
+            # A flash counts the comparators that say "above", so that its codes never fall.
+            self.thresholds = np.sort(np.arange(spec.highest_code) + 0.5 + spread, axis=1)
 
     def set_pga_gain(self, pga_gain: ArrayLike) -> None:
         """Set the programmable gain, scalar or (columns,), > 0."""
@@ -70,7 +96,25 @@ class AdcBank:
     @property
     def factor(self) -> Floats:
         """Volts at each quantiser per ampere of its column, (columns,) V/A, at the present gain."""
-        return self.pga_gain * self.tia.transimpedance * self.gain
+        return self.pga_gain * self.tia.transimpedance * self.gain * self.spec.hold_factor
+
+    @property
+    def ground_voltage(self) -> Floats:
+        """Voltage of each column's "virtual" ground without current, (columns,) V."""
+        return self.amplifier_offset * (self.tia.transimpedance / self.tia.feedback_resistance)
+
+    @property
+    def bias(self) -> Floats:
+        """Voltage at each quantiser without current or noise, (columns,) V, at the present gain."""
+        if self.tia.input_offset == 0.0:
+            return self.offset * self.spec.hold_factor
+        amplified = self.pga_gain * self.gain * (self.ends * self.ground_voltage)
+        return (self.offset - amplified) * self.spec.hold_factor
+
+    def linearity(self) -> Linearity:
+        """Return INL, (columns, 2^bits - 1), and DNL, (columns, 2^bits - 2), in LSB: of the thresholds."""
+        even = np.tile(np.arange(self.spec.highest_code) + 0.5, (self.columns, 1))
+        return linearity(even if self.thresholds is None else self.thresholds)
 
     def input_voltage(self, current: Floats, noise: Floats | None = None) -> Floats:
         """Return the voltage at each quantiser, (batch, columns) V, for column currents (batch, columns) A.
@@ -82,13 +126,17 @@ class AdcBank:
         noise : (batch, columns) ndarray, optional
             Noise of each conversion [V].
         """
-        voltage = current * self.factor + self.offset
+        voltage = current * self.factor + self.bias
         return voltage if noise is None else voltage + noise
 
     def codes(self, current: Floats, noise: Floats | None = None) -> NDArray[np.int64]:
         """Return the codes, (batch, columns), for column currents (batch, columns) A and noise (batch, columns) V."""
-        steps = np.rint((self.input_voltage(current, noise) - self.spec.minimum) / self.spec.lsb)
-        codes = np.clip(steps, 0, self.spec.highest_code).astype(np.int64)
+        steps = (self.input_voltage(current, noise) - self.spec.minimum) / self.spec.lsb
+        if self.thresholds is None:
+            codes = np.clip(np.rint(steps), 0, self.spec.highest_code).astype(np.int64)
+        else:
+            reached = [np.searchsorted(row, steps[:, j], side="right") for j, row in enumerate(self.thresholds)]
+            codes = np.stack(reached, axis=1)
         return np.where(self.alive, codes, 0)
 
     def nominal_current(self, codes: ArrayLike) -> Floats:

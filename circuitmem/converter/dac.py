@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.config.converter import DacSpec
+from circuitmem.converter.linearity import Linearity, linearity
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 
@@ -19,7 +20,8 @@ Floats = NDArray[np.float64]
 class DacBank:
     """The DACs of one tile, one a word line, as fabricated.
 
-    Bit ``k`` (0 is the least significant) switches its leg of nominally 2R between ground and the reference. Links of
+    Bit ``k`` (0 is the least significant) switches its leg of nominally 2R, and the switch's own resistance, between
+    ground and the reference. Links of
     nominally R join the leg nodes; a termination of nominally 2R ties the node of bit 0 to ground. The node of the most
     significant bit, unloaded, feeds the output buffer.
 
@@ -72,12 +74,16 @@ class DacBank:
         for bit in range(self.spec.bits):
             if bit > 0:
                 resistance = resistance + self.link[:, bit - 1]
-            leg = self.leg[:, bit]
+            leg = self.leg[:, bit] + self.spec.switch_resistance
             # The leg, seen with everything below it, divides both its own source and the sources below.
             weights[:, :bit] *= (leg / (leg + resistance))[:, None]
             weights[:, bit] = reference * resistance / (leg + resistance)
             resistance = leg * resistance / (leg + resistance)
         return weights
+
+    def linearity(self) -> Linearity:
+        """Return INL, (rows, 2^bits), and DNL, (rows, 2^bits - 1), in LSB: of the output of every code."""
+        return linearity(self.table)
 
     def codes(self, values: ArrayLike) -> NDArray[np.int64]:
         """Quantise values in [0, 1] (others saturate) to codes of the same shape; ties to even."""

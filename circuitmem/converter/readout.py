@@ -39,7 +39,8 @@ class Readout:
     Raises
     ------
     ValidationError
-        If the tile's sense resistance is not the amplifiers' input resistance.
+        If the tile's sense resistance is not the amplifiers' input resistance, or amplifiers with an input offset
+        shall sense cells that are not linear.
     """
 
     def __init__(
@@ -53,23 +54,31 @@ class Readout:
         if tile.sense_resistance != spec.tia.input_resistance:
             rule = f"must be the input resistance R_f/(1 + A) of the amplifiers, {spec.tia.input_resistance!r} ohm"
             raise ValidationError("sense_resistance", rule, tile.sense_resistance)
+        if spec.tia.input_offset != 0.0 and not tile.cell.linear:
+            raise ValidationError("tia.input_offset", "must be 0 with cells that are not linear", spec.tia.input_offset)
         self.spec = spec
         self.dac = DacBank(spec.dac, tile.rows, seed, key)
         dead = None if defects is None else defects.dead_senses
-        self.adc = AdcBank(spec.adc, spec.tia, tile.columns, seed, key, dead)
+        self.adc = AdcBank(spec.adc, spec.tia, tile.columns, seed, key, dead, 1 + (tile.bit_line_sense == "both"))
 
-    @property
-    def channels(self) -> Channels:
-        """The converters as numbers, at the present gain of the amplifiers."""
+    def channels(self, offset_current: Floats | None = None) -> Channels:
+        """Return the converters as numbers, at the present gain of the amplifiers.
+
+        Parameters
+        ----------
+        offset_current : (columns,) ndarray, optional
+            Column currents that the amplifiers' offsets drive through the tile [A].
+        """
         adc = self.adc
         return Channels(
             self.dac.table,
             adc.factor,
-            adc.offset,
+            adc.bias if offset_current is None else adc.bias + offset_current * adc.factor,
             np.where(adc.alive, float(adc.spec.highest_code), 0.0),
             adc.spec.minimum,
             adc.spec.lsb,
             adc.spec.noise,
+            adc.thresholds,
         )
 
     def read(
@@ -81,6 +90,7 @@ class Readout:
         *,
         first: int = 0,
         threads: int = 1,
+        offset_current: Floats | None = None,
     ) -> tuple[Codes, Floats]:
         """Return ADC codes, (batch, columns), and power, (batch,) W, for DAC codes, in one pass through a known tile.
 
@@ -98,6 +108,8 @@ class Readout:
             Number of the first of these vectors at that address.
         threads : int
             Threads to use, >= 1; the bits do not depend on it.
+        offset_current : (columns,) ndarray, optional
+            Column currents that the amplifiers' offsets drive through the tile [A].
 
         Raises
         ------
@@ -105,4 +117,4 @@ class Readout:
             If the shape is wrong or a code is not an integer in [0, 2^bits - 1].
         """
         self.dac.check_shape(codes)
-        return read_codes(codes, matrix, admittance, self.channels, noise, first=first, threads=threads)
+        return read_codes(codes, matrix, admittance, self.channels(offset_current), noise, first=first, threads=threads)

@@ -22,7 +22,7 @@ from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
 from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, ProgrammingResult, program_tile
 from circuitmem.errors import ValidationError
-from circuitmem.tile import Tile
+from circuitmem.tile import Tile, turned_tile
 from circuitmem.tile.defects import Node
 from circuitmem.validation import finite_array, in_range
 
@@ -219,6 +219,28 @@ class BehavioralEngine:
         nodes = (solution.word_line_voltage, solution.bit_line_voltage)
         found = solve_adjoint(tile, *nodes, wanted, self._tolerance, self.threads)
         return found if np.ndim(voltages) == 2 else Gradient(found.conductance, found.voltages[0])
+
+    def offset_current(self, tile: Tile, sense_voltage: ArrayLike) -> Floats:
+        """Return the column currents, (columns,) A, that voltages at the virtual grounds drive through the tile.
+
+        All drivers are at 0 V; the currents of a read are added to these. They flow out of the virtual grounds, so
+        that those for positive voltages are negative.
+
+        Parameters
+        ----------
+        tile : Tile
+            A tile with linear cells.
+        sense_voltage : (columns,) array_like
+            Voltage at each column's virtual grounds, behind the sense resistance [V].
+
+        Raises
+        ------
+        ValidationError
+            If the shape is wrong, an element is not finite, or the cells are not linear.
+        """
+        _check_linear([tile])
+        volts = finite_array("sense_voltage", sense_voltage, shape=(tile.spec.columns,))
+        return np.asarray(-self.solve(turned_tile(tile), volts[::-1]).driver_current[::-1])
 
     def transfer_matrix(self, tile: Tile, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``.

@@ -45,12 +45,15 @@ class ReadoutSolution:
         Voltage at each quantiser [V].
     codes : (batch, columns) ndarray of int
         The codes.
+    saturated : int
+        How many of them are at the upper end of the range.
     """
 
     driver_voltage: Floats
     amplifier_voltage: Floats
     input_voltage: Floats
     codes: NDArray[np.int64]
+    saturated: int
 
 
 class SpiceEngine:
@@ -219,7 +222,7 @@ class SpiceEngine:
         added = np.zeros((batch, columns)) if noise is None else finite_array("noise", noise, shape=(batch, columns))
         if batch == 0:
             empty = np.zeros((0, columns))
-            return ReadoutSolution(np.zeros((0, rows)), empty, empty, empty.astype(np.int64))
+            return ReadoutSolution(np.zeros((0, rows)), empty, empty, empty.astype(np.int64), 0)
         circuit = ReadoutNetlist(tile, readout)
         bits = (np.asarray(input_codes)[:, circuit.live, None] >> np.arange(readout.dac.spec.bits)) & 1
         table = np.hstack([bits.reshape(batch, -1) * readout.dac.spec.reference_voltage, added])
@@ -227,7 +230,8 @@ class SpiceEngine:
         codes = np.rint(parts[3]).astype(np.int64)
         if not (np.abs(parts[3] - codes) <= RESIDUAL_TOLERANCE * readout.adc.spec.highest_code).all():
             raise SpiceError("a quantiser gave something that is not a code")
-        return ReadoutSolution(parts[0], parts[1].reshape(batch, -1, columns).sum(axis=1), parts[2], codes)
+        amplified = parts[1].reshape(batch, -1, columns).sum(axis=1)
+        return ReadoutSolution(parts[0], amplified, parts[2], codes, readout.adc.saturated(codes))
 
     def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
         """Return what a pulse train does to a tile, by one transient analysis a pulse; the tile stays as it is.

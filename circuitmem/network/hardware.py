@@ -62,13 +62,14 @@ class HardwareNetwork:
             "weights": self.model.weights,
             "biases": self.model.biases,
             "corrections": [[layer.correction.scale, layer.correction.shift] for layer in self.layers],
+            "saturated": [layer.saturated for layer in self.layers],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.model = Perceptron(state["weights"], state["biases"])
-        for layer, (scale, shift) in zip(self.layers, state["corrections"], strict=True):
-            layer.correction = Correction(scale, shift)
+        for layer, (scale, shift), saturated in zip(self.layers, state["corrections"], state["saturated"], strict=True):
+            layer.correction, layer.saturated = Correction(scale, shift), saturated
 
     def forward(self, inputs: Floats) -> Process:
         """Return the activities of all layers, inputs first, as the hardware computes them; the last are logits."""
@@ -76,8 +77,7 @@ class HardwareNetwork:
         for index, (layer, bias) in enumerate(zip(self.layers, self.model.biases, strict=True)):
             sums = (yield from layer.forward(found[-1])) + bias
             if index < len(self.layers) - 1:
-                # The next layer's DACs end at their highest code.
-                sums = np.clip(sums, 0.0, self.layers[index + 1].input_scale)
+                sums = self.layers[index + 1].within_range(sums)
             found.append(sums)
         return found
 

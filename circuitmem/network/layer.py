@@ -57,6 +57,11 @@ class HardwareLayer:
         Weights to the conductances between word and bit lines.
     input_scale : float
         Activity that the highest DAC code stands for, > 0.
+
+    Attributes
+    ----------
+    saturated : int
+        Activities so far that were larger than that: their DAC code saturated.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class HardwareLayer:
         self.partition = partition
         self.mapping = mapping
         self.input_scale = input_scale
+        self.saturated = 0
         self.correction = Correction.identity(len(units), chip.spec.tile.columns)
         #: Called with (unit, DAC codes of each read) before every product: how an audit sees the run's own reads.
         self.observer: Callable[[Unit, Codes], None] | None = None
@@ -107,6 +113,11 @@ class HardwareLayer:
             yield from self.chip.together(processes)
         for unit, gain in zip(self.units, gains, strict=True):
             unit.readout.adc.set_pga_gain(gain)
+
+    def within_range(self, activities: Floats) -> Floats:
+        """Return activities >= 0 as the DACs can say them: at most :attr:`input_scale`; what saturates is counted."""
+        self.saturated += int(np.count_nonzero(activities > self.input_scale))
+        return np.clip(activities, 0.0, self.input_scale)
 
     def input_codes(self, activities: Floats) -> list[Codes]:
         """Return the DAC codes of every tile, each (batch, rows), for activities (batch, inputs)."""

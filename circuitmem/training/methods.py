@@ -53,6 +53,8 @@ class MethodResult:
         aJ.
     energy_by_part : dict
         Energy by what used it, test reads included [aJ].
+    saturated_codes : dict
+        ADC codes at the upper end of the range, and DAC codes of activities beyond it, test reads included.
     utilisation : dict
         How much of the time each kind of resource was held, the bottleneck first.
     reuse : dict
@@ -69,6 +71,7 @@ class MethodResult:
     accounts: dict[str, dict[str, int]] = field(default_factory=dict)
     phases: dict[str, dict[str, int]] = field(default_factory=dict)
     energy_by_part: dict[str, int] = field(default_factory=dict)
+    saturated_codes: dict[str, int] = field(default_factory=dict)
     utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
     reuse: dict[str, float] = field(default_factory=dict)
 
@@ -114,7 +117,7 @@ def bring_up(network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate:
     method = spec.calibration.method if calibrate else "none"
     groups = spec.calibration.groups if method == "split-affine" else 1
     for layer, inputs in zip(network.layers, activities, strict=False):
-        within = np.minimum(inputs, layer.input_scale)
+        within = layer.within_range(inputs)
         yield from layer.set_range(layer.input_codes(within), groups)
         if method != "none":
             yield from learn_affine(layer, within, groups)
@@ -209,6 +212,8 @@ class MethodRun:
         result.accounts = chip.ledger.as_dict()
         result.phases = {phase: asdict(account) for phase, account in chip.ledger.by("phase").items()}
         result.energy_by_part = chip.ledger.energy_by_part()
+        clipped = sum(layer.saturated for layer in self.network.layers)
+        result.saturated_codes = {"adc": chip.ledger.total.saturated, "dac": clipped}
         result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
         result.reuse = chip.transfers.record.as_dict()
         return result

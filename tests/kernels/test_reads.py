@@ -19,8 +19,11 @@ SHAPES = [(1, 1, 1), (1, 9, 3), (9, 1, 2), (8, 8, 8), (17, 25, 65), (3, 200, 70)
 """Rows, columns, batch."""
 
 
-def drawn(rows, columns, batch, sigma=0.01):
-    """Return DAC codes, matrix, admittance and channels, a few of them dead, that use and exceed the range."""
+def drawn(rows, columns, batch, sigma=0.01, table=False):
+    """Return DAC codes, matrix, admittance and channels, a few of them dead, that use and exceed the range.
+
+    With ``table`` the thresholds are off by several LSB, and some codes are missing.
+    """
     rng = np.random.default_rng(rows * 1000 + columns)
     channels = Channels(
         rng.uniform(0.0, 0.4, (rows, 256)),
@@ -30,6 +33,7 @@ def drawn(rows, columns, batch, sigma=0.01):
         -0.01,
         1.0 / 255.0,
         sigma,
+        np.sort(np.arange(255) + 0.5 + 3.0 * rng.standard_normal((columns, 255)), axis=1) if table else None,
     )
     matrix = rng.uniform(1e-6, 3e-4, (columns, rows))
     return rng.integers(0, 256, (batch, rows)), matrix, rng.uniform(-1e-5, 1e-4, (rows, rows)), channels
@@ -61,9 +65,33 @@ def test_codes_and_power_are_those_of_the_steps_one_by_one(shape, sigma):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_codes_count_the_thresholds_that_are_reached(shape):
+    codes, matrix, admittance, channels = drawn(*shape, table=True)
+    answer, power = read_codes(codes, matrix, admittance, channels, NOISE)
+    steps, _, watts = expected(codes, matrix, admittance, channels)
+    reached = (steps[:, :, None] >= channels.thresholds[None]).sum(axis=2)
+    near = np.abs(steps[:, :, None] - channels.thresholds[None]).min(axis=2) < 1e-9
+    wanted = np.minimum(reached, channels.highest)
+    np.testing.assert_array_equal(np.where(near, wanted, answer), wanted)
+    np.testing.assert_allclose(power, watts, rtol=1e-12, atol=1e-12 * np.abs(watts).max())
+    plain, _ = read_codes(codes, matrix, admittance, channels._replace(thresholds=None), NOISE)
+    assert (plain != answer).any() or plain.size < 8
+
+
+def test_even_thresholds_give_the_codes_of_no_thresholds():
+    codes, matrix, admittance, channels = drawn(40, 31, 200)
+    even = np.tile(np.arange(255) + 0.5, (31, 1))
+    plain = read_codes(codes, matrix, admittance, channels, NOISE)
+    table = read_codes(codes, matrix, admittance, channels._replace(thresholds=even), NOISE)
+    np.testing.assert_array_equal(table[0], plain[0])
+    np.testing.assert_array_equal(table[1], plain[1])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
-def test_every_variant_agrees_with_the_twin(kernel_variant, shape, suffix):
-    codes, matrix, admittance, channels = drawn(*shape)
+@pytest.mark.parametrize("table", [False, True])
+def test_every_variant_agrees_with_the_twin(kernel_variant, shape, suffix, table):
+    codes, matrix, admittance, channels = drawn(*shape, table=table)
     rest = (codes, matrix, admittance, *channels, normal_table(), *NOISE.key, NOISE.operation, 0, 1)
     found, wanted = kernel_variant("reads", suffix).read_codes(*rest), reads._reference_codes(*rest)
     assert found[0] is wanted[0] is True

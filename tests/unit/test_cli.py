@@ -191,10 +191,25 @@ def test_the_trace_of_a_method_adds_up_to_its_accounts(tiny_run):
         fractions = [used["fraction"] for used in results["utilisation"][method].values()]
         assert fractions == sorted(fractions, reverse=True)
         assert 0.0 < fractions[0] <= 1.0
+        assert results["saturated_codes"][method]["adc"] == sum(a["saturated"] for a in accounts.values())
+
     trained, raw = results["phases"]["in_situ"], results["phases"]["raw"]
     assert set(trained) == {"bring-up", "training", "test"}
     assert set(raw) == {"bring-up", "test"}
     assert trained["bring-up"] == raw["bring-up"]
+
+
+def test_saturated_codes_are_counted_and_printed(tmp_path):
+    # A hundredth of the range: whatever gain the chip chooses, the offsets alone pass its end.
+    settings = ("chip.converters.adc.maximum=0.01", "data.train=60", "in_situ.epochs=1", "audit.tiles=0")
+    words = SETTINGS + [word for item in settings for word in ("--set", item)]
+    done = run("train", "--out", tmp_path / "run", *words)
+    assert done.returncode == 0, done.stderr
+    counts = json.loads((tmp_path / "run" / "results.json").read_text())["saturated_codes"]
+    assert all(count["adc"] > 1000 for count in counts.values())
+    assert all(count["dac"] > 0 for count in counts.values())  # hidden activities beyond their DACs' range
+    line = next(line for line in done.stdout.splitlines() if line.startswith("saturated codes"))
+    assert f"raw defective chip {counts['raw']['adc']:,} / {counts['raw']['dac']:,}" in line
 
 
 def test_the_table_of_a_run_names_the_bottleneck(tiny_run):

@@ -18,6 +18,7 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
             "equal_pulses_points": -1.0,
             "equal_pulses": 1e6,
         },
+        "saturated_codes": {"raw": {"adc": 1234, "dac": 5}, "in_situ": {"adc": 0, "dac": 0}},
         "audit": {"reads": 0, "skipped_reason": None, "failures": []},
     }
     print_results(results, Path("run"), [])
@@ -25,3 +26,4 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
     assert "…" not in printed
     for text in ("calibration + in-situ", "simulated time", "98765.43 ms", "9876.543 mJ", "123,456,789"):
         assert text in printed
+    assert "saturated codes, of ADCs / of DACs: raw defective chip 1,234 / 5\n" in printed

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, Tile, TileSpec
-from circuitmem.config import AdcSpec, ConverterSpec, DacSpec
+from circuitmem.config import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.converter import Readout
+from circuitmem.converter.linearity import linearity
 from circuitmem.engine import BehavioralEngine
 
 pytestmark = pytest.mark.spice
@@ -82,10 +83,10 @@ def test_codes_of_a_thousand_macs_are_identical(spice, sense, record_property):
 
 
 @pytest.mark.parametrize("bits", [1, 3, 12])
-def test_dac_transfer(spice, bits):
-    spec = SPEC.model_copy(
-        update={"dac": DacSpec(bits=bits, resistor_mismatch=0.02, gain_error=0.1, offset_error=0.01)}
-    )
+@pytest.mark.parametrize("switch", [0.0, 150.0])
+def test_dac_transfer(spice, bits, switch):
+    dac = DacSpec(bits=bits, resistor_mismatch=0.02, gain_error=0.1, offset_error=0.01, switch_resistance=switch)
+    spec = SPEC.model_copy(update={"dac": dac})
     tile = TileSpec(rows=2, columns=1, sense_resistance=spec.tia.input_resistance)
     readout = Readout(spec, tile, seed=8)
     levels = np.unique(np.linspace(0, spec.dac.levels - 1, 40).astype(int))
@@ -93,6 +94,65 @@ def test_dac_transfer(spice, bits):
     found = spice.convert(Tile(tile, [[1e-4], [2e-4]]), readout, codes)
     expected = readout.dac.voltages(codes)
     np.testing.assert_allclose(found.driver_voltage, expected, rtol=0, atol=ANALOGUE * spec.dac.full_scale)
+
+
+def test_inl_and_dnl_of_all_codes_are_those_of_the_circuit(spice):
+    """Eight bits, from the same resistors and switches: the transfer within 1e-9 of full scale, INL and DNL alike."""
+    spec = ConverterSpec(dac=DacSpec(resistor_mismatch=0.01, switch_resistance=100.0, gain_error=0.02))
+    tile = TileSpec(rows=3, columns=1, sense_resistance=spec.tia.input_resistance)
+    readout = Readout(spec, tile, seed=4)
+    codes = np.repeat(np.arange(256)[:, None], 3, axis=1)
+    transfer = spice.convert(Tile(tile, [[1e-4]] * 3), readout, codes).driver_voltage.T
+    np.testing.assert_allclose(transfer, readout.dac.table, rtol=0, atol=ANALOGUE * spec.dac.full_scale)
+    ours, theirs = readout.dac.linearity(), linearity(transfer)
+    assert np.abs(ours.inl).max() > 0.3
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=0, atol=2 * ANALOGUE * 255)
+
+
+@pytest.mark.parametrize(
+    "adc",
+    [
+        AdcSpec(threshold_mismatch=0.4, gain_error=0.03, offset_error=2e-3, noise=1e-3),
+        AdcSpec(architecture="sar", capacitor_mismatch=0.05, comparator_offset=3e-3, gain_error=0.03, bits=8),
+        AdcSpec(architecture="sar", bits=5, sample_resistance=2e3, sample_time=5e-9),
+    ],
+    ids=["flash", "sar", "sample-and-hold"],
+)
+@pytest.mark.parametrize("sense", ["bottom", "both"])
+def test_codes_with_inl_amplifier_offset_and_sample_and_hold_are_identical(spice, adc, sense):
+    tia = TiaSpec(open_loop_gain=500.0, input_offset=2e-3)
+    spec = ConverterSpec(dac=DacSpec(switch_resistance=50.0, resistor_mismatch=0.005), tia=tia, adc=adc)
+    geometry = TileSpec(
+        rows=8, columns=6, word_line_resistance=3.0, bit_line_resistance=2.0,
+        sense_resistance=tia.input_resistance, bit_line_sense=sense,
+    )  # fmt: skip
+    rng = np.random.default_rng(3)
+    defects = DefectMap(dead_drivers=np.arange(8) == 2, dead_senses=np.arange(6) == 4)
+    tile = Tile(geometry, rng.uniform(1e-6, 3e-4, (8, 6)), defects)
+    readout = Readout(spec, geometry, seed=7, defects=defects)
+    readout.adc.set_pga_gain(np.linspace(8.0, 40.0, 6))
+    codes = rng.integers(0, 256, (300, 8))
+    noise = rng.normal(0.0, adc.noise, (300, 6))
+    found = spice.convert(tile, readout, codes, noise)
+
+    engine = BehavioralEngine()
+    offset = engine.offset_current(tile, readout.adc.ground_voltage)
+    current = engine.read(tile, readout.dac.voltages(codes)) + offset
+    amplified = -tia.transimpedance * current + readout.adc.ends * readout.adc.ground_voltage
+    scale = np.abs(amplified).max()
+    np.testing.assert_allclose(found.amplifier_voltage, amplified, rtol=0, atol=ANALOGUE * scale)
+    steps = (readout.adc.input_voltage(current, noise) - adc.minimum) / adc.lsb
+    thresholds = readout.adc.thresholds
+    near = np.abs(steps[:, :, None] - thresholds[None]).min(axis=2) < THRESHOLD
+    expected = readout.adc.codes(current, noise)
+    assert near.sum() < 3
+    np.testing.assert_array_equal(found.codes[~near], expected[~near])
+    assert len(np.unique(expected)) > 0.7 * adc.highest_code
+    # The errors matter: half-way between codes, most codes of some channel would be others.
+    plain = np.clip(np.rint(steps), 0, adc.highest_code)[:, readout.adc.alive]
+    if adc.threshold_mismatch or adc.capacitor_mismatch:
+        assert (plain != expected[:, readout.adc.alive]).mean() > 0.1
 
 
 def test_quantiser_rounds_ties_to_even_and_saturates(spice):

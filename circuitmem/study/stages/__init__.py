@@ -2,9 +2,11 @@
 
 from circuitmem.study.stages import (
     codes,
+    dac,
     program_stanford,
     program_vteam,
     program_yakopcic,
+    tia,
     tile_defects,
     tile_linear,
     tile_selector,
@@ -21,6 +23,8 @@ STAGES: tuple[StageModule, ...] = (
     tile_sinh,
     tile_transistor,
     tile_selector,
+    dac,
+    tia,
     codes,
     program_vteam,
     program_yakopcic,

@@ -43,7 +43,7 @@ def run(context: Context) -> Stage:
     near = np.abs(steps - np.floor(steps) - 0.5) < THRESHOLD_LSB
     context.report(cases, cases)
     different = ((ours != theirs) & ~near).sum(axis=1)
-    details = {"near_threshold": int(np.count_nonzero(near))}
+    details = {"near_threshold": int(np.count_nonzero(near)), "saturated_codes": readout.adc.saturated(theirs)}
     agreement = Series("codes", theirs.ravel()[:POINTS], ours.ravel()[:POINTS], "points")
     plot = Lines("Codes, behavioral against SPICE", "SPICE (code)", "behavioral (code)", (agreement,))
     return Stage([float(count) for count in different], 0.0, details, [plot])

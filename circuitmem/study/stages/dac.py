@@ -1,0 +1,40 @@
+"""Stage: the transfer of R-2R DACs with mismatch and switches, all codes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuitmem.config import ConverterSpec, DacSpec, TileSpec
+from circuitmem.converter import Readout
+from circuitmem.converter.linearity import linearity
+from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.tile import Tile
+
+NAME = "dac"
+BOUND = 1e-9
+"""Of full scale (design: physics.md, section 9)."""
+
+
+def run(context: Context) -> Stage:
+    """Compare every code of 8-bit DACs; one case a DAC. INL and DNL of both are in the record [LSB]."""
+    count = 2 if context.quick else 8
+    spec = ConverterSpec(
+        dac=DacSpec(resistor_mismatch=0.01, switch_resistance=100.0, gain_error=0.02, offset_error=1e-3)
+    )
+    tile = TileSpec(rows=count, columns=1, sense_resistance=spec.tia.input_resistance)
+    readout = Readout(spec, tile, context.seed)
+    codes = np.repeat(np.arange(spec.dac.levels)[:, None], count, axis=1)
+    found = context.spice.convert(Tile(tile, np.full((count, 1), 1e-4)), readout, codes).driver_voltage.T
+    context.report(count, count)
+    differences = np.abs(found - readout.dac.table).max(axis=1) / spec.dac.full_scale
+    ours, theirs = readout.dac.linearity(), linearity(found)
+    return Stage(
+        differences.tolist(),
+        BOUND,
+        {
+            "largest_inl_lsb": float(np.abs(ours.inl).max()),
+            "largest_dnl_lsb": float(np.abs(ours.dnl).max()),
+            "inl_difference_lsb": float(np.abs(ours.inl - theirs.inl).max()),
+            "dnl_difference_lsb": float(np.abs(ours.dnl - theirs.dnl).max()),
+        },
+    )
