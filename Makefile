@@ -51,6 +51,7 @@ system:
 		print(*(line for lines in extras.values() for line in lines), sep="\n")' > .venv/test-requirements.txt
 	@$(BIN)/python -m pip install -q -r .venv/test-requirements.txt
 	@$(BIN)/python -m pip install -q --no-deps $(BADCROSSBAR)
+	@.ci/browser-packages
 	@touch $@
 
 run: system .venv/build.stamp

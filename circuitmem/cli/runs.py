@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def resume(run: Annotated[Path, typer.Argument(help="Folder of the run.")], as_j
 def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
     """Run a training job with progress, draw its figures and print its table."""
     from circuitmem.console import Progress, print_results
-    from circuitmem.report import draw_run
+    from circuitmem.report import draw_run, draw_run_page
 
     try:
         with Progress() as progress:
@@ -51,7 +52,7 @@ def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
     except KeyboardInterrupt:
         print(f"circuitmem: interrupted; go on with: circuitmem resume {folder}", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    figures = draw_run(folder)
+    figures = [*draw_run(folder), draw_run_page(folder, figures=False)[0]]
     if as_json:
         print(json.dumps(results))
     else:
@@ -59,9 +60,32 @@ def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")], as_json: Json = False) -> None:
-    """Draw the figures of a finished run again."""
-    from circuitmem.report import draw_run
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")], as_json: Json = False
+) -> None:
+    """Write the page of a run, report.html, and its figures as SVG and PNG."""
+    from circuitmem.report import draw_run, draw_run_page
 
-    figures = [str(path) for path in draw_run(run)]
-    print(json.dumps({"figures": figures}) if as_json else "\n".join(figures))
+    written = draw_run_page(run)
+    if (run / "results.json").is_file():
+        written += draw_run(run)
+    if as_json:
+        print(json.dumps({"page": str(written[0]), "figures": [str(path) for path in written[1:]]}))
+    else:
+        print("\n".join(map(str, written)))
+
+
+@app.command()
+def watch(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")],
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Serve the page of a run to this machine, renewed while the run goes on; Ctrl-C ends it."""
+    from circuitmem.report.watch import RunServer
+
+    with RunServer(run, port) as server:
+        line = {"url": server.url} if as_json else f"{server.url} shows {run} and what is new in it; Ctrl-C ends this"
+        print(json.dumps(line) if as_json else line, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()

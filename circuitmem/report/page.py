@@ -49,8 +49,8 @@ class Page:
             "live": interactive(plot) if plotly_source() else None,
         }
 
-    def write(self, template: str, name: str, content: dict[str, Any], png: bool = True) -> list[Path]:
-        """Render the page, and save its figures as SVG and, if asked for, PNG into ``figures``.
+    def write(self, template: str, name: str, content: dict[str, Any], figures: bool = True) -> list[Path]:
+        """Render the page and, if asked for, save its figures as SVG and PNG into ``figures``.
 
         Returns the paths of everything written, the page first.
         """
@@ -62,13 +62,15 @@ class Page:
             "live": (_TEMPLATES / "live.js").read_text("utf-8"),
             "plotly": plotly_source(),
             "version": circuitmem.__version__,
+            "figures": figures,
         }
         text = environment.get_template(template).render(assets | content)
         written = [self.folder / name]
-        make_folder(self.folder / "figures")
-        for figure, plot in self._figures.items():
+        if figures:
+            make_folder(self.folder / "figures")
+        for figure, plot in self._figures.items() if figures else ():
             drawn = draw(plot)
-            for kind in ("svg", "png") if png else ("svg",):
+            for kind in ("svg", "png"):
                 path = self.folder / "figures" / f"{figure}.{kind}"
                 _save(drawn, path, kind)
                 written.append(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -122,7 +123,7 @@ class Bars:
     title: str
     categories: tuple[str, ...]
     value_label: str
-    parts: dict[str, ArrayLike]
+    parts: Mapping[str, ArrayLike]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""

@@ -1,0 +1,262 @@
+"""The page of a run, finished or under way, from the files of its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import load_run
+from circuitmem.errors import DataFileError
+from circuitmem.files import load_npz
+from circuitmem.report.page import Page
+from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
+
+__all__ = ["draw_run_page", "load_run_record"]
+
+LABELS = {
+    "digital": "digital network",
+    "raw": "raw defective chip",
+    "calibration": "calibration only",
+    "in_situ": "in-situ training only",
+    "calibration_in_situ": "calibration + in-situ training",
+}
+TILES = 12
+"""Maps of so many tiles are put into the page, spread over all of them: every tile of a large run would be too much."""
+ATTOJOULE = 1e-18
+
+
+def load_run_record(folder: str | Path) -> dict[str, Any]:
+    """Gather what a run has reached so far, method by method.
+
+    Returns
+    -------
+    dict
+        ``finished`` (bool), ``digital`` (accuracy or None), ``methods`` (name to what ``method_NAME.json`` holds, the
+        last one perhaps unfinished), ``running`` (its name or None), ``results`` and ``provenance`` (once finished).
+
+    Raises
+    ------
+    DataFileError
+        If the folder is not a run, or a file of it is damaged.
+    """
+    path = Path(folder)
+    if not (path / "config.toml").is_file():
+        raise DataFileError(path, "is not a run folder (it has no config.toml)")
+    results, provenance = _load(path / "results.json"), _load(path / "provenance.json")
+    digital = _load(path / "digital.json").get("accuracy_percent")
+    methods, running = {}, None
+    files = sorted([*path.glob("method_*.json"), *path.glob("partial_*.json")], key=lambda file: file.stat().st_mtime)
+    for file in files:
+        state, _, name = file.stem.partition("_")
+        if state == "partial":
+            running = name
+        methods[name] = _load(file)
+    if results:
+        digital = results["accuracy_percent"]["digital"]
+    return {
+        "finished": bool(results),
+        "digital": digital,
+        "methods": methods,
+        "running": running,
+        "results": results,
+        "provenance": provenance,
+    }
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataFileError(path, f"cannot be read: {error}") from None
+
+
+def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -> list[Path]:
+    """Write ``report.html``, and its figures as SVG and PNG, into the folder of a run, finished or under way.
+
+    Parameters
+    ----------
+    folder : path
+        The run.
+    news : str
+        Given if the page is watched: it asks for news, and loads itself again once they are other than these.
+    figures : bool
+        Write the figures too, which takes as long as the page itself.
+
+    Returns
+    -------
+    list of path
+        What was written, the page first.
+
+    Raises
+    ------
+    DataFileError
+        If the folder is not a run, or a file of it is damaged.
+    """
+    path = Path(folder)
+    record = load_run_record(path)
+    spec = load_run(path / "config.toml")
+    page = Page(path)
+    methods = record["methods"]
+    sections = [
+        ("Accuracy", "Test accuracy, epoch by epoch; epoch 0 is before training in situ.", _accuracy(record)),
+        ("What is taken for what", "At the last test: true digits in rows, answers in columns.", _confusion(methods)),
+        ("The array", _ARRAY, _maps(path, methods)),
+        ("Time and energy", _COST, _costs(methods)),
+        *_extra(methods),
+    ]
+    audit = record["results"].get("audit", {})
+    traces = sorted(file.name for file in path.glob("trace_*.gz"))
+    content = {
+        "name": path.resolve().name,
+        "news": news,
+        "finished": record["finished"],
+        "running": LABELS.get(record["running"] or "", record["running"]),
+        "epochs": len(methods[record["running"]]["history"]) - 1 if record["running"] else 0,
+        "all_epochs": spec.in_situ.epochs,
+        "rows": _rows(record),
+        "sections": [
+            {"title": title, "text": text, "plots": [page.picture(plot.as_dict(), f"{title} {k}") for k, plot in group]}
+            for title, text, plots in sections
+            if (group := list(enumerate(plots)))
+        ],
+        "audit": [(name.replace("_", " "), _text(value)) for name, value in audit.items() if _tells(value)],
+        "traces": traces,
+        "provenance": [(name, _text(value)) for name, value in record["provenance"].items()],
+    }
+    return page.write("run.html", "report.html", content, figures=figures)
+
+
+def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    if record["digital"] is not None:
+        rows.append((LABELS["digital"], f"{record['digital']:.2f} %", "", "", ""))
+    for name, method in record["methods"].items():
+        time, energy = f"{method['simulated_time_s'] * 1e3:.2f} ms", f"{method['energy_j'] * 1e3:.3f} mJ"
+        label = LABELS.get(name, name.replace("_", " "))
+        rows.append((label, f"{method['accuracy_percent']:.2f} %", time, energy, f"{method['pulses']:,}"))
+    return rows
+
+
+def _accuracy(record: dict[str, Any]) -> list[Plot]:
+    """Accuracy of each method against epochs, and against what it spent."""
+    methods = {name: method["history"] for name, method in record["methods"].items() if method["history"]}
+    if not methods:
+        return []
+    longest = max(len(history) for history in methods.values()) - 1
+    plots: list[Plot] = []
+    for key, label, unit in (("epoch", "epoch", 1.0), ("pulses", "programming pulses (millions)", 1e-6)):
+        series = []
+        right = max(max(entry[key] for entry in history) for history in methods.values()) * unit
+        for name, history in methods.items():
+            x, y = ([entry[k] for entry in history] for k in (key, "accuracy_percent"))
+            if len(history) == 1 and longest:  # without training: a level to compare with
+                series.append(Series(LABELS.get(name, name), [0.0, right], [y[0], y[0]], "dashed"))
+            else:
+                series.append(Series(LABELS.get(name, name), np.array(x) * unit, y, "both"))
+        if record["digital"] is not None:
+            series.append(Series(LABELS["digital"], [0.0, right], [record["digital"]] * 2, "dashed"))
+        plots.append(Lines(f"Accuracy against {label}", label, "test accuracy (%)", tuple(series)))
+    return plots
+
+
+def _confusion(methods: dict[str, Any]) -> list[Plot]:
+    maps = [
+        HeatMap(LABELS.get(name, name), method["confusion"], "digits", "taken for", "true digit")
+        for name, method in reversed(methods.items())
+        if method.get("confusion")
+    ]
+    return [Views("Confusion matrix", tuple(maps))] if maps else []
+
+
+_ARRAY = (
+    "Stuck devices, and conductances before and after training in situ, tile by tile; the same scale for all tiles."
+)
+
+
+def _maps(path: Path, methods: dict[str, Any]) -> list[Plot]:
+    """Show the tiles of the last method that has left its state."""
+    for name in reversed(methods):
+        file = path / f"state_{name}.npz"
+        if file.is_file():
+            break
+    else:
+        return []
+    state: dict[str, NDArray[Any]] = load_npz(file)
+    count = len(state["stuck"])
+    tiles = np.unique(np.linspace(0, count - 1, min(TILES, count)).astype(int))
+    plots: list[Plot] = []
+    kinds = np.where(state["stuck"], np.where(state["before"] > np.median(state["before"]), 1.0, -1.0), 0.0)
+    for label, values, unit in (
+        ("Defects", kinds, "-1 stuck low, 1 stuck high"),
+        ("Conductance before training", state["before"] * 1e6, "µS"),
+        ("Conductance after training", state["after"] * 1e6, "µS"),
+    ):
+        maps = tuple(HeatMap(f"tile {tile} of {count}", np.round(values[tile], 2), unit) for tile in tiles)
+        plots.append(Views(f"{label}, {LABELS.get(name, name)}", maps, "tile"))
+    return plots
+
+
+_COST = "What each phase of a run took, test reads included, and what used the energy."
+
+
+def _costs(methods: dict[str, Any]) -> list[Plot]:
+    """Time and energy by phase and by part, a bar a method; utilisation by resource."""
+    done = {name: method for name, method in methods.items() if method.get("phases")}
+    if not done:
+        return []
+    names = tuple(LABELS.get(name, name) for name in done)
+    phases = list(dict.fromkeys(phase for method in done.values() for phase in method["phases"]))
+    parts = list(dict.fromkeys(part for method in done.values() for part in method["energy_by_part"]))
+    resources = list(dict.fromkeys(name for method in done.values() for name in method["utilisation"]))
+    energy = {
+        phase or "other": [
+            method["phases"].get(phase, {}).get("energy", 0) * ATTOJOULE * 1e3 for method in done.values()
+        ]
+        for phase in phases
+    }
+    by_part = {part: [m["energy_by_part"].get(part, 0) * ATTOJOULE * 1e3 for m in done.values()] for part in parts}
+    busy = {
+        name: [100.0 * method["utilisation"].get(name, {}).get("fraction", 0.0) for name in resources]
+        for name, method in zip(names, done.values(), strict=True)
+    }
+    used = tuple(
+        Bars(f"{name}", tuple(resources), "busy (% of the simulated time)", {"busy": values})
+        for name, values in busy.items()
+    )
+    return [
+        Bars("Energy by phase", names, "energy (mJ)", energy),
+        Bars("Energy by what used it", names, "energy (mJ)", by_part),
+        Views("Utilisation of each resource: the fullest is the bottleneck", tuple(reversed(used))),
+    ]
+
+
+def _extra(methods: dict[str, Any]) -> list[tuple[str, str, list[Plot]]]:
+    """Sections of what only some runs have: saturated codes, errors of the calibrated products."""
+    found: list[tuple[str, str, list[Plot]]] = []
+    saturated = {name: method["saturation"] for name, method in methods.items() if method.get("saturation")}
+    if saturated:
+        names = tuple(LABELS.get(name, name) for name in saturated)
+        parts = list(dict.fromkeys(part for counts in saturated.values() for part in counts))
+        bars = Bars(
+            "Saturated conversions", names, "codes", {p: [c.get(p, 0) for c in saturated.values()] for p in parts}
+        )
+        found.append(("Saturation", "Conversions that ended at the lowest or the highest code.", [bars]))
+    return found
+
+
+def _tells(value: Any) -> bool:
+    return value is not None and value != [] and value != ""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
