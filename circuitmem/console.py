@@ -11,7 +11,15 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-__all__ = ["Progress", "print_findings", "print_points", "print_results", "print_stages", "print_study"]
+__all__ = [
+    "Progress",
+    "print_findings",
+    "print_inference",
+    "print_points",
+    "print_results",
+    "print_stages",
+    "print_study",
+]
 
 
 def _title(name: str) -> str:
@@ -99,6 +107,35 @@ def _print_saturation(console: Console, counts: dict[str, dict[str, int]]) -> No
     if saturated:
         words = ", ".join(f"{_title(name)} {n['adc']:,} / {n['dac']:,}" for name, n in saturated.items())
         console.print(f"saturated codes, of ADCs / of DACs: {words}", highlight=False)
+
+
+def print_inference(found: dict[str, Any]) -> None:
+    """Print what a chip in use did."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    rows = [("requests answered", f"{found['requests'] - found['refused']:,} of {found['requests']:,}")]
+    rows.append(("throughput", f"{found['throughput_per_s']:,.0f} /s"))
+    rows.append(("on the chip", f"{found['on_chip']['mean']:.2f} on average, {found['on_chip']['largest']} at most"))
+    if found["latency_s"] is not None:
+        latency = found["latency_s"]
+        rows.append(("accuracy", f"{found['accuracy_percent']:.2f} %"))
+        rows += [(f"latency, {name}", f"{latency[name] * 1e6:.3f} us") for name in ("mean", "p50", "p95", "p99")]
+        rows.append(("energy per inference", f"{found['energy_per_inference_j'] * 1e9:.3f} nJ"))
+        rows.append(("with upkeep", f"{found['energy_per_inference_with_upkeep_j'] * 1e9:.3f} nJ"))
+    if found["checks"]:
+        again = sum(check["recalibrated"] for check in found["checks"])
+        largest = max(check["error"] for check in found["checks"])
+        rows.append(("drift checks", f"{len(found['checks'])}, largest change {largest:.2%}, {again} calibrations"))
+    if found["refreshes"]:
+        pulses = sum(refresh["pulses"] for refresh in found["refreshes"])
+        rows.append(("refreshes", f"{len(found['refreshes'])}, {pulses:,} pulses"))
+    for row in rows:
+        table.add_row(*row)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in found["utilisation"].items())
+    console.print(f"busy, the bottleneck first: {shares}", highlight=False)
 
 
 def print_stages(record: dict[str, Any], page: Path) -> None:

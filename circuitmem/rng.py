@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     RETENTION = 12
     ENDURANCE = 13
     REUSE = 14
+    ARRIVALS = 20
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

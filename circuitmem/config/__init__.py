@@ -6,6 +6,7 @@ from circuitmem.config.cell import Cell, LinearCell, SelectorCell, SinhCell, Tra
 from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
+from circuitmem.config.inference import InferenceSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
@@ -44,6 +45,7 @@ __all__ = [
     "FigureSpec",
     "GoalSpec",
     "InSituSpec",
+    "InferenceSpec",
     "LinearCell",
     "MapsSpec",
     "NetworkSpec",

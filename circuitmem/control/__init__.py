@@ -3,13 +3,15 @@
 from circuitmem.control.arbiter import Priority, Resource
 from circuitmem.control.chip import Chip, Process, Utilisation
 from circuitmem.control.faults import check_faults
-from circuitmem.control.ledger import Account, Ledger
+from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.operations import OPERATIONS, OperationSpec
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit
 
 __all__ = [
+    "ATTOJOULE",
     "OPERATIONS",
+    "PICOSECOND",
     "Account",
     "Chip",
     "Ledger",
@@ -21,4 +23,5 @@ __all__ = [
     "Unit",
     "Utilisation",
     "check_faults",
+    "picoseconds",
 ]

@@ -80,8 +80,10 @@ class Cells:
         """Return what changes while the chip works, for a checkpoint; nothing if nothing here does."""
         return {name: getattr(self, name) for name in _STATE} if self.moves or self.wears else {}
 
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go back to what :meth:`state` returned."""
+    def restore(self, state: Mapping[str, NDArray[Any]], conductance: Floats, now: int) -> None:
+        """Go back to what :meth:`state` returned; if nothing, age from ``now`` [ps] with ``conductance`` [S] on."""
+        self.written = conductance.copy()
+        self.written_at = np.full(conductance.shape, now)
         for name, array in state.items():
             setattr(self, name, array)
 

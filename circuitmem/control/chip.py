@@ -53,6 +53,14 @@ class Utilisation(NamedTuple):
     """``busy`` as a fraction of the time that was there."""
 
 
+class _Task(simpy.Process):
+    """A process that knows what its operations are booked under."""
+
+    def __init__(self, environment: simpy.Environment, process: Process, phase: str) -> None:
+        self.phase = phase
+        super().__init__(environment, process)
+
+
 class Chip:
     """Tiles on one clock.
 
@@ -76,10 +84,6 @@ class Chip:
     sound : collection of int
         Tiles whose devices all work, whatever the specification says of stuck ones.
 
-    Attributes
-    ----------
-    phase : str
-        What the operations that are asked for now belong to, in the accounts; see :meth:`during`.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class Chip:
         self.bus = Resource("bus")
         self.stroke_energy = attojoules(spec.programming.energy_per_pulse)
         self.ledger = Ledger()
-        self.phase = ""
+        self._phase = ""
         self._trace: Trace | None = None
         self.transfers = TransferCache(self.behavioral, reuse_error, seed)
         faults.schedule(self)
@@ -173,18 +177,30 @@ class Chip:
         for resource, (busy, waited, free) in zip(self.resources, state["resources"], strict=True):
             resource.busy, resource.waited, resource.free = busy, waited, list(free)
         for unit, saved in zip(self.units, state["units"], strict=True):
-            unit.restore(saved)
+            unit.restore(saved, self.clock)
         self.transfers.restore(state["transfers"], {unit.index: unit.tile for unit in self.units})
         faults.start_timed(self, self.clock)
 
+    @property
+    def phase(self) -> str:
+        """What the operations that are asked for now belong to, in the accounts; see :meth:`during`."""
+        active = self.environment.active_process
+        return active.phase if isinstance(active, _Task) else self._phase
+
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
-        """Book operations that are asked for in this block under ``phase``."""
-        before, self.phase = self.phase, phase
+        """Book operations that are asked for in this block under ``phase``: those of this process, or of all.
+
+        A process belongs to the phase of the one that started it.
+        """
+        active = self.environment.active_process
+        before = self.phase
+        holder, name = (active, "phase") if isinstance(active, _Task) else (self, "_phase")
+        setattr(holder, name, phase)
         try:
             yield
         finally:
-            self.phase = before
+            setattr(holder, name, before)
 
     def utilisation(self) -> dict[str, Utilisation]:
         """Return how busy each kind of resource was so far, the busiest first: that one is the bottleneck."""
@@ -204,11 +220,11 @@ class Chip:
 
     def run(self, process: Process) -> Any:
         """Run a process to its end and return what it returns."""
-        return self.environment.run(self.environment.process(process))
+        return self.environment.run(self.start(process))
 
     def start(self, process: Process) -> simpy.Process:
         """Let a process run beside the others; it is an event that comes when the process ends."""
-        return self.environment.process(process)
+        return _Task(self.environment, process, self.phase)
 
     def wait_until(self, time: int) -> Process:
         """Let time pass until ``time`` [ps], if that is to come."""
@@ -217,11 +233,13 @@ class Chip:
 
     def together(self, processes: Iterable[Process]) -> Process:
         """Run processes side by side; returns their results in order."""
-        running = [self.environment.process(process) for process in processes]
+        running = [self.start(process) for process in processes]
         yield self.environment.all_of(running)
         return [process.value for process in running]
 
-    def read(self, unit: Unit, codes: Codes, kind: str, priority: Priority = Priority.NORMAL) -> Process:
+    def read(
+        self, unit: Unit, codes: Codes, kind: str, priority: Priority = Priority.NORMAL, gain: float | None = None
+    ) -> Process:
         """Read a tile for a batch of inputs, one after another; returns ADC codes (batch, columns).
 
         Parameters
@@ -234,10 +252,12 @@ class Chip:
             Account to book on: ``"mac_read"``, ``"calibration_read"``, ``"verify_read"`` ...
         priority : Priority
             ``BACKGROUND`` reads let others go first, between two of them.
+        gain : float, optional
+            Gain of the amplifiers for these reads; the one that is set if left out.
         """
         if len(codes) == 0:
             return np.zeros((0, unit.tile.spec.columns), dtype=np.int64)
-        answer = yield self.arbiter.perform(ReadTrain(self, unit, codes, kind, priority))
+        answer = yield self.arbiter.perform(ReadTrain(self, unit, codes, kind, priority, gain))
         yield from self.transfer(len(codes) * unit.tile.spec.columns * self.spec.converters.adc.bits, priority)
         return answer
 

@@ -115,12 +115,17 @@ class ReadTrain(TileTrain):
         As above.
     codes : (batch, rows) ndarray of int
         DAC codes.
+    gain : float, optional
+        Gain of the amplifiers for these reads.
     """
 
-    def __init__(self, chip: Chip, unit: Unit, codes: Codes, kind: str, priority: Priority) -> None:
+    def __init__(
+        self, chip: Chip, unit: Unit, codes: Codes, kind: str, priority: Priority, gain: float | None = None
+    ) -> None:
         time = unit.read_time
         super().__init__(chip, unit, kind, range(time, len(codes) * time + 1, time), priority)
         self.codes = codes
+        self.gain = gain
         self.answer: Codes = np.zeros((len(codes), unit.tile.spec.columns), dtype=np.int64)
         self.power = np.zeros(len(codes))
         self.noise: Address | None = None
@@ -135,7 +140,8 @@ class ReadTrain(TileTrain):
 
     def _read(self, first: int) -> None:
         assert self.noise is not None
-        found = self.chip.answer(self.unit, self.codes[first:], self.noise, first)
+        with self.unit.readout.adc.at_gain(self.gain):
+            found = self.chip.answer(self.unit, self.codes[first:], self.noise, first)
         self.answer[first:], self.power[first:] = found
 
     def notice(self, now: int) -> None:

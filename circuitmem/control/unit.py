@@ -111,12 +111,12 @@ class Unit:
             "fragile": len(self.fragile),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what :meth:`state` returned; what breaks by pulses is known from the specification."""
+    def restore(self, state: Mapping[str, Any], now: int) -> None:
+        """Go back to what :meth:`state` returned at ``now`` [ps]; what breaks by pulses the specification knows."""
         self.asked = state["asked"]
         self.tile.damage(DefectMap.from_arrays(state["defects"]))
         self.tile.program(state["conductance"])
-        self.cells.restore(state["cells"])
+        self.cells.restore(state["cells"], state["conductance"], now)
         self.readout.adc.set_pga_gain(state["pga_gain"])
         self.readout.adc.alive = state["alive"]
         self.reads, self.updates, self.pulses = state["reads"], state["updates"], state["pulses"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -93,6 +96,17 @@ class AdcBank:
         """Set the programmable gain, scalar or (columns,), > 0."""
         self.pga_gain = finite_array("pga_gain", np.broadcast_to(pga_gain, self.columns), minimum=1e-9)
 
+    @contextmanager
+    def at_gain(self, gain: float | None) -> Iterator[None]:
+        """Set another programmable gain for a block, > 0; None leaves it as it is."""
+        kept = self.pga_gain
+        if gain is not None:
+            self.set_pga_gain(gain)
+        try:
+            yield
+        finally:
+            self.pga_gain = kept
+
     @property
     def factor(self) -> Floats:
         """Volts at each quantiser per ampere of its column, (columns,) V/A, at the present gain."""
@@ -139,10 +153,13 @@ class AdcBank:
             codes = np.stack(reached, axis=1)
         return np.where(self.alive, codes, 0)
 
-    def nominal_current(self, codes: ArrayLike) -> Floats:
-        """Return the column currents, (batch, columns) A, that perfect channels would have meant by ``codes``."""
+    def nominal_current(self, codes: ArrayLike, gain: float | None = None) -> Floats:
+        """Return the column currents, (batch, columns) A, that perfect channels would have meant by ``codes``.
+
+        The gain is the one that is set, unless they were read at another.
+        """
         volts = np.asarray(codes) * self.spec.lsb + self.spec.minimum
-        return np.asarray(volts / (self.pga_gain * self.tia.transimpedance))
+        return np.asarray(volts / ((self.pga_gain if gain is None else gain) * self.tia.transimpedance))
 
     def saturated(self, codes: NDArray[np.int64]) -> int:
         """Count the codes at the upper end of the range."""

@@ -4,5 +4,14 @@ from circuitmem.network.digital import Perceptron
 from circuitmem.network.hardware import HardwareNetwork, partitions
 from circuitmem.network.layer import Correction, HardwareLayer
 from circuitmem.network.partition import Partition
+from circuitmem.network.stream import RequestStream
 
-__all__ = ["Correction", "HardwareLayer", "HardwareNetwork", "Partition", "Perceptron", "partitions"]
+__all__ = [
+    "Correction",
+    "HardwareLayer",
+    "HardwareNetwork",
+    "Partition",
+    "Perceptron",
+    "RequestStream",
+    "partitions",
+]

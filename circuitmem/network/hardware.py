@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.control import Chip, Process
+from circuitmem.control import Chip, Priority, Process
 from circuitmem.network.digital import Perceptron
 from circuitmem.network.layer import Correction, HardwareLayer
 from circuitmem.network.partition import Partition
@@ -71,11 +71,11 @@ class HardwareNetwork:
         for layer, (scale, shift), saturated in zip(self.layers, state["corrections"], state["saturated"], strict=True):
             layer.correction, layer.saturated = Correction(scale, shift), saturated
 
-    def forward(self, inputs: Floats) -> Process:
+    def forward(self, inputs: Floats, priority: Priority = Priority.NORMAL) -> Process:
         """Return the activities of all layers, inputs first, as the hardware computes them; the last are logits."""
         found = [inputs]
         for index, (layer, bias) in enumerate(zip(self.layers, self.model.biases, strict=True)):
-            sums = (yield from layer.forward(found[-1])) + bias
+            sums = (yield from layer.forward(found[-1], priority)) + bias
             if index < len(self.layers) - 1:
                 sums = self.layers[index + 1].within_range(sums)
             found.append(sums)

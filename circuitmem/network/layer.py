@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.control import OPERATIONS, Chip, Process, Unit
+from circuitmem.control import OPERATIONS, Chip, Priority, Process, Unit
 from circuitmem.network.partition import Partition
 from circuitmem.tile import PairMapping
 
@@ -40,6 +40,10 @@ class Correction:
     def groups(self) -> int:
         """Groups of word lines that are read one after another."""
         return int(self.scale.shape[0])
+
+    def apply(self, currents: Floats) -> Floats:
+        """Return corrected currents, (groups, tiles, batch, columns) A, for measured ones of the same shape."""
+        return self.scale[:, :, None, :] * currents + self.shift[:, :, None, :]
 
 
 class HardwareLayer:
@@ -94,25 +98,24 @@ class HardwareLayer:
 
         The read-back goes through the same converters with their errors; stuck cells are tried again like the others.
         """
-        rows = self.partition.rows
-        spec = self.chip.spec
-        gains = [unit.readout.adc.pga_gain for unit in self.units]
         for _ in range(tries):
-            codes = [np.diag(np.full(rows, spec.converters.dac.levels - 1)) for _ in self.units]
-            largest = spec.device.maximum_conductance * spec.converters.dac.full_scale
-            for unit in self.units:
-                adc = unit.readout.adc
-                adc.set_pga_gain(0.8 * (adc.spec.maximum - adc.spec.minimum) / (largest * adc.tia.transimpedance))
-            currents = yield from self.measure(codes, 1, "verify_read")
+            conductances = yield from self.read_back("verify_read")
             processes = []
-            for unit, read in zip(self.units, currents[0], strict=True):
+            for unit, found in zip(self.units, conductances, strict=True):
                 wanted = unit.asked
-                found = spec.tile.cell.memristor_conductance(read / spec.converters.dac.full_scale)
                 unit.asked = np.where(np.abs(found - wanted) > tolerance, found, wanted)
                 processes.append(self.chip.program(unit, wanted, tolerance))
             yield from self.chip.together(processes)
-        for unit, gain in zip(self.units, gains, strict=True):
-            unit.readout.adc.set_pga_gain(gain)
+
+    def read_back(self, kind: str, priority: Priority = Priority.NORMAL) -> Process:
+        """Read every cell, row by row; returns the memristors' conductances (tiles, rows, columns) S as measured."""
+        spec, converters = self.chip.spec, self.chip.spec.converters
+        codes = [np.diag(np.full(self.partition.rows, converters.dac.levels - 1)) for _ in self.units]
+        largest = spec.device.maximum_conductance * converters.dac.full_scale
+        span = converters.adc.maximum - converters.adc.minimum
+        gain = 0.8 * span / (largest * converters.tia.transimpedance)
+        currents = yield from self.measure(codes, 1, kind, priority, gain)
+        return spec.tile.cell.memristor_conductance(currents[0] / converters.dac.full_scale)
 
     def within_range(self, activities: Floats) -> Floats:
         """Return activities >= 0 as the DACs can say them: at most :attr:`input_scale`; what saturates is counted."""
@@ -138,47 +141,60 @@ class HardwareLayer:
             return cut
         return [unit.readout.dac.planes(some) for unit, some in zip(self.units, cut, strict=True)]
 
-    def measure(self, codes: list[Codes], groups: int, kind: str) -> Process:
+    def measure(
+        self,
+        codes: list[Codes],
+        groups: int,
+        kind: str,
+        priority: Priority = Priority.NORMAL,
+        gain: float | None = None,
+    ) -> Process:
         """Read all tiles, group of word lines after group; returns currents (groups, tiles, batch, columns) A.
 
         The currents are what the codes mean to somebody who knows only the design of the converters. The digital core
-        adds those of bit-serial inputs.
+        adds those of bit-serial inputs. A ``gain`` holds for these reads alone.
         """
-        planes = yield from self._planes(codes, groups, kind)
+        planes = yield from self._planes(codes, groups, kind, priority, gain)
         if planes.shape[3] == 1:
             return planes[:, :, :, 0]
-        yield from self.chip.compute(2 * planes.size)
+        yield from self.chip.compute(2 * planes.size, priority)
         weights = np.array(self.chip.spec.converters.dac.plane_weights)
         return (weights[:, None] * planes).sum(axis=3)
 
-    def _planes(self, codes: list[Codes], groups: int, kind: str) -> Process:
+    def _planes(
+        self,
+        codes: list[Codes],
+        groups: int,
+        kind: str,
+        priority: Priority = Priority.NORMAL,
+        gain: float | None = None,
+    ) -> Process:
         """Read all tiles; returns the currents of single reads, (groups, tiles, batch, planes, columns) A."""
         self.chip.refresh(self.units)
         answers = yield from self.chip.together(
-            self.chip.read(unit, some, kind)
+            self.chip.read(unit, some, kind, priority, gain)
             for unit, some in zip(self.units, self.drives(codes, groups, kind), strict=True)
         )
         columns = self.chip.spec.tile.columns
         currents = [
-            unit.readout.adc.nominal_current(answer).reshape(groups, len(tile_codes), -1, columns)
+            unit.readout.adc.nominal_current(answer, gain).reshape(groups, len(tile_codes), -1, columns)
             for unit, answer, tile_codes in zip(self.units, answers, codes, strict=True)
         ]
         return np.stack(currents, axis=1)
 
-    def forward(self, activities: Floats) -> Process:
+    def forward(self, activities: Floats, priority: Priority = Priority.NORMAL) -> Process:
         """Multiply activities (batch, inputs) by the weights on the tiles; returns (batch, outputs)."""
         codes = self.input_codes(activities)
         if self.observer is not None:
             for unit, some in zip(self.units, self.drives(codes, self.correction.groups), strict=True):
                 self.observer(unit, some)
-        currents = yield from self.measure(codes, self.correction.groups, "mac_read")
-        corrected = self.correction.scale[:, :, None, :] * currents + self.correction.shift[:, :, None, :]
-        partial = corrected.sum(axis=0)
+        currents = yield from self.measure(codes, self.correction.groups, "mac_read", priority)
+        partial = self.correction.apply(currents).sum(axis=0)
         sums = np.zeros((len(activities), self.partition.outputs))
         for index in range(len(self.units)):
             used = partial[index][:, self.partition.bit_lines(index)]
             sums[:, self.partition.output_slice(index)] += used[:, 0::2] - used[:, 1::2]
-        yield from self.chip.compute(2 * currents.size)
+        yield from self.chip.compute(2 * currents.size, priority)
         return sums / self.current_scale
 
     @property

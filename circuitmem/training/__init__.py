@@ -6,6 +6,7 @@ from circuitmem.training.methods import Digits, MethodRun, bring_up, build_netwo
 from circuitmem.training.optimisers import OPTIMISERS, Optimiser
 from circuitmem.training.recipes import METHODS, Recipe
 from circuitmem.training.rules import RULES, UpdateRule
+from circuitmem.training.serve import load_chip, serve, serve_run
 
 __all__ = [
     "METHODS",
@@ -20,7 +21,10 @@ __all__ = [
     "accuracy_percent",
     "bring_up",
     "build_network",
+    "load_chip",
     "run_method",
+    "serve",
+    "serve_run",
     "tile_count",
     "train_epoch",
     "train_ex_situ",

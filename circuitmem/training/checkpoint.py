@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz, save_npz
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "load_state", "save_state"]
 
 KEPT = 2
 FORMAT = 1
@@ -56,10 +56,7 @@ class Keeper:
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint and remove those that are too old."""
         self._number += 1
-        arrays: dict[str, NDArray[Any]] = {}
-        plan = json.dumps(_split(state, "state", arrays))
-        path = self._folder / f"checkpoint_{self._name}_{self._number:06d}.npz"
-        save_npz(path, {**arrays, "plan": np.array(plan), "format": np.array(FORMAT)}, compress=False)
+        save_state(self._folder / f"checkpoint_{self._name}_{self._number:06d}.npz", state, compress=False)
         for old in self._files()[:-KEPT]:
             old.unlink()
         self._last = time.monotonic()
@@ -68,14 +65,10 @@ class Keeper:
         """Return the newest state that can be read, or None; one that cannot is named in a warning."""
         for path in reversed(self._files()):
             try:
-                saved: dict[str, Any] = dict(load_npz(path))
-                if int(saved["format"]) != FORMAT:
-                    raise DataFileError(path, f"is of format {int(saved['format'])}, not {FORMAT}")
+                return load_state(path)
             except DataFileError as error:
                 _logger.warning("circuitmem: %s; an earlier state of %s is used", error, self._name)
                 path.unlink(missing_ok=True)
-                continue
-            return dict(_join(json.loads(str(saved["plan"])), saved))
         return None
 
     def clear(self) -> None:
@@ -87,6 +80,27 @@ class Keeper:
     def _files(self) -> list[Path]:
         """Return the files there are, oldest first."""
         return sorted(self._folder.glob(f"checkpoint_{self._name}_[0-9]*.npz"), key=_number)
+
+
+def save_state(path: Path, state: dict[str, Any], compress: bool = True) -> None:
+    """Save a state to one file."""
+    arrays: dict[str, NDArray[Any]] = {}
+    plan = json.dumps(_split(state, "state", arrays))
+    save_npz(path, {**arrays, "plan": np.array(plan), "format": np.array(FORMAT)}, compress)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Load what :func:`save_state` saved.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, damaged, or of another version of circuitmem.
+    """
+    saved: dict[str, Any] = dict(load_npz(path))
+    if "format" not in saved or int(saved["format"]) != FORMAT:
+        raise DataFileError(path, f"is not a state of format {FORMAT}")
+    return dict(_join(json.loads(str(saved["plan"])), saved))
 
 
 def _number(path: Path) -> int:

@@ -32,12 +32,12 @@ from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationEr
 from circuitmem.files import load_npz, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron
 from circuitmem.training.audit import ReadSampler, submit_samples
-from circuitmem.training.checkpoint import Keeper
+from circuitmem.training.checkpoint import Keeper, save_state
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.methods import Digits, MethodResult, MethodRun, build_network, tile_count
 from circuitmem.training.recipes import METHODS
 
-__all__ = ["resume_run", "start_run"]
+__all__ = ["load_digital", "resume_run", "start_run"]
 
 _logger = logging.getLogger(__name__)
 
@@ -123,7 +123,6 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
 
 def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> Perceptron:
     """Train the starting weights, or load them if that was done before."""
-    layers = len(spec.network.layers) - 1
     file = path / "digital.npz"
     if not file.exists():
         model = train_ex_situ(
@@ -134,9 +133,16 @@ def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> P
             spec.seed,
             lambda done, total: progress("digital", done, total),
         )
-        arrays = {f"weights_{k}": model.weights[k] for k in range(layers)}
-        save_npz(file, {**arrays, **{f"biases_{k}": model.biases[k] for k in range(layers)}})
-    saved: Any = load_npz(file)
+        layers = range(len(model.weights))
+        arrays = {f"weights_{k}": model.weights[k] for k in layers}
+        save_npz(file, {**arrays, **{f"biases_{k}": model.biases[k] for k in layers}})
+    return load_digital(spec, path)
+
+
+def load_digital(spec: RunSpec, path: Path) -> Perceptron:
+    """Load the starting weights of a run."""
+    layers = len(spec.network.layers) - 1
+    saved: Any = load_npz(path / "digital.npz")
     return Perceptron([saved[f"weights_{k}"] for k in range(layers)], [saved[f"biases_{k}"] for k in range(layers)])
 
 
@@ -182,6 +188,7 @@ def _method(
     snapshot("after")
     sampler.save(path / f"audit_{name}.npz")
     save_npz(path / f"state_{name}.npz", states)
+    save_state(path / f"chip_{name}.npz", {"chip": chip.state(), "network": network.state()})
     write_text(file, json.dumps(result.as_dict(), indent=2) + "\n")
     keeper.clear()
     partial.unlink(missing_ok=True)

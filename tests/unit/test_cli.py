@@ -61,6 +61,7 @@ def run(*words, cwd=None):
             "chip.faults.0.tile must be < 54, the number of tiles (got 999)",
         ),
         (["resume", "nowhere"], "nowhere: is not a run folder"),
+        (["infer", "nowhere"], "nowhere: is not a run folder"),
         (["report", "nowhere"], "nowhere: is not a finished run"),
         (["validate", "-o", "x", "--seed", "-1"], "seed must be >= 0 (got -1)"),
         (["netlist", "-o", "nowhere/tile.cir"], "cannot be written: No such file or directory"),
@@ -237,6 +238,45 @@ def test_the_audit_of_the_runs_own_reads_agrees_with_ngspice(tiny_run):
     assert audit["failures"] == []
     # Linear tiles agree to 1e-9 (physics.md, section 9).
     assert audit["largest_relative_error"] <= 1e-9
+
+
+def test_a_finished_chip_can_be_put_to_use(tiny_run, tmp_path):
+    folder, results = tiny_run
+    load = ["--rate", 4e4, "--duration", 1e-3, "--check-every", 1e-4, "--limit", 0.01, "--refresh-every", 3e-4]
+    ageing = ["--set", "chip.retention.drift_exponent=0.02", "--set", "chip.retention.drift_time=1e-5"]
+    words = ["infer", folder, *load, *ageing, "--trace", tmp_path / "use.json.gz", "--json"]
+    done, again = run(*words), run(*words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == again.stdout
+    found = json.loads(done.stdout)
+    assert found["requests"] == pytest.approx(40, abs=30)
+    assert 0.0 < found["latency_s"]["p50"] <= found["latency_s"]["p95"] <= found["latency_s"]["largest"]
+    assert abs(found["accuracy_percent"] - results["accuracy_percent"]["calibration_in_situ"]) < 40.0
+    assert len(found["checks"]) >= 2
+    assert any(check["recalibrated"] for check in found["checks"])
+    assert found["refreshes"]
+    assert found["energy_per_inference_with_upkeep_j"] > found["energy_per_inference_j"] > 0.0
+    assert json.loads(gzip.decompress((tmp_path / "use.json.gz").read_bytes()))["traceEvents"]
+    shown = run("infer", folder, "--method", "raw", "--duration", 1e-4)
+    assert shown.returncode == 0, shown.stderr
+    assert "energy per inference" in shown.stdout
+    assert "drift checks" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "in_sit"], "must be one of"),
+        (["--rate", 0], "rate must be greater than 0 (got 0.0)"),
+        (["--set", "chip.tile.rows=16"], "chip.tile must be as in the run: the chip is made already"),
+        (["--trace", "nowhere/use.json"], "nowhere/use.json: cannot be written: No such file or directory"),
+    ],
+)
+def test_bad_use_of_a_chip_is_one_line(tiny_run, words, message):
+    done = run("infer", tiny_run[0], *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_run_is_not_overwritten(tiny_run):

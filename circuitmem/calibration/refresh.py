@@ -1,0 +1,59 @@
+"""A periodic refresh: cells are read back in the background, and those that have drifted away are written again.
+
+Cost: a read for each row of every tile, and two pulses a cell that is rewritten. Limit: reads err by what converters
+do, so the tolerance cannot be much below a step of the ADC; stuck cells are tried in vain each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitmem.control import PICOSECOND, Priority, Process
+from circuitmem.network import HardwareNetwork
+
+__all__ = ["Refresh", "refresh_periodically"]
+
+
+@dataclass
+class Refresh:
+    """One refresh: when it ended [s], how many cells were off, and how many pulses they got."""
+
+    time_s: float
+    cells: int
+    pulses: int
+
+
+def refresh_periodically(
+    network: HardwareNetwork, period: int, tolerance: float, until: int, record: list[Refresh]
+) -> Process:
+    """Refresh all cells of a network every ``period`` until ``until`` [ps].
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        The network.
+    period : int
+        Time from the end of one refresh to the next [ps].
+    tolerance : float
+        A cell is written again when it is read further than this from what was asked of it [S].
+    until : int
+        When to stop [ps].
+    record : list of Refresh
+        What was done is appended.
+    """
+    chip = network.chip
+    with chip.during("refresh"):
+        while chip.clock + period <= until:
+            yield from chip.wait_until(chip.clock + period)
+            cells = pulses = 0
+            for layer in network.layers:
+                conductances = yield from layer.read_back("one_hot_read", Priority.BACKGROUND)
+                processes = []
+                for unit, found in zip(layer.units, conductances, strict=True):
+                    off = np.abs(found - unit.asked) > tolerance
+                    cells += int(off.sum())
+                    processes.append(chip.rewrite(unit, off, off & (found > unit.asked)))
+                pulses += sum((yield from chip.together(processes)))
+            record.append(Refresh(chip.clock * PICOSECOND, cells, pulses))

@@ -1,0 +1,110 @@
+"""A watch over a chip in use: its answers to known inputs are measured now and then, and brought back when they move.
+
+All of it is measured, through the converters and their noise, in the background: requests go first. What the products
+were when the watch began is the reference, so that it suits a chip that was calibrated and one that was trained to live
+with its errors alike.
+
+Cost: ``vectors`` reads (times the groups of word lines) a check, ten times as many a calibration. Limit: an affine map
+per column cannot mend a cell that drifts away from the others of its column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.calibration.affine import fit_affine
+from circuitmem.control import PICOSECOND, Priority, Process
+from circuitmem.network import HardwareLayer, HardwareNetwork
+
+__all__ = ["Check", "DriftWatch"]
+
+Floats = NDArray[np.float64]
+
+PER_CALIBRATION = 10
+"""So many inputs a calibration for one of a check: a fit wants more than an alarm."""
+
+
+@dataclass
+class Check:
+    """One check: when it ended [s], the largest error of a layer, and whether the chip was calibrated for it."""
+
+    time_s: float
+    error: float
+    recalibrated: bool
+
+
+class DriftWatch:
+    """Checks a network periodically and calibrates it again when an error passes a limit.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        The network.
+    inputs : (samples, inputs) ndarray
+        Known inputs, at least ``10·vectors`` of them; hidden layers are watched with the activities that these cause in
+        the digital core's model.
+    vectors : int
+        Inputs of a check.
+    period : int
+        Time from one check to the next [ps].
+    limit : float
+        Largest change of a layer's corrected products, root mean square, relative to that of the products.
+
+    Attributes
+    ----------
+    checks : list of Check
+        What was found.
+    """
+
+    def __init__(self, network: HardwareNetwork, inputs: Floats, vectors: int, period: int, limit: float) -> None:
+        self.network = network
+        self.vectors = vectors
+        self.period = period
+        self.limit = limit
+        self.checks: list[Check] = []
+        self._activities = network.model.activities(inputs[: PER_CALIBRATION * vectors])
+        self._reference: list[Floats] = []
+
+    def begin(self) -> Process:
+        """Measure what the products are now, before the chip is put to use."""
+        for index, layer in enumerate(self.network.layers):
+            measured = yield from self._measure(index, None, Priority.NORMAL)
+            self._reference.append(layer.correction.apply(measured))
+
+    def keep(self, until: int) -> Process:
+        """Check every ``period`` until ``until`` [ps]."""
+        chip = self.network.chip
+        while chip.clock + self.period <= until:
+            yield from chip.wait_until(chip.clock + self.period)
+            errors = []
+            for index, layer in enumerate(self.network.layers):
+                error = yield from self._check(index, layer)
+                if error > self.limit:
+                    yield from self._calibrate(index, layer)
+                errors.append(error)
+            self.checks.append(Check(chip.clock * PICOSECOND, max(errors), max(errors) > self.limit))
+
+    def _check(self, index: int, layer: HardwareLayer) -> Process:
+        """Return by how much a layer's products have changed."""
+        chip, reference = self.network.chip, self._reference[index][:, :, : self.vectors]
+        with chip.during("drift check"):
+            measured = yield from self._measure(index, self.vectors, Priority.BACKGROUND)
+            change = layer.correction.apply(measured) - reference
+            yield from chip.compute(4 * change.size, Priority.BACKGROUND)
+        return float(np.sqrt((change**2).mean() / (reference**2).mean()))
+
+    def _calibrate(self, index: int, layer: HardwareLayer) -> Process:
+        """Fit a layer's products to what they were."""
+        chip = self.network.chip
+        with chip.during("re-calibration"):
+            measured = yield from self._measure(index, None, Priority.BACKGROUND)
+            yield from chip.compute(8 * measured.size, Priority.BACKGROUND)
+        layer.correction = fit_affine(measured, self._reference[index])
+
+    def _measure(self, index: int, vectors: int | None, priority: Priority) -> Process:
+        layer = self.network.layers[index]
+        codes = layer.input_codes(np.minimum(self._activities[index][:vectors], layer.input_scale))
+        return (yield from layer.measure(codes, layer.correction.groups, "calibration_read", priority))

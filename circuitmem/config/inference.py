@@ -1,0 +1,47 @@
+"""The declared load of a chip that is in use: requests, and what runs in the background."""
+
+from __future__ import annotations
+
+import pydantic
+
+from circuitmem.config.base import Spec
+
+__all__ = ["InferenceSpec"]
+
+
+class InferenceSpec(Spec):
+    """A stream of requests at random times (Poisson), beside drift checks and refreshes in the background.
+
+    Parameters
+    ----------
+    rate : float
+        Requests per second of simulated time [1/s], > 0.
+    duration : float
+        For how long requests come [s], > 0; those that are under way then are finished.
+    queue : int
+        Requests on the chip at once, >= 1; one that comes when there are so many is refused.
+    check_every : float, optional
+        Time from one drift check to the next [s], > 0; no checks if left out.
+    limit : float
+        The chip is calibrated again when its answers to the check's inputs have changed by more than this, relative to
+        their root mean square, > 0.
+    vectors : int
+        Inputs of a check, >= 2; a calibration takes ten times as many.
+    refresh_every : float, optional
+        Time from one refresh to the next [s], > 0: cells that have left the programming tolerance are written again. No
+        refreshes if left out.
+    seed : int
+        Seed of the arrivals and of the noise, >= 0.
+    reuse_error : float
+        As in a run's configuration.
+    """
+
+    rate: float = pydantic.Field(default=1e5, gt=0.0)
+    duration: float = pydantic.Field(default=1e-3, gt=0.0)
+    queue: int = pydantic.Field(default=64, ge=1)
+    check_every: float | None = pydantic.Field(default=None, gt=0.0)
+    limit: float = pydantic.Field(default=0.02, gt=0.0)
+    vectors: int = pydantic.Field(default=8, ge=2)
+    refresh_every: float | None = pydantic.Field(default=None, gt=0.0)
+    seed: int = pydantic.Field(default=1, ge=0)
+    reuse_error: float = pydantic.Field(default=4e-4, ge=0.0, le=0.1)

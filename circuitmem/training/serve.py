@@ -1,0 +1,191 @@
+"""A finished run's chip put to use: requests at random times, with checks and refreshes in the background."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from circuitmem.calibration import DriftWatch, Refresh, refresh_periodically
+from circuitmem.config import InferenceSpec, RunSpec, load_run
+from circuitmem.control import ATTOJOULE, PICOSECOND, Ledger, Process, Trace, picoseconds
+from circuitmem.data import load_mnist
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.network import HardwareNetwork, RequestStream
+from circuitmem.training.checkpoint import load_state
+from circuitmem.training.ex_situ import accuracy_percent
+from circuitmem.training.methods import Digits, build_network
+from circuitmem.training.recipes import METHODS
+from circuitmem.training.run import load_digital
+from circuitmem.validation import did_you_mean
+
+__all__ = ["load_chip", "serve", "serve_run"]
+
+FABRICATED = ("tile", "defects", "device")
+"""Tables of ``chip`` that say what the chip was made as: a finished chip keeps them."""
+
+PURPOSES = ("inference", "drift check", "re-calibration", "refresh")
+"""What a chip in use spends energy for: phases of its accounts."""
+
+
+def serve(network: HardwareNetwork, spec: InferenceSpec, digits: Digits) -> dict[str, Any]:
+    """Put a network to use, and return what it did.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        Programmed, and calibrated or trained.
+    spec : InferenceSpec
+        The load.
+    digits : Digits
+        Requests are test digits; checks use training digits.
+    """
+    chip = network.chip
+    stream = RequestStream(network, digits.test_images, spec.rate, spec.queue, spec.seed)
+    watch = None
+    if spec.check_every is not None:
+        period = picoseconds(spec.check_every)
+        watch = DriftWatch(network, digits.train_images, spec.vectors, period, spec.limit)
+        with chip.during("reference"):
+            chip.run(watch.begin())
+    began = chip.clock
+    until = began + picoseconds(spec.duration)
+    refreshes: list[Refresh] = []
+
+    def load() -> Process:
+        with chip.during("inference"):
+            requests = chip.start(stream.arrivals(until))
+        if watch is not None:
+            chip.start(watch.keep(until))
+        if spec.refresh_every is not None:
+            period = picoseconds(spec.refresh_every)
+            tolerance = chip.spec.programming.verify_tolerance
+            chip.start(refresh_periodically(network, period, tolerance, until, refreshes))
+        yield requests
+
+    spent = _upkeep(chip.ledger)
+    busy = {resource: resource.busy for resource in chip.resources}
+    chip.run(load())
+    elapsed = chip.clock - began
+    used: dict[str, list[int]] = {}
+    for resource in chip.resources:
+        sums = used.setdefault(resource.kind, [0, 0])
+        sums[0] += resource.busy - busy[resource]
+        sums[1] += resource.capacity * elapsed
+    fractions = {kind: held / there for kind, (held, there) in used.items()}
+    return {
+        **_answers(stream, digits, elapsed),
+        **_energy({name: used - spent[name] for name, used in _upkeep(chip.ledger).items()}, len(stream.predicted)),
+        "checks": [asdict(check) for check in (watch.checks if watch else [])],
+        "refreshes": [asdict(refresh) for refresh in refreshes],
+        "utilisation": dict(sorted(fractions.items(), key=lambda item: -item[1])),
+        "reuse": chip.transfers.record.as_dict(),
+    }
+
+
+def _answers(stream: RequestStream, digits: Digits, elapsed: int) -> dict[str, Any]:
+    """Return what the requests met."""
+    found: dict[str, Any] = {"requests": len(stream.predicted) + stream.refused, "refused": stream.refused}
+    found |= {"elapsed_s": elapsed * PICOSECOND, "accuracy_percent": None, "latency_s": None}
+    if stream.predicted:
+        latencies = stream.latencies()
+        quantiles = np.quantile(latencies, (0.5, 0.95, 0.99))
+        labels = digits.test_labels[stream.chosen]
+        found["accuracy_percent"] = accuracy_percent(np.array(stream.predicted), labels)
+        found["latency_s"] = dict(zip(("p50", "p95", "p99"), map(float, quantiles), strict=True))
+        found["latency_s"] |= {"mean": float(latencies.mean()), "largest": float(latencies.max())}
+    found["throughput_per_s"] = len(stream.predicted) / (elapsed * PICOSECOND)
+    # Requests on the chip, over time: each is there as long as its answer takes.
+    mean = float(np.sum(stream.latencies())) / (elapsed * PICOSECOND)
+    return found | {"on_chip": {"mean": mean, "largest": stream.largest}}
+
+
+def _upkeep(ledger: Ledger) -> dict[str, int]:
+    """Return the energy so far by what it was spent for [aJ]."""
+    phases = ledger.by("phase")
+    return {name: phases[name].energy if name in phases else 0 for name in PURPOSES}
+
+
+def _energy(spent: dict[str, int], answers: int) -> dict[str, Any]:
+    """Return the energy by what it was spent for, and for each answer [J]."""
+    energy = {name: used * ATTOJOULE for name, used in spent.items()}
+    return {
+        "energy_j": energy,
+        "energy_per_inference_j": energy["inference"] / answers if answers else None,
+        "energy_per_inference_with_upkeep_j": sum(spent.values()) * ATTOJOULE / answers if answers else None,
+    }
+
+
+def load_chip(folder: str | Path, method: str, spec: RunSpec, digits: Digits) -> HardwareNetwork:
+    """Return the network of a method of a finished run, on its chip as the method left it.
+
+    Raises
+    ------
+    DataFileError
+        If the run has no finished method of that name.
+    """
+    path = Path(folder)
+    if method not in METHODS:
+        raise ValidationError("--method", f"must be one of {', '.join(METHODS)}{did_you_mean(method, METHODS)}", method)
+    file = path / f"chip_{method}.npz"
+    if not file.is_file():
+        raise DataFileError(path, f"has no finished chip of method {method} ({file.name})")
+    network = build_network(spec, load_digital(spec, path), digits)
+    saved = load_state(file)
+    network.chip.restore(saved["chip"])
+    network.restore(saved["network"])
+    return network
+
+
+def serve_run(
+    folder: str | Path,
+    method: str,
+    spec: InferenceSpec,
+    overrides: list[str] | None = None,
+    trace: str | Path | None = None,
+) -> dict[str, Any]:
+    """Put the chip of a finished run to use; returns what :func:`serve` does, with the run, method and load.
+
+    Parameters
+    ----------
+    folder : path
+        The run.
+    method : str
+        Whose chip.
+    spec : InferenceSpec
+        The load.
+    overrides : list of str, optional
+        Changes of the run's configuration, ``key=value``: how the chip ages or is clocked, not how it was made.
+    trace : path, optional
+        Where to write every operation.
+
+    Raises
+    ------
+    DataFileError
+        If the folder has no such chip.
+    ValidationError
+        If a change concerns what the chip was made as.
+    """
+    path = Path(folder)
+    if not (path / "config.toml").is_file():
+        raise DataFileError(path, "is not a run folder (it has no config.toml)")
+    made, run = load_run(path / "config.toml"), load_run(path / "config.toml", overrides)
+    same = {f"chip.{name}": (getattr(made.chip, name), getattr(run.chip, name)) for name in FABRICATED}
+    same |= {name: (getattr(made, name), getattr(run, name)) for name in ("seed", "network", "data", "ex_situ")}
+    for name, (before, after) in same.items():
+        if before != after:
+            raise ValidationError(name, "must be as in the run: the chip is made already")
+    run = run.model_copy(update={"reuse_error": spec.reuse_error})
+    data = load_mnist(run.data.source).resized(run.data.side).first(run.data.train, run.data.test)
+    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    with threadpool_limits(limits=1, user_api="blas"), ExitStack() as stack:
+        network = load_chip(path, method, run, digits)
+        network.chip.noise_seed = spec.seed
+        if trace is not None:
+            network.chip.trace_to(stack.enter_context(Trace(trace, f"{method}, in use")))
+        found = serve(network, spec, digits)
+    return {"run": str(path), "method": method, "load": spec.model_dump(exclude_none=True), **found}
