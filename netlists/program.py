@@ -18,7 +18,7 @@ from circuitmem.netlists.tile import HEADER
 from circuitmem.netlists.wiring import CellNodes, Wiring
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["TRANSIENT_OPTIONS", "ProgramNetlist", "Times"]
+__all__ = ["TRANSIENT_OPTIONS", "ProgramNetlist", "Times", "program_netlist"]
 
 Floats = NDArray[np.float64]
 
@@ -116,6 +116,28 @@ class ProgramNetlist:
         return f"B{name} {cell.word} {end} I={{{law}}}\n{rest}"
 
 
+def program_netlist(tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> str:
+    """Return a netlist of a pulse that plain ``ngspice -b`` runs and that prints each final state ``final_i_j``.
+
+    Arguments are those of :class:`ProgramNetlist`.
+    """
+    circuit = ProgramNetlist(tile, device, pulse, state)
+    step, stop, largest = (number(time) for time in circuit.times)
+    shape = f"{number(pulse.amplitude)} V, slopes of {number(pulse.rise)} s, {number(pulse.width)} s between them"
+    lines = [
+        f"* The pulse: scheme {pulse.scheme}, {shape}. Final states come out as final_i_j.",
+        f".tran {step} {stop} 0 {largest} uic",
+        *(f".meas tran final_{node.removeprefix('state_')} find v({node}) at={stop}" for node in circuit.states),
+        "* This block is for ngspice alone: its tolerances, and that it need not keep anything but the states.",
+        ".control",
+        TRANSIENT_OPTIONS.replace(".options", "option"),
+        f"save {' '.join(f'v({node})' for node in circuit.states)}",
+        ".endc",
+        ".end",
+    ]
+    return f".title {TITLE}\n{circuit.text}" + "\n".join(lines) + "\n"
+
+
 def _bare(tile: Tile, pulse: Pulse) -> Tile:
     """Return the wires of a tile, with an ohmic cell wherever there is one that conducts during the pulse."""
     defects = tile.defects
@@ -133,5 +155,6 @@ def _bare(tile: Tile, pulse: Pulse) -> Tile:
 def _source(node: str, plateau: float, pulse: Pulse) -> str:
     if plateau == 0.0:
         return f"V{node} {node} 0 dc 0\n"
-    corners = " ".join(f"{number(time)} {number(level * plateau)}" for time, level in pulse.corners)
+    # + 0.0 turns a negative zero into 0.
+    corners = " ".join(f"{number(time)} {number(level * plateau + 0.0)}" for time, level in pulse.corners)
     return f"V{node} {node} 0 PWL({corners})\n"

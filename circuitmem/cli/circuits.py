@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,28 +13,95 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
 
 
+class What(StrEnum):
+    """Circuits that can be written."""
+
+    READ = "read"
+    PROGRAM = "program"
+
+
+class PulseKind(StrEnum):
+    """Pulses by what they do."""
+
+    SET = "set"
+    RESET = "reset"
+
+
+class Scheme(StrEnum):
+    """What unselected lines get."""
+
+    HALF = "v/2"
+    THIRD = "v/3"
+    TRANSISTOR = "1t1r"
+
+
 @app.command()
 def netlist(
     out: Annotated[Path, typer.Option("--output", "-o", help="File to write, e.g. tile.cir.")],
     config: Config = None,
+    what: Annotated[What, typer.Option(help="A read, or a programming pulse in time.")] = What.READ,
     seed: Seed = None,
     setting: Setting = None,
+    device: Annotated[str | None, typer.Option(help="Devices to program: model:preset; vteam:A when left out.")] = None,
+    pulse: Annotated[PulseKind | None, typer.Option(help="Direction of the pulse; set when left out.")] = None,
+    scheme: Annotated[
+        Scheme | None, typer.Option(help="What unselected lines get during the pulse; v/2 when left out.")
+    ] = None,
+    row: Annotated[
+        list[int] | None, typer.Option(help="Word line to program; repeatable. The middle one when left out.")
+    ] = None,
+    column: Annotated[
+        list[int] | None, typer.Option(help="Bit line to program; repeatable. All when left out.")
+    ] = None,
+    amplitude: Annotated[float | None, typer.Option(help="Voltage of the pulse [V]; the device's own.")] = None,
+    width: Annotated[float | None, typer.Option(help="Width of the pulse [s]; the device's own.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a defective tile of the chip, with random conductances and inputs, as a netlist for plain ngspice -b."""
+    """Write a defective tile of the chip as a netlist for plain ngspice -b: a read, or a programming pulse.
+
+    The read has random conductances and inputs, and prints the column currents. The pulse meets devices of a published
+    model in random states, and prints their final states; small tiles (--set chip.tile.rows=8) are done in seconds.
+    """
     from circuitmem.config import load_run
-    from circuitmem.engine import tile_netlist
+    from circuitmem.engine import program_netlist, tile_netlist
+    from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
-    from circuitmem.study.random_tile import random_tile
+    from circuitmem.study.benches import bench
+    from circuitmem.study.random_tile import random_device_tile, random_tile
 
     spec = load_run(config, overrides(setting, seed))
-    tile, voltages = random_tile(spec.chip, spec.seed)
-    write_text(out, tile_netlist(tile, voltages))
-    rows, columns = tile.spec.shape
-    if as_json:
-        print(json.dumps({"file": str(out), "rows": rows, "columns": columns, "seed": spec.seed}))
+    details: dict[str, object] = {}
+    if what is What.READ:
+        choices = {"device": device, "pulse": pulse, "scheme": scheme, "row": row, "column": column}
+        for name, value in (choices | {"amplitude": amplitude, "width": width}).items():
+            if value is not None:
+                raise ValidationError(f"--{name}", "is for --what program", value)
+        tile, voltages = random_tile(spec.chip, spec.seed)
+        text, title = tile_netlist(tile, voltages), "tile"
     else:
-        print(f"{out}: a {rows}x{columns} tile; run it with: ngspice -b {out}")
+        kind = pulse or PulseKind.SET
+        chosen = bench(device or "vteam:A")
+        tile = random_device_tile(spec.chip, chosen.device, spec.seed)
+        rows = (tile.spec.rows // 2,) if row is None else tuple(row)
+        given = chosen.pulse(
+            kind.value,
+            rows,
+            None if column is None else tuple(column),
+            (scheme or Scheme.HALF).value,
+            amplitude=amplitude,
+            width=width,
+        )
+        text, title = (
+            program_netlist(tile, chosen.device, given),
+            f"tile of {device or 'vteam:A'} during a {kind.value} pulse",
+        )
+        details = {"what": what.value, "device": device or "vteam:A", "pulse": given.model_dump()}
+    write_text(out, text)
+    if as_json:
+        size = {"rows": tile.spec.rows, "columns": tile.spec.columns}
+        print(json.dumps({"file": str(out), **size, "seed": spec.seed, **details}))
+    else:
+        print(f"{out}: a {tile.spec.rows}x{tile.spec.columns} {title}; run it with: ngspice -b {out}")
 
 
 @app.command()

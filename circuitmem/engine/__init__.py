@@ -7,7 +7,7 @@ from circuitmem.engine.behavioral import BehavioralEngine, Transfer
 from circuitmem.engine.plan import Plan
 from circuitmem.engine.programming import ProgrammingResult
 from circuitmem.engine.software import software
-from circuitmem.engine.spice import SpiceEngine, tile_netlist
+from circuitmem.engine.spice import SpiceEngine, program_netlist, tile_netlist
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "SpiceEngine",
     "Transfer",
     "TransferCache",
+    "program_netlist",
     "software",
     "tile_netlist",
 ]

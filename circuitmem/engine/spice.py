@@ -9,11 +9,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem.config import Pulse, PulseTrain
+from circuitmem.config import OdeDevice, Pulse, PulseTrain
 from circuitmem.converter import Readout
 from circuitmem.engine.base import Solution
 from circuitmem.engine.programming import ProgrammingResult, check_pulse, first_state, result_of, sample_times
 from circuitmem.errors import SpiceError, SpiceUnavailableError, ValidationError
+from circuitmem.netlists import program
 from circuitmem.netlists.jobs import Transient
 from circuitmem.netlists.program import ProgramNetlist
 from circuitmem.netlists.readout import ReadoutNetlist
@@ -22,7 +23,7 @@ from circuitmem.netlists.tile import TileNetlist, tile_netlist
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, integer
 
-__all__ = ["Library", "ReadoutSolution", "SpiceEngine", "tile_netlist"]
+__all__ = ["Library", "ReadoutSolution", "SpiceEngine", "program_netlist", "tile_netlist"]
 
 Floats = NDArray[np.float64]
 
@@ -303,6 +304,21 @@ class SpiceEngine:
             bit = _line_voltages(circuit.wiring.bit_nodes, position, results)
             _check_range(batch, word, bit)
         return Solution(column, driver, word, bit, (driver * batch).sum(axis=1))
+
+
+def program_netlist(tile: Tile, device: OdeDevice, pulse: Pulse) -> str:
+    """Return a netlist of a pulse on a tile that plain ``ngspice -b`` runs.
+
+    It prints the state of each device at the end, 0 to 1, as ``final_i_j``.
+
+    Raises
+    ------
+    ValidationError
+        As :meth:`SpiceEngine.program`.
+    """
+    check_pulse(tile, pulse)
+    state = first_state(tile, PulseTrain(device=device, pulses=(pulse,)))
+    return program.program_netlist(tile, device, pulse, state)
 
 
 def _line_voltages(nodes: NDArray[np.object_], position: dict[str, int], results: Floats) -> Floats:

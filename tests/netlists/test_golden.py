@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuitmem import DefectMap, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
-from circuitmem.config import AdcSpec, ConverterSpec, DacSpec, TiaSpec
+from circuitmem import DefectMap, LinearCell, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
+from circuitmem.config import AdcSpec, ConverterSpec, DacSpec, Pulse, StanfordSpec, TiaSpec, VteamSpec, YakopcicSpec
 from circuitmem.converter import Readout
+from circuitmem.device import conductance
+from circuitmem.engine import program_netlist
 from circuitmem.netlists.readout import ReadoutNetlist
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
 
@@ -47,6 +49,12 @@ def converted():
     return ReadoutNetlist(tile, readout).netlist.text
 
 
+def programmed(device, scheme, cell, **pulse):
+    spec = TileSpec(rows=3, columns=2, word_line_resistance=1.0, bit_line_resistance=2.5, cell=cell)
+    tile = Tile(spec, conductance(device, np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])), defective().defects)
+    return program_netlist(tile, device, Pulse(scheme=scheme, **pulse))
+
+
 CASES = {
     "tile": lambda: TileNetlist(defective(driver_resistance=10.0, sense_resistance=5.0)).netlist.text,
     "tile_all_nodes_both_ends": lambda: (
@@ -57,6 +65,28 @@ CASES = {
     "tile_selector": lambda: TileNetlist(defective(SelectorCell(threshold=0.4))).netlist.text,
     "export": lambda: tile_netlist(defective(driver_resistance=10.0), [0.1, -0.2, 0.3]),
     "readout": converted,
+    "program_vteam": lambda: programmed(
+        VteamSpec.preset("A"), "v/2", LinearCell(), amplitude=1.2, width=1e-9, rise=1e-10, rows=(1,), columns=(0,)
+    ),
+    "program_yakopcic": lambda: programmed(
+        YakopcicSpec(**YakopcicSpec.PRESETS["Oblea"] | {"a2": 0.1}),
+        "v/3",
+        SinhCell(a=0.05),
+        amplitude=0.8,
+        width=1e-4,
+        rise=1e-5,
+        rows=(1,),
+    ),
+    "program_stanford": lambda: programmed(
+        StanfordSpec.preset("1.0"),
+        "1t1r",
+        TransistorCell(on_resistance=200.0),
+        amplitude=-1.8,
+        width=1e-7,
+        rise=1e-8,
+        rows=(0,),
+        columns=(1,),
+    ),
 }
 
 

@@ -65,6 +65,14 @@ def run(*words, cwd=None):
         (["report", "nowhere"], "nowhere: is not a finished run"),
         (["validate", "-o", "x", "--seed", "-1"], "seed must be >= 0 (got -1)"),
         (["netlist", "-o", "nowhere/tile.cir"], "cannot be written: No such file or directory"),
+        (["netlist", "-o", "x", "--row", "1"], "--row is for --what program (got [1])"),
+        (["netlist", "-o", "x", "--what", "program", "--row", "64"], "pulse.rows must be between 0 and 63 (got 64)"),
+        (
+            ["netlist", "-o", "x", "--what", "program", "--device", "vteam:C"],
+            "device must be one of vteam:A, vteam:B, yakopcic:Oblea",
+        ),
+        (["netlist", "-o", "x", "--what", "program", "--scheme", "1t1r"], "cell must be a TransistorCell"),
+        (["netlist", "-o", "x", "--what", "program", "--width", "-1"], "width must be greater than 0 (got -1.0)"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, words, message):
@@ -102,6 +110,23 @@ def test_netlist_writes_the_same_tile_for_the_same_seed(tmp_path):
     a, b, c = ((tmp_path / name).read_text() for name in ("a.cir", "b.cir", "c.cir"))
     assert a == b != c
     assert a.rstrip().lower().endswith(".end")
+
+
+def test_netlist_writes_a_pulse_on_a_tile_of_devices(tmp_path):
+    small = ["--set", "chip.tile.rows=3", "--set", "chip.tile.columns=2", "--seed", "5"]
+    options = ["--device", "yakopcic:Oblea", "--pulse", "reset", "--row", "0", "--row", "2", "--column", "1"]
+    done = run("netlist", "-o", tmp_path / "a.cir", "--what", "program", "--json", *small, *options, "--width", "1e-4")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert {key: answer[key] for key in ("what", "device", "rows", "columns", "seed")} == {
+        "what": "program", "device": "yakopcic:Oblea", "rows": 3, "columns": 2, "seed": 5,
+    }  # fmt: skip
+    assert answer["pulse"] == {
+        "amplitude": -0.8, "width": 1e-4, "rise": 2e-5, "rows": [0, 2], "columns": [1], "scheme": "v/2",
+    }  # fmt: skip
+    text = (tmp_path / "a.cir").read_text()
+    assert ".subckt yakopcic p n x" in text
+    assert ".meas tran final_" in text
 
 
 def test_validate_without_ngspice_says_how_to_install_it(tmp_path, monkeypatch):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from circuitmem.config import StanfordSpec
-from circuitmem.study.stages.programming import Bench, compare_programs
+from circuitmem.study.benches import BENCHES
+from circuitmem.study.stages.programming import compare_programs
 from circuitmem.study.stages.stage import Context, Stage
 
 NAME = "program Stanford-PKU"
@@ -11,4 +11,4 @@ NAME = "program Stanford-PKU"
 
 def run(context: Context) -> Stage:
     """Compare final states."""
-    return compare_programs(context, Bench(StanfordSpec.preset("1.0"), 1.8, -1.8, 2e-8, 1e-7, 200.0))
+    return compare_programs(context, BENCHES["stanford:1.0"])

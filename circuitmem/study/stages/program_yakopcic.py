@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from circuitmem.config import YakopcicSpec
-from circuitmem.study.stages.programming import Bench, compare_programs
+from circuitmem.study.benches import BENCHES
+from circuitmem.study.stages.programming import compare_programs
 from circuitmem.study.stages.stage import Context, Stage
 
 NAME = "program Yakopcic"
@@ -11,4 +11,4 @@ NAME = "program Yakopcic"
 
 def run(context: Context) -> Stage:
     """Compare final states."""
-    return compare_programs(context, Bench(YakopcicSpec.preset("Oblea"), 0.8, -0.8, 2e-4, 2e-4, 20.0))
+    return compare_programs(context, BENCHES["yakopcic:Oblea"])

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
-from circuitmem.config import Cell, OdeDevice, Pulse, PulseTrain, TileSpec, TransistorCell
+from circuitmem.config import Cell, PulseTrain, TileSpec, TransistorCell
 from circuitmem.device import conductance
 from circuitmem.engine import BehavioralEngine, ProgrammingResult
+from circuitmem.study.benches import Bench
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.study.stages.tile_defects import every_defect
 from circuitmem.study.trajectories import moving_cells, trajectory_lines, trajectory_record
 from circuitmem.tile import Tile
 
-__all__ = ["STATE_BOUND", "Bench", "compare_programs"]
+__all__ = ["STATE_BOUND", "compare_programs"]
 
 Scheme = Literal["v/2", "v/3", "1t1r"]
+Kind = Literal["set", "reset"]
 STATE_BOUND = 1e-3
 """Of the state's range, final states after a pulse (design: physics.md, section 9)."""
 
 SAMPLES = 24
 """States that are kept within each pulse, for the figure."""
-
-
-class Bench(NamedTuple):
-    """How a device is tried."""
-
-    device: OdeDevice
-    set_voltage: float
-    """Amplitude of a pulse that raises conductances [V]."""
-    reset_voltage: float
-    """Of one that lowers them [V]."""
-    set_time: float
-    """Width of the one's plateau [s]; its slopes are a tenth of it."""
-    reset_time: float
-    """Of the other's [s]."""
-    transistor: float
-    """Resistance in 1T1R tiles [ohm]."""
 
 
 def compare_programs(context: Context, bench: Bench) -> Stage:
@@ -51,7 +37,8 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
         [(5, "v/2")] if context.quick else [(8, "v/2"), (8, "v/3"), (8, "1t1r"), (16, "v/2")]
     )
     pairs: list[tuple[ProgrammingResult, ProgrammingResult]] = []
-    for case, ((side, scheme), kind) in enumerate((plan, kind) for plan in plans for kind in ("set", "reset")):
+    kinds: tuple[Kind, Kind] = ("set", "reset")
+    for case, ((side, scheme), kind) in enumerate((plan, kind) for plan in plans for kind in kinds):
         tile, train = _case(context.stream(case), bench, side, scheme, kind)
         with context.timed("behavioral"):
             ours = BehavioralEngine().program(tile, train, samples=SAMPLES)
@@ -71,7 +58,7 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
     return Stage(differences, STATE_BOUND, details, [plot])
 
 
-def _case(rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kind: str) -> tuple[Tile, PulseTrain]:
+def _case(rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kind: Kind) -> tuple[Tile, PulseTrain]:
     """Draw a tile of devices in all states, with every kind of defect, and a pulse on two of its rows."""
     cell: Cell = TransistorCell(on_resistance=bench.transistor) if scheme == "1t1r" else bench.device.cell
     spec = TileSpec(
@@ -88,12 +75,5 @@ def _case(rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kin
     assert defects.dead_drivers is not None
     assert defects.open_word_segments is not None
     alive = np.flatnonzero(~defects.dead_drivers & ~defects.open_word_segments[:, 0])
-    voltage, width = (bench.set_voltage, bench.set_time) if kind == "set" else (bench.reset_voltage, bench.reset_time)
-    pulse = Pulse(
-        amplitude=voltage,
-        width=width,
-        rise=0.1 * width,
-        rows=tuple(int(row) for row in rng.permutation(alive)[:2]),
-        scheme=scheme,
-    )
+    pulse = bench.pulse(kind, rows=tuple(int(row) for row in rng.permutation(alive)[:2]), scheme=scheme)
     return tile, PulseTrain(device=bench.device, pulses=(pulse,))

@@ -1,0 +1,72 @@
+"""How published devices are tried: pulses that move a good part of their range."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from circuitmem.config import OdeDevice, Pulse, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.errors import ValidationError
+from circuitmem.validation import did_you_mean
+
+__all__ = ["BENCHES", "Bench", "bench"]
+
+
+class Bench(NamedTuple):
+    """A device, and a pulse each way."""
+
+    device: OdeDevice
+    set_voltage: float
+    """Amplitude of a pulse that raises conductances [V]."""
+    reset_voltage: float
+    """Of one that lowers them [V]."""
+    set_time: float
+    """Width of the one's plateau [s]; its slopes are a tenth of it."""
+    reset_time: float
+    """Of the other's [s]."""
+    transistor: float
+    """Resistance in 1T1R tiles [ohm]: some of that of the device."""
+
+    def pulse(
+        self,
+        kind: Literal["set", "reset"],
+        rows: tuple[int, ...] | None = None,
+        columns: tuple[int, ...] | None = None,
+        scheme: Literal["v/2", "v/3", "1t1r"] = "v/2",
+        *,
+        amplitude: float | None = None,
+        width: float | None = None,
+    ) -> Pulse:
+        """Return the pulse of one kind, with another amplitude [V] or width [s] if they are given."""
+        to_set = kind == "set"
+        own_voltage, own_width = (self.set_voltage, self.set_time) if to_set else (self.reset_voltage, self.reset_time)
+        return Pulse(
+            amplitude=own_voltage if amplitude is None else amplitude,
+            width=own_width if width is None else width,
+            rise=0.1 * own_width,
+            rows=rows,
+            columns=columns,
+            scheme=scheme,
+        )
+
+
+BENCHES: dict[str, Bench] = {
+    "vteam:A": Bench(VteamSpec.preset("A"), -2.0, 1.0, 1e-9, 1e-9, 1e3),
+    "vteam:B": Bench(VteamSpec.preset("B"), -0.5, 0.3, 1e-9, 2e-7, 50.0),
+    "yakopcic:Oblea": Bench(YakopcicSpec.preset("Oblea"), 0.8, -0.8, 2e-4, 2e-4, 20.0),
+    "yakopcic:Miao": Bench(YakopcicSpec.preset("Miao"), 2.0, -3.0, 0.1, 0.1, 10.0),
+    "stanford:1.0": Bench(StanfordSpec.preset("1.0"), 1.8, -1.8, 2e-8, 1e-7, 200.0),
+}
+"""By model and preset."""
+
+
+def bench(name: str) -> Bench:
+    """Return the bench of a model and preset, e.g. ``"vteam:A"``.
+
+    Raises
+    ------
+    ValidationError
+        If there is none of that name.
+    """
+    if name not in BENCHES:
+        raise ValidationError("device", f"must be one of {', '.join(BENCHES)}{did_you_mean(name, BENCHES)}", name)
+    return BENCHES[name]
