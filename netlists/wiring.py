@@ -109,6 +109,15 @@ class Wiring:
                 lines += self._elements("R", branches, numbers(branches.ohms))
         return "".join(f"{line}\n" for line in lines)
 
+    def capacitors(self) -> str:
+        """Return the capacitances of the lines as netlist lines, merged nodes added up; discharged at first."""
+        spec, farads = self._tile.spec, np.zeros(len(self._names))
+        for nodes, each in ((self._word, spec.word_line_capacitance), (self._bit, spec.bit_line_capacitance)):
+            np.add.at(farads, self._leader[nodes.ravel()], each)
+        live = np.flatnonzero((farads > 0.0) & self._tied)
+        values = zip(live.tolist(), numbers(farads[live]), strict=True)
+        return "".join(f"C{self._names[node]} {self._names[node]} 0 {value} ic=0\n" for node, value in values)
+
     def cells(self) -> list[CellNodes]:
         """Return the cells that conduct, with the nodes that they join."""
         places = (name.split("_")[1:] for name in self._cells.names)

@@ -42,6 +42,9 @@ class TileSpec(Spec):
         Source resistance of each word-line driver [Ω], >= 0.
     sense_resistance : float
         Input resistance of each sense amplifier [Ω], >= 0.
+    word_line_capacitance, bit_line_capacitance : float
+        Capacitance of a word-line and of a bit-line segment to ground [F], >= 0, at the node of its cell. It matters
+        for settling alone: reads are the settled values, and programming is quasi-static.
     cell : LinearCell, TransistorCell, SinhCell or SelectorCell
         Static law of the cells.
     word_line_drive : {"left", "both"}
@@ -61,6 +64,8 @@ class TileSpec(Spec):
     bit_line_resistance: SegmentResistance = 0.0
     driver_resistance: float = pydantic.Field(default=0.0, ge=0.0)
     sense_resistance: float = pydantic.Field(default=0.0, ge=0.0)
+    word_line_capacitance: float = pydantic.Field(default=0.0, ge=0.0)
+    bit_line_capacitance: float = pydantic.Field(default=0.0, ge=0.0)
     cell: Cell = LinearCell()
     word_line_drive: Literal["left", "both"] = "left"
     bit_line_sense: Literal["bottom", "both"] = "bottom"

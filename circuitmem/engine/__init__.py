@@ -6,6 +6,7 @@ from circuitmem.engine.base import Engine, Solution
 from circuitmem.engine.behavioral import BehavioralEngine, Transfer
 from circuitmem.engine.plan import Plan
 from circuitmem.engine.programming import ProgrammingResult
+from circuitmem.engine.settling import Settling
 from circuitmem.engine.software import software
 from circuitmem.engine.spice import SpiceEngine, program_netlist, tile_netlist
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
@@ -20,6 +21,7 @@ __all__ = [
     "Plan",
     "ProgrammingResult",
     "ReuseRecord",
+    "Settling",
     "Solution",
     "SpiceEngine",
     "Transfer",

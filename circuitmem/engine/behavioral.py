@@ -15,12 +15,13 @@ from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_
 from circuitmem._kernels.reads import read_currents
 from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
-from circuitmem.config import PulseTrain, SelectorCell, SinhCell
+from circuitmem.config import PulseTrain, SelectorCell, SinhCell, TiaSpec
 from circuitmem.engine.adjoint import Gradient, solve_adjoint
 from circuitmem.engine.base import Solution
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
 from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, ProgrammingResult, program_tile
+from circuitmem.engine.settling import Settling, settle
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Tile, turned_tile
 from circuitmem.tile.defects import Node
@@ -241,6 +242,40 @@ class BehavioralEngine:
         _check_linear([tile])
         volts = finite_array("sense_voltage", sense_voltage, shape=(tile.spec.columns,))
         return np.asarray(-self.solve(turned_tile(tile), volts[::-1]).driver_current[::-1])
+
+    def settling_time(
+        self, tile: Tile, voltages: ArrayLike | None = None, *, amplifier: TiaSpec | None = None
+    ) -> Settling:
+        """Estimate how long a read takes to settle after its drivers step from 0 V.
+
+        Parameters
+        ----------
+        tile : Tile
+            A tile with linear cells; its lines have the capacitance that its specification says.
+        voltages : (rows,) array_like, optional
+            Driver voltages after the step [V]; 1 V on every line when left out.
+        amplifier : TiaSpec, optional
+            The amplifiers of the columns, whose gain-bandwidth counts; the tile's sense resistance must be their input
+            resistance.
+
+        Returns
+        -------
+        Settling
+            Elmore delays of lines and outputs, and the error that is left at a time
+            (:mod:`circuitmem.engine.settling`).
+
+        Raises
+        ------
+        ValidationError
+            If the shape is wrong, an element is not finite, the cells are not linear, or the amplifier does not belong
+            to the tile.
+        """
+        volts = tile.input_voltages(np.ones(tile.spec.rows) if voltages is None else voltages)
+        if len(volts) != 1:
+            raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", volts.shape)
+        if amplifier is not None and amplifier.input_resistance != tile.spec.sense_resistance:
+            raise ValidationError("amplifier", "must have the tile's sense resistance", amplifier.input_resistance)
+        return settle(tile, volts[0], amplifier)
 
     def transfer_matrix(self, tile: Tile, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``.

@@ -148,6 +148,27 @@ class Network:
             length *= 0.5
         return length
 
+    def gather(self, which: Indices, values: Floats) -> Floats:
+        """Add values of unmerged nodes up at the nodes that they are merged into."""
+        return np.bincount(self._merged[which].ravel(), values.ravel(), minlength=self.number).astype(np.float64)
+
+    def solve_linear(self, factors: SuperLU | None, sources: Floats, into: Floats | None = None) -> Floats:
+        """Return the node voltages of linear branches for the voltages of all sources, drivers before senses.
+
+        ``into`` : (nodes,) A, a current that flows into each node.
+        """
+        voltage = np.zeros(self.number)
+        voltage[self.sources] = sources
+        if factors is not None:
+            residual = self.into_nodes(self.conductance * self.across(voltage))
+            residual = residual if into is None else residual + into
+            voltage[self.free] += factors.solve(residual[self.free])
+        return voltage
+
+    def into_sources(self, voltage: Floats) -> Floats:
+        """Return the current of linear branches into each source, drivers before senses."""
+        return self.into_nodes(self.conductance * self.across(voltage))[self.sources]
+
     def nodes(self, voltage: Floats, which: Indices) -> Floats:
         """Return the voltages of unmerged nodes."""
         return np.asarray(voltage[self._merged[which]])

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem.config import OdeDevice, Pulse, PulseTrain
+from circuitmem.config import OdeDevice, Pulse, PulseTrain, TiaSpec
 from circuitmem.converter import Readout
 from circuitmem.engine.base import Solution
 from circuitmem.engine.programming import ProgrammingResult, check_pulse, first_state, result_of, sample_times
@@ -19,11 +19,12 @@ from circuitmem.netlists.jobs import Transient
 from circuitmem.netlists.program import ProgramNetlist
 from circuitmem.netlists.readout import ReadoutNetlist
 from circuitmem.netlists.runner import Library, Runner
+from circuitmem.netlists.step import StepNetlist
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, integer
 
-__all__ = ["Library", "ReadoutSolution", "SpiceEngine", "program_netlist", "tile_netlist"]
+__all__ = ["Library", "ReadoutSolution", "SpiceEngine", "StepResponse", "program_netlist", "tile_netlist"]
 
 Floats = NDArray[np.float64]
 
@@ -55,6 +56,29 @@ class ReadoutSolution:
     input_voltage: Floats
     codes: NDArray[np.int64]
     saturated: int
+
+
+@dataclass(frozen=True)
+class StepResponse:
+    """A read in time.
+
+    Attributes
+    ----------
+    time : (points,) ndarray
+        Time since the step of the drivers [s].
+    word_line_voltage : (points, rows) ndarray
+        Voltage at the last cell of each word line [V].
+    output : (points, columns) ndarray
+        Output of each column's amplifier [V] (inverted), or its column current [A] without amplifiers; both ends added.
+    """
+
+    time: Floats
+    word_line_voltage: Floats
+    output: Floats
+
+    def at(self, time: float) -> Floats:
+        """Return the outputs at a time [s], (columns,)."""
+        return np.array([np.interp(time, self.time, values) for values in self.output.T])
 
 
 class SpiceEngine:
@@ -283,6 +307,40 @@ class SpiceEngine:
         plateau = np.array([voltage for _, voltage in (*circuit.word_sources, *circuit.bit_sources)])
         power = -pulse.level(time) * (answer.values[:, moving:] @ plateau)
         return found, float(np.trapezoid(power, time)), len(time)
+
+    def step_response(
+        self, tile: Tile, voltages: ArrayLike, stop: float, *, amplifier: TiaSpec | None = None
+    ) -> StepResponse:
+        """Simulate a read in time: drivers step from 0 V, and lines, cells and amplifiers settle.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile; its lines have the capacitance that its specification says.
+        voltages : (rows,) array_like
+            Driver voltages after the step [V].
+        stop : float
+            End [s], > 0.
+        amplifier : TiaSpec, optional
+            The amplifiers of the columns, whose input resistance the tile's sense resistance must be.
+
+        Raises
+        ------
+        ValidationError
+            If an argument breaks its rule.
+        """
+        batch = tile.input_voltages(voltages)
+        if len(batch) != 1:
+            raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", batch.shape)
+        if amplifier is not None and amplifier.input_resistance != tile.spec.sense_resistance:
+            raise ValidationError("amplifier", "must have the tile's sense resistance", amplifier.input_resistance)
+        circuit = StepNetlist(tile, batch[0], amplifier)
+        answer = self._runner.simulate(circuit.netlist, Transient(stop / 500, stop, 0.0, stop / 500, initial=True))
+        at = {name: answer.values[:, index] for index, name in enumerate(circuit.netlist.outputs)}
+        still = np.zeros(answer.axis.size)
+        word = np.stack([still if name is None else at[name] for name in circuit.words], axis=1)
+        column = np.stack([np.sum([at[name] for name in names], axis=0) for names in circuit.columns], axis=1)
+        return StepResponse(answer.axis, word, column)
 
     def _simulate(self, tile: Tile, batch: Floats, *, all_nodes: bool) -> Solution:
         circuit = TileNetlist(tile, all_nodes=all_nodes)

@@ -28,6 +28,8 @@ def turned_tile(tile: Tile) -> Tile:
         bit_line_resistance=_turn(np.asarray(spec.word_line_resistance)),
         driver_resistance=spec.sense_resistance,
         sense_resistance=spec.driver_resistance,
+        word_line_capacitance=spec.bit_line_capacitance,
+        bit_line_capacitance=spec.word_line_capacitance,
         cell=spec.cell,
         word_line_drive="both" if spec.bit_line_sense == "both" else "left",
         bit_line_sense="both" if spec.word_line_drive == "both" else "bottom",

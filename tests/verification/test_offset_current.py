@@ -5,7 +5,7 @@ import pytest
 
 from circuitmem import LinearCell
 from circuitmem.engine import BehavioralEngine
-from circuitmem.engine.direct import _Network
+from circuitmem.engine.direct import Network
 
 AGREEMENT = 1e-10
 """Of the largest current."""
@@ -13,13 +13,10 @@ AGREEMENT = 1e-10
 
 def sensed(tile, sense_voltage):
     """Solve the nodal equations with the virtual grounds at voltages of their own."""
-    network = _Network(tile)
-    rows, columns = tile.spec.shape
-    voltage = np.zeros(network._number)
-    voltage[network.sources[rows : rows + columns]] = sense_voltage
-    residual = network.into_nodes(network.conductance * network.across(voltage))
-    voltage[network._free] = network.factor(network.conductance).solve(residual[network._free])
-    return network.into_nodes(network.conductance * network.across(voltage))[network.sources][rows:]
+    network = Network(tile)
+    factors = network.factor(network.conductance)
+    voltage = network.solve_linear(factors, np.concatenate([np.zeros(tile.spec.rows), sense_voltage]))
+    return network.into_sources(voltage)[tile.spec.rows :]
 
 
 @pytest.mark.parametrize("seed", range(8))

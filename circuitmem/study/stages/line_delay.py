@@ -1,0 +1,67 @@
+"""Stage: Elmore delays of uniform lines with capacitance."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import TileSpec
+from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.tile import Tile
+
+NAME = "line delay"
+BOUND = 0.1
+"""Of SPICE's time to 63 %: lines have more poles than the one for which the two are equal."""
+FRACTION = 1.0 - np.exp(-1.0)
+LENGTH = 12.0
+"""The end of the simulation, in delays: what is still missing then is 1e-5."""
+
+CASES = (
+    # rows, columns, capacitance of word and bit lines [fF], driver resistance [Ω], conductance [S]
+    (2, 32, 1.0, 0.0, 0.0, 1e-6),
+    (32, 2, 0.0, 1.0, 0.0, 1e-6),
+    (16, 16, 1.0, 1.0, 0.0, 1e-5),
+    (16, 16, 1.0, 1.0, 0.0, 3e-4),
+    (16, 16, 1.0, 1.0, 1000.0, 3e-5),
+)
+
+
+def run(context: Context) -> Stage:
+    """Compare the slowest word line and the slowest column with SPICE; one case a tile."""
+    cases = CASES[:3] if context.quick else CASES
+    differences, longest = [], 0.0
+    for number, (rows, columns, word, bit, driver, conductance) in enumerate(cases):
+        spec = TileSpec(
+            rows=rows,
+            columns=columns,
+            word_line_resistance=5.0,
+            bit_line_resistance=5.0,
+            word_line_capacitance=word * 1e-15,
+            bit_line_capacitance=bit * 1e-15,
+            driver_resistance=driver,
+        )
+        tile = Tile(spec, np.full(spec.shape, conductance))
+        differences.append(delay_difference(context.spice, tile))
+        longest = max(longest, BehavioralEngine().settling_time(tile).longest)
+        context.report(number + 1, len(cases))
+    return Stage(differences, BOUND, {"longest_delay_s": longest})
+
+
+def delay_difference(spice: SpiceEngine, tile: Tile) -> float:
+    """Return how far the slowest word line's and column's Elmore delays are off the times to 63 %, relative."""
+    ours = BehavioralEngine().settling_time(tile)
+    response = spice.step_response(tile, np.ones(tile.spec.rows), LENGTH * ours.longest)
+    found = []
+    for delays, values in ((ours.word_line, response.word_line_voltage), (ours.column, response.output)):
+        line = int(delays.argmax())
+        if tile.spec.word_line_capacitance > 0.0 or delays is ours.column:
+            found.append(abs(delays[line] / time_to(FRACTION, response.time, values[:, line]) - 1.0))
+    return float(max(found))
+
+
+def time_to(fraction: float, time: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Return when a rising response first reaches a fraction of its last value [s]."""
+    after = int(np.argmax(np.abs(values) >= fraction * abs(values[-1])))
+    low, high = np.abs(values[after - 1 : after + 1])
+    return float(np.interp(fraction * abs(values[-1]), [low, high], time[after - 1 : after + 1]))
