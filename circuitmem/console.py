@@ -14,6 +14,7 @@ from rich.table import Table
 __all__ = [
     "Progress",
     "print_findings",
+    "print_fit",
     "print_inference",
     "print_points",
     "print_results",
@@ -187,6 +188,29 @@ def print_points(plan: dict[str, Any]) -> None:
         f"{len(plan['points'])} points of {', '.join(plan['methods'])}; {plan['missing']} are to be computed: about "
         f"{plan['seconds']:.0f} s on {plan['workers']} worker processes ({plan['basis']})"
     )
+
+
+def print_fit(record: dict[str, Any], confidence: float) -> None:
+    """Print the parameters that ``circuitmem fit`` found."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in ("parameter", "value", f"{confidence:.4g} interval", "unit"):
+        table.add_column(heading, justify="left" if heading in ("parameter", "unit") else "right", no_wrap=True)
+    for row in record["parameters"]:
+        interval = row["interval"]
+        span = "not determined" if interval is None else f"{interval[0]:.5g} to {interval[1]:.5g}"
+        mark = " (end of the range searched)" if row["at_bound"] else ""
+        table.add_row(row["name"], f"{row['value']:.6g}", span, f"{row['unit']}{mark}")
+    for name, value in record["derived"].items():
+        table.add_row(name, f"{value:.6g}", "", "")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    console.print(
+        f"residual: {record['relative_residual']:.3g} of the largest measured value, root mean square of "
+        f"{record['points']} points; {record['agreeing_starts']} of {record['starts']} starts found this fit"
+    )
+    if record["weak"]:
+        console.print(f"hardly determined by these data: {', '.join(record['weak'])}; hold some of them with --fix")
+    console.print(f"written: {record['toml']}, {record['figure']}")
 
 
 def print_findings(findings: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     RETENTION = 12
     ENDURANCE = 13
     REUSE = 14
+    FIT = 15
     ARRIVALS = 20
 
 

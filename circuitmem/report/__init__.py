@@ -2,6 +2,7 @@
 
 from circuitmem.report.devices import draw_pulse_curves
 from circuitmem.report.figures import draw_run
+from circuitmem.report.fits import draw_fit
 from circuitmem.report.programming import draw_trajectories
 from circuitmem.report.run_page import draw_run_page, load_run_record
 from circuitmem.report.study_figures import draw_study
@@ -9,6 +10,7 @@ from circuitmem.report.study_report import report_study
 from circuitmem.report.validation import draw_validation
 
 __all__ = [
+    "draw_fit",
     "draw_pulse_curves",
     "draw_run",
     "draw_run_page",

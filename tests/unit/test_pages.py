@@ -12,7 +12,7 @@ import pytest
 from circuitmem.config import load_run
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("cells.md", "devices.md", "pulses.md", "studies.md", "time.md")
+PAGES = ("cells.md", "devices.md", "fit.md", "pulses.md", "studies.md", "time.md")
 """Pages whose blocks run; each in a folder of its own, beside a copy of the tables that lie in ``docs/``."""
 
 _FILE = re.compile(r"# (\S+/\S+\.toml)\n")

@@ -1,0 +1,58 @@
+"""Fit of any model."""
+
+from __future__ import annotations
+
+import os
+
+from circuitmem.errors import ValidationError
+from circuitmem.study.fit.model import Fit
+from circuitmem.study.fit.ode import fit_ode
+from circuitmem.study.fit.pulse import fit_pulses
+from circuitmem.validation import did_you_mean, in_range, integer
+
+__all__ = ["MODELS", "fit_device"]
+
+MODELS = ("yakopcic", "vteam", "pulse")
+
+
+def fit_device(
+    path: str | os.PathLike[str],
+    model: str,
+    *,
+    held: dict[str, float] | None = None,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Fit:
+    """Fit a device model to a table of measurements.
+
+    Parameters
+    ----------
+    path : path
+        CSV file: ``time_s, voltage_v, current_a`` for ODE devices (:func:`circuitmem.study.fit.ode.fit_ode`),
+        ``pulse, conductance_s, polarity`` for pulses (:func:`circuitmem.study.fit.pulse.fit_pulses`).
+    model : {"yakopcic", "vteam", "pulse"}
+        Which model.
+    held : dict, optional
+        Parameters of an ODE device that are known.
+    seed : int
+        Seed of the starts, >= 0.
+    confidence : float
+        Of the intervals, between 0.5 and 0.999.
+
+    Raises
+    ------
+    DataFileError
+        If the file is not such a table.
+    ValidationError
+        If an argument breaks its rule.
+    ConvergenceError
+        If nothing fits at all.
+    """
+    if model not in MODELS:
+        raise ValidationError("--model", f"must be one of {', '.join(MODELS)}{did_you_mean(model, MODELS)}", model)
+    level, start = in_range("--confidence", confidence, 0.5, 0.999), integer("--seed", seed)
+    if model == "pulse":
+        if held:
+            raise ValidationError("--fix", "is for yakopcic and vteam", ", ".join(held))
+        return fit_pulses(path, seed=start, confidence=level)
+    return fit_ode(path, model, held=held, seed=start, confidence=level)

@@ -1,0 +1,136 @@
+"""What a fit finds, whatever the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+
+from circuitmem.config import Spec
+from circuitmem.study.fit.estimate import Estimate, Parameter
+
+__all__ = ["Curve", "Fit"]
+
+Floats = NDArray[np.float64]
+
+WEAK = 3.0
+"""An interval whose ends are further apart than by this factor hardly says anything."""
+WIDE = 0.8
+"""So does an interval of a number between 0 and 1 that is longer than this."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What was measured and what the fitted model gives, to be drawn.
+
+    Attributes
+    ----------
+    x_label, y_label : str
+        What the axes are.
+    x, measured, fitted : (points,) ndarray
+        Where, and how much.
+    branch : (points,) ndarray of bool, optional
+        Two branches that are drawn apart.
+    """
+
+    x_label: str
+    x: Floats
+    y_label: str
+    measured: Floats
+    fitted: Floats
+    branch: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A device with the parameters that fit best.
+
+    Attributes
+    ----------
+    model : str
+        ``"pulse"``, ``"yakopcic"`` or ``"vteam"``.
+    spec : Spec
+        The device.
+    table : str
+        Where its TOML belongs.
+    parameters : list of Parameter
+        What was searched.
+    estimate : Estimate
+        What was found.
+    derived : dict
+        Parameters that follow from the data in another way, or were held.
+    curve : Curve
+        Data and model.
+    scale : float
+        Largest measured magnitude: what residuals are relative to.
+    """
+
+    model: str
+    spec: Spec
+    table: str
+    parameters: list[Parameter]
+    estimate: Estimate
+    curve: Curve
+    scale: float
+    derived: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def residual(self) -> float:
+        """Root mean square of what is left, relative to the largest measured magnitude."""
+        return float(np.sqrt(np.mean(self.estimate.residuals**2)))
+
+    @property
+    def weak(self) -> list[str]:
+        """Names of parameters that the data hardly determine: without an interval, or with a very wide one.
+
+        The linear model behind the intervals is not to be trusted then: parameters stand in for one another, and one of
+        them should be held.
+        """
+        found = []
+        for parameter in self.parameters:
+            interval = self.estimate.intervals[parameter.name]
+            if interval is None:
+                found.append(parameter.name)
+                continue
+            near, far = sorted(abs(end) for end in interval)
+            wide = {"log": far > WEAK * near, "logit": far - near > WIDE, "linear": False}
+            if wide[parameter.scale]:
+                found.append(parameter.name)
+        return found
+
+    def toml(self) -> str:
+        """Return what was found as a table to be pasted into a TOML file; what the data cannot tell is left out."""
+        every: dict[str, Any] = self.spec.model_dump()
+        found = {"kind", *self.estimate.values, *self.derived}
+        tables: dict[str, Any] = {name: value for name, value in every.items() if name in found}
+        for name in reversed(self.table.split(".")):
+            tables = {name: tables}
+        return tomli_w.dumps(tables)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        rows = []
+        for parameter in self.parameters:
+            interval = self.estimate.intervals[parameter.name]
+            rows.append(
+                {
+                    "name": parameter.name,
+                    "value": self.estimate.values[parameter.name],
+                    "interval": None if interval is None else list(interval),
+                    "unit": parameter.unit,
+                    "at_bound": parameter.name in self.estimate.at_bound,
+                }
+            )
+        return {
+            "model": self.model,
+            "parameters": rows,
+            "derived": dict(self.derived),
+            "points": len(self.curve.x),
+            "relative_residual": self.residual,
+            "weak": self.weak,
+            "starts": self.estimate.starts,
+            "agreeing_starts": self.estimate.agreeing,
+        }

@@ -1,0 +1,275 @@
+"""Fits: known parameters come back, within intervals that cover as often as they say; bad tables are one line."""
+
+import json
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+
+from circuitmem.cli import main
+from circuitmem.config import PulseUpdateSpec, VteamSpec, YakopcicSpec, load_run
+from circuitmem.device import pulse_curves, simulate
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.report import draw_fit
+from circuitmem.study.fit import fit_device
+from circuitmem.study.fit.estimate import Parameter, estimate
+
+YAKOPCIC = YakopcicSpec(
+    a1=0.01,
+    a2=0.02,
+    b=1.5,
+    positive_threshold=0.4,
+    negative_threshold=0.5,
+    positive_rate=30.0,
+    negative_rate=20.0,
+    positive_limit=0.3,
+    negative_limit=0.5,
+    positive_decay=1.0,
+    negative_decay=5.0,
+)
+VTEAM = VteamSpec(
+    on_resistance=2e3,
+    off_resistance=100e3,
+    on_speed=-1e-3,
+    off_speed=2e-3,
+    on_voltage=-0.6,
+    off_voltage=0.5,
+    on_power=2.0,
+    off_power=3.0,
+)
+
+
+def write_pulses(path, spec, noise, seed):
+    rng, count = np.random.default_rng(seed), np.arange(spec.states + 1)
+    lines = ["polarity, pulse, conductance_s, note"]
+    for way, curve in zip(("up", "down"), pulse_curves(spec, count), strict=True):
+        values = curve if way == "up" else curve[::-1]
+        values = np.maximum(values + noise * spec.maximum_conductance * rng.standard_normal(len(count)), 1e-12)
+        lines += [f"{way}, {k}, {value:.10g}, x" for k, value in zip(count, values, strict=True)]
+    path.write_text("# measured on Tuesday\n" + "\n".join(lines) + "\n\n")
+    return path
+
+
+def write_iv(path, spec, amplitude, period, noise, seed):
+    rng, time = np.random.default_rng(seed), np.linspace(0.0, 2.0 * period, 201)
+    voltage = amplitude * np.sin(2.0 * np.pi * time / period) * (1.0 - 0.15 * time / period)
+    current = simulate(spec, time, voltage, tolerance=1e-9).current
+    current = current + noise * np.abs(current).max() * rng.standard_normal(len(time))
+    rows = [",".join(f"{x:.10g}" for x in row) for row in zip(time, voltage, current, strict=True)]
+    path.write_text("\n".join(["time_s,voltage_v,current_a", *rows]))
+    return path
+
+
+@pytest.mark.parametrize("name", PulseUpdateSpec.PRESETS)
+def test_a_published_device_is_found_from_its_curve(name, tmp_path):
+    spec = PulseUpdateSpec.preset(name)
+    fit = fit_device(write_pulses(tmp_path / "curve.csv", spec, 0.0, 0), "pulse")
+    assert fit.spec.states == spec.states
+    for parameter in ("potentiation", "depression"):
+        assert getattr(fit.spec, parameter) == pytest.approx(getattr(spec, parameter), abs=1e-4)
+    for parameter in ("minimum_conductance", "maximum_conductance"):
+        assert getattr(fit.spec, parameter) == pytest.approx(getattr(spec, parameter), rel=1e-4)
+    assert fit.residual < 1e-6
+
+
+def test_intervals_cover_as_often_as_they_say(tmp_path):
+    """Of 40 intervals 38 are due; 32 or fewer would be a coincidence of 1 in 300."""
+    spec, hits = PulseUpdateSpec.preset("AlOx/HfO2"), 0
+    for seed in range(10):
+        fit = fit_device(write_pulses(tmp_path / "curve.csv", spec, 0.01, seed), "pulse")
+        for name, (low, high) in fit.estimate.intervals.items():
+            hits += low <= getattr(spec, name) <= high
+    assert hits >= 33
+
+
+def test_noise_of_cycles_is_found(tmp_path):
+    spec, rng = PulseUpdateSpec.preset("EpiRAM"), np.random.default_rng(3)
+    g, lines = spec.minimum_conductance, ["pulse,conductance_s,polarity"]
+    dense = np.linspace(0.0, spec.states, 4000)
+    span = spec.maximum_conductance - g
+    for way, law in zip(("up", "down"), pulse_curves(spec, dense), strict=True):
+        for k in range(spec.states + 1):
+            lines.append(f"{k},{g:.8g},{way}")
+            place = np.interp(g, law, dense) + (1.0 if way == "up" else -1.0)
+            g = np.interp(np.clip(place, 0.0, spec.states), dense, law) + 0.02 * span * rng.standard_normal()
+            g = float(np.clip(g, spec.minimum_conductance, spec.maximum_conductance))
+    (tmp_path / "curve.csv").write_text("\n".join(lines))
+    assert fit_device(tmp_path / "curve.csv", "pulse").spec.cycle_noise == pytest.approx(0.02, rel=0.3)
+
+
+def assert_covers(fit, spec, reach=1.6):
+    """Intervals of 95 % widened to about 99.8 %: of a dozen parameters each must be in its own."""
+    for parameter in fit.parameters:
+        low, high = (float(parameter.into(end)) for end in fit.estimate.intervals[parameter.name])
+        low, high = min(low, high), max(low, high)
+        middle, half = 0.5 * (low + high), 0.5 * (high - low)
+        off = abs(float(parameter.into(getattr(spec, parameter.name))) - middle)
+        assert off <= reach * half, (parameter.name, fit.estimate.values[parameter.name])
+
+
+@pytest.mark.slow
+def test_a_yakopcic_device_is_found_within_the_intervals(tmp_path):
+    path = write_iv(tmp_path / "iv.csv", YAKOPCIC, 1.5, 0.2, 0.01, 1)
+    fit = fit_device(path, "yakopcic", held={"positive_limit": 0.3})
+    assert_covers(fit, YAKOPCIC)
+    assert fit.residual == pytest.approx(0.01, rel=0.2)
+    for name in ("a1", "a2", "b", "negative_rate"):
+        assert fit.estimate.values[name] == pytest.approx(getattr(YAKOPCIC, name), rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_vteam_device_is_found_within_the_intervals(tmp_path):
+    path = write_iv(tmp_path / "iv.csv", VTEAM, 1.5, 1e-5, 0.005, 2)
+    fit = fit_device(path, "vteam", held={"on_power": 2.0, "off_power": 3.0})
+    assert_covers(fit, VTEAM)
+    assert fit.estimate.values["off_resistance"] == pytest.approx(1e5, rel=0.02)
+    assert fit.estimate.values["on_voltage"] == pytest.approx(-0.6, rel=0.15)
+
+
+def test_the_same_seed_gives_the_same_fit(tmp_path):
+    path = write_pulses(tmp_path / "curve.csv", PulseUpdateSpec.preset("PCMO"), 0.01, 0)
+    assert fit_device(path, "pulse", seed=3).as_dict() == fit_device(path, "pulse", seed=3).as_dict()
+
+
+def test_what_the_data_do_not_tell_has_no_interval():
+    x = np.linspace(0.0, 1.0, 30)
+    parameters = [Parameter("a", 0.1, 10.0), Parameter("b", 0.1, 10.0), Parameter("c", 0.1, 10.0)]
+    wave = 1e-3 * np.sin(50.0 * x)
+
+    def residual(values, _):
+        return values["a"] * values["b"] * x - 2.0 * x + values["c"] - 0.5 + wave
+
+    found = estimate(parameters, residual, 30)
+    assert found.intervals["a"] is None
+    assert found.intervals["b"] is None
+    low, high = found.intervals["c"]
+    assert low < 0.5 < high < 0.51
+    assert found.values["a"] * found.values["b"] == pytest.approx(2.0, rel=1e-2)
+
+
+def test_intervals_of_a_straight_line_are_those_of_the_textbook():
+    from scipy.stats import linregress
+    from scipy.stats import t as student
+
+    rng = np.random.default_rng(0)
+    x = np.linspace(0.0, 1.0, 25)
+    y = 1.0 + 2.0 * x + 0.05 * rng.standard_normal(25)
+    parameters = [Parameter("offset", 0.0, 5.0, "linear"), Parameter("slope", 0.0, 5.0, "linear")]
+    found = estimate(parameters, lambda p, _: p["offset"] + p["slope"] * x - y, 25, confidence=0.9)
+    line = linregress(x, y)
+    assert found.values["slope"] == pytest.approx(line.slope, rel=1e-6)
+    low, high = found.intervals["slope"]
+    assert (high - low) / 2.0 == pytest.approx(student.ppf(0.95, 23) * line.stderr, rel=1e-4)
+
+
+def test_the_figure_shows_data_and_model(tmp_path):
+    path = write_pulses(tmp_path / "curve.csv", PulseUpdateSpec.preset("EpiRAM"), 0.01, 0)
+    fit = fit_device(path, "pulse")
+    figure = draw_fit(tmp_path / "fit.png", fit)
+    drawn = np.concatenate([line.get_ydata() for line in figure.axes[0].lines])
+    assert np.isin(fit.curve.measured, drawn).all()
+    assert np.isin(fit.curve.fitted, drawn).all()
+    with pytest.raises(DataFileError, match="cannot be written"):
+        draw_fit(tmp_path / "nowhere" / "fit.png", fit)
+
+
+PULSES = "pulse,conductance_s,polarity\n" + "".join(
+    f"{k},{1e-6 * (k + 1)},{way}\n" for way in ("up", "down") for k in range(4)
+)
+IV = "time_s,voltage_v,current_a\n" + "".join(f"{k},{k % 5 - 2},{k % 5 - 2}e-6\n" for k in range(30))
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "message"),
+    [
+        ("pulse", "", "line 1: must name the columns pulse, conductance_s, polarity"),
+        (
+            "pulse",
+            "pulse,conductance,polarity\n",
+            "line 1: must have a column conductance_s; did you mean 'conductance'?",
+        ),
+        (
+            "pulse",
+            PULSES.replace("3e-06,up", "x,up"),
+            "line 4, column conductance_s: must be a finite number (got 'x')",
+        ),
+        ("pulse", PULSES.replace("3e-06,up", "-1,up"), "line 4, column conductance_s: must be > 0 (got '-1')"),
+        ("pulse", PULSES.replace("2,3", "2.5,3"), "column pulse: must be a whole number from 0 to 10000 (got '2.5')"),
+        ("pulse", PULSES.replace("up", "left", 1), "line 2, column polarity: must be up or down (or +1 or -1)"),
+        ("pulse", PULSES.replace("down", "up"), "column polarity: must have at least three different pulses down"),
+        ("pulse", "# all\n" + PULSES + "1,2\n", "line 11: must have 3 columns (got 2)"),
+        ("vteam", IV.replace("7,0", "7,nan"), "line 9, column voltage_v: must be a finite number (got 'nan')"),
+        ("vteam", "time_s,voltage_v,current_a\n0,0,0\n", "must have at least 20 points (got 1)"),
+        ("yakopcic", IV.replace("\n9,", "\n4,"), "column time_s: must be > the one before (got 4)"),
+        ("yakopcic", "time_s,voltage_v,current_a\n" + "".join(f"{k},0,1\n" for k in range(20)), "column voltage_v"),
+    ],
+)
+def test_a_bad_table_is_one_line(model, text, message, tmp_path):
+    (tmp_path / "data.csv").write_text(text)
+    with pytest.raises(DataFileError) as error:
+        fit_device(tmp_path / "data.csv", model)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def fit_command(monkeypatch, capsys):
+    """The command, in this process: exit code, what it printed, and its errors."""
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["circuitmem", "fit", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    return command
+
+
+def test_the_command_leaves_a_figure_and_toml_that_a_chip_takes(tmp_path, fit_command):
+    path = write_pulses(tmp_path / "mine.csv", PulseUpdateSpec.preset("EpiRAM"), 0.005, 0)
+    code, printed, errors = fit_command(path, "--model", "pulse", "--json", "-o", tmp_path)
+    assert code == 0, errors
+    record = json.loads(printed)
+    assert (tmp_path / "mine_pulse.png").read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "mine_pulse.toml").read_text()
+    device = tomllib.loads(text)["chip"]["device"]
+    for row in record["parameters"]:
+        assert device[row["name"]] == row["value"]
+        assert row["interval"][0] < row["value"] < row["interval"][1]
+    assert "set_voltage" not in device  # the data say nothing of it
+    run = tmp_path / "run.toml"
+    run.write_text(text + "[chip.programming]\ndeadband = 0.0\nverify_tolerance = 1e-6\n")
+    assert load_run(run).chip.device.potentiation == device["potentiation"]
+    shown = fit_command(path, "--model", "pulse", "-o", tmp_path)[1]
+    assert "potentiation" in shown
+    assert "mine_pulse.toml" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["none.csv", "-m", "pulse"], "none.csv: cannot be read: No such file or directory"),
+        (
+            ["none.csv", "-m", "puls"],
+            "--model must be one of yakopcic, vteam, pulse; did you mean 'pulse'? (got 'puls')",
+        ),
+        (["none.csv", "-m", "pulse", "-o", "nowhere"], "--output must be a folder (got 'nowhere')"),
+        (["none.csv", "-m", "vteam", "--fix", "x"], "--fix must look like name=number (got 'x')"),
+        (["none.csv", "-m", "pulse", "--fix", "x=1"], "--fix is for yakopcic and vteam (got 'x')"),
+        (["none.csv", "-m", "pulse", "--confidence", "1.5"], "--confidence must be between 0.5 and 0.999 (got 1.5)"),
+    ],
+)
+def test_a_bad_command_is_one_line(words, message, fit_command):
+    code, _, errors = fit_command(*words)
+    assert code == 2
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_parameter_that_is_held_must_be_one_of_the_model(tmp_path):
+    path = write_iv(tmp_path / "iv.csv", VTEAM, 1.5, 1e-5, 0.0, 0)
+    with pytest.raises(ValidationError, match=r"--fix on_pover is no parameter of vteam.*did you mean 'on_power'"):
+        fit_device(path, "vteam", held={"on_pover": 1.0})
+    with pytest.raises(ValidationError, match="on_power must be greater than or equal to 1"):
+        fit_device(path, "vteam", held={"on_power": 0.5})
