@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from threadpoolctl import ThreadpoolController
 
 from circuitmem._kernels import _reference_tree
 from circuitmem._kernels.select import load, thread_count
@@ -18,6 +19,7 @@ IDEAL = {np.dtype(np.float64): 2.0**100, np.dtype(np.float32): 2.0**50}
 It stays exact, because no conductance is ever subtracted: n ideal segments in a row change a current by n^2 / IDEAL of
 itself, which even at n = 1000 is far below a rounding error (1e-16 and 6e-8)."""
 
+_libraries = ThreadpoolController()
 _compiled = load("tree").module
 _transfer: Any = _reference_tree.transfer if _compiled is None else _compiled.transfer
 
@@ -74,6 +76,16 @@ def transfer_stack(
     ends = np.stack([np.isfinite(word[:, :, -1]).any(axis=1), np.isfinite(bit[:, 0]).any(axis=1)])
     if (ends != ends[:, :1]).any():
         return _by_ends(cells, word, bit, ends, precision, threads)
+    ideal_wires = _have_ideal_wires(cells, word, bit)
+    if ideal_wires.any():
+        matrix, admittance = np.empty((tiles, columns, rows), precision), np.empty((tiles, rows, rows), precision)
+        for k in np.flatnonzero(ideal_wires):
+            matrix[k], admittance[k] = _transfer_of_ideal(cells[k], bit[k % len(bit)])
+        rest = ~ideal_wires
+        if rest.any():
+            some = (each[rest] if len(each) > 1 else each for each in (word, bit))
+            matrix[rest], admittance[rest] = transfer_stack(cells[rest], *some, dtype=dtype, threads=threads)
+        return matrix, admittance
     largest = float(cells.max(initial=0.0))
     # Powers of four round nothing, nor do their roots, so the bits of a tile do not depend on what else is in the
     # stack. Single precision is scaled to keep squares within its range.
@@ -92,7 +104,6 @@ def transfer_stack(
     if scale != 1.0:
         matrix *= 1.0 / scale
         admittance *= 1.0 / scale
-    _put_ideal_tiles(cells, word, bit, matrix, admittance)
     return matrix, admittance
 
 
@@ -129,16 +140,32 @@ def _conductance(resistance: NDArray[np.float64], scale: float, ideal: float, dt
     return np.ascontiguousarray(np.minimum(inverse, ideal, out=inverse), dtype=dtype)
 
 
-def _put_ideal_tiles(
-    cells: NDArray[np.float64],
-    word: NDArray[np.float64],
-    bit: NDArray[np.float64],
-    matrix: NDArray[Any],
-    admittance: NDArray[Any],
-) -> None:
-    """Tiles all of whose wires are ideal have the transposed conductances as their matrix, to the last bit."""
+def _have_ideal_wires(
+    cells: NDArray[np.float64], word: NDArray[np.float64], bit: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Say which tiles have no resistance but that of their sense ends, and that no larger than the cells', (tiles,)."""
     words = (word[:, :, 1:-1] == 0.0).all(axis=(1, 2)) & (word[:, :, [0, -1]].min(axis=2) == 0.0).all(axis=1)
-    bits = (bit[:, 1:-1] == 0.0).all(axis=(1, 2)) & (bit[:, [0, -1]].min(axis=1) == 0.0).all(axis=1)
-    for k in np.flatnonzero(np.broadcast_to(words & bits, len(cells))):
-        matrix[k] = cells[k].T
-        admittance[k] = np.diag(cells[k].sum(axis=1))
+    bits = (bit[:, 1:-1] == 0.0).all(axis=(1, 2))
+    if not (words & bits).any():
+        return np.zeros(len(cells), dtype=bool)
+    # Beyond, currents would be differences of larger ones, and lose digits; the tree kernel subtracts nothing.
+    small = (cells.sum(axis=1) * bit[:, [0, -1]].min(axis=1) <= 1.0).all(axis=1)
+    return np.asarray(np.broadcast_to(words & bits, len(cells)) & small)
+
+
+def _transfer_of_ideal(
+    cells: NDArray[np.float64], bit: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return transfer matrix and input admittance of a tile with ideal wires: every bit line is one node.
+
+    A bit line is at R·I for the resistance R of its sense ends, so it draws ``I = G v / (1 + R·sum(G))``. Without that
+    resistance the matrix is the transposed conductances, to the last bit.
+    """
+    with np.errstate(divide="ignore"):
+        sense = 1.0 / (1.0 / bit[0] + 1.0 / bit[-1])
+    factor = 1.0 / (1.0 + sense * cells.sum(axis=0))
+    lost = cells * np.sqrt(sense * factor)
+    with _libraries.limit(limits=1, user_api="blas"):  # BLAS adds in one order, whatever number of threads it has
+        admittance = -(lost @ lost.T)
+    admittance[np.diag_indices(len(cells))] += cells.sum(axis=1)
+    return (cells * factor).T, admittance

@@ -299,6 +299,37 @@ def test_ideal_wires_give_the_conductances_themselves(shape, dtype):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("both", [False, True])
+def test_ideal_wires_with_sense_resistance_take_no_elimination(shape, both, monkeypatch):
+    conductance = draw(shape, 3, np.random.default_rng(18))
+    word, bit = np.zeros((shape[0], shape[1] + 1)), np.zeros((shape[0] + 1, shape[1]))
+    word[:, -1] = np.inf
+    sense = np.random.default_rng(19).uniform(0.01, 1.0, shape[1]) / conductance.sum(axis=1).max()
+    bit[-1], bit[0] = sense, 2.0 * sense if both else np.inf
+    expected = [nodal(cells, word, bit) for cells in conductance]
+    monkeypatch.setattr(tree, "_transfer", lambda *_: pytest.fail("the tree kernel was called"))
+    matrix, admittance = transfer_stack(conductance, word, bit)
+    for k in range(3):
+        close([matrix[k], admittance[k]], expected[k], NODAL)
+        alone = transfer_stack(conductance[k : k + 1], word, bit)
+        assert (alone[0][0] == matrix[k]).all()
+        assert (alone[1][0] == admittance[k]).all()
+        assert (admittance[k] == admittance[k].T).all()
+
+
+def test_tiles_with_and_without_wires_in_one_call():
+    rng = np.random.default_rng(20)
+    conductance = draw((9, 7), 3, rng)
+    word, bit = np.zeros((3, 9, 8)), np.zeros((3, 10, 7))
+    word[:, :, -1] = bit[:, 0] = np.inf
+    word[1, :, :-1] = bit[1, 1:] = 1.0
+    found = transfer_stack(conductance, word, bit)
+    for k in range(3):
+        alone = transfer_stack(conductance[k : k + 1], word[k], bit[k])
+        assert all((stack[k] == own[0]).all() for stack, own in zip(found, alone, strict=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_open_tiles_and_cut_wires_carry_nothing(shape):
     rng = np.random.default_rng(9)
     word, bit = wires(shape, "1 Ω", rng)
