@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
 from circuitmem.config.base import Spec
 from circuitmem.config.chip import ChipSpec
-from circuitmem.config.training import CalibrationSpec, ExSituSpec, InSituSpec, MethodName
+from circuitmem.config.training import CalibrationSpec, ExSituSpec, InSituSpec, MethodName, UpdateRule
 from circuitmem.errors import ValidationError
 
 __all__ = ["AuditSpec", "DataSpec", "NetworkSpec", "RunSpec"]
@@ -67,6 +67,10 @@ class AuditSpec(Spec):
     reads: int = pydantic.Field(default=4, ge=1)
 
 
+RULE_OF: dict[str, UpdateRule] = {"two-pulse": "two-pulse", "pulse-update": "pulse-count"}
+"""The update rule that each kind of device has of its own."""
+
+
 class RunSpec(Spec):
     """Everything that ``circuitmem train`` needs; every table of the TOML file is optional.
 
@@ -102,6 +106,28 @@ class RunSpec(Spec):
     calibration: CalibrationSpec = CalibrationSpec()
     in_situ: InSituSpec = InSituSpec()
     audit: AuditSpec = AuditSpec()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _rule_of_the_devices(cls, values: Any) -> Any:
+        """Choose the update rule of the devices, where none is declared."""
+        if not isinstance(values, dict):
+            return values
+        chip, in_situ = values.get("chip"), values.get("in_situ", {})
+        device = chip.get("device") if isinstance(chip, dict) else getattr(chip, "device", None)
+        kind = device.get("kind") if isinstance(device, dict) else getattr(device, "kind", None)
+        if kind in RULE_OF and isinstance(in_situ, dict) and "rule" not in in_situ:
+            return values | {"in_situ": {**in_situ, "rule": RULE_OF[kind]}}
+        return values
+
+    @pydantic.model_validator(mode="after")
+    def _check_rule(self) -> RunSpec:
+        kind, rule = self.chip.device.kind, self.in_situ.rule
+        if rule in RULE_OF.values() and rule != RULE_OF[kind]:
+            raise ValidationError(
+                "in_situ.rule", f"must be another for devices of kind {kind}, such as {RULE_OF[kind]}", rule
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _check_inputs(self) -> RunSpec:

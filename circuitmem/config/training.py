@@ -11,7 +11,7 @@ from circuitmem.config.base import Spec
 __all__ = ["CalibrationMethod", "CalibrationSpec", "ExSituSpec", "InSituSpec", "MethodName"]
 
 CalibrationMethod = Literal["none", "affine", "split-affine"]
-UpdateRule = Literal["two-pulse", "manhattan", "threshold", "write-verify"]
+UpdateRule = Literal["two-pulse", "pulse-count", "manhattan", "threshold", "write-verify"]
 OptimiserName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
 MethodName = Literal["raw", "calibration", "in_situ", "calibration_in_situ"]
@@ -72,8 +72,9 @@ class InSituSpec(Spec):
         (``LEARNING_RATES``).
     momentum : float
         Of ``momentum``, in [0, 1).
-    rule : {"two-pulse", "manhattan", "threshold", "write-verify"}
-        How wanted changes become pulses (:mod:`circuitmem.training.rules`).
+    rule : {"two-pulse", "pulse-count", "manhattan", "threshold", "write-verify"}
+        How wanted changes become pulses (:mod:`circuitmem.training.rules`). The first two are each for one kind of
+        device, and what a run with such devices has where none is declared.
     threshold : float
         With ``threshold``: weights that would change by less than this fraction of the largest change of their layer
         are left alone, in [0, 1].

@@ -13,7 +13,7 @@ from circuitmem.config import InSituSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
 
-__all__ = ["RULES", "Manhattan", "Threshold", "TwoPulse", "UpdateRule", "WriteVerify"]
+__all__ = ["RULES", "Manhattan", "PulseCount", "Threshold", "TwoPulse", "UpdateRule", "WriteVerify"]
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +44,14 @@ class UpdateRule:
 
 class TwoPulse(UpdateRule):
     """The rule of Li et al. (Nat. Commun. 9:2385, 2018): one SET at the wanted gate, after a RESET if it falls."""
+
+
+class PulseCount(UpdateRule):
+    """The rule of NeuroSim: as many whole pulses as the inverse of the declared curve says, truncated.
+
+    For devices of kind ``pulse-update`` (:mod:`circuitmem.control.counts`). What is less than a pulse stays in the
+    digital core's weights until it has grown to one; NeuroSim forgets it.
+    """
 
 
 class Manhattan(UpdateRule):
@@ -90,6 +98,7 @@ class WriteVerify(UpdateRule):
 
 RULES: dict[str, type[UpdateRule]] = {
     "two-pulse": TwoPulse,
+    "pulse-count": PulseCount,
     "manhattan": Manhattan,
     "threshold": Threshold,
     "write-verify": WriteVerify,

@@ -81,9 +81,19 @@ def test_rules_ask_for_what_they_say(start):
 def test_every_rule_learns_with_every_optimiser(start, rule, optimiser, rate):
     digits, model = start
     how = {"rule": rule, "optimiser": optimiser, "learning_rate": rate, "epochs": 2, "batch": 20}
-    spec = load_run(None, [*SMALL, *(f"in_situ.{key}={value}" for key, value in how.items())])
+    chip = "epiram" if rule == "pulse-count" else None
+    spec = load_run(chip, [*SMALL, *(f"in_situ.{key}={value}" for key, value in how.items())])
     result = run_method("calibration_in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None)
     assert result.history[2]["accuracy_percent"] >= result.history[0]["accuracy_percent"] + 12.0
+
+
+def test_each_kind_of_device_has_a_rule_of_its_own():
+    assert load_run(None).in_situ.rule == "two-pulse"
+    assert load_run("epiram").in_situ.rule == "pulse-count"
+    assert load_run("epiram", ["in_situ.rule=manhattan"]).in_situ.rule == "manhattan"
+    for chip, rule, other in (("epiram", "two-pulse", "pulse-count"), (None, "pulse-count", "two-pulse")):
+        with pytest.raises(ValidationError, match=f"such as {other} \\(got '{rule}'\\)"):
+            load_run(chip, [f"in_situ.rule={rule}"])
 
 
 def test_write_verify_leaves_cells_nearer_to_what_was_asked(start):
