@@ -13,6 +13,7 @@ from rich.table import Table
 
 __all__ = [
     "Progress",
+    "print_calibrations",
     "print_findings",
     "print_fit",
     "print_inference",
@@ -137,6 +138,24 @@ def print_inference(found: dict[str, Any]) -> None:
     console.print(table)
     shares = ", ".join(f"{name} {share:.0%}" for name, share in found["utilisation"].items())
     console.print(f"busy, the bottleneck first: {shares}", highlight=False)
+
+
+def print_calibrations(found: dict[str, Any]) -> None:
+    """Print the table of a comparison of calibrations."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in ("calibration", "layer", "rms %", "max. %", "acc. %", "reads", "ms", "uJ", "words"):
+        table.add_column(heading, justify="left" if heading == "calibration" else "right", no_wrap=True)
+    for name, entry in found.items():
+        for number, layer in enumerate(entry["layers"]):
+            errors = [f"{100 * layer[f'{which}_after']:.2f}" for which in ("rmse", "largest")]
+            rest = [""] * 5
+            if number == 0:
+                costs = [f"{entry['time_s'] * 1e3:.2f}", f"{entry['energy_j'] * 1e6:.1f}", str(entry["stored_words"])]
+                rest = [f"{entry['accuracy_percent']:.2f}", str(entry["reads"]), *costs]
+            table.add_row(name if number == 0 else "", str(number), *errors, *rest)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print("errors of products are relative to the largest magnitude of the ideal one", highlight=False)
 
 
 def print_stages(record: dict[str, Any], page: Path) -> None:

@@ -10,7 +10,7 @@ per column cannot mend a cell that drifts away from the others of its column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,8 @@ class DriftWatch:
         with chip.during("re-calibration"):
             measured = yield from self._measure(index, None, Priority.BACKGROUND)
             yield from chip.compute(8 * measured.size, Priority.BACKGROUND)
-        layer.correction = fit_affine(measured, self._reference[index])
+        fitted = fit_affine(measured, self._reference[index])
+        layer.correction = replace(layer.correction, scale=fitted.scale, shift=fitted.shift)
 
     def _measure(self, index: int, vectors: int | None, priority: Priority) -> Process:
         layer = self.network.layers[index]

@@ -10,7 +10,17 @@ from circuitmem.config.base import Spec
 
 __all__ = ["CalibrationMethod", "CalibrationSpec", "ExSituSpec", "InSituSpec", "MethodName"]
 
-CalibrationMethod = Literal["none", "affine", "split-affine"]
+CalibrationMethod = Literal[
+    "none",
+    "offset",
+    "affine",
+    "split-affine",
+    "defect-subtract",
+    "global-scale",
+    "conversion",
+    "redundant-column",
+    "batch-norm",
+]
 UpdateRule = Literal["two-pulse", "pulse-count", "manhattan", "threshold", "write-verify"]
 OptimiserName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
@@ -45,8 +55,9 @@ class CalibrationSpec(Spec):
 
     Parameters
     ----------
-    method : {"none", "affine", "split-affine"}
-        Correction learnt from measured codes.
+    method : str
+        What is learnt from measured codes: ``none``, ``offset``, ``affine``, ``split-affine``, ``defect-subtract``,
+        ``global-scale``, ``conversion``, ``redundant-column`` or ``batch-norm`` (:mod:`circuitmem.calibration`).
     vectors : int
         Calibration vectors (training digits and the hidden activities they cause), >= 2.
     groups : int

@@ -1,9 +1,11 @@
 """Layers of weights on tiles, and their digital twin."""
 
+from circuitmem.network.correction import Correction
 from circuitmem.network.digital import Perceptron
 from circuitmem.network.hardware import HardwareNetwork, partitions
-from circuitmem.network.layer import Correction, HardwareLayer
+from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
+from circuitmem.network.placement import Placement
 from circuitmem.network.stream import RequestStream
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "HardwareNetwork",
     "Partition",
     "Perceptron",
+    "Placement",
     "RequestStream",
     "partitions",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from circuitmem.control import Chip, Priority, Process
 from circuitmem.network.digital import Perceptron
-from circuitmem.network.layer import Correction, HardwareLayer
+from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.tile import PairMapping
 
@@ -61,15 +61,14 @@ class HardwareNetwork:
         return {
             "weights": self.model.weights,
             "biases": self.model.biases,
-            "corrections": [[layer.correction.scale, layer.correction.shift] for layer in self.layers],
-            "saturated": [layer.saturated for layer in self.layers],
+            "layers": [layer.state() for layer in self.layers],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.model = Perceptron(state["weights"], state["biases"])
-        for layer, (scale, shift), saturated in zip(self.layers, state["corrections"], state["saturated"], strict=True):
-            layer.correction, layer.saturated = Correction(scale, shift), saturated
+        for layer, own in zip(self.layers, state["layers"], strict=True):
+            layer.restore(own)
 
     def forward(self, inputs: Floats, priority: Priority = Priority.NORMAL) -> Process:
         """Return the activities of all layers, inputs first, as the hardware computes them; the last are logits."""

@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.control import OPERATIONS, Chip, Priority, Process, Unit
+from circuitmem.network.correction import Correction
 from circuitmem.network.partition import Partition
+from circuitmem.network.placement import Placement
 from circuitmem.tile import PairMapping
 
-__all__ = ["Correction", "HardwareLayer"]
+__all__ = ["HardwareLayer"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-
-
-@dataclass
-class Correction:
-    """Two stored words a column and group of word lines: ``corrected = scale·measured + shift``, in amperes.
-
-    Attributes
-    ----------
-    scale, shift : (groups, tiles, columns) ndarray
-        Factor, and shift [A].
-    """
-
-    scale: Floats
-    shift: Floats
-
-    @classmethod
-    def identity(cls, tiles: int, columns: int) -> Correction:
-        """Correct nothing, with one group."""
-        return cls(np.ones((1, tiles, columns)), np.zeros((1, tiles, columns)))
-
-    @property
-    def groups(self) -> int:
-        """Groups of word lines that are read one after another."""
-        return int(self.scale.shape[0])
-
-    def apply(self, currents: Floats) -> Floats:
-        """Return corrected currents, (groups, tiles, batch, columns) A, for measured ones of the same shape."""
-        return self.scale[:, :, None, :] * currents + self.shift[:, :, None, :]
 
 
 class HardwareLayer:
@@ -64,6 +38,17 @@ class HardwareLayer:
 
     Attributes
     ----------
+    weights : (inputs, outputs) ndarray
+        What the tiles were last programmed towards.
+    correction : Correction
+        What the digital core does to the measured currents.
+    placements : list of Placement
+        Where on each tile its inputs and outputs lie.
+    stuck : (tiles, rows, columns) ndarray, optional
+        What cells conduct that do not follow pulses [S], as reads have found them; nan for the others. The partner in
+        the pair makes up for it.
+    prefactor : (tiles, rows, columns) ndarray, optional
+        What wanted conductances are multiplied by before they are programmed.
     saturated : int
         Activities so far that were larger than that: their DAC code saturated.
     """
@@ -77,21 +62,63 @@ class HardwareLayer:
         self.mapping = mapping
         self.input_scale = input_scale
         self.saturated = 0
+        self.weights: Floats = np.zeros((partition.inputs, partition.outputs))
         self.correction = Correction.identity(len(units), chip.spec.tile.columns)
+        self.placements = [Placement.of(partition, tile) for tile in range(len(units))]
+        self.stuck: Floats | None = None
+        self.prefactor: Floats | None = None
         #: Called with (unit, DAC codes of each read) before every product: how an audit sees the run's own reads.
         self.observer: Callable[[Unit, Codes], None] | None = None
 
+    def state(self) -> dict[str, Any]:
+        """Return what changes while the layer is used, for a checkpoint."""
+        return {
+            "weights": self.weights,
+            "correction": self.correction.state(),
+            "placements": [[place.rows, place.pairs] for place in self.placements],
+            "stuck": self.stuck,
+            "prefactor": self.prefactor,
+            "saturated": self.saturated,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.weights, self.stuck, self.prefactor = state["weights"], state["stuck"], state["prefactor"]
+        self.correction, self.saturated = Correction.of(state["correction"]), state["saturated"]
+        self.placements = [Placement(*place) for place in state["placements"]]
+
+    def target(self, index: int, weights: Floats) -> Floats:
+        """Return the conductances between the lines of a tile that stand for its share of weights (inputs, outputs).
+
+        They are (inputs, 2·outputs) S, in the order of its inputs and outputs.
+        """
+        share = weights[self.partition.input_slice(index), self.partition.output_slice(index)]
+        stuck = None if self.stuck is None else self.stuck[index][self.placements[index].cells]
+        return self.mapping.conductances(share, stuck)
+
     def program(self, weights: Floats, deadband: float) -> Process:
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
-        pairs = self.chip.spec.tile.cell.memristor_conductance(self.mapping.conductances(weights))
+        self.weights = weights.copy()
+        limits = self.mapping.minimum, self.mapping.maximum
         processes = []
-        for index, unit in enumerate(self.units):
+        for index, (unit, place) in enumerate(zip(self.units, self.placements, strict=True)):
             wanted = unit.asked.copy()
-            inputs, outputs = self.partition.input_slice(index), self.partition.output_slice(index)
-            block = pairs[inputs, 2 * outputs.start : 2 * outputs.stop]
-            wanted[self.partition.word_lines(index), self.partition.bit_lines(index)] = block
+            block = self.target(index, weights)
+            if self.prefactor is not None:
+                block = np.clip(block * self.prefactor[index][place.cells], *limits)
+            wanted[place.cells] = self.chip.spec.tile.cell.memristor_conductance(block)
             processes.append(self.chip.program(unit, wanted, deadband))
         yield from self.chip.together(processes)
+
+    def limits(self) -> tuple[Floats, Floats]:
+        """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs)."""
+        lowest = np.full((self.partition.inputs, self.partition.outputs), -self.mapping.largest_weight)
+        highest = -lowest
+        if self.stuck is not None:
+            for index, place in enumerate(self.placements):
+                own = self.partition.input_slice(index), self.partition.output_slice(index)
+                lowest[own], highest[own] = self.mapping.limits(self.stuck[index][place.cells])
+        return lowest, highest
 
     def verify(self, tries: int, tolerance: float) -> Process:
         """Read every cell back, row by row, and program again what is off by more than ``tolerance`` [S].
@@ -127,7 +154,7 @@ class HardwareLayer:
         found = []
         for index, unit in enumerate(self.units):
             values = np.zeros((len(activities), self.partition.rows))
-            values[:, self.partition.word_lines(index)] = activities[:, self.partition.input_slice(index)]
+            values[:, self.placements[index].rows] = activities[:, self.partition.input_slice(index)]
             found.append(unit.readout.dac.codes(values / self.input_scale))
         return found
 
@@ -182,20 +209,33 @@ class HardwareLayer:
         ]
         return np.stack(currents, axis=1)
 
-    def forward(self, activities: Floats, priority: Priority = Priority.NORMAL) -> Process:
-        """Multiply activities (batch, inputs) by the weights on the tiles; returns (batch, outputs)."""
+    def forward(self, activities: Floats, priority: Priority = Priority.NORMAL, kind: str = "mac_read") -> Process:
+        """Multiply activities (batch, inputs) by the weights on the tiles; returns (batch, outputs).
+
+        ``kind`` is the account of the reads.
+        """
         codes = self.input_codes(activities)
         if self.observer is not None:
             for unit, some in zip(self.units, self.drives(codes, self.correction.groups), strict=True):
                 self.observer(unit, some)
-        currents = yield from self.measure(codes, self.correction.groups, "mac_read", priority)
-        partial = self.correction.apply(currents).sum(axis=0)
+        currents = yield from self.measure(codes, self.correction.groups, kind, priority)
+        correction = self.correction
+        partial = correction.apply(currents).sum(axis=0)
+        operations = 2 * currents.size
+        if correction.excess is not None:
+            for index, (unit, own) in enumerate(zip(self.units, codes, strict=True)):
+                partial[index] -= unit.readout.dac.nominal(own) @ correction.excess[index]
+            operations += 2 * len(activities) * int(np.count_nonzero(correction.excess))
         sums = np.zeros((len(activities), self.partition.outputs))
-        for index in range(len(self.units)):
-            used = partial[index][:, self.partition.bit_lines(index)]
+        for index, place in enumerate(self.placements):
+            used = partial[index][:, place.columns]
             sums[:, self.partition.output_slice(index)] += used[:, 0::2] - used[:, 1::2]
-        yield from self.chip.compute(2 * currents.size, priority)
-        return sums / self.current_scale
+        sums /= self.current_scale
+        if correction.output_scale is not None and correction.output_shift is not None:
+            sums = correction.output_scale * sums + correction.output_shift
+            operations += 2 * sums.size
+        yield from self.chip.compute(operations, priority)
+        return sums
 
     @property
     def current_scale(self) -> float:
@@ -205,14 +245,22 @@ class HardwareLayer:
 
     def ideal_currents(self, codes: list[Codes], groups: int) -> Floats:
         """Return what perfect tiles, programmed as asked, would give: (groups, tiles, batch, columns) A."""
-        cell = self.chip.spec.tile.cell
         ideal = [
-            (unit.readout.dac.nominal(split(tile_codes, groups)) @ cell.mesh_conductance(unit.asked)).reshape(
+            (unit.readout.dac.nominal(split(tile_codes, groups)) @ self.intended(index)).reshape(
                 groups, len(tile_codes), -1
             )
-            for unit, tile_codes in zip(self.units, codes, strict=True)
+            for index, (unit, tile_codes) in enumerate(zip(self.units, codes, strict=True))
         ]
         return np.stack(ideal, axis=1)
+
+    def intended(self, index: int) -> Floats:
+        """Return what the cells of a tile should conduct between their lines, (rows, columns) S."""
+        intended: Floats = np.array(self.chip.spec.tile.cell.mesh_conductance(self.units[index].asked))
+        if self.prefactor is not None:  # what was asked makes up for the wires
+            intended[self.placements[index].cells] = self.target(index, self.weights)
+        if self.stuck is not None:
+            intended = np.where(np.isnan(self.stuck[index]), intended, self.stuck[index])
+        return intended
 
     def set_range(self, codes: list[Codes], groups: int) -> Process:
         """Choose each tile's amplifier gain from measured reads at gain 1, to use 80 % of the range.

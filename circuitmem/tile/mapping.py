@@ -33,9 +33,32 @@ class PairMapping:
         """Conductance per unit of weight [S]."""
         return (self.maximum - self.minimum) / self.largest_weight
 
-    def conductances(self, weights: Floats) -> Floats:
-        """Return (inputs, 2·outputs) S for weights (inputs, outputs): G+ in even columns, G- in odd ones."""
+    def conductances(self, weights: Floats, stuck: Floats | None = None) -> Floats:
+        """Return (inputs, 2·outputs) S for weights (inputs, outputs): G+ in even columns, G- in odd ones.
+
+        Parameters
+        ----------
+        weights : (inputs, outputs) ndarray
+            The weights.
+        stuck : (inputs, 2·outputs) ndarray, optional
+            What devices conduct that do not follow pulses [S], nan for the others: the partner in the pair makes up
+            for it, as far as its range goes.
+        """
         pairs = np.empty((weights.shape[0], 2 * weights.shape[1]))
         pairs[:, 0::2] = self.scale * np.maximum(weights, 0.0)
         pairs[:, 1::2] = self.scale * np.maximum(-weights, 0.0)
-        return np.minimum(pairs + self.minimum, self.maximum)
+        pairs = np.minimum(pairs + self.minimum, self.maximum)
+        if stuck is not None:
+            wanted = self.scale * weights
+            plus, minus = stuck[:, 0::2], stuck[:, 1::2]
+            for own, other, partner in ((0, minus, minus + wanted), (1, plus, plus - wanted)):
+                limited = np.clip(partner, self.minimum, self.maximum)
+                pairs[:, own::2] = np.where(np.isnan(other), pairs[:, own::2], limited)
+        return pairs
+
+    def limits(self, stuck: Floats) -> tuple[Floats, Floats]:
+        """Return the lowest and the highest weight of each pair, (inputs, outputs), with ``stuck`` as above."""
+        least = np.where(np.isnan(stuck), self.minimum, stuck)
+        most = np.where(np.isnan(stuck), self.maximum, stuck)
+        lowest = (least[:, 0::2] - most[:, 1::2]) / self.scale
+        return lowest, (most[:, 0::2] - least[:, 1::2]) / self.scale

@@ -1,5 +1,6 @@
 """Training: ex situ on a computer, in situ on the chip."""
 
+from circuitmem.training.compare_calibrations import calibrate_run, compare_calibrations
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.methods import Digits, MethodRun, bring_up, build_network, run_method, tile_count
@@ -21,6 +22,8 @@ __all__ = [
     "accuracy_percent",
     "bring_up",
     "build_network",
+    "calibrate_run",
+    "compare_calibrations",
     "load_chip",
     "run_method",
     "serve",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration import learn_affine
+from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer
 from circuitmem.config import RunSpec
 from circuitmem.control import Chip, Process
 from circuitmem.engine import BehavioralEngine, SpiceEngine
@@ -60,6 +60,8 @@ class MethodResult:
     reuse : dict
         How transfer matrices were kept up to date, and the largest error that samples found
         (:class:`circuitmem.engine.ReuseRecord`).
+    calibration : dict
+        What the calibration cost (:class:`circuitmem.calibration.CalibrationRecord`).
     """
 
     accuracy_percent: float = 0.0
@@ -74,6 +76,7 @@ class MethodResult:
     saturated_codes: dict[str, int] = field(default_factory=dict)
     utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
     reuse: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -106,21 +109,41 @@ def build_network(
     return HardwareNetwork(chip, model, scales)
 
 
-def bring_up(network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate: bool) -> Process:
+def bring_up(
+    network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate: bool, record: CalibrationRecord | None = None
+) -> Process:
     """Program the starting weights, choose the amplifiers' gains, and calibrate if asked to."""
     programming = spec.chip.programming
     yield from network.program(0.0)
     for layer in network.layers:
         yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
+    yield from calibrate_network(network, spec, digits, "none" if not calibrate else spec.calibration.method, record)
+
+
+def calibrate_network(
+    network: HardwareNetwork, spec: RunSpec, digits: Digits, method: str, record: CalibrationRecord | None = None
+) -> Process:
+    """Choose the amplifiers' gains and calibrate all layers, one after another, with digits of the training set.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        The network, programmed.
+    spec : RunSpec
+        The run.
+    digits : Digits
+        The data.
+    method : str
+        A key of ``CALIBRATIONS``.
+    record : CalibrationRecord, optional
+        Where to add what it costs.
+    """
     chosen = stream(spec.seed, Purpose.CALIBRATION).permutation(len(digits.train_images))[: spec.calibration.vectors]
     activities = network.model.activities(digits.train_images[chosen])
-    method = spec.calibration.method if calibrate else "none"
-    groups = spec.calibration.groups if method == "split-affine" else 1
+    calibration = CALIBRATIONS[method](spec.calibration)
+    record = CalibrationRecord() if record is None else record
     for layer, inputs in zip(network.layers, activities, strict=False):
-        within = layer.within_range(inputs)
-        yield from layer.set_range(layer.input_codes(within), groups)
-        if method != "none":
-            yield from learn_affine(layer, within, groups)
+        yield from calibrate_layer(calibration, layer, layer.within_range(inputs), record)
 
 
 class MethodRun:
@@ -189,7 +212,9 @@ class MethodRun:
         chip, digits = self.network.chip, self.digits
         if not self.result.history:
             with chip.during("bring-up"):
-                chip.run(bring_up(self.network, self.spec, digits, self.recipe.calibrate))
+                record = CalibrationRecord()
+                chip.run(bring_up(self.network, self.spec, digits, self.recipe.calibrate, record))
+            self.result.calibration = record.as_dict()
             self._brought_up()
             self._record(0)
         while len(self.result.history) <= self.epochs:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, LinearCell, TileSpec, TransistorCell
-from circuitmem.calibration import learn_affine
-from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
+from circuitmem.calibration import CALIBRATIONS
+from circuitmem.config import AdcSpec, CalibrationSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
 from circuitmem.control import Chip
 from circuitmem.network import HardwareNetwork, Partition, Perceptron
 from circuitmem.tile import PairMapping, Tile
@@ -27,6 +27,12 @@ def network_of(rng, *, yield_=1.0, wire=0.0, errors=False, sizes=(20, 9), cell=N
     network = HardwareNetwork(chip, model, [1.0])
     chip.run(network.program(0.0))
     return network
+
+
+def affine(groups):
+    if groups == 1:
+        return CALIBRATIONS["affine"](CalibrationSpec())
+    return CALIBRATIONS["split-affine"](CalibrationSpec(groups=groups))
 
 
 def test_partitions_cover_every_input_and_output_once():
@@ -79,7 +85,7 @@ def test_calibration_lowers_the_error_on_held_out_vectors(groups):
     chip.run(layer.set_range(layer.input_codes(seen), groups))
     wanted = held_out @ network.model.weights[0]
     raw = np.sqrt(np.mean((chip.run(layer.forward(held_out)) - wanted) ** 2))
-    chip.run(learn_affine(layer, seen, groups))
+    chip.run(affine(groups).learn(layer, seen))
     assert layer.correction.groups == groups
     corrected = np.sqrt(np.mean((chip.run(layer.forward(held_out)) - wanted) ** 2))
     assert corrected < 0.5 * raw
@@ -90,11 +96,11 @@ def test_calibration_does_not_look_at_the_defects():
     network = network_of(rng, yield_=0.8, errors=True)
     layer, chip, inputs = network.layers[0], network.chip, rng.random((40, 20))
     chip.run(layer.set_range(layer.input_codes(inputs), 1))
-    chip.run(learn_affine(layer, inputs, 1))
+    chip.run(affine(1).learn(layer, inputs))
     before = layer.correction
     for unit in layer.units:
         other = DefectMap.random(unit.tile.spec, yield_=0.5, seed=99, key=(unit.index,))
         unit.tile = Tile(unit.tile.spec, unit.tile.conductance, other)
     assert layer.correction is before
-    chip.run(learn_affine(layer, inputs, 1))
+    chip.run(affine(1).learn(layer, inputs))
     assert not np.allclose(layer.correction.scale, before.scale)

@@ -1,0 +1,61 @@
+"""``conversion``: choose the programmed conductances so that the tile, wires and all, does what they were meant to do.
+
+Source: the conversion algorithm of the dot-product engine (Hu et al., DAC 2016; 99 % on MNIST with 4-bit converters [P
+abstract]), as a fixed point of the exact model: every conductance is multiplied by what its element of the transfer
+matrix lacks. Cost: no reads, no stored words beside the factors, which later updates use again; a solution of the
+model a tile and turn, for which the digital core is booked. Limits: the model is that of the design, so defects,
+spread and converters stay; what a cell at the top of its range lacks it cannot make up for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.calibration.method import Calibration
+from circuitmem.control import Process
+from circuitmem.engine import BehavioralEngine
+from circuitmem.errors import ValidationError
+from circuitmem.network import HardwareLayer
+from circuitmem.tile import Tile
+
+__all__ = ["Conversion"]
+
+TURNS = 8
+"""Turns of the fixed point: with 1 ohm a segment the error falls about tenfold in each."""
+
+
+class Conversion(Calibration):
+    """Programs conductances that make up for the wires."""
+
+    name = "conversion"
+    programs = True
+
+    def prepare(self, layer: HardwareLayer) -> Process:
+        """Work out the factors on the model of a sound tile, and program the weights again with them."""
+        chip = layer.chip
+        cell = chip.spec.tile.cell
+        if not cell.linear:
+            raise ValidationError("calibration.method", "conversion needs cells of a linear law", cell.kind)
+        engine, geometry = BehavioralEngine(threads=chip.behavioral.threads), chip.spec.tile_spec
+        low, high = layer.mapping.minimum, layer.mapping.maximum
+        targets = np.full((len(layer.units), *geometry.shape), low)
+        for index, place in enumerate(layer.placements):
+            targets[index][place.cells] = layer.target(index, layer.weights)
+        programmed = targets.copy()
+        for _ in range(TURNS):
+            found = engine.transfer([Tile(geometry, cell.memristor_conductance(each)) for each in programmed]).matrix
+            programmed = np.clip(programmed * targets / np.swapaxes(found, 1, 2), low, high)
+            # One solution by nested merging takes about rows·columns·(rows + columns) multiplications.
+            yield from chip.compute(2 * programmed.size * sum(geometry.shape))
+        layer.prefactor = programmed / targets
+        yield from layer.program(layer.weights, 0.0)
+
+    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64]) -> Process:  # noqa: ARG002
+        """Measure nothing."""
+        layer.correction = self._uncorrected(layer)
+        yield from ()
+
+    def stored_words(self, layer: HardwareLayer) -> int:  # noqa: ARG002
+        """Return 0: the conductances themselves are the memory."""
+        return 0

@@ -1,0 +1,85 @@
+"""What single cells conduct, and which do not follow pulses, from reads that drive one word line at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.control import Priority, Process
+from circuitmem.network import HardwareLayer
+
+__all__ = ["find_stuck", "read_conductances"]
+
+Floats = NDArray[np.float64]
+
+COARSE = 5.0
+"""The coarse range of a read goes to so many times the highest conductance that a cell can be programmed to."""
+
+PROBE = 0.3
+"""Working cells are probed at the bottom of their range and this far up it: much further, and the current of a row of
+a large tile would leave little voltage for its far end."""
+
+FOLLOWS = 0.5
+"""A cell that follows less than this part of the change that its row and column show is stuck."""
+
+
+def read_conductances(layer: HardwareLayer) -> Process:
+    """Read every cell of the layer's tiles, row by row; returns (tiles, rows, columns) S as seen at the columns.
+
+    Twice, at two gains, because stuck cells can conduct several times what others do; and what columns answer to an
+    input of zeros is subtracted. The voltage that wires take is not corrected. It costs 2·(rows + 1) reads a tile.
+    """
+    spec, rows = layer.chip.spec, layer.partition.rows
+    full_scale = spec.converters.dac.full_scale
+    codes = np.vstack([np.diag(np.full(rows, spec.converters.dac.levels - 1)), np.zeros((1, rows), dtype=np.int64)])
+    span = spec.converters.adc.maximum - spec.converters.adc.minimum
+    found: list[Floats] = []
+    for range_ in (1.0, COARSE):
+        largest = range_ * layer.mapping.maximum * full_scale * spec.converters.tia.transimpedance
+        gain = 0.8 * span / largest
+        currents = yield from layer.measure([codes] * len(layer.units), 1, "one_hot_read", Priority.NORMAL, gain)
+        found.append((currents[0][:, :-1] - currents[0][:, -1:]) / full_scale)
+    fine, coarse = found
+    yield from layer.chip.compute(3 * fine.size)
+    return np.where(coarse > 1.1 * layer.mapping.maximum, coarse, fine)
+
+
+def find_stuck(layer: HardwareLayer) -> Process:
+    """Find cells that do not follow pulses; returns what they conduct [S], nan for others, (tiles, rows, columns).
+
+    All cells are programmed to two levels and read at both (4·(rows + 1) reads a tile). How far the cells of a row
+    and of a column follow says what their wires and converters make of a change; a cell that follows much less is
+    stuck. Afterwards the cells are at the higher level.
+
+    Limits: a cell that conducts exactly as much less as its row's driver is weak passes for a working one, and where a
+    whole row or column is dead nothing can be told apart: all its cells count as stuck at what was read.
+    """
+    low, high = layer.mapping.minimum, layer.mapping.minimum + PROBE * (layer.mapping.maximum - layer.mapping.minimum)
+    cell = layer.chip.spec.tile.cell
+    reads = []
+    for level in (low, high):
+        wanted = cell.memristor_conductance(np.full(layer.chip.spec.tile.shape, level))
+        yield from layer.chip.together(layer.chip.program(unit, wanted, 0.0) for unit in layer.units)
+        reads.append((yield from read_conductances(layer)))
+    change = reads[1] - reads[0]
+    # Once against an upper quartile, which a fifth of stuck cells does not move; once more against those that follow.
+    expected = _expected(*(np.quantile(change, 0.75, axis=axis, keepdims=True) for axis in ((1, 2), 2, 1)))
+    follows = change > FOLLOWS * expected
+    expected = _expected(*(_mean(change, follows, axis) for axis in ((1, 2), 2, 1)))
+    # Rows and columns that do not answer at all have nothing to compare with.
+    dead = expected < 0.05 * (high - low)
+    seen = np.where(dead, 1.0, expected / (high - low))
+    stuck = dead | (change < FOLLOWS * expected)
+    yield from layer.chip.compute(16 * change.size)
+    return np.where(stuck, np.maximum(0.5 * (reads[0] + reads[1]) / seen, 0.0), np.nan)
+
+
+def _expected(whole: Floats, by_row: Floats, by_column: Floats) -> Floats:
+    """Return the change of a cell that follows, by what tile, row and column do."""
+    return np.maximum(by_row, 0.0) * np.maximum(by_column, 0.0) / np.maximum(whole, 1e-12)
+
+
+def _mean(change: Floats, follows: NDArray[np.bool_], axis: int | tuple[int, ...]) -> Floats:
+    """Return the mean change of the cells that follow, 0 where none does."""
+    count = follows.sum(axis=axis, keepdims=True)
+    return np.asarray(np.where(follows, change, 0.0).sum(axis=axis, keepdims=True) / np.maximum(count, 1))

@@ -1,0 +1,24 @@
+"""``split-affine``: word lines are driven in K groups, one after another, each with its own affine correction.
+
+Source: our reconstruction [I] of the inputs-split method (Sun et al., IEEE Access 7:141792, 2019), whose text is not
+public to us. Cost: K reads a product, 2K stored words a column, K reads a calibration vector. Limit: that of ``affine``
+within each group, and the noise and rounding of K conversions instead of one; for K as large as there are rows it would
+correct every cell.
+"""
+
+from __future__ import annotations
+
+from circuitmem.calibration.affine import AffineCalibration
+
+__all__ = ["SplitAffineCalibration"]
+
+
+class SplitAffineCalibration(AffineCalibration):
+    """Corrects every column's partial sum of each group of word lines by a factor and a shift."""
+
+    name = "split-affine"
+
+    @property
+    def groups(self) -> int:
+        """As many as are declared."""
+        return self.spec.groups

@@ -1,0 +1,113 @@
+"""Calibration methods beside each other, each on a chip of its own from the same seed: the same devices and defects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, mac_error
+from circuitmem.config import RunSpec
+from circuitmem.data import load_mnist
+from circuitmem.errors import ValidationError
+from circuitmem.network import Perceptron
+from circuitmem.rng import Purpose, stream
+from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
+from circuitmem.training.methods import Digits, bring_up, build_network
+from circuitmem.validation import did_you_mean
+
+__all__ = ["calibrate_run", "compare_calibrations"]
+
+
+def calibrate_run(
+    spec: RunSpec, methods: Sequence[str], held_out: int, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> dict[str, Any]:
+    """Train the starting weights of a run ex situ, and compare calibrations with them.
+
+    Parameters are those of :func:`compare_calibrations`, but ``progress`` is called with (what, steps done, steps).
+    """
+    check_methods(methods)
+    data = load_mnist(spec.data.source).resized(spec.data.side).first(spec.data.train, spec.data.test)
+    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    sizes, train = spec.network.layers, (digits.train_images, digits.train_labels)
+    with threadpool_limits(limits=1, user_api="blas"):
+        model = train_ex_situ(spec.ex_situ, sizes, *train, spec.seed, partial(progress, "digital"))
+        return compare_calibrations(spec, model, digits, methods, held_out, partial(progress, "calibrations"))
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    """Raise :class:`ValidationError` unless all methods are keys of ``CALIBRATIONS``."""
+    for name in methods:
+        if name not in CALIBRATIONS:
+            rule = f"must be one of {', '.join(CALIBRATIONS)}{did_you_mean(name, CALIBRATIONS)}"
+            raise ValidationError("method", rule, name)
+
+
+def compare_calibrations(
+    spec: RunSpec,
+    model: Perceptron,
+    digits: Digits,
+    methods: Sequence[str] = tuple(CALIBRATIONS),
+    held_out: int = 200,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Bring the chip of a run up once for every method, calibrate it, and measure products that no method has seen.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The chip, and the numbers of the methods (``calibration``).
+    model : Perceptron
+        Weights to program.
+    digits : Digits
+        Training digits calibrate; test digits, and the activities that they cause, are held out.
+    methods : sequence of str
+        Keys of ``CALIBRATIONS``.
+    held_out : int
+        Test digits to measure with, >= 1.
+    progress : callable
+        Called with (methods done, methods).
+
+    Returns
+    -------
+    dict
+        For each method the error of every layer's product before and after (relative to the largest magnitude of the
+        ideal product; before is with raw codes), the accuracy on the held-out digits, and what calibrating cost.
+
+    Raises
+    ------
+    ValidationError
+        If a method is not known, or there is no digit to measure with.
+    """
+    check_methods(methods)
+    if held_out < 1:
+        raise ValidationError("held_out", "must be >= 1", held_out)
+    images, labels = digits.test_images[:held_out], digits.test_labels[:held_out]
+    chosen = stream(spec.seed, Purpose.CALIBRATION).permutation(len(digits.train_images))[: spec.calibration.vectors]
+    found: dict[str, Any] = {}
+    for number, name in enumerate(methods):
+        progress(number, len(methods))
+        network = build_network(spec, model, digits)
+        chip, record, layers = network.chip, CalibrationRecord(), []
+        seen, unseen = model.activities(digits.train_images[chosen]), model.activities(images)
+        chip.run(bring_up(network, spec, digits, False))
+        for layer, weights, known, new in zip(network.layers, model.weights, seen, unseen, strict=False):
+            within = layer.within_range(new)
+            wanted = within @ weights
+            before = chip.run(mac_error(layer, within, wanted))
+            chip.run(calibrate_layer(CALIBRATIONS[name](spec.calibration), layer, layer.within_range(known), record))
+            after = chip.run(mac_error(layer, within, wanted))
+            layers.append(
+                {
+                    "rmse_before": before.rmse,
+                    "largest_before": before.largest,
+                    "rmse_after": after.rmse,
+                    "largest_after": after.largest,
+                }
+            )
+        accuracy = accuracy_percent(chip.run(network.classify(images)), labels)
+        found[name] = {"layers": layers, "accuracy_percent": accuracy, **record.as_dict()}
+    progress(len(methods), len(methods))
+    return found

@@ -1,0 +1,185 @@
+"""Calibrations: each heals what it is for, learns from codes alone, and its cost is what was read and kept."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from circuitmem import DefectMap, TileSpec
+from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, find_stuck, mac_error
+from circuitmem.config import AdcSpec, CalibrationSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
+from circuitmem.config.training import CalibrationMethod
+from circuitmem.control import Chip
+from circuitmem.network import HardwareNetwork, Partition, Perceptron
+
+SIZES, ROWS, COLUMNS, VECTORS, GROUPS = (20, 9), 10, 8, 60, 5
+ERRORS = {"dac": DacSpec(gain_error=0.01), "adc": AdcSpec(gain_error=0.05, offset_error=0.02, noise=1e-3)}
+EXACT = {"dac": DacSpec(bits=12), "adc": AdcSpec(bits=16)}
+SPEC = CalibrationSpec(vectors=VECTORS, groups=GROUPS)
+
+
+def network_of(*, yield_=1.0, wire=0.0, converters=EXACT, seed=1):
+    spec = ChipSpec(
+        tile=TileSpec(rows=ROWS, columns=COLUMNS, word_line_resistance=wire, bit_line_resistance=wire),
+        converters=ConverterSpec(**converters),
+        device=TwoPulseSpec(slope_spread=0.0, set_noise=0.0),
+        defects=DefectSpec(device_yield=yield_),
+    )
+    model = Perceptron([np.random.default_rng(0).normal(size=SIZES)], [np.zeros(SIZES[1])])
+    network = HardwareNetwork(Chip(spec, Partition(*SIZES, ROWS, COLUMNS).tiles, seed=seed), model, [1.0])
+    network.chip.run(network.program(0.0))
+    return network
+
+
+def calibrated(name, network):
+    """Calibrate, and return the errors before and after with the record."""
+    layer, chip, rng, record = network.layers[0], network.chip, np.random.default_rng(1), CalibrationRecord()
+    seen, unseen = rng.random((VECTORS, SIZES[0])), rng.random((80, SIZES[0]))
+    wanted = unseen @ network.model.weights[0]
+    chip.run(calibrate_layer(CALIBRATIONS["none"](SPEC), layer, seen, CalibrationRecord()))
+    before = chip.run(mac_error(layer, unseen, wanted))
+    chip.run(calibrate_layer(CALIBRATIONS[name](SPEC), layer, seen, record))
+    return before, chip.run(mac_error(layer, unseen, wanted)), record
+
+
+OFFSETS = {"dac": DacSpec(bits=12), "adc": AdcSpec(bits=12, minimum=-0.3, offset_error=0.05)}
+HEALED = {
+    "offset": ({"converters": OFFSETS}, 0.2),
+    "affine": ({"converters": ERRORS}, 0.25),
+    "split-affine": ({"converters": ERRORS, "yield_": 0.8}, 0.35),
+    "defect-subtract": ({"yield_": 0.8}, 0.1),
+    "global-scale": ({"wire": 5.0}, 0.5),
+    "conversion": ({"wire": 5.0}, 0.2),
+    "redundant-column": ({"yield_": 0.9}, 0.95),
+    "batch-norm": ({"converters": ERRORS, "yield_": 0.9}, 0.6),
+}
+
+
+def test_what_is_declared_is_there():
+    assert set(CALIBRATIONS) == set(CalibrationMethod.__args__) == {"none", *HEALED}
+
+
+@pytest.mark.parametrize("name", sorted(HEALED))
+def test_each_heals_what_it_is_for_on_held_out_vectors(name):
+    chip, bound = HEALED[name]
+    before, after, _ = calibrated(name, network_of(**chip))
+    assert after.rmse < bound * before.rmse
+    assert after.rmse < after.largest
+
+
+@pytest.mark.parametrize("name", sorted(HEALED))
+def test_a_method_learns_from_codes_alone(name):
+    """On a chip of other devices and defects, given the codes of the first, it learns the same to the last bit."""
+    states, codes = [], []
+    for turn in range(3):
+        network = network_of(yield_=0.8, wire=1.0, converters=ERRORS)
+        layer, chip = network.layers[0], network.chip
+        answer, replay = chip.read, iter(list(codes))
+        if turn:
+            for unit in layer.units:
+                unit.tile.damage(DefectMap.random(unit.tile.spec, yield_=0.5, seed=99, key=(unit.index,)))
+
+        def read(unit, asked, kind, *rest, turn=turn, answer=answer, replay=replay):
+            found = yield from answer(unit, asked, kind, *rest)
+            if turn == 0:
+                codes.append(found)
+            return next(replay) if turn == 1 else found
+
+        chip.read = read
+        seen = np.random.default_rng(1).random((VECTORS, SIZES[0]))
+        chip.run(calibrate_layer(CALIBRATIONS[name](SPEC), layer, seen, CalibrationRecord()))
+        states.append(json.dumps(layer.state(), default=lambda array: array.tolist()))
+        gains = [unit.readout.adc.pga_gain.tolist() for unit in layer.units]
+        states[-1] += json.dumps(gains)
+        # What was learnt stays as it is when the chip changes, until it reads again.
+        for unit in layer.units:
+            unit.tile.damage(DefectMap.random(unit.tile.spec, yield_=0.5, seed=7, key=(unit.index,)))
+        assert json.dumps(layer.state(), default=lambda array: array.tolist()) + json.dumps(gains) == states[-1]
+    assert states[0] == states[1] != states[2]
+
+
+def test_a_methods_cost_is_what_it_read_and_keeps():
+    tiles, used = Partition(*SIZES, ROWS, COLUMNS).tiles, 2 * 2 * SIZES[1]
+    expected = {
+        "none": (0, 0, 1),
+        "offset": (16, used, 1),
+        "affine": (VECTORS, 2 * used, 1),
+        "split-affine": (VECTORS * GROUPS, 2 * GROUPS * used, GROUPS),
+        "global-scale": (VECTORS, tiles, 1),
+        "batch-norm": (VECTORS, 2 * SIZES[1], 1),
+        "conversion": (0, 0, 1),
+        "defect-subtract": (2 * (ROWS + 1), None, 1),
+        "redundant-column": (4 * (ROWS + 1), None, 1),
+    }
+    assert set(expected) == set(CALIBRATIONS)
+    for name, (reads, words, each) in expected.items():
+        network = network_of(yield_=0.8, converters=ERRORS)
+        _, _, record = calibrated(name, network)
+        assert record.reads == tiles * reads, name
+        assert record.reads_per_product == each
+        assert (record.time_s > 0.0) == (record.energy_j > 0.0) == (name != "none")
+        assert (record.pulses > 0) == (name in ("redundant-column", "conversion"))
+        if words is not None:
+            assert record.stored_words == words
+    _, _, record = calibrated("defect-subtract", network_of(yield_=0.8))
+    stuck = sum(unit.tile.stuck.sum() for unit in network_of(yield_=0.8).chip.units)
+    assert 0.5 * stuck < record.stored_words < 1.5 * stuck
+
+
+@pytest.mark.parametrize(("wire", "converters"), [(0.0, EXACT), (1.0, ERRORS)])
+def test_one_hot_reads_find_the_stuck_cells(wire, converters):
+    network = network_of(yield_=0.8, wire=wire, converters=converters)
+    layer = network.layers[0]
+    found = network.chip.run(find_stuck(layer))
+    true = np.array([unit.tile.stuck for unit in layer.units])
+    assert np.array_equal(~np.isnan(found), true)
+    conductance = np.array([unit.tile.defects.stuck_conductance for unit in layer.units])
+    error = np.abs(found - conductance)[true]
+    assert error.max() < (5e-6 if wire == 0.0 else 0.15 * conductance.max())
+
+
+def test_a_dead_sense_channel_is_found_stuck():
+    network = network_of(yield_=0.9)
+    layer = network.layers[0]
+    layer.units[0].readout.adc.alive = np.arange(COLUMNS) != 3
+    found = network.chip.run(find_stuck(layer))
+    assert not np.isnan(found[0][:, 3]).any()
+    assert np.isnan(found[0][:, 2]).any()
+
+
+TINY = ["data.side=8", "data.train=200", "data.test=50", "network.layers=[64, 12, 10]", "ex_situ.epochs=2"]
+TINY += ["chip.tile.rows=32", "chip.tile.columns=16", "calibration.vectors=20"]
+
+
+def calibrate(*words):
+    settings = [word for item in TINY for word in ("--set", item)]
+    command = [sys.executable, "-m", "circuitmem", "calibrate", *settings, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_the_command_compares_methods_on_one_chip():
+    done = calibrate("--json", "--held-out", "30", "-m", "none", "-m", "affine")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert list(found) == ["none", "affine"]
+    before = [[layer["rmse_before"] for layer in entry["layers"]] for entry in found.values()]
+    assert before[0] == before[1]
+    affine = found["affine"]
+    assert all(layer["rmse_after"] < layer["rmse_before"] for layer in affine["layers"])
+    assert affine["reads"] == 20 * 6
+    assert affine["stored_words"] == 2 * (2 * 2 * 12 + 2 * 10)
+    assert affine["time_s"] > 0.0
+    table = calibrate()
+    assert table.returncode == 0, table.stderr
+    assert "…" not in table.stdout
+    assert all(name in table.stdout for name in CALIBRATIONS)
+
+
+def test_an_unknown_method_is_one_line():
+    done = calibrate("-m", "affin")
+    assert done.returncode == 2
+    assert "method must be one of none, offset, affine" in done.stderr
+    assert "did you mean 'affine'?" in done.stderr
+    assert done.stderr.count("\n") == 1
