@@ -1,7 +1,7 @@
 """The network of a tile at one moment of a pulse: voltages on all lines, cells of any law, any defect.
 
 Newton's method on the cells: each is replaced by its tangent, a conductance and a current source, the linear network is
-solved, and so on. Without bridges the mesh kernel solves it; with them, a sparse factorisation (``direct``).
+solved, and so on. The mesh kernel solves it; with bridges on floating parts of lines, a sparse factorisation does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.devices import DeviceLaw, Response, respond
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem.engine.direct import Network
+from circuitmem.engine.plan import plan_nodes
 from circuitmem.errors import ConvergenceError
 from circuitmem.tile import Tile
 
@@ -64,7 +65,7 @@ class CellNetwork:
     def __init__(self, law: DeviceLaw, tile: Tile, fixed: Floats, series: Floats, threads: int) -> None:
         self._law, self._fixed, self._series, self._threads = law, fixed, series, threads
         self._linear = law.a == 0.0 and law.ratio == 1.0
-        self._lines: _Lines = _DirectLines(tile) if tile.defects.bridges else _MeshLines(tile)
+        self._lines: _Lines = _DirectLines(tile) if plan_nodes(tile).method == "direct" else _MeshLines(tile)
         # Where the next moment starts from: one soon after the last is almost it.
         self._voltage = np.zeros(tile.spec.shape)
 
@@ -119,28 +120,62 @@ class CellNetwork:
 
 
 class _MeshLines:
-    """Lines without bridges. The kernel grounds the bit lines: it is given their nodes relative to their drivers."""
+    """Lines, and bridges between nodes that wires tie to a driver or a sense amplifier.
+
+    The kernel grounds the bit lines: it is given their nodes relative to their drivers. It knows no bridges: beside the
+    tile without them it solves, for each, the tile with a current from one end of it to the other.
+    """
 
     def __init__(self, tile: Tile) -> None:
         self._wires = tile.mesh[1:]
+        bridges = tile.defects.bridges
+        ends = [
+            [("word", "bit").index(node.line), node.row, node.column] for b in bridges for node in (b.first, b.second)
+        ]
+        self._ends = np.array(ends, dtype=np.intp).reshape(-1, 2, 3)
+        self._resistance = np.diag([bridge.resistance for bridge in bridges])
+        vectors = 1 + len(bridges)
+        self._source = np.zeros((vectors, tile.spec.rows))
+        self._injection = np.zeros((vectors, 2, *tile.spec.shape))
+        for index, (first, second) in enumerate(self._ends, start=1):
+            self._injection[(index, *first)] -= 1.0
+            self._injection[(index, *second)] += 1.0
         self._estimate: Floats | None = None
 
     def solve(self, slope: Floats, offset: Floats, word: Floats, bit: Floats) -> tuple[Floats, float]:
-        source = offset - slope * bit
-        injection = np.stack([-source, source])[None]
+        self._source[0] = word
+        self._injection[0, 1] = offset - slope * bit
+        self._injection[0, 0] = -self._injection[0, 1]
         solution = solve_mesh(
-            slope, *self._wires, word[None], injection=injection, estimate=self._estimate, tolerance=1e-12, threads=1
+            slope,
+            *self._wires,
+            self._source,
+            injection=self._injection,
+            estimate=self._estimate,
+            tolerance=1e-12,
+            threads=1,
         )
         assert solution.word is not None
         assert solution.bit is not None
-        self._estimate = np.stack([solution.word, solution.bit], axis=1)
-        across = solution.word[0] - solution.bit[0] - bit
-        power = word @ solution.driver_current[0] - bit @ solution.column_current[0]
-        return across, float(power)
+        nodes = self._estimate = np.stack([solution.word, solution.bit], axis=1)
+        # The tile without bridges counts once, each bridge by its current.
+        share = np.ones(len(nodes))
+        if len(nodes) > 1:
+            drop = self._drops(nodes)
+            drop[0] += bit[self._ends[:, 0, 2]] * self._ends[:, 0, 0] - bit[self._ends[:, 1, 2]] * self._ends[:, 1, 0]
+            share[1:] = np.linalg.solve(self._resistance - drop[1:].T, drop[0])
+        voltages = np.tensordot(share, nodes, 1)
+        power = word @ (share @ solution.driver_current) - bit @ (share @ solution.column_current)
+        return voltages[0] - voltages[1] - bit, float(power)
+
+    def _drops(self, nodes: Floats) -> Floats:
+        """Return the voltage from the first to the second end of each bridge, (vectors, bridges) V."""
+        first, second = (nodes[:, *self._ends[:, end].T] for end in (0, 1))
+        return np.asarray(first - second)
 
 
 class _DirectLines:
-    """Lines with bridges between them."""
+    """Lines with bridges of any kind."""
 
     def __init__(self, tile: Tile) -> None:
         self._network = Network(tile)
