@@ -2,10 +2,9 @@
 
 from circuitmem.engine.adjoint import Gradient
 from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
-from circuitmem.engine.base import Engine, Solution
+from circuitmem.engine.base import Engine, ProgrammingResult, Solution
 from circuitmem.engine.behavioral import BehavioralEngine, Transfer
 from circuitmem.engine.plan import Plan
-from circuitmem.engine.programming import ProgrammingResult
 from circuitmem.engine.settling import Settling
 from circuitmem.engine.software import software
 from circuitmem.engine.spice import SpiceEngine, program_netlist, tile_netlist

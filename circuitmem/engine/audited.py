@@ -12,7 +12,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem.engine.base import Engine, Solution
+from circuitmem.config import PulseTrain
+from circuitmem.engine.base import Engine, ProgrammingResult, Solution
 from circuitmem.engine.spice import SpiceEngine
 from circuitmem.errors import CircuitmemError, SpiceUnavailableError, ValidationError
 from circuitmem.rng import Purpose, stream
@@ -137,6 +138,10 @@ class AuditedEngine:
     def transfer_matrix(self, tile: Tile) -> Floats:
         """Return W, (columns, rows) S; linear cells only."""
         return self._behavioral.transfer_matrix(tile)
+
+    def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
+        """Return what a pulse train does to a tile of ODE devices. Only reads are audited."""
+        return self._behavioral.program(tile, train, samples=samples)
 
 
 class AuditQueue:

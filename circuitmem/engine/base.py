@@ -8,9 +8,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from circuitmem.config import PulseTrain
 from circuitmem.tile import Tile
 
-__all__ = ["Engine", "Solution"]
+__all__ = ["Engine", "ProgrammingResult", "Solution"]
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,34 @@ class Solution:
     power: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class ProgrammingResult:
+    """What a pulse train did to a tile. The tile itself is as it was; ``tile.program(result.conductance)`` changes it.
+
+    Attributes
+    ----------
+    state : (rows, columns) ndarray
+        State of the devices at the end, 0 to 1. That of stuck cells is what it was.
+    conductance : (rows, columns) ndarray
+        Conductance at the end, at small positive voltages [S]; of stuck cells, what was programmed before.
+    energy : float
+        What the drivers of all lines delivered [J].
+    time : (points,) ndarray
+        Time of the trajectory [s]: the beginning, each pulse's ``samples`` points, and each pulse's end.
+    trajectory : (points, rows, columns) ndarray
+        States at these times.
+    steps : int
+        Steps of the integration.
+    """
+
+    state: Floats
+    conductance: Floats
+    energy: float
+    time: Floats
+    trajectory: Floats
+    steps: int
+
+
 @runtime_checkable
 class Engine(Protocol):
     """Computes tiles. A call leaves the tile as it was, and no answer depends on the calls before it."""
@@ -56,3 +87,6 @@ class Engine(Protocol):
 
     def transfer_matrix(self, tile: Tile) -> NDArray[np.float64]:
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``; linear cells only."""
+
+    def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
+        """Return what a pulse train does to a tile of ODE devices, with ``samples`` states of each pulse on the way."""

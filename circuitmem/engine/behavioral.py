@@ -17,10 +17,10 @@ from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
 from circuitmem.config import PulseTrain, SelectorCell, SinhCell, TiaSpec
 from circuitmem.engine.adjoint import Gradient, solve_adjoint
-from circuitmem.engine.base import Solution
+from circuitmem.engine.base import ProgrammingResult, Solution
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
-from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, ProgrammingResult, program_tile
+from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, program_tile
 from circuitmem.engine.settling import Settling, settle
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Tile, turned_tile

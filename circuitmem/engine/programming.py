@@ -17,12 +17,13 @@ from circuitmem._kernels.devices import METHOD, DeviceLaw
 from circuitmem.config import LinearCell, Pulse, PulseTrain, SinhCell, TransistorCell
 from circuitmem.device import conductance, state_of
 from circuitmem.device.ode import device_law
+from circuitmem.engine.base import ProgrammingResult
 from circuitmem.engine.network import CellNetwork, Moment
 from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.tile import DefectMap, Tile
 from circuitmem.validation import in_range, integer
 
-__all__ = ["PROGRAMMING_TOLERANCE", "ProgrammingResult", "check_pulse", "first_state", "program_tile"]
+__all__ = ["PROGRAMMING_TOLERANCE", "check_pulse", "first_state", "program_tile"]
 
 Floats = NDArray[np.float64]
 
@@ -34,34 +35,6 @@ MAX_STEPS = 200_000
 
 _PARTS = 8
 """Steps that a slope or a plateau takes at least: the energy has no error control of its own."""
-
-
-@dataclass(frozen=True)
-class ProgrammingResult:
-    """What a pulse train did to a tile. The tile itself is as it was; ``tile.program(result.conductance)`` changes it.
-
-    Attributes
-    ----------
-    state : (rows, columns) ndarray
-        State of the devices at the end, 0 to 1. That of stuck cells is what it was.
-    conductance : (rows, columns) ndarray
-        Conductance at the end, at small positive voltages [S]; of stuck cells, what was programmed before.
-    energy : float
-        What the drivers of all lines delivered [J].
-    time : (points,) ndarray
-        Time of the trajectory [s]: the beginning, each pulse's ``samples`` points, and each pulse's end.
-    trajectory : (points, rows, columns) ndarray
-        States at these times.
-    steps : int
-        Steps of the integration.
-    """
-
-    state: Floats
-    conductance: Floats
-    energy: float
-    time: Floats
-    trajectory: Floats
-    steps: int
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.config import OdeDevice, Pulse, PulseTrain, TiaSpec
 from circuitmem.converter import Readout
-from circuitmem.engine.base import Solution
-from circuitmem.engine.programming import ProgrammingResult, check_pulse, first_state, result_of, sample_times
+from circuitmem.engine.base import ProgrammingResult, Solution
+from circuitmem.engine.programming import check_pulse, first_state, result_of, sample_times
 from circuitmem.errors import SpiceError, SpiceUnavailableError, ValidationError
 from circuitmem.netlists import program
 from circuitmem.netlists.jobs import Transient

@@ -5,6 +5,8 @@ import pytest
 from scipy.optimize import brentq
 
 from circuitmem import DefectMap, SinhCell, Tile, TileSpec
+from circuitmem.config import Pulse, PulseTrain, YakopcicSpec
+from circuitmem.device import conductance
 from circuitmem.engine import Engine, Solution
 from circuitmem.errors import ValidationError
 
@@ -290,3 +292,30 @@ def test_bad_voltages_are_refused(engine, voltages):
         engine.read(make_tile(), voltages)
     with pytest.raises(ValidationError, match=r"^voltages must"):
         engine.solve(make_tile(), voltages)
+
+
+def test_a_pulse_moves_the_selected_device_as_its_equation_says(engine):
+    device = YakopcicSpec.preset("Oblea")
+    voltage, width, rise, threshold = 0.6, 3e-5, 1e-5, device.positive_threshold
+    spec = TileSpec(rows=2, columns=2, cell=device.cell)
+    tile = Tile(
+        spec, conductance(device, np.full((2, 2), 0.05)), DefectMap(stuck=[[0, 0], [0, 1]], stuck_conductance=1e-4)
+    )
+    pulse = Pulse(amplitude=voltage, width=width, rise=rise, rows=(0,), columns=(0,), scheme="v/3")
+    result = engine.program(tile, PulseTrain(device=device, pulses=(pulse, pulse)), samples=2)
+
+    def moved(volt):
+        # Below positive_limit nothing slows the device: the integral of e^V - e^Vp over plateau and slopes.
+        push = np.exp(volt) - np.exp(threshold)
+        slopes = 2.0 * rise * (push / volt - np.exp(threshold) * (1.0 - threshold / volt))
+        return 2.0 * device.positive_rate * (width * push + slopes)
+
+    third = moved(voltage / 3.0)
+    expected = 0.05 + np.array([[moved(voltage), third], [third, 0.0]])
+    np.testing.assert_allclose(result.state, expected, rtol=0.0, atol=1e-4)
+    assert expected.max() < device.positive_limit
+    np.testing.assert_allclose(result.conductance[1, 1], tile.conductance[1, 1])
+    np.testing.assert_allclose(result.time[[0, 3, -1]], [0.0, 5e-5, 1e-4])
+    assert result.trajectory.shape == (7, 2, 2)
+    assert result.energy > 0.0
+    np.testing.assert_allclose(tile.conductance, conductance(device, np.full((2, 2), 0.05)))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from circuitmem import Tile, TileSpec
-from circuitmem.engine import AuditedEngine, AuditQueue, AuditRecord, Engine, Solution, SpiceEngine
+from circuitmem.config import Pulse, PulseTrain, VteamSpec
+from circuitmem.device import conductance
+from circuitmem.engine import AuditedEngine, AuditQueue, AuditRecord, BehavioralEngine, Engine, Solution, SpiceEngine
 from circuitmem.engine.audited import relative_error
 from circuitmem.errors import SpiceError, ValidationError
 
@@ -55,6 +57,15 @@ def test_answers_are_behavioral_and_a_fraction_is_audited(spice):
     assert engine.read(tile, VOLTAGES[0]).shape == (4,)
     np.testing.assert_array_equal(engine.transfer_matrix(tile), Product(1.001).transfer_matrix(tile))
     np.testing.assert_array_equal(engine.solve(tile, VOLTAGES).column_current, engine.read(tile, VOLTAGES))
+
+
+def test_programming_is_the_behavioral_engine_s_own():
+    device = VteamSpec.preset("A")
+    tile = Tile(TileSpec(rows=2, columns=2), conductance(device, np.full((2, 2), 0.5)))
+    train = PulseTrain(device=device, pulses=(Pulse(amplitude=1.0, width=1e-9, rise=1e-10),))
+    audited = AuditedEngine(BehavioralEngine(), Product(), fraction=1.0).program(tile, train, samples=3)
+    plain = BehavioralEngine().program(tile, train, samples=3)
+    np.testing.assert_array_equal(audited.trajectory, plain.trajectory)
 
 
 def test_the_choice_is_seeded_and_the_limits_are_exact():
