@@ -23,13 +23,17 @@ def train(
     trace: Annotated[
         bool, typer.Option("--trace", help="Write every operation to trace_METHOD.json.gz, for ui.perfetto.dev.")
     ] = False,
+    vcd: Annotated[
+        bool, typer.Option("--vcd", help="Write control signals to signals_METHOD.vcd, for GTKWave; needs pyvcd.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in ngspice."""
     from circuitmem.config import load_run
     from circuitmem.training.run import start_run
 
-    spec = load_run(config, [*overrides(setting, seed), *(["trace=true"] if trace else [])])
+    records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
+    spec = load_run(config, [*overrides(setting, seed), *records])
     _carry_out(out, as_json, lambda progress: start_run(spec, out, progress))
 
 

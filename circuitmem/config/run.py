@@ -82,6 +82,8 @@ class RunSpec(Spec):
         Whether a loop of pulses without contention is one event of the chip's clock or one each; results are equal.
     trace : bool
         Whether to write every operation of each method to ``trace_METHOD.json.gz``, which opens in Perfetto.
+    vcd : bool
+        Whether to write the control signals of each method to ``signals_METHOD.vcd``, for GTKWave.
     checkpoint_interval : float
         Seconds of wall time after which a method under way leaves a checkpoint, beside those at the end of each epoch,
         >= 0; at 0 it does so after every batch.
@@ -96,6 +98,7 @@ class RunSpec(Spec):
     seed: int = pydantic.Field(default=1, ge=0)
     granularity: Literal["burst", "pulse"] = "burst"
     trace: bool = False
+    vcd: bool = False
     checkpoint_interval: float = pydantic.Field(default=20.0, ge=0.0)
     methods: tuple[MethodName, ...] = ("raw", "calibration", "in_situ", "calibration_in_situ")
     reuse_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)

@@ -5,6 +5,7 @@ from circuitmem.control.chip import Chip, Process, Utilisation
 from circuitmem.control.faults import check_faults
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.operations import OPERATIONS, OperationSpec
+from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit
 
@@ -19,9 +20,11 @@ __all__ = [
     "Priority",
     "Process",
     "Resource",
+    "Signals",
     "Trace",
     "Unit",
     "Utilisation",
     "check_faults",
+    "check_vcd",
     "picoseconds",
 ]

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import simpy
 from simpy.events import EventPriority
@@ -86,6 +86,8 @@ class Train(ABC):
 
     Attributes
     ----------
+    kind : str
+        What it does.
     done : int
         Beats whose effects are there.
     origin : int
@@ -93,6 +95,8 @@ class Train(ABC):
     slots : tuple of int
         Which of each resource's things it holds.
     """
+
+    kind: str
 
     def __init__(self, resources: tuple[Resource, ...], ends: Sequence[int], priority: Priority) -> None:
         self.resources = resources
@@ -136,6 +140,16 @@ class Train(ABC):
         """Return what the whole train has found."""
 
 
+class Observer(Protocol):
+    """Who wants to know what is held."""
+
+    def began(self, train: Train, now: int) -> None:
+        """Hear that a train holds its resources from ``now`` [ps] on."""
+
+    def ended(self, train: Train, now: int) -> None:
+        """Hear that a train gave its resources back at ``now`` [ps]."""
+
+
 class Arbiter:
     """Gives resources to trains and lets their beats pass.
 
@@ -152,6 +166,8 @@ class Arbiter:
         self.by_pulse = granularity == "pulse"
         self.waiting: list[Train] = []
         self.running: dict[int, Train] = {}
+        #: Told when a train begins to hold its resources, and when it gives them back.
+        self.observer: Observer | None = None
         self.numbered = 0
         self._ended: list[Train] = []
         self._background = 0
@@ -252,6 +268,8 @@ class Arbiter:
         self.running[train.number] = train
         if train.priority == Priority.BACKGROUND:
             self._background += 1
+        if self.observer is not None:
+            self.observer.began(train, now)
         passed = train.ends[train.done - 1] if train.done else 0
         train.origin = now - passed
         try:
@@ -318,6 +336,8 @@ class Arbiter:
             self._call_grant()
 
     def _release(self, train: Train, now: int) -> None:
+        if self.observer is not None:
+            self.observer.ended(train, now)
         train.timer = None
         del self.running[train.number]
         if train.priority == Priority.BACKGROUND:

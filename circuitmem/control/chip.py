@@ -22,6 +22,7 @@ from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
 from circuitmem.control.counts import CountTrain
 from circuitmem.control.ledger import PICOSECOND, Account, Ledger, attojoules, picoseconds
 from circuitmem.control.pulses import PulseTrain
+from circuitmem.control.signals import Signals
 from circuitmem.control.trace import Trace
 from circuitmem.control.trains import ReadTrain, StepTrain
 from circuitmem.control.two_pulse import TwoPulseTrain
@@ -147,6 +148,10 @@ class Chip:
         """Write every operation from now on into a trace."""
         self._trace = trace
 
+    def signal_to(self, signals: Signals) -> None:
+        """Show what is held from now on, and what for, on control signals."""
+        self.arbiter.observer = signals
+
     def show(self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account) -> None:
         """Let the trace, if there is one, have what a train did from ``begin`` on [ps]."""
         if self._trace is not None:
@@ -171,8 +176,9 @@ class Chip:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Make a new chip what another with the same specification and seeds was when it gave :meth:`state`."""
         self.environment = simpy.Environment(initial_time=state["clock"])
+        observer = self.arbiter.observer
         self.arbiter = Arbiter(self.environment, self.granularity)
-        self.arbiter.numbered = state["numbered"]
+        self.arbiter.numbered, self.arbiter.observer = state["numbered"], observer
         self.ledger.restore(state["ledger"])
         for resource, (busy, waited, free) in zip(self.resources, state["resources"], strict=True):
             resource.busy, resource.waited, resource.free = busy, waited, list(free)

@@ -87,6 +87,10 @@ class Recording:
         if not self._kept:
             self._part.unlink(missing_ok=True)
 
+    def abandon(self) -> None:
+        """Close the file and forget it: somebody writes it anew."""
+        self._file.close()
+
     def write(self, text: str) -> None:
         """Add text."""
         self._pending += text.encode()

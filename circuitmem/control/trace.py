@@ -59,7 +59,7 @@ class Trace:
         if state is None:
             self._separator = ""
             self._file.write('{"displayTimeUnit":"ns","traceEvents":[\n')
-            self._write({"name": "process_name", "ph": "M", "pid": process, "tid": 0, "args": {"name": name}})
+            self._write({"name": "process_name", "ph": "M", "ts": 0, "pid": process, "tid": 0, "args": {"name": name}})
             return
         self._energy, self._pulses = state["energy"], state["pulses"]
         self._tracks = {(resource, slot): number for resource, slot, number in state["tracks"]}
@@ -73,6 +73,10 @@ class Trace:
         if kind is None:
             self._end()
         self._file.__exit__(kind, error, trace)
+
+    def abandon(self) -> None:
+        """Close the file and forget it."""
+        self._file.abandon()
 
     def state(self) -> dict[str, Any]:
         """Return where the trace stands, for a checkpoint."""
@@ -123,7 +127,7 @@ class Trace:
             number = self._tracks[key] = len(self._tracks) + 1
             name = resource.name if resource.capacity == 1 else f"{resource.name} {slot}"
             place = {"pid": self._process, "tid": number}
-            self._write({"name": "thread_name", "ph": "M", **place, "args": {"name": name}})
+            self._write({"name": "thread_name", "ph": "M", "ts": 0, **place, "args": {"name": name}})
         return self._tracks[key]
 
     def _write(self, event: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 import circuitmem
 from circuitmem._kernels import kernel_info
 from circuitmem.config import RunSpec, load_run, to_toml
-from circuitmem.control import Trace, check_faults
+from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
 from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import AuditQueue, AuditRecord, SpiceEngine
 from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationError
@@ -68,6 +68,8 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
     check_faults(spec.chip, tile_count(spec))
+    if spec.vcd:
+        check_vcd()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -165,16 +167,12 @@ def _method(
         states[key] = np.array([unit.tile.effective_conductance for unit in chip.units], dtype=np.float32)
 
     with ExitStack() as stack:
-        trace: Trace | None = None
-        if spec.trace:
-            trace, saved = _trace(path / f"trace_{name}.json.gz", name, number, saved)
-            chip.trace_to(stack.enter_context(trace))
+        records, saved = _open_records(stack, spec, path, name, chip, saved)
 
         def keep(ended: bool) -> None:
             if ended or keeper.due:
-                position = trace.state() if trace else None
-                parts = {"method": method.state(), "sampler": sampler.state(), "states": states, "trace": position}
-                keeper.save(parts)
+                parts = {"method": method.state(), "sampler": sampler.state(), "states": states}
+                keeper.save(parts | {key: record.state() for key, record in records.items()})
             if ended:
                 write_text(partial, json.dumps(method.result.as_dict()) + "\n")
 
@@ -195,15 +193,30 @@ def _method(
     return result
 
 
-def _trace(path: Path, name: str, number: int, saved: dict[str, Any] | None) -> tuple[Trace, dict[str, Any] | None]:
-    """Open a trace where a checkpoint left it, or a new one and no checkpoint if that trace is lost."""
+def _open_records(
+    stack: ExitStack, spec: RunSpec, path: Path, name: str, chip: Chip, saved: dict[str, Any] | None
+) -> tuple[dict[str, Trace | Signals], dict[str, Any] | None]:
+    """Open a method's trace and signals where a checkpoint left them, or anew and without it if one of them is lost."""
+    number, shown, signals = list(METHODS).index(name), path / f"trace_{name}.json.gz", path / f"signals_{name}.vcd"
+    records: dict[str, Trace | Signals] = {}
     try:
-        return Trace(path, name, number + 1, saved["trace"] if saved else None), saved
+        if spec.trace:
+            trace = Trace(shown, name, number + 1, saved["trace"] if saved else None)
+            records["trace"] = stack.enter_context(trace)
+            chip.trace_to(trace)
+        if spec.vcd:
+            wires = Signals(signals, chip.resources, saved["vcd"] if saved else None)
+            records["vcd"] = stack.enter_context(wires)
+            chip.signal_to(wires)
     except DataFileError as error:
         if saved is None:
             raise
         _logger.warning("circuitmem: %s; %s begins again", error, name)
-        return Trace(path, name, number + 1), None
+        for record in records.values():
+            record.abandon()
+        stack.pop_all()
+        return _open_records(stack, spec, path, name, chip, None)
+    return records, saved
 
 
 def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: AuditRecord) -> dict[str, Any]:

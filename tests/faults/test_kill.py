@@ -27,6 +27,7 @@ TINY = [
     "audit.reads=2",
     "checkpoint_interval=0.0",
     "trace=true",
+    "vcd=true",
 ]
 AGEING = [
     "chip.retention.drift_exponent=0.01",
@@ -79,7 +80,7 @@ def end(process, folder, method, number, sign):
 def content(folder):
     """Return all that a run has found."""
     kept = {name: (folder / name).read_bytes() for name in ("results.json", "config.toml")}
-    for path in folder.glob("*.npz"):
+    for path in [*folder.glob("*.npz"), *folder.glob("*.vcd")]:
         kept[path.name] = path.read_bytes()
     for path in folder.glob("trace_*"):
         kept[path.name] = gzip.decompress(path.read_bytes())

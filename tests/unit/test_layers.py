@@ -51,6 +51,7 @@ ONLY_IN = {
     "rich": "console",
     "simpy": "control",
     "typer": "cli",
+    "vcd": "control",
 }
 KERNEL_LIBRARIES = {"numpy", "threadpoolctl"}
 

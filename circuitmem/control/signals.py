@@ -1,0 +1,118 @@
+"""The control signals of a chip as a value change dump (VCD, IEEE 1364), for GTKWave: what is held, and what for.
+
+Each tile, DAC bank, ADC bank and driver, the core and the bus have a wire ``busy``, and a string ``operation`` that is
+empty while nothing holds them. The unit of time is a picosecond.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from circuitmem.control.arbiter import Resource, Train
+from circuitmem.control.recording import Recording
+from circuitmem.errors import ValidationError
+
+if TYPE_CHECKING:
+    from vcd.writer import StringVariable, Variable, VCDWriter
+
+__all__ = ["Signals", "check_vcd"]
+
+
+def check_vcd() -> None:
+    """Raise :class:`ValidationError` if pyvcd, which writes the file, is not installed."""
+    if importlib.util.find_spec("vcd") is None:
+        raise ValidationError("--vcd", "needs pyvcd: pip install 'circuitmem[vcd]'")
+
+
+class Signals:
+    """A VCD file, compressed if its name ends in ``.gz`` (:class:`circuitmem.control.recording.Recording`).
+
+    Parameters
+    ----------
+    path : path
+        File to write.
+    resources : iterable of Resource
+        What is shown, all of a chip's.
+    state : mapping, optional
+        What :meth:`state` of an earlier one returned: go on from there.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], resources: Iterable[Resource], state: Mapping[str, Any] | None = None
+    ) -> None:
+        check_vcd()
+        from vcd.writer import VCDWriter
+
+        self._file = Recording(path, None if state is None else state["file"])
+        self._text = _Text(self._file)
+        self._writer: VCDWriter = VCDWriter(self._text, timescale="1 ps", date="", init_timestamp=0)
+        self._wires: dict[tuple[str, int], tuple[Variable[Any], StringVariable]] = {}
+        for resource in resources:
+            for slot in range(resource.capacity):
+                name = resource.name if resource.capacity == 1 else f"{resource.name} {slot}"
+                self._register(resource, slot, f"chip.{name.replace(' ', '_')}")
+        self._time = 0
+        if state is not None:
+            # The writer learns again what the file has, and does not write it twice. Nothing was held at a checkpoint.
+            self._text.muted = True
+            self._set(next(iter(self._wires.values())), state["time"], "")
+            self._writer.flush()
+            self._text.muted = False
+
+    def _register(self, resource: Resource, slot: int, scope: str) -> None:
+        busy = self._writer.register_var(scope, "busy", "wire", size=1, init=0)
+        operation: Any = self._writer.register_var(scope, "operation", "string", init="")
+        self._wires[resource.name, slot] = busy, operation
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._writer.close(self._time)
+        self._file.__exit__(kind, error, trace)
+
+    def abandon(self) -> None:
+        """Close the file and forget it."""
+        self._file.abandon()
+
+    def state(self) -> dict[str, Any]:
+        """Return where the file stands, for a checkpoint: while nothing is held."""
+        return {"file": self._file.state(), "time": self._time}
+
+    def began(self, train: Train, now: int) -> None:
+        """Show that a train holds its resources from ``now`` [ps] on."""
+        for resource, slot in zip(train.resources, train.slots, strict=True):
+            self._set(self._wires[resource.name, slot], now, train.kind)
+
+    def ended(self, train: Train, now: int) -> None:
+        """Show that a train gave its resources back at ``now`` [ps]."""
+        for resource, slot in zip(train.resources, train.slots, strict=True):
+            self._set(self._wires[resource.name, slot], now, "")
+
+    def _set(self, wires: tuple[Any, Any], now: int, operation: str) -> None:
+        self._time = now
+        busy, kind = wires
+        self._writer.change(busy, now, int(bool(operation)))
+        self._writer.change(kind, now, operation)
+
+
+class _Text(io.StringIO):
+    """What the writer writes to; it can be told to forget what it is given."""
+
+    def __init__(self, file: Recording) -> None:
+        super().__init__()
+        self._recording = file
+        self.muted = False
+
+    def write(self, text: str) -> int:
+        if not self.muted:
+            self._recording.write(text)
+        return len(text)
