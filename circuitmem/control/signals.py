@@ -58,10 +58,10 @@ class Signals:
                 self._register(resource, slot, f"chip.{name.replace(' ', '_')}")
         self._time = 0
         if state is not None:
-            # The writer learns again what the file has, and does not write it twice. Nothing was held at a checkpoint.
+            # The writer learns again what the file has, the last time with it. Nothing was held at a checkpoint.
             self._text.muted = True
-            self._set(next(iter(self._wires.values())), state["time"], "")
-            self._writer.flush()
+            for operation in ("again", ""):
+                self._set(next(iter(self._wires.values())), state["time"], operation)
             self._text.muted = False
 
     def _register(self, resource: Resource, slot: int, scope: str) -> None:
