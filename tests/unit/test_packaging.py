@@ -21,7 +21,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 PACKAGES = {"circuitmem": ROOT / "circuitmem", "circuitmem.netlists": ROOT / "netlists"}
 """Installed name and folder."""
 
-MODULES = {"tomli-w": "tomli_w"}
+MODULES = {"pyvcd": "vcd", "tomli-w": "tomli_w"}
 """Packages that are imported by another name."""
 
 TOOLS = {"test", "lint", "bench", "docs"}
