@@ -17,6 +17,7 @@ from _ladder cimport (
 )
 from _lanes cimport LANES, larger, largest, magnitude, splat, total, transpose, vec
 from _openmp cimport HAS_OPENMP
+from _weak cimport Batch, weakly
 from _workspace cimport take_ladders, take_wires, take_work
 
 import numpy as np
@@ -30,6 +31,8 @@ cdef double REDUCTION = 1e-5
 cdef int ROUNDS = 100
 # Turns of block relaxation after which a better bound is given up.
 cdef int TURNS = 64
+# Cells for each thread of a team, from which on it pays to solve one vector together.
+cdef Py_ssize_t TEAM = 131_072
 
 
 cdef double bits_down(Wires* t, Ladders* c, Work* k, double alpha) noexcept nogil:
@@ -413,7 +416,9 @@ def solve(
     cdef bint injected = injection.shape[0] > 0, estimated = estimate.shape[0] > 0, linear = a == 0.0, own
     # A thread brings less than it costs, on processors shared with others, unless there is half a millisecond of work.
     cdef Py_ssize_t worth = batch * conductance.shape[1] * conductance.shape[2] // 20_000
-    cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch, worth)), worker
+    cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch, worth)), worker, done
+    cdef int team = 1 if batch >= threads else <int> min(<Py_ssize_t> threads, conductance.shape[1] * conductance.shape[2] // TEAM)
+    cdef Batch all_
     t.rows, t.columns = conductance.shape[1], conductance.shape[2]
     t.blocks, t.groups = (t.rows + LANES - 1) // LANES, (t.columns + LANES - 1) // LANES
     t.lines, t.width = t.blocks * LANES, t.groups * LANES
@@ -430,6 +435,23 @@ def solve(
     cdef double[:, ::1] column_out = column, driver_out = driver
     cdef int[::1] count_out = count
     cdef double[::1] error_out = error
+
+    if linear and not s.separate and not injected:
+        all_.batch, all_.voltage, all_.tolerance, all_.max_iterations = batch, &word_voltage[0, 0], tolerance, max_iterations
+        all_.estimate = &estimate[0, 0, 0, 0] if estimated else NULL
+        all_.word = &word_out[0, 0, 0] if voltages else NULL
+        all_.bit = &bit_out[0, 0, 0] if voltages else NULL
+        all_.column, all_.driver = &column_out[0, 0], &driver_out[0, 0]
+        all_.count, all_.error = &count_out[0], &error_out[0]
+        with nogil:
+            done = weakly(
+                &conductance[0, 0, 0], &word_resistance[0, 0], &bit_resistance[0, 0], t.rows, t.columns, &all_, workers,
+                team,
+            )
+        if done < 0:
+            raise MemoryError(f"no memory for a tile of {t.rows}x{t.columns}")
+        if done:
+            return (word if voltages else None), (bit if voltages else None), column, driver, count, error
 
     # As much as the take functions below take: 4 + 7 [+ 14] arrays for all, [7 +] 13 [+ 2] for each thread, smaller ones.
     vectors = (11 if linear else 25) * t.size + 2 * (t.blocks + t.groups)

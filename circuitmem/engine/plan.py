@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels.mesh import TOLERANCE
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Mesh, Tile
 from circuitmem.validation import did_you_mean, integer
@@ -22,9 +23,9 @@ Method = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
 
 TREE = (60.0, 0.44)
 """Nanoseconds that the tree kernel takes a cell, and a cell times the longer side."""
-VECTOR = (18.0, 4.7)
+VECTOR = (6.5, 4.0)
 """Nanoseconds that conjugate gradients take a cell and vector, and that times the root of the drop along a line."""
-CACHED, BEYOND = 32_768, 2.2
+CACHED, BEYOND = 32_768, 1.2
 """Cells up to which their state stays in a core's cache, and how many times longer they take beyond that.
 
 All fitted to ``benchmarks/results/kernels.txt``, which has the break-even that follows beside the one measured."""
@@ -44,19 +45,31 @@ class Plan:
         From this number of vectors on the transfer matrix is the cheaper way; 0 where there is none.
     reason : str
         Why, in a few words.
+    tolerance : float
+        Largest error of a node voltage that an iteration may leave, relative to the largest voltage. A transfer matrix
+        is exact but for rounding errors, whatever it is.
     """
 
     method: Method
     superposed_bridges: bool
     break_even: int
     reason: str
+    tolerance: float = TOLERANCE
 
     def __str__(self) -> str:
         bridges = ", bridges superposed" if self.superposed_bridges else ""
-        return f"{self.method}{bridges}: {self.reason}"
+        wanted = "" if self.tolerance == TOLERANCE else f" to {self.tolerance:g}"
+        return f"{self.method}{bridges}{wanted}: {self.reason}"
 
 
-def make_plan(tile: Tile, batch: int = 1, *, known: bool = False, wanted: Method | None = None) -> Plan:
+def make_plan(
+    tile: Tile,
+    batch: int = 1,
+    *,
+    known: bool = False,
+    wanted: Method | None = None,
+    tolerance: float = TOLERANCE,
+) -> Plan:
     """Choose how to read a tile.
 
     The choice depends on the tile and the number of vectors alone, never on a clock: the same call takes the same way
@@ -72,6 +85,8 @@ def make_plan(tile: Tile, batch: int = 1, *, known: bool = False, wanted: Method
         Whether the transfer matrix of this very state is at hand.
     wanted : str, optional
         A method to use instead of the cheapest.
+    tolerance : float
+        Largest error of a node voltage relative to the largest voltage; it is noted, and changes no choice.
 
     Raises
     ------
@@ -99,7 +114,7 @@ def make_plan(tile: Tile, batch: int = 1, *, known: bool = False, wanted: Method
         names = ", ".join(dict.fromkeys(possible))
         raise ValidationError("method", f"must be one of {names} for this tile ({nodes.reason})", wanted)
     superposed = nodes.superposed_bridges and method != "direct"
-    return Plan(method, superposed, break_even, reason if wanted is None else "as wanted")
+    return Plan(method, superposed, break_even, reason if wanted is None else "as wanted", tolerance)
 
 
 def plan_nodes(tile: Tile, wanted: Method | None = None) -> Plan:
@@ -146,8 +161,9 @@ def _break_even(tile: Tile) -> int:
     """
     rows, columns = tile.spec.shape
     # The declared wires, and neither cuts nor terminals: this must cost little beside one vector.
-    resistance = max(float(np.mean(wire)) for wire in (tile.spec.word_line_resistance, tile.spec.bit_line_resistance))
-    drop = float(tile.effective_conductance.mean()) * resistance * max(rows, columns) ** 2
+    wires = tile.spec.word_line_resistance, tile.spec.bit_line_resistance
+    resistance = max(wire if isinstance(wire, float) else float(np.mean(wire)) for wire in wires)
+    drop = float(tile.effective_conductance.sum()) * resistance * max(rows, columns) / min(rows, columns)
     tree = TREE[0] + TREE[1] * max(rows, columns)
     vector = (VECTOR[0] + VECTOR[1] * sqrt(drop)) * (BEYOND if rows * columns > CACHED else 1.0)
     return max(2, ceil(tree / vector))

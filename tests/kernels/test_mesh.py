@@ -201,6 +201,61 @@ def test_exact_whatever_the_values(solver, ohms, cells, cut):
     agree(solver(conductance, word, bit, voltage), exact(conductance, word, bit, voltage), EXACT)
 
 
+def regular(shape, ohms, ends=0.0):
+    """Wires of which all word lines, and all bit lines, are alike, with ``ends`` more at drivers and senses."""
+    word, bit = wires(shape, ohms)
+    word[:, 0] += ends
+    bit[-1] += ends
+    return word, bit
+
+
+@pytest.mark.parametrize("shape", [*SHAPES[:-1], (16, 8), (33, 40)])
+@pytest.mark.parametrize("kind", ["alike", "ends", "ideal words", "ideal bits", "ideal", "each of its own"])
+def test_lines_that_hang_together_weakly_are_exact(shape, kind):
+    rng = np.random.default_rng([12, *shape])
+    conductance, voltage = rng.uniform(0.0, 300e-6, shape), rng.uniform(-0.3, 1.0, (2, shape[0]))
+    word, bit = regular(shape, 0.0 if kind == "ideal" else 1.0, 30.0 if kind == "ends" else 0.0)
+    if kind == "ideal words":
+        word[:, :-1] = 0.0
+    if kind == "ideal bits":
+        bit[1:] = 0.0
+    if kind == "each of its own":
+        word, bit = wires(shape, 1.0, rng, ideal=0.1)
+    ours = solve_mesh(conductance, word, bit, voltage)
+    if np.prod(shape) < 160:
+        agree(ours, exact(conductance, word, bit, voltage), EXACT)
+    agree(ours, twin(conductance, word, bit, voltage))
+    assert ours.residual.max() <= mesh.TOLERANCE
+
+
+@pytest.mark.parametrize("ohms", [0.5, 5.0, 50.0, 500.0, 5000.0])
+def test_from_weak_to_strong(ohms):
+    """Whatever way is taken as lines hang together ever more strongly, the answer is exact."""
+    rng = np.random.default_rng(13)
+    conductance, voltage = rng.uniform(1e-6, 300e-6, (9, 11)), rng.uniform(0.5, 1.0, (1, 9))
+    word, bit = regular((9, 11), ohms)
+    agree(solve_mesh(conductance, word, bit, voltage), exact(conductance, word, bit, voltage), EXACT)
+
+
+@pytest.mark.parametrize("ohms", [1.0, 20.0])
+def test_a_team_of_threads_finds_the_same_bits(ohms):
+    """So large a tile that its lines are shared out, one vector after the other."""
+    rng = np.random.default_rng(14)
+    shape = (520, 510)
+    given = rng.uniform(1e-6, 1e-4, shape), *regular(shape, ohms), rng.uniform(0.0, 0.2, (2, shape[0]))
+    one, two, three = (solve_mesh(*given, threads=threads) for threads in (1, 2, 3))
+    for expected, *others in zip(one, two, three, strict=True):
+        for actual in others:
+            np.testing.assert_array_equal(actual, expected)
+    # A start from the answer with two digits of it missing: the same way, from there.
+    start = np.stack([one.word, one.bit], axis=1).astype(np.float16).astype(float)
+    warm = [solve_mesh(*given, estimate=start, threads=threads) for threads in (1, 2)]
+    for actual, expected in zip(*warm, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    assert (warm[0].iterations < one.iterations).all()
+    close(warm[0].bit, one.bit, TWINS)
+
+
 def test_a_hard_tile_too_large_for_elimination():
     """Elimination would take two iterations; conjugate gradients take hundreds, and agree with a direct solve."""
     size = 264

@@ -41,6 +41,24 @@ def test_a_plan_can_be_printed():
     assert str(BehavioralEngine().plan(make_tile(cell=SinhCell(a=1.0)))) == "newton: non-linear cells"
 
 
+def test_a_plan_names_the_tolerance():
+    engine, tile = BehavioralEngine(tolerance=1e-6), make_tile()
+    assert engine.plan(tile).tolerance == 1e-6
+    assert str(engine.plan(tile)).startswith("conjugate gradients to 1e-06: ")
+    assert BehavioralEngine().plan(tile).tolerance == 1e-13
+
+
+@pytest.mark.parametrize("method", ["conjugate gradients", "newton"])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-10])
+def test_a_tolerance_is_kept_and_saves_work(method, tolerance):
+    cell = {} if method == "conjugate gradients" else {"cell": SinhCell(a=2.0)}
+    tile, voltages = make_tile(48, 64, ohms=10.0, **cell), np.random.default_rng(2).uniform(0.0, 0.2, 48)
+    exact, loose = BehavioralEngine().solve(tile, voltages), BehavioralEngine(tolerance=tolerance).solve(tile, voltages)
+    for name in ("word_line_voltage", "bit_line_voltage"):
+        assert np.abs(getattr(loose, name) - getattr(exact, name)).max() <= tolerance * np.abs(voltages).max()
+    assert np.any(loose.bit_line_voltage != exact.bit_line_voltage)
+
+
 @pytest.mark.parametrize("defects", [None, DefectMap(bridges=[BRIDGE])])
 @pytest.mark.parametrize("batch", [1, 50])
 def test_a_plan_can_be_overridden_and_every_way_gives_the_same(batch, defects):
