@@ -15,12 +15,13 @@ SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
 # it is installed without its dependencies, and beside it the two that its computations need.
 BADCROSSBAR := badcrossbar==1.1.0 pathvalidate==3.3.1 sigfig==1.4.0
 
-.PHONY: help run test lint wheel bench sanitize clean system
+.PHONY: help run test lint wheel docs bench sanitize clean system
 help:
 	@echo "make run    train on the default chip, into a new folder runs/DATE (OUT=folder chooses another)"
 	@echo "make test   ruff, mypy and the whole test suite"
 	@echo "make lint   ruff and mypy only"
 	@echo "make wheel  build the package, install it outside the checkout and use it there"
+	@echo "make docs   build the site into build/docs; its notebooks run, and a warning is an error"
 	@echo "make bench  measure the kernels against their rivals, into benchmarks/results"
 	@echo "make sanitize  run the tests of the kernels under AddressSanitizer (3 minutes)"
 	@echo "make clean  remove the virtual environment and everything built"
@@ -72,6 +73,10 @@ test: lint
 wheel: system .venv/test.stamp
 	@echo "== the built package, outside the checkout"
 	@.ci/wheel
+
+docs: system .venv/test.stamp
+	@echo "== the site"
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 bench: system .venv/test.stamp
 	@mkdir -p build

@@ -28,7 +28,7 @@ TOOLS = {"test", "lint", "bench", "docs"}
 """Extras of those who work on the package; all others are for users, and the package imports what they install."""
 
 
-TOOLS = {"test", "lint"}
+TOOLS = {"test", "lint", "bench", "docs"}
 """Extras of those who work on the package; all others are for users, and the package imports what they install."""
 
 

@@ -1,0 +1,51 @@
+"""How Sphinx builds the site: `make docs`. Notebooks run while it does, and any warning ends it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import circuitmem
+
+project = "circuitmem"
+author = "The circuitmem developers"
+copyright = "The circuitmem developers; GPL-3.0-or-later"  # noqa: A001  (Sphinx wants this name)
+release = circuitmem.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+html_theme = "furo"
+html_title = f"circuitmem {release}"
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+
+# Notebooks: every one runs, from nothing, and an exception in a cell is an error of the build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings have them, with shapes and units
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+# Names of types in numpydoc sections are words for a reader, not links.
+nitpicky = False
+
+# The page of commands is what `circuitmem COMMAND --help` says, so it cannot fall behind.
+_commands = subprocess.run(
+    [sys.executable, "-m", "typer", "circuitmem.cli", "utils", "docs", "--name", "circuitmem", "--title", "Commands"],
+    check=True,
+    capture_output=True,
+    text=True,
+    env=os.environ | {"NO_COLOR": "1"},
+)
+Path(__file__).with_name("commands.md").write_text(_commands.stdout, encoding="utf-8")
