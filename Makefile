@@ -76,7 +76,7 @@ wheel: system .venv/test.stamp
 
 docs: system .venv/test.stamp
 	@echo "== the site"
-	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs build/docs
 
 bench: system .venv/test.stamp
 	@mkdir -p build

@@ -28,10 +28,6 @@ TOOLS = {"test", "lint", "bench", "docs"}
 """Extras of those who work on the package; all others are for users, and the package imports what they install."""
 
 
-TOOLS = {"test", "lint", "bench", "docs"}
-"""Extras of those who work on the package; all others are for users, and the package imports what they install."""
-
-
 def declared():
     wanted = [*PROJECT["dependencies"], *(r for name, more in EXTRAS.items() if name not in TOOLS for r in more)]
     return {re.match(r"[\w.-]+", requirement)[0] for requirement in wanted}
