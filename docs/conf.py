@@ -37,8 +37,8 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
-# Names of types in numpydoc sections are words for a reader, not links.
-nitpicky = False
+# Names in numpydoc sections are words for a reader; Sphinx takes some for links.
+suppress_warnings = ["ref.python"]  # such a word that several classes have
 
 # The page of commands is what `circuitmem COMMAND --help` says, so it cannot fall behind.
 _commands = subprocess.run(
