@@ -1,6 +1,6 @@
 """The chip in time: SimPy lives here and nowhere else."""
 
-from circuitmem.control.arbiter import Priority, Resource
+from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
 from circuitmem.control.chip import Chip, Process, Utilisation
 from circuitmem.control.faults import check_faults
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
@@ -14,6 +14,7 @@ __all__ = [
     "OPERATIONS",
     "PICOSECOND",
     "Account",
+    "Arbiter",
     "Chip",
     "Ledger",
     "OperationSpec",
@@ -22,6 +23,7 @@ __all__ = [
     "Resource",
     "Signals",
     "Trace",
+    "Train",
     "Unit",
     "Utilisation",
     "check_faults",

@@ -19,7 +19,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 import simpy
-from simpy.events import EventPriority
+from simpy.events import NORMAL, EventPriority
 
 from circuitmem.errors import CircuitmemError
 
@@ -105,6 +105,7 @@ class Train(ABC):
         self.number = -1
         self.done = 0
         self.stop = len(ends)
+        self.passed = 0
         self.origin = 0
         self.since = 0
         self.begun = 0
@@ -173,6 +174,7 @@ class Arbiter:
         self._background = 0
         self._delivering = False
         self._granting = False
+        self._beats: list[Callable[[Any], None]] = [self._beat]
 
     @property
     def idle(self) -> bool:
@@ -252,7 +254,7 @@ class Arbiter:
         beat = train.finished(now)
         if beat + 1 < train.stop:
             train.stop = beat + 1
-            self._set_timer(train, train.origin + train.ends[beat] - now, self._end)
+            self._set_timer(train, train.origin + train.ends[beat] - now)
 
     def _start(self, train: Train) -> None:
         now = int(self.environment.now)
@@ -285,26 +287,30 @@ class Arbiter:
         if train.done == train.stop:
             self._finish(train)
         elif self.by_pulse:
-            self._set_timer(train, train.ends[train.done] - passed, self._beat)
+            train.passed = train.done
+            train.timer = event = simpy.Event(self.environment)
+            event._ok, event._value = True, train
+            event.callbacks = self._beats
+            self.environment.schedule(event, NORMAL, train.ends[train.done] - passed)
         else:
-            self._set_timer(train, train.ends[-1] - passed, self._end)
+            self._set_timer(train, train.ends[-1] - passed)
 
-    def _set_timer(self, train: Train, delay: int, action: Callable[[simpy.Event], None]) -> None:
+    def _set_timer(self, train: Train, delay: int) -> None:
         timer = simpy.Timeout(self.environment, delay, train)
-        timer.callbacks.append(action)
+        timer.callbacks.append(self._end)
         train.timer = timer
 
     def _beat(self, event: simpy.Event) -> None:
-        """End one beat, in the granularity of pulses."""
+        """End one beat, in the granularity of pulses: the one event of a train comes again for each."""
         train: Train = event._value
-        now = int(self.environment.now)
-        beats = train.finished(now)
+        beats = train.passed = train.passed + 1
         train.settle(beats)
-        if beats == len(train.ends) or (train.asked_at is not None and train.asked_at < now):
+        if beats == train.stop or (train.asked_at is not None and train.asked_at < self.environment.now):
             train.stop = beats
             self._finish(train)
         else:
-            self._set_timer(train, train.ends[beats] - train.ends[beats - 1], self._beat)
+            event.callbacks = self._beats  # SimPy takes the list away from an event that has come, and leaves it whole
+            self.environment.schedule(event, NORMAL, train.ends[beats] - train.ends[beats - 1])
 
     def _end(self, event: simpy.Event) -> None:
         """End a train, or its part before an interruption, with its last beat."""

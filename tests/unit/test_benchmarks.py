@@ -55,3 +55,20 @@ def test_the_table_and_the_record(tmp_path):
     assert text.count("missing") == sum("missing" in row.get(name, {}) for row in rows for name in peers)
     assert [row["planned"] >= 2 for row in record["plan"]] == [True] * 3
     assert set(record["about"]["versions"]) >= {"circuitmem", "numpy", "scipy", "scikit-sparse", "badcrossbar"}
+
+
+def test_the_schedulers_table_and_record(tmp_path):
+    """All ways end at the same time, or the benchmark itself fails."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "scheduler.py", "--quick", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "scheduler.json").read_text())
+    assert all(row[way] > 0.0 for row in record["cases"].values() for way in ("simpy", "pulse", "burst"))
+    assert record["epoch"]["trains"] > 54
+    table = (tmp_path / "scheduler.txt").read_text()
+    assert "1 resource, 64 time-outs" in table
+    assert table.strip() == done.stdout.strip()
