@@ -68,6 +68,12 @@ def test_the_gate_lets_generated_text_through():
         ".include /etc/passwd",
         ".lib x",
         ".param a=1",
+        ".subckt a b PARAMS: x={shell}",
+        ".subckt a b PARAMS: x=1 .control",
+        ".subckt a b PARAMS: x='system(1)'",
+        ".subckt a b x=1",
+        ".tran 1 1",
+        ".meas tran a find v(a) at=1",
         ".title mine; shell id",
         "*# shell id",
         "  *# shell id",
@@ -82,6 +88,10 @@ def test_the_gate_lets_generated_text_through():
 def test_the_gate_refuses_commands_and_foreign_characters(line):
     with pytest.raises(ValidationError, match="netlist text must"):
         Netlist(TEXT.replace("* a comment", line), ("a",), ("a",))
+
+
+def test_the_gate_lets_the_parameters_of_a_subcircuit_through():
+    Netlist(TEXT.replace("* a comment", ".subckt a b PARAMS: x=1e-3 y=-2.5\n.ends a"), ("a",), ("a",))
 
 
 @pytest.mark.parametrize("name", ["a b", "a;shell id", "", "a\n", "../x", "a)"])
