@@ -12,7 +12,9 @@ from libc.stdlib cimport free, malloc
 from _openmp cimport HAS_OPENMP, SMALL
 from _philox cimport normals
 from _star cimport rank
-from _vectors cimport ROWS, STRIP, VECTOR_BYTES, get, lanes, put, vec_d, zero
+from _vectors cimport (
+    ROWS, STRIP, VECTOR_BYTES, double_load, double_store, double_transpose, get, lanes, put, vec_d, zero,
+)
 
 import numpy as np
 
@@ -48,33 +50,52 @@ cdef struct Read:
     Converters converters
 
 
+cdef inline void turn_in(const double* rows, Py_ssize_t count, Py_ssize_t depth, vec_d* out) noexcept nogil:
+    """Turn up to as many rows as a vector has lanes: lane i of vector k becomes element k of row i, 0 beyond the last."""
+    cdef vec_d tile[ROWS]  # as many as there are lanes
+    cdef Py_ssize_t w = lanes(out), i, k = 0
+    if count == w:
+        while k + w <= depth:
+            for i in range(ROWS):
+                tile[i] = double_load(rows + i * depth + k)
+            double_transpose(tile)
+            for i in range(ROWS):
+                out[k + i] = tile[i]
+            k += w
+    while k < depth:
+        for i in range(w):
+            put(out + k, i, rows[i * depth + k] if i < count else 0.0)
+        k += 1
+
+
 cdef inline void pack(const double[:, ::1] matrix, vec_d* packed, Py_ssize_t strip) noexcept nogil:
     """Bring as many rows of the matrix as a vector has lanes into an order in which one vector follows the other."""
-    cdef Py_ssize_t first = strip * lanes(packed), depth = matrix.shape[1], i, k
-    for i in range(lanes(packed)):
-        for k in range(depth):
-            put(packed + strip * depth + k, i, matrix[first + i, k] if first + i < matrix.shape[0] else 0.0)
+    cdef Py_ssize_t w = lanes(packed), first = strip * w, depth = matrix.shape[1]
+    turn_in(&matrix[first, 0], min(w, matrix.shape[0] - first), depth, packed + strip * depth)
 
 
 cdef inline bint take_voltages(Read* r, Py_ssize_t first, Py_ssize_t count, vec_d* panel) noexcept nogil:
     """Fill a panel with the voltages of ``count`` vectors; returns whether a code was out of range."""
-    cdef Py_ssize_t i, k, block
+    cdef Py_ssize_t i, k, block, vector
     cdef int64_t code
     cdef bint wrong = False
     cdef double volts
     for block in range((count + ROWS - 1) // ROWS):
+        vector = first + block * ROWS
+        if r.converters.table == NULL:
+            turn_in(
+                r.voltages + vector * r.rows, min(<Py_ssize_t> ROWS, count - block * ROWS), r.rows, panel + block * r.rows
+            )
+            continue
         for k in range(r.rows):
             for i in range(ROWS):
                 volts = 0.0
                 if block * ROWS + i < count:
-                    if r.converters.table == NULL:
-                        volts = r.voltages[(first + block * ROWS + i) * r.rows + k]
-                    else:
-                        code = r.codes[(first + block * ROWS + i) * r.rows + k]
-                        if <uint64_t> code >= <uint64_t> r.converters.levels:
-                            wrong = True
-                            code = 0
-                        volts = r.converters.table[k * r.converters.levels + code]
+                    code = r.codes[(vector + i) * r.rows + k]
+                    if <uint64_t> code >= <uint64_t> r.converters.levels:
+                        wrong = True
+                        code = 0
+                    volts = r.converters.table[k * r.converters.levels + code]
                 put(panel + block * r.rows + k, i, volts)
     return wrong
 
@@ -148,8 +169,11 @@ cdef inline void keep(
     Read* r, const vec_d* sums, Py_ssize_t row, Py_ssize_t vector, Py_ssize_t column, Py_ssize_t columns
 ) noexcept nogil:
     """Copy the sums of one vector and strip: they are the currents."""
-    cdef Py_ssize_t j, w = lanes(sums)
-    for j in range(columns):
+    cdef Py_ssize_t j, w = lanes(sums), full = columns // w
+    cdef double* out = r.currents + vector * r.columns + column
+    for j in range(full):
+        double_store(out + j * w, sums[j * ROWS + row])
+    for j in range(full * w, columns):
         r.currents[vector * r.columns + column + j] = get(sums + (j // w) * ROWS + row, j % w)
 
 

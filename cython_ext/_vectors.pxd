@@ -38,6 +38,49 @@ cdef extern from *:
     }
     DEFINE_VECTOR(double, vec_d, double, sqrt)
     DEFINE_VECTOR(float, vec_f, float, sqrtf)
+
+    #ifdef __clang__
+    #define EXCHANGE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+    #else
+    #define EXCHANGE(a, b, ...) __builtin_shuffle(a, b, (double_index){__VA_ARGS__})
+    #endif
+    typedef long long double_index __attribute__((vector_size(VECTOR_BYTES)));
+    typedef double double_anywhere __attribute__((vector_size(VECTOR_BYTES), may_alias, aligned(8)));
+    static inline vec_d double_load(const double *p) { return (vec_d)*(const double_anywhere *)p; }
+    static inline void double_store(double *p, vec_d x) { *(double_anywhere *)p = (double_anywhere)x; }
+
+    /* Transpose the square matrix of which a[k] is row k, by exchanging blocks of 1, 2 and 4. */
+    static inline void double_transpose(vec_d *a) {
+    #if VECTOR_BYTES == 64
+        for (int k = 0; k < 8; k += 2) {
+            vec_d x = a[k], y = a[k + 1];
+            a[k] = EXCHANGE(x, y, 0, 8, 2, 10, 4, 12, 6, 14);
+            a[k + 1] = EXCHANGE(x, y, 1, 9, 3, 11, 5, 13, 7, 15);
+        }
+        for (int h = 0; h < 8; h += 4)
+            for (int k = h; k < h + 2; k++) {
+                vec_d x = a[k], y = a[k + 2];
+                a[k] = EXCHANGE(x, y, 0, 1, 8, 9, 4, 5, 12, 13);
+                a[k + 2] = EXCHANGE(x, y, 2, 3, 10, 11, 6, 7, 14, 15);
+            }
+        for (int k = 0; k < 4; k++) {
+            vec_d x = a[k], y = a[k + 4];
+            a[k] = EXCHANGE(x, y, 0, 1, 2, 3, 8, 9, 10, 11);
+            a[k + 4] = EXCHANGE(x, y, 4, 5, 6, 7, 12, 13, 14, 15);
+        }
+    #else
+        for (int k = 0; k < 4; k += 2) {
+            vec_d x = a[k], y = a[k + 1];
+            a[k] = EXCHANGE(x, y, 0, 4, 2, 6);
+            a[k + 1] = EXCHANGE(x, y, 1, 5, 3, 7);
+        }
+        for (int k = 0; k < 2; k++) {
+            vec_d x = a[k], y = a[k + 2];
+            a[k] = EXCHANGE(x, y, 0, 1, 4, 5);
+            a[k + 2] = EXCHANGE(x, y, 2, 3, 6, 7);
+        }
+    #endif
+    }
     """
     enum: VECTOR_BYTES
     enum: ROWS
@@ -59,6 +102,9 @@ cdef extern from *:
     vec_f float_inverse(vec_f) noexcept nogil
     vec_d double_inverse_root(vec_d) noexcept nogil
     vec_f float_inverse_root(vec_f) noexcept nogil
+    vec_d double_load(const double*) noexcept nogil  # from any address
+    void double_store(double*, vec_d) noexcept nogil
+    void double_transpose(vec_d*) noexcept nogil
 
 ctypedef fused vec:
     vec_d

@@ -123,11 +123,14 @@ class BehavioralEngine:
             If a shape is wrong or an element is not finite.
         """
         batch = tile.input_voltages(voltages)
-        plan = self.plan(tile, len(batch), known=matrix is not None)
         if matrix is not None:
+            if self._method is not None:
+                self.plan(tile, len(batch), known=True)  # refuses a way that this tile cannot take
             known = finite_array("matrix", matrix, shape=tile.spec.shape[::-1], copy=False)
             currents = read_currents(batch, known, threads=self.threads)
-        elif plan.method == "transfer matrix":
+            return currents if np.ndim(voltages) == 2 else currents[0]
+        plan = self.plan(tile, len(batch))
+        if plan.method == "transfer matrix":
             currents = read_currents(batch, self.transfer([tile]).matrix[0], threads=self.threads)
         else:
             currents = self._solve(tile, batch, plan, voltages=False).column_current
