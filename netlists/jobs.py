@@ -52,6 +52,8 @@ class Transient:
         Largest step that ngspice may take [s], > 0; it chooses one itself when left out.
     initial : bool
         Whether to begin with the initial conditions of the netlist instead of an operating point (``uic``).
+    code_models : bool
+        Whether the circuit needs XSPICE's digital code models.
     """
 
     step: float
@@ -59,6 +61,7 @@ class Transient:
     start: float = 0.0
     largest_step: float | None = None
     initial: bool = False
+    code_models: bool = False
 
     def __post_init__(self) -> None:
         for name in ("step", "stop", "start", "largest_step"):
@@ -73,9 +76,13 @@ class Transient:
         if netlist.inputs:
             raise ValidationError("netlist inputs", "must be none in a transient analysis", netlist.inputs)
         times = [self.step, self.stop, self.start, *([] if self.largest_step is None else [self.largest_step])]
-        return {"kind": "transient", "times": [float(time) for time in times], "initial": bool(self.initial)}, np.zeros(
-            0
-        )
+        fields = {
+            "kind": "transient",
+            "times": [float(time) for time in times],
+            "initial": bool(self.initial),
+            "code_models": bool(self.code_models),
+        }
+        return fields, np.zeros(0)
 
 
 Analysis = Sweep | Transient

@@ -136,6 +136,7 @@ class Simulator:
                 voltage[0] = simulator._table[simulator._point][node.lower()]
                 return 0
 
+        self._code_models = False
         self._log: deque[str] = deque(maxlen=2000)
         self._point = 0
         self._table: list[dict[str, float]] = []
@@ -177,6 +178,8 @@ class Simulator:
         self._table = [dict(zip(names, row, strict=True)) for row in table.tolist()]
         sweep = analysis["kind"] == "sweep"
         command = f"dc vpoint 0 {len(table) - 1} 1" if sweep else _transient(analysis)
+        if analysis.get("code_models", False):
+            self._load_code_models()
         started = time.perf_counter()
         try:
             self._shared.load_circuit(self._with_solver(text))
@@ -192,6 +195,17 @@ class Simulator:
             self._shared.exec_command("remcirc")
         self.seconds = {"load": loaded - started, "solve": solved - loaded, "fetch": time.perf_counter() - solved}
         return results
+
+    def _load_code_models(self) -> None:
+        """Load XSPICE's digital models, which lie beside the library where the package ngspice is installed."""
+        path = Path(self.library).parent / "ngspice" / "digital.cm"
+        if self._code_models or not re.fullmatch(r"[\w./+-]+", str(path)):
+            return
+        if not path.is_file():
+            raise SpiceError(f"a model is missing: {path}; install it with: apt-get install ngspice", ())
+        self._shared.exec_command(f"codemodel {path}")
+        self._check_log()
+        self._code_models = True
 
     def _fetch_sweep(self, inputs: list[str], outputs: list[str], table: NDArray[np.float64]) -> NDArray[np.float64]:
         results, plot = self._fetch("dc", None, outputs, len(table))

@@ -26,7 +26,7 @@ _VECTOR = re.compile(r"[A-Za-z0-9_]+(#branch)?")
 _PARAMETERS = r"(?: PARAMS:(?: [a-z0-9_]+=[0-9.e+-]+)+)?"
 _COMMAND = re.compile(
     rf"^[ \t]*(?:\*#|\.(?!(?:title {TITLE}|subckt [a-z0-9_ ]+{_PARAMETERS}|ends [a-z0-9_]+"
-    r"|options [a-z0-9=. -]+|save .*|end)$))",
+    r"|model [a-z_]+ [a-z_]+\([a-z0-9_=. -]*\)|options [a-z0-9=. -]+|save .*|end)$))",
     re.M,
 )
 _FOREIGN = re.compile(r"[^\n -~]|[;`$\\]")

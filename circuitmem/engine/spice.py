@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.config import OdeDevice, Pulse, PulseTrain, TiaSpec
-from circuitmem.converter import Readout
+from circuitmem.converter import AdcBank, Readout
 from circuitmem.engine.base import ProgrammingResult, Solution
 from circuitmem.engine.programming import check_pulse, first_state, result_of, sample_times
-from circuitmem.errors import SpiceError, SpiceUnavailableError, ValidationError
+from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, ValidationError
 from circuitmem.netlists import program
 from circuitmem.netlists.jobs import Transient
 from circuitmem.netlists.program import ProgramNetlist
 from circuitmem.netlists.readout import ReadoutNetlist
 from circuitmem.netlists.runner import Library, Runner
+from circuitmem.netlists.sar import XSPICE_MODELS, Logic, SarNetlist
 from circuitmem.netlists.step import StepNetlist
+from circuitmem.netlists.text import Netlist
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, integer
@@ -307,6 +309,56 @@ class SpiceEngine:
         plateau = np.array([voltage for _, voltage in (*circuit.word_sources, *circuit.bit_sources)])
         power = -pulse.level(time) * (answer.values[:, moving:] @ plateau)
         return found, float(np.trapezoid(power, time)), len(time)
+
+    def code_models(self) -> bool:
+        """Say whether XSPICE's digital code models load and work: a clock goes through a bridge and back."""
+        text = (
+            f".title circuitmem\n{XSPICE_MODELS}Va a 0 PULSE(0 1 1e-9 1e-10 1e-10 1e-8 1e-7)\n"
+            "Abridge [a] [x] to_digital\nAback [x] [b] to_analog\nRb b 0 1e3\n.save b\n.end\n"
+        )
+        try:
+            answer = self._runner.simulate(
+                Netlist(text, (), ("b",)), Transient(1e-10, 5e-9, initial=True, code_models=True)
+            )
+        except (SpiceUnavailableError, SpiceTimeoutError):
+            raise
+        except SpiceError:
+            return False
+        return bool(abs(answer.values[0, 0]) < 0.1 and abs(answer.values[-1, 0] - 1.0) < 0.1)
+
+    def sar_codes(self, bank: AdcBank, levels: ArrayLike, *, logic: Logic | None = None) -> NDArray[np.int64]:
+        """Let the SARs of a bank convert voltages, clock by clock, in a transient analysis; returns the codes.
+
+        Parameters
+        ----------
+        bank : AdcBank
+            ADCs with ``architecture="sar"``, none of which is dead.
+        levels : (conversions, columns) array_like
+            Voltages at the inputs of their sample-and-holds [V].
+        logic : {"xspice", "behavioral"}, optional
+            What the registers are made of: XSPICE's code models, where they load, when left out.
+
+        Raises
+        ------
+        ValidationError
+            If the ADCs are no SARs, or the shape is wrong.
+        """
+        if bank.capacitors is None:
+            raise ValidationError("bank", "must be of SAR ADCs", bank.spec.architecture)
+        volts = finite_array("levels", levels)
+        if volts.ndim != 2 or volts.shape[1] != bank.columns or len(volts) == 0:
+            raise ValidationError("levels", f"must have shape (conversions, {bank.columns})", volts.shape)
+        chosen = logic or ("xspice" if self.code_models() else "behavioral")
+        circuit = SarNetlist(bank, volts, chosen)
+        clock = circuit.clock
+        analysis = Transient(clock.bit / 20, len(volts) * clock.period, initial=True, code_models=chosen == "xspice")
+        answer = self._runner.simulate(circuit.netlist, analysis)
+        ready = clock.ready + clock.period * np.arange(len(volts))
+        found = np.stack([np.interp(ready, answer.axis, codes) for codes in answer.values.T], axis=1)
+        codes: NDArray[np.int64] = np.rint(found).astype(np.int64)
+        if not (np.abs(found - codes) <= RESIDUAL_TOLERANCE * bank.spec.highest_code).all():
+            raise SpiceError("a SAR gave something that is not a code")
+        return codes
 
     def step_response(
         self, tile: Tile, voltages: ArrayLike, stop: float, *, amplifier: TiaSpec | None = None

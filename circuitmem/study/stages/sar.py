@@ -1,0 +1,42 @@
+"""Stage: SAR ADCs in time, clock by clock, against the codes of their capacitors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuitmem.config import AdcSpec, TiaSpec
+from circuitmem.converter import AdcBank
+from circuitmem.converter.successive import approximate
+from circuitmem.study.stages.stage import Context, Stage
+
+NAME = "sar"
+COLUMNS = 4
+NEAR_LSB = 0.02
+"""How near to a threshold half of the inputs are: much nearer, and the tolerances of the transient analysis decide."""
+
+
+def run(context: Context) -> Stage:
+    """Count the codes that differ, conversion by conversion; ``logic`` says what the registers were made of."""
+    rng = context.stream()
+    spec = AdcSpec(architecture="sar", capacitor_mismatch=0.05, comparator_offset=3e-3)
+    bank = AdcBank(spec, TiaSpec(), COLUMNS, context.seed)
+    assert bank.thresholds is not None
+    assert bank.capacitors is not None
+    conversions = 4 if context.quick else 24
+    steps = rng.uniform(-1.0, spec.highest_code + 1.0, (conversions, COLUMNS))
+    # Half of the inputs lie beside a threshold that is not another one's too.
+    for column, thresholds in enumerate(bank.thresholds):
+        apart = np.flatnonzero(np.diff(thresholds, prepend=-np.inf, append=np.inf).clip(max=1.0) >= 2.0 * NEAR_LSB)
+        chosen = thresholds[rng.choice(apart[:-1], conversions // 2)]
+        steps[::2, column] = chosen + NEAR_LSB * rng.choice([-1.0, 1.0], conversions // 2)
+    logic = "xspice" if context.spice.code_models() else "behavioral"
+    found = context.spice.sar_codes(bank, steps * spec.lsb + spec.minimum)
+    context.report(conversions, conversions)
+    expected = approximate(bank.capacitors, bank.comparator_offset / spec.lsb, steps)
+    details = {
+        "logic": logic,
+        "conversions": found.size,
+        "saturated_codes": bank.saturated(found),
+        "largest_inl_lsb": float(np.abs(bank.linearity().inl).max()),
+    }
+    return Stage((found != expected).sum(axis=1).astype(float).tolist(), 0.0, details)
