@@ -7,7 +7,7 @@ from importlib.resources import files
 from circuitmem.config import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.netlists.text import number
 
-__all__ = ["device_subcircuit", "model_text", "static_law"]
+__all__ = ["device_subcircuit", "model_text", "static_law", "vteam_parameters"]
 
 
 def model_text(device: OdeDevice) -> str:
@@ -36,21 +36,26 @@ def static_law(device: OdeDevice, siemens: float, first: str, second: str) -> st
     return f"{amplitude}/{b}*({odd}*sinh({b}*{across})+{even}*abs(sinh({b}*{across})))"
 
 
+def vteam_parameters(device: VteamSpec) -> dict[str, float]:
+    """Return the parameters of the subcircuit ``vteam``."""
+    return {
+        "ron": device.on_resistance,
+        "roff": device.off_resistance,
+        "exponential": float(device.resistance == "exponential"),
+        "kon": device.on_speed,
+        "koff": device.off_speed,
+        "von": device.on_voltage,
+        "voff": device.off_voltage,
+        "aon": device.on_power,
+        "aoff": device.off_power,
+        "length": device.length,
+        "window": device.window_power,
+    }
+
+
 def _parameters(device: OdeDevice) -> dict[str, float]:
     if isinstance(device, VteamSpec):
-        return {
-            "ron": device.on_resistance,
-            "roff": device.off_resistance,
-            "exponential": float(device.resistance == "exponential"),
-            "kon": device.on_speed,
-            "koff": device.off_speed,
-            "von": device.on_voltage,
-            "voff": device.off_voltage,
-            "aon": device.on_power,
-            "aoff": device.off_power,
-            "length": device.length,
-            "window": device.window_power,
-        }
+        return vteam_parameters(device)
     if isinstance(device, YakopcicSpec):
         return {
             "a1": device.a1,

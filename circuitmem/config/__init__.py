@@ -4,6 +4,7 @@ from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, Tem
 from circuitmem.config.base import Spec
 from circuitmem.config.cell import Cell, LinearCell, SelectorCell, SinhCell, TransistorCell
 from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
+from circuitmem.config.compliance import ComplianceCell
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.inference import InferenceSpec
@@ -34,6 +35,7 @@ __all__ = [
     "Cell",
     "ChipSpec",
     "ComparisonSpec",
+    "ComplianceCell",
     "ConverterSpec",
     "DacSpec",
     "DataSpec",

@@ -9,12 +9,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem.config import OdeDevice, Pulse, PulseTrain, TiaSpec
+from circuitmem.config import ComplianceCell, OdeDevice, Pulse, PulseTrain, TiaSpec
 from circuitmem.converter import AdcBank, Readout
+from circuitmem.device import conductance
 from circuitmem.engine.base import ProgrammingResult, Solution
 from circuitmem.engine.programming import check_pulse, first_state, result_of, sample_times
 from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, ValidationError
 from circuitmem.netlists import program
+from circuitmem.netlists.compliance import ComplianceNetlist
 from circuitmem.netlists.jobs import Transient
 from circuitmem.netlists.program import ProgramNetlist
 from circuitmem.netlists.readout import ReadoutNetlist
@@ -24,7 +26,7 @@ from circuitmem.netlists.step import StepNetlist
 from circuitmem.netlists.text import Netlist
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
 from circuitmem.tile import Tile
-from circuitmem.validation import finite_array, integer
+from circuitmem.validation import finite_array, in_range, integer
 
 __all__ = ["Library", "ReadoutSolution", "SpiceEngine", "StepResponse", "program_netlist", "tile_netlist"]
 
@@ -359,6 +361,33 @@ class SpiceEngine:
         if not (np.abs(found - codes) <= RESIDUAL_TOLERANCE * bank.spec.highest_code).all():
             raise SpiceError("a SAR gave something that is not a code")
         return codes
+
+    def two_pulses(self, cell: ComplianceCell, gates: ArrayLike, state: float = 0.5) -> Floats:
+        """Return the conductances [S] that a RESET and a SET at gate voltages (cells,) [V] leave in 1T1R cells.
+
+        One transient analysis with a MOSFET and a device for each cell, as
+        :func:`circuitmem.device.two_pulses` has it without.
+
+        Parameters
+        ----------
+        cell : ComplianceCell
+            The cell.
+        gates : (cells,) array_like
+            Gate voltage of the SET of each.
+        state : float
+            State of the devices before, in [0, 1].
+
+        Raises
+        ------
+        ValidationError
+            If an argument breaks its rule.
+        """
+        voltages = np.atleast_1d(finite_array("gates", gates))
+        circuit = ComplianceNetlist(cell, voltages, in_range("state", state, 0.0, 1.0))
+        answer = self._runner.simulate(circuit.netlist, circuit.analysis)
+        if not abs(answer.axis[-1] - circuit.analysis.stop) <= RESIDUAL_TOLERANCE * circuit.analysis.stop:
+            raise SpiceError(f"ngspice ended at {answer.axis[-1]:.6g} s of {circuit.analysis.stop:.6g} s")
+        return conductance(cell.device, np.clip(answer.values[-1], 0.0, 1.0))
 
     def step_response(
         self, tile: Tile, voltages: ArrayLike, stop: float, *, amplifier: TiaSpec | None = None

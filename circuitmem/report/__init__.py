@@ -1,6 +1,6 @@
 """Figures, reports and pages; matplotlib and HTML live here and nowhere else."""
 
-from circuitmem.report.devices import draw_pulse_curves
+from circuitmem.report.devices import draw_gate_law, draw_pulse_curves
 from circuitmem.report.figures import draw_run
 from circuitmem.report.fits import draw_fit
 from circuitmem.report.programming import draw_trajectories
@@ -11,6 +11,7 @@ from circuitmem.report.validation import draw_validation
 
 __all__ = [
     "draw_fit",
+    "draw_gate_law",
     "draw_pulse_curves",
     "draw_run",
     "draw_run_page",

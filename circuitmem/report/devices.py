@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from circuitmem.config import PulseUpdateSpec
-from circuitmem.device import pulse_curves
+from circuitmem.config import ComplianceCell, PulseUpdateSpec, TwoPulseSpec
+from circuitmem.device import final_conductance, pulse_curves
 
-__all__ = ["draw_pulse_curves"]
+__all__ = ["draw_gate_law", "draw_pulse_curves"]
 
 
 def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None = None) -> Figure:
@@ -40,5 +41,36 @@ def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None
         axes.set_visible(False)
     figure.supxlabel("pulses: up, then down")
     figure.supylabel("conductance [uS]")
+    figure.savefig(path, dpi=120)
+    return figure
+
+
+def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tuple[ArrayLike, ArrayLike]]) -> Figure:
+    """Draw what a SET leaves against its gate voltage: the two-pulse law, cells as circuits, and simulated ones.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    spec : TwoPulseSpec
+        The law.
+    measured : dict
+        Gate voltages [V] and conductances [S] that were found, by the drain voltage that the cell was made for [V].
+    """
+    figure = Figure(figsize=(5.5, 4.0), layout="constrained")
+    axes = figure.subplots()
+    gates = np.linspace(spec.minimum_gate, spec.maximum_gate, 200)
+    law = spec.minimum_conductance + spec.slope * (gates - spec.minimum_gate)
+    axes.plot(gates, 1e6 * law, color="black", linestyle="--", label="two-pulse law")
+    for (drain, (voltages, found)), colour in zip(measured.items(), ("#0072b2", "#e69f00", "#009e73"), strict=False):
+        ends = final_conductance(ComplianceCell.of(spec, drain), gates)
+        axes.plot(gates, 1e6 * ends, color=colour, label=f"I/V_stop, {drain:g} V left for the transistor")
+        axes.plot(
+            np.asarray(voltages), 1e6 * np.asarray(found), "o", color=colour, markersize=4, label="ngspice, .tran"
+        )
+    axes.set_xlabel("gate voltage of the SET [V]")
+    axes.set_ylabel("conductance left [uS]")
+    axes.legend(fontsize="small")
+    axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
     return figure

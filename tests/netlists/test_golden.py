@@ -10,10 +10,22 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, LinearCell, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
-from circuitmem.config import AdcSpec, ConverterSpec, DacSpec, Pulse, StanfordSpec, TiaSpec, VteamSpec, YakopcicSpec
+from circuitmem.config import (
+    AdcSpec,
+    ComplianceCell,
+    ConverterSpec,
+    DacSpec,
+    Pulse,
+    StanfordSpec,
+    TiaSpec,
+    TwoPulseSpec,
+    VteamSpec,
+    YakopcicSpec,
+)
 from circuitmem.converter import Readout
 from circuitmem.device import conductance
 from circuitmem.engine import program_netlist
+from circuitmem.netlists.compliance import ComplianceNetlist
 from circuitmem.netlists.readout import ReadoutNetlist
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
 
@@ -61,6 +73,7 @@ CASES = {
         TileNetlist(defective(word_line_drive="both", bit_line_sense="both"), all_nodes=True).netlist.text
     ),
     "tile_sinh": lambda: TileNetlist(defective(SinhCell(a=2.0))).netlist.text,
+    "compliance": lambda: ComplianceNetlist(ComplianceCell.of(TwoPulseSpec()), np.array([0.8, 1.25]), 0.5).netlist.text,
     "tile_transistor": lambda: TileNetlist(defective(TransistorCell(on_resistance=2e3))).netlist.text,
     "tile_selector": lambda: TileNetlist(defective(SelectorCell(threshold=0.4))).netlist.text,
     "export": lambda: tile_netlist(defective(driver_resistance=10.0), [0.1, -0.2, 0.3]),

@@ -67,6 +67,8 @@ def test_the_gate_lets_generated_text_through():
         ".CONTROL",
         ".include /etc/passwd",
         ".lib x",
+        ".model access nmos(level=1 vto=1) file=x",
+        ".model access nmos(level=1 vto={system})",
         ".param a=1",
         ".subckt a b PARAMS: x={shell}",
         ".subckt a b PARAMS: x=1 .control",

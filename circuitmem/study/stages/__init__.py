@@ -2,6 +2,7 @@
 
 from circuitmem.study.stages import (
     codes,
+    compliance,
     dac,
     line_delay,
     program_stanford,
@@ -35,5 +36,6 @@ STAGES: tuple[StageModule, ...] = (
     program_vteam,
     program_yakopcic,
     program_stanford,
+    compliance,
 )
 """Each has a NAME, as the table shows it, and ``run(context)``, which returns its :class:`Stage`."""

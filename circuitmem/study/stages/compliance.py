@@ -1,0 +1,27 @@
+"""Stage: two-pulse 1T1R cells with a MOSFET, in ngspice and without."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuitmem.config import ComplianceCell, TwoPulseSpec
+from circuitmem.device import two_pulses
+from circuitmem.study.stages.stage import Context, Stage
+
+NAME = "1T1R compliance"
+BOUND = 1e-3
+"""Of the conductance that a SET leaves, relative to the working range (design: physics.md, section 9)."""
+
+
+def run(context: Context) -> Stage:
+    """Compare what a RESET and a SET leave; one difference a gate voltage. ``from_law``: the law's own distance."""
+    spec, cases = TwoPulseSpec(), 4 if context.quick else 16
+    gates = context.stream().uniform(spec.minimum_gate, spec.maximum_gate, cases)
+    span = spec.maximum_conductance - spec.minimum_conductance
+    cell = ComplianceCell.of(spec)
+    theirs = context.spice.two_pulses(cell, gates)
+    context.report(cases // 2, cases)
+    differences = np.abs(two_pulses(cell, gates) - theirs) / span
+    law = spec.minimum_conductance + spec.slope * (gates - spec.minimum_gate)
+    context.report(cases, cases)
+    return Stage(differences.tolist(), BOUND, {"from_law": float(np.abs(theirs - law).max() / span)})
