@@ -18,6 +18,7 @@ __all__ = [
     "print_fit",
     "print_inference",
     "print_points",
+    "print_replay",
     "print_results",
     "print_stages",
     "print_study",
@@ -64,16 +65,19 @@ class Progress:
 
 def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
     """Print the table and the audit line of a run."""
-    # Without side borders the widest numbers of a run fit into the 80 columns of a pipe: none may be cut.
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("method", "test accuracy", "simulated time", "energy", "pulses"):
+    # Without edges the widest numbers of a run fit into the 80 columns of a pipe: none may be cut.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for heading in ("method", "accuracy, error", "simulated time", "energy", "pulses"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    audit = results["audit"]
     for name, accuracy in results["accuracy_percent"].items():
+        error = audit.get("methods", {}).get(name, {}).get("largest_relative_error")
         cost = ["", "", ""]
         if name in results["pulses"]:
             time, energy = results["simulated_time_s"][name], results["energy_j"][name]
             cost = [f"{time * 1e3:.2f} ms", f"{energy * 1e3:.3f} mJ", f"{results['pulses'][name]:,}"]
-        table.add_row(_title(name), f"{accuracy:.2f} %", *cost)
+        reached = f"{accuracy:.2f} %" if error is None else f"{accuracy:.2f} %, {error:.0e}"
+        table.add_row(_title(name), reached, *cost)
     console = Console(soft_wrap=True)
     console.print(table)
     _print_saturation(console, results.get("saturated_codes", {}))  # a run of an older version has none
@@ -89,18 +93,43 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     if used:
         shares = ", ".join(f"{name} {entry['fraction']:.0%}" for name, entry in used.items())
         console.print(f"busy in {_title(longest)}, the bottleneck first: {shares}", highlight=False)
-    audit = results["audit"]
-    if audit["reads"]:
+    _print_audit(console, audit, folder)
+    console.print(f"run folder: {folder}  figures: {', '.join(path.name for path in figures)}", highlight=False)
+
+
+def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
+    """Print what the accuracies of a run rest on."""
+    if audit["reads"] or audit.get("pulse_trains"):
         console.print(
-            f"audit: {audit['reads']} random tile reads of this run computed again in ngspice; "
-            f"largest difference {audit['largest_relative_error']:.1e} of the largest current",
+            f"error: the largest difference from ngspice, which did {audit['reads']} random reads and "
+            f"{audit.get('pulse_trains', 0)} pulse trains of this run again: "
+            f"{audit['largest_relative_error']:.1e} of the largest current",
+            highlight=False,
+        )
+    if audit.get("fraction_bound") is not None:
+        console.print(
+            f"with {audit['confidence']:.0%} confidence at most {audit['fraction_bound']:.1%} of its "
+            f"{audit['of_operations']:,} operations differ by more than {audit['limit']:.0e}",
             highlight=False,
         )
     if audit["skipped_reason"]:
-        console.print(f"audit skipped: {audit['skipped_reason']}", highlight=False)
+        console.print(f"not audited: {audit['skipped_reason']}", highlight=False)
     for failure in audit["failures"]:
         console.print(f"audit failed: {failure}", highlight=False)
-    console.print(f"run folder: {folder}  figures: {', '.join(path.name for path in figures)}", highlight=False)
+    for file in audit.get("files", []):
+        console.print(f"beyond the limit of {audit['limit']:.0e}: circuitmem replay {folder / file}", highlight=False)
+
+
+def print_replay(found: dict[str, Any]) -> None:
+    """Print what an operation gave that was done again."""
+    console = Console(soft_wrap=True)
+    saved, error = ("infinite" if found[key] is None else f"{found[key]:.3g}" for key in ("saved_error", "error"))
+    what = found["kind"].replace("_", " ")
+    parts = "reads" if found["kind"] == "read" else "pulses"
+    origin = ", ".join(f"{key} {value}" for key, value in found["provenance"].items() if not isinstance(value, dict))
+    console.print(f"{what} of {found['size']} {parts} ({origin})", highlight=False, markup=False)
+    console.print(f"difference in the file {saved}, now {error}; limit {found['limit']:.3g}", highlight=False)
+    console.print("it agrees now" if found["agrees"] else "it STILL DIFFERS", highlight=False)
 
 
 def _print_saturation(console: Console, counts: dict[str, dict[str, int]]) -> None:

@@ -53,18 +53,29 @@ class NetworkSpec(Spec):
 
 
 class AuditSpec(Spec):
-    """Which of the run's own tile reads are computed again in ngspice.
+    """Which of the run's own operations, reads of a tile and pulse trains, are done again in ngspice.
 
     Parameters
     ----------
     tiles : int
-        Number of random tile states in each method, >= 0; 0 switches the audit off.
-    reads : int
-        Reads at each of them, >= 1.
+        Operations of each kind in each method that are audited at least, >= 0; 0 switches the audit off.
+    fraction : float
+        Expected fraction of all operations that is audited, in [0, 1]. A read of a 64x64 tile takes ngspice some 5 s
+        of one processor; a pulse half a second.
+    reads, pulses : int
+        Reads of an audited read operation, and pulses of an audited train, that are done again, >= 1.
+    limit : float
+        Relative difference beyond which an operation is reported and saved, > 0; ``reuse_error`` is added to it.
+    workers : int
+        ngspice processes at once, >= 1. They let the run itself go first.
     """
 
     tiles: int = pydantic.Field(default=1, ge=0)
+    fraction: float = pydantic.Field(default=1e-4, ge=0.0, le=1.0)
     reads: int = pydantic.Field(default=4, ge=1)
+    pulses: int = pydantic.Field(default=4, ge=1)
+    limit: float = pydantic.Field(default=1e-6, gt=0.0)
+    workers: int = pydantic.Field(default=1, ge=1)
 
 
 RULE_OF: dict[str, UpdateRule] = {"two-pulse": "two-pulse", "pulse-update": "pulse-count"}

@@ -1,6 +1,7 @@
 """The chip in time: SimPy lives here and nowhere else."""
 
 from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
+from circuitmem.control.auditor import ChipAuditor, Sample
 from circuitmem.control.chip import Chip, Process, Utilisation
 from circuitmem.control.faults import check_faults
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
@@ -16,11 +17,13 @@ __all__ = [
     "Account",
     "Arbiter",
     "Chip",
+    "ChipAuditor",
     "Ledger",
     "OperationSpec",
     "Priority",
     "Process",
     "Resource",
+    "Sample",
     "Signals",
     "Trace",
     "Train",

@@ -6,7 +6,7 @@ specification says, changes the state of the devices when its pulse ends, and bo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from circuitmem._kernels.reads import read_currents
 from circuitmem.config import ChipSpec
 from circuitmem.control import faults
 from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
+from circuitmem.control.auditor import ChipAuditor, Sample
 from circuitmem.control.counts import CountTrain
 from circuitmem.control.ledger import PICOSECOND, Account, Ledger, attojoules, picoseconds
 from circuitmem.control.pulses import PulseTrain
@@ -27,7 +28,8 @@ from circuitmem.control.trace import Trace
 from circuitmem.control.trains import ReadTrain, StepTrain
 from circuitmem.control.two_pulse import TwoPulseTrain
 from circuitmem.control.unit import Unit
-from circuitmem.engine import BehavioralEngine, SpiceEngine, TransferCache
+from circuitmem.engine import AuditedEngine, BehavioralEngine, SpiceEngine, TransferCache
+from circuitmem.errors import ValidationError
 
 __all__ = ["Chip", "Process", "Utilisation"]
 
@@ -75,8 +77,10 @@ class Chip:
         Seed of the fabrication and, with ``noise_seed``, of the noise.
     noise_seed : int
         Seed of read and pulse noise: the same chip used twice.
-    engine : BehavioralEngine or SpiceEngine, optional
-        What computes the circuit; with :class:`SpiceEngine` converters are simulated as circuits too.
+    engine : BehavioralEngine, SpiceEngine or AuditedEngine, optional
+        What computes the circuit. With :class:`SpiceEngine` reads go through converters that are simulated as circuits
+        too, and the power of pulses is that of ngspice; with :class:`AuditedEngine` a random part of the reads and of
+        the pulse trains is computed again.
     granularity : {"burst", "pulse"}
         Whether operations in a row on one tile are one event or one each.
     reuse_error : float
@@ -93,13 +97,20 @@ class Chip:
         tiles: int,
         seed: int = 0,
         noise_seed: int = 0,
-        engine: BehavioralEngine | SpiceEngine | None = None,
+        engine: BehavioralEngine | SpiceEngine | AuditedEngine | None = None,
         granularity: Literal["burst", "pulse"] = "burst",
         reuse_error: float = 0.0,
         sound: Collection[int] = (),
     ) -> None:
         self.spec = spec
-        self.engine = engine or BehavioralEngine()
+        #: Looks at operations and has some of them done again.
+        self.auditor: ChipAuditor | None = None
+        if isinstance(engine, AuditedEngine):
+            self.auditor = ChipAuditor(self, _audit_by(engine), fraction=engine.fraction, seed=engine.seed)
+        given: object = engine.behavioral if isinstance(engine, AuditedEngine) else engine
+        if not isinstance(given, BehavioralEngine | SpiceEngine | None):
+            raise ValidationError("engine", "must be behavioral, SPICE, or the first audited", given)
+        self.engine = given or BehavioralEngine()
         self.behavioral = self.engine if isinstance(self.engine, BehavioralEngine) else BehavioralEngine()
         self.granularity = granularity
         self.seed = seed
@@ -382,3 +393,12 @@ class Chip:
         if isinstance(self.engine, SpiceEngine):
             return self.engine.codes(unit.tile, unit.readout, codes, volts), power
         return unit.readout.adc.codes(currents, volts), power
+
+
+def _audit_by(engine: AuditedEngine) -> Callable[[Sample], None]:
+    """Return what hands a chosen operation to an audited engine."""
+
+    def take(sample: Sample) -> None:
+        engine.audit(sample.case, name=sample.name, provenance=sample.provenance)
+
+    return take

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address
 from circuitmem.control.arbiter import Priority
+from circuitmem.control.auditor import Pulse, PulseWatch
 from circuitmem.control.ledger import PICOSECOND, attojoules
 from circuitmem.control.operations import OPERATIONS
 from circuitmem.control.trains import TileTrain
+from circuitmem.engine import SpiceEngine
 
 if TYPE_CHECKING:
     from circuitmem.control.chip import Chip
@@ -80,6 +82,7 @@ class PulseTrain(TileTrain):
         self.cells = cells
         self.strokes: list[Strokes] | None = None
         self.noise: Address | None = None
+        self.watch: PulseWatch | None = None
         self.pulses_given = 0
         self.kinds = kind.replace("set", "reset", 1), kind
 
@@ -89,6 +92,8 @@ class PulseTrain(TileTrain):
             self.wanted = self.unit.asked
         if self.strokes is None:
             self.strokes = self._plan()
+            if self.chip.auditor is not None and self.noise is not None:
+                self.watch = self.chip.auditor.train(self.unit, self.strokes, self.kinds[1])
 
     @abstractmethod
     def _plan(self) -> list[Strokes]:
@@ -137,28 +142,48 @@ class PulseTrain(TileTrain):
         """Give pulses of one polarity."""
         unit, device, is_set = self.unit, self.unit.spec.device, strokes.is_set
         voltage = device.set_voltage if is_set else device.reset_voltage
+        watched = self._watched(strokes)
         if not (unit.cells.moves or unit.cells.wears):
             # A SET's current is limited to what it leaves; a RESET's flows through what it finds.
+            before = unit.tile.conductance.copy() if watched else unit.tile.conductance
             if is_set:
                 self._change(strokes, *unit.tile.change())
-            array = self._energy(strokes, unit.tile.effective_conductance, voltage)
+            driven = unit.tile.effective_conductance.copy() if watched else unit.tile.effective_conductance
+            array = self._energy(strokes, driven, voltage)
             if not is_set:
                 self._change(strokes, *unit.tile.change())
             self._book(strokes, array)
+            self._show(watched, is_set, voltage, driven, before, unit.tile.conductance)
             return
         when = self._when(strokes)
         found = unit.cells.found(when) if unit.cells.moves else unit.tile.conductance
-        before, left = unit.tile.defects.conductance(found.copy()), found.copy()
+        effective, left = unit.tile.defects.conductance(found.copy()), found.copy()
         self._change(strokes, left, left)
         if not unit.cells.moves:
             unit.tile.program(left)
         worn = unit.cells.write(strokes.cells, left, when)
         if worn.any():
             self.chip.wear_out(unit, worn, left)
-        driven = unit.tile.defects.conductance(left) if is_set else before
+        driven = unit.tile.defects.conductance(left) if is_set else effective
         if unit.cells.warms:
             driven = driven * unit.cells.factor(when)
         self._book(strokes, self._energy(strokes, driven, voltage))
+        self._show(watched, is_set, voltage, driven, found, left)
+
+    def _watched(self, strokes: Strokes) -> list[Mask]:
+        """Return the cells of each of these pulses that an audit looks at."""
+        if self.watch is None:
+            return []
+        beats = self.watch.beats.intersection(strokes.beats.tolist())
+        return [_driven(strokes, np.flatnonzero(strokes.beats == beat)) for beat in sorted(beats)]
+
+    def _show(
+        self, watched: list[Mask], is_set: bool, voltage: float, driven: Floats, before: Floats, after: Floats
+    ) -> None:
+        for cells in watched:
+            assert self.watch is not None
+            power = self._power(cells, driven, voltage)
+            self.watch.see(self, Pulse(is_set, cells, voltage, power, driven, before, after))
 
     def _when(self, strokes: Strokes) -> NDArray[np.int64]:
         """Return when each cell's pulse ends [ps], (rows, columns); for those without one, when the train does."""
@@ -174,23 +199,29 @@ class PulseTrain(TileTrain):
         """Return what the pulses take from the array's drivers [aJ]."""
         time = OPERATIONS[self.kinds[strokes.is_set]].beat(self.unit.spec) * PICOSECOND
         unit = self.unit
-        if unit.spec.programming.rows_at_once > 1:
-            energy = 0
-            for group in _apart(strokes.beats):
-                driven = np.zeros_like(strokes.cells)
-                driven[strokes.rows[group]] = strokes.cells[strokes.rows[group]]
-                power = unit.group_power(self.chip.behavioral, conductance, driven, voltage)
-                energy += attojoules(power * time)
-            return energy
+        if self._whole:
+            beats = (_driven(strokes, group) for group in _apart(strokes.beats))
+            return sum(attojoules(self._power(cells, conductance, voltage) * time) for cells in beats)
         if strokes.columns is None:
             return attojoules(unit.row_power(conductance, strokes.cells, voltage) * time)
         # Rows are driven alone: cells of different rows can share a call, cells of one row cannot.
-        energy = 0
-        for group in _apart(strokes.columns):
-            driven = np.zeros_like(strokes.cells)
-            driven[strokes.rows[group], strokes.columns[group]] = True
-            energy += attojoules(unit.row_power(conductance, driven, voltage) * time)
-        return energy
+        groups = (_driven(strokes, group) for group in _apart(strokes.columns))
+        return sum(attojoules(unit.row_power(conductance, cells, voltage) * time) for cells in groups)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether each beat is solved as a circuit of the whole tile: there is no ladder for it."""
+        spec = self.unit.spec
+        return (
+            spec.programming.rows_at_once > 1 or not spec.tile.cell.linear or isinstance(self.chip.engine, SpiceEngine)
+        )
+
+    def _power(self, cells: Mask, conductance: Floats, voltage: float) -> float:
+        """Return what the drivers deliver in one beat, to ``cells`` [W]."""
+        if self._whole:
+            engine = self.chip.engine if isinstance(self.chip.engine, SpiceEngine) else self.chip.behavioral
+            return self.unit.group_power(engine, conductance, cells, voltage)
+        return float(self.unit.row_power(conductance, cells, voltage).sum())
 
     def _book(self, strokes: Strokes, array: int) -> None:
         kind, unit = self.kinds[strokes.is_set], self.unit
@@ -227,6 +258,16 @@ def _between(strokes: Strokes, first: int, last: int) -> Strokes:
     columns = strokes.columns[some]
     cells[rows, columns] = True
     return strokes._replace(cells=cells, rows=rows, columns=columns, beats=strokes.beats[some])
+
+
+def _driven(strokes: Strokes, group: Places) -> Mask:
+    """Return the cells that a group of pulses reaches, (rows, columns)."""
+    cells, rows = np.zeros_like(strokes.cells), strokes.rows[group]
+    if strokes.columns is None:
+        cells[rows] = strokes.cells[rows]
+    else:
+        cells[rows, strokes.columns[group]] = True
+    return cells
 
 
 def _apart(key: Places) -> list[Places]:

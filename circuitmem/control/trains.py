@@ -137,6 +137,8 @@ class ReadTrain(TileTrain):
         if self.noise is None:  # once for the whole train, so that the noise does not depend on interruptions
             self.noise = self.unit.next_read(self.chip.noise_seed)
         self._read(self.done)
+        if self.chip.auditor is not None and self.done == 0:
+            self.chip.auditor.read(self.unit, self.codes, self.kind)
 
     def _read(self, first: int) -> None:
         assert self.noise is not None

@@ -17,7 +17,7 @@ from circuitmem.control.ledger import PICOSECOND, attojoules
 from circuitmem.control.operations import read_time
 from circuitmem.converter import Readout
 from circuitmem.device import fabricate
-from circuitmem.engine import BehavioralEngine
+from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
 
@@ -159,23 +159,26 @@ class Unit:
         if self._ground is None or self._ground[0] is not mesh.bit_resistance:
             self._ground = (mesh.bit_resistance, ground_resistance(mesh.bit_resistance))
         cells = self.spec.tile.cell.mesh_conductance(conductance)
-        return row_power(cells, selected, mesh.word_resistance, self._ground[1], voltage)
+        power = row_power(cells, selected, mesh.word_resistance, self._ground[1], voltage)
+        dead = self.tile.defects.dead_drivers
+        return power if dead is None else np.where(dead, 0.0, power)
 
     def group_power(
-        self, engine: BehavioralEngine, conductance: Floats, selected: NDArray[np.bool_], voltage: float
+        self, engine: BehavioralEngine | SpiceEngine, conductance: Floats, selected: NDArray[np.bool_], voltage: float
     ) -> float:
         """Return the power of driving all rows that have ``selected`` cells together [W]; arguments as above."""
         alone = Tile(self.tile.spec, np.where(selected, conductance, 0.0))
-        alone.damage(_without_stuck(self.tile.defects))
+        alone.damage(self.wire_defects)
         driven = selected.any(axis=1)
         return float(engine.solve(alone, voltage * driven).power)
 
-
-def _without_stuck(defects: DefectMap) -> DefectMap:
-    """Return the defects of wires and drivers alone: a cell whose transistor is off conducts nothing, stuck or not."""
-    return DefectMap(
-        open_word_segments=defects.open_word_segments,
-        open_bit_segments=defects.open_bit_segments,
-        bridges=defects.bridges,
-        dead_drivers=defects.dead_drivers,
-    )
+    @property
+    def wire_defects(self) -> DefectMap:
+        """The defects of wires and drivers alone: a cell whose transistor is off conducts nothing, stuck or not."""
+        defects = self.tile.defects
+        return DefectMap(
+            open_word_segments=defects.open_word_segments,
+            open_bit_segments=defects.open_bit_segments,
+            bridges=defects.bridges,
+            dead_drivers=defects.dead_drivers,
+        )

@@ -4,13 +4,19 @@ from circuitmem.engine.adjoint import Gradient
 from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
 from circuitmem.engine.base import Engine, ProgrammingResult, Solution
 from circuitmem.engine.behavioral import BehavioralEngine, Transfer
+from circuitmem.engine.cases import PulseCase, ReadCase, case_from_arrays
+from circuitmem.engine.confidence import CONFIDENCE, fraction_bound, stratified_bound
+from circuitmem.engine.findings import LIMIT, SavedCase, load_case, save_case
 from circuitmem.engine.plan import Plan
+from circuitmem.engine.replay import replay_case
 from circuitmem.engine.settling import Settling
 from circuitmem.engine.software import software
 from circuitmem.engine.spice import SpiceEngine, program_netlist, tile_netlist
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
 
 __all__ = [
+    "CONFIDENCE",
+    "LIMIT",
     "AuditQueue",
     "AuditRecord",
     "AuditedEngine",
@@ -19,13 +25,22 @@ __all__ = [
     "Gradient",
     "Plan",
     "ProgrammingResult",
+    "PulseCase",
+    "ReadCase",
     "ReuseRecord",
+    "SavedCase",
     "Settling",
     "Solution",
     "SpiceEngine",
     "Transfer",
     "TransferCache",
+    "case_from_arrays",
+    "fraction_bound",
+    "load_case",
+    "replay_case",
+    "save_case",
     "program_netlist",
     "software",
+    "stratified_bound",
     "tile_netlist",
 ]

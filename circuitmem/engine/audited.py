@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+import os
 import queue
 import threading
+import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.config import PulseTrain
 from circuitmem.engine.base import Engine, ProgrammingResult, Solution
+from circuitmem.engine.cases import Case, ReadCase, relative_errors
+from circuitmem.engine.findings import LIMIT, AuditRecord, Findings
 from circuitmem.engine.spice import SpiceEngine
-from circuitmem.errors import CircuitmemError, SpiceUnavailableError, ValidationError
+from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, in_range, integer
@@ -25,150 +29,70 @@ __all__ = ["AuditQueue", "AuditRecord", "AuditedEngine", "relative_error"]
 Floats = NDArray[np.float64]
 
 
-@dataclasses.dataclass(frozen=True)
-class AuditRecord:
-    """What an audit found.
-
-    Attributes
-    ----------
-    reads : int
-        Input vectors that were computed again.
-    largest_relative_error : float or None
-        Largest difference of a column current, relative to the largest current of its vector; None without reads.
-    failures : tuple of str
-        Messages of the re-computations that ngspice could not do.
-    skipped_reason : str or None
-        Why some or all of the audit was not done.
-    """
-
-    reads: int = 0
-    largest_relative_error: float | None = None
-    failures: tuple[str, ...] = ()
-    skipped_reason: str | None = None
-
-
 def relative_error(currents: Floats, reference: Floats) -> float:
-    """Return the largest difference, relative to the largest reference current of the same vector; both (batch, n) A.
-
-    A difference where the reference is all 0 counts as infinite, and so does what is not a number.
-    """
-    difference = np.abs(currents - reference).max(axis=1, initial=0.0)
-    scale = np.abs(reference).max(axis=1, initial=0.0)
-    ratio = np.divide(difference, scale, out=np.where(difference > 0.0, np.inf, 0.0), where=scale > 0.0)
-    # What is not a number would pass every comparison with a limit.
-    known = np.isfinite(difference) & np.isfinite(scale)
-    return float(np.where(known, ratio, np.inf).max(initial=0.0))
+    """Return the largest of :func:`relative_errors` of two (batch, n) arrays."""
+    return float(relative_errors(currents, reference).max(initial=0.0))
 
 
-class _Ledger:
-    """Collects the outcomes of an audit."""
-
-    def __init__(self) -> None:
-        self.reads = 0
-        self.largest: float | None = None
-        self.failures: list[str] = []
-        self.skipped: str | None = None
-
-    def check(self, reference: Engine, tile: Tile, voltages: Floats, currents: Floats) -> None:
-        """Compute ``voltages``, (batch, rows) V, again and compare with ``currents``, (batch, columns) A."""
-        try:
-            error = relative_error(currents, reference.read(tile, voltages))
-        except SpiceUnavailableError as problem:
-            self.skipped = problem.reason
-        except CircuitmemError as problem:
-            self.failures.append(str(problem))
-        else:
-            self.reads += len(voltages)
-            self.largest = error if self.largest is None else max(self.largest, error)
-
-    def record(self) -> AuditRecord:
-        return AuditRecord(self.reads, self.largest, tuple(self.failures), self.skipped)
+def _as_it_is(tile: Tile) -> Tile:
+    """Return a copy: pulses change a tile's state in place."""
+    return Tile(tile.spec, tile.conductance, tile.defects)
 
 
-class AuditedEngine:
-    """An engine whose answers are the behavioral engine's, while a random part of its reads is computed in SPICE too.
-
-    What ngspice cannot do stands in the record; it does not stop the caller.
-
-    Parameters
-    ----------
-    behavioral : Engine
-        Gives the answers.
-    spice : Engine
-        Computes the audited vectors again.
-    fraction : float
-        Expected fraction of the read vectors that is audited, in [0, 1].
-    seed : int
-        Seed of the choice, >= 0.
-
-    Raises
-    ------
-    ValidationError
-        If the fraction or the seed breaks its rule.
-    """
-
-    name = "audited"
-
-    def __init__(self, behavioral: Engine, spice: Engine, fraction: float, seed: int = 0) -> None:
-        self._behavioral = behavioral
-        self._spice = spice
-        self._fraction = in_range("fraction", fraction, 0.0, 1.0)
-        self._choice = stream(integer("seed", seed), Purpose.AUDIT)
-        self._ledger = _Ledger()
-
-    @property
-    def record(self) -> AuditRecord:
-        """What has been audited so far."""
-        return self._ledger.record()
-
-    def read(self, tile: Tile, voltages: ArrayLike) -> Floats:
-        """Return the column currents, (batch, columns) or (columns,) A, for voltages (batch, rows) or (rows,) V."""
-        currents = self._behavioral.read(tile, voltages)
-        rows, columns = tile.spec.shape
-        vectors = np.asarray(voltages, dtype=np.float64).reshape(-1, rows)
-        chosen = self._choice.random(len(vectors)) < self._fraction
-        if chosen.any():
-            self._ledger.check(self._spice, tile, vectors[chosen], currents.reshape(-1, columns)[chosen])
-        return currents
-
-    def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
-        """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V."""
-        return self._behavioral.solve(tile, voltages)
-
-    def transfer_matrix(self, tile: Tile) -> Floats:
-        """Return W, (columns, rows) S; linear cells only."""
-        return self._behavioral.transfer_matrix(tile)
-
-    def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
-        """Return what a pulse train does to a tile of ODE devices. Only reads are audited."""
-        return self._behavioral.program(tile, train, samples=samples)
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    case: Case
+    number: int
+    options: dict[str, Any]
 
 
 class AuditQueue:
-    """Computes reads again in ngspice in the background, while the program goes on.
+    """Computes operations again in ngspice in the background, while the program goes on.
 
     ::
 
         audit = AuditQueue()
         audit.submit(tile, voltages, currents)   # as often as wanted
+        print(audit.record)                      # so far
         record = audit.finish(timeout=60.0)
 
     Parameters
     ----------
     time_limit : float
         Seconds that ngspice may take for one submitted batch, > 0.
+    workers : int
+        ngspice processes at once, >= 1.
+    niceness : int
+        By how much they let the program itself go first, 0 to 19.
+    limit : float
+        Relative difference beyond which an operation is reported, >= 0.
+    folder : path, optional
+        Where such operations are saved, for ``circuitmem replay``.
     """
 
-    def __init__(self, time_limit: float = 600.0) -> None:
-        self._engine = SpiceEngine(time_limit=time_limit)
-        self._ledger = _Ledger()
-        self._jobs: queue.SimpleQueue[tuple[Tile, Floats, Floats] | None] = queue.SimpleQueue()
-        self._submitted = 0
-        self._done = 0
+    def __init__(
+        self,
+        time_limit: float = 600.0,
+        *,
+        workers: int = 1,
+        niceness: int = 10,
+        limit: float = LIMIT,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._engine = SpiceEngine(time_limit=time_limit, workers=workers, niceness=niceness)
+        self._findings = Findings(in_range("limit", limit, 0.0), folder)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._submitted: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._numbered = 0
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._record: AuditRecord | None = None
-        self._thread = threading.Thread(target=self._work, name="circuitmem-audit", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name="circuitmem-audit", daemon=True) for _ in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -178,8 +102,22 @@ class AuditQueue:
     ) -> None:
         self.finish(timeout=0.0 if kind else None)
 
-    def submit(self, tile: Tile, voltages: ArrayLike, currents: ArrayLike) -> None:
-        """Queue a batch. The tile is audited as it is now, whatever is programmed into it later.
+    @property
+    def limit(self) -> float:
+        """Relative difference beyond which an operation is reported."""
+        return self._findings.limit
+
+    @property
+    def record(self) -> AuditRecord:
+        """What has been found so far."""
+        return self._findings.record() if self._record is None else self._record
+
+    def record_of(self, group: str, kind: str | None = None) -> AuditRecord:
+        """Return what has been found so far among the cases of one group, and one kind."""
+        return self._findings.record(group, kind)
+
+    def submit(self, tile: Tile, voltages: ArrayLike, currents: ArrayLike, *, each: bool = False) -> None:
+        """Queue a batch of reads. The tile is audited as it is now, whatever is programmed into it later.
 
         Parameters
         ----------
@@ -189,49 +127,176 @@ class AuditQueue:
             Driver voltages [V].
         currents : (batch, columns) array_like
             Column currents [A] that the other engine found.
+        each : bool
+            Whether each read was chosen by itself, so that it counts as an operation of its own.
 
         Raises
         ------
         ValidationError
             If shapes disagree, a value is not finite, or the audit is finished.
         """
-        if self._record is not None:
-            raise ValidationError("audit", "must not be finished")
         rows, columns = tile.spec.shape
         checked = finite_array("voltages", voltages)
         if checked.ndim != 2 or checked.shape[1] != rows or len(checked) == 0:
             raise ValidationError("voltages", f"must have shape (batch, {rows})", checked.shape)
         found = finite_array("currents", currents, shape=(len(checked), columns))
-        self._submitted += len(checked)
-        # program() replaces the tile's arrays and never changes them, so that a shallow copy keeps this state.
-        self._jobs.put((copy.copy(tile), checked, found))
+        self.add(ReadCase(_as_it_is(tile), checked, found), each=each)
+
+    def add(
+        self,
+        case: Case,
+        *,
+        group: str = "",
+        name: str = "",
+        each: bool = False,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Queue an operation; what is said about it goes into the record and its file (:meth:`Findings.check`)."""
+        if self._record is not None:
+            raise ValidationError("audit", "must not be finished")
+        with self._lock:
+            amount = case.size if case.kind == "read" else 1
+            self._submitted[case.kind] = self._submitted.get(case.kind, 0) + amount
+            number, self._numbered = self._numbered, self._numbered + 1
+        options = {"group": group, "name": name, "each": each, "provenance": provenance}
+        self._jobs.put(_Job(case, number, options))
 
     def finish(self, timeout: float | None = None) -> AuditRecord:
         """Wait until all is computed, at most ``timeout`` seconds, and return the record; what is left is skipped."""
         if self._record is None:
-            self._jobs.put(None)
-            self._thread.join(timeout)
-            if self._thread.is_alive():
+            for _ in self._threads:
+                self._jobs.put(None)
+            deadline = None if timeout is None else time.monotonic() + timeout
+            for thread in self._threads:
+                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            while any(thread.is_alive() for thread in self._threads):
                 self._stopping.set()
-                while self._thread.is_alive():
-                    self._engine.kill()
-                    self._thread.join(0.1)
-            self._record = self._ledger.record()
-            left = self._submitted - self._done
+                self._engine.kill()
+                self._threads[-1].join(0.1)
+            self._engine.close()
+            record = self._findings.record()
+            left = [
+                f"{count - self._done.get(kind, 0)} of {count} {kind.replace('_', ' ')}s"
+                for kind, count in self._submitted.items()
+                if count > self._done.get(kind, 0)
+            ]
             if left:
                 when = f"within the {timeout:g} s given" if timeout is not None else "because the audit broke off"
-                reason = f"{left} of {self._submitted} reads were not computed {when}"
-                self._record = dataclasses.replace(self._record, skipped_reason=reason)
+                reason = f"{' and '.join(left)} were not computed {when}"
+                record = dataclasses.replace(record, skipped_reason=record.skipped_reason or reason)
+            self._record = record
         return self._record
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None and not self._stopping.is_set():
-            failures = len(self._ledger.failures)
-            if self._ledger.skipped is None:
-                self._ledger.check(self._engine, *job)
+            if self._findings.skipped is None:
+                self._findings.check(self._engine, job.case, number=job.number, **job.options)
             if self._stopping.is_set():
                 # finish() has ended ngspice: that is no failure of the circuit.
-                del self._ledger.failures[failures:]
+                self._findings.drop_failure(job.number)
             else:
-                self._done += len(job[1])
-        self._engine.close()
+                amount = job.case.size if job.case.kind == "read" else 1
+                with self._lock:
+                    self._done[job.case.kind] = self._done.get(job.case.kind, 0) + amount
+
+
+class AuditedEngine:
+    """An engine whose answers are the behavioral engine's, while a random part of its reads is computed in SPICE too.
+
+    What ngspice cannot do stands in the record; it does not stop the caller. Given to a :class:`Chip` it audits that
+    part of the chip's reads and of its pulse trains.
+
+    Parameters
+    ----------
+    behavioral : Engine
+        Gives the answers.
+    spice : Engine, optional
+        Computes the audited vectors again, at once. Left out, ngspice does it in the background, on worker processes
+        of the audit's own: :meth:`finish` waits for them.
+    fraction : float
+        Expected fraction of the read vectors that is audited, in [0, 1].
+    seed : int
+        Seed of the choice, >= 0.
+    limit : float
+        Relative difference beyond which an operation is reported, >= 0.
+    folder : path, optional
+        Where such operations are saved, for ``circuitmem replay``.
+
+    Raises
+    ------
+    ValidationError
+        If the fraction, the seed or the limit breaks its rule.
+    """
+
+    name = "audited"
+
+    def __init__(
+        self,
+        behavioral: Engine,
+        spice: Engine | None = None,
+        fraction: float = 0.01,
+        seed: int = 0,
+        *,
+        limit: float = LIMIT,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.behavioral = behavioral
+        self._spice = spice
+        self.fraction = in_range("fraction", fraction, 0.0, 1.0)
+        self.seed = integer("seed", seed)
+        self._choice = stream(self.seed, Purpose.AUDIT)
+        self._findings = Findings(in_range("limit", limit, 0.0), folder)
+        self._numbered = 0
+        self._queue = AuditQueue(limit=limit, folder=folder) if spice is None else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish(timeout=0.0 if kind else None)
+
+    @property
+    def record(self) -> AuditRecord:
+        """What has been audited so far."""
+        return self._findings.record() if self._queue is None else self._queue.record
+
+    def finish(self, timeout: float | None = None) -> AuditRecord:
+        """Wait for what is computed in the background, at most ``timeout`` seconds, and return the record."""
+        return self.record if self._queue is None else self._queue.finish(timeout)
+
+    def audit(
+        self, case: Case, *, each: bool = False, name: str = "", provenance: Mapping[str, Any] | None = None
+    ) -> None:
+        """Compute an operation again, now or in the background."""
+        options: dict[str, Any] = {"each": each, "name": name, "provenance": provenance}
+        if self._queue is not None:
+            self._queue.add(case, **options)
+            return
+        assert self._spice is not None
+        self._findings.check(self._spice, case, number=self._numbered, **options)
+        self._numbered += 1
+
+    def read(self, tile: Tile, voltages: ArrayLike) -> Floats:
+        """Return the column currents, (batch, columns) or (columns,) A, for voltages (batch, rows) or (rows,) V."""
+        currents = self.behavioral.read(tile, voltages)
+        rows, columns = tile.spec.shape
+        vectors = np.asarray(voltages, dtype=np.float64).reshape(-1, rows)
+        chosen = self._choice.random(len(vectors)) < self.fraction
+        if chosen.any():
+            found = currents.reshape(-1, columns)[chosen]
+            self.audit(ReadCase(_as_it_is(tile), vectors[chosen], found), each=True)
+        return currents
+
+    def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
+        """Return every node voltage and terminal current for driver voltages (batch, rows) or (rows,) V."""
+        return self.behavioral.solve(tile, voltages)
+
+    def transfer_matrix(self, tile: Tile) -> Floats:
+        """Return W, (columns, rows) S; linear cells only."""
+        return self.behavioral.transfer_matrix(tile)
+
+    def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
+        """Return what a pulse train does to a tile of ODE devices; this is not audited."""
+        return self.behavioral.program(tile, train, samples=samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -67,8 +67,6 @@ class HardwareLayer:
         self.placements = [Placement.of(partition, tile) for tile in range(len(units))]
         self.stuck: Floats | None = None
         self.prefactor: Floats | None = None
-        #: Called with (unit, DAC codes of each read) before every product: how an audit sees the run's own reads.
-        self.observer: Callable[[Unit, Codes], None] | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what changes while the layer is used, for a checkpoint."""
@@ -215,9 +213,6 @@ class HardwareLayer:
         ``kind`` is the account of the reads.
         """
         codes = self.input_codes(activities)
-        if self.observer is not None:
-            for unit, some in zip(self.units, self.drives(codes, self.correction.groups), strict=True):
-                self.observer(unit, some)
         currents = yield from self.measure(codes, self.correction.groups, kind, priority)
         correction = self.correction
         partial = correction.apply(currents).sum(axis=0)

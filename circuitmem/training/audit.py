@@ -1,107 +1,132 @@
-"""Random reads of a run, taken while it goes on, to be computed again in ngspice."""
+"""The audit of a run: a random sample of its own operations, done again in ngspice while it goes on."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from circuitmem.config import RunSpec
+from circuitmem.control import Chip, ChipAuditor, Sample
+from circuitmem.engine import (
+    CONFIDENCE,
+    AuditQueue,
+    AuditRecord,
+    SpiceEngine,
+    stratified_bound,
+)
+from circuitmem.errors import SpiceUnavailableError
+from circuitmem.training.checkpoint import load_state, save_state
 
-from circuitmem.config import AuditSpec, TileSpec
-from circuitmem.control import Chip, Unit
-from circuitmem.engine import AuditQueue
-from circuitmem.files import load_npz, save_npz
-from circuitmem.network import HardwareNetwork
-from circuitmem.rng import Purpose, stream
-from circuitmem.tile import DefectMap, Tile
-
-__all__ = ["ReadSampler", "submit_samples"]
-
-Floats = NDArray[np.float64]
-
-_DEFECTS = ("stuck", "stuck_conductance", "open_word_segments", "open_bit_segments", "dead_drivers", "dead_senses")
+__all__ = ["RunAudit", "load_sample", "save_sample"]
 
 
-class ReadSampler:
-    """Keeps a uniform random sample of all MAC reads of a method (reservoir sampling), with the tile as it then was.
+class RunAudit:
+    """Watches the chips of a run's methods, and has some of their operations done again.
 
     Parameters
     ----------
-    spec : AuditSpec
-        How many tile states, and reads at each.
-    network : HardwareNetwork
-        The network to watch.
-    seed, method : int
-        Seed of the run, and number of the method.
+    spec : RunSpec
+        The run.
+    folder : path
+        Folder of the run: where operations beyond the limit are saved.
     """
 
-    def __init__(self, spec: AuditSpec, network: HardwareNetwork, seed: int, method: int) -> None:
+    def __init__(self, spec: RunSpec, folder: Path) -> None:
         self.spec = spec
-        self.chip = network.chip
-        self.samples: list[tuple[Any, ...]] = []
-        self._rng = stream(seed, Purpose.AUDIT, method)
-        self._seen = 0
-        for layer in network.layers:
-            layer.observer = self._see
+        # What the run may differ by on purpose, it may differ by.
+        self.limit = spec.audit.limit + spec.reuse_error
+        self.skipped = _why_skipped(spec)
+        self._auditors: dict[str, ChipAuditor] = {}
+        self._queue: AuditQueue | None = None
+        if self.skipped is None:
+            self._queue = AuditQueue(workers=spec.audit.workers, limit=self.limit, folder=folder)
 
-    def _see(self, unit: Unit, inputs: NDArray[np.int64]) -> None:
-        self._seen += 1
-        place = int(self._rng.integers(self._seen)) if len(self.samples) == self.spec.tiles else len(self.samples)
-        if place >= self.spec.tiles:
-            return
-        chosen = inputs[self._rng.integers(len(inputs), size=self.spec.reads)]
-        voltages = unit.readout.dac.voltages(chosen)
-        currents, _ = self.chip.currents(unit, voltages)
-        # What was broken then: a chip wears and fails while it works.
-        defects = [_array(unit.tile.defects, name, unit.tile.spec) for name in _DEFECTS]
-        sample = unit.index, unit.tile.conductance.copy(), voltages, currents, *defects
-        self.samples[place : place + 1] = [sample]
+    def watch(self, chip: Chip, method: str, number: int) -> ChipAuditor:
+        """Watch the chip of a method from now on."""
+        spec = self.spec.audit
 
-    def state(self) -> dict[str, Any]:
-        """Return the sample so far, and where the random stream stands, for a checkpoint."""
-        stream_state = dict(self._rng.bit_generator.state)
-        return {"samples": self.samples, "seen": self._seen, "stream": stream_state}
+        def take(sample: Sample) -> None:
+            if self._queue is not None:
+                origin = {"seed": self.spec.seed, "method": method, **sample.provenance}
+                self._queue.add(sample.case, group=method, name=f"{method}_{sample.name}", provenance=origin)
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what :meth:`state` returned."""
-        self.samples = [tuple(sample) for sample in state["samples"]]
-        self._seen = state["seen"]
-        self._rng.bit_generator.state = state["stream"]
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the sample to one npz file."""
-        names = ("unit", "conductance", "voltages", "currents", *_DEFECTS)
-        columns = zip(*self.samples, strict=True) if self.samples else [()] * len(names)
-        save_npz(path, {name: np.array(values) for name, values in zip(names, columns, strict=True)})
-
-
-def submit_samples(path: str | os.PathLike[str], chip: Chip, queue: AuditQueue) -> None:
-    """Hand a saved sample to ngspice; the geometry comes from the chip.
-
-    Parameters
-    ----------
-    path : path
-        What :meth:`ReadSampler.save` wrote.
-    chip : Chip
-        A chip of the same run.
-    queue : AuditQueue
-        Where they are computed, in the background.
-    """
-    saved = load_npz(path)
-    for number, index in enumerate(saved["unit"]):
-        tile = chip.units[int(index)].tile
-        found = DefectMap(
-            **{name: saved[name][number] for name in _DEFECTS},
-            bridges=[(*bridge,) for bridge in tile.defects.bridges],
+        chip.auditor = ChipAuditor(
+            chip,
+            take,
+            fraction=spec.fraction if spec.tiles else 0.0,
+            least=spec.tiles,
+            reads=spec.reads,
+            pulses=spec.pulses,
+            seed=self.spec.seed,
+            key=(number,),
         )
-        tile = Tile(tile.spec, saved["conductance"][number], found)
-        queue.submit(tile, saved["voltages"][number], saved["currents"][number])
+        self._auditors[method] = chip.auditor
+        return chip.auditor
+
+    def stop(self) -> None:
+        """End ngspice: the run broke off."""
+        if self._queue is not None:
+            self._queue.finish(timeout=0.0)
+
+    def finish(self) -> dict[str, Any]:
+        """Wait until all is computed; returns what results.json says about it."""
+        total = AuditRecord(skipped_reason=self.skipped) if self._queue is None else self._queue.finish()
+        methods = {method: self._method(method) for method in self._auditors}
+        strata = [stratum for found in methods.values() for stratum in found.pop("strata")]
+        return {
+            **total.as_dict(),
+            "files": [Path(file).name for file in total.files],
+            "limit": self.limit,
+            "confidence": CONFIDENCE,
+            "of_operations": sum(stratum[2] for stratum in strata),
+            "fraction_bound": stratified_bound(strata) if total.operations else None,
+            "methods": methods,
+        }
+
+    def _method(self, method: str) -> dict[str, Any]:
+        seen = self._auditors[method].seen
+        if self._queue is None:
+            records = {kind: AuditRecord() for kind in seen}
+        else:
+            records = {kind: self._queue.record_of(method, kind) for kind in seen}
+        strata = [(records[kind].exceeded, records[kind].operations, seen[kind]) for kind in seen]
+        errors = [record.largest_relative_error for record in records.values()]
+        known = [error for error in errors if error is not None]
+        return {
+            "reads": sum(record.reads for record in records.values()),
+            "pulse_trains": sum(record.pulse_trains for record in records.values()),
+            "largest_relative_error": max(known, default=None),
+            "operations": sum(record.operations for record in records.values()),
+            "exceeded": sum(record.exceeded for record in records.values()),
+            "of_operations": sum(seen.values()),
+            "fraction_bound": stratified_bound(strata) if known else None,
+            "strata": strata,
+        }
 
 
-def _array(defects: DefectMap, name: str, spec: TileSpec) -> NDArray[Any]:
-    """Return one array of the defects, zeros if it is left out."""
-    shape = {"dead_drivers": (spec.rows,), "dead_senses": (spec.columns,)}.get(name, spec.shape)
-    found: NDArray[Any] | None = getattr(defects, name)
-    return np.zeros(shape, dtype=float if name == "stuck_conductance" else bool) if found is None else found
+def save_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:
+    """Save all that was chosen, to one npz file."""
+    save_state(Path(path), auditor.state())
+
+
+def load_sample(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """Load what :func:`save_sample` saved, for :meth:`ChipAuditor.restore`.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, corrupt, or of another version.
+    """
+    return load_state(Path(path))
+
+
+def _why_skipped(spec: RunSpec) -> str | None:
+    if spec.audit.tiles == 0:
+        return "audit.tiles is 0"
+    try:
+        SpiceEngine.probe()
+    except SpiceUnavailableError as error:
+        return str(error)
+    return None

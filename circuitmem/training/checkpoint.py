@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from circuitmem.files import load_npz, save_npz
 __all__ = ["Keeper", "load_state", "save_state"]
 
 KEPT = 2
-FORMAT = 1
+FORMAT = 2
 """Counts changes of what a state holds: one of another format is not used."""
 
 _logger = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ def _split(value: Any, place: str, arrays: dict[str, NDArray[Any]]) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _join(plan: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+def _join(plan: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     """Put together again what :func:`_split` took apart."""
     if isinstance(plan, dict):
         if "array" in plan:

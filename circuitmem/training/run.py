@@ -14,7 +14,6 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,11 @@ from circuitmem._kernels import kernel_info
 from circuitmem.config import RunSpec, load_run, to_toml
 from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
 from circuitmem.data import Dataset, load_mnist
-from circuitmem.engine import AuditQueue, AuditRecord, SpiceEngine
-from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationError
+from circuitmem.engine import SpiceEngine
+from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron
-from circuitmem.training.audit import ReadSampler, submit_samples
+from circuitmem.training.audit import RunAudit, load_sample, save_sample
 from circuitmem.training.checkpoint import Keeper, save_state
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.methods import Digits, MethodResult, MethodRun, build_network, tile_count
@@ -102,22 +101,22 @@ def _data(spec: RunSpec) -> Dataset:
 def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[str, Any]:
     began = time.time()
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
-    queue = AuditQueue() if spec.audit.tiles and SpiceEngine.available() else None
-    # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with ExitStack() as stack:
+        audit = RunAudit(spec, path)
+        stack.callback(audit.stop)
+        # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
+        stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
         model = _digital(spec, path, digits, progress)
         digital = accuracy_percent(model.activities(digits.test_images)[-1].argmax(axis=1), digits.test_labels)
         write_text(path / "digital.json", json.dumps({"accuracy_percent": digital}) + "\n")
         results: dict[str, MethodResult] = {}
         for name in spec.methods:
             network = build_network(spec, model, digits)
-            results[name] = _method(name, spec, path, network, digits, progress)
-            if queue is not None:
-                submit_samples(path / f"audit_{name}.npz", network.chip, queue)
-    progress("audit in ngspice", 0, 1)
-    audit = queue.finish() if queue is not None else AuditRecord(skipped_reason=_why_skipped(spec))
-    progress("audit in ngspice", 1, 1)
-    summary = _summary(spec, digital, results, audit)
+            results[name] = _method(name, spec, path, network, digits, audit, progress)
+        progress("audit in ngspice", 0, 1)
+        found = audit.finish()
+        progress("audit in ngspice", 1, 1)
+    summary = _summary(spec, digital, results, found)
     write_text(path / "provenance.json", json.dumps(_provenance(spec, data, began), indent=2) + "\n")
     write_text(path / "results.json", json.dumps(summary, indent=2) + "\n")
     return summary
@@ -149,14 +148,21 @@ def load_digital(spec: RunSpec, path: Path) -> Perceptron:
 
 
 def _method(
-    name: str, spec: RunSpec, path: Path, network: HardwareNetwork, digits: Digits, progress: Progress
+    name: str,
+    spec: RunSpec,
+    path: Path,
+    network: HardwareNetwork,
+    digits: Digits,
+    audit: RunAudit,
+    progress: Progress,
 ) -> MethodResult:
     """Run a method, or load its result; the result file is written last and so says that all of it is there."""
     file = path / f"method_{name}.json"
-    if file.exists():
-        return MethodResult(**_load_json(file))
     number = list(METHODS).index(name)  # whatever the other methods of this run are
-    sampler = ReadSampler(spec.audit, network, spec.seed, number)
+    auditor = audit.watch(network.chip, name, number)
+    if file.exists():
+        auditor.restore(load_sample(path / f"audit_{name}.npz"))
+        return MethodResult(**_load_json(file))
     partial = path / f"partial_{name}.json"  # what a page shows of it while it runs
     keeper = Keeper(path, name, spec.checkpoint_interval)
     saved = keeper.newest()
@@ -171,7 +177,7 @@ def _method(
 
         def keep(ended: bool) -> None:
             if ended or keeper.due:
-                parts = {"method": method.state(), "sampler": sampler.state(), "states": states}
+                parts = {"method": method.state(), "auditor": auditor.state(), "states": states}
                 keeper.save(parts | {key: record.state() for key, record in records.items()})
             if ended:
                 write_text(partial, json.dumps(method.result.as_dict()) + "\n")
@@ -180,11 +186,12 @@ def _method(
         method = MethodRun(name, spec, network, digits, steps, lambda: snapshot("before"), keep)
         if saved:
             method.restore(saved["method"])
-            sampler.restore(saved["sampler"])
+            auditor.restore(saved["auditor"])
             states = saved["states"]
         result = method.finish()
     snapshot("after")
-    sampler.save(path / f"audit_{name}.npz")
+    auditor.finish()
+    save_sample(path / f"audit_{name}.npz", auditor)
     save_npz(path / f"state_{name}.npz", states)
     save_state(path / f"chip_{name}.npz", {"chip": chip.state(), "network": network.state()})
     write_text(file, json.dumps(result.as_dict(), indent=2) + "\n")
@@ -219,7 +226,7 @@ def _open_records(
     return records, saved
 
 
-def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: AuditRecord) -> dict[str, Any]:
+def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: dict[str, Any]) -> dict[str, Any]:
     """Return the content of results.json, under the names that stay."""
     return {
         "seed": spec.seed,
@@ -228,7 +235,7 @@ def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], au
         "energy_j": {name: r.energy_j for name, r in results.items()},
         "pulses": {name: r.pulses for name, r in results.items()},
         "calibration_and_in_situ_against_in_situ": _comparison(results),
-        "audit": {"pulse_trains": 0} | asdict(audit),
+        "audit": audit,
         "history": {name: r.history for name, r in results.items()},
         "confusion": {name: r.confusion for name, r in results.items()},
         "accounts": {name: r.accounts for name, r in results.items()},
@@ -259,16 +266,6 @@ def _comparison(results: dict[str, MethodResult]) -> dict[str, float] | None:
         "equal_pulses": pulses,
         "equal_pulses_points": at_pulses[0] - at_pulses[1],
     }
-
-
-def _why_skipped(spec: RunSpec) -> str:
-    if spec.audit.tiles == 0:
-        return "audit.tiles is 0"
-    try:
-        SpiceEngine.probe()
-    except SpiceUnavailableError as error:
-        return str(error)
-    return "ngspice did not start"
 
 
 def _provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:

@@ -4,6 +4,22 @@ from pathlib import Path
 
 from circuitmem.console import print_results
 
+AUDIT = {
+    "reads": 16,
+    "pulse_trains": 4,
+    "largest_relative_error": 3.4e-13,
+    "skipped_reason": None,
+    "failures": [],
+    "limit": 1e-6,
+    "confidence": 0.95,
+    "of_operations": 23_456,
+    "fraction_bound": 0.37,
+    "files": ["audit_raw_tile3_7_read.npz"],
+    "methods": {
+        name: {"largest_relative_error": 2.1e-13} for name in ("raw", "calibration", "in_situ", "calibration_in_situ")
+    },
+}
+
 
 def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
@@ -19,7 +35,7 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
             "equal_pulses": 1e6,
         },
         "saturated_codes": {"raw": {"adc": 1234, "dac": 5}, "in_situ": {"adc": 0, "dac": 0}},
-        "audit": {"reads": 0, "skipped_reason": None, "failures": []},
+        "audit": AUDIT,
     }
     print_results(results, Path("run"), [])
     printed = capsys.readouterr().out
@@ -27,3 +43,22 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
     for text in ("calibration + in-situ", "simulated time", "98765.43 ms", "9876.543 mJ", "123,456,789"):
         assert text in printed
     assert "saturated codes, of ADCs / of DACs: raw defective chip 1,234 / 5\n" in printed
+    assert printed.count("100.00 %, 2e-13") == 4
+    assert "16 random reads and 4 pulse trains of this run again: 3.4e-13 of the largest current" in printed
+    assert "with 95% confidence at most 37.0% of its 23,456 operations differ by more than 1e-06" in printed
+    assert "beyond the limit of 1e-06: circuitmem replay run/audit_raw_tile3_7_read.npz" in printed
+
+
+def test_a_run_without_an_audit_says_why(capsys):
+    results = {
+        "accuracy_percent": {"raw": 12.5},
+        "simulated_time_s": {"raw": 1.0},
+        "energy_j": {"raw": 1.0},
+        "pulses": {"raw": 1},
+        "calibration_and_in_situ_against_in_situ": dict.fromkeys(
+            ("equal_epochs_points", "equal_pulses_points", "equal_pulses"), 1.0
+        ),
+        "audit": {"reads": 0, "skipped_reason": "libngspice cannot be loaded", "failures": [], "fraction_bound": None},
+    }
+    print_results(results, Path("run"), [])
+    assert "not audited: libngspice cannot be loaded" in capsys.readouterr().out

@@ -1,45 +1,144 @@
-"""What is audited is the tile as it was when it was read, though it broke afterwards."""
+"""What is audited: the operations as they were, chosen at random by address, each with the same chance."""
 
 import numpy as np
+import pytest
 
-from circuitmem.config import AuditSpec, ChipSpec, DefectSpec, FaultSpec
-from circuitmem.control import Chip
+from circuitmem import TileSpec
+from circuitmem.config import ChipSpec, DefectSpec, FaultSpec, ProgrammingSpec, RetentionSpec
+from circuitmem.control import Chip, ChipAuditor
 from circuitmem.engine import BehavioralEngine
 from circuitmem.network import HardwareNetwork, Perceptron
-from circuitmem.training.audit import ReadSampler, submit_samples
+from circuitmem.training.audit import load_sample, save_sample
+
+FAULTS = (
+    FaultSpec(what="driver", row=60, time=1e-3),
+    FaultSpec(what="cell", row=61, column=1, conductance=1e-3, time=1e-3),
+)
 
 
-class Submitted:
-    """Stands for the queue: what is handed to ngspice, computed again by a fresh engine."""
-
-    def __init__(self):
-        self.tiles, self.worst = [], 0.0
-
-    def submit(self, tile, voltages, currents):
-        self.tiles.append(tile)
-        again = BehavioralEngine().solve(tile, voltages).column_current
-        self.worst = max(self.worst, float(np.abs(again - currents).max() / np.abs(again).max()))
+def small(**more):
+    tile = TileSpec(rows=6, columns=4, word_line_resistance=2.0, bit_line_resistance=3.0)
+    return ChipSpec(**{"tile": tile, "defects": DefectSpec(device_yield=0.8), **more})
 
 
-def test_a_tile_that_breaks_after_it_was_read_is_audited_as_it_was(tmp_path):
-    faults = (
-        FaultSpec(what="driver", row=60, time=1e-3),
-        FaultSpec(what="cell", row=61, column=1, conductance=1e-3, time=1e-3),
-    )
-    for yield_ in (1.0, 0.8):
-        chip = Chip(ChipSpec(defects=DefectSpec(device_yield=yield_), faults=faults), 1, seed=2)
-        rng = np.random.default_rng(0)
-        model = Perceptron([rng.normal(size=(8, 10))], [np.zeros(10)])
-        network = HardwareNetwork(chip, model, [1.0])
-        chip.run(network.program(0.0))
-        sampler = ReadSampler(AuditSpec(tiles=2, reads=3), network, 1, 0)
-        assert chip.now < 1e-3
-        chip.run(network.forward(np.ones((4, 8))))
-        chip.run(chip.wait_until(2 * 10**9))
-        chip.run(network.forward(np.ones((4, 8))))
-        sampler.save(tmp_path / f"sample_{yield_}.npz")
-        queue = Submitted()
-        submit_samples(tmp_path / f"sample_{yield_}.npz", chip, queue)
-        assert queue.worst < 1e-9
-        broken = [bool(tile.defects.dead_drivers[60]) for tile in queue.tiles]
-        assert broken == [False, True]
+def work(chip, times=3, seed=0):
+    """Program and read every tile of a chip a few times."""
+    rng = np.random.default_rng(seed)
+    for _ in range(times):
+        wanted = [rng.uniform(1e-6, 3e-4, unit.tile.spec.shape) for unit in chip.units]
+        codes = [rng.integers(0, 256, (5, unit.tile.spec.rows)) for unit in chip.units]
+        chip.run(chip.together([chip.program(u, w, 0.0) for u, w in zip(chip.units, wanted, strict=True)]))
+        chip.run(chip.together([chip.read(u, c, "mac_read") for u, c in zip(chip.units, codes, strict=True)]))
+
+
+def audited(chip, **options):
+    taken = []
+    chip.auditor = ChipAuditor(chip, taken.append, **{"fraction": 1.0, "seed": 3, **options})
+    return taken
+
+
+@pytest.mark.parametrize("yield_", [1.0, 0.8])
+def test_a_tile_that_breaks_after_it_was_read_is_audited_as_it_was(tmp_path, yield_):
+    chip = Chip(ChipSpec(defects=DefectSpec(device_yield=yield_), faults=FAULTS), 1, seed=2)
+    rng = np.random.default_rng(0)
+    model = Perceptron([rng.normal(size=(8, 10))], [np.zeros(10)])
+    network = HardwareNetwork(chip, model, [1.0])
+    chip.run(network.program(0.0))
+    audited(chip, fraction=0.0, least=2, reads=3)
+    assert chip.now < 1e-3
+    chip.run(network.forward(np.ones((4, 8))))
+    chip.run(chip.wait_until(2 * 10**9))
+    chip.run(network.forward(np.ones((4, 8))))
+    chip.auditor.finish()
+    save_sample(tmp_path / "sample.npz", chip.auditor)
+    again = Chip(chip.spec, 1, seed=2)
+    taken = audited(again)
+    again.auditor.restore(load_sample(tmp_path / "sample.npz"))
+    cases = [sample.case for sample in sorted(taken, key=lambda sample: sample.time)]
+    assert [case.size for case in cases] == [3, 3]
+    for case in cases:
+        assert case.errors(case.reference(BehavioralEngine())).max() < 1e-9
+    assert [case.tile.defects.dead_drivers is not None for case in cases] == [False, True]
+
+
+CHIPS = {
+    "rows": {},
+    "rows together": {"programming": ProgrammingSpec(rows_at_once=3)},
+    "cells": {"programming": ProgrammingSpec(by_cell=True)},
+    "drifting": {"retention": RetentionSpec(drift_exponent=0.02)},
+    "with a dead driver": {"faults": (FaultSpec(what="driver", row=2, time=1e-9),)},
+}
+
+
+@pytest.mark.parametrize("kind", CHIPS)
+@pytest.mark.parametrize("granularity", ["burst", "pulse"])
+def test_pulse_trains_and_reads_agree_with_the_network_and_the_law(kind, granularity):
+    chip = Chip(small(**CHIPS[kind]), 2, seed=5, granularity=granularity)
+    taken = audited(chip, pulses=100)
+    work(chip)
+    found = {"read": 0, "pulse_train": 0}
+    for sample in taken:
+        assert sample.case.errors(sample.case.reference(BehavioralEngine())).max() < 1e-9
+        again = sample.case.again(BehavioralEngine())
+        assert again.errors(again.reference(BehavioralEngine())).max() < 1e-9
+        found[sample.case.kind] += 1
+    assert found == chip.auditor.seen == {"read": 6, "pulse_train": 6}
+    resets = sum(int((~sample.case.is_set).sum()) for sample in taken if sample.case.kind == "pulse_train")
+    assert resets > 0
+
+
+def test_all_pulses_of_a_train_make_up_its_energy():
+    chip = Chip(small(), 1, seed=5)
+    taken = audited(chip, pulses=1000)
+    wanted = np.random.default_rng(1).uniform(1e-6, 3e-4, (6, 4))
+    chip.run(chip.program(chip.units[0], wanted, 0.0))
+    (sample,) = taken
+    device = chip.spec.device
+    seconds = np.where(sample.case.is_set, device.set_time, device.reset_time)
+    booked = chip.ledger.energy_by_part()["array"] * 1e-18
+    assert (sample.case.power * seconds).sum() == pytest.approx(booked, rel=1e-9)
+
+
+def test_the_choice_depends_on_the_operation_alone():
+    def chosen(granularity, interrupted):
+        chip = Chip(small(), 3, seed=5, granularity=granularity)
+        taken = audited(chip, fraction=0.4, least=1)
+        work(chip)
+        if interrupted:
+            state, before = chip.state(), chip.auditor.state()
+            chip = Chip(small(), 3, seed=5, granularity=granularity)
+            chip.restore(state)
+            taken = audited(chip, fraction=0.4, least=1)
+            chip.auditor.restore(before)
+        work(chip, seed=1)
+        chip.auditor.finish()
+        return sorted((s.case.kind, s.tile, s.number, float(s.case.arrays().get("power", [0])[0])) for s in taken)
+
+    expected = chosen("burst", False)
+    assert len(expected) > 5
+    assert chosen("pulse", False) == expected
+    assert chosen("burst", True) == expected
+
+
+@pytest.mark.parametrize("least", [1, 3])
+def test_at_least_so_many_are_chosen_and_all_with_the_same_chance(least):
+    counts = np.zeros(12)
+    for seed in range(400):
+        chip = Chip(small(), 1, seed=5)
+        taken = []
+        auditor = ChipAuditor(chip, taken.append, fraction=0.02, least=least, seed=seed)
+        for number in range(1, 13):
+            draw = auditor._draw("read", 0, number)
+            if draw is not None:
+                auditor._keep("read", _sample(draw, number))
+        auditor.finish()
+        assert len(taken) >= least
+        counts[[sample.number - 1 for sample in taken]] += 1
+    expected = counts.sum() / 12
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+
+
+def _sample(draw, number):
+    from circuitmem.control import Sample
+
+    return Sample(draw, 0, number, 0, "mac_read", None)

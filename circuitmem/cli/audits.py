@@ -1,0 +1,42 @@
+"""Commands about audits: replay."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from circuitmem.cli.app import app
+from circuitmem.cli.options import Json
+
+
+class Engines(Enum):
+    """Which engines work the operation out anew; the other's answer is that of the file."""
+
+    both = "both"
+    behavioral = "behavioral"
+    spice = "spice"
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Operation that an audit saved, audit_....npz.")],
+    engine: Annotated[
+        Engines, typer.Option(help="Which engine does it again; the other's answer is that of the file.")
+    ] = Engines.both,
+    as_json: Json = False,
+) -> None:
+    """Do an operation again that an audit found beyond its limit; exit code 1 if it still is."""
+    from circuitmem.console import print_replay
+    from circuitmem.engine import replay_case
+
+    found = replay_case(file, behavioral=engine is not Engines.spice, spice=engine is not Engines.behavioral)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print_replay(found)
+    if not found["agrees"]:
+        raise typer.Exit(1)

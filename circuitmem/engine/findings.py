@@ -1,0 +1,240 @@
+"""What audits found: a record that runs along, and a file of each operation that was beyond the limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import circuitmem
+from circuitmem.engine.base import Engine
+from circuitmem.engine.cases import Case, case_from_arrays
+from circuitmem.engine.confidence import fraction_bound
+from circuitmem.errors import CircuitmemError, DataFileError, SpiceUnavailableError
+from circuitmem.files import load_npz, save_npz
+from circuitmem.validation import in_range
+
+__all__ = ["LIMIT", "AuditRecord", "Findings", "SavedCase", "load_case", "save_case"]
+
+LIMIT = 1e-6
+"""Relative difference that counts: the engines agree to 1e-9 for linear cells and to 1e-7 for others."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """What an audit found.
+
+    Attributes
+    ----------
+    reads : int
+        Input vectors that were computed again.
+    largest_relative_error : float or None
+        Largest difference of a column current, relative to the largest current of its vector; of a pulse's power and
+        of what it left too. None if nothing was audited.
+    failures : tuple of str
+        Messages of the re-computations that ngspice could not do.
+    skipped_reason : str or None
+        Why some or all of the audit was not done.
+    pulse_trains : int
+        Programming trains of which pulses were computed again.
+    operations : int
+        Operations that were audited.
+    exceeded : int
+        Those of them with a difference beyond the limit.
+    files : tuple of str
+        One file of each of those, for ``circuitmem replay``.
+    """
+
+    reads: int = 0
+    largest_relative_error: float | None = None
+    failures: tuple[str, ...] = ()
+    skipped_reason: str | None = None
+    pulse_trains: int = 0
+    operations: int = 0
+    exceeded: int = 0
+    files: tuple[str, ...] = ()
+
+    @property
+    def fraction_bound(self) -> float:
+        """Upper 95 % confidence bound on the fraction of operations beyond the limit (:func:`fraction_bound`)."""
+        return fraction_bound(self.exceeded, self.operations)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return asdict(self) | {"failures": list(self.failures), "files": list(self.files)}
+
+
+@dataclass(frozen=True)
+class SavedCase:
+    """An operation as an audit saved it.
+
+    Attributes
+    ----------
+    case : ReadCase or PulseCase
+        The operation, with the answer that was given.
+    reference : ndarray
+        What ngspice answered: currents (reads, columns) A, or power (pulses,) W.
+    limit : float
+        Relative difference that was allowed.
+    provenance : dict
+        Where it came from.
+    """
+
+    case: Case
+    reference: np.ndarray[Any, np.dtype[np.float64]]
+    limit: float
+    provenance: dict[str, Any]
+
+
+def save_case(path: str | os.PathLike[str], saved: SavedCase) -> None:
+    """Save a case to one npz file, with a SHA-256 and without pickle."""
+    extra = {
+        "format": np.array(_FORMAT),
+        "reference": saved.reference,
+        "limit": np.array(saved.limit),
+        "provenance": np.array(json.dumps(saved.provenance)),
+    }
+    save_npz(path, {**{f"case_{name}": array for name, array in saved.case.arrays().items()}, **extra})
+
+
+def load_case(path: str | os.PathLike[str]) -> SavedCase:
+    """Load what :func:`save_case` saved.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, corrupt, or not such a case.
+    """
+    arrays: dict[str, Any] = dict(load_npz(path))
+    try:
+        if int(arrays["format"]) != _FORMAT:
+            raise DataFileError(path, f"is of format {int(arrays['format'])}, not {_FORMAT}")
+        parts = {name.removeprefix("case_"): array for name, array in arrays.items() if name.startswith("case_")}
+        saved = SavedCase(
+            case_from_arrays(parts),
+            arrays["reference"],
+            in_range("limit", float(arrays["limit"]), 0.0),
+            dict(json.loads(str(arrays["provenance"]))),
+        )
+        saved.case.errors(saved.reference)
+    except DataFileError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataFileError(path, f"is not a saved operation ({' '.join(str(error).split())})") from None
+    return saved
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of one case."""
+
+    number: int
+    group: str
+    kind: str
+    size: int
+    errors: tuple[float, ...] = ()
+    failure: str | None = None
+    file: str | None = None
+
+
+@dataclass
+class Findings:
+    """Collects what became of cases, from several threads.
+
+    Attributes
+    ----------
+    limit : float
+        Relative difference that counts, > 0.
+    folder : path, optional
+        Where operations beyond the limit are saved; they are not if left out.
+    skipped : str or None
+        Why nothing more is audited.
+    """
+
+    limit: float = LIMIT
+    folder: str | os.PathLike[str] | None = None
+    skipped: str | None = None
+    _outcomes: list[_Outcome] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(
+        self,
+        engine: Engine,
+        case: Case,
+        *,
+        group: str = "",
+        number: int = 0,
+        name: str = "",
+        each: bool = False,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Do a case again and note the difference, or why that was not possible.
+
+        Parameters
+        ----------
+        engine : Engine
+            The reference.
+        case : ReadCase or PulseCase
+            What was done.
+        group : str
+            What it belongs to (:meth:`record`).
+        number : int
+            Its place in the record.
+        name : str
+            Name of its file, if there will be one.
+        each : bool
+            Whether each of its reads was chosen by itself, and is an operation by itself.
+        provenance : mapping, optional
+            Plain values for its file.
+        """
+        try:
+            reference = case.reference(engine)
+        except SpiceUnavailableError as problem:
+            self.skipped = problem.reason
+        except CircuitmemError as problem:
+            self._add(_Outcome(number, group, case.kind, case.size, failure=str(problem)))
+        else:
+            errors = case.errors(reference)
+            worst, file = float(errors.max(initial=0.0)), None
+            if not worst <= self.limit and self.folder is not None:
+                file = str(Path(self.folder) / f"audit_{name or number}_{case.kind}.npz")
+                origin = {"circuitmem": circuitmem.__version__, "error": worst, **(provenance or {})}
+                save_case(file, SavedCase(case, reference, self.limit, origin))
+            kept = tuple(errors.tolist()) if each else (worst,)
+            self._add(_Outcome(number, group, case.kind, case.size, kept, file=file))
+
+    def record(self, group: str | None = None, kind: str | None = None) -> AuditRecord:
+        """Return what was found so far, of one group and kind of operation or of all."""
+        with self._lock:
+            outcomes = sorted(self._outcomes, key=lambda outcome: outcome.number)
+        outcomes = [one for one in outcomes if group in (None, one.group) and kind in (None, one.kind)]
+        done = [outcome for outcome in outcomes if outcome.failure is None]
+        errors = [error for outcome in done for error in outcome.errors]
+        return AuditRecord(
+            reads=sum(outcome.size for outcome in done if outcome.kind == "read"),
+            largest_relative_error=max(errors, default=None),
+            failures=tuple(outcome.failure for outcome in outcomes if outcome.failure is not None),
+            skipped_reason=self.skipped,
+            pulse_trains=sum(outcome.kind == "pulse_train" for outcome in done),
+            operations=len(errors),
+            exceeded=sum(not error <= self.limit for error in errors),
+            files=tuple(outcome.file for outcome in outcomes if outcome.file is not None),
+        )
+
+    def drop_failure(self, number: int) -> None:
+        """Forget that a case failed: the audit itself was ended."""
+        with self._lock:
+            kept = [outcome for outcome in self._outcomes if outcome.number != number or outcome.failure is None]
+            self._outcomes[:] = kept
+
+    def _add(self, outcome: _Outcome) -> None:
+        with self._lock:
+            self._outcomes.append(outcome)

@@ -1,0 +1,61 @@
+"""An operation that an audit saved, done again."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+from circuitmem.engine.behavioral import BehavioralEngine
+from circuitmem.engine.findings import load_case
+from circuitmem.engine.spice import SpiceEngine
+
+__all__ = ["replay_case"]
+
+
+def replay_case(path: str | os.PathLike[str], *, behavioral: bool = True, spice: bool = True) -> dict[str, Any]:
+    """Do a saved operation again and compare.
+
+    Parameters
+    ----------
+    path : path
+        What an audit saved.
+    behavioral, spice : bool
+        Whether this engine works the answer out anew; else it is that of the file.
+
+    Returns
+    -------
+    dict
+        ``kind``, ``size``, ``limit``, ``saved_error`` (between the answers of the file), ``error`` (between those
+        compared now), ``agrees`` (whether that is within the limit), ``provenance``.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, corrupt, or not such an operation.
+    SpiceError
+        If ngspice is asked and cannot.
+    """
+    saved = load_case(path)
+    case, reference = saved.case, saved.reference
+    before = case.errors(reference)
+    if behavioral:
+        case = case.again(BehavioralEngine())
+    if spice:
+        with SpiceEngine() as engine:
+            reference = case.reference(engine)
+    error = float(case.errors(reference).max(initial=0.0))
+    return {
+        "kind": case.kind,
+        "size": case.size,
+        "limit": saved.limit,
+        "saved_error": _plain(float(before.max(initial=0.0))),
+        "error": _plain(error),
+        "agrees": error <= saved.limit,
+        "provenance": saved.provenance,
+    }
+
+
+def _plain(error: float) -> float | None:
+    """Return a number that JSON has; None for an infinite one."""
+    return error if math.isfinite(error) else None
