@@ -6,6 +6,8 @@ Messages are one line: the name of the parameter, the rule it breaks, and the va
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "CircuitmemError",
     "ConvergenceError",
@@ -53,7 +55,7 @@ class ValidationError(CircuitmemError, ValueError):
         self.rule = rule
         self.value = value
         shown = "" if value is None else f" (got {_short(value)})"
-        self.message = f"{name} {rule}{shown}"
+        self.message = _one_line(f"{name} {rule}{shown}")
         super().__init__(name, rule, value)
 
     def within(self, prefix: str) -> ValidationError:
@@ -67,7 +69,7 @@ class DataFileError(CircuitmemError, OSError):
     def __init__(self, path: object, rule: str) -> None:
         self.path = str(path)
         self.rule = rule
-        self.message = f"{path}: {rule}"
+        self.message = _one_line(f"{path}: {rule}")
         super().__init__(path, rule)
 
 
@@ -145,6 +147,11 @@ def _again(kind: type[CircuitmemError], words: tuple[object, ...], attributes: d
     error = kind(*words)
     vars(error).update(attributes)
     return error
+
+
+def _one_line(text: str) -> str:
+    """Return a text with a space for every run of line breaks and control characters, which a user's names may have."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
 
 
 def _short(value: object, limit: int = 80) -> str:

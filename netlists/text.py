@@ -24,11 +24,17 @@ TITLE = "circuitmem"
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _VECTOR = re.compile(r"[A-Za-z0-9_]+(#branch)?")
 _PARAMETERS = r"(?: PARAMS:(?: [a-z0-9_]+=[0-9.e+-]+)+)?"
+_MODELS = r"(?:nmos|pmos|adc_bridge|dac_bridge|d_dff)"
+"""Kinds of models that the generators write. Some others run programs (d_process) or read files (filesource)."""
+
 _COMMAND = re.compile(
-    rf"^[ \t]*(?:\*#|\.(?!(?:title {TITLE}|subckt [a-z0-9_ ]+{_PARAMETERS}|ends [a-z0-9_]+"
-    r"|model [a-z_]+ [a-z_]+\([a-z0-9_=. -]*\)|options [a-z0-9=. -]+|save .*|end)$))",
+    rf"^[ \t]*(?:\*#|\+|\*ng_script|\.(?!(?:title {TITLE}|subckt [a-z0-9_ ]+{_PARAMETERS}|ends [a-z0-9_]+"
+    rf"|model [a-z_]+ {_MODELS}\([a-z0-9_=. -]*\)|options [a-z0-9=. -]+|save .*|end)$))",
     re.M,
 )
+_STRANGE = re.compile(r"^(?! *\*)(?! *(?:[A-Za-z.][A-Za-z0-9_ .,+*/()=:{}#<>?\[\]^-]*)?$).*", re.M)
+"""A line that is neither a comment nor made of what elements are made of."""
+
 _FOREIGN = re.compile(r"[^\n -~]|[;`$\\]")
 
 
@@ -77,13 +83,20 @@ class Netlist:
     outputs: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        # ngspice takes the first line for the title whatever it is, and some titles for commands.
+        if not self.text.startswith(f".title {TITLE}\n"):
+            raise ValidationError("netlist text", f"must begin with .title {TITLE}", self.text.split("\n", 1)[0])
         for name in self.inputs:
             if not _NAME.fullmatch(name):
                 raise ValidationError("netlist input", "must match [A-Za-z0-9_]+", name)
         for name in self.outputs:
             if not _VECTOR.fullmatch(name):
                 raise ValidationError("netlist output", "must match [A-Za-z0-9_]+(#branch)?", name)
-        for pattern, rule in ((_COMMAND, "must have no commands"), (_FOREIGN, "must be plain text")):
+        for pattern, rule in (
+            (_COMMAND, "must have no commands"),
+            (_FOREIGN, "must be plain text"),
+            (_STRANGE, "must be made of elements and comments"),
+        ):
             found = pattern.search(self.text)
             if found:
                 line = self.text[found.start() :].lstrip("\n").split("\n", 1)[0]

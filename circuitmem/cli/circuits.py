@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,9 @@ import typer
 
 from circuitmem.cli.app import app
 from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
+
+_EXECUTED = re.compile(r"[`;$\\|&<>!'\"{}\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""``ngspice -b NAME`` is a command line to ngspice itself: it executes what stands in backticks in the name."""
 
 
 class What(StrEnum):
@@ -69,6 +73,9 @@ def netlist(
     from circuitmem.study.benches import bench
     from circuitmem.study.random_tile import random_device_tile, random_tile
 
+    if _EXECUTED.search(str(out)):
+        rule = "must have none of ` ; $ \\ | & < > ! ' \" in its name, which ngspice would execute"
+        raise ValidationError("--output", rule, str(out))
     spec = load_run(config, overrides(setting, seed))
     details: dict[str, object] = {}
     if what is What.READ:

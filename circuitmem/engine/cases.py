@@ -17,9 +17,11 @@ from circuitmem._kernels.noise import Address, standard_normal
 from circuitmem._kernels.pulses import TwoPulseLaw, ground_resistance, reset_pulse, row_power, set_pulse
 from circuitmem.config import TileSpec
 from circuitmem.engine.base import Engine
+from circuitmem.errors import ValidationError
 from circuitmem.tile import DefectMap, Tile
+from circuitmem.validation import boolean_array, finite_array
 
-__all__ = ["Case", "PulseCase", "ReadCase", "case_from_arrays", "relative_errors"]
+__all__ = ["Case", "PulseCase", "ReadCase", "case_from_arrays", "numbers_of", "relative_errors"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -83,7 +85,11 @@ class ReadCase:
     def from_arrays(cls, arrays: Mapping[str, Any]) -> ReadCase:
         """Make a case of what :meth:`arrays` gave."""
         spec, defects = _spec_and_defects(arrays)
-        return cls(Tile(spec, arrays["conductance"], defects), arrays["voltages"], arrays["currents"])
+        voltages = finite_array("voltages", numbers_of(arrays, "voltages"))
+        if voltages.ndim != 2 or voltages.shape[1] != spec.rows:
+            raise ValidationError("voltages", f"must have shape (reads, {spec.rows})", voltages.shape)
+        currents = finite_array("currents", numbers_of(arrays, "currents"), shape=(len(voltages), spec.columns))
+        return cls(Tile(spec, numbers_of(arrays, "conductance"), defects), voltages, currents)
 
 
 @dataclass(frozen=True)
@@ -212,11 +218,17 @@ class PulseCase:
     def from_arrays(cls, arrays: Mapping[str, Any]) -> PulseCase:
         """Make a case of what :meth:`arrays` gave."""
         spec, defects = _spec_and_defects(arrays)
-        names = ("is_set", "cells", "voltage", "driven", "power", "before", "after", "wanted", "slope")
-        first, second, operation = (int(word) for word in arrays["noise"])
-        law = TwoPulseLaw(*arrays["law"].tolist()) if arrays["law"].size else None
+        pulses, shape = np.shape(arrays["is_set"])[:1], spec.shape
+        shapes = {"voltage": pulses, "power": pulses, "wanted": shape, "slope": shape}
+        found = {name: finite_array(name, numbers_of(arrays, name), size) for name, size in shapes.items()}
+        for name in ("driven", "before", "after"):
+            found[name] = finite_array(name, numbers_of(arrays, name), (*pulses, *shape))
+        is_set = boolean_array("is_set", arrays["is_set"], pulses)
+        cells = boolean_array("cells", arrays["cells"], (*pulses, *shape))
+        first, second, operation = (int(word) for word in numbers_of(arrays, "noise"))
+        law = TwoPulseLaw(*numbers_of(arrays, "law").tolist()) if arrays["law"].size else None
         noise = Address((first, second), operation)
-        return cls(spec=spec, defects=defects, law=law, noise=noise, **{name: arrays[name] for name in names})
+        return cls(spec=spec, defects=defects, law=law, noise=noise, is_set=is_set, cells=cells, **found)
 
 
 Case = ReadCase | PulseCase
@@ -240,3 +252,11 @@ def _spec_arrays(spec: TileSpec, defects: DefectMap) -> dict[str, NDArray[Any]]:
 def _spec_and_defects(arrays: Mapping[str, Any]) -> tuple[TileSpec, DefectMap]:
     found = {name.removeprefix("defects_"): arrays[name] for name in arrays if name.startswith("defects_")}
     return TileSpec(**json.loads(str(arrays["spec"]))), DefectMap.from_arrays(found)
+
+
+def numbers_of(arrays: Mapping[str, Any], name: str) -> NDArray[Any]:
+    """Return an array of a file if it is one of numbers; text that reads as a number is none."""
+    found = np.asarray(arrays[name])
+    if found.dtype.kind not in "fiu":
+        raise ValidationError(name, "must be numbers", found.dtype.str)
+    return found

@@ -14,11 +14,11 @@ import numpy as np
 
 import circuitmem
 from circuitmem.engine.base import Engine
-from circuitmem.engine.cases import Case, case_from_arrays
+from circuitmem.engine.cases import Case, case_from_arrays, numbers_of
 from circuitmem.engine.confidence import fraction_bound
 from circuitmem.errors import CircuitmemError, DataFileError, SpiceUnavailableError
 from circuitmem.files import load_npz, save_npz
-from circuitmem.validation import in_range
+from circuitmem.validation import finite_array, in_range
 
 __all__ = ["LIMIT", "AuditRecord", "Findings", "SavedCase", "load_case", "save_case"]
 
@@ -120,7 +120,7 @@ def load_case(path: str | os.PathLike[str]) -> SavedCase:
         parts = {name.removeprefix("case_"): array for name, array in arrays.items() if name.startswith("case_")}
         saved = SavedCase(
             case_from_arrays(parts),
-            arrays["reference"],
+            finite_array("reference", numbers_of(arrays, "reference")),
             in_range("limit", float(arrays["limit"]), 0.0),
             dict(json.loads(str(arrays["provenance"]))),
         )
