@@ -99,7 +99,7 @@ class Answer:
     values : (points, outputs) ndarray
         The netlist's outputs [V, A].
     seconds : dict
-        Seconds that ngspice needed: ``load``, ``solve``, ``fetch``.
+        Seconds that ngspice needed: ``load``, ``solve``, ``fetch``; and the way there and back: ``transfer``.
     """
 
     axis: Floats

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 
@@ -193,6 +194,7 @@ class Runner:
             worker = self._take()
         except SpiceWorkerError as error:
             raise _NotBegunError(error) from None
+        began = time.perf_counter()
         try:
             answer, results = worker.exchange(request, self.time_limit)
         except SpiceWorkerError as error:
@@ -209,13 +211,15 @@ class Runner:
             log = tuple(answer["log"])
             kind = SpiceMemoryError if OUT_OF_MEMORY.search("\n".join((answer["reason"], *log))) else SpiceError
             raise kind(answer["reason"], log)
-        self.seconds = answer["seconds"]
+        seconds: dict[str, float] = answer["seconds"]
+        seconds["transfer"] = time.perf_counter() - began - sum(seconds.values())
+        self.seconds = seconds
         if worker.jobs >= self.jobs_per_worker or answer["memory"] > self.memory_limit:
             self._drop(worker)
         else:
             self._give_back(worker)
         found = results.copy()
-        return Answer(found[:, 0], found[:, 1:], answer["seconds"])
+        return Answer(found[:, 0], found[:, 1:], seconds)
 
     def _take(self) -> Worker:
         """Take an idle worker that lives, or start one; there is room for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -135,6 +136,7 @@ class SpiceEngine:
         niceness: int = 0,
     ) -> None:
         self._runner = Runner(time_limit, jobs_per_worker, memory_limit, workers, address_limit, niceness)
+        self._built: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -154,8 +156,12 @@ class SpiceEngine:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds that the last call spent in ngspice: ``load``, ``solve``, ``fetch``."""
-        return dict(self._runner.seconds)
+        """Where the time of the last call went [s].
+
+        ``build`` of the netlist (of reads and solutions), ``transfer`` to the worker and back, ``load`` (ngspice reads
+        the netlist), ``solve``, ``fetch`` (its results become arrays).
+        """
+        return {**self._built, **self._runner.seconds}
 
     @classmethod
     def probe(cls) -> Library:
@@ -424,7 +430,9 @@ class SpiceEngine:
         return StepResponse(answer.axis, word, column)
 
     def _simulate(self, tile: Tile, batch: Floats, *, all_nodes: bool) -> Solution:
+        began = time.perf_counter()
         circuit = TileNetlist(tile, all_nodes=all_nodes)
+        self._built = {"build": time.perf_counter() - began}
         results = self._runner.run(circuit.netlist, batch[:, circuit.live])
         position = {name: index for index, name in enumerate(circuit.netlist.outputs)}
         driver = -results[:, [position[name] for name in circuit.drive_currents]]

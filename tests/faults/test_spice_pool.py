@@ -87,7 +87,7 @@ def test_a_transient_analysis_has_its_times(pool):
     assert (np.diff(answer.axis) > 0).all()
     charged = 1.0 - np.exp(-np.maximum(answer.axis - 1e-6, 0.0) / 1e-6)
     np.testing.assert_allclose(answer.values[:, 0], charged, atol=1e-3)
-    assert set(answer.seconds) == {"load", "solve", "fetch"}
+    assert set(answer.seconds) == {"load", "solve", "fetch", "transfer"}
     late = pool.simulate(LOW_PASS, Transient(step=1e-8, stop=5e-6, start=4e-6))
     assert late.axis[0] >= 4e-6 - 1e-12
 

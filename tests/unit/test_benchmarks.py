@@ -72,3 +72,20 @@ def test_the_schedulers_table_and_record(tmp_path):
     table = (tmp_path / "scheduler.txt").read_text()
     assert "1 resource, 64 time-outs" in table
     assert table.strip() == done.stdout.strip()
+
+
+@pytest.mark.spice
+def test_the_table_of_where_ngspice_spends_its_time(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "spice.py", "--sides", "4", "8", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "spice.txt").read_text("utf-8").splitlines()
+    assert done.stdout.splitlines() == lines
+    assert lines[1].split() == ["call", "tile", "vectors", "build", "transfer", "load", "solve", "fetch"]
+    rows = [line.split() for line in lines[2:8]]
+    assert [row[:2] for row in rows] == [[c, t] for t in ("4x4", "8x8") for c in ("read", "read", "solve")]
+    assert all(float(value) > 0.0 for row in rows for value in row[3:8])
