@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     REUSE = 14
     FIT = 15
     ARRIVALS = 20
+    LINE_DEFECTS = 21
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

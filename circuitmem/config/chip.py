@@ -18,7 +18,7 @@ __all__ = ["BusSpec", "ChipSpec", "DefectSpec", "DigitalSpec", "ProgrammingSpec"
 
 
 class DefectSpec(Spec):
-    """How many devices are stuck, and at what.
+    """How many devices are stuck, and at what; how many lines are cut, how many channels dead.
 
     Parameters
     ----------
@@ -32,7 +32,12 @@ class DefectSpec(Spec):
     clustering : float, optional
         Stapper's clustering parameter, >= 0.01; without it defects are uniform.
     layers : sequence of int, optional
-        Layers of the network, from 0, whose tiles have stuck devices; all when left out.
+        Layers of the network, from 0, whose tiles have defects; all when left out.
+    cut_word_lines, cut_bit_lines : float
+        Expected fraction of the word lines, and of the bit lines, that are cut at one place, in [0, 1]; the places are
+        uniform, so that half of the cells of a cut line are lost on average.
+    dead_channels : float
+        Expected fraction of the sense channels whose converter gives a constant code, in [0, 1].
     """
 
     device_yield: float = pydantic.Field(default=0.8, ge=0.0, le=1.0)
@@ -41,6 +46,9 @@ class DefectSpec(Spec):
     stuck_off_range: tuple[float, float] = (0.01e-6, 1e-6)
     clustering: float | None = pydantic.Field(default=None, ge=0.01)
     layers: tuple[Annotated[int, pydantic.Field(ge=0)], ...] | None = None
+    cut_word_lines: float = pydantic.Field(default=0.0, ge=0.0, le=1.0)
+    cut_bit_lines: float = pydantic.Field(default=0.0, ge=0.0, le=1.0)
+    dead_channels: float = pydantic.Field(default=0.0, ge=0.0, le=1.0)
 
     @pydantic.model_validator(mode="after")
     def _check_ranges(self) -> DefectSpec:

@@ -165,10 +165,10 @@ class DefectMap:
 
     @classmethod
     def fabricated(cls, chip: ChipSpec, seed: int, key: tuple[int, ...] = ()) -> DefectMap:
-        """Draw the stuck devices of a tile with the chip's statistics; parameters are those of :meth:`random`."""
-        defects = chip.defects
-        return cls.random(
-            chip.tile_spec,
+        """Draw the defects of a tile with the chip's statistics; parameters are those of :meth:`random`."""
+        defects, spec = chip.defects, chip.tile_spec
+        found = cls.random(
+            spec,
             yield_=defects.device_yield,
             stuck_on_fraction=defects.stuck_on_fraction,
             stuck_on_range=defects.stuck_on_range,
@@ -176,6 +176,23 @@ class DefectMap:
             clustering=defects.clustering,
             seed=seed,
             key=key,
+        )
+        if not (defects.cut_word_lines or defects.cut_bit_lines or defects.dead_channels):
+            return found
+        rng = stream(seed, Purpose.LINE_DEFECTS, *key)
+        cells = np.indices(spec.shape)
+        # Each line has its place and its chance, whatever the fractions: maps of two fractions are a fair pair.
+        words = (rng.random(spec.rows) < defects.cut_word_lines)[:, None]
+        words = words & (cells[1] == rng.integers(spec.columns, size=spec.rows)[:, None])
+        bits = (rng.random(spec.columns) < defects.cut_bit_lines) & (
+            cells[0] == rng.integers(spec.rows, size=spec.columns)
+        )
+        return cls(
+            stuck=found.stuck,
+            stuck_conductance=found.stuck_conductance,
+            open_word_segments=words,
+            open_bit_segments=bits,
+            dead_senses=rng.random(spec.columns) < defects.dead_channels,
         )
 
     @classmethod

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, Tile, TileSpec
+from circuitmem.config import ChipSpec, DefectSpec
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import save_npz
 
@@ -237,3 +238,27 @@ def test_stuck_cells_keep_their_value_and_shorts_and_opens_are_stuck_values():
     values[0, :3] = [0.0, 0.1, 5e-4]
     tile = Tile(SPEC, np.full(SPEC.shape, 1e-5), DefectMap(stuck=stuck, stuck_conductance=values))
     assert tile.effective_conductance[0, :4].tolist() == [0.0, 0.1, 5e-4, 1e-5]
+
+
+def test_a_chip_has_the_cut_lines_and_dead_channels_that_it_declares():
+    def draw(**fractions):
+        chip = ChipSpec(tile=SPEC, defects=DefectSpec(**fractions))
+        return [DefectMap.fabricated(chip, 3, (tile,)) for tile in range(40)]
+
+    plain, broken = draw(), draw(cut_word_lines=0.1, cut_bit_lines=0.2, dead_channels=0.3)
+    more = draw(cut_word_lines=0.2, cut_bit_lines=0.4, dead_channels=0.6)
+    assert all(each.open_word_segments is None and each.dead_senses is None for each in plain)
+    words = np.array([each.open_word_segments for each in broken])
+    bits = np.array([each.open_bit_segments for each in broken])
+    dead = np.array([each.dead_senses for each in broken])
+    assert words.sum(axis=2).max() == bits.sum(axis=1).max() == 1  # one cut a line
+    # 2,560 word lines, 1,920 bit lines: four standard deviations of the fractions, and of the mean place (0.29 of 1).
+    assert abs(words.any(axis=2).mean() - 0.1) < 0.024
+    assert abs(bits.any(axis=1).mean() - 0.2) < 0.037
+    assert abs(dead.mean() - 0.3) < 0.042
+    places = np.nonzero(bits)[1] / (SPEC.rows - 1)
+    assert abs(places.mean() - 0.5) < 4.0 * 0.29 / np.sqrt(len(places))
+    for few, many, none in zip(broken, more, plain, strict=True):
+        assert (few.stuck == none.stuck).all()
+        assert (many.open_word_segments | ~few.open_word_segments).all()
+        assert (many.dead_senses | ~few.dead_senses).all()
