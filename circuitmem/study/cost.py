@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
+from circuitmem.config import DataSpec
 from circuitmem.data import load_mnist
 from circuitmem.network import partitions
 from circuitmem.study.point import SISTERS
@@ -68,7 +70,8 @@ def _job_seconds(job: Job) -> float:
     return tiles * (reads * a_read + updates * an_update)
 
 
-def _digits(spec: Any) -> tuple[int, int]:
+@lru_cache(maxsize=16)
+def _digits(spec: DataSpec) -> tuple[int, int]:
     """Return how many digits are trained with and tested."""
     data = load_mnist(spec.source).first(spec.train, spec.test)
     return len(data.train_labels), len(data.test_labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -117,7 +118,7 @@ class Study:
         return [self._point(levels, seed) for seed in seeds for levels in self.combinations()]
 
     def _point(self, levels: dict[str, Level], seed: int) -> Point:
-        values = merge(self.values, {})
+        values = self.values
         for name, axis in self.spec.axes.items():
             if name not in levels:
                 raise ValidationError("points", f"must give a level of every axis, {name} too", levels)
@@ -230,12 +231,10 @@ def level_names(axis: AxisSpec) -> str:
 
 
 def changed(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the tables with dotted keys set; the given ones stay as they are."""
-    new = merge(values, {})
+    """Return the tables with dotted keys set; a table that is set replaces what was there. The given ones stay."""
+    new = deepcopy(values)
     for key, value in settings.items():
-        nested: dict[str, Any] = {}
-        set_key(nested, key, value)
-        new = merge(new, nested)
+        set_key(new, key, deepcopy(value))
     return new
 
 
