@@ -28,7 +28,7 @@ _MODELS = r"(?:nmos|pmos|adc_bridge|dac_bridge|d_dff)"
 """Kinds of models that the generators write. Some others run programs (d_process) or read files (filesource)."""
 
 _COMMAND = re.compile(
-    rf"^[ \t]*(?:\*#|\+(?![ 0-9.e)+-]*$)|\*ng_script|\.(?!(?:title {TITLE}|subckt [a-z0-9_ ]+{_PARAMETERS}"
+    rf"^[ \t]*(?:\*#|\+ *[.*#]|\*ng_script|\.(?!(?:title {TITLE}|subckt [a-z0-9_ ]+{_PARAMETERS}"
     rf"|ends [a-z0-9_]+|model [a-z_]+ {_MODELS}\([a-z0-9_=. -]*\)|options [a-z0-9=. -]+|save .*|end)$))",
     re.M,
 )
