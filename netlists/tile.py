@@ -33,6 +33,8 @@ class TileNetlist:
         The tile.
     all_nodes : bool
         Save every node voltage, not only the currents.
+    overdrive : float, optional
+        Makes MOSFETs of the access transistors: what their gates have more than the threshold [V].
 
     Attributes
     ----------
@@ -48,14 +50,14 @@ class TileNetlist:
         Vectors of the current into each column's virtual grounds.
     """
 
-    def __init__(self, tile: Tile, *, all_nodes: bool = False) -> None:
+    def __init__(self, tile: Tile, *, all_nodes: bool = False, overdrive: float | None = None) -> None:
         self.wiring = Wiring(tile)
         dead = tile.defects.dead_drivers
         self.live = [row for row in range(tile.spec.rows) if dead is None or not dead[row]]
         self.drive_currents = [f"v{node}#branch" for node in self.wiring.drivers]
         # Two sources of 0 V between the same two nodes would share the current in no defined way: use one.
         self.sense_currents = [[f"v{node}#branch" for node in dict.fromkeys(nodes)] for nodes in self.wiring.senses]
-        circuit = _circuit(tile, self.wiring)
+        circuit = _circuit(tile, self.wiring, overdrive)
         for row, node in enumerate(self.wiring.drivers):
             circuit.V(node, node, circuit.gnd, "external" if row in set(self.live) else "dc 0")
         sweep_source(circuit)
@@ -80,10 +82,10 @@ def _save(vectors: list[str]) -> str:
     return f".save {' '.join(vectors)}\n"
 
 
-def _circuit(tile: Tile, wiring: Wiring) -> Circuit:
+def _circuit(tile: Tile, wiring: Wiring, overdrive: float | None = None) -> Circuit:
     """Return the mesh and the virtual grounds, without drivers."""
     circuit = Circuit(TITLE)
-    circuit.raw_spice = HEADER.format(rows=tile.spec.rows, columns=tile.spec.columns) + wiring.text()
+    circuit.raw_spice = HEADER.format(rows=tile.spec.rows, columns=tile.spec.columns) + wiring.text(overdrive)
     for nodes in wiring.senses:
         for node in dict.fromkeys(nodes):
             circuit.V(node, node, circuit.gnd, "dc 0")

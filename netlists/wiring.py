@@ -124,14 +124,17 @@ class Wiring:
         ends = zip(places, self._resolve(self._cells.first), self._resolve(self._cells.second), strict=True)
         return [CellNodes(int(row), int(column), word, bit) for (row, column), word, bit in ends]
 
-    def text(self) -> str:
-        """Return the branches as netlist lines, one commented section for each kind."""
+    def text(self, overdrive: float | None = None) -> str:
+        """Return the branches as netlist lines, one commented section for each kind.
+
+        ``overdrive`` makes MOSFETs of the access transistors: what their gates have more than the threshold [V].
+        """
         lines = [f"* {self._cells.comment}"]
         cell = self._tile.spec.cell
         if isinstance(cell, SinhCell):
             lines += self._sinh_cells(cell)
         elif isinstance(cell, TransistorCell) and cell.on_resistance > 0.0:
-            lines += self._transistor_cells(cell)
+            lines += self._transistor_cells(cell, overdrive)
         elif isinstance(cell, SelectorCell):
             lines += self._selector_cells(cell)
         else:
@@ -155,15 +158,23 @@ class Wiring:
         ]
         return self._elements("B", self._cells, values)
 
-    def _transistor_cells(self, cell: TransistorCell) -> list[str]:
+    def _transistor_cells(self, cell: TransistorCell, overdrive: float | None) -> list[str]:
         """Return the memristors, from the word line to a node of the cell's own, and the transistors that follow."""
         inner, names = self._inner(), self._cells.names
         second, ohms = self._resolve(self._cells.second), numbers(self._cells.ohms)
-        transistor = number(cell.on_resistance)
+        places = list(zip(names, inner, second, strict=True))
+        memristors = self._memristors(self._resolve(self._cells.first), inner, ohms)
+        if overdrive is None:
+            transistor = number(cell.on_resistance)
+            comment = "* access transistors, as their resistance while the tile is read"
+            return [*memristors, comment, *(f"Ron_{name} {x} {b} {transistor}" for name, x, b in places)]
+        gain = number(1.0 / (cell.on_resistance * overdrive))
         return [
-            *self._memristors(self._resolve(self._cells.first), inner, ohms),
-            "* access transistors, as their resistance while the tile is read",
-            *(f"Ron_{name} {x} {b} {transistor}" for name, x, b in zip(names, inner, second, strict=True)),
+            *memristors,
+            "* access transistors: at small voltages they have the declared resistance. No leakage into the substrate",
+            f".model access nmos(level=1 vto=0 kp={gain} is=1e-30)",
+            f"Vgates gates 0 dc {number(overdrive)}",
+            *(f"Mon_{name} {x} gates {b} 0 access w=1u l=1u" for name, x, b in places),
         ]
 
     def _selector_cells(self, cell: SelectorCell) -> list[str]:

@@ -106,6 +106,9 @@ class SpiceEngine:
         Address space [bytes] that a worker may take, > 0; a call that needs more fails.
     niceness : int
         By how much workers let other processes go first, 0 to 19.
+    gate_overdrive : float, optional
+        Reads 1T1R cells with MOSFETs of level 1 instead of resistances: what their gates have more than the threshold
+        [V], > 0. At small voltages they have the declared on-resistance.
 
     Raises
     ------
@@ -134,9 +137,11 @@ class SpiceEngine:
         memory_limit: int = 1 << 30,
         address_limit: int = 8 << 30,
         niceness: int = 0,
+        gate_overdrive: float | None = None,
     ) -> None:
         self._runner = Runner(time_limit, jobs_per_worker, memory_limit, workers, address_limit, niceness)
         self._built: dict[str, float] = {}
+        self._overdrive = None if gate_overdrive is None else in_range("gate_overdrive", gate_overdrive, 1e-3, 100.0)
 
     def __enter__(self) -> Self:
         return self
@@ -431,7 +436,7 @@ class SpiceEngine:
 
     def _simulate(self, tile: Tile, batch: Floats, *, all_nodes: bool) -> Solution:
         began = time.perf_counter()
-        circuit = TileNetlist(tile, all_nodes=all_nodes)
+        circuit = TileNetlist(tile, all_nodes=all_nodes, overdrive=self._overdrive)
         self._built = {"build": time.perf_counter() - began}
         results = self._runner.run(circuit.netlist, batch[:, circuit.live])
         position = {name: index for index, name in enumerate(circuit.netlist.outputs)}

@@ -75,6 +75,7 @@ CASES = {
     "tile_sinh": lambda: TileNetlist(defective(SinhCell(a=2.0))).netlist.text,
     "compliance": lambda: ComplianceNetlist(ComplianceCell.of(TwoPulseSpec()), np.array([0.8, 1.25]), 0.5).netlist.text,
     "tile_transistor": lambda: TileNetlist(defective(TransistorCell(on_resistance=2e3))).netlist.text,
+    "tile_mosfet": lambda: TileNetlist(defective(TransistorCell(on_resistance=2e3)), overdrive=2.0).netlist.text,
     "tile_selector": lambda: TileNetlist(defective(SelectorCell(threshold=0.4))).netlist.text,
     "export": lambda: tile_netlist(defective(driver_resistance=10.0), [0.1, -0.2, 0.3]),
     "readout": converted,
