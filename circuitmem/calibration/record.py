@@ -61,7 +61,7 @@ class MacError:
 
 
 def calibrate_layer(
-    method: Calibration, layer: HardwareLayer, activities: Floats, record: CalibrationRecord
+    method: Calibration, layer: HardwareLayer, activities: Floats, record: CalibrationRecord, again: bool = False
 ) -> Process:
     """Choose the amplifiers' gains and let a method learn; its cost is added to ``record``.
 
@@ -77,8 +77,11 @@ def calibrate_layer(
         Calibration inputs, not above the layer's ``input_scale``.
     record : CalibrationRecord
         Where to add the cost.
+    again : bool
+        Whether this was done before: then no cell is programmed for it.
     """
-    yield from _booked(layer, record, method.prepare(layer))
+    if not again:
+        yield from _booked(layer, record, method.prepare(layer))
     yield from layer.set_range(layer.input_codes(activities), method.groups)
     yield from _booked(layer, record, method.learn(layer, activities))
     record.stored_words += method.stored_words(layer)

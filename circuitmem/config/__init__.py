@@ -24,12 +24,13 @@ from circuitmem.config.study import (
 )
 from circuitmem.config.tile import TileSpec
 from circuitmem.config.toml import load_run, merge, presets, read_toml, set_key, to_toml
-from circuitmem.config.training import CalibrationSpec, ExSituSpec, InSituSpec
+from circuitmem.config.training import BestSpec, CalibrationSpec, ExSituSpec, InSituSpec, RetrainingSpec
 
 __all__ = [
     "AdcSpec",
     "AuditSpec",
     "AxisSpec",
+    "BestSpec",
     "BusSpec",
     "CalibrationSpec",
     "Cell",
@@ -58,6 +59,7 @@ __all__ = [
     "PulseTrain",
     "PulseUpdateSpec",
     "RetentionSpec",
+    "RetrainingSpec",
     "RunSpec",
     "SelectorCell",
     "SinhCell",

@@ -8,7 +8,15 @@ import pydantic
 
 from circuitmem.config.base import Spec
 from circuitmem.config.chip import ChipSpec
-from circuitmem.config.training import CalibrationSpec, ExSituSpec, InSituSpec, MethodName, UpdateRule
+from circuitmem.config.training import (
+    BestSpec,
+    CalibrationSpec,
+    ExSituSpec,
+    InSituSpec,
+    MethodName,
+    RetrainingSpec,
+    UpdateRule,
+)
 from circuitmem.errors import ValidationError
 
 __all__ = ["AuditSpec", "DataSpec", "NetworkSpec", "RunSpec"]
@@ -119,6 +127,8 @@ class RunSpec(Spec):
     ex_situ: ExSituSpec = ExSituSpec()
     calibration: CalibrationSpec = CalibrationSpec()
     in_situ: InSituSpec = InSituSpec()
+    retraining: RetrainingSpec = RetrainingSpec()
+    best: BestSpec = BestSpec()
     audit: AuditSpec = AuditSpec()
 
     @pydantic.model_validator(mode="before")

@@ -8,7 +8,15 @@ import pydantic
 
 from circuitmem.config.base import Spec
 
-__all__ = ["CalibrationMethod", "CalibrationSpec", "ExSituSpec", "InSituSpec", "MethodName"]
+__all__ = [
+    "BestSpec",
+    "CalibrationMethod",
+    "CalibrationSpec",
+    "ExSituSpec",
+    "InSituSpec",
+    "MethodName",
+    "RetrainingSpec",
+]
 
 CalibrationMethod = Literal[
     "none",
@@ -22,9 +30,23 @@ CalibrationMethod = Literal[
     "batch-norm",
 ]
 UpdateRule = Literal["two-pulse", "pulse-count", "manhattan", "threshold", "write-verify"]
+GradientName = Literal["ideal", "read", "adjoint"]
 OptimiserName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
-MethodName = Literal["raw", "calibration", "in_situ", "calibration_in_situ"]
+MethodName = Literal[
+    "raw",
+    "calibration",
+    "in_situ",
+    "calibration_in_situ",
+    "schr",
+    "schr_device",
+    "hardware_aware",
+    "batch_norm",
+    "defect_subtract",
+    "compensation",
+    "remapping",
+    "best",
+]
 
 LEARNING_RATES = {"sgd": 0.3, "momentum": 0.1, "rmsprop": 2e-3, "adam": 2e-3}
 """Step size of each optimiser where none is declared; that of RMSprop is Li et al.'s (Nat. Commun. 9:2385, 2018)."""
@@ -93,6 +115,15 @@ class InSituSpec(Spec):
         With ``manhattan``: the change of every weight, relative to the largest weight of its layer, > 0.
     verify_tries : int
         With ``write-verify``: how often cells are read back and programmed again after an update, >= 1.
+    gradient : {"ideal", "read", "adjoint"}
+        Through what the error goes back to the weights (:mod:`circuitmem.training.gradients`).
+    read_batches : int
+        With ``read``: cells are read back before the first batch and again after so many, >= 1.
+    recalibrate : {"never", "once", "every"}
+        Whether a method that calibrates does so again while it trains: once after ``recalibrate_batches``, or each time
+        that so many are over.
+    recalibrate_batches : int
+        After how many batches, >= 1.
     """
 
     epochs: int = pydantic.Field(default=3, ge=0)
@@ -104,6 +135,10 @@ class InSituSpec(Spec):
     threshold: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)
     manhattan_step: float = pydantic.Field(default=0.01, gt=0.0)
     verify_tries: int = pydantic.Field(default=1, ge=1)
+    gradient: GradientName = "ideal"
+    read_batches: int = pydantic.Field(default=50, ge=1)
+    recalibrate: Literal["never", "once", "every"] = "never"
+    recalibrate_batches: int = pydantic.Field(default=100, ge=1)
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -112,3 +147,38 @@ class InSituSpec(Spec):
             rate = LEARNING_RATES.get(values.get("optimiser", "momentum"))
             return values if rate is None else {**values, "learning_rate": rate}
         return values
+
+
+class RetrainingSpec(Spec):
+    """Training off-line for a chip (methods SCHR, hardware-aware, best): Adam, from the digital weights.
+
+    Parameters
+    ----------
+    epochs, batch : int
+        Passes over the training digits, and digits a step, >= 1.
+    learning_rate : float
+        Step size, > 0; it falls linearly to 0.
+    """
+
+    epochs: int = pydantic.Field(default=5, ge=1)
+    batch: int = pydantic.Field(default=50, ge=1)
+    learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
+
+
+class BestSpec(Spec):
+    """What the method ``best`` does in situ otherwise than ``in_situ`` declares.
+
+    Parameters
+    ----------
+    optimiser : {"sgd", "momentum", "rmsprop", "adam"}
+        Its optimiser.
+    learning_rate : float
+        Its step size, > 0.
+    """
+
+    optimiser: OptimiserName = "adam"
+    learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
+
+    def of(self, in_situ: InSituSpec) -> InSituSpec:
+        """Return what to train in situ with."""
+        return in_situ.model_copy(update={"optimiser": self.optimiser, "learning_rate": self.learning_rate})

@@ -3,7 +3,7 @@
 from circuitmem.network.correction import Correction
 from circuitmem.network.digital import Perceptron
 from circuitmem.network.hardware import HardwareNetwork, partitions
-from circuitmem.network.layer import HardwareLayer
+from circuitmem.network.layer import HardwareLayer, split
 from circuitmem.network.partition import Partition
 from circuitmem.network.placement import Placement
 from circuitmem.network.stream import RequestStream
@@ -17,4 +17,5 @@ __all__ = [
     "Placement",
     "RequestStream",
     "partitions",
+    "split",
 ]

@@ -105,6 +105,8 @@ class HardwareLayer:
             if self.prefactor is not None:
                 block = np.clip(block * self.prefactor[index][place.cells], *limits)
             wanted[place.cells] = self.chip.spec.tile.cell.memristor_conductance(block)
+            if self.stuck is not None:  # no pulses for cells that are known to ignore them
+                wanted = np.where(np.isnan(self.stuck[index]), wanted, unit.asked)
             processes.append(self.chip.program(unit, wanted, deadband))
         yield from self.chip.together(processes)
 

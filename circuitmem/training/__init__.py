@@ -1,9 +1,11 @@
 """Training: ex situ on a computer, in situ on the chip."""
 
+from circuitmem.training.bring_up import bring_up, calibrate_network
 from circuitmem.training.compare_calibrations import calibrate_run, compare_calibrations
+from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
-from circuitmem.training.methods import Digits, MethodRun, bring_up, build_network, run_method, tile_count
+from circuitmem.training.methods import MethodRun, build_network, run_method, tile_count
 from circuitmem.training.optimisers import OPTIMISERS, Optimiser
 from circuitmem.training.recipes import METHODS, Recipe
 from circuitmem.training.rules import RULES, UpdateRule
@@ -22,6 +24,7 @@ __all__ = [
     "accuracy_percent",
     "bring_up",
     "build_network",
+    "calibrate_network",
     "calibrate_run",
     "compare_calibrations",
     "load_chip",

@@ -14,8 +14,10 @@ from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron
 from circuitmem.rng import Purpose, stream
+from circuitmem.training.bring_up import bring_up
+from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
-from circuitmem.training.methods import Digits, bring_up, build_network
+from circuitmem.training.methods import build_network
 from circuitmem.validation import did_you_mean
 
 __all__ = ["calibrate_run", "compare_calibrations"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from circuitmem.config import ExSituSpec
 from circuitmem.network import Perceptron
 from circuitmem.rng import Purpose, stream
+from circuitmem.training.adam import Adam
 from circuitmem.training.loss import cross_entropy
 
 __all__ = ["accuracy_percent", "initial_perceptron", "train_ex_situ"]
@@ -52,10 +53,8 @@ def train_ex_situ(
     """
     model = initial_perceptron(sizes, seed)
     parameters = [*model.weights, *model.biases]
-    first = [np.zeros_like(p) for p in parameters]
-    second = [np.zeros_like(p) for p in parameters]
+    optimiser = Adam(parameters)
     batches = -(-len(images) // spec.batch)
-    step = 0
     for epoch in range(spec.epochs):
         order = stream(seed, Purpose.BATCHES, 0, epoch).permutation(len(images))
         for start in range(0, len(images), spec.batch):
@@ -63,12 +62,8 @@ def train_ex_situ(
             activities = model.activities(images[chosen])
             _, error = cross_entropy(activities[-1], labels[chosen])
             weight_gradients, bias_gradients = model.gradients(activities, error)
-            rate = spec.learning_rate * (1.0 - step / (spec.epochs * batches))
-            step += 1
-            for p, m, v, gradient in zip(parameters, first, second, [*weight_gradients, *bias_gradients], strict=True):
-                m += 0.1 * (gradient - m)
-                v += 0.001 * (gradient**2 - v)
-                p -= rate * (m / (1.0 - 0.9**step)) / (np.sqrt(v / (1.0 - 0.999**step)) + 1e-8)
+            rate = spec.learning_rate * (1.0 - optimiser.steps / (spec.epochs * batches))
+            optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
             for weights in model.weights:
                 limit = spec.weight_limit * weights.std()
                 np.clip(weights, -limit, limit, out=weights)

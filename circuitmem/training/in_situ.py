@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from circuitmem.config import InSituSpec
 from circuitmem.control import Process
-from circuitmem.network import HardwareNetwork
+from circuitmem.network import HardwareNetwork, Perceptron
 from circuitmem.rng import Purpose, stream
+from circuitmem.training.gradients import adjoint_gradients, read_weights
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.optimisers import OPTIMISERS
 from circuitmem.training.rules import RULES
@@ -38,24 +39,50 @@ class InSituTrainer:
         model = network.model
         self.optimiser = OPTIMISERS[spec.optimiser](spec, [*model.weights, *model.biases])
         self.rule = RULES[spec.rule](spec, network)
+        self.batches = 0
+        self._limits: list[tuple[Floats, Floats]] = []
+        self._read: list[Floats] = []
 
     def state(self) -> dict[str, Any]:
         """Return what is kept from batch to batch, for a checkpoint."""
-        return {"optimiser": self.optimiser.state()}
+        return {"optimiser": self.optimiser.state(), "batches": self.batches, "read": self._read}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.optimiser.restore(state["optimiser"])
+        self.batches, self._read = state["batches"], state["read"]
+
+    def look(self) -> Process:
+        """Read the weights back, if the gradient wants them and they are due."""
+        if self.spec.gradient == "read" and self.batches % self.spec.read_batches == 0:
+            self._read = yield from read_weights(self.network)
+
+    def recalibration_is_due(self) -> bool:
+        """Say whether the chip is to be calibrated again after the last batch."""
+        spec = self.spec
+        if spec.recalibrate == "once":
+            return self.batches == spec.recalibrate_batches
+        return spec.recalibrate == "every" and self.batches % spec.recalibrate_batches == 0
+
+    def _gradients(self, activities: list[Floats], error: Floats) -> tuple[list[Floats], list[Floats]]:
+        model = self.network.model
+        if self.spec.gradient == "adjoint":
+            return adjoint_gradients(self.network, activities, error)
+        through = Perceptron(self._read, model.biases) if self.spec.gradient == "read" else model
+        return through.gradients(activities, error)
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
         """Move weights and biases against the gradient; weights stay within what a pair can hold."""
         model, layers = self.network.model, self.network.layers
-        weight_gradients, bias_gradients = model.gradients(activities, error)
+        self.batches += 1
+        weight_gradients, bias_gradients = self._gradients(activities, error)
         changes = self.optimiser.changes([*weight_gradients, *bias_gradients], rate)
-        for layer, weights, change in zip(layers, model.weights, changes[: len(layers)], strict=True):
-            limit = layer.mapping.largest_weight
+        if not self._limits:  # not before the chip is brought up: until then no stuck cell is known
+            self._limits = [layer.limits() for layer in layers]
+        moved = zip(layers, model.weights, self._limits, changes[: len(layers)], strict=True)
+        for layer, weights, (lowest, highest), change in moved:
             weights += self.rule.asked(layer, change)
-            np.clip(weights, -limit, limit, out=weights)
+            np.clip(weights, lowest, highest, out=weights)
         for biases, change in zip(model.biases, changes[len(layers) :], strict=True):
             biases += change
 
@@ -69,6 +96,7 @@ def train_epoch(
     epoch: int,
     losses: list[float] | None = None,
     after_batch: Callable[[], None] = lambda: None,
+    recalibrate: Callable[[], Process] | None = None,
 ) -> Process:
     """Train for one pass over the digits, or what is left of it; returns the mean loss.
 
@@ -90,6 +118,8 @@ def train_epoch(
         Losses of the batches that are over; those that follow are appended.
     after_batch : callable
         Called after every batch, when its pulses have been given and nothing is under way.
+    recalibrate : callable, optional
+        Returns the process that calibrates the network again, for when the trainer says so.
     """
     spec = trainer.spec
     order = stream(seed, Purpose.BATCHES, 1, epoch).permutation(len(images))
@@ -98,12 +128,15 @@ def train_epoch(
     losses = [] if losses is None else losses
     for index in range(len(losses), batches):
         chosen = order[index * spec.batch : (index + 1) * spec.batch]
+        yield from trainer.look()
         activities = yield from network.forward(images[chosen])
         loss, error = cross_entropy(activities[-1], labels[chosen])
         done = (epoch * batches + index) / (spec.epochs * batches)
         trainer.step(activities, error, spec.learning_rate * (1.0 - 0.9 * done))
         yield from network.chip.compute(operations * len(chosen))
         yield from trainer.rule.program()
+        if recalibrate is not None and trainer.recalibration_is_due():
+            yield from recalibrate()
         losses.append(loss)
         after_batch()
     return float(np.mean(losses))

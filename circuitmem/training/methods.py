@@ -9,29 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer
+from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import RunSpec
 from circuitmem.control import Chip, Process
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.network import HardwareNetwork, Partition, Perceptron, partitions
-from circuitmem.rng import Purpose, stream
+from circuitmem.training.bring_up import calibrate_network, calibration_of, prepare_chip
+from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.recipes import METHODS
 
-__all__ = ["Digits", "MethodResult", "MethodRun", "bring_up", "build_network", "run_method", "tile_count"]
+__all__ = ["MethodResult", "MethodRun", "build_network", "run_method", "tile_count"]
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Digits:
-    """Training and test digits: images (samples, inputs) in [0, 1], and labels (samples,)."""
-
-    train_images: Floats
-    train_labels: NDArray[np.int64]
-    test_images: Floats
-    test_labels: NDArray[np.int64]
 
 
 @dataclass
@@ -76,7 +67,7 @@ class MethodResult:
     saturated_codes: dict[str, int] = field(default_factory=dict)
     utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
     reuse: dict[str, float] = field(default_factory=dict)
-    calibration: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -107,43 +98,6 @@ def build_network(
     hidden = model.activities(digits.train_images[:2000])[1:-1]
     scales = [1.0, *(max(float(np.quantile(activity, 0.999)), 1e-6) for activity in hidden)]
     return HardwareNetwork(chip, model, scales)
-
-
-def bring_up(
-    network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate: bool, record: CalibrationRecord | None = None
-) -> Process:
-    """Program the starting weights, choose the amplifiers' gains, and calibrate if asked to."""
-    programming = spec.chip.programming
-    yield from network.program(0.0)
-    for layer in network.layers:
-        yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
-    yield from calibrate_network(network, spec, digits, "none" if not calibrate else spec.calibration.method, record)
-
-
-def calibrate_network(
-    network: HardwareNetwork, spec: RunSpec, digits: Digits, method: str, record: CalibrationRecord | None = None
-) -> Process:
-    """Choose the amplifiers' gains and calibrate all layers, one after another, with digits of the training set.
-
-    Parameters
-    ----------
-    network : HardwareNetwork
-        The network, programmed.
-    spec : RunSpec
-        The run.
-    digits : Digits
-        The data.
-    method : str
-        A key of ``CALIBRATIONS``.
-    record : CalibrationRecord, optional
-        Where to add what it costs.
-    """
-    chosen = stream(spec.seed, Purpose.CALIBRATION).permutation(len(digits.train_images))[: spec.calibration.vectors]
-    activities = network.model.activities(digits.train_images[chosen])
-    calibration = CALIBRATIONS[method](spec.calibration)
-    record = CalibrationRecord() if record is None else record
-    for layer, inputs in zip(network.layers, activities, strict=False):
-        yield from calibrate_layer(calibration, layer, layer.within_range(inputs), record)
 
 
 class MethodRun:
@@ -183,7 +137,7 @@ class MethodRun:
         self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
         self._progress, self._brought_up, self._safe = progress, brought_up, safe
-        self._trainer = InSituTrainer(spec.in_situ, network)
+        self._trainer = InSituTrainer(spec.in_situ if not self.recipe.best else spec.best.of(spec.in_situ), network)
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
 
@@ -213,7 +167,7 @@ class MethodRun:
         if not self.result.history:
             with chip.during("bring-up"):
                 record = CalibrationRecord()
-                chip.run(bring_up(self.network, self.spec, digits, self.recipe.calibrate, record))
+                chip.run(prepare_chip(self.network, self.spec, digits, self.recipe, record))
             self.result.calibration = record.as_dict()
             self._brought_up()
             self._record(0)
@@ -228,6 +182,7 @@ class MethodRun:
                 epoch,
                 self._losses,
                 lambda: self._safe(False),
+                self._recalibrate if self.recipe.calibrate else None,
             )
             with chip.during("training"):
                 chip.run(training)
@@ -242,6 +197,14 @@ class MethodRun:
         result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
         result.reuse = chip.transfers.record.as_dict()
         return result
+
+    def _recalibrate(self) -> Process:
+        """Calibrate again while training; what it costs is added to the record of the calibration."""
+        record = CalibrationRecord(**self.result.calibration)
+        record.stored_words = 0
+        method = calibration_of(self.recipe, self.spec)
+        yield from calibrate_network(self.network, self.spec, self.digits, method, record, again=True)
+        self.result.calibration = record.as_dict()
 
     def _record(self, epoch: int) -> None:
         """Test the network, and note what was reached and spent."""

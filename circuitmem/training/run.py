@@ -32,8 +32,9 @@ from circuitmem.files import load_npz, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
 from circuitmem.training.checkpoint import Keeper, save_state
+from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
-from circuitmem.training.methods import Digits, MethodResult, MethodRun, build_network, tile_count
+from circuitmem.training.methods import MethodResult, MethodRun, build_network, tile_count
 from circuitmem.training.recipes import METHODS
 
 __all__ = ["load_digital", "resume_run", "start_run"]

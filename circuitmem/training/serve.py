@@ -17,8 +17,9 @@ from circuitmem.data import load_mnist
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.network import HardwareNetwork, RequestStream
 from circuitmem.training.checkpoint import load_state
+from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent
-from circuitmem.training.methods import Digits, build_network
+from circuitmem.training.methods import build_network
 from circuitmem.training.recipes import METHODS
 from circuitmem.training.run import load_digital
 from circuitmem.validation import did_you_mean

@@ -8,10 +8,12 @@ from circuitmem.config import RunSpec, load_run
 from circuitmem.data import load_mnist
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.network import Perceptron
+from circuitmem.training.bring_up import bring_up
+from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer
 from circuitmem.training.loss import cross_entropy
-from circuitmem.training.methods import Digits, bring_up, build_network, run_method
+from circuitmem.training.methods import build_network, run_method
 
 SMALL = [
     "data.side=8",

@@ -1,0 +1,136 @@
+"""From a fabricated chip to one that multiplies: everything that a method does before it trains in situ."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, find_stuck
+from circuitmem.config import RunSpec
+from circuitmem.control import Process
+from circuitmem.network import HardwareLayer, HardwareNetwork
+from circuitmem.rng import Purpose, stream
+from circuitmem.training.digits import Digits
+from circuitmem.training.offline import inject_defects, retrain, significance
+from circuitmem.training.recipes import Recipe
+from circuitmem.training.remapping import place_columns, place_rows_and_columns
+
+__all__ = ["bring_up", "calibrate_network", "calibration_of", "prepare_chip"]
+
+Floats = NDArray[np.float64]
+
+SIGNIFICANT = 2000
+"""Training digits from which the significance of weights is learnt."""
+
+
+def bring_up(
+    network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate: bool, record: CalibrationRecord | None = None
+) -> Process:
+    """Program the starting weights, choose the amplifiers' gains, and calibrate if asked to."""
+    yield from prepare_chip(network, spec, digits, Recipe("", calibrate=calibrate), record)
+
+
+def prepare_chip(
+    network: HardwareNetwork, spec: RunSpec, digits: Digits, recipe: Recipe, record: CalibrationRecord | None = None
+) -> Process:
+    """Take the steps of a recipe that come before training in situ.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        From :func:`circuitmem.training.build_network`.
+    spec : RunSpec
+        The run.
+    digits : Digits
+        The data.
+    recipe : Recipe
+        What to do.
+    record : CalibrationRecord, optional
+        Where to add what calibrating costs.
+    """
+    model, train = network.model, (digits.train_images, digits.train_labels)
+    if recipe.injects_defects:
+        perturb = inject_defects(spec.chip, network.layers)
+        retrain(model, [layer.limits() for layer in network.layers], spec.retraining, *train, spec.seed, perturb)
+    if recipe.finds_defects:
+        for layer in network.layers:
+            layer.stuck = yield from find_stuck(layer)
+        costs = significance(model, train[0][:SIGNIFICANT], train[1][:SIGNIFICANT])
+        for layer, weights, cost in zip(network.layers, model.weights, costs, strict=True):
+            _place(layer, recipe, weights, cost)
+        limits = [_limits(layer, recipe) for layer in network.layers]
+        for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
+            np.clip(weights, lowest, highest, out=weights)
+        if recipe.retrains:
+            retrain(model, limits, spec.retraining, *train, spec.seed)
+    programming = spec.chip.programming
+    yield from network.program(0.0)
+    for layer in network.layers:
+        yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
+    yield from calibrate_network(network, spec, digits, calibration_of(recipe, spec), record)
+
+
+def calibration_of(recipe: Recipe, spec: RunSpec) -> str:
+    """Return the name of the calibration of a recipe."""
+    return (recipe.calibration or spec.calibration.method) if recipe.calibrate else "none"
+
+
+def _place(layer: HardwareLayer, recipe: Recipe, weights: Floats, cost: Floats) -> None:
+    """Choose where the inputs and outputs of a layer lie."""
+    assert layer.stuck is not None
+    assign = {"columns": place_columns, "rows and columns": place_rows_and_columns}.get(recipe.remaps)
+    if assign is None:
+        return
+    for index, place in enumerate(layer.placements):
+        own = layer.partition.input_slice(index), layer.partition.output_slice(index)
+        layer.placements[index] = assign(layer.mapping, layer.stuck[index], place, weights[own], cost[own])
+
+
+def _limits(layer: HardwareLayer, recipe: Recipe) -> tuple[Floats, Floats]:
+    """Return what a layer's weights can be; pairs with a stuck cell are frozen whole if the recipe says so."""
+    lowest, highest = layer.limits()
+    if recipe.compensates:
+        return lowest, highest
+    assert layer.stuck is not None
+    for index, place in enumerate(layer.placements):
+        own = layer.partition.input_slice(index), layer.partition.output_slice(index)
+        found = layer.stuck[index][place.cells]
+        broken = np.isnan(found[:, 0::2]) != np.isnan(found[:, 1::2])
+        known = np.where(np.isnan(found), layer.mapping.minimum, found)
+        frozen = (known[:, 0::2] - known[:, 1::2]) / layer.mapping.scale
+        lowest[own] = np.where(broken, frozen, lowest[own])
+        highest[own] = np.where(broken, frozen, highest[own])
+    return lowest, highest
+
+
+def calibrate_network(
+    network: HardwareNetwork,
+    spec: RunSpec,
+    digits: Digits,
+    method: str,
+    record: CalibrationRecord | None = None,
+    again: bool = False,
+) -> Process:
+    """Choose the amplifiers' gains and calibrate all layers, one after another, with digits of the training set.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        The network, programmed.
+    spec : RunSpec
+        The run.
+    digits : Digits
+        The data.
+    method : str
+        A key of ``CALIBRATIONS``.
+    record : CalibrationRecord, optional
+        Where to add what it costs.
+    again : bool
+        Whether this was done before: then no cell is programmed for it.
+    """
+    chosen = stream(spec.seed, Purpose.CALIBRATION).permutation(len(digits.train_images))[: spec.calibration.vectors]
+    activities = network.model.activities(digits.train_images[chosen])
+    calibration = CALIBRATIONS[method](spec.calibration)
+    record = CalibrationRecord() if record is None else record
+    for layer, inputs in zip(network.layers, activities, strict=False):
+        yield from calibrate_layer(calibration, layer, layer.within_range(inputs), record, again)

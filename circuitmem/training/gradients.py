@@ -1,0 +1,123 @@
+"""Gradient estimates of training in situ: through what the error goes back from the outputs to the weights.
+
+``ideal`` takes the digital core's weights, what was asked of the cells. ``read`` takes the weights that one-hot reads
+found, some batches ago. ``adjoint`` is the exact gradient of the measured outputs through wires, defects and
+corrections, by the adjoint network: it uses the true state of the tiles, which no chip knows, and is there to say
+what knowing it would bring.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.calibration import read_conductances
+from circuitmem.control import Process, Unit
+from circuitmem.network import HardwareLayer, HardwareNetwork, split
+
+__all__ = ["adjoint_gradients", "layer_gradient", "read_weights"]
+
+Floats = NDArray[np.float64]
+
+
+def read_weights(network: HardwareNetwork) -> Process:
+    """Read all cells back; returns the weights of each layer (inputs, outputs) as they were measured."""
+    found = []
+    for layer in network.layers:
+        conductances = yield from read_conductances(layer)
+        weights = np.zeros((layer.partition.inputs, layer.partition.outputs))
+        for index, place in enumerate(layer.placements):
+            pairs = conductances[index][place.cells]
+            own = layer.partition.input_slice(index), layer.partition.output_slice(index)
+            weights[own] = (pairs[:, 0::2] - pairs[:, 1::2]) / layer.mapping.scale
+        found.append(weights)
+    return found
+
+
+def adjoint_gradients(
+    network: HardwareNetwork, activities: list[Floats], error: Floats
+) -> tuple[list[Floats], list[Floats]]:
+    """Return gradients of weights and biases, layer by layer, through the tiles as they are.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        The network.
+    activities : list of (batch, units) ndarray
+        Of a forward pass on the hardware, inputs first.
+    error : (batch, outputs) ndarray
+        Derivative of the loss with respect to the logits.
+    """
+    weights: list[Floats] = []
+    biases: list[Floats] = []
+    for index in range(len(network.layers) - 1, -1, -1):
+        gradient, back = layer_gradient(network.layers[index], activities[index], error)
+        weights.insert(0, gradient)
+        biases.insert(0, error.sum(axis=0))
+        error = back * (activities[index] > 0.0)
+    return weights, biases
+
+
+def layer_gradient(layer: HardwareLayer, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
+    """Return the gradients of a layer's weights, (inputs, outputs), and of its activities, (batch, inputs).
+
+    The converters are taken as straight lines of their nominal slope. A weight moves the device that its sign says; the
+    other stays at its minimum.
+
+    Parameters
+    ----------
+    layer : HardwareLayer
+        The layer.
+    activities : (batch, inputs) ndarray
+        What it was read with.
+    error : (batch, outputs) ndarray
+        Derivative of the loss with respect to its sums.
+    """
+    correction, partition, groups = layer.correction, layer.partition, layer.correction.groups
+    if correction.output_scale is not None:
+        error = error * correction.output_scale
+    error = error / layer.current_scale
+    weights, inputs = np.zeros((partition.inputs, partition.outputs)), np.zeros_like(activities)
+    volts = layer.chip.spec.converters.dac.full_scale / layer.input_scale
+    for index, (unit, codes) in enumerate(zip(layer.units, layer.input_codes(activities), strict=True)):
+        place = layer.placements[index]
+        share = error[:, partition.output_slice(index)]
+        columns = np.zeros((len(error), layer.chip.spec.tile.columns))
+        columns[:, place.columns[0::2]], columns[:, place.columns[1::2]] = share, -share
+        voltages = unit.readout.dac.voltages(split(codes, groups)).reshape(groups, len(codes), -1)
+        currents = columns * correction.scale[:, index, None, :]
+        conductance, drive = _through(layer, unit, voltages, currents)
+        row_group = np.arange(partition.rows) * groups // partition.rows
+        back = drive[row_group, :, np.arange(partition.rows)].T
+        if correction.excess is not None:
+            back = back - columns @ correction.excess[index].T
+        inputs[:, partition.input_slice(index)] += volts * back[:, place.rows]
+        own = partition.input_slice(index), partition.output_slice(index)
+        plus, minus = conductance[place.cells][:, 0::2], -conductance[place.cells][:, 1::2]
+        moved = np.sign(layer.weights[own])
+        if layer.stuck is not None:
+            known = ~np.isnan(layer.stuck[index][place.cells])
+            moved = np.where(known[:, 1::2], 1.0, np.where(known[:, 0::2], -1.0, moved))
+        weights[own] = layer.mapping.scale * np.where(moved > 0, plus, np.where(moved < 0, minus, 0.5 * (plus + minus)))
+    return weights, inputs
+
+
+def _through(layer: HardwareLayer, unit: Unit, voltages: Floats, currents: Floats) -> tuple[Floats, Floats]:
+    """Return the derivatives by the conductances of a tile and by its driver voltages, for those by its currents.
+
+    Voltages are (groups, batch, rows), currents (groups, batch, columns). Where the cells are linear only the sum of
+    outer products counts, and as many solutions are enough as the tile has rows, or columns.
+    """
+    engine, tile = layer.chip.behavioral, unit.tile
+    flat: Any = voltages.reshape(-1, voltages.shape[2]), currents.reshape(-1, currents.shape[2])
+    if not tile.spec.cell.linear:
+        found = engine.gradient(tile, *flat)
+        return found.conductance, found.voltages.reshape(voltages.shape)
+    outer = flat[0].T @ flat[1]
+    rows, columns = outer.shape
+    pair = (np.eye(rows), outer) if rows <= columns else (np.ascontiguousarray(outer.T), np.eye(columns))
+    conductance = engine.gradient(tile, *pair).conductance
+    matrix, _ = layer.chip.transfers.get(unit.index, tile)
+    return conductance, currents @ matrix

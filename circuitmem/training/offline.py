@@ -1,0 +1,121 @@
+"""Training on a digital computer for one chip, or for chips of one kind: what is done between fabrication and use.
+
+It takes no time on the chip, but its cells must be read and programmed for it, which does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import ChipSpec, RetrainingSpec
+from circuitmem.network import HardwareLayer, Perceptron
+from circuitmem.rng import Purpose, stream
+from circuitmem.training.adam import Adam
+from circuitmem.training.loss import cross_entropy
+
+__all__ = ["inject_defects", "retrain", "significance"]
+
+Floats = NDArray[np.float64]
+Perturb = Callable[[np.random.Generator, int, Floats], Floats]
+
+
+def retrain(
+    model: Perceptron,
+    limits: Sequence[tuple[Floats, Floats]],
+    spec: RetrainingSpec,
+    images: Floats,
+    labels: NDArray[np.int64],
+    seed: int,
+    perturb: Perturb | None = None,
+) -> None:
+    """Go on training a model with Adam, in place; every weight stays within its limits.
+
+    Parameters
+    ----------
+    model : Perceptron
+        The model.
+    limits : sequence of (lowest, highest)
+        For each layer, (inputs, outputs) each; where they are equal a weight is frozen.
+    spec : RetrainingSpec
+        Epochs, batch, step size.
+    images : (samples, inputs) ndarray
+        Training inputs.
+    labels : (samples,) ndarray of int
+        Their classes.
+    seed : int
+        Seed of the batches and of what is injected.
+    perturb : callable, optional
+        Called with (generator, layer, weights); returns the weights that a batch shall see instead, to which gradients
+        belong that are then used for the weights themselves.
+    """
+    parameters = [*model.weights, *model.biases]
+    optimiser = Adam(parameters)
+    batches = -(-len(images) // spec.batch)
+    for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
+        np.clip(weights, lowest, highest, out=weights)
+    for epoch in range(spec.epochs):
+        rng = stream(seed, Purpose.BATCHES, 2, epoch)
+        order = rng.permutation(len(images))
+        for index in range(batches):
+            chosen = order[index * spec.batch : (index + 1) * spec.batch]
+            seen = model
+            if perturb is not None:
+                changed = [perturb(rng, layer, weights) for layer, weights in enumerate(model.weights)]
+                seen = Perceptron(changed, model.biases)
+            activities = seen.activities(images[chosen])
+            _, error = cross_entropy(activities[-1], labels[chosen])
+            weight_gradients, bias_gradients = seen.gradients(activities, error)
+            rate = spec.learning_rate * (1.0 - (epoch * batches + index) / (spec.epochs * batches))
+            optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
+            for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
+                np.clip(weights, lowest, highest, out=weights)
+
+
+def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
+    """Return a perturbation by the declared statistics of stuck devices and of programming noise, drawn anew each time.
+
+    Parameters
+    ----------
+    chip : ChipSpec
+        Yield, ranges and noise: what is known of chips of this kind, not of one chip.
+    layers : sequence of HardwareLayer
+        Whose mapping of weights is used.
+    """
+    defects, device = chip.defects, chip.device
+    noise = device.set_noise if device.kind == "two-pulse" else 0.0
+
+    def perturb(rng: np.random.Generator, layer: int, weights: Floats) -> Floats:
+        mapping = layers[layer].mapping
+        pairs = mapping.conductances(weights)
+        pairs += noise * rng.standard_normal(pairs.shape, dtype=np.float32)
+        if defects.layers is None or layer in defects.layers:
+            works, kind, place = rng.random((3, *pairs.shape), dtype=np.float32)
+            for is_kind, (low, high) in (
+                (kind < defects.stuck_on_fraction, defects.stuck_on_range),
+                (kind >= defects.stuck_on_fraction, defects.stuck_off_range),
+            ):
+                stuck = is_kind & (works >= defects.device_yield)
+                pairs = np.where(stuck, low + (high - low) * place, pairs)
+        return np.asarray((pairs[:, 0::2] - pairs[:, 1::2]) / mapping.scale)
+
+    return perturb
+
+
+def significance(model: Perceptron, images: Floats, labels: NDArray[np.int64]) -> list[Floats]:
+    """Return how much the loss minds a small error of each weight, (inputs, outputs) a layer.
+
+    It is the diagonal of the empirical Fisher information, the mean square of the gradients of single digits: what a
+    squared error costs, to second order.
+    """
+    activities = model.activities(images)
+    _, error = cross_entropy(activities[-1], labels)
+    error = error * len(labels)
+    found: list[Floats] = []
+    for layer in range(len(model.weights) - 1, -1, -1):
+        found.insert(0, (activities[layer] ** 2).T @ error**2 / len(labels))
+        if layer:
+            error = (error @ model.weights[layer].T) * (activities[layer] > 0.0)
+    return found

@@ -1,0 +1,70 @@
+"""Where inputs and outputs had best lie on tiles whose stuck cells are known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from circuitmem.network import Placement
+from circuitmem.tile import PairMapping
+
+__all__ = ["place_columns", "place_rows_and_columns", "placement_damage"]
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+TURNS = 2
+"""Columns and rows are assigned in turn; later turns gain next to nothing."""
+
+
+def place_columns(mapping: PairMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats) -> Placement:
+    """Assign outputs to pairs of columns, spares among them, at the lowest damage (an assignment problem).
+
+    Parameters
+    ----------
+    mapping : PairMapping
+        Weights to conductances.
+    stuck : (rows, columns) ndarray
+        What stuck cells of the tile conduct [S], nan for the others.
+    place : Placement
+        Where inputs and outputs lie now.
+    weights : (inputs, outputs) ndarray
+        Wanted weights of this tile's share.
+    weight : (inputs, outputs) ndarray
+        What a squared error of each costs.
+    """
+    lowest, highest = mapping.limits(stuck)
+    cost = _costs(weights.T, weight.T, lowest[place.rows].T, highest[place.rows].T)
+    return Placement(place.rows, linear_sum_assignment(cost)[1].astype(np.intp))
+
+
+def place_rows_and_columns(
+    mapping: PairMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats
+) -> Placement:
+    """Assign inputs to word lines too, in turn with outputs; arguments are those of :func:`place_columns`."""
+    lowest, highest = mapping.limits(stuck)
+    for _ in range(TURNS):
+        place = place_columns(mapping, stuck, place, weights, weight)
+        cost = _costs(weights, weight, lowest[:, place.pairs], highest[:, place.pairs])
+        place = Placement(linear_sum_assignment(cost)[1].astype(np.intp), place.pairs)
+    return place
+
+
+def placement_damage(mapping: PairMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats) -> float:
+    """Return what a placement costs; arguments are those of :func:`place_columns`."""
+    lowest, highest = (limit[place.rows][:, place.pairs] for limit in mapping.limits(stuck))
+    return float((weight * (np.clip(weights, lowest, highest) - weights) ** 2).sum())
+
+
+def _costs(wanted: Floats, weight: Floats, lowest: Floats, highest: Floats) -> Floats:
+    """Return the cost of each line of ``wanted`` in each place, (lines, places), given (lines or places, others)."""
+    cost = np.empty((len(wanted), len(lowest)))
+    limits = lowest.astype(np.float32), highest.astype(np.float32)
+    lines, share = wanted.astype(np.float32), weight.astype(np.float32)
+    for index, (low, high) in enumerate(zip(*limits, strict=True)):
+        off = np.clip(lines, low, high)
+        off -= lines
+        off *= off
+        cost[:, index] = np.einsum("ij,ij->i", off, share)
+    return cost
