@@ -37,28 +37,33 @@ def read_table(path: str | os.PathLike[str], columns: Mapping[str, Callable[[str
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataFileError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = [
-        (number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")
-    ]
+    rows = [(place, line) for place, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
     if not rows:
         raise DataFileError(path, f"line 1: must name the columns {', '.join(columns)}")
     first, header = rows[0]
-    names = [name.strip() for name in next(csv.reader([header]))]
+    names = [name.strip() for name in _fields(path, first, header)]
     for name in columns:
         if name not in names:
             raise DataFileError(path, f"line {first}: must have a column {name}{did_you_mean(name, names)}")
     found: dict[str, list[Any]] = {name: [] for name in columns}
-    for number, line in rows[1:]:
-        fields = next(csv.reader([line]))
+    for place, line in rows[1:]:
+        fields = _fields(path, place, line)
         if len(fields) != len(names):
-            raise DataFileError(path, f"line {number}: must have {len(names)} columns (got {len(fields)})")
+            raise DataFileError(path, f"line {place}: must have {len(names)} columns (got {len(fields)})")
         for name, convert in columns.items():
             text = fields[names.index(name)].strip()
             try:
                 found[name].append(convert(text))
             except ValueError as error:
-                raise DataFileError(path, f"line {number}, column {name}: {error} (got {text[:40]!r})") from None
+                raise DataFileError(path, f"line {place}, column {name}: {error} (got {text[:40]!r})") from None
     return found
+
+
+def _fields(path: str | os.PathLike[str], line: int, text: str) -> list[str]:
+    try:
+        return next(csv.reader([text]))
+    except csv.Error as error:
+        raise DataFileError(path, f"line {line}: must be comma-separated values ({error})") from None
 
 
 def number(text: str) -> float:

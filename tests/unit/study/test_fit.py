@@ -199,6 +199,7 @@ IV = "time_s,voltage_v,current_a\n" + "".join(f"{k},{k % 5 - 2},{k % 5 - 2}e-6\n
         ("pulse", PULSES.replace("up", "left", 1), "line 2, column polarity: must be up or down (or +1 or -1)"),
         ("pulse", PULSES.replace("down", "up"), "column polarity: must have at least three different pulses down"),
         ("pulse", "# all\n" + PULSES + "1,2\n", "line 11: must have 3 columns (got 2)"),
+        ("pulse", PULSES + "1," + "9" * 200_000 + ",up\n", "line 10: must be comma-separated values (field larger"),
         ("vteam", IV.replace("7,0", "7,nan"), "line 9, column voltage_v: must be a finite number (got 'nan')"),
         ("vteam", "time_s,voltage_v,current_a\n0,0,0\n", "must have at least 20 points (got 1)"),
         ("yakopcic", IV.replace("\n9,", "\n4,"), "column time_s: must be > the one before (got 4)"),
