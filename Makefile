@@ -23,7 +23,7 @@ help:
 	@echo "make wheel  build the package, install it outside the checkout and use it there"
 	@echo "make docs   build the site into build/docs; its notebooks run, and a warning is an error"
 	@echo "make bench  measure the kernels against their rivals, into benchmarks/results"
-	@echo "make sanitize  run the tests of the kernels under AddressSanitizer (3 minutes)"
+	@echo "make sanitize  run tests of the kernels under AddressSanitizer and ThreadSanitizer (6 minutes)"
 	@echo "make clean  remove the virtual environment and everything built"
 	@echo "PYTHON=path chooses the interpreter, 3.11 or newer"
 

@@ -16,7 +16,7 @@ from _ladder cimport (
     Ladders, Wires, bit_to_word_layout, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout,
 )
 from _lanes cimport LANES, larger, largest, magnitude, splat, total, transpose, vec
-from _openmp cimport HAS_OPENMP
+from _openmp cimport HAS_OPENMP, TEAM
 from _weak cimport Batch, weakly
 from _workspace cimport take_ladders, take_wires, take_work
 
@@ -31,8 +31,6 @@ cdef double REDUCTION = 1e-5
 cdef int ROUNDS = 100
 # Turns of block relaxation after which a better bound is given up.
 cdef int TURNS = 64
-# Cells for each thread of a team, from which on it pays to solve one vector together.
-cdef Py_ssize_t TEAM = 131_072
 
 
 cdef double bits_down(Wires* t, Ladders* c, Work* k, double alpha) noexcept nogil:

@@ -12,6 +12,16 @@ cdef extern from *:
     static inline int team_size(void) { return 1; }
     #endif
 
+    /* Cells for each thread of a team, from which on it pays to solve one vector together, and multiplications for which
+       it does not pay to wake other threads. Where races are looked for, threads get all the work there is. */
+    #ifdef __SANITIZE_THREAD__
+    #define TEAM 1024
+    #define SMALL 1024
+    #else
+    #define TEAM 131072
+    #define SMALL 2097152
+    #endif
+
     typedef struct { int arrived, turn; } Barrier;
 
     /* Wait for the other members of a team. Within a solution they meet every few microseconds: to sleep would take longer.
@@ -40,6 +50,5 @@ cdef extern from *:
         int turn
     int team_size() noexcept nogil  # how many threads work in this parallel region
     void meet(Barrier*, int) noexcept nogil
-
-cdef enum:
-    SMALL = 2097152  # multiplications for which it does not pay to wake other threads: 2^21
+    enum: TEAM
+    enum: SMALL
