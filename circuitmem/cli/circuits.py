@@ -22,6 +22,7 @@ class What(StrEnum):
 
     READ = "read"
     PROGRAM = "program"
+    ADC = "adc"
 
 
 class PulseKind(StrEnum):
@@ -43,7 +44,7 @@ class Scheme(StrEnum):
 def netlist(
     out: Annotated[Path, typer.Option("--output", "-o", help="File to write, e.g. tile.cir.")],
     config: Config = None,
-    what: Annotated[What, typer.Option(help="A read, or a programming pulse in time.")] = What.READ,
+    what: Annotated[What, typer.Option(help="A read, a programming pulse, or a read with ADCs, in time.")] = What.READ,
     seed: Seed = None,
     setting: Setting = None,
     device: Annotated[str | None, typer.Option(help="Devices to program: model:preset; vteam:A when left out.")] = None,
@@ -61,30 +62,37 @@ def netlist(
     width: Annotated[float | None, typer.Option(help="Width of the pulse [s]; the device's own.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a defective tile of the chip as a netlist for plain ngspice -b: a read, or a programming pulse.
+    """Write a defective tile of the chip as a netlist for plain ngspice -b: a read, a programming pulse, or an adc.
 
     The read has random conductances and inputs, and prints the column currents. The pulse meets devices of a published
-    model in random states, and prints their final states; small tiles (--set chip.tile.rows=8) are done in seconds.
+    model in random states, and prints their final states. The adc is a read from DACs to SARs, clock by clock, and
+    prints the codes. Small tiles (--set chip.tile.rows=8) are done in seconds.
     """
     from circuitmem.config import load_run
-    from circuitmem.engine import program_netlist, tile_netlist
+    from circuitmem.engine import adc_netlist, program_netlist, tile_netlist
     from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
     from circuitmem.study.benches import bench
-    from circuitmem.study.random_tile import random_device_tile, random_tile
+    from circuitmem.study.random_tile import random_device_tile, random_read, random_tile
 
     if _EXECUTED.search(str(out)):
         rule = "must have none of ` ; $ \\ | & < > ! ' \" in its name, which ngspice would execute"
         raise ValidationError("--output", rule, str(out))
     spec = load_run(config, overrides(setting, seed))
     details: dict[str, object] = {}
-    if what is What.READ:
+    if what is not What.PROGRAM:
         choices = {"device": device, "pulse": pulse, "scheme": scheme, "row": row, "column": column}
         for name, value in (choices | {"amplitude": amplitude, "width": width}).items():
             if value is not None:
                 raise ValidationError(f"--{name}", "is for --what program", value)
+    if what is What.READ:
         tile, voltages = random_tile(spec.chip, spec.seed)
         text, title = tile_netlist(tile, voltages), "tile"
+    elif what is What.ADC:
+        read = random_read(spec.chip, spec.seed)
+        tile, title = read.tile, "tile with its converters"
+        text = adc_netlist(tile, read.readout, read.codes)
+        details = {"what": what.value, "codes": read.answer.tolist()}
     else:
         kind = pulse or PulseKind.SET
         chosen = bench(device or "vteam:A")

@@ -119,6 +119,14 @@ class DacBank:
         bits = np.arange(self.spec.bits)[:, None]
         return (codes[:, None, :] >> bits & 1).reshape(-1, self.rows) * (self.spec.levels - 1)
 
+    def check_one(self, codes: ArrayLike) -> NDArray[np.int64]:
+        """Return one vector of codes, (rows,), after the checks of :meth:`voltages`."""
+        given = np.asarray(codes)
+        if given.shape != (self.rows,):
+            raise ValidationError("codes", f"must have shape ({self.rows},)", given.shape)
+        self.voltages(given[None])
+        return given.astype(np.int64)
+
     def check_shape(self, codes: NDArray[Any]) -> None:
         """Raise :class:`ValidationError` unless ``codes`` are integers, (batch, rows)."""
         if codes.dtype.kind not in "iu":

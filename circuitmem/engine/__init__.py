@@ -11,7 +11,7 @@ from circuitmem.engine.plan import Plan
 from circuitmem.engine.replay import replay_case
 from circuitmem.engine.settling import Settling
 from circuitmem.engine.software import software
-from circuitmem.engine.spice import SpiceEngine, program_netlist, tile_netlist
+from circuitmem.engine.spice import SpiceEngine, adc_netlist, program_netlist, tile_netlist
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "SpiceEngine",
     "Transfer",
     "TransferCache",
+    "adc_netlist",
     "case_from_arrays",
     "fraction_bound",
     "load_case",

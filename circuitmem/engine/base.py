@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from circuitmem.config import PulseTrain
 from circuitmem.tile import Tile
 
-__all__ = ["Engine", "ProgrammingResult", "Solution"]
+__all__ = ["Engine", "ProgrammingResult", "ReadoutSolution", "Solution", "StepResponse"]
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +69,55 @@ class ProgrammingResult:
     time: Floats
     trajectory: Floats
     steps: int
+
+
+@dataclass(frozen=True)
+class ReadoutSolution:
+    """What a tile with its converters did for a batch of input codes.
+
+    Attributes
+    ----------
+    driver_voltage : (batch, rows) ndarray
+        Voltage of each DAC's output [V].
+    amplifier_voltage : (batch, columns) ndarray
+        Output of each column's transimpedance amplifier [V], sign inverted as the amplifier does; the sum of both
+        if the column is sensed at both ends.
+    input_voltage : (batch, columns) ndarray
+        Voltage at each quantiser [V].
+    codes : (batch, columns) ndarray of int
+        The codes.
+    saturated : int
+        How many of them are at the upper end of the range.
+    """
+
+    driver_voltage: NDArray[np.float64]
+    amplifier_voltage: NDArray[np.float64]
+    input_voltage: NDArray[np.float64]
+    codes: NDArray[np.int64]
+    saturated: int
+
+
+@dataclass(frozen=True)
+class StepResponse:
+    """A read in time.
+
+    Attributes
+    ----------
+    time : (points,) ndarray
+        Time since the step of the drivers [s].
+    word_line_voltage : (points, rows) ndarray
+        Voltage at the last cell of each word line [V].
+    output : (points, columns) ndarray
+        Output of each column's amplifier [V] (inverted), or its column current [A] without amplifiers; both ends added.
+    """
+
+    time: NDArray[np.float64]
+    word_line_voltage: NDArray[np.float64]
+    output: NDArray[np.float64]
+
+    def at(self, time: float) -> NDArray[np.float64]:
+        """Return the outputs at a time [s], (columns,)."""
+        return np.array([np.interp(time, self.time, values) for values in self.output.T])
 
 
 @runtime_checkable

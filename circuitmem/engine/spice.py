@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -13,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from circuitmem.config import ComplianceCell, OdeDevice, Pulse, PulseTrain, TiaSpec
 from circuitmem.converter import AdcBank, Readout
 from circuitmem.device import conductance
-from circuitmem.engine.base import ProgrammingResult, Solution
+from circuitmem.engine.base import ProgrammingResult, ReadoutSolution, Solution, StepResponse
 from circuitmem.engine.programming import check_pulse, first_state, result_of, sample_times
 from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, ValidationError
 from circuitmem.netlists import program
+from circuitmem.netlists.adc import adc_netlist
 from circuitmem.netlists.compliance import ComplianceNetlist
 from circuitmem.netlists.jobs import Transient
 from circuitmem.netlists.program import ProgramNetlist
@@ -29,61 +29,18 @@ from circuitmem.netlists.tile import TileNetlist, tile_netlist
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, in_range, integer
 
-__all__ = ["Library", "ReadoutSolution", "SpiceEngine", "StepResponse", "program_netlist", "tile_netlist"]
+__all__ = [
+    "Library",
+    "SpiceEngine",
+    "adc_netlist",
+    "program_netlist",
+    "tile_netlist",
+]
 
 Floats = NDArray[np.float64]
 
 RESIDUAL_TOLERANCE = 1e-9
 """Largest current that may get lost between drivers and grounds, relative to the sum of all terminal currents."""
-
-
-@dataclass(frozen=True)
-class ReadoutSolution:
-    """What a tile with its converters did for a batch of input codes.
-
-    Attributes
-    ----------
-    driver_voltage : (batch, rows) ndarray
-        Voltage of each DAC's output [V].
-    amplifier_voltage : (batch, columns) ndarray
-        Output of each column's transimpedance amplifier [V], sign inverted as the amplifier does; the sum of both
-        if the column is sensed at both ends.
-    input_voltage : (batch, columns) ndarray
-        Voltage at each quantiser [V].
-    codes : (batch, columns) ndarray of int
-        The codes.
-    saturated : int
-        How many of them are at the upper end of the range.
-    """
-
-    driver_voltage: Floats
-    amplifier_voltage: Floats
-    input_voltage: Floats
-    codes: NDArray[np.int64]
-    saturated: int
-
-
-@dataclass(frozen=True)
-class StepResponse:
-    """A read in time.
-
-    Attributes
-    ----------
-    time : (points,) ndarray
-        Time since the step of the drivers [s].
-    word_line_voltage : (points, rows) ndarray
-        Voltage at the last cell of each word line [V].
-    output : (points, columns) ndarray
-        Output of each column's amplifier [V] (inverted), or its column current [A] without amplifiers; both ends added.
-    """
-
-    time: Floats
-    word_line_voltage: Floats
-    output: Floats
-
-    def at(self, time: float) -> Floats:
-        """Return the outputs at a time [s], (columns,)."""
-        return np.array([np.interp(time, self.time, values) for values in self.output.T])
 
 
 class SpiceEngine:

@@ -24,7 +24,7 @@ from circuitmem.config import (
 )
 from circuitmem.converter import Readout
 from circuitmem.device import conductance
-from circuitmem.engine import program_netlist
+from circuitmem.engine import adc_netlist, program_netlist
 from circuitmem.netlists.compliance import ComplianceNetlist
 from circuitmem.netlists.readout import ReadoutNetlist
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
@@ -67,6 +67,16 @@ def programmed(device, scheme, cell, **pulse):
     return program_netlist(tile, device, Pulse(scheme=scheme, **pulse))
 
 
+def whole_read():
+    spec = ConverterSpec(
+        dac=DacSpec(bits=2, resistor_mismatch=0.01, switch_resistance=100.0, offset_error=1e-3),
+        tia=TiaSpec(open_loop_gain=999.0, gain_bandwidth=1e9, input_offset=1e-3),
+        adc=AdcSpec(bits=3, architecture="sar", capacitor_mismatch=0.05, comparator_offset=1e-3, gain_error=0.01),
+    )
+    tile = defective(sense_resistance=spec.tia.input_resistance, bit_line_sense="both", word_line_capacitance=1e-15)
+    return adc_netlist(tile, Readout(spec, tile.spec, seed=1, defects=tile.defects), [1, 2, 3])
+
+
 CASES = {
     "tile": lambda: TileNetlist(defective(driver_resistance=10.0, sense_resistance=5.0)).netlist.text,
     "tile_all_nodes_both_ends": lambda: (
@@ -79,6 +89,7 @@ CASES = {
     "tile_selector": lambda: TileNetlist(defective(SelectorCell(threshold=0.4))).netlist.text,
     "export": lambda: tile_netlist(defective(driver_resistance=10.0), [0.1, -0.2, 0.3]),
     "readout": converted,
+    "adc": whole_read,
     "program_vteam": lambda: programmed(
         VteamSpec.preset("A"), "v/2", LinearCell(), amplitude=1.2, width=1e-9, rise=1e-10, rows=(1,), columns=(0,)
     ),
