@@ -163,7 +163,7 @@ def _break_even(tile: Tile) -> int:
     # The declared wires, and neither cuts nor terminals: this must cost little beside one vector.
     wires = tile.spec.word_line_resistance, tile.spec.bit_line_resistance
     resistance = max(wire if isinstance(wire, float) else float(np.mean(wire)) for wire in wires)
-    drop = float(tile.effective_conductance.sum()) * resistance * max(rows, columns) / min(rows, columns)
+    drop = float(tile.mesh.conductance.sum()) * resistance * max(rows, columns) / min(rows, columns)
     tree = TREE[0] + TREE[1] * max(rows, columns)
     vector = (VECTOR[0] + VECTOR[1] * sqrt(drop)) * (BEYOND if rows * columns > CACHED else 1.0)
     return max(2, ceil(tree / vector))
