@@ -65,7 +65,10 @@ def main() -> None:
     chosen = options.parse_args()
     library = SpiceEngine.probe()
     lines = [
-        f"{library.version}, {library.solver}; seconds, best of two calls",
+        (
+            f"{library.version}, {library.solver}; seconds, best of two calls; "
+            f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} processors when it began"
+        ),
         f"{'call':<8}{'tile':>9}{'vectors':>8}" + "".join(f"{phase:>10}" for phase in PHASES),
     ]
     with SpiceEngine() as engine:
