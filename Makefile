@@ -87,6 +87,7 @@ bench: system .venv/test.stamp
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/kernels.py
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/epoch.py
 	@$(BIN)/python benchmarks/scheduler.py
+	@$(BIN)/python benchmarks/spice.py
 
 sanitize: system .venv/venv.stamp
 	@.ci/sanitize $(abspath $(BIN)/python)
