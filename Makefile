@@ -14,6 +14,8 @@ SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
 # badcrossbar declares pycairo, which has no wheel and needs the headers of cairo, but uses it for its plots only:
 # it is installed without its dependencies, and beside it the two that its computations need.
 BADCROSSBAR := badcrossbar==1.1.0 pathvalidate==3.3.1 sigfig==1.4.0
+# The CPU build by its name, for the build that "torch" means elsewhere takes gigabytes.
+TORCH := torch==2.13.0+cpu
 
 .PHONY: help run test lint wheel docs bench sanitize clean system
 help:
@@ -52,6 +54,7 @@ system:
 		print(*(line for lines in extras.values() for line in lines), sep="\n")' > .venv/test-requirements.txt
 	@$(BIN)/python -m pip install -q -r .venv/test-requirements.txt
 	@$(BIN)/python -m pip install -q --no-deps $(BADCROSSBAR)
+	@$(BIN)/python -m pip install -q $(TORCH) || echo "$(TORCH) cannot be had here: the tests of circuitmem.torch are skipped"
 	@.ci/browser-packages
 	@touch $@
 

@@ -158,6 +158,22 @@ class HardwareLayer:
             found.append(unit.readout.dac.codes(values / self.input_scale))
         return found
 
+    def line_voltages(self, index: int, activities: Floats) -> Floats:
+        """Return what perfect DACs without steps would drive the word lines of a tile with, (batch, rows) V."""
+        values = np.zeros((len(activities), self.partition.rows))
+        values[:, self.placements[index].rows] = activities[:, self.partition.input_slice(index)]
+        return values * (self.chip.spec.converters.dac.full_scale / self.input_scale)
+
+    def set_cells(self, weights: Floats) -> None:
+        """Put the cells at what stands for ``weights``, without pulses, time or noise; stuck ones stay as they are."""
+        self.weights = weights.copy()
+        cell = self.chip.spec.tile.cell
+        for index, (unit, place) in enumerate(zip(self.units, self.placements, strict=True)):
+            wanted = unit.asked.copy()
+            wanted[place.cells] = cell.memristor_conductance(self.target(index, weights))
+            unit.asked = wanted
+            unit.tile.program(wanted)
+
     def drives(self, codes: list[Codes], groups: int, kind: str = "mac_read") -> list[Codes]:
         """Return the DAC codes of each single read of every tile, (reads, rows), for inputs (batch, rows).
 

@@ -60,7 +60,9 @@ def adjoint_gradients(
     return weights, biases
 
 
-def layer_gradient(layer: HardwareLayer, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
+def layer_gradient(
+    layer: HardwareLayer, activities: Floats, error: Floats, *, quantised: bool = True, stuck_follow: bool = True
+) -> tuple[Floats, Floats]:
     """Return the gradients of a layer's weights, (inputs, outputs), and of its activities, (batch, inputs).
 
     The converters are taken as straight lines of their nominal slope. A weight moves the device that its sign says; the
@@ -74,6 +76,11 @@ def layer_gradient(layer: HardwareLayer, activities: Floats, error: Floats) -> t
         What it was read with.
     error : (batch, outputs) ndarray
         Derivative of the loss with respect to its sums.
+    quantised : bool
+        Whether the DACs drove what they make of the nearest code, or exactly what was asked.
+    stuck_follow : bool
+        Whether a weight whose device is stuck gets the derivative by that device all the same, for a trainer that is
+        not told; otherwise it gets 0.
     """
     correction, partition, groups = layer.correction, layer.partition, layer.correction.groups
     if correction.output_scale is not None:
@@ -86,9 +93,14 @@ def layer_gradient(layer: HardwareLayer, activities: Floats, error: Floats) -> t
         share = error[:, partition.output_slice(index)]
         columns = np.zeros((len(error), layer.chip.spec.tile.columns))
         columns[:, place.columns[0::2]], columns[:, place.columns[1::2]] = share, -share
-        voltages = unit.readout.dac.voltages(split(codes, groups)).reshape(groups, len(codes), -1)
+        if quantised:
+            voltages = unit.readout.dac.voltages(split(codes, groups)).reshape(groups, len(codes), -1)
+        else:
+            voltages = layer.line_voltages(index, activities)[None]
         currents = columns * correction.scale[:, index, None, :]
         conductance, drive = _through(layer, unit, voltages, currents)
+        if not stuck_follow:
+            conductance = np.where(unit.tile.stuck, 0.0, conductance)
         row_group = np.arange(partition.rows) * groups // partition.rows
         back = drive[row_group, :, np.arange(partition.rows)].T
         if correction.excess is not None:

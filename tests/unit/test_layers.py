@@ -22,6 +22,7 @@ LAYERS = (
     ("network",),
     ("calibration",),
     ("training",),
+    ("torch",),
     ("study",),
     ("report",),
     ("doctor",),
@@ -50,6 +51,7 @@ ONLY_IN = {
     "PySpice": "netlists",
     "rich": "console",
     "simpy": "control",
+    "torch": "torch",
     "typer": "cli",
     "vcd": "control",
 }

@@ -1,0 +1,113 @@
+"""CrossbarLinear: a Linear on a perfect chip, exact gradients on a bad one, and torch's optimisers train it."""
+
+import numpy as np
+import pytest
+
+from circuitmem import TileSpec
+from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec
+from circuitmem.errors import ValidationError
+
+torch = pytest.importorskip("torch")
+from circuitmem.torch import CrossbarLinear  # noqa: E402
+
+FINE = ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16))
+
+
+def chip(yield_=1.0, wire=0.0, rows=6, columns=6):
+    return ChipSpec(
+        tile=TileSpec(rows=rows, columns=columns, word_line_resistance=wire, bit_line_resistance=wire),
+        converters=FINE,
+        defects=DefectSpec(device_yield=yield_),
+    )
+
+
+def test_on_a_perfect_chip_it_is_a_linear_layer():
+    torch.manual_seed(0)
+    layer = CrossbarLinear(11, 5, chip=chip())
+    inputs = torch.rand(3, 4, 11) * 2 - 1
+    wanted = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
+    assert layer(inputs).shape == (3, 4, 5)
+    assert torch.allclose(layer(inputs), wanted, atol=5e-3 * float(wanted.detach().abs().max()))
+    assert "tiles=4 of 6x6" in repr(layer)
+    assert len(list(layer.parameters())) == 2
+
+
+def test_wires_and_defects_show():
+    torch.manual_seed(0)
+    inputs = torch.rand(20, 11)
+    errors = []
+    for one in (chip(), chip(wire=20.0), chip(yield_=0.8)):
+        layer = CrossbarLinear(11, 5, chip=one)
+        wanted = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
+        errors.append(float((layer(inputs) - wanted).detach().abs().max()))
+    assert errors[0] < 0.1 * min(errors[1:])
+
+
+@pytest.mark.parametrize("yield_", [1.0, 0.8])
+def test_exact_gradients_are_those_of_finite_differences(yield_):
+    torch.manual_seed(1)
+    layer = CrossbarLinear(8, 4, chip=chip(yield_, wire=20.0), converters=False).double()
+    inputs = (torch.rand(3, 8, dtype=torch.float64) * 1.6 - 0.8).requires_grad_()
+    names = [name for name, _ in layer.named_parameters()]
+
+    def function(inputs, *parameters):
+        return torch.func.functional_call(layer, dict(zip(names, parameters, strict=True)), inputs)
+
+    assert torch.autograd.gradcheck(function, (inputs, *layer.parameters()), eps=1e-5, atol=1e-6, rtol=1e-5)
+
+
+def test_straight_through_gradients_are_those_of_a_linear_layer():
+    torch.manual_seed(1)
+    layer = CrossbarLinear(8, 4, chip=chip(0.8, wire=20.0), backward="straight-through")
+    inputs = torch.rand(3, 8).requires_grad_()
+    layer(inputs).sum().backward()
+    plain = torch.nn.functional.linear(inputs.detach().requires_grad_(), layer.weight, layer.bias)
+    weights = torch.autograd.grad(plain.sum(), layer.weight)[0]
+    assert torch.allclose(layer.weight.grad, weights, atol=1e-5)
+    assert torch.allclose(inputs.grad, layer.weight.detach().sum(0).expand(3, 8), atol=1e-5)
+
+
+@pytest.mark.parametrize("backward", ["exact", "straight-through"])
+def test_any_optimiser_of_torch_trains_it_on_a_defective_chip(backward):
+    torch.manual_seed(0)
+    bad = chip(0.85, wire=1.0, rows=16, columns=16)
+    net = torch.nn.Sequential(
+        CrossbarLinear(16, 12, chip=bad, seed=1, backward=backward),
+        torch.nn.ReLU(),
+        CrossbarLinear(12, 4, chip=bad, seed=2, backward=backward, input_scale=4.0),
+    )
+    inputs, labels = torch.rand(80, 16), torch.arange(80) % 4
+    inputs[torch.arange(80), labels] += 1.0
+    inputs = inputs.clamp(max=1.0)
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.03)
+    losses = []
+    for _ in range(50):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(net(inputs), labels)
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_calibration_lowers_the_error_and_reports_its_cost():
+    torch.manual_seed(0)
+    worse = chip(wire=10.0).model_copy(update={"converters": ConverterSpec(adc=AdcSpec(gain_error=0.1))})
+    layer = CrossbarLinear(11, 5, chip=worse)
+    inputs = torch.rand(50, 11)
+    wanted = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
+    before = float((layer(inputs) - wanted).detach().square().mean())
+    record = layer.calibrate(torch.rand(100, 11))
+    after = float((layer(inputs) - wanted).detach().square().mean())
+    assert after < 0.3 * before
+    assert record.reads == 100 * 4
+    with pytest.raises(ValidationError, match="method must be one of none, offset, affine"):
+        layer.calibrate(inputs, "conversion")
+
+
+def test_a_wrong_argument_is_named():
+    with pytest.raises(ValidationError, match=r"backward must be exact or straight-through \(got 'adjoint'\)"):
+        CrossbarLinear(3, 2, backward="adjoint")
+    with pytest.raises(ValidationError, match="in_features must be >= 1"):
+        CrossbarLinear(0, 2)
+    assert np.isfinite(CrossbarLinear(3, 2)(torch.rand(1, 3)).detach().numpy()).all()
