@@ -53,10 +53,11 @@ def read_toml(source: str) -> dict[str, Any]:
     """Return the tables of a TOML file, or of the preset of this name; errors as in :func:`load_run`."""
     path = Path(source)
     if path.suffix != ".toml" and not path.exists():
-        if source not in presets():
+        known = {name.lower(): name for name in presets()}  # Li2018 is known as li2018 too
+        if source.lower() not in known:
             rule = f"is neither a file nor a preset ({', '.join(presets())}){did_you_mean(source, presets())}"
             raise DataFileError(source, rule)
-        text = (resources.files("circuitmem.config") / "presets" / f"{source}.toml").read_text("utf-8")
+        text = (resources.files("circuitmem.config") / "presets" / f"{known[source.lower()]}.toml").read_text("utf-8")
     else:
         try:
             text = path.read_text("utf-8")

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circuitmem.errors import DataFileError
-from circuitmem.files import load_npz
+from circuitmem.files import load_npz, write_text
+from circuitmem.report.bottleneck import bottleneck_table, draw_bottleneck
 from circuitmem.training import METHODS
 
 __all__ = ["draw_run"]
@@ -37,6 +38,9 @@ def draw_run(folder: str | Path) -> list[Path]:
     last = list(results["history"])[-1]
     state: dict[str, Any] = load_npz(path / f"state_{last}.npz")
     figures = {"accuracy.png": _accuracy(results), "tile.png": _tile(state)}
+    if "phases" in results:  # a run of an older version has none
+        figures["bottleneck.png"] = draw_bottleneck(results)
+        write_text(path / "bottleneck.txt", bottleneck_table(results))
     for name, figure in figures.items():
         figure.savefig(path / name, dpi=150)
     return [path / name for name in figures]

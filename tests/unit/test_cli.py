@@ -178,7 +178,7 @@ def test_a_run_leaves_its_folder(tiny_run):
     assert results["pulses"]["in_situ"] > results["pulses"]["raw"]
     assert results["simulated_time_s"]["calibration"] > results["simulated_time_s"]["raw"]
     assert json.loads((folder / "results.json").read_text()) == results
-    for name in ("config.toml", "provenance.json", "accuracy.png", "tile.png"):
+    for name in ("config.toml", "provenance.json", "accuracy.png", "tile.png", "bottleneck.png"):
         assert (folder / name).stat().st_size > 100
 
 
@@ -236,6 +236,25 @@ def test_saturated_codes_are_counted_and_printed(tmp_path):
     assert all(count["dac"] > 0 for count in counts.values())  # hidden activities beyond their DACs' range
     line = next(line for line in done.stdout.splitlines() if line.startswith("saturated codes"))
     assert f"raw defective chip {counts['raw']['adc']:,} / {counts['raw']['dac']:,}" in line
+
+
+def test_the_bottleneck_is_in_a_table_and_a_figure(tiny_run):
+    folder, results = tiny_run
+    assert (folder / "bottleneck.png").stat().st_size > 1000
+    blocks = (folder / "bottleneck.txt").read_text().split("\n\n")[1:]
+    assert len(blocks) == len(results["phases"])
+    for block, method in zip(blocks, results["phases"], strict=True):
+        # Phases, operations and parts each add up to all of the energy, as the trace does (see above).
+        tables = block.split("energy (mJ)")[1:]
+        total = sum(account["energy"] for account in results["accounts"][method].values()) * 1e-15
+        for table in tables:
+            rows = [line.split() for line in table.splitlines() if line.rstrip().endswith("%")]
+            energies = [float(row[-2]) for row in rows if "resource" not in row]
+            if table is tables[-1]:
+                energies = energies[: len(results["energy_by_part_aj"][method])]
+            assert sum(energies) == pytest.approx(total, abs=1e-6 * len(energies))
+        busiest = next(iter(results["utilisation"][method]))
+        assert block.split("in use\n")[1].strip().startswith(busiest)
 
 
 def test_the_table_of_a_run_names_the_bottleneck(tiny_run):
