@@ -10,8 +10,9 @@ from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import DefectMap, Tile
 
 NAME = "settling"
-BOUND = 5e-3
-"""Of the final output: the estimate has two poles, the circuit one for each capacitor and amplifier."""
+BOUND = 2e-2
+"""Of the final output: the estimate has two poles, the circuit one for each capacitor and amplifier. Measured are
+1.4e-2 where a quarter is lacking, and 1.5e-3 where a hundredth is."""
 BANDWIDTHS = (0.03e9, 0.06e9, 0.1e9, 0.2e9, 0.5e9)
 """Gain-bandwidth products of the amplifiers [Hz]: from a read that is far from settled to one that is."""
 STOP = 10.0
