@@ -79,12 +79,14 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
 
 def _origin(provenance: dict[str, Any]) -> str:
     seeds = provenance["seeds"]
-    where = f"{provenance['workers']} worker processes" if "workers" in provenance else "a Dask cluster"
+    workers = provenance.get("workers")
+    where = "a Dask cluster" if workers is None else f"{workers} worker process{'es' * (workers != 1)}"
+    maps = f"{len(seeds)} of the {provenance['declared_repeats']} defect maps that the declaration asks for"
     kernels = sorted(set(provenance["kernels"].values()))
     data = ", ".join(name for name, _ in provenance["data"])
     quick = "; **the quick form: sizes are too small to mean anything**" if provenance["quick"] else ""
     return (
-        f"{provenance['finished']} of {provenance['points']} points, seeds {seeds[0]} to {seeds[-1]}{quick}. "
+        f"{provenance['finished']} of {provenance['points']} points, {maps} (seeds {seeds[0]} to {seeds[-1]}){quick}. "
         f"{data}. circuitmem {provenance['circuitmem']}, kernels {'; '.join(kernels)}, {provenance['platform']}; "
         f"{_duration(provenance['computing_time_s'])} of computing on {where}, "
         f"{provenance['longest_point_s']:.0f} s the longest point; written {provenance['written']}, "

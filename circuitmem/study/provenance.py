@@ -41,6 +41,7 @@ def study_provenance(
         "finished": sum(record["status"] == "finished" for record in records),
         "failed": failures(records),
         "methods": list(study.spec.methods),
+        "declared_repeats": study.declared_repeats,
         "seeds": sorted({point.seed for point in points}),
         "data": sorted({(each.name, each.sha256) for each in sets}),
         **software(),

@@ -81,12 +81,15 @@ class Study:
         The base run, as tables.
     quick : bool
         Whether it is the quick form.
+    declared_repeats : int
+        Repeats that the declaration asks for, whatever the user does.
     """
 
     folder: Path
     spec: StudySpec
     values: dict[str, Any]
     quick: bool
+    declared_repeats: int
 
     @property
     def name(self) -> str:
@@ -167,11 +170,12 @@ def load_study(folder: str | Path, quick: bool = False, repeats: int | None = No
     values = read_toml(str(path / "study.toml"))
     if quick:
         values = merge(values, values.get("quick", {}))
+    declared = StudySpec(**values).repeats
     if repeats is not None:
         values["repeats"] = repeats
     spec = StudySpec(**values)
     base = str(path / spec.base) if spec.base.endswith(".toml") else spec.base
-    study = Study(path, spec, merge(read_toml(base), spec.run), quick)
+    study = Study(path, spec, merge(read_toml(base), spec.run), quick, declared)
     _check(study)
     return study
 
