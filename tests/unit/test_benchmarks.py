@@ -89,3 +89,19 @@ def test_the_table_of_where_ngspice_spends_its_time(tmp_path):
     rows = [line.split() for line in lines[2:8]]
     assert [row[:2] for row in rows] == [[c, t] for t in ("4x4", "8x8") for c in ("read", "read", "solve")]
     assert all(float(value) > 0.0 for row in rows for value in row[3:8])
+
+
+def test_what_is_tracked_from_commit_to_commit_runs():
+    """Every kernel that asv times, at the smallest size: the names of the public face that it uses are right."""
+    assert json.loads((ROOT / "asv.conf.json").read_text("utf-8"))["benchmark_dir"] == "benchmarks/tracked"
+    tracked, ran = importlib.import_module("tracked.kernels"), []
+    for kind in (each for each in vars(tracked).values() if isinstance(each, type) and hasattr(each, "params")):
+        lists = (
+            kind.params if isinstance(kind.params, list | tuple) and isinstance(kind.params[0], list) else [kind.params]
+        )
+        smallest, case = [values[0] for values in lists], kind()
+        case.setup(*smallest)
+        for name in (name for name in dir(kind) if name.startswith(("time_", "peakmem_"))):
+            getattr(case, name)(*smallest)
+            ran.append(name)
+    assert len(ran) >= 8

@@ -1,0 +1,1 @@
+"""What asv times commit by commit: the kernels, one class for each, by size of tile."""
