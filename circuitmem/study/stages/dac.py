@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuitmem.config import ConverterSpec, DacSpec, TileSpec
 from circuitmem.converter import Readout
-from circuitmem.converter.linearity import linearity
+from circuitmem.converter.linearity import Linearity, linearity
+from circuitmem.study.plots import Lines, Plot, Series
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import Tile
 
+Floats = NDArray[np.float64]
 NAME = "dac"
 BOUND = 1e-9
 """Of full scale (design: physics.md, section 9)."""
@@ -24,7 +27,8 @@ def run(context: Context) -> Stage:
     tile = TileSpec(rows=count, columns=1, sense_resistance=spec.tia.input_resistance)
     readout = Readout(spec, tile, context.seed)
     codes = np.repeat(np.arange(spec.dac.levels)[:, None], count, axis=1)
-    found = context.spice.convert(Tile(tile, np.full((count, 1), 1e-4)), readout, codes).driver_voltage.T
+    with context.timed("spice"):
+        found = context.spice.convert(Tile(tile, np.full((count, 1), 1e-4)), readout, codes).driver_voltage.T
     context.report(count, count)
     differences = np.abs(found - readout.dac.table).max(axis=1) / spec.dac.full_scale
     ours, theirs = readout.dac.linearity(), linearity(found)
@@ -37,4 +41,33 @@ def run(context: Context) -> Stage:
             "inl_difference_lsb": float(np.abs(ours.inl - theirs.inl).max()),
             "dnl_difference_lsb": float(np.abs(ours.dnl - theirs.dnl).max()),
         },
+        _plots(spec.dac.full_scale, readout.dac.table, found, ours, theirs),
     )
+
+
+def _plots(full_scale: float, table: Floats, found: Floats, ours: Linearity, theirs: Linearity) -> list[Plot]:
+    """Show the first DAC: transfer, what the engines differ by, INL and DNL."""
+    code = np.arange(table.shape[1])
+    off = np.abs(found[0] - table[0]) / full_scale
+    return [
+        Lines(
+            "Transfer of the first DAC",
+            "code",
+            "output (V)",
+            (
+                Series("behavioral", code, table[0]),
+                Series("SPICE", code[::8], found[0][::8], "points"),
+            ),
+        ),
+        Lines("Difference of the transfers", "code", "fraction of full scale", (Series("first DAC", code, off),)),
+        Lines(
+            "INL",
+            "code",
+            "INL (LSB)",
+            (
+                Series("behavioral", code, ours.inl[0]),
+                Series("SPICE", code[::8], theirs.inl[0][::8], "points"),
+            ),
+        ),
+        Lines("DNL", "code", "DNL (LSB)", (Series("behavioral", code[-ours.dnl.shape[1] :], ours.dnl[0]),)),
+    ]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from circuitmem.config import TileSpec
 from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import Tile
 
@@ -30,7 +31,7 @@ CASES = (
 def run(context: Context) -> Stage:
     """Compare the slowest word line and the slowest column with SPICE; one case a tile."""
     cases = CASES[:3] if context.quick else CASES
-    differences, longest = [], 0.0
+    differences, found, longest = [], [], 0.0
     for number, (rows, columns, word, bit, driver, conductance) in enumerate(cases):
         spec = TileSpec(
             rows=rows,
@@ -42,22 +43,43 @@ def run(context: Context) -> Stage:
             driver_resistance=driver,
         )
         tile = Tile(spec, np.full(spec.shape, conductance))
-        differences.append(delay_difference(context.spice, tile))
+        delays = slowest_delays(context, tile)
+        found += delays
+        differences.append(difference(delays))
         longest = max(longest, BehavioralEngine().settling_time(tile).longest)
         context.report(number + 1, len(cases))
-    return Stage(differences, BOUND, {"longest_delay_s": longest})
+    ours, theirs = np.array(found).T
+    plot = Lines(
+        "Slowest line of each tile, to 63 %",
+        "SPICE (ns)",
+        "Elmore (ns)",
+        (Series("lines", theirs * 1e9, ours * 1e9, "points"),),
+    )
+    return Stage(differences, BOUND, {"longest_delay_s": longest}, [plot])
 
 
 def delay_difference(spice: SpiceEngine, tile: Tile) -> float:
     """Return how far the slowest word line's and column's Elmore delays are off the times to 63 %, relative."""
-    ours = BehavioralEngine().settling_time(tile)
-    response = spice.step_response(tile, np.ones(tile.spec.rows), LENGTH * ours.longest)
+    return difference(slowest_delays(Context(NAME, spice, 0), tile))
+
+
+def difference(delays: list[tuple[float, float]]) -> float:
+    """Return the largest relative difference of pairs of delays."""
+    return max(abs(ours / theirs - 1.0) for ours, theirs in delays)
+
+
+def slowest_delays(context: Context, tile: Tile) -> list[tuple[float, float]]:
+    """Return Elmore delay and time in SPICE of the slowest word line, if it has capacitance, and column."""
+    with context.timed("behavioral"):
+        ours = BehavioralEngine().settling_time(tile)
+    with context.timed("spice"):
+        response = context.spice.step_response(tile, np.ones(tile.spec.rows), LENGTH * ours.longest)
     found = []
     for delays, values in ((ours.word_line, response.word_line_voltage), (ours.column, response.output)):
         line = int(delays.argmax())
         if tile.spec.word_line_capacitance > 0.0 or delays is ours.column:
-            found.append(abs(delays[line] / time_to(FRACTION, response.time, values[:, line]) - 1.0))
-    return float(max(found))
+            found.append((float(delays[line]), float(time_to(FRACTION, response.time, values[:, line]))))
+    return found
 
 
 def time_to(fraction: float, time: NDArray[np.float64], values: NDArray[np.float64]) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from circuitmem.config import ChipSpec, ConverterSpec, DacSpec, TiaSpec, TileSpec
 from circuitmem.engine import BehavioralEngine
+from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import DefectMap, Tile
 
@@ -43,8 +44,10 @@ def run(context: Context) -> Stage:
         converters = ConverterSpec(tia=amplifier, dac=DacSpec(settling_time=2e-9))
         tile = Tile(ChipSpec(tile=geometry, converters=converters).tile_spec, conductance, defects)
         read_time = converters.dac.settling_time + amplifier.settling_time
-        ours = BehavioralEngine().settling_time(tile, voltages, amplifier=amplifier)
-        response = context.spice.step_response(tile, voltages, read_time + STOP * ours.longest, amplifier=amplifier)
+        with context.timed("behavioral"):
+            ours = BehavioralEngine().settling_time(tile, voltages, amplifier=amplifier)
+        with context.timed("spice"):
+            response = context.spice.step_response(tile, voltages, read_time + STOP * ours.longest, amplifier=amplifier)
         lacking, estimate = 1.0 - response.at(read_time) / response.output[-1], ours.error(read_time)
         differences.append(float(np.abs(lacking - estimate).max()))
         found.append(float(np.abs(lacking).max()))
@@ -56,4 +59,11 @@ def run(context: Context) -> Stage:
         "settling_error_spice": found,
         "settling_error_estimate": estimates,
     }
-    return Stage(differences, BOUND, details)
+    plot = Lines(
+        f"What a read of {read_time * 1e9:.0f} ns lacks of the settled output",
+        "gain-bandwidth of the amplifiers (Hz)",
+        "fraction of the final output",
+        (Series("SPICE", bandwidths, found, "both"), Series("estimate", bandwidths, estimates, "both")),
+        "xy",
+    )
+    return Stage(differences, BOUND, details, [plot])

@@ -7,6 +7,7 @@ import numpy as np
 from circuitmem.config import ChipSpec, ConverterSpec, TiaSpec, TileSpec
 from circuitmem.converter import Readout
 from circuitmem.engine import BehavioralEngine
+from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import Tile
 
@@ -18,7 +19,7 @@ BOUND = 1e-9
 def run(context: Context) -> Stage:
     """Compare the amplifiers' outputs for random inputs; one case a tile, of another gain each."""
     gains = (50.0, 1e4) if context.quick else (5.0, 50.0, 500.0, 1e4, 1e6)
-    differences = []
+    differences, outputs = [], []
     for case, gain in enumerate(gains):
         rng = context.stream(case)
         converters = ConverterSpec(tia=TiaSpec(open_loop_gain=gain, input_offset=2e-3))
@@ -27,10 +28,15 @@ def run(context: Context) -> Stage:
         tile = Tile(spec, rng.uniform(1e-6, 300e-6, spec.shape))
         readout = Readout(converters, spec, context.seed, (case,))
         codes = rng.integers(0, converters.dac.levels, (10, 16))
-        found = context.spice.convert(tile, readout, codes).amplifier_voltage
-        engine, ground = BehavioralEngine(), readout.adc.ground_voltage
-        current = engine.read(tile, readout.dac.voltages(codes)) + engine.offset_current(tile, ground)
-        ours = ground - converters.tia.transimpedance * current
+        with context.timed("spice"):
+            found = context.spice.convert(tile, readout, codes).amplifier_voltage
+        with context.timed("behavioral"):
+            engine, ground = BehavioralEngine(), readout.adc.ground_voltage
+            current = engine.read(tile, readout.dac.voltages(codes)) + engine.offset_current(tile, ground)
+            ours = ground - converters.tia.transimpedance * current
         differences.append(float(np.abs(ours - found).max() / np.abs(found).max()))
+        outputs.append((gain, ours, found))
         context.report(case + 1, len(gains))
-    return Stage(differences, BOUND)
+    series = tuple(Series(f"gain {gain:g}", a.ravel() * 1e3, b.ravel() * 1e3, "points") for gain, b, a in outputs)
+    plot = Lines("Outputs of the amplifiers", "SPICE (mV)", "behavioral (mV)", series)
+    return Stage(differences, BOUND, plots=[plot])
