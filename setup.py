@@ -91,6 +91,7 @@ setup(
         "circuitmem.data": ["*.npz", "*.txt", "*.md"],
         "circuitmem.report": ["templates/*"],
     },
+    options={"build_ext": {"parallel": os.cpu_count()}},
     ext_modules=cythonize(
         extensions(),
         language_level=3,

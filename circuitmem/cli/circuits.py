@@ -127,6 +127,7 @@ def validate(
     baseline: Annotated[
         Path | None, typer.Option(help="An older validation.json: say what became better or worse.")
     ] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="Run this stage only; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare the behavioral engine with ngspice, stage by stage; exit code 1 if a stage fails."""
@@ -135,7 +136,7 @@ def validate(
     from circuitmem.study.validate import validate_engines
 
     with Progress() as progress:
-        record = validate_engines(out, seed, quick, progress.update, baseline)
+        record = validate_engines(out, seed, quick, progress.update, baseline, stage or ())
     page = draw_validation(record, out)[0]
     if as_json:
         # What is plotted stays in validation.json: it is long, and nobody greps for it.

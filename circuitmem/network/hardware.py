@@ -80,13 +80,17 @@ class HardwareNetwork:
             found.append(sums)
         return found
 
-    def classify(self, inputs: Floats, batch: int = 500) -> Process:
-        """Return the most likely class of each input (samples, inputs)."""
+    def outputs(self, inputs: Floats, batch: int = 500) -> Process:
+        """Return the logits of each input, (samples, classes), as the hardware computes them."""
         found = []
         for start in range(0, len(inputs), batch):
             activities = yield from self.forward(inputs[start : start + batch])
-            found.append(activities[-1].argmax(axis=1))
+            found.append(activities[-1])
         return np.concatenate(found)
+
+    def classify(self, inputs: Floats, batch: int = 500) -> Process:
+        """Return the most likely class of each input (samples, inputs)."""
+        return (yield from self.outputs(inputs, batch)).argmax(axis=1)
 
     def program(self, deadband: float) -> Process:
         """Program all layers towards the model's weights, side by side."""

@@ -110,7 +110,7 @@ def _describe(plot: dict[str, Any]) -> str:
         text = f"{plot['title']}, {len(plot['values'])} by {len(plot['values'][0])} map"
         return f"{text}, from {min(values):.3g} to {max(values):.3g} {plot['value_label']}" if values else text
     if plot["kind"] == "bars":
-        sums = [sum(values) for values in zip(*plot["parts"].values(), strict=True)]
+        sums = [sum(value or 0.0 for value in values) for values in zip(*plot["parts"].values(), strict=True)]
         bars = (f"{name} {value:.3g}" for name, value in zip(plot["categories"], sums, strict=True))
         return f"{plot['title']}, {plot['value_label']}: {', '.join(bars)}"
     texts = []

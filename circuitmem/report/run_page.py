@@ -14,6 +14,7 @@ from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz
 from circuitmem.report.page import Page
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
+from circuitmem.training.methods import ERROR_EDGES
 
 __all__ = ["draw_run_page", "load_run_record"]
 
@@ -108,7 +109,8 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         ("What is taken for what", "At the last test: true digits in rows, answers in columns.", _confusion(methods)),
         ("The array", _ARRAY, _maps(path, methods)),
         ("Time and energy", _COST, _costs(methods)),
-        *_extra(methods),
+        ("Errors of the outputs", _ERRORS, _errors(methods)),
+        ("Saturation", "Codes at the end of a converter's range, test reads included.", _saturation(methods)),
     ]
     audit = record["results"].get("audit", {})
     traces = sorted(file.name for file in path.glob("trace_*.gz"))
@@ -202,6 +204,10 @@ def _maps(path: Path, methods: dict[str, Any]) -> list[Plot]:
     return plots
 
 
+_ERRORS = (
+    "What the hardware gave for the test digits, less what the digital core's own weights give: the error that "
+    "calibration takes away, and that training learns to live with."
+)
 _COST = "What each phase of a run took, test reads included, and what used the energy."
 
 
@@ -236,18 +242,29 @@ def _costs(methods: dict[str, Any]) -> list[Plot]:
     ]
 
 
-def _extra(methods: dict[str, Any]) -> list[tuple[str, str, list[Plot]]]:
-    """Sections of what only some runs have: saturated codes, errors of the calibrated products."""
-    found: list[tuple[str, str, list[Plot]]] = []
-    saturated = {name: method["saturation"] for name, method in methods.items() if method.get("saturation")}
-    if saturated:
-        names = tuple(LABELS.get(name, name) for name in saturated)
-        parts = list(dict.fromkeys(part for counts in saturated.values() for part in counts))
-        bars = Bars(
-            "Saturated conversions", names, "codes", {p: [c.get(p, 0) for c in saturated.values()] for p in parts}
-        )
-        found.append(("Saturation", "Conversions that ended at the lowest or the highest code.", [bars]))
-    return found
+def _errors(methods: dict[str, Any]) -> list[Plot]:
+    """Errors of the outputs of each method, before training in situ and at the end."""
+    plots: list[Plot] = []
+    middle = 0.5 * (ERROR_EDGES[1:] + ERROR_EDGES[:-1])
+    for key, when in (("before_training", "before training in situ"), ("at_the_end", "at the end of training")):
+        series = [
+            Series(LABELS.get(name, name), middle, 100.0 * np.array(counts) / max(sum(counts), 1))
+            for name, method in methods.items()
+            if (counts := method.get("output_errors", {}).get(key))
+        ]
+        if series:
+            plots.append(
+                Lines(f"Errors {when}", "error (fraction of the largest output)", "outputs (% a bin)", tuple(series))
+            )
+    return plots
+
+
+def _saturation(methods: dict[str, Any]) -> list[Plot]:
+    """Conversions that ended at the end of the range."""
+    saturated = {name: method["saturated_codes"] for name, method in methods.items() if method.get("saturated_codes")}
+    names = tuple(LABELS.get(name, name) for name in saturated)
+    parts = {part.upper(): [counts[part] for counts in saturated.values()] for part in ("adc", "dac")}
+    return [Bars("Saturated codes", names, "codes", parts)] if saturated else []
 
 
 def _tells(value: Any) -> bool:

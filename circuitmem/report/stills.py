@@ -77,8 +77,9 @@ def _heat_map(axes: Axes, plot: dict[str, Any]) -> None:
 def _bars(axes: Axes, plot: dict[str, Any]) -> None:
     below = np.zeros(len(plot["categories"]))
     for name, values in plot["parts"].items():
-        axes.barh(plot["categories"], values, left=below, label=name)
-        below += np.array(values)
+        lengths = np.nan_to_num(np.array(values, dtype=float))
+        axes.barh(plot["categories"], lengths, left=below, label=name)
+        below += lengths
     axes.set(title=plot["title"], xlabel=plot["value_label"])
     axes.invert_yaxis()
     axes.legend(fontsize="small", framealpha=0.0)

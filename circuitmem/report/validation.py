@@ -53,7 +53,7 @@ def _stage(page: Page, stage: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: stage[key] for key in ("stage", "about", "cases", "pass")},
         "name": name,
-        "replay": stage.get("replay"),
+        "replay": stage["replay"],
         "worst_text": _number(stage["worst"]),
         "bound_text": _number(stage["bound"]),
         "spice_text": _time(spice),

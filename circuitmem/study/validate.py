@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import numpy as np
 
 import circuitmem
 from circuitmem._kernels import kernel_info
-from circuitmem.engine import SpiceEngine
-from circuitmem.errors import DataFileError
+from circuitmem.engine import ReadCase, SavedCase, SpiceEngine, save_case, tile_netlist
+from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import write_text
 from circuitmem.study.speed import measure_speed, speed_plot
-from circuitmem.study.stages import STAGES, Context, StageModule
-from circuitmem.validation import integer
+from circuitmem.study.stages import STAGES, Context, Stage, StageModule
+from circuitmem.validation import did_you_mean, integer
 
 __all__ = ["compare_records", "load_record", "validate_engines"]
 
@@ -31,6 +32,7 @@ def validate_engines(
     quick: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     baseline: str | Path | None = None,
+    only: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Run every stage, write ``validation.json`` into ``folder``, and return its content.
 
@@ -46,17 +48,20 @@ def validate_engines(
         Called with (stage, cases done, cases).
     baseline : path, optional
         An older ``validation.json``: the record then says what became better or worse.
+    only : sequence of str
+        Names of the stages to run; all when left out. Their cases are the same as in a validation of all.
 
     Raises
     ------
     ValidationError
-        If the seed is not an integer >= 0.
+        If the seed is not an integer >= 0, or there is no stage of a name.
     SpiceUnavailableError
         If there is no ngspice to compare with.
     DataFileError
         If the folder cannot be made, or the baseline is not a record of a validation.
     """
     seed = integer("seed", seed)
+    chosen = _chosen(only)
     before = None if baseline is None else load_record(baseline)
     library, began = SpiceEngine.probe(), time.time()
     try:
@@ -64,7 +69,7 @@ def validate_engines(
     except OSError as error:
         raise DataFileError(folder, f"cannot be made: {error.strerror}") from None
     with SpiceEngine() as spice:
-        stages = [_run(stage, spice, seed, quick, progress) for stage in STAGES]
+        stages = [_run(stage, spice, seed, quick, progress, Path(folder)) for stage in chosen]
         speed = measure_speed(spice, seed, quick, progress)
     record = {
         "stages": stages,
@@ -132,7 +137,12 @@ def compare_records(before: dict[str, Any], after: dict[str, Any]) -> list[dict[
 
 
 def _run(
-    module: StageModule, spice: SpiceEngine, seed: int, quick: bool, progress: Callable[[str, int, int], None]
+    module: StageModule,
+    spice: SpiceEngine,
+    seed: int,
+    quick: bool,
+    progress: Callable[[str, int, int], None],
+    folder: Path,
 ) -> dict[str, Any]:
     """Run one stage and return its line of the record."""
     began = time.perf_counter()
@@ -149,4 +159,28 @@ def _run(
         "seconds": {engine: round(seconds, 6) for engine, seconds in context.seconds.items()},
         **stage.details,
         "plots": [plot.as_dict() for plot in stage.plots],
+        "replay": _keep_worst(stage, module.NAME, seed, quick, folder),
     }
+
+
+def _keep_worst(stage: Stage, name: str, seed: int, quick: bool, folder: Path) -> dict[str, Any]:
+    """Save the worst case of a stage for ``circuitmem replay``, and its netlist; say how to compute it again."""
+    again = f'circuitmem validate -o again --stage "{name}" --seed {seed}{" --quick" if quick else ""}'
+    if stage.worst_case is None:
+        return {"files": [], "command": again}
+    tile, voltages, ours, theirs = stage.worst_case
+    (folder / "cases").mkdir(exist_ok=True)
+    stem = "cases/" + re.sub(r"[^a-z0-9]+", "-", name.lower())
+    provenance = {"circuitmem": circuitmem.__version__, "stage": name, "seed": seed, "quick": quick}
+    save_case(folder / f"{stem}.npz", SavedCase(ReadCase(tile, voltages, ours), theirs, stage.bound, provenance))
+    write_text(folder / f"{stem}.cir", tile_netlist(tile, voltages[0]))
+    return {"files": [f"{stem}.npz", f"{stem}.cir"], "command": f"circuitmem replay {stem}.npz"}
+
+
+def _chosen(only: Sequence[str]) -> list[StageModule]:
+    """Return the stages of these names, in their order."""
+    names = {stage.NAME: stage for stage in STAGES}
+    for name in only:
+        if name not in names:
+            raise ValidationError("stage", f"must be one of {', '.join(names)}{did_you_mean(name, names)}", name)
+    return [stage for name, stage in names.items() if not only or name in only]

@@ -25,6 +25,10 @@ __all__ = ["MethodResult", "MethodRun", "build_network", "run_method", "tile_cou
 Floats = NDArray[np.float64]
 
 
+ERROR_EDGES = np.linspace(-1.0, 1.0, 42)
+"""Edges of the bins of output errors; the middle one is around 0."""
+
+
 @dataclass
 class MethodResult:
     """What a method reached and what it cost; the reads of the test itself are not counted as cost.
@@ -39,6 +43,10 @@ class MethodResult:
         After each epoch: epoch, accuracy_percent, pulses, simulated_time_s, energy_j; epoch 0 is before training.
     confusion : list of list of int
         At the last test: how many digits of each class (rows) were taken for which (columns).
+    output_errors : dict of list of int
+        Errors of the outputs at the first test and at the last, as counts between ``ERROR_EDGES``: what the hardware
+        gave, less what the digital core's weights give for the same test digits, as a fraction of the largest of those.
+        Larger ones count in the outermost bins.
     accounts, phases : dict
         The chip's ledger by kind of operation, and by phase of the run, test reads included: times in ps, energies in
         aJ.
@@ -61,6 +69,7 @@ class MethodResult:
     pulses: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     confusion: list[list[int]] = field(default_factory=list)
+    output_errors: dict[str, list[int]] = field(default_factory=dict)
     accounts: dict[str, dict[str, int]] = field(default_factory=dict)
     phases: dict[str, dict[str, int]] = field(default_factory=dict)
     energy_by_part: dict[str, int] = field(default_factory=dict)
@@ -211,7 +220,12 @@ class MethodRun:
         chip, result, test = self.network.chip, self.result, self._test
         time, energy = chip.now, chip.ledger.energy
         with chip.during("test"):
-            predicted: Any = chip.run(self.network.classify(self.digits.test_images))
+            outputs: Any = chip.run(self.network.outputs(self.digits.test_images))
+        predicted = outputs.argmax(axis=1)
+        ideal = self.network.model.activities(self.digits.test_images)[-1]
+        errors = np.clip((outputs - ideal) / np.abs(ideal).max(), -1.0, 1.0)
+        counts = np.histogram(errors, ERROR_EDGES)[0].tolist()
+        result.output_errors["before_training" if epoch == 0 else "at_the_end"] = counts
         result.accuracy_percent = accuracy_percent(predicted, self.digits.test_labels)
         confusion = np.zeros((self.spec.network.layers[-1],) * 2, dtype=np.int64)
         np.add.at(confusion, (self.digits.test_labels, predicted), 1)

@@ -23,6 +23,7 @@ STAGES = [
         "wall_time_s": 1.0,
         "seconds": {"spice": 2.0, "behavioral": 0.001},
         "near_threshold": 0,
+        "replay": {"files": [], "command": "circuitmem validate -o again"},
         "plots": [
             Lines("Residuals", "SPICE (uA)", "relative", (Series("a", [1, 2, 3], [1e-12, 2e-12, 1e-13]),), "y"),
             Bars("Parts", ("one", "two"), "energy (mJ)", {"array": [1.0, 2.0], "converters": [0.5, 0.1]}),

@@ -5,6 +5,7 @@ from circuitmem.study.stages import (
     compliance,
     dac,
     line_delay,
+    network,
     program_stanford,
     program_vteam,
     program_yakopcic,
@@ -12,6 +13,7 @@ from circuitmem.study.stages import (
     settling,
     tia,
     tile_defects,
+    tile_each_defect,
     tile_linear,
     tile_selector,
     tile_sinh,
@@ -24,6 +26,7 @@ __all__ = ["STAGES", "Context", "Stage", "StageModule"]
 STAGES: tuple[StageModule, ...] = (
     tile_linear,
     tile_defects,
+    tile_each_defect,
     tile_sinh,
     tile_transistor,
     tile_selector,
@@ -37,5 +40,6 @@ STAGES: tuple[StageModule, ...] = (
     program_yakopcic,
     program_stanford,
     compliance,
+    network,
 )
 """Each has a NAME, as the table shows it, and ``run(context)``, which returns its :class:`Stage`."""

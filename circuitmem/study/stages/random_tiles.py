@@ -40,7 +40,7 @@ def compare(context: Context, bound: float, cell: Cell | None = None, defects: D
         Draws a tile's defects; none when left out.
     """
     cases, side = (4, 12) if context.quick else (20, 32)
-    pairs = []
+    pairs, tiles = [], []
     for case in range(cases):
         tile, voltages = random_case(context.stream(case), side, cell or LinearCell(), defects)
         with context.timed("behavioral"):
@@ -48,9 +48,13 @@ def compare(context: Context, bound: float, cell: Cell | None = None, defects: D
         with context.timed("spice"):
             theirs = context.spice.solve(tile, voltages)
         pairs.append((ours, theirs))
+        tiles.append((tile, voltages))
         context.report(case + 1, cases)
     differences = [difference(*pair) for pair in pairs]
-    return Stage(differences, bound, plots=[*_currents(pairs), _maps(*pairs[int(np.argmax(differences))])])
+    worst = int(np.argmax(differences))
+    currents = [solution.column_current for solution in pairs[worst]]
+    plots = [*_currents(pairs), _maps(*pairs[worst])]
+    return Stage(differences, bound, plots=plots, worst_case=(*tiles[worst], currents[0], currents[1]))
 
 
 def _currents(pairs: Sequence[tuple[Solution, Solution]]) -> list[Plot]:

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuitmem.engine import SpiceEngine
 from circuitmem.rng import Purpose, stream
 from circuitmem.study.plots import Plot
+from circuitmem.tile import Tile
 
-__all__ = ["Context", "Stage", "StageModule"]
+__all__ = ["Context", "EngineName", "Stage", "StageModule"]
+
+Floats = NDArray[np.float64]
+EngineName = Literal["behavioral", "spice"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Context:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def timed(self, engine: Literal["spice", "behavioral"]) -> Iterator[None]:
+    def timed(self, engine: EngineName) -> Iterator[None]:
         """Book the wall time of this block on an engine."""
         began = time.perf_counter()
         try:
@@ -73,12 +78,15 @@ class Stage:
         Further figures for the record, by names of their own.
     plots : sequence of Plot
         What the report shows of the stage.
+    worst_case : tuple of (Tile, voltages, behavioral currents, SPICE currents), optional
+        The reads of the case with the largest difference, to be saved for ``circuitmem replay``.
     """
 
     differences: Sequence[float]
     bound: float
     details: dict[str, Any] = field(default_factory=dict)
     plots: Sequence[Plot] = ()
+    worst_case: tuple[Tile, Floats, Floats, Floats] | None = None
 
     @property
     def worst(self) -> float | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 from circuitmem import cli
 from circuitmem.config import TileSpec
-from circuitmem.engine import BehavioralEngine
+from circuitmem.engine import BehavioralEngine, SpiceEngine, replay_case
+from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.study.stages import STAGES, Stage
 from circuitmem.study.stages.tile_defects import every_defect
+from circuitmem.study.validate import compare_records, load_record, validate_engines
 
 
 @pytest.mark.parametrize("side", [2, 12])
@@ -48,7 +51,8 @@ def test_a_wrong_engine_fails_and_the_exit_code_says_so(spoil, worst, tmp_path, 
         return dataclasses.replace(solution, column_current=spoil(solution.column_current))
 
     monkeypatch.setattr(BehavioralEngine, "solve", wrong)
-    monkeypatch.setattr(sys, "argv", ["circuitmem", "validate", "-o", str(tmp_path), "--quick"])
+    chosen = ["--stage", "tile linear", "--stage", "adc codes"]
+    monkeypatch.setattr(sys, "argv", ["circuitmem", "validate", "-o", str(tmp_path), "--quick", *chosen])
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 1
@@ -74,3 +78,78 @@ def test_a_stage_passes_only_on_numbers_within_its_bound(differences, worst, pas
     stage = Stage(differences, 1.0)
     assert stage.worst == worst
     assert stage.passed is passed
+
+
+@pytest.mark.spice
+def test_each_worst_case_is_kept_and_can_be_computed_again(tmp_path):
+    names = ["tile linear", "tile, each defect", "dac"]
+    record = validate_engines(tmp_path, quick=True, only=names)
+    assert [stage["stage"] for stage in record["stages"]] == names
+    for stage in record["stages"][:2]:
+        found = replay_case(tmp_path / stage["replay"]["files"][0])
+        assert found["agrees"]
+        assert 0.0 < found["error"] < 10.0 * stage["worst"]  # each vector by its own largest current
+        done = subprocess.run(
+            ["ngspice", "-b", tmp_path / stage["replay"]["files"][1]], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+    assert record["stages"][2]["replay"]["command"] == 'circuitmem validate -o again --stage "dac" --seed 1 --quick'
+    assert {stage["pass"] for stage in record["stages"]} == {True}
+
+
+@pytest.mark.spice
+def test_a_stage_alone_has_the_same_cases_as_among_all(tmp_path):
+    alone = validate_engines(tmp_path / "one", quick=True, only=["dac"])["stages"][0]
+    both = validate_engines(tmp_path / "two", quick=True, only=["tia", "dac"])["stages"][0]
+    assert alone["stage"] == both["stage"] == "dac"
+    assert alone["worst"] == both["worst"]
+
+
+def test_an_unknown_stage_is_refused_with_the_nearest():
+    with pytest.raises(ValidationError, match="did you mean 'tile linear'"):
+        validate_engines("nowhere", only=["tile linaer"])
+
+
+@pytest.mark.spice
+def test_a_network_that_answers_otherwise_fails_its_stage(tmp_path, monkeypatch):
+    right = SpiceEngine.codes
+
+    def wrong(self, *words):
+        codes = right(self, *words)
+        codes[-1, 0] += 1
+        return codes
+
+    monkeypatch.setattr(SpiceEngine, "codes", wrong)
+    (stage,) = validate_engines(tmp_path, quick=True, only=["network"])["stages"]
+    assert not stage["pass"]
+    assert stage["worst"] >= 1.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        (1e-10, 1.5e-10, "same"),
+        (1e-10, 3e-10, "worse"),
+        (3e-10, 1e-10, "better"),
+        (1e-15, 9e-13, "same"),
+        (1e-10, None, "worse"),
+        (None, 1e-10, "better"),
+    ],
+)
+def test_a_baseline_says_what_changed(before, after, change):
+    stages = [{"stages": [{"stage": "a", "worst": worst, "bound": 1e-9, "pass": True}]} for worst in (before, after)]
+    assert compare_records(*stages)[0]["change"] == change
+
+
+def test_a_stage_of_one_record_only_is_new_or_gone():
+    one, two = ({"stages": [{"stage": name, "worst": 0.0, "bound": 1.0, "pass": True}]} for name in "ab")
+    assert [(line["stage"], line["change"]) for line in compare_records(one, two)] == [("b", "new"), ("a", "gone")]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stages": []}', '{"stages": [{"stage": 1}]}', '{"stages": 3}'])
+def test_a_baseline_that_is_none_is_refused(text, tmp_path):
+    (tmp_path / "old.json").write_text(text)
+    with pytest.raises(DataFileError, match=r"old.json: is not the validation.json"):
+        load_record(tmp_path / "old.json")
+    with pytest.raises(DataFileError, match="cannot be read"):
+        load_record(tmp_path / "none.json")
