@@ -51,7 +51,7 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
         figure = _maps(folder) if spec.kind == "maps" else _panels(study, spec, rows)
         if spec.title:
             figure.suptitle(spec.title, fontsize="medium")
-        figure.savefig(target / f"{name}.png", dpi=110)
+        figure.savefig(target / f"{name}.png", dpi=60 if spec.kind == "maps" else 110)  # maps are many and large
         paths.append(target / f"{name}.png")
     return paths
 
@@ -146,7 +146,7 @@ def _maps(folder: Path) -> Figure:
             figure.colorbar(picture, ax=panel, label="µS", extend="max")
         change = (after - before)[~stuck]
         axes[3].hist(change, bins=60, color="#0072b2")
-        axes[3].set_title(f"change of working devices: {np.abs(change).mean():.1f} µS on average", fontsize="small")
+        axes[3].set_title(f"working devices: {np.abs(change).mean():.1f} µS on average", fontsize="small")
         axes[3].set(xlabel="change (µS)", ylabel="devices", yscale="log")
         for panel in axes[:3]:
             panel.set(xlabel="bit line", ylabel="word line")
