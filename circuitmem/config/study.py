@@ -157,6 +157,8 @@ class FigureSpec(Spec):
         Accuracy at the end along an axis; accuracy while training goes on; conductances of a tile.
     x : str
         With ``lines``: the axis. With ``training``: ``epoch``, ``pulses``, ``simulated_time_s`` or ``energy_j``.
+    y : {"accuracy_percent", "simulated_time_s", "energy_j"}
+        With ``lines``: accuracy, or what a method cost in all.
     panels : str, optional
         An axis: one panel a level.
     methods : sequence of str
@@ -173,6 +175,7 @@ class FigureSpec(Spec):
 
     kind: Literal["lines", "training", "maps"]
     x: str = ""
+    y: Literal["accuracy_percent", "simulated_time_s", "energy_j"] = "accuracy_percent"
     panels: str | None = None
     methods: tuple[str, ...] = ()
     where: dict[str, Level] = pydantic.Field(default_factory=dict)

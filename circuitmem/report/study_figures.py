@@ -17,19 +17,26 @@ from circuitmem.study.statistics import mean, select
 from circuitmem.study.store import Row, load_table
 from circuitmem.training import METHODS
 
-__all__ = ["draw_study", "method_label"]
+__all__ = ["AXIS_LABELS", "SCALES", "draw_study", "method_label"]
 
 COLOURS = {"raw": "#7f7f7f", "calibration": "#e69f00", "in_situ": "#0072b2", "calibration_in_situ": "#009e73"}
 OTHER_COLOURS = ("#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#8c510a", "#332288", "#882255", "#44aa99")
 """For the methods that every study has, the same everywhere; and for others (Okabe & Ito, and Tol's)."""
 
 AXIS_LABELS = {
+    "accuracy_percent": "test accuracy (%)",
     "epoch": "epoch of in-situ training",
     "pulses": "programming pulses (millions)",
     "simulated_time_s": "simulated time (ms)",
     "energy_j": "energy (mJ)",
 }
-SCALES = {"epoch": 1.0, "pulses": 1e-6, "simulated_time_s": 1e3, "energy_j": 1e3}
+SCALES: dict[str, float] = {
+    "accuracy_percent": 1.0,
+    "epoch": 1.0,
+    "pulses": 1e-6,
+    "simulated_time_s": 1e3,
+    "energy_j": 1e3,
+}
 
 
 def draw_study(study: Study, folder: Path) -> list[Path]:
@@ -78,14 +85,18 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
             style = {"color": colours[method], "label": method_label(study, method)}
             draw = _line if spec.kind == "lines" else _history
             draw(panel, own, spec, style)
-        _reference(panel, select(some, method="digital"), spec)
+        if spec.y == "accuracy_percent":
+            _reference(panel, select(some, method="digital"), spec)
+            panel.set_ylim(spec.minimum, spec.maximum)
+        else:
+            panel.set_yscale("log")
         if spec.panels:
             panel.set_title(f"{_label(study, spec.panels)}: {level}", fontsize="small")
         if spec.logarithmic:
             panel.set_xscale("log")
-        panel.set(ylim=(spec.minimum, spec.maximum), xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
+        panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
         panel.grid(alpha=0.3)
-    axes[0].set_ylabel("test accuracy (%)")
+    axes[0].set_ylabel(AXIS_LABELS[spec.y])
     axes[0].legend(fontsize="x-small", loc="lower right")
     return figure
 
@@ -94,7 +105,7 @@ def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, An
     """Draw means at the end along an axis, with 95 % confidence intervals."""
     ends = select(rows, end=True)
     levels = list(dict.fromkeys(row[spec.x] for row in ends))
-    found = [mean([row["accuracy_percent"] for row in select(ends, **{spec.x: level})]) for level in levels]
+    found = [mean([SCALES[spec.y] * row[spec.y] for row in select(ends, **{spec.x: level})]) for level in levels]
     widths = [0.0 if np.isnan(each.half_width) else each.half_width for each in found]
     panel.errorbar(levels, [each.mean for each in found], widths, marker="o", markersize=4, capsize=2, **style)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from circuitmem.config import ComparisonSpec, GoalSpec, PublishedSpec
 from circuitmem.files import write_text
-from circuitmem.report.study_figures import draw_study, method_label
+from circuitmem.report.study_figures import AXIS_LABELS, SCALES, draw_study, method_label
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import Mean, Paired, at_equal_cost, mean, paired, select
 from circuitmem.study.store import Row, load_table
@@ -68,6 +68,8 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
         parts.append("\n".join(_failures(provenance["failed"])))
     if rows:
         parts.append(_accuracies(study, rows))
+        drawn = dict.fromkeys(figure.y for figure in study.spec.figures.values())
+        parts += [_costs(study, rows, cost) for cost in drawn if cost != "accuracy_percent"]
         parts += [_comparison(study, comparison, rows) for comparison in study.spec.comparisons]
         if study.spec.published:
             parts.append(_published(study, study.spec.published, rows))
@@ -113,6 +115,19 @@ def _accuracies(study: Study, rows: Sequence[Row]) -> str:
         lines.append([*map(str, levels.values()), *cells, str(count)])
     intro = "Test accuracy in %, mean and 95 % confidence interval over the defect maps:"
     return f"{intro}\n\n{_table([*study.spec.axes, *heads, 'maps'], lines)}"
+
+
+def _costs(study: Study, rows: Sequence[Row], cost: str) -> str:
+    """Return the table of what methods cost in all, the mean over the defect maps."""
+    names = study.spec.methods
+    lines = []
+    for levels in _groups(study, rows):
+        own = select(rows, end=True, **levels)
+        found = [[SCALES[cost] * row[cost] for row in select(own, method=name)] for name in names]
+        lines.append([*map(str, levels.values()), *(f"{mean(some).mean:.4f}" if some else "" for some in found)])
+    label = AXIS_LABELS[cost]
+    intro = f"{label[0].upper()}{label[1:]} of a whole method, bringing the chip up included, its test not:"
+    return f"{intro}\n\n{_table([*study.spec.axes, *(method_label(study, name) for name in names)], lines)}"
 
 
 def _comparison(study: Study, spec: ComparisonSpec, rows: Sequence[Row]) -> str:

@@ -37,6 +37,8 @@ def test_a_study_can_be_planned_and_its_quick_form_runs_to_the_report(folder, tm
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in written["figures"])
     text = Path(written["report"]).read_text()
     assert "Test accuracy in %" in text
+    for label, cost in (("Simulated time (ms) of", "simulated_time_s"), ("Energy (mJ) of", "energy_j")):
+        assert (label in text) == any(figure.y == cost for figure in study.spec.figures.values())
     assert "too small to mean anything" in text
     # Levels that a comparison, goal or published figure names are levels that there are.
     full = load_study(folder)
