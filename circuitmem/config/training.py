@@ -176,8 +176,8 @@ class BestSpec(Spec):
         Its step size, > 0.
     """
 
-    optimiser: OptimiserName = "adam"
-    learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
+    optimiser: OptimiserName = "momentum"
+    learning_rate: float = pydantic.Field(default=0.05, gt=0.0)
 
     def of(self, in_situ: InSituSpec) -> InSituSpec:
         """Return what to train in situ with."""
