@@ -8,8 +8,9 @@ from circuitmem.control import Chip
 from circuitmem.data import load_mnist
 from circuitmem.network import HardwareNetwork, Partition, Perceptron, Placement
 from circuitmem.tile import DefectMap, PairMapping
-from circuitmem.training import METHODS, Digits, build_network, run_method, train_ex_situ
+from circuitmem.training import METHODS, Digits, MethodRun, build_network, run_method, train_ex_situ
 from circuitmem.training.bring_up import prepare_chip
+from circuitmem.training.checkpoint import load_state, save_state
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.offline import inject_defects, retrain, significance
 from circuitmem.training.remapping import place_columns, place_rows_and_columns, placement_damage
@@ -161,3 +162,20 @@ def test_known_stuck_cells_get_no_pulses():
     chip.run(network.program(0.0))
     # The plus devices of the other four outputs, and the minus devices of the first, which are asked for their maximum.
     assert chip.ledger.pulses == 20 * 5
+
+
+def test_a_method_that_knows_the_stuck_cells_goes_on_from_its_state(start, tmp_path):
+    digits, model = start
+    spec = load_run(None, [*SMALL, "in_situ.gradient=read", "in_situ.read_batches=7"])
+    kept, whole = [], None
+
+    def keep(ended):
+        if not ended and len(kept) < 3:
+            kept.append(tmp_path / f"{len(kept)}.npz")
+            save_state(kept[-1], whole.state())
+
+    whole = MethodRun("best", spec, build_network(spec, model, digits), digits, lambda *_: None, safe=keep)
+    expected = whole.finish().as_dict()
+    again = MethodRun("best", spec, build_network(spec, model, digits), digits, lambda *_: None)
+    again.restore(load_state(kept[1]))
+    assert again.finish().as_dict() == expected
