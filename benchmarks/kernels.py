@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from networks import Nodal, assemble, cholmod, klu, superlu
+from peaks import peaks
 from scipy.linalg.blas import daxpy
 
 from circuitmem import Tile, TileSpec
@@ -51,6 +52,7 @@ def main() -> None:
         "about": about(),
         "memory": triad(1 << 16 if options.quick else 1 << 25),
         "transfer_matrix": [matrix_row(size) for size in sizes],
+        "peaks": [{"size": size, **peaks(size)} for size in sizes if size in (64, 256, 512)],
         "vector": [vector_row(size, spice=size <= 64) for size in vector_sizes],
         "plan": [plan_row(size, ohms) for size in sizes if 32 < size < 1024 for ohms in (0.1, 1.0, 10.0)],
         "batch": [batch_row(size) for size in (64, 128, 256) if size <= max(sizes)],
@@ -277,6 +279,7 @@ def against(row: dict[str, Any], name: str) -> str:
     return "missing" if "missing" in peer else f"{peer['ratio']:.0f}x"
 
 
+PEAKS = ("ours", "SuperLU", "CHOLMOD", "KLU")
 BATCH = ("dgemm", "sgemm", "known", "converters", "power", "read")
 HEADING = (
     f"{'n':>5}{'fp64 ms':>9}{'goal':>6}{'fp32 ms':>9}{'fp32 err':>10}"
@@ -305,6 +308,15 @@ def table(record: dict[str, Any]) -> str:
         HEADING,
     ]
     lines += map(matrix_line, record["transfer_matrix"])
+    lines += [
+        "",
+        "peak memory of a transfer matrix, MiB beyond what the process had (a rival: its factors; -: not installed)",
+        f"{'n':>5}" + "".join(f"{name:>13}" for name in PEAKS),
+    ]
+    lines += [
+        f"{row['size']:>5}" + "".join(f"{'-' if row[name] is None else format(row[name], '.1f'):>13}" for name in PEAKS)
+        for row in record["peaks"]
+    ]
     peers = ("SuperLU", "CHOLMOD", "KLU", "badcrossbar", "ngspice", "ngspice .dc")
     lines += [
         "",

@@ -54,6 +54,9 @@ def test_the_table_and_the_record(tmp_path):
     rows = [*record["transfer_matrix"], *record["vector"]]
     assert text.count("missing") == sum("missing" in row.get(name, {}) for row in rows for name in peers)
     assert [row["planned"] >= 2 for row in record["plan"]] == [True] * 3
+    assert [row["size"] for row in record["peaks"]] == [64]
+    assert record["peaks"][0]["ours"] >= 0.0
+    assert record["peaks"][0]["SuperLU"] > 0.0
     assert set(record["about"]["versions"]) >= {"circuitmem", "numpy", "scipy", "scikit-sparse", "badcrossbar"}
 
 
