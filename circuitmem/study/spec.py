@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Point:
     jobs: tuple[Job, ...]
     map_tiles: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name made of what is declared: a new key of circuitmem does not change it while it has its default."""
         declared = [[job.name, job.method, _plain(job.run.model_dump(exclude_defaults=True))] for job in self.jobs]
