@@ -6,6 +6,7 @@ import numpy as np
 
 from circuitmem.config import ComplianceCell, TwoPulseSpec
 from circuitmem.device import two_pulses
+from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 
 NAME = "1T1R compliance"
@@ -19,9 +20,19 @@ def run(context: Context) -> Stage:
     gates = context.stream().uniform(spec.minimum_gate, spec.maximum_gate, cases)
     span = spec.maximum_conductance - spec.minimum_conductance
     cell = ComplianceCell.of(spec)
-    theirs = context.spice.two_pulses(cell, gates)
+    with context.timed("spice"):
+        theirs = context.spice.two_pulses(cell, gates)
     context.report(cases // 2, cases)
-    differences = np.abs(two_pulses(cell, gates) - theirs) / span
+    with context.timed("behavioral"):
+        ours = two_pulses(cell, gates)
+    differences = np.abs(ours - theirs) / span
     law = spec.minimum_conductance + spec.slope * (gates - spec.minimum_gate)
     context.report(cases, cases)
-    return Stage(differences.tolist(), BOUND, {"from_law": float(np.abs(theirs - law).max() / span)})
+    order = np.argsort(gates)
+    series = (
+        Series("SPICE", gates[order], theirs[order] * 1e6, "points"),
+        Series("behavioral", gates[order], ours[order] * 1e6, "points"),
+        Series("law of two pulses", gates[order], law[order] * 1e6, "dashed"),
+    )
+    plot = Lines("What a SET leaves", "gate voltage (V)", "conductance (uS)", series)
+    return Stage(differences.tolist(), BOUND, {"from_law": float(np.abs(theirs - law).max() / span)}, [plot])

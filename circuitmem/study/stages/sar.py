@@ -7,6 +7,7 @@ import numpy as np
 from circuitmem.config import AdcSpec, TiaSpec
 from circuitmem.converter import AdcBank
 from circuitmem.converter.successive import approximate
+from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 
 NAME = "sar"
@@ -30,13 +31,22 @@ def run(context: Context) -> Stage:
         chosen = thresholds[rng.choice(apart[:-1], conversions // 2)]
         steps[::2, column] = chosen + NEAR_LSB * rng.choice([-1.0, 1.0], conversions // 2)
     logic = "xspice" if context.spice.code_models() else "behavioral"
-    found = context.spice.sar_codes(bank, steps * spec.lsb + spec.minimum)
+    with context.timed("spice"):
+        found = context.spice.sar_codes(bank, steps * spec.lsb + spec.minimum)
     context.report(conversions, conversions)
-    expected = approximate(bank.capacitors, bank.comparator_offset / spec.lsb, steps)
+    with context.timed("behavioral"):
+        expected = approximate(bank.capacitors, bank.comparator_offset / spec.lsb, steps)
     details = {
         "logic": logic,
         "conversions": found.size,
         "saturated_codes": bank.saturated(found),
         "largest_inl_lsb": float(np.abs(bank.linearity().inl).max()),
     }
-    return Stage((found != expected).sum(axis=1).astype(float).tolist(), 0.0, details)
+    code, inl = np.arange(1, spec.highest_code + 1), bank.linearity().inl
+    plots = [
+        Lines(
+            "Codes", "SPICE (code)", "behavioral (code)", (Series("codes", found.ravel(), expected.ravel(), "points"),)
+        ),
+        Lines("INL", "code", "INL (LSB)", tuple(Series(f"ADC {k}", code, line) for k, line in enumerate(inl))),
+    ]
+    return Stage((found != expected).sum(axis=1).astype(float).tolist(), 0.0, details, plots)
