@@ -83,7 +83,8 @@ def _origin(provenance: dict[str, Any]) -> str:
     seeds = provenance["seeds"]
     workers = provenance.get("workers")
     where = "a Dask cluster" if workers is None else f"{workers} worker process{'es' * (workers != 1)}"
-    maps = f"{len(seeds)} of the {provenance['declared_repeats']} defect maps that the declaration asks for"
+    declared = provenance.get("declared_repeats", len(seeds))  # a table of an older version has all
+    maps = f"{len(seeds)} of the {declared} defect maps that the declaration asks for"
     kernels = sorted(set(provenance["kernels"].values()))
     data = ", ".join(name for name, _ in provenance["data"])
     quick = "; **the quick form: sizes are too small to mean anything**" if provenance["quick"] else ""
