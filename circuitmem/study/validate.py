@@ -16,7 +16,7 @@ import numpy as np
 
 import circuitmem
 from circuitmem._kernels import kernel_info
-from circuitmem.engine import ReadCase, SavedCase, SpiceEngine, save_case, tile_netlist
+from circuitmem.engine import LIMIT, ReadCase, SavedCase, SpiceEngine, save_case, tile_netlist
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import write_text
 from circuitmem.study.speed import measure_speed, speed_plot
@@ -166,13 +166,17 @@ def _run(
 def _keep_worst(stage: Stage, name: str, seed: int, quick: bool, folder: Path) -> dict[str, Any]:
     """Save the worst case of a stage for ``circuitmem replay``, and its netlist; say how to compute it again."""
     again = f'circuitmem validate -o again --stage "{name}" --seed {seed}{" --quick" if quick else ""}'
-    if stage.worst_case is None:
+    if stage.worst_case is None and stage.netlist is None:
         return {"files": [], "command": again}
-    tile, voltages, ours, theirs = stage.worst_case
     (folder / "cases").mkdir(exist_ok=True)
     stem = "cases/" + re.sub(r"[^a-z0-9]+", "-", name.lower())
+    if stage.worst_case is None:
+        write_text(folder / f"{stem}.cir", stage.netlist or "")
+        return {"files": [f"{stem}.cir"], "command": again}
+    tile, voltages, ours, theirs = stage.worst_case
     provenance = {"circuitmem": circuitmem.__version__, "stage": name, "seed": seed, "quick": quick}
-    save_case(folder / f"{stem}.npz", SavedCase(ReadCase(tile, voltages, ours), theirs, stage.bound, provenance))
+    limit = stage.bound or LIMIT  # a stage of codes allows none to differ; currents do, by rounding
+    save_case(folder / f"{stem}.npz", SavedCase(ReadCase(tile, voltages, ours), theirs, limit, provenance))
     write_text(folder / f"{stem}.cir", tile_netlist(tile, voltages[0]))
     return {"files": [f"{stem}.npz", f"{stem}.cir"], "command": f"circuitmem replay {stem}.npz"}
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -113,3 +114,16 @@ def test_ci_runs_compiled_kernels():
     for kernel in info:
         for suffix in suffixes:
             assert importlib.util.find_spec(f"circuitmem._kernels._{kernel}{suffix}"), f"{kernel}{suffix}"
+
+
+@pytest.mark.parametrize("platform", ["linux", "macos", "windows"])
+def test_the_declaration_of_wheels_can_be_read(platform):
+    # The wheels themselves are built by `make wheel` on this machine only.
+    done = subprocess.run(
+        [sys.executable, "-m", "cibuildwheel", "--print-build-identifiers", "--platform", platform, str(ROOT)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cp311-" in done.stdout

@@ -35,7 +35,8 @@ def run(context: Context) -> Stage:
     codes = rng.integers(0, converters.dac.levels, (cases, 16))
     noise = converters.adc.noise * rng.standard_normal((cases, 16))
     with context.timed("behavioral"):
-        currents = BehavioralEngine().read(tile, readout.dac.voltages(codes))
+        voltages = readout.dac.voltages(codes)
+        currents = BehavioralEngine().read(tile, voltages)
         ours = readout.adc.codes(currents, noise)
     with context.timed("spice"):
         theirs = context.spice.codes(tile, readout, codes, noise)
@@ -46,4 +47,6 @@ def run(context: Context) -> Stage:
     details = {"near_threshold": int(np.count_nonzero(near)), "saturated_codes": readout.adc.saturated(theirs)}
     agreement = Series("codes", theirs.ravel()[:POINTS], ours.ravel()[:POINTS], "points")
     plot = Lines("Codes, behavioral against SPICE", "SPICE (code)", "behavioral (code)", (agreement,))
-    return Stage([float(count) for count in different], 0.0, details, [plot])
+    worst = slice(int(different.argmax()), int(different.argmax()) + 1)
+    reads = tile, voltages[worst], currents[worst], context.spice.read(tile, voltages[worst])
+    return Stage([float(count) for count in different], 0.0, details, [plot], reads)

@@ -8,7 +8,7 @@ import numpy as np
 
 from circuitmem.config import Cell, PulseTrain, TileSpec, TransistorCell
 from circuitmem.device import conductance
-from circuitmem.engine import BehavioralEngine, ProgrammingResult
+from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netlist
 from circuitmem.study.benches import Bench
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.study.stages.tile_defects import every_defect
@@ -37,6 +37,7 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
         [(5, "v/2")] if context.quick else [(8, "v/2"), (8, "v/3"), (8, "1t1r"), (16, "v/2")]
     )
     pairs: list[tuple[ProgrammingResult, ProgrammingResult]] = []
+    circuits: list[tuple[Tile, PulseTrain]] = []
     kinds: tuple[Kind, Kind] = ("set", "reset")
     for case, ((side, scheme), kind) in enumerate((plan, kind) for plan in plans for kind in kinds):
         tile, train = _case(context.stream(case), bench, side, scheme, kind)
@@ -45,9 +46,11 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
         with context.timed("spice"):
             theirs = context.spice.program(tile, train, samples=SAMPLES)
         pairs.append((ours, theirs))
+        circuits.append((tile, train))
         context.report(case + 1, 2 * len(plans))
     differences = [float(np.abs(ours.state - theirs.state).max()) for ours, theirs in pairs]
-    worst = dict(zip(("behavioral", "spice"), pairs[int(np.argmax(differences))], strict=True))
+    number = int(np.argmax(differences))
+    worst = dict(zip(("behavioral", "spice"), pairs[number], strict=True))
     cells = moving_cells(worst["behavioral"])
     details = {
         "largest_on_the_way": max(float(np.abs(a.trajectory - b.trajectory).max()) for a, b in pairs),
@@ -55,7 +58,10 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
         "trajectories": trajectory_record(worst, cells),
     }
     plot = trajectory_lines(worst, cells, "States of the worst case in both engines")
-    return Stage(differences, STATE_BOUND, details, [plot])
+    tile, train = circuits[number]
+    return Stage(
+        differences, STATE_BOUND, details, [plot], netlist=program_netlist(tile, train.device, train.pulses[0])
+    )
 
 
 def _case(rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kind: Kind) -> tuple[Tile, PulseTrain]:

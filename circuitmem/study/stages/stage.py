@@ -80,6 +80,8 @@ class Stage:
         What the report shows of the stage.
     worst_case : tuple of (Tile, voltages, behavioral currents, SPICE currents), optional
         The reads of the case with the largest difference, to be saved for ``circuitmem replay``.
+    netlist : str, optional
+        Its circuit for plain ``ngspice -b``, where that is no read.
     """
 
     differences: Sequence[float]
@@ -87,6 +89,7 @@ class Stage:
     details: dict[str, Any] = field(default_factory=dict)
     plots: Sequence[Plot] = ()
     worst_case: tuple[Tile, Floats, Floats, Floats] | None = None
+    netlist: str | None = None
 
     @property
     def worst(self) -> float | None:

@@ -82,7 +82,7 @@ def test_a_stage_passes_only_on_numbers_within_its_bound(differences, worst, pas
 
 @pytest.mark.spice
 def test_each_worst_case_is_kept_and_can_be_computed_again(tmp_path):
-    names = ["tile linear", "tile, each defect", "dac"]
+    names = ["tile linear", "tile, each defect", "dac", "program VTEAM"]
     record = validate_engines(tmp_path, quick=True, only=names)
     assert [stage["stage"] for stage in record["stages"]] == names
     for stage in record["stages"][:2]:
@@ -94,6 +94,7 @@ def test_each_worst_case_is_kept_and_can_be_computed_again(tmp_path):
         )
         assert done.returncode == 0, done.stderr
     assert record["stages"][2]["replay"]["command"] == 'circuitmem validate -o again --stage "dac" --seed 1 --quick'
+    assert "final_0_0" in (tmp_path / record["stages"][3]["replay"]["files"][0]).read_text()
     assert {stage["pass"] for stage in record["stages"]} == {True}
 
 
