@@ -60,9 +60,7 @@ def measure(ohms: float) -> dict[str, float]:
     data = load_mnist("bundled").first(IMAGES, 100)
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     with threadpool_limits(limits=1, user_api="blas"):
-        model = train_ex_situ(
-            spec.ex_situ, spec.network.layers, digits.train_images, digits.train_labels, 1, lambda *_: None
-        )
+        model = train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None)
         network = build_network(spec, model, digits)
         network.chip.run(bring_up(network, spec, digits, calibrate=False))
         trainer = InSituTrainer(spec.in_situ, network)

@@ -30,7 +30,7 @@ def measure(kind: str, side: int, error: float) -> str:
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     images, labels = digits.train_images, digits.train_labels
     with threadpool_limits(limits=1, user_api="blas"):
-        model = train_ex_situ(spec.ex_situ, spec.network.layers, images, labels, 1, lambda *_: None)
+        model = train_ex_situ(spec.ex_situ, spec.network, images, labels, 1, lambda *_: None)
         network = build_network(spec, model, digits)
         chip = network.chip
         chip.run(bring_up(network, spec, digits, calibrate=False))

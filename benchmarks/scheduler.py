@@ -121,7 +121,7 @@ def epoch(images: int) -> dict[str, float]:
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     inputs, labels = digits.train_images, digits.train_labels
     with threadpool_limits(limits=1, user_api="blas"):
-        model = train_ex_situ(spec.ex_situ, spec.network.layers, inputs, labels, 1, lambda *_: None)
+        model = train_ex_situ(spec.ex_situ, spec.network, inputs, labels, 1, lambda *_: None)
         network = build_network(spec, model, digits)
         chip = network.chip
         chip.run(bring_up(network, spec, digits, calibrate=False))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from circuitmem.calibration.affine import fit_affine
 from circuitmem.control import PICOSECOND, Priority, Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
+from circuitmem.rng import Purpose, stream
 
 __all__ = ["Check", "DriftWatch"]
 
@@ -65,7 +66,8 @@ class DriftWatch:
         self.period = period
         self.limit = limit
         self.checks: list[Check] = []
-        self._activities = network.model.activities(inputs[: PER_CALIBRATION * vectors])
+        rng = stream(network.chip.seed, Purpose.CALIBRATION, 1)  # where a layer sees many patches of an input
+        self._activities = network.model.vectors(inputs[: PER_CALIBRATION * vectors], rng)
         self._reference: list[Floats] = []
 
     def begin(self) -> Process:

@@ -8,10 +8,11 @@ from circuitmem.config.compliance import ComplianceCell
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.inference import InferenceSpec
+from circuitmem.config.network import NetworkSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
-from circuitmem.config.run import AuditSpec, DataSpec, NetworkSpec, RunSpec
+from circuitmem.config.run import AuditSpec, DataSpec, RunSpec
 from circuitmem.config.study import (
     AxisSpec,
     ComparisonSpec,

@@ -77,7 +77,9 @@ def _name(location: tuple[int | str, ...], values: Any, keep_last: bool) -> str:
     """
     parts = []
     for depth, part in enumerate(location):
-        inside = (isinstance(values, dict) and part in values) or (isinstance(values, tuple) and isinstance(part, int))
+        inside = (isinstance(values, dict) and part in values) or (
+            isinstance(values, tuple) and isinstance(part, int) and part < len(values)
+        )
         if inside:
             values = values[part]
         if inside or depth == 0 or (keep_last and depth == len(location) - 1):

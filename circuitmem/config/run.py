@@ -8,6 +8,7 @@ import pydantic
 
 from circuitmem.config.base import Spec
 from circuitmem.config.chip import ChipSpec
+from circuitmem.config.network import NetworkSpec
 from circuitmem.config.training import (
     BestSpec,
     CalibrationSpec,
@@ -19,7 +20,7 @@ from circuitmem.config.training import (
 )
 from circuitmem.errors import ValidationError
 
-__all__ = ["AuditSpec", "DataSpec", "NetworkSpec", "RunSpec"]
+__all__ = ["AuditSpec", "DataSpec", "RunSpec"]
 
 
 class DataSpec(Spec):
@@ -40,24 +41,6 @@ class DataSpec(Spec):
     train: int | None = pydantic.Field(default=None, ge=1)
     test: int | None = pydantic.Field(default=None, ge=1)
     side: int = pydantic.Field(default=28, ge=4, le=28)
-
-
-class NetworkSpec(Spec):
-    """A multi-layer perceptron with ReLU hidden layers.
-
-    Parameters
-    ----------
-    layers : sequence of int
-        Number of units in each layer, inputs first, outputs last; at least two.
-    """
-
-    layers: tuple[int, ...] = (784, 100, 10)
-
-    @pydantic.model_validator(mode="after")
-    def _check_layers(self) -> NetworkSpec:
-        if len(self.layers) < 2 or min(self.layers) < 1:
-            raise ValidationError("layers", "must be at least two sizes, each >= 1", self.layers)
-        return self
 
 
 class AuditSpec(Spec):
@@ -162,7 +145,7 @@ class RunSpec(Spec):
             raise ValidationError("network.layers", "must end with 10, one output a digit", self.network.layers)
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValidationError("methods", "must name at least one method, each once", self.methods)
-        layers = len(self.network.layers) - 1
+        layers = len(self.network.shapes)
         if any(layer >= layers for layer in self.chip.defects.layers or ()):
             raise ValidationError("chip.defects.layers", f"must be < {layers}, each", self.chip.defects.layers)
         return self

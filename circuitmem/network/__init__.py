@@ -5,6 +5,7 @@ from circuitmem.network.digital import Perceptron
 from circuitmem.network.hardware import HardwareNetwork, partitions
 from circuitmem.network.layer import HardwareLayer, split
 from circuitmem.network.partition import Partition
+from circuitmem.network.patches import Patches, patches_of, positions
 from circuitmem.network.placement import Placement
 from circuitmem.network.stream import RequestStream
 
@@ -13,9 +14,12 @@ __all__ = [
     "HardwareLayer",
     "HardwareNetwork",
     "Partition",
+    "Patches",
     "Perceptron",
     "Placement",
     "RequestStream",
     "partitions",
+    "patches_of",
+    "positions",
     "split",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,15 @@ __all__ = ["HardwareNetwork", "partitions"]
 Floats = NDArray[np.float64]
 
 
-def partitions(sizes: tuple[int, ...], rows: int, columns: int) -> list[Partition]:
-    """Return how each layer of a network with ``sizes`` units is cut into tiles of rows x columns."""
-    return [Partition(inputs, outputs, rows, columns) for inputs, outputs in pairwise(sizes)]
+def partitions(shapes: Iterable[tuple[int, ...]], rows: int, columns: int) -> list[Partition]:
+    """Return how each layer of a network is cut into tiles of rows x columns; ``shapes`` are (inputs, outputs) each."""
+    return [Partition(inputs, outputs, rows, columns) for inputs, outputs in shapes]
 
 
 class HardwareNetwork:
-    """The layers of a perceptron on a chip; biases, ReLU and the addition of partial sums are digital.
+    """The layers of a perceptron on a chip; biases, ReLU, pooling and the addition of partial sums are digital.
+
+    A convolution is a layer that multiplies every patch of its maps, one after another on the same tiles.
 
     Parameters
     ----------
@@ -44,11 +46,11 @@ class HardwareNetwork:
         device, cell = chip.spec.device, chip.spec.tile.cell
         limits = np.array([device.minimum_conductance, device.maximum_conductance])
         lowest, highest = (float(limit) for limit in cell.mesh_conductance(limits))
-        sizes = (model.weights[0].shape[0], *(weights.shape[1] for weights in model.weights))
+        shapes = [weights.shape for weights in model.weights]
         self.layers: list[HardwareLayer] = []
         first = 0
         for weights, scale, partition in zip(
-            model.weights, input_scales, partitions(sizes, *chip.spec.tile.shape), strict=True
+            model.weights, input_scales, partitions(shapes, *chip.spec.tile.shape), strict=True
         ):
             largest = max(float(np.abs(weights).max()), 1e-12)
             mapping = PairMapping(lowest, highest, largest)
@@ -66,23 +68,26 @@ class HardwareNetwork:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
-        self.model = Perceptron(state["weights"], state["biases"])
+        self.model = replace(self.model, weights=state["weights"], biases=state["biases"])
         for layer, own in zip(self.layers, state["layers"], strict=True):
             layer.restore(own)
 
     def forward(self, inputs: Floats, priority: Priority = Priority.NORMAL) -> Process:
-        """Return the activities of all layers, inputs first, as the hardware computes them; the last are logits."""
-        found = [inputs]
+        """Return what :meth:`Perceptron.activities` does, as the hardware computes it; the last are logits."""
+        found = [self.model.gather(0, inputs)]
         for index, (layer, bias) in enumerate(zip(self.layers, self.model.biases, strict=True)):
             sums = (yield from layer.forward(found[-1], priority)) + bias
             if index < len(self.layers) - 1:
-                sums = self.layers[index + 1].within_range(sums)
+                if self.model.patches[index + 1] is not None:  # the additions of pooling
+                    yield from self.chip.compute(sums.size, priority)
+                sums = self.layers[index + 1].within_range(self.model.gather(index + 1, sums))
             found.append(sums)
         return found
 
     def outputs(self, inputs: Floats, batch: int = 500) -> Process:
         """Return the logits of each input, (samples, classes), as the hardware computes them."""
         found = []
+        batch = self.model.at_once(batch)
         for start in range(0, len(inputs), batch):
             activities = yield from self.forward(inputs[start : start + batch])
             found.append(activities[-1])

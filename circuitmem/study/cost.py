@@ -9,7 +9,7 @@ from typing import Any
 
 from circuitmem.config import DataSpec
 from circuitmem.data import load_mnist
-from circuitmem.network import partitions
+from circuitmem.network import partitions, positions
 from circuitmem.study.point import SISTERS
 from circuitmem.study.spec import Job, Point
 from circuitmem.training import METHODS
@@ -48,16 +48,17 @@ def point_seconds(point: Point) -> float:
     runs = {(job.run.ex_situ, job.run.network, job.run.data) for job in point.jobs}
     digital = 0.0
     for ex_situ, network, data in runs:
-        weights = sum(a * b for a, b in zip(network.layers, network.layers[1:], strict=False))
+        products = sum(a * b * n for (a, b), n in zip(network.shapes, positions(network), strict=True))
         steps = ceil(_digits(data)[0] / ex_situ.batch) * ex_situ.epochs
-        digital += 6 * DIGITAL * weights * steps * (ex_situ.batch / 6 + 8)
+        digital += 6 * DIGITAL * products * steps * (ex_situ.batch / 6 + 8)
     return digital + sum(_job_seconds(job) for job in jobs)
 
 
 def _job_seconds(job: Job) -> float:
     run = job.run
     rows, columns = run.chip.tile.shape
-    tiles = sum(partition.tiles for partition in partitions(run.network.layers, rows, columns))
+    tiles = [partition.tiles for partition in partitions(run.network.shapes, rows, columns)]
+    vectors = sum(tiles_of * n for tiles_of, n in zip(tiles, positions(run.network), strict=True))
     train, test = _digits(run.data)
     recipe = METHODS[job.method]
     epochs = run.in_situ.epochs if recipe.train else 0
@@ -67,7 +68,7 @@ def _job_seconds(job: Job) -> float:
     cells = rows * columns
     a_read = READ * rows * (rows + columns) * (groups if recipe.calibrate else 1)
     an_update = cells * (TREE[0] + TREE[1] * max(rows, columns) + PULSE)
-    return tiles * (reads * a_read + updates * an_update)
+    return vectors * reads * a_read + sum(tiles) * updates * an_update
 
 
 @lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from circuitmem.config import DataSpec, ExSituSpec
+from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec
 from circuitmem.data import load_mnist
 from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Perceptron
@@ -75,7 +75,7 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[list[dict[str
     """Return the history of a method, and the accuracy of the network that it began with; add to the maps."""
     run = job.run
     digits = _digits(run.data)
-    model, digital = _digital(run.ex_situ, run.network.layers, run.data, run.seed)
+    model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
     network = build_network(run, model, digits, BehavioralEngine(threads=1))
 
     def keep(when: str) -> None:
@@ -97,9 +97,9 @@ def _digits(spec: DataSpec) -> Digits:
 
 
 @lru_cache(maxsize=4)
-def _digital(spec: ExSituSpec, layers: tuple[int, ...], data: DataSpec, seed: int) -> tuple[Perceptron, float]:
+def _digital(spec: ExSituSpec, network: NetworkSpec, data: DataSpec, seed: int) -> tuple[Perceptron, float]:
     """Return the network that was trained on a computer, and its test accuracy; points of one seed share it."""
     digits = _digits(data)
-    model = train_ex_situ(spec, layers, digits.train_images, digits.train_labels, seed, lambda *_: None)
-    predicted = model.activities(digits.test_images)[-1].argmax(axis=1)
+    model = train_ex_situ(spec, network, digits.train_images, digits.train_labels, seed, lambda *_: None)
+    predicted = model.logits(digits.test_images).argmax(axis=1)
     return model, accuracy_percent(predicted, digits.test_labels)

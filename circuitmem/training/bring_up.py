@@ -128,9 +128,10 @@ def calibrate_network(
     again : bool
         Whether this was done before: then no cell is programmed for it.
     """
-    chosen = stream(spec.seed, Purpose.CALIBRATION).permutation(len(digits.train_images))[: spec.calibration.vectors]
-    activities = network.model.activities(digits.train_images[chosen])
+    rng = stream(spec.seed, Purpose.CALIBRATION)
+    chosen = rng.permutation(len(digits.train_images))[: spec.calibration.vectors]
+    vectors = network.model.vectors(digits.train_images[chosen], rng)
     calibration = CALIBRATIONS[method](spec.calibration)
     record = CalibrationRecord() if record is None else record
-    for layer, inputs in zip(network.layers, activities, strict=False):
+    for layer, inputs in zip(network.layers, vectors, strict=True):
         yield from calibrate_layer(calibration, layer, layer.within_range(inputs), record, again)

@@ -33,9 +33,9 @@ def calibrate_run(
     check_methods(methods)
     data = load_mnist(spec.data.source).resized(spec.data.side).first(spec.data.train, spec.data.test)
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
-    sizes, train = spec.network.layers, (digits.train_images, digits.train_labels)
+    train = digits.train_images, digits.train_labels
     with threadpool_limits(limits=1, user_api="blas"):
-        model = train_ex_situ(spec.ex_situ, sizes, *train, spec.seed, partial(progress, "digital"))
+        model = train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, partial(progress, "digital"))
         return compare_calibrations(spec, model, digits, methods, held_out, partial(progress, "calibrations"))
 
 
@@ -87,15 +87,16 @@ def compare_calibrations(
     if held_out < 1:
         raise ValidationError("held_out", "must be >= 1", held_out)
     images, labels = digits.test_images[:held_out], digits.test_labels[:held_out]
-    chosen = stream(spec.seed, Purpose.CALIBRATION).permutation(len(digits.train_images))[: spec.calibration.vectors]
+    rng = stream(spec.seed, Purpose.CALIBRATION)
+    chosen = rng.permutation(len(digits.train_images))[: spec.calibration.vectors]
+    seen, unseen = model.vectors(digits.train_images[chosen], rng), model.vectors(images, rng)
     found: dict[str, Any] = {}
     for number, name in enumerate(methods):
         progress(number, len(methods))
         network = build_network(spec, model, digits)
         chip, record, layers = network.chip, CalibrationRecord(), []
-        seen, unseen = model.activities(digits.train_images[chosen]), model.activities(images)
         chip.run(bring_up(network, spec, digits, False))
-        for layer, weights, known, new in zip(network.layers, model.weights, seen, unseen, strict=False):
+        for layer, weights, known, new in zip(network.layers, model.weights, seen, unseen, strict=True):
             within = layer.within_range(new)
             wanted = within @ weights
             before = chip.run(mac_error(layer, within, wanted))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import ExSituSpec
-from circuitmem.network import Perceptron
+from circuitmem.config import ExSituSpec, NetworkSpec
+from circuitmem.network import Perceptron, patches_of
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
 from circuitmem.training.loss import cross_entropy
@@ -19,16 +18,16 @@ __all__ = ["accuracy_percent", "initial_perceptron", "train_ex_situ"]
 Floats = NDArray[np.float64]
 
 
-def initial_perceptron(sizes: tuple[int, ...], seed: int) -> Perceptron:
+def initial_perceptron(network: NetworkSpec, seed: int) -> Perceptron:
     """Draw starting weights (He et al., ICCV 2015: variance 2/inputs) and zero biases."""
     rng = stream(seed, Purpose.WEIGHTS)
-    weights = [rng.standard_normal((m, n)) * np.sqrt(2.0 / m) for m, n in pairwise(sizes)]
-    return Perceptron(weights, [np.zeros(n) for n in sizes[1:]])
+    weights = [rng.standard_normal((m, n)) * np.sqrt(2.0 / m) for m, n in network.shapes]
+    return Perceptron(weights, [np.zeros(n) for _, n in network.shapes], patches_of(network))
 
 
 def train_ex_situ(
     spec: ExSituSpec,
-    sizes: tuple[int, ...],
+    network: NetworkSpec,
     images: Floats,
     labels: NDArray[np.int64],
     seed: int,
@@ -40,8 +39,8 @@ def train_ex_situ(
     ----------
     spec : ExSituSpec
         Epochs, batch, step size, weight limit.
-    sizes : tuple of int
-        Units of each layer.
+    network : NetworkSpec
+        Its layers.
     images : (samples, inputs) ndarray
         Training inputs.
     labels : (samples,) ndarray of int
@@ -51,7 +50,7 @@ def train_ex_situ(
     progress : callable
         Called with (epochs done, epochs).
     """
-    model = initial_perceptron(sizes, seed)
+    model = initial_perceptron(network, seed)
     parameters = [*model.weights, *model.biases]
     optimiser = Adam(parameters)
     batches = -(-len(images) // spec.batch)

@@ -45,8 +45,8 @@ def adjoint_gradients(
     ----------
     network : HardwareNetwork
         The network.
-    activities : list of (batch, units) ndarray
-        Of a forward pass on the hardware, inputs first.
+    activities : list of (batch·positions, inputs) ndarray
+        What each layer multiplied in a forward pass on the hardware, and last the logits.
     error : (batch, outputs) ndarray
         Derivative of the loss with respect to the logits.
     """
@@ -56,7 +56,8 @@ def adjoint_gradients(
         gradient, back = layer_gradient(network.layers[index], activities[index], error)
         weights.insert(0, gradient)
         biases.insert(0, error.sum(axis=0))
-        error = back * (activities[index] > 0.0)
+        if index:
+            error = network.model.scatter(index, back * (activities[index] > 0.0))
     return weights, biases
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from circuitmem.config import InSituSpec
 from circuitmem.control import Process
-from circuitmem.network import HardwareNetwork, Perceptron
+from circuitmem.network import HardwareNetwork
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.gradients import adjoint_gradients, read_weights
 from circuitmem.training.loss import cross_entropy
@@ -68,7 +68,7 @@ class InSituTrainer:
         model = self.network.model
         if self.spec.gradient == "adjoint":
             return adjoint_gradients(self.network, activities, error)
-        through = Perceptron(self._read, model.biases) if self.spec.gradient == "read" else model
+        through = model.through(self._read) if self.spec.gradient == "read" else model
         return through.gradients(activities, error)
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
@@ -124,7 +124,8 @@ def train_epoch(
     spec = trainer.spec
     order = stream(seed, Purpose.BATCHES, 1, epoch).permutation(len(images))
     batches = -(-len(images) // spec.batch)
-    operations = 6 * sum(weights.size for weights in network.model.weights)
+    model = network.model
+    operations = 6 * sum(w.size * positions for w, positions in zip(model.weights, model.positions, strict=True))
     losses = [] if losses is None else losses
     for index in range(len(losses), batches):
         chosen = order[index * spec.batch : (index + 1) * spec.batch]

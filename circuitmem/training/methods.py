@@ -89,7 +89,7 @@ def tile_count(spec: RunSpec) -> int:
 
 
 def _partitions(spec: RunSpec) -> list[Partition]:
-    return partitions(spec.network.layers, *spec.chip.tile.shape)
+    return partitions(spec.network.shapes, *spec.chip.tile.shape)
 
 
 def build_network(
@@ -222,7 +222,7 @@ class MethodRun:
         with chip.during("test"):
             outputs: Any = chip.run(self.network.outputs(self.digits.test_images))
         predicted = outputs.argmax(axis=1)
-        ideal = self.network.model.activities(self.digits.test_images)[-1]
+        ideal = self.network.model.logits(self.digits.test_images)
         errors = np.clip((outputs - ideal) / np.abs(ideal).max(), -1.0, 1.0)
         counts = np.histogram(errors, ERROR_EDGES)[0].tolist()
         result.output_errors["before_training" if epoch == 0 else "at_the_end"] = counts

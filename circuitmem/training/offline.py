@@ -64,7 +64,7 @@ def retrain(
             seen = model
             if perturb is not None:
                 changed = [perturb(rng, layer, weights) for layer, weights in enumerate(model.weights)]
-                seen = Perceptron(changed, model.biases)
+                seen = model.through(changed)
             activities = seen.activities(images[chosen])
             _, error = cross_entropy(activities[-1], labels[chosen])
             weight_gradients, bias_gradients = seen.gradients(activities, error)
@@ -115,7 +115,12 @@ def significance(model: Perceptron, images: Floats, labels: NDArray[np.int64]) -
     error = error * len(labels)
     found: list[Floats] = []
     for layer in range(len(model.weights) - 1, -1, -1):
-        found.insert(0, (activities[layer] ** 2).T @ error**2 / len(labels))
+        if model.positions[layer] == 1:
+            squares = (activities[layer] ** 2).T @ error**2
+        else:  # the gradient of a digit is a sum over the patches
+            patches, errors = (each.reshape(len(labels), -1, each.shape[1]) for each in (activities[layer], error))
+            squares = np.square(patches.transpose(0, 2, 1) @ errors).sum(axis=0)
+        found.insert(0, squares / len(labels))
         if layer:
-            error = (error @ model.weights[layer].T) * (activities[layer] > 0.0)
+            error = model.scatter(layer, (error @ model.weights[layer].T) * (activities[layer] > 0.0))
     return found

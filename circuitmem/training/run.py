@@ -29,7 +29,7 @@ from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import SpiceEngine
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, save_npz, write_text
-from circuitmem.network import HardwareNetwork, Perceptron
+from circuitmem.network import HardwareNetwork, Perceptron, patches_of
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
 from circuitmem.training.checkpoint import Keeper, save_state
 from circuitmem.training.digits import Digits
@@ -108,7 +108,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
         stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
         model = _digital(spec, path, digits, progress)
-        digital = accuracy_percent(model.activities(digits.test_images)[-1].argmax(axis=1), digits.test_labels)
+        digital = accuracy_percent(model.logits(digits.test_images).argmax(axis=1), digits.test_labels)
         write_text(path / "digital.json", json.dumps({"accuracy_percent": digital}) + "\n")
         results: dict[str, MethodResult] = {}
         for name in spec.methods:
@@ -129,7 +129,7 @@ def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> P
     if not file.exists():
         model = train_ex_situ(
             spec.ex_situ,
-            spec.network.layers,
+            spec.network,
             digits.train_images,
             digits.train_labels,
             spec.seed,
@@ -143,9 +143,10 @@ def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> P
 
 def load_digital(spec: RunSpec, path: Path) -> Perceptron:
     """Load the starting weights of a run."""
-    layers = len(spec.network.layers) - 1
+    layers = range(len(spec.network.shapes))
     saved: Any = load_npz(path / "digital.npz")
-    return Perceptron([saved[f"weights_{k}"] for k in range(layers)], [saved[f"biases_{k}"] for k in range(layers)])
+    weights, biases = ([saved[f"{name}_{k}"] for k in layers] for name in ("weights", "biases"))
+    return Perceptron(weights, biases, patches_of(spec.network))
 
 
 def _method(

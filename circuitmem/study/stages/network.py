@@ -36,7 +36,7 @@ def run(context: Context) -> Stage:
     # One BLAS thread: the digital part must do the same sums for both.
     with threadpool_limits(limits=1, user_api="blas"):
         model = train_ex_situ(
-            spec.ex_situ, spec.network.layers, digits.train_images, digits.train_labels, spec.seed, lambda *_: None
+            spec.ex_situ, spec.network, digits.train_images, digits.train_labels, spec.seed, lambda *_: None
         )
         found = {}
         engines: dict[EngineName, Any] = {"behavioral": BehavioralEngine(), "spice": context.spice}

@@ -130,8 +130,9 @@ def start():
     data = load_mnist().resized(8).first(600, 300)
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     spec = load_run(None, SMALL)
-    sizes = spec.network.layers
-    return digits, train_ex_situ(spec.ex_situ, sizes, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    return digits, train_ex_situ(
+        spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None
+    )
 
 
 def test_weights_are_read_back_as_the_cells_have_them(start):

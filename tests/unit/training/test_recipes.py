@@ -27,8 +27,9 @@ def start():
     data = load_mnist().resized(8).first(1500, 400)
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     spec = load_run(None, SMALL)
-    sizes = spec.network.layers
-    return digits, train_ex_situ(spec.ex_situ, sizes, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    return digits, train_ex_situ(
+        spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None
+    )
 
 
 def reached(name, start, *settings):

@@ -26,8 +26,9 @@ def start():
     data = load_mnist().resized(8).first(1000, 300)
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     spec = load_run(None, SMALL)
-    sizes = spec.network.layers
-    return digits, train_ex_situ(spec.ex_situ, sizes, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    return digits, train_ex_situ(
+        spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None
+    )
 
 
 def test_what_is_declared_is_there_and_nothing_else():
@@ -129,8 +130,7 @@ def test_three_layers_learn_too():
     data = load_mnist().resized(8).first(1000, 300)
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     spec = load_run(None, [*SMALL, "network.layers=[64, 32, 32, 10]", "in_situ.epochs=2"])
-    sizes = spec.network.layers
-    model = train_ex_situ(spec.ex_situ, sizes, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None)
     history = run_method(
         "calibration_in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None
     ).history

@@ -38,9 +38,7 @@ def digits():
 @pytest.fixture(scope="module")
 def model(digits):
     spec = small_spec()
-    return train_ex_situ(
-        spec.ex_situ, spec.network.layers, digits.train_images, digits.train_labels, 1, lambda *_: None
-    )
+    return train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None)
 
 
 def quiet(*_):
@@ -72,7 +70,7 @@ def medium_start():
     data = load_mnist().resized(14).first(3000, 500)
     digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
     spec = load_run(None, MEDIUM)
-    return digits, train_ex_situ(spec.ex_situ, spec.network.layers, digits.train_images, digits.train_labels, 1, quiet)
+    return digits, train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, quiet)
 
 
 @pytest.mark.slow

@@ -1,0 +1,81 @@
+"""The declared network: a multi-layer perceptron, or convolutions before one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import isqrt
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from circuitmem.config.base import Spec
+from circuitmem.errors import ValidationError
+
+__all__ = ["NetworkSpec"]
+
+Count = Annotated[int, pydantic.Field(ge=1)]
+
+LENET = ((6, 5), (16, 5))
+"""The convolutions of LeNet-5 (LeCun et al., Proc. IEEE 86:2278, 1998)."""
+
+
+class NetworkSpec(Spec):
+    """A network with ReLU hidden layers.
+
+    Parameters
+    ----------
+    kind : {"mlp", "cnn"}
+        A multi-layer perceptron, or convolutions before one. Each convolution is followed by 2x2 average pooling.
+    layers : sequence of int
+        Number of inputs, then of units in each dense layer, outputs last; at least two.
+    convolutions : sequence of (int, int)
+        Of a ``cnn``, first to last: channels, and side of the square kernel, each >= 1; steps of one pixel, no padding.
+        ((6, 5), (16, 5)) when left out. Maps must have an even side before they are pooled.
+    """
+
+    kind: Literal["mlp", "cnn"] = "mlp"
+    layers: tuple[int, ...] = (784, 100, 10)
+    convolutions: tuple[tuple[Count, Count], ...] = ()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _convolutions_of_a_cnn(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("kind") == "cnn":
+            return {"convolutions": LENET} | values
+        return values
+
+    @pydantic.model_validator(mode="after")
+    def _check_layers(self) -> NetworkSpec:
+        if len(self.layers) < 2 or min(self.layers) < 1:
+            raise ValidationError("layers", "must be at least two sizes, each >= 1", self.layers)
+        if (self.kind == "cnn") != bool(self.convolutions):
+            rule = "must name at least one" if self.kind == "cnn" else "must be left out unless kind is cnn"
+            raise ValidationError("convolutions", rule, self.convolutions)
+        if self.convolutions and isqrt(self.layers[0]) ** 2 != self.layers[0]:
+            raise ValidationError("layers", "must begin with a square number, the pixels of an image", self.layers)
+        for (side, _), (_, kernel) in zip(self.maps, self.convolutions, strict=False):
+            left = side - kernel + 1
+            if left < 2 or left % 2:
+                rule = f"must leave maps of an even side to be pooled (a kernel of {kernel} on {side} leaves {left})"
+                raise ValidationError("convolutions", rule, self.convolutions)
+        return self
+
+    @property
+    def maps(self) -> tuple[tuple[int, int], ...]:
+        """Side and channels of the maps that each convolution sees, and last those that the dense layers see."""
+        found = [(isqrt(self.layers[0]), 1)]
+        for channels, kernel in self.convolutions:
+            found.append(((found[-1][0] - kernel + 1) // 2, channels))
+        return tuple(found)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of the matrix of each layer, that of a convolution being of patches and channels."""
+        if not self.convolutions:
+            return tuple(pairwise(self.layers))
+        kernels = [
+            (kernel**2 * before, channels)
+            for (_, before), (channels, kernel) in zip(self.maps, self.convolutions, strict=False)
+        ]
+        side, channels = self.maps[-1]
+        return (*kernels, *pairwise((side**2 * channels, *self.layers[1:])))
