@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from circuitmem.errors import ValidationError
@@ -51,6 +53,11 @@ class RunServer(ThreadingHTTPServer):
             super().__init__((ADDRESS, port), partial(_Handler, directory=str(self.folder)))
         except (OSError, OverflowError) as error:
             raise ValidationError("port", f"must be free, 0 to 65535 ({error})", port) from None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Let a reader go who has closed the page before it was all sent."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

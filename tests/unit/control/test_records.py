@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import signal
 import tracemalloc
 
 import numpy as np
@@ -15,6 +16,9 @@ from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DefectSpec, Digi
 from circuitmem.control import Chip, Priority, Signals, Trace
 from circuitmem.control.recording import BLOCK, Recording
 from circuitmem.errors import DataFileError
+
+# On import vcdvcd lets SIGPIPE end the process again, in which any test may lose a reader.
+signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def make_chip(granularity="burst"):
