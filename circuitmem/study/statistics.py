@@ -72,7 +72,7 @@ def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | 
     return Paired(mean(differences), float(test.pvalue))
 
 
-def select(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> list[Mapping[str, Any]]:
+def select(rows: Sequence[Mapping[str, Any]], /, **wanted: Any) -> list[Mapping[str, Any]]:
     """Return the rows in which every named column has the wanted value."""
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 

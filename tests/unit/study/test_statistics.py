@@ -56,3 +56,8 @@ def test_rows_are_selected_by_their_columns():
     rows = [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}]
     assert select(rows, a=1, b="x") == rows[:1]
     assert select(rows) == rows
+
+
+def test_a_column_may_have_any_name():
+    rows = [{"rows": 8, "method": "raw"}, {"rows": 16, "method": "raw"}]
+    assert select(rows, rows=16) == [rows[1]]
