@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+from scipy.optimize import brentq
 from scipy.special import betaincinv
 
 from circuitmem.validation import in_range, integer
@@ -39,8 +41,10 @@ def fraction_bound(exceeded: int, audited: int, confidence: float = CONFIDENCE) 
 def stratified_bound(strata: Iterable[tuple[int, int, int]], confidence: float = CONFIDENCE) -> float:
     """Return the bound for several groups of operations, each with a sample of its own.
 
-    Each group's bound is taken at a confidence so high that together they hold with ``confidence`` (Bonferroni), and
-    weighted with the number of its operations.
+    Half of the risk goes to each of two cases. If nothing was beyond the limit, the bound is the largest fraction, over
+    all ways to spread it over the groups, at which finding nothing has at least that probability. Otherwise each
+    group's own bound is taken at a confidence so high that together they hold (Bonferroni). Groups weigh as much as
+    they have operations.
 
     Parameters
     ----------
@@ -52,6 +56,31 @@ def stratified_bound(strata: Iterable[tuple[int, int, int]], confidence: float =
     groups = [group for group in strata if group[2] > 0]
     if not groups:
         return 1.0
-    each = 1.0 - (1.0 - confidence) / len(groups)
+    risk = 0.5 * (1.0 - in_range("confidence", confidence, 0.0, 1.0)) if len(groups) > 1 else 1.0 - confidence
+    if len(groups) > 1 and not any(exceeded for exceeded, _, _ in groups):
+        return _largest_unseen(groups, risk)
+    each = 1.0 - risk / len(groups)
     total = sum(group[2] for group in groups)
     return sum(fraction_bound(exceeded, audited, each) * size for exceeded, audited, size in groups) / total
+
+
+def _largest_unseen(groups: list[tuple[int, int, int]], risk: float) -> float:
+    """Return the largest sum of w·p at which samples of n find nothing with a probability of ``risk``.
+
+    Lagrange: ``1 - p = min(1, m·n/w)``, with the m at which the product of ``(1 - p)**n`` is the risk.
+    """
+    audited, size = np.array([group[1:] for group in groups], dtype=float).T
+    weight = size / size.sum()
+    seen = audited > 0
+    if not seen.any() or risk <= 0.0:
+        return 1.0
+    ratio = audited[seen] / weight[seen]
+
+    def excess(logarithm: float) -> float:
+        return float(audited[seen] @ np.minimum(0.0, logarithm + np.log(ratio)) - np.log(risk))
+
+    # At the upper end nothing is beyond the limit, at the lower end each group is by itself improbable enough.
+    upper = float(-np.log(ratio).min())
+    multiplier = np.exp(brentq(excess, upper + np.log(risk) - 1.0, upper)) if excess(upper) > 0.0 else 1.0
+    missed = 1.0 - np.minimum(1.0, multiplier * ratio)
+    return float(weight[seen] @ missed + weight[~seen].sum())
