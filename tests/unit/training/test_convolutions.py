@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from circuitmem.config import NetworkSpec, load_run
+from circuitmem.config import InferenceSpec, NetworkSpec, load_run
 from circuitmem.data import load_mnist
 from circuitmem.network import Perceptron, patches_of
 from circuitmem.training import METHODS, Digits, build_network, compare_calibrations, run_method, train_ex_situ
@@ -11,6 +11,7 @@ from circuitmem.training.gradients import adjoint_gradients
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.offline import significance
 from circuitmem.training.run import load_digital, resume_run, start_run
+from circuitmem.training.serve import serve_run
 
 SMALL = ["network.kind=cnn", "network.convolutions=[[16,3]]", "network.layers=[64,10]", "data.side=8"]
 SMALL += ["chip.tile.rows=32", "chip.tile.columns=32", "calibration.vectors=60", "retraining.epochs=1"]
@@ -115,7 +116,7 @@ def test_calibrations_are_compared_with_patches(start):
         assert layer["rmse_after"] < 0.7 * layer["rmse_before"]
 
 
-def test_a_run_is_read_back_and_goes_on(tmp_path):
+def test_a_run_is_read_back_goes_on_and_is_put_to_use(tmp_path):
     settings = [*SMALL, "data.train=200", "data.test=50", "ex_situ.epochs=1", "in_situ.epochs=1", "audit.tiles=0"]
     spec = load_run(None, [*settings, 'methods=["raw", "in_situ"]'])
     results = start_run(spec, tmp_path / "run")
@@ -124,3 +125,7 @@ def test_a_run_is_read_back_and_goes_on(tmp_path):
     for file in ("results.json", "method_in_situ.json"):
         (tmp_path / "run" / file).unlink()
     assert resume_run(tmp_path / "run") == results
+    used = serve_run(tmp_path / "run", "raw", InferenceSpec(rate=2e4, duration=1e-3, check_every=4e-4))
+    assert used["requests"] > used["refused"]
+    assert used["checks"]
+    assert used["latency_s"]["p50"] > 36 * 40e-9  # each patch is read and converted, one after another
