@@ -14,7 +14,7 @@ from circuitmem.netlists.text import TITLE, Netlist, number
 
 __all__ = ["ComplianceNetlist"]
 
-_OPTIONS = ".options method=gear reltol=1e-6 trtol=1 abstol=1e-12 vntol=1e-9 gmin=1e-18"
+COMPLIANCE_OPTIONS = ".options method=gear reltol=1e-6 trtol=1 abstol=1e-12 vntol=1e-9 gmin=1e-18"
 """The device is stiff where its SET ends: Gear's method does not ring there."""
 
 _HEADER = """\
@@ -62,7 +62,7 @@ class ComplianceNetlist:
             states.append(f"state_{index}")
         save = f".save {' '.join(states)}\n"
         text = "".join(lines)
-        self.netlist = Netlist(f".title {TITLE}\n{text}{save}{_OPTIONS}\n.end\n", (), tuple(states))
+        self.netlist = Netlist(f".title {TITLE}\n{text}{save}{COMPLIANCE_OPTIONS}\n.end\n", (), tuple(states))
         stop = cell.reset_time + cell.set_time
         self.analysis = Transient(stop / 200, stop, 0.0, stop / 200, initial=True)
 

@@ -68,11 +68,16 @@ def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")], as_json: Json = False
 ) -> None:
     """Write the page of a run, report.html, and its figures as SVG and PNG."""
+    from circuitmem.console import Progress
     from circuitmem.report import draw_run, draw_run_page
 
-    written = draw_run_page(run)
-    if (run / "results.json").is_file():
-        written += draw_run(run)
+    with Progress() as progress:
+        progress.update("page", 0, 2)
+        written = draw_run_page(run)
+        progress.update("page", 1, 2)
+        if (run / "results.json").is_file():
+            written += draw_run(run)
+        progress.update("page", 2, 2)
     if as_json:
         print(json.dumps({"page": str(written[0]), "figures": [str(path) for path in written[1:]]}))
     else:

@@ -17,14 +17,14 @@ from circuitmem.engine.programming import check_pulse, first_state, result_of, s
 from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, ValidationError
 from circuitmem.netlists import program
 from circuitmem.netlists.adc import adc_netlist
-from circuitmem.netlists.compliance import ComplianceNetlist
+from circuitmem.netlists.compliance import COMPLIANCE_OPTIONS, ComplianceNetlist
 from circuitmem.netlists.jobs import Transient
-from circuitmem.netlists.program import ProgramNetlist
+from circuitmem.netlists.program import TRANSIENT_OPTIONS, ProgramNetlist
 from circuitmem.netlists.readout import ReadoutNetlist
 from circuitmem.netlists.runner import Library, Runner
-from circuitmem.netlists.sar import XSPICE_MODELS, Logic, SarNetlist
-from circuitmem.netlists.step import StepNetlist
-from circuitmem.netlists.text import Netlist
+from circuitmem.netlists.sar import SAR_OPTIONS, XSPICE_MODELS, Logic, SarNetlist
+from circuitmem.netlists.step import STEP_OPTIONS, StepNetlist
+from circuitmem.netlists.text import OPTIONS, Netlist
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, in_range, integer
@@ -136,6 +136,18 @@ class SpiceEngine:
         """
         with cls(time_limit=60.0) as engine:
             return engine._runner.library()
+
+    @staticmethod
+    def options() -> dict[str, str]:
+        """Return the options that ngspice is given, by what it computes."""
+        lines = {
+            "reads": OPTIONS,
+            "pulses": TRANSIENT_OPTIONS,
+            "compliance": COMPLIANCE_OPTIONS,
+            "settling": STEP_OPTIONS,
+            "SAR": SAR_OPTIONS,
+        }
+        return {name: line.removeprefix(".options ") for name, line in lines.items()}
 
     @classmethod
     def available(cls) -> bool:

@@ -73,7 +73,7 @@ def _load(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise DataFileError(path, f"cannot be read: {error}") from None
 
 
@@ -112,7 +112,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         ("Errors of the outputs", _ERRORS, _errors(methods)),
         ("Saturation", "Codes at the end of a converter's range, test reads included.", _saturation(methods)),
     ]
-    audit = record["results"].get("audit", {})
+    audit = record["results"].get("audit") or methods.get(record["running"] or "", {}).get("audit_so_far", {})
     traces = sorted(file.name for file in path.glob("trace_*.gz"))
     content = {
         "name": path.resolve().name,

@@ -10,7 +10,18 @@ from circuitmem.report.page import Page, slug
 __all__ = ["draw_validation"]
 
 _SHOWN = {"stage", "about", "cases", "worst", "bound", "pass", "wall_time_s", "seconds", "plots", "replay"}
-_PROVENANCE = ("circuitmem", "kernels", "ngspice", "python", "numpy", "platform", "seed", "finished", "wall_time_s")
+_PROVENANCE = (
+    "circuitmem",
+    "kernels",
+    "ngspice",
+    "ngspice_options",
+    "python",
+    "numpy",
+    "platform",
+    "seed",
+    "finished",
+    "wall_time_s",
+)
 
 
 def draw_validation(record: dict[str, Any], folder: str | Path) -> list[Path]:
@@ -86,5 +97,5 @@ def _time(seconds: float | None) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {item}" for key, item in value.items())
+        return "; ".join(f"{key}: {item}" for key, item in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)

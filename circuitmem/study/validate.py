@@ -80,6 +80,7 @@ def validate_engines(
         "circuitmem": circuitmem.__version__,
         "kernels": kernel_info(),
         "ngspice": library.version,
+        "ngspice_options": SpiceEngine.options(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "platform": platform.platform(),

@@ -70,6 +70,19 @@ class RunAudit:
         if self._queue is not None:
             self._queue.finish(timeout=0.0)
 
+    def so_far(self) -> dict[str, Any]:
+        """Return what is known by now, while ngspice is still at work."""
+        if self._queue is None:
+            return {"skipped_reason": self.skipped}
+        methods = [self._method(method) for method in self._auditors]
+        errors = [found["largest_relative_error"] for found in methods]
+        return {
+            "reads": sum(found["reads"] for found in methods),
+            "pulse_trains": sum(found["pulse_trains"] for found in methods),
+            "largest_relative_error": max((error for error in errors if error is not None), default=None),
+            "exceeded": sum(found["exceeded"] for found in methods),
+        }
+
     def finish(self) -> dict[str, Any]:
         """Wait until all is computed; returns what results.json says about it."""
         total = AuditRecord(skipped_reason=self.skipped) if self._queue is None else self._queue.finish()

@@ -182,7 +182,7 @@ def _method(
                 parts = {"method": method.state(), "auditor": auditor.state(), "states": states}
                 keeper.save(parts | {key: record.state() for key, record in records.items()})
             if ended:
-                write_text(partial, json.dumps(method.result.as_dict()) + "\n")
+                write_text(partial, json.dumps(method.result.as_dict() | {"audit_so_far": audit.so_far()}) + "\n")
 
         steps = functools.partial(progress, name)
         method = MethodRun(name, spec, network, digits, steps, lambda: snapshot("before"), keep)

@@ -45,6 +45,7 @@ def record():
         "baseline": [{"stage": "tile linear", "before": 1e-12, "after": 1e-13, "change": "better"}],
         **dict.fromkeys(("circuitmem", "ngspice", "python", "numpy", "platform", "finished"), "1"),
         "kernels": {"mesh": "compiled"},
+        "ngspice_options": {"reads": "reltol=1e-9"},
         "seed": 1,
         "quick": True,
         "wall_time_s": 1.0,

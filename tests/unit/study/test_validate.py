@@ -104,6 +104,8 @@ def test_a_stage_alone_has_the_same_cases_as_among_all(tmp_path):
     both = validate_engines(tmp_path / "two", quick=True, only=["tia", "dac"])["stages"][0]
     assert alone["stage"] == both["stage"] == "dac"
     assert alone["worst"] == both["worst"]
+    options = json.loads((tmp_path / "one" / "validation.json").read_text())["ngspice_options"]
+    assert "reltol=1e-9" in options["reads"]
 
 
 def test_an_unknown_stage_is_refused_with_the_nearest():

@@ -1,0 +1,59 @@
+"""The page of a run that is under way: what it has reached, and what its audit has found by then."""
+
+import json
+
+import pytest
+
+from circuitmem.config import load_run
+from circuitmem.errors import DataFileError
+from circuitmem.report import draw_run_page, load_run_record
+from circuitmem.training.run import start_run
+
+SMALL = [
+    "data.side=8",
+    "data.train=200",
+    "data.test=100",
+    "network.layers=[64, 12, 10]",
+    "chip.tile.rows=16",
+    "chip.tile.columns=16",
+    "in_situ.epochs=2",
+    "in_situ.batch=50",
+    "calibration.vectors=40",
+    "ex_situ.epochs=3",
+    'methods=["raw", "in_situ"]',
+]
+
+
+@pytest.mark.spice
+def test_a_run_under_way_shows_what_it_has_reached_and_its_audit_so_far(tmp_path):
+    folder, seen = tmp_path / "run", []
+
+    def look(what, done, total):
+        if what == "in_situ" and done == 2:  # the first epoch is tested, the second begins
+            record = load_run_record(folder)
+            page = draw_run_page(folder, figures=False)[0].read_text("utf-8")
+            seen.append((record, page))
+
+    results = start_run(load_run(None, SMALL), folder, look)
+    ((record, page),) = seen
+    assert not record["finished"]
+    assert record["running"] == "in_situ"
+    assert [entry["epoch"] for entry in record["methods"]["in_situ"]["history"]] == [0, 1]
+    assert set(record["methods"]["in_situ"]["audit_so_far"]) >= {"reads", "pulse_trains", "largest_relative_error"}
+    assert "Under way: in-situ training only, epoch 1 of 2." in page
+    assert "Audit in ngspice, so far" in page
+    finished = draw_run_page(folder, figures=False)[0].read_text("utf-8")
+    assert "Finished." in finished
+    assert ", so far" not in finished
+    assert f"{results['accuracy_percent']['in_situ']:.2f} %" in finished
+    assert not list(folder.glob("partial_*"))
+
+
+def test_a_damaged_file_of_a_run_is_one_line(tmp_path):
+    (tmp_path / "config.toml").write_text("seed = 1\n")
+    (tmp_path / "method_raw.json").write_text('{"accuracy_percent": 1')
+    with pytest.raises(DataFileError, match=r"method_raw.json: cannot be read"):
+        load_run_record(tmp_path)
+    (tmp_path / "method_raw.json").write_text(json.dumps([1]))
+    with pytest.raises(DataFileError, match=r"method_raw.json: cannot be read"):
+        load_run_record(tmp_path)
