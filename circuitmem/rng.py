@@ -34,8 +34,8 @@ class Purpose(IntEnum):
     ENDURANCE = 13
     REUSE = 14
     FIT = 15
-    ARRIVALS = 20
-    LINE_DEFECTS = 21
+    ARRIVALS = 16
+    LINE_DEFECTS = 17
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
