@@ -2,18 +2,23 @@
 
 Vectors are taken in panels, each by one thread from DAC to ADC, in the cache: so the bits do not depend on how many
 threads there are. Within a panel ROWS vectors at a time are multiplied by a strip of columns, in registers.
+
+Most word lines of most reads are at rest, at the voltage of code 0: those of other groups, or of dark pixels. What all
+lines at rest give is worked out once; each vector adds only what the lines do that it moves. Leaving out a line that no
+vector of a block moves changes no bit: it would add 0.
 """
 
 from cython.parallel cimport parallel, prange, threadid
 from libc.math cimport rint
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from _openmp cimport HAS_OPENMP, SMALL
 from _philox cimport normals
-from _star cimport rank
+from _star cimport one, three, two, width
 from _vectors cimport (
-    ROWS, STRIP, VECTOR_BYTES, double_load, double_store, double_transpose, get, lanes, put, vec_d, zero,
+    ROWS, STRIP, VECTOR_BYTES, double_load, double_store, double_transpose, get, lanes, put, splat, vec_d, zero,
 )
 
 import numpy as np
@@ -44,6 +49,11 @@ cdef struct Read:
     const int64_t* codes
     const vec_d* matrix       # packed
     const vec_d* admittance   # packed, or NULL
+    vec_d* rest               # the voltages of code 0, as many vectors as rows, all lanes the same
+    vec_d* rest_currents      # what they give in each column, a vector a strip,
+    vec_d* rest_drivers       # and at each driver, a vector a strip
+    int* rest_moved           # the lines whose code 0 is not 0 V, and how many
+    int rest_moves
     double* currents
     int64_t* answer
     double* power
@@ -74,30 +84,41 @@ cdef inline void pack(const double[:, ::1] matrix, vec_d* packed, Py_ssize_t str
     turn_in(&matrix[first, 0], min(w, matrix.shape[0] - first), depth, packed + strip * depth)
 
 
-cdef inline bint take_voltages(Read* r, Py_ssize_t first, Py_ssize_t count, vec_d* panel) noexcept nogil:
-    """Fill a panel with the voltages of ``count`` vectors; returns whether a code was out of range."""
-    cdef Py_ssize_t i, k, block, vector
+cdef inline bint take_voltages(Read* r, Py_ssize_t vector, Py_ssize_t count, vec_d* block) noexcept nogil:
+    """Fill a block with how far up to ROWS vectors move each line; returns whether a code was out of range."""
+    cdef Py_ssize_t i, k
     cdef int64_t code
+    cdef const int64_t* codes
+    cdef const double* volts
     cdef bint wrong = False
-    cdef double volts
-    for block in range((count + ROWS - 1) // ROWS):
-        vector = first + block * ROWS
-        if r.converters.table == NULL:
-            turn_in(
-                r.voltages + vector * r.rows, min(<Py_ssize_t> ROWS, count - block * ROWS), r.rows, panel + block * r.rows
-            )
-            continue
+    if r.converters.table == NULL:
+        turn_in(r.voltages + vector * r.rows, count, r.rows, block)
+        return False
+    memset(block, 0, r.rows * VECTOR_BYTES)
+    for i in range(count):
+        codes = r.codes + (vector + i) * r.rows
         for k in range(r.rows):
-            for i in range(ROWS):
-                volts = 0.0
-                if block * ROWS + i < count:
-                    code = r.codes[(vector + i) * r.rows + k]
-                    if <uint64_t> code >= <uint64_t> r.converters.levels:
-                        wrong = True
-                        code = 0
-                    volts = r.converters.table[k * r.converters.levels + code]
-                put(panel + block * r.rows + k, i, volts)
+            code = codes[k]
+            if code != 0:
+                if <uint64_t> code >= <uint64_t> r.converters.levels:
+                    wrong = True
+                    continue
+                volts = r.converters.table + k * r.converters.levels
+                put(block + k, i, volts[code] - volts[0])
     return wrong
+
+
+cdef inline int find_moved(const vec_d* block, Py_ssize_t rows, int* moved) noexcept nogil:
+    """List the lines that any vector of a block moves; returns how many there are."""
+    cdef Py_ssize_t k, i
+    cdef int count = 0, any_moves
+    for k in range(rows):
+        any_moves = 0
+        for i in range(lanes(block)):
+            any_moves |= get(block + k, i) != 0.0
+        moved[count] = <int> k
+        count += any_moves
+    return count
 
 
 cdef inline int64_t pass_thresholds(const double* thresholds, Py_ssize_t top, double steps) noexcept nogil:
@@ -177,55 +198,135 @@ cdef inline void keep(
         r.currents[vector * r.columns + column + j] = get(sums + (j // w) * ROWS + row, j % w)
 
 
-cdef inline void multiply(
-    const vec_d* matrix, Py_ssize_t strip, Py_ssize_t width, const vec_d* block, Py_ssize_t depth, vec_d* sums
+cdef inline void add_rows(
+    width unused, vec_d** start, const vec_d* block, vec_d** b, const int* moved, int count, vec_d* sums
 ) noexcept nogil:
-    """Multiply ROWS vectors by ``width`` strips; row i of strip k becomes ``sums[k * ROWS + i]``."""
-    cdef vec_d* to[3]
-    cdef vec_d* start[3]
-    cdef vec_d* b[3]
-    cdef vec_d zeros[ROWS]
-    cdef Py_ssize_t i
+    """Set row i of strip k, ``sums[k * ROWS + i]``, to ``start[k]`` plus what the lines do that vector i moves."""
+    cdef vec_d c[3 * ROWS]
+    cdef vec_d x, y0, y1, y2
+    cdef Py_ssize_t i, k
+    cdef int t
     for i in range(ROWS):
-        zeros[i] = zero(sums)
-    for i in range(width):
-        to[i], start[i], b[i] = sums + i * ROWS, zeros, <vec_d*> matrix + (strip + i) * depth
-    rank(width, to, start, block, 0, b, depth)
+        c[3 * i] = start[0][0]
+        if width is not one:
+            c[3 * i + 1] = start[1][0]
+        if width is three:
+            c[3 * i + 2] = start[2][0]
+    for t in range(count):
+        k = moved[t]
+        y0 = b[0][k]
+        if width is not one:
+            y1 = b[1][k]
+        if width is three:
+            y2 = b[2][k]
+        for i in range(ROWS):
+            x = splat(block + k, i)
+            c[3 * i] = c[3 * i] + x * y0
+            if width is not one:
+                c[3 * i + 1] = c[3 * i + 1] + x * y1
+            if width is three:
+                c[3 * i + 2] = c[3 * i + 2] + x * y2
+    for i in range(ROWS):
+        sums[i] = c[3 * i]
+        if width is not one:
+            sums[ROWS + i] = c[3 * i + 1]
+        if width is three:
+            sums[2 * ROWS + i] = c[3 * i + 2]
 
 
-cdef inline void add_power(Read* r, const vec_d* block, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
-    """Work out the power of ROWS vectors v: the sum of ``v`` times ``admittance @ v``."""
+cdef inline void multiply(
+    Py_ssize_t strips, vec_d** start, const vec_d* block, vec_d** b, const int* moved, int count, vec_d* sums
+) noexcept nogil:
+    """Multiply ROWS vectors by up to three strips."""
+    if strips == 3:
+        add_rows(<three> 0, start, block, b, moved, count, sums)
+    elif strips == 2:
+        add_rows(<two> 0, start, block, b, moved, count, sums)
+    else:
+        add_rows(<one> 0, start, block, b, moved, count, sums)
+
+
+cdef inline void add_power(
+    Read* r, const vec_d* block, const int* moved, int moves, Py_ssize_t first, Py_ssize_t count
+) noexcept nogil:
+    """Work out the power of ROWS vectors that move lines by d: ``(rest + d) @ admittance @ (rest + d)``.
+
+    The admittance is symmetric. Only strips with a line that moves can add anything.
+    """
     cdef vec_d sums[3 * ROWS]
     cdef vec_d total[ROWS]
+    cdef vec_d* start[3]
+    cdef vec_d* b[3]
+    cdef Py_ssize_t strips[3]
     cdef vec_d volts
-    cdef Py_ssize_t w = lanes(sums), strip = 0, width, s, i, l
-    cdef double power
+    cdef Py_ssize_t w = lanes(sums), found, s, i, l
+    cdef int t
+    cdef double power, at_rest = 0.0
+    for t in range(r.rest_moves):
+        at_rest = at_rest + get(r.rest + r.rest_moved[t], 0) * get(r.rest_drivers, r.rest_moved[t])
+    t = 0
     for i in range(ROWS):
         total[i] = zero(sums)
-    while strip < r.row_strips:
-        width = min(<Py_ssize_t> STRIP, r.row_strips - strip)
-        multiply(r.admittance, strip, width, block, r.rows, sums)
-        for s in range(width):
+    while t < moves:
+        found = 0
+        while t < moves and found < STRIP:
+            strips[found] = moved[t] // w
+            b[found] = <vec_d*> r.admittance + strips[found] * r.rows
+            start[found] = r.rest_drivers + strips[found]
+            while t < moves and moved[t] // w == strips[found]:
+                t += 1
+            found += 1
+        multiply(found, start, block, b, moved, moves, sums)
+        for s in range(found):
             for i in range(ROWS):
                 for l in range(w):
-                    put(&volts, l, get(block + (strip + s) * w + l, i) if (strip + s) * w + l < r.rows else 0.0)
-                total[i] = total[i] + sums[s * ROWS + i] * volts
-        strip += width
+                    put(&volts, l, get(block + strips[s] * w + l, i) if strips[s] * w + l < r.rows else 0.0)
+                # start counts twice: (rest + d) Y (rest + d) = rest Y rest + (2 Y rest + Y d) d
+                total[i] = total[i] + (sums[s * ROWS + i] + start[s][0]) * volts
     for i in range(count):
         power = 0.0
         for l in range(w):
             power = power + get(total + i, l)
-        r.power[first + i] = power
+        r.power[first + i] = at_rest + power
+
+
+cdef inline void set_rest(Read* r) noexcept nogil:
+    """Say at what voltages the lines rest."""
+    cdef Py_ssize_t k, i
+    for k in range(r.rows):
+        for i in range(lanes(r.rest)):
+            put(r.rest + k, i, 0.0 if r.converters.table == NULL else r.converters.table[k * r.converters.levels])
+    r.rest_moves = find_moved(r.rest, r.rows, r.rest_moved)
+
+
+cdef inline void add_rest(Read* r, const vec_d* strip, vec_d* out) noexcept nogil:
+    """Work out what the lines at rest give through a packed strip."""
+    cdef vec_d sums[ROWS]
+    cdef vec_d nothing = zero(sums)
+    cdef vec_d* start[1]
+    cdef vec_d* b[1]
+    start[0], b[0] = &nothing, <vec_d*> strip
+    multiply(1, start, r.rest, b, r.rest_moved, r.rest_moves, sums)
+    out[0] = sums[0]
 
 
 cdef bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
     cdef vec_d* panel = <vec_d*> memory
     cdef double* noise = <double*> (panel + PANEL // ROWS * r.rows)
+    cdef int* moved = <int*> (noise + PANEL * (r.columns + 8))
+    cdef int moves[PANEL]  # of each block
     cdef vec_d sums[3 * ROWS]
-    cdef Py_ssize_t count = min(<Py_ssize_t> PANEL, r.batch - first), w = lanes(panel), strip = 0, width, block, i
-    cdef Py_ssize_t vector, columns, place
+    cdef vec_d* start[3]
+    cdef vec_d* b[3]
+    cdef Py_ssize_t count = min(<Py_ssize_t> PANEL, r.batch - first), w = lanes(panel), strip = 0, strips, block, i
+    cdef Py_ssize_t vector, columns, place, blocks = (count + ROWS - 1) // ROWS
     cdef Converters* c = &r.converters
-    cdef bint wrong = take_voltages(r, first, count, panel)
+    cdef bint wrong = False
+    for block in range(blocks):
+        wrong |= take_voltages(
+            r, first + block * ROWS, min(<Py_ssize_t> ROWS, count - block * ROWS), panel + block * r.rows
+        )
+        moves[block] = find_moved(panel + block * r.rows, r.rows, moved + block * r.rows)
     if c.normal != NULL:
         place = (c.skip + first) * r.columns
         normals(
@@ -233,10 +334,12 @@ cdef bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
         )
         noise = noise + place % 8
     while strip < r.strips:
-        width = min(<Py_ssize_t> STRIP, r.strips - strip)
-        columns = min(width * w, r.columns - strip * w)
-        for block in range((count + ROWS - 1) // ROWS):
-            multiply(r.matrix, strip, width, panel + block * r.rows, r.rows, sums)
+        strips = min(<Py_ssize_t> STRIP, r.strips - strip)
+        columns = min(strips * w, r.columns - strip * w)
+        for i in range(strips):
+            start[i], b[i] = r.rest_currents + strip + i, <vec_d*> r.matrix + (strip + i) * r.rows
+        for block in range(blocks):
+            multiply(strips, start, panel + block * r.rows, b, moved + block * r.rows, moves[block], sums)
             for i in range(min(<Py_ssize_t> ROWS, count - block * ROWS)):
                 vector = block * ROWS + i
                 if r.answer == NULL:
@@ -246,10 +349,13 @@ cdef bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
                         r, sums, i, first + vector, strip * w, columns,
                         NULL if c.normal == NULL else noise + vector * r.columns,
                     )
-        strip += width
+        strip += strips
     if r.admittance != NULL:
-        for block in range((count + ROWS - 1) // ROWS):
-            add_power(r, panel + block * r.rows, first + block * ROWS, min(<Py_ssize_t> ROWS, count - block * ROWS))
+        for block in range(blocks):
+            add_power(
+                r, panel + block * r.rows, moved + block * r.rows, moves[block], first + block * ROWS,
+                min(<Py_ssize_t> ROWS, count - block * ROWS),
+            )
     return wrong
 
 
@@ -259,15 +365,24 @@ cdef bint run(
     """Pack the matrices and read all panels; ``share`` bytes of the memory are each thread's."""
     cdef vec_d* packed = <vec_d*> memory
     cdef vec_d* packed_admittance = packed + r.strips * r.rows
-    cdef char* own = <char*> (packed_admittance + r.row_strips * r.rows)
+    cdef char* own
     cdef Py_ssize_t panels = (r.batch + PANEL - 1) // PANEL, i
     cdef int wrong = 0
     r.matrix, r.admittance = packed, packed_admittance if r.power != NULL else NULL
+    r.rest = packed_admittance + r.row_strips * r.rows
+    r.rest_currents = r.rest + r.rows
+    r.rest_drivers = r.rest_currents + r.strips
+    own = <char*> (r.rest_drivers + r.row_strips)
+    r.rest_moved = <int*> own
+    own = own + (r.rows * sizeof(int) // 64 + 1) * 64
+    set_rest(r)
     with parallel(num_threads=threads):  # one region: to wake a thread takes as long as a small read
         for i in prange(r.strips, schedule="static"):
             pack(matrix, packed, i)
+            add_rest(r, packed + i * r.rows, r.rest_currents + i)
         for i in prange(r.row_strips, schedule="static"):
             pack(admittance, packed_admittance, i)
+            add_rest(r, packed_admittance + i * r.rows, r.rest_drivers + i)
         for i in prange(panels, schedule="static"):
             wrong += read_panel(r, i * PANEL, own + threadid() * share)
     return wrong > 0
@@ -280,10 +395,12 @@ cdef bint start(Read* r, const double[:, ::1] matrix, const double[:, ::1] admit
     cdef bint wrong
     r.columns, r.rows = matrix.shape[0], matrix.shape[1]
     r.strips, r.row_strips = (r.columns + w - 1) // w, (r.rows + w - 1) // w if r.power != NULL else 0
-    share = PANEL * (r.rows + r.columns + 8) * 8 // 64 * 64 + 64
+    share = PANEL * (r.rows + r.columns + 8) * 8 + PANEL // ROWS * r.rows * <Py_ssize_t> sizeof(int)
+    share = share // 64 * 64 + 64
     if r.batch * r.rows * r.columns < SMALL:
         threads = 1
-    size = (r.strips + r.row_strips) * r.rows * VECTOR_BYTES + threads * share + 64
+    size = ((r.strips + r.row_strips) * (r.rows + 1) + r.rows) * VECTOR_BYTES
+    size = size + (r.rows * <Py_ssize_t> sizeof(int) // 64 + 1) * 64 + threads * share + 64
     memory = <char*> malloc(size)
     if memory == NULL:
         raise MemoryError(f"{size} bytes for a read")

@@ -82,7 +82,7 @@ def read_codes(
     matrix : (columns, rows) ndarray
         Transfer matrix [S].
     admittance : (rows, rows) ndarray, optional
-        Input admittance [S]; without it no power is worked out.
+        Input admittance [S], symmetric; without it no power is worked out.
     channels : Channels
         The converters.
     noise : Address

@@ -213,11 +213,7 @@ class HardwareLayer:
         gain: float | None = None,
     ) -> Process:
         """Read all tiles; returns the currents of single reads, (groups, tiles, batch, planes, columns) A."""
-        self.chip.refresh(self.units)
-        answers = yield from self.chip.together(
-            self.chip.read(unit, some, kind, priority, gain)
-            for unit, some in zip(self.units, self.drives(codes, groups, kind), strict=True)
-        )
+        answers = yield from self._answers(codes, groups, kind, priority, gain)
         columns = self.chip.spec.tile.columns
         currents = [
             unit.readout.adc.nominal_current(answer, gain).reshape(groups, len(tile_codes), -1, columns)
@@ -225,16 +221,45 @@ class HardwareLayer:
         ]
         return np.stack(currents, axis=1)
 
+    def _answers(
+        self, codes: list[Codes], groups: int, kind: str, priority: Priority, gain: float | None = None
+    ) -> Process:
+        """Read all tiles; returns the ADC codes of each, (groups·batch·planes, columns)."""
+        self.chip.refresh(self.units)
+        return (
+            yield from self.chip.together(
+                self.chip.read(unit, some, kind, priority, gain)
+                for unit, some in zip(self.units, self.drives(codes, groups, kind), strict=True)
+            )
+        )
+
+    def _corrected(self, codes: list[Codes], kind: str, priority: Priority) -> Process:
+        """Read all tiles; returns the corrected currents of each, groups added up, (tiles, batch, columns) A."""
+        correction = self.correction
+        if self.chip.spec.converters.dac.input == "serial":
+            currents = yield from self.measure(codes, correction.groups, kind, priority)
+            return list(correction.apply(currents).sum(axis=0))
+        answers = yield from self._answers(codes, correction.groups, kind, priority)
+        found = []
+        for index, (unit, answer, own) in enumerate(zip(self.units, answers, codes, strict=True)):
+            # What a code means is a line, and so is the correction: both at once, group by group.
+            zero, one = unit.readout.adc.nominal_current(np.arange(2)[:, None])
+            scale, shift = correction.scale[:, index], correction.shift[:, index]
+            total = np.broadcast_to((scale * zero + shift).sum(axis=0), (len(own), answer.shape[1])).copy()
+            for read, slope in zip(answer.reshape(correction.groups, len(own), -1), scale * (one - zero), strict=True):
+                total += read * slope
+            found.append(total)
+        return found
+
     def forward(self, activities: Floats, priority: Priority = Priority.NORMAL, kind: str = "mac_read") -> Process:
         """Multiply activities (batch, inputs) by the weights on the tiles; returns (batch, outputs).
 
         ``kind`` is the account of the reads.
         """
         codes = self.input_codes(activities)
-        currents = yield from self.measure(codes, self.correction.groups, kind, priority)
         correction = self.correction
-        partial = correction.apply(currents).sum(axis=0)
-        operations = 2 * currents.size
+        partial = yield from self._corrected(codes, kind, priority)
+        operations = 2 * correction.groups * sum(each.size for each in partial)
         if correction.excess is not None:
             for index, (unit, own) in enumerate(zip(self.units, codes, strict=True)):
                 partial[index] -= unit.readout.dac.nominal(own) @ correction.excess[index]
@@ -293,6 +318,10 @@ def split(codes: Codes, groups: int) -> Codes:
     """Return (groups·batch, rows) codes in which only one group of word lines is driven at a time."""
     if groups == 1:
         return codes
-    rows = codes.shape[1]
-    group = np.arange(rows) * groups // rows
-    return np.concatenate([np.where(group == index, codes, 0) for index in range(groups)])
+    batch, rows = codes.shape
+    drives = np.zeros((groups, batch, rows), dtype=codes.dtype)
+    # Group g has the rows with row * groups // rows == g.
+    edges = [-(-group * rows // groups) for group in range(groups + 1)]
+    for drive, first, last in zip(drives, edges, edges[1:], strict=False):
+        drive[:, first:last] = codes[:, first:last]
+    return drives.reshape(-1, rows)

@@ -36,7 +36,8 @@ def drawn(rows, columns, batch, sigma=0.01, table=False):
         np.sort(np.arange(255) + 0.5 + 3.0 * rng.standard_normal((columns, 255)), axis=1) if table else None,
     )
     matrix = rng.uniform(1e-6, 3e-4, (columns, rows))
-    return rng.integers(0, 256, (batch, rows)), matrix, rng.uniform(-1e-5, 1e-4, (rows, rows)), channels
+    admittance = rng.uniform(-1e-5, 1e-4, (rows, rows))
+    return rng.integers(0, 256, (batch, rows)), matrix, admittance + admittance.T, channels
 
 
 def expected(codes, matrix, admittance, channels):
@@ -62,6 +63,24 @@ def test_codes_and_power_are_those_of_the_steps_one_by_one(shape, sigma):
     np.testing.assert_array_equal(np.where(between, wanted, answer), wanted)
     np.testing.assert_allclose(power, watts, rtol=1e-12, atol=1e-12 * np.abs(watts).max())
     assert answer.max() == 255 or shape[2] < 8
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lines_at_rest_are_read_like_the_others(shape):
+    codes, matrix, admittance, channels = drawn(*shape)
+    rng = np.random.default_rng(5)
+    codes *= rng.random(shape[2:] + shape[:1]) < 0.2
+    codes[:, rng.random(shape[0]) < 0.3] = 0  # lines that no vector moves
+    answer, power = read_codes(codes, matrix, admittance, channels, NOISE)
+    steps, wanted, watts = expected(codes, matrix, admittance, channels)
+    between = np.abs(steps - np.floor(steps) - 0.5) < 1e-9
+    np.testing.assert_array_equal(np.where(between, wanted, answer), wanted)
+    np.testing.assert_allclose(power, watts, rtol=1e-12, atol=1e-12 * np.abs(watts).max())
+    # Each vector alone, where other lines are left out than in a block: the same bits.
+    for vector in range(0, len(codes), 7):
+        alone = read_codes(codes[vector : vector + 1], matrix, admittance, channels, NOISE, first=vector)
+        np.testing.assert_array_equal(alone[0][0], answer[vector])
+        assert alone[1][0] == power[vector]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
