@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,10 +85,13 @@ class Perceptron:
             found.append(activities)
         return found
 
-    def gradients(self, activities: list[Floats], error: Floats) -> tuple[list[Floats], list[Floats]]:
+    def gradients(
+        self, activities: list[Floats], error: Floats, ceilings: Sequence[float] = ()
+    ) -> tuple[list[Floats], list[Floats]]:
         """Back-propagate ``error``, dLoss/dlogits (batch, outputs), with these weights through measured activities.
 
-        A hidden unit passes the error where it is active. Returns gradients of the weights and of the biases.
+        A hidden unit passes the error where it is active and below the ceiling of the layer that it feeds, if that has
+        one: clipped activities do not follow the weights. Returns gradients of the weights and of the biases.
         """
         weights: list[Floats] = []
         biases: list[Floats] = []
@@ -95,7 +99,10 @@ class Perceptron:
             weights.insert(0, activities[layer].T @ error)
             biases.insert(0, error.sum(axis=0))
             if layer:
-                error = self.scatter(layer, (error @ self.weights[layer].T) * (activities[layer] > 0.0))
+                follows = activities[layer] > 0.0
+                if ceilings:
+                    follows &= activities[layer] < ceilings[layer]
+                error = self.scatter(layer, (error @ self.weights[layer].T) * follows)
         return weights, biases
 
     def through(self, weights: list[Floats]) -> Perceptron:

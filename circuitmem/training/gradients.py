@@ -57,7 +57,8 @@ def adjoint_gradients(
         weights.insert(0, gradient)
         biases.insert(0, error.sum(axis=0))
         if index:
-            error = network.model.scatter(index, back * (activities[index] > 0.0))
+            follows = (activities[index] > 0.0) & (activities[index] < network.layers[index].input_scale)
+            error = network.model.scatter(index, back * follows)
     return weights, biases
 
 

@@ -69,7 +69,7 @@ class InSituTrainer:
         if self.spec.gradient == "adjoint":
             return adjoint_gradients(self.network, activities, error)
         through = model.through(self._read) if self.spec.gradient == "read" else model
-        return through.gradients(activities, error)
+        return through.gradients(activities, error, [layer.input_scale for layer in self.network.layers])
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
         """Move weights and biases against the gradient; weights stay within what a pair can hold."""

@@ -4,13 +4,24 @@ import numpy as np
 import pytest
 
 from circuitmem import TileSpec
-from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, SinhCell, TwoPulseSpec, load_run
+from circuitmem.config import (
+    AdcSpec,
+    ChipSpec,
+    ConverterSpec,
+    DacSpec,
+    DefectSpec,
+    InSituSpec,
+    SinhCell,
+    TwoPulseSpec,
+    load_run,
+)
 from circuitmem.control import Chip
 from circuitmem.data import load_mnist
 from circuitmem.network import Correction, HardwareNetwork, Partition, Perceptron, split
 from circuitmem.tile import Tile
 from circuitmem.training import Digits, build_network, run_method, train_ex_situ
 from circuitmem.training.gradients import adjoint_gradients, layer_gradient, read_weights
+from circuitmem.training.in_situ import InSituTrainer
 
 SIZES, ROWS, COLUMNS = (11, 5), 6, 6
 
@@ -119,6 +130,55 @@ def test_without_wires_and_defects_the_exact_gradient_is_the_ideal_one():
     exact, ideal = adjoint_gradients(network, activities, error), model.gradients(activities, error)
     for one, other in zip([*exact[0], *exact[1]], [*ideal[0], *ideal[1]], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(other).max())
+
+
+def test_the_gradient_of_clipped_activities_equals_finite_differences():
+    rng = np.random.default_rng(2)
+    model = Perceptron([rng.normal(size=(6, 5)), rng.normal(size=(5, 3))], [rng.normal(size=5), np.zeros(3)])
+    inputs, error, ceilings = rng.random((7, 6)), rng.normal(size=(7, 3)), [1.0, 0.8]
+
+    def clipped():
+        hidden = np.clip(inputs @ model.weights[0] + model.biases[0], 0.0, ceilings[1])
+        return [inputs, hidden, hidden @ model.weights[1] + model.biases[1]]
+
+    saturated = clipped()[1] == ceilings[1]
+    assert 5 < saturated.sum() < 30
+    weights, biases = model.gradients(clipped(), error, ceilings)
+    for gradients, parameters in ((weights, model.weights), (biases, model.biases)):
+        for gradient, values in zip(gradients, parameters, strict=True):
+            for place in np.ndindex(values.shape):
+                losses = []
+                for way in (1e-6, -2e-6):
+                    values[place] += way
+                    losses.append(float((error * clipped()[2]).sum()))
+                values[place] += 1e-6
+                assert gradient[place] == pytest.approx((losses[0] - losses[1]) / 2e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("gradient", ["ideal", "read", "adjoint"])
+def test_a_saturated_activity_asks_for_no_change(gradient):
+    """Or training winds up: what would raise it further does nothing on the chip, and so is asked for again."""
+    rng = np.random.default_rng(3)
+    spec = ChipSpec(tile=TileSpec(rows=ROWS, columns=COLUMNS), defects=DefectSpec(device_yield=1.0))
+    model = Perceptron(
+        [0.3 * rng.normal(size=(6, 5)), rng.normal(size=(5, 3))], [np.linspace(0.0, 1.5, 5), np.zeros(3)]
+    )
+    network = HardwareNetwork(Chip(spec, 4, seed=1), model, [1.0, 1.0])
+    network.chip.run(network.program(0.0))
+    for layer in network.layers:
+        network.chip.run(layer.set_range(layer.input_codes(rng.random((20, layer.partition.inputs))), 1))
+    activities = network.chip.run(network.forward(rng.random((1, 6))))
+    saturated, silent = activities[1][0] == 1.0, activities[1][0] == 0.0
+    assert saturated.any()
+    assert not (saturated | silent).all()
+    trainer = InSituTrainer(InSituSpec(gradient=gradient, optimiser="sgd"), network)
+    network.chip.run(trainer.look())
+    before = network.model.copy()
+    trainer.step(activities, np.array([[0.4, -0.7, 0.3]]), 1e-3)
+    moved = (network.model.weights[0] != before.weights[0]).any(axis=0)
+    np.testing.assert_array_equal(moved, ~(saturated | silent))
+    np.testing.assert_array_equal(network.model.biases[0] != before.biases[0], moved)
+    assert (network.model.weights[1] != before.weights[1])[saturated].all()
 
 
 SMALL = ["data.side=8", "network.layers=[64, 24, 10]", "chip.tile.rows=32", "chip.tile.columns=32"]
