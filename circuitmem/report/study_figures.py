@@ -22,6 +22,8 @@ __all__ = ["AXIS_LABELS", "SCALES", "draw_study", "method_label"]
 COLOURS = {"raw": "#7f7f7f", "calibration": "#e69f00", "in_situ": "#0072b2", "calibration_in_situ": "#009e73"}
 OTHER_COLOURS = ("#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#8c510a", "#332288", "#882255", "#44aa99")
 """For the methods that every study has, the same everywhere; and for others (Okabe & Ito, and Tol's)."""
+MARKERS = "osD^vP*X"
+"""For those who cannot tell the colours apart."""
 
 AXIS_LABELS = {
     "accuracy_percent": "test accuracy (%)",
@@ -73,16 +75,17 @@ def method_label(study: Study, name: str) -> str:
 def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
     rows = [dict(row) for row in select(rows, **spec.where)]
     levels = list(dict.fromkeys(row[spec.panels] for row in rows)) if spec.panels else [None]
-    figure = Figure(figsize=(1.5 + 4.5 * max(1, len(levels)), 4.2), layout="constrained")
+    figure = Figure(figsize=(1.5 + 4.5 * max(1, len(levels)), 4.8), layout="constrained")
     axes = figure.subplots(1, max(1, len(levels)), sharey=True, squeeze=False)[0]
     colours = _colours(study)
     for panel, level in zip(axes, levels, strict=False):
         some = rows if spec.panels is None else select(rows, **{spec.panels: level})
-        for method in spec.methods or study.spec.methods:
+        for place, method in enumerate(spec.methods or study.spec.methods):
             own = select(some, method=method)
             if not own:
                 continue
-            style = {"color": colours[method], "label": method_label(study, method)}
+            style = {"color": colours[method], "marker": MARKERS[place % len(MARKERS)], "markersize": 4}
+            style |= {"label": method_label(study, method)}
             draw = _line if spec.kind == "lines" else _history
             draw(panel, own, spec, style)
         if spec.y == "accuracy_percent":
@@ -97,7 +100,8 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
         panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
         panel.grid(alpha=0.3)
     axes[0].set_ylabel(AXIS_LABELS[spec.y])
-    axes[0].legend(fontsize="x-small", loc="lower right")
+    # Below the panels: inside, it hides points.
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize="x-small", loc="outside lower center", ncols=3)
     return figure
 
 
@@ -107,7 +111,7 @@ def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, An
     levels = list(dict.fromkeys(row[spec.x] for row in ends))
     found = [mean([SCALES[spec.y] * row[spec.y] for row in select(ends, **{spec.x: level})]) for level in levels]
     widths = [0.0 if np.isnan(each.half_width) else each.half_width for each in found]
-    panel.errorbar(levels, [each.mean for each in found], widths, marker="o", markersize=4, capsize=2, **style)
+    panel.errorbar(levels, [each.mean for each in found], widths, capsize=2, **style)
 
 
 def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
@@ -116,10 +120,10 @@ def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str,
     by_epoch = [select(rows, epoch=epoch) for epoch in epochs]
     accuracy = [mean([row["accuracy_percent"] for row in some]).mean for some in by_epoch]
     if len(epochs) == 1:
-        panel.axhline(accuracy[0], linestyle=":", **style)
+        panel.axhline(accuracy[0], linestyle=":", **style | {"marker": ""})
         return
     cost = [SCALES[spec.x] * float(np.mean([row[spec.x] for row in some])) for some in by_epoch]
-    panel.plot(cost, accuracy, marker="o", markersize=3, **style)
+    panel.plot(cost, accuracy, **style)
 
 
 def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:
