@@ -13,6 +13,7 @@ __all__ = [
     "AxisSpec",
     "ComparisonSpec",
     "FigureSpec",
+    "GapSpec",
     "GoalSpec",
     "MapsSpec",
     "PublishedSpec",
@@ -148,6 +149,41 @@ class PublishedSpec(Spec):
     where: dict[str, Level] = pydantic.Field(default_factory=dict)
 
 
+class GapSpec(Spec):
+    """Two gaps that others published for one method, of which it is not known over what, or where, they are.
+
+    The report has both gaps at all levels, and says for each candidate where it comes nearest to both.
+
+    Parameters
+    ----------
+    source : str
+        Who, and where.
+    mark : {"P", "D", "I"}
+        As in :class:`PublishedSpec`.
+    method : str
+        Our method that stands for theirs.
+    over : str
+        Our method that the first gap is over.
+    gap : float
+        The first gap [points].
+    candidates : sequence of str
+        Our methods that the second gap may be over, at least one.
+    candidate_gap : float
+        The second gap [points].
+    where : table
+        Levels of axes to look at; all when left out.
+    """
+
+    source: str
+    mark: Literal["P", "D", "I"]
+    method: str
+    over: str
+    gap: float
+    candidates: tuple[str, ...] = pydantic.Field(min_length=1)
+    candidate_gap: float
+    where: dict[str, Level] = pydantic.Field(default_factory=dict)
+
+
 class FigureSpec(Spec):
     """A figure, drawn from the table of results.
 
@@ -211,7 +247,7 @@ class StudySpec(Spec):
         Only these combinations: tables with a level for every axis.
     maps : MapsSpec
         Conductance maps to keep.
-    comparisons, goals, published, figures
+    comparisons, goals, published, gaps, figures
         What the report makes of the results.
     quick : table
         What ``--quick`` changes in all of this: the same keys, merged into it.
@@ -230,5 +266,6 @@ class StudySpec(Spec):
     comparisons: tuple[ComparisonSpec, ...] = ()
     goals: tuple[GoalSpec, ...] = ()
     published: tuple[PublishedSpec, ...] = ()
+    gaps: tuple[GapSpec, ...] = ()
     figures: dict[str, FigureSpec] = pydantic.Field(default_factory=dict)
     quick: dict[str, Any] = pydantic.Field(default_factory=dict)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from circuitmem.config import ComparisonSpec, GoalSpec, PublishedSpec
+from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec
 from circuitmem.files import write_text
 from circuitmem.report.study_figures import AXIS_LABELS, SCALES, draw_study, method_label
 from circuitmem.study.spec import Study
@@ -73,6 +73,7 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
         parts += [_comparison(study, comparison, rows) for comparison in study.spec.comparisons]
         if study.spec.published:
             parts.append(_published(study, study.spec.published, rows))
+        parts += [_gaps(study, gaps, rows) for gaps in study.spec.gaps]
         if study.spec.goals:
             parts.append(_goals(study.spec.goals, rows))
         parts += [f"![{name}](figures/{name}.png)" for name in study.spec.figures]
@@ -138,12 +139,11 @@ def _comparison(study: Study, spec: ComparisonSpec, rows: Sequence[Row]) -> str:
         found = _compared(spec, select(rows, **levels))
         if found is not None:
             difference = found.difference
-            lines.append(
-                [*map(str, levels.values()), _interval(difference, "+"), _probability(found), str(difference.count)]
-            )
+            tests = [_probability(value) for value in (found.p_value, found.rank_p_value)]
+            lines.append([*map(str, levels.values()), _interval(difference, "+"), *tests, str(difference.count)])
     names = method_label(study, spec.method), method_label(study, spec.against)
-    intro = f"{names[0].capitalize()} against {names[1]}, {AT[spec.at]}, in points (paired t test):"
-    return f"{intro}\n\n{_table([*study.spec.axes, 'difference', 'p', 'pairs'], lines)}"
+    intro = f"{names[0].capitalize()} against {names[1]}, {AT[spec.at]}, in points (paired t test, Wilcoxon's):"
+    return f"{intro}\n\n{_table([*study.spec.axes, 'difference', 'p of t', 'p of ranks', 'pairs'], lines)}"
 
 
 def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> Paired | None:
@@ -177,6 +177,36 @@ def _published(study: Study, published: Sequence[PublishedSpec], rows: Sequence[
     return f"{intro}\n\n{_table(heads, lines)}"
 
 
+def _gaps(study: Study, spec: GapSpec, rows: Sequence[Row]) -> str:
+    """Return the gaps of a method at all levels, and where each candidate comes nearest to the published ones."""
+    names = [spec.over, *spec.candidates]
+    lines: list[list[str]] = []
+    nearest: dict[str, tuple[float, list[str]]] = {}
+    for levels in _groups(study, select(rows, **spec.where)):
+        own = select(rows, **levels)
+        found = [_compared(ComparisonSpec(method=spec.method, against=name), own) for name in names]
+        gaps = [None if pair is None else pair.difference for pair in found]
+        if gaps[0] is None:
+            continue
+        lines.append([*map(str, levels.values()), *(_interval(gap, "+") for gap in gaps)])
+        for name, gap in zip(spec.candidates, gaps[1:], strict=True):
+            if gap is not None:
+                off = max(abs(gaps[0].mean - spec.gap), abs(gap.mean - spec.candidate_gap))
+                cells = [method_label(study, name), *lines[-1][: len(levels) + 1], _interval(gap, "+"), f"{off:.2f}"]
+                nearest[name] = min(nearest.get(name, (off, cells)), (off, cells))
+    labels = [method_label(study, name) for name in names]
+    where = "".join(f", {axis} {level}" for axis, level in spec.where.items())
+    intro = f"How far {method_label(study, spec.method)} is above the others{where}, in points:"
+    ranking = (
+        f"{spec.source} [{spec.mark}]: {spec.gap:+g} points over {labels[0]}, {spec.candidate_gap:+g} over one of the "
+        "others. Where each of them comes nearest to both, and by how much the worse of its two gaps is off:"
+    )
+    parts = [f"{intro}\n\n{_table([*study.spec.axes, *labels], lines)}"]
+    heads = ["candidate", *study.spec.axes, f"over {labels[0]}", "over the candidate", "off"]
+    parts.append(f"{ranking}\n\n{_table(heads, [cells for _, cells in sorted(nearest.values())])}")
+    return "\n\n".join(parts)
+
+
 def _goals(goals: Sequence[GoalSpec], rows: Sequence[Row]) -> str:
     lines = []
     for goal in goals:
@@ -191,7 +221,7 @@ def _goals(goals: Sequence[GoalSpec], rows: Sequence[Row]) -> str:
     return f"Goals:\n\n{_table(['goal', 'wanted', 'found', 'verdict'], lines)}"
 
 
-def _groups(study: Study, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _groups(study: Study, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Return the combinations of levels that the table has, in its order."""
     axes = list(study.spec.axes)
     return [dict(zip(axes, found, strict=True)) for found in dict.fromkeys(tuple(row[a] for a in axes) for row in rows)]
@@ -208,8 +238,7 @@ def _interval(found: Mean | None, sign: str = "") -> str:
     return f"{found.mean:{sign}.2f}{width}"
 
 
-def _probability(found: Paired) -> str:
-    value = found.p_value
+def _probability(value: float) -> str:
     return "" if math.isnan(value) else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
 
 

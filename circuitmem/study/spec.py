@@ -206,9 +206,17 @@ def _check(study: Study) -> None:
     wanted = [(f"comparisons.{k}", name) for k, c in enumerate(spec.comparisons) for name in (c.method, c.against)]
     wanted += [(f"goals.{k}", name) for k, g in enumerate(spec.goals) for name in (g.method, g.against) if name]
     wanted += [(f"published.{k}", p.method) for k, p in enumerate(spec.published) if p.method]
+    wanted += [(f"gaps.{k}", name) for k, g in enumerate(spec.gaps) for name in (g.method, g.over, *g.candidates)]
     wanted += [(f"figures.{key}", name) for key, f in spec.figures.items() for name in f.methods]
     for key, name in wanted:
         _check_name(key, name, (*spec.methods, "digital"))
+    wheres = [(f"goals.{k}", {**g.where, **(g.against_where or {})}) for k, g in enumerate(spec.goals)]
+    wheres += [(f"published.{k}", p.where) for k, p in enumerate(spec.published)]
+    wheres += [(f"gaps.{k}", g.where) for k, g in enumerate(spec.gaps)]
+    wheres += [(f"figures.{key}", figure.where) for key, figure in spec.figures.items()]
+    for key, where in wheres:
+        for name in where:
+            _check_name(f"{key}.where", name, tuple(spec.axes))
     for key, figure in spec.figures.items():
         axes = [figure.panels] if figure.panels else []
         for name in [*axes, *([figure.x] if figure.kind == "lines" else [])]:

@@ -52,7 +52,8 @@ def test_a_quick_study_from_the_plan_to_the_figures(tmp_path):
     out = tmp_path / "out"
     plan = run("run", STUDIES / "yield", "--quick", "--out", out, "--dry-run")
     assert plan.returncode == 0, plan.stderr
-    assert "6 points of raw, calibration, in_situ, calibration_in_situ; 6 are to be computed: about" in plan.stdout
+    assert "6 points of raw, offset, affine, calibration, global_scale, defect_subtract, in_situ, " in plan.stdout
+    assert "schr; 6 are to be computed: about" in plan.stdout
     assert not out.exists()
 
     done = run("run", STUDIES / "yield", "--quick", "--out", out, "--workers", 2)
@@ -64,18 +65,18 @@ def test_a_quick_study_from_the_plan_to_the_figures(tmp_path):
     assert "| device_yield | wires | digital network |" in text
     assert "at equal pulses" in text
 
-    figure = out / "figures" / "yield.png"
-    assert figure.read_bytes().startswith(b"\x89PNG")
-    for path in (*(out / "points").glob("*.json"), figure):
+    figures = [out / "figures" / name for name in ("yield.png", "calibrations.png")]
+    assert all(figure.read_bytes().startswith(b"\x89PNG") for figure in figures)
+    for path in (*(out / "points").glob("*.json"), *figures):
         path.unlink()  # the table is enough
     again = run("figures", STUDIES / "yield", "--quick", "--out", out, "--json")
-    assert json.loads(again.stdout) == {"figures": [str(figure)]}
-    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert json.loads(again.stdout) == {"figures": [str(figure) for figure in figures]}
+    assert all(figure.read_bytes().startswith(b"\x89PNG") for figure in figures)
     (out / "results.md").unlink()
     report = run("report", STUDIES / "yield", "--quick", "--out", out, "--json")
     assert json.loads(report.stdout) == {
         "report": str(out / "results.md"),
-        "figures": [str(figure)],
+        "figures": [str(figure) for figure in figures],
         "readme": None,
     }
     assert (out / "results.md").read_text() == text

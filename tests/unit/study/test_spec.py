@@ -60,6 +60,19 @@ def test_a_record_counts_only_for_the_configuration_that_it_was_made_with(write_
     assert store.load(point) is None
 
 
+GAPS = """
+[[gaps]]
+source = "Somebody"
+mark = "P"
+method = "calibration_in_situ"
+over = "raw"
+gap = 40.0
+candidates = ["offset"]
+candidate_gap = 30.0
+
+"""
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -73,6 +86,8 @@ def test_a_record_counts_only_for_the_configuration_that_it_was_made_with(write_
         ('title = "Tiny"', "", "title is required"),
         ('x = "device_yield"', 'x = "yield"', "figures.accuracy must be one of device_yield"),
         ('against = "raw"', 'against = "row"', "did you mean 'raw'? (got 'row')"),
+        ("[quick]", GAPS + "[quick]", "gaps.0 must be one of raw,"),
+        ('x = "device_yield"', 'x = "device_yield"\nwhere = { wires = 1 }', "accuracy.where must be one of device"),
         ("[axes.device_yield]", "[axes.seed]", "axes.seed must not be one of point, seed,"),
         ("values = [1.0, 0.8]", 'values = [1.0, "best"]', "axes.device_yield must have levels of one kind"),
         ("values = [1.0, 0.8]", "values = [0.8, 0.8]", "axes.device_yield must not have a level twice"),

@@ -1,5 +1,6 @@
 """Means, intervals and paired tests against numbers worked out by hand or by scipy in another way."""
 
+import itertools
 import math
 
 import numpy as np
@@ -38,9 +39,31 @@ def test_a_paired_test_sees_what_differs_within_pairs_only():
     assert stats.ttest_ind(list(first.values()), list(level)).pvalue > 0.5
 
 
+def test_the_signed_rank_test_is_exact_with_ties_and_without_what_is_alike():
+    """All 2^n signs of the ranks counted, which is what the test means; differences are steps of 0.05."""
+    differences = [0.15, 0.05, -0.1, 0.3, 0.0, 0.1, 0.25, 0.1, -0.05]
+    other = dict(enumerate(np.linspace(80.0, 93.3, 9)))
+    found = paired({k: other[k] + differences[k] for k in other}, other)
+    steps = np.array([3, 1, -2, 6, 2, 5, 2, -1])
+    ranks = stats.rankdata(np.abs(steps))
+    signs = np.array(list(itertools.product((0, 1), repeat=len(ranks))))
+    sums, ours = signs @ ranks, ranks[steps > 0].sum()
+    assert found.rank_p_value == pytest.approx(2 * np.mean(sums >= ours))
+
+
+def test_the_signed_rank_test_bears_an_outlier_that_the_t_test_does_not():
+    first = dict(enumerate([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 60.0]))
+    found = paired(first, dict.fromkeys(first, 0.0))
+    assert found.rank_p_value == pytest.approx(2.0**-8)
+    assert found.p_value > 0.2
+
+
 def test_pairs_that_are_few_or_alike():
     assert paired({1: 2.0}, {2: 1.0}) is None
     assert math.isnan(paired({1: 2.0}, {1: 1.0}).p_value)
+    assert math.isnan(paired({1: 2.0}, {1: 1.0}).rank_p_value)
+    assert paired({1: 2.0, 2: 3.0}, {1: 2.0, 2: 3.0}).rank_p_value == 1.0
+    assert paired(dict.fromkeys(range(6), 2.0), dict.fromkeys(range(6), 1.0)).rank_p_value == 2.0**-5
     assert paired({1: 2.0, 2: 3.0}, {1: 2.0, 2: 3.0}).p_value == 1.0
     assert paired({1: 2.0, 2: 3.0}, {1: 1.0, 2: 2.0}).p_value == 0.0
 

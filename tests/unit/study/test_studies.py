@@ -43,7 +43,7 @@ def test_a_study_can_be_planned_and_its_quick_form_runs_to_the_report(folder, tm
     # Levels that a comparison, goal or published figure names are levels that there are.
     full = load_study(folder)
     levels = [point.levels for point in full.points()]
-    for spec in (*full.spec.goals, *full.spec.published, *full.spec.figures.values()):
+    for spec in (*full.spec.goals, *full.spec.published, *full.spec.gaps, *full.spec.figures.values()):
         assert any(spec.where.items() <= each.items() for each in levels), spec
 
 
