@@ -303,14 +303,16 @@ class HardwareLayer:
     def set_range(self, codes: list[Codes], groups: int) -> Process:
         """Choose each tile's amplifier gain from measured reads at gain 1, to use 80 % of the range.
 
-        One gain a tile; a column that is saturated already does not count, for it would hide all the others.
+        One gain a tile, for the columns that have weights; one in ten that carry the most does not count, for a
+        saturated one would hide all the others.
         """
         for unit in self.units:
             unit.readout.adc.set_pga_gain(1.0)
         currents = yield from self._planes(codes, groups, "calibration_read")
         for index, unit in enumerate(self.units):
             adc = unit.readout.adc
-            largest = np.quantile(currents[:, index].max(axis=(0, 1, 2)), 0.9) * adc.tia.transimpedance
+            used = currents[:, index].max(axis=(0, 1, 2))[self.placements[index].columns]
+            largest = np.quantile(used, 0.9) * adc.tia.transimpedance
             adc.set_pga_gain(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), 0.25, 64.0))
 
 

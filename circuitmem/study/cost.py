@@ -21,6 +21,9 @@ READ, TREE, PULSE, DIGITAL = 0.6e-9, (60e-9, 0.44e-9), 25e-9, 0.6e-9
 update; for a product term on the digital core or in the training before. Fitted to one core of the machine that
 ``benchmarks/results`` names; an estimate within a factor of two elsewhere."""
 
+FULL = 60_000, 10_000
+"""Digits of the full MNIST."""
+
 
 def estimate_seconds(points: Sequence[Point], records: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Return seconds of one process for each of the points.
@@ -73,6 +76,8 @@ def _job_seconds(job: Job) -> float:
 
 @lru_cache(maxsize=16)
 def _digits(spec: DataSpec) -> tuple[int, int]:
-    """Return how many digits are trained with and tested."""
+    """Return how many digits are trained with and tested; for an estimate nothing is downloaded."""
+    if spec.source == "download":
+        return min(spec.train or FULL[0], FULL[0]), min(spec.test or FULL[1], FULL[1])
     data = load_mnist(spec.source).first(spec.train, spec.test)
     return len(data.train_labels), len(data.test_labels)

@@ -104,3 +104,21 @@ def test_calibration_does_not_look_at_the_defects():
     assert layer.correction is before
     chip.run(affine(1).learn(layer, inputs))
     assert not np.allclose(layer.correction.scale, before.scale)
+
+
+def test_the_range_of_a_tile_is_that_of_the_columns_that_have_weights():
+    weights = np.random.default_rng(8).normal(size=(8, 2))
+    spec = ChipSpec(
+        tile=TileSpec(rows=8, columns=64, word_line_resistance=0.0, bit_line_resistance=0.0),
+        converters=ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16)),
+        device=TwoPulseSpec(slope_spread=0.0, set_noise=0.0),
+        defects=DefectSpec(device_yield=1.0),
+    )
+    network = HardwareNetwork(Chip(spec, 1, seed=1), Perceptron([weights], [np.zeros(2)]), [1.0])
+    network.chip.run(network.program(0.0))
+    (layer,) = network.layers
+    activities = np.random.default_rng(9).uniform(0.2, 1.0, (30, 8))
+    network.chip.run(layer.set_range(layer.input_codes(activities), 1))
+    # Only four of the 64 columns have weights: the quiet others would ask for a gain that saturates these.
+    assert network.chip.run(layer.forward(activities)) == pytest.approx(activities @ weights, abs=0.01)
+    assert network.chip.ledger.total.saturated == 0

@@ -69,6 +69,18 @@ def test_more_repeats_keep_what_is_there(write_study, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+def test_a_plan_downloads_nothing(write_study, tmp_path, monkeypatch):
+    folder = write_study('[axes.digits]\nkey = "data.source"\nvalues = ["bundled", "download"]\n')
+    monkeypatch.setattr("circuitmem.data.mnist._fetch", lambda *_: pytest.fail("fetched"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    plan = plan_study(load_study(folder), tmp_path / "out")
+    by_digits = [
+        [each["seconds"] for each in plan["points"] if each["levels"]["digits"] == source]
+        for source in ("bundled", "download")
+    ]
+    assert by_digits[0] == by_digits[1]  # both declare how many digits they use
+
+
 @pytest.mark.parametrize("method", SISTERS)
 def test_a_method_without_training_is_its_sister_before_training(write_study, method):
     point = load_study(write_study()).points()[1]

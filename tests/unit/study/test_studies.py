@@ -13,7 +13,17 @@ from circuitmem.study.spec import load_study
 from circuitmem.study.store import Store, load_table
 
 FOLDERS = sorted(path.parent for path in (Path(__file__).parents[3] / "studies").glob("*/study.toml"))
-NAMES = {"table1", "yield", "resistances", "size", "stuck-li2018", "converters", "devices", "defect-kinds"}
+NAMES = {
+    "table1",
+    "table1-full",
+    "yield",
+    "resistances",
+    "size",
+    "stuck-li2018",
+    "converters",
+    "devices",
+    "defect-kinds",
+}
 
 
 def test_all_are_there():
