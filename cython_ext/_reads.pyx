@@ -18,7 +18,8 @@ from _openmp cimport HAS_OPENMP, SMALL
 from _philox cimport normals
 from _star cimport one, three, two, width
 from _vectors cimport (
-    ROWS, STRIP, VECTOR_BYTES, double_load, double_store, double_transpose, get, lanes, put, splat, vec_d, zero,
+    ROWS, STRIP, VECTOR_BYTES, double_load, double_number, double_store, double_transpose, get, lanes, put, splat, vec_d,
+    zero,
 )
 
 import numpy as np
@@ -52,6 +53,9 @@ cdef struct Read:
     vec_d* rest               # the voltages of code 0, as many vectors as rows, all lanes the same
     vec_d* rest_currents      # what they give in each column, a vector a strip,
     vec_d* rest_drivers       # and at each driver, a vector a strip
+    const double* own         # with ideal wires, instead of the admittance: conductance of each row, or NULL,
+    const double* losses      # and what the square of each column's current takes off the power,
+    vec_d* lost               # a vector a strip
     int* rest_moved           # the lines whose code 0 is not 0 V, and how many
     int rest_moves
     double* currents
@@ -290,6 +294,28 @@ cdef inline void add_power(
         r.power[first + i] = at_rest + power
 
 
+cdef inline void add_own_power(Read* r, const vec_d* block, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    """Work out what ROWS vectors would take if all bit lines were at 0 V; a lane is a vector."""
+    cdef vec_d total = zero(block)
+    cdef vec_d volts
+    cdef Py_ssize_t k, i
+    for k in range(r.rows):
+        volts = r.rest[k] + block[k]
+        total = total + double_number(r.own[k]) * volts * volts
+    for i in range(count):
+        r.power[first + i] = get(&total, i)
+
+
+cdef inline void take_losses(
+    Read* r, const vec_d* sums, Py_ssize_t strip, Py_ssize_t strips, Py_ssize_t count, vec_d* losses
+) noexcept nogil:
+    """Add up what the bit lines' own voltages take off the power of each of ROWS vectors."""
+    cdef Py_ssize_t s, i
+    for s in range(strips):
+        for i in range(count):
+            losses[i] = losses[i] + r.lost[strip + s] * sums[s * ROWS + i] * sums[s * ROWS + i]
+
+
 cdef inline void set_rest(Read* r) noexcept nogil:
     """Say at what voltages the lines rest."""
     cdef Py_ssize_t k, i
@@ -315,11 +341,13 @@ cdef bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
     cdef double* noise = <double*> (panel + PANEL // ROWS * r.rows)
     cdef int* moved = <int*> (noise + PANEL * (r.columns + 8))
     cdef int moves[PANEL]  # of each block
+    cdef vec_d losses[PANEL]
     cdef vec_d sums[3 * ROWS]
     cdef vec_d* start[3]
     cdef vec_d* b[3]
     cdef Py_ssize_t count = min(<Py_ssize_t> PANEL, r.batch - first), w = lanes(panel), strip = 0, strips, block, i
-    cdef Py_ssize_t vector, columns, place, blocks = (count + ROWS - 1) // ROWS
+    cdef Py_ssize_t vector, columns, place, blocks = (count + ROWS - 1) // ROWS, l
+    cdef double loss
     cdef Converters* c = &r.converters
     cdef bint wrong = False
     for block in range(blocks):
@@ -327,6 +355,8 @@ cdef bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
             r, first + block * ROWS, min(<Py_ssize_t> ROWS, count - block * ROWS), panel + block * r.rows
         )
         moves[block] = find_moved(panel + block * r.rows, r.rows, moved + block * r.rows)
+    for i in range(count):
+        losses[i] = zero(panel)
     if c.normal != NULL:
         place = (c.skip + first) * r.columns
         normals(
@@ -340,6 +370,10 @@ cdef bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
             start[i], b[i] = r.rest_currents + strip + i, <vec_d*> r.matrix + (strip + i) * r.rows
         for block in range(blocks):
             multiply(strips, start, panel + block * r.rows, b, moved + block * r.rows, moves[block], sums)
+            if r.own != NULL:
+                take_losses(
+                    r, sums, strip, strips, min(<Py_ssize_t> ROWS, count - block * ROWS), losses + block * ROWS
+                )
             for i in range(min(<Py_ssize_t> ROWS, count - block * ROWS)):
                 vector = block * ROWS + i
                 if r.answer == NULL:
@@ -350,7 +384,17 @@ cdef bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
                         NULL if c.normal == NULL else noise + vector * r.columns,
                     )
         strip += strips
-    if r.admittance != NULL:
+    if r.own != NULL:
+        for block in range(blocks):
+            add_own_power(
+                r, panel + block * r.rows, first + block * ROWS, min(<Py_ssize_t> ROWS, count - block * ROWS)
+            )
+        for i in range(count):
+            loss = 0.0
+            for l in range(w):
+                loss = loss + get(losses + i, l)
+            r.power[first + i] = r.power[first + i] - loss
+    elif r.admittance != NULL:
         for block in range(blocks):
             add_power(
                 r, panel + block * r.rows, moved + block * r.rows, moves[block], first + block * ROWS,
@@ -368,11 +412,15 @@ cdef bint run(
     cdef char* own
     cdef Py_ssize_t panels = (r.batch + PANEL - 1) // PANEL, i
     cdef int wrong = 0
-    r.matrix, r.admittance = packed, packed_admittance if r.power != NULL else NULL
+    r.matrix, r.admittance = packed, packed_admittance if r.row_strips > 0 else NULL
     r.rest = packed_admittance + r.row_strips * r.rows
     r.rest_currents = r.rest + r.rows
     r.rest_drivers = r.rest_currents + r.strips
-    own = <char*> (r.rest_drivers + r.row_strips)
+    r.lost = r.rest_drivers + r.row_strips
+    own = <char*> (r.lost + r.strips)
+    if r.own != NULL:
+        for i in range(r.strips * lanes(packed)):
+            put(r.lost, i, r.losses[i] if i < r.columns else 0.0)
     r.rest_moved = <int*> own
     own = own + (r.rows * sizeof(int) // 64 + 1) * 64
     set_rest(r)
@@ -394,12 +442,13 @@ cdef bint start(Read* r, const double[:, ::1] matrix, const double[:, ::1] admit
     cdef char* memory
     cdef bint wrong
     r.columns, r.rows = matrix.shape[0], matrix.shape[1]
-    r.strips, r.row_strips = (r.columns + w - 1) // w, (r.rows + w - 1) // w if r.power != NULL else 0
+    r.strips = (r.columns + w - 1) // w
+    r.row_strips = (r.rows + w - 1) // w if r.power != NULL and r.own == NULL else 0
     share = PANEL * (r.rows + r.columns + 8) * 8 + PANEL // ROWS * r.rows * <Py_ssize_t> sizeof(int)
     share = share // 64 * 64 + 64
     if r.batch * r.rows * r.columns < SMALL:
         threads = 1
-    size = ((r.strips + r.row_strips) * (r.rows + 1) + r.rows) * VECTOR_BYTES
+    size = ((r.strips + r.row_strips) * (r.rows + 1) + r.rows + r.strips) * VECTOR_BYTES
     size = size + (r.rows * <Py_ssize_t> sizeof(int) // 64 + 1) * 64 + threads * share + 64
     memory = <char*> malloc(size)
     if memory == NULL:
@@ -421,6 +470,7 @@ def read_currents(const double[:, ::1] voltages, const double[:, ::1] matrix, in
     if found.size == 0:
         return found
     r.voltages, r.codes, r.answer, r.power, r.currents = &voltages[0, 0], NULL, NULL, NULL, &out[0, 0]
+    r.own = r.losses = NULL
     r.converters.table = r.converters.normal = NULL
     start(&r, matrix, matrix, threads)
     return found
@@ -428,7 +478,7 @@ def read_currents(const double[:, ::1] voltages, const double[:, ::1] matrix, in
 
 def read_codes(
     const int64_t[:, ::1] codes, const double[:, ::1] matrix, const double[:, ::1] admittance,
-    const double[:, ::1] table, const double[::1] factor, const double[::1] offset, const double[::1] highest,
+    const double[::1] own, const double[::1] losses, const double[:, ::1] table, const double[::1] factor, const double[::1] offset, const double[::1] highest,
     double minimum, double lsb, double sigma, const double[:, ::1] thresholds, const double[:, ::1] normal,
     uint64_t key0, uint64_t key1, uint64_t operation, Py_ssize_t skip, int threads,
 ):
@@ -442,7 +492,9 @@ def read_codes(
     if found.size == 0:
         return True, found, watts
     r.voltages, r.codes, r.answer, r.power, r.currents = NULL, &codes[0, 0], &answer[0, 0], &power[0], NULL
-    if admittance is None:
+    r.own = &own[0] if own is not None else NULL
+    r.losses = &losses[0] if own is not None else NULL
+    if admittance is None and own is None:
         r.power = NULL
     c.table, c.levels = &table[0, 0], table.shape[1]
     c.factor, c.offset, c.highest = &factor[0], &offset[0], &highest[0]

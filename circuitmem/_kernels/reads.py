@@ -12,7 +12,7 @@ from circuitmem._kernels.noise import _reference as _normals
 from circuitmem._kernels.select import load
 from circuitmem.errors import ValidationError
 
-__all__ = ["Channels", "read_codes", "read_currents"]
+__all__ = ["Channels", "IdealAdmittance", "read_codes", "read_currents"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -45,6 +45,23 @@ class Channels(NamedTuple):
     """Where codes but the lowest begin, ascending, (columns, codes - 1) LSB above ``minimum``; None without INL."""
 
 
+class IdealAdmittance(NamedTuple):
+    """Input admittance of a tile with ideal wires, without the product of matrices that it is.
+
+    The power of voltages v whose column currents are I is ``own @ v**2 - losses @ I**2``: a bit line is not at
+    0 V, but at what its current drops at its sense ends.
+    """
+
+    own: Floats
+    """Conductance of all cells of a word line, (rows,) S."""
+    losses: Floats
+    """What the square of a column's current takes off the power, (columns,) ohm."""
+
+    def power(self, voltages: Floats, currents: Floats) -> Floats:
+        """Return the power, (batch,) W, of driver voltages (batch, rows) and their currents (batch, columns)."""
+        return np.asarray(voltages**2 @ self.own - currents**2 @ self.losses)
+
+
 def read_currents(voltages: Floats, matrix: Floats, *, threads: int = 1) -> Floats:
     """Return the column currents, (batch, columns) A: ``voltages @ matrix.T``.
 
@@ -66,7 +83,7 @@ def read_currents(voltages: Floats, matrix: Floats, *, threads: int = 1) -> Floa
 def read_codes(
     codes: Codes,
     matrix: Floats,
-    admittance: Floats | None,
+    admittance: Floats | IdealAdmittance | None,
     channels: Channels,
     noise: Address,
     *,
@@ -82,7 +99,7 @@ def read_codes(
     matrix : (columns, rows) ndarray
         Transfer matrix [S].
     admittance : (rows, rows) ndarray, optional
-        Input admittance [S], symmetric; without it no power is worked out.
+        Input admittance [S], symmetric, or that of ideal wires; without it no power is worked out.
     channels : Channels
         The converters.
     noise : Address
@@ -97,10 +114,16 @@ def read_codes(
     ValidationError
         If a DAC code is none.
     """
+    own = losses = None
+    if isinstance(admittance, IdealAdmittance):
+        own, losses = (np.ascontiguousarray(part, dtype=np.float64) for part in admittance)
+        admittance = None
     known, answer, power = _read_codes(
         np.ascontiguousarray(codes, dtype=np.int64),
         np.ascontiguousarray(matrix, dtype=np.float64),
         None if admittance is None else np.ascontiguousarray(admittance, dtype=np.float64),
+        own,
+        losses,
         *channels,
         normal_table(),
         *noise.key,
@@ -122,6 +145,8 @@ def _reference_codes(
     codes: Codes,
     matrix: Floats,
     admittance: Floats | None,
+    own: Floats | None,
+    losses: Floats | None,
     table: Floats,
     factor: Floats,
     offset: Floats,
@@ -140,7 +165,8 @@ def _reference_codes(
     if codes.size and (codes.min() < 0 or codes.max() >= table.shape[1]):
         return False, codes, factor
     voltages = table[np.arange(table.shape[0]), codes]
-    volts = _reference_currents(voltages, matrix, 1) * factor + offset
+    currents = _reference_currents(voltages, matrix, 1)
+    volts = currents * factor + offset
     if sigma > 0.0:
         before = skip * volts.shape[1]
         volts += sigma * _normals(key0, key1, operation, before + volts.size, normal)[before:].reshape(volts.shape)
@@ -150,6 +176,8 @@ def _reference_codes(
     else:
         passed = [np.searchsorted(row, steps[:, j], side="right") for j, row in enumerate(thresholds)]
         answer = np.minimum(np.stack(passed, axis=1), highest.astype(np.int64))
+    if own is not None and losses is not None:
+        return True, answer, IdealAdmittance(own, losses).power(voltages, currents)
     if admittance is None:
         return True, answer, np.zeros(len(codes))
     return True, answer, (_reference_currents(voltages, admittance, 1) * voltages).sum(axis=1)

@@ -153,6 +153,40 @@ def _have_ideal_wires(
     return np.asarray(np.broadcast_to(words & bits, len(cells)) & small)
 
 
+def transfer_of_ideal(
+    conductance: NDArray[np.float64], word_resistance: NDArray[np.float64], bit_resistance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return what a tile with ideal wires does, without the product of matrices that its input admittance is.
+
+    Parameters
+    ----------
+    conductance, word_resistance, bit_resistance
+        Those of one tile, as in :func:`transfer_stack`.
+
+    Returns
+    -------
+    matrix : (columns, rows) ndarray
+        As in :func:`transfer_stack` [S]. None instead of all three if the wires are not ideal.
+    own : (rows,) ndarray
+        Conductance of all cells of a word line [S].
+    losses : (columns,) ndarray
+        The power of voltages v whose column currents are I is ``own @ v**2 - losses @ I**2`` [ohm].
+    """
+    if not _have_ideal_wires(conductance[None], word_resistance[None], bit_resistance[None])[0]:
+        return None
+    sense, factor = _sense_ends(conductance, bit_resistance)
+    return np.ascontiguousarray((conductance * factor).T), conductance.sum(axis=1), sense / factor
+
+
+def _sense_ends(
+    cells: NDArray[np.float64], bit: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the resistance of the sense ends of each bit line, and the part of its current that they leave."""
+    with np.errstate(divide="ignore"):
+        sense = 1.0 / (1.0 / bit[0] + 1.0 / bit[-1])
+    return sense, 1.0 / (1.0 + sense * cells.sum(axis=0))
+
+
 def _transfer_of_ideal(
     cells: NDArray[np.float64], bit: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -161,9 +195,7 @@ def _transfer_of_ideal(
     A bit line is at R·I for the resistance R of its sense ends, so it draws ``I = G v / (1 + R·sum(G))``. Without that
     resistance the matrix is the transposed conductances, to the last bit.
     """
-    with np.errstate(divide="ignore"):
-        sense = 1.0 / (1.0 / bit[0] + 1.0 / bit[-1])
-    factor = 1.0 / (1.0 + sense * cells.sum(axis=0))
+    sense, factor = _sense_ends(cells, bit)
     lost = cells * np.sqrt(sense * factor)
     with _libraries.limit(limits=1, user_api="blas"):  # BLAS adds in one order, whatever number of threads it has
         admittance = -(lost @ lost.T)

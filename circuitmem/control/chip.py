@@ -15,7 +15,7 @@ import simpy
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, standard_normal
-from circuitmem._kernels.reads import read_currents
+from circuitmem._kernels.reads import IdealAdmittance, read_currents
 from circuitmem.config import ChipSpec
 from circuitmem.control import faults
 from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
@@ -366,8 +366,10 @@ class Chip:
         if self._through_matrices:
             matrix, admittance = self.transfers.get(unit.index, unit.tile)
             threads = self.behavioral.threads
-            currents, drivers = (read_currents(voltages, array, threads=threads) for array in (matrix, admittance))
-            return currents, (drivers * voltages).sum(axis=1)
+            currents = read_currents(voltages, matrix, threads=threads)
+            if isinstance(admittance, IdealAdmittance):
+                return currents, admittance.power(voltages, currents)
+            return currents, (read_currents(voltages, admittance, threads=threads) * voltages).sum(axis=1)
         solution = self.engine.solve(unit.tile, voltages)
         return solution.column_current, solution.power
 

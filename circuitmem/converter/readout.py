@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address
-from circuitmem._kernels.reads import Channels, read_codes
+from circuitmem._kernels.reads import Channels, IdealAdmittance, read_codes
 from circuitmem.config import TileSpec
 from circuitmem.config.converter import ConverterSpec
 from circuitmem.converter.adc import AdcBank
@@ -85,7 +85,7 @@ class Readout:
         self,
         codes: Codes,
         matrix: Floats,
-        admittance: Floats | None,
+        admittance: Floats | IdealAdmittance | None,
         noise: Address,
         *,
         first: int = 0,
@@ -101,7 +101,7 @@ class Readout:
         matrix : (columns, rows) ndarray
             Transfer matrix of the tile [S].
         admittance : (rows, rows) ndarray, optional
-            Its input admittance [S]; without it the power is left at 0.
+            Its input admittance [S], or that of ideal wires; without it the power is left at 0.
         noise : Address
             Where the noise of these conversions is found.
         first : int

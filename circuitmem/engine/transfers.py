@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels.reads import IdealAdmittance
+from circuitmem._kernels.tree import transfer_of_ideal
 from circuitmem.engine.behavioral import BehavioralEngine
 from circuitmem.engine.plan import make_plan
 from circuitmem.rng import Purpose, stream
@@ -76,8 +78,8 @@ class _Entry:
     version: int
     conductance: Floats
     matrix: Floats
-    admittance: Floats
-    exact: tuple[Floats, Floats, Floats]  # the last exact conductance, matrix and admittance
+    admittance: Floats | IdealAdmittance
+    exact: tuple[Floats, Floats, Any]  # the last exact conductance, matrix and admittance
     updates: int = 0
 
     @property
@@ -157,8 +159,11 @@ class TransferCache:
             self._exactly({number: tiles[number] for number in state["fresh"]})
         self.record = ReuseRecord(**state["record"])
 
-    def get(self, number: int, tile: Tile) -> tuple[Floats, Floats]:
-        """Return transfer matrix (columns, rows) S and input admittance (rows, rows) S of a tile."""
+    def get(self, number: int, tile: Tile) -> tuple[Floats, Floats | IdealAdmittance]:
+        """Return transfer matrix (columns, rows) S and input admittance (rows, rows) S of a tile.
+
+        Of ideal wires the admittance is not multiplied out, unless matrices may be reused.
+        """
         self.refresh({number: tile})
         entry = self._entries[number]
         return entry.matrix, entry.admittance
@@ -176,6 +181,9 @@ class TransferCache:
         return entry is not None and entry.tile is tile and entry.version == tile.version
 
     def _exactly(self, tiles: dict[int, Tile]) -> None:
+        self.record.exact += len(tiles)
+        if self._error == 0.0:
+            tiles = {number: tile for number, tile in tiles.items() if not self._has_ideal_wires(number, tile)}
         if not tiles:
             return
         transfer = self._engine.transfer(list(tiles.values()))
@@ -184,7 +192,18 @@ class TransferCache:
         ):
             exact = tile.mesh.conductance.copy(), matrix, admittance
             self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact)
-        self.record.exact += len(tiles)
+
+    def _has_ideal_wires(self, number: int, tile: Tile) -> bool:
+        """Work out the matrix of a tile with ideal wires; say whether it is one."""
+        if not _is_plain(tile) or tile.defects.dead_drivers is not None:
+            return False
+        found = transfer_of_ideal(*tile.mesh)
+        if found is None:
+            return False
+        matrix, admittance = found[0], IdealAdmittance(*found[1:])
+        exact = tile.mesh.conductance, matrix, admittance
+        self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact)
+        return True
 
     def _known(self, number: int, tile: Tile) -> _Entry | None:
         """Return what is known of an earlier state of the same tile with the same defects."""

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, Tile, TileSpec
+from circuitmem._kernels.noise import Address
+from circuitmem._kernels.reads import Channels, IdealAdmittance, read_codes
 from circuitmem.engine import BehavioralEngine, TransferCache
 from circuitmem.errors import ValidationError
 
@@ -158,3 +160,43 @@ def test_the_same_bits_whatever_the_threads():
 def test_an_error_out_of_range_is_refused(error):
     with pytest.raises(ValidationError, match=r"^reuse_error must"):
         TransferCache(BehavioralEngine(), error)
+
+
+@pytest.mark.parametrize("sense_resistance", [0.0, 2.0])
+@pytest.mark.parametrize("sense", ["bottom", "both"])
+def test_ideal_wires_need_no_product_for_the_power(sense_resistance, sense):
+    rng = np.random.default_rng(5)
+    spec = TileSpec(rows=21, columns=19, sense_resistance=sense_resistance, bit_line_sense=sense)
+    defects = DefectMap(stuck=rng.random(spec.shape) < 0.2, stuck_conductance=rng.uniform(3e-4, 12e-4, spec.shape))
+    tile = Tile(spec, rng.uniform(1e-6, 300e-6, spec.shape), defects)
+    matrix, admittance = TransferCache(BehavioralEngine()).get(0, tile)
+    assert isinstance(admittance, IdealAdmittance)
+    codes = rng.integers(0, 16, (70, 21)) * (rng.random((70, 21)) < 0.5)
+    table = 0.01 * rng.standard_normal((21, 1)) + np.linspace(0.0, 0.2, 16)
+    voltages = table[np.arange(21), codes]
+    solution = BehavioralEngine().solve(tile, voltages)
+    close(voltages @ matrix.T, solution.column_current)
+    np.testing.assert_allclose(admittance.power(voltages, solution.column_current), solution.power, rtol=1e-12)
+    channels = Channels(table, np.full(19, 50.0), np.zeros(19), np.full(19, 255.0), 0.0, 1 / 255, 0.0)
+    answer, power = read_codes(codes, matrix, admittance, channels, Address((1, 2), 3))
+    np.testing.assert_allclose(power, solution.power, rtol=1e-12)
+    np.testing.assert_array_equal(answer, read_codes(codes, matrix, None, channels, Address((1, 2), 3))[0])
+    for vector in (0, 9, 69):  # the same bits whatever else is in the batch
+        assert (
+            read_codes(codes[vector : vector + 1], matrix, admittance, channels, Address((1, 2), 3))[1] == power[vector]
+        )
+
+
+@pytest.mark.parametrize("case", ["wires", "dead driver", "cut", "may be reused"])
+def test_other_tiles_keep_their_admittance_whole(case):
+    rng = np.random.default_rng(6)
+    kinds = {
+        "dead driver": {"dead_drivers": np.arange(24) == 3},
+        "cut": {"open_word_segments": np.arange(24 * 18).reshape(24, 18) == 40},
+    }.get(case, {})
+    ohms = 2.0 if case == "wires" else 0.0
+    spec = TileSpec(rows=24, columns=18, word_line_resistance=ohms, bit_line_resistance=ohms, sense_resistance=1.0)
+    tile = Tile(spec, rng.uniform(20e-6, 300e-6, (24, 18)), DefectMap(**kinds))
+    cache = TransferCache(BehavioralEngine(), 1e-6 if case == "may be reused" else 0.0)
+    assert isinstance(cache.get(0, tile)[1], np.ndarray)
+    same_as_new(cache, 0, tile)
