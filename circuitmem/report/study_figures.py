@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from circuitmem.config import FigureSpec
 from circuitmem.errors import DataFileError
@@ -95,6 +96,8 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
             panel.set_yscale("log")
         if spec.panels:
             panel.set_title(f"{_label(study, spec.panels)}: {level}", fontsize="small")
+        if spec.x == "epoch":
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         if spec.logarithmic:
             panel.set_xscale("log")
         panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
