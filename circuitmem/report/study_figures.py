@@ -78,17 +78,19 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
     levels = list(dict.fromkeys(row[spec.panels] for row in rows)) if spec.panels else [None]
     figure = Figure(figsize=(1.5 + 4.5 * max(1, len(levels)), 4.8), layout="constrained")
     axes = figure.subplots(1, max(1, len(levels)), sharey=True, squeeze=False)[0]
-    colours = _colours(study)
+    colours, methods = _colours(study), spec.methods or study.spec.methods
     for panel, level in zip(axes, levels, strict=False):
         some = rows if spec.panels is None else select(rows, **{spec.panels: level})
-        for place, method in enumerate(spec.methods or study.spec.methods):
+        for place, method in enumerate(methods):
             own = select(some, method=method)
             if not own:
                 continue
             style = {"color": colours[method], "marker": MARKERS[place % len(MARKERS)], "markersize": 4}
             style |= {"label": method_label(study, method)}
-            draw = _line if spec.kind == "lines" else _history
-            draw(panel, own, spec, style)
+            if spec.kind == "lines":
+                _line(panel, own, spec, style, 0.12 * (place - 0.5 * (len(methods) - 1)))
+            else:
+                _history(panel, own, spec, style)
         if spec.y == "accuracy_percent":
             _reference(panel, select(some, method="digital"), spec)
             panel.set_ylim(spec.minimum, spec.maximum)
@@ -108,13 +110,26 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
     return figure
 
 
-def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
-    """Draw means at the end along an axis, with 95 % confidence intervals."""
+def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any], aside: float) -> None:
+    """Draw means at the end along an axis, with 95 % confidence intervals.
+
+    Levels that are names are not joined, for nothing is between them; their points stand ``aside`` of each other.
+    """
     ends = select(rows, end=True)
     levels = list(dict.fromkeys(row[spec.x] for row in ends))
     found = [mean([SCALES[spec.y] * row[spec.y] for row in select(ends, **{spec.x: level})]) for level in levels]
     widths = [0.0 if np.isnan(each.half_width) else each.half_width for each in found]
-    panel.errorbar(levels, [each.mean for each in found], widths, capsize=2, **style)
+    places: Any = levels
+    if _are_names(levels):
+        places = np.arange(len(levels)) + aside
+        panel.set_xticks(np.arange(len(levels)), levels)
+        style = style | {"linestyle": "none"}
+    panel.errorbar(places, [each.mean for each in found], widths, capsize=2, **style)
+
+
+def _are_names(levels: Sequence[Any]) -> bool:
+    """Say whether levels are no numbers, nor written as numbers."""
+    return any(isinstance(level, str) and not level.replace(".", "", 1).isdigit() for level in levels)
 
 
 def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
@@ -137,7 +152,7 @@ def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:
     if spec.kind == "lines":
         levels = list(dict.fromkeys(row[spec.x] for row in rows))
         means = [mean([row["accuracy_percent"] for row in select(rows, **{spec.x: level})]).mean for level in levels]
-        panel.plot(levels, means, **style)
+        panel.plot(np.arange(len(levels)) if _are_names(levels) else levels, means, **style)
     else:
         panel.axhline(mean([row["accuracy_percent"] for row in rows]).mean, **style)
 
