@@ -33,6 +33,10 @@ def run(
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler: compute on its workers.")] = None,
     repeats: Repeats = None,
     retry: Annotated[bool, typer.Option("--retry", help="Compute points that failed again.")] = False,
+    collect: Annotated[
+        bool,
+        typer.Option("--collect", help="Compute nothing: table, figures and report of the points that are finished."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the points and estimate the time; do nothing.")
     ] = False,
@@ -50,10 +54,19 @@ def run(
     try:
         with Progress() as progress:
             summary = run_study(
-                declared, out, workers=workers, scheduler=scheduler, retry=retry, progress=progress.update
+                declared,
+                out,
+                workers=workers,
+                scheduler=scheduler,
+                retry=retry,
+                collect=collect,
+                progress=progress.update,
             )
     except KeyboardInterrupt:
-        print("circuitmem: interrupted; the same command goes on", file=sys.stderr)
+        print(
+            "circuitmem: interrupted; the same command goes on, with --collect it reports what is finished",
+            file=sys.stderr,
+        )
         sys.exit(INTERRUPTED)
     if summary["finished"]:
         from circuitmem.report import report_study

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitmem.data import load_mnist
+from circuitmem.errors import ValidationError
 from circuitmem.study.cluster import run_on_cluster
 from circuitmem.study.cost import estimate_seconds
 from circuitmem.study.local import run_locally
@@ -74,6 +75,7 @@ def run_study(
     workers: int = 1,
     scheduler: str | None = None,
     retry: bool = False,
+    collect: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Compute the points that have no record yet, then write the table of all; returns a summary.
@@ -92,6 +94,8 @@ def run_study(
         Address of a Dask scheduler, to compute on its workers instead.
     retry : bool
         Whether points that failed are computed again.
+    collect : bool
+        Whether to compute nothing, and only write the table of the points that have a record; one at least.
     progress : callable
         Called with (what, points done, points).
 
@@ -103,7 +107,7 @@ def run_study(
     Raises
     ------
     ValidationError
-        If a point, or an argument, breaks a rule: nothing has begun then.
+        If a point, or an argument, breaks a rule: nothing has begun then. If there is nothing to collect.
     StudyBusyError
         If another process works in the folder.
     DataFileError
@@ -112,10 +116,13 @@ def run_study(
     began = time.time()
     workers = integer("--workers", workers, 1)
     points = study.points()
-    _check_data(points)
-    store = Store(results_folder(study, out))
+    if not collect:
+        _check_data(points)
+    store = Store(results_folder(study, out), make=not collect)
+    if collect and not store.records(points):
+        raise ValidationError("--collect", "needs a finished point of this study in its folder", str(store.folder))
     with store.locked():
-        missing = [point for point in points if _is_missing(store, point, retry)]
+        missing = [] if collect else [point for point in points if _is_missing(store, point, retry)]
         done = len(points) - len(missing)
         progress(study.name, done, len(points))
         running = run_on_cluster(missing, scheduler) if scheduler is not None else run_locally(missing, workers)

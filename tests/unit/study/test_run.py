@@ -69,6 +69,21 @@ def test_more_repeats_keep_what_is_there(write_study, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+def test_what_is_finished_can_be_collected_at_any_time(write_study, tmp_path):
+    folder = write_study()
+    study, part = load_study(folder), load_study(folder, repeats=1)
+    with pytest.raises(ValidationError, match="--collect needs a finished point of this study in its folder"):
+        run_study(study, tmp_path / "r", collect=True)
+    assert not (tmp_path / "r").exists()
+    run_study(part, tmp_path / "r")
+    (tmp_path / "r" / "results.parquet").unlink()
+    summary = run_study(study, tmp_path / "r", collect=True)
+    assert (summary["points"], summary["finished"], summary["computed"]) == (4, 2, 0)
+    rows, _ = load_table(tmp_path / "r")
+    assert {row["point"] for row in rows} == {point.id for point in part.points()}
+    assert {path.stem for path in (tmp_path / "r" / "points").glob("*.json")} == {point.id for point in part.points()}
+
+
 def test_a_plan_downloads_nothing(write_study, tmp_path, monkeypatch):
     folder = write_study('[axes.digits]\nkey = "data.source"\nvalues = ["bundled", "download"]\n')
     monkeypatch.setattr("circuitmem.data.mnist._fetch", lambda *_: pytest.fail("fetched"))
