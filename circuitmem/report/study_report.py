@@ -83,7 +83,9 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
 def _origin(provenance: dict[str, Any]) -> str:
     seeds = provenance["seeds"]
     workers = provenance.get("workers")
-    where = "a Dask cluster" if workers is None else f"{workers} worker process{'es' * (workers != 1)}"
+    where = "on a Dask cluster" if "scheduler" in provenance else "in all"
+    if workers is not None:
+        where = f"on {workers} worker process{'es' * (workers != 1)}"
     declared = provenance.get("declared_repeats", len(seeds))  # a table of an older version has all
     maps = f"{len(seeds)} of the {declared} defect maps that the declaration asks for"
     kernels = sorted(set(provenance["kernels"].values()))
@@ -92,7 +94,7 @@ def _origin(provenance: dict[str, Any]) -> str:
     return (
         f"{provenance['finished']} of {provenance['points']} points, {maps} (seeds {seeds[0]} to {seeds[-1]}){quick}. "
         f"{data}. circuitmem {provenance['circuitmem']}, kernels {'; '.join(kernels)}, {provenance['platform']}; "
-        f"{_duration(provenance['computing_time_s'])} of computing on {where}, "
+        f"{_duration(provenance['computing_time_s'])} of computing {where}, "
         f"{provenance['longest_point_s']:.0f} s the longest point; written {provenance['written']}, "
         f"declaration {provenance['config_hash'][:12]}."
     )

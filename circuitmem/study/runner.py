@@ -132,7 +132,9 @@ def run_study(
                 done += 1
                 progress(study.name, done, len(points))
         records = store.records(points)
-        how = {"scheduler": scheduler} if scheduler is not None else {"workers": workers}
+        how: dict[str, Any] = {"scheduler": scheduler} if scheduler is not None else {"workers": workers}
+        if collect:  # whoever computed the points is not known
+            how = {}
         table = store.write_table(study, records, study_provenance(study, points, records, how))
     return {
         "study": study.name,
