@@ -122,7 +122,8 @@ def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, An
     places: Any = levels
     if _are_names(levels):
         places = np.arange(len(levels)) + aside
-        panel.set_xticks(np.arange(len(levels)), levels)
+        slanted: Any = {"rotation": 30, "ha": "right"} if sum(len(str(level)) for level in levels) > 50 else {}
+        panel.set_xticks(np.arange(len(levels)), levels, **slanted)
         style = style | {"linestyle": "none"}
     panel.errorbar(places, [each.mean for each in found], widths, capsize=2, **style)
 
