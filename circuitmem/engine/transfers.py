@@ -127,12 +127,14 @@ class TransferCache:
 
         Without an error allowed a matrix depends on its tile alone: then it is enough to know which are up to date.
         """
-        fresh = [number for number, entry in self._entries.items() if entry.version == entry.tile.version]
+        # In order of the tiles: that of the entries depends on when a run was resumed.
+        entries = dict(sorted(self._entries.items()))
+        fresh = [number for number, entry in entries.items() if entry.version == entry.tile.version]
         state = {"record": self.record.as_dict(), "fresh": fresh, "per_change": self._per_change, "turn": self._turn}
         if self._error > 0.0:
             state["entries"] = [
                 [number, entry.defects is entry.tile.defects, entry.is_exact, entry.updates, *_arrays(entry)]
-                for number, entry in self._entries.items()
+                for number, entry in entries.items()
             ]
         return state
 
