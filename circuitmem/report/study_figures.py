@@ -25,6 +25,8 @@ OTHER_COLOURS = ("#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#8c510a", "#332288
 """For the methods that every study has, the same everywhere; and for others (Okabe & Ito, and Tol's)."""
 MARKERS = "osD^vP*X"
 """For those who cannot tell the colours apart."""
+ACROSS = 4
+"""Panels side by side; more follow below."""
 
 AXIS_LABELS = {
     "accuracy_percent": "test accuracy (%)",
@@ -76,8 +78,13 @@ def method_label(study: Study, name: str) -> str:
 def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
     rows = [dict(row) for row in select(rows, **spec.where)]
     levels = list(dict.fromkeys(row[spec.panels] for row in rows)) if spec.panels else [None]
-    figure = Figure(figsize=(1.5 + 4.5 * max(1, len(levels)), 4.8), layout="constrained")
-    axes = figure.subplots(1, max(1, len(levels)), sharey=True, squeeze=False)[0]
+    across = min(ACROSS, max(1, len(levels)))
+    down = -(-max(1, len(levels)) // across)
+    figure = Figure(figsize=(1.5 + 4.5 * across, 0.9 + 3.9 * down), layout="constrained")
+    grid = figure.subplots(down, across, sharey=True, squeeze=False)
+    axes = grid.ravel()
+    for panel in axes[max(1, len(levels)) :]:
+        panel.set_visible(False)
     colours, methods = _colours(study), spec.methods or study.spec.methods
     for panel, level in zip(axes, levels, strict=False):
         some = rows if spec.panels is None else select(rows, **{spec.panels: level})
@@ -104,7 +111,8 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
             panel.set_xscale("log")
         panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
         panel.grid(alpha=0.3)
-    axes[0].set_ylabel(AXIS_LABELS[spec.y])
+    for panel in grid[:, 0]:
+        panel.set_ylabel(AXIS_LABELS[spec.y])
     # Below the panels: inside, it hides points.
     figure.legend(*axes[0].get_legend_handles_labels(), fontsize="x-small", loc="outside lower center", ncols=3)
     return figure
