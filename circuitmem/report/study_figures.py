@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,8 @@ def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, An
 
 
 def _are_names(levels: Sequence[Any]) -> bool:
-    """Say whether levels are no numbers, nor written as numbers."""
-    return any(isinstance(level, str) and not level.replace(".", "", 1).isdigit() for level in levels)
+    """Say whether levels are no numbers, nor written as numbers, with or without a unit."""
+    return any(isinstance(level, str) and not re.fullmatch(r"[\d.]+( \S+)?", level) for level in levels)
 
 
 def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
