@@ -3,7 +3,7 @@
 from circuitmem.report.study_report import study_text
 from circuitmem.study.spec import load_study
 
-GAPS = """
+GAP = """
 [[gaps]]
 source = "Somebody"
 mark = "P"
@@ -12,17 +12,8 @@ over = "raw"
 gap = 40.0
 candidates = ["calibration", "in_situ"]
 candidate_gap = 30.0
-
-[[gaps]]
-source = "Somebody"
-mark = "P"
-method = "calibration_in_situ"
-over = "raw"
-gap = 40.0
-candidates = ["calibration"]
-candidate_gap = 30.0
-where = { device_yield = 1.0 }
 """
+GAPS = GAP + GAP.replace(', "in_situ"]', "]") + "where = { device_yield = 1.0 }\n"
 PROVENANCE = {
     "seeds": [1, 2], "kernels": {}, "data": [], "quick": False, "finished": 4, "points": 4, "circuitmem": "0",
     "platform": "", "computing_time_s": 1.0, "longest_point_s": 1.0, "written": "", "config_hash": "", "failed": [],
