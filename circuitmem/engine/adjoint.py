@@ -13,6 +13,7 @@ be solved.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +25,12 @@ from circuitmem.engine.direct import floating_cells, solve_directly
 from circuitmem.tile import DefectMap, Mesh, Tile
 from circuitmem.tile.defects import Bridge, Node
 
-__all__ = ["Gradient", "solve_adjoint"]
+__all__ = ["Gradient", "adjoint_gradient"]
 
 Floats = NDArray[np.float64]
+
+NODES = 1 << 23
+"""Nodes of a line each, over all vectors, that are kept at a time: 64 MiB an array."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,38 @@ class Gradient:
     voltages: Floats
 
 
-def solve_adjoint(
+def adjoint_gradient(
+    tile: Tile,
+    nodes: Callable[[slice], tuple[Floats, Floats]],
+    current_gradient: Floats,
+    tolerance: float,
+    threads: int,
+) -> Gradient:
+    """Solve a tile and its adjoint network, so many vectors at a time that memory does not grow with their number.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    nodes : callable
+        Solves the tile for a part of the batch; returns the node voltages of word and bit lines [V], each (part, rows,
+        columns).
+    current_gradient : (batch, columns) ndarray
+        Derivative of the scalar with respect to the column currents [1/A].
+    tolerance, threads
+        As for :class:`~circuitmem.engine.BehavioralEngine`.
+    """
+    count, step = len(current_gradient), max(1, NODES // (tile.spec.rows * tile.spec.columns))
+    conductance, drivers = np.zeros(tile.spec.shape), np.empty((count, tile.spec.rows))
+    for first in range(0, count, step):
+        part = slice(first, first + step)
+        found = _solve_adjoint(tile, *nodes(part), current_gradient[part], tolerance, threads)
+        conductance += found.conductance
+        drivers[part] = found.voltages
+    return Gradient(conductance, drivers)
+
+
+def _solve_adjoint(
     tile: Tile, word: Floats, bit: Floats, current_gradient: Floats, tolerance: float, threads: int
 ) -> Gradient:
     """Solve the adjoint network of a solved tile.

@@ -16,7 +16,7 @@ from circuitmem._kernels.reads import read_currents
 from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
 from circuitmem.config import PulseTrain, SelectorCell, SinhCell, TiaSpec
-from circuitmem.engine.adjoint import Gradient, solve_adjoint
+from circuitmem.engine.adjoint import Gradient, adjoint_gradient
 from circuitmem.engine.base import ProgrammingResult, Solution
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
@@ -221,9 +221,13 @@ class BehavioralEngine:
         batch = tile.input_voltages(voltages)
         shape = (*np.shape(voltages)[:-1], tile.spec.columns)
         wanted = finite_array("current_gradient", current_gradient, shape=shape).reshape(len(batch), -1)
-        solution = self._solve(tile, batch, plan_nodes(tile, self._method), voltages=True)
-        nodes = (solution.word_line_voltage, solution.bit_line_voltage)
-        found = solve_adjoint(tile, *nodes, wanted, self._tolerance, self.threads)
+        plan = plan_nodes(tile, self._method)
+
+        def nodes(part: slice) -> tuple[Floats, Floats]:
+            solution = self._solve(tile, batch[part], plan, voltages=True)
+            return solution.word_line_voltage, solution.bit_line_voltage
+
+        found = adjoint_gradient(tile, nodes, wanted, self._tolerance, self.threads)
         return found if np.ndim(voltages) == 2 else Gradient(found.conductance, found.voltages[0])
 
     def offset_current(self, tile: Tile, sense_voltage: ArrayLike) -> Floats:

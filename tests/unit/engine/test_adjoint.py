@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
-from circuitmem.engine import BehavioralEngine
+from circuitmem.engine import BehavioralEngine, adjoint
 from circuitmem.errors import ValidationError
 
 ACCURACY = 1e-6
@@ -178,3 +178,26 @@ def test_a_wrong_gradient_of_the_currents_is_refused(weights):
     tile, voltages, _ = drawn((5, 4))
     with pytest.raises(ValidationError, match=r"^current_gradient must"):
         BehavioralEngine().gradient(tile, voltages, weights)
+
+
+@pytest.mark.parametrize("kind", ["wires", "bridges"])
+@pytest.mark.parametrize("cell", CELLS, ids=["linear", "sinh", "transistor", "selector"])
+def test_many_vectors_are_solved_in_parts_that_fit_into_memory(kind, cell, monkeypatch):
+    tile, _, _ = drawn((5, 4), kind=kind, cell=cell)
+    rng = np.random.default_rng(3)
+    voltages, weights = rng.uniform(-0.5, 0.5, (9, 5)), rng.uniform(-1.0, 1.0, (9, 4))
+    whole = BehavioralEngine().gradient(tile, voltages, weights)
+    sizes = []
+    solve = BehavioralEngine._solve
+    monkeypatch.setattr(
+        BehavioralEngine,
+        "_solve",
+        lambda self, tile, batch, *rest, **more: sizes.append(len(batch)) or solve(self, tile, batch, *rest, **more),
+    )
+    monkeypatch.setattr(adjoint, "NODES", 4 * 5 * 4)
+    parts = BehavioralEngine().gradient(tile, voltages, weights)
+    assert sizes == [4, 4, 1]
+    np.testing.assert_allclose(
+        parts.conductance, whole.conductance, rtol=1e-9, atol=1e-12 * np.abs(whole.conductance).max()
+    )
+    np.testing.assert_allclose(parts.voltages, whole.voltages, rtol=1e-9, atol=1e-12 * np.abs(whole.voltages).max())
