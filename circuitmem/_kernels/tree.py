@@ -174,13 +174,11 @@ def transfer_of_ideal(
     """
     if not _have_ideal_wires(conductance[None], word_resistance[None], bit_resistance[None])[0]:
         return None
-    sense, factor = _sense_ends(conductance, bit_resistance)
+    sense, factor = sense_ends(conductance, bit_resistance)
     return np.ascontiguousarray((conductance * factor).T), conductance.sum(axis=1), sense / factor
 
 
-def _sense_ends(
-    cells: NDArray[np.float64], bit: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sense_ends(cells: NDArray[np.float64], bit: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the resistance of the sense ends of each bit line, and the part of its current that they leave."""
     with np.errstate(divide="ignore"):
         sense = 1.0 / (1.0 / bit[0] + 1.0 / bit[-1])
@@ -195,7 +193,7 @@ def _transfer_of_ideal(
     A bit line is at R·I for the resistance R of its sense ends, so it draws ``I = G v / (1 + R·sum(G))``. Without that
     resistance the matrix is the transposed conductances, to the last bit.
     """
-    sense, factor = _sense_ends(cells, bit)
+    sense, factor = sense_ends(cells, bit)
     lost = cells * np.sqrt(sense * factor)
     with _libraries.limit(limits=1, user_api="blas"):  # BLAS adds in one order, whatever number of threads it has
         admittance = -(lost @ lost.T)

@@ -18,19 +18,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from circuitmem._kernels.mesh import solve_mesh
+from circuitmem._kernels.tree import sense_ends, transfer_of_ideal
 from circuitmem.config import TileSpec
 from circuitmem.engine.direct import floating_cells, solve_directly
 from circuitmem.tile import DefectMap, Mesh, Tile
 from circuitmem.tile.defects import Bridge, Node
 
-__all__ = ["Gradient", "adjoint_gradient"]
+__all__ = ["Gradient", "adjoint_gradient", "gradient_of_ideal"]
 
 Floats = NDArray[np.float64]
 
 NODES = 1 << 23
 """Nodes of a line each, over all vectors, that are kept at a time: 64 MiB an array."""
+
+_libraries = ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,36 @@ def adjoint_gradient(
         conductance += found.conductance
         drivers[part] = found.voltages
     return Gradient(conductance, drivers)
+
+
+def gradient_of_ideal(tile: Tile, voltages: Floats, current_gradient: Floats) -> Gradient | None:
+    """Return the gradient of linear cells between ideal wires without solving a network; None for other tiles.
+
+    A bit line is one node at R·I, with R of its sense ends: ``dI/dG = (v - R·I) / (1 + R·sum(G))``.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    voltages, current_gradient : (batch, rows) and (batch, columns) ndarray
+        As for :meth:`~circuitmem.engine.BehavioralEngine.gradient`.
+    """
+    cell, defects, mesh = tile.spec.cell, tile.defects, tile.mesh
+    cut = defects.open_word_segments is not None or defects.open_bit_segments is not None
+    if not cell.linear or cut or defects.bridges:
+        return None
+    found = transfer_of_ideal(*mesh)
+    if found is None:
+        return None
+    with _libraries.limit(limits=1, user_api="blas"):  # BLAS adds in one order, whatever number of threads it has
+        currents = voltages @ found[0].T
+        outer = voltages.T @ current_gradient
+        driver = current_gradient @ found[0]
+    sense, factor = sense_ends(mesh.conductance, mesh.bit_resistance)
+    slope = factor * (outer - sense * (current_gradient * currents).sum(axis=0))
+    if defects.dead_drivers is not None:
+        driver = np.where(defects.dead_drivers, 0.0, driver)
+    return Gradient(slope * cell.sensitivity(tile.effective_conductance, np.ones(tile.spec.shape)), driver)
 
 
 def _solve_adjoint(

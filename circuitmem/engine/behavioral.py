@@ -16,7 +16,7 @@ from circuitmem._kernels.reads import read_currents
 from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
 from circuitmem.config import PulseTrain, SelectorCell, SinhCell, TiaSpec
-from circuitmem.engine.adjoint import Gradient, adjoint_gradient
+from circuitmem.engine.adjoint import Gradient, adjoint_gradient, gradient_of_ideal
 from circuitmem.engine.base import ProgrammingResult, Solution
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
@@ -197,7 +197,7 @@ class BehavioralEngine:
     def gradient(self, tile: Tile, voltages: ArrayLike, current_gradient: ArrayLike) -> Gradient:
         """Return the gradient of a scalar of the column currents, through wires, defects and the law of the cells.
 
-        It costs two solutions, whatever the number of cells.
+        It costs two solutions, whatever the number of cells; none where cells are linear and wires ideal.
 
         Parameters
         ----------
@@ -221,13 +221,14 @@ class BehavioralEngine:
         batch = tile.input_voltages(voltages)
         shape = (*np.shape(voltages)[:-1], tile.spec.columns)
         wanted = finite_array("current_gradient", current_gradient, shape=shape).reshape(len(batch), -1)
+        ideal = gradient_of_ideal(tile, batch, wanted) if self._method is None else None
         plan = plan_nodes(tile, self._method)
 
         def nodes(part: slice) -> tuple[Floats, Floats]:
             solution = self._solve(tile, batch[part], plan, voltages=True)
             return solution.word_line_voltage, solution.bit_line_voltage
 
-        found = adjoint_gradient(tile, nodes, wanted, self._tolerance, self.threads)
+        found = ideal or adjoint_gradient(tile, nodes, wanted, self._tolerance, self.threads)
         return found if np.ndim(voltages) == 2 else Gradient(found.conductance, found.voltages[0])
 
     def offset_current(self, tile: Tile, sense_voltage: ArrayLike) -> Floats:

@@ -24,7 +24,8 @@ def drawn(shape, seed=0, kind="defects", cell=None):
         spec |= {"word_line_drive": "both", "bit_line_sense": "both"}
     word = rng.uniform(1.0, 20.0, (rows, columns + both))
     bit = rng.uniform(1.0, 20.0, (rows + both, columns))
-    if kind == "ideal wires":
+    ideal = kind in ("ideal wires", "ideal but for the sense ends")
+    if ideal:
         word, bit = 0.0, 0.0
     if kind == "some ideal":
         word, bit = word * (rng.random(word.shape) < 0.5), bit * (rng.random(bit.shape) < 0.5)
@@ -47,7 +48,7 @@ def drawn(shape, seed=0, kind="defects", cell=None):
         columns=columns,
         word_line_resistance=word,
         bit_line_resistance=bit,
-        driver_resistance=0.0 if kind == "ideal wires" else 7.0,
+        driver_resistance=0.0 if ideal else 7.0,
         sense_resistance=0.0 if kind == "ideal wires" else 3.0,
         **spec,
     )
@@ -79,7 +80,9 @@ def close(actual, expected):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("kind", ["wires", "both ends", "ideal wires", "some ideal", "defects", "bridges"])
+@pytest.mark.parametrize(
+    "kind", ["wires", "both ends", "ideal wires", "ideal but for the sense ends", "some ideal", "defects", "bridges"]
+)
 @pytest.mark.parametrize("cell", CELLS, ids=["linear", "sinh", "transistor", "selector"])
 def test_it_is_what_finite_differences_give(shape, kind, cell):
     tile, voltages, weights = drawn(shape, 1, kind, cell)
@@ -161,6 +164,20 @@ def test_one_vector_has_no_batch_and_a_batch_adds_up():
     whole = engine.gradient(tile, voltages, weights)
     close(whole.conductance, sum(each.conductance for each in single))
     close(whole.voltages, np.array([each.voltages for each in single]))
+
+
+@pytest.mark.parametrize("kind", ["ideal wires", "ideal but for the sense ends"])
+@pytest.mark.parametrize("cell", [None, TransistorCell(on_resistance=800.0)], ids=["linear", "transistor"])
+def test_ideal_wires_need_no_solution_and_give_what_one_would(kind, cell, monkeypatch):
+    tile, voltages, weights = drawn((5, 4), 6, kind, cell)
+    dead = Tile(tile.spec, tile.conductance, DefectMap(dead_drivers=np.arange(5) == 2))
+    for each in (tile, dead):
+        solved = BehavioralEngine(method="direct").gradient(each, voltages, weights)
+        with monkeypatch.context() as patch:
+            patch.setattr(BehavioralEngine, "_solve", None)
+            closed = BehavioralEngine().gradient(each, voltages, weights)
+        np.testing.assert_allclose(closed.conductance, solved.conductance, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(closed.voltages, solved.voltages, rtol=1e-10, atol=1e-15)
 
 
 @pytest.mark.parametrize("threads", [2, 3])
