@@ -219,6 +219,7 @@ def print_study(summary: dict[str, Any]) -> None:
         console.print(f"failed: {where}: {entry['type']}: {entry['message']}")
     if summary["failed"]:
         console.print("the same command with --retry computes the failed points again")
+    _print_other_code(console, summary["other_code"])
     for name in ("table", "report", "readme"):
         if summary.get(name):
             console.print(f"{name}: {summary[name]}")
@@ -236,6 +237,12 @@ def print_points(plan: dict[str, Any]) -> None:
         f"{len(plan['points'])} points of {', '.join(plan['methods'])}; {plan['missing']} are to be computed: about "
         f"{plan['seconds']:.0f} s on {plan['workers']} worker processes ({plan['basis']})"
     )
+    _print_other_code(console, plan["other_code"])
+
+
+def _print_other_code(console: Console, count: int) -> None:
+    if count:
+        console.print(f"{count} finished points are of other code than this; --recompute computes them again")
 
 
 def print_fit(record: dict[str, Any], confidence: float) -> None:

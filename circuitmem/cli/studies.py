@@ -33,6 +33,9 @@ def run(
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler: compute on its workers.")] = None,
     repeats: Repeats = None,
     retry: Annotated[bool, typer.Option("--retry", help="Compute points that failed again.")] = False,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Compute points again that another version of the code computed.")
+    ] = False,
     collect: Annotated[
         bool,
         typer.Option("--collect", help="Compute nothing: table, figures and report of the points that are finished."),
@@ -59,6 +62,7 @@ def run(
                 workers=workers,
                 scheduler=scheduler,
                 retry=retry,
+                recompute=recompute,
                 collect=collect,
                 progress=progress.update,
             )

@@ -90,13 +90,18 @@ def _origin(provenance: dict[str, Any]) -> str:
     maps = f"{len(seeds)} of the {declared} defect maps that the declaration asks for"
     kernels = sorted(set(provenance["kernels"].values()))
     data = ", ".join(name for name, _ in provenance["data"])
+    codes = provenance.get("codes", {})
+    mixed = ""
+    if len(codes) > 1:
+        each = ", ".join(f"{count} of {code}" for code, count in codes.items())
+        mixed = f" **The points are of {len(codes)} versions of the code** ({each})."
     quick = "; **the quick form: sizes are too small to mean anything**" if provenance["quick"] else ""
     return (
         f"{provenance['finished']} of {provenance['points']} points, {maps} (seeds {seeds[0]} to {seeds[-1]}){quick}. "
         f"{data}. circuitmem {provenance['circuitmem']}, kernels {'; '.join(kernels)}, {provenance['platform']}; "
         f"{_duration(provenance['computing_time_s'])} of computing {where}, "
         f"{provenance['longest_point_s']:.0f} s the longest point; written {provenance['written']}, "
-        f"declaration {provenance['config_hash'][:12]}."
+        f"declaration {provenance['config_hash'][:12]}.{mixed}"
     )
 
 

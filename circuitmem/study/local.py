@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from circuitmem.errors import WorkerLostError
+from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.point import compute_point, failure
 from circuitmem.study.spec import Point, config_values
 
@@ -94,7 +95,7 @@ def run_locally(points: Sequence[Point], workers: int) -> Generator[tuple[Point,
 def lost_record(point: Point, reason: str) -> dict[str, Any]:
     """Return the record of a point that killed its workers."""
     head = {"id": point.id, "levels": point.levels, "seed": point.seed, "wall_time_s": 0.0}
-    return head | failure(WorkerLostError(reason)) | {"config": config_values(point)}
+    return head | failure(WorkerLostError(reason)) | {"config": config_values(point), "code": code_fingerprint()}
 
 
 def _work(pipe: Connection[Any, Any]) -> None:

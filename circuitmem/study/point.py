@@ -14,6 +14,7 @@ from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec
 from circuitmem.data import load_mnist
 from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Perceptron
+from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.spec import Job, Point, config_values
 from circuitmem.training import Digits, MethodRun, accuracy_percent, build_network, train_ex_situ
 
@@ -27,7 +28,7 @@ def compute_point(point: Point) -> dict[str, Any]:
     """Run a point on one thread; returns its record.
 
     The record has ``status`` ``"finished"`` with the history of each method, or ``"failed"`` with the type of the
-    error. It depends on the point alone, except for ``wall_time_s``.
+    error, and ``code``, what computed it. It depends on the point and the code alone, except for ``wall_time_s``.
     """
     began = time.perf_counter()
     record: dict[str, Any] = {"id": point.id, "levels": point.levels, "seed": point.seed}
@@ -38,7 +39,7 @@ def compute_point(point: Point) -> dict[str, Any]:
     except Exception as error:  # whatever it is, the other points go on
         record |= failure(error)
     record["wall_time_s"] = round(time.perf_counter() - began, 2)
-    record["config"] = config_values(point)
+    record["config"], record["code"] = config_values(point), code_fingerprint()
     return record
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ __all__ = ["failures", "study_provenance"]
 def study_provenance(
     study: Study, points: Sequence[Point], records: Sequence[dict[str, Any]], how: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return version, kernels, ngspice, seeds, platform, times, and the hash of the declaration.
+    """Return version, code of the points, kernels, ngspice, seeds, platform, times, and the declaration's hash.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ def study_provenance(
         "declared_repeats": study.declared_repeats,
         "seeds": sorted({point.seed for point in points}),
         "data": sorted({(each.name, each.sha256) for each in sets}),
+        "codes": dict(sorted(Counter(record.get("code", "not recorded") for record in records).items())),
         **software(),
         **how,
         "computing_time_s": round(sum(times), 1),

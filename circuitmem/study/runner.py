@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.study.cluster import run_on_cluster
 from circuitmem.study.cost import estimate_seconds
+from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.local import run_locally
 from circuitmem.study.provenance import failures, study_provenance
 from circuitmem.study.spec import Point, Study
@@ -38,7 +39,8 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
     -------
     dict
         ``points`` (``id``, ``levels``, ``seed``, ``status``, ``seconds``), ``methods``, ``missing``, ``workers``,
-        ``seconds`` with that many workers, and ``basis``: what the estimate rests on.
+        ``seconds`` with that many workers, ``basis``: what the estimate rests on, and ``other_code``: points whose
+        record is of other code than this.
     """
     workers = integer("--workers", workers, 1)
     points = study.points()
@@ -65,6 +67,7 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
         "workers": workers,
         "seconds": round(max(longest, sum(seconds[point.id] for point in missing) / workers), 1),
         "basis": f"measured with {len(by_id)} points" if by_id else "a rough estimate; none is finished yet",
+        "other_code": _of_other_code(records),
     }
 
 
@@ -75,6 +78,7 @@ def run_study(
     workers: int = 1,
     scheduler: str | None = None,
     retry: bool = False,
+    recompute: bool = False,
     collect: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
@@ -94,6 +98,8 @@ def run_study(
         Address of a Dask scheduler, to compute on its workers instead.
     retry : bool
         Whether points that failed are computed again.
+    recompute : bool
+        Whether points are computed again that other code than this computed.
     collect : bool
         Whether to compute nothing, and only write the table of the points that have a record; one at least.
     progress : callable
@@ -102,7 +108,8 @@ def run_study(
     Returns
     -------
     dict
-        ``study``, ``folder``, ``points``, ``finished``, ``computed`` (now), ``failed``, ``wall_time_s``, ``table``.
+        ``study``, ``folder``, ``points``, ``finished``, ``computed`` (now), ``failed``, ``wall_time_s``, ``table``,
+        ``other_code`` (points whose record is of other code than this).
 
     Raises
     ------
@@ -122,7 +129,7 @@ def run_study(
     if collect and not store.records(points):
         raise ValidationError("--collect", "needs a finished point of this study in its folder", str(store.folder))
     with store.locked():
-        missing = [] if collect else [point for point in points if _is_missing(store, point, retry)]
+        missing = [] if collect else [point for point in points if _is_missing(store, point, retry, recompute)]
         done = len(points) - len(missing)
         progress(study.name, done, len(points))
         running = run_on_cluster(missing, scheduler) if scheduler is not None else run_locally(missing, workers)
@@ -145,12 +152,19 @@ def run_study(
         "failed": failures(records),
         "wall_time_s": round(time.time() - began, 1),
         "table": str(table),
+        "other_code": _of_other_code(records),
     }
 
 
-def _is_missing(store: Store, point: Point, retry: bool) -> bool:
+def _is_missing(store: Store, point: Point, retry: bool, recompute: bool) -> bool:
     record = store.load(point)
-    return record is None or (retry and record["status"] == "failed")
+    if record is None:
+        return True
+    return (retry and record["status"] == "failed") or (recompute and _of_other_code([record]) > 0)
+
+
+def _of_other_code(records: Sequence[dict[str, Any]]) -> int:
+    return sum(record.get("code") != code_fingerprint() for record in records)
 
 
 def _check_data(points: list[Point], fetch: bool = True) -> None:

@@ -2,14 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import xarray as xr
 
+import circuitmem
+from circuitmem.console import print_study
 from circuitmem.errors import StudyBusyError, ValidationError
+from circuitmem.report.study_report import study_text
+from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.point import SISTERS, compute_point
 from circuitmem.study.runner import plan_study, run_study
 from circuitmem.study.spec import Point, config_values, load_study
@@ -133,6 +139,50 @@ def test_a_failing_point_is_a_record_and_the_others_go_on(write_study, tmp_path)
     store.save(broken)
     again = run_study(load_study(folder, repeats=1), tmp_path / "out", retry=True, workers=2)
     assert (again["computed"], again["finished"]) == (2, 1)
+
+
+def test_points_of_other_code_are_counted_and_computed_again_when_asked(write_study, tmp_path, results, capsys):
+    study = load_study(write_study(), repeats=1)
+    out = tmp_path / "out"
+    assert run_study(study, out)["other_code"] == 0
+    fresh = results(out)
+    assert list(load_table(out)[1]["codes"].items()) == [(code_fingerprint(), 2)]
+    store = Store(out)
+    first, second = (store.load(point) for point in study.points())
+    store.save(first | {"code": "0.0.1+aaaaaaaaaaaa", "digital_percent": 12.0})
+    store.save({key: value for key, value in second.items() if key != "code"})  # as records were before they had one
+    assert plan_study(study, out)["other_code"] == 2
+    summary = run_study(study, out)
+    assert (summary["computed"], summary["other_code"]) == (0, 2)
+    print_study(summary)
+    assert "2 finished points are of other code than this; --recompute" in capsys.readouterr().out
+    rows, provenance = load_table(out)
+    assert provenance["codes"] == {"0.0.1+aaaaaaaaaaaa": 1, "not recorded": 1}
+    assert "of 2 versions of the code** (1 of 0.0.1+aaaaaaaaaaaa, 1 of not recorded)" in study_text(
+        study, rows, provenance
+    )
+    again = run_study(study, out, recompute=True)
+    assert (again["computed"], again["other_code"]) == (2, 0)
+    assert results(out) == fresh
+    assert run_study(study, out, recompute=True)["computed"] == 0
+    assert "versions of the code" not in study_text(study, *load_table(out))
+
+
+def test_the_fingerprint_is_of_what_can_change_a_number(tmp_path, monkeypatch):
+    package = tmp_path / "circuitmem"
+    shutil.copytree(Path(circuitmem.__file__).parent, package, ignore=shutil.ignore_patterns("*.npz", "__pycache__"))
+    monkeypatch.setattr(circuitmem, "__file__", str(package / "__init__.py"))
+    before = code_fingerprint.__wrapped__()
+    assert before == code_fingerprint()
+    for shows in ("cli/studies.py", "report/study_report.py", "study/runner.py", "console.py"):
+        (package / shows).write_text("# other\n")
+    assert code_fingerprint.__wrapped__() == before
+    found = {before}
+    kernel = next(package.glob("_kernels/*" + EXTENSION_SUFFIXES[0]), package / "_kernels" / "mesh.py")
+    for counts in (package / "training" / "in_situ.py", package / "study" / "point.py", kernel):
+        counts.write_bytes(counts.read_bytes() + b"#")
+        found.add(code_fingerprint.__wrapped__())
+    assert len(found) == 4
 
 
 def test_a_worker_that_is_killed_costs_nothing(write_study, tmp_path, results):
