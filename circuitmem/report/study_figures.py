@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from circuitmem.config import FigureSpec
 from circuitmem.errors import DataFileError
@@ -110,6 +110,10 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         if spec.logarithmic:
             panel.set_xscale("log")
+            ticks = sorted({row[spec.x] for row in some}) if spec.x in study.spec.axes else []
+            if ticks and not isinstance(ticks[0], str):  # the levels, not powers of ten between them
+                panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+                panel.xaxis.set_minor_locator(NullLocator())
         panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
         panel.grid(alpha=0.3)
     for panel in grid[:, 0]:

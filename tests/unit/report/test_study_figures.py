@@ -44,3 +44,28 @@ def test_levels_that_are_names_are_not_joined(tmp_path, names, joined):
     apart = drawn["raw defective chip"].get_xdata()[0] != drawn["in-situ only"].get_xdata()[0]
     assert apart is not joined
     assert figure.legends[0].get_window_extent().y1 <= panel.get_window_extent().y0  # the legend hides no point
+
+
+def test_a_logarithmic_scale_is_marked_at_its_levels(tmp_path):
+    text = STUDY.replace(
+        "[axes.{axis}.levels]\n{levels}", '[axes.share]\nkey = "chip.converters.adc.share"\nvalues = [1, 4, 64]'
+    )
+    (tmp_path / "study.toml").write_text(text.format(axis="share"))
+    study = load_study(tmp_path)
+    rows = [
+        {
+            "share": share,
+            "method": "raw",
+            "end": True,
+            "accuracy_percent": 50.0,
+            "seed": 1,
+            "simulated_time_s": 0.1 * share,
+        }
+        for share in (1, 4, 64)
+    ]
+    figure = study_figures._panels(study, FigureSpec(kind="lines", x="share", logarithmic=True), rows)
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
+    assert panel.get_xscale() == "log"
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["1", "4", "64"]
+    assert panel.get_xticklabels(minor=True) == []
