@@ -7,6 +7,8 @@ from functools import lru_cache
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from circuitmem.config import DataSpec
 from circuitmem.data import load_mnist
 from circuitmem.network import partitions, positions
@@ -16,10 +18,10 @@ from circuitmem.training import METHODS
 
 __all__ = ["estimate_seconds", "point_seconds"]
 
-READ, TREE, PULSE, DIGITAL = 0.6e-9, (60e-9, 0.44e-9), 25e-9, 0.6e-9
-"""Seconds for a product term of a read; for the transfer matrix, a cell, and a cell and longer side; for a cell of one
-update; for a product term on the digital core or in the training before. Fitted to one core of the machine that
-``benchmarks/results`` names; an estimate within a factor of two elsewhere."""
+READ, TREE, PULSE = 19e-9, (75e-9, 0.19e-9), 50e-9
+"""Seconds for a column that is read; for the transfer matrix behind wires, a cell, and a cell and longer side; for a
+cell of one update. Fitted to 460 points of nine studies (MNIST: most word lines are at rest) on one core of the machine that
+``benchmarks/results`` names: within a factor of two of nearly all of them."""
 
 FULL = 60_000, 10_000
 """Digits of the full MNIST."""
@@ -47,31 +49,23 @@ def estimate_seconds(points: Sequence[Point], records: Sequence[dict[str, Any]])
 def point_seconds(point: Point) -> float:
     """Return a rough estimate of the seconds that a point takes on one core."""
     names = {job.method for job in point.jobs}
-    jobs = [job for job in point.jobs if SISTERS.get(job.method) not in names]
-    runs = {(job.run.ex_situ, job.run.network, job.run.data) for job in point.jobs}
-    digital = 0.0
-    for ex_situ, network, data in runs:
-        products = sum(a * b * n for (a, b), n in zip(network.shapes, positions(network), strict=True))
-        steps = ceil(_digits(data)[0] / ex_situ.batch) * ex_situ.epochs
-        digital += 6 * DIGITAL * products * steps * (ex_situ.batch / 6 + 8)
-    return digital + sum(_job_seconds(job) for job in jobs)
+    return sum(_job_seconds(job) for job in point.jobs if SISTERS.get(job.method) not in names)
 
 
 def _job_seconds(job: Job) -> float:
-    run = job.run
-    rows, columns = run.chip.tile.shape
+    run, tile = job.run, job.run.chip.tile
+    rows, columns = tile.shape
     tiles = [partition.tiles for partition in partitions(run.network.shapes, rows, columns)]
     vectors = sum(tiles_of * n for tiles_of, n in zip(tiles, positions(run.network), strict=True))
     train, test = _digits(run.data)
     recipe = METHODS[job.method]
     epochs = run.in_situ.epochs if recipe.train else 0
-    groups = run.calibration.groups if run.calibration.method == "split-affine" else 1
+    groups = run.calibration.groups if recipe.calibrate and run.calibration.method == "split-affine" else 1
     reads = epochs * train + (epochs + 1) * test + run.calibration.vectors
     updates = epochs * ceil(train / run.in_situ.batch) + 2
-    cells = rows * columns
-    a_read = READ * rows * (rows + columns) * (groups if recipe.calibrate else 1)
-    an_update = cells * (TREE[0] + TREE[1] * max(rows, columns) + PULSE)
-    return vectors * reads * a_read + sum(tiles) * updates * an_update
+    lines = tile.word_line_resistance, tile.bit_line_resistance, tile.driver_resistance
+    matrix = TREE[0] + TREE[1] * max(rows, columns) if any(np.any(each) for each in lines) else 0.0
+    return vectors * reads * columns * groups * READ + sum(tiles) * updates * rows * columns * (matrix + PULSE)
 
 
 @lru_cache(maxsize=16)

@@ -15,6 +15,7 @@ import circuitmem
 from circuitmem.console import print_study
 from circuitmem.errors import StudyBusyError, ValidationError
 from circuitmem.report.study_report import study_text
+from circuitmem.study.cost import point_seconds
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.point import SISTERS, compute_point
 from circuitmem.study.runner import plan_study, run_study
@@ -100,6 +101,16 @@ def test_a_plan_downloads_nothing(write_study, tmp_path, monkeypatch):
         for source in ("bundled", "download")
     ]
     assert by_digits[0] == by_digits[1]  # both declare how many digits they use
+
+
+def test_an_estimate_knows_that_ideal_wires_need_no_transfer_matrix(write_study):
+    more = """
+[axes.wires.levels]
+ideal = { "chip.tile.word_line_resistance" = 0.0, "chip.tile.bit_line_resistance" = 0.0 }
+"1 ohm" = { "chip.tile.word_line_resistance" = 1.0, "chip.tile.bit_line_resistance" = 1.0 }
+"""
+    ideal, wired, *_ = load_study(write_study(more), repeats=1).points()
+    assert point_seconds(ideal) < 0.8 * point_seconds(wired)
 
 
 @pytest.mark.parametrize("method", SISTERS)
