@@ -29,7 +29,8 @@ class CrossbarLinear(torch.nn.Module):
     """``y = x W^T + b`` like ``torch.nn.Linear``, W on as many tiles as it needs.
 
     Cells are put at what the weights ask for, without pulses and their noise, whenever these have changed; stuck ones
-    stay as they are. Inputs of both signs are read twice, the negative part by itself. Biases are digital.
+    stay as they are. Amplifiers' gains are chosen anew then, with the inputs that come next. Inputs of both signs are
+    read twice, the negative part by itself. Biases are digital.
 
     Parameters
     ----------
@@ -131,6 +132,7 @@ class CrossbarLinear(torch.nn.Module):
         weights = _numbers(self.weight).T
         if not np.array_equal(weights, self.layer.weights):
             self.layer.set_cells(weights)
+            self._ranged = False  # larger weights would saturate the ADCs, and training, not told, ask for still larger
 
     def _multiply(self, inputs: Floats) -> Floats:
         """Return the product of inputs (batch, in_features) of both signs, (batch, out_features)."""

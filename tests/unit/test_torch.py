@@ -67,9 +67,21 @@ def test_straight_through_gradients_are_those_of_a_linear_layer():
     assert torch.allclose(inputs.grad, layer.weight.detach().sum(0).expand(3, 8), atol=1e-5)
 
 
+def test_gains_follow_the_weights():
+    torch.manual_seed(0)
+    layer = CrossbarLinear(6, 4, chip=chip(), largest_weight=2.0)
+    inputs = torch.rand(20, 6)
+    layer(inputs)
+    with torch.no_grad():
+        layer.weight.copy_(torch.full((4, 6), 1.5))  # far beyond the range that the first weights asked for
+    wanted = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
+    assert torch.allclose(layer(inputs), wanted, atol=0.02)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
 @pytest.mark.parametrize("backward", ["exact", "straight-through"])
-def test_any_optimiser_of_torch_trains_it_on_a_defective_chip(backward):
-    torch.manual_seed(1)
+def test_any_optimiser_of_torch_trains_it_on_a_defective_chip(backward, seed):
+    torch.manual_seed(seed)
     bad = chip(0.85, wire=1.0, rows=16, columns=16)
     net = torch.nn.Sequential(
         CrossbarLinear(16, 12, chip=bad, seed=1, backward=backward),
@@ -81,13 +93,13 @@ def test_any_optimiser_of_torch_trains_it_on_a_defective_chip(backward):
     inputs = inputs.clamp(max=1.0)
     optimiser = torch.optim.Adam(net.parameters(), lr=0.03)
     losses = []
-    for _ in range(50):
+    for _ in range(100):
         optimiser.zero_grad()
         loss = torch.nn.functional.cross_entropy(net(inputs), labels)
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_calibration_lowers_the_error_and_reports_its_cost():
