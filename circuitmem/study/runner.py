@@ -123,6 +123,9 @@ def run_study(
     began = time.time()
     workers = integer("--workers", workers, 1)
     points = study.points()
+    for name, given in (("--retry", retry), ("--recompute", recompute), ("--scheduler", scheduler)):
+        if collect and given:
+            raise ValidationError(name, "must be left out with --collect, which computes nothing", given)
     if not collect:
         _check_data(points)
     store = Store(results_folder(study, out), make=not collect)

@@ -81,6 +81,9 @@ def test_what_is_finished_can_be_collected_at_any_time(write_study, tmp_path):
     study, part = load_study(folder), load_study(folder, repeats=1)
     with pytest.raises(ValidationError, match="--collect needs a finished point of this study in its folder"):
         run_study(study, tmp_path / "r", collect=True)
+    for more in ({"retry": True}, {"recompute": True}, {"scheduler": "tcp://127.0.0.1:1"}):
+        with pytest.raises(ValidationError, match=f"--{next(iter(more))} must be left out with --collect"):
+            run_study(study, tmp_path / "r", collect=True, **more)
     assert not (tmp_path / "r").exists()
     run_study(part, tmp_path / "r")
     (tmp_path / "r" / "results.parquet").unlink()
