@@ -20,7 +20,12 @@ x = "{axis}"
 
 @pytest.mark.parametrize(
     ("names", "joined"),
-    [(("stuck-on", "cut lines", "dead"), False), (("16", "32", "784"), True), (("0 %", "50 %"), True)],
+    [
+        (("stuck-on", "cut lines", "dead"), False),
+        (("16", "32", "784"), True),
+        (("0.5", "1.0"), True),
+        (("0 %", "50 %"), True),
+    ],
 )
 def test_levels_that_are_names_are_not_joined(tmp_path, names, joined):
     levels = "\n".join(f'"{name}" = {{ "chip.read_noise" = 0.0 }}' for name in names)
