@@ -98,8 +98,7 @@ def gradient_of_ideal(tile: Tile, voltages: Floats, current_gradient: Floats) ->
         As for :meth:`~circuitmem.engine.BehavioralEngine.gradient`.
     """
     cell, defects, mesh = tile.spec.cell, tile.defects, tile.mesh
-    cut = defects.open_word_segments is not None or defects.open_bit_segments is not None
-    if not cell.linear or cut or defects.bridges:
+    if not cell.linear or defects.cuts_lines or defects.bridges:
         return None
     found = transfer_of_ideal(*mesh)
     if found is None:
@@ -152,7 +151,7 @@ def _solve_adjoint(
     if tile.defects.dead_drivers is not None:
         driver = np.where(tile.defects.dead_drivers, 0.0, driver)
     conductance = np.einsum("bij,bij->ij", per_siemens, adjoint_bit - adjoint_word)
-    if tile.defects.open_word_segments is not None or tile.defects.open_bit_segments is not None:
+    if tile.defects.cuts_lines:
         # A floating piece of a line is at 0 V by definition, but one cell to it would bring it to the voltage of its
         # other end, and carry nothing.
         conductance[floating_cells(tile)] = 0.0

@@ -221,14 +221,13 @@ class BehavioralEngine:
         batch = tile.input_voltages(voltages)
         shape = (*np.shape(voltages)[:-1], tile.spec.columns)
         wanted = finite_array("current_gradient", current_gradient, shape=shape).reshape(len(batch), -1)
-        ideal = gradient_of_ideal(tile, batch, wanted) if self._method is None else None
-        plan = plan_nodes(tile, self._method)
 
         def nodes(part: slice) -> tuple[Floats, Floats]:
-            solution = self._solve(tile, batch[part], plan, voltages=True)
+            solution = self._solve(tile, batch[part], plan_nodes(tile, self._method), voltages=True)
             return solution.word_line_voltage, solution.bit_line_voltage
 
-        found = ideal or adjoint_gradient(tile, nodes, wanted, self._tolerance, self.threads)
+        found = gradient_of_ideal(tile, batch, wanted) if self._method is None else None
+        found = found or adjoint_gradient(tile, nodes, wanted, self._tolerance, self.threads)
         return found if np.ndim(voltages) == 2 else Gradient(found.conductance, found.voltages[0])
 
     def offset_current(self, tile: Tile, sense_voltage: ArrayLike) -> Floats:

@@ -306,6 +306,4 @@ def _scale(tile: Tile, entry: _Entry) -> tuple[Floats, Floats]:
 
 def _is_plain(tile: Tile) -> bool:
     """Say whether wires tie every node, and the mesh kernel alone solves the tile."""
-    defects = tile.defects
-    cut = defects.open_word_segments is not None or defects.open_bit_segments is not None
-    return not cut and not defects.bridges
+    return not tile.defects.cuts_lines and not tile.defects.bridges

@@ -157,6 +157,11 @@ class DefectMap:
         arrays = (self.stuck, self.open_word_segments, self.open_bit_segments, self.dead_drivers, self.dead_senses)
         return not self.bridges and not any(array is not None and array.any() for array in arrays)
 
+    @property
+    def cuts_lines(self) -> bool:
+        """Whether a line has a cut segment, so that nodes may float."""
+        return self.open_word_segments is not None or self.open_bit_segments is not None
+
     def conductance(self, programmed: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the cells really have, (rows, columns) S, when ``programmed`` (same shape) was asked for."""
         if self.stuck is None or self.stuck_conductance is None:

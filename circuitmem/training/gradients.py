@@ -122,16 +122,17 @@ def _through(layer: HardwareLayer, unit: Unit, voltages: Floats, currents: Float
     """Return the derivatives by the conductances of a tile and by its driver voltages, for those by its currents.
 
     Voltages are (groups, batch, rows), currents (groups, batch, columns). Where the cells are linear only the sum of
-    outer products counts, and as many solutions are enough as the tile has rows, or columns.
+    outer products counts, and no more solutions are needed than the tile has rows, or columns.
     """
     engine, tile = layer.chip.behavioral, unit.tile
     flat: Any = voltages.reshape(-1, voltages.shape[2]), currents.reshape(-1, currents.shape[2])
     if not tile.spec.cell.linear:
         found = engine.gradient(tile, *flat)
         return found.conductance, found.voltages.reshape(voltages.shape)
-    outer = flat[0].T @ flat[1]
-    rows, columns = outer.shape
-    pair = (np.eye(rows), outer) if rows <= columns else (np.ascontiguousarray(outer.T), np.eye(columns))
-    conductance = engine.gradient(tile, *pair).conductance
+    rows, columns = tile.spec.shape
+    if len(flat[0]) > min(rows, columns):
+        outer = flat[0].T @ flat[1]
+        flat = (np.eye(rows), outer) if rows <= columns else (np.ascontiguousarray(outer.T), np.eye(columns))
+    conductance = engine.gradient(tile, *flat).conductance
     matrix, _ = layer.chip.transfers.get(unit.index, tile)
     return conductance, currents @ matrix
