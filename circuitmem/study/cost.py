@@ -20,8 +20,8 @@ __all__ = ["estimate_seconds", "point_seconds"]
 
 READ, TREE, PULSE = 19e-9, (75e-9, 0.19e-9), 50e-9
 """Seconds for a column that is read; for the transfer matrix behind wires, a cell, and a cell and longer side; for a
-cell of one update. Fitted to 460 points of nine studies (MNIST: most word lines are at rest) on one core of the machine
-that ``benchmarks/results`` names: within a factor of two of nearly all of them."""
+cell of one update. Fitted to points of our studies (MNIST: most word lines are at rest) on one core of the machine that
+``benchmarks/results`` names, which did other work too: 486 of 563 took between half and twice as long as this says."""
 
 FULL = 60_000, 10_000
 """Digits of the full MNIST."""
