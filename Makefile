@@ -14,7 +14,8 @@ SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
 # badcrossbar declares pycairo, which has no wheel and needs the headers of cairo, but uses it for its plots only:
 # it is installed without its dependencies, and beside it the two that its computations need.
 BADCROSSBAR := badcrossbar==1.1.0 pathvalidate==3.3.1 sigfig==1.4.0
-# The CPU build by its name, for the build that "torch" means elsewhere takes gigabytes.
+# The CPU build by its name, for the build that "torch" means elsewhere takes gigabytes: the extra of that name is left
+# out of what the tests install.
 TORCH := torch==2.13.0+cpu
 
 .PHONY: help run test lint wheel docs bench sanitize clean system
@@ -50,7 +51,8 @@ system:
 .venv/test.stamp: .venv/build.stamp pyproject.toml
 	@echo "== install the tools of the tests"
 	@$(BIN)/python -c 'import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-		extras = extras["optional-dependencies"]; extras.pop("bench", None); \
+		extras = extras["optional-dependencies"]; \
+		[extras.pop(name, None) for name in ("bench", "torch")]; \
 		print(*(line for lines in extras.values() for line in lines), sep="\n")' > .venv/test-requirements.txt
 	@$(BIN)/python -m pip install -q -r .venv/test-requirements.txt
 	@$(BIN)/python -m pip install -q --no-deps $(BADCROSSBAR)
