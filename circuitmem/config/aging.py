@@ -8,6 +8,7 @@ from typing import Literal
 import pydantic
 
 from circuitmem.config.base import Spec
+from circuitmem.config.quantity import LONGEST
 from circuitmem.errors import ValidationError
 
 __all__ = ["EnduranceSpec", "FaultSpec", "RetentionSpec", "TemperatureSpec"]
@@ -110,7 +111,7 @@ class FaultSpec(Spec):
     """
 
     what: Literal["cell", "word_line", "bit_line", "driver", "adc"]
-    time: float | None = pydantic.Field(default=None, ge=0.0)
+    time: float | None = pydantic.Field(default=None, ge=0.0, le=LONGEST)
     pulses: float | None = pydantic.Field(default=None, gt=0.0)
     shape: float = pydantic.Field(default=2.0, gt=0.0)
     tile: int = pydantic.Field(default=0, ge=0)

@@ -12,6 +12,7 @@ import numpy as np
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
+from circuitmem.config.quantity import LARGEST, SMALLEST, magnitudes
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
 
@@ -22,6 +23,14 @@ class Spec(BaseModel):
     """Frozen pydantic model whose errors are circuitmem's one-line :class:`ValidationError`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+    @pydantic.field_validator("*")
+    @classmethod
+    def _check_magnitude(cls, value: Any) -> Any:
+        bad = magnitudes(value)
+        if bad is not None:
+            raise ValueError(f"must be 0 or between {SMALLEST:g} and {LARGEST:g} in magnitude")
+        return value
 
     def __init__(self, **values: Any) -> None:
         plain = {key: _plain(value) for key, value in values.items()}

@@ -11,6 +11,7 @@ from circuitmem.config.base import Spec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.pulse_update import PulseUpdateSpec
+from circuitmem.config.quantity import Count, Energy, Rate
 from circuitmem.config.tile import TileSpec
 from circuitmem.errors import ValidationError
 
@@ -83,13 +84,13 @@ class ProgrammingSpec(Spec):
         What a driver needs for one pulse on one row (or cell), beside what goes into the array [J], >= 0.
     """
 
-    drivers: int = pydantic.Field(default=8, ge=1)
+    drivers: Count = 8
     deadband: float = pydantic.Field(default=6e-6, ge=0.0)
     verify_tries: int = pydantic.Field(default=1, ge=0)
     verify_tolerance: float = pydantic.Field(default=20e-6, gt=0.0)
     rows_at_once: int = pydantic.Field(default=1, ge=1)
     by_cell: bool = False
-    energy_per_pulse: float = pydantic.Field(default=0.0, ge=0.0)
+    energy_per_pulse: Energy = 0.0
 
     @pydantic.model_validator(mode="after")
     def _check_rows(self) -> ProgrammingSpec:
@@ -109,8 +110,8 @@ class DigitalSpec(Spec):
         Energy of one operation [J], >= 0.
     """
 
-    throughput: float = pydantic.Field(default=64e9, gt=0.0)
-    energy_per_operation: float = pydantic.Field(default=0.5e-12, ge=0.0)
+    throughput: Rate = 64e9
+    energy_per_operation: Energy = 0.5e-12
 
 
 class BusSpec(Spec):
@@ -124,8 +125,8 @@ class BusSpec(Spec):
         Energy of one bit [J], >= 0.
     """
 
-    bandwidth: float | None = pydantic.Field(default=None, gt=0.0)
-    energy_per_bit: float = pydantic.Field(default=0.0, ge=0.0)
+    bandwidth: Rate | None = None
+    energy_per_bit: Energy = 0.0
 
 
 class ChipSpec(Spec):
@@ -170,8 +171,8 @@ class ChipSpec(Spec):
     programming: ProgrammingSpec = ProgrammingSpec()
     digital: DigitalSpec = DigitalSpec()
     bus: BusSpec = BusSpec()
-    dac_banks: int | None = pydantic.Field(default=None, ge=1)
-    adc_banks: int | None = pydantic.Field(default=None, ge=1)
+    dac_banks: Count | None = None
+    adc_banks: Count | None = None
     retention: RetentionSpec = RetentionSpec()
     temperature: TemperatureSpec = TemperatureSpec()
     endurance: EnduranceSpec = EnduranceSpec()

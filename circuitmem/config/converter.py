@@ -8,6 +8,7 @@ from typing import Literal
 import pydantic
 
 from circuitmem.config.base import Spec
+from circuitmem.config.quantity import Duration, Energy, Power, Voltage
 from circuitmem.errors import ValidationError
 
 __all__ = ["AdcSpec", "ConverterSpec", "DacSpec", "TiaSpec"]
@@ -45,14 +46,14 @@ class DacSpec(Spec):
 
     bits: int = pydantic.Field(default=8, ge=1, le=12)
     input: Literal["parallel", "serial"] = "parallel"
-    full_scale: float = pydantic.Field(default=0.2, gt=0.0)
+    full_scale: Voltage = 0.2
     unit_resistance: float = pydantic.Field(default=10e3, gt=0.0)
     resistor_mismatch: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
     switch_resistance: float = pydantic.Field(default=0.0, ge=0.0)
     gain_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.5)
     offset_error: float = pydantic.Field(default=0.0, ge=0.0)
-    settling_time: float = pydantic.Field(default=10e-9, gt=0.0)
-    energy_per_conversion: float = pydantic.Field(default=1e-12, ge=0.0)
+    settling_time: Duration = 10e-9
+    energy_per_conversion: Energy = 1e-12
 
     @property
     def levels(self) -> int:
@@ -96,8 +97,8 @@ class TiaSpec(Spec):
     open_loop_gain: float = pydantic.Field(default=1e4, ge=1.0)
     input_offset: float = pydantic.Field(default=0.0, ge=0.0)
     gain_bandwidth: float | None = pydantic.Field(default=None, gt=0.0)
-    settling_time: float = pydantic.Field(default=10e-9, gt=0.0)
-    power: float = pydantic.Field(default=50e-6, ge=0.0)
+    settling_time: Duration = 10e-9
+    power: Power = 50e-6
 
     @property
     def input_resistance(self) -> float:
@@ -177,8 +178,8 @@ class AdcSpec(Spec):
     sample_capacitance: float = pydantic.Field(default=1e-12, gt=0.0)
     sample_time: float = pydantic.Field(default=4e-9, gt=0.0)
     share: int = pydantic.Field(default=8, ge=1)
-    conversion_time: float = pydantic.Field(default=20e-9, gt=0.0)
-    energy_per_conversion: float = pydantic.Field(default=2e-12, ge=0.0)
+    conversion_time: Duration = 20e-9
+    energy_per_conversion: Energy = 2e-12
 
     @pydantic.model_validator(mode="after")
     def _check_range(self) -> AdcSpec:

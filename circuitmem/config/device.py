@@ -7,6 +7,7 @@ from typing import Literal
 import pydantic
 
 from circuitmem.config.base import Spec
+from circuitmem.config.quantity import Conductance, Duration, Voltage
 from circuitmem.errors import ValidationError
 
 __all__ = ["TwoPulseSpec"]
@@ -38,16 +39,16 @@ class TwoPulseSpec(Spec):
     """
 
     kind: Literal["two-pulse"] = "two-pulse"
-    minimum_conductance: float = pydantic.Field(default=1e-6, gt=0.0)
-    maximum_conductance: float = pydantic.Field(default=300e-6, gt=0.0)
+    minimum_conductance: Conductance = 1e-6
+    maximum_conductance: Conductance = 300e-6
     minimum_gate: float = pydantic.Field(default=0.7, ge=0.0)
     maximum_gate: float = pydantic.Field(default=1.6, gt=0.0)
     slope_spread: float = pydantic.Field(default=0.02, ge=0.0, le=0.5)
     set_noise: float = pydantic.Field(default=4e-6, ge=0.0)
-    set_voltage: float = pydantic.Field(default=2.5, gt=0.0)
-    reset_voltage: float = pydantic.Field(default=1.7, gt=0.0)
-    set_time: float = pydantic.Field(default=500e-9, gt=0.0)
-    reset_time: float = pydantic.Field(default=500e-9, gt=0.0)
+    set_voltage: Voltage = 2.5
+    reset_voltage: Voltage = 1.7
+    set_time: Duration = 500e-9
+    reset_time: Duration = 500e-9
 
     @pydantic.model_validator(mode="after")
     def _check_ranges(self) -> TwoPulseSpec:

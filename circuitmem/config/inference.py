@@ -5,6 +5,7 @@ from __future__ import annotations
 import pydantic
 
 from circuitmem.config.base import Spec
+from circuitmem.config.quantity import Duration
 
 __all__ = ["InferenceSpec"]
 
@@ -36,12 +37,12 @@ class InferenceSpec(Spec):
         As in a run's configuration.
     """
 
-    rate: float = pydantic.Field(default=1e5, gt=0.0)
-    duration: float = pydantic.Field(default=1e-3, gt=0.0)
+    rate: float = pydantic.Field(default=1e5, ge=1e-6, le=1e12)
+    duration: Duration = 1e-3
     queue: int = pydantic.Field(default=64, ge=1)
-    check_every: float | None = pydantic.Field(default=None, gt=0.0)
+    check_every: Duration | None = None
     limit: float = pydantic.Field(default=0.02, gt=0.0)
     vectors: int = pydantic.Field(default=8, ge=2)
-    refresh_every: float | None = pydantic.Field(default=None, gt=0.0)
+    refresh_every: Duration | None = None
     seed: int = pydantic.Field(default=1, ge=0)
     reuse_error: float = pydantic.Field(default=4e-4, ge=0.0, le=0.1)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pydantic
 
 from circuitmem.config.base import Spec
+from circuitmem.config.quantity import Conductance, Duration, Voltage
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
 
 __all__ = ["PulseUpdateSpec"]
-
-_Positive = Annotated[float, pydantic.Field(gt=0.0)]
 
 
 def _device(
@@ -86,17 +85,17 @@ class PulseUpdateSpec(Spec):
     }
 
     kind: Literal["pulse-update"] = "pulse-update"
-    minimum_conductance: _Positive = PRESETS["EpiRAM"]["minimum_conductance"]
-    maximum_conductance: _Positive = PRESETS["EpiRAM"]["maximum_conductance"]
+    minimum_conductance: Conductance = PRESETS["EpiRAM"]["minimum_conductance"]
+    maximum_conductance: Conductance = PRESETS["EpiRAM"]["maximum_conductance"]
     states: int = pydantic.Field(default=64, ge=2, le=10_000)
     potentiation: float = pydantic.Field(default=0.5, ge=0.0, le=9.0)
     depression: float = pydantic.Field(default=-0.5, ge=-9.0, le=0.0)
     cycle_noise: float = pydantic.Field(default=0.02, ge=0.0, le=1.0)
     nonlinearity_spread: float = pydantic.Field(default=0.0, ge=0.0)
-    set_voltage: _Positive = 5.0
-    reset_voltage: _Positive = 3.0
-    set_time: _Positive = 5e-6
-    reset_time: _Positive = 5e-6
+    set_voltage: Voltage = 5.0
+    reset_voltage: Voltage = 3.0
+    set_time: Duration = 5e-6
+    reset_time: Duration = 5e-6
 
     @classmethod
     def preset(cls, name: str) -> Self:

@@ -123,7 +123,7 @@ class RunSpec(Spec):
         chip, in_situ = values.get("chip"), values.get("in_situ", {})
         device = chip.get("device") if isinstance(chip, dict) else getattr(chip, "device", None)
         kind = device.get("kind") if isinstance(device, dict) else getattr(device, "kind", None)
-        if kind in RULE_OF and isinstance(in_situ, dict) and "rule" not in in_situ:
+        if isinstance(kind, str) and kind in RULE_OF and isinstance(in_situ, dict) and "rule" not in in_situ:
             return values | {"in_situ": {**in_situ, "rule": RULE_OF[kind]}}
         return values
 

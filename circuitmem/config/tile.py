@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from circuitmem.config.base import Spec
 from circuitmem.config.cell import Cell, LinearCell
+from circuitmem.config.quantity import Count
 from circuitmem.errors import ValidationError
 from circuitmem.validation import finite_array
 
 __all__ = ["SegmentResistance", "TileSpec"]
+
+CELLS = 1 << 26
+"""Most cells of a tile: each array that describes them has half a gigabyte then."""
 
 SegmentResistance = float | tuple[tuple[float, ...], ...]
 """One resistance [Ω] for all segments of a kind of line, or one value a segment."""
@@ -58,8 +62,8 @@ class TileSpec(Spec):
         If a value breaks its rule. A resistance of 0 is legal and means an ideal line.
     """
 
-    rows: int = pydantic.Field(ge=1)
-    columns: int = pydantic.Field(ge=1)
+    rows: Count
+    columns: Count
     word_line_resistance: SegmentResistance = 0.0
     bit_line_resistance: SegmentResistance = 0.0
     driver_resistance: float = pydantic.Field(default=0.0, ge=0.0)
@@ -72,14 +76,22 @@ class TileSpec(Spec):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _check_segments(cls, values: dict[str, object]) -> dict[str, object]:
+    def _check_segments(cls, values: object) -> object:
         """Check the resistances before pydantic does, whose messages for unions are long."""
+        if not isinstance(values, dict):
+            return values
         checked = dict(values)
         for name in ("word_line_resistance", "bit_line_resistance"):
             if name in checked:
-                array = finite_array(name, checked[name], minimum=0.0)  # type: ignore[arg-type]
+                array = finite_array(name, checked[name], minimum=0.0)
                 checked[name] = _nested(name, array)
         return checked
+
+    @pydantic.model_validator(mode="after")
+    def _check_size(self) -> TileSpec:
+        if self.rows * self.columns > CELLS:
+            raise ValidationError("rows", f"times columns (={self.columns}) must be <= {CELLS} cells", self.rows)
+        return self
 
     @pydantic.model_validator(mode="after")
     def _check_segment_shapes(self) -> TileSpec:

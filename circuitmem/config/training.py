@@ -144,7 +144,8 @@ class InSituSpec(Spec):
     @classmethod
     def _learning_rate_of_the_optimiser(cls, values: Any) -> Any:
         if isinstance(values, dict) and "learning_rate" not in values:
-            rate = LEARNING_RATES.get(values.get("optimiser", "momentum"))
+            name = values.get("optimiser", "momentum")
+            rate = LEARNING_RATES.get(name) if isinstance(name, str) else None  # a list cannot even be looked up
             return values if rate is None else {**values, "learning_rate": rate}
         return values
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol
 import simpy
 from simpy.events import NORMAL, EventPriority
 
+from circuitmem.control.ledger import on_clock
 from circuitmem.errors import CircuitmemError
 
 __all__ = ["Arbiter", "Priority", "Resource", "Train"]
@@ -276,6 +277,8 @@ class Arbiter:
         train.origin = now - passed
         try:
             train.begin(now)
+            if train.ends:
+                on_clock(train.origin + train.ends[-1])
         except CircuitmemError as error:
             # It belongs to the process that waits for this train.
             self._release(train, now)

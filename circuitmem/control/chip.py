@@ -21,7 +21,7 @@ from circuitmem.control import faults
 from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
 from circuitmem.control.auditor import ChipAuditor, Sample
 from circuitmem.control.counts import CountTrain
-from circuitmem.control.ledger import PICOSECOND, Account, Ledger, attojoules, picoseconds
+from circuitmem.control.ledger import PICOSECOND, Account, Ledger, attojoules, on_clock, picoseconds
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.signals import Signals
 from circuitmem.control.trace import Trace
@@ -246,7 +246,7 @@ class Chip:
     def wait_until(self, time: int) -> Process:
         """Let time pass until ``time`` [ps], if that is to come."""
         if time > self.clock:
-            yield self.environment.timeout(time - self.clock)
+            yield self.environment.timeout(on_clock(time) - self.clock)
 
     def together(self, processes: Iterable[Process]) -> Process:
         """Run processes side by side; returns their results in order."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec, FaultSpec
-from circuitmem.control.ledger import PICOSECOND
+from circuitmem.control.ledger import picoseconds
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
@@ -43,8 +43,8 @@ def schedule(chip: Chip) -> None:
 def start_timed(chip: Chip, after: int) -> None:
     """Start a process for every fault that comes at a time after ``after`` [ps]."""
     for fault in chip.spec.faults:
-        if fault.time is not None and round(fault.time / PICOSECOND) > after:
-            chip.start(_strike_later(chip, fault, round(fault.time / PICOSECOND)))
+        if fault.time is not None and picoseconds(fault.time, least=0) > after:
+            chip.start(_strike_later(chip, fault, picoseconds(fault.time, least=0)))
 
 
 def _strike_later(chip: Chip, fault: FaultSpec, time: int) -> Process:

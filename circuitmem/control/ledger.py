@@ -7,25 +7,67 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ATTOJOULE", "PICOSECOND", "Account", "Ledger", "attojoules", "picoseconds"]
+from circuitmem.config.quantity import CLOCK_LIMIT
+from circuitmem.errors import ValidationError
+
+__all__ = ["ATTOJOULE", "PICOSECOND", "Account", "Ledger", "attojoules", "on_clock", "picoseconds"]
 
 PICOSECOND = 1e-12
 ATTOJOULE = 1e-18
+EXACT = 2.0**62
+"""Sums of attojoules below this are made with 64-bit integers, others with Python's."""
 
 
-def picoseconds(seconds: float) -> int:
-    """Return a duration [s] as an integer number of picoseconds, at least 1."""
-    return max(1, round(seconds / PICOSECOND))
+def picoseconds(seconds: float, least: int = 1) -> int:
+    """Return a duration [s] as an integer number of picoseconds, at least ``least``: nothing takes no time.
+
+    Raises
+    ------
+    ValidationError
+        If it is not finite.
+    """
+    steps = seconds / PICOSECOND
+    if not isfinite(steps):
+        raise ValidationError("simulated time", "must be finite", seconds)
+    return max(least, round(steps))
+
+
+def on_clock(time: int) -> int:
+    """Return a time on the clock [ps] if the clock reaches it.
+
+    Raises
+    ------
+    ValidationError
+        If it lies beyond the 64 bits that arrays of times have.
+    """
+    if time > CLOCK_LIMIT:
+        rule = f"must stay below {CLOCK_LIMIT * PICOSECOND:.4g} s, where the clock of the chip ends"
+        raise ValidationError("simulated time", rule, float(f"{time * PICOSECOND:.4g}"))
+    return time
 
 
 def attojoules(joules: float | NDArray[np.float64]) -> int:
-    """Return the sum of energies [J], each rounded to an integer number of attojoules."""
-    return int(np.rint(np.asarray(joules) / ATTOJOULE).astype(np.int64).sum())
+    """Return the sum of energies [J], each rounded to an integer number of attojoules; it is exact, however large.
+
+    Raises
+    ------
+    ValidationError
+        If one is not finite.
+    """
+    with np.errstate(over="ignore"):  # what is not finite is refused below
+        steps = np.rint(np.asarray(joules) / ATTOJOULE)
+    largest = float(np.abs(steps).max(initial=0.0))
+    if largest * steps.size < EXACT:  # also the sum fits; comparisons with NaN are false
+        return int(steps.astype(np.int64).sum())
+    if not isfinite(largest):
+        raise ValidationError("energy", "must be finite, that of each operation", float(np.asarray(joules).max()))
+    return sum(int(step) for step in steps.ravel())
 
 
 @dataclass

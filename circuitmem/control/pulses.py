@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.noise import Address
 from circuitmem.control.arbiter import Priority
 from circuitmem.control.auditor import Pulse, PulseWatch
-from circuitmem.control.ledger import PICOSECOND, attojoules
+from circuitmem.control.ledger import PICOSECOND, attojoules, on_clock
 from circuitmem.control.operations import OPERATIONS
 from circuitmem.control.trains import TileTrain
 from circuitmem.engine import SpiceEngine
@@ -106,6 +106,8 @@ class PulseTrain(TileTrain):
     def _schedule(self, set_beats: NDArray[np.bool_]) -> None:
         """Say of each beat whether it is one of SET pulses: so long it takes."""
         reset_time, set_time = (OPERATIONS[kind].beat(self.unit.spec) for kind in self.kinds)
+        sets = int(np.count_nonzero(set_beats))
+        on_clock(sets * set_time + (len(set_beats) - sets) * reset_time)  # before NumPy adds them in 64 bits
         self._end_times = np.cumsum(np.where(set_beats, set_time, reset_time))
         self.ends = self._end_times.tolist()
 

@@ -1,0 +1,66 @@
+"""What declared numbers may be at most, so that nothing that is made of them overflows or is rounded away.
+
+Times become whole picoseconds of a 64-bit clock, energies whole attojoules (:mod:`circuitmem.control.ledger`). The
+limits lie far beyond every device and every chip; within them all sums and products of declared numbers are finite.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pydantic
+
+__all__ = [
+    "CLOCK_LIMIT",
+    "LARGEST",
+    "LONGEST",
+    "SHORTEST",
+    "SMALLEST",
+    "Conductance",
+    "Count",
+    "Duration",
+    "Energy",
+    "Power",
+    "Rate",
+    "Voltage",
+    "magnitudes",
+]
+
+CLOCK_LIMIT = 2**63 - 1
+"""Latest time of a chip's clock [ps], 106.75 days: arrays of times are of 64-bit integers."""
+
+SHORTEST, LONGEST = 1e-12, 9e6
+"""Shortest and longest duration that can be declared [s]: a step of the clock, and what it can count to."""
+
+SMALLEST, LARGEST = 1e-60, 1e60
+"""Magnitudes of any declared number that is not 0: a product of five is still a double."""
+
+Duration = Annotated[float, pydantic.Field(ge=SHORTEST, le=LONGEST)]
+"""Of one thing that a chip does [s]."""
+
+Energy = Annotated[float, pydantic.Field(ge=0.0, le=1e6)]
+"""Of one operation [J]."""
+
+Power = Annotated[float, pydantic.Field(ge=0.0, le=1e12)]
+"""Of one component [W]."""
+
+Voltage = Annotated[float, pydantic.Field(gt=0.0, le=1e6)]
+"""Amplitude of a pulse [V]."""
+
+Rate = Annotated[float, pydantic.Field(ge=1.0, le=1e30)]
+"""How many operations or bits a second [1/s]."""
+
+Conductance = Annotated[float, pydantic.Field(gt=0.0, le=1e6)]
+"""Of a device that works [S]."""
+
+Count = Annotated[int, pydantic.Field(ge=1, le=65_536)]
+"""How many there are of something that is kept track of one by one."""
+
+
+def magnitudes(value: object) -> float | None:
+    """Return the first float in a value, or in its nested tuples, whose magnitude no declaration may have."""
+    if isinstance(value, float):
+        return value if value != 0.0 and not SMALLEST <= abs(value) <= LARGEST else None
+    if isinstance(value, tuple):
+        return next((bad for bad in map(magnitudes, value) if bad is not None), None)
+    return None
