@@ -31,6 +31,8 @@ def transfer_stack(
     *,
     dtype: DTypeLike = np.float64,
     threads: int | None = None,
+    tiles: ArrayLike | None = None,
+    out: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return what a stack of tiles does to the voltages of its drivers.
 
@@ -47,6 +49,11 @@ def transfer_stack(
         Precision of the computation and of the result.
     threads : int, optional
         Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it.
+    tiles : (some,) array_like of int, optional
+        Tiles of the stack to work out, each once: those that have changed. All when left out.
+    out : tuple of ndarray, optional
+        Matrices of the whole stack, as returned, whose entries for ``tiles`` are replaced and which are then returned.
+        It goes with ``tiles``: neither is there without the other.
 
     Returns
     -------
@@ -58,8 +65,10 @@ def transfer_stack(
     Raises
     ------
     ValidationError
-        If shapes disagree, or the precision is none of the two.
+        If shapes disagree, the precision is none of the two, or a tile is none of the stack.
     """
+    if tiles is not None or out is not None:
+        return _replace(conductance, word_resistance, bit_resistance, np.dtype(dtype), threads, tiles, out)
     precision = np.dtype(dtype)
     if precision not in IDEAL:
         raise ValidationError("dtype", "must be float64 or float32", str(precision))
@@ -68,9 +77,9 @@ def transfer_stack(
         raise ValidationError(
             "conductance", "must have shape (tiles, rows, columns), rows and columns >= 1", cells.shape
         )
-    tiles, rows, columns = cells.shape
-    word = _stacked("word_resistance", word_resistance, (tiles, rows, columns + 1))
-    bit = _stacked("bit_resistance", bit_resistance, (tiles, rows + 1, columns))
+    count, rows, columns = cells.shape
+    word = _stacked("word_resistance", word_resistance, (count, rows, columns + 1))
+    bit = _stacked("bit_resistance", bit_resistance, (count, rows + 1, columns))
     # Second ends of lines, where there are any, stay to the end of the elimination: tiles with and without them are not
     # computed together, so that no tile's bits depend on its neighbours in the stack.
     ends = np.stack([np.isfinite(word[:, :, -1]).any(axis=1), np.isfinite(bit[:, 0]).any(axis=1)])
@@ -78,7 +87,7 @@ def transfer_stack(
         return _by_ends(cells, word, bit, ends, precision, threads)
     ideal_wires = _have_ideal_wires(cells, word, bit)
     if ideal_wires.any():
-        matrix, admittance = np.empty((tiles, columns, rows), precision), np.empty((tiles, rows, rows), precision)
+        matrix, admittance = np.empty((count, columns, rows), precision), np.empty((count, rows, rows), precision)
         for k in np.flatnonzero(ideal_wires):
             matrix[k], admittance[k] = _transfer_of_ideal(cells[k], bit[k % len(bit)])
         rest = ~ideal_wires
@@ -105,6 +114,35 @@ def transfer_stack(
         matrix *= 1.0 / scale
         admittance *= 1.0 / scale
     return matrix, admittance
+
+
+def _replace(
+    conductance: ArrayLike,
+    word_resistance: ArrayLike,
+    bit_resistance: ArrayLike,
+    precision: np.dtype[Any],
+    threads: int | None,
+    tiles: ArrayLike | None,
+    out: tuple[NDArray[Any], NDArray[Any]] | None,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Work out some tiles of a stack, and put the results in their places in ``out``."""
+    if tiles is None or out is None:
+        raise ValidationError("tiles", "must be given with out, and out with tiles")
+    cells, word, bit = (np.asarray(each, dtype=np.float64) for each in (conductance, word_resistance, bit_resistance))
+    some = np.asarray(tiles)
+    if some.ndim != 1 or (some.size and some.dtype.kind not in "iu"):
+        raise ValidationError("tiles", "must be integers, (some,)", some.shape)
+    some = some.astype(np.intp)
+    if some.size and not (some.min() >= 0 and some.max() < len(cells) and len(np.unique(some)) == len(some)):
+        raise ValidationError("tiles", f"must be numbers from 0 to {len(cells) - 1}, each once", some.tolist())
+    count, rows, columns = cells.shape if cells.ndim == 3 else (0, 0, 0)
+    for array, shape in zip(out, ((count, columns, rows), (count, rows, rows)), strict=True):
+        if array.shape != shape or array.dtype != precision:
+            raise ValidationError("out", f"must have shape {shape} and be {precision}", (array.shape, str(array.dtype)))
+    if some.size:
+        wires = (each[some] if each.ndim == 3 and len(each) == count else each for each in (word, bit))
+        out[0][some], out[1][some] = transfer_stack(cells[some], *wires, dtype=precision, threads=threads)
+    return out
 
 
 def _by_ends(

@@ -390,3 +390,36 @@ def test_wrong_arguments(arguments, message):
 def test_no_tiles():
     matrix, admittance = transfer_stack(np.ones((0, 3, 4)), np.ones((3, 5)), np.ones((4, 4)))
     assert (matrix.shape, admittance.shape) == ((0, 4, 3), (0, 3, 3))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_some_tiles_of_a_stack_are_replaced_and_the_others_left(shared, dtype, threads):
+    rng = np.random.default_rng(4)
+    cells = rng.uniform(1e-6, 1e-4, (5, 9, 12))
+    word, bit = rng.uniform(0.5, 2.0, (5, 9, 13)), rng.uniform(0.5, 2.0, (5, 10, 12))
+    word[:, :, -1], bit[:, 0] = np.inf, np.inf
+    wires = (word[0], bit[0]) if shared else (word, bit)
+    whole = transfer_stack(cells, *wires, dtype=dtype)
+    out = np.full_like(whole[0], 7.0), np.full_like(whole[1], 7.0)
+    found = transfer_stack(cells, *wires, dtype=dtype, threads=threads, tiles=[3, 1], out=out)
+    assert found is out
+    for changed, wanted in zip(out, whole, strict=True):
+        np.testing.assert_array_equal(changed[[1, 3]], wanted[[1, 3]])
+        np.testing.assert_array_equal(changed[[0, 2, 4]], 7.0)
+    kept = out[0].copy()
+    transfer_stack(cells, *wires, dtype=dtype, tiles=[], out=out)
+    np.testing.assert_array_equal(out[0], kept)
+
+
+def test_tiles_that_are_none_of_the_stack_are_refused():
+    cells, word, bit = np.ones((2, 3, 4)), np.ones((3, 5)), np.ones((4, 4))
+    out = np.zeros((2, 4, 3)), np.zeros((2, 3, 3))
+    for tiles in ([2], [-1], [0, 0]):
+        with pytest.raises(ValidationError, match="tiles must be numbers from 0 to 1, each once"):
+            transfer_stack(cells, word, bit, tiles=tiles, out=out)
+    with pytest.raises(ValidationError, match="tiles must be given with out"):
+        transfer_stack(cells, word, bit, tiles=[0])
+    with pytest.raises(ValidationError, match="out must have shape"):
+        transfer_stack(cells, word, bit, tiles=[0], out=(out[1], out[1]))
