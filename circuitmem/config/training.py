@@ -30,7 +30,7 @@ CalibrationMethod = Literal[
     "batch-norm",
 ]
 UpdateRule = Literal["two-pulse", "pulse-count", "manhattan", "threshold", "write-verify"]
-GradientName = Literal["ideal", "read", "adjoint"]
+GradientName = Literal["read", "ideal", "adjoint"]
 OptimiserName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
 MethodName = Literal[
@@ -115,8 +115,9 @@ class InSituSpec(Spec):
         With ``manhattan``: the change of every weight, relative to the largest weight of its layer, > 0.
     verify_tries : int
         With ``write-verify``: how often cells are read back and programmed again after an update, >= 1.
-    gradient : {"ideal", "read", "adjoint"}
-        Through what the error goes back to the weights (:mod:`circuitmem.training.gradients`).
+    gradient : {"read", "ideal", "adjoint"}
+        Through what the error goes back to the weights: the map that the forward pass applies, as far as reads can
+        tell, the weights that were asked for, or the true tiles (:mod:`circuitmem.training.gradients`).
     read_batches : int
         With ``read``: cells are read back before the first batch and again after so many, >= 1.
     recalibrate : {"never", "once", "every"}
@@ -135,7 +136,7 @@ class InSituSpec(Spec):
     threshold: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)
     manhattan_step: float = pydantic.Field(default=0.01, gt=0.0)
     verify_tries: int = pydantic.Field(default=1, ge=1)
-    gradient: GradientName = "ideal"
+    gradient: GradientName = "read"
     read_batches: int = pydantic.Field(default=50, ge=1)
     recalibrate: Literal["never", "once", "every"] = "never"
     recalibrate_batches: int = pydantic.Field(default=100, ge=1)

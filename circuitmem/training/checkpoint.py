@@ -23,7 +23,7 @@ from circuitmem.files import load_npz, save_npz
 __all__ = ["Keeper", "load_state", "save_state"]
 
 KEPT = 2
-FORMAT = 2
+FORMAT = 3
 """Counts changes of what a state holds: one of another format is not used."""
 
 _logger = logging.getLogger(__name__)

@@ -1,9 +1,10 @@
 """Gradient estimates of training in situ: through what the error goes back from the outputs to the weights.
 
-``ideal`` takes the digital core's weights, what was asked of the cells. ``read`` takes the weights that one-hot reads
-found, some batches ago. ``adjoint`` is the exact gradient of the measured outputs through wires, defects and
-corrections, by the adjoint network: it uses the true state of the tiles, which no chip knows, and is there to say
-what knowing it would bring.
+``read`` goes back through the map that the forward pass applies: the conductances that one-hot reads found, some
+batches ago, with the corrections of the calibration as they are now. ``ideal`` takes the digital core's weights, what
+was asked of the cells, which stuck devices do not realise. ``adjoint`` is the exact gradient of the measured outputs
+through wires, defects and corrections, by the adjoint network: it uses the true state of the tiles, which no chip
+knows, and is there to say what knowing it would bring.
 """
 
 from __future__ import annotations
@@ -17,23 +18,76 @@ from circuitmem.calibration import read_conductances
 from circuitmem.control import Process, Unit
 from circuitmem.network import HardwareLayer, HardwareNetwork, split
 
-__all__ = ["adjoint_gradients", "layer_gradient", "read_weights"]
+__all__ = ["adjoint_gradients", "effective_map", "layer_gradient", "read_cells", "read_gradients"]
 
 Floats = NDArray[np.float64]
 
 
-def read_weights(network: HardwareNetwork) -> Process:
-    """Read all cells back; returns the weights of each layer (inputs, outputs) as they were measured."""
+def read_cells(network: HardwareNetwork) -> Process:
+    """Read all cells back; returns for each layer what was measured, (tiles, rows, columns) S."""
     found = []
     for layer in network.layers:
-        conductances = yield from read_conductances(layer)
-        weights = np.zeros((layer.partition.inputs, layer.partition.outputs))
-        for index, place in enumerate(layer.placements):
-            pairs = conductances[index][place.cells]
-            own = layer.partition.input_slice(index), layer.partition.output_slice(index)
-            weights[own] = (pairs[:, 0::2] - pairs[:, 1::2]) / layer.mapping.scale
-        found.append(weights)
+        found.append((yield from read_conductances(layer)))  # noqa: PERF401 - a comprehension cannot yield
     return found
+
+
+def effective_map(layer: HardwareLayer, conductances: Floats) -> tuple[Floats, Floats]:
+    """Return the weights of the map that a layer's forward pass applies, and what it makes of a change of a weight.
+
+    A cell counts with the factor that the correction has for its column and group of word lines, less the excess that
+    is subtracted digitally; the pair's difference counts with the factor of its output. A change of a weight counts
+    with the factors of the device that it moves.
+
+    Parameters
+    ----------
+    layer : HardwareLayer
+        The layer, with the correction that its forward pass applies now.
+    conductances : (tiles, rows, columns) ndarray
+        What its cells conduct [S], as measured.
+
+    Returns
+    -------
+    weights, gains : (inputs, outputs) ndarray
+        Change of an output by its input, and by the change that is asked of a weight for an input of 1.
+    """
+    correction, partition = layer.correction, layer.partition
+    row_group = np.arange(partition.rows) * correction.groups // partition.rows
+    weights, gains = (np.zeros((partition.inputs, partition.outputs)) for _ in range(2))
+    for index, place in enumerate(layer.placements):
+        factors = correction.scale[row_group, index]
+        corrected = factors * conductances[index]
+        if correction.excess is not None:
+            corrected -= correction.excess[index]
+        own = partition.input_slice(index), partition.output_slice(index)
+        pairs, factor = corrected[place.cells], factors[place.cells]
+        weights[own] = (pairs[:, 0::2] - pairs[:, 1::2]) / layer.mapping.scale
+        gains[own] = _of_moved(layer, index, factor[:, 0::2], factor[:, 1::2])
+    if correction.output_scale is not None:
+        weights *= correction.output_scale
+        gains *= correction.output_scale
+    return weights, gains
+
+
+def read_gradients(
+    network: HardwareNetwork, conductances: list[Floats], activities: list[Floats], error: Floats
+) -> tuple[list[Floats], list[Floats]]:
+    """Return gradients of weights and biases, layer by layer, through the map that the forward pass applies.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        The network.
+    conductances : list of (tiles, rows, columns) ndarray
+        From :func:`read_cells`.
+    activities : list of (batch·positions, inputs) ndarray
+        What each layer multiplied in a forward pass on the hardware, and last the logits.
+    error : (batch, outputs) ndarray
+        Derivative of the loss with respect to the logits.
+    """
+    maps = [effective_map(layer, cells) for layer, cells in zip(network.layers, conductances, strict=True)]
+    through = network.model.through([weights for weights, _ in maps])
+    weights, biases = through.gradients(activities, error, [layer.input_scale for layer in network.layers])
+    return [gradient * gains for gradient, (_, gains) in zip(weights, maps, strict=True)], biases
 
 
 def adjoint_gradients(
@@ -109,13 +163,25 @@ def layer_gradient(
             back = back - columns @ correction.excess[index].T
         inputs[:, partition.input_slice(index)] += volts * back[:, place.rows]
         own = partition.input_slice(index), partition.output_slice(index)
+        if layer.prefactor is not None:
+            conductance = conductance * layer.prefactor[index]
         plus, minus = conductance[place.cells][:, 0::2], -conductance[place.cells][:, 1::2]
-        moved = np.sign(layer.weights[own])
-        if layer.stuck is not None:
-            known = ~np.isnan(layer.stuck[index][place.cells])
-            moved = np.where(known[:, 1::2], 1.0, np.where(known[:, 0::2], -1.0, moved))
-        weights[own] = layer.mapping.scale * np.where(moved > 0, plus, np.where(moved < 0, minus, 0.5 * (plus + minus)))
+        weights[own] = layer.mapping.scale * _of_moved(layer, index, plus, minus)
     return weights, inputs
+
+
+def _of_moved(layer: HardwareLayer, index: int, plus: Floats, minus: Floats) -> Floats:
+    """Return, of what holds for the plus and the minus devices of a tile, that of those which its weights move.
+
+    A weight moves the device that its sign says, or the partner of one that is known to be stuck; at a weight of 0
+    either may move, and the mean counts.
+    """
+    own = layer.partition.input_slice(index), layer.partition.output_slice(index)
+    moved = np.sign(layer.weights[own])
+    if layer.stuck is not None:
+        known = ~np.isnan(layer.stuck[index][layer.placements[index].cells])
+        moved = np.where(known[:, 1::2], 1.0, np.where(known[:, 0::2], -1.0, moved))
+    return np.where(moved > 0, plus, np.where(moved < 0, minus, 0.5 * (plus + minus)))
 
 
 def _through(layer: HardwareLayer, unit: Unit, voltages: Floats, currents: Floats) -> tuple[Floats, Floats]:

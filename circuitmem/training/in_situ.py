@@ -12,7 +12,7 @@ from circuitmem.config import InSituSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareNetwork
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.gradients import adjoint_gradients, read_weights
+from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gradients
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.optimisers import OPTIMISERS
 from circuitmem.training.rules import RULES
@@ -53,9 +53,17 @@ class InSituTrainer:
         self.batches, self._read = state["batches"], state["read"]
 
     def look(self) -> Process:
-        """Read the weights back, if the gradient wants them and they are due."""
+        """Read the cells back, if the gradient wants them and they are due."""
         if self.spec.gradient == "read" and self.batches % self.spec.read_batches == 0:
-            self._read = yield from read_weights(self.network)
+            self._read = yield from read_cells(self.network)
+
+    def operations(self, samples: int) -> int:
+        """Return how many operations of the digital core a step takes: gradients, and with ``read`` their map."""
+        model = self.network.model
+        per_sample = 6 * sum(w.size * positions for w, positions in zip(model.weights, model.positions, strict=True))
+        # Of a weight's two cells: a factor, a subtraction, their difference; and the gain of its gradient.
+        mapped = 6 * sum(weights.size for weights in model.weights) if self.spec.gradient == "read" else 0
+        return per_sample * samples + mapped
 
     def recalibration_is_due(self) -> bool:
         """Say whether the chip is to be calibrated again after the last batch."""
@@ -68,8 +76,9 @@ class InSituTrainer:
         model = self.network.model
         if self.spec.gradient == "adjoint":
             return adjoint_gradients(self.network, activities, error)
-        through = model.through(self._read) if self.spec.gradient == "read" else model
-        return through.gradients(activities, error, [layer.input_scale for layer in self.network.layers])
+        if self.spec.gradient == "read":
+            return read_gradients(self.network, self._read, activities, error)
+        return model.gradients(activities, error, [layer.input_scale for layer in self.network.layers])
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
         """Move weights and biases against the gradient; weights stay within what a pair can hold."""
@@ -124,8 +133,6 @@ def train_epoch(
     spec = trainer.spec
     order = stream(seed, Purpose.BATCHES, 1, epoch).permutation(len(images))
     batches = -(-len(images) // spec.batch)
-    model = network.model
-    operations = 6 * sum(w.size * positions for w, positions in zip(model.weights, model.positions, strict=True))
     losses = [] if losses is None else losses
     for index in range(len(losses), batches):
         chosen = order[index * spec.batch : (index + 1) * spec.batch]
@@ -134,7 +141,7 @@ def train_epoch(
         loss, error = cross_entropy(activities[-1], labels[chosen])
         done = (epoch * batches + index) / (spec.epochs * batches)
         trainer.step(activities, error, spec.learning_rate * (1.0 - 0.9 * done))
-        yield from network.chip.compute(operations * len(chosen))
+        yield from network.chip.compute(trainer.operations(len(chosen)))
         yield from trainer.rule.program()
         if recalibrate is not None and trainer.recalibration_is_due():
             yield from recalibrate()

@@ -20,7 +20,7 @@ from circuitmem.data import load_mnist
 from circuitmem.network import Correction, HardwareNetwork, Partition, Perceptron, split
 from circuitmem.tile import Tile
 from circuitmem.training import Digits, build_network, run_method, train_ex_situ
-from circuitmem.training.gradients import adjoint_gradients, layer_gradient, read_weights
+from circuitmem.training.gradients import adjoint_gradients, effective_map, layer_gradient, read_cells
 from circuitmem.training.in_situ import InSituTrainer
 
 SIZES, ROWS, COLUMNS = (11, 5), 6, 6
@@ -199,8 +199,10 @@ def test_weights_are_read_back_as_the_cells_have_them(start):
     digits, model = start
     network = build_network(load_run(None, [*SMALL, "chip.tile.word_line_resistance=0.0"]), model, digits)
     network.chip.run(network.program(0.0))
-    found = network.chip.run(read_weights(network))
-    for layer, weights in zip(network.layers, found, strict=True):
+    found = network.chip.run(read_cells(network))
+    for layer, cells in zip(network.layers, found, strict=True):
+        weights, gains = effective_map(layer, cells)
+        assert (gains == 1.0).all()
         for index, place in enumerate(layer.placements):
             pairs = layer.units[index].tile.effective_conductance[place.cells]
             true = (pairs[:, 0::2] - pairs[:, 1::2]) / layer.mapping.scale
