@@ -11,7 +11,7 @@ import pytest
 
 from circuitmem.config import load_run
 from circuitmem.errors import DataFileError, RunBusyError, ValidationError
-from circuitmem.report import draw_run_page
+from circuitmem.report import draw_run, draw_run_page
 from circuitmem.report.watch import RunServer
 from circuitmem.training.run import resume_run, start_run
 
@@ -143,3 +143,23 @@ def test_head_is_refused_where_get_is(run, tmp_path):
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "chip.programming.energy_per_pulse=1e3",
+        "chip.converters.tia.power=1e12",
+        "chip.device.set_voltage=1e6",
+        "chip.digital.energy_per_operation=1e3",
+        "chip.device.set_time=10.0",
+    ],
+)
+def test_energy_beyond_64_bits_is_exact_in_results_and_drawn(tmp_path, setting):
+    settings = [*SMALL, 'methods=["raw"]', setting]
+    results = start_run(load_run(None, settings), tmp_path / "run")
+    parts = results["energy_by_part_aj"]["raw"]
+    assert sum(parts.values()) > 2**63 or "voltage" in setting or "set_time" in setting
+    assert sum(parts.values()) == sum(account["energy"] for account in results["accounts"]["raw"].values())
+    assert {"accuracy.png", "bottleneck.png"} <= {path.name for path in draw_run(tmp_path / "run")}
+    assert draw_run_page(tmp_path / "run", figures=False)
