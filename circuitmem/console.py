@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Self
 
@@ -117,7 +118,8 @@ def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
     for failure in audit["failures"]:
         console.print(f"audit failed: {failure}", highlight=False)
     for file in audit.get("files", []):
-        console.print(f"beyond the limit of {audit['limit']:.0e}: circuitmem replay {folder / file}", highlight=False)
+        command = f"circuitmem replay {shlex.quote(str(folder / file))}"
+        console.print(f"beyond the limit of {audit['limit']:.0e}: {command}", highlight=False, markup=False)
 
 
 def print_replay(found: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ __all__ = [
     "CircuitmemError",
     "ConvergenceError",
     "DataFileError",
+    "RunBusyError",
     "SpiceError",
     "SpiceMemoryError",
     "SpiceTimeoutError",
@@ -136,6 +137,10 @@ class SpiceWorkerError(SpiceError):
 
 class WorkerLostError(CircuitmemError, RuntimeError):
     """A worker process of a study died, again and again, at one point."""
+
+
+class RunBusyError(CircuitmemError, RuntimeError):
+    """Another process works on the same run."""
 
 
 class StudyBusyError(CircuitmemError, RuntimeError):

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
+import json
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from circuitmem.errors import DataFileError
+from circuitmem.errors import CircuitmemError, DataFileError
 
-__all__ = ["load_npz", "save_npz", "write_bytes", "write_text"]
+__all__ = ["load_json", "load_npz", "locked", "remove_leftovers", "save_npz", "write_bytes", "write_text"]
 
 _DIGEST = "sha256"
 
@@ -80,6 +84,51 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
     if stored is None or str(stored) != _digest(arrays):
         raise DataFileError(path, "is corrupt: its SHA-256 does not match its content")
     return arrays
+
+
+def load_json(path: str | os.PathLike[str], required: Iterable[str] = ()) -> dict[str, Any]:
+    """Load a JSON file that holds an object with certain keys.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, not JSON, no object, or lacks a key.
+    """
+    try:
+        found = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataFileError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(found, dict):
+        raise DataFileError(path, f"must hold a JSON object, not a {type(found).__name__}")
+    missing = [name for name in required if name not in found]
+    if missing:
+        raise DataFileError(path, f"must have the key {missing[0]!r}")
+    return found
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str], busy: CircuitmemError) -> Iterator[None]:
+    """Hold a lock, made of a file, that dies with its process; ``busy`` is raised if another has it."""
+    try:
+        file = open(path, "w")  # noqa: SIM115  (closed below)
+    except OSError as error:
+        raise DataFileError(path, f"cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise busy from None
+        yield
+
+
+_LEFTOVER = re.compile(r"\..+\.(json|npz|toml|html|svg|png|txt)\.[a-z0-9_]{8}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what :func:`write_bytes` had not finished when its process was killed; nobody else may be writing."""
+    for path in folder.glob(".*"):
+        if _LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:

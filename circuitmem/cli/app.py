@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import Annotated
@@ -43,26 +44,45 @@ def main() -> None:
         if code == INTERRUPTED:  # typer makes a silent exit code of it
             raise KeyboardInterrupt
     except CircuitmemError as error:
-        _fail(str(error))
+        _fail(type(error).__name__, str(error))
     except ModuleNotFoundError as error:
         package = (error.name or "circuitmem").partition(".")[0]
         if package == "circuitmem":
             raise
-        _fail(f"{package} is not installed; circuitmem doctor --json shows what else is missing and how to install it")
+        hint = "circuitmem doctor --json shows what else is missing and how to install it"
+        _fail("ModuleNotFoundError", f"{package} is not installed; {hint}")
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except typer.TyperException as error:
-        _fail(error.format_message())
+        _fail("UsageError", error.format_message())
+    except OSError as error:  # a full disk under stdout, and what no reader or writer of files has named
+        _drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(type(error).__name__, f"{where}{error.strerror or error}")
+    except MemoryError as error:
+        _fail("MemoryError", f"not enough memory: {error}")
     except (KeyboardInterrupt, typer.Abort):
         print("circuitmem: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> None:
-    print(f"circuitmem: error: {' '.join(message.split())}", file=sys.stderr)
+def _fail(kind: str, message: str) -> None:
+    """End with one line on stderr and, where JSON was asked for, with an object on stdout."""
+    line = " ".join(message.split())
+    if "--json" in sys.argv[1:]:
+        try:
+            print(json.dumps({"error": {"kind": kind, "message": line}}), flush=True)
+        except OSError:
+            _drop_output()
+    print(f"circuitmem: error: {line}", file=sys.stderr)
     sys.exit(2)
+
+
+def _drop_output() -> None:
+    """Let nobody flush what stdout does not take, not Python at its end either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(wanted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +61,7 @@ def netlist(
     ] = None,
     amplitude: Annotated[float | None, typer.Option(help="Voltage of the pulse [V]; the device's own.")] = None,
     width: Annotated[float | None, typer.Option(help="Width of the pulse [s]; the device's own.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a defective tile of the chip as a netlist for plain ngspice -b: a read, a programming pulse, or an adc.
@@ -78,6 +80,8 @@ def netlist(
     if _EXECUTED.search(str(out)):
         rule = "must have none of ` ; $ \\ | & < > ! ' \" in its name, which ngspice would execute"
         raise ValidationError("--output", rule, str(out))
+    if out.exists() and not force:
+        raise ValidationError("--output", "must be a new file; --force overwrites", str(out))
     spec = load_run(config, overrides(setting, seed))
     details: dict[str, object] = {}
     if what is not What.PROGRAM:
@@ -116,7 +120,7 @@ def netlist(
         size = {"rows": tile.spec.rows, "columns": tile.spec.columns}
         print(json.dumps({"file": str(out), **size, "seed": spec.seed, **details}))
     else:
-        print(f"{out}: a {tile.spec.rows}x{tile.spec.columns} {title}; run it with: ngspice -b {out}")
+        print(f"{out}: a {tile.spec.rows}x{tile.spec.columns} {title}; run it with: ngspice -b {shlex.quote(str(out))}")
 
 
 @app.command()

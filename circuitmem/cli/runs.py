@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,7 +55,7 @@ def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
         with Progress() as progress:
             results = job(progress.update)
     except KeyboardInterrupt:
-        print(f"circuitmem: interrupted; go on with: circuitmem resume {folder}", file=sys.stderr)
+        print(f"circuitmem: interrupted; go on with: circuitmem resume {shlex.quote(str(folder))}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     figures = [*draw_run(folder), draw_run_page(folder, figures=False)[0]]
     if as_json:

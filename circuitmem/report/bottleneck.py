@@ -72,7 +72,7 @@ def draw_bottleneck(results: dict[str, Any]) -> Figure:
         parts = list(dict.fromkeys(part for energy in energies.values() for part in energy))
         below = np.zeros(len(names))
         for part, colour in zip(parts, cycle(COLOURS), strict=False):
-            height = np.array([energies[name].get(part, 0) for name in names]) * ATTOJOULE * 1e3
+            height = np.array([energies[name].get(part, 0) for name in names], dtype=np.float64) * ATTOJOULE * 1e3
             axes.bar(names, height, bottom=below, color=colour, label=part)
             below += height
         axes.set(title=title, ylabel="energy (mJ)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circuitmem.errors import DataFileError
-from circuitmem.files import load_npz, write_text
+from circuitmem.files import load_json, load_npz, write_text
 from circuitmem.report.bottleneck import bottleneck_table, draw_bottleneck
 from circuitmem.training import METHODS
+from circuitmem.training.run import RESULT_KEYS
 
 __all__ = ["draw_run"]
 
@@ -31,12 +31,14 @@ def draw_run(folder: str | Path) -> list[Path]:
         If the folder is not a finished run.
     """
     path = Path(folder)
-    try:
-        results = json.loads((path / "results.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        raise DataFileError(path, "is not a finished run (no readable results.json)") from None
+    if not (path / "results.json").exists():
+        raise DataFileError(path, "is not a finished run (no readable results.json)")
+    results = load_json(path / "results.json", RESULT_KEYS)
     last = list(results["history"])[-1]
     state: dict[str, Any] = load_npz(path / f"state_{last}.npz")
+    for name in ("stuck", "before", "after"):
+        if name not in state:
+            raise DataFileError(path / f"state_{last}.npz", f"must have the array {name!r}")
     figures = {"accuracy.png": _accuracy(results), "tile.png": _tile(state)}
     if "phases" in results:  # a run of an older version has none
         figures["bottleneck.png"] = draw_bottleneck(results)

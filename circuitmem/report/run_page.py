@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ from numpy.typing import NDArray
 
 from circuitmem.config import load_run
 from circuitmem.errors import DataFileError
-from circuitmem.files import load_npz
+from circuitmem.files import load_json, load_npz
 from circuitmem.report.page import Page
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
 from circuitmem.training.methods import ERROR_EDGES
+from circuitmem.training.run import RESULT_KEYS
 
 __all__ = ["draw_run_page", "load_run_record"]
 
@@ -47,7 +47,7 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
     path = Path(folder)
     if not (path / "config.toml").is_file():
         raise DataFileError(path, "is not a run folder (it has no config.toml)")
-    results, provenance = _load(path / "results.json"), _load(path / "provenance.json")
+    results, provenance = _load(path / "results.json", RESULT_KEYS), _load(path / "provenance.json")
     digital = _load(path / "digital.json").get("accuracy_percent")
     methods, running = {}, None
     files = sorted([*path.glob("method_*.json"), *path.glob("partial_*.json")], key=lambda file: file.stat().st_mtime)
@@ -55,7 +55,7 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
         state, _, name = file.stem.partition("_")
         if state == "partial":
             running = name
-        methods[name] = _load(file)
+        methods[name] = _load(file, ("accuracy_percent", "simulated_time_s", "energy_j", "pulses", "history"))
     if results:
         digital = results["accuracy_percent"]["digital"]
     return {
@@ -68,13 +68,8 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
     }
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (OSError, TypeError, ValueError) as error:
-        raise DataFileError(path, f"cannot be read: {error}") from None
+def _load(path: Path, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    return load_json(path, required) if path.exists() else {}
 
 
 def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -> list[Path]:

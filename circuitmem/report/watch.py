@@ -84,10 +84,20 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with the page, with whether there is news, or with a file of the run."""
+        if self._is_for_a_file():
+            super().do_GET()
+
+    def do_HEAD(self) -> None:
+        """Answer as to GET, without the content."""
+        if self._is_for_a_file():
+            super().do_HEAD()
+
+    def _is_for_a_file(self) -> bool:
+        """Answer what is not for a file of the run, and say whether that is still to be done."""
         if (self.headers.get("Host") or "").partition(":")[0] not in (ADDRESS, "localhost"):
             # Another name for this address could let a page from elsewhere read the run.
             self.send_error(HTTPStatus.FORBIDDEN, "only this machine is answered")
-            return
+            return False
         path = unquote(urlsplit(self.path).path)
         if path == "/news":
             content = self.server.news().encode()
@@ -95,16 +105,20 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_header("Content-Type", "text/plain")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
-            return
+            if self.command != "HEAD":
+                self.wfile.write(content)
+            return False
         if path in ("/", "/report.html"):
             self.server.refresh()
             self.path = "/report.html"
+        if "\0" in path:  # no file has it in its name
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return False
         target = Path(self.translate_path(self.path)).resolve()
         if target.is_dir() or not target.is_relative_to(self.server.folder):
             self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        super().do_GET()
+            return False
+        return True
 
     def end_headers(self) -> None:
         """Forbid to keep a page that changes."""

@@ -65,6 +65,8 @@ class Keeper:
     def newest(self) -> dict[str, Any] | None:
         """Return the newest state that can be read, or None; one that cannot is named in a warning."""
         for path in reversed(self._files()):
+            if path.is_dir():
+                raise DataFileError(path, "must be a file, not a folder")
             try:
                 return load_state(path)
             except DataFileError as error:
@@ -101,7 +103,10 @@ def load_state(path: Path) -> dict[str, Any]:
     saved: dict[str, Any] = dict(load_npz(path))
     if "format" not in saved or int(saved["format"]) != FORMAT:
         raise DataFileError(path, f"is not a state of format {FORMAT}")
-    return dict(_join(json.loads(str(saved["plan"])), saved))
+    try:
+        return dict(_join(json.loads(str(saved["plan"])), saved))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataFileError(path, f"is not a state ({type(error).__name__} {error})") from None
 
 
 def _number(path: Path) -> int:

@@ -13,7 +13,8 @@ import logging
 import platform
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ from circuitmem.config import RunSpec, load_run, to_toml
 from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
 from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import SpiceEngine
-from circuitmem.errors import DataFileError, ValidationError
-from circuitmem.files import load_npz, save_npz, write_text
+from circuitmem.errors import DataFileError, RunBusyError, ValidationError
+from circuitmem.files import load_json, load_npz, locked, remove_leftovers, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron, patches_of
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
 from circuitmem.training.checkpoint import Keeper, save_state
@@ -40,6 +41,9 @@ from circuitmem.training.recipes import METHODS
 __all__ = ["load_digital", "resume_run", "start_run"]
 
 _logger = logging.getLogger(__name__)
+
+RESULT_KEYS = ("seed", "accuracy_percent", "simulated_time_s", "energy_j", "pulses", "audit", "history")
+"""What every version has written into results.json."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -74,8 +78,10 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataFileError(path, f"cannot be made: {error.strerror}") from None
-    write_text(path / "config.toml", to_toml(spec))
-    return _run(spec, path, data, progress)
+    with _locked(path):
+        write_text(path / "begun.toml", to_toml(spec))
+        write_text(path / "config.toml", to_toml(spec))
+        return _run(spec, path, data, progress)
 
 
 def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
@@ -89,10 +95,37 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
     path = Path(folder)
     if not (path / "config.toml").is_file():
         raise DataFileError(path, "is not a run folder (it has no config.toml)")
-    if (path / "results.json").is_file():
-        return dict(_load_json(path / "results.json"))
-    spec = load_run(path / "config.toml")
-    return _run(spec, path, _data(spec), progress)
+    with _locked(path):
+        remove_leftovers(path)
+        spec = load_run(path / "config.toml")
+        _check_unchanged(spec, path)
+        if (path / "results.json").exists():
+            return load_json(path / "results.json", RESULT_KEYS)
+        return _run(spec, path, _data(spec), progress)
+
+
+def _locked(path: Path) -> AbstractContextManager[None]:
+    return locked(path / ".lock", RunBusyError(f"{path}: another process works on this run"))
+
+
+def _check_unchanged(spec: RunSpec, path: Path) -> None:
+    """Refuse a configuration that is not what the run was begun with; a run of an older version does not know."""
+    file = path / "begun.toml"
+    if not file.exists():
+        return
+    before, now = (_flat(each.model_dump()) for each in (load_run(file), spec))
+    for key in [*before, *now]:
+        if before.get(key) != now.get(key):
+            rule = f"must be {before.get(key)!r} in {path / 'config.toml'}, as when the run was begun"
+            raise ValidationError(key, rule, repr(now.get(key)))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one, by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _data(spec: RunSpec) -> Dataset:
@@ -145,6 +178,9 @@ def load_digital(spec: RunSpec, path: Path) -> Perceptron:
     """Load the starting weights of a run."""
     layers = range(len(spec.network.shapes))
     saved: Any = load_npz(path / "digital.npz")
+    for name in (f"{kind}_{k}" for kind in ("weights", "biases") for k in layers):
+        if name not in saved:
+            raise DataFileError(path / "digital.npz", f"must have the array {name!r}")
     weights, biases = ([saved[f"{name}_{k}"] for k in layers] for name in ("weights", "biases"))
     return Perceptron(weights, biases, patches_of(spec.network))
 
@@ -164,7 +200,7 @@ def _method(
     auditor = audit.watch(network.chip, name, number)
     if file.exists():
         auditor.restore(load_sample(path / f"audit_{name}.npz"))
-        return MethodResult(**_load_json(file))
+        return _finished(file)
     partial = path / f"partial_{name}.json"  # what a page shows of it while it runs
     keeper = Keeper(path, name, spec.checkpoint_interval)
     saved = keeper.newest()
@@ -286,8 +322,9 @@ def _provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
     }
 
 
-def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise DataFileError(path, f"cannot be read: {error}") from None
+def _finished(file: Path) -> MethodResult:
+    found = load_json(file, ("accuracy_percent", "simulated_time_s", "energy_j", "pulses", "history"))
+    unknown = set(found) - {field.name for field in fields(MethodResult)}
+    if unknown:
+        raise DataFileError(file, f"must not have the key {min(unknown)!r}")
+    return MethodResult(**found)

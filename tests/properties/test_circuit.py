@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from circuitmem import DefectMap, LinearCell, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem._kernels.tree import transfer_stack
+from circuitmem.config.quantity import SMALLEST
 from circuitmem.engine import BehavioralEngine
 
 ENGINE = BehavioralEngine(threads=1)
@@ -73,7 +74,7 @@ def tiles(draw, cell=None, ohms=OHMS, defects=True):
 
 
 SINH = st.floats(0.1, 10.0).map(lambda a: SinhCell(a=a))
-TRANSISTOR = st.floats(0.0, 1e5).map(lambda ohms: TransistorCell(on_resistance=ohms))
+TRANSISTOR = st.floats(0.0, 1e5).map(lambda ohms: TransistorCell(on_resistance=ohms if ohms >= SMALLEST else 0.0))
 SELECTOR = st.tuples(st.floats(0.05, 0.9), st.floats(0.05, 0.3)).map(
     lambda drawn: SelectorCell(threshold=drawn[0], swing=drawn[1])
 )

@@ -55,5 +55,5 @@ def test_a_damaged_file_of_a_run_is_one_line(tmp_path):
     with pytest.raises(DataFileError, match=r"method_raw.json: cannot be read"):
         load_run_record(tmp_path)
     (tmp_path / "method_raw.json").write_text(json.dumps([1]))
-    with pytest.raises(DataFileError, match=r"method_raw.json: cannot be read"):
+    with pytest.raises(DataFileError, match=r"method_raw.json: must hold a JSON object"):
         load_run_record(tmp_path)
