@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 
 PULSE_OPTIONS = "reltol=1e-6 vntol=1e-9 gmin=1e-18"
 
+_RENAMED = {"edge": "rim"}
+"""Names of parameters that Verilog-A keeps for itself."""
+
 _STEPS = 1000
 """Steps that a pulse takes at least: VACASK's own choice of steps is coarse where only states move."""
 
@@ -32,7 +35,9 @@ class VacaskProgram:
         wiring = Wiring(bare_lines(tile, pulse))
         dead = tile.defects.dead_drivers
         word, bit = pulse.lines(tile.spec)
-        values = " ".join(f"{name}={quantity(value)}" for name, value in device_parameters(device).items())
+        values = " ".join(
+            f"{_RENAMED.get(name, name)}={quantity(value)}" for name, value in device_parameters(device).items()
+        )
         kind, a, self._skew = _static(device)
         lines = [BASE, f'load "va/{kind}.osdi"\nload "va/sinh.osdi"\nmodel device {kind} {values}\n']
         lines.append(f"model stuck sinhcell a={quantity(a)} skew={quantity(self._skew)}\n")

@@ -193,7 +193,7 @@ def _complete(text: str, inputs: list[str], outputs: list[str], table: Floats, a
     lines.append(f"  save {' '.join(saved)}\n")
     if sweep:
         points = ",".join(str(point) for point in range(len(table)))
-        lines.append(f'  var point=0\n  sweep point variable="point" values=[{points}] continuation=1\n')
+        lines.append(f'  var point=0\n  sweep point variable="point" values=[{points}] continuation=0\n')
         lines.append("  analysis answer op\n")
     else:
         step, stop, _, *largest = (quantity(time) for time in analysis["times"])

@@ -16,3 +16,11 @@ def engine(request):
     if request.param != "behavioral":
         return request.getfixturevalue(request.param)
     return BehavioralEngine(threads=2)
+
+
+@pytest.fixture(
+    params=[pytest.param("spice", marks=pytest.mark.spice), pytest.param("vacask", marks=pytest.mark.vacask)]
+)
+def referee(request):
+    """Each simulator against which the behavioral engine is held."""
+    return request.getfixturevalue(request.param)
