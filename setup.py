@@ -81,12 +81,13 @@ def extensions() -> list[Extension]:
 
 os.chdir(ROOT)
 setup(
-    packages=[*find_packages(include=["circuitmem*"]), "circuitmem.netlists"],
+    packages=[*find_packages(include=["circuitmem*"]), "circuitmem.netlists", "circuitmem.netlists.vacask"],
     package_dir={"circuitmem.netlists": "netlists"},
     include_package_data=False,  # only what is named here, or presets/ would be taken for a package without code
     package_data={
         "circuitmem": ["py.typed"],
         "circuitmem.netlists": ["models/*.lib"],
+        "circuitmem.netlists.vacask": ["models/*.va"],
         "circuitmem.config": ["presets/*.toml"],
         "circuitmem.data": ["*.npz", "*.txt", "*.md"],
         "circuitmem.report": ["templates/*"],

@@ -14,7 +14,7 @@ import numpy as np
 import circuitmem
 from circuitmem import Tile, TileSpec
 from circuitmem._kernels import kernel_info, thread_count
-from circuitmem.errors import CircuitmemError, SpiceError
+from circuitmem.errors import CircuitmemError, SpiceError, SpiceUnavailableError
 
 __all__ = ["examine"]
 
@@ -41,7 +41,12 @@ def examine() -> dict[str, Any]:
     }
     _check_behavioral(missing)
     essential = list(missing)
-    found |= {"ngspice": _ngspice(missing), "ngspice_program": shutil.which("ngspice"), "mnist": _mnist()}
+    found |= {
+        "ngspice": _ngspice(missing),
+        "ngspice_program": shutil.which("ngspice"),
+        "vacask": _vacask(),
+        "mnist": _mnist(),
+    }
     if found["ngspice_program"] is None:
         missing["ngspice program (only to run exported netlists)"] = "apt-get install ngspice"
     chosen = os.environ.get("CIRCUITMEM_KERNELS", "")
@@ -107,6 +112,28 @@ def _ngspice(missing: dict[str, str]) -> dict[str, str] | None:
         missing["libngspice"] = f"apt-get install libngspice0 ({error.reason})"
         return None
     return {"version": library.version, "library": library.path, "solver": library.solver}
+
+
+def _vacask() -> str:
+    """Say which VACASK there is, and whether one cell comes out right; it is optional, and so never missing."""
+    try:
+        from circuitmem.engine import VacaskEngine
+
+        library = VacaskEngine.probe()
+        spec = TileSpec(rows=1, columns=1, word_line_resistance=2.0, bit_line_resistance=2.0)
+        with VacaskEngine() as engine:
+            current = float(engine.read(Tile(spec, np.array([[1e-3]])), np.array([0.2]))[0])
+    except ImportError:
+        return "not looked at"  # what lacks is named already
+    except SpiceUnavailableError as error:
+        if "not installed" in error.reason:
+            return "not installed (pip install 'circuitmem[vacask]'); ngspice alone is the referee"
+        return f"installed but does not start: {error.reason}"
+    except SpiceError as error:
+        return f"installed but does not compute: {error.message}"
+    off = abs(current / (0.2 / 1004.0) - 1.0)
+    smoke = f"smoke read within {OHM_TOLERANCE:g}" if off <= OHM_TOLERANCE else f"smoke read WRONG by {off:.1e}"
+    return f"{library.version} (sha {VacaskEngine.digest()[:6]}…); {smoke}"
 
 
 def _mnist() -> str:

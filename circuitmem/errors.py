@@ -101,30 +101,33 @@ class ConvergenceError(CircuitmemError, RuntimeError):
 
 
 class SpiceError(CircuitmemError, RuntimeError):
-    """ngspice could not simulate a circuit.
+    """A circuit simulator, ngspice or VACASK, could not simulate a circuit.
 
     Parameters
     ----------
     reason : str
         One line that says what went wrong.
     log : sequence of str, optional
-        The last lines that ngspice itself printed.
+        The last lines that the simulator itself printed.
+    simulator : str
+        Its name.
     """
 
-    def __init__(self, reason: str, log: tuple[str, ...] = ()) -> None:
+    def __init__(self, reason: str, log: tuple[str, ...] = (), simulator: str = "ngspice") -> None:
         self.reason = reason
         self.log = tuple(log)
-        detail = f"; ngspice said: {' | '.join(self.log)}" if self.log else ""
+        self.simulator = simulator
+        detail = f"; {simulator} said: {' | '.join(self.log)}" if self.log else ""
         self.message = f"{reason}{detail}"
-        super().__init__(reason, log)
+        super().__init__(reason, log, simulator)
 
 
 class SpiceUnavailableError(SpiceError):
-    """No usable ngspice library is installed."""
+    """The circuit simulator is not installed, or does not start."""
 
 
 class SpiceTimeoutError(SpiceError, TimeoutError):
-    """ngspice did not answer within the time limit."""
+    """A circuit simulator did not answer within the time limit."""
 
 
 class SpiceMemoryError(SpiceError):
@@ -132,7 +135,7 @@ class SpiceMemoryError(SpiceError):
 
 
 class SpiceWorkerError(SpiceError):
-    """The process in which ngspice ran ended before it answered."""
+    """The process in which a circuit simulator ran ended before it answered."""
 
 
 class WorkerLostError(CircuitmemError, RuntimeError):

@@ -7,7 +7,7 @@ from importlib.resources import files
 from circuitmem.config import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.netlists.text import number
 
-__all__ = ["device_subcircuit", "model_text", "static_law", "vteam_parameters"]
+__all__ = ["device_parameters", "device_subcircuit", "model_text", "static_law", "vteam_parameters"]
 
 
 def model_text(device: OdeDevice) -> str:
@@ -17,7 +17,7 @@ def model_text(device: OdeDevice) -> str:
 
 def device_subcircuit(device: OdeDevice) -> str:
     """Return a subcircuit ``device``, the model with this device's numbers; its parameter x0 is the first state."""
-    values = " ".join(f"{name}={number(value)}" for name, value in _parameters(device).items())
+    values = " ".join(f"{name}={number(value)}" for name, value in device_parameters(device).items())
     return f".subckt device p n x PARAMS: x0=0\nXmodel p n x {device.kind} {values} x0={{x0}}\n.ends device\n"
 
 
@@ -53,7 +53,8 @@ def vteam_parameters(device: VteamSpec) -> dict[str, float]:
     }
 
 
-def _parameters(device: OdeDevice) -> dict[str, float]:
+def device_parameters(device: OdeDevice) -> dict[str, float]:
+    """Return the parameters of the device's model, by their names in ``models/``."""
     if isinstance(device, VteamSpec):
         return vteam_parameters(device)
     if isinstance(device, YakopcicSpec):

@@ -1,20 +1,39 @@
-"""What ngspice is asked for beside the circuit, and what it answers."""
+"""What a simulator is asked for beside the circuit, and what it answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.errors import ValidationError
-from circuitmem.netlists.text import Netlist
 from circuitmem.validation import in_range
 
-__all__ = ["Analysis", "Answer", "Sweep", "Transient"]
+__all__ = ["Analysis", "Answer", "Circuit", "Sweep", "Transient"]
 
 Floats = NDArray[np.float64]
+
+
+class Circuit(Protocol):
+    """A circuit ready to be simulated, in the language of the simulator that it is for."""
+
+    @property
+    def text(self) -> str:
+        """The netlist."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the external sources."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What to return: node names, and ``vname#branch`` for the current through a source."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What else the simulator needs to know, as plain values."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +48,7 @@ class Sweep:
 
     table: Floats
 
-    def request(self, netlist: Netlist) -> tuple[dict[str, Any], Floats]:
+    def request(self, netlist: Circuit) -> tuple[dict[str, Any], Floats]:
         """Return the analysis as plain values, and the numbers that go with it."""
         if self.table.shape[1:] != (len(netlist.inputs),) or len(self.table) == 0:
             raise ValidationError("table", f"must have shape (points, {len(netlist.inputs)})", self.table.shape)
@@ -49,7 +68,7 @@ class Transient:
     start : float
         Nothing is saved before this [s], >= 0.
     largest_step : float, optional
-        Largest step that ngspice may take [s], > 0; it chooses one itself when left out.
+        Largest step that the simulator may take [s], > 0; it chooses one itself when left out.
     initial : bool
         Whether to begin with the initial conditions of the netlist instead of an operating point (``uic``).
     code_models : bool
@@ -71,7 +90,7 @@ class Transient:
             if in_range(name, value, 0.0) == 0.0 and name != "start":
                 raise ValidationError(name, "must be > 0", value)
 
-    def request(self, netlist: Netlist) -> tuple[dict[str, Any], Floats]:
+    def request(self, netlist: Circuit) -> tuple[dict[str, Any], Floats]:
         """Return the analysis as plain values, and the numbers that go with it (none)."""
         if netlist.inputs:
             raise ValidationError("netlist inputs", "must be none in a transient analysis", netlist.inputs)
@@ -90,7 +109,7 @@ Analysis = Sweep | Transient
 
 @dataclass(frozen=True)
 class Answer:
-    """What ngspice computed.
+    """What the simulator computed.
 
     Attributes
     ----------
@@ -99,7 +118,7 @@ class Answer:
     values : (points, outputs) ndarray
         The netlist's outputs [V, A].
     seconds : dict
-        Seconds that ngspice needed: ``load``, ``solve``, ``fetch``; and the way there and back: ``transfer``.
+        Seconds that the simulator needed: ``load``, ``solve``, ``fetch``; and the way there and back: ``transfer``.
     """
 
     axis: Floats

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +22,13 @@ from numpy.typing import NDArray
 from circuitmem.errors import SpiceMemoryError, SpiceTimeoutError, SpiceUnavailableError, SpiceWorkerError
 from circuitmem.netlists.frames import PREFIX, decode, sizes
 
-__all__ = ["OUT_OF_MEMORY", "Library", "Worker"]
+__all__ = ["NGSPICE", "OUT_OF_MEMORY", "Library", "Program", "Worker"]
 
 START_LIMIT = 60.0
 """Seconds that a worker may take to import and load the library."""
 
 OUT_OF_MEMORY = re.compile(r"can't allocate|out of memory|MemoryError|bad_alloc|unable to allocate", re.I)
-"""What ngspice, Python and NumPy say when an allocation fails."""
+"""What simulators, Python and NumPy say when an allocation fails."""
 
 _CHUNK = 1 << 16
 _INHERITED = ("LANG", "LD_LIBRARY_PATH", "NGSPICE_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TMPDIR")
@@ -36,11 +37,30 @@ _INHERITED = ("LANG", "LD_LIBRARY_PATH", "NGSPICE_LIBRARY_PATH", "PATH", "PYTHON
 
 @dataclass(frozen=True)
 class Library:
-    """The ngspice library in use."""
+    """The simulator in use: its version, its file, and what solves its matrices."""
 
     version: str
     path: str
     solver: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a worker process runs.
+
+    Attributes
+    ----------
+    name : str
+        The simulator's name, for messages.
+    module : str
+        The module that serves its jobs.
+    """
+
+    name: str
+    module: str
+
+
+NGSPICE = Program("ngspice", "circuitmem.netlists.worker")
 
 
 class Worker:
@@ -52,6 +72,8 @@ class Worker:
         Bytes of address space that it may take.
     niceness : int
         By how much it lets other processes go first, 0 to 19.
+    program : Program
+        What it runs.
 
     Attributes
     ----------
@@ -67,11 +89,11 @@ class Worker:
         Ends it, at the latest when the program ends.
     """
 
-    def __init__(self, address_limit: int, niceness: int) -> None:
+    def __init__(self, address_limit: int, niceness: int, program: Program = NGSPICE) -> None:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         # -P: no module of the working folder may stand in for a library. A session of its own: Ctrl-C is the parent's.
-        self.process = subprocess.Popen(  # noqa: S603  (two numbers are all that varies)
-            [sys.executable, "-P", "-m", "circuitmem.netlists.worker", str(address_limit), str(niceness)],
+        self.process = subprocess.Popen(  # noqa: S603  (a constant and two numbers are all that varies)
+            [sys.executable, "-P", "-m", program.module, str(address_limit), str(niceness)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -82,7 +104,9 @@ class Worker:
         self.began = self.killed = False
         self.library = Library("", "")
         self._address_limit = address_limit
-        self.stop = weakref.finalize(self, _end, self.process, os.getpid())
+        self._name = program.name
+        self._folders: list[str] = []
+        self.stop = weakref.finalize(self, _end, self.process, os.getpid(), self._folders)
         self._owner = os.getpid()
         self._errors: deque[bytes] = deque(maxlen=20)
         for pipe in self._pipes():
@@ -94,7 +118,8 @@ class Worker:
             raise
         if "unavailable" in hello:
             self.stop()
-            raise SpiceUnavailableError(hello["unavailable"])
+            raise SpiceUnavailableError(hello["unavailable"], simulator=program.name)
+        self._folders += hello["folders"]
         self.library = Library(hello["version"], hello["library"], hello["solver"])
         self.jobs = 0  # the greeting was none
 
@@ -105,7 +130,7 @@ class Worker:
     def kill(self) -> None:
         """End the process on purpose, at once; whoever waits for it gets an error."""
         self.killed = True
-        self.process.kill()
+        _kill(self.process)
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
         stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
@@ -139,7 +164,9 @@ class Worker:
             while (message := self._message(received)) is None:
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
                 if not ready and time.monotonic() >= deadline:
-                    raise SpiceTimeoutError(f"ngspice did not answer within the time limit of {time_limit:g} s")
+                    raise SpiceTimeoutError(
+                        f"{self._name} did not answer within the time limit of {time_limit:g} s", simulator=self._name
+                    )
                 for key, _ in ready:
                     if key.fileobj is stdin:
                         with contextlib.suppress(BlockingIOError, BrokenPipeError):
@@ -180,24 +207,36 @@ class Worker:
         try:
             status = self.process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
-            return SpiceWorkerError("the ngspice worker closed its pipe")
+            return SpiceWorkerError(f"the {self._name} worker closed its pipe", simulator=self._name)
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         words = tuple(line.decode(errors="replace").strip() for line in self._errors)
         last = tuple(word for word in words if word)[-5:]
         if OUT_OF_MEMORY.search("\n".join(last)):
-            return SpiceMemoryError(f"ngspice ran out of memory; its worker {how}", last)
+            return SpiceMemoryError(f"{self._name} ran out of memory; its worker {how}", last, self._name)
         if -status in (signal.SIGSEGV, signal.SIGABRT):
-            # ngspice does not look whether all of its allocations succeed.
+            # Simulators do not look whether all of their allocations succeed.
             how += f" (a crash can mean that it needs more memory than its {self._address_limit >> 20} MiB)"
-        return SpiceWorkerError(f"the ngspice worker {how}", last)
+        return SpiceWorkerError(f"the {self._name} worker {how}", last, self._name)
 
 
-def _end(process: subprocess.Popen[bytes], owner: int) -> None:
-    """Kill and reap a worker; a forked copy of the program leaves it to the owner."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker and what it has started, which are one group.
+
+    What a worker started that died by itself is ended by the kernel: it asked for that.
+    """
+    if process.returncode is None:  # else the number may be another process's by now
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end(process: subprocess.Popen[bytes], owner: int, folders: list[str]) -> None:
+    """Kill and reap a worker, and remove its folders; a forked copy of the program leaves it to the owner."""
     if os.getpid() != owner:
         return
-    process.kill()
+    _kill(process)
     process.wait()
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):

@@ -18,7 +18,7 @@ from circuitmem.netlists.tile import HEADER
 from circuitmem.netlists.wiring import CellNodes, Wiring
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["TRANSIENT_OPTIONS", "ProgramNetlist", "Times", "program_netlist"]
+__all__ = ["TRANSIENT_OPTIONS", "ProgramNetlist", "Times", "bare_lines", "program_netlist"]
 
 Floats = NDArray[np.float64]
 
@@ -71,10 +71,14 @@ class ProgramNetlist:
         Vector of a source's current and its plateau voltage [V].
     times : Times
         For the analysis.
+    initial : bool
+        That it begins with the states written at the devices.
     """
 
+    initial = True
+
     def __init__(self, tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> None:
-        wiring = Wiring(_bare(tile, pulse))
+        wiring = Wiring(bare_lines(tile, pulse))
         dead = tile.defects.dead_drivers
         word, bit = pulse.lines(tile.spec)
         lines = [_HEADER.format(rows=tile.spec.rows, columns=tile.spec.columns) + wiring.wires()]
@@ -139,7 +143,7 @@ def program_netlist(tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) 
     return f".title {TITLE}\n{circuit.text}" + "\n".join(lines) + "\n"
 
 
-def _bare(tile: Tile, pulse: Pulse) -> Tile:
+def bare_lines(tile: Tile, pulse: Pulse) -> Tile:
     """Return the wires of a tile, with an ohmic cell wherever there is one that conducts during the pulse."""
     defects = tile.defects
     open_ = tile.stuck & (tile.effective_conductance == 0.0)

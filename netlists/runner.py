@@ -1,8 +1,8 @@
-"""A pool of ngspice worker processes: gives them jobs, and turns whatever happens to one into an error of its job.
+"""A pool of worker processes of a simulator: gives them jobs, turns whatever happens to one into an error of its job.
 
-libngspice has global state, leaks, and can abort or hang; so each copy lives in a process that can be killed. A worker
-is started when there is a job and none is idle; it serves many, and is replaced when it has served enough, has grown,
-failed or died. No job ever meets what another one left.
+Simulators leak, and can abort or hang, and libngspice has global state; so each copy lives in a process that can be
+killed. A worker is started when there is a job and none is idle; it serves many, and is replaced when it has served
+enough, has grown, failed or died. No job ever meets what another one left.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import SpiceError, SpiceMemoryError, SpiceWorkerError, ValidationError
 from circuitmem.netlists.frames import encode
-from circuitmem.netlists.jobs import Analysis, Answer, Sweep
-from circuitmem.netlists.process import OUT_OF_MEMORY, Library, Worker
-from circuitmem.netlists.text import Netlist
+from circuitmem.netlists.jobs import Analysis, Answer, Circuit, Sweep
+from circuitmem.netlists.process import NGSPICE, OUT_OF_MEMORY, Library, Program, Worker
 from circuitmem.validation import in_range, integer
 
 __all__ = ["Library", "Runner"]
 
-_Entry = tuple["Future[Answer]", Netlist, Analysis]
+_Entry = tuple["Future[Answer]", Circuit, Analysis]
 
 
 class Runner:
-    """Runs netlists through a pool of ngspice workers.
+    """Runs netlists through a pool of workers.
 
     A job that a worker had not begun when it died (killed in the milliseconds before, or while it started) gets a
     second, fresh worker. Nothing else is tried twice.
@@ -49,6 +48,8 @@ class Runner:
         :class:`SpiceMemoryError`.
     niceness : int
         By how much workers let other processes go first, 0 to 19.
+    program : Program
+        What the workers run.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Runner:
         workers: int = 1,
         address_limit: int = 8 << 30,
         niceness: int = 0,
+        program: Program = NGSPICE,
     ) -> None:
         self.time_limit = in_range("time_limit", time_limit, 0.0)
         if self.time_limit == 0.0:
@@ -68,6 +70,7 @@ class Runner:
         self.workers = integer("workers", workers, minimum=1)
         self.address_limit = integer("address_limit", address_limit, minimum=1)
         self.niceness = integer("niceness", niceness, maximum=19)
+        self.program = program
         self.seconds: dict[str, float] = {}
         self._begin()
 
@@ -85,13 +88,13 @@ class Runner:
         if self._owner != os.getpid():
             self._begin()
 
-    def run(self, netlist: Netlist, table: NDArray[np.float64]) -> NDArray[np.float64]:
+    def run(self, netlist: Circuit, table: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the outputs, (points, outputs), of a circuit for a table of input voltages, (points, inputs) V.
 
         Raises
         ------
         SpiceUnavailableError
-            If libngspice is not installed.
+            If the simulator is not installed.
         SpiceTimeoutError
             If the job takes longer than the time limit.
         SpiceMemoryError
@@ -99,27 +102,31 @@ class Runner:
         SpiceWorkerError
             If the worker dies.
         SpiceError
-            If ngspice cannot simulate the circuit.
+            If the simulator cannot simulate the circuit.
         """
         return self.simulate(netlist, Sweep(table)).values
 
-    def simulate(self, netlist: Netlist, analysis: Analysis) -> Answer:
-        """Simulate a circuit, waiting for a free worker and for the answer; errors as in :meth:`run`."""
+    def simulate(self, netlist: Circuit, analysis: Analysis, time_limit: float | None = None) -> Answer:
+        """Simulate a circuit, waiting for a free worker and for the answer; errors as in :meth:`run`.
+
+        ``time_limit`` is another one [s] for this job.
+        """
         fields, table = analysis.request(netlist)
-        job = {"text": netlist.text, "inputs": netlist.inputs, "outputs": netlist.outputs, "analysis": fields}
-        request = encode(job, table)
+        job = {"text": netlist.text, "inputs": netlist.inputs, "outputs": netlist.outputs}
+        request = encode({**job, "analysis": {**fields, **netlist.settings}}, table)
+        limit = self.time_limit if time_limit is None else time_limit
         self._own()
         with self._free:
             try:
-                return self._attempt(request)
+                return self._attempt(request, limit)
             except _NotBegunError:
                 pass
             try:
-                return self._attempt(request)
+                return self._attempt(request, limit)
             except _NotBegunError as error:
                 raise error.reason from None
 
-    def submit(self, netlist: Netlist, analysis: Analysis) -> Future[Answer]:
+    def submit(self, netlist: Circuit, analysis: Analysis) -> Future[Answer]:
         """Simulate a circuit in the background; the future has the answer, or the error of this job alone."""
         analysis.request(netlist)
         self._own()
@@ -132,12 +139,12 @@ class Runner:
         return future
 
     def library(self) -> Library:
-        """Return which ngspice runs, starting a worker if there is none.
+        """Return which simulator runs, starting a worker if there is none.
 
         Raises
         ------
         SpiceUnavailableError
-            If libngspice is not installed.
+            If the simulator is not installed.
         """
         self._own()
         with self._free:
@@ -189,14 +196,14 @@ class Runner:
             except BaseException as error:
                 future.set_exception(error)
 
-    def _attempt(self, request: bytes) -> Answer:
+    def _attempt(self, request: bytes, time_limit: float) -> Answer:
         try:
             worker = self._take()
         except SpiceWorkerError as error:
             raise _NotBegunError(error) from None
         began = time.perf_counter()
         try:
-            answer, results = worker.exchange(request, self.time_limit)
+            answer, results = worker.exchange(request, time_limit)
         except SpiceWorkerError as error:
             self._drop(worker)
             if worker.began or worker.killed:
@@ -210,7 +217,7 @@ class Runner:
             self._drop(worker)
             log = tuple(answer["log"])
             kind = SpiceMemoryError if OUT_OF_MEMORY.search("\n".join((answer["reason"], *log))) else SpiceError
-            raise kind(answer["reason"], log)
+            raise kind(answer["reason"], log, self.program.name)
         seconds: dict[str, float] = answer["seconds"]
         seconds["transfer"] = time.perf_counter() - began - sum(seconds.values())
         self.seconds = seconds
@@ -232,7 +239,7 @@ class Runner:
                     self._busy.add(worker)
                     return worker
             worker.stop()
-        worker = Worker(self.address_limit, self.niceness)
+        worker = Worker(self.address_limit, self.niceness, self.program)
         with self._lock:
             self._busy.add(worker)
         return worker

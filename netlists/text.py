@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -81,6 +82,11 @@ class Netlist:
     text: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Nothing: all options stand in the text."""
+        return {}
 
     def __post_init__(self) -> None:
         # ngspice takes the first line for the title whatever it is, and some titles for commands.

@@ -19,7 +19,7 @@ from circuitmem.netlists.text import number, numbers
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
 
-__all__ = ["CellNodes", "Wiring"]
+__all__ = ["Branch", "CellNodes", "Wiring"]
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,6 +32,15 @@ class CellNodes(NamedTuple):
     column: int
     word: str
     bit: str
+
+
+class Branch(NamedTuple):
+    """A resistor, or a cell by its resistance at small voltages, between two nodes."""
+
+    name: str
+    first: str
+    second: str
+    ohms: float
 
 
 @dataclass(frozen=True)
@@ -109,14 +118,29 @@ class Wiring:
                 lines += self._elements("R", branches, numbers(branches.ohms))
         return "".join(f"{line}\n" for line in lines)
 
-    def capacitors(self) -> str:
-        """Return the capacitances of the lines as netlist lines, merged nodes added up; discharged at first."""
+    def resistors(self) -> list[tuple[str, list[Branch]]]:
+        """Return all branches but the cells: each kind's comment and resistors."""
+        return [(branches.comment, self._listed(branches)) for branches in self._wires if branches.names]
+
+    def cell_branches(self) -> list[Branch]:
+        """Return the cells that conduct."""
+        return self._listed(self._cells)
+
+    def _listed(self, branches: _Branches) -> list[Branch]:
+        ends = self._resolve(branches.first), self._resolve(branches.second)
+        return list(map(Branch, branches.names, *ends, branches.ohms.tolist()))
+
+    def capacitances(self) -> list[tuple[str, float]]:
+        """Return nodes and their capacitances [F], merged nodes added up."""
         spec, farads = self._tile.spec, np.zeros(len(self._names))
         for nodes, each in ((self._word, spec.word_line_capacitance), (self._bit, spec.bit_line_capacitance)):
             np.add.at(farads, self._leader[nodes.ravel()], each)
         live = np.flatnonzero((farads > 0.0) & self._tied)
-        values = zip(live.tolist(), numbers(farads[live]), strict=True)
-        return "".join(f"C{self._names[node]} {self._names[node]} 0 {value} ic=0\n" for node, value in values)
+        return [(self._names[node], float(farads[node])) for node in live.tolist()]
+
+    def capacitors(self) -> str:
+        """Return the capacitances of the lines as netlist lines; discharged at first."""
+        return "".join(f"C{node} {node} 0 {number(farads)} ic=0\n" for node, farads in self.capacitances())
 
     def cells(self) -> list[CellNodes]:
         """Return the cells that conduct, with the nodes that they join."""

@@ -1,6 +1,7 @@
-"""The worker process: one libngspice, jobs on standard input, results on standard output.
+"""The worker process: one simulator, jobs on standard input, results on standard output.
 
-Started by :mod:`circuitmem.netlists.runner` and by nobody else.
+Started by :mod:`circuitmem.netlists.runner` and by nobody else. :func:`serve` is what the worker of every simulator
+runs; this module itself is the one of ngspice.
 """
 
 from __future__ import annotations
@@ -12,19 +13,53 @@ import select
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from circuitmem.errors import SpiceError, SpiceUnavailableError
 from circuitmem.netlists.frames import PREFIX, decode, encode, sizes
 from circuitmem.netlists.simulator import Simulator
 
-__all__ = ["main"]
+__all__ = ["main", "serve"]
 
 _ORPHAN_CHECK = 1.0
 """Seconds between looks at whether the parent still lives; normally the end of its pipe tells at once."""
 
 
+class Simulates(Protocol):
+    """A simulator, as a worker needs it."""
+
+    version: str
+    library: str
+    solver: str
+    seconds: dict[str, float]
+    folders: list[str]
+    """What is to be removed when the worker ends."""
+
+    def run(
+        self,
+        text: str,
+        inputs: list[str],
+        outputs: list[str],
+        table: NDArray[np.float64],
+        analysis: dict[str, Any],
+    ) -> NDArray[np.float64]:
+        """Return axis and outputs, (points, 1 + outputs)."""
+
+    def end(self) -> None:
+        """End what was started, and remove the folders; from any thread."""
+
+
 def main() -> None:
+    """Serve ngspice."""
+    serve(Simulator)
+
+
+def serve(make: Callable[[], Simulates]) -> None:
     """Serve jobs until the parent closes the pipe or dies."""
     answers = os.dup(1)
     # Whatever C code prints must not get between the messages.
@@ -32,13 +67,16 @@ def main() -> None:
     _hide()
     _limit(*(int(word) for word in sys.argv[1:3]))
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(jobs, os.getppid()), daemon=True).start()
+    ends: list[Callable[[], None]] = []
+    threading.Thread(target=_listen, args=(jobs, os.getppid(), ends), daemon=True).start()
     try:
-        simulator = Simulator()
+        simulator = make()
     except SpiceUnavailableError as error:
         _send(answers, encode({"unavailable": error.reason}))
         return
-    _send(answers, encode({"version": simulator.version, "library": simulator.library, "solver": simulator.solver}))
+    ends.append(simulator.end)
+    hello = {name: getattr(simulator, name) for name in ("version", "library", "solver", "folders")}
+    _send(answers, encode(hello))
     while True:
         header, body = jobs.get(), jobs.get()
         # From here on it is the job's own fault if this process dies.
@@ -46,15 +84,17 @@ def main() -> None:
         _send(answers, _answer(simulator, header, body))
 
 
-def _answer(simulator: Simulator, header: bytes, body: bytes) -> bytes:
+def _answer(simulator: Simulates, header: bytes, body: bytes) -> bytes:
     try:
         job, table = decode(header, body)
         results = simulator.run(job["text"], job["inputs"], job["outputs"], table, job["analysis"])
         return encode({"seconds": simulator.seconds, "memory": _resident()}, results)
     except SpiceError as error:
         return encode({"reason": error.reason, "log": error.log})
+    except OSError as error:  # a full disk
+        return encode({"reason": f"the simulator's files cannot be used: {error.strerror}", "log": ()})
     except MemoryError as error:
-        return encode({"reason": "ngspice ran out of memory for its results", "log": [f"MemoryError: {error}"]})
+        return encode({"reason": "the simulator ran out of memory for its results", "log": [f"MemoryError: {error}"]})
 
 
 def _resident() -> int:
@@ -86,8 +126,9 @@ def _hide() -> None:
     os.environ["HOME"] = os.devnull
 
 
-def _listen(jobs: queue.SimpleQueue[bytes], parent: int) -> None:
-    """Read messages; end the process when the parent is gone, even while ngspice computes."""
+def _listen(jobs: queue.SimpleQueue[bytes], parent: int, ends: list[Callable[[], None]]) -> None:
+    """Read messages; end the process when the parent is gone, even while the simulator computes."""
+    status = 0
     try:
         while True:
             prefix = _read(PREFIX, parent)
@@ -95,7 +136,12 @@ def _listen(jobs: queue.SimpleQueue[bytes], parent: int) -> None:
                 jobs.put(_read(size, parent))
     except MemoryError:
         os.write(2, b"MemoryError: a job is too large for its worker\n")
-        os._exit(1)
+        status = 1
+    except EOFError:
+        pass
+    for end in ends:
+        end()
+    os._exit(status)
 
 
 def _read(size: int, parent: int) -> bytes:
@@ -104,10 +150,10 @@ def _read(size: int, parent: int) -> bytes:
         # A process forked by the parent may hold its end of the pipe open: look at the parent itself too.
         while not select.select([0], [], [], _ORPHAN_CHECK)[0]:
             if os.getppid() != parent:
-                os._exit(0)
+                raise EOFError
         part = os.read(0, size)
         if not part:
-            os._exit(0)
+            raise EOFError
         parts.append(part)
         size -= len(part)
     return b"".join(parts)

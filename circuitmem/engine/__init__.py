@@ -13,6 +13,7 @@ from circuitmem.engine.settling import Settling
 from circuitmem.engine.software import software
 from circuitmem.engine.spice import SpiceEngine, adc_netlist, program_netlist, tile_netlist
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
+from circuitmem.engine.vacask import VacaskEngine
 
 __all__ = [
     "CONFIDENCE",
@@ -34,6 +35,7 @@ __all__ = [
     "SpiceEngine",
     "Transfer",
     "TransferCache",
+    "VacaskEngine",
     "adc_netlist",
     "case_from_arrays",
     "fraction_bound",

@@ -9,9 +9,18 @@ from circuitmem.engine import BehavioralEngine
     params=[
         "behavioral",
         pytest.param("spice", marks=pytest.mark.spice),
+        pytest.param("vacask", marks=pytest.mark.vacask),
     ]
 )
 def engine(request):
-    if request.param == "spice":
-        return request.getfixturevalue("spice")
+    if request.param != "behavioral":
+        return request.getfixturevalue(request.param)
     return BehavioralEngine(threads=2)
+
+
+@pytest.fixture(
+    params=[pytest.param("spice", marks=pytest.mark.spice), pytest.param("vacask", marks=pytest.mark.vacask)]
+)
+def referee(request):
+    """Each simulator against which the behavioral engine is held."""
+    return request.getfixturevalue(request.param)

@@ -14,7 +14,7 @@ from circuitmem.errors import ValidationError
 AGREEMENT = 1e-3
 """Of the state's range (design: physics.md, section 9)."""
 ENERGY_AGREEMENT = 5e-3
-"""Relative. The SPICE engine's is a sum of trapezoids over ngspice's steps, of which there are about 100."""
+"""Relative. The SPICE engine's is a sum of trapezoids over the simulator's steps, of which ngspice takes about 100."""
 
 VTEAM, YAKOPCIC, STANFORD = VteamSpec.preset("A"), YakopcicSpec.preset("Oblea"), StanfordSpec.preset("1.0")
 PULSES = {
@@ -59,10 +59,10 @@ def defective(device, side, seed=0, bridges=((("word", 3, 1), ("word", 4, 1), 50
     return Tile(spec, conductance(device, rng.uniform(0.2, 0.8, spec.shape)), defects)
 
 
-def compare(spice, what, tile, pulses):
+def compare(referee, what, tile, pulses):
     """Print how far the engines are from each other, and check it."""
     ours = BehavioralEngine().program(tile, pulses, samples=10)
-    theirs = spice.program(tile, pulses, samples=10)
+    theirs = referee.program(tile, pulses, samples=10)
     final, way = np.abs(ours.state - theirs.state).max(), np.abs(ours.trajectory - theirs.trajectory).max()
     moved = np.abs(ours.state - ours.trajectory[0]).max()
     print(f"{what}: final states within {final:.1e}, trajectories within {way:.1e} of the range; moved by {moved:.2f}")
@@ -74,18 +74,16 @@ def compare(spice, what, tile, pulses):
     return moved
 
 
-@pytest.mark.spice
 @pytest.mark.parametrize("name", PULSES)
-def test_engines_agree_on_8x8(name, spice):
-    assert compare(spice, f"8x8 {name}", defective(PULSES[name][0], 8), train(name, rows=(3,))) > 0.05
+def test_engines_agree_on_8x8(name, referee):
+    assert compare(referee, f"8x8 {name}", defective(PULSES[name][0], 8), train(name, rows=(3,))) > 0.05
 
 
-@pytest.mark.spice
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PULSES)
-def test_engines_agree_on_16x16(name, spice):
+def test_engines_agree_on_16x16(name, referee):
     tile = defective(PULSES[name][0], 16, seed=1)
-    assert compare(spice, f"16x16 {name}", tile, train(name, rows=(3,), columns=(0, 1, 2, 9))) > 0.05
+    assert compare(referee, f"16x16 {name}", tile, train(name, rows=(3,), columns=(0, 1, 2, 9))) > 0.05
 
 
 SMALL = {
@@ -121,14 +119,13 @@ SMALL = {
 }
 
 
-@pytest.mark.spice
 @pytest.mark.parametrize("name", SMALL)
-def test_engines_agree_on_every_scheme_and_kind_of_line(name, spice):
+def test_engines_agree_on_every_scheme_and_kind_of_line(name, referee):
     device, wires, selection = SMALL[name]
     tile = defective(device, 6, **wires)
     names = [key for key in PULSES if key.startswith(device.kind)]
     pulses = PulseTrain(device=device, pulses=tuple(pulse(key, **selection) for key in names))
-    assert compare(spice, name, tile, pulses) > 0.01
+    assert compare(referee, name, tile, pulses) > 0.01
 
 
 @pytest.mark.parametrize("name", PULSES)
@@ -208,11 +205,10 @@ def test_both_ways_to_solve_the_network_agree(name, monkeypatch):
     assert np.abs(apart.state - direct.state).max() > 1e-3
 
 
-@pytest.mark.spice
-def test_engines_agree_where_a_bridge_ties_a_floating_part_of_a_line(spice):
+def test_engines_agree_where_a_bridge_ties_a_floating_part_of_a_line(referee):
     # Cell (3, 5) lies beyond the cut of word line 3.
     tile = defective(VTEAM, 6, bridges=[(("word", 3, 5), ("word", 4, 5), 200.0)])
-    assert compare(spice, "bridge to a floating part", tile, train("vteam reset", rows=(4,))) > 0.05
+    assert compare(referee, "bridge to a floating part", tile, train("vteam reset", rows=(4,))) > 0.05
 
 
 def test_a_call_changes_nothing_and_bits_do_not_depend_on_threads():

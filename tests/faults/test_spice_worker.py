@@ -279,28 +279,30 @@ def test_a_worker_that_cannot_start_is_an_error(monkeypatch):
 
 @pytest.mark.spice
 def test_results_that_break_kirchhoffs_law_are_refused(engine, monkeypatch):
-    real = Runner.run
+    real = Runner.simulate
 
-    def tampered(self, netlist, table):
-        results = real(self, netlist, table).copy()
+    def tampered(self, netlist, *job):
+        answer = real(self, netlist, *job)
+        results = answer.values
         results[:, netlist.outputs.index("vs_0#branch")] *= 1 + 1e-6
-        return results
+        return answer
 
-    monkeypatch.setattr(Runner, "run", tampered)
+    monkeypatch.setattr(Runner, "simulate", tampered)
     with pytest.raises(SpiceError, match="do not add up"):
         engine.read(SMALL, [0.1, 0.2])
 
 
 @pytest.mark.spice
 def test_voltages_beyond_the_sources_are_refused(engine, monkeypatch):
-    real = Runner.run
+    real = Runner.simulate
 
-    def tampered(self, netlist, table):
-        results = real(self, netlist, table).copy()
+    def tampered(self, netlist, *job):
+        answer = real(self, netlist, *job)
+        results = answer.values
         results[:, netlist.outputs.index("w_1_1")] = 1e7
-        return results
+        return answer
 
-    monkeypatch.setattr(Runner, "run", tampered)
+    monkeypatch.setattr(Runner, "simulate", tampered)
     with pytest.raises(SpiceError, match="beyond those of the sources"):
         engine.solve(SMALL, [0.1, 0.2])
 
@@ -324,13 +326,14 @@ def test_inputs_that_ngspice_does_not_apply_are_noticed(engine):
 @pytest.mark.spice
 @pytest.mark.parametrize("output", ["vs_0#branch", "w_1_1"])
 def test_results_that_are_not_numbers_are_refused(engine, monkeypatch, output):
-    real = Runner.run
+    real = Runner.simulate
 
-    def tampered(self, netlist, table):
-        results = real(self, netlist, table).copy()
+    def tampered(self, netlist, *job):
+        answer = real(self, netlist, *job)
+        results = answer.values
         results[:, netlist.outputs.index(output)] = np.nan
-        return results
+        return answer
 
-    monkeypatch.setattr(Runner, "run", tampered)
+    monkeypatch.setattr(Runner, "simulate", tampered)
     with pytest.raises(SpiceError, match=r"do not add up|beyond those of the sources"):
         engine.solve(SMALL, [0.1, 0.2])

@@ -41,7 +41,7 @@ MAY_IMPORT = {
 }
 """Rooms that may import less than all below them."""
 
-NETLISTS_ARE_FOR = {"circuitmem/engine/spice.py"}
+NETLISTS_ARE_FOR = {f"circuitmem/engine/{name}.py" for name in ("circuit", "spice", "vacask")}
 ONLY_IN = {
     "jinja2": "report",
     "matplotlib": "report",

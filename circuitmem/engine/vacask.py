@@ -1,0 +1,156 @@
+"""The second circuit-exact engine: the same tiles simulated by VACASK, which shares no code with ngspice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import OdeDevice, Pulse, TiaSpec
+from circuitmem.converter import Readout
+from circuitmem.engine.circuit import CircuitEngine
+from circuitmem.errors import SpiceUnavailableError, ValidationError
+from circuitmem.netlists.jobs import Analysis, Answer, Circuit, Sweep
+from circuitmem.netlists.process import Program
+from circuitmem.netlists.runner import Library, Runner
+from circuitmem.netlists.vacask import installation
+from circuitmem.netlists.vacask.program import PULSE_OPTIONS, VacaskProgram
+from circuitmem.netlists.vacask.readout import VacaskReadout
+from circuitmem.netlists.vacask.step import STEP_OPTIONS, VacaskStep
+from circuitmem.netlists.vacask.text import OPTIONS
+from circuitmem.netlists.vacask.tile import VacaskTile
+from circuitmem.tile import Tile
+from circuitmem.validation import in_range, integer
+
+__all__ = ["VacaskEngine"]
+
+Floats = NDArray[np.float64]
+
+VACASK = Program("VACASK", "circuitmem.netlists.vacask.worker")
+
+
+class VacaskEngine(CircuitEngine):
+    """Computes tiles through VACASK, which is installed by ``pip install 'circuitmem[vacask]'``.
+
+    Each call runs VACASK once, in a process and an empty folder of its own. It can do what every engine can, and
+    whole reads with converters and reads in time. Use the engine as a context manager, or call :meth:`close`, to end
+    its worker processes early.
+
+    Parameters
+    ----------
+    time_limit : float, optional
+        Seconds that one call may take, > 0; when left out it follows from the size of the tile and of the batch.
+    workers : int
+        Calls that compute at once, >= 1: so many threads of the program can use the engine side by side.
+    largest_tile : int
+        Cells that a tile of linear cells may have, >= 1; other tiles and pulses a quarter of them. A vector of a tile
+        of 256x256 cells takes 7 s, and the time grows with the square of the cells.
+    address_limit : int
+        Address space [bytes] that a call may take, > 0.
+    niceness : int
+        By how much the workers let other processes go first, 0 to 19.
+    gate_overdrive : float, optional
+        Reads 1T1R cells with MOSFETs of level 1 instead of resistances: what their gates have more than the threshold
+        [V], > 0.
+
+    Raises
+    ------
+    ValidationError
+        If a parameter breaks its rule; from every computing method, if a tile is too large.
+    SpiceUnavailableError
+        From every computing method, if VACASK is not installed or does not start.
+    SpiceTimeoutError
+        From every computing method, if a call takes longer than the time limit.
+    SpiceWorkerError, SpiceMemoryError
+        From every computing method, if its worker process dies, or needs more memory than it may take.
+    SpiceError
+        From every computing method, if VACASK fails. All of them carry VACASK's own last lines.
+    """
+
+    name = "vacask"
+    simulator = "VACASK"
+
+    def __init__(
+        self,
+        *,
+        time_limit: float | None = None,
+        workers: int = 1,
+        largest_tile: int = 256 * 256,
+        address_limit: int = 8 << 30,
+        niceness: int = 0,
+        gate_overdrive: float | None = None,
+    ) -> None:
+        self._fixed = time_limit is not None
+        limit = 60.0 if time_limit is None else time_limit
+        super().__init__(Runner(limit, workers=workers, address_limit=address_limit, niceness=niceness, program=VACASK))
+        self.largest_tile = integer("largest_tile", largest_tile, minimum=1)
+        self._overdrive = None if gate_overdrive is None else in_range("gate_overdrive", gate_overdrive, 1e-3, 100.0)
+
+    @classmethod
+    def probe(cls) -> Library:
+        """Return version and path of VACASK, once it has started.
+
+        Raises
+        ------
+        SpiceUnavailableError
+            If it is not installed, or does not start; the message says what to do.
+        """
+        installation.find()
+        with cls(time_limit=60.0) as engine:
+            return engine._runner.library()
+
+    @classmethod
+    def available(cls) -> bool:
+        """Say whether VACASK is installed and starts."""
+        try:
+            cls.probe()
+        except SpiceUnavailableError:
+            return False
+        return True
+
+    @staticmethod
+    def digest() -> str:
+        """Return the SHA-256 of the program.
+
+        Raises
+        ------
+        SpiceUnavailableError
+            If it is not installed.
+        """
+        return installation.find().digest
+
+    @staticmethod
+    def options() -> dict[str, str]:
+        """Return the options that VACASK is given, by what it computes."""
+        return {"reads": OPTIONS, "pulses": PULSE_OPTIONS, "settling": STEP_OPTIONS}
+
+    def _tile_circuit(self, tile: Tile, *, all_nodes: bool) -> VacaskTile:
+        self._check_size(tile, tile.spec.cell.linear and self._overdrive is None)
+        return VacaskTile(tile, all_nodes=all_nodes, overdrive=self._overdrive)
+
+    def _readout_circuit(self, tile: Tile, readout: Readout) -> VacaskReadout:
+        self._check_size(tile, tile.spec.cell.linear)
+        return VacaskReadout(tile, readout)
+
+    def _pulse_circuit(self, tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> VacaskProgram:
+        self._check_size(tile, False)
+        return VacaskProgram(tile, device, pulse, state)
+
+    def _step_circuit(self, tile: Tile, voltages: Floats, amplifier: TiaSpec | None) -> VacaskStep:
+        self._check_size(tile, False)
+        return VacaskStep(tile, voltages, amplifier)
+
+    def _check_size(self, tile: Tile, linear: bool) -> None:
+        cells, largest = tile.spec.rows * tile.spec.columns, self.largest_tile // (1 if linear else 4)
+        if cells > largest:
+            what = "" if linear else " that are not linear, or move"
+            raise ValidationError("tile", f"must have <= {largest} cells{what} for VACASK (largest_tile)", cells)
+
+    def _run(self, tile: Tile, netlist: Circuit, analysis: Analysis) -> Answer:
+        if self._fixed:
+            return self._runner.simulate(netlist, analysis)
+        points = len(analysis.table) if isinstance(analysis, Sweep) else 400
+        cells = tile.spec.rows * tile.spec.columns
+        # A vector takes some 2e-9 s a cell squared, sinh cells twice that, small tiles what their text takes; ten times
+        # as long is allowed, and more for a machine under load.
+        seconds = 30.0 + 10.0 * points * (4e-9 * cells**2 + 2e-5 * cells)
+        return self._runner.simulate(netlist, analysis, seconds)

