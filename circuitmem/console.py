@@ -84,11 +84,10 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     _print_saturation(console, results.get("saturated_codes", {}))  # a run of an older version has none
     gain = results["calibration_and_in_situ_against_in_situ"]
     if gain:
-        console.print(
-            f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs, "
-            f"{gain['equal_pulses_points']:+.2f} at equal pulses ({gain['equal_pulses'] / 1e6:.2f} million)",
-            highlight=False,
-        )
+        line = f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs"
+        if gain["equal_pulses_points"] is not None:  # None: one had spent as many before its first epoch was over
+            line += f", {gain['equal_pulses_points']:+.2f} at equal pulses ({gain['equal_pulses'] / 1e6:.2f} million)"
+        console.print(line, highlight=False)
     longest = max(results["simulated_time_s"], key=results["simulated_time_s"].__getitem__)
     used = results.get("utilisation", {}).get(longest, {})  # a run of an older version has none
     if used:

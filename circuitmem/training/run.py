@@ -286,23 +286,29 @@ def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], au
     }
 
 
-def _comparison(results: dict[str, MethodResult]) -> dict[str, float] | None:
+def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | None:
     """Compare the two trained methods at equal epochs, and at the pulses that the thriftier of them spent.
 
-    Accuracy between epochs is interpolated linearly. None if a run does not have both.
+    Between the ends of epochs accuracy is interpolated linearly, but not over the first epoch, in which it is no line:
+    where the other method had spent as many pulses before its first epoch was over, ``equal_pulses_points`` is None.
+    None instead of all if a run does not have both methods.
     """
     if not {"in_situ", "calibration_in_situ"} <= set(results):
         return None
     alone, both = results["in_situ"], results["calibration_in_situ"]
     pulses = float(min(alone.pulses, both.pulses))
-    at_pulses = [
-        float(np.interp(pulses, [h["pulses"] for h in r.history], [h["accuracy_percent"] for h in r.history]))
-        for r in (both, alone)
-    ]
+    trained = [[entry for entry in r.history if entry["epoch"] >= 1] for r in (both, alone)]
+    points = None
+    if all(history and history[0]["pulses"] <= pulses for history in trained):
+        reached = [
+            float(np.interp(pulses, [h["pulses"] for h in history], [h["accuracy_percent"] for h in history]))
+            for history in trained
+        ]
+        points = reached[0] - reached[1]
     return {
         "equal_epochs_points": both.accuracy_percent - alone.accuracy_percent,
         "equal_pulses": pulses,
-        "equal_pulses_points": at_pulses[0] - at_pulses[1],
+        "equal_pulses_points": points,
     }
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from circuitmem.console import print_results
 
 AUDIT = {
@@ -62,3 +64,17 @@ def test_a_run_without_an_audit_says_why(capsys):
     }
     print_results(results, Path("run"), [])
     assert "not audited: libngspice cannot be loaded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("points", "said"), [(None, False), (0.5, True)])
+def test_equal_pulses_are_named_only_where_both_methods_were_measured(capsys, points, said):
+    gain = {"equal_epochs_points": 1.0, "equal_pulses_points": points, "equal_pulses": 1e6}
+    once = dict.fromkeys(("in_situ", "calibration_in_situ"), 1)
+    results = {
+        "accuracy_percent": once, "simulated_time_s": once, "energy_j": once, "pulses": once, "audit": AUDIT,
+        "calibration_and_in_situ_against_in_situ": gain,
+    }  # fmt: skip
+    print_results(results, Path("run"), [])
+    printed = capsys.readouterr().out
+    assert "+1.00 points at equal epochs" in printed
+    assert ("at equal pulses" in printed) is said
