@@ -57,7 +57,11 @@ class PairMapping:
         return pairs
 
     def limits(self, stuck: Floats) -> tuple[Floats, Floats]:
-        """Return the lowest and the highest weight of each pair, (inputs, outputs), with ``stuck`` as above."""
+        """Return the lowest and the highest weight of each pair, (inputs, outputs), with ``stuck`` as above.
+
+        The last of an odd number of columns has no partner: it is no pair.
+        """
+        stuck = stuck[:, : stuck.shape[1] // 2 * 2]
         least = np.where(np.isnan(stuck), self.minimum, stuck)
         most = np.where(np.isnan(stuck), self.maximum, stuck)
         lowest = (least[:, 0::2] - most[:, 1::2]) / self.scale
