@@ -18,7 +18,7 @@ BADCROSSBAR := badcrossbar==1.1.0 pathvalidate==3.3.1 sigfig==1.4.0
 # out of what the tests install.
 TORCH := torch==2.13.0+cpu
 
-.PHONY: help run test lint wheel docs bench sanitize clean system
+.PHONY: help run test lint wheel docs bench margins sanitize clean system
 help:
 	@echo "make run    train on the default chip, into a new folder runs/DATE (OUT=folder chooses another)"
 	@echo "make test   ruff, mypy and the whole test suite"
@@ -27,6 +27,7 @@ help:
 	@echo "make docs   build the site into build/docs; its notebooks run, and a warning is an error"
 	@echo "make bench  measure the kernels against their rivals, into benchmarks/results"
 	@echo "make sanitize  run tests of the kernels under AddressSanitizer and ThreadSanitizer (6 minutes)"
+	@echo "make margins  say how much of every tolerance the tests use, on every variant of this machine (VARIANTS=... for some)"
 	@echo "make clean  remove the virtual environment and everything built"
 	@echo "PYTHON=path chooses the interpreter, 3.11 or newer"
 
@@ -93,6 +94,9 @@ bench: system .venv/test.stamp
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/epoch.py
 	@$(BIN)/python benchmarks/scheduler.py
 	@$(BIN)/python benchmarks/spice.py
+
+margins: system .venv/test.stamp
+	@$(BIN)/python .ci/margins $(VARIANTS)
 
 sanitize: system .venv/venv.stamp
 	@.ci/sanitize $(abspath $(BIN)/python)
