@@ -163,10 +163,12 @@ class Chip:
         """Show what is held from now on, and what for, on control signals."""
         self.arbiter.observer = signals
 
-    def show(self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account) -> None:
-        """Let the trace, if there is one, have what a train did from ``begin`` on [ps]."""
+    def show(
+        self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account, since: int | None = None
+    ) -> None:
+        """Let the trace, if there is one, have what a train did from ``begin`` on [ps], drawn from ``since`` on."""
         if self._trace is not None:
-            self._trace.operation(train, kind, begin, duration, count, booked)
+            self._trace.operation(train, kind, begin, duration, count, booked, since)
 
     def state(self) -> dict[str, Any]:
         """Return all that has changed since the chip was made, for a checkpoint: arrays and plain values, nested.

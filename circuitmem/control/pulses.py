@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.noise import Address
 from circuitmem.control.arbiter import Priority
 from circuitmem.control.auditor import Pulse, PulseWatch
-from circuitmem.control.ledger import PICOSECOND, attojoules, on_clock
+from circuitmem.control.ledger import PICOSECOND, Account, attojoules, on_clock
 from circuitmem.control.operations import OPERATIONS
 from circuitmem.control.trains import TileTrain
 from circuitmem.engine import SpiceEngine
@@ -39,6 +40,22 @@ class Strokes(NamedTuple):
     columns: Places | None
     """None where whole rows get their pulse."""
     beats: Places
+
+
+@dataclass
+class _Slice:
+    """The pulses of one polarity, as a trace shows them: from their first to their last [ps]."""
+
+    begin: int
+    end: int
+    count: int = 0
+    booked: Account = field(default_factory=Account)
+
+    def add(self, begin: int, end: int, count: int, booked: Account) -> None:
+        """Add pulses."""
+        self.begin, self.end = min(self.begin, begin), max(self.end, end)
+        self.count += count
+        self.booked.add(booked)
 
 
 class PulseTrain(TileTrain):
@@ -134,14 +151,25 @@ class PulseTrain(TileTrain):
     def _apply(self, first: int, last: int) -> None:
         """Give the pulses of some beats, in the order of the plan: those of one cell are in this order anyway."""
         assert self.strokes is not None
+        slices: dict[str, _Slice] = {}
         for strokes in self.strokes:
             if first > 0 or last < len(self.ends):
                 strokes = _between(strokes, first, last)
             if len(strokes.rows):
-                self._pulse(strokes)
+                self._pulse(strokes, slices)
+        self._trace(slices)
 
-    def _pulse(self, strokes: Strokes) -> None:
-        """Give pulses of one polarity."""
+    def _trace(self, slices: dict[str, _Slice]) -> None:
+        """Let the trace have one slice of each polarity; of two that overlap the longer-lasting contains the other."""
+        shown = sorted(slices.items(), key=lambda item: item[1].end)
+        since = min((piece.begin for _, piece in shown), default=0)
+        for kind, piece in shown:
+            inside = any(other.begin < piece.begin < other.end < piece.end for _, other in shown)
+            begin = since if inside else piece.begin
+            self.chip.show(self, kind, piece.begin, piece.end - piece.begin, piece.count, piece.booked, begin)
+
+    def _pulse(self, strokes: Strokes, slices: dict[str, _Slice]) -> None:
+        """Give pulses of one polarity, and add them to the slices of the trace."""
         unit, device, is_set = self.unit, self.unit.spec.device, strokes.is_set
         voltage = device.set_voltage if is_set else device.reset_voltage
         watched = self._watched(strokes)
@@ -154,7 +182,7 @@ class PulseTrain(TileTrain):
             array = self._energy(strokes, driven, voltage)
             if not is_set:
                 self._change(strokes, *unit.tile.change())
-            self._book(strokes, array)
+            self._book(strokes, array, slices)
             self._show(watched, is_set, voltage, driven, before, unit.tile.conductance)
             return
         when = self._when(strokes)
@@ -169,7 +197,7 @@ class PulseTrain(TileTrain):
         driven = unit.tile.defects.conductance(left) if is_set else effective
         if unit.cells.warms:
             driven = driven * unit.cells.factor(when)
-        self._book(strokes, self._energy(strokes, driven, voltage))
+        self._book(strokes, self._energy(strokes, driven, voltage), slices)
         self._show(watched, is_set, voltage, driven, found, left)
 
     def _watched(self, strokes: Strokes) -> list[Mask]:
@@ -225,7 +253,7 @@ class PulseTrain(TileTrain):
             return self.unit.group_power(engine, conductance, cells, voltage)
         return float(self.unit.row_power(conductance, cells, voltage).sum())
 
-    def _book(self, strokes: Strokes, array: int) -> None:
+    def _book(self, strokes: Strokes, array: int, slices: dict[str, _Slice]) -> None:
         kind, unit = self.kinds[strokes.is_set], self.unit
         first, last = int(strokes.beats[0]), int(strokes.beats[-1])
         count = 1 + int(np.count_nonzero(np.diff(strokes.beats)))
@@ -240,7 +268,7 @@ class PulseTrain(TileTrain):
         )
         self.pulses_given += booked.pulses
         begin = self.origin + (self.ends[first - 1] if first else 0)
-        self.chip.show(self, kind, begin, self.origin + self.ends[last] - begin, count, booked)
+        slices.setdefault(kind, _Slice(begin, begin)).add(begin, self.origin + self.ends[last], count, booked)
 
     def pause(self, now: int) -> None:
         """All is booked pulse by pulse."""

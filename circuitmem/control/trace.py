@@ -83,7 +83,9 @@ class Trace:
         tracks = [[*key, number] for key, number in self._tracks.items()]
         return {"file": self._file.state(), "energy": self._energy, "pulses": self._pulses, "tracks": tracks}
 
-    def operation(self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account) -> None:
+    def operation(
+        self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account, since: int | None = None
+    ) -> None:
         """Write what a train did on each of its resources, and the counters after it.
 
         Parameters
@@ -98,13 +100,17 @@ class Trace:
             How many beats.
         booked : Account
             What was booked for them.
+        since : int, optional
+            Where its slice begins [ps], if before ``begin``: slices of one track must nest.
         """
         self._energy += booked.energy
         self._pulses += booked.pulses
         args: dict[str, Any] = {"operation": train.number, "count": count, "busy_ps": booked.busy}
         args |= {"begin_ps": begin, "energy_aJ": booked.energy, "pulses": booked.pulses}
+        shown = begin if since is None else since
         for place, (resource, slot) in enumerate(zip(train.resources, train.slots, strict=True)):
-            event = {"name": kind, "ph": "X", "ts": _microseconds(begin), "dur": _microseconds(duration)}
+            event = {"name": kind, "ph": "X", "ts": _microseconds(shown)}
+            event["dur"] = _microseconds(begin + duration - shown)
             event |= {"pid": self._process, "tid": self._track(resource, slot)}
             # Only once, so that a sum over all events counts nothing twice.
             self._write(event | {"cat": "operation" if place == 0 else "held", "args": args if place == 0 else {}})

@@ -12,7 +12,16 @@ from vcd.reader import TokenKind, tokenize
 from vcdvcd import VCDVCD
 
 from circuitmem import TileSpec
-from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DefectSpec, DigitalSpec, ProgrammingSpec
+from circuitmem.config import (
+    AdcSpec,
+    ChipSpec,
+    ConverterSpec,
+    DefectSpec,
+    DigitalSpec,
+    ProgrammingSpec,
+    PulseUpdateSpec,
+    TwoPulseSpec,
+)
 from circuitmem.control import Chip, Priority, Signals, Trace
 from circuitmem.control.recording import BLOCK, Recording
 from circuitmem.errors import DataFileError
@@ -21,14 +30,14 @@ from circuitmem.errors import DataFileError
 signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
-def make_chip(granularity="burst"):
+def make_chip(granularity="burst", **changed):
     spec = ChipSpec(
         tile=TileSpec(rows=4, columns=4),
         converters=ConverterSpec(adc=AdcSpec(share=2)),
         defects=DefectSpec(device_yield=1.0),
-        programming=ProgrammingSpec(drivers=2),
         digital=DigitalSpec(throughput=1e9),
         adc_banks=3,
+        **({"programming": ProgrammingSpec(drivers=2)} | changed),
     )
     return Chip(spec, 3, seed=1, granularity=granularity)
 
@@ -63,6 +72,46 @@ def test_every_event_of_a_trace_is_one_to_another_program(tmp_path, granularity)
     counters = [event for event in events if event["ph"] == "C"]
     assert counters[-1]["args"] == {"pulses": chip.ledger.pulses}
     assert counters[-2]["args"]["energy (J)"] == pytest.approx(chip.ledger.energy)
+
+
+def nests(events):
+    """Say whether the slices of every track lie one inside another or apart, by their own times."""
+    tracks = {}
+    for event in (event for event in events if event["ph"] == "X"):
+        begin = round(event["ts"] * 1e6)
+        tracks.setdefault((event["pid"], event["tid"]), []).append((begin, -(begin + round(event["dur"] * 1e6))))
+    for slices in tracks.values():
+        open_until = []
+        for begin, end in sorted(slices):
+            while open_until and open_until[-1] <= begin:
+                open_until.pop()
+            if open_until and -end > open_until[-1]:
+                return False
+            open_until.append(-end)
+    return True
+
+
+@pytest.mark.parametrize(
+    "device", [TwoPulseSpec(), PulseUpdateSpec(minimum_conductance=1e-6, maximum_conductance=3e-4)]
+)
+@pytest.mark.parametrize("granularity", ["burst", "pulse"])
+@pytest.mark.parametrize("cells", ["row", "cell"])
+def test_slices_of_set_and_reset_nest(tmp_path, granularity, device, cells):
+    programming = ProgrammingSpec(drivers=2, by_cell=cells == "cell")
+    chip = make_chip(granularity, device=device, programming=programming)
+    rng = np.random.default_rng(3)
+    with Trace(tmp_path / "trace.json.gz") as trace:
+        chip.trace_to(trace)
+        for _ in range(6):
+            wanted = rng.uniform(2e-5, 2e-4, (3, 4, 4))
+            chip.run(chip.together(chip.program(u, w, 1e-9) for u, w in zip(chip.units, wanted, strict=True)))
+    events = json.loads(gzip.decompress((tmp_path / "trace.json.gz").read_bytes()))["traceEvents"]
+    kinds = [event for event in events if event.get("cat") == "operation"]
+    assert len({event["name"] for event in kinds}) == 2
+    assert nests(events)
+    assert sum(event["args"]["energy_aJ"] for event in kinds) == chip.ledger.total.energy
+    for event in kinds:
+        assert event["args"]["begin_ps"] <= round((event["ts"] + event["dur"]) * 1e6)
 
 
 def strings(path, tile):
