@@ -30,6 +30,7 @@ START = """circuitmem: what will my network do on this memristor array, and can 
   circuitmem train --out runs/first    train on the default defective chip (about a minute)
   circuitmem validate -o report        compare the behavioral engine with ngspice
   circuitmem fit DATA.csv -m pulse     fit a device model to a measured curve
+  circuitmem tile --conductance G.csv --out array   ask what a measured array does
   circuitmem netlist -o tile.cir       write a tile as a netlist for plain ngspice -b
   circuitmem watch runs/first          look at a run while it goes on, in a browser
   circuitmem doctor                    show what is installed and what is missing

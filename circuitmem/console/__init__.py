@@ -116,6 +116,23 @@ def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
         console.print(f"beyond the limit of {audit['limit']:.0e}: {command}")
 
 
+def print_array(found: dict[str, Any], unit: str, files: list[str]) -> None:
+    """Print what an array did, in a few lines."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    error, cell = found["mac_error"], found["cell_read"]
+    console.print(f"{found['rows']}x{found['columns']} cells, conductances in {unit}; {found['vectors']} input vectors")
+    console.print(
+        f"products: off by {error['rms']:.3%} of full scale (root mean square), at most {error['largest']:.3%}; "
+        f"the worst column is {max(range(found['columns']), key=found['column_error']['largest'].__getitem__)}"
+    )
+    sneak = "" if cell["sneak_a"] is None else f", sneak current {cell['sneak_a']:.3g} A with other lines floating"
+    console.print(
+        f"cell {cell['row']},{cell['column']} by itself: {cell['high_a']:.3g} A at its highest conductance, "
+        f"{cell['low_a']:.3g} A at its lowest: read margin {cell['margin']:.1%}{sneak}"
+    )
+    console.print(f"page: {files[0]}  netlist: {files[-1]}")
+
+
 def print_replay(found: dict[str, Any]) -> None:
     """Print what an operation gave that was done again."""
     console = terminal()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -34,6 +35,8 @@ class Solution:
         Voltage of the bit-line nodes [V]; floating parts as above.
     power : (batch,) ndarray or float
         Power that the drivers deliver, which the array dissipates [W].
+    law : callable, optional
+        Returns the current of each cell [A] from the voltage across it [V]; for :attr:`cell_current`.
     """
 
     column_current: NDArray[np.float64]
@@ -41,6 +44,28 @@ class Solution:
     word_line_voltage: NDArray[np.float64]
     bit_line_voltage: NDArray[np.float64]
     power: NDArray[np.float64]
+    law: Callable[[Floats], Floats] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def cell_current(self) -> Floats:
+        """Return the current of each cell, from its word line to its bit line [A], in the shape of the voltages."""
+        assert self.law is not None  # an engine's own half-done solutions have none
+        return self.law(self.word_line_voltage - self.bit_line_voltage)
+
+    def answers(self, tile: Tile, single: bool) -> Solution:
+        """Return what a user gets who solved ``tile``: of the only vector if it was a single one."""
+        conductance, cell = tile.effective_conductance, tile.spec.cell  # the state now: a tile may be programmed later
+        column, driver, word, bit, power = (
+            array[0] if single else array
+            for array in (
+                self.column_current,
+                self.driver_current,
+                self.word_line_voltage,
+                self.bit_line_voltage,
+                self.power,
+            )
+        )
+        return Solution(column, driver, word, bit, power, lambda across: cell.current(conductance, across))
 
 
 @dataclass(frozen=True)

@@ -157,15 +157,7 @@ class BehavioralEngine:
         batch = tile.input_voltages(voltages)
         nodes = None if start is None else _nodes(start, (*np.shape(voltages)[:-1], *tile.spec.shape), len(batch))
         solution = self._solve(tile, batch, plan_nodes(tile, self._method), voltages=True, estimate=nodes)
-        if np.ndim(voltages) == 2:
-            return solution
-        return Solution(
-            solution.column_current[0],
-            solution.driver_current[0],
-            solution.word_line_voltage[0],
-            solution.bit_line_voltage[0],
-            solution.power[0],
-        )
+        return solution.answers(tile, single=np.ndim(voltages) < 2)
 
     def program(
         self, tile: Tile, train: PulseTrain, *, samples: int = 0, tolerance: float = PROGRAMMING_TOLERANCE

@@ -145,17 +145,10 @@ class CircuitEngine(ABC):
         batch = tile.input_voltages(voltages)
         if len(batch) == 0:
             lines = np.zeros((0, *tile.spec.shape))
-            return Solution(np.zeros((0, tile.spec.columns)), np.zeros((0, tile.spec.rows)), lines, lines, np.zeros(0))
+            empty = Solution(np.zeros((0, tile.spec.columns)), np.zeros((0, tile.spec.rows)), lines, lines, np.zeros(0))
+            return empty.answers(tile, single=False)
         solution = self._simulate(tile, batch, all_nodes=True)
-        if np.ndim(voltages) == 2:
-            return solution
-        return Solution(
-            solution.column_current[0],
-            solution.driver_current[0],
-            solution.word_line_voltage[0],
-            solution.bit_line_voltage[0],
-            solution.power[0],
-        )
+        return solution.answers(tile, single=np.ndim(voltages) < 2)
 
     def transfer_matrix(self, tile: Tile) -> Floats:
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``: one read of 1 V on each word line.

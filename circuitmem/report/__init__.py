@@ -1,5 +1,6 @@
 """Figures, reports and pages; matplotlib and HTML live here and nowhere else."""
 
+from circuitmem.report.arrays import draw_array, plot_cell_currents, plot_error, plot_voltages
 from circuitmem.report.devices import draw_gate_law, draw_pulse_curves
 from circuitmem.report.figures import draw_run
 from circuitmem.report.fits import draw_fit
@@ -10,6 +11,7 @@ from circuitmem.report.study_report import report_study
 from circuitmem.report.validation import draw_validation
 
 __all__ = [
+    "draw_array",
     "draw_fit",
     "draw_gate_law",
     "draw_pulse_curves",
@@ -19,5 +21,8 @@ __all__ = [
     "draw_trajectories",
     "draw_validation",
     "load_run_record",
+    "plot_cell_currents",
+    "plot_error",
+    "plot_voltages",
     "report_study",
 ]

@@ -1,0 +1,182 @@
+"""Figures of one tile: where its voltages are lost, what its cells carry, and where its products are wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from circuitmem.engine import BehavioralEngine, tile_netlist
+from circuitmem.errors import ValidationError
+from circuitmem.files import write_text
+from circuitmem.report.page import Page, make_folder
+from circuitmem.report.stills import draw
+from circuitmem.study.array import ArrayStudy
+from circuitmem.study.plots import HeatMap, Lines, Plot, Series
+from circuitmem.tile import Tile
+
+__all__ = ["draw_array", "plot_cell_currents", "plot_error", "plot_voltages"]
+
+Floats = NDArray[np.float64]
+
+_SCALES = ((1.0, ""), (1e-3, "m"), (1e-6, "\N{MICRO SIGN}"), (1e-9, "n"), (1e-12, "p"))
+
+
+def plot_voltages(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
+    """Draw what each cell's voltage falls short of its driver's, into a file if one is given.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    voltages : (rows,) array_like
+        Driver voltages [V].
+    path : path, optional
+        The file; its ending says the format.
+
+    Returns
+    -------
+    Figure
+        The figure.
+
+    Raises
+    ------
+    ValidationError
+        If the shape is wrong or an element is not finite.
+    """
+    return _drawn(_voltage_map(tile, _one(tile, voltages)), path)
+
+
+def plot_cell_currents(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
+    """Draw the current of each cell; parameters, result and errors as in :func:`plot_voltages`."""
+    return _drawn(_current_map(tile, _one(tile, voltages)), path)
+
+
+def plot_error(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
+    """Draw what each cell gives more or less than its programmed conductance would at its driver's voltage.
+
+    Parameters, result and errors as in :func:`plot_voltages`.
+    """
+    return _drawn(_error_map(tile, _one(tile, voltages)), path)
+
+
+def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str, str]] = ()) -> list[Path]:
+    """Write what :func:`circuitmem.study.array.study_array` found into a folder.
+
+    Parameters
+    ----------
+    found : ArrayStudy
+        The array.
+    folder : path
+        Where to; made if it does not exist.
+    about : sequence of (str, str)
+        What else the page says of the input.
+
+    Returns
+    -------
+    list of path
+        ``report.html`` first; its figures, ``tile.json``, ``currents.csv`` and the netlist of the worst vector,
+        ``tile.cir``.
+    """
+    path = Path(folder)
+    make_folder(path)
+    tile, worst = found.tile, found.voltages[found.worst]
+    page = Page(path)
+    plots: dict[str, Plot] = {
+        "conductance": HeatMap("Conductance as the circuit has it", tile.effective_conductance * 1e6, "µS"),
+        "voltages": _voltage_map(tile, worst),
+        "cell currents": _current_map(tile, worst),
+        "cell errors": _error_map(tile, worst),
+        "products": _products(found),
+        "columns": _columns(found),
+    }
+    content: dict[str, Any] = {
+        "shape": f"{tile.spec.rows}x{tile.spec.columns}",
+        "mac_error": {name: f"{value:.3%}" for name, value in found.mac_error.items()},
+        "vectors": len(found.voltages),
+        "worst": found.worst,
+        "plots": [page.picture(plot.as_dict(), name) for name, plot in plots.items()],
+        "cell": [
+            ("cell", f"word line {found.cell.row}, bit line {found.cell.column}"),
+            ("current, cell at its highest conductance", _with_unit(found.cell.high_a, "A")),
+            ("current, cell at its lowest conductance", _with_unit(found.cell.low_a, "A")),
+            ("read margin", f"{found.cell.margin:.1%}"),
+            ("sneak current, other lines floating", _with_unit(found.cell.sneak_a, "A")),
+        ],
+        "about": list(about),
+    }
+    written = page.write("array.html", "report.html", content)
+    csv = "\n".join(",".join(f"{value!r}" for value in row) for row in found.currents.tolist())
+    write_text(path / "currents.csv", f"# column currents (A), a line a vector\n{csv}\n")
+    write_text(path / "tile.json", json.dumps(found.as_dict()) + "\n")
+    write_text(path / "tile.cir", tile_netlist(tile, worst))
+    return [*written, *(path / name for name in ("tile.json", "currents.csv", "tile.cir"))]
+
+
+def _one(tile: Tile, voltages: ArrayLike) -> Floats:
+    batch = tile.input_voltages(voltages)
+    if len(batch) != 1:
+        raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", batch.shape)
+    return np.asarray(batch[0])
+
+
+def _drawn(plot: Plot, path: str | Path | None) -> Figure:
+    figure = draw(plot.as_dict())
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def _voltage_map(tile: Tile, voltages: Floats) -> HeatMap:
+    solution = BehavioralEngine().solve(tile, voltages)
+    lost = voltages[:, None] - (solution.word_line_voltage - solution.bit_line_voltage)
+    factor, prefix = _scale(float(np.abs(lost).max()))
+    return HeatMap("Voltage lost between the drivers and the cells", lost / factor, f"{prefix}V")
+
+
+def _current_map(tile: Tile, voltages: Floats) -> HeatMap:
+    current = BehavioralEngine().solve(tile, voltages).cell_current
+    factor, prefix = _scale(float(np.abs(current).max()))
+    return HeatMap("Current of the cells", current / factor, f"{prefix}A")
+
+
+def _error_map(tile: Tile, voltages: Floats) -> HeatMap:
+    wanted = voltages[:, None] * tile.conductance
+    error = BehavioralEngine().solve(tile, voltages).cell_current - wanted
+    factor, prefix = _scale(float(np.abs(error).max()))
+    return HeatMap("Current of the cells, less what was wanted", error / factor, f"{prefix}A")
+
+
+def _products(found: ArrayStudy) -> Lines:
+    factor, prefix = _scale(float(np.abs(found.ideal).max()))
+    ends = np.array([found.ideal.min(), found.ideal.max()]) / factor
+    points = Series("products", found.ideal.ravel() / factor, found.currents.ravel() / factor, "points")
+    unit = f"{prefix}A"
+    line = Series("ideal", ends, ends)
+    return Lines("Products: what the array gives", f"wanted current [{unit}]", f"current [{unit}]", (points, line))
+
+
+def _columns(found: ArrayStudy) -> Lines:
+    place = np.arange(found.tile.spec.columns)
+    series = tuple(
+        Series(name, place, 100.0 * found.column_error[key])
+        for name, key in (("largest", "largest"), ("root mean square", "rms"))
+    )
+    return Lines("Error of the products, column by column", "bit line", "% of full scale", series)
+
+
+def _scale(largest: float) -> tuple[float, str]:
+    """Return the factor and the prefix in which a number is written best."""
+    return next((pair for pair in _SCALES if largest >= pair[0]), _SCALES[-1])
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    if value is None:
+        return "not defined: lines end at both sides"
+    factor, prefix = _scale(abs(value))
+    return f"{value / factor:.4g} {prefix}{unit}"

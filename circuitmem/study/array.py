@@ -1,0 +1,370 @@
+"""A measured or wanted array: what its products are, where its errors come from, and how a single cell reads."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import ChipSpec, TileSpec
+from circuitmem.engine import BehavioralEngine
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.rng import Purpose, stream
+from circuitmem.tile import DefectMap, Tile
+from circuitmem.validation import finite_array
+
+__all__ = [
+    "UNITS", "ArrayStudy", "CellRead", "load_conductances", "load_matrix", "load_stuck", "random_inputs", "read_cell",
+    "study_array",
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+
+UNITS = {"S": 1.0, "mS": 1e-3, "uS": 1e-6, "nS": 1e-9, "pS": 1e-12}
+"""Units of conductance, in S; µS is read as uS."""
+
+PLAUSIBLE = 0.1
+"""Conductance [S] beyond which a cell of 10 ohm is: more likely the unit is another, and it is asked for."""
+
+_UNIT = re.compile(r"(?<![\w.])(S|mS|uS|nS|pS)(?!\w)")
+_FLOATING_MICRO = str.maketrans({"µ": "u", "μ": "u"})
+
+
+def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tuple[Floats, str]:
+    """Load a matrix of numbers from a text file: one row a line, separated by commas, semicolons, tabs or blanks.
+
+    Lines that begin with ``#`` and lines before the first row of numbers are its header.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    blank : float, optional
+        What an empty field stands for; left out, a field must be a number.
+
+    Returns
+    -------
+    matrix : (rows, columns) ndarray
+        The numbers.
+    header : str
+        The header.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be read, has no numbers, or a line is not as long as the first or holds something else.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = file.read().splitlines()
+    except (OSError, ValueError) as error:
+        raise DataFileError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    header: list[str] = []
+    rows: list[list[float]] = []
+    for place, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if line.lstrip().startswith("#"):
+            header.append(line)
+            continue
+        try:
+            row = [_value(text, blank) for text in _fields(line)]
+        except ValueError as error:
+            if not rows:
+                header.append(line)
+                continue
+            raise DataFileError(path, f"line {place}: must have numbers only (got {str(error)[:40]!r})") from None
+        if rows and len(row) != len(rows[0]):
+            raise DataFileError(path, f"line {place}: must have {len(rows[0])} numbers like the first (got {len(row)})")
+        rows.append(row)
+    if not rows:
+        raise DataFileError(path, "must have at least one line of numbers")
+    return np.array(rows), "\n".join(header)
+
+
+def _fields(line: str) -> list[str]:
+    for separator in (";", "\t", ","):
+        if separator in line:
+            return [text.strip() for text in next(csv.reader([line], delimiter=separator))]
+    return line.split()
+
+
+def _value(text: str, blank: float | None) -> float:
+    if blank is not None and text.lower() in {"", "nan", "-"}:
+        return blank
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(text) from None
+    if not np.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def load_conductances(path: str | os.PathLike[str], unit: str | None = None) -> tuple[Floats, str]:
+    """Load a matrix of conductances, a line a word line; returns it in S, and how its unit was found.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    unit : str, optional
+        A key of ``UNITS``. Left out, the header's, as in ``# conductance (uS)``; without one, S.
+
+    Raises
+    ------
+    DataFileError
+        If the file is no matrix of conductances, or its numbers make no sense in the unit: then it is asked for.
+    ValidationError
+        If the unit is not known.
+    """
+    matrix, header = load_matrix(path)
+    if unit is not None:
+        name = unit.translate(_FLOATING_MICRO)
+        if name not in UNITS:
+            raise ValidationError("unit", f"must be one of {', '.join(UNITS)}", unit)
+        said = "as given"
+    else:
+        stated = set(_UNIT.findall(header.translate(_FLOATING_MICRO)))
+        if len(stated) > 1:
+            raise DataFileError(path, f"names several units ({', '.join(sorted(stated))}): say which with --unit")
+        name = stated.pop() if stated else "S"
+        said = "from its header" if name in header.translate(_FLOATING_MICRO) and header else "none stated: SI"
+    siemens = matrix * UNITS[name]
+    if siemens.min() < 0.0:
+        place = tuple(int(k) for k in np.argwhere(siemens < 0.0)[0])
+        raise DataFileError(path, f"conductance must be >= 0 at index {place} (got {matrix[place]:g})")
+    if unit is None and siemens.max() > PLAUSIBLE:
+        rule = f"conductance of up to {siemens.max():g} S ({1 / siemens.max():.2g} ohm) is no memristor's"
+        raise DataFileError(path, f"{rule}: say the unit with --unit (uS?), or --unit S if it is so")
+    return siemens, f"{name}, {said}"
+
+
+def load_stuck(
+    path: str | os.PathLike[str], shape: tuple[int, ...], unit: str | None, conductance: float | None
+) -> DefectMap:
+    """Load which cells are stuck, and at what.
+
+    The file has what stuck cells conduct, nothing (or ``nan``) for those that work; or only 0 and 1, where 1 is stuck
+    at ``conductance``.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    shape : (int, int)
+        Rows and columns that it must have.
+    unit : str, optional
+        As in :func:`load_conductances`.
+    conductance : float, optional
+        What stuck cells conduct if the file has only 0 and 1 [S].
+
+    Raises
+    ------
+    DataFileError
+        If the file is of another shape, or is no such map.
+    ValidationError
+        If ``conductance`` is needed and missing, or given and not needed.
+    """
+    found, header = load_matrix(path, blank=np.nan)
+    if found.shape != tuple(shape):
+        rule = f"must have {shape[0]} rows and {shape[1]} columns like the conductances"
+        raise DataFileError(path, f"{rule} (got {found.shape[0]} and {found.shape[1]})")
+    known = found[~np.isnan(found)]
+    if known.size == found.size and np.isin(known, (0.0, 1.0)).all():
+        if conductance is None:
+            raise ValidationError("--stuck-conductance", "must be given for a map of 0 and 1, in S", None)
+        return DefectMap(stuck=found == 1.0, stuck_conductance=np.where(found == 1.0, conductance, 0.0))
+    if conductance is not None:
+        raise ValidationError("--stuck-conductance", "is for a map of 0 and 1 only", conductance)
+    if unit is None:
+        stated = set(_UNIT.findall(header.translate(_FLOATING_MICRO)))
+        name = stated.pop() if len(stated) == 1 else "S"
+    else:
+        name = unit.translate(_FLOATING_MICRO)
+    siemens = found * UNITS[name]
+    if known.size and (known.min() < 0.0 or (unit is None and np.nanmax(siemens) > PLAUSIBLE)):
+        rule = f"stuck cells must conduct 0 to {PLAUSIBLE:g} S, or --unit says in what they are given"
+        raise DataFileError(path, f"{rule} (got {known.max() if known.min() >= 0.0 else known.min():g})")
+    return DefectMap(stuck=~np.isnan(found), stuck_conductance=np.nan_to_num(siemens, nan=0.0))
+
+
+class CellRead(NamedTuple):
+    """How a single cell reads through its bit line, the others as they are.
+
+    Attributes
+    ----------
+    row, column : int
+        The cell: the one farthest from driver and sense amplifier where none is chosen.
+    high_a, low_a : float
+        Current of its column with the cell at the highest and the lowest conductance of the device [A], other word
+        lines at 0 V.
+    margin : float
+        ``1 - low/high``: 1 is perfect, at 0 the cell cannot be read.
+    sneak_a : float, optional
+        Current of the column with the cell removed and all lines but its own two left floating [A]: it comes round by
+        other cells. None where lines are driven or sensed from both ends, which cannot be cut off.
+    """
+
+    row: int
+    column: int
+    high_a: float
+    low_a: float
+    margin: float
+    sneak_a: float | None
+
+
+class ArrayStudy(NamedTuple):
+    """What an array did.
+
+    Attributes
+    ----------
+    tile : Tile
+        The array.
+    voltages : (vectors, rows) ndarray
+        What drove it [V].
+    currents, ideal : (vectors, columns) ndarray
+        Column currents, and the products that were wanted [A].
+    mac_error : dict
+        ``rms`` and ``largest`` of the difference, as fractions of the largest wanted product.
+    column_error : dict of (columns,) ndarray
+        The same for each column.
+    worst : int
+        The vector whose largest error is the largest.
+    cell : CellRead
+        How the worst-placed or chosen cell reads.
+    """
+
+    tile: Tile
+    voltages: Floats
+    currents: Floats
+    ideal: Floats
+    mac_error: dict[str, float]
+    column_error: dict[str, Floats]
+    worst: int
+    cell: CellRead
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file."""
+        return {
+            "rows": self.tile.spec.rows,
+            "columns": self.tile.spec.columns,
+            "vectors": len(self.voltages),
+            "currents_a": self.currents.tolist(),
+            "ideal_currents_a": self.ideal.tolist(),
+            "mac_error": self.mac_error,
+            "column_error": {name: values.tolist() for name, values in self.column_error.items()},
+            "worst_vector": self.worst,
+            "cell_read": self.cell._asdict(),
+        }
+
+
+def random_inputs(chip: ChipSpec, rows: int, count: int, seed: int) -> Floats:
+    """Return random input vectors (count, rows) V, uniform from 0 to the full scale of the chip's DACs."""
+    return chip.converters.dac.full_scale * stream(seed, Purpose.VALIDATION).random((count, rows))
+
+
+def study_array(
+    chip: ChipSpec,
+    conductance: Floats,
+    voltages: Floats,
+    defects: DefectMap | None = None,
+    cell: tuple[int, int] | None = None,
+) -> ArrayStudy:
+    """Compute the products of an array, and how one of its cells reads.
+
+    Parameters
+    ----------
+    chip : ChipSpec
+        Wires, drivers, sense amplifiers and cell law (``chip.tile``), and the range of the devices.
+    conductance : (rows, columns) ndarray
+        What the cells were programmed to, or were measured to conduct [S]. The wanted products are
+        ``voltages @ conductance``.
+    voltages : (vectors, rows) ndarray
+        Driver voltages [V].
+    defects : DefectMap, optional
+        What is broken.
+    cell : (int, int), optional
+        The cell that is read by itself.
+
+    Raises
+    ------
+    ValidationError
+        If shapes do not fit, or there is no vector.
+    """
+    rows, columns = conductance.shape
+    declared = chip.tile_spec
+    fields = {name: getattr(declared, name) for name in TileSpec.model_fields}
+    tile = Tile(TileSpec(**(fields | {"rows": rows, "columns": columns})), conductance, defects)
+    batch = finite_array("voltages", voltages)
+    tile.input_voltages(batch)
+    if not len(batch):
+        raise ValidationError("voltages", "must have at least one vector", batch.shape)
+    currents, ideal = BehavioralEngine().read(tile, batch), batch @ conductance
+    scale = max(float(np.abs(ideal).max()), np.finfo(float).tiny)
+    error = (currents - ideal) / scale
+    return ArrayStudy(
+        tile,
+        batch,
+        currents,
+        ideal,
+        {"rms": float(np.sqrt((error**2).mean())), "largest": float(np.abs(error).max())},
+        {"rms": np.sqrt((error**2).mean(axis=0)), "largest": np.abs(error).max(axis=0)},
+        int(np.abs(error).max(axis=1).argmax()),
+        read_cell(chip, tile, cell),
+    )
+
+
+def read_cell(chip: ChipSpec, tile: Tile, cell: tuple[int, int] | None = None) -> CellRead:
+    """Return how a cell reads at the full scale of the DACs; the one farthest from both ends where none is chosen.
+
+    Raises
+    ------
+    ValidationError
+        If the tile has no such cell.
+    """
+    row, column = (0, tile.spec.columns - 1) if cell is None else cell
+    for name, place, size in (("row", row, tile.spec.rows), ("column", column, tile.spec.columns)):
+        if not 0 <= place < size:
+            raise ValidationError(f"cell {name}", f"must be from 0 to {size - 1}", place)
+    engine, device = BehavioralEngine(), chip.device
+    voltage = np.where(np.arange(tile.spec.rows) == row, chip.converters.dac.full_scale, 0.0)
+
+    def current(value: float, defects: DefectMap) -> float:
+        conductance = tile.effective_conductance.copy()
+        conductance[row, column] = value
+        return float(engine.read(Tile(tile.spec, conductance, defects), voltage)[column])
+
+    wires = _line_defects(tile.defects)
+    high, low = (current(value, wires) for value in (device.maximum_conductance, device.minimum_conductance))
+    margin = 1.0 - low / high if high > 0.0 else 0.0
+    both = "both" in (tile.spec.word_line_drive, tile.spec.bit_line_sense)
+    sneak = None if both else current(0.0, _others_float(tile, wires, row, column))
+    return CellRead(row, column, high, low, margin, sneak)
+
+
+def _line_defects(defects: DefectMap) -> DefectMap:
+    """Return the defects of lines, drivers and sense channels alone."""
+    return DefectMap(
+        open_word_segments=defects.open_word_segments,
+        open_bit_segments=defects.open_bit_segments,
+        bridges=defects.bridges,
+        dead_drivers=defects.dead_drivers,
+    )
+
+
+def _others_float(tile: Tile, defects: DefectMap, row: int, column: int) -> DefectMap:
+    """Return the defects with all lines but those of one cell cut off from their drivers and amplifiers."""
+    word, bit = (
+        np.zeros(tile.spec.shape, dtype=bool) if given is None else given.copy()
+        for given in (defects.open_word_segments, defects.open_bit_segments)
+    )
+    word[np.arange(tile.spec.rows) != row, 0] = True
+    bit[-1, np.arange(tile.spec.columns) != column] = True
+    return DefectMap(
+        open_word_segments=word, open_bit_segments=bit, bridges=defects.bridges, dead_drivers=defects.dead_drivers
+    )

@@ -1,0 +1,168 @@
+"""``circuitmem tile``: a measured array, from its files to a page."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from circuitmem import DefectMap, Tile, TileSpec
+from circuitmem.config import load_run
+from circuitmem.engine import BehavioralEngine
+from circuitmem.report import plot_cell_currents, plot_error, plot_voltages
+
+ROWS, COLUMNS = 6, 9
+WIRES = ["--set", "chip.tile.word_line_resistance=2.5", "--set", "chip.tile.bit_line_resistance=1.5"]
+
+
+@pytest.fixture
+def array(tmp_path):
+    rng = np.random.default_rng(4)
+    conductance = rng.uniform(1e-6, 300e-6, (ROWS, COLUMNS))
+    np.savetxt(
+        tmp_path / "g.csv", conductance * 1e6, delimiter=",", header="conductance (\N{MICRO SIGN}S)", fmt="%.17g"
+    )
+    voltages = rng.uniform(0.0, 0.2, (4, ROWS))
+    np.savetxt(tmp_path / "v.csv", voltages, delimiter=",", fmt="%.17g")
+    return tmp_path, conductance, voltages
+
+
+def run(folder, *words):
+    command = [sys.executable, "-m", "circuitmem", "tile", *map(str, words)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def tile_of(conductance, defects=None):
+    chip = load_run(None, WIRES[1::2]).chip.tile_spec
+    fields = {name: getattr(chip, name) for name in TileSpec.model_fields}
+    return Tile(TileSpec(**(fields | {"rows": ROWS, "columns": COLUMNS})), conductance, defects)
+
+
+def test_the_currents_are_the_engines_and_the_errors_those_of_the_products(array):
+    folder, conductance, voltages = array
+    done = run(folder, "--conductance", "g.csv", "--voltages", "v.csv", "--out", "found", "--json", *WIRES)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    currents, ideal = BehavioralEngine().read(tile_of(conductance), voltages), voltages @ conductance
+    np.testing.assert_allclose(found["currents_a"], currents, rtol=1e-12)
+    np.testing.assert_allclose(found["ideal_currents_a"], ideal, rtol=1e-12)
+    error = np.abs(currents - ideal) / ideal.max()
+    assert found["mac_error"]["largest"] == pytest.approx(error.max())
+    assert found["mac_error"]["rms"] == pytest.approx(np.sqrt((error**2).mean()))
+    assert found["worst_vector"] == error.max(axis=1).argmax()
+    np.testing.assert_allclose(found["column_error"]["largest"], error.max(axis=0))
+    assert found["unit"] == "uS, from its header"
+    for name in found["files"]:
+        assert (folder / name).stat().st_size > 0
+    assert {"report.html", "tile.json", "currents.csv", "tile.cir"} <= {
+        path.name for path in (folder / "found").iterdir()
+    }
+    np.testing.assert_array_equal(np.loadtxt(folder / "found" / "currents.csv", delimiter=","), found["currents_a"])
+
+
+def test_stuck_cells_are_marked_or_given_by_what_they_conduct(array):
+    folder, conductance, voltages = array
+    stuck = np.zeros((ROWS, COLUMNS), dtype=bool)
+    stuck[2, 3] = stuck[5, 8] = True
+    np.savetxt(folder / "marks.csv", stuck, fmt="%d", delimiter=";")
+    rows = [",".join("800" if cell else "" for cell in row) for row in stuck]
+    (folder / "values.csv").write_text("# uS\n" + "\n".join(rows) + "\n")
+    defects = DefectMap(stuck=stuck, stuck_conductance=np.full(stuck.shape, 800e-6))
+    wanted = BehavioralEngine().read(tile_of(conductance, defects), voltages)
+    for words in (["marks.csv", "--stuck-conductance", 8e-4], ["values.csv"]):
+        given = ["--conductance", "g.csv", "--voltages", "v.csv", "--out", "found", "--json", *WIRES]
+        found = json.loads(run(folder, *given, "--stuck", *words).stdout)
+        np.testing.assert_allclose(found["currents_a"], wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cell", [None, (3, 2)])
+def test_a_cell_is_read_at_both_ends_of_its_range_and_around_it(array, cell):
+    folder, conductance, _ = array
+    words = [] if cell is None else ["--cell", f"{cell[0]},{cell[1]}"]
+    done = run(folder, "--conductance", "g.csv", "--vectors", 1, "--out", "found", "--json", *WIRES, *words)
+    found = json.loads(done.stdout)["cell_read"]
+    row, column = cell or (0, COLUMNS - 1)
+    assert (found["row"], found["column"]) == (row, column)
+    chip = load_run(None, []).chip
+    volts = np.where(np.arange(ROWS) == row, chip.converters.dac.full_scale, 0.0)
+    for name, value in (("high_a", chip.device.maximum_conductance), ("low_a", chip.device.minimum_conductance)):
+        other = conductance.copy()
+        other[row, column] = value
+        assert found[name] == pytest.approx(BehavioralEngine().read(tile_of(other), volts)[column])
+    assert found["margin"] == pytest.approx(1.0 - found["low_a"] / found["high_a"])
+    # Two by two with ideal wires has one way round: three cells in series.
+    assert found["sneak_a"] > 0.0
+
+
+def test_the_sneak_path_of_four_cells_is_three_in_series(tmp_path):
+    (tmp_path / "g.csv").write_text("# uS\n100 200\n400 50\n")
+    ideal = [f"chip.tile.{name}=0.0" for name in ("word_line_resistance", "bit_line_resistance", "driver_resistance")]
+    words = [word for setting in ideal for word in ("--set", setting)]
+    done = run(tmp_path, "--conductance", "g.csv", "--cell", "0,0", "--out", "found", "--json", *words)
+    chip = load_run(None, ideal).chip
+    around = 1 / 200e-6 + 1 / 50e-6 + 1 / 400e-6 + chip.tile_spec.sense_resistance
+    sneak = json.loads(done.stdout)["cell_read"]["sneak_a"]
+    assert sneak == pytest.approx(chip.converters.dac.full_scale / around, rel=1e-9)
+
+
+def test_numbers_without_a_unit_are_siemens_or_asked_about(array):
+    folder, conductance, _ = array
+    np.savetxt(folder / "si.csv", conductance, delimiter="\t")
+    done = run(folder, "--conductance", "si.csv", "--out", "found", "--json")
+    assert json.loads(done.stdout)["unit"] == "S, none stated: SI"
+    np.savetxt(folder / "micro.csv", conductance * 1e6, delimiter=",")
+    done = run(folder, "--conductance", "micro.csv", "--out", "other")
+    assert done.returncode == 2
+    assert "say the unit with --unit (uS?)" in done.stderr
+    assert not (folder / "other").exists()
+    done = run(folder, "--conductance", "micro.csv", "--unit", "\N{GREEK SMALL LETTER MU}S", "--out", "other", "--json")
+    assert json.loads(done.stdout)["unit"] == "uS, as given"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--conductance", "none.csv"], "none.csv: cannot be read: No such file or directory"),
+        (["--conductance", "ragged.csv"], "ragged.csv: line 2: must have 3 numbers like the first (got 2)"),
+        (["--conductance", "words.csv"], "words.csv: line 2: must have numbers only (got 'high')"),
+        (["--conductance", "empty.csv"], "empty.csv: must have at least one line of numbers"),
+        (["--conductance", "below.csv"], "below.csv: conductance must be >= 0 at index (0, 1) (got -2)"),
+        (["--conductance", "g.csv", "--unit", "kS"], "unit must be one of S, mS, uS, nS, pS (got 'kS')"),
+        (["--conductance", "g.csv", "--cell", "1"], "--cell must be ROW,COLUMN (got '1')"),
+        (["--conductance", "g.csv", "--cell", "6,0"], "cell row must be from 0 to 5 (got 6)"),
+        (["--conductance", "g.csv", "--voltages", "g.csv"], "--voltages must have 6 columns, one a word line (got 9)"),
+        (["--conductance", "g.csv", "--vectors", "0"], "--vectors must be >= 1 (got 0)"),
+        (["--conductance", "g.csv", "--stuck", "v.csv"], "v.csv: must have 6 rows and 9 columns like the conductances"),
+        (["--conductance", "g.csv", "--stuck-conductance", "1e-4"], "--stuck-conductance is for --stuck (got 0.0001)"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(array, words, message):
+    folder, _, _ = array
+    for name, text in {
+        "ragged": "1,2,3\n4,5\n", "words": "1,2\nhigh,3\n", "empty": "# uS\n\n", "below": "1,-2\n",
+    }.items():  # fmt: skip
+        (folder / f"{name}.csv").write_text(text)
+    done = run(folder, *words, "--out", "found")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "found").exists()
+
+
+def test_cell_currents_add_up_to_those_of_the_columns():
+    rng = np.random.default_rng(1)
+    tile = tile_of(rng.uniform(1e-6, 300e-6, (ROWS, COLUMNS)))
+    solution = BehavioralEngine().solve(tile, rng.uniform(0.0, 0.2, (3, ROWS)))
+    assert solution.cell_current.shape == (3, ROWS, COLUMNS)
+    np.testing.assert_allclose(solution.cell_current.sum(axis=1), solution.column_current, rtol=1e-9)
+    tile.program(np.full((ROWS, COLUMNS), 1e-6))  # the solution is of the tile as it was
+    np.testing.assert_allclose(solution.cell_current.sum(axis=1), solution.column_current, rtol=1e-9)
+
+
+@pytest.mark.parametrize("plot", [plot_voltages, plot_cell_currents, plot_error])
+def test_maps_are_drawn_from_python(tmp_path, plot):
+    tile = tile_of(np.full((ROWS, COLUMNS), 1e-4))
+    figure = plot(tile, np.full(ROWS, 0.1), tmp_path / "map.png")
+    assert figure.axes[0].get_xlabel() == "bit line"
+    assert (tmp_path / "map.png").stat().st_size > 1000
