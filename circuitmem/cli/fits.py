@@ -15,7 +15,7 @@ from circuitmem.cli.options import Json
 @app.command()
 def fit(
     data: Annotated[
-        Path, typer.Argument(help="CSV: time_s,voltage_v,current_a or, for pulse, pulse,conductance_s,polarity.")
+        Path, typer.Argument(help="Table of voltage, current and time or, for pulse, pulse, conductance and polarity.")
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="yakopcic, vteam or pulse.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure and the TOML fragment.")] = Path(),
@@ -24,6 +24,14 @@ def fit(
     ] = None,
     confidence: Annotated[float, typer.Option(help="Of the intervals, 0.5 to 0.999.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the starts, >= 0.")] = 1,
+    columns: Annotated[
+        str | None, typer.Option(help="Which column is what: voltage=AV,current=2 (headings, or numbers from 1).")
+    ] = None,
+    units: Annotated[str | None, typer.Option(help="Units of columns: current=uA,time=ms.")] = None,
+    step: Annotated[float | None, typer.Option(help="Time between points [s], for an I-V table without time.")] = None,
+    polarity: Annotated[
+        int | None, typer.Option(help="Sign of the voltage that raises the conductance, 1 or -1; else found.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fit a device model to a measured curve: parameters with intervals, a figure, and TOML to paste."""
@@ -31,7 +39,8 @@ def fit(
     from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
     from circuitmem.report import draw_fit
-    from circuitmem.study.fit import fit_device
+    from circuitmem.study.fit import Reading, fit_device
+    from circuitmem.validation import in_range
 
     held: dict[str, float] = {}
     for item in fix or []:
@@ -42,7 +51,17 @@ def fit(
             raise ValidationError("--fix", "must look like name=number", item) from None
     if not out.is_dir():
         raise ValidationError("--output", "must be a folder", str(out))
-    found = fit_device(data, model, held=held, seed=seed, confidence=confidence)
+    if polarity not in (None, 1, -1):
+        raise ValidationError("--polarity", "must be 1 or -1", polarity)
+    if model == "pulse" and (step is not None or polarity is not None):
+        raise ValidationError("--step and --polarity", "are for I-V curves, not for pulse")
+    reading = Reading(
+        _pairs("--columns", columns),
+        _pairs("--units", units),
+        None if step is None else in_range("--step", step, 1e-18, 1e9),
+        polarity,
+    )
+    found = fit_device(data, model, held=held, seed=seed, confidence=confidence, reading=reading)
     stem = out / f"{data.stem}_{model}"
     record = found.as_dict() | {"toml": f"{stem}.toml", "figure": f"{stem}.png"}
     draw_fit(record["figure"], found)
@@ -51,3 +70,21 @@ def fit(
         print(json.dumps(record))
     else:
         print_fit(record, confidence)
+
+
+def _pairs(option: str, text: str | None) -> dict[str, str]:
+    """Return what ``name=text,name=text`` says; a comma in a text that is no new pair belongs to it."""
+    from circuitmem.errors import ValidationError
+
+    found: dict[str, str] = {}
+    last = ""
+    for item in (text or "").split(",") if text is not None else []:
+        name, mark, value = item.partition("=")
+        if mark and name.strip():
+            last = name.strip().lower()
+            found[last] = value.strip()
+        elif last:
+            found[last] += f",{item}"
+        else:
+            raise ValidationError(option, "must look like name=text,name=text", text)
+    return found

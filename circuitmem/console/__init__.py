@@ -256,8 +256,7 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     headings = ("parameter", "value", f"{confidence:.4g} interval", "unit", "note")
     rows = []
     for row in record["parameters"]:
-        interval = row["interval"]
-        span = "not determined" if interval is None else f"{interval[0]:.5g} to {interval[1]:.5g}"
+        span = "not determined" if row["low"] is None else f"{row['low']:.5g} to {row['high']:.5g}"
         mark = "end of the range searched" if row["at_bound"] else ""
         rows.append((row["name"], f"{row['value']:.6g}", span, row["unit"], mark))
     rows += [(name, f"{value:.6g}", "", "", "") for name, value in record["derived"].items()]
@@ -269,6 +268,10 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     )
     if record["weak"]:
         console.print(f"hardly determined by these data: {', '.join(record['weak'])}; hold some of them with --fix")
+    for item in record["assumed"]:
+        console.print(f"assumed: {item}")
+    for note in record["notes"]:
+        console.print(f"note: {note}")
     console.print(f"written: {record['toml']}, {record['figure']}")
 
 

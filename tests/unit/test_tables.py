@@ -20,12 +20,15 @@ COSTS = {"time_s": 123.456789, "energy_j": 9.87654321, "stored_words": 123_456, 
 STAGE = {"stage": "linear cells with lines that are cut and bridged", "cases": 12345, "bound": 1e-9, "pass": True}
 FIT = {
     "parameters": [
-        {"name": "a_long_parameter", "value": 8.99746e-10, "interval": (8.9971e-10, 9e-10), "unit": "A", "at_bound": 1},
-        {"name": "nonlinearity", "value": -1.23456e-100, "interval": None, "unit": "1/(V*s)", "at_bound": False},
+        {"name": "a_long_parameter", "value": 8.99746e-10, "low": 8.9971e-10, "high": 9e-10,
+         "unit": "A", "at_bound": 1},
+        {"name": "nonlinearity", "value": -1.23456e-100, "low": None, "high": None,
+         "unit": "1/(V*s)", "at_bound": False},
     ],
     "derived": {"retention_time": 1.23457e300},
     "relative_residual": 1.23e-10, "points": 1234567, "agreeing_starts": 11, "starts": 12, "weak": ["nonlinearity"],
     "toml": "a.toml", "figure": "a.png",
+    "assumed": ["current: in uA, times 1e-06 A"], "notes": ["a range of 1.2345678e-09 S"],
 }  # fmt: skip
 RESULTS = {
     "accuracy_percent": dict.fromkeys(("digital", *METHODS), 100.0),

@@ -1,6 +1,8 @@
 """A model of a user's device, from what was measured on it."""
 
+from circuitmem.study.fit.curves import read_iv, read_pulses
 from circuitmem.study.fit.fit import MODELS, fit_device
 from circuitmem.study.fit.model import Curve, Fit
+from circuitmem.study.fit.table import Reading, read_table
 
-__all__ = ["MODELS", "Curve", "Fit", "fit_device"]
+__all__ = ["MODELS", "Curve", "Fit", "Reading", "fit_device", "read_iv", "read_pulses", "read_table"]

@@ -8,6 +8,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.study.fit.model import Fit
 from circuitmem.study.fit.ode import fit_ode
 from circuitmem.study.fit.pulse import fit_pulses
+from circuitmem.study.fit.table import Reading
 from circuitmem.validation import did_you_mean, in_range, integer
 
 __all__ = ["MODELS", "fit_device"]
@@ -22,14 +23,15 @@ def fit_device(
     held: dict[str, float] | None = None,
     seed: int = 0,
     confidence: float = 0.95,
+    reading: Reading | None = None,
 ) -> Fit:
     """Fit a device model to a table of measurements.
 
     Parameters
     ----------
     path : path
-        CSV file: ``time_s, voltage_v, current_a`` for ODE devices (:func:`circuitmem.study.fit.ode.fit_ode`),
-        ``pulse, conductance_s, polarity`` for pulses (:func:`circuitmem.study.fit.pulse.fit_pulses`).
+        Text file of a table: voltage, current and time for ODE devices (:func:`circuitmem.study.fit.ode.fit_ode`),
+        pulse, conductance and polarity for pulses (:func:`circuitmem.study.fit.pulse.fit_pulses`).
     model : {"yakopcic", "vteam", "pulse"}
         Which model.
     held : dict, optional
@@ -38,6 +40,8 @@ def fit_device(
         Seed of the starts, >= 0.
     confidence : float
         Of the intervals, between 0.5 and 0.999.
+    reading : Reading, optional
+        Columns, units, time step and polarity, where the file does not say them.
 
     Raises
     ------
@@ -54,5 +58,5 @@ def fit_device(
     if model == "pulse":
         if held:
             raise ValidationError("--fix", "is for yakopcic and vteam", ", ".join(held))
-        return fit_pulses(path, seed=start, confidence=level)
-    return fit_ode(path, model, held=held, seed=start, confidence=level)
+        return fit_pulses(path, seed=start, confidence=level, reading=reading)
+    return fit_ode(path, model, held=held, seed=start, confidence=level, reading=reading)

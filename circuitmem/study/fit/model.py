@@ -62,6 +62,12 @@ class Fit:
         What was found.
     derived : dict
         Parameters that follow from the data in another way, or were held.
+    assumed : list of str
+        What was taken to be so when the file was read.
+    notes : list of str
+        What a user of the device has to know.
+    polarity : {1, -1}, optional
+        Sign of the voltage that raises the measured device's conductance.
     curve : Curve
         Data and model.
     scale : float
@@ -76,6 +82,9 @@ class Fit:
     curve: Curve
     scale: float
     derived: dict[str, float] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    polarity: int | None = None
 
     @property
     def residual(self) -> float:
@@ -108,7 +117,7 @@ class Fit:
         tables: dict[str, Any] = {name: value for name, value in every.items() if name in found}
         for name in reversed(self.table.split(".")):
             tables = {name: tables}
-        return tomli_w.dumps(tables)
+        return "".join(f"# {note}\n" for note in self.notes) + tomli_w.dumps(tables)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -119,7 +128,8 @@ class Fit:
                 {
                     "name": parameter.name,
                     "value": self.estimate.values[parameter.name],
-                    "interval": None if interval is None else list(interval),
+                    "low": None if interval is None else interval[0],
+                    "high": None if interval is None else interval[1],
                     "unit": parameter.unit,
                     "at_bound": parameter.name in self.estimate.at_bound,
                 }
@@ -133,4 +143,7 @@ class Fit:
             "weak": self.weak,
             "starts": self.estimate.starts,
             "agreeing_starts": self.estimate.agreeing,
+            "polarity": self.polarity,
+            "assumed": list(self.assumed),
+            "notes": list(self.notes),
         }

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from circuitmem.config import VteamSpec, YakopcicSpec
 from circuitmem.device import simulate
-from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.errors import ValidationError
+from circuitmem.study.fit.curves import read_iv
 from circuitmem.study.fit.estimate import Parameter, estimate
 from circuitmem.study.fit.model import Curve, Fit
-from circuitmem.study.fit.table import number, read_table
+from circuitmem.study.fit.table import Reading
 from circuitmem.validation import did_you_mean
 
 __all__ = ["fit_ode"]
@@ -33,8 +34,9 @@ def fit_ode(
     held: dict[str, float] | None = None,
     seed: int = 0,
     confidence: float = 0.95,
+    reading: Reading | None = None,
 ) -> Fit:
-    """Fit a Yakopcic or VTEAM device to a CSV file with columns ``time_s``, ``voltage_v`` and ``current_a``.
+    """Fit a Yakopcic or VTEAM device to a table of voltage, current and time (:func:`.curves.read_iv`).
 
     Straight lines lie between the points of the voltage. A VTEAM device begins off.
 
@@ -50,6 +52,8 @@ def fit_ode(
         Seed of the starts.
     confidence : float
         Of the intervals.
+    reading : Reading, optional
+        How to read the file.
 
     Raises
     ------
@@ -58,16 +62,11 @@ def fit_ode(
     ValidationError
         If a parameter that is held is none of the model's, or breaks a rule.
     """
-    table = read_table(path, {"time_s": number, "voltage_v": number, "current_a": number})
-    time, voltage, current = (np.array(table[name]) for name in ("time_s", "voltage_v", "current_a"))
-    if len(time) < 20:
-        raise DataFileError(path, f"must have at least 20 points (got {len(time)})")
-    if (np.diff(time) <= 0.0).any():
-        late = int(np.flatnonzero(np.diff(time) <= 0.0)[0]) + 1
-        raise DataFileError(path, f"point {late + 1}, column time_s: must be > the one before (got {time[late]:g})")
-    for name, values in (("voltage_v", voltage), ("current_a", current)):
-        if not values.any():
-            raise DataFileError(path, f"column {name}: must have a value other than 0")
+    measured = read_iv(path, reading)
+    # A model is fitted as if its electrodes were the other way round where the measured device's are.
+    mirrored = measured.polarity != _SET_SIGN[model]
+    way = -1.0 if mirrored else 1.0
+    time, voltage, current = measured.time, way * measured.voltage, way * measured.current
     scale = float(np.abs(current).max())
     ranges, build = _MODELS[model]
     every = ranges(time, voltage, current)
@@ -115,8 +114,11 @@ def fit_ode(
         parameters=parameters,
         estimate=found,
         derived=dict(known),
-        curve=Curve("voltage [V]", voltage, "current [A]", current, fitted(found.values)),
+        curve=Curve("voltage [V]", way * voltage, "current [A]", way * current, way * fitted(found.values)),
         scale=scale,
+        assumed=measured.assumed,
+        notes=[_MIRRORED.format(_SIGNS[_SET_SIGN[model]], _SIGNS[measured.polarity])] if mirrored else [],
+        polarity=measured.polarity,
     )
 
 
@@ -175,6 +177,14 @@ def _yakopcic(values: dict[str, Any]) -> YakopcicSpec:
 def _vteam(values: dict[str, Any]) -> VteamSpec:
     return VteamSpec(**({"length": _LENGTH} | values))
 
+
+_SET_SIGN = {"yakopcic": 1, "vteam": -1}
+"""Sign of the voltage that raises the conductance of each model as it is declared."""
+_SIGNS = {1: "positive", -1: "negative"}
+_MIRRORED = (
+    "a {} voltage raises the conductance of the model, a {} one that of the measured device: the parameters are "
+    "those of the device with its electrodes exchanged"
+)
 
 _Build = Callable[[dict[str, float]], Any]
 _Ranges = Callable[[Floats, Floats, Floats], list[Parameter]]

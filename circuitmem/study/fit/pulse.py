@@ -11,38 +11,19 @@ from numpy.typing import NDArray
 from circuitmem.config import PulseUpdateSpec
 from circuitmem.device import pulse_curves
 from circuitmem.errors import DataFileError
+from circuitmem.study.fit.curves import read_pulses
 from circuitmem.study.fit.estimate import Parameter, estimate
 from circuitmem.study.fit.model import Curve, Fit
-from circuitmem.study.fit.table import number, read_table
+from circuitmem.study.fit.table import Reading
 
 __all__ = ["fit_pulses"]
 
 Floats = NDArray[np.float64]
 
-WAYS = {"up": True, "+1": True, "1": True, "down": False, "-1": False}
 
-
-def _count(text: str) -> int:
-    value = number(text)
-    if value < 0.0 or value != int(value) or value > 10_000:
-        raise ValueError("must be a whole number from 0 to 10000")
-    return int(value)
-
-
-def _conductance(text: str) -> float:
-    value = number(text)
-    if value <= 0.0:
-        raise ValueError("must be > 0")
-    return value
-
-
-def _way(text: str) -> bool:
-    if text.lower() not in WAYS:
-        raise ValueError("must be up or down (or +1 or -1)")
-    return WAYS[text.lower()]
-
-
-def fit_pulses(path: str | os.PathLike[str], *, seed: int = 0, confidence: float = 0.95) -> Fit:
+def fit_pulses(
+    path: str | os.PathLike[str], *, seed: int = 0, confidence: float = 0.95, reading: Reading | None = None
+) -> Fit:
     """Fit :class:`~circuitmem.config.PulseUpdateSpec` to a CSV file.
 
     Columns: ``pulse``, how many pulses of this polarity the device has had, from 0; ``conductance_s``; ``polarity``, up
@@ -56,15 +37,16 @@ def fit_pulses(path: str | os.PathLike[str], *, seed: int = 0, confidence: float
         Seed of the starts.
     confidence : float
         Of the intervals.
+    reading : Reading, optional
+        How to read the file.
 
     Raises
     ------
     DataFileError
         If the file is not such a table.
     """
-    table = read_table(path, {"pulse": _count, "conductance_s": _conductance, "polarity": _way})
-    count, up = np.array(table["pulse"], dtype=np.float64), np.array(table["polarity"], dtype=bool)
-    measured = np.array(table["conductance_s"])
+    read = read_pulses(path, reading)
+    count, up, measured = read.count, read.up, read.conductance
     for name, some in (("up", up), ("down", ~up)):
         if len(np.unique(count[some])) < 3:
             raise DataFileError(path, f"column polarity: must have at least three different pulses {name}")
@@ -106,6 +88,7 @@ def fit_pulses(path: str | os.PathLike[str], *, seed: int = 0, confidence: float
         derived={"states": float(states), "cycle_noise": spec.cycle_noise},
         curve=Curve("pulses, up and down", count, "conductance [S]", measured, curve(found.values), up),
         scale=largest,
+        assumed=read.assumed,
     )
 
 

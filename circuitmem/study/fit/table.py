@@ -1,77 +1,225 @@
-"""Tables of measurements: CSV files whose first line names the columns."""
+"""Tables of measurements: the columns that are wanted, in SI units, and what was assumed to find them."""
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from circuitmem.errors import DataFileError
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.study.fit.columns import QUANTITIES, Quantity, heading, scale_of, wanted_units
+from circuitmem.study.fit.sheet import Sheet, read_sheet
 from circuitmem.validation import did_you_mean
 
-__all__ = ["read_table"]
+__all__ = ["Reading", "Table", "read_table"]
+
+Floats = NDArray[np.float64]
 
 
-def read_table(path: str | os.PathLike[str], columns: Mapping[str, Callable[[str], Any]]) -> dict[str, list[Any]]:
-    """Read columns of a CSV file.
+@dataclass(frozen=True)
+class Reading:
+    """How a file is to be read, where that is not certain.
 
-    Empty lines and lines that begin with ``#`` are skipped; other columns may be there, in any order.
+    Attributes
+    ----------
+    columns : mapping of str
+        Heading, or number from 1, of the column of a quantity.
+    units : mapping of str
+        Unit of a quantity.
+    step : float, optional
+        Time from one point to the next [s], for tables without time.
+    polarity : {1, -1}, optional
+        Sign of the voltage that raises the conductance; found from the data when left out.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    step: float | None = None
+    polarity: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns by quantity.
+
+    Attributes
+    ----------
+    numbers : dict of ndarray
+        In SI units.
+    words : dict of list of str
+        Columns of words.
+    lines : list of int
+        Line of each row.
+    assumed : list of str
+        What was taken to be so.
+    """
+
+    numbers: dict[str, Floats]
+    words: dict[str, list[str]]
+    lines: list[int]
+    assumed: list[str]
+
+
+def read_table(
+    path: str | os.PathLike[str],
+    wanted: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    reading: Reading | None = None,
+) -> Table:
+    """Read the columns of some quantities from a text file.
 
     Parameters
     ----------
     path : path
         The file.
-    columns : mapping
-        Name of each column that is needed, and what makes a value of its text; that raises ValueError with the rule
-        that the text breaks ("must be ...").
+    wanted, optional : sequence of str
+        Names of :data:`~circuitmem.study.fit.columns.QUANTITIES`: needed, and taken if they are there. In a file
+        without headings columns are taken in the order optional, wanted, or wanted alone.
+    reading : Reading, optional
+        What the user says of columns and units.
 
     Raises
     ------
     DataFileError
-        If the file cannot be read, or a value breaks its rule: the message names line, column, rule and value.
+        If the file is no such table, a column or a unit cannot be told, or a value is no number.
+    ValidationError
+        If ``reading`` names a quantity, a column or a unit that there is not.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataFileError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = [(place, line) for place, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
-    if not rows:
-        raise DataFileError(path, f"line 1: must name the columns {', '.join(columns)}")
-    first, header = rows[0]
-    names = [name.strip() for name in _fields(path, first, header)]
-    for name in columns:
-        if name not in names:
-            raise DataFileError(path, f"line {first}: must have a column {name}{did_you_mean(name, names)}")
-    found: dict[str, list[Any]] = {name: [] for name in columns}
-    for place, line in rows[1:]:
-        fields = _fields(path, place, line)
-        if len(fields) != len(names):
-            raise DataFileError(path, f"line {place}: must have {len(names)} columns (got {len(fields)})")
-        for name, convert in columns.items():
-            text = fields[names.index(name)].strip()
-            try:
-                found[name].append(convert(text))
-            except ValueError as error:
-                raise DataFileError(path, f"line {place}, column {name}: {error} (got {text[:40]!r})") from None
-    return found
+    told = reading or Reading()
+    every = (*optional, *wanted)
+    for option, given in (("--columns", told.columns), ("--units", told.units)):
+        for name in given:
+            if name not in every:
+                raise ValidationError(option, f"must name some of {', '.join(every)}{did_you_mean(name, every)}", name)
+    sheet = read_sheet(path)
+    assumed = list(sheet.assumed)
+    places = _places(path, sheet, wanted, optional, told, assumed)
+    numbers: dict[str, Floats] = {}
+    words: dict[str, list[str]] = {}
+    for name, place in places.items():
+        quantity, column = QUANTITIES[name], sheet.columns[place]
+        title = f"column {sheet.names[place]}" if sheet.names else f"column {place + 1}"
+        if name == "polarity":
+            words[name] = column
+            continue
+        values = _numbers(path, column, sheet.lines, title)
+        numbers[name] = values * _scale(path, sheet, quantity, place, values, told, assumed)
+    return Table(numbers, words, sheet.lines, assumed)
 
 
-def _fields(path: str | os.PathLike[str], line: int, text: str) -> list[str]:
-    try:
-        return next(csv.reader([text]))
-    except csv.Error as error:
-        raise DataFileError(path, f"line {line}: must be comma-separated values ({error})") from None
+def _places(
+    path: str | os.PathLike[str],
+    sheet: Sheet,
+    wanted: Sequence[str],
+    optional: Sequence[str],
+    told: Reading,
+    assumed: list[str],
+) -> dict[str, int]:
+    width = len(sheet.columns)
+    places: dict[str, int] = {}
+    for name, text in told.columns.items():
+        places[name] = _told(sheet, name, text)
+    rest = [name for name in (*optional, *wanted) if name not in places]
+    if not sheet.names:
+        missing = [name for name in wanted if name not in places]
+        order = next((some for some in ((*optional, *wanted), tuple(wanted)) if len(some) == width), ())
+        if missing and (places or not order):
+            rule = f"line {sheet.first}: has no headings and {width} columns; wanted {_list(wanted)}; say --columns "
+            raise DataFileError(path, rule + _example(wanted))
+        if missing:
+            assumed.append(f"columns: no headings; taken to be {', '.join(order)}")
+            return {name: k for k, name in enumerate(order)}
+        return places
+    for name in rest:
+        found = [k for k, text in enumerate(sheet.names) if heading(QUANTITIES[name], text)[0]]
+        found = [k for k in found if k not in places.values()]
+        if len(found) > 1:
+            several = ", ".join(sheet.names[k] for k in found)
+            rule = f"line {sheet.first}: has several columns for {name} ({several}); say --columns {name}=HEADING"
+            raise DataFileError(path, rule)
+        if found:
+            places[name] = found[0]
+            plain = QUANTITIES[name].names[0]
+            if not sheet.names[found[0]].lower().startswith(plain):
+                assumed.append(f"{name}: column {sheet.names[found[0]]}")
+    missing = [name for name in wanted if name not in places]
+    if missing:
+        rule = f"line {sheet.first}: has columns {_list(sheet.names)}; wanted {_list(wanted)}, of which "
+        raise DataFileError(path, rule + f"{_list(missing)} cannot be told; say --columns {_example(missing)}")
+    return places
 
 
-def number(text: str) -> float:
-    """Return a finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number")
-    return value
+def _told(sheet: Sheet, name: str, text: str) -> int:
+    plain = [title.lower() for title in sheet.names]
+    if text in sheet.names:
+        return sheet.names.index(text)
+    if plain.count(text.lower()) == 1:
+        return plain.index(text.lower())
+    if text.isdigit() and 1 <= int(text) <= len(sheet.columns):
+        return int(text) - 1
+    known = f"one of {_list(sheet.names)}, or " if sheet.names else ""
+    raise ValidationError(f"--columns {name}", f"must be {known}a number from 1 to {len(sheet.columns)}", text)
+
+
+def _numbers(path: str | os.PathLike[str], column: list[str], lines: list[int], title: str) -> Floats:
+    import pandas
+
+    fortran = [text.replace("D", "e").replace("d", "e") for text in column]
+    values = np.asarray(pandas.to_numeric(pandas.Series(fortran, dtype=object), errors="coerce"), dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        row = int(bad[0])
+        shown = column[row][:40]
+        raise DataFileError(path, f"line {lines[row]}, {title}: must be a finite number (got {shown!r})")
+    # pandas rounds some decimals to a neighbour of the nearest number; float() does not.
+    return np.array([float(text) for text in fortran], dtype=np.float64)
+
+
+def _scale(
+    path: str | os.PathLike[str],
+    sheet: Sheet,
+    quantity: Quantity,
+    place: int,
+    values: Floats,
+    told: Reading,
+    assumed: list[str],
+) -> float:
+    if not quantity.unit:
+        return 1.0
+    name = quantity.name
+    option = f"--units {name}={'|'.join(wanted_units(quantity))}"
+    if name in told.units:
+        unit = told.units[name]
+        scale = scale_of(quantity, unit)
+        if scale is None:
+            raise ValidationError(f"--units {name}", f"must be a unit of {quantity.unit}, e.g. u{quantity.unit}", unit)
+        return scale
+    unit = heading(quantity, sheet.names[place])[1] if sheet.names else ""
+    if sheet.units and place < len(sheet.units):
+        unit = sheet.units[place].strip("()[] ") or unit
+    if not unit:
+        largest = float(np.abs(values).max(initial=0.0))
+        if largest > quantity.largest:
+            rule = f"line {sheet.first}: names no unit of {name}, whose largest value is {largest:g}; say {option}"
+            raise DataFileError(path, rule)
+        assumed.append(f"{name}: in {quantity.unit}; no unit is named")
+        return 1.0
+    scale = scale_of(quantity, unit)
+    if scale is None or not math.isfinite(scale):
+        raise DataFileError(path, f"line {sheet.first}: the unit {unit} of {name} cannot be told; say {option}")
+    if scale != 1.0:
+        assumed.append(f"{name}: in {unit}, times {scale:g} {quantity.unit}")
+    return scale
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(name or "(empty)" for name in names)
+
+
+def _example(names: Sequence[str]) -> str:
+    return ",".join(f"{name}=HEADING" for name in names) + " (or numbers from 1)"

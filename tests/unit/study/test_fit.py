@@ -183,27 +183,31 @@ IV = "time_s,voltage_v,current_a\n" + "".join(f"{k},{k % 5 - 2},{k % 5 - 2}e-6\n
 @pytest.mark.parametrize(
     ("model", "text", "message"),
     [
-        ("pulse", "", "line 1: must name the columns pulse, conductance_s, polarity"),
+        ("pulse", "", "line 1: must be a table of numbers (got an empty file)"),
         (
             "pulse",
-            "pulse,conductance,polarity\n",
-            "line 1: must have a column conductance_s; did you mean 'conductance'?",
+            PULSES.replace("conductance_s", "conductivity"),
+            "line 1: has columns pulse, conductivity, polarity; wanted pulse, conductance, of which conductance",
         ),
         (
             "pulse",
             PULSES.replace("3e-06,up", "x,up"),
             "line 4, column conductance_s: must be a finite number (got 'x')",
         ),
-        ("pulse", PULSES.replace("3e-06,up", "-1,up"), "line 4, column conductance_s: must be > 0 (got '-1')"),
-        ("pulse", PULSES.replace("2,3", "2.5,3"), "column pulse: must be a whole number from 0 to 10000 (got '2.5')"),
-        ("pulse", PULSES.replace("up", "left", 1), "line 2, column polarity: must be up or down (or +1 or -1)"),
+        ("pulse", PULSES.replace("3e-06,up", "-1,up"), "line 4, column of conductance: must be > 0 (got -1)"),
+        ("pulse", PULSES.replace("2,3", "2.5,3"), "column of pulse: must be a whole number from 0 to 20000 (got 2.5)"),
+        ("pulse", PULSES.replace("up", "left", 1), "line 2, column of polarity: must be up or down (or +1 or -1)"),
         ("pulse", PULSES.replace("down", "up"), "column polarity: must have at least three different pulses down"),
         ("pulse", "# all\n" + PULSES + "1,2\n", "line 11: must have 3 columns (got 2)"),
-        ("pulse", PULSES + "1," + "9" * 200_000 + ",up\n", "line 10: must be comma-separated values (field larger"),
+        (
+            "pulse",
+            PULSES + "1," + "9" * 200_000 + ",up\n",
+            "line 10, column conductance_s: must be a finite number (got '999",
+        ),
         ("vteam", IV.replace("7,0", "7,nan"), "line 9, column voltage_v: must be a finite number (got 'nan')"),
         ("vteam", "time_s,voltage_v,current_a\n0,0,0\n", "must have at least 20 points (got 1)"),
-        ("yakopcic", IV.replace("\n9,", "\n4,"), "column time_s: must be > the one before (got 4)"),
-        ("yakopcic", "time_s,voltage_v,current_a\n" + "".join(f"{k},0,1\n" for k in range(20)), "column voltage_v"),
+        ("yakopcic", IV.replace("\n9,", "\n4,"), "column of time: must be > the one before (got 4)"),
+        ("yakopcic", "time_s,voltage_v,current_a\n" + "".join(f"{k},0,1\n" for k in range(20)), "column of voltage"),
     ],
 )
 def test_a_bad_table_is_one_line(model, text, message, tmp_path):
@@ -237,7 +241,7 @@ def test_the_command_leaves_a_figure_and_toml_that_a_chip_takes(tmp_path, fit_co
     device = tomllib.loads(text)["chip"]["device"]
     for row in record["parameters"]:
         assert device[row["name"]] == row["value"]
-        assert row["interval"][0] < row["value"] < row["interval"][1]
+        assert row["low"] < row["value"] < row["high"]
     assert "set_voltage" not in device  # the data say nothing of it
     run = tmp_path / "run.toml"
     run.write_text(text + "[chip.programming]\ndeadband = 0.0\nverify_tolerance = 1e-6\n")

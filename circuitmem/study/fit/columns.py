@@ -1,0 +1,126 @@
+"""Which column is which quantity, and in which unit: names that instruments and people give to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["QUANTITIES", "Quantity", "heading", "scale_of"]
+
+_PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity of a table.
+
+    Attributes
+    ----------
+    name : str
+        What the options call it.
+    unit : str
+        SI unit; empty for a number or a word.
+    names : tuple of str
+        What columns of it are called, in lower case and with blanks between words.
+    units : tuple of str
+        Other spellings of the unit.
+    largest : float
+        Largest magnitude, in SI units, that is believed of a column that names no unit.
+    """
+
+    name: str
+    unit: str
+    names: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    largest: float = float("inf")
+
+
+QUANTITIES = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity(
+            "time", "s", ("time", "t", "times", "time stamp", "timestamp", "elapsed time", "elapsed", "zeit", "temps"),
+            ("sec", "second", "seconds"),
+        ),
+        Quantity(
+            "voltage", "V",
+            ("voltage", "v", "u", "volt", "volts", "bias", "av", "va", "v1", "anodev", "anode v", "applied voltage",
+             "voltage 1", "ch1 voltage", "vmeas", "v meas", "source voltage", "spannung", "tension"),
+            ("volt", "volts"), 100.0,
+        ),
+        Quantity(
+            "current", "A",
+            ("current", "i", "ai", "ia", "i1", "anodei", "anode i", "measured current", "current 1", "ch1 current",
+             "imeas", "i meas", "amps", "strom", "courant"),
+            ("amp", "amps", "ampere", "amperes"), 1.0,
+        ),
+        Quantity(
+            "conductance", "S", ("conductance", "g", "cond", "leitwert"), ("siemens",), 1.0,
+        ),
+        Quantity(
+            "pulse", "",
+            ("pulse", "pulses", "n", "pulse number", "pulse no", "pulse index", "pulse count", "number of pulses",
+             "pulsenumber", "pulse #", "#", "count"),
+        ),
+        Quantity(
+            "polarity", "", ("polarity", "direction", "sign", "way", "branch", "pulse polarity", "ltp/ltd"),
+        ),
+    )
+}  # fmt: skip
+"""Every quantity that a table of measurements may have."""
+
+
+def scale_of(quantity: Quantity, text: str) -> float | None:
+    """Return what a column in a unit is multiplied by, or None if the text is no unit of the quantity.
+
+    Upper and lower case tell milli from mega, and do not matter otherwise. ``MA`` in capitals may be either: None.
+    """
+    text = text.strip().replace("\u00b5", "u").replace("\u03bc", "u").replace("\u2126", "ohm")
+    if not quantity.unit or not text:
+        return None
+    for spelling in (quantity.unit, *quantity.units):
+        if not text.lower().endswith(spelling.lower()):
+            continue
+        prefix = text[: len(text) - len(spelling)]
+        if prefix == "M" and text.isupper() and not spelling.isupper():
+            return None  # a heading all in capitals: milliseconds or megaseconds
+        if prefix == "M" and quantity.unit in "AVSs":
+            return None
+        if prefix in _PREFIXES:
+            return _PREFIXES[prefix]
+        if prefix.lower() in ("f", "p", "n", "u", "k"):
+            return _PREFIXES[prefix.lower()]
+    return None
+
+
+def heading(quantity: Quantity, text: str) -> tuple[bool, str]:
+    """Return whether a column's heading names a quantity, and the unit that it names, or an empty string.
+
+    Understood are ``Voltage (V)``, ``I [uA]``, ``V / mV``, ``current_a``, ``Current uA``, ``TIME_S``, ``AV``.
+    """
+    text = " ".join(text.strip().strip("\"'").split())
+    bracket = re.fullmatch(r"(.*?)\s*(?:[(\[{]\s*([^)\]}]*)\s*[)\]}]|/\s*(\S+)|,\s*(\S+))", text)
+    if bracket:
+        name, unit = bracket[1], next((part for part in bracket.groups()[1:] if part is not None), "")
+        if _named(quantity, name):
+            return True, unit.strip()
+    if _named(quantity, text):
+        return True, ""
+    parts = re.fullmatch(r"(.+?)[\s_.\-]+([^\s_.\-]+)", text)
+    if parts and _named(quantity, parts[1]) and (scale_of(quantity, parts[2]) is not None or _unit_like(parts[2])):
+        return True, parts[2]
+    return False, ""
+
+
+def _unit_like(text: str) -> bool:
+    return bool(re.fullmatch(r"(?i)[fpnu\u00b5\u03bcmkg]?(a|v|s|sec|amp|volt|ohm)", text))
+
+
+def _named(quantity: Quantity, text: str) -> bool:
+    return " ".join(re.split(r"[\s_\-]+", text.strip().lower())) in quantity.names
+
+
+def wanted_units(quantity: Quantity) -> Sequence[str]:
+    """Return units to name in a message."""
+    return [f"{prefix}{quantity.unit}" for prefix in ("n", "u", "m", "")]
