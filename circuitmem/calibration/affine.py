@@ -4,6 +4,10 @@ Source: the per-column linear correction of HPE's dot-product engine (references
 read a product, 2 stored words a column, as many reads as there are calibration vectors. Limit: an affine map per
 column cannot know which rows are stuck, so what varies with the input in a stuck cell's contribution stays as an
 error.
+
+Where it follows a method that has learnt for single columns or cells (``defect-subtract``, ``out-of-range``, another
+fit) it fits a line to each *output* of the layer instead: what is left then is less than the common part of a pair's
+two columns, of which a fit column by column would take away unequal shares. Then it is 2 stored words an output.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration, used_columns
+from circuitmem.calibration.method import Calibration, Products, measure_products, used_columns
 from circuitmem.control import Process
 from circuitmem.network import Correction, HardwareLayer
 
@@ -39,17 +43,35 @@ def fit_affine(measured: Floats, wanted: Floats) -> Correction:
 
 
 class AffineCalibration(Calibration):
-    """Corrects every column by a factor and a shift."""
+    """Corrects every column by a factor and a shift, or every output if the columns are done."""
 
     name = "affine"
+    settles_columns = True
 
-    def learn(self, layer: HardwareLayer, activities: Floats) -> Process:
+    @property
+    def by_output(self) -> bool:
+        """Whether the lines are those of the layer's outputs."""
+        return self.columns_done
+
+    def learn(self, layer: HardwareLayer, activities: Floats, kept: Products | None = None) -> Process:
         """Read the calibration vectors, group of word lines by group, and fit."""
-        codes = layer.input_codes(activities)
-        measured = yield from layer.measure(codes, self.groups, "calibration_read")
-        layer.correction = fit_affine(measured, layer.ideal_currents(codes, self.groups))
-        yield from layer.chip.compute(8 * measured.size)
+        if self.groups > 1:
+            layer.correction = layer.correction.split(self.groups)
+        found: Products = yield from measure_products(layer, activities)
+        if self.by_output:
+            wanted = activities @ layer.weights if kept is None else kept.outputs
+            fitted = fit_affine(found.outputs[None, None], wanted[None, None])
+            layer.correction = layer.correction.then_outputs(fitted.scale[0, 0], fitted.shift[0, 0])
+            yield from layer.chip.compute(8 * wanted.size)
+            return
+        groups = layer.correction.groups
+        currents = layer.ideal_currents(layer.input_codes(activities), groups) if kept is None else kept.currents
+        fitted = fit_affine(found.currents, currents)
+        layer.correction = layer.correction.then_columns(fitted.scale, fitted.shift)
+        yield from layer.chip.compute(8 * currents.size)
 
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return two words a column and group."""
-        return 2 * self.groups * used_columns(layer)
+        """Return two words an output, or a column and group."""
+        if self.by_output:
+            return 2 * layer.partition.outputs
+        return 2 * layer.correction.groups * used_columns(layer)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration
+from circuitmem.calibration.method import Calibration, Products
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
@@ -23,15 +23,13 @@ class BatchNormCalibration(Calibration):
 
     name = "batch-norm"
 
-    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64]) -> Process:
+    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
         """Multiply the calibration vectors on the chip, and compare the statistics."""
-        correction = layer.correction = self._uncorrected(layer)
         found = yield from layer.forward(activities, kind="calibration_read")
-        wanted = activities @ layer.weights
+        wanted = activities @ layer.weights if kept is None else kept.outputs
         spread = found.std(axis=0)
         scale = np.divide(wanted.std(axis=0), spread, out=np.zeros_like(spread), where=spread > 0.0)
-        correction.output_scale = scale
-        correction.output_shift = wanted.mean(axis=0) - scale * found.mean(axis=0)
+        layer.correction = layer.correction.then_outputs(scale, wanted.mean(axis=0) - scale * found.mean(axis=0))
         yield from layer.chip.compute(6 * found.size)
 
     def stored_words(self, layer: HardwareLayer) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration
+from circuitmem.calibration.method import Calibration, Products
 from circuitmem.control import Process
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
@@ -51,9 +51,13 @@ class Conversion(Calibration):
         layer.prefactor = programmed / targets
         yield from layer.program(layer.weights, 0.0)
 
-    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64]) -> Process:  # noqa: ARG002
+    def learn(
+        self,
+        layer: HardwareLayer,  # noqa: ARG002
+        activities: NDArray[np.float64],  # noqa: ARG002
+        kept: Products | None = None,  # noqa: ARG002
+    ) -> Process:
         """Measure nothing."""
-        layer.correction = self._uncorrected(layer)
         yield from ()
 
     def stored_words(self, layer: HardwareLayer) -> int:  # noqa: ARG002

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration
+from circuitmem.calibration.method import Calibration, Products, measure_products
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
@@ -22,17 +22,17 @@ class GlobalScaleCalibration(Calibration):
 
     name = "global-scale"
 
-    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64]) -> Process:
+    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
         """Read the calibration vectors and fit one factor a tile, by least squares over its used columns."""
-        codes = layer.input_codes(activities)
-        measured = yield from layer.measure(codes, 1, "calibration_read")
-        ideal = layer.ideal_currents(codes, 1)
-        correction = self._uncorrected(layer)
+        products: Products = yield from measure_products(layer, activities)
+        measured, groups = products.currents, layer.correction.groups
+        ideal = layer.ideal_currents(layer.input_codes(activities), groups) if kept is None else kept.currents
+        scale = np.ones_like(layer.correction.scale)
         for index, place in enumerate(layer.placements):
-            found, wanted = (currents[0, index][:, place.columns] for currents in (measured, ideal))
+            found, wanted = (currents[:, index][:, :, place.columns].sum(axis=0) for currents in (measured, ideal))
             power = float((found**2).sum())
-            correction.scale[0, index] = float((found * wanted).sum()) / power if power > 0.0 else 1.0
-        layer.correction = correction
+            scale[:, index] = float((found * wanted).sum()) / power if power > 0.0 else 1.0
+        layer.correction = layer.correction.then_columns(scale, np.zeros_like(scale))
         yield from layer.chip.compute(4 * measured.size)
 
     def stored_words(self, layer: HardwareLayer) -> int:

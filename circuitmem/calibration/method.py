@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -10,11 +11,27 @@ from numpy.typing import NDArray
 
 from circuitmem.config import CalibrationSpec
 from circuitmem.control import Process
-from circuitmem.network import Correction, HardwareLayer
+from circuitmem.network import HardwareLayer
 
-__all__ = ["Calibration"]
+__all__ = ["Calibration", "Products"]
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Products:
+    """Corrected products of calibration vectors.
+
+    Attributes
+    ----------
+    currents : (groups, tiles, vectors, columns) ndarray
+        Currents of the tiles [A].
+    outputs : (vectors, outputs) ndarray
+        What the layer makes of them.
+    """
+
+    currents: Floats
+    outputs: Floats
 
 
 class Calibration(ABC):
@@ -27,14 +44,18 @@ class Calibration(ABC):
     ----------
     spec : CalibrationSpec
         Its numbers.
+    columns_done : bool
+        Whether one before it has learnt what can be corrected in single columns or cells.
     """
 
     name: ClassVar[str]
     programs: ClassVar[bool] = False
     """Whether it programs cells: then it needs its reads at amplifier gains of its own, and ends with new pulses."""
+    settles_columns: ClassVar[bool] = False
+    """Whether it learns what can be corrected in single columns or cells: another fit of columns has little to add."""
 
-    def __init__(self, spec: CalibrationSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: CalibrationSpec, columns_done: bool = False) -> None:
+        self.spec, self.columns_done = spec, columns_done
 
     @property
     def groups(self) -> int:
@@ -46,8 +67,8 @@ class Calibration(ABC):
         yield from ()
 
     @abstractmethod
-    def learn(self, layer: HardwareLayer, activities: Floats) -> Process:
-        """Measure, and set the layer's correction.
+    def learn(self, layer: HardwareLayer, activities: Floats, kept: Products | None = None) -> Process:
+        """Measure, and add to the layer's correction what the measured products still lack.
 
         Parameters
         ----------
@@ -55,15 +76,19 @@ class Calibration(ABC):
             The layer, programmed.
         activities : (vectors, inputs) ndarray
             Calibration inputs.
+        kept : Products, optional
+            What the products of these inputs shall be. Left out, those of the weights that were asked for.
         """
 
     @abstractmethod
     def stored_words(self, layer: HardwareLayer) -> int:
         """Return how many numbers the digital core keeps for a layer after :meth:`learn`."""
 
-    def _uncorrected(self, layer: HardwareLayer) -> Correction:
-        """Return a correction that does nothing."""
-        return Correction.identity(len(layer.units), layer.chip.spec.tile.columns)
+
+def measure_products(layer: HardwareLayer, activities: Floats) -> Process:
+    """Read calibration inputs (vectors, inputs), and return their corrected :class:`Products`."""
+    currents = yield from layer.measure_corrected(layer.input_codes(activities), "calibration_read")
+    return Products(currents, layer.sums(currents.sum(axis=0)))
 
 
 def used_columns(layer: HardwareLayer) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration
+from circuitmem.calibration.method import Calibration, Products
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
@@ -17,9 +17,13 @@ class NoCalibration(Calibration):
 
     name = "none"
 
-    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64]) -> Process:  # noqa: ARG002
-        """Forget what was learnt before."""
-        layer.correction = self._uncorrected(layer)
+    def learn(
+        self,
+        layer: HardwareLayer,  # noqa: ARG002
+        activities: NDArray[np.float64],  # noqa: ARG002
+        kept: Products | None = None,  # noqa: ARG002
+    ) -> Process:
+        """Measure nothing."""
         yield from ()
 
     def stored_words(self, layer: HardwareLayer) -> int:  # noqa: ARG002

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration, used_columns
+from circuitmem.calibration.method import Calibration, Products, measure_products, used_columns
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
@@ -26,14 +26,16 @@ class OffsetCalibration(Calibration):
 
     name = "offset"
 
-    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64]) -> Process:  # noqa: ARG002
-        """Read the zero input."""
-        zeros = [np.zeros((REPEATS, layer.partition.rows), dtype=np.int64) for _ in layer.units]
-        measured = yield from layer.measure(zeros, 1, "calibration_read")
-        correction = self._uncorrected(layer)
-        correction.shift = -measured.mean(axis=2)
-        layer.correction = correction
-        yield from layer.chip.compute(measured.size)
+    def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
+        """Read the zero input, or, to keep what products were, the calibration vectors."""
+        if kept is None:
+            zeros = [np.zeros((REPEATS, layer.partition.rows), dtype=np.int64) for _ in layer.units]
+            lacking = -(yield from layer.measure_corrected(zeros, "calibration_read"))
+        else:
+            found: Products = yield from measure_products(layer, activities)
+            lacking = kept.currents - found.currents
+        layer.correction = layer.correction.then_columns(np.ones_like(layer.correction.scale), lacking.mean(axis=2))
+        yield from layer.chip.compute(lacking.size)
 
     def stored_words(self, layer: HardwareLayer) -> int:
         """Return one word a column."""

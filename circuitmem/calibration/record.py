@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration
+from circuitmem.calibration.method import Calibration, measure_products
 from circuitmem.control import Process
-from circuitmem.network import HardwareLayer
+from circuitmem.network import Correction, HardwareLayer
 
 __all__ = ["CalibrationRecord", "MacError", "calibrate_layer", "mac_error"]
 
@@ -32,6 +32,9 @@ class CalibrationRecord:
         Numbers that the digital core keeps.
     reads_per_product : int
         Reads of each tile that every product needs from now on.
+    digital_products, products : int
+        Multiplications of an input by a weight that the digital core does from now on for each product of the network
+        with an input (one patch of it, in a convolution), and how many there are in all.
     """
 
     reads: int = 0
@@ -40,6 +43,8 @@ class CalibrationRecord:
     pulses: int = 0
     stored_words: int = 0
     reads_per_product: int = 1
+    digital_products: int = 0
+    products: int = 0
 
     def as_dict(self) -> dict[str, float]:
         """Return plain values, for a file."""
@@ -67,6 +72,10 @@ def calibrate_layer(
 
     The gains are chosen from measured reads, which every method needs: they are not counted as its cost.
 
+    The first time the products shall become those of the weights that were asked for. Later, on a chip that has been
+    trained, they are measured and shall stay what they are: a trained chip lives with its stuck cells, and the weights
+    that were asked of it are no longer what it does.
+
     Parameters
     ----------
     method : Calibration
@@ -78,24 +87,31 @@ def calibrate_layer(
     record : CalibrationRecord
         Where to add the cost.
     again : bool
-        Whether this was done before: then no cell is programmed for it.
+        Whether this was done before with the same method: then no cell is programmed for it.
     """
-    if not again:
+    kept = None
+    if again:
+        kept = yield from _booked(layer, record, measure_products(layer, activities))
+    else:
+        layer.correction = Correction.identity(len(layer.units), layer.chip.spec.tile.columns)
         yield from _booked(layer, record, method.prepare(layer))
     yield from layer.set_range(layer.input_codes(activities), method.groups)
-    yield from _booked(layer, record, method.learn(layer, activities))
+    yield from _booked(layer, record, method.learn(layer, activities, kept))
     record.stored_words += method.stored_words(layer)
     record.reads_per_product = max(record.reads_per_product, method.groups)
+    record.digital_products += layer.digital_products
+    record.products += layer.weights.size
 
 
 def _booked(layer: HardwareLayer, record: CalibrationRecord, process: Process) -> Process:
     chip = layer.chip
     time, energy, pulses, reads = chip.now, chip.ledger.energy, chip.ledger.pulses, _reads(layer)
-    yield from process
+    found = yield from process
     record.time_s += chip.now - time
     record.energy_j += chip.ledger.energy - energy
     record.pulses += chip.ledger.pulses - pulses
     record.reads += _reads(layer) - reads
+    return found
 
 
 def _reads(layer: HardwareLayer) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration
+from circuitmem.calibration.method import Calibration, Products
 from circuitmem.calibration.one_hot import find_stuck
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, Placement
@@ -72,9 +72,13 @@ class RedundantColumns(Calibration):
             yield from layer.chip.compute(6 * damage.size * len(place.rows))
         yield from layer.program(layer.weights, 0.0)
 
-    def learn(self, layer: HardwareLayer, activities: Floats) -> Process:  # noqa: ARG002
+    def learn(
+        self,
+        layer: HardwareLayer,  # noqa: ARG002
+        activities: Floats,  # noqa: ARG002
+        kept: Products | None = None,  # noqa: ARG002
+    ) -> Process:
         """Measure nothing more."""
-        layer.correction = self._uncorrected(layer)
         yield from ()
 
     def stored_words(self, layer: HardwareLayer) -> int:

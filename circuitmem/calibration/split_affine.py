@@ -19,6 +19,11 @@ class SplitAffineCalibration(AffineCalibration):
     name = "split-affine"
 
     @property
+    def by_output(self) -> bool:
+        """Never: outputs have no groups."""
+        return False
+
+    @property
     def groups(self) -> int:
         """As many as are declared."""
         return self.spec.groups

@@ -26,7 +26,14 @@ from circuitmem.config.study import (
 )
 from circuitmem.config.tile import TileSpec
 from circuitmem.config.toml import load_run, merge, presets, read_toml, set_key, to_toml
-from circuitmem.config.training import BestSpec, CalibrationSpec, ExSituSpec, InSituSpec, RetrainingSpec
+from circuitmem.config.training import (
+    BestSpec,
+    CalibrationSpec,
+    ExSituSpec,
+    InSituSpec,
+    RetrainingSpec,
+    check_joined,
+)
 
 __all__ = [
     "AdcSpec",
@@ -77,6 +84,7 @@ __all__ = [
     "VariantSpec",
     "VteamSpec",
     "YakopcicSpec",
+    "check_joined",
     "load_run",
     "merge",
     "presets",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pydantic
 
 from circuitmem.config.base import Spec
+from circuitmem.errors import ValidationError
 
 __all__ = [
     "BestSpec",
@@ -16,6 +17,7 @@ __all__ = [
     "InSituSpec",
     "MethodName",
     "RetrainingSpec",
+    "check_joined",
 ]
 
 CalibrationMethod = Literal[
@@ -24,6 +26,7 @@ CalibrationMethod = Literal[
     "affine",
     "split-affine",
     "defect-subtract",
+    "out-of-range",
     "global-scale",
     "conversion",
     "redundant-column",
@@ -47,6 +50,19 @@ MethodName = Literal[
     "remapping",
     "best",
 ]
+
+
+def check_joined(name: str, methods: tuple[str, ...]) -> None:
+    """Raise :class:`ValidationError` unless these calibrations can follow each other."""
+    if not methods or len(set(methods)) < len(methods):
+        raise ValidationError(name, "must name at least one calibration, each once", list(methods))
+    if len(methods) > 1 and "none" in methods:
+        raise ValidationError(name, "must not join none with others", list(methods))
+    if {"defect-subtract", "out-of-range"} <= set(methods):
+        raise ValidationError(name, "must not subtract twice: defect-subtract and out-of-range", list(methods))
+    if "conversion" in methods and "redundant-column" in methods[methods.index("conversion") :]:
+        raise ValidationError(name, "must have redundant-column before conversion: it moves columns", list(methods))
+
 
 LEARNING_RATES = {"sgd": 0.3, "momentum": 0.1, "rmsprop": 2e-3, "adam": 2e-3}
 """Step size of each optimiser where none is declared; that of RMSprop is Li et al.'s (Nat. Commun. 9:2385, 2018)."""
@@ -77,18 +93,33 @@ class CalibrationSpec(Spec):
 
     Parameters
     ----------
-    method : str
+    method : str or sequence of str
         What is learnt from measured codes: ``none``, ``offset``, ``affine``, ``split-affine``, ``defect-subtract``,
-        ``global-scale``, ``conversion``, ``redundant-column`` or ``batch-norm`` (:mod:`circuitmem.calibration`).
+        ``out-of-range``, ``global-scale``, ``conversion``, ``redundant-column`` or ``batch-norm``
+        (:mod:`circuitmem.calibration`); or several, each of which learns on what those before it leave.
     vectors : int
         Calibration vectors (training digits and the hidden activities they cause), >= 2.
     groups : int
         Groups of word lines that ``split-affine`` reads one after another, >= 2.
+    threshold : float
+        With ``out-of-range``: cells are subtracted that are read further than this outside the working range of the
+        devices [S], >= 0.
     """
 
-    method: CalibrationMethod = "split-affine"
+    method: tuple[CalibrationMethod, ...] = ("split-affine",)
     vectors: int = pydantic.Field(default=200, ge=2)
     groups: int = pydantic.Field(default=4, ge=2)
+    threshold: float = pydantic.Field(default=50e-6, ge=0.0)
+
+    @pydantic.field_validator("method", mode="before")
+    @classmethod
+    def _one_is_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @pydantic.model_validator(mode="after")
+    def _check_methods(self) -> CalibrationSpec:
+        check_joined("method", self.method)
+        return self
 
 
 class InSituSpec(Spec):

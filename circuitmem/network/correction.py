@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,47 @@ class Correction:
         """Groups of word lines that are read one after another."""
         return int(self.scale.shape[0])
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether currents are taken as they were measured."""
+        return self.excess is None and bool((self.scale == 1.0).all()) and not self.shift.any()
+
     def apply(self, currents: Floats) -> Floats:
         """Return corrected currents, (groups, tiles, batch, columns) A, for measured ones; ``excess`` is left in."""
         return self.scale[:, :, None, :] * currents + self.shift[:, :, None, :]
+
+    def row_groups(self, rows: int) -> NDArray[np.intp]:
+        """Return which group each of so many word lines belongs to."""
+        return np.arange(rows) * self.groups // rows
+
+    def split(self, groups: int) -> Correction:
+        """Return one that does the same to reads in so many groups of word lines.
+
+        Only a correction of one group can be split. Each group gets an equal part of its shift.
+        """
+        if groups == self.groups:
+            return self
+        if self.groups != 1:
+            raise ValueError(f"a correction of {self.groups} groups cannot have {groups}")
+        scale, shift = (np.repeat(each, groups, axis=0) for each in (self.scale, self.shift))
+        return replace(self, scale=scale, shift=shift / groups)
+
+    def then_columns(self, scale: Floats, shift: Floats) -> Correction:
+        """Return one that also makes ``scale·corrected + shift``, (groups, tiles, columns), of what this one leaves."""
+        excess = self.excess
+        if excess is not None:
+            excess = np.moveaxis(scale[self.row_groups(excess.shape[1])], 0, 1) * excess
+        return replace(self, scale=scale * self.scale, shift=scale * self.shift + shift, excess=excess)
+
+    def then_outputs(self, scale: Floats, shift: Floats) -> Correction:
+        """Return one that also makes ``scale·sum + shift``, (outputs,), of what this one leaves."""
+        if self.output_scale is None or self.output_shift is None:
+            return replace(self, output_scale=scale, output_shift=shift)
+        return replace(self, output_scale=scale * self.output_scale, output_shift=scale * self.output_shift + shift)
+
+    def then_subtracted(self, excess: Floats) -> Correction:
+        """Return one that also subtracts what cells conduct too much, (tiles, rows, columns) S."""
+        return replace(self, excess=excess if self.excess is None else self.excess + excess)
 
     def state(self) -> dict[str, Any]:
         """Return everything, for a checkpoint."""

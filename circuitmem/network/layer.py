@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -251,6 +251,32 @@ class HardwareLayer:
             found.append(total)
         return found
 
+    @property
+    def digital_products(self) -> int:
+        """Multiplications of an input by a weight that the digital core does for every product of the layer."""
+        excess = self.correction.excess
+        return 0 if excess is None else int(np.count_nonzero(excess))
+
+    def measure_corrected(self, codes: list[Codes], kind: str) -> Process:
+        """Read all tiles, and correct group by group; returns currents (groups, tiles, batch, columns) A.
+
+        What is done to the outputs of the layer is left out.
+        """
+        correction = self.correction
+        currents = yield from self.measure(codes, correction.groups, kind)
+        if correction.changes_nothing:
+            return currents
+        corrected = correction.apply(currents)
+        operations = 2 * corrected.size
+        if correction.excess is not None:
+            for index, (unit, own) in enumerate(zip(self.units, codes, strict=True)):
+                driven = unit.readout.dac.nominal(split(own, correction.groups))
+                taken = driven @ correction.excess[index]
+                corrected[:, index] -= taken.reshape(correction.groups, len(own), -1)
+            operations += 2 * len(codes[0]) * self.digital_products
+        yield from self.chip.compute(operations)
+        return corrected
+
     def forward(self, activities: Floats, priority: Priority = Priority.NORMAL, kind: str = "mac_read") -> Process:
         """Multiply activities (batch, inputs) by the weights on the tiles; returns (batch, outputs).
 
@@ -263,16 +289,22 @@ class HardwareLayer:
         if correction.excess is not None:
             for index, (unit, own) in enumerate(zip(self.units, codes, strict=True)):
                 partial[index] -= unit.readout.dac.nominal(own) @ correction.excess[index]
-            operations += 2 * len(activities) * int(np.count_nonzero(correction.excess))
-        sums = np.zeros((len(activities), self.partition.outputs))
+            operations += 2 * len(activities) * self.digital_products
+        if correction.output_scale is not None:
+            operations += 2 * len(activities) * self.partition.outputs
+        yield from self.chip.compute(operations, priority)
+        return self.sums(partial)
+
+    def sums(self, currents: Sequence[Floats] | Floats) -> Floats:
+        """Return the layer's outputs, (batch, outputs), for its tiles' corrected currents, (tiles, batch, columns)."""
+        sums = np.zeros((len(currents[0]), self.partition.outputs))
         for index, place in enumerate(self.placements):
-            used = partial[index][:, place.columns]
+            used = currents[index][:, place.columns]
             sums[:, self.partition.output_slice(index)] += used[:, 0::2] - used[:, 1::2]
         sums /= self.current_scale
+        correction = self.correction
         if correction.output_scale is not None and correction.output_shift is not None:
             sums = correction.output_scale * sums + correction.output_shift
-            operations += 2 * sums.size
-        yield from self.chip.compute(operations, priority)
         return sums
 
     @property

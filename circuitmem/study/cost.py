@@ -60,7 +60,7 @@ def _job_seconds(job: Job) -> float:
     train, test = _digits(run.data)
     recipe = METHODS[job.method]
     epochs = run.in_situ.epochs if recipe.train else 0
-    groups = run.calibration.groups if recipe.calibrate and run.calibration.method == "split-affine" else 1
+    groups = run.calibration.groups if recipe.calibrate and "split-affine" in run.calibration.method else 1
     reads = epochs * train + (epochs + 1) * test + run.calibration.vectors
     updates = epochs * ceil(train / run.in_situ.batch) + 2
     lines = tile.word_line_resistance, tile.bit_line_resistance, tile.driver_resistance

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, find_stuck
+from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, find_stuck
 from circuitmem.config import RunSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
@@ -15,7 +17,7 @@ from circuitmem.training.offline import inject_defects, retrain, significance
 from circuitmem.training.recipes import Recipe
 from circuitmem.training.remapping import place_columns, place_rows_and_columns
 
-__all__ = ["bring_up", "calibrate_network", "calibration_of", "prepare_chip"]
+__all__ = ["bring_up", "calibrate_network", "calibrations_of", "prepare_chip"]
 
 Floats = NDArray[np.float64]
 
@@ -67,12 +69,14 @@ def prepare_chip(
     yield from network.program(0.0)
     for layer in network.layers:
         yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
-    yield from calibrate_network(network, spec, digits, calibration_of(recipe, spec), record)
+    yield from calibrate_network(network, spec, digits, calibrations_of(recipe, spec), record)
 
 
-def calibration_of(recipe: Recipe, spec: RunSpec) -> str:
-    """Return the name of the calibration of a recipe."""
-    return (recipe.calibration or spec.calibration.method) if recipe.calibrate else "none"
+def calibrations_of(recipe: Recipe, spec: RunSpec) -> tuple[str, ...]:
+    """Return the names of the calibrations of a recipe, in their order."""
+    if not recipe.calibrate:
+        return ("none",)
+    return (recipe.calibration,) if recipe.calibration else spec.calibration.method
 
 
 def _place(layer: HardwareLayer, recipe: Recipe, weights: Floats, cost: Floats) -> None:
@@ -107,7 +111,7 @@ def calibrate_network(
     network: HardwareNetwork,
     spec: RunSpec,
     digits: Digits,
-    method: str,
+    methods: Sequence[str],
     record: CalibrationRecord | None = None,
     again: bool = False,
 ) -> Process:
@@ -121,8 +125,8 @@ def calibrate_network(
         The run.
     digits : Digits
         The data.
-    method : str
-        A key of ``CALIBRATIONS``.
+    methods : sequence of str
+        Keys of ``CALIBRATIONS``, in the order in which they learn.
     record : CalibrationRecord, optional
         Where to add what it costs.
     again : bool
@@ -131,7 +135,7 @@ def calibrate_network(
     rng = stream(spec.seed, Purpose.CALIBRATION)
     chosen = rng.permutation(len(digits.train_images))[: spec.calibration.vectors]
     vectors = network.model.vectors(digits.train_images[chosen], rng)
-    calibration = CALIBRATIONS[method](spec.calibration)
+    calibration = calibration_of(methods, spec.calibration)
     record = CalibrationRecord() if record is None else record
     for layer, inputs in zip(network.layers, vectors, strict=True):
         yield from calibrate_layer(calibration, layer, layer.within_range(inputs), record, again)

@@ -8,8 +8,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, mac_error
-from circuitmem.config import RunSpec
+from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, calibration_of, mac_error
+from circuitmem.config import RunSpec, check_joined
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron
@@ -40,11 +40,13 @@ def calibrate_run(
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Raise :class:`ValidationError` unless all methods are keys of ``CALIBRATIONS``."""
-    for name in methods:
-        if name not in CALIBRATIONS:
-            rule = f"must be one of {', '.join(CALIBRATIONS)}{did_you_mean(name, CALIBRATIONS)}"
-            raise ValidationError("method", rule, name)
+    """Raise :class:`ValidationError` unless all methods are keys of ``CALIBRATIONS``, or some joined by ``+``."""
+    for joined in methods:
+        for name in joined.split("+"):
+            if name not in CALIBRATIONS:
+                rule = f"must be one of {', '.join(CALIBRATIONS)}{did_you_mean(name, CALIBRATIONS)}"
+                raise ValidationError("method", rule, name)
+        check_joined("method", tuple(joined.split("+")))
 
 
 def compare_calibrations(
@@ -66,7 +68,7 @@ def compare_calibrations(
     digits : Digits
         Training digits calibrate; test digits, and the activities that they cause, are held out.
     methods : sequence of str
-        Keys of ``CALIBRATIONS``.
+        Keys of ``CALIBRATIONS``; several joined by ``+`` learn one after another.
     held_out : int
         Test digits to measure with, >= 1.
     progress : callable
@@ -100,7 +102,8 @@ def compare_calibrations(
             within = layer.within_range(new)
             wanted = within @ weights
             before = chip.run(mac_error(layer, within, wanted))
-            chip.run(calibrate_layer(CALIBRATIONS[name](spec.calibration), layer, layer.within_range(known), record))
+            calibration = calibration_of(name.split("+"), spec.calibration)
+            chip.run(calibrate_layer(calibration, layer, layer.within_range(known), record))
             after = chip.run(mac_error(layer, within, wanted))
             layers.append(
                 {

@@ -51,7 +51,7 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> tuple[Floats, F
         Change of an output by its input, and by the change that is asked of a weight for an input of 1.
     """
     correction, partition = layer.correction, layer.partition
-    row_group = np.arange(partition.rows) * correction.groups // partition.rows
+    row_group = correction.row_groups(partition.rows)
     weights, gains = (np.zeros((partition.inputs, partition.outputs)) for _ in range(2))
     for index, place in enumerate(layer.placements):
         factors = correction.scale[row_group, index]
@@ -157,7 +157,7 @@ def layer_gradient(
         conductance, drive = _through(layer, unit, voltages, currents)
         if not stuck_follow:
             conductance = np.where(unit.tile.stuck, 0.0, conductance)
-        row_group = np.arange(partition.rows) * groups // partition.rows
+        row_group = correction.row_groups(partition.rows)
         back = drive[row_group, :, np.arange(partition.rows)].T
         if correction.excess is not None:
             back = back - columns @ correction.excess[index].T

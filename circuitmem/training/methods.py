@@ -14,7 +14,7 @@ from circuitmem.config import RunSpec
 from circuitmem.control import Chip, Process
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.network import HardwareNetwork, Partition, Perceptron, partitions
-from circuitmem.training.bring_up import calibrate_network, calibration_of, prepare_chip
+from circuitmem.training.bring_up import calibrate_network, calibrations_of, prepare_chip
 from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
@@ -210,9 +210,9 @@ class MethodRun:
     def _recalibrate(self) -> Process:
         """Calibrate again while training; what it costs is added to the record of the calibration."""
         record = CalibrationRecord(**self.result.calibration)
-        record.stored_words = 0
-        method = calibration_of(self.recipe, self.spec)
-        yield from calibrate_network(self.network, self.spec, self.digits, method, record, again=True)
+        record.stored_words = record.digital_products = record.products = 0
+        methods = calibrations_of(self.recipe, self.spec)
+        yield from calibrate_network(self.network, self.spec, self.digits, methods, record, again=True)
         self.result.calibration = record.as_dict()
 
     def _record(self, epoch: int) -> None:

@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, TileSpec
-from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, find_stuck, mac_error
+from circuitmem.calibration import (
+    CALIBRATIONS,
+    CalibrationRecord,
+    calibrate_layer,
+    calibration_of,
+    find_stuck,
+    mac_error,
+)
 from circuitmem.config import AdcSpec, CalibrationSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
 from circuitmem.config.training import CalibrationMethod
 from circuitmem.control import Chip
+from circuitmem.errors import ValidationError
 from circuitmem.network import HardwareNetwork, Partition, Perceptron
 
 SIZES, ROWS, COLUMNS, VECTORS, GROUPS = (20, 9), 10, 8, 60, 5
@@ -40,7 +48,7 @@ def calibrated(name, network):
     wanted = unseen @ network.model.weights[0]
     chip.run(calibrate_layer(CALIBRATIONS["none"](SPEC), layer, seen, CalibrationRecord()))
     before = chip.run(mac_error(layer, unseen, wanted))
-    chip.run(calibrate_layer(CALIBRATIONS[name](SPEC), layer, seen, record))
+    chip.run(calibrate_layer(calibration_of(name.split("+"), SPEC), layer, seen, record))
     return before, chip.run(mac_error(layer, unseen, wanted)), record
 
 
@@ -50,6 +58,7 @@ HEALED = {
     "affine": ({"converters": ERRORS}, 0.25),
     "split-affine": ({"converters": ERRORS, "yield_": 0.8}, 0.35),
     "defect-subtract": ({"yield_": 0.8}, 0.1),
+    "out-of-range": ({"converters": ERRORS, "yield_": 0.8}, 0.3),
     "global-scale": ({"wire": 5.0}, 0.5),
     "conversion": ({"wire": 5.0}, 0.2),
     "redundant-column": ({"yield_": 0.9}, 0.95),
@@ -111,6 +120,7 @@ def test_a_methods_cost_is_what_it_read_and_keeps():
         "batch-norm": (VECTORS, 2 * SIZES[1], 1),
         "conversion": (0, 0, 1),
         "defect-subtract": (2 * (ROWS + 1), None, 1),
+        "out-of-range": (2 * (ROWS + 1) + VECTORS, None, 1),
         "redundant-column": (4 * (ROWS + 1), None, 1),
     }
     assert set(expected) == set(CALIBRATIONS)
@@ -126,6 +136,98 @@ def test_a_methods_cost_is_what_it_read_and_keeps():
     _, _, record = calibrated("defect-subtract", network_of(yield_=0.8))
     stuck = sum(unit.tile.stuck.sum() for unit in network_of(yield_=0.8).chip.units)
     assert 0.5 * stuck < record.stored_words < 1.5 * stuck
+    assert record.digital_products == record.stored_words
+    assert record.products == SIZES[0] * SIZES[1]
+
+
+def test_out_of_range_subtracts_used_cells_outside_the_working_range_alone():
+    network = network_of(yield_=0.8)
+    layer = network.layers[0]
+    _, _, record = calibrated("out-of-range", network)
+    conductance = np.array([unit.tile.effective_conductance for unit in layer.units])
+    outside = conductance > layer.mapping.maximum + SPEC.threshold
+    used = np.zeros_like(outside)
+    for tile, place in zip(used, layer.placements, strict=True):
+        tile[place.cells] = True
+    assert (used & outside).sum() > 10
+    assert (outside & ~used).any()
+    assert np.array_equal(layer.correction.excess != 0.0, used & outside)
+    columns = 2 * 2 * SIZES[1]
+    assert record.stored_words == (used & outside).sum() + 2 * columns
+    assert record.digital_products == (used & outside).sum()
+
+
+JOINED = ["defect-subtract+affine", "out-of-range+affine", "offset+affine", "affine+split-affine"]
+JOINED += ["redundant-column+conversion+affine"]
+
+
+@pytest.mark.parametrize("names", JOINED)
+def test_a_joined_calibration_learns_on_what_the_former_leave(names):
+    """It is as good as the best of its parts alone, and costs what they cost."""
+    chip = {"converters": ERRORS, "yield_": 0.8, "wire": 2.0}
+    _, joined, record = calibrated(names, network_of(**chip))
+    parts = [calibrated(name, network_of(**chip)) for name in names.split("+")]
+    assert joined.rmse < 1.05 * min(part.rmse for _, part, _ in parts)
+    assert record.reads == sum(cost.reads for _, _, cost in parts)
+    assert record.reads_per_product == max(cost.reads_per_product for _, _, cost in parts)
+    assert record.time_s > max(cost.time_s for _, _, cost in parts)
+    assert record.energy_j > max(cost.energy_j for _, _, cost in parts)
+
+
+@pytest.mark.parametrize("names", ["split-affine+affine", "split-affine+defect-subtract", "global-scale+out-of-range"])
+def test_calibrations_of_other_groups_and_cells_follow_each_other(names):
+    chip = {"converters": ERRORS, "yield_": 0.8, "wire": 2.0}
+    before, after, record = calibrated(names, network_of(**chip))
+    assert after.rmse < 0.5 * before.rmse
+    assert record.reads_per_product == (GROUPS if "split" in names else 1)
+
+
+def test_an_affine_fit_after_subtraction_is_one_of_each_output():
+    network = network_of(yield_=0.8, converters=ERRORS)
+    _, alone, _ = calibrated("defect-subtract", network_of(yield_=0.8, converters=ERRORS))
+    _, joined, record = calibrated("defect-subtract+affine", network)
+    correction = network.layers[0].correction
+    assert correction.output_scale.shape == (SIZES[1],)
+    assert (correction.scale == 1.0).all()
+    assert record.stored_words == record.digital_products + 2 * SIZES[1]
+    assert joined.rmse < 0.5 * alone.rmse
+
+
+@pytest.mark.parametrize("name", [*sorted(set(HEALED) - {"conversion", "redundant-column"}), "defect-subtract+affine"])
+def test_calibrating_a_trained_chip_again_keeps_what_it_does(name):
+    """Other weights are asked for than the chip has: again, its products stay, and its ranges follow."""
+    network = network_of(yield_=0.8, converters=ERRORS)
+    layer, chip, rng = network.layers[0], network.chip, np.random.default_rng(1)
+    seen, unseen = rng.random((VECTORS, SIZES[0])), rng.random((80, SIZES[0]))
+    method = calibration_of(name.split("+"), SPEC)
+    chip.run(calibrate_layer(method, layer, seen, CalibrationRecord()))
+    chip.run(layer.program(0.6 * layer.weights, 0.0))  # training: much of it on cells that do not follow
+    layer.units[0].readout.adc.set_pga_gain(0.8 * layer.units[0].readout.adc.pga_gain)
+    before, record = chip.run(layer.forward(unseen)), CalibrationRecord()
+    gain = layer.units[0].readout.adc.pga_gain.copy()
+    for _ in range(3):
+        chip.run(calibrate_layer(method, layer, seen, record, again=True))
+    after = chip.run(layer.forward(unseen))
+    assert np.sqrt(np.mean((after - before) ** 2)) < 0.05 * np.abs(before).max()
+    assert np.sqrt(np.mean((seen @ layer.weights - seen @ network.model.weights[0]) ** 2)) > 0.5
+    assert not np.array_equal(layer.units[0].readout.adc.pga_gain, gain)
+    assert record.reads > 0
+    assert record.time_s > 0.0
+
+
+@pytest.mark.parametrize(
+    ("methods", "rule"),
+    [
+        ((), "at least one calibration"),
+        (("affine", "affine"), "each once"),
+        (("none", "affine"), "must not join none"),
+        (("defect-subtract", "out-of-range"), "must not subtract twice"),
+        (("conversion", "redundant-column"), "redundant-column before conversion"),
+    ],
+)
+def test_calibrations_that_cannot_follow_each_other_are_refused(methods, rule):
+    with pytest.raises(ValidationError, match=f"method .*{rule}"):
+        CalibrationSpec(method=methods)
 
 
 @pytest.mark.parametrize(("wire", "converters"), [(0.0, EXACT), (1.0, ERRORS)])
@@ -183,3 +285,6 @@ def test_an_unknown_method_is_one_line():
     assert "method must be one of none, offset, affine" in done.stderr
     assert "did you mean 'affine'?" in done.stderr
     assert done.stderr.count("\n") == 1
+    done = calibrate("-m", "affine+none")
+    assert done.returncode == 2
+    assert done.stderr == "circuitmem: error: method must not join none with others (got ['affine', 'none'])\n"
