@@ -33,6 +33,9 @@ class DataSpec(Spec):
         cache), or a folder with the four idx files.
     train, test : int, optional
         Use only the first so many digits, >= 1.
+    validation : int
+        Hold the last so many of the training digits back and test with them instead, >= 0, as tuning should: the test
+        digits are not looked at. 0 trains with all and tests with the test digits.
     side : int
         Side of the images in pixels, 4 to 28; smaller than 28 averages areas.
     """
@@ -40,6 +43,7 @@ class DataSpec(Spec):
     source: str = "bundled"
     train: int | None = pydantic.Field(default=None, ge=1)
     test: int | None = pydantic.Field(default=None, ge=1)
+    validation: int = pydantic.Field(default=0, ge=0)
     side: int = pydantic.Field(default=28, ge=4, le=28)
 
 

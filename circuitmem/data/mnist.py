@@ -83,6 +83,26 @@ class Dataset:
             test_labels=self.test_labels[:test],
         )
 
+    def validating(self, count: int) -> Dataset:
+        """Return the data with the last ``count`` training digits as its test digits; 0 changes nothing.
+
+        Raises
+        ------
+        ValidationError
+            If no training digit would be left.
+        """
+        if integer("data.validation", count, minimum=0) == 0:
+            return self
+        if count >= len(self.train_labels):
+            raise ValidationError("data.validation", f"must be < {len(self.train_labels)}, the training digits", count)
+        return replace(
+            self,
+            train_images=self.train_images[:-count],
+            train_labels=self.train_labels[:-count],
+            test_images=self.train_images[-count:],
+            test_labels=self.train_labels[-count:],
+        )
+
 
 def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR) -> Dataset:
     """Load MNIST.

@@ -73,5 +73,5 @@ def _digits(spec: DataSpec) -> tuple[int, int]:
     """Return how many digits are trained with and tested; for an estimate nothing is downloaded."""
     if spec.source == "download":
         return min(spec.train or FULL[0], FULL[0]), min(spec.test or FULL[1], FULL[1])
-    data = load_mnist(spec.source).first(spec.train, spec.test)
+    data = load_mnist(spec.source).first(spec.train, spec.test).validating(spec.validation)
     return len(data.train_labels), len(data.test_labels)

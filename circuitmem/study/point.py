@@ -11,12 +11,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec
-from circuitmem.data import load_mnist
 from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Perceptron
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.spec import Job, Point, config_values
-from circuitmem.training import Digits, MethodRun, accuracy_percent, build_network, train_ex_situ
+from circuitmem.training import Digits, MethodRun, accuracy_percent, build_network, load_digits, train_ex_situ
 
 __all__ = ["SISTERS", "compute_point", "failure"]
 
@@ -93,8 +92,7 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[list[dict[str
 
 @lru_cache(maxsize=2)
 def _digits(spec: DataSpec) -> Digits:
-    data = load_mnist(spec.source).resized(spec.side).first(spec.train, spec.test)
-    return Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    return Digits.of(load_digits(spec))
 
 
 @lru_cache(maxsize=4)

@@ -2,7 +2,7 @@
 
 from circuitmem.training.bring_up import bring_up, calibrate_network
 from circuitmem.training.compare_calibrations import calibrate_run, compare_calibrations
-from circuitmem.training.digits import Digits
+from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.methods import MethodRun, build_network, run_method, tile_count
@@ -28,6 +28,7 @@ __all__ = [
     "calibrate_run",
     "compare_calibrations",
     "load_chip",
+    "load_digits",
     "run_method",
     "serve",
     "serve_run",

@@ -10,12 +10,11 @@ from threadpoolctl import threadpool_limits
 
 from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, calibration_of, mac_error
 from circuitmem.config import RunSpec, check_joined
-from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.bring_up import bring_up
-from circuitmem.training.digits import Digits
+from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.methods import build_network
 from circuitmem.validation import did_you_mean
@@ -31,8 +30,7 @@ def calibrate_run(
     Parameters are those of :func:`compare_calibrations`, but ``progress`` is called with (what, steps done, steps).
     """
     check_methods(methods)
-    data = load_mnist(spec.data.source).resized(spec.data.side).first(spec.data.train, spec.data.test)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = Digits.of(load_digits(spec.data))
     train = digits.train_images, digits.train_labels
     with threadpool_limits(limits=1, user_api="blas"):
         model = train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, partial(progress, "digital"))

@@ -26,14 +26,14 @@ import circuitmem
 from circuitmem._kernels import kernel_info
 from circuitmem.config import RunSpec, load_run, to_toml
 from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
-from circuitmem.data import Dataset, load_mnist
+from circuitmem.data import Dataset
 from circuitmem.engine import SpiceEngine
 from circuitmem.errors import DataFileError, RunBusyError, ValidationError
 from circuitmem.files import load_json, load_npz, locked, remove_leftovers, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron, patches_of
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
 from circuitmem.training.checkpoint import Keeper, save_state
-from circuitmem.training.digits import Digits
+from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.methods import MethodResult, MethodRun, build_network, tile_count
 from circuitmem.training.recipes import METHODS
@@ -129,12 +129,12 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _data(spec: RunSpec) -> Dataset:
-    return load_mnist(spec.data.source).resized(spec.data.side).first(spec.data.train, spec.data.test)
+    return load_digits(spec.data)
 
 
 def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[str, Any]:
     began = time.time()
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = Digits.of(data)
     with ExitStack() as stack:
         audit = RunAudit(spec, path)
         stack.callback(audit.stop)

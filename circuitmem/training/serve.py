@@ -13,11 +13,10 @@ from threadpoolctl import threadpool_limits
 from circuitmem.calibration import DriftWatch, Refresh, refresh_periodically
 from circuitmem.config import InferenceSpec, RunSpec, load_run
 from circuitmem.control import ATTOJOULE, PICOSECOND, Ledger, Process, Trace, picoseconds
-from circuitmem.data import load_mnist
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.network import HardwareNetwork, RequestStream
 from circuitmem.training.checkpoint import load_state
-from circuitmem.training.digits import Digits
+from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.methods import build_network
 from circuitmem.training.recipes import METHODS
@@ -181,8 +180,7 @@ def serve_run(
         if before != after:
             raise ValidationError(name, "must be as in the run: the chip is made already")
     run = run.model_copy(update={"reuse_error": spec.reuse_error})
-    data = load_mnist(run.data.source).resized(run.data.side).first(run.data.train, run.data.test)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = Digits.of(load_digits(run.data))
     with threadpool_limits(limits=1, user_api="blas"), ExitStack() as stack:
         network = load_chip(path, method, run, digits)
         network.chip.noise_seed = spec.seed
