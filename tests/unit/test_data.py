@@ -164,6 +164,18 @@ def test_more_digits_than_there_are():
         load_mnist().first(None, 2001)
 
 
+def test_validation_digits_are_the_last_of_the_training_digits_and_no_others():
+    data = load_mnist().first(100, 20)
+    held = data.validating(30)
+    np.testing.assert_array_equal(held.train_images, data.train_images[:70])
+    np.testing.assert_array_equal(held.test_images, data.train_images[70:])
+    np.testing.assert_array_equal(held.test_labels, data.train_labels[70:])
+    assert data.validating(0) is data
+    for count in (100, -1):
+        with pytest.raises(ValidationError, match=r"data\.validation must be"):
+            data.validating(count)
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args):
         pass

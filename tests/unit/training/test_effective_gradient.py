@@ -33,7 +33,7 @@ def brought_up(start, method, yield_, wire):
     spec = load_run(None, [*SMALL, *chip])
     network = build_network(spec, model, digits)
     network.chip.run(network.program(0.0))
-    network.chip.run(calibrate_network(network, spec, digits, method))
+    network.chip.run(calibrate_network(network, spec, digits, method.split("+")))
     return network
 
 
@@ -43,7 +43,8 @@ def angle_and_length(one, other):
     return float((one * other).sum() / (lengths[0] * lengths[1])), float(lengths[0] / lengths[1])
 
 
-CASES = list(itertools.product(CALIBRATIONS, (0.8, 0.5), (0.0, 1.0)))
+JOINED = ["defect-subtract+affine", "out-of-range+affine"]
+CASES = list(itertools.product([*CALIBRATIONS, *JOINED], (0.8, 0.5), (0.0, 1.0)))
 
 
 @pytest.mark.parametrize(("method", "yield_", "wire"), CASES)
@@ -55,7 +56,8 @@ def test_read_is_the_exact_gradient_through_every_calibration(start, method, yie
     found, biases = read_gradients(network, network.chip.run(read_cells(network)), activities, error)
     exact, exact_biases = adjoint_gradients(network, activities, error)
     for one, other in zip([*found, *biases], [*exact, *exact_biases], strict=True):
-        assert angle_and_length(one, other)[0] >= (0.99 if wire == 0.0 else 0.985)
+        # Where half of the cells are stuck, steps of the coarse range in which those that conduct most are read count.
+        assert angle_and_length(one, other)[0] >= (0.99 if wire == 0.0 and yield_ == 0.8 else 0.985)
     for one, other in zip(found, exact, strict=True):
         # What wires take from a change of a cell, reads of single rows do not tell: with them the map is somewhat long.
         assert 0.95 <= angle_and_length(one, other)[1] <= (1.05 if wire == 0.0 else 1.20)
