@@ -11,7 +11,7 @@ from circuitmem.calibration.joined import JoinedCalibration
 from circuitmem.calibration.method import Calibration
 from circuitmem.calibration.none import NoCalibration
 from circuitmem.calibration.offset import OffsetCalibration
-from circuitmem.calibration.one_hot import find_stuck, read_conductances
+from circuitmem.calibration.one_hot import COARSE_FROM, find_stuck, read_conductances
 from circuitmem.calibration.out_of_range import OutOfRangeCalibration
 from circuitmem.calibration.record import CalibrationRecord, calibrate_layer, mac_error
 from circuitmem.calibration.redundant_column import RedundantColumns
@@ -22,6 +22,7 @@ from circuitmem.config import CalibrationSpec
 
 __all__ = [
     "CALIBRATIONS",
+    "COARSE_FROM",
     "Calibration",
     "CalibrationRecord",
     "Check",

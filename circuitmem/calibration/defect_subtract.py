@@ -39,14 +39,13 @@ class DefectSubtraction(Calibration):
         found = yield from read_conductances(layer)
         correction = layer.correction
         factors = np.moveaxis(correction.scale[correction.row_groups(layer.partition.rows)], 0, 1)
-        excess = factors * found - np.array([layer.intended(index) for index in range(len(layer.units))])
-        if correction.excess is not None:
-            excess -= correction.excess
+        intended = np.array([layer.intended(index) for index in range(len(layer.units))])
+        excess = factors * found - intended
         used = np.zeros(excess.shape, dtype=bool)
         for tile, place in zip(used, layer.placements, strict=True):
             tile[place.cells] = True
         excess[~(used & self._is_off(layer, found, excess))] = 0.0
-        layer.correction = correction.then_subtracted(excess)
+        layer.correction = correction.then_subtracted(excess, np.where(excess == 0.0, 0.0, intended))
 
     def _is_off(self, layer: HardwareLayer, found: Floats, excess: Floats) -> NDArray[np.bool_]:  # noqa: ARG002
         """Say which cells to subtract: those that are off by more than the tolerance of a verify read."""

@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from circuitmem.control import Priority, Process
 from circuitmem.network import HardwareLayer
 
-__all__ = ["find_stuck", "read_conductances"]
+__all__ = ["COARSE_FROM", "find_stuck", "read_conductances"]
 
 Floats = NDArray[np.float64]
 
 COARSE = 5.0
 """The coarse range of a read goes to so many times the highest conductance that a cell can be programmed to."""
+
+COARSE_FROM = 1.1
+"""A cell is taken at its coarse read where that is above so many times the highest conductance."""
 
 PROBE = 0.3
 """Working cells are probed at the bottom of their range and this far up it: much further, and the current of a row of
@@ -41,7 +44,7 @@ def read_conductances(layer: HardwareLayer) -> Process:
         found.append((currents[0][:, :-1] - currents[0][:, -1:]) / full_scale)
     fine, coarse = found
     yield from layer.chip.compute(3 * fine.size)
-    return np.where(coarse > 1.1 * layer.mapping.maximum, coarse, fine)
+    return np.where(coarse > COARSE_FROM * layer.mapping.maximum, coarse, fine)
 
 
 def find_stuck(layer: HardwareLayer) -> Process:

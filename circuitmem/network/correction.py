@@ -24,6 +24,8 @@ class Correction:
         Factor, and shift [A].
     excess : (tiles, rows, columns) ndarray, optional
         What cells conduct too much [S], 0 for most: the core subtracts each one's current, from the input codes.
+    left : (tiles, rows, columns) ndarray, optional
+        What is left then of the cells that are subtracted from, corrected too [S].
     output_scale, output_shift : (outputs,) ndarray, optional
         ``sum = output_scale·sum + output_shift`` of each output of the layer, in units of weight times activity.
     """
@@ -31,6 +33,7 @@ class Correction:
     scale: Floats
     shift: Floats
     excess: Floats | None = None
+    left: Floats | None = None
     output_scale: Floats | None = None
     output_shift: Floats | None = None
 
@@ -71,10 +74,11 @@ class Correction:
 
     def then_columns(self, scale: Floats, shift: Floats) -> Correction:
         """Return one that also makes ``scale·corrected + shift``, (groups, tiles, columns), of what this one leaves."""
-        excess = self.excess
-        if excess is not None:
-            excess = np.moveaxis(scale[self.row_groups(excess.shape[1])], 0, 1) * excess
-        return replace(self, scale=scale * self.scale, shift=scale * self.shift + shift, excess=excess)
+        excess, left = self.excess, self.left
+        if excess is not None and left is not None:
+            factors = np.moveaxis(scale[self.row_groups(excess.shape[1])], 0, 1)
+            excess, left = factors * excess, factors * left
+        return replace(self, scale=scale * self.scale, shift=scale * self.shift + shift, excess=excess, left=left)
 
     def then_outputs(self, scale: Floats, shift: Floats) -> Correction:
         """Return one that also makes ``scale·sum + shift``, (outputs,), of what this one leaves."""
@@ -82,9 +86,9 @@ class Correction:
             return replace(self, output_scale=scale, output_shift=shift)
         return replace(self, output_scale=scale * self.output_scale, output_shift=scale * self.output_shift + shift)
 
-    def then_subtracted(self, excess: Floats) -> Correction:
-        """Return one that also subtracts what cells conduct too much, (tiles, rows, columns) S."""
-        return replace(self, excess=excess if self.excess is None else self.excess + excess)
+    def then_subtracted(self, excess: Floats, left: Floats) -> Correction:
+        """Return one that also subtracts what cells conduct too much, and leaves so much, (tiles, rows, columns) S."""
+        return replace(self, excess=excess, left=left)
 
     def state(self) -> dict[str, Any]:
         """Return everything, for a checkpoint."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration import read_conductances
+from circuitmem.calibration import COARSE_FROM, read_conductances
 from circuitmem.control import Process, Unit
 from circuitmem.network import HardwareLayer, HardwareNetwork, split
 
@@ -56,8 +56,11 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> tuple[Floats, F
     for index, place in enumerate(layer.placements):
         factors = correction.scale[row_group, index]
         corrected = factors * conductances[index]
-        if correction.excess is not None:
+        if correction.excess is not None and correction.left is not None:
             corrected -= correction.excess[index]
+            # Cells that no pulse can move, and that are read in coarse steps, stay as they were when subtracted.
+            fixed = (correction.excess[index] != 0.0) & (conductances[index] > COARSE_FROM * layer.mapping.maximum)
+            corrected = np.where(fixed, correction.left[index], corrected)
         own = partition.input_slice(index), partition.output_slice(index)
         pairs, factor = corrected[place.cells], factors[place.cells]
         weights[own] = (pairs[:, 0::2] - pairs[:, 1::2]) / layer.mapping.scale

@@ -56,7 +56,7 @@ def test_read_is_the_exact_gradient_through_every_calibration(start, method, yie
     found, biases = read_gradients(network, network.chip.run(read_cells(network)), activities, error)
     exact, exact_biases = adjoint_gradients(network, activities, error)
     for one, other in zip([*found, *biases], [*exact, *exact_biases], strict=True):
-        # Where half of the cells are stuck, steps of the coarse range in which those that conduct most are read count.
+        # Where half of the cells are stuck, the steps in which those that conduct most were read count.
         assert angle_and_length(one, other)[0] >= (0.99 if wire == 0.0 and yield_ == 0.8 else 0.985)
     for one, other in zip(found, exact, strict=True):
         # What wires take from a change of a cell, reads of single rows do not tell: with them the map is somewhat long.
