@@ -215,13 +215,14 @@ def ngspice(tile: Tile, voltages: Any, ours: Any, ours_ms: float) -> dict[str, A
 
 
 def batch_row(size: int) -> dict[str, Any]:
-    """Time 1,000 vectors: the product alone, ours, ours between converters, and the matrix to be worked out first.
+    """Time 1,000 vectors: the product alone, ours, ours between converters, a tile unchanged, and a tile that is new.
 
     Converters of the default chip, noise included; with ``power`` the product with the input admittance is counted too.
     """
     geometry = TileSpec(rows=size, columns=size, word_line_resistance=1.0, bit_line_resistance=1.0)
     chip = Chip(ChipSpec(tile=geometry), 1, seed=1)
     unit, engine, rng = chip.units[0], chip.behavioral, np.random.default_rng(0)
+    new = BehavioralEngine(kept_bytes=0)
     unit.tile.program(make_tile(size).conductance)
     tile = unit.tile
     voltages, codes = rng.uniform(0.0, 0.2, (1000, size)), rng.integers(0, 256, (1000, size))
@@ -233,7 +234,8 @@ def batch_row(size: int) -> dict[str, Any]:
             "known": lambda: engine.read(tile, voltages, matrix=matrix),
             "converters": lambda: unit.readout.read(codes, matrix, None, noise, threads=engine.threads),
             "power": lambda: chip.answer(unit, codes, noise),
-            "read": lambda: engine.read(tile, voltages),
+            "again": lambda: engine.read(tile, voltages),
+            "read": lambda: new.read(tile, voltages),
         }
     )
     times |= medians({"dgemm": lambda: voltages @ matrix.T, "sgemm": lambda: single_voltages @ single.T}, 1.0)
@@ -280,7 +282,7 @@ def against(row: dict[str, Any], name: str) -> str:
 
 
 PEAKS = ("ours", "SuperLU", "CHOLMOD", "KLU")
-BATCH = ("dgemm", "sgemm", "known", "converters", "power", "read")
+BATCH = ("dgemm", "sgemm", "known", "converters", "power", "again", "read")
 HEADING = (
     f"{'n':>5}{'fp64 ms':>9}{'goal':>6}{'fp32 ms':>9}{'fp32 err':>10}"
     f"{'SuperLU':>9}{'goal':>6}{'CHOLMOD':>9}{'KLU':>9}{'difference':>12}"
@@ -331,7 +333,7 @@ def table(record: dict[str, Any]) -> str:
     ]
     lines += [
         "",
-        "1,000 vectors, GFLOP/s (read: matrix included; goals: known / dgemm >= 0.8, converters / dgemm >= 0.4)",
+        "1,000 vectors, GFLOP/s (again: an unchanged tile, read: a new one; goals: known 0.8, converters 0.4 of dgemm)",
         f"{'n':>5}" + "".join(f"{name:>12}" for name in BATCH) + f"{'known':>9}{'converters':>12}{'power':>9}",
     ]
     lines += [

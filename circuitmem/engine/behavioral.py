@@ -18,14 +18,15 @@ from circuitmem._kernels.tree import transfer_stack
 from circuitmem.config import PulseTrain, SelectorCell, SinhCell, TiaSpec
 from circuitmem.engine.adjoint import Gradient, adjoint_gradient, gradient_of_ideal
 from circuitmem.engine.base import ProgrammingResult, Solution
+from circuitmem.engine.bridges import bridge_drops, dipoles_of_bridges, loop_resistance
 from circuitmem.engine.direct import solve_directly
+from circuitmem.engine.kept import KEPT_BYTES, KeptMatrices
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
 from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, program_tile
 from circuitmem.engine.settling import Settling, settle
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Tile, turned_tile
-from circuitmem.tile.defects import Node
-from circuitmem.validation import finite_array, in_range
+from circuitmem.validation import finite_array, in_range, integer
 
 __all__ = ["BehavioralEngine", "Transfer"]
 
@@ -57,6 +58,11 @@ class BehavioralEngine:
     the answer beyond ``tolerance``. :meth:`plan` says which way is taken. Results do not depend on the number of
     threads, to the last bit.
 
+    The engine counts the vectors that it read in a tile's present state, and from the call on that brings them to the
+    break-even it works the matrix out and keeps it, until the tile is programmed, damaged or gone. So the last digits
+    of a read, within ``tolerance``, depend on how much this engine read of that state before; the same calls give the
+    same bits. With a ``method``, or with ``kept_bytes=0``, they depend on the tile and the call alone.
+
     Parameters
     ----------
     threads : int, optional
@@ -68,6 +74,9 @@ class BehavioralEngine:
         one saves little: an iteration brings one to three digits.
     method : {"transfer matrix", "conjugate gradients", "newton", "direct"}, optional
         The way to take where ``read`` has a choice; the cheapest when left out.
+    kept_bytes : int
+        Memory for the transfer matrices of unchanged tiles [bytes], >= 0. Beyond, the one used longest ago is dropped.
+        At 0 none is kept, and no vectors are counted.
 
     Raises
     ------
@@ -80,13 +89,21 @@ class BehavioralEngine:
     name = "behavioral"
 
     def __init__(
-        self, *, threads: int | None = None, tolerance: float = TOLERANCE, method: Method | None = None
+        self,
+        *,
+        threads: int | None = None,
+        tolerance: float = TOLERANCE,
+        method: Method | None = None,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self.threads = thread_count(threads)
         self._tolerance = in_range("tolerance", tolerance, 1e-15, 1e-3)
         self._method = check_method(method)
+        self._kept = KeptMatrices(integer("kept_bytes", kept_bytes))
+        # Whether reads may use a matrix that an earlier one worked out.
+        self._keeps = self._kept.limit > 0 and method in (None, "transfer matrix")
 
-    def plan(self, tile: Tile, batch: int = 1, *, known: bool = False) -> Plan:
+    def plan(self, tile: Tile, batch: int = 1, *, known: bool | None = None) -> Plan:
         """Say how ``batch`` vectors are read, and why; ``print(engine.plan(tile, 1000))``.
 
         Parameters
@@ -95,15 +112,20 @@ class BehavioralEngine:
             The tile, in its present state.
         batch : int
             Vectors, >= 0.
-        known : bool
-            Whether the transfer matrix of this state is at hand, as a chip has it until the tile is programmed.
+        known : bool, optional
+            Whether the transfer matrix of this state is at hand, as a chip has it until the tile is programmed. When
+            left out, the answer is that for the next ``read``, which knows what this engine read before.
 
         Raises
         ------
         ValidationError
             If ``batch`` is negative, or the method asked of this engine cannot solve the tile.
         """
-        return make_plan(tile, batch, known=known, wanted=self._method, tolerance=self._tolerance)
+        before = 0
+        if known is None:
+            known = self._keeps and self._kept.matrix(tile) is not None
+            before = 0 if known else self._kept.vectors(tile)
+        return make_plan(tile, batch, known=known, before=before, wanted=self._method, tolerance=self._tolerance)
 
     def read(self, tile: Tile, voltages: ArrayLike, *, matrix: ArrayLike | None = None) -> Floats:
         """Return the column currents, (batch, columns) or (columns,) A.
@@ -122,18 +144,22 @@ class BehavioralEngine:
         ValidationError
             If a shape is wrong or an element is not finite.
         """
-        batch = tile.input_voltages(voltages)
+        batch, version = tile.input_voltages(voltages), tile.version
         if matrix is not None:
             if self._method is not None:
                 self.plan(tile, len(batch), known=True)  # refuses a way that this tile cannot take
-            known = finite_array("matrix", matrix, shape=tile.spec.shape[::-1], copy=False)
+            known: Floats | None = finite_array("matrix", matrix, shape=tile.spec.shape[::-1], copy=False)
+        else:
+            known = self._kept.matrix(tile) if self._keeps else None
+        if known is None and (plan := self.plan(tile, len(batch))).method == "transfer matrix":
+            known = self.transfer([tile]).matrix[0]
+            self._kept.keep(tile, known, version)
+        if known is not None:
             currents = read_currents(batch, known, threads=self.threads)
-            return currents if np.ndim(voltages) == 2 else currents[0]
-        plan = self.plan(tile, len(batch))
-        if plan.method == "transfer matrix":
-            currents = read_currents(batch, self.transfer([tile]).matrix[0], threads=self.threads)
         else:
             currents = self._solve(tile, batch, plan, voltages=False).column_current
+            if self._keeps and plan.break_even:
+                self._kept.count(tile, len(batch), version)
         return currents if np.ndim(voltages) == 2 else currents[0]
 
     def solve(self, tile: Tile, voltages: ArrayLike, *, start: Solution | None = None) -> Solution:
@@ -394,7 +420,7 @@ class BehavioralEngine:
             assert dipoles.word is not None
             assert dipoles.bit is not None
             with _one_blas_thread():
-                current = np.linalg.solve(loop, _drops(tile, word, bit))
+                current = np.linalg.solve(loop, bridge_drops(tile, word, bit))
             column = column + np.einsum("kb,kj->bj", current, dipoles.column_current)
             driver = driver + np.einsum("kb,ki->bi", current, dipoles.driver_current)
             word = word + np.einsum("kb,kij->bij", current, dipoles.word)
@@ -430,17 +456,12 @@ class BehavioralEngine:
 
         Returns the solutions, and the resistances seen by the loop currents of the bridges, (bridges, bridges) Ω.
         """
-        bridges = tile.defects.bridges
-        injection = np.zeros((len(bridges), 2, *tile.spec.shape))
-        for index, bridge in enumerate(bridges):
-            injection[(index, *_position(bridge.first))] -= 1.0
-            injection[(index, *_position(bridge.second))] += 1.0
-        still = np.zeros((len(bridges), tile.spec.rows))
+        injection = dipoles_of_bridges(tile)
+        still = np.zeros((len(injection), tile.spec.rows))
         dipoles = self._run(tile, still, injection, voltages=True)
         assert dipoles.word is not None
         assert dipoles.bit is not None
-        seen = -_drops(tile, dipoles.word, dipoles.bit)
-        return dipoles, 0.5 * (seen + seen.T) + np.diag([bridge.resistance for bridge in bridges])
+        return dipoles, loop_resistance(tile, dipoles.word, dipoles.bit)
 
 
 def _one_blas_thread() -> AbstractContextManager[object]:
@@ -467,18 +488,3 @@ def _nodes(start: Solution, shape: tuple[int, ...], batch: int) -> Floats:
         raise ValidationError("start", "must be a solution for the same number of voltages, of a tile of this shape")
     lines = start.word_line_voltage, start.bit_line_voltage
     return np.stack([line.reshape(batch, *shape[-2:]) for line in lines], axis=1)
-
-
-def _position(node: Node) -> tuple[int, int, int]:
-    return (0 if node.line == "word" else 1, node.row, node.column)
-
-
-def _drops(tile: Tile, word: Floats, bit: Floats) -> Floats:
-    """Return the voltage across each bridge, (bridges, batch) V, from node voltages (batch, rows, columns) V."""
-    lines = (word, bit)
-
-    def at(node: Node) -> Floats:
-        line, row, column = _position(node)
-        return lines[line][:, row, column]
-
-    return np.array([at(bridge.first) - at(bridge.second) for bridge in tile.defects.bridges])

@@ -67,13 +67,14 @@ def make_plan(
     batch: int = 1,
     *,
     known: bool = False,
+    before: int = 0,
     wanted: Method | None = None,
     tolerance: float = TOLERANCE,
 ) -> Plan:
     """Choose how to read a tile.
 
-    The choice depends on the tile and the number of vectors alone, never on a clock: the same call takes the same way
-    and gives the same bits on every machine.
+    The choice depends on the arguments alone, never on a clock: the same calls take the same way and give the same bits
+    on every machine.
 
     Parameters
     ----------
@@ -83,6 +84,8 @@ def make_plan(
         Vectors to be read, >= 0.
     known : bool
         Whether the transfer matrix of this very state is at hand.
+    before : int
+        Vectors that were read in this state before; they count towards the break-even.
     wanted : str, optional
         A method to use instead of the cheapest.
     tolerance : float
@@ -104,7 +107,7 @@ def make_plan(
         reason = f"a transfer matrix pays from {break_even} vectors on"
         if nodes.method == "direct":
             reason = f"{nodes.reason}, {reason}"
-        if known or batch >= break_even:
+        if known or batch + before >= break_even:
             possible = ("transfer matrix", nodes.method, "direct")
             reason = "the transfer matrix is known" if known else f"it pays from {break_even} vectors on"
         else:
