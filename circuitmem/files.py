@@ -31,7 +31,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     Raises
     ------
     DataFileError
-        If the file cannot be written (no such folder, no permission, disk full).
+        If the file cannot be written (no such folder, no permission, disk full, a NUL in its name).
     """
     target = Path(path)
     temporary = None
@@ -43,11 +43,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         os.replace(temporary, target)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no file system can have that name
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        raise DataFileError(target, f"cannot be written: {error.strerror or error}") from None
+        raise DataFileError(target, f"cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -111,8 +111,8 @@ def locked(path: str | os.PathLike[str], busy: CircuitmemError) -> Iterator[None
     """Hold a lock, made of a file, that dies with its process; ``busy`` is raised if another has it."""
     try:
         file = open(path, "w")  # noqa: SIM115  (closed below)
-    except OSError as error:
-        raise DataFileError(path, f"cannot be written: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise DataFileError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -187,7 +187,9 @@ def _have_ideal_wires(
     if not (words & bits).any():
         return np.zeros(len(cells), dtype=bool)
     # Beyond, currents would be differences of larger ones, and lose digits; the tree kernel subtracts nothing.
-    small = (cells.sum(axis=1) * bit[:, [0, -1]].min(axis=1) <= 1.0).all(axis=1)
+    ends = bit[:, [0, -1]].min(axis=1)
+    sensed = np.isfinite(ends)  # a bit line of one cell may be cut off at both ends
+    small = (sensed & (cells.sum(axis=1) * np.where(sensed, ends, 0.0) <= 1.0)).all(axis=1)
     return np.asarray(np.broadcast_to(words & bits, len(cells)) & small)
 
 

@@ -144,7 +144,14 @@ class AdcBank:
         return voltage if noise is None else voltage + noise
 
     def codes(self, current: Floats, noise: Floats | None = None) -> NDArray[np.int64]:
-        """Return the codes, (batch, columns), for column currents (batch, columns) A and noise (batch, columns) V."""
+        """Return the codes, (batch, columns), for column currents (batch, columns) A and noise (batch, columns) V.
+
+        Raises
+        ------
+        ValidationError
+            If a current is NaN; one beyond the range saturates.
+        """
+        current = finite_array("current", current, allow_infinite=True, copy=False)
         steps = (self.input_voltage(current, noise) - self.spec.minimum) / self.spec.lsb
         if self.thresholds is None:
             codes = np.clip(np.rint(steps), 0, self.spec.highest_code).astype(np.int64)

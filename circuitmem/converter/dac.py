@@ -11,6 +11,7 @@ from circuitmem.config.converter import DacSpec
 from circuitmem.converter.linearity import Linearity, linearity
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
+from circuitmem.validation import finite_array
 
 __all__ = ["DacBank"]
 
@@ -86,8 +87,15 @@ class DacBank:
         return linearity(self.table)
 
     def codes(self, values: ArrayLike) -> NDArray[np.int64]:
-        """Quantise values in [0, 1] (others saturate) to codes of the same shape; ties to even."""
-        scaled = np.rint(np.asarray(values, dtype=np.float64) * (self.spec.levels - 1))
+        """Quantise values in [0, 1] (others saturate) to codes of the same shape; ties to even.
+
+        Raises
+        ------
+        ValidationError
+            If a value is NaN, or no real number.
+        """
+        given = finite_array("values", values, allow_infinite=True, copy=False)
+        scaled = np.rint(given * (self.spec.levels - 1))
         return np.clip(scaled, 0, self.spec.levels - 1).astype(np.int64)
 
     def nominal(self, codes: ArrayLike) -> Floats:

@@ -24,7 +24,8 @@ from circuitmem.engine.kept import KEPT_BYTES, KeptMatrices
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
 from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, program_tile
 from circuitmem.engine.settling import Settling, settle
-from circuitmem.errors import ValidationError
+from circuitmem.engine.steepness import check_steepness
+from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.tile import Tile, turned_tile
 from circuitmem.validation import finite_array, in_range, integer
 
@@ -238,7 +239,7 @@ class BehavioralEngine:
         """
         batch = tile.input_voltages(voltages)
         shape = (*np.shape(voltages)[:-1], tile.spec.columns)
-        wanted = finite_array("current_gradient", current_gradient, shape=shape).reshape(len(batch), -1)
+        wanted = finite_array("current_gradient", current_gradient, shape=shape).reshape(len(batch), tile.spec.columns)
 
         def nodes(part: slice) -> tuple[Floats, Floats]:
             solution = self._solve(tile, batch[part], plan_nodes(tile, self._method), voltages=True)
@@ -409,6 +410,15 @@ class BehavioralEngine:
             return matrix - dipoles.column_current.T @ current, input_admittance - driver.T @ current
 
     def _solve(
+        self, tile: Tile, batch: Floats, plan: Plan, *, voltages: bool, estimate: Floats | None = None
+    ) -> Solution:
+        try:
+            return self._answer(tile, batch, plan, voltages=voltages, estimate=estimate)
+        except ConvergenceError:
+            check_steepness(tile, batch)
+            raise
+
+    def _answer(
         self, tile: Tile, batch: Floats, plan: Plan, *, voltages: bool, estimate: Floats | None = None
     ) -> Solution:
         if plan.method == "direct":

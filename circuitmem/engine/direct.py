@@ -201,6 +201,8 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
     for index, source in enumerate(voltages):
         solved = network.solve(source, tolerance, factors)
         into = network.into_nodes(network.currents(solved)[0])[network.sources]
+        if not np.isfinite(into).all():  # without a free node nothing has been solved that could have failed
+            raise ConvergenceError("a tile with bridges", np.inf, tolerance, 0)
         driver[index], column[index] = -into[:rows], into[rows:]
         word[index], bit[index] = network.nodes(solved, network.word), network.nodes(solved, network.bit)
     return Solution(column, driver, word, bit, (voltages * driver).sum(axis=1))

@@ -13,6 +13,7 @@ from circuitmem.network.correction import Correction
 from circuitmem.network.partition import Partition
 from circuitmem.network.placement import Placement
 from circuitmem.tile import PairMapping
+from circuitmem.validation import finite_array
 
 __all__ = ["HardwareLayer"]
 
@@ -150,7 +151,16 @@ class HardwareLayer:
         return np.clip(activities, 0.0, self.input_scale)
 
     def input_codes(self, activities: Floats) -> list[Codes]:
-        """Return the DAC codes of every tile, each (batch, rows), for activities (batch, inputs)."""
+        """Return the DAC codes of every tile, each (batch, rows), for activities (batch, inputs).
+
+        Those above :attr:`input_scale` saturate.
+
+        Raises
+        ------
+        ValidationError
+            If an activity is negative: word lines have no such voltage, and a signed input is read in two halves.
+        """
+        activities = finite_array("activities", activities, minimum=0.0, copy=False)
         found = []
         for index, unit in enumerate(self.units):
             values = np.zeros((len(activities), self.partition.rows))

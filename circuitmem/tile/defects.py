@@ -308,7 +308,7 @@ class DefectMap:
         arrays: dict[str, Any] = dict(load_npz(path))
         try:
             return cls.from_arrays(arrays)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataFileError(path, f"is not a defect map ({error})") from None
 
     def __eq__(self, other: object) -> bool:

@@ -7,6 +7,7 @@ from circuitmem import DefectMap, LinearCell, TileSpec, TransistorCell
 from circuitmem.calibration import CALIBRATIONS
 from circuitmem.config import AdcSpec, CalibrationSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
 from circuitmem.control import Chip
+from circuitmem.errors import ValidationError
 from circuitmem.network import HardwareNetwork, Partition, Perceptron
 from circuitmem.tile import PairMapping, Tile
 
@@ -89,6 +90,15 @@ def test_calibration_lowers_the_error_on_held_out_vectors(groups):
     assert layer.correction.groups == groups
     corrected = np.sqrt(np.mean((chip.run(layer.forward(held_out)) - wanted) ** 2))
     assert corrected < 0.5 * raw
+
+
+@pytest.mark.parametrize("bad", [-0.25, np.nan])
+def test_an_activity_that_no_word_line_can_have_is_refused(bad):
+    network = network_of(np.random.default_rng(3))
+    activities = np.full((2, 20), 0.5)
+    activities[1, 7] = bad
+    with pytest.raises(ValidationError, match=r"activities must be .* at index \(1, 7\)"):
+        network.chip.run(network.layers[0].forward(activities))
 
 
 def test_calibration_does_not_look_at_the_defects():

@@ -1,0 +1,39 @@
+"""What the law of a cell can say in double precision: the reason why some tiles cannot be solved."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import SinhCell
+from circuitmem.errors import ValidationError
+from circuitmem.tile import Tile
+
+__all__ = ["check_steepness"]
+
+STEEPEST = 700.0
+"""Argument from which on sinh overflows, but for a factor of 10^4 that the sum of many cells may need."""
+
+
+def check_steepness(tile: Tile, voltages: NDArray[np.float64]) -> None:
+    """Name the reason, if a tile could not be solved because the law of its cells overflows.
+
+    Where wires take most of the voltage, cells of any steepness can be solved: so this is asked after a failure.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    voltages : (batch, rows) ndarray
+        Driver voltages [V].
+
+    Raises
+    ------
+    ValidationError
+        If the largest voltage that a cell could have is beyond what sinh can take.
+    """
+    cell = tile.spec.cell
+    largest = float(max(voltages.max(initial=0.0) - voltages.min(initial=0.0), 0.0))
+    if isinstance(cell, SinhCell) and cell.a * largest > STEEPEST:
+        rule = f"must be <= {STEEPEST / largest:g} for cells at up to {largest:g} V: the current overflows"
+        raise ValidationError("cell.a", rule, cell.a)
