@@ -161,11 +161,13 @@ class HardwareLayer:
             If an activity is negative: word lines have no such voltage, and a signed input is read in two halves.
         """
         activities = finite_array("activities", activities, minimum=0.0, copy=False)
+        # What code an activity gets is a matter of design: no tile's DACs differ in it.
+        codes = self.units[0].readout.dac.codes(activities / self.input_scale)
         found = []
-        for index, unit in enumerate(self.units):
-            values = np.zeros((len(activities), self.partition.rows))
-            values[:, self.placements[index].rows] = activities[:, self.partition.input_slice(index)]
-            found.append(unit.readout.dac.codes(values / self.input_scale))
+        for index, place in enumerate(self.placements):
+            own = np.zeros((len(activities), self.partition.rows), dtype=codes.dtype)
+            own[:, place.rows] = codes[:, self.partition.input_slice(index)]
+            found.append(own)
         return found
 
     def line_voltages(self, index: int, activities: Floats) -> Floats:
@@ -255,8 +257,10 @@ class HardwareLayer:
             # What a code means is a line, and so is the correction: both at once, group by group.
             zero, one = unit.readout.adc.nominal_current(np.arange(2)[:, None])
             scale, shift = correction.scale[:, index], correction.shift[:, index]
-            total = np.broadcast_to((scale * zero + shift).sum(axis=0), (len(own), answer.shape[1])).copy()
-            for read, slope in zip(answer.reshape(correction.groups, len(own), -1), scale * (one - zero), strict=True):
+            reads, slopes = answer.reshape(correction.groups, len(own), -1), scale * (one - zero)
+            total = reads[0] * slopes[0]
+            total += (scale * zero + shift).sum(axis=0)
+            for read, slope in zip(reads[1:], slopes[1:], strict=True):
                 total += read * slope
             found.append(total)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,12 @@ class Placement:
         lines, columns = partition.word_lines(tile), partition.bit_lines(tile)
         return cls(np.arange(lines.start, lines.stop), np.arange(columns.stop // 2))
 
-    @property
+    @cached_property
     def columns(self) -> Places:
         """Bit lines in the order of the outputs, plus before minus."""
         return (2 * self.pairs[:, None] + np.arange(2)).ravel()
 
-    @property
+    @cached_property
     def cells(self) -> tuple[Places, Places]:
         """Index of the used cells, in the order of inputs and of outputs, plus before minus."""
         return self.rows[:, None], self.columns[None, :]
