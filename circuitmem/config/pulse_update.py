@@ -41,7 +41,7 @@ def _device(
 class PulseUpdateSpec(Spec):
     """A device that a pulse moves along one of two curves, up or down (MLP+NeuroSim V3.0; Chen, Peng & Yu, IEDM 2017).
 
-    With P pulses of ``states`` from the bottom, or left to the bottom,
+    With P pulses of P_max from the bottom, or left to the bottom (P_max is ``states``, or ``states_down``),
 
         ``G_up = B(1 - e^(-P/A)) + G_min``,   ``G_down = G_max - B(1 - e^((P - P_max)/A))``,
         ``B = (G_max - G_min)/(1 - e^(-P_max/A))``
@@ -54,15 +54,18 @@ class PulseUpdateSpec(Spec):
     minimum_conductance, maximum_conductance : float
         Range [S]; 0 < minimum < maximum.
     states : int
-        Pulses from one end of the range to the other, 2 to 10,000.
+        Pulses from the bottom of the range to its top, 2 to 10,000.
+    states_down : int, optional
+        Pulses from the top to the bottom, 2 to 10,000; as many as up when left out.
     potentiation : float
-        Nonlinearity of the way up as NeuroSim counts it, 0 (straight) to 9.
+        Nonlinearity of the way up as NeuroSim counts it: 0 is straight; up to 9 pulses do less and less, down to -7
+        they do more and more.
     depression : float
-        Nonlinearity of the way down, 0 to -9.
+        Nonlinearity of the way down: 0 is straight; down to -9 pulses do less and less, up to 7 more and more.
     cycle_noise : float
         Standard deviation of the noise of one pulse, relative to the range, in [0, 1].
     nonlinearity_spread : float
-        Device-to-device standard deviation of both nonlinearities, >= 0; they stay within their bounds.
+        Device-to-device standard deviation of both nonlinearities, >= 0; they keep their sign and their bounds.
     set_voltage, reset_voltage : float
         Amplitude of pulses up and down on the line [V], > 0.
     set_time, reset_time : float
@@ -88,14 +91,20 @@ class PulseUpdateSpec(Spec):
     minimum_conductance: Conductance = PRESETS["EpiRAM"]["minimum_conductance"]
     maximum_conductance: Conductance = PRESETS["EpiRAM"]["maximum_conductance"]
     states: int = pydantic.Field(default=64, ge=2, le=10_000)
-    potentiation: float = pydantic.Field(default=0.5, ge=0.0, le=9.0)
-    depression: float = pydantic.Field(default=-0.5, ge=-9.0, le=0.0)
+    states_down: int | None = pydantic.Field(default=None, ge=2, le=10_000)
+    potentiation: float = pydantic.Field(default=0.5, ge=-7.0, le=9.0)
+    depression: float = pydantic.Field(default=-0.5, ge=-9.0, le=7.0)
     cycle_noise: float = pydantic.Field(default=0.02, ge=0.0, le=1.0)
     nonlinearity_spread: float = pydantic.Field(default=0.0, ge=0.0)
     set_voltage: Voltage = 5.0
     reset_voltage: Voltage = 3.0
     set_time: Duration = 5e-6
     reset_time: Duration = 5e-6
+
+    @property
+    def pulses_down(self) -> int:
+        """Pulses from the top of the range to its bottom."""
+        return self.states if self.states_down is None else self.states_down
 
     @classmethod
     def preset(cls, name: str) -> Self:

@@ -36,7 +36,7 @@ class CountTrain(PulseTrain):
             down[small] = up[small] = 0
         else:
             # Erased from wherever it may have drifted to.
-            erased = np.where(self.cells[1], devices.spec.states, 0)
+            erased = np.where(self.cells[1], devices.spec.pulses_down, 0)
             up = np.where(self.cells[1], devices.counts(unit.asked, np.full_like(unit.asked, devices.limits[0]))[1], 0)
             down = erased
         if down.any() or up.any():

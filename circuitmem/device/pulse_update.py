@@ -39,7 +39,7 @@ def nonlinearity(steepness: ArrayLike) -> Floats:
 
 
 def steepness(nonlinearity_: ArrayLike) -> Floats:
-    """Return ``P_max/A`` for nonlinearities between 0 and 9, signs ignored, by bisection."""
+    """Return the magnitude of ``P_max/A`` for nonlinearities between -9 and 9, signs ignored, by bisection."""
     wanted = np.abs(np.asarray(nonlinearity_, dtype=np.float64))
     low, high = np.full(wanted.shape, np.log(STRAIGHT)), np.full(wanted.shape, np.log(1e4))
     for _ in range(60):
@@ -52,13 +52,14 @@ def steepness(nonlinearity_: ArrayLike) -> Floats:
 def pulse_curves(spec: PulseUpdateSpec, pulses: ArrayLike) -> tuple[Floats, Floats]:
     """Return G after so many pulses up from the minimum, and G so many pulses down above the minimum [S].
 
-    These are the published curves ``G_LTP(P)`` and ``G_LTD(P)``, without noise; P from 0 to ``states``.
+    These are the published curves ``G_LTP(P)`` and ``G_LTD(P)``, without noise; P from 0 to ``states``, down to
+    ``states_down``.
     """
     count = np.asarray(pulses, dtype=np.float64)
     span = spec.maximum_conductance - spec.minimum_conductance
-    up, down = steepness(spec.potentiation), steepness(spec.depression)
+    up, down = _signed(spec.potentiation), _signed(-spec.depression)
     rise = np.expm1(-up * count / spec.states) / np.expm1(-up)
-    fall = np.expm1(down * (count / spec.states - 1.0)) / np.expm1(-down)
+    fall = np.expm1(down * (count / spec.pulses_down - 1.0)) / np.expm1(-down)
     return spec.minimum_conductance + span * rise, spec.maximum_conductance - span * fall
 
 
@@ -91,12 +92,12 @@ class PulseUpdateDevices:
         self.shape = shape
         self.limits = (spec.minimum_conductance, spec.maximum_conductance)
         self.nominal_up = _curve(np.full(shape, spec.potentiation), spec.states)
-        self.nominal_down = _curve(np.full(shape, spec.depression), spec.states)
+        self.nominal_down = _curve(np.full(shape, -spec.depression), spec.pulses_down)
         self.up, self.down = self.nominal_up, self.nominal_down
         if spec.nonlinearity_spread > 0.0:
             spread = spec.nonlinearity_spread * stream(seed, Purpose.DEVICE, *key).standard_normal((2, *shape))
-            self.up = _curve(np.clip(spec.potentiation + spread[0], 0.0, 9.0), spec.states)
-            self.down = _curve(np.clip(spec.depression + spread[1], -9.0, 0.0), spec.states)
+            self.up = _curve(_same_sign(spec.potentiation, spread[0]), spec.states)
+            self.down = _curve(_same_sign(-spec.depression, -spread[1]), spec.pulses_down)
 
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
         """Return how many pulses down and how many up lead nearest, without going too far.
@@ -115,8 +116,19 @@ class PulseUpdateDevices:
         return _whole(down), _whole(up)
 
 
+def _signed(nonlinearity_: ArrayLike) -> Floats:
+    """Return ``P_max/A``, negative where pulses do more and more: the law is the same for both signs."""
+    wanted = np.asarray(nonlinearity_, dtype=np.float64)
+    return np.asarray(np.where(wanted < 0.0, -1.0, 1.0) * steepness(wanted))
+
+
+def _same_sign(declared: float, spread: Floats) -> Floats:
+    low, high = (0.0, 9.0) if declared >= 0.0 else (-7.0, 0.0)
+    return np.asarray(np.clip(declared + spread, low, high))
+
+
 def _curve(nonlinearity_: Floats, states: int) -> Curve:
-    s = steepness(nonlinearity_)
+    s = _signed(nonlinearity_)
     return Curve(np.ascontiguousarray(s / states), np.ascontiguousarray(-1.0 / np.expm1(-s)))
 
 

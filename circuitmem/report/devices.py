@@ -30,10 +30,12 @@ def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None
     figure = Figure(figsize=(3.4 * columns, 2.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, spec) in zip(panels, devices.items(), strict=False):
-        count = np.arange(spec.states + 1)
-        up, down = pulse_curves(spec, count)
+        count, left = np.arange(spec.states + 1), np.arange(spec.pulses_down + 1)
+        up, down = pulse_curves(spec, count)[0], pulse_curves(spec, left)[1]
         axes.plot(count, 1e6 * up, color="#0072b2", label=f"up, {spec.potentiation:g}")
-        axes.plot(2 * spec.states - count, 1e6 * down, color="#e69f00", label=f"down, {spec.depression:g}")
+        axes.plot(
+            spec.states + spec.pulses_down - left, 1e6 * down, color="#e69f00", label=f"down, {spec.depression:g}"
+        )
         axes.set_title(name)
         axes.legend(fontsize="small", title="nonlinearity", title_fontsize="small")
         axes.grid(alpha=0.3)

@@ -68,6 +68,8 @@ class Fit:
         What a user of the device has to know.
     polarity : {1, -1}, optional
         Sign of the voltage that raises the measured device's conductance.
+    around : dict
+        Tables beside the device's that have to fit it.
     curve : Curve
         Data and model.
     scale : float
@@ -85,6 +87,7 @@ class Fit:
     assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     polarity: int | None = None
+    around: dict[str, Any] = field(default_factory=dict)
 
     @property
     def residual(self) -> float:
@@ -115,7 +118,9 @@ class Fit:
         every: dict[str, Any] = self.spec.model_dump()
         found = {"kind", *self.estimate.values, *self.derived}
         tables: dict[str, Any] = {name: value for name, value in every.items() if name in found}
-        for name in reversed(self.table.split(".")):
+        *outer, own = self.table.split(".")
+        tables = {own: tables, **self.around}
+        for name in reversed(outer):
             tables = {name: tables}
         return "".join(f"# {note}\n" for note in self.notes) + tomli_w.dumps(tables)
 

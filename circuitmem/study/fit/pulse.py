@@ -20,14 +20,19 @@ __all__ = ["fit_pulses"]
 
 Floats = NDArray[np.float64]
 
+MOST_PULSES = 10_000
+BEYOND = 0.05
+"""An end of the range is extrapolated where it lies further than this beyond the data, relative to their span."""
+
 
 def fit_pulses(
     path: str | os.PathLike[str], *, seed: int = 0, confidence: float = 0.95, reading: Reading | None = None
 ) -> Fit:
     """Fit :class:`~circuitmem.config.PulseUpdateSpec` to a CSV file.
 
-    Columns: ``pulse``, how many pulses of this polarity the device has had, from 0; ``conductance_s``; ``polarity``, up
-    or down. The ways up begin at the minimum, those down at the maximum. The highest pulse is taken for ``states``.
+    Its columns are those of :func:`.curves.read_pulses`. The ways up begin at the minimum, those down at the maximum.
+    The highest pulse of each direction is taken for ``states`` and ``states_down``. One direction alone is a device
+    whose other direction is unknown.
 
     Parameters
     ----------
@@ -47,25 +52,35 @@ def fit_pulses(
     """
     read = read_pulses(path, reading)
     count, up, measured = read.count, read.up, read.conductance
-    for name, some in (("up", up), ("down", ~up)):
-        if len(np.unique(count[some])) < 3:
-            raise DataFileError(path, f"column polarity: must have at least three different pulses {name}")
-    states = int(count.max())
-    largest = float(measured.max())
+    seen = {name: len(np.unique(count[some])) for name, some in (("up", up), ("down", ~up))}
+    for name, different in seen.items():
+        if 0 < different < 3 or not any(seen.values()):
+            raise DataFileError(path, f"must have at least three different pulses {name} (got {different})")
+    most = {name: int(count[some].max()) for name, some in (("up", up), ("down", ~up)) if seen[name]}
+    if max(most.values()) > MOST_PULSES:
+        raise DataFileError(path, f"must have at most {MOST_PULSES} pulses of one direction (got {max(most.values())})")
+    pulses: dict[str, Any] = {"states": most.get("up", most.get("down"))}
+    if len(most) == 2 and most["down"] != most["up"]:
+        pulses["states_down"] = most["down"]
+    down = pulses.get("states_down", pulses["states"])
+    lowest, largest = float(measured.min()), float(measured.max())
 
     def curve(values: dict[str, Any]) -> Floats:
-        spec = PulseUpdateSpec(**({"states": states} | values))
+        spec = PulseUpdateSpec(**(pulses | values))
         # Down, the curve is counted from its bottom.
-        return np.where(up, *pulse_curves(spec, np.where(up, count, states - count)))
+        return np.where(up, *pulse_curves(spec, np.where(up, count, down - count)))
 
+    ways = {
+        "up": Parameter("potentiation", -7.0, 9.0, "linear"),
+        "down": Parameter("depression", -7.0, 9.0, "linear", sign=-1),
+    }
     parameters = [
-        Parameter("minimum_conductance", 1e-3 * float(measured.min()), largest, unit="S"),
-        Parameter("maximum_conductance", float(measured.min()), 10.0 * largest, unit="S"),
-        Parameter("potentiation", 0.0, 9.0, "linear"),
-        Parameter("depression", 0.0, 9.0, "linear", sign=-1),
+        Parameter("minimum_conductance", 1e-3 * lowest, largest, unit="S"),
+        Parameter("maximum_conductance", lowest, 10.0 * largest, unit="S"),
+        *(ways[name] for name in most),
     ]
-    first = {"minimum_conductance": float(measured.min()), "maximum_conductance": largest}
-    guesses = tuple(first | {"potentiation": a, "depression": -b} for a in (0.5, 4.0) for b in (0.5, 4.0))
+    first = {"minimum_conductance": lowest, "maximum_conductance": largest}
+    bends = ((0.5, 0.5), (0.5, 4.0), (4.0, 0.5), (4.0, 4.0), (-3.0, 0.5), (0.5, -3.0), (-3.0, -3.0))
     found = estimate(
         parameters,
         lambda values, _: (curve(values) - measured) / largest,
@@ -74,22 +89,55 @@ def fit_pulses(
         confidence=confidence,
         random_points=40,
         searches=4,
-        guesses=guesses,
+        guesses=tuple(first | {"potentiation": a, "depression": -b} for a, b in bends),
     )
-    values: dict[str, Any] = {"states": states, "cycle_noise": 0.0, **found.values}
-    spec = PulseUpdateSpec(**values)
+    spec = PulseUpdateSpec(**{**pulses, "cycle_noise": 0.0, **found.values})
     spec = spec.model_copy(update={"cycle_noise": _cycle_noise(spec, count, up, measured)})
+    notes = _beyond(spec, lowest, largest)
+    for name, parameter in (("up", "potentiation"), ("down", "depression")):
+        if name not in most:
+            notes.append(
+                f"no pulses {name} were measured: {parameter} is unknown and left out, and a chip takes "
+                f"{getattr(spec, parameter):g} until it is set"
+            )
     return Fit(
         model="pulse",
         spec=spec,
         table="chip.device",
         parameters=parameters,
         estimate=found,
-        derived={"states": float(states), "cycle_noise": spec.cycle_noise},
+        derived={**{name: float(number) for name, number in pulses.items()}, "cycle_noise": spec.cycle_noise},
         curve=Curve("pulses, up and down", count, "conductance [S]", measured, curve(found.values), up),
         scale=largest,
         assumed=read.assumed,
+        notes=notes,
+        around=_around(spec),
     )
+
+
+def _beyond(spec: PulseUpdateSpec, lowest: float, largest: float) -> list[str]:
+    """Return a note for each end of the range that lies beyond what was measured."""
+    span, notes = largest - lowest, []
+    for name, end, measured, side in (
+        ("minimum_conductance", spec.minimum_conductance, lowest, lowest - spec.minimum_conductance),
+        ("maximum_conductance", spec.maximum_conductance, largest, spec.maximum_conductance - largest),
+    ):
+        if side > BEYOND * span:
+            notes.append(
+                f"{name} ({end:.4g} S) is extrapolated: {100.0 * side / span:.0f} % of the measured span beyond the "
+                f"last measured value ({measured:.4g} S)"
+            )
+    return notes
+
+
+def _around(spec: PulseUpdateSpec) -> dict[str, Any]:
+    """Return what else of a chip has to fit such conductances, in the proportions of the preset epiram."""
+    low, high = spec.minimum_conductance, spec.maximum_conductance
+    return {
+        "programming": {"deadband": 0.0, "verify_tolerance": 0.0664 * (high - low)},
+        "converters": {"tia": {"feedback_resistance": 0.0603 / high}},
+        "defects": {"stuck_on_range": [high, 4.0 * high], "stuck_off_range": [0.01 * low, low]},
+    }
 
 
 def _cycle_noise(spec: PulseUpdateSpec, count: Floats, up: NDArray[np.bool_], measured: Floats) -> float:
@@ -98,15 +146,17 @@ def _cycle_noise(spec: PulseUpdateSpec, count: Floats, up: NDArray[np.bool_], me
     The error of readings counts too, twice: it is an upper limit.
     """
     span = spec.maximum_conductance - spec.minimum_conductance
-    dense = np.linspace(0.0, spec.states, 20 * spec.states + 1)
-    rise, fall = pulse_curves(spec, dense)
+    dense = {
+        way: np.linspace(0.0, most, 20 * most + 1) for way, most in ((True, spec.states), (False, spec.pulses_down))
+    }
+    laws = {way: pulse_curves(spec, places)[0 if way else 1] for way, places in dense.items()}
     off = []
     for k in range(1, len(count)):
         pulses = count[k] - count[k - 1]
         if up[k] != up[k - 1] or pulses < 1:
             continue
-        law = rise if up[k] else fall
-        place = np.interp(measured[k - 1], law, dense) + (pulses if up[k] else -pulses)
-        expected = np.interp(np.clip(place, 0.0, spec.states), dense, law)
+        law, places = laws[bool(up[k])], dense[bool(up[k])]
+        place = np.interp(measured[k - 1], law, places) + (pulses if up[k] else -pulses)
+        expected = np.interp(np.clip(place, 0.0, places[-1]), places, law)
         off.append((measured[k] - expected) / (span * np.sqrt(pulses)))
     return float(min(np.std(off), 1.0)) if off else 0.0

@@ -126,7 +126,7 @@ def test_a_device_without_a_kind_is_one_of_two_pulses(tmp_path):
         (lambda: PulseUpdateSpec.preset("EpiRam"), "preset must be one of Ag:a-Si, TaOx/TiO2"),
         (lambda: load_run(None, ["chip.device.kind=pulse-update", "chip.device.published=x"]), "chip.device.published"),
         (lambda: load_run(None, ["chip.device.kind=puls-update"]), "did you mean 'pulse-update'? (got 'puls-update')"),
-        (lambda: PulseUpdateSpec(potentiation=-1.0), "potentiation must be greater than or equal to 0 (got -1.0)"),
+        (lambda: PulseUpdateSpec(potentiation=-8.0), "potentiation must be greater than or equal to -7 (got -8.0)"),
         (
             lambda: PulseUpdateSpec(minimum_conductance=1e-3),
             "maximum_conductance must be > minimum_conductance (=0.001)",
