@@ -197,7 +197,7 @@ IV = "time_s,voltage_v,current_a\n" + "".join(f"{k},{k % 5 - 2},{k % 5 - 2}e-6\n
         ("pulse", PULSES.replace("3e-06,up", "-1,up"), "line 4, column of conductance: must be > 0 (got -1)"),
         ("pulse", PULSES.replace("2,3", "2.5,3"), "column of pulse: must be a whole number from 0 to 20000 (got 2.5)"),
         ("pulse", PULSES.replace("up", "left", 1), "line 2, column of polarity: must be up or down (or +1 or -1)"),
-        ("pulse", PULSES.replace("down", "up"), "must have at least three different pulses down (got 0)"),
+        ("pulse", "pulse,conductance_s,polarity\n0,1e-6,up\n1,2e-6,up\n1,2e-6,up\n", "different pulses up (got 2)"),
         ("pulse", "# all\n" + PULSES + "1,2\n", "line 11: must have 3 columns (got 2)"),
         (
             "pulse",
