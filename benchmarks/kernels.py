@@ -221,7 +221,7 @@ def batch_row(size: int) -> dict[str, Any]:
     """
     geometry = TileSpec(rows=size, columns=size, word_line_resistance=1.0, bit_line_resistance=1.0)
     chip = Chip(ChipSpec(tile=geometry), 1, seed=1)
-    unit, engine, rng = chip.units[0], chip.behavioral, np.random.default_rng(0)
+    unit, engine, rng = chip.units[0], chip.electrics.behavioral, np.random.default_rng(0)
     new = BehavioralEngine(kept_bytes=0)
     unit.tile.program(make_tile(size).conductance)
     tile = unit.tile
@@ -233,7 +233,7 @@ def batch_row(size: int) -> dict[str, Any]:
         {
             "known": lambda: engine.read(tile, voltages, matrix=matrix),
             "converters": lambda: unit.readout.read(codes, matrix, None, noise, threads=engine.threads),
-            "power": lambda: chip.answer(unit, codes, noise),
+            "power": lambda: chip.electrics.codes(unit, codes, noise),
             "again": lambda: engine.read(tile, voltages),
             "read": lambda: new.read(tile, voltages),
         }

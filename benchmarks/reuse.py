@@ -43,7 +43,7 @@ def measure(kind: str, side: int, error: float) -> str:
                 chip.run(train_epoch(network, trainer, images, labels, 1, turn))
             taken = time.perf_counter() - began
     batches = IMAGES / (8 if kind == "drift" else 64)
-    found = chip.transfers.record
+    found = chip.electrics.transfers.record
     return (
         f"{kind:<10}{side:>6}{error:>9.0e}{1e3 * taken / batches:>12.1f}{found.exact:>9}"
         f"{found.cells:>7}{found.scaled:>8}{found.checks:>8}{found.refused:>9}{found.largest_error:>10.1e}"

@@ -152,7 +152,9 @@ class CrossbarLinear(torch.nn.Module):
             return np.asarray(layer.chip.run(layer.forward(within)))
         sums = np.zeros((len(activities), self.out_features))
         for index, (unit, place) in enumerate(zip(layer.units, layer.placements, strict=True)):
-            currents = layer.chip.behavioral.read(unit.tile, layer.line_voltages(index, within))[:, place.columns]
+            currents = layer.chip.electrics.behavioral.read(unit.tile, layer.line_voltages(index, within))[
+                :, place.columns
+            ]
             sums[:, layer.partition.output_slice(index)] += currents[:, 0::2] - currents[:, 1::2]
         return sums / layer.current_scale
 

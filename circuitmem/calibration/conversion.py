@@ -37,7 +37,7 @@ class Conversion(Calibration):
         cell = chip.spec.tile.cell
         if not cell.linear:
             raise ValidationError("calibration.method", "conversion needs cells of a linear law", cell.kind)
-        engine, geometry = BehavioralEngine(threads=chip.behavioral.threads), chip.spec.tile_spec
+        engine, geometry = BehavioralEngine(threads=chip.electrics.behavioral.threads), chip.spec.tile_spec
         low, high = layer.mapping.minimum, layer.mapping.maximum
         targets = np.full((len(layer.units), *geometry.shape), low)
         for index, place in enumerate(layer.placements):

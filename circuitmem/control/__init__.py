@@ -2,13 +2,16 @@
 
 from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
 from circuitmem.control.auditor import ChipAuditor, Sample
-from circuitmem.control.chip import Chip, Process, Utilisation
+from circuitmem.control.chip import Chip
+from circuitmem.control.clock import Process
+from circuitmem.control.electrics import Electrics
 from circuitmem.control.faults import check_faults
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.operations import OPERATIONS, OperationSpec
 from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit
+from circuitmem.control.utilisation import Utilisation
 
 __all__ = [
     "ATTOJOULE",
@@ -18,6 +21,7 @@ __all__ = [
     "Arbiter",
     "Chip",
     "ChipAuditor",
+    "Electrics",
     "Ledger",
     "OperationSpec",
     "Priority",

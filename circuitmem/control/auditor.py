@@ -8,24 +8,22 @@ same chance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels import kernel_info
+from circuitmem._kernels.noise import Address
+from circuitmem.control.electrics import Electrics
+from circuitmem.control.unit import Unit
 from circuitmem.device import TwoPulseDevices
-from circuitmem.engine import PulseCase, ReadCase, case_from_arrays
+from circuitmem.engine import AuditedEngine, PulseCase, ReadCase, case_from_arrays
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
 
-if TYPE_CHECKING:
-    from circuitmem.control.chip import Chip
-    from circuitmem.control.pulses import PulseTrain, Strokes
-    from circuitmem.control.unit import Unit
-
-__all__ = ["ChipAuditor", "Pulse", "PulseWatch", "Sample"]
+__all__ = ["ChipAuditor", "Pulse", "PulseWatch", "Sample", "auditor_of"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -81,8 +79,8 @@ class ChipAuditor:
 
     Parameters
     ----------
-    chip : Chip
-        The chip.
+    electrics : Electrics
+        What computes the circuits of the chip.
     take : callable
         Called with a :class:`Sample` as soon as it is certain that it belongs to the sample.
     fraction : float
@@ -106,7 +104,7 @@ class ChipAuditor:
 
     def __init__(
         self,
-        chip: Chip,
+        electrics: Electrics,
         take: Callable[[Sample], None],
         *,
         fraction: float,
@@ -116,7 +114,7 @@ class ChipAuditor:
         seed: int = 0,
         key: tuple[int, ...] = (),
     ) -> None:
-        self.chip, self._take = chip, take
+        self._electrics, self._take = electrics, take
         self.fraction, self.least, self.reads, self.pulses = fraction, least, reads, pulses
         self._seed, self._key = seed, key
         self._blocks: dict[tuple[int, int], tuple[int, Floats]] = {}
@@ -124,30 +122,32 @@ class ChipAuditor:
         self.samples: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
         self._kept: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
 
-    def read(self, unit: Unit, codes: NDArray[np.int64], operation: str) -> None:
-        """Look at reads of a tile that were just answered, and perhaps keep some of them."""
+    def read(self, unit: Unit, codes: NDArray[np.int64], operation: str, now: int) -> None:
+        """Look at reads of a tile that were just answered, and begin at ``now`` [ps]; perhaps keep some of them."""
         draw = self._draw("read", unit.index, unit.reads)
         if draw is None:
             return
         rng = stream(self._seed, Purpose.AUDIT, *self._key, len(_KINDS), unit.index, unit.reads)
         chosen = np.sort(rng.permutation(len(codes))[: self.reads])
         voltages = unit.readout.dac.voltages(codes[chosen])
-        currents, _ = self.chip.currents(unit, voltages)
+        currents, _ = self._electrics.currents(unit, voltages)
         # A copy, with what was broken then: a chip changes, wears and fails while it works.
         tile = Tile(unit.tile.spec, unit.tile.conductance, unit.tile.defects)
         case = ReadCase(tile, voltages, np.array(currents))
-        self._keep("read", Sample(draw, unit.index, unit.reads, self.chip.clock, operation, case))
+        self._keep("read", Sample(draw, unit.index, unit.reads, now, operation, case))
 
-    def train(self, unit: Unit, strokes: Sequence[Strokes], operation: str) -> PulseWatch | None:
-        """Say whether a programming train that begins, with these pulses, is looked at, and which of them."""
+    def train(
+        self, unit: Unit, wanted: Floats, noise: Address, beats: NDArray[np.intp], operation: str, now: int
+    ) -> PulseWatch | None:
+        """Say whether a programming train that begins at ``now`` [ps], with these beats, is looked at, and which."""
         draw = self._draw("pulse_train", unit.index, unit.updates)
         if draw is None:
             return None
-        beats = np.unique(np.concatenate([one.beats for one in strokes]))
         rng = stream(self._seed, Purpose.AUDIT, *self._key, len(_KINDS) + 1, unit.index, unit.updates)
         chosen = frozenset(rng.permutation(beats)[: self.pulses].tolist())
-        place = unit.index, unit.updates, self.chip.clock, operation
-        return PulseWatch(chosen, lambda case: self._keep("pulse_train", Sample(draw, *place, case)))
+        place = unit.index, unit.updates, now, operation
+        watch = unit, wanted, noise
+        return PulseWatch(*watch, chosen, lambda case: self._keep("pulse_train", Sample(draw, *place, case)))
 
     def finish(self) -> None:
         """Hand on what is needed to make up the least number of each kind."""
@@ -207,36 +207,44 @@ class PulseWatch:
 
     Parameters
     ----------
+    unit : Unit
+        The tile.
+    wanted : (rows, columns) ndarray
+        Wanted conductance [S].
+    noise : Address
+        Where the noise of the train is found.
     beats : set of int
         The pulses that are looked at, by their beats.
     done : callable
         Called with the case, when all of them have been given.
     """
 
-    def __init__(self, beats: frozenset[int], done: Callable[[PulseCase], None]) -> None:
+    def __init__(
+        self, unit: Unit, wanted: Floats, noise: Address, beats: frozenset[int], done: Callable[[PulseCase], None]
+    ) -> None:
+        self._unit, self.wanted, self._noise = unit, wanted, noise
         self.beats = beats
         self._done = done
         self._left = len(beats)
         self._defects: DefectMap | None = None
         self._seen: list[tuple[Any, ...]] = []
 
-    def see(self, train: PulseTrain, pulse: Pulse) -> None:
-        """Note one pulse of a train."""
-        defects = train.unit.wire_defects
+    def see(self, pulse: Pulse) -> None:
+        """Note one pulse of the train."""
+        defects = self._unit.wire_defects
         self._defects = self._defects or defects
         if defects == self._defects:  # a line that breaks in the middle of a train makes another circuit of the rest
             driven, before, after = (np.where(pulse.cells, array, 0.0) for array in pulse[4:])
             self._seen.append((*pulse[:4], driven, before, after))
         self._left -= 1
         if self._left == 0:
-            self._finish(train)
+            self._finish()
 
-    def _finish(self, train: PulseTrain) -> None:
+    def _finish(self) -> None:
         # RESETs first, whatever came first in time: that depends on the granularity.
         seen = sorted(self._seen, key=lambda pulse: (pulse[0], int(np.flatnonzero(pulse[1])[0])))
         is_set, cells, voltage, power, driven, before, after = (np.array(c) for c in zip(*seen, strict=True))
-        unit, noise, devices = train.unit, train.noise, train.unit.devices
-        assert noise is not None
+        unit, devices = self._unit, self._unit.devices
         assert self._defects is not None
         case = PulseCase(
             spec=unit.tile.spec,
@@ -248,10 +256,10 @@ class PulseWatch:
             power=power,
             before=before,
             after=after,
-            wanted=np.array(train.wanted),
+            wanted=np.array(self.wanted),
             slope=devices.slope if isinstance(devices, TwoPulseDevices) else np.zeros_like(unit.asked),
             law=devices.law if isinstance(devices, TwoPulseDevices) else None,
-            noise=noise,
+            noise=self._noise,
         )
         self._done(case)
 
@@ -262,3 +270,14 @@ def _plain(sample: Sample) -> dict[str, Any]:
 
 def _sample(plain: Mapping[str, Any]) -> Sample:
     return Sample(**{**plain, "case": case_from_arrays(plain["case"])})
+
+
+def auditor_of(engine: object, electrics: Electrics) -> ChipAuditor | None:
+    """Return what chooses operations for an audited engine; None for another."""
+    if not isinstance(engine, AuditedEngine):
+        return None
+
+    def take(sample: Sample) -> None:
+        engine.audit(sample.case, name=sample.name, provenance=sample.provenance)
+
+    return ChipAuditor(electrics, take, fraction=engine.fraction, seed=engine.seed)

@@ -40,7 +40,7 @@ class CountTrain(PulseTrain):
             up = np.where(self.cells[1], devices.counts(unit.asked, np.full_like(unit.asked, devices.limits[0]))[1], 0)
             down = erased
         if down.any() or up.any():
-            self.noise = unit.next_update(self.chip.noise_seed)
+            self.noise = unit.next_update(self.context.noise_seed)
         if unit.spec.programming.by_cell:
             return self._by_cell(down, up)
         return self._by_row(down, up)

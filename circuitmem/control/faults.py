@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec, FaultSpec
 from circuitmem.control.ledger import picoseconds
+from circuitmem.control.trains import TileTrain
+from circuitmem.control.unit import Unit
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
 
-if TYPE_CHECKING:
-    from circuitmem.control.chip import Chip, Process
-
-__all__ = ["FaultSpec", "broken", "check_faults", "schedule", "start_timed", "stuck"]
+__all__ = ["FaultSpec", "broken", "check_faults", "damage", "note_fragile", "strike", "stuck", "timed", "wear_out"]
 
 _ARRAYS = ("open_word_segments", "open_bit_segments", "bridges", "dead_drivers", "dead_senses")
 
@@ -28,28 +28,47 @@ def check_faults(spec: ChipSpec, tiles: int) -> None:
             raise ValidationError(f"chip.faults.{number}.tile", f"must be < {tiles}, the number of tiles", fault.tile)
 
 
-def schedule(chip: Chip) -> None:
-    """Start a process for every fault that a chip's specification gives a time, and note the others on their tiles."""
-    check_faults(chip.spec, len(chip.units))
-    start_timed(chip, -1)
-    for number, fault in enumerate(chip.spec.faults):
+def note_fragile(spec: ChipSpec, seed: int, units: Sequence[Unit]) -> None:
+    """Note on their tiles, next first, what a specification says of things that break by the number of pulses."""
+    for number, fault in enumerate(spec.faults):
         if fault.pulses is not None:
-            drawn = stream(chip.seed, Purpose.ENDURANCE, fault.tile, number + 1).weibull(fault.shape)
-            chip.units[fault.tile].fragile.append((max(1, round(fault.pulses * drawn)), fault))
-    for unit in chip.units:
+            drawn = stream(seed, Purpose.ENDURANCE, fault.tile, number + 1).weibull(fault.shape)
+            units[fault.tile].fragile.append((max(1, round(fault.pulses * drawn)), fault))
+    for unit in units:
         unit.fragile.sort(key=lambda entry: entry[0])
 
 
-def start_timed(chip: Chip, after: int) -> None:
-    """Start a process for every fault that comes at a time after ``after`` [ps]."""
-    for fault in chip.spec.faults:
-        if fault.time is not None and picoseconds(fault.time, least=0) > after:
-            chip.start(_strike_later(chip, fault, picoseconds(fault.time, least=0)))
+def timed(spec: ChipSpec, after: int) -> list[tuple[int, FaultSpec]]:
+    """Return the faults that come at a time after ``after`` [ps], each with its time [ps]."""
+    times = [(picoseconds(fault.time, least=0), fault) for fault in spec.faults if fault.time is not None]
+    return [(time, fault) for time, fault in times if time > after]
 
 
-def _strike_later(chip: Chip, fault: FaultSpec, time: int) -> Process:
-    yield from chip.wait_until(time)
-    chip.strike(fault)
+def strike(unit: Unit, fault: FaultSpec, now: int) -> None:
+    """Break something at ``now`` [ps]: pulses that have ended came before, and reads that have begun too."""
+    trains = [train for train in unit.array.users if isinstance(train, TileTrain)]
+    for train in trains:
+        train.catch_up(now)
+    damage(unit, fault)
+    for train in trains:
+        train.notice(now)
+
+
+def damage(unit: Unit, fault: FaultSpec) -> None:
+    """Break something on a tile."""
+    if fault.what == "adc":
+        alive = unit.readout.adc.alive.copy()
+        alive[fault.column] = False
+        unit.readout.adc.alive = alive
+    else:
+        unit.tile.damage(broken(unit.tile, fault))
+
+
+def wear_out(unit: Unit, worn: NDArray[np.bool_], left: NDArray[np.float64]) -> None:
+    """Let cells stick for ever, as the endurance specification says; ``left`` is what pulses left there [S]."""
+    failure, device = unit.spec.endurance.failure, unit.spec.device
+    value = {"stuck-on": device.maximum_conductance, "stuck-off": device.minimum_conductance}.get(failure)
+    unit.tile.damage(stuck(unit.tile, worn, left if value is None else np.full(worn.shape, value)))
 
 
 def stuck(tile: Tile, cells: NDArray[np.bool_], conductance: NDArray[np.float64]) -> DefectMap:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from circuitmem._kernels.noise import Address
 from circuitmem.control.arbiter import Priority
 from circuitmem.control.auditor import Pulse, PulseWatch
+from circuitmem.control.context import Context
+from circuitmem.control.faults import damage, wear_out
 from circuitmem.control.ledger import PICOSECOND, Account, attojoules, on_clock
 from circuitmem.control.operations import OPERATIONS
 from circuitmem.control.trains import TileTrain
-from circuitmem.engine import SpiceEngine
-
-if TYPE_CHECKING:
-    from circuitmem.control.chip import Chip
-    from circuitmem.control.unit import Unit
+from circuitmem.control.unit import Unit
 
 __all__ = ["PulseTrain", "Strokes"]
 
@@ -66,8 +64,8 @@ class PulseTrain(TileTrain):
 
     Parameters
     ----------
-    chip : Chip
-        The chip.
+    context : Context
+        What it needs of its chip.
     unit : Unit
         The tile.
     wanted : (rows, columns) ndarray, optional
@@ -84,7 +82,7 @@ class PulseTrain(TileTrain):
 
     def __init__(
         self,
-        chip: Chip,
+        context: Context,
         unit: Unit,
         wanted: Floats | None,
         deadband: float,
@@ -92,7 +90,7 @@ class PulseTrain(TileTrain):
         priority: Priority,
         cells: tuple[Mask, Mask] | None = None,
     ) -> None:
-        super().__init__(chip, unit, kind, (), priority)
+        super().__init__(context, unit, kind, (), priority)
         self.given = wanted
         self.wanted = unit.asked if wanted is None else wanted
         self.deadband = deadband
@@ -103,14 +101,18 @@ class PulseTrain(TileTrain):
         self.pulses_given = 0
         self.kinds = kind.replace("set", "reset", 1), kind
 
-    def begin(self, now: int) -> None:  # noqa: ARG002
+    def begin(self, now: int) -> None:
         """Decide which pulses to give, the first time."""
         if self.given is None:
             self.wanted = self.unit.asked
+            if self.watch is not None:
+                self.watch.wanted = self.wanted
         if self.strokes is None:
             self.strokes = self._plan()
-            if self.chip.auditor is not None and self.noise is not None:
-                self.watch = self.chip.auditor.train(self.unit, self.strokes, self.kinds[1])
+            if self.context.auditor is not None and self.noise is not None:
+                beats = np.unique(np.concatenate([strokes.beats for strokes in self.strokes]))
+                devices = self.unit, self.wanted, self.noise
+                self.watch = self.context.auditor.train(*devices, beats, self.kinds[1], now)
 
     @abstractmethod
     def _plan(self) -> list[Strokes]:
@@ -140,13 +142,13 @@ class PulseTrain(TileTrain):
                 stop = min(beats, self.done + max(unit.fragile[0][0] - unit.pulses, 1))
             first, self.done = self.done, stop
             unit.pulses += stop - first
-            if self.chip.traced and self.chip.granularity == "pulse":
+            if self.context.traces_beats:
                 for beat in range(first, stop):
                     self._apply(beat, beat + 1)
             else:
                 self._apply(first, stop)
             while unit.fragile and unit.fragile[0][0] <= unit.pulses:
-                self.chip.damage(unit, unit.fragile.pop(0)[1])
+                damage(unit, unit.fragile.pop(0)[1])
 
     def _apply(self, first: int, last: int) -> None:
         """Give the pulses of some beats, in the order of the plan: those of one cell are in this order anyway."""
@@ -166,7 +168,7 @@ class PulseTrain(TileTrain):
         for kind, piece in shown:
             inside = any(other.begin < piece.begin < other.end < piece.end for _, other in shown)
             begin = since if inside else piece.begin
-            self.chip.show(self, kind, piece.begin, piece.end - piece.begin, piece.count, piece.booked, begin)
+            self.context.show(self, kind, piece.begin, piece.end - piece.begin, piece.count, piece.booked, begin)
 
     def _pulse(self, strokes: Strokes, slices: dict[str, _Slice]) -> None:
         """Give pulses of one polarity, and add them to the slices of the trace."""
@@ -193,7 +195,7 @@ class PulseTrain(TileTrain):
             unit.tile.program(left)
         worn = unit.cells.write(strokes.cells, left, when)
         if worn.any():
-            self.chip.wear_out(unit, worn, left)
+            wear_out(unit, worn, left)
         driven = unit.tile.defects.conductance(left) if is_set else effective
         if unit.cells.warms:
             driven = driven * unit.cells.factor(when)
@@ -213,7 +215,7 @@ class PulseTrain(TileTrain):
         for cells in watched:
             assert self.watch is not None
             power = self._power(cells, driven, voltage)
-            self.watch.see(self, Pulse(is_set, cells, voltage, power, driven, before, after))
+            self.watch.see(Pulse(is_set, cells, voltage, power, driven, before, after))
 
     def _when(self, strokes: Strokes) -> NDArray[np.int64]:
         """Return when each cell's pulse ends [ps], (rows, columns); for those without one, when the train does."""
@@ -229,7 +231,7 @@ class PulseTrain(TileTrain):
         """Return what the pulses take from the array's drivers [aJ]."""
         time = OPERATIONS[self.kinds[strokes.is_set]].beat(self.unit.spec) * PICOSECOND
         unit = self.unit
-        if self._whole:
+        if not self.context.electrics.pulses_are_ladders:
             beats = (_driven(strokes, group) for group in _apart(strokes.beats))
             return sum(attojoules(self._power(cells, conductance, voltage) * time) for cells in beats)
         if strokes.columns is None:
@@ -238,30 +240,19 @@ class PulseTrain(TileTrain):
         groups = (_driven(strokes, group) for group in _apart(strokes.columns))
         return sum(attojoules(unit.row_power(conductance, cells, voltage) * time) for cells in groups)
 
-    @property
-    def _whole(self) -> bool:
-        """Whether each beat is solved as a circuit of the whole tile: there is no ladder for it."""
-        spec = self.unit.spec
-        return (
-            spec.programming.rows_at_once > 1 or not spec.tile.cell.linear or isinstance(self.chip.engine, SpiceEngine)
-        )
-
     def _power(self, cells: Mask, conductance: Floats, voltage: float) -> float:
         """Return what the drivers deliver in one beat, to ``cells`` [W]."""
-        if self._whole:
-            engine = self.chip.engine if isinstance(self.chip.engine, SpiceEngine) else self.chip.behavioral
-            return self.unit.group_power(engine, conductance, cells, voltage)
-        return float(self.unit.row_power(conductance, cells, voltage).sum())
+        return self.context.electrics.pulse_power(self.unit, conductance, cells, voltage)
 
     def _book(self, strokes: Strokes, array: int, slices: dict[str, _Slice]) -> None:
         kind, unit = self.kinds[strokes.is_set], self.unit
         first, last = int(strokes.beats[0]), int(strokes.beats[-1])
         count = 1 + int(np.count_nonzero(np.diff(strokes.beats)))
-        booked = self.chip.ledger.add(
+        booked = self.context.ledger.add(
             kind,
             operations=count,
             busy=count * OPERATIONS[kind].beat(unit.spec),
-            energy={"array": array, "driver": len(strokes.rows) * self.chip.stroke_energy},
+            energy={"array": array, "driver": len(strokes.rows) * unit.stroke_energy},
             pulses=int(np.count_nonzero(strokes.cells)),
             tile=unit.index,
             phase=self.phase,

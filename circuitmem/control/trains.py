@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address
+from circuitmem.config import BusSpec, DigitalSpec
 from circuitmem.control.arbiter import Priority, Resource, Train
-from circuitmem.control.ledger import PICOSECOND, attojoules
+from circuitmem.control.context import Context
+from circuitmem.control.ledger import PICOSECOND, attojoules, picoseconds
 from circuitmem.control.operations import OPERATIONS
+from circuitmem.control.unit import Unit
 
-if TYPE_CHECKING:
-    from circuitmem.control.chip import Chip
-    from circuitmem.control.unit import Unit
-
-__all__ = ["ReadTrain", "StepTrain", "TileTrain"]
+__all__ = ["ReadTrain", "StepTrain", "TileTrain", "bus_step", "core_step"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -28,8 +26,8 @@ class StepTrain(Train):
 
     Parameters
     ----------
-    chip : Chip
-        The chip.
+    context : Context
+        What it needs of its chip.
     kind : str
         Account to book on.
     resource : Resource
@@ -48,7 +46,7 @@ class StepTrain(Train):
 
     def __init__(
         self,
-        chip: Chip,
+        context: Context,
         kind: str,
         resource: Resource,
         amount: int,
@@ -58,7 +56,7 @@ class StepTrain(Train):
         priority: Priority,
     ) -> None:
         super().__init__((resource,), (duration,), priority)
-        self.chip, self.kind, self.phase = chip, kind, chip.phase
+        self.context, self.kind, self.phase = context, kind, context.clock.phase
         self.amount, self.energy, self.part = amount, energy, part
 
     def begin(self, now: int) -> None:
@@ -71,13 +69,26 @@ class StepTrain(Train):
     def pause(self, now: int) -> None:  # noqa: ARG002
         """Book it."""
         busy = self.ends[0]
-        booked = self.chip.ledger.add(
+        booked = self.context.ledger.add(
             self.kind, operations=self.amount, busy=busy, energy={self.part: self.energy}, phase=self.phase
         )
-        self.chip.show(self, self.kind, self.origin, busy, 1, booked)
+        self.context.show(self, self.kind, self.origin, busy, 1, booked)
 
     def result(self) -> None:
         """Return nothing."""
+
+
+def core_step(context: Context, spec: DigitalSpec, core: Resource, operations: int, priority: Priority) -> StepTrain:
+    """Return the step that holds a digital core for so many operations."""
+    duration, energy = picoseconds(operations / spec.throughput), attojoules(operations * spec.energy_per_operation)
+    return StepTrain(context, "digital_step", core, operations, duration, energy, "core", priority)
+
+
+def bus_step(context: Context, spec: BusSpec, bus: Resource, bits: int, priority: Priority) -> StepTrain:
+    """Return the step that carries so many bits over a bus that has a bandwidth."""
+    assert spec.bandwidth is not None
+    duration, energy = picoseconds(bits / spec.bandwidth), attojoules(bits * spec.energy_per_bit)
+    return StepTrain(context, "bus_transfer", bus, bits, duration, energy, "bus", priority)
 
 
 class TileTrain(Train):
@@ -85,8 +96,8 @@ class TileTrain(Train):
 
     Parameters
     ----------
-    chip : Chip
-        The chip.
+    context : Context
+        What it needs of its chip.
     unit : Unit
         The tile.
     kind : str
@@ -97,13 +108,17 @@ class TileTrain(Train):
         Its priority.
     """
 
-    def __init__(self, chip: Chip, unit: Unit, kind: str, ends: Sequence[int], priority: Priority) -> None:
-        place = {"tile": unit.array, "dac": unit.dacs, "adc": unit.adcs, "driver": chip.drivers}
+    def __init__(self, context: Context, unit: Unit, kind: str, ends: Sequence[int], priority: Priority) -> None:
+        place = {"tile": unit.array, "dac": unit.dacs, "adc": unit.adcs, "driver": context.drivers}
         super().__init__(tuple(place[name] for name in OPERATIONS[kind].holds), ends, priority)
-        self.chip, self.unit, self.kind, self.phase = chip, unit, kind, chip.phase
+        self.context, self.unit, self.kind, self.phase = context, unit, kind, context.clock.phase
 
     def notice(self, now: int) -> None:
         """Meet a tile in which something broke at ``now`` [ps]."""
+
+    def catch_up(self, now: int) -> None:
+        """Let all beats that have ended at ``now`` [ps] have had their effect."""
+        self.settle(min(self.finished(now), self.stop))
 
 
 class ReadTrain(TileTrain):
@@ -111,7 +126,7 @@ class ReadTrain(TileTrain):
 
     Parameters
     ----------
-    chip, unit, kind, priority
+    context, unit, kind, priority
         As above.
     codes : (batch, rows) ndarray of int
         DAC codes.
@@ -120,10 +135,10 @@ class ReadTrain(TileTrain):
     """
 
     def __init__(
-        self, chip: Chip, unit: Unit, codes: Codes, kind: str, priority: Priority, gain: float | None = None
+        self, context: Context, unit: Unit, codes: Codes, kind: str, priority: Priority, gain: float | None = None
     ) -> None:
         time = unit.read_time
-        super().__init__(chip, unit, kind, range(time, len(codes) * time + 1, time), priority)
+        super().__init__(context, unit, kind, range(time, len(codes) * time + 1, time), priority)
         self.codes = codes
         self.gain = gain
         self.answer: Codes = np.zeros((len(codes), unit.tile.spec.columns), dtype=np.int64)
@@ -135,15 +150,15 @@ class ReadTrain(TileTrain):
         """Read all that is left with the array as it is now."""
         self.unit.meet(now)
         if self.noise is None:  # once for the whole train, so that the noise does not depend on interruptions
-            self.noise = self.unit.next_read(self.chip.noise_seed)
+            self.noise = self.unit.next_read(self.context.noise_seed)
         self._read(self.done)
-        if self.chip.auditor is not None and self.done == 0:
-            self.chip.auditor.read(self.unit, self.codes, self.kind)
+        if self.context.auditor is not None and self.done == 0:
+            self.context.auditor.read(self.unit, self.codes, self.kind, now)
 
     def _read(self, first: int) -> None:
         assert self.noise is not None
         with self.unit.readout.adc.at_gain(self.gain):
-            found = self.chip.answer(self.unit, self.codes[first:], self.noise, first)
+            found = self.context.electrics.codes(self.unit, self.codes[first:], self.noise, first)
         self.answer[first:], self.power[first:] = found
 
     def notice(self, now: int) -> None:
@@ -165,7 +180,7 @@ class ReadTrain(TileTrain):
         self.booked = last
         if self.unit.cells.disturbed:
             self.unit.cells.read(np.count_nonzero(self.codes[first:last], axis=0), self.unit.read_time)
-        if self.chip.traced and self.chip.granularity == "pulse":
+        if self.context.traces_beats:
             for beat in range(first, last):
                 self._book(beat, beat + 1)
         else:
@@ -176,7 +191,7 @@ class ReadTrain(TileTrain):
         time = unit.read_time
         energy = {part: count * each for part, each in unit.read_energy.items()}
         energy["array"] = attojoules(self.power[first:last] * (time * PICOSECOND))
-        booked = self.chip.ledger.add(
+        booked = self.context.ledger.add(
             self.kind,
             operations=count,
             busy=count * time,
@@ -185,7 +200,7 @@ class ReadTrain(TileTrain):
             tile=unit.index,
             phase=self.phase,
         )
-        self.chip.show(self, self.kind, self.origin + first * time, count * time, count, booked)
+        self.context.show(self, self.kind, self.origin + first * time, count * time, count, booked)
 
     def result(self) -> Codes:
         """Return the ADC codes, (batch, columns)."""

@@ -29,7 +29,7 @@ class TwoPulseTrain(PulseTrain):
             lowered, selected = self.cells
             counts = np.array([lowered.sum(axis=1), selected.sum(axis=1)])
         if counts[1].any():
-            self.noise = unit.next_update(self.chip.noise_seed)
+            self.noise = unit.next_update(self.context.noise_seed)
         columns: NDArray[np.intp] | None = None
         if programming.by_cell:
             rows, columns = np.nonzero(selected)

@@ -17,7 +17,7 @@ from circuitmem.control.ledger import PICOSECOND, attojoules
 from circuitmem.control.operations import read_time
 from circuitmem.converter import Readout
 from circuitmem.device import fabricate
-from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.engine import BehavioralEngine
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
 
@@ -51,6 +51,8 @@ class Unit:
         Time of one read [ps].
     read_energy : dict
         What the converters use for one read, by part [aJ].
+    stroke_energy : int
+        What a driver uses for one pulse of a row, beside what the array takes [aJ].
     fragile : list of (int, FaultSpec)
         What breaks once the tile has had so many pulses, next first.
     """
@@ -83,6 +85,7 @@ class Unit:
         self.dacs = dacs or Resource(f"DACs of tile {index}", kind="DACs")
         self.adcs = adcs or Resource(f"ADCs of tile {index}", kind="ADCs")
         self.read_time = read_time(spec)
+        self.stroke_energy = attojoules(spec.programming.energy_per_pulse)
         rows, columns = geometry.shape
         converters, seconds = spec.converters, self.read_time * PICOSECOND
         self.read_energy = {
@@ -162,15 +165,6 @@ class Unit:
         power = row_power(cells, selected, mesh.word_resistance, self._ground[1], voltage)
         dead = self.tile.defects.dead_drivers
         return power if dead is None else np.where(dead, 0.0, power)
-
-    def group_power(
-        self, engine: BehavioralEngine | SpiceEngine, conductance: Floats, selected: NDArray[np.bool_], voltage: float
-    ) -> float:
-        """Return the power of driving all rows that have ``selected`` cells together [W]; arguments as above."""
-        alone = Tile(self.tile.spec, np.where(selected, conductance, 0.0))
-        alone.damage(self.wire_defects)
-        driven = selected.any(axis=1)
-        return float(engine.solve(alone, voltage * driven).power)
 
     @property
     def wire_defects(self) -> DefectMap:

@@ -237,7 +237,7 @@ class HardwareLayer:
         self, codes: list[Codes], groups: int, kind: str, priority: Priority, gain: float | None = None
     ) -> Process:
         """Read all tiles; returns the ADC codes of each, (groups·batch·planes, columns)."""
-        self.chip.refresh(self.units)
+        self.chip.electrics.refresh(self.units)
         return (
             yield from self.chip.together(
                 self.chip.read(unit, some, kind, priority, gain)

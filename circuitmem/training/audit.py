@@ -52,8 +52,8 @@ class RunAudit:
                 origin = {"seed": self.spec.seed, "method": method, **sample.provenance}
                 self._queue.add(sample.case, group=method, name=f"{method}_{sample.name}", provenance=origin)
 
-        chip.auditor = ChipAuditor(
-            chip,
+        auditor = ChipAuditor(
+            chip.electrics,
             take,
             fraction=spec.fraction if spec.tiles else 0.0,
             least=spec.tiles,
@@ -62,8 +62,8 @@ class RunAudit:
             seed=self.spec.seed,
             key=(number,),
         )
-        self._auditors[method] = chip.auditor
-        return chip.auditor
+        chip.context.auditor = self._auditors[method] = auditor
+        return auditor
 
     def stop(self) -> None:
         """End ngspice: the run broke off."""

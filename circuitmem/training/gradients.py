@@ -193,7 +193,7 @@ def _through(layer: HardwareLayer, unit: Unit, voltages: Floats, currents: Float
     Voltages are (groups, batch, rows), currents (groups, batch, columns). Where the cells are linear only the sum of
     outer products counts, and no more solutions are needed than the tile has rows, or columns.
     """
-    engine, tile = layer.chip.behavioral, unit.tile
+    engine, tile = layer.chip.electrics.behavioral, unit.tile
     flat: Any = voltages.reshape(-1, voltages.shape[2]), currents.reshape(-1, currents.shape[2])
     if not tile.spec.cell.linear:
         found = engine.gradient(tile, *flat)
@@ -203,5 +203,5 @@ def _through(layer: HardwareLayer, unit: Unit, voltages: Floats, currents: Float
         outer = flat[0].T @ flat[1]
         flat = (np.eye(rows), outer) if rows <= columns else (np.ascontiguousarray(outer.T), np.eye(columns))
     conductance = engine.gradient(tile, *flat).conductance
-    matrix, _ = layer.chip.transfers.get(unit.index, tile)
+    matrix, _ = layer.chip.electrics.transfers.get(unit.index, tile)
     return conductance, currents @ matrix

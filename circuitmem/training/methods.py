@@ -204,7 +204,7 @@ class MethodRun:
         clipped = sum(layer.saturated for layer in self.network.layers)
         result.saturated_codes = {"adc": chip.ledger.total.saturated, "dac": clipped}
         result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
-        result.reuse = chip.transfers.record.as_dict()
+        result.reuse = chip.electrics.transfers.record.as_dict()
         return result
 
     def _recalibrate(self) -> Process:

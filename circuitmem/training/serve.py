@@ -83,7 +83,7 @@ def serve(network: HardwareNetwork, spec: InferenceSpec, digits: Digits) -> dict
         "checks": [asdict(check) for check in (watch.checks if watch else [])],
         "refreshes": [asdict(refresh) for refresh in refreshes],
         "utilisation": dict(sorted(fractions.items(), key=lambda item: -item[1])),
-        "reuse": chip.transfers.record.as_dict(),
+        "reuse": chip.electrics.transfers.record.as_dict(),
     }
 
 
@@ -183,7 +183,7 @@ def serve_run(
     digits = Digits.of(load_digits(run.data))
     with threadpool_limits(limits=1, user_api="blas"), ExitStack() as stack:
         network = load_chip(path, method, run, digits)
-        network.chip.noise_seed = spec.seed
+        network.chip.context.noise_seed = spec.seed
         if trace is not None:
             network.chip.trace_to(stack.enter_context(Trace(trace, f"{method}, in use")))
         found = serve(network, spec, digits)

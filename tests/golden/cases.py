@@ -197,8 +197,8 @@ def _watched(name: str) -> dict[str, Any]:
             def take(sample: Sample, taken: list[str] = samples) -> None:
                 taken.append(f"{sample.name} {sample.time} {sample.operation}")
 
-            auditor = ChipAuditor(chip, take, fraction=0.01, least=2, seed=1)
-            chip.auditor = auditor
+            auditor = ChipAuditor(chip.electrics, take, fraction=0.01, least=2, seed=1)
+            chip.context.auditor = auditor
             paths = Path(folder, "trace.json.gz"), Path(folder, "signals.vcd")
             with Trace(paths[0], "golden") as trace, Signals(paths[1], chip.resources) as signals:
                 chip.trace_to(trace)

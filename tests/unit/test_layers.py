@@ -164,6 +164,64 @@ def test_imports_go_one_way(path):
     assert violations(path, (ROOT / path).read_text("utf-8")) == []
 
 
+def circles(graph):
+    """Return a circle of a graph {module: modules that it imports}, from a module to itself; empty if there is none."""
+    done, path = set(), []
+
+    def visit(module):
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        path.append(module)
+        for target in sorted(graph.get(module, ())):
+            if found := visit(target):
+                return found
+        done.add(path.pop())
+        return []
+
+    for module in sorted(graph):
+        if found := visit(module):
+            return found
+    return []
+
+
+def room_graph(files):
+    """Return which modules each module of a room imports, {module: modules}, for {path: source}; types count too."""
+    modules = {".".join([*package(path), Path(path).stem]): path for path in files}
+    graph = {}
+    for module, path in modules.items():
+        if module.endswith("__init__"):
+            continue  # it shows what the room has: every file of the room imports it by being imported
+        targets = set()
+        for node in ast.walk(ast.parse(files[path])):
+            for name in imported(path, ast.unparse(node)) if isinstance(node, ast.Import | ast.ImportFrom) else ():
+                found = {name} | {f"{name}.{alias.name}" for alias in node.names}
+                targets |= found & modules.keys()
+        graph[module] = targets
+    return graph
+
+
+ROOMS = sorted({file_room(path) for path in sources("circuitmem", "netlists")})
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_room_has_a_circle_inside(room):
+    paths = [path for path in sources("circuitmem", "netlists") if file_room(path) == room]
+    assert circles(room_graph({path: (ROOT / path).read_text("utf-8") for path in paths})) == []
+
+
+def test_the_check_of_circles_sees_them():
+    files = {
+        "circuitmem/control/a.py": "from circuitmem.control.b import B",
+        "circuitmem/control/b.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .c import C",
+        "circuitmem/control/c.py": "def f():\n    from circuitmem.control import a",
+    }
+    circle = [f"circuitmem.control.{name}" for name in "abca"]
+    assert circles(room_graph(files)) == circle
+    assert circles(room_graph({**files, "circuitmem/control/c.py": "import simpy"})) == []
+
+
 def test_studies_use_the_public_face():
     wrong = {path: private_imports((ROOT / path).read_text("utf-8")) for path in sources("studies", "benchmarks")}
     assert not any(wrong.values()), wrong

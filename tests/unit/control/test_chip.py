@@ -128,7 +128,7 @@ def test_a_changed_tile_is_never_read_through_an_old_matrix():
     chip = small_chip()
     unit = chip.units[0]
     volts = np.full((1, 4), 0.2)
-    first, _ = chip.currents(unit, volts)
+    first, _ = chip.electrics.currents(unit, volts)
     unit.tile.program(2.0 * unit.tile.conductance)
-    second, _ = chip.currents(unit, volts)
+    second, _ = chip.electrics.currents(unit, volts)
     assert (second > 1.9 * first).all()

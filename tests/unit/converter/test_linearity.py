@@ -106,7 +106,7 @@ def test_a_chip_feels_the_offset_of_its_amplifiers():
         current = BehavioralEngine().read(unit.tile, unit.readout.dac.voltages(codes))
         if offset:
             current = current + BehavioralEngine().offset_current(unit.tile, unit.readout.adc.ground_voltage)
-        return chip.answer(unit, codes, NO_NOISE)[0], unit.readout.adc.codes(current)
+        return chip.electrics.codes(unit, codes, NO_NOISE)[0], unit.readout.adc.codes(current)
 
     plain, with_offset = answer(0.0), answer(0.02)
     np.testing.assert_array_equal(*plain)

@@ -71,8 +71,8 @@ def test_a_chip_never_reads_through_the_matrix_of_an_earlier_state():
         if rng.random() < 0.5:
             unit.tile.program(rng.uniform(1e-6, 3e-4, (4, 4)))
         if rng.random() < 0.3:
-            chip.refresh(chip.units)
-        currents, power = chip.currents(unit, voltages)
+            chip.electrics.refresh(chip.units)
+        currents, power = chip.electrics.currents(unit, voltages)
         solution = BehavioralEngine().solve(unit.tile, voltages)
         np.testing.assert_allclose(currents, solution.column_current, rtol=1e-10)
         np.testing.assert_allclose(power, solution.power, rtol=1e-10)

@@ -33,7 +33,7 @@ def work(chip, times=3, seed=0):
 
 def audited(chip, **options):
     taken = []
-    chip.auditor = ChipAuditor(chip, taken.append, **{"fraction": 1.0, "seed": 3, **options})
+    chip.context.auditor = ChipAuditor(chip.electrics, taken.append, **{"fraction": 1.0, "seed": 3, **options})
     return taken
 
 
@@ -49,11 +49,11 @@ def test_a_tile_that_breaks_after_it_was_read_is_audited_as_it_was(tmp_path, yie
     chip.run(network.forward(np.ones((4, 8))))
     chip.run(chip.wait_until(2 * 10**9))
     chip.run(network.forward(np.ones((4, 8))))
-    chip.auditor.finish()
-    save_sample(tmp_path / "sample.npz", chip.auditor)
+    chip.context.auditor.finish()
+    save_sample(tmp_path / "sample.npz", chip.context.auditor)
     again = Chip(chip.spec, 1, seed=2)
     taken = audited(again)
-    again.auditor.restore(load_sample(tmp_path / "sample.npz"))
+    again.context.auditor.restore(load_sample(tmp_path / "sample.npz"))
     cases = [sample.case for sample in sorted(taken, key=lambda sample: sample.time)]
     assert [case.size for case in cases] == [3, 3]
     for case in cases:
@@ -82,7 +82,7 @@ def test_pulse_trains_and_reads_agree_with_the_network_and_the_law(kind, granula
         again = sample.case.again(BehavioralEngine())
         assert again.errors(again.reference(BehavioralEngine())).max() < 1e-9
         found[sample.case.kind] += 1
-    assert found == chip.auditor.seen == {"read": 6, "pulse_train": 6}
+    assert found == chip.context.auditor.seen == {"read": 6, "pulse_train": 6}
     resets = sum(int((~sample.case.is_set).sum()) for sample in taken if sample.case.kind == "pulse_train")
     assert resets > 0
 
@@ -105,13 +105,13 @@ def test_the_choice_depends_on_the_operation_alone():
         taken = audited(chip, fraction=0.4, least=1)
         work(chip)
         if interrupted:
-            state, before = chip.state(), chip.auditor.state()
+            state, before = chip.state(), chip.context.auditor.state()
             chip = Chip(small(), 3, seed=5, granularity=granularity)
             chip.restore(state)
             taken = audited(chip, fraction=0.4, least=1)
-            chip.auditor.restore(before)
+            chip.context.auditor.restore(before)
         work(chip, seed=1)
-        chip.auditor.finish()
+        chip.context.auditor.finish()
         return sorted((s.case.kind, s.tile, s.number, float(s.case.arrays().get("power", [0])[0])) for s in taken)
 
     expected = chosen("burst", False)
@@ -126,7 +126,7 @@ def test_at_least_so_many_are_chosen_and_all_with_the_same_chance(least):
     for seed in range(400):
         chip = Chip(small(), 1, seed=5)
         taken = []
-        auditor = ChipAuditor(chip, taken.append, fraction=0.02, least=least, seed=seed)
+        auditor = ChipAuditor(chip.electrics, taken.append, fraction=0.02, least=least, seed=seed)
         for number in range(1, 13):
             draw = auditor._draw("read", 0, number)
             if draw is not None:

@@ -51,7 +51,7 @@ def network_of(rng, cell=None, groups=1):
 
 def sums(layer, tiles, codes):
     """Add up what straight converters of a layer would give for tiles of any conductance."""
-    correction, engine = layer.correction, layer.chip.behavioral
+    correction, engine = layer.correction, layer.chip.electrics.behavioral
     total = np.zeros((len(codes[0]), layer.partition.outputs))
     for index, (unit, tile, own) in enumerate(zip(layer.units, tiles, codes, strict=True)):
         voltages = unit.readout.dac.voltages(split(own, correction.groups))

@@ -1,0 +1,104 @@
+"""Simulated time: processes, what they are booked under, and the arbiter that gives them what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import simpy
+
+from circuitmem.control.arbiter import Arbiter
+from circuitmem.control.ledger import PICOSECOND, on_clock
+
+__all__ = ["Clock", "Process"]
+
+Process = Generator[simpy.Event, Any, Any]
+
+
+class _Task(simpy.Process):
+    """A process that knows what its operations are booked under."""
+
+    def __init__(self, environment: simpy.Environment, process: Process, phase: str) -> None:
+        self.phase = phase
+        super().__init__(environment, process)
+
+
+class Clock:
+    """A SimPy clock in integer picoseconds, and who works on it.
+
+    Parameters
+    ----------
+    granularity : {"burst", "pulse"}
+        Whether operations in a row on one tile are one event or one each.
+
+    Attributes
+    ----------
+    environment : simpy.Environment
+        The events.
+    arbiter : Arbiter
+        Gives resources to trains.
+    """
+
+    def __init__(self, granularity: Literal["burst", "pulse"]) -> None:
+        self.granularity = granularity
+        self._phase = ""
+        self.environment = simpy.Environment(initial_time=0)
+        self.arbiter = Arbiter(self.environment, granularity)
+
+    @property
+    def now(self) -> float:
+        """Simulated time [s]."""
+        return float(self.environment.now) * PICOSECOND
+
+    @property
+    def clock(self) -> int:
+        """Simulated time [ps]."""
+        return int(self.environment.now)
+
+    def set_clock(self, clock: int, numbered: int) -> None:
+        """Begin anew at a time [ps], when so many trains had been numbered; who observes the arbiter goes on."""
+        observer = self.arbiter.observer
+        self.environment = simpy.Environment(initial_time=clock)
+        self.arbiter = Arbiter(self.environment, self.granularity)
+        self.arbiter.numbered, self.arbiter.observer = numbered, observer
+
+    @property
+    def phase(self) -> str:
+        """What the operations that are asked for now belong to, in the accounts; see :meth:`during`."""
+        active = self.environment.active_process
+        return active.phase if isinstance(active, _Task) else self._phase
+
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        """Book operations that are asked for in this block under ``phase``: those of this process, or of all.
+
+        A process belongs to the phase of the one that started it.
+        """
+        active = self.environment.active_process
+        before = self.phase
+        holder, name = (active, "phase") if isinstance(active, _Task) else (self, "_phase")
+        setattr(holder, name, phase)
+        try:
+            yield
+        finally:
+            setattr(holder, name, before)
+
+    def run(self, process: Process) -> Any:
+        """Run a process to its end and return what it returns."""
+        return self.environment.run(self.start(process))
+
+    def start(self, process: Process) -> simpy.Process:
+        """Let a process run beside the others; it is an event that comes when the process ends."""
+        return _Task(self.environment, process, self.phase)
+
+    def wait_until(self, time: int) -> Process:
+        """Let time pass until ``time`` [ps], if that is to come."""
+        if time > self.clock:
+            yield self.environment.timeout(on_clock(time) - self.clock)
+
+    def together(self, processes: Iterable[Process]) -> Process:
+        """Run processes side by side; returns their results in order."""
+        running = [self.start(process) for process in processes]
+        yield self.environment.all_of(running)
+        return [process.value for process in running]

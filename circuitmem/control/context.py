@@ -1,0 +1,57 @@
+"""What the operations of a chip share, and who listens to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuitmem.control.arbiter import Resource, Train
+from circuitmem.control.auditor import ChipAuditor
+from circuitmem.control.clock import Clock
+from circuitmem.control.electrics import Electrics
+from circuitmem.control.ledger import Account, Ledger
+from circuitmem.control.trace import Trace
+
+__all__ = ["Context"]
+
+
+@dataclass
+class Context:
+    """What a train needs of its chip.
+
+    Attributes
+    ----------
+    clock : Clock
+        Says which phase an operation belongs to.
+    electrics : Electrics
+        Computes the circuits.
+    ledger : Ledger
+        Where operations are booked.
+    drivers : Resource
+        Programming drivers.
+    noise_seed : int
+        Seed of read and pulse noise.
+    auditor : ChipAuditor, optional
+        Looks at operations and has some of them done again.
+    trace : Trace, optional
+        Writes every operation.
+    """
+
+    clock: Clock
+    electrics: Electrics
+    ledger: Ledger
+    drivers: Resource
+    noise_seed: int
+    auditor: ChipAuditor | None = None
+    trace: Trace | None = None
+
+    @property
+    def traces_beats(self) -> bool:
+        """Whether each read and pulse is booked alone: a trace in the granularity of pulses shows them."""
+        return self.trace is not None and self.clock.granularity == "pulse"
+
+    def show(
+        self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account, since: int | None = None
+    ) -> None:
+        """Let the trace, if there is one, have what a train did from ``begin`` on [ps], drawn from ``since`` on."""
+        if self.trace is not None:
+            self.trace.operation(train, kind, begin, duration, count, booked, since)
