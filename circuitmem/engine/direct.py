@@ -8,24 +8,68 @@ whole tile are factored here, bridges and all.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csc_array
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import SuperLU, splu
+from scipy.sparse.linalg import splu
 
 from circuitmem.engine.base import Solution
+from circuitmem.engine.elimination import Elimination, EliminationOrder
 from circuitmem.errors import ConvergenceError
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
 
-__all__ = ["Network", "floating_cells", "solve_directly"]
+__all__ = ["Factors", "Network", "floating_cells", "solve_directly"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-MAX_CORRECTIONS = 100
+MAX_CORRECTIONS = 200
 """Corrections (Newton steps, if cells are not linear) after which a vector is given up."""
+
+SETTLED = 1e-11
+"""Largest change of a terminal's current by the last correction, relative to the largest of its kind."""
+EXTRA = 4
+"""Corrections for the sake of currents, once the voltages are right; as many again if they need slow elimination.
+What then still changes are rounding errors of the cells' own currents, which no correction can mend."""
+
+
+class Factors:
+    """A network factored for the conductances of its branches [S].
+
+    A factorisation that loses its digits is seen by its own correction, and replaced by an elimination that loses none.
+    """
+
+    def __init__(self, network: Network, conductance: Floats) -> None:
+        self._network, self._conductance = network, conductance
+        self._careful: Elimination | None = None
+        try:
+            self._lu = splu(network.matrix(conductance), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        except RuntimeError:  # singular to double precision
+            self.take_care()
+
+    def take_care(self) -> None:
+        """Lose no digits from now on, in much longer time."""
+        if self._careful is None:
+            self._careful = self._network.order.eliminate(self._conductance)
+
+    def solve(self, current: Floats) -> Floats:
+        """Return the voltages of the free nodes for currents into them, all sources at 0 V."""
+        if self._careful is None:
+            network = self._network
+            answer, voltage = self._lu.solve(current), np.zeros(network.number)
+            voltage[network.free] = answer
+            # Branch by branch: so the sum over an almost floating part keeps its digits.
+            rest = current + network.into_nodes(self._conductance * network.across(voltage))[network.free]
+            more = self._lu.solve(rest)
+            if np.abs(more).max() <= 0.1 * np.abs(answer).max():
+                return np.asarray(answer + more)
+            self.take_care()
+        assert self._careful is not None
+        return self._careful.solve(current)
 
 
 class Network:
@@ -73,10 +117,17 @@ class Network:
     def _node(self, node: Node) -> int:
         return int((self.word if node.line == "word" else self.bit)[node.row, node.column])
 
-    def factor(self, conductance: Floats) -> SuperLU | None:
-        """Factor the nodal matrix for the conductances of the branches; None if no node is free."""
-        if not len(self.free):
-            return None
+    @cached_property
+    def order(self) -> EliminationOrder:
+        """In which order the free nodes are eliminated."""
+        return EliminationOrder(len(self.free), self._place[self._first], self._place[self._second])
+
+    def factor(self, conductance: Floats) -> Factors | None:
+        """Factor the nodal equations for the conductances of the branches; None if no node is free."""
+        return Factors(self, conductance) if len(self.free) else None
+
+    def matrix(self, conductance: Floats) -> csc_array:
+        """Return the nodal matrix of the free nodes for the conductances of the branches."""
         first, second = self._place[self._first], self._place[self._second]
         both = (first >= 0) & (second >= 0) & (conductance > 0.0)
         size = len(self.free)
@@ -87,8 +138,7 @@ class Network:
         row = np.concatenate([np.arange(size), first[both], second[both]])
         column = np.concatenate([np.arange(size), second[both], first[both]])
         value = np.concatenate([diagonal, -conductance[both], -conductance[both]])
-        matrix = csc_array(coo_array((value, (row, column)), shape=(size, size)))
-        return splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        return csc_array(coo_array((value, (row, column)), shape=(size, size)))
 
     def across(self, voltage: Floats) -> Floats:
         """Return the voltage across each branch."""
@@ -109,30 +159,43 @@ class Network:
             slope[self.cells] = cell.slope(self.conductance[self.cells], across[self.cells])
         return current, slope
 
-    def solve(self, source: Floats, tolerance: float, factors: SuperLU | None) -> Floats:
-        """Return the node voltages for the voltages of the drivers; ``factors`` are given if cells are linear."""
+    def solve(self, source: Floats, tolerance: float, factors: Factors | None) -> tuple[Floats, Floats]:
+        """Solve for the voltages of the drivers; ``factors`` are given if cells are linear.
+
+        Returns the voltages of all nodes and the currents into all sources, drivers before senses. The last correction
+        enters the currents apart from the voltages: it has the digits that a small difference of voltages lacks.
+        """
         linear = self._tile.spec.cell.linear
         voltage = np.zeros(self.number)
         voltage[self.sources[: len(source)]] = source
         scale = float(np.abs(source).max())
         if scale == 0.0 or not len(self.free):
-            return voltage
-        count, size, length = 0, np.inf, 0.0
-        while size > tolerance or length < 1.0:
+            return voltage, self.into_nodes(self.currents(voltage)[0])[self.sources]
+        into, count, extra, careful = np.zeros(len(self.sources)), 0, 0, False
+        while count < MAX_CORRECTIONS:
+            count += 1
             # Branch by branch: so the sum over an almost floating part keeps its digits, and corrections restore
             # those that factoring loses.
             current, slope = self.currents(voltage)
-            lu = factors if linear else self.factor(slope)
-            step = np.zeros(self.number)
             residual = self.into_nodes(current)
-            if lu is not None:
-                step[self.free] = lu.solve(residual[self.free])
+            lu = factors if linear else self.factor(slope)
+            assert lu is not None
+            if careful:
+                lu.take_care()
+            step = np.zeros(self.number)
+            step[self.free] = lu.solve(residual[self.free])
             length = 1.0 if linear else self._length(voltage, step, residual)
+            size = float(np.abs(step).max()) / scale
+            if not np.isfinite(size):
+                break
+            before, into = into, self.into_nodes(current + slope * self.across(step))[self.sources]
+            if size <= tolerance and length == 1.0:
+                extra += 1
+                careful = extra > EXTRA
+                if _have_settled(into, before, len(source)) or extra > 2 * EXTRA:
+                    return voltage + step, into
             voltage = voltage + length * step
-            count, size = count + 1, float(np.abs(step).max()) / scale
-            if count == MAX_CORRECTIONS or not np.isfinite(size):  # infinite: singular to double precision
-                raise ConvergenceError("a tile with bridges", size, tolerance, count)
-        return voltage
+        raise ConvergenceError("a tile with bridges", size, tolerance, count)
 
     def _length(self, voltage: Floats, step: Floats, residual: Floats) -> float:
         """Shorten a Newton step that overshoots: the content is convex along it, and falls until its slope turns."""
@@ -152,7 +215,7 @@ class Network:
         """Add values of unmerged nodes up at the nodes that they are merged into."""
         return np.bincount(self._merged[which].ravel(), values.ravel(), minlength=self.number).astype(np.float64)
 
-    def solve_linear(self, factors: SuperLU | None, sources: Floats, into: Floats | None = None) -> Floats:
+    def solve_linear(self, factors: Factors | None, sources: Floats, into: Floats | None = None) -> Floats:
         """Return the node voltages of linear branches for the voltages of all sources, drivers before senses.
 
         ``into`` : (nodes,) A, a current that flows into each node.
@@ -199,8 +262,7 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
     column, driver = np.empty((len(voltages), columns)), np.empty((len(voltages), rows))
     word, bit = np.empty((2, len(voltages), rows, columns))
     for index, source in enumerate(voltages):
-        solved = network.solve(source, tolerance, factors)
-        into = network.into_nodes(network.currents(solved)[0])[network.sources]
+        solved, into = network.solve(source, tolerance, factors)
         if not np.isfinite(into).all():  # without a free node nothing has been solved that could have failed
             raise ConvergenceError("a tile with bridges", np.inf, tolerance, 0)
         driver[index], column[index] = -into[:rows], into[rows:]
@@ -212,6 +274,14 @@ def floating_cells(tile: Tile) -> NDArray[np.bool_]:
     """Say which cells end at a node that nothing ties to a driver or a sense amplifier, (rows, columns)."""
     network = Network(tile)
     return np.asarray(network.floats[network.word] | network.floats[network.bit])
+
+
+def _have_settled(now: Floats, before: Floats, rows: int) -> bool:
+    """Say whether the currents of all drivers, and of all sense amplifiers, are what they were a correction before."""
+    change = np.abs(now - before)
+    return all(
+        change[part].max() <= SETTLED * np.abs(now[part]).max() for part in (slice(None, rows), slice(rows, None))
+    )
 
 
 def _parts(first: Indices, second: Indices, count: int) -> Indices:

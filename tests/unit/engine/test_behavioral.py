@@ -6,7 +6,7 @@ import pytest
 from circuitmem import DefectMap, SinhCell, Tile, TileSpec
 from circuitmem.engine import BehavioralEngine, Transfer
 from circuitmem.engine.direct import solve_directly
-from circuitmem.errors import ConvergenceError, ValidationError
+from circuitmem.errors import ValidationError
 
 SOLVED = 1e-12
 """Ten times the engine's tolerance: currents are sums over the nodes of a line."""
@@ -129,15 +129,11 @@ def test_a_looser_tolerance_is_kept():
 
 
 @pytest.mark.parametrize("ohms", [1e-3, 1e-6])
-def test_a_direct_solution_is_right_or_an_error(ohms):
+def test_a_direct_solution_keeps_its_digits(ohms):
     """The wires of a cut piece that only cells of 1e-12 S tie: at 1e-6 Ω its nodal matrix is singular in doubles."""
     cut = np.zeros((3, 4), dtype=bool)
     cut[1, 2] = True
     defects = DefectMap(open_bit_segments=cut, bridges=[(("bit", 0, 2), ("bit", 1, 2), ohms)])
     spec = TileSpec(rows=3, columns=4, word_line_resistance=ohms, bit_line_resistance=ohms)
     tile = Tile(spec, np.full((3, 4), 1e-12), defects)
-    if ohms == 1e-3:
-        close(BehavioralEngine().solve(tile, [1.0, 0.5, 0.25]).bit_line_voltage[:2, 2], [0.75, 0.75])
-    else:
-        with pytest.raises(ConvergenceError, match="a tile with bridges did not converge"):
-            BehavioralEngine().read(tile, [1.0, 0.5, 0.25])
+    close(BehavioralEngine().solve(tile, [1.0, 0.5, 0.25]).bit_line_voltage[:2, 2], [0.75, 0.75])
