@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.select import load
 
-__all__ = ["Address", "normal_table", "standard_normal"]
+__all__ = ["Address", "Addresses", "normal_table", "standard_normal"]
 
 Floats = NDArray[np.float64]
 _compiled = load("reads").module
@@ -33,6 +33,20 @@ class Address(NamedTuple):
     """Key of the random stream, two 64-bit words."""
     operation: int
     """Which operation on that stream, >= 0."""
+
+
+class Addresses(NamedTuple):
+    """Where the noise of one operation of each of many tiles is found."""
+
+    keys: NDArray[np.uint64]
+    """Keys of the streams, (tiles, 2)."""
+    operations: NDArray[np.uint64]
+    """Which operation on each stream, (tiles,)."""
+
+    def of(self, tile: int) -> Address:
+        """Return where that of one tile is."""
+        first, second = (int(word) for word in self.keys[tile])
+        return Address((first, second), int(self.operations[tile]))
 
 
 @cache

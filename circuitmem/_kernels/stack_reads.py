@@ -1,0 +1,349 @@
+"""Reads of all tiles of a layer in one call, from its codes to its sums: the face of the kernel, and its twin."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Addresses, normal_table
+from circuitmem._kernels.reads import Channels, _reference_codes
+from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.tiling import Tiling
+from circuitmem._kernels.tree import sense_ends
+from circuitmem.errors import ValidationError
+
+__all__ = ["IdealWires", "Matrices", "StackChannels", "StackCorrection", "StackRead", "add_codes", "read_stack"]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[Any]
+_compiled = load("layers").module
+
+
+class StackChannels(NamedTuple):
+    """The converters of all tiles, as :class:`circuitmem._kernels.reads.Channels` has those of one."""
+
+    table: Floats
+    """Voltage of each DAC code, (tiles, rows, levels) or (1, rows, levels) V; 0 for dead drivers."""
+    factor: Floats
+    """(tiles, columns) V/A."""
+    offset: Floats
+    """(tiles, columns) V."""
+    highest: Floats
+    """Highest code, (tiles, columns); 0 for a dead channel."""
+    minimum: float
+    """V."""
+    lsb: float
+    """V."""
+    noise: float
+    """Standard deviation [V]."""
+    top: int
+    """The code that counts as saturated."""
+    thresholds: Floats | None = None
+    """(tiles, columns, codes - 1) LSB above ``minimum``; None without INL."""
+
+    @classmethod
+    def of(cls, channels: list[Channels], top: int) -> StackChannels:
+        """Return those of tiles, given one by one."""
+        first = channels[0]
+        thresholds = None if first.thresholds is None else np.stack([each.thresholds for each in channels])
+        columns = len(first.factor)
+        return cls(
+            np.stack([each.table for each in channels]),
+            np.stack([np.broadcast_to(each.factor, columns) for each in channels]),
+            np.stack([np.broadcast_to(each.offset, columns) for each in channels]),
+            np.stack([np.broadcast_to(each.highest, columns) for each in channels]),
+            first.minimum,
+            first.lsb,
+            first.noise,
+            top,
+            thresholds,
+        )
+
+
+class IdealWires(NamedTuple):
+    """Tiles whose wires have no resistance but that of their sense ends."""
+
+    conductance: Floats
+    """Conductance of the cells, as the circuit has it, (tiles, rows, columns) S."""
+    sense: Floats
+    """Resistance of the sense ends of each bit line, (tiles, columns) or (1, columns) ohm."""
+
+
+class Matrices(NamedTuple):
+    """Tiles as :func:`circuitmem._kernels.tree.transfer_stack` describes them."""
+
+    matrix: Floats
+    """Transfer matrices, (tiles, columns, rows) S."""
+    admittance: Floats | None
+    """Input admittances, (tiles, rows, rows) S; without them no power is worked out."""
+
+
+class StackCorrection(NamedTuple):
+    """What the sums of a layer are made of: of each read ``plane_weights·slope·code``, and once ``constant``."""
+
+    slope: Floats
+    """(groups, tiles, columns), in units of the sums."""
+    constant: Floats
+    """(tiles, columns)."""
+    plane_weights: Floats
+    """What each read of an input counts, (planes,): 1 for inputs that are not read bit by bit."""
+
+
+class StackRead(NamedTuple):
+    """What a layer's reads gave."""
+
+    codes: NDArray[np.uint16] | None
+    """ADC codes, (tiles, reads, columns): group after group, input after input, plane after plane."""
+    sums: Floats | None
+    """Sums over the tiles of plus minus minus, (batch, outputs)."""
+    power: Floats
+    """Power of the arrays, (tiles, reads) W."""
+    saturated: NDArray[np.int64]
+    """How many codes of each tile are ``top``, (tiles,)."""
+
+
+def read_stack(
+    codes: Codes,
+    source: IdealWires | Matrices,
+    channels: StackChannels,
+    noise: Addresses,
+    *,
+    tiling: Tiling | None = None,
+    correction: StackCorrection | None = None,
+    groups: int = 1,
+    planes: int = 1,
+    first: int = 0,
+    keep_codes: bool = True,
+    threads: int | None = None,
+) -> StackRead:
+    """Read all tiles of a layer for a batch of inputs; the codes of a tile are those of ``read_codes``, bit for bit.
+
+    Parameters
+    ----------
+    codes : (batch, inputs) or (tiles, batch, rows) or (1, batch, rows) ndarray of int
+        DAC codes: of the layer's inputs, which the ``tiling`` spreads over the word lines; or of the word lines of each
+        tile, or of all of them.
+    source : IdealWires or Matrices
+        What the tiles do to voltages.
+    channels : StackChannels
+        Their converters.
+    noise : Addresses
+        Where the noise is found: ``read·columns + column`` of each tile's stream.
+    tiling : Tiling, optional
+        Where inputs and outputs lie.
+    correction : StackCorrection, optional
+        With it and the tiling, the sums are worked out; their bits do not depend on the instruction set.
+    groups : int
+        Groups of word lines that are read one after another, the others at code 0.
+    planes : int
+        1, or bits of the DACs: then each input is read bit by bit, lowest first, at full scale or nothing.
+    first : int
+        Reads that were made before at these addresses.
+    keep_codes : bool
+        Whether the codes are returned.
+    threads : int, optional
+        Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it.
+
+    Raises
+    ------
+    ValidationError
+        If shapes disagree, or a DAC code is none.
+    """
+    given, places, alike, shared = _spread(codes, channels, tiling)
+    tiles, rows = places.shape
+    columns = channels.factor.shape[1]
+    if tiling is not None and correction is not None:
+        _expect("slope", correction.slope, (groups, tiles, columns))
+        _expect("constant", correction.constant, (tiles, columns))
+        _expect("plane_weights", correction.plane_weights, (planes,))
+        _expect("outputs", tiling.outputs, (tiles, columns // 2))
+    else:
+        correction = None
+    if planes != 1 and 1 << planes != channels.table.shape[2]:
+        raise ValidationError("planes", "must be 1 or the bits of the DACs", planes)
+    if isinstance(source, IdealWires):
+        _expect("conductance", source.conductance, (tiles, rows, columns))
+        _expect("sense", source.sense, (len(source.sense), columns), first=(1, tiles))
+        cells, sense, matrix, admittance = *source, None, None
+    else:
+        _expect("matrix", source.matrix, (tiles, columns, rows))
+        if source.admittance is not None:
+            _expect("admittance", source.admittance, (tiles, rows, rows))
+        cells, sense, (matrix, admittance) = None, None, source
+    if given.shape[1] == 0:
+        empty = np.zeros((tiles, 0, columns), dtype=np.uint16)
+        sums = None if correction is None or tiling is None else np.zeros((0, tiling.shape[1]))
+        return StackRead(empty if keep_codes else None, sums, np.zeros((tiles, 0)), np.zeros(tiles, dtype=np.int64))
+    answer, sums, power, saturated = _read_stack(
+        given,
+        places,
+        alike,
+        shared,
+        _ready(cells),
+        _ready(sense),
+        _ready(matrix),
+        _ready(admittance),
+        _ready(channels.table),
+        _ready(channels.factor),
+        _ready(channels.offset),
+        _ready(channels.highest),
+        channels.minimum,
+        channels.lsb,
+        channels.noise,
+        float(channels.top),
+        _ready(channels.thresholds),
+        normal_table(),
+        noise.keys,
+        noise.operations,
+        first,
+        groups,
+        planes,
+        (1, tiles) if tiling is None else tiling.grid,
+        None if correction is None else _ready(correction.slope),
+        None if correction is None else _ready(correction.constant),
+        None if correction is None else _ready(correction.plane_weights),
+        None if tiling is None else tiling.outputs,
+        0 if tiling is None else tiling.shape[1],
+        keep_codes,
+        thread_count(threads),
+    )
+    return StackRead(answer, sums, power, saturated)
+
+
+def add_codes(codes: Codes, tiling: Tiling, correction: StackCorrection, *, groups: int = 1, planes: int = 1) -> Floats:
+    """Return the sums, (batch, outputs), for ADC codes (tiles, reads, columns): those of :func:`read_stack`, in bits.
+
+    For codes that came in pieces, or from another engine. Parameters are those of :func:`read_stack`.
+    """
+    tiles, reads, columns = codes.shape
+    batch = reads // (groups * planes)
+    _expect("codes", codes, (tiling.grid[0] * tiling.grid[1], groups * batch * planes, columns))
+    each = codes.reshape(tiles, groups, batch, planes, columns)
+    sums = np.zeros((batch, tiling.shape[1]))
+    for tile in range(tiles):
+        total = np.broadcast_to(correction.constant[tile], (batch, columns)).copy()
+        for group in range(groups):
+            for plane, weight in enumerate(correction.plane_weights):
+                total += each[tile, group, :, plane] * (weight * correction.slope[group, tile])
+        used = np.flatnonzero(tiling.outputs[tile] >= 0)
+        sums[:, tiling.outputs[tile, used]] += total[:, 2 * used] - total[:, 2 * used + 1]
+    return sums
+
+
+def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...], first: tuple[int, ...] = ()) -> None:
+    if array.shape != shape or (first and len(array) not in first):
+        raise ValidationError(name, f"must have shape {shape}", array.shape)
+
+
+def _ready(array: Floats | None) -> Floats | None:
+    return None if array is None else np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _spread(
+    codes: Codes, channels: StackChannels, tiling: Tiling | None
+) -> tuple[NDArray[np.uint16], NDArray[np.int32], int, bool]:
+    """Return codes (sets, batch, inputs), each line's place in them, how many tiles are alike, and if any are."""
+    tiles, (rows, levels) = len(channels.factor), channels.table.shape[1:]
+    if codes.dtype.kind not in "iu":
+        raise ValidationError("codes", "must be integers", codes.dtype)
+    if codes.size and (codes.min() < 0 or codes.max() >= levels):
+        raise ValidationError("codes", f"must lie in [0, {levels - 1}]", (int(codes.min()), int(codes.max())))
+    if len(channels.table) not in (1, tiles):
+        raise ValidationError("table", f"must be that of 1 or {tiles} tiles", len(channels.table))
+    if codes.ndim == 2:
+        if tiling is None:
+            raise ValidationError("codes", "must have shape (tiles, batch, rows) without a tiling", codes.shape)
+        _expect("codes", codes, (len(codes), tiling.shape[0]))
+        _expect("inputs", tiling.inputs, (tiles, rows))
+        places, alike = tiling.inputs, tiling.grid[1] if tiling.shares_inputs else 1
+        codes = codes[None]
+    else:
+        _expect("codes", codes, (*codes.shape[:2], rows), first=(1, tiles))
+        places = np.ascontiguousarray(np.broadcast_to(np.arange(rows, dtype=np.int32), (tiles, rows)))
+        alike = tiles if len(codes) == 1 else 1
+    return np.ascontiguousarray(codes, dtype=np.uint16), places, alike, alike > 1
+
+
+def _reference_stack(
+    codes: NDArray[np.uint16],
+    places: NDArray[np.int32],
+    _alike: int,
+    _shared: bool,
+    conductance: Floats | None,
+    sense: Floats | None,
+    matrix: Floats | None,
+    admittance: Floats | None,
+    table: Floats,
+    factor: Floats,
+    offset: Floats,
+    highest: Floats,
+    minimum: float,
+    lsb: float,
+    sigma: float,
+    top: float,
+    thresholds: Floats | None,
+    normal: Floats,
+    keys: NDArray[np.uint64],
+    operations: NDArray[np.uint64],
+    first: int,
+    groups: int,
+    planes: int,
+    grid: tuple[int, int],
+    slope: Floats | None,
+    constant: Floats | None,
+    weights: Floats | None,
+    outputs: NDArray[np.int32] | None,
+    output_count: int,
+    keep: bool,
+    _threads: int,
+) -> tuple[NDArray[np.uint16] | None, Floats | None, Floats, NDArray[np.int64]]:
+    """Read tile after tile with the twin of ``read_codes``."""
+    (tiles, rows), batch = places.shape, codes.shape[1]
+    answers, powers = [], []
+    for tile in range(tiles):
+        own = codes[tile % len(codes)][:, np.maximum(places[tile], 0)].astype(np.int64)
+        own[:, places[tile] < 0] = 0
+        if planes > 1:
+            own = (own[:, None] >> np.arange(planes)[:, None] & 1).reshape(-1, rows) * ((1 << planes) - 1)
+        driven = np.arange(rows) * groups // rows == np.arange(groups)[:, None]
+        drives = np.where(driven[:, None], own, 0).reshape(-1, rows)
+        each: tuple[Any, ...]
+        if conductance is not None and sense is not None:
+            cells = conductance[tile]
+            ends, left = sense_ends(cells, np.stack([np.full(cells.shape[1], np.inf), sense[tile % len(sense)]]))
+            each = (cells * left).T, None, cells.sum(axis=1), ends / left
+        else:
+            assert matrix is not None
+            each = matrix[tile], None if admittance is None else admittance[tile], None, None
+        known, answer, power = _reference_codes(
+            drives,
+            *each,
+            table[tile % len(table)],
+            factor[tile],
+            offset[tile],
+            highest[tile],
+            minimum,
+            lsb,
+            sigma,
+            None if thresholds is None else thresholds[tile],
+            normal,
+            *(int(word) for word in keys[tile]),
+            int(operations[tile]),
+            first,
+            1,
+        )
+        assert known
+        answers.append(answer.astype(np.uint16))
+        powers.append(power)
+    answer = np.stack(answers)
+    sums = None
+    if slope is not None and constant is not None and weights is not None and outputs is not None:
+        tiling = Tiling(places, outputs, grid, (batch, output_count))
+        sums = add_codes(answer, tiling, StackCorrection(slope, constant, weights), groups=groups, planes=planes)
+    saturated = (answer == top).sum(axis=(1, 2)).astype(np.int64)
+    return answer if keep else None, sums, np.stack(powers), saturated
+
+
+_read_stack: Any = _reference_stack if _compiled is None else _compiled.read_stack
