@@ -47,7 +47,7 @@ class StackChannels(NamedTuple):
     def of(cls, channels: list[Channels], top: int) -> StackChannels:
         """Return those of tiles, given one by one."""
         first = channels[0]
-        thresholds = None if first.thresholds is None else np.stack([each.thresholds for each in channels])
+        thresholds = [each.thresholds for each in channels if each.thresholds is not None]
         columns = len(first.factor)
         return cls(
             np.stack([each.table for each in channels]),
@@ -58,7 +58,7 @@ class StackChannels(NamedTuple):
             first.lsb,
             first.noise,
             top,
-            thresholds,
+            np.stack(thresholds) if thresholds else None,
         )
 
 
@@ -309,17 +309,20 @@ def _reference_stack(
             own = (own[:, None] >> np.arange(planes)[:, None] & 1).reshape(-1, rows) * ((1 << planes) - 1)
         driven = np.arange(rows) * groups // rows == np.arange(groups)[:, None]
         drives = np.where(driven[:, None], own, 0).reshape(-1, rows)
-        each: tuple[Any, ...]
+        taken = own_conductance = losses = None
         if conductance is not None and sense is not None:
             cells = conductance[tile]
             ends, left = sense_ends(cells, np.stack([np.full(cells.shape[1], np.inf), sense[tile % len(sense)]]))
-            each = (cells * left).T, None, cells.sum(axis=1), ends / left
+            through, own_conductance, losses = (cells * left).T, cells.sum(axis=1), ends / left
         else:
             assert matrix is not None
-            each = matrix[tile], None if admittance is None else admittance[tile], None, None
-        known, answer, power = _reference_codes(
+            through, taken = matrix[tile], None if admittance is None else admittance[tile]
+        known, found, power = _reference_codes(
             drives,
-            *each,
+            through,
+            taken,
+            own_conductance,
+            losses,
             table[tile % len(table)],
             factor[tile],
             offset[tile],
@@ -329,20 +332,21 @@ def _reference_stack(
             sigma,
             None if thresholds is None else thresholds[tile],
             normal,
-            *(int(word) for word in keys[tile]),
+            int(keys[tile, 0]),
+            int(keys[tile, 1]),
             int(operations[tile]),
             first,
             1,
         )
         assert known
-        answers.append(answer.astype(np.uint16))
+        answers.append(found.astype(np.uint16))
         powers.append(power)
-    answer = np.stack(answers)
+    answer: NDArray[np.uint16] = np.stack(answers)
     sums = None
     if slope is not None and constant is not None and weights is not None and outputs is not None:
         tiling = Tiling(places, outputs, grid, (batch, output_count))
         sums = add_codes(answer, tiling, StackCorrection(slope, constant, weights), groups=groups, planes=planes)
-    saturated = (answer == top).sum(axis=(1, 2)).astype(np.int64)
+    saturated: NDArray[np.int64] = np.count_nonzero(answer == top, axis=(1, 2))
     return answer if keep else None, sums, np.stack(powers), saturated
 
 
