@@ -36,6 +36,7 @@ class Purpose(IntEnum):
     FIT = 15
     ARRIVALS = 16
     LINE_DEFECTS = 17
+    PRODUCT_ERROR = 18
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

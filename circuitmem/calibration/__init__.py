@@ -17,6 +17,7 @@ from circuitmem.calibration.record import CalibrationRecord, calibrate_layer, ma
 from circuitmem.calibration.redundant_column import RedundantColumns
 from circuitmem.calibration.refresh import Refresh, refresh_periodically
 from circuitmem.calibration.split_affine import SplitAffineCalibration
+from circuitmem.calibration.still import still_error
 from circuitmem.calibration.watch import Check, DriftWatch
 from circuitmem.config import CalibrationSpec
 
@@ -35,6 +36,7 @@ __all__ = [
     "mac_error",
     "read_conductances",
     "refresh_periodically",
+    "still_error",
 ]
 
 CALIBRATIONS: dict[str, type[Calibration]] = {

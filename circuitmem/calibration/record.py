@@ -64,6 +64,13 @@ class MacError:
     rmse: float
     largest: float
 
+    @classmethod
+    def of(cls, found: Floats, wanted: Floats) -> MacError:
+        """Compare products with the ideal ones, of any one shape."""
+        error = found - wanted
+        full_scale = max(float(np.abs(wanted).max()), 1e-300)
+        return cls(float(np.sqrt(np.mean(error**2))) / full_scale, float(np.abs(error).max()) / full_scale)
+
 
 def calibrate_layer(
     method: Calibration, layer: HardwareLayer, activities: Floats, record: CalibrationRecord, again: bool = False
@@ -121,7 +128,4 @@ def _reads(layer: HardwareLayer) -> int:
 
 def mac_error(layer: HardwareLayer, activities: Floats, wanted: Floats) -> Process:
     """Multiply activities (vectors, inputs) on the chip; returns the :class:`MacError` against ``wanted``."""
-    found = yield from layer.forward(activities)
-    error = found - wanted
-    full_scale = max(float(np.abs(wanted).max()), 1e-300)
-    return MacError(float(np.sqrt(np.mean(error**2))) / full_scale, float(np.abs(error).max()) / full_scale)
+    return MacError.of((yield from layer.forward(activities)), wanted)

@@ -66,18 +66,31 @@ class Progress:
 
 def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
     """Print the table and the audit line of a run."""
+    from circuitmem.report.costs import product_costs
+
     rows = []
     audit = results["audit"]
     for name, accuracy in results["accuracy_percent"].items():
         error = audit.get("methods", {}).get(name, {}).get("largest_relative_error")
-        cost = ["", "", ""]
+        cost = [""] * 5
         if name in results["pulses"]:
             time, energy = results["simulated_time_s"][name], results["energy_j"][name]
             cost = [f"{time * 1e3:.2f} ms", f"{energy * 1e3:.3f} mJ", f"{results['pulses'][name]:,}"]
+            cost += product_costs(results.get("calibration", {}).get(name, {}))
         reached = f"{accuracy:.2f} %" if error is None else f"{accuracy:.2f} %, {error:.0e}"
         rows.append((_title(name), reached, *cost))
-    print_table(("method", "accuracy, error", "simulated time", "energy", "pulses"), rows, {0})
+    headings = (
+        "method",
+        "accuracy, error",
+        "simulated time",
+        "energy",
+        "pulses",
+        "reads a product",
+        "digital products",
+    )
+    print_table(headings, rows, {0})
     console = terminal()
+    _print_product_errors(console, results.get("product_errors", {}))
     _print_saturation(console, results.get("saturated_codes", {}))  # a run of an older version has none
     gain = results["calibration_and_in_situ_against_in_situ"]
     if gain:
@@ -143,6 +156,19 @@ def print_replay(found: dict[str, Any]) -> None:
     console.print(f"{what} of {found['size']} {parts} ({origin})")
     console.print(f"difference in the file {saved}, now {error}; limit {found['limit']:.3g}")
     console.print("it agrees now" if found["agrees"] else "it STILL DIFFERS")
+
+
+def _print_product_errors(console: Console, errors: dict[str, Any]) -> None:
+    """Print what calibration made of the errors of products, layer by layer; methods that are alike share a line."""
+    from circuitmem.report.costs import rms_errors
+
+    lines: dict[str, list[str]] = {}
+    for name, found in errors.items():
+        if "after" in found:
+            before, after = (rms_errors(found[when]) for when in ("before", "after"))
+            lines.setdefault(f"{before} before calibration, {after} after", []).append(_title(name))
+    for line, names in lines.items():
+        console.print(f"error of products, rms, layer by layer: {line} ({', '.join(names)})")
 
 
 def _print_saturation(console: Console, counts: dict[str, dict[str, int]]) -> None:

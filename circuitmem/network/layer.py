@@ -354,7 +354,10 @@ class HardwareLayer:
         """
         for unit in self.units:
             unit.readout.adc.set_pga_gain(1.0)
-        currents = yield from self._planes(codes, groups, "calibration_read")
+        self.choose_gains((yield from self._planes(codes, groups, "calibration_read")))
+
+    def choose_gains(self, currents: Floats) -> None:
+        """Set the gain of each tile for single reads like these, (groups, tiles, batch, planes, columns) A."""
         for index, unit in enumerate(self.units):
             adc = unit.readout.adc
             used = currents[:, index].max(axis=(0, 1, 2))[self.placements[index].columns]

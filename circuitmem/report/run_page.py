@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from circuitmem.config import load_run
 from circuitmem.errors import DataFileError
 from circuitmem.files import load_json, load_npz
+from circuitmem.report.costs import product_costs, rms_errors
 from circuitmem.report.page import Page
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
 from circuitmem.training.methods import ERROR_EDGES
@@ -28,6 +29,7 @@ LABELS = {
 TILES = 12
 """Maps of so many tiles are put into the page, spread over all of them: every tile of a large run would be too much."""
 ATTOJOULE = 1e-18
+WHEN = ("before", "after")
 
 
 def load_run_record(folder: str | Path) -> dict[str, Any]:
@@ -105,6 +107,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         ("The array", _ARRAY, _maps(path, methods)),
         ("Time and energy", _COST, _costs(methods)),
         ("Errors of the outputs", _ERRORS, _errors(methods)),
+        ("Errors of the products", _PRODUCTS, _products(methods)),
         ("Saturation", "Codes at the end of a converter's range, test reads included.", _saturation(methods)),
     ]
     audit = record["results"].get("audit") or methods.get(record["running"] or "", {}).get("audit_so_far", {})
@@ -132,11 +135,13 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
 def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     if record["digital"] is not None:
-        rows.append((LABELS["digital"], f"{record['digital']:.2f} %", "", "", ""))
+        rows.append((LABELS["digital"], f"{record['digital']:.2f} %", *[""] * 7))
     for name, method in record["methods"].items():
         time, energy = f"{method['simulated_time_s'] * 1e3:.2f} ms", f"{method['energy_j'] * 1e3:.3f} mJ"
         label = LABELS.get(name, name.replace("_", " "))
-        rows.append((label, f"{method['accuracy_percent']:.2f} %", time, energy, f"{method['pulses']:,}"))
+        reached, pulses = f"{method['accuracy_percent']:.2f} %", f"{method['pulses']:,}"
+        errors = [rms_errors(method.get("product_errors", {}).get(when, ())) for when in WHEN]
+        rows.append((label, reached, time, energy, pulses, *product_costs(method.get("calibration", {})), *errors))
     return rows
 
 
@@ -252,6 +257,30 @@ def _errors(methods: dict[str, Any]) -> list[Plot]:
                 Lines(f"Errors {when}", "error (fraction of the largest output)", "outputs (% a bin)", tuple(series))
             )
     return plots
+
+
+_PRODUCTS = (
+    "What each layer's tiles made of test digits when the chip was brought up, against the product with the weights "
+    "that were asked for: root mean square, relative to the largest. Training in situ then changes the weights."
+)
+
+
+def _products(methods: dict[str, Any]) -> list[Plot]:
+    """Errors of products before and after calibration, a pair of bars a method and a plot a layer."""
+    done = {name: found for name, method in methods.items() if "after" in (found := method.get("product_errors", {}))}
+    if not done:
+        return []
+    names = tuple(LABELS.get(name, name) for name in done)
+    layers = len(next(iter(done.values()))["before"])
+    return [
+        Bars(
+            f"Errors of the products of layer {layer + 1}",
+            names,
+            "rms error (% of the largest)",
+            {f"{when} calibration": [100.0 * found[when][layer]["rmse"] for found in done.values()] for when in WHEN},
+        )
+        for layer in range(layers)
+    ]
 
 
 def _saturation(methods: dict[str, Any]) -> list[Plot]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, find_stuck
+from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, find_stuck, still_error
 from circuitmem.config import RunSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
@@ -23,6 +25,8 @@ Floats = NDArray[np.float64]
 
 SIGNIFICANT = 2000
 """Training digits from which the significance of weights is learnt."""
+LOOKED_AT = 200
+"""Test digits with which the errors of products are worked out."""
 
 
 def bring_up(
@@ -35,7 +39,7 @@ def bring_up(
 def prepare_chip(
     network: HardwareNetwork, spec: RunSpec, digits: Digits, recipe: Recipe, record: CalibrationRecord | None = None
 ) -> Process:
-    """Take the steps of a recipe that come before training in situ.
+    """Take the steps of a recipe that come before training in situ; returns what :func:`calibrate_network` does.
 
     Parameters
     ----------
@@ -69,7 +73,7 @@ def prepare_chip(
     yield from network.program(0.0)
     for layer in network.layers:
         yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
-    yield from calibrate_network(network, spec, digits, calibrations_of(recipe, spec), record)
+    return (yield from calibrate_network(network, spec, digits, calibrations_of(recipe, spec), record))
 
 
 def calibrations_of(recipe: Recipe, spec: RunSpec) -> tuple[str, ...]:
@@ -117,6 +121,10 @@ def calibrate_network(
 ) -> Process:
     """Choose the amplifiers' gains and calibrate all layers, one after another, with digits of the training set.
 
+    Returns the errors of the layers' products with test digits, ``{"before": [...], "after": [...]}``, each of them
+    ``{"rmse", "largest"}`` relative to the largest ideal product; ``"after"`` if anything was calibrated, and neither
+    ``again``. Working them out takes no time on the chip (:func:`circuitmem.calibration.still_error`).
+
     Parameters
     ----------
     network : HardwareNetwork
@@ -137,5 +145,12 @@ def calibrate_network(
     vectors = network.model.vectors(digits.train_images[chosen], rng)
     calibration = calibration_of(methods, spec.calibration)
     record = CalibrationRecord() if record is None else record
-    for layer, inputs in zip(network.layers, vectors, strict=True):
+    unseen = network.model.vectors(digits.test_images[:LOOKED_AT], stream(spec.seed, Purpose.PRODUCT_ERROR))
+    errors: dict[str, list[dict[str, Any]]] = {}
+    for layer, inputs, new in zip(network.layers, vectors, unseen, strict=True):
+        if not again:
+            errors.setdefault("before", []).append(asdict(still_error(layer, new, layer.weights, raw=True)))
         yield from calibrate_layer(calibration, layer, layer.within_range(inputs), record, again)
+        if not again and tuple(methods) != ("none",):
+            errors.setdefault("after", []).append(asdict(still_error(layer, new, layer.weights)))
+    return errors

@@ -61,6 +61,9 @@ class MethodResult:
         (:class:`circuitmem.engine.ReuseRecord`).
     calibration : dict
         What the calibration cost (:class:`circuitmem.calibration.CalibrationRecord`).
+    product_errors : dict of list of dict
+        Errors of each layer's products with test digits, ``before`` and ``after`` calibration: ``rmse`` and ``largest``
+        relative to the largest ideal product. Without calibration there is no ``after``.
     """
 
     accuracy_percent: float = 0.0
@@ -77,6 +80,7 @@ class MethodResult:
     utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
     reuse: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    product_errors: dict[str, list[dict[str, float]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -176,7 +180,8 @@ class MethodRun:
         if not self.result.history:
             with chip.during("bring-up"):
                 record = CalibrationRecord()
-                chip.run(prepare_chip(self.network, self.spec, digits, self.recipe, record))
+                preparing = prepare_chip(self.network, self.spec, digits, self.recipe, record)
+                self.result.product_errors = chip.run(preparing)
             self.result.calibration = record.as_dict()
             self._brought_up()
             self._record(0)

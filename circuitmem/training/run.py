@@ -281,6 +281,7 @@ def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], au
         "energy_by_part_aj": {name: r.energy_by_part for name, r in results.items()},
         "saturated_codes": {name: r.saturated_codes for name, r in results.items()},
         "calibration": {name: r.calibration for name, r in results.items()},
+        "product_errors": {name: r.product_errors for name, r in results.items()},
         "reuse": {name: r.reuse for name, r in results.items()},
         "utilisation": {name: r.utilisation for name, r in results.items()},
     }

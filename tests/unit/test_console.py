@@ -36,6 +36,15 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
             "equal_pulses_points": -1.0,
             "equal_pulses": 1e6,
         },
+        "calibration": {
+            "raw": {"reads_per_product": 1, "digital_products": 0, "products": 800},
+            "calibration": {"reads_per_product": 4, "digital_products": 114, "products": 800},
+        },
+        "product_errors": {
+            "raw": {"before": [{"rmse": 0.25}]},
+            "calibration": {"before": [{"rmse": 0.25}, {"rmse": 0.5}], "after": [{"rmse": 0.03}, {"rmse": 0.0456}]},
+            "in_situ": {},
+        },
         "saturated_codes": {"raw": {"adc": 1234, "dac": 5}, "in_situ": {"adc": 0, "dac": 0}},
         "audit": AUDIT,
     }
@@ -46,6 +55,12 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
         assert text in printed
     assert "saturated codes, of ADCs / of DACs: raw defective chip 1,234 / 5\n" in printed
     assert printed.count("100.00 %, 2e-13") == 4
+    assert "reads a product: 4\n" in printed  # folded into blocks: these numbers need more than 80 columns
+    assert "digital products: 14.2 %\n" in printed
+    assert (
+        "error of products, rms, layer by layer: 25.00 %, 50.00 % before calibration, 3.00 %, 4.56 % after "
+        "(calibration only)\n"
+    ) in printed
     assert "16 random reads and 4 pulse trains of this run again: 3.4e-13 of the largest current" in printed
     assert "with 95% confidence at most 37.0% of its 23,456 operations differ by more than 1e-06" in printed
     assert "beyond the limit of 1e-06: circuitmem replay run/audit_raw_tile3_7_read.npz" in printed

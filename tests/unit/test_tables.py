@@ -35,6 +35,12 @@ RESULTS = {
     "simulated_time_s": dict.fromkeys(METHODS, 98_765.43210),
     "energy_j": dict.fromkeys(METHODS, 9_876.543),
     "pulses": dict.fromkeys(METHODS, 123_456_789_012),
+    "calibration": {
+        name: {"reads_per_product": 16, "digital_products": 123, "products": 800} for name in METHODS
+    },
+    "product_errors": {
+        name: {"before": [{"rmse": 1.2345}], "after": [{"rmse": 0.0123}]} for name in METHODS
+    },
     "calibration_and_in_situ_against_in_situ": None,
     "audit": {
         "reads": 0, "skipped_reason": None, "failures": [],

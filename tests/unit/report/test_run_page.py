@@ -57,3 +57,14 @@ def test_a_damaged_file_of_a_run_is_one_line(tmp_path):
     (tmp_path / "method_raw.json").write_text(json.dumps([1]))
     with pytest.raises(DataFileError, match=r"method_raw.json: must hold a JSON object"):
         load_run_record(tmp_path)
+
+
+def test_the_page_has_the_cost_and_the_error_of_products(tmp_path):
+    methods = 'methods=["raw", "calibration"]'
+    results = start_run(load_run(None, [*SMALL[:-1], methods, "audit.tiles=0"]), tmp_path / "run")
+    page = draw_run_page(tmp_path / "run", figures=False)[0].read_text("utf-8")
+    cost, errors = results["calibration"]["calibration"], results["product_errors"]["calibration"]
+    assert f"{100 * cost['digital_products'] / cost['products']:.1f} %" in page
+    for when in ("before", "after"):
+        assert ", ".join(f"{100 * layer['rmse']:.2f} %" for layer in errors[when]) in page
+    assert "Errors of the products of layer 2" in page

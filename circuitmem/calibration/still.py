@@ -1,0 +1,79 @@
+"""What the products of a layer are worth now, for the figures of a run: no method may use it.
+
+The simulator looks at the chip while the clock stands still: the reads take no time, are booked nowhere, and their
+noise has an address of its own. So a run is the same to the last bit with and without it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Address
+from circuitmem.calibration.record import MacError
+from circuitmem.network import Correction, HardwareLayer
+from circuitmem.rng import Purpose, stream_key
+
+__all__ = ["still_error"]
+
+Floats = NDArray[np.float64]
+
+
+def still_error(layer: HardwareLayer, activities: Floats, weights: Floats, *, raw: bool = False) -> MacError:
+    """Return the errors of a layer's products with activities against those of the weights that were asked for.
+
+    Parameters
+    ----------
+    layer : HardwareLayer
+        The layer, programmed.
+    activities : (vectors, inputs) ndarray
+        Inputs >= 0; those above the layer's ``input_scale`` are taken at it.
+    weights : (inputs, outputs) ndarray
+        What was asked for.
+    raw : bool
+        Whether to leave the correction out, with the amplifiers' gains that suit raw reads of these inputs.
+    """
+    within = np.minimum(activities, layer.input_scale)
+    wanted = within @ weights
+    found = _raw_products(layer, within) if raw else _products(layer, within)
+    return MacError.of(found, wanted)
+
+
+def _raw_products(layer: HardwareLayer, activities: Floats) -> Floats:
+    """Return products as raw codes give them, and leave correction and gains as they were."""
+    adcs = [unit.readout.adc for unit in layer.units]
+    kept = layer.correction, [adc.pga_gain for adc in adcs]
+    layer.correction = Correction.identity(len(layer.units), layer.chip.spec.tile.columns)
+    try:
+        for adc in adcs:
+            adc.set_pga_gain(1.0)
+        layer.choose_gains(_planes(layer, activities))
+        return _products(layer, activities)
+    finally:
+        layer.correction = kept[0]
+        for adc, gain in zip(adcs, kept[1], strict=True):
+            adc.set_pga_gain(gain)
+
+
+def _products(layer: HardwareLayer, activities: Floats) -> Floats:
+    """Return what the layer would make of activities, (vectors, outputs)."""
+    correction = layer.correction
+    currents = np.tensordot(_planes(layer, activities), layer.chip.spec.converters.dac.plane_weights, (3, 0))
+    corrected = correction.apply(currents).sum(axis=0)
+    if correction.excess is not None:
+        for index, (unit, codes) in enumerate(zip(layer.units, layer.input_codes(activities), strict=True)):
+            corrected[index] -= unit.readout.dac.nominal(codes) @ correction.excess[index]
+    return layer.sums(corrected)
+
+
+def _planes(layer: HardwareLayer, activities: Floats) -> Floats:
+    """Return the currents of single reads, (groups, tiles, vectors, planes, columns) A."""
+    chip, groups = layer.chip, layer.correction.groups
+    codes = layer.input_codes(activities)
+    chip.refresh(layer.units)
+    found = []
+    for unit, drives in zip(layer.units, layer.drives(codes, groups), strict=True):
+        noise = Address(stream_key(chip.noise_seed, Purpose.PRODUCT_ERROR, unit.index), 0)
+        currents = unit.readout.adc.nominal_current(chip.answer(unit, drives, noise)[0])
+        found.append(currents.reshape(groups, len(activities), -1, currents.shape[1]))
+    return np.stack(found, axis=1)
