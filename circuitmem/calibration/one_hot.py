@@ -62,7 +62,7 @@ def find_stuck(layer: HardwareLayer) -> Process:
     reads = []
     for level in (low, high):
         wanted = cell.memristor_conductance(np.full(layer.chip.spec.tile.shape, level))
-        yield from layer.chip.together(layer.chip.program(unit, wanted, 0.0) for unit in layer.units)
+        yield from layer.chip.program_all(layer.units, [wanted] * len(layer.units), 0.0)
         reads.append((yield from read_conductances(layer)))
     change = reads[1] - reads[0]
     # Once against an upper quartile, which a fifth of stuck cells does not move; once more against those that follow.

@@ -9,33 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from circuitmem.config import ChipSpec, FaultSpec
 from circuitmem.control import faults
-from circuitmem.control.arbiter import Priority, Resource
+from circuitmem.control.arbiter import Resource
 from circuitmem.control.auditor import auditor_of
-from circuitmem.control.clock import Clock, Process
-from circuitmem.control.context import Context
+from circuitmem.control.clock import Process
 from circuitmem.control.electrics import Electrics
-from circuitmem.control.ledger import Ledger
-from circuitmem.control.programming import programming_train
+from circuitmem.control.sequencer import Sequencer
 from circuitmem.control.signals import Signals
 from circuitmem.control.trace import Trace
-from circuitmem.control.trains import ReadTrain, bus_step, core_step
 from circuitmem.control.unit import Unit
 from circuitmem.control.utilisation import Utilisation, utilisation
 from circuitmem.engine import AuditedEngine, BehavioralEngine, SpiceEngine
 
 __all__ = ["Chip"]
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
-
-class Chip(Clock):
+class Chip(Sequencer):
     """Tiles on one clock.
 
     Parameters
@@ -72,19 +62,13 @@ class Chip(Clock):
         reuse_error: float = 0.0,
         sound: Collection[int] = (),
     ) -> None:
-        super().__init__(granularity)
-        self.spec, self.seed = spec, seed
+        electrics = Electrics(spec, engine, reuse_error, seed)
+        super().__init__(spec, granularity, electrics, noise_seed)
+        self.context.auditor = auditor_of(engine, electrics)
+        self.seed = seed
         dacs = None if spec.dac_banks is None else Resource("DAC banks", spec.dac_banks)
         adcs = None if spec.adc_banks is None else Resource("ADC banks", spec.adc_banks)
         self.units = [Unit(spec, seed, index, dacs, adcs, index not in sound) for index in range(tiles)]
-        self.digital = Resource("digital core")
-        self.bus = Resource("bus")
-        self.electrics = Electrics(spec, engine, reuse_error, seed)
-        self.ledger = Ledger()
-        drivers = Resource("programming drivers", spec.programming.drivers)
-        auditor = auditor_of(engine, self.electrics)
-        #: What operations share: the seed of their noise, and who listens to them.
-        self.context = Context(self, self.electrics, self.ledger, drivers, noise_seed, auditor)
         faults.check_faults(spec, tiles)
         faults.note_fragile(spec, seed, self.units)
         self._start_faults(-1)
@@ -142,61 +126,3 @@ class Chip(Clock):
     def utilisation(self) -> dict[str, Utilisation]:
         """Return how busy each kind of resource was so far, the busiest first: that one is the bottleneck."""
         return utilisation(self.resources, self.clock)
-
-    def read(
-        self, unit: Unit, codes: Codes, kind: str, priority: Priority = Priority.NORMAL, gain: float | None = None
-    ) -> Process:
-        """Read a tile for a batch of inputs, one after another; returns ADC codes (batch, columns).
-
-        Parameters
-        ----------
-        codes : (batch, rows) ndarray of int
-            DAC codes.
-        kind : str
-            Account to book on: ``"mac_read"``, ``"calibration_read"``, ``"verify_read"`` ...
-        priority : Priority
-            ``BACKGROUND`` reads let others go first, between two of them.
-        gain : float, optional
-            Gain of the amplifiers for these reads; the one that is set if left out.
-        """
-        if len(codes) == 0:
-            return np.zeros((0, unit.tile.spec.columns), dtype=np.int64)
-        answer = yield self.arbiter.perform(ReadTrain(self.context, unit, codes, kind, priority, gain))
-        yield from self.transfer(len(codes) * unit.tile.spec.columns * self.spec.converters.adc.bits, priority)
-        return answer
-
-    def program(self, unit: Unit, wanted: Floats, deadband: float, priority: Priority = Priority.NORMAL) -> Process:
-        """Program all cells of a tile that are asked to change by more than ``deadband``, as their device wants it.
-
-        Returns the number of cell pulses.
-
-        Parameters
-        ----------
-        wanted : (rows, columns) ndarray
-            Wanted conductance [S].
-        deadband : float
-            Changes up to this are not worth a pulse [S].
-        priority : Priority
-            ``BACKGROUND`` pulses let others go first, between two of them.
-        """
-        kind = "set_cell_pulse" if self.spec.programming.by_cell else "set_row_pulse"
-        train = programming_train(self.context, unit, wanted, deadband, kind, priority)
-        return (yield self.arbiter.perform(train))
-
-    def rewrite(self, unit: Unit, cells: Mask, lowered: Mask, priority: Priority = Priority.BACKGROUND) -> Process:
-        """Program ``cells`` (rows, columns) once more towards what was last asked of them: a refresh.
-
-        ``lowered`` of them get a RESET first. Returns the number of cell pulses.
-        """
-        chosen = cells & lowered, cells
-        train = programming_train(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
-        return (yield self.arbiter.perform(train))
-
-    def compute(self, operations: int, priority: Priority = Priority.NORMAL) -> Process:
-        """Hold the digital core for so many operations."""
-        yield self.arbiter.perform(core_step(self.context, self.spec.digital, self.digital, operations, priority))
-
-    def transfer(self, bits: int, priority: Priority = Priority.NORMAL) -> Process:
-        """Carry so many bits over the bus; takes nothing if no bandwidth is declared."""
-        if self.spec.bus.bandwidth is not None:
-            yield self.arbiter.perform(bus_step(self.context, self.spec.bus, self.bus, bits, priority))

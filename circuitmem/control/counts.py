@@ -27,6 +27,12 @@ class CountTrain(PulseTrain):
     what was asked of them.
     """
 
+    @property
+    def _most(self) -> int:
+        devices = self.unit.devices
+        assert isinstance(devices, PulseUpdateDevices)
+        return max(devices.spec.states, devices.spec.pulses_down)
+
     def _plan(self) -> list[Strokes]:
         unit, devices = self.unit, self.unit.devices
         assert isinstance(devices, PulseUpdateDevices)

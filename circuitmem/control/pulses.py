@@ -130,6 +130,18 @@ class PulseTrain(TileTrain):
         self._end_times = np.cumsum(np.where(set_beats, set_time, reset_time))
         self.ends = self._end_times.tolist()
 
+    @property
+    def longest(self) -> int:
+        """No train of this kind takes longer [ps]."""
+        spec = self.unit.spec
+        places = spec.tile.rows * (spec.tile.columns if spec.programming.by_cell else 1)
+        return places * self._most * sum(OPERATIONS[kind].beat(spec) for kind in self.kinds)
+
+    @property
+    @abstractmethod
+    def _most(self) -> int:
+        """Most pulses of one polarity that a cell gets."""
+
     def notice(self, now: int) -> None:
         """Pulses meet the tile as it is when they end: nothing is to be done again."""
 

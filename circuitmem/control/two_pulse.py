@@ -21,6 +21,10 @@ class TwoPulseTrain(PulseTrain):
     :class:`circuitmem.control.pulses.PulseTrain`.
     """
 
+    @property
+    def _most(self) -> int:
+        return 1
+
     def _plan(self) -> list[Strokes]:
         unit, programming = self.unit, self.unit.spec.programming
         if self.cells is None:

@@ -99,7 +99,7 @@ class HardwareNetwork:
 
     def program(self, deadband: float) -> Process:
         """Program all layers towards the model's weights, side by side."""
-        processes = [
-            layer.program(weights, deadband) for layer, weights in zip(self.layers, self.model.weights, strict=True)
-        ]
-        yield from self.chip.together(processes)
+        units = [unit for layer in self.layers for unit in layer.units]
+        pairs = zip(self.layers, self.model.weights, strict=True)
+        wanted = [own for layer, weights in pairs for own in layer.wanted(weights)]
+        yield from self.chip.program_all(units, wanted, deadband)

@@ -97,9 +97,13 @@ class HardwareLayer:
 
     def program(self, weights: Floats, deadband: float) -> Process:
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
+        yield from self.chip.program_all(self.units, self.wanted(weights), deadband)
+
+    def wanted(self, weights: Floats) -> list[Floats]:
+        """Take ``weights`` (inputs, outputs) as asked, and return what each tile is to conduct, (rows, columns) S."""
         self.weights = weights.copy()
         limits = self.mapping.minimum, self.mapping.maximum
-        processes = []
+        found = []
         for index, (unit, place) in enumerate(zip(self.units, self.placements, strict=True)):
             wanted = unit.asked.copy()
             block = self.target(index, weights)
@@ -108,8 +112,8 @@ class HardwareLayer:
             wanted[place.cells] = self.chip.spec.tile.cell.memristor_conductance(block)
             if self.stuck is not None:  # no pulses for cells that are known to ignore them
                 wanted = np.where(np.isnan(self.stuck[index]), wanted, unit.asked)
-            processes.append(self.chip.program(unit, wanted, deadband))
-        yield from self.chip.together(processes)
+            found.append(wanted)
+        return found
 
     def limits(self) -> tuple[Floats, Floats]:
         """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs)."""
@@ -128,12 +132,10 @@ class HardwareLayer:
         """
         for _ in range(tries):
             conductances = yield from self.read_back("verify_read")
-            processes = []
-            for unit, found in zip(self.units, conductances, strict=True):
-                wanted = unit.asked
-                unit.asked = np.where(np.abs(found - wanted) > tolerance, found, wanted)
-                processes.append(self.chip.program(unit, wanted, tolerance))
-            yield from self.chip.together(processes)
+            wanted = [unit.asked.copy() for unit in self.units]
+            for unit, found, own in zip(self.units, conductances, wanted, strict=True):
+                unit.asked = np.where(np.abs(found - own) > tolerance, found, own)
+            yield from self.chip.program_all(self.units, wanted, tolerance)
 
     def read_back(self, kind: str, priority: Priority = Priority.NORMAL) -> Process:
         """Read every cell, row by row; returns the memristors' conductances (tiles, rows, columns) S as measured."""
@@ -237,13 +239,7 @@ class HardwareLayer:
         self, codes: list[Codes], groups: int, kind: str, priority: Priority, gain: float | None = None
     ) -> Process:
         """Read all tiles; returns the ADC codes of each, (groups·batch·planes, columns)."""
-        self.chip.electrics.refresh(self.units)
-        return (
-            yield from self.chip.together(
-                self.chip.read(unit, some, kind, priority, gain)
-                for unit, some in zip(self.units, self.drives(codes, groups, kind), strict=True)
-            )
-        )
+        return (yield from self.chip.read_all(self.units, self.drives(codes, groups, kind), kind, priority, gain))
 
     def _corrected(self, codes: list[Codes], kind: str, priority: Priority) -> Process:
         """Read all tiles; returns the corrected currents of each, groups added up, (tiles, batch, columns) A."""

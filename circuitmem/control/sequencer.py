@@ -1,0 +1,151 @@
+"""What the controller of a chip asks of its tiles, core and bus, as processes on the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import ChipSpec
+from circuitmem.control.arbiter import Priority, Resource
+from circuitmem.control.clock import Clock, Process
+from circuitmem.control.context import Context
+from circuitmem.control.electrics import Electrics
+from circuitmem.control.jobs import program_at_once, read_at_once
+from circuitmem.control.ledger import Ledger
+from circuitmem.control.programming import programming_train
+from circuitmem.control.trains import ReadTrain, bus_step, core_step
+from circuitmem.control.unit import Unit
+
+__all__ = ["Sequencer"]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class Sequencer(Clock):
+    """Operations on tiles, the digital core and the bus.
+
+    Parameters
+    ----------
+    spec : ChipSpec
+        The chip.
+    granularity : {"burst", "pulse"}
+        Whether operations in a row on one tile are one event or one each.
+    electrics : Electrics
+        Computes the circuits.
+    noise_seed : int
+        Seed of read and pulse noise.
+
+    Attributes
+    ----------
+    context : Context
+        What operations share: the seed of their noise, and who listens to them.
+    digital, bus : Resource
+        The digital core, and the bus.
+    """
+
+    def __init__(
+        self, spec: ChipSpec, granularity: Literal["burst", "pulse"], electrics: Electrics, noise_seed: int
+    ) -> None:
+        super().__init__(granularity)
+        self.spec, self.electrics, self.ledger = spec, electrics, Ledger()
+        drivers = Resource("programming drivers", spec.programming.drivers)
+        self.context = Context(self, electrics, self.ledger, drivers, noise_seed)
+        self.digital, self.bus = Resource("digital core"), Resource("bus")
+
+    def read(
+        self, unit: Unit, codes: Codes, kind: str, priority: Priority = Priority.NORMAL, gain: float | None = None
+    ) -> Process:
+        """Read a tile for a batch of inputs, one after another; returns ADC codes (batch, columns).
+
+        Parameters
+        ----------
+        codes : (batch, rows) ndarray of int
+            DAC codes.
+        kind : str
+            Account to book on: ``"mac_read"``, ``"calibration_read"``, ``"verify_read"`` ...
+        priority : Priority
+            ``BACKGROUND`` reads let others go first, between two of them.
+        gain : float, optional
+            Gain of the amplifiers for these reads; the one that is set if left out.
+        """
+        if len(codes) == 0:
+            return np.zeros((0, unit.tile.spec.columns), dtype=np.int64)
+        answer = yield self.arbiter.perform(ReadTrain(self.context, unit, codes, kind, priority, gain))
+        yield from self.transfer(len(codes) * unit.tile.spec.columns * self.spec.converters.adc.bits, priority)
+        return answer
+
+    def program(self, unit: Unit, wanted: Floats, deadband: float, priority: Priority = Priority.NORMAL) -> Process:
+        """Program all cells of a tile that are asked to change by more than ``deadband``, as their device wants it.
+
+        Returns the number of cell pulses.
+
+        Parameters
+        ----------
+        wanted : (rows, columns) ndarray
+            Wanted conductance [S].
+        deadband : float
+            Changes up to this are not worth a pulse [S].
+        priority : Priority
+            ``BACKGROUND`` pulses let others go first, between two of them.
+        """
+        train = programming_train(self.context, unit, wanted, deadband, self._set_pulse, priority)
+        return (yield self.arbiter.perform(train))
+
+    def read_all(
+        self,
+        units: Sequence[Unit],
+        codes: Sequence[Codes],
+        kind: str,
+        priority: Priority = Priority.NORMAL,
+        gain: float | None = None,
+    ) -> Process:
+        """Read tiles side by side; returns the ADC codes (batch, columns) of each. Arguments as in :meth:`read`."""
+        self.electrics.refresh(units)
+        pairs = list(zip(units, codes, strict=True))
+        if self.spec.bus.bandwidth is None and all(len(some) for some in codes):
+            trains = [ReadTrain(self.context, unit, some, kind, priority, gain) for unit, some in pairs]
+            duration = read_at_once(self.context, trains)
+            if duration is not None:
+                yield from self.wait_until(self.clock + duration)
+                return [train.result() for train in trains]
+        return (yield from self.together(self.read(unit, some, kind, priority, gain) for unit, some in pairs))
+
+    def program_all(
+        self, units: Sequence[Unit], wanted: Sequence[Floats], deadband: float, priority: Priority = Priority.NORMAL
+    ) -> Process:
+        """Program tiles side by side; returns the number of cell pulses of each. Arguments as in :meth:`program`."""
+        pairs, kind = list(zip(units, wanted, strict=True)), self._set_pulse
+        trains = [programming_train(self.context, unit, own, deadband, kind, priority) for unit, own in pairs]
+        duration = program_at_once(self.context, trains)
+        if duration is None:
+            return (yield from self.together(self.program(unit, own, deadband, priority) for unit, own in pairs))
+        yield from self.wait_until(self.clock + duration)
+        return [train.result() for train in trains]
+
+    @property
+    def _set_pulse(self) -> str:
+        """Kind of the SET pulses of programming."""
+        return "set_cell_pulse" if self.spec.programming.by_cell else "set_row_pulse"
+
+    def rewrite(self, unit: Unit, cells: Mask, lowered: Mask, priority: Priority = Priority.BACKGROUND) -> Process:
+        """Program ``cells`` (rows, columns) once more towards what was last asked of them: a refresh.
+
+        ``lowered`` of them get a RESET first. Returns the number of cell pulses.
+        """
+        chosen = cells & lowered, cells
+        train = programming_train(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
+        return (yield self.arbiter.perform(train))
+
+    def compute(self, operations: int, priority: Priority = Priority.NORMAL) -> Process:
+        """Hold the digital core for so many operations."""
+        yield self.arbiter.perform(core_step(self.context, self.spec.digital, self.digital, operations, priority))
+
+    def transfer(self, bits: int, priority: Priority = Priority.NORMAL) -> Process:
+        """Carry so many bits over the bus; takes nothing if no bandwidth is declared."""
+        if self.spec.bus.bandwidth is not None:
+            yield self.arbiter.perform(bus_step(self.context, self.spec.bus, self.bus, bits, priority))

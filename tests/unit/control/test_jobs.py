@@ -1,0 +1,127 @@
+"""Layers that are read and programmed in closed form end as with an event for each: times, accounts, states, bits."""
+
+import numpy as np
+import pytest
+
+from circuitmem import TileSpec
+from circuitmem.config import (
+    AdcSpec,
+    BusSpec,
+    ChipSpec,
+    ConverterSpec,
+    DefectSpec,
+    EnduranceSpec,
+    FaultSpec,
+    ProgrammingSpec,
+    PulseUpdateSpec,
+    RetentionSpec,
+    TemperatureSpec,
+    TwoPulseSpec,
+)
+from circuitmem.control import Chip, jobs
+
+TIMES = {"set_time": 30e-9, "reset_time": 20e-9, "minimum_conductance": 1e-6, "maximum_conductance": 3e-4}
+COUNTED = PulseUpdateSpec(states=6, cycle_noise=0.05, nonlinearity_spread=0.3, **TIMES)
+MOVING = {
+    "retention": RetentionSpec(drift_exponent=0.05, drift_time=1e-6, read_disturb=1e-3),
+    "temperature": TemperatureSpec(coefficient=2e-3, profile=((0.0, 300.0), (1e-4, 340.0))),
+    "endurance": EnduranceSpec(pulses=4.0, failure="stuck-off"),
+}
+CHIPS = {
+    "two-pulse": {"device": TwoPulseSpec(**TIMES)},
+    "counted": {"device": COUNTED, "programming": ProgrammingSpec(drivers=3)},
+    "by cell": {"programming": ProgrammingSpec(drivers=2, by_cell=True, energy_per_pulse=1e-12)},
+    "rows at once": {"programming": ProgrammingSpec(drivers=2, rows_at_once=2)},
+    "moving": {"device": TwoPulseSpec(**TIMES), **MOVING},
+    "fragile": {"faults": [FaultSpec(what="driver", tile=1, row=2, pulses=3.0)]},
+    "late fault": {"faults": [FaultSpec(what="cell", tile=1, row=2, column=1, conductance=2e-4, time=1.0)]},
+    "shared": {"adc_banks": 2},
+    "bus": {"bus": BusSpec(bandwidth=3.2e9)},
+}
+IN_EVENTS = {"shared", "bus"}
+"""Reads of these chips wait for something shared: no closed form."""
+
+
+class Nobody:
+    """Observes, and so has every train given to the arbiter."""
+
+    def began(self, train, now):
+        """Hear of it."""
+
+    def ended(self, train, now):
+        """Hear of it."""
+
+
+def make_chip(changes):
+    tile = TileSpec(rows=5, columns=4, word_line_resistance=1.0, bit_line_resistance=2.0)
+    defects = DefectSpec(device_yield=0.8)
+    converters = ConverterSpec(adc=AdcSpec(share=2, noise=1e-3))
+    spec = ChipSpec(**{"tile": tile, "defects": defects, "converters": converters, **changes})
+    return Chip(spec, 5, seed=3, noise_seed=4)
+
+
+def work(chip):
+    """Program and read all tiles a few times, some with nothing to do; returns what was answered."""
+    rng, device = np.random.default_rng(0), chip.spec.device
+    answers = []
+    for round_ in range(4):
+        wanted = [
+            unit.asked.copy() if (unit.index + round_) % 4 == 0 else rng.uniform(*limits(device), unit.asked.shape)
+            for unit in chip.units
+        ]
+        with chip.during(f"round {round_}"):
+            answers.append(chip.run(chip.program_all(chip.units, wanted, 1e-6)))
+            codes = [rng.integers(0, 256, (3, 5)) for _ in chip.units]
+            answers.append(chip.run(chip.read_all(chip.units, codes, "mac_read", gain=None if round_ else 2.0)))
+    return answers
+
+
+def limits(device):
+    return device.minimum_conductance, device.maximum_conductance
+
+
+def ordered(state):
+    """Return a chip's state with its accounts in order: which was opened first says nothing."""
+    return {**state, "ledger": {name: sorted(entries, key=repr) for name, entries in state["ledger"].items()}}
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_a_closed_form_ends_as_events_do(name, monkeypatch):
+    done = {"read": [], "program": []}
+    for kind, counts in done.items():
+        whole = getattr(jobs, f"{kind}_at_once")
+
+        def count(context, trains, whole=whole, counts=counts):
+            found = whole(context, trains)
+            counts.append(found is not None)
+            return found
+
+        monkeypatch.setattr(f"circuitmem.control.sequencer.{kind}_at_once", count)
+    chips = {seen: make_chip(CHIPS[name]) for seen in (False, True)}
+    chips[True].arbiter.observer = Nobody()
+    found = {seen: work(chip) for seen, chip in chips.items()}
+    # Half of the jobs were observed: those were none.
+    jobs_of = {
+        kind: (sum(counts[: len(counts) // 2]), sum(counts[len(counts) // 2 :])) for kind, counts in done.items()
+    }
+    assert jobs_of == {"read": (0 if name in IN_EVENTS else 4, 0), "program": (4, 0)}
+    np.testing.assert_equal(found[False], found[True])
+    np.testing.assert_equal(ordered(chips[False].state()), ordered(chips[True].state()))
+
+
+def test_a_fault_in_between_is_met_by_what_has_not_begun():
+    def codes_of(faults):
+        chip = make_chip({"faults": faults, "defects": DefectSpec(device_yield=1.0)})
+        chip.run(chip.program_all(chip.units, [np.full((5, 4), 1e-4)] * 5, 0.0))
+        begun = chip.clock
+        return (
+            begun,
+            chip.units[0].read_time,
+            chip.run(chip.read_all(chip.units, [np.full((3, 5), 255)] * 5, "mac_read")),
+        )
+
+    begun, each, whole = codes_of([])
+    _, _, found = codes_of([FaultSpec(what="adc", tile=1, column=1, time=(begun + 1.5 * each) * 1e-12)])
+    assert all((whole[1] > 0).ravel())
+    whole[1][2, 1] = 0  # the third read alone had not begun
+    np.testing.assert_equal(found, whole)
