@@ -70,10 +70,10 @@ def _planes(layer: HardwareLayer, activities: Floats) -> Floats:
     """Return the currents of single reads, (groups, tiles, vectors, planes, columns) A."""
     chip, groups = layer.chip, layer.correction.groups
     codes = layer.input_codes(activities)
-    chip.refresh(layer.units)
+    chip.electrics.refresh(layer.units)
     found = []
     for unit, drives in zip(layer.units, layer.drives(codes, groups), strict=True):
-        noise = Address(stream_key(chip.noise_seed, Purpose.PRODUCT_ERROR, unit.index), 0)
-        currents = unit.readout.adc.nominal_current(chip.answer(unit, drives, noise)[0])
+        noise = Address(stream_key(chip.context.noise_seed, Purpose.PRODUCT_ERROR, unit.index), 0)
+        currents = unit.readout.adc.nominal_current(chip.electrics.codes(unit, drives, noise)[0])
         found.append(currents.reshape(groups, len(activities), -1, currents.shape[1]))
     return np.stack(found, axis=1)

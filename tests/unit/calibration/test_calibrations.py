@@ -85,18 +85,18 @@ def test_a_method_learns_from_codes_alone(name):
     for turn in range(3):
         network = network_of(yield_=0.8, wire=1.0, converters=ERRORS)
         layer, chip = network.layers[0], network.chip
-        answer, replay = chip.read, iter(list(codes))
+        answer, replay = chip.read_all, iter(list(codes))
         if turn:
             for unit in layer.units:
                 unit.tile.damage(DefectMap.random(unit.tile.spec, yield_=0.5, seed=99, key=(unit.index,)))
 
-        def read(unit, asked, kind, *rest, turn=turn, answer=answer, replay=replay):
-            found = yield from answer(unit, asked, kind, *rest)
+        def read(units, asked, kind, *rest, turn=turn, answer=answer, replay=replay):
+            found = yield from answer(units, asked, kind, *rest)
             if turn == 0:
                 codes.append(found)
             return next(replay) if turn == 1 else found
 
-        chip.read = read
+        chip.read_all = read
         seen = np.random.default_rng(1).random((VECTORS, SIZES[0]))
         chip.run(calibrate_layer(CALIBRATIONS[name](SPEC), layer, seen, CalibrationRecord()))
         states.append(json.dumps(layer.state(), default=lambda array: array.tolist()))
