@@ -30,8 +30,7 @@ cdef struct Layer:
     Py_ssize_t vector_step, tile_step
     const int32_t* places     # where in a vector of codes each line's is, -1 nowhere: of each tile
     Py_ssize_t alike          # so many tiles in a row have the same inputs
-    const double* table
-    Py_ssize_t table_step
+    const double** table      # of each tile
     const double* factor
     const double* offset
     const double* highest
@@ -39,11 +38,11 @@ cdef struct Layer:
     const uint64_t* keys
     const uint64_t* operations
     Py_ssize_t first
-    const double* conductance  # with ideal wires, and what bit lines are sensed through; else NULL
+    const double** conductance  # of each tile with ideal wires, and what bit lines are sensed through; else NULL
     const double* sense
     Py_ssize_t sense_step
-    const double* matrix
-    const double* admittance
+    const double** matrix      # of each tile, or NULL
+    const double** admittance  # of each tile, or NULL
     const double* slope        # of the correction, or NULL: no sums
     const double* constant
     const double* weights
@@ -144,7 +143,7 @@ cdef inline vec_d part_of(const vec_d* unused, const double* row, Py_ssize_t cou
 cdef void take_ideal(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
     """Pack the conductances of a tile with ideal wires, and work out what its power is made of."""
     cdef Read* r = &own.read
-    cdef const double* g = l.conductance + tile * l.rows * l.columns
+    cdef const double* g = l.conductance[tile]
     cdef const double* sense = l.sense + tile * l.sense_step
     cdef vec_d* packed = <vec_d*> r.matrix
     cdef vec_d* factor = <vec_d*> own.factor
@@ -183,7 +182,7 @@ cdef void take_tile(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
     """Make a thread ready for a tile."""
     cdef Read* r = &own.read
     cdef Py_ssize_t s
-    r.converters.table = l.table + tile * l.table_step
+    r.converters.table = l.table[tile]
     r.converters.factor = l.factor + tile * l.columns
     r.converters.offset = l.offset + tile * l.columns
     r.converters.highest = l.highest + tile * l.columns
@@ -194,9 +193,9 @@ cdef void take_tile(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
     if l.conductance != NULL:
         take_ideal(l, tile, own)
     else:
-        take_matrix(l.matrix + tile * l.rows * l.columns, l.columns, l.rows, <vec_d*> r.matrix)
+        take_matrix(l.matrix[tile], l.columns, l.rows, <vec_d*> r.matrix)
         if r.row_strips > 0:
-            take_matrix(l.admittance + tile * l.rows * l.rows, l.rows, l.rows, <vec_d*> r.admittance)
+            take_matrix(l.admittance[tile], l.rows, l.rows, <vec_d*> r.admittance)
     set_rest(r)
     for s in range(r.strips):
         add_rest(r, r.matrix + s * l.rows, r.rest_currents + s)
@@ -360,10 +359,23 @@ cdef int run(const Layer* l, const Read* pattern, bint share_lists, int threads)
     return 0
 
 
+cdef list keep_addresses(arrays, Py_ssize_t tiles, const double** to):
+    """Note where the array of each tile is, or that of all; returns what has to stay until they are no longer used."""
+    cdef const double[:, ::1] view
+    cdef Py_ssize_t k
+    kept = []
+    for k in range(len(arrays)):
+        view = arrays[k]
+        to[k] = &view[0, 0]
+        kept.append(view)
+    for k in range(len(arrays), tiles):
+        to[k] = to[0]
+    return kept
+
+
 def read_stack(
     const uint16_t[:, :, ::1] codes, const int32_t[:, ::1] places, Py_ssize_t alike, bint share_lists,
-    const double[:, :, ::1] conductance, const double[:, ::1] sense, const double[:, :, ::1] matrix,
-    const double[:, :, ::1] admittance, const double[:, :, ::1] table, const double[:, ::1] factor,
+    conductance, const double[:, ::1] sense, matrix, admittance, table, const double[:, ::1] factor,
     const double[:, ::1] offset, const double[:, ::1] highest, double minimum, double lsb, double sigma, double top,
     const double[:, :, ::1] thresholds, const double[:, ::1] normal, const uint64_t[:, ::1] keys,
     const uint64_t[::1] operations, Py_ssize_t first, Py_ssize_t groups, Py_ssize_t planes, grid,
@@ -374,6 +386,7 @@ def read_stack(
     cdef Layer l
     cdef Read pattern
     cdef Py_ssize_t w = VECTOR_BYTES // 8
+    cdef uintptr_t[:, ::1] addresses = np.zeros((3, factor.shape[0]), dtype=np.uintp)
     memset(&l, 0, sizeof(Layer))
     memset(&pattern, 0, sizeof(Read))
     l.tiles, l.columns, l.rows, l.batch = factor.shape[0], factor.shape[1], places.shape[1], codes.shape[1]
@@ -383,22 +396,26 @@ def read_stack(
     l.codes, l.vector_step = &codes[0, 0, 0], codes.shape[2]
     l.tile_step = codes.shape[1] * codes.shape[2] if codes.shape[0] > 1 else 0
     l.places, l.alike = &places[0, 0], alike
-    l.table, l.table_step = &table[0, 0, 0], table.shape[1] * table.shape[2] if table.shape[0] > 1 else 0
+    l.table = <const double**> &addresses[0, 0]
+    kept = keep_addresses(table, l.tiles, l.table)
     l.factor, l.offset, l.highest, l.top = &factor[0, 0], &offset[0, 0], &highest[0, 0], top
     l.keys, l.operations, l.first = &keys[0, 0], &operations[0], first
     pattern.rows, pattern.columns, pattern.strips = l.rows, l.columns, (l.columns + w - 1) // w
-    pattern.converters.levels = table.shape[2]
+    pattern.converters.levels = table[0].shape[1]
     pattern.converters.minimum, pattern.converters.lsb, pattern.converters.sigma = minimum, lsb, sigma
     pattern.converters.normal = &normal[0, 0] if sigma > 0.0 else NULL
     if thresholds is not None:
         l.thresholds, pattern.converters.steps = &thresholds[0, 0, 0], thresholds.shape[2]
     if conductance is not None:
-        l.conductance, l.sense = &conductance[0, 0, 0], &sense[0, 0]
+        l.conductance, l.sense = <const double**> &addresses[1, 0], &sense[0, 0]
+        kept += keep_addresses(conductance, l.tiles, l.conductance)
         l.sense_step = l.columns if sense.shape[0] > 1 else 0
     else:
-        l.matrix = &matrix[0, 0, 0]
+        l.matrix = <const double**> &addresses[1, 0]
+        kept += keep_addresses(matrix, l.tiles, l.matrix)
         if admittance is not None:
-            l.admittance, pattern.row_strips = &admittance[0, 0, 0], (l.rows + w - 1) // w
+            l.admittance, pattern.row_strips = <const double**> &addresses[2, 0], (l.rows + w - 1) // w
+            kept += keep_addresses(admittance, l.tiles, l.admittance)
     power = np.zeros((l.tiles, l.reads))
     cdef double[:, ::1] watts = power
     l.power = &watts[0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from circuitmem.errors import ValidationError
 __all__ = ["IdealWires", "Matrices", "StackChannels", "StackCorrection", "StackRead", "add_codes", "read_stack"]
 
 Floats = NDArray[np.float64]
+Stack = Floats | Sequence[Floats]
+"""One array, or one of each tile, that need not lie behind each other in memory: nothing is copied."""
 Codes = NDArray[Any]
 _compiled = load("layers").module
 
@@ -24,7 +27,7 @@ _compiled = load("layers").module
 class StackChannels(NamedTuple):
     """The converters of all tiles, as :class:`circuitmem._kernels.reads.Channels` has those of one."""
 
-    table: Floats
+    table: Stack
     """Voltage of each DAC code, (tiles, rows, levels) or (1, rows, levels) V; 0 for dead drivers."""
     factor: Floats
     """(tiles, columns) V/A."""
@@ -50,7 +53,7 @@ class StackChannels(NamedTuple):
         thresholds = [each.thresholds for each in channels if each.thresholds is not None]
         columns = len(first.factor)
         return cls(
-            np.stack([each.table for each in channels]),
+            [each.table for each in channels],
             np.stack([np.broadcast_to(each.factor, columns) for each in channels]),
             np.stack([np.broadcast_to(each.offset, columns) for each in channels]),
             np.stack([np.broadcast_to(each.highest, columns) for each in channels]),
@@ -65,7 +68,7 @@ class StackChannels(NamedTuple):
 class IdealWires(NamedTuple):
     """Tiles whose wires have no resistance but that of their sense ends."""
 
-    conductance: Floats
+    conductance: Stack
     """Conductance of the cells, as the circuit has it, (tiles, rows, columns) S."""
     sense: Floats
     """Resistance of the sense ends of each bit line, (tiles, columns) or (1, columns) ohm."""
@@ -74,9 +77,9 @@ class IdealWires(NamedTuple):
 class Matrices(NamedTuple):
     """Tiles as :func:`circuitmem._kernels.tree.transfer_stack` describes them."""
 
-    matrix: Floats
+    matrix: Stack
     """Transfer matrices, (tiles, columns, rows) S."""
-    admittance: Floats | None
+    admittance: Stack | None
     """Input admittances, (tiles, rows, rows) S; without them no power is worked out."""
 
 
@@ -161,16 +164,16 @@ def read_stack(
         _expect("outputs", tiling.outputs, (tiles, columns // 2))
     else:
         correction = None
-    if planes != 1 and 1 << planes != channels.table.shape[2]:
+    if planes != 1 and 1 << planes != channels.table[0].shape[1]:
         raise ValidationError("planes", "must be 1 or the bits of the DACs", planes)
     if isinstance(source, IdealWires):
-        _expect("conductance", source.conductance, (tiles, rows, columns))
+        _expect_each("conductance", source.conductance, (tiles, rows, columns))
         _expect("sense", source.sense, (len(source.sense), columns), first=(1, tiles))
         cells, sense, matrix, admittance = *source, None, None
     else:
-        _expect("matrix", source.matrix, (tiles, columns, rows))
+        _expect_each("matrix", source.matrix, (tiles, columns, rows))
         if source.admittance is not None:
-            _expect("admittance", source.admittance, (tiles, rows, rows))
+            _expect_each("admittance", source.admittance, (tiles, rows, rows))
         cells, sense, (matrix, admittance) = None, None, source
     if given.shape[1] == 0:
         empty = np.zeros((tiles, 0, columns), dtype=np.uint16)
@@ -181,11 +184,11 @@ def read_stack(
         places,
         alike,
         shared,
-        _ready(cells),
+        cells,
         _ready(sense),
-        _ready(matrix),
-        _ready(admittance),
-        _ready(channels.table),
+        matrix,
+        admittance,
+        channels.table,
         _ready(channels.factor),
         _ready(channels.offset),
         _ready(channels.highest),
@@ -237,6 +240,15 @@ def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...], first: tuple
         raise ValidationError(name, f"must have shape {shape}", array.shape)
 
 
+def _expect_each(name: str, arrays: Stack, shape: tuple[int, int, int]) -> None:
+    for array in arrays:
+        if array.shape != shape[1:] or not array.flags.c_contiguous or array.dtype != np.float64:
+            found = array.shape, str(array.dtype)
+            raise ValidationError(name, f"must have shape {shape}, rows behind each other, 64-bit numbers", found)
+    if len(arrays) != shape[0]:
+        raise ValidationError(name, f"must have shape {shape}", (len(arrays), *shape[1:]))
+
+
 def _ready(array: Floats | None) -> Floats | None:
     return None if array is None else np.ascontiguousarray(array, dtype=np.float64)
 
@@ -245,13 +257,12 @@ def _spread(
     codes: Codes, channels: StackChannels, tiling: Tiling | None
 ) -> tuple[NDArray[np.uint16], NDArray[np.int32], int, bool]:
     """Return codes (sets, batch, inputs), each line's place in them, how many tiles are alike, and if any are."""
-    tiles, (rows, levels) = len(channels.factor), channels.table.shape[1:]
+    tiles, (rows, levels) = len(channels.factor), channels.table[0].shape
     if codes.dtype.kind not in "iu":
         raise ValidationError("codes", "must be integers", codes.dtype)
     if codes.size and (codes.min() < 0 or codes.max() >= levels):
         raise ValidationError("codes", f"must lie in [0, {levels - 1}]", (int(codes.min()), int(codes.max())))
-    if len(channels.table) not in (1, tiles):
-        raise ValidationError("table", f"must be that of 1 or {tiles} tiles", len(channels.table))
+    _expect_each("table", channels.table, (tiles if len(channels.table) != 1 else 1, rows, levels))
     if codes.ndim == 2:
         if tiling is None:
             raise ValidationError("codes", "must have shape (tiles, batch, rows) without a tiling", codes.shape)
@@ -271,11 +282,11 @@ def _reference_stack(
     places: NDArray[np.int32],
     _alike: int,
     _shared: bool,
-    conductance: Floats | None,
+    conductance: Stack | None,
     sense: Floats | None,
-    matrix: Floats | None,
-    admittance: Floats | None,
-    table: Floats,
+    matrix: Stack | None,
+    admittance: Stack | None,
+    table: Stack,
     factor: Floats,
     offset: Floats,
     highest: Floats,
