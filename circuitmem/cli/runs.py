@@ -57,11 +57,18 @@ def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
     except KeyboardInterrupt:
         print(f"circuitmem: interrupted; go on with: circuitmem resume {shlex.quote(str(folder))}", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    _warn(results)
     figures = [*draw_run(folder), draw_run_page(folder, figures=False)[0]]
     if as_json:
         print(json.dumps(results))
     else:
         print_results(results, folder, figures)
+
+
+def _warn(results: dict[str, Any]) -> None:
+    """Print the warnings of a run to stderr; a run of an older version has none."""
+    for warning in results.get("warnings", []):
+        print(f"circuitmem: warning: {warning['message']}", file=sys.stderr)
 
 
 @app.command()
@@ -70,6 +77,7 @@ def report(
 ) -> None:
     """Write the page of a run, report.html, and its figures as SVG and PNG."""
     from circuitmem.console import Progress
+    from circuitmem.files import load_json
     from circuitmem.report import draw_run, draw_run_page
 
     with Progress() as progress:
@@ -79,6 +87,8 @@ def report(
         if (run / "results.json").is_file():
             written += draw_run(run)
         progress.update("page", 2, 2)
+    if (run / "results.json").is_file():
+        _warn(load_json(run / "results.json"))
     if as_json:
         print(json.dumps({"page": str(written[0]), "figures": [str(path) for path in written[1:]]}))
     else:

@@ -51,6 +51,9 @@ MethodName = Literal[
     "best",
 ]
 
+MOST_EPOCHS = 320
+"""Passes at most of training ex situ that nobody has told how many: the default 20, doubled four times."""
+
 
 def check_joined(name: str, methods: tuple[str, ...]) -> None:
     """Raise :class:`ValidationError` unless these calibrations can follow each other."""
@@ -75,17 +78,34 @@ class ExSituSpec(Spec):
     ----------
     epochs, batch : int
         Passes over the training digits, and digits a step, >= 1.
+    max_epochs : int
+        Training that has not converged after ``epochs`` goes on for as many again, until it has or would pass this,
+        >= epochs. Left out, it is ``epochs`` where that is declared, and 320 otherwise.
     learning_rate : float
-        Step size, > 0; it falls linearly to 0.
+        Step size, > 0; it falls linearly to 0, and anew each time that training goes on.
     weight_limit : float
         Weights are kept within this many standard deviations of their layer, > 0, so that a few large ones do not
         use up the conductance range.
     """
 
     epochs: int = pydantic.Field(default=20, ge=1)
+    max_epochs: int = pydantic.Field(default=MOST_EPOCHS, ge=1)
     batch: int = pydantic.Field(default=50, ge=1)
     learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
     weight_limit: float = pydantic.Field(default=4.0, gt=0.0)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _declared_epochs_are_all(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "epochs" in values and "max_epochs" not in values:
+            return {**values, "max_epochs": values["epochs"]}
+        return values
+
+    @pydantic.model_validator(mode="after")
+    def _check_epochs(self) -> ExSituSpec:
+        if self.max_epochs < self.epochs:
+            raise ValidationError("max_epochs", f"must be >= epochs (={self.epochs})", self.max_epochs)
+        return self
 
 
 class CalibrationSpec(Spec):

@@ -17,6 +17,9 @@ from circuitmem.validation import finite_array
 
 __all__ = ["HardwareLayer"]
 
+GAINS = 0.25, 64.0
+"""Least and largest gain of a tile's programmable amplifiers."""
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -50,8 +53,9 @@ class HardwareLayer:
         the pair makes up for it.
     prefactor : (tiles, rows, columns) ndarray, optional
         What wanted conductances are multiplied by before they are programmed.
-    saturated : int
-        Activities so far that were larger than that: their DAC code saturated.
+    converted, saturated : int
+        Activities so far that were brought into the range of the DACs, and those of them that were larger than it:
+        their DAC code saturated.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class HardwareLayer:
         self.partition = partition
         self.mapping = mapping
         self.input_scale = input_scale
-        self.saturated = 0
+        self.converted = self.saturated = 0
         self.weights: Floats = np.zeros((partition.inputs, partition.outputs))
         self.correction = Correction.identity(len(units), chip.spec.tile.columns)
         self.placements = [Placement.of(partition, tile) for tile in range(len(units))]
@@ -77,6 +81,7 @@ class HardwareLayer:
             "placements": [[place.rows, place.pairs] for place in self.placements],
             "stuck": self.stuck,
             "prefactor": self.prefactor,
+            "converted": self.converted,
             "saturated": self.saturated,
         }
 
@@ -84,6 +89,7 @@ class HardwareLayer:
         """Go back to what :meth:`state` returned."""
         self.weights, self.stuck, self.prefactor = state["weights"], state["stuck"], state["prefactor"]
         self.correction, self.saturated = Correction.of(state["correction"]), state["saturated"]
+        self.converted = state.get("converted", 0)  # chips of older versions have not counted
         self.placements = [Placement(*place) for place in state["placements"]]
 
     def target(self, index: int, weights: Floats) -> Floats:
@@ -125,6 +131,15 @@ class HardwareLayer:
                 lowest[own], highest[own] = self.mapping.limits(self.stuck[index][place.cells])
         return lowest, highest
 
+    def at_limit(self, weights: Floats) -> int:
+        """Return how many weights (inputs, outputs) use the whole range of the cells: larger ones are clipped."""
+        return int(np.count_nonzero(np.abs(weights) >= self.mapping.largest_weight * (1.0 - 1e-12)))
+
+    @property
+    def least_gains(self) -> int:
+        """How many tiles have amplifiers at their least gain."""
+        return sum(bool((unit.readout.adc.pga_gain <= GAINS[0]).all()) for unit in self.units)
+
     def verify(self, tries: int, tolerance: float) -> Process:
         """Read every cell back, row by row, and program again what is off by more than ``tolerance`` [S].
 
@@ -149,6 +164,7 @@ class HardwareLayer:
 
     def within_range(self, activities: Floats) -> Floats:
         """Return activities >= 0 as the DACs can say them: at most :attr:`input_scale`; what saturates is counted."""
+        self.converted += activities.size
         self.saturated += int(np.count_nonzero(activities > self.input_scale))
         return np.clip(activities, 0.0, self.input_scale)
 
@@ -358,7 +374,7 @@ class HardwareLayer:
             adc = unit.readout.adc
             used = currents[:, index].max(axis=(0, 1, 2))[self.placements[index].columns]
             largest = np.quantile(used, 0.9) * adc.tia.transimpedance
-            adc.set_pga_gain(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), 0.25, 64.0))
+            adc.set_pga_gain(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), *GAINS))
 
 
 def split(codes: Codes, groups: int) -> Codes:

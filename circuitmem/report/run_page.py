@@ -120,6 +120,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "epochs": len(methods[record["running"]]["history"]) - 1 if record["running"] else 0,
         "all_epochs": spec.in_situ.epochs,
         "rows": _rows(record),
+        "warnings": [warning["message"] for warning in record["results"].get("warnings", [])],
         "sections": [
             {"title": title, "text": text, "plots": [page.picture(plot.as_dict(), f"{title} {k}") for k, plot in group]}
             for title, text, plots in sections

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite, log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ExSituSpec, NetworkSpec
+from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron, patches_of
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
 from circuitmem.training.loss import cross_entropy
 
-__all__ = ["accuracy_percent", "initial_perceptron", "train_ex_situ"]
+__all__ = ["ExSituRecord", "accuracy_percent", "initial_perceptron", "train_ex_situ"]
 
 Floats = NDArray[np.float64]
+
+CONVERGED = 0.05
+"""Training has converged if the second half of its steps brought less than this of all that was learnt: a half would be
+its share if learning went on evenly, and the fall of the step size alone brings 2 % (784-100-10, 10,000 digits)."""
+
+FEWEST_STEPS = 8
+"""With fewer steps than this there are no two halves to compare."""
+
+
+@dataclass
+class ExSituRecord:
+    """How training ex situ went.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training digits.
+    loss : float
+        Mean cross-entropy at the end, of the last eighth of the steps.
+    converged : bool
+        Whether the second half of the last round of steps brought less than ``CONVERGED`` of all that was learnt.
+    """
+
+    epochs: int = 0
+    loss: float = 0.0
+    converged: bool = False
 
 
 def initial_perceptron(network: NetworkSpec, seed: int) -> Perceptron:
@@ -32,8 +61,12 @@ def train_ex_situ(
     labels: NDArray[np.int64],
     seed: int,
     progress: Callable[[int, int], None],
+    record: ExSituRecord | None = None,
 ) -> Perceptron:
     """Train with Adam (Kingma & Ba, ICLR 2015) and keep every weight within the layer's limit.
+
+    Training that has not converged after the declared epochs goes on for as many again, with the step size that it
+    began with (warm restarts: Loshchilov & Hutter, ICLR 2017), as far as ``spec.max_epochs`` allows.
 
     Parameters
     ----------
@@ -49,25 +82,56 @@ def train_ex_situ(
         Seed of weights and batches.
     progress : callable
         Called with (epochs done, epochs).
+    record : ExSituRecord, optional
+        Where to write how it went.
+
+    Raises
+    ------
+    ValidationError
+        If the step size is so large that the loss is no number.
     """
+    record = ExSituRecord() if record is None else record
     model = initial_perceptron(network, seed)
     parameters = [*model.weights, *model.biases]
     optimiser = Adam(parameters)
     batches = -(-len(images) // spec.batch)
-    for epoch in range(spec.epochs):
-        order = stream(seed, Purpose.BATCHES, 0, epoch).permutation(len(images))
-        for start in range(0, len(images), spec.batch):
-            chosen = order[start : start + spec.batch]
-            activities = model.activities(images[chosen])
-            _, error = cross_entropy(activities[-1], labels[chosen])
-            weight_gradients, bias_gradients = model.gradients(activities, error)
-            rate = spec.learning_rate * (1.0 - optimiser.steps / (spec.epochs * batches))
-            optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
-            for weights in model.weights:
-                limit = spec.weight_limit * weights.std()
-                np.clip(weights, -limit, limit, out=weights)
-        progress(epoch + 1, spec.epochs)
+    classes = network.layers[-1]
+    total = spec.epochs
+    while record.epochs < total:
+        begun, steps, losses = optimiser.steps, (total - record.epochs) * batches, []
+        for epoch in range(record.epochs, total):
+            order = stream(seed, Purpose.BATCHES, 0, epoch).permutation(len(images))
+            for start in range(0, len(images), spec.batch):
+                chosen = order[start : start + spec.batch]
+                with np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is refused below
+                    activities = model.activities(images[chosen])
+                    loss, error = cross_entropy(activities[-1], labels[chosen])
+                    weight_gradients, bias_gradients = model.gradients(activities, error)
+                    rate = spec.learning_rate * (1.0 - (optimiser.steps - begun) / steps)
+                    optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
+                    for weights in model.weights:
+                        limit = spec.weight_limit * weights.std()
+                        np.clip(weights, -limit, limit, out=weights)
+                if not isfinite(loss):
+                    rule = "must be smaller: training ex situ diverged, its loss is no number"
+                    raise ValidationError("ex_situ.learning_rate", rule, spec.learning_rate)
+                losses.append(loss)
+            progress(epoch + 1, total)
+        record.epochs, record.loss = total, float(np.mean(losses[7 * len(losses) // 8 :]))
+        record.converged = _converged(losses, log(classes))
+        if not record.converged:
+            total = min(2 * total, spec.max_epochs)
     return model
+
+
+def _converged(losses: list[float], guessing: float) -> bool:
+    """Say whether the losses of the steps of a round, which began above the loss of ``guessing``, fall no more."""
+    count = len(losses)
+    if count < FEWEST_STEPS:
+        return False
+    halfway = float(np.mean(losses[3 * count // 8 : 5 * count // 8]))
+    at_the_end = float(np.mean(losses[7 * count // 8 :]))
+    return halfway - at_the_end < CONVERGED * (guessing - at_the_end)
 
 
 def accuracy_percent(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

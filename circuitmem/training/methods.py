@@ -13,7 +13,7 @@ from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import RunSpec
 from circuitmem.control import Chip, Process
 from circuitmem.engine import BehavioralEngine, SpiceEngine
-from circuitmem.network import HardwareNetwork, Partition, Perceptron, partitions
+from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
 from circuitmem.training.bring_up import calibrate_network, calibrations_of, prepare_chip
 from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent
@@ -54,6 +54,12 @@ class MethodResult:
         Energy by what used it, test reads included [aJ].
     saturated_codes : dict
         ADC codes at the upper end of the range, and DAC codes of activities beyond it, test reads included.
+    losses : list of float
+        Mean loss of each epoch of training in situ.
+    layers : list of dict
+        For each layer: conversions of its ADCs in products and of its DACs, test reads included, and how many of them
+        saturated; its tiles with amplifiers at their least gain; its weights, and how many of them used the whole range
+        of the cells before and after training.
     utilisation : dict
         How much of the time each kind of resource was held, the bottleneck first.
     reuse : dict
@@ -77,6 +83,8 @@ class MethodResult:
     phases: dict[str, dict[str, int]] = field(default_factory=dict)
     energy_by_part: dict[str, int] = field(default_factory=dict)
     saturated_codes: dict[str, int] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    layers: list[dict[str, int]] = field(default_factory=list)
     utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
     reuse: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -183,6 +191,7 @@ class MethodRun:
                 preparing = prepare_chip(self.network, self.spec, digits, self.recipe, record)
                 self.result.product_errors = chip.run(preparing)
             self.result.calibration = record.as_dict()
+            self.result.layers = [{"limited_before": limited} for limited in self._limited()]
             self._brought_up()
             self._record(0)
         while len(self.result.history) <= self.epochs:
@@ -199,7 +208,7 @@ class MethodRun:
                 self._recalibrate if self.recipe.calibrate else None,
             )
             with chip.during("training"):
-                chip.run(training)
+                self.result.losses.append(chip.run(training))
             self._losses = []
             self._record(epoch + 1)
         result = self.result
@@ -208,9 +217,17 @@ class MethodRun:
         result.energy_by_part = chip.ledger.energy_by_part()
         clipped = sum(layer.saturated for layer in self.network.layers)
         result.saturated_codes = {"adc": chip.ledger.total.saturated, "dac": clipped}
+        result.layers = [
+            each | _conversions(layer) | {"weights": layer.weights.size, "limited_after": limited}
+            for each, layer, limited in zip(result.layers, self.network.layers, self._limited(), strict=True)
+        ]
         result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
         result.reuse = chip.electrics.transfers.record.as_dict()
         return result
+
+    def _limited(self) -> list[int]:
+        model = self.network.model
+        return [layer.at_limit(own) for layer, own in zip(self.network.layers, model.weights, strict=True)]
 
     def _recalibrate(self) -> Process:
         """Calibrate again while training; what it costs is added to the record of the calibration."""
@@ -250,6 +267,19 @@ class MethodRun:
         )
         self._safe(True)
         self._progress(epoch + 1, self.epochs + 1)
+
+
+def _conversions(layer: HardwareLayer) -> dict[str, int]:
+    """Return how many conversions a layer's products took, and how many of them saturated."""
+    chip, own = layer.chip, {unit.index for unit in layer.units}
+    accounts = [a for (_, kind, tile), a in chip.ledger.entries.items() if kind == "mac_read" and tile in own]
+    return {
+        "adc": chip.spec.tile.columns * sum(account.operations for account in accounts),
+        "adc_saturated": sum(account.saturated for account in accounts),
+        "least_gain": layer.least_gains,
+        "dac": layer.converted,
+        "dac_saturated": layer.saturated,
+    }
 
 
 def run_method(

@@ -14,7 +14,7 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,10 @@ from circuitmem.network import HardwareNetwork, Perceptron, patches_of
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
 from circuitmem.training.checkpoint import Keeper, save_state
 from circuitmem.training.digits import Digits, load_digits
-from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
+from circuitmem.training.ex_situ import ExSituRecord, accuracy_percent, train_ex_situ
 from circuitmem.training.methods import MethodResult, MethodRun, build_network, tile_count
 from circuitmem.training.recipes import METHODS
+from circuitmem.training.run_warnings import find_warnings
 
 __all__ = ["load_digital", "resume_run", "start_run"]
 
@@ -140,7 +141,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         stack.callback(audit.stop)
         # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
         stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
-        model = _digital(spec, path, digits, progress)
+        model, training = _digital(spec, path, digits, progress)
         digital = accuracy_percent(model.logits(digits.test_images).argmax(axis=1), digits.test_labels)
         write_text(path / "digital.json", json.dumps({"accuracy_percent": digital}) + "\n")
         results: dict[str, MethodResult] = {}
@@ -150,16 +151,19 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         progress("audit in ngspice", 0, 1)
         found = audit.finish()
         progress("audit in ngspice", 1, 1)
+    chance = float(np.bincount(digits.test_labels).max() / len(digits.test_labels))
     summary = _summary(spec, digital, results, found)
+    summary["warnings"] = find_warnings(spec, digital, training, chance, results)
     write_text(path / "provenance.json", json.dumps(_provenance(spec, data, began), indent=2) + "\n")
     write_text(path / "results.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 
-def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> Perceptron:
-    """Train the starting weights, or load them if that was done before."""
+def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> tuple[Perceptron, ExSituRecord | None]:
+    """Train the starting weights, or load them if that was done before, and how it went if that is known."""
     file = path / "digital.npz"
     if not file.exists():
+        training = ExSituRecord()
         model = train_ex_situ(
             spec.ex_situ,
             spec.network,
@@ -167,11 +171,16 @@ def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> P
             digits.train_labels,
             spec.seed,
             lambda done, total: progress("digital", done, total),
+            training,
         )
         layers = range(len(model.weights))
         arrays = {f"weights_{k}": model.weights[k] for k in layers}
-        save_npz(file, {**arrays, **{f"biases_{k}": model.biases[k] for k in layers}})
-    return load_digital(spec, path)
+        arrays |= {f"biases_{k}": model.biases[k] for k in layers}
+        save_npz(file, arrays | {name: np.array(value) for name, value in asdict(training).items()})
+    saved: Any = load_npz(file)
+    names = [each.name for each in fields(ExSituRecord)]
+    known = set(names) <= set(saved)  # runs of older versions have not noted it
+    return load_digital(spec, path), ExSituRecord(*(saved[name].item() for name in names)) if known else None
 
 
 def load_digital(spec: RunSpec, path: Path) -> Perceptron:

@@ -239,7 +239,7 @@ def _found(network: HardwareNetwork, losses: list[float], result: dict[str, Any]
     cells = np.array([[unit.tile.conductance, unit.tile.effective_conductance, unit.asked] for unit in chip.units])
     exact = {key: value for key, value in result.items() if key not in ("reuse", "energy_j", "history")}
     exact["history"] = [entry["accuracy_percent"] for entry in result.get("history", ())]
-    for key in ("output_errors", "product_errors", "utilisation"):
+    for key in ("output_errors", "product_errors", "utilisation", "losses", "layers"):  # losses: batch by batch
         exact.pop(key, None)
     cost = exact.pop("calibration", {})
     exact["calibration"] = {key: cost[key] for key in ("reads", "pulses", "stored_words") if key in cost}

@@ -1,0 +1,195 @@
+"""What a run should have told its user: numbers that mean little, with their cause and the setting that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import log, sqrt
+from typing import Any
+
+from circuitmem.config import RunSpec
+from circuitmem.training.ex_situ import CONVERGED, ExSituRecord
+from circuitmem.training.methods import MethodResult
+from circuitmem.training.recipes import METHODS
+
+__all__ = ["RunWarning", "find_warnings"]
+
+NEAR_CHANCE = 0.25
+"""A digital network that has come less than this of the way from guessing to perfect: what methods differ by is a
+fraction of that way, and a smaller one drowns in the sampling error of a few hundred test samples."""
+
+FALL = 5.0
+"""Points by which the test accuracy falls while training in situ: what no method of the default run loses."""
+
+DEVIATIONS = 4.0
+"""Standard deviations of the difference of two tests that a fall must have too: one in 30,000 by chance."""
+
+SATURATED = 0.01
+"""Share of a layer's conversions that saturate: ranges are chosen so that a thousandth of the activities does."""
+
+CLIPPED = 0.5
+"""Share of a layer's weights at the end of their range: most are signs then, not weights."""
+
+
+@dataclass(frozen=True)
+class RunWarning:
+    """One warning, as ``results.json`` holds it.
+
+    Attributes
+    ----------
+    kind : str
+        ``near-chance``, ``not-converged``, ``diverged``, ``adc-saturated``, ``dac-saturated`` or ``weights-clipped``.
+    message : str
+        Cause, figure and what to do, on one line.
+    setting : str
+        The key to change.
+    value : object
+        Its value in this run.
+    """
+
+    kind: str
+    message: str
+    setting: str
+    value: Any
+
+
+def find_warnings(
+    spec: RunSpec,
+    digital_percent: float,
+    training: ExSituRecord | None,
+    chance: float,
+    results: Mapping[str, MethodResult],
+) -> list[dict[str, Any]]:
+    """Return the warnings that a run deserves, each kind at most once.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The run.
+    digital_percent : float
+        Test accuracy of the digital network.
+    training : ExSituRecord, optional
+        How it was trained, if that is known.
+    chance : float
+        Share of the most frequent class in the test labels.
+    results : mapping
+        What each method gave.
+    """
+    found = [*_of_the_digital_network(spec, digital_percent, training, chance), *_of_training(spec, results)]
+    for part in ("adc", "dac"):
+        found += _of_saturation(spec, results, part)
+    found += _of_the_mapping(spec, results)
+    return [asdict(each) for each in found]
+
+
+def _warning(spec: RunSpec, kind: str, message: str, setting: str) -> RunWarning:
+    value: Any = spec
+    for name in setting.split("."):
+        value = getattr(value, name)
+    if isinstance(value, tuple):
+        return RunWarning(kind, message, setting, list(value))
+    return RunWarning(kind, f"{message} (it is {value})", setting, value)
+
+
+def _of_the_digital_network(
+    spec: RunSpec, accuracy: float, training: ExSituRecord | None, chance: float
+) -> Iterator[RunWarning]:
+    poor = accuracy / 100.0 - chance < NEAR_CHANCE * (1.0 - chance)
+    unfinished = training is not None and not training.converged
+    if poor:
+        figure = (
+            f"the digital network reaches {accuracy:.1f} %, and guessing {100.0 * chance:.1f} %, so that methods say"
+        )
+        if training is not None and not training.converged:
+            setting = "ex_situ.max_epochs"
+            cause = f"its training had not converged after {training.epochs} epochs (loss {training.loss:.3g}); raise"
+        else:
+            setting, cause = "network.layers", "its training has converged, but the network or its data are poor; see"
+        yield _warning(spec, "near-chance", f"{figure} little: {cause} {setting}", setting)
+    elif unfinished:
+        assert training is not None
+        figure = f"the training of the digital network had not converged after {training.epochs} epochs"
+        rest = f"the second half of its steps still brought more than {CONVERGED:.0%} of all that was learnt"
+        setting = "ex_situ.max_epochs"
+        yield _warning(spec, "not-converged", f"{figure} (loss {training.loss:.3g}): {rest}; raise {setting}", setting)
+
+
+def _of_training(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[RunWarning]:
+    """Find the method that lost most while it was trained, or whose loss ended above that of guessing."""
+    found: list[tuple[float, str, str]] = []
+    tests = sum(sum(row) for row in next(iter(results.values())).confusion) if results else 0
+    guessing = log(spec.network.layers[-1])
+    for name, result in results.items():
+        best = 0.0
+        for entry in result.history:
+            accuracy = entry["accuracy_percent"]
+            best = max(best, accuracy)
+            spread = 100.0 * sqrt(2.0 * max(best * (100.0 - best) / 1e4, 1.0 / max(tests, 1)) / max(tests, 1))
+            if best - accuracy > max(FALL, DEVIATIONS * spread):
+                epoch = int(entry["epoch"])
+                words = f"from {best:.1f} to {accuracy:.1f} % by epoch {epoch} of {METHODS[name].title}"
+                found.append((best - accuracy, name, f"test accuracy fell {words}"))
+        losses = result.losses
+        if len(losses) > 1 and not losses[-1] <= max(guessing, losses[0]):
+            words = f"from {losses[0]:.3g} to {losses[-1]:.3g}, above the {guessing:.3g} of guessing"
+            found.append((0.0, name, f"the loss of {METHODS[name].title} grew {words}"))
+    if found:
+        _, name, figure = max(found, key=lambda each: each[0])
+        setting = "best.learning_rate" if METHODS[name].best else "in_situ.learning_rate"
+        others = len({other for _, other, _ in found} - {name})
+        more = f", and {others} more method{'s' * (others > 1)} diverged" if others else ""
+        text = f"training in situ diverged: {figure}{more}; lower {setting}"
+        if METHODS[name].calibrate and spec.in_situ.recalibrate != "never":
+            text += f", or calibrate less often (in_situ.recalibrate = {spec.in_situ.recalibrate})"
+        yield _warning(spec, "diverged", text, setting)
+
+
+def _of_saturation(spec: RunSpec, results: Mapping[str, MethodResult], part: str) -> Iterator[RunWarning]:
+    """Find the layer whose converters saturate most."""
+    found = [
+        (each[f"{part}_saturated"] / each[part], name, number, each)
+        for name, result in results.items()
+        for number, each in enumerate(result.layers)
+        if each[part] and each[f"{part}_saturated"] > SATURATED * each[part]
+    ]
+    if not found:
+        return
+    share, name, number, layer = max(found, key=lambda each: each[0])
+    recipe = METHODS[name]
+    what = "outputs saturate its ADCs" if part == "adc" else "inputs saturate its DACs"
+    figure = f"{share:.1%} of layer {number}'s {what} in {recipe.title} ({layer[f'{part}_saturated']:,} conversions)"
+    others = len({other for _, other, _, _ in found} - {name})
+    more = f", also in {others} more method{'s' * (others > 1)}" if others else ""
+    if part == "adc" and layer["least_gain"]:
+        setting = "chip.converters.tia.feedback_resistance"
+        cause = f"{layer['least_gain']} of its amplifiers are at their least gain; lower {setting}"
+    elif not recipe.calibrate:
+        setting = "methods"
+        cause = "defects make it larger than the digital network's, for which ranges are chosen; a method that "
+        cause += f"calibrates takes that away: see {setting}"
+    elif recipe.train:
+        setting = "best.learning_rate" if recipe.best else "in_situ.learning_rate"
+        cause = f"training has left the range that was chosen before it; lower {setting}"
+    else:
+        setting = "calibration.method"
+        cause = f"the calibration leaves it larger than the digital network's; try another {setting}"
+    yield _warning(spec, f"{part}-saturated", f"{figure}{more}: {cause}", setting)
+
+
+def _of_the_mapping(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[RunWarning]:
+    """Find the layer that training has left with most weights at the end of their range."""
+    found = [
+        (each["limited_after"] / each["weights"], name, number, each)
+        for name, result in results.items()
+        for number, each in enumerate(result.layers)
+        if each["limited_after"] > max(CLIPPED * each["weights"], each["limited_before"])
+    ]
+    if not found:
+        return
+    share, name, number, layer = max(found, key=lambda each: each[0])
+    before = layer["limited_before"] / layer["weights"]
+    figure = f"{share:.0%} of layer {number}'s weights were at the end of their range after {METHODS[name].title}"
+    setting = "ex_situ.weight_limit"
+    cause = f"({before:.0%} before): the mapping clips them at the largest starting weight; raise {setting}, or lower "
+    cause += "best.learning_rate" if METHODS[name].best else "in_situ.learning_rate"
+    yield _warning(spec, "weights-clipped", f"{figure} {cause}", setting)

@@ -1,0 +1,139 @@
+"""Warnings of a run: each kind where it is deserved, none where it is not; training that goes on until it converges."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from circuitmem.config import ExSituSpec, load_run
+from circuitmem.data import load_mnist
+from circuitmem.errors import ValidationError
+from circuitmem.training.ex_situ import ExSituRecord, accuracy_percent, train_ex_situ
+from circuitmem.training.methods import MethodResult
+from circuitmem.training.run_warnings import find_warnings
+
+LAYER = {"adc": 10_000, "adc_saturated": 5, "dac": 10_000, "dac_saturated": 5, "least_gain": 0}
+LAYER |= {"weights": 1000, "limited_before": 60, "limited_after": 300}
+DONE = ExSituRecord(20, 0.05, True)
+
+
+def result(accuracies=(50.0, 80.0, 85.0), losses=(0.9, 0.4), **layer):
+    history = [{"epoch": epoch, "accuracy_percent": each} for epoch, each in enumerate(accuracies)]
+    return MethodResult(history=history, losses=list(losses), layers=[LAYER | layer], confusion=[[2000]])
+
+
+def kinds(found):
+    return {each["kind"]: each["setting"] for each in found}
+
+
+def test_a_run_without_troubles_has_no_warning():
+    assert find_warnings(load_run(), 93.0, DONE, 0.11, {"in_situ": result()}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kind", "setting"),
+    [
+        ("in_situ", result((73.0, 20.0)), "diverged", "in_situ.learning_rate"),
+        ("best", result((73.0, 20.0)), "diverged", "best.learning_rate"),
+        ("in_situ", result((10.0, 10.0, 10.0), (3.0, 9.0)), "diverged", "in_situ.learning_rate"),
+        ("raw", result(adc_saturated=101), "adc-saturated", "methods"),
+        ("raw", result(adc_saturated=101, least_gain=2), "adc-saturated", "chip.converters.tia.feedback_resistance"),
+        ("calibration", result(dac_saturated=101), "dac-saturated", "calibration.method"),
+        ("calibration_in_situ", result(dac_saturated=101), "dac-saturated", "in_situ.learning_rate"),
+        ("in_situ", result(limited_after=501), "weights-clipped", "ex_situ.weight_limit"),
+    ],
+)
+def test_each_kind_names_the_setting_to_change(name, given, kind, setting):
+    (found,) = find_warnings(load_run(), 93.0, DONE, 0.11, {name: given})
+    assert (found["kind"], found["setting"]) == (kind, setting)
+    assert setting.rpartition(".")[2] in found["message"]
+    assert "\n" not in found["message"]
+
+
+def test_a_kind_is_said_once_and_names_the_worst():
+    methods = {"raw": result(dac_saturated=200), "in_situ": result(dac_saturated=4000)}
+    (found,) = find_warnings(load_run(), 93.0, DONE, 0.11, methods)
+    assert found["message"].startswith(
+        "40.0% of layer 0's inputs saturate its DACs in in-situ only (4,000 conversions)"
+    )
+    assert "also in 1 more method" in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "training", "wanted"),
+    [
+        (24.0, ExSituRecord(1, 2.26, False), {"near-chance": "ex_situ.max_epochs"}),
+        (24.0, DONE, {"near-chance": "network.layers"}),
+        (80.0, ExSituRecord(1, 0.9, False), {"not-converged": "ex_situ.max_epochs"}),
+        (80.0, None, {}),
+    ],
+)
+def test_the_digital_network(accuracy, training, wanted):
+    assert kinds(find_warnings(load_run(), accuracy, training, 0.11, {})) == wanted
+
+
+def test_a_dip_within_the_sampling_error_is_none():
+    few = MethodResult(history=result((40.0, 20.0)).history, layers=[LAYER], confusion=[[50]])
+    assert find_warnings(load_run(), 93.0, DONE, 0.11, {"in_situ": few}) == []
+
+
+def trained(*settings):
+    spec = load_run(None, ["data.train=300", "data.test=500", *settings])
+    data = load_mnist().first(300, 500).resized(spec.data.side)
+    record = ExSituRecord()
+    model = train_ex_situ(spec.ex_situ, spec.network, data.train_images, data.train_labels, 1, lambda *_: None, record)
+    return record, accuracy_percent(model.logits(data.test_images).argmax(axis=1), data.test_labels)
+
+
+def test_300_digits_are_trained_until_the_network_has_converged():
+    small = "data.side=8", "network.layers=[64,12,10]"
+    declared, before = trained(*small, "ex_situ.epochs=20")
+    record, after = trained(*small)
+    assert (declared.epochs, declared.converged) == (20, False)
+    assert record.epochs > 20
+    assert record.loss < 0.5 * declared.loss
+    assert after > before + 30.0
+
+
+def test_the_digits_of_the_default_network_with_300_digits_converge():
+    record, _ = trained()
+    assert record.converged
+    assert 20 < record.epochs < 320
+
+
+def test_declared_epochs_are_all_that_is_done():
+    assert ExSituSpec(epochs=3).max_epochs == 3
+    assert ExSituSpec().max_epochs == 320
+    with pytest.raises(ValidationError, match=r"^max_epochs must be >= epochs"):
+        ExSituSpec(epochs=30, max_epochs=20)
+
+
+def test_a_step_that_overflows_is_refused():
+    with pytest.raises(ValidationError, match=r"^ex_situ\.learning_rate must be smaller"), np.errstate(all="ignore"):
+        trained(
+            "data.side=8",
+            "network.layers=[64,12,10]",
+            "ex_situ.epochs=20",
+            "ex_situ.learning_rate=1e30",
+            "ex_situ.weight_limit=1e30",
+        )
+
+
+def test_warnings_are_on_stderr_in_the_results_and_on_the_page(tmp_path):
+    settings = ["data.side=8", "data.train=100", "data.test=50", "network.layers=[64,12,10]", "chip.tile.rows=16"]
+    settings += ["chip.tile.columns=16", "ex_situ.epochs=1", "in_situ.epochs=1", "audit.tiles=0", "audit.fraction=0.0"]
+    words = [word for each in [*settings, 'methods=["raw"]'] for word in ("--set", each)]
+    run = tmp_path / "run"
+    for command in (["train", *words, "-o", str(run)], ["report", str(run)]):
+        line = [sys.executable, "-m", "circuitmem", *command]
+        ended = subprocess.run(line, capture_output=True, text=True, check=False, timeout=100)
+        assert ended.returncode == 0, ended.stderr
+        warnings = json.loads((run / "results.json").read_text())["warnings"]
+        assert warnings[0].keys() == {"kind", "message", "setting", "value"}
+        assert (warnings[0]["kind"], warnings[0]["value"]) == ("near-chance", 1)
+        for warning in warnings:
+            assert ended.stderr.count(f"circuitmem: warning: {warning['message']}\n") == 1
+    assert '<h2 id="warnings">' in Path(run, "report.html").read_text()
