@@ -115,10 +115,10 @@ def test_a_step_that_overflows_is_refused():
     with pytest.raises(ValidationError, match=r"^ex_situ\.learning_rate must be smaller"), np.errstate(all="ignore"):
         trained(
             "data.side=8",
-            "network.layers=[64,12,10]",
+            "network.layers=[64,4,4,4,4,4,4,10]",  # what overflows: the product of all layers' weights
             "ex_situ.epochs=20",
-            "ex_situ.learning_rate=1e30",
-            "ex_situ.weight_limit=1e30",
+            "ex_situ.learning_rate=1e60",
+            "ex_situ.weight_limit=1e60",
         )
 
 
