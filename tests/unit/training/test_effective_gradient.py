@@ -14,7 +14,7 @@ from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gr
 from circuitmem.training.loss import cross_entropy
 
 SMALL = ["data.side=8", "network.layers=[64, 24, 10]", "chip.tile.rows=32", "chip.tile.columns=32"]
-SMALL += ["calibration.vectors=200", "ex_situ.weight_limit=1.5"]
+SMALL += ["calibration.vectors=200", "ex_situ.weight_limit=1.5", "ex_situ.epochs=20"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from circuitmem.training.remapping import place_columns, place_rows_and_columns,
 
 SMALL = ["data.side=8", "network.layers=[64, 40, 10]", "chip.tile.rows=70", "chip.tile.columns=96"]
 SMALL += ["in_situ.batch=20", "in_situ.epochs=1", "calibration.vectors=60", "chip.tile.word_line_resistance=0.0"]
-SMALL += ["chip.tile.bit_line_resistance=0.0", "retraining.epochs=3", "retraining.batch=20"]
+SMALL += ["chip.tile.bit_line_resistance=0.0", "retraining.epochs=3", "retraining.batch=20", "ex_situ.epochs=20"]
 SMALL += [f"chip.converters.adc.{error}_error=0.0" for error in ("gain", "offset")]
 SMALL += [f"chip.converters.dac.{error}=0.0" for error in ("gain_error", "offset_error", "resistor_mismatch")]
 
