@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 __all__ = [
+    "ChipBrokenError",
     "CircuitmemError",
     "ConvergenceError",
     "DataFileError",
@@ -136,6 +137,10 @@ class SpiceMemoryError(SpiceError):
 
 class SpiceWorkerError(SpiceError):
     """The process in which a circuit simulator ran ended before it answered."""
+
+
+class ChipBrokenError(CircuitmemError, RuntimeError):
+    """A chip was stopped while its cells were being programmed: what they conduct is no longer known."""
 
 
 class WorkerLostError(CircuitmemError, RuntimeError):

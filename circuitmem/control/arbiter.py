@@ -66,10 +66,15 @@ class Resource:
         self.kind = kind or name
         self.capacity = capacity
         self.users: list[Train] = []
-        self.free = list(range(capacity - 1, -1, -1))
-        self.claimed = 0
+        self.reset()
         self.busy = 0
         self.waited = 0
+
+    def reset(self) -> None:
+        """Give all back, whoever holds it."""
+        self.users.clear()
+        self.free = list(range(self.capacity - 1, -1, -1))
+        self.claimed = 0
 
 
 class Train(ABC):

@@ -110,12 +110,16 @@ class Cells:
         kelvin = np.interp(np.asarray(when) * PICOSECOND, times, kelvins)
         return np.asarray(1.0 + self.heat.coefficient * (kelvin - self.heat.reference))
 
-    def write(self, cells: NDArray[np.bool_], conductance: Floats, when: Times) -> NDArray[np.bool_]:
-        """Note that pulses left ``conductance`` [S] in ``cells`` at ``when`` [ps]; returns which broke by them."""
+    def put(self, cells: NDArray[np.bool_], conductance: Floats, when: int | Times) -> None:
+        """Note that ``cells`` were put at ``conductance`` [S] at ``when`` [ps]: they age from there."""
         self.written = np.where(cells, conductance, self.written)
         self.written_at = np.where(cells, when, self.written_at)
         self._reads_then = np.where(cells, self.reads[:, None], self._reads_then)
         self._time_then = np.where(cells, self.read_time[:, None], self._time_then)
+
+    def write(self, cells: NDArray[np.bool_], conductance: Floats, when: Times) -> NDArray[np.bool_]:
+        """Note that pulses left ``conductance`` [S] in ``cells`` at ``when`` [ps]; returns which broke by them."""
+        self.put(cells, conductance, when)
         before = self.pulses
         self.pulses = before + cells
         return np.asarray((self.pulses >= self.endurance) & (before < self.endurance))

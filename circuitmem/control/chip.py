@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
+import simpy
+
 from circuitmem.config import ChipSpec, FaultSpec
 from circuitmem.control import faults
 from circuitmem.control.arbiter import Resource
 from circuitmem.control.auditor import auditor_of
 from circuitmem.control.clock import Process
 from circuitmem.control.electrics import Electrics
+from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.sequencer import Sequencer
 from circuitmem.control.signals import Signals
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit
 from circuitmem.control.utilisation import Utilisation, utilisation
 from circuitmem.engine import AuditedEngine, BehavioralEngine, SpiceEngine
+from circuitmem.errors import ChipBrokenError
+from circuitmem.validation import integer
 
 __all__ = ["Chip"]
 
@@ -33,7 +38,7 @@ class Chip(Sequencer):
     spec : ChipSpec
         What was designed.
     tiles : int
-        How many tiles, >= 1.
+        How many tiles, >= 0; :meth:`add_tiles` makes more.
     seed : int
         Seed of the fabrication and, with ``noise_seed``, of the noise.
     noise_seed : int
@@ -49,6 +54,11 @@ class Chip(Sequencer):
         (:class:`circuitmem.engine.TransferCache`); 0 for none.
     sound : collection of int
         Tiles whose devices all work, whatever the specification says of stuck ones.
+
+    Notes
+    -----
+    A copy (:func:`copy.deepcopy`, pickle) is a chip in the same state, its noise included; traces and signals stay with
+    the original, and a chip whose operations are audited cannot be copied.
     """
 
     def __init__(
@@ -68,15 +78,41 @@ class Chip(Sequencer):
         self.seed = seed
         dacs = None if spec.dac_banks is None else Resource("DAC banks", spec.dac_banks)
         adcs = None if spec.adc_banks is None else Resource("ADC banks", spec.adc_banks)
-        self.units = [Unit(spec, seed, index, dacs, adcs, index not in sound) for index in range(tiles)]
-        faults.check_faults(spec, tiles)
-        faults.note_fragile(spec, seed, self.units)
-        self._start_faults(-1)
+        self.units: list[Unit] = []
+        self._banks = dacs, adcs
+        self._made_by = engine, granularity, reuse_error, frozenset(sound)
+        self._broken = ""
+        if tiles:
+            faults.check_faults(spec, tiles)
+            self.add_tiles(tiles)
 
-    def _start_faults(self, after: int) -> None:
-        """Start a process for every fault that comes at a time after ``after`` [ps]."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a copy be made anew and brought to the same state."""
+        if self.context.auditor is not None:
+            raise TypeError("a chip whose operations are audited cannot be copied")
+        made = self.spec, len(self.units), self.seed, self.context.noise_seed, *self._made_by
+        return type(self), made, self.state()
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.restore(state)
+
+    def add_tiles(self, count: int) -> list[Unit]:
+        """Make ``count`` more tiles, as fabricated, and return them; their place on the chip follows the last one's."""
+        first, sound = len(self.units), self._made_by[-1]
+        added = [
+            Unit(self.spec, self.seed, index, *self._banks, index not in sound)
+            for index in range(first, first + integer("count", count, 0))
+        ]
+        self.units += added
+        faults.note_fragile(self.spec, self.seed, added)
+        self._start_faults(-1, first)
+        return added
+
+    def _start_faults(self, after: int, first: int = 0) -> None:
+        """Start a process for every fault of the tiles from ``first`` on that comes at a time after ``after`` [ps]."""
         for time, fault in faults.timed(self.spec, after):
-            self.start(self._strike(fault, time))
+            if first <= fault.tile < len(self.units):
+                self.start(self._strike(fault, time))
 
     def _strike(self, fault: FaultSpec, time: int) -> Process:
         yield from self.wait_until(time)
@@ -101,6 +137,7 @@ class Chip(Sequencer):
 
         Nothing may be under way: then the queue holds only faults to come, which the specification knows.
         """
+        self._check_whole()
         if not self.arbiter.idle:
             raise RuntimeError("a chip's state can be taken only while no operation is under way")
         return {
@@ -115,6 +152,7 @@ class Chip(Sequencer):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Make a new chip what another with the same specification and seeds was when it gave :meth:`state`."""
         self.set_clock(state["clock"], state["numbered"])
+        self._broken = ""
         self.ledger.restore(state["ledger"])
         for resource, (busy, waited, free) in zip(self.resources, state["resources"], strict=True):
             resource.busy, resource.waited, resource.free = busy, waited, list(free)
@@ -122,6 +160,52 @@ class Chip(Sequencer):
             unit.restore(saved, self.clock)
         self.electrics.transfers.restore(state["transfers"], {unit.index: unit.tile for unit in self.units})
         self._start_faults(self.clock)
+
+    def run(self, process: Process) -> Any:
+        """Run a process to its end and return what it returns.
+
+        Whatever stops it, an error or Ctrl-C, ends all that was under way, processes that ran beside it included: none
+        of it is booked, and what it held is free. The chip goes on from there, unless cells were being programmed.
+
+        Raises
+        ------
+        ChipBrokenError
+            If an earlier process was stopped while cells were being programmed; :meth:`restore` mends that.
+        """
+        try:
+            return super().run(process)
+        except BaseException as error:
+            self._abort(error)
+            raise
+
+    def start(self, process: Process) -> simpy.Process:
+        """Let a process run beside the others; it is an event that comes when the process ends."""
+        self._check_whole()
+        return super().start(process)
+
+    def _check_whole(self) -> None:
+        if self._broken:
+            raise ChipBrokenError(
+                f"the chip cannot be used: {self._broken} stopped it while cells were being programmed; "
+                "restore a state of it, or make a new one"
+            )
+
+    def _abort(self, error: BaseException) -> None:
+        """End all that is under way: no operation is booked, resources are free, faults to come will come."""
+        if self._broken:
+            return
+        running = list(self.arbiter.running.values())
+        if self.arbiter.observer is not None:
+            for train in running:
+                self.arbiter.observer.ended(train, self.clock)
+        self.set_clock(self.clock, self.arbiter.numbered)
+        for resource in self.resources:
+            resource.reset()
+        self.electrics.transfers.clear()  # the error may have come in the middle of an update
+        if any(isinstance(train, PulseTrain) for train in running):
+            self._broken = type(error).__name__
+        else:
+            self._start_faults(self.clock - 1)  # one that is due now breaks the same thing again, or at last
 
     def utilisation(self) -> dict[str, Utilisation]:
         """Return how busy each kind of resource was so far, the busiest first: that one is the bottleneck."""

@@ -62,7 +62,6 @@ class Electrics:
         self._engine = given or BehavioralEngine()
         self._spice = self._engine if isinstance(self._engine, SpiceEngine) else None
         self._linear = spec.tile.cell.linear
-        self._noise = spec.converters.adc.noise
         self._columns = spec.tile.columns
         self.behavioral = self._engine if isinstance(self._engine, BehavioralEngine) else BehavioralEngine()
         self.transfers = TransferCache(self.behavioral, reuse_error, seed)
@@ -112,7 +111,7 @@ class Electrics:
                 offset_current=unit.offset_current(self.behavioral),
             )
         before, count = first * self._columns, (first + len(codes)) * self._columns
-        volts = self._noise * standard_normal(noise, count)[before:].reshape(-1, self._columns)
+        volts = unit.readout.adc.noise * standard_normal(noise, count)[before:].reshape(-1, self._columns)
         currents, power = self.currents(unit, unit.readout.dac.voltages(codes))
         if self._spice is not None:
             return self._spice.codes(unit.tile, unit.readout, codes, volts), power

@@ -29,11 +29,12 @@ def check_faults(spec: ChipSpec, tiles: int) -> None:
 
 
 def note_fragile(spec: ChipSpec, seed: int, units: Sequence[Unit]) -> None:
-    """Note on their tiles, next first, what a specification says of things that break by the number of pulses."""
+    """Note on some tiles, next first, what a specification says of things that break by the number of pulses."""
+    own = {unit.index: unit for unit in units}
     for number, fault in enumerate(spec.faults):
-        if fault.pulses is not None:
+        if fault.pulses is not None and fault.tile in own:
             drawn = stream(seed, Purpose.ENDURANCE, fault.tile, number + 1).weibull(fault.shape)
-            units[fault.tile].fragile.append((max(1, round(fault.pulses * drawn)), fault))
+            own[fault.tile].fragile.append((max(1, round(fault.pulses * drawn)), fault))
     for unit in units:
         unit.fragile.sort(key=lambda entry: entry[0])
 

@@ -34,7 +34,7 @@ def read_at_once(context: Context, trains: Sequence[ReadTrain]) -> int | None:
     for train in trains:
         _begin(context, train, now)
     for train in trains:
-        _end(train, now + duration)
+        _end(context, train, now + duration)
     for resource in resources:
         resource.busy += duration
     return duration
@@ -55,7 +55,7 @@ def program_at_once(context: Context, trains: Sequence[PulseTrain]) -> int | Non
 
     def release() -> None:
         end, _, slot, train = heappop(running)
-        _end(train, end)
+        _end(context, train, end)
         drivers.free.append(slot)
         for resource in train.resources:
             resource.busy += end - train.begun
@@ -87,10 +87,12 @@ def _begin(context: Context, train: Train, time: int) -> None:
     train.number = context.clock.arbiter.numbered
     context.clock.arbiter.numbered += 1
     train.origin = train.begun = time
+    context.clock.arbiter.running[train.number] = train  # whoever is stopped meanwhile leaves it there
     train.begin(time)
     train.stop = len(train.ends)
 
 
-def _end(train: Train, time: int) -> None:
+def _end(context: Context, train: Train, time: int) -> None:
     train.settle(train.stop)
     train.pause(time)
+    del context.clock.arbiter.running[train.number]

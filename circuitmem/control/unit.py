@@ -99,6 +99,12 @@ class Unit:
         if self.cells.moves:
             self.tile.program(self.cells.present(now))
 
+    def put(self, wanted: Floats, now: int) -> None:
+        """Put the cells at ``wanted`` (rows, columns) S, without pulses or noise; stuck ones stay as they are."""
+        self.cells.put(wanted != self.asked, wanted, now)
+        self.tile.program(self.cells.present(now) if self.cells.moves else wanted)
+        self.asked = wanted
+
     def state(self) -> dict[str, Any]:
         """Return what changes while the chip works, for a checkpoint."""
         return {

@@ -57,6 +57,8 @@ class AdcBank:
         Input offset of each SAR's comparator [V].
     thresholds : (columns, 2^bits - 1) ndarray or None
         Where each code but the lowest begins, ascending [LSB above ``minimum``]; None: half-way between codes.
+    noise : float
+        Standard deviation of the noise of a conversion [V]: as designed, until somebody wants reads without.
     pga_gain : (columns,) ndarray
         Programmable gain before the ADC, set by :meth:`set_pga_gain`.
     """
@@ -78,6 +80,7 @@ class AdcBank:
         self.gain = 1.0 + spec.gain_error * rng.standard_normal(columns)
         self.offset = spec.offset_error * rng.standard_normal(columns)
         self.alive = np.ones(columns, dtype=bool) if dead is None else ~dead
+        self.noise = spec.noise
         self.pga_gain = np.ones(columns)
         self.ends = ends
         self.amplifier_offset = tia.input_offset * rng.standard_normal(columns)

@@ -77,7 +77,7 @@ class Readout:
             np.where(adc.alive, float(adc.spec.highest_code), 0.0),
             adc.spec.minimum,
             adc.spec.lsb,
-            adc.spec.noise,
+            adc.noise,
             adc.thresholds,
         )
 

@@ -73,6 +73,14 @@ class HardwareLayer:
         self.stuck: Floats | None = None
         self.prefactor: Floats | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The tiles belong to the chip, which other layers may share: a copy finds them on the chip's copy.
+        return {**vars(self), "units": [unit.index for unit in self.units]}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self.units = [self.chip.units[index] for index in state["units"]]
+
     def state(self) -> dict[str, Any]:
         """Return what changes while the layer is used, for a checkpoint."""
         return {
@@ -196,13 +204,12 @@ class HardwareLayer:
 
     def set_cells(self, weights: Floats) -> None:
         """Put the cells at what stands for ``weights``, without pulses, time or noise; stuck ones stay as they are."""
-        self.weights = weights.copy()
         cell = self.chip.spec.tile.cell
         for index, (unit, place) in enumerate(zip(self.units, self.placements, strict=True)):
             wanted = unit.asked.copy()
             wanted[place.cells] = cell.memristor_conductance(self.target(index, weights))
-            unit.asked = wanted
-            unit.tile.program(wanted)
+            unit.put(wanted, self.chip.clock)
+        self.weights = weights.copy()  # last: whoever is stopped before does it all again
 
     def drives(self, codes: list[Codes], groups: int, kind: str = "mac_read") -> list[Codes]:
         """Return the DAC codes of each single read of every tile, (reads, rows), for inputs (batch, rows).

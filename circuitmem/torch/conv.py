@@ -1,0 +1,159 @@
+"""``torch.nn.Conv2d`` on tiles."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from circuitmem.calibration import CalibrationRecord
+from circuitmem.config import ChipSpec
+from circuitmem.control import Chip
+from circuitmem.errors import ValidationError
+from circuitmem.torch.module import CrossbarModule
+from circuitmem.validation import integer
+
+__all__ = ["CrossbarConv2d"]
+
+Pair = int | tuple[int, int]
+
+
+class CrossbarConv2d(CrossbarModule):
+    """A convolution like ``torch.nn.Conv2d``: every patch of the maps is a vector that the same tiles multiply.
+
+    The matrix of a group is (out_channels/groups, in_channels/groups · kernel height · kernel width); groups have tiles
+    of their own. All else is as in :class:`CrossbarLinear`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels, >= 1.
+    kernel_size, stride, dilation : int or (int, int)
+        As in ``torch.nn.Conv2d``.
+    padding : int, (int, int), "same" or "valid"
+        Zeros around the maps.
+    groups : int
+        Divides both numbers of channels.
+    bias : bool
+        Whether there is one.
+    chip, seed, input_scale, largest_weight, backward, converters, read_noise
+        As in :class:`CrossbarLinear`.
+
+    Raises
+    ------
+    ValidationError
+        If an argument breaks its rule, or an input is not finite or not of ``in_channels``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair | Literal["same", "valid"] = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        chip: ChipSpec | Chip | None = None,
+        seed: int | None = None,
+        input_scale: float = 1.0,
+        largest_weight: float | None = None,
+        backward: Literal["exact", "straight-through"] = "exact",
+        converters: bool = True,
+        read_noise: bool = True,
+    ) -> None:
+        super().__init__()
+        self.in_channels = integer("in_channels", in_channels, 1)
+        self.out_channels = integer("out_channels", out_channels, 1)
+        self.groups = integer("groups", groups, 1)
+        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels % groups:
+                raise ValidationError(name, f"must be a multiple of groups={groups}", channels)
+        self.kernel_size = _pair("kernel_size", kernel_size, 1)
+        self.stride, self.dilation = _pair("stride", stride, 1), _pair("dilation", dilation, 1)
+        self.padding = padding
+        self._zeros = self._padded(padding)
+        conv = torch.nn.Conv2d(in_channels, out_channels, self.kernel_size, groups=groups, bias=bias)
+        self.weight, self.bias = conv.weight, conv.bias
+        self._place(
+            groups,
+            "in_channels",
+            chip=chip,
+            seed=seed,
+            input_scale=input_scale,
+            largest_weight=largest_weight,
+            backward=backward,
+            converters=converters,
+            read_noise=read_noise,
+        )
+
+    def _padded(self, padding: Pair | str) -> tuple[int, int, int, int]:
+        """Return the zeros left, right, above and below."""
+        if isinstance(padding, str):
+            if padding not in ("same", "valid"):
+                raise ValidationError("padding", "must be same, valid, or one or two integers", padding)
+            if padding == "valid":
+                return 0, 0, 0, 0
+            if self.stride != (1, 1):
+                raise ValidationError("padding", "must not be same where the stride is not 1", self.stride)
+            high, wide = (step * (size - 1) for step, size in zip(self.dilation, self.kernel_size, strict=True))
+            return wide // 2, wide - wide // 2, high // 2, high - high // 2
+        high, wide = _pair("padding", padding, 0)
+        return wide, wide, high, high
+
+    def extra_repr(self) -> str:
+        """Return what ``print`` shows of it."""
+        size = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        rest = f"padding={self.padding!r}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}"
+        return f"{size}, {rest}, {super().extra_repr()}"
+
+    @torch.compiler.disable
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return (batch, out_channels, height, width) for inputs (batch, in_channels, height, width), or without batch.
+
+        ``torch.compile`` leaves it as it is.
+        """
+        patches, (high, wide) = self._patches(inputs)
+        weights = self.weight.flatten(1).chunk(self.groups)
+        sums = [self._multiply(*each) for each in zip(patches, weights, self.products, strict=True)]
+        found = torch.cat(sums, dim=1)
+        if self.bias is not None:
+            found = found + self.bias
+        maps = found.reshape(-1, high * wide, self.out_channels).transpose(1, 2)
+        return maps.reshape(*inputs.shape[:-3], self.out_channels, high, wide)
+
+    def calibrate(self, inputs: torch.Tensor, method: str = "affine") -> CalibrationRecord:
+        """Choose the amplifiers' gains and calibrate with the patches of inputs; returns what it cost.
+
+        Raises
+        ------
+        ValidationError
+            If the method is not one of ``CALIBRATIONS``, or programs cells by pulses, or the inputs are not right.
+        """
+        return self._calibrate(self._patches(inputs)[0], method)
+
+    def _about(self) -> str:
+        return " of the patches" + super()._about()
+
+    def _patches(self, inputs: torch.Tensor) -> tuple[list[torch.Tensor], tuple[int, int]]:
+        """Return the patches of each group, (batch·positions, inputs), and how many there are down and across."""
+        self._check_inputs(inputs, (3, 4), -3, "(batch, in_channels, height, width)")
+        maps = torch.nn.functional.pad(inputs if inputs.dim() == 4 else inputs[None], self._zeros)
+        reach = [step * (size - 1) + 1 for step, size in zip(self.dilation, self.kernel_size, strict=True)]
+        if maps.shape[2] < reach[0] or maps.shape[3] < reach[1]:
+            rule = f"must be at least {reach[0]}x{reach[1]} with their padding, the reach of the kernel"
+            raise ValidationError("inputs", rule, tuple(inputs.shape))
+        high, wide = (
+            (size - far) // step + 1 for size, far, step in zip(maps.shape[2:], reach, self.stride, strict=True)
+        )
+        columns = torch.nn.functional.unfold(maps, self.kernel_size, self.dilation, 0, self.stride)
+        vectors = columns.transpose(1, 2).reshape(-1, columns.shape[1])
+        return list(vectors.chunk(self.groups, dim=1)), (high, wide)
+
+
+def _pair(name: str, value: Pair, minimum: int) -> tuple[int, int]:
+    """Return one or two integers as two, checked."""
+    first, second = value if isinstance(value, tuple | list) and len(value) == 2 else (value, value)
+    return integer(name, first, minimum), integer(name, second, minimum)

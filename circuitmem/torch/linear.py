@@ -1,0 +1,130 @@
+"""``torch.nn.Linear`` on tiles."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from circuitmem.calibration import CalibrationRecord
+from circuitmem.config import ChipSpec
+from circuitmem.control import Chip
+from circuitmem.network import HardwareLayer
+from circuitmem.torch.module import CrossbarModule
+from circuitmem.validation import integer
+
+__all__ = ["CrossbarLinear"]
+
+
+class CrossbarLinear(CrossbarModule):
+    """``y = x W^T + b`` like ``torch.nn.Linear``, W on as many tiles as it needs.
+
+    Cells are put at what the weights ask for, without pulses and their noise, whenever these have changed; stuck ones
+    stay as they are. Amplifiers' gains are chosen anew then, with the inputs that come next. Inputs of both signs are
+    read twice, the negative part by itself. Biases are digital.
+
+    ``state_dict`` holds all that a reload needs to give the same bits. Weights of a plain ``torch.nn.Linear`` are
+    loaded too. Two forward passes differ by read noise, in ``eval()`` too; see ``read_noise``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Size, >= 1.
+    bias : bool
+        Whether there is one.
+    chip : ChipSpec or Chip, optional
+        What chip the layer gets for itself, the default one when left out; or a chip that layers share, ``Chip(spec, 0,
+        seed=1)``: each takes tiles of its own from it, and they have one clock and one account of energy.
+    seed : int, optional
+        Seed of the fabrication and noise of a chip for itself. When left out it is drawn from torch's generator as the
+        weights are: ``torch.manual_seed`` repeats it, and two layers do not have the same stuck cells by accident.
+    input_scale : float
+        Magnitude of input that the highest DAC code stands for, > 0; larger ones saturate, with a warning.
+    largest_weight : float, optional
+        Magnitude of weight that uses the whole range of the devices, > 0; larger ones saturate, with a warning, and
+        are refused by ``load_state_dict``. When left out it is four standard deviations of the weights at the first
+        pass, or of weights loaded later, or the largest of them if that is more.
+    backward : {"exact", "straight-through"}
+        Whether gradients are those of the tiles as they are, wires and stuck cells included, or those of ``x W^T``.
+    converters : bool
+        Whether DACs and ADCs are simulated, or left out: then the forward pass is smooth.
+    read_noise : bool
+        Whether reads have the converters' noise. The attribute of that name can be set at any time, and
+        :func:`set_read_noise` sets that of all layers of a model.
+
+    Attributes
+    ----------
+    layer : HardwareLayer
+        The tiles.
+    chip : Chip
+        The chip: its clock (``chip.now``) and its accounts (``chip.ledger``).
+
+    Raises
+    ------
+    ValidationError
+        If an argument breaks its rule, or an input is not finite or not of the size ``in_features``.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        chip: ChipSpec | Chip | None = None,
+        seed: int | None = None,
+        input_scale: float = 1.0,
+        largest_weight: float | None = None,
+        backward: Literal["exact", "straight-through"] = "exact",
+        converters: bool = True,
+        read_noise: bool = True,
+    ) -> None:
+        super().__init__()
+        self.in_features = integer("in_features", in_features, 1)
+        self.out_features = integer("out_features", out_features, 1)
+        linear = torch.nn.Linear(in_features, out_features, bias)
+        self.weight, self.bias = linear.weight, linear.bias
+        self._place(
+            1,
+            "in_features",
+            chip=chip,
+            seed=seed,
+            input_scale=input_scale,
+            largest_weight=largest_weight,
+            backward=backward,
+            converters=converters,
+            read_noise=read_noise,
+        )
+
+    @property
+    def layer(self) -> HardwareLayer:
+        """The tiles."""
+        return self.products[0].layer
+
+    def extra_repr(self) -> str:
+        """Return what ``print`` shows of it."""
+        size = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return f"{size}, {super().extra_repr()}"
+
+    @torch.compiler.disable
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return (..., out_features) for inputs (..., in_features). ``torch.compile`` leaves it as it is."""
+        found = self._multiply(self._vectors(inputs), self.weight, self.products[0])
+        shaped = found.reshape(*inputs.shape[:-1], self.out_features)
+        return shaped if self.bias is None else shaped + self.bias
+
+    def calibrate(self, inputs: torch.Tensor, method: str = "affine") -> CalibrationRecord:
+        """Choose the amplifiers' gains and calibrate with inputs (..., in_features); returns what it cost.
+
+        Of inputs of both signs the positive parts and the magnitudes of the negative ones are used, as they are read.
+
+        Raises
+        ------
+        ValidationError
+            If the method is not one of ``CALIBRATIONS``, or programs cells by pulses, or the inputs are not right.
+        """
+        return self._calibrate([self._vectors(inputs)], method)
+
+    def _vectors(self, inputs: torch.Tensor) -> torch.Tensor:
+        self._check_inputs(inputs, (), -1, "(..., in_features)")
+        return inputs.reshape(-1, self.in_features)

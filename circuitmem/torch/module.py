@@ -1,0 +1,210 @@
+"""What layers on tiles share: one chip or a chip each, a state that gives the same bits, calibration, read noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from circuitmem.calibration import CalibrationRecord
+from circuitmem.config import ChipSpec
+from circuitmem.control import Chip
+from circuitmem.errors import ValidationError
+from circuitmem.torch.product import Product, TileProduct, numbers
+from circuitmem.validation import integer
+
+__all__ = ["CrossbarModule", "set_read_noise"]
+
+FORMAT = 1
+"""Counts changes of what a state holds."""
+
+
+class CrossbarModule(torch.nn.Module):
+    """A layer whose weights, (outputs, ...), are matrices on tiles, one for each group of outputs.
+
+    A subclass makes ``weight`` and ``bias`` and says what vectors its inputs are. Parameters are those of
+    :class:`CrossbarLinear`.
+
+    Attributes
+    ----------
+    chip : Chip
+        The chip: its clock (``chip.now``) and its accounts (``chip.ledger``).
+    read_noise : bool
+        Whether reads have the converters' noise.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def _place(
+        self,
+        groups: int,
+        width: str,
+        *,
+        chip: ChipSpec | Chip | None,
+        seed: int | None,
+        input_scale: float,
+        largest_weight: float | None,
+        backward: Literal["exact", "straight-through"],
+        converters: bool,
+        read_noise: bool,
+    ) -> None:
+        """Put the weights on tiles; ``width`` is what errors call the size of an input."""
+        if backward not in ("exact", "straight-through"):
+            raise ValidationError("backward", "must be exact or straight-through", backward)
+        self.backward, self.converters, self.read_noise = backward, converters, read_noise
+        self._width = width
+        self._own_chip = not isinstance(chip, Chip)
+        if isinstance(chip, Chip):
+            if seed is not None:
+                raise ValidationError("seed", "must be left out where chip is a Chip, which has its own", seed)
+            self.chip = chip
+        else:
+            # As starting weights are: torch.manual_seed repeats it, and no two layers have the same by accident.
+            drawn = int(torch.randint(2**31, ())) if seed is None else integer("seed", seed, 0)
+            self.chip = Chip(ChipSpec() if chip is None else chip, 0, drawn, drawn)
+        self.products = [
+            TileProduct(self.chip, part, input_scale, largest_weight, backward, converters)
+            for part in self._matrices(self.weight, groups)
+        ]
+
+    @staticmethod
+    def _matrices(weight: torch.Tensor, groups: int) -> list[np.ndarray[Any, Any]]:
+        return list(numbers(weight, "weight").reshape(groups, weight.shape[0] // groups, -1))
+
+    def extra_repr(self) -> str:
+        """Return what ``print`` shows of the chip."""
+        rows, columns = self.chip.spec.tile.shape
+        tiles = sum(len(product.layer.units) for product in self.products)
+        return f"tiles={tiles} of {rows}x{columns}, seed={self.chip.seed}, read_noise={self.read_noise}"
+
+    def _multiply(self, vectors: torch.Tensor, weight: torch.Tensor, product: TileProduct) -> torch.Tensor:
+        """Return (batch, outputs) for vectors (batch, inputs)."""
+        product.set_read_noise(self.read_noise)
+        found: torch.Tensor = Product.apply(vectors, weight, product, self._about())
+        return found
+
+    def _about(self) -> str:
+        """Return what an error adds to the place of an input that is not finite."""
+        return f"; {self._width}={getattr(self, self._width)}"
+
+    def _check_inputs(self, inputs: Any, sizes: tuple[int, ...], axis: int, shape: str) -> None:
+        """Raise :class:`ValidationError` unless inputs have one of some numbers of axes and the width that is asked."""
+        if not isinstance(inputs, torch.Tensor) or not inputs.is_floating_point():
+            kind = inputs.dtype if isinstance(inputs, torch.Tensor) else type(inputs).__name__
+            raise ValidationError("inputs", "must be a tensor of floating-point numbers", str(kind))
+        width = getattr(self, self._width)
+        wrong = bool(sizes and inputs.dim() not in sizes) or inputs.dim() < -axis or inputs.shape[axis] != width
+        if wrong or inputs.numel() == 0:
+            rule = f"must have shape {shape} with {self._width}={width}, and at least one vector"
+            raise ValidationError("inputs", rule, tuple(inputs.shape))
+
+    def _calibrate(self, vectors: list[torch.Tensor], method: str) -> CalibrationRecord:
+        """Calibrate the matrix of each group with its vectors (vectors, inputs)."""
+        record = CalibrationRecord()
+        parts = self._matrices(self.weight, len(self.products))
+        for product, weights, own in zip(self.products, parts, vectors, strict=True):
+            product.set_read_noise(self.read_noise)
+            inputs = numbers(own, "inputs", self._about())
+            product.calibrate(weights, inputs, method, record)
+        return record
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what the same bits need beside the weights, for ``state_dict``: tensors and plain values.
+
+        Range, input scale, gains, calibration, the cells and their defects, where the noise stands, and the clock and
+        the accounts of the chip.
+        """
+        chip = self.chip.state()
+        units = [[unit.index, unit.state()] for product in self.products for unit in product.layer.units]
+        if "entries" not in chip["transfers"]:  # matrices are worked out again, to the same bits
+            chip["transfers"] = {**chip["transfers"], "fresh": []}
+        return {
+            "format": FORMAT,
+            "spec": self.chip.spec.model_dump_json(),
+            "seeds": [self.chip.seed, self.chip.context.noise_seed],
+            "tiles": len(self.chip.units),
+            "chip": _packed({name: value for name, value in chip.items() if name != "units"}),
+            "units": _packed(units),
+            "products": _packed([product.state() for product in self.products]),
+        }
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`get_extra_state` returned.
+
+        A layer with a chip of its own takes over the seed; one that shares a chip must have been made on a chip with
+        the same seed, and in the same order.
+
+        Raises
+        ------
+        ValidationError
+            If the state is of another chip or another version of circuitmem.
+        """
+        hint = "; drop the _extra_state entries to load the weights alone"
+        if state["format"] != FORMAT:
+            raise ValidationError("state_dict", f"must be of format {FORMAT}{hint}", state["format"])
+        if state["spec"] != self.chip.spec.model_dump_json():
+            raise ValidationError("state_dict", f"must be that of a chip with the same specification{hint}")
+        own = [unit.index for product in self.products for unit in product.layer.units]
+        saved = {int(index): _unpacked(unit) for index, unit in state["units"]}
+        seeds = [self.chip.seed, self.chip.context.noise_seed]
+        if list(saved) != own or state["tiles"] != len(self.chip.units):
+            rule = (
+                f"must be that of layers made on their chip in the same order: tiles {list(saved)} of {state['tiles']}"
+            )
+            raise ValidationError("state_dict", rule + hint, f"tiles {own} of {len(self.chip.units)}")
+        if seeds != state["seeds"]:
+            if not self._own_chip:
+                raise ValidationError("chip", f"must have the seeds of the state, {state['seeds']}{hint}", seeds)
+            self.chip = Chip(self.chip.spec, len(own), *state["seeds"])
+            for product in self.products:
+                product.layer.chip = self.chip
+                product.layer.units = [self.chip.units[unit.index] for unit in product.layer.units]
+        units = [saved.get(unit.index, unit.state()) for unit in self.chip.units]
+        self.chip.restore({**_unpacked(state["chip"]), "units": units})
+        for product, kept in zip(self.products, state["products"], strict=True):
+            product.restore(_unpacked(kept))
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, metadata: Any, strict: bool, missing: list[str], *rest: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
+        extra = f"{prefix}_extra_state"
+        if extra not in state_dict:  # weights of a plain layer
+            if extra in missing:
+                missing.remove(extra)
+            if f"{prefix}weight" in state_dict:
+                for product, part in zip(self.products, self._matrices(self.weight, len(self.products)), strict=True):
+                    product.fit_range(part)
+
+
+def set_read_noise(module: torch.nn.Module, on: bool) -> None:
+    """Let all crossbar layers of a module read with the noise of their converters, or, if not ``on``, without.
+
+    ``module.eval()`` does not do this: a chip is as noisy in use as in training.
+    """
+    for layer in module.modules():
+        if isinstance(layer, CrossbarModule):
+            layer.read_noise = on
+
+
+def _packed(value: Any) -> Any:
+    """Return nested values with tensors in place of arrays, which ``torch.load`` reads without running code."""
+    if isinstance(value, np.ndarray):
+        return str(value) if value.dtype.kind == "U" else torch.from_numpy(value.copy())
+    if isinstance(value, Mapping):
+        return {name: _packed(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_packed(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _unpacked(value: Any) -> Any:
+    """Return what :func:`_packed` was given, lists for tuples."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy().copy()
+    if isinstance(value, Mapping):
+        return {name: _unpacked(item) for name, item in value.items()}
+    return [_unpacked(item) for item in value] if isinstance(value, list | tuple) else value

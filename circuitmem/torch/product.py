@@ -1,0 +1,281 @@
+"""The product of vectors with one matrix on tiles, and its derivatives, for torch's automatic differentiation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer
+from circuitmem.config import CalibrationSpec
+from circuitmem.control import Chip
+from circuitmem.errors import ValidationError
+from circuitmem.network import HardwareLayer, Partition
+from circuitmem.tile import PairMapping
+from circuitmem.training.gradients import layer_gradient
+from circuitmem.validation import finite_array, in_range
+
+__all__ = ["Product", "TileProduct", "numbers"]
+
+Floats = NDArray[np.float64]
+
+_logger = logging.getLogger(__name__)
+
+RANGE = 4.0
+"""The range of the devices goes to so many standard deviations of the weights, or to the largest if that is more."""
+
+FEW = 0.01
+"""Input scales are chosen so that one input in a thousand saturates: a warning comes for ten times as many."""
+
+
+class TileProduct:
+    """One matrix on tiles of a chip that are its own.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip; it gets as many tiles more as the matrix needs.
+    weights : (outputs, inputs) ndarray
+        The starting weights, from which the range of the devices is chosen.
+    input_scale : float
+        Magnitude of input that the highest DAC code stands for, > 0.
+    largest_weight : float, optional
+        Magnitude of weight that uses the whole range of the devices; when left out, the weights that are there at the
+        first product, or are loaded later, decide. Training does not move it: the part of stuck cells in the product
+        would grow with it.
+    backward : {"exact", "straight-through"}
+        What gradients are those of.
+    converters : bool
+        Whether DACs and ADCs are simulated.
+
+    Attributes
+    ----------
+    layer : HardwareLayer
+        The tiles.
+    """
+
+    def __init__(
+        self,
+        chip: Chip,
+        weights: Floats,
+        input_scale: float,
+        largest_weight: float | None,
+        backward: Literal["exact", "straight-through"],
+        converters: bool,
+    ) -> None:
+        self.backward, self.converters = backward, converters
+        self.follows = largest_weight is None
+        largest = RANGE * weights.std() if largest_weight is None else largest_weight
+        partition = Partition(weights.shape[1], weights.shape[0], *chip.spec.tile.shape)
+        limits = np.array([chip.spec.device.minimum_conductance, chip.spec.device.maximum_conductance])
+        low, high = (float(limit) for limit in chip.spec.tile.cell.mesh_conductance(limits))
+        mapping = PairMapping(low, high, in_range("largest_weight", float(largest), 1e-12, np.inf))
+        scale = in_range("input_scale", input_scale, 1e-12, np.inf)
+        self.layer = HardwareLayer(chip, chip.add_tiles(partition.tiles), partition, mapping, scale)
+        self._fitted = not self.follows
+        self._ranged = False
+        self._warned: set[str] = set()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a product of the same weights depends on, beside the chip."""
+        layer = self.layer
+        return {
+            "input_scale": layer.input_scale,
+            "largest_weight": layer.mapping.largest_weight,
+            "fitted": self._fitted,
+            "ranged": self._ranged,
+            "layer": layer.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.layer.input_scale = state["input_scale"]
+        self._set_range(state["largest_weight"])
+        self._fitted, self._ranged = state["fitted"], state["ranged"]
+        self.layer.restore(state["layer"])
+
+    def fit_range(self, weights: Floats) -> None:
+        """Let the range of the devices follow new weights (outputs, inputs), or refuse those beyond a declared one.
+
+        Raises
+        ------
+        ValidationError
+            If ``largest_weight`` was declared and a weight is larger.
+        """
+        largest = float(np.abs(finite_array("weight", weights)).max())
+        if self.follows:
+            self._set_range(max(RANGE * float(weights.std()), largest, 1e-12))
+            self._fitted = True
+        elif largest > self.layer.mapping.largest_weight:
+            rule = f"must be >= {largest:g}, the largest of the weights loaded, or be left out: then it follows them"
+            raise ValidationError("largest_weight", rule, self.layer.mapping.largest_weight)
+
+    def _set_range(self, largest_weight: float) -> None:
+        if largest_weight != self.layer.mapping.largest_weight:
+            self.layer.mapping = replace(self.layer.mapping, largest_weight=largest_weight)
+            self.layer.weights = np.full_like(self.layer.weights, np.nan)  # no cell stands for its weight any more
+            self._ranged = False
+
+    def set_cells(self, weights: Floats) -> None:
+        """Put the cells at what stands for weights (outputs, inputs), if these have changed."""
+        if np.array_equal(weights.T, self.layer.weights):
+            return
+        if not self._fitted:
+            self.fit_range(weights)
+        magnitudes = np.abs(weights)
+        self._warn("weights", magnitudes > self.layer.mapping.largest_weight, "largest_weight", magnitudes.max())
+        self._ranged = False  # larger weights would saturate the ADCs, and training, not told, ask for still larger
+        self.layer.set_cells(weights.T)
+
+    def _warn(self, what: str, beyond: NDArray[np.bool_], setting: str, largest: float) -> None:
+        """Say once that values saturate; of inputs that is meant for a few, which :attr:`layer.saturated` counts."""
+        if what not in self._warned and beyond.sum() > (beyond.size * FEW if setting == "input_scale" else 0):
+            self._warned.add(what)
+            declared = self.layer.input_scale if setting == "input_scale" else self.layer.mapping.largest_weight
+            _logger.warning(
+                "circuitmem: %d of %d %s are larger than %s=%g and count as that (the largest is %g); raise %s",
+                *(int(beyond.sum()), beyond.size, what, setting, declared, largest, setting),
+            )
+
+    def calibrate(self, weights: Floats, inputs: Floats, method: str, record: CalibrationRecord) -> None:
+        """Choose the amplifiers' gains and calibrate with inputs (vectors, inputs) of both signs.
+
+        Raises
+        ------
+        ValidationError
+            If the method is not one of ``CALIBRATIONS``, or programs cells by pulses.
+        """
+        if method not in CALIBRATIONS or CALIBRATIONS[method].programs:
+            names = ", ".join(name for name, each in CALIBRATIONS.items() if not each.programs)
+            raise ValidationError("method", f"must be one of {names}", method)
+        self.set_cells(weights)
+        halves = [part[part.any(axis=1)] for part in (np.maximum(inputs, 0.0), np.maximum(-inputs, 0.0))]
+        activities = self._within_range(np.concatenate(halves) if any(map(len, halves)) else np.abs(inputs))
+        layer, process = self.layer, CALIBRATIONS[method](CalibrationSpec())
+        before = layer.correction, [unit.readout.adc.pga_gain for unit in layer.units], self._ranged
+        try:
+            layer.chip.run(calibrate_layer(process, layer, activities, record))
+        except BaseException:  # gains that the correction was not learnt at would be wrong without a word
+            layer.correction, gains, self._ranged = before
+            for unit, gain in zip(layer.units, gains, strict=True):
+                unit.readout.adc.pga_gain = gain
+            raise
+        self._ranged = True
+
+    def set_read_noise(self, on: bool) -> None:
+        """Let reads have the noise of their converters, or none."""
+        for unit in self.layer.units:
+            unit.readout.adc.noise = unit.readout.adc.spec.noise if on else 0.0
+
+    def multiply(self, inputs: Floats, weights: Floats) -> Floats:
+        """Return the product of inputs (batch, inputs) of both signs and weights (outputs, inputs)."""
+        self.set_cells(weights)
+        if self.converters and not self._ranged:
+            largest = self._within_range(np.abs(inputs))
+            self.layer.chip.run(self.layer.set_range(self.layer.input_codes(largest), 1))
+            self._ranged = True
+        plus = self._read(np.maximum(inputs, 0.0))
+        return plus - self._read(np.maximum(-inputs, 0.0)) if (inputs < 0.0).any() else plus
+
+    def _within_range(self, activities: Floats) -> Floats:
+        self._warn("inputs", activities > self.layer.input_scale, "input_scale", float(activities.max()))
+        return self.layer.within_range(activities)
+
+    def _read(self, activities: Floats) -> Floats:
+        layer = self.layer
+        within = self._within_range(activities)
+        if self.converters:
+            return np.asarray(layer.chip.run(layer.forward(within)))
+        sums = np.zeros((len(activities), layer.partition.outputs))
+        for index, (unit, place) in enumerate(zip(layer.units, layer.placements, strict=True)):
+            unit.meet(layer.chip.clock)
+            currents = layer.chip.electrics.behavioral.read(unit.tile, layer.line_voltages(index, within))[
+                :, place.columns
+            ]
+            sums[:, layer.partition.output_slice(index)] += currents[:, 0::2] - currents[:, 1::2]
+        return sums / layer.current_scale
+
+    def gradients(self, inputs: Floats, weights: Floats, error: Floats) -> tuple[Floats, Floats]:
+        """Return gradients of weights (outputs, inputs) and inputs (batch, inputs) for that of the product."""
+        self.set_cells(weights)
+        layer = self.layer
+        if self.backward == "straight-through":
+            return error.T @ inputs, error @ weights
+        found, back = np.zeros_like(layer.weights), np.zeros_like(inputs)
+        for sign in (1.0, -1.0):
+            part = sign * inputs
+            if not (part > 0.0).any():
+                continue
+            within = np.clip(part, 0.0, layer.input_scale)
+            gradient, own = layer_gradient(layer, within, sign * error, quantised=self.converters, stuck_follow=False)
+            found += gradient
+            back += sign * own * ((part > 0.0) & (part <= layer.input_scale))
+        # A weight beyond the range of its devices moves nothing.
+        return np.where(np.abs(weights) > layer.mapping.largest_weight, 0.0, found.T), back
+
+
+class Product(torch.autograd.Function):
+    """``Product.apply(vectors, weight, tiles, about)``: the product of (batch, inputs) and (outputs, inputs) on tiles.
+
+    ``about`` is what an error adds to the place of an input that is not finite.
+    """
+
+    @staticmethod
+    def forward(vectors: torch.Tensor, weight: torch.Tensor, tiles: TileProduct, about: str) -> torch.Tensor:
+        """Read the tiles."""
+        product = tiles.multiply(numbers(vectors, "inputs", about), numbers(weight, "weight"))
+        return torch.as_tensor(product, dtype=vectors.dtype, device=vectors.device)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:  # noqa: ARG004
+        """Keep what the derivatives need."""
+        vectors, weight, ctx.tiles, _ = inputs
+        ctx.save_for_backward(vectors, weight)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, error: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
+        """Return the gradients of vectors and weight."""
+        vectors, weight = ctx.saved_tensors
+        arrays = numbers(vectors, "inputs"), numbers(weight, "weight"), numbers(error, "gradient", finite=False)
+        weights, back = ctx.tiles.gradients(*arrays)
+        return (
+            torch.as_tensor(back, dtype=vectors.dtype, device=vectors.device),
+            torch.as_tensor(weights.copy(), dtype=weight.dtype, device=weight.device),
+            None,
+            None,
+        )
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], vectors: torch.Tensor, weight: torch.Tensor, tiles: TileProduct, about: str
+    ) -> tuple[torch.Tensor, int]:
+        """Read a batch of batches as one; weights cannot be a batch, for a chip holds one."""
+        if in_dims[1] is not None:
+            raise ValidationError("weight", "must not be mapped by vmap: the tiles hold one matrix at a time")
+        every = vectors.movedim(in_dims[0], 0)
+        found = Product.apply(every.reshape(-1, every.shape[-1]), weight, tiles, about)
+        return found.reshape(info.batch_size, -1, found.shape[-1]), 0
+
+
+def numbers(tensor: torch.Tensor, name: str, about: str = "", finite: bool = True) -> Floats:
+    """Return a tensor as float64 NumPy array.
+
+    Raises
+    ------
+    ValidationError
+        If an element is not finite, or torch does not give the elements, within vmap of a gradient.
+    """
+    try:
+        array: Floats = np.asarray(tensor.detach().cpu().to(torch.float64).numpy())
+    except RuntimeError:
+        raise ValidationError(name, "must not be mapped by vmap here: tiles need its numbers; use a loop") from None
+    if finite and not np.isfinite(array).all():
+        index = tuple(int(place) for place in np.argwhere(~np.isfinite(array))[0])
+        raise ValidationError(name, f"must be finite at index {index}{about}", float(array[index]))
+    return array
