@@ -10,7 +10,7 @@ import torch
 
 from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import ChipSpec
-from circuitmem.control import Chip
+from circuitmem.control import Chip, check_faults
 from circuitmem.errors import ValidationError
 from circuitmem.torch.product import Product, TileProduct, numbers
 from circuitmem.validation import integer
@@ -69,6 +69,8 @@ class CrossbarModule(torch.nn.Module):
             TileProduct(self.chip, part, input_scale, largest_weight, backward, converters)
             for part in self._matrices(self.weight, groups)
         ]
+        if self._own_chip:
+            check_faults(self.chip.spec, len(self.chip.units))
 
     @staticmethod
     def _matrices(weight: torch.Tensor, groups: int) -> list[np.ndarray[Any, Any]]:
@@ -142,23 +144,9 @@ class CrossbarModule(torch.nn.Module):
         ValidationError
             If the state is of another chip or another version of circuitmem.
         """
-        hint = "; drop the _extra_state entries to load the weights alone"
-        if state["format"] != FORMAT:
-            raise ValidationError("state_dict", f"must be of format {FORMAT}{hint}", state["format"])
-        if state["spec"] != self.chip.spec.model_dump_json():
-            raise ValidationError("state_dict", f"must be that of a chip with the same specification{hint}")
-        own = [unit.index for product in self.products for unit in product.layer.units]
-        saved = {int(index): _unpacked(unit) for index, unit in state["units"]}
-        seeds = [self.chip.seed, self.chip.context.noise_seed]
-        if list(saved) != own or state["tiles"] != len(self.chip.units):
-            rule = (
-                f"must be that of layers made on their chip in the same order: tiles {list(saved)} of {state['tiles']}"
-            )
-            raise ValidationError("state_dict", rule + hint, f"tiles {own} of {len(self.chip.units)}")
-        if seeds != state["seeds"]:
-            if not self._own_chip:
-                raise ValidationError("chip", f"must have the seeds of the state, {state['seeds']}{hint}", seeds)
-            self.chip = Chip(self.chip.spec, len(own), *state["seeds"])
+        saved, seeds = self._checked(state)
+        if seeds != (self.chip.seed, self.chip.context.noise_seed):
+            self.chip = Chip(self.chip.spec, len(saved), seeds[0], seeds[1])
             for product in self.products:
                 product.layer.chip = self.chip
                 product.layer.units = [self.chip.units[unit.index] for unit in product.layer.units]
@@ -167,17 +155,46 @@ class CrossbarModule(torch.nn.Module):
         for product, kept in zip(self.products, state["products"], strict=True):
             product.restore(_unpacked(kept))
 
+    def _checked(self, state: Any) -> tuple[dict[int, Any], tuple[int, int]]:
+        """Return the tiles of a state by number and the seeds of its chip, if this layer can take it."""
+        hint = "; drop the _extra_state entries to load the weights alone"
+        names = {"format", "spec", "seeds", "tiles", "chip", "units", "products"}
+        if not isinstance(state, Mapping) or not names <= set(state):
+            raise ValidationError("state_dict", f"must hold what a layer's get_extra_state() gave{hint}")
+        if state["format"] != FORMAT:
+            raise ValidationError("state_dict", f"must be of format {FORMAT}{hint}", state["format"])
+        if state["spec"] != self.chip.spec.model_dump_json():
+            raise ValidationError("state_dict", f"must be that of a chip with the same specification{hint}")
+        own = [unit.index for product in self.products for unit in product.layer.units]
+        saved = {int(index): _unpacked(unit) for index, unit in state["units"]}
+        if list(saved) != own or state["tiles"] != len(self.chip.units):
+            rule = (
+                f"must be that of layers made on their chip in the same order: tiles {list(saved)} of {state['tiles']}"
+            )
+            raise ValidationError("state_dict", rule + hint, f"tiles {own} of {len(self.chip.units)}")
+        seeds = [self.chip.seed, self.chip.context.noise_seed]
+        if seeds != state["seeds"] and not self._own_chip:
+            raise ValidationError("chip", f"must have the seeds of the state, {state['seeds']}{hint}", seeds)
+        first, second = state["seeds"]
+        return saved, (first, second)
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, metadata: Any, strict: bool, missing: list[str], *rest: Any
     ) -> None:
+        extra, given = f"{prefix}_extra_state", state_dict.get(f"{prefix}weight")
+        parts = None
+        # Whatever is refused is refused before anything is changed.
+        if extra in state_dict:
+            self._checked(state_dict[extra])
+        elif isinstance(given, torch.Tensor) and given.shape == self.weight.shape:  # weights of a plain layer
+            parts = self._matrices(given, len(self.products))
+            for product, part in zip(self.products, parts, strict=True):
+                product.check_range(part)
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *rest)
-        extra = f"{prefix}_extra_state"
-        if extra not in state_dict:  # weights of a plain layer
-            if extra in missing:
-                missing.remove(extra)
-            if f"{prefix}weight" in state_dict:
-                for product, part in zip(self.products, self._matrices(self.weight, len(self.products)), strict=True):
-                    product.fit_range(part)
+        if extra in missing:
+            missing.remove(extra)
+        for product, part in zip(self.products, parts or (), strict=parts is not None):
+            product.fit_range(part)
 
 
 def set_read_noise(module: torch.nn.Module, on: bool) -> None:

@@ -99,8 +99,8 @@ class TileProduct:
         self._fitted, self._ranged = state["fitted"], state["ranged"]
         self.layer.restore(state["layer"])
 
-    def fit_range(self, weights: Floats) -> None:
-        """Let the range of the devices follow new weights (outputs, inputs), or refuse those beyond a declared one.
+    def check_range(self, weights: Floats) -> None:
+        """Refuse weights (outputs, inputs) beyond a range that was declared.
 
         Raises
         ------
@@ -108,12 +108,15 @@ class TileProduct:
             If ``largest_weight`` was declared and a weight is larger.
         """
         largest = float(np.abs(finite_array("weight", weights)).max())
-        if self.follows:
-            self._set_range(max(RANGE * float(weights.std()), largest, 1e-12))
-            self._fitted = True
-        elif largest > self.layer.mapping.largest_weight:
+        if not self.follows and largest > self.layer.mapping.largest_weight:
             rule = f"must be >= {largest:g}, the largest of the weights loaded, or be left out: then it follows them"
             raise ValidationError("largest_weight", rule, self.layer.mapping.largest_weight)
+
+    def fit_range(self, weights: Floats) -> None:
+        """Let the range of the devices follow weights (outputs, inputs), unless it was declared."""
+        if self.follows:
+            self._set_range(max(RANGE * float(weights.std()), float(np.abs(weights).max()), 1e-12))
+            self._fitted = True
 
     def _set_range(self, largest_weight: float) -> None:
         if largest_weight != self.layer.mapping.largest_weight:

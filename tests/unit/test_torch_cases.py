@@ -66,6 +66,14 @@ def test_load_state_dict_with_larger_weights_moves_the_range():
     declared = CrossbarLinear(11, 5, largest_weight=0.9, **perfect())
     with pytest.raises(ValidationError, match=r"largest_weight must be >= 1\.\d+, the largest of the weights loaded"):
         declared.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        plain.weight[2, 3] = float("nan")
+    before = layer.weight.clone()
+    for one, message in ((declared, "weight must be finite at index"), (layer, "weight must be finite at index")):
+        with pytest.raises(ValidationError, match=message):
+            one.load_state_dict(plain.state_dict())
+    assert torch.equal(layer.weight, before)  # what is refused changes nothing
+    assert declared.weight.abs().max() < 0.9
 
 
 def test_weights_that_outgrow_the_range_are_said_to_be_clipped(caplog):
@@ -138,6 +146,17 @@ def test_a_state_dict_of_another_chip_is_refused_in_one_line():
         CrossbarLinear(8, 3, chip=chip(0.5), seed=1).load_state_dict(state)
     with pytest.raises(ValidationError, match=r"chip must have the seeds of the state, \[1, 1\]"):
         CrossbarLinear(8, 3, chip=Chip(chip(), 0, 2, 2)).load_state_dict(state)
+    fresh = CrossbarLinear(8, 3, chip=chip(), seed=2)
+    before = fresh.weight.clone()
+    for wrong, message in (
+        ({**state["_extra_state"], "format": 0}, r"must be of format 1; drop .* \(got 0\)"),
+        ({"format": 1}, "must hold what a layer's get_extra_state"),
+        (torch.zeros(3), "must hold what a layer's get_extra_state"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            fresh.load_state_dict({**state, "_extra_state": wrong})
+    assert torch.equal(fresh.weight, before)
+    assert fresh.chip.seed == 2
     weights = {name: value for name, value in state.items() if "extra" not in name}
     CrossbarLinear(8, 3, chip=chip(0.5), seed=1).load_state_dict(weights)
 
@@ -366,3 +385,5 @@ def test_a_fault_of_the_chip_comes_in_its_time():
     before = layer(inputs)
     layer.chip.run(layer.chip.wait_until(2 * 10**9))
     assert not torch.equal(layer(inputs), before)
+    with pytest.raises(ValidationError, match=r"chip.faults.0.tile must be < 4, the number of tiles \(got 9\)"):
+        CrossbarLinear(8, 4, chip=chip(faults=(fault.model_copy(update={"tile": 9}),)))
