@@ -36,6 +36,22 @@ cdef extern from *:
         out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
     }
 
+    /* The normal number of 32 random bits: 31 say how far from 0, the 32nd on which side. */
+    static inline double normal_of(uint64_t word, const double *table) {
+        double odd = (double)(int64_t)(2 * (word & 0x7FFFFFFFu) + 1), u, x;
+        uint64_t bits, sign = (word & 0x80000000u) << 32;
+        memcpy(&bits, &odd, 8);
+        const double *c = table + ((bits >> 49) - (1023 << 3)) * 5;
+        bits = ((bits << 3) & 0x000FFFFFFFFFFFFFu) | 0x3FF0000000000000u;
+        memcpy(&u, &bits, 8);
+        u -= 1.5;
+        x = c[0] + u * (c[1] + u * (c[2] + u * (c[3] + u * c[4])));
+        memcpy(&bits, &x, 8);
+        bits ^= sign;
+        memcpy(&x, &bits, 8);
+        return x;
+    }
+
     /* 8 `blocks` normal numbers, from block `first` on. */
     static inline void normals(
         uint64_t key0, uint64_t key1, uint64_t first, uint64_t operation, Py_ssize_t blocks, const double *table,
@@ -53,20 +69,7 @@ cdef extern from *:
                 words[2 * i] = raw[i] & 0xFFFFFFFFu;
                 words[2 * i + 1] = raw[i] >> 32;
             }
-            for (int i = 0; i < NUMBERS; i++) {
-                /* 31 bits say how far from 0, the 32nd on which side. */
-                double odd = (double)(int64_t)(2 * (words[i] & 0x7FFFFFFFu) + 1), u, x;
-                uint64_t bits, sign = (words[i] & 0x80000000u) << 32;
-                memcpy(&bits, &odd, 8);
-                const double *c = table + ((bits >> 49) - (1023 << 3)) * 5;
-                bits = ((bits << 3) & 0x000FFFFFFFFFFFFFu) | 0x3FF0000000000000u;
-                memcpy(&u, &bits, 8);
-                u -= 1.5;
-                x = c[0] + u * (c[1] + u * (c[2] + u * (c[3] + u * c[4])));
-                memcpy(&bits, &x, 8);
-                bits ^= sign;
-                memcpy(&found[i], &bits, 8);
-            }
+            for (int i = 0; i < NUMBERS; i++) found[i] = normal_of(words[i], table);
             memcpy(out + 8 * begun, found, 64 * count);
         }
     }
@@ -75,3 +78,5 @@ cdef extern from *:
         uint64_t key0, uint64_t key1, uint64_t first, uint64_t operation, Py_ssize_t blocks, const double* table,
         double* out,
     ) noexcept nogil
+    void philox(uint64_t key0, uint64_t key1, uint64_t block, uint64_t operation, uint64_t* out) noexcept nogil
+    double normal_of(uint64_t word, const double* table) noexcept nogil

@@ -1,4 +1,4 @@
-"""Products that are rounded before they are added, as NumPy rounds them: no instruction that does both at once."""
+"""Products that are rounded before anything is added, as NumPy rounds them: no instruction does both at once."""
 
 from libc.stdint cimport int64_t
 
@@ -30,5 +30,36 @@ cdef extern from *:
             double_store(total + j, double_load(total + j) + product);
         }
     }
+
+    /* The conductances of `count` pairs for their weights, plus before minus, each product rounded. `series` is a
+       resistance in series with each device that is to make this conductance with it. The weights are padded. */
+    static inline void pairs_of(
+        const double *weights, Py_ssize_t count, double scale, double minimum, double maximum, double series,
+        double *pairs
+    ) {
+        enum { W = VECTOR_BYTES / 8 };
+        for (Py_ssize_t j = 0; j < count; j += W) {
+            vec_d plus = scale * double_load(weights + j), minus, own;
+            ROUND(plus);
+            minus = -plus;
+            for (int side = 0; side < 2; side++) {
+                own = side ? minus : plus;
+                for (int k = 0; k < W; k++) {
+                    double x = (own[k] > 0.0 ? own[k] : 0.0) + minimum;
+                    own[k] = x < maximum ? x : maximum;
+                }
+                if (series != 0.0) {
+                    vec_d lost = own * series;
+                    ROUND(lost);
+                    for (int k = 0; k < W; k++) {
+                        double rest = 1.0 - lost[k];
+                        own[k] = own[k] / (rest > 1e-3 ? rest : 1e-3);
+                    }
+                }
+                for (int k = 0; k < W && j + k < count; k++) pairs[2 * (j + k) + side] = own[k];
+            }
+        }
+    }
     """
+    void pairs_of(const double*, Py_ssize_t, double, double, double, double, double*) noexcept nogil
     void add_scaled(const int64_t*, const double*, double, Py_ssize_t, double*) noexcept nogil

@@ -1,0 +1,291 @@
+"""Two-pulse programming of all tiles of a layer in one call, from weights to pulses: the face of the kernel, its twin.
+
+What a pulse does to a cell, and what power it takes, is as in :mod:`circuitmem._kernels.pulses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Addresses, normal_table
+from circuitmem._kernels.pulses import TwoPulseLaw, _reference_changes, _reference_power, _reference_reset
+from circuitmem._kernels.pulses import _reference_set as _reference_set_pulse
+from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.tiling import Tiling
+from circuitmem.errors import ValidationError
+
+__all__ = ["Amplitudes", "Cells", "Plan", "PulseWires", "Targets", "plan_stack", "two_pulse_stack"]
+
+Floats = NDArray[np.float64]
+Stack = Floats | Sequence[Floats]
+Mask = NDArray[np.bool_]
+_compiled = load("programming").module
+
+
+class Targets(NamedTuple):
+    """Weights of a layer, for which pairs of devices are to be programmed."""
+
+    weights: Floats
+    """(inputs, outputs)."""
+    tiling: Tiling
+    """Where they lie; spare cells are left as they are."""
+    scale: float
+    """Conductance between the lines per unit of weight [S]."""
+    minimum: float
+    """Least conductance between the lines [S]."""
+    maximum: float
+    """Largest conductance between the lines [S]."""
+    series: float = 0.0
+    """Resistance in series with each device [ohm]."""
+
+
+class Plan(NamedTuple):
+    """Which cells get which pulses."""
+
+    wanted: Floats
+    """Conductance that each cell is asked for, (tiles, rows, columns) S."""
+    lowered: Mask
+    """Cells that get a RESET, (tiles, rows, columns)."""
+    selected: Mask
+    """Cells that get a SET, (tiles, rows, columns)."""
+    counts: NDArray[np.int64]
+    """How many these are in each row, (2, tiles, rows): a row without any gets no pulse."""
+
+
+class Cells(NamedTuple):
+    """The cells of tiles, changed in place; one array a tile, of (rows, columns)."""
+
+    conductance: Stack
+    """As programmed [S]."""
+    effective: Stack
+    """As the circuit has it [S]; it may be the same array."""
+    asked: Stack
+    """What was asked for last [S]."""
+    stuck: Sequence[Mask]
+    """Cells that change in ``conductance`` only."""
+
+
+class PulseWires(NamedTuple):
+    """What rows are driven through, for the power of pulses."""
+
+    word: Stack
+    """Word-line segments of all tiles (1, rows, columns + 1), or of each, as in :class:`circuitmem.tile.Mesh` [ohm]."""
+    ground: Stack
+    """From :func:`circuitmem._kernels.pulses.ground_resistance`, likewise [ohm]."""
+    dead: Mask | None = None
+    """Drivers that are dead, (tiles, rows)."""
+    series: float = 0.0
+    """Resistance in series with each device [ohm]."""
+
+
+class Amplitudes(NamedTuple):
+    """Voltages of the pulses [V]."""
+
+    reset: float
+    set: float
+
+
+def plan_stack(wanted: Floats | Targets, asked: Stack, deadband: float, *, threads: int | None = None) -> Plan:
+    """Say which cells are to change, as :func:`circuitmem._kernels.pulses.changes` does of one tile.
+
+    Parameters
+    ----------
+    wanted : Targets or (tiles, rows, columns) ndarray
+        Weights, or the conductances themselves [S]; the bits do not depend on the instruction set.
+    asked : (tiles, rows, columns) array, or sequence of (rows, columns)
+        What was asked for last [S].
+    deadband : float
+        Changes up to this are none [S].
+    threads : int, optional
+        Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it.
+
+    Raises
+    ------
+    ValidationError
+        If shapes disagree.
+    """
+    shape = (len(asked), *asked[0].shape)
+    _expect_each("asked", asked, shape)
+    if isinstance(wanted, Targets):
+        weights, tiling, *numbers = wanted
+        for name, array, right in (
+            ("weights", weights, tiling.shape),
+            ("inputs", tiling.inputs, shape[:2]),
+            ("outputs", tiling.outputs, (shape[0], shape[2] // 2)),
+        ):
+            if array.shape != right:
+                raise ValidationError(name, f"must have shape {right}", array.shape)
+        given = np.ascontiguousarray(weights, dtype=np.float64), tiling.inputs, tiling.outputs, *numbers, asked, None
+    else:
+        _expect_each("wanted", wanted, shape)
+        given = None, None, None, 0.0, 0.0, 0.0, 0.0, asked, wanted
+    return Plan(*_plan_stack(*given, deadband, thread_count(threads)))
+
+
+def two_pulse_stack(
+    plan: Plan,
+    cells: Cells,
+    slope: Stack,
+    law: TwoPulseLaw,
+    noise: Addresses,
+    *,
+    wires: PulseWires | None = None,
+    amplitudes: Amplitudes | None = None,
+    tiles: NDArray[np.int64] | None = None,
+    threads: int | None = None,
+) -> Floats:
+    """Give the pulses of a plan, in place; returns the power of each row's RESET and SET, (2, tiles, rows) W.
+
+    Rows are driven one after another, the transistors of all others off. The cells are left as ``reset_pulse`` and
+    ``set_pulse`` leave them, bit for bit.
+
+    Parameters
+    ----------
+    plan : Plan
+        Which cells get which pulses.
+    cells : Cells
+        The cells of all tiles.
+    slope : (tiles, rows, columns) array, or sequence of (rows, columns)
+        Conductance per gate voltage of each device [S/V].
+    law : TwoPulseLaw
+        What a pulse leaves.
+    noise : Addresses
+        Where the normal numbers are found: ``row·columns + column`` of each tile's stream.
+    wires : PulseWires, optional
+        What rows are driven through; without it the power is 0.
+    amplitudes : Amplitudes, optional
+        Voltages of the pulses, for their power.
+    tiles : (some,) ndarray of int, optional
+        Tiles that get their pulses; others are not touched. All that the plan has pulses for when left out.
+    threads : int, optional
+        Threads to use; the bits do not depend on it.
+
+    Raises
+    ------
+    ValidationError
+        If shapes disagree.
+    """
+    shape = plan.wanted.shape
+    for name, each in (*zip(Cells._fields[:3], cells[:3], strict=True), ("slope", slope)):
+        _expect_each(name, each, shape)
+    chosen = np.flatnonzero(plan.counts[1].any(axis=1)) if tiles is None else np.asarray(tiles, dtype=np.int64)
+    if chosen.size and not 0 <= chosen.min() <= chosen.max() < shape[0]:
+        raise ValidationError("tiles", f"must be numbers from 0 to {shape[0] - 1}", chosen.tolist())
+    word = ground = dead = None
+    series = 0.0
+    if wires is not None:
+        word, ground, dead, series = wires
+        _expect_each("word", word, (len(word), shape[1], shape[2] + 1))
+        _expect_each("ground", ground, (len(ground), *shape[1:]))
+    return np.asarray(
+        _two_pulse_stack(
+            cells.conductance,
+            cells.effective,
+            cells.stuck,
+            cells.asked,
+            slope,
+            *plan,
+            chosen,
+            law,
+            normal_table(),
+            noise.keys,
+            noise.operations,
+            word,
+            ground,
+            dead,
+            series,
+            amplitudes or Amplitudes(0.0, 0.0),
+            thread_count(threads),
+        )
+    )
+
+
+def _expect_each(name: str, arrays: Stack, shape: tuple[int, ...]) -> None:
+    for array in arrays:
+        if array.shape != shape[1:] or not array.flags.c_contiguous or array.dtype != np.float64:
+            found = array.shape, str(array.dtype)
+            raise ValidationError(name, f"must have shape {shape}, rows behind each other, 64-bit numbers", found)
+    if len(arrays) != shape[0]:
+        raise ValidationError(name, f"must have shape {shape}", (len(arrays), *shape[1:]))
+
+
+def _reference_plan(
+    weights: Floats | None,
+    inputs: NDArray[np.int32] | None,
+    outputs: NDArray[np.int32] | None,
+    scale: float,
+    minimum: float,
+    maximum: float,
+    series: float,
+    asked: Stack,
+    wanted: Floats | None,
+    deadband: float,
+    _threads: int,
+) -> tuple[Floats, Mask, Mask, NDArray[np.int64]]:
+    if wanted is None:
+        assert weights is not None
+        assert inputs is not None
+        assert outputs is not None
+        wanted = np.array(asked, dtype=np.float64)
+        for own, lines, pairs in zip(wanted, inputs, outputs, strict=True):
+            rows, places = np.flatnonzero(lines >= 0), np.flatnonzero(pairs >= 0)
+            share = scale * weights[np.ix_(lines[rows], pairs[places])]
+            for side, part in enumerate((share, -share)):
+                between = np.minimum(np.maximum(part, 0.0) + minimum, maximum)
+                device = between / np.maximum(1.0 - between * series, 1e-3) if series != 0.0 else between
+                own[np.ix_(rows, 2 * places + side)] = device
+    found = [_reference_changes(new, old, deadband) for new, old in zip(wanted, asked, strict=True)]
+    lowered, selected, counts = (np.stack(each) for each in zip(*found, strict=True))
+    return wanted, lowered, selected, np.ascontiguousarray(counts.transpose(1, 0, 2))
+
+
+def _reference_pulses(
+    conductance: Stack,
+    effective: Stack,
+    stuck: Sequence[Mask],
+    asked: Stack,
+    slope: Stack,
+    wanted: Floats,
+    lowered: Mask,
+    selected: Mask,
+    _counts: NDArray[np.int64],
+    tiles: NDArray[np.int64],
+    law: TwoPulseLaw,
+    normal: Floats,
+    keys: NDArray[np.uint64],
+    operations: NDArray[np.uint64],
+    word: Stack | None,
+    ground: Stack | None,
+    dead: Mask | None,
+    series: float,
+    voltages: Amplitudes,
+    _threads: int,
+) -> Floats:
+    """Pulse tile after tile with the twins of ``reset_pulse``, ``set_pulse`` and ``row_power``."""
+    power = np.zeros((2, *wanted.shape[:2]))
+
+    def work_out(is_set: int, tile: int, chosen: Mask) -> None:
+        if word is None or ground is None:
+            return
+        cells = effective[tile] / (1.0 + effective[tile] * series)
+        wires = word[tile % len(word)], ground[tile % len(ground)]
+        found = _reference_power(cells, chosen.view(np.uint8), *wires, voltages[is_set])
+        power[is_set, tile] = found if dead is None else np.where(dead[tile], 0.0, found)
+
+    for tile in tiles:
+        state = conductance[tile], effective[tile], stuck[tile].view(np.uint8)
+        work_out(0, tile, lowered[tile])
+        _reference_reset(*state, lowered[tile].view(np.uint8), law.minimum_conductance)
+        address = int(keys[tile, 0]), int(keys[tile, 1]), int(operations[tile])
+        chosen = selected[tile].view(np.uint8)
+        _reference_set_pulse(*state, chosen, wanted[tile], asked[tile], slope[tile], law, normal, *address)
+        work_out(1, tile, selected[tile])
+    return power
+
+
+_plan_stack: Any = _reference_plan if _compiled is None else _compiled.plan_stack
+_two_pulse_stack: Any = _reference_pulses if _compiled is None else _compiled.two_pulse_stack
