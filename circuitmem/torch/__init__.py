@@ -3,8 +3,11 @@
 It needs the extra ``circuitmem[torch]``; nothing else here imports torch.
 """
 
+from circuitmem.torch.bring_up import calibrate, program
 from circuitmem.torch.conv import CrossbarConv2d
+from circuitmem.torch.convert import convert
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import set_read_noise
+from circuitmem.torch.observe import digitally
 
-__all__ = ["CrossbarConv2d", "CrossbarLinear", "set_read_noise"]
+__all__ = ["CrossbarConv2d", "CrossbarLinear", "calibrate", "convert", "digitally", "program", "set_read_noise"]

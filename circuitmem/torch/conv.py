@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 
-from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import ChipSpec
 from circuitmem.control import Chip
 from circuitmem.errors import ValidationError
@@ -58,7 +57,7 @@ class CrossbarConv2d(CrossbarModule):
         *,
         chip: ChipSpec | Chip | None = None,
         seed: int | None = None,
-        input_scale: float = 1.0,
+        input_scale: float | None = 1.0,
         largest_weight: float | None = None,
         backward: Literal["exact", "straight-through"] = "exact",
         converters: bool = True,
@@ -115,6 +114,11 @@ class CrossbarConv2d(CrossbarModule):
 
         ``torch.compile`` leaves it as it is.
         """
+        if self.digital:
+            self._check_inputs(inputs, (3, 4), -3, "(batch, in_channels, height, width)")
+            maps = torch.nn.functional.pad(inputs, self._zeros)
+            options = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
+            return torch.nn.functional.conv2d(maps, self.weight, self.bias, **options)
         patches, (high, wide) = self._patches(inputs)
         weights = self.weight.flatten(1).chunk(self.groups)
         sums = [self._multiply(*each) for each in zip(patches, weights, self.products, strict=True)]
@@ -124,15 +128,9 @@ class CrossbarConv2d(CrossbarModule):
         maps = found.reshape(-1, high * wide, self.out_channels).transpose(1, 2)
         return maps.reshape(*inputs.shape[:-3], self.out_channels, high, wide)
 
-    def calibrate(self, inputs: torch.Tensor, method: str = "affine") -> CalibrationRecord:
-        """Choose the amplifiers' gains and calibrate with the patches of inputs; returns what it cost.
-
-        Raises
-        ------
-        ValidationError
-            If the method is not one of ``CALIBRATIONS``, or programs cells by pulses, or the inputs are not right.
-        """
-        return self._calibrate(self._patches(inputs)[0], method)
+    def vectors(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return the patches of maps as each group multiplies them, (batch·positions, inputs of a group)."""
+        return self._patches(inputs)[0]
 
     def _about(self) -> str:
         return " of the patches" + super()._about()

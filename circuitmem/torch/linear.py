@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 
-from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import ChipSpec
 from circuitmem.control import Chip
 from circuitmem.network import HardwareLayer
@@ -38,8 +37,9 @@ class CrossbarLinear(CrossbarModule):
     seed : int, optional
         Seed of the fabrication and noise of a chip for itself. When left out it is drawn from torch's generator as the
         weights are: ``torch.manual_seed`` repeats it, and two layers do not have the same stuck cells by accident.
-    input_scale : float
-        Magnitude of input that the highest DAC code stands for, > 0; larger ones saturate, with a warning.
+    input_scale : float, optional
+        Magnitude of input that the highest DAC code stands for, > 0; larger ones saturate, with a warning. With
+        ``None`` it is what one in a thousand of the first inputs exceeds.
     largest_weight : float, optional
         Magnitude of weight that uses the whole range of the devices, > 0; larger ones saturate, with a warning, and
         are refused by ``load_state_dict``. When left out it is four standard deviations of the weights at the first
@@ -73,7 +73,7 @@ class CrossbarLinear(CrossbarModule):
         *,
         chip: ChipSpec | Chip | None = None,
         seed: int | None = None,
-        input_scale: float = 1.0,
+        input_scale: float | None = 1.0,
         largest_weight: float | None = None,
         backward: Literal["exact", "straight-through"] = "exact",
         converters: bool = True,
@@ -109,22 +109,14 @@ class CrossbarLinear(CrossbarModule):
     @torch.compiler.disable
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return (..., out_features) for inputs (..., in_features). ``torch.compile`` leaves it as it is."""
-        found = self._multiply(self._vectors(inputs), self.weight, self.products[0])
+        (vectors,) = self.vectors(inputs)
+        if self.digital:
+            return torch.nn.functional.linear(inputs, self.weight, self.bias)
+        found = self._multiply(vectors, self.weight, self.products[0])
         shaped = found.reshape(*inputs.shape[:-1], self.out_features)
         return shaped if self.bias is None else shaped + self.bias
 
-    def calibrate(self, inputs: torch.Tensor, method: str = "affine") -> CalibrationRecord:
-        """Choose the amplifiers' gains and calibrate with inputs (..., in_features); returns what it cost.
-
-        Of inputs of both signs the positive parts and the magnitudes of the negative ones are used, as they are read.
-
-        Raises
-        ------
-        ValidationError
-            If the method is not one of ``CALIBRATIONS``, or programs cells by pulses, or the inputs are not right.
-        """
-        return self._calibrate([self._vectors(inputs)], method)
-
-    def _vectors(self, inputs: torch.Tensor) -> torch.Tensor:
+    def vectors(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return inputs (..., in_features) as one batch, (vectors, in_features)."""
         self._check_inputs(inputs, (), -1, "(..., in_features)")
-        return inputs.reshape(-1, self.in_features)
+        return [inputs.reshape(-1, self.in_features)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import ChipSpec
 from circuitmem.control import Chip, check_faults
 from circuitmem.errors import ValidationError
-from circuitmem.torch.product import Product, TileProduct, numbers
+from circuitmem.torch.product import Product, TileProduct, checked_methods, numbers
 from circuitmem.validation import integer
 
 __all__ = ["CrossbarModule", "set_read_noise"]
@@ -33,6 +34,8 @@ class CrossbarModule(torch.nn.Module):
         The chip: its clock (``chip.now``) and its accounts (``chip.ledger``).
     read_noise : bool
         Whether reads have the converters' noise.
+    digital : bool
+        Whether the layer multiplies in torch and leaves its tiles alone; see :func:`digitally`.
     """
 
     weight: torch.Tensor
@@ -45,7 +48,7 @@ class CrossbarModule(torch.nn.Module):
         *,
         chip: ChipSpec | Chip | None,
         seed: int | None,
-        input_scale: float,
+        input_scale: float | None,
         largest_weight: float | None,
         backward: Literal["exact", "straight-through"],
         converters: bool,
@@ -55,6 +58,7 @@ class CrossbarModule(torch.nn.Module):
         if backward not in ("exact", "straight-through"):
             raise ValidationError("backward", "must be exact or straight-through", backward)
         self.backward, self.converters, self.read_noise = backward, converters, read_noise
+        self.digital = False
         self._width = width
         self._own_chip = not isinstance(chip, Chip)
         if isinstance(chip, Chip):
@@ -103,15 +107,43 @@ class CrossbarModule(torch.nn.Module):
             rule = f"must have shape {shape} with {self._width}={width}, and at least one vector"
             raise ValidationError("inputs", rule, tuple(inputs.shape))
 
-    def _calibrate(self, vectors: list[torch.Tensor], method: str) -> CalibrationRecord:
-        """Calibrate the matrix of each group with its vectors (vectors, inputs)."""
-        record = CalibrationRecord()
-        parts = self._matrices(self.weight, len(self.products))
-        for product, weights, own in zip(self.products, parts, vectors, strict=True):
+    @abstractmethod
+    def vectors(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return what the matrix of each group is multiplied by, (vectors, inputs of the matrix), for inputs."""
+
+    def calibrate(self, inputs: torch.Tensor, method: str | Sequence[str] = "affine") -> CalibrationRecord:
+        """Choose the amplifiers' gains and calibrate with inputs as those of the layer; returns what it cost.
+
+        Of inputs of both signs the positive parts and the magnitudes of the negative ones are used, as they are read.
+
+        Parameters
+        ----------
+        inputs : Tensor
+            Inputs of the layer.
+        method : str or sequence of str
+            A key of ``CALIBRATIONS``, or several, each of which learns on what those before it leave.
+
+        Raises
+        ------
+        ValidationError
+            If a method is not one of ``CALIBRATIONS``, or programs cells by pulses, or the inputs are not right.
+        """
+        return self.calibrate_vectors(self.vectors(inputs), method)
+
+    def calibrate_vectors(
+        self, vectors: Sequence[torch.Tensor], method: str | Sequence[str] = "affine"
+    ) -> CalibrationRecord:
+        """Do as :meth:`calibrate` with what :meth:`vectors` gives."""
+        methods, record = checked_methods(method), CalibrationRecord()
+        for product, weights, own in zip(self.products, self.matrices(), vectors, strict=True):
             product.set_read_noise(self.read_noise)
             inputs = numbers(own, "inputs", self._about())
-            product.calibrate(weights, inputs, method, record)
+            product.calibrate(weights, inputs, methods, record)
         return record
+
+    def matrices(self) -> list[np.ndarray[Any, Any]]:
+        """Return the weights of each group, (outputs, inputs)."""
+        return self._matrices(self.weight, len(self.products))
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return what the same bits need beside the weights, for ``state_dict``: tensors and plain values.

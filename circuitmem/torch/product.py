@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer
-from circuitmem.config import CalibrationSpec
+from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, calibration_of
+from circuitmem.config import CalibrationSpec, check_joined
 from circuitmem.control import Chip
 from circuitmem.errors import ValidationError
 from circuitmem.network import HardwareLayer, Partition
@@ -20,7 +20,7 @@ from circuitmem.tile import PairMapping
 from circuitmem.training.gradients import layer_gradient
 from circuitmem.validation import finite_array, in_range
 
-__all__ = ["Product", "TileProduct", "numbers"]
+__all__ = ["Product", "TileProduct", "checked_methods", "numbers", "scale_of"]
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +42,8 @@ class TileProduct:
         The chip; it gets as many tiles more as the matrix needs.
     weights : (outputs, inputs) ndarray
         The starting weights, from which the range of the devices is chosen.
-    input_scale : float
-        Magnitude of input that the highest DAC code stands for, > 0.
+    input_scale : float, optional
+        Magnitude of input that the highest DAC code stands for, > 0; when left out, the first inputs decide.
     largest_weight : float, optional
         Magnitude of weight that uses the whole range of the devices; when left out, the weights that are there at the
         first product, or are loaded later, decide. Training does not move it: the part of stuck cells in the product
@@ -57,13 +57,15 @@ class TileProduct:
     ----------
     layer : HardwareLayer
         The tiles.
+    placed : bool
+        Whether cells were put in place without pulses.
     """
 
     def __init__(
         self,
         chip: Chip,
         weights: Floats,
-        input_scale: float,
+        input_scale: float | None,
         largest_weight: float | None,
         backward: Literal["exact", "straight-through"],
         converters: bool,
@@ -75,9 +77,11 @@ class TileProduct:
         limits = np.array([chip.spec.device.minimum_conductance, chip.spec.device.maximum_conductance])
         low, high = (float(limit) for limit in chip.spec.tile.cell.mesh_conductance(limits))
         mapping = PairMapping(low, high, in_range("largest_weight", float(largest), 1e-12, np.inf))
-        scale = in_range("input_scale", input_scale, 1e-12, np.inf)
+        scale = 1.0 if input_scale is None else in_range("input_scale", input_scale, 1e-12, np.inf)
         self.layer = HardwareLayer(chip, chip.add_tiles(partition.tiles), partition, mapping, scale)
         self._fitted = not self.follows
+        self._scaled = input_scale is not None
+        self.placed = False
         self._ranged = False
         self._warned: set[str] = set()
 
@@ -88,7 +92,9 @@ class TileProduct:
             "input_scale": layer.input_scale,
             "largest_weight": layer.mapping.largest_weight,
             "fitted": self._fitted,
+            "scaled": self._scaled,
             "ranged": self._ranged,
+            "placed": self.placed,
             "layer": layer.state(),
         }
 
@@ -96,7 +102,8 @@ class TileProduct:
         """Go back to what :meth:`state` returned."""
         self.layer.input_scale = state["input_scale"]
         self._set_range(state["largest_weight"])
-        self._fitted, self._ranged = state["fitted"], state["ranged"]
+        self._fitted, self._scaled, self._ranged = state["fitted"], state["scaled"], state["ranged"]
+        self.placed = state["placed"]
         self.layer.restore(state["layer"])
 
     def check_range(self, weights: Floats) -> None:
@@ -112,10 +119,14 @@ class TileProduct:
             rule = f"must be >= {largest:g}, the largest of the weights loaded, or be left out: then it follows them"
             raise ValidationError("largest_weight", rule, self.layer.mapping.largest_weight)
 
-    def fit_range(self, weights: Floats) -> None:
-        """Let the range of the devices follow weights (outputs, inputs), unless it was declared."""
+    def fit_range(self, weights: Floats, room: float | None = None) -> None:
+        """Let the range of the devices follow weights (outputs, inputs), unless it was declared.
+
+        With ``room`` it is so many times the largest of them.
+        """
         if self.follows:
-            self._set_range(max(RANGE * float(weights.std()), float(np.abs(weights).max()), 1e-12))
+            largest = float(np.abs(finite_array("weight", weights)).max())
+            self._set_range(max(RANGE * float(weights.std()) if room is None else room * largest, largest, 1e-12))
             self._fitted = True
 
     def _set_range(self, largest_weight: float) -> None:
@@ -124,16 +135,40 @@ class TileProduct:
             self.layer.weights = np.full_like(self.layer.weights, np.nan)  # no cell stands for its weight any more
             self._ranged = False
 
+    def set_input_scale(self, scale: float) -> None:
+        """Choose what input the highest DAC code stands for."""
+        self.layer.input_scale = in_range("input_scale", scale, 1e-12, np.inf)
+        self._scaled, self._ranged = True, False
+
+    def fit_scale(self, inputs: Floats) -> None:
+        """Let the highest DAC code stand for what one of these inputs in a thousand exceeds, if it was left open."""
+        if not self._scaled:
+            self.set_input_scale(scale_of(inputs))
+
     def set_cells(self, weights: Floats) -> None:
         """Put the cells at what stands for weights (outputs, inputs), if these have changed."""
-        if np.array_equal(weights.T, self.layer.weights):
-            return
+        if not np.array_equal(weights.T, self.layer.weights):
+            self._take(weights)
+            self.layer.set_cells(weights.T)
+            self.placed = True
+
+    def wanted(self, weights: Floats) -> list[Floats]:
+        """Take weights (outputs, inputs) as asked, and return what each tile is to be programmed to [S]."""
+        if self.placed and "pulses" not in self._warned:
+            self._warned.add("pulses")
+            _logger.warning(
+                "circuitmem: cells were put in place without pulses by an earlier use of the layer: only what has "
+                "changed since then gets pulses; program a network before it is used"
+            )
+        self._take(weights)
+        return self.layer.wanted(weights.T)
+
+    def _take(self, weights: Floats) -> None:
         if not self._fitted:
             self.fit_range(weights)
         magnitudes = np.abs(weights)
         self._warn("weights", magnitudes > self.layer.mapping.largest_weight, "largest_weight", magnitudes.max())
         self._ranged = False  # larger weights would saturate the ADCs, and training, not told, ask for still larger
-        self.layer.set_cells(weights.T)
 
     def _warn(self, what: str, beyond: NDArray[np.bool_], setting: str, largest: float) -> None:
         """Say once that values saturate; of inputs that is meant for a few, which :attr:`layer.saturated` counts."""
@@ -145,21 +180,13 @@ class TileProduct:
                 *(int(beyond.sum()), beyond.size, what, setting, declared, largest, setting),
             )
 
-    def calibrate(self, weights: Floats, inputs: Floats, method: str, record: CalibrationRecord) -> None:
-        """Choose the amplifiers' gains and calibrate with inputs (vectors, inputs) of both signs.
-
-        Raises
-        ------
-        ValidationError
-            If the method is not one of ``CALIBRATIONS``, or programs cells by pulses.
-        """
-        if method not in CALIBRATIONS or CALIBRATIONS[method].programs:
-            names = ", ".join(name for name, each in CALIBRATIONS.items() if not each.programs)
-            raise ValidationError("method", f"must be one of {names}", method)
+    def calibrate(self, weights: Floats, inputs: Floats, methods: Sequence[str], record: CalibrationRecord) -> None:
+        """Choose the amplifiers' gains and calibrate with inputs (vectors, inputs) of both signs."""
+        self.fit_scale(inputs)
         self.set_cells(weights)
         halves = [part[part.any(axis=1)] for part in (np.maximum(inputs, 0.0), np.maximum(-inputs, 0.0))]
         activities = self._within_range(np.concatenate(halves) if any(map(len, halves)) else np.abs(inputs))
-        layer, process = self.layer, CALIBRATIONS[method](CalibrationSpec())
+        layer, process = self.layer, calibration_of(methods, CalibrationSpec())
         before = layer.correction, [unit.readout.adc.pga_gain for unit in layer.units], self._ranged
         try:
             layer.chip.run(calibrate_layer(process, layer, activities, record))
@@ -177,6 +204,7 @@ class TileProduct:
 
     def multiply(self, inputs: Floats, weights: Floats) -> Floats:
         """Return the product of inputs (batch, inputs) of both signs and weights (outputs, inputs)."""
+        self.fit_scale(inputs)
         self.set_cells(weights)
         if self.converters and not self._ranged:
             largest = self._within_range(np.abs(inputs))
@@ -264,6 +292,28 @@ class Product(torch.autograd.Function):
         every = vectors.movedim(in_dims[0], 0)
         found = Product.apply(every.reshape(-1, every.shape[-1]), weight, tiles, about)
         return found.reshape(info.batch_size, -1, found.shape[-1]), 0
+
+
+def checked_methods(method: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of calibrations that learn one after another.
+
+    Raises
+    ------
+    ValidationError
+        If one is not of ``CALIBRATIONS``, programs cells by pulses, or does not go with the others.
+    """
+    methods = (method,) if isinstance(method, str) else tuple(method)
+    for each in methods:
+        if each not in CALIBRATIONS or CALIBRATIONS[each].programs:
+            names = ", ".join(name for name, known in CALIBRATIONS.items() if not known.programs)
+            raise ValidationError("method", f"must be one of {names}", each)
+    check_joined("method", methods)
+    return methods
+
+
+def scale_of(inputs: Floats) -> float:
+    """Return the magnitude that one input in a thousand exceeds."""
+    return max(float(np.quantile(np.abs(inputs), 0.999)), 1e-6)
 
 
 def numbers(tensor: torch.Tensor, name: str, about: str = "", finite: bool = True) -> Floats:

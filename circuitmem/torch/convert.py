@@ -1,0 +1,240 @@
+"""A network of torch on tiles: its matrices on one chip, everything else as it was."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Collection, Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import torch
+
+from circuitmem.config import ChipSpec, load_run
+from circuitmem.control import Chip, check_faults
+from circuitmem.errors import ValidationError
+from circuitmem.torch.conv import CrossbarConv2d
+from circuitmem.torch.linear import CrossbarLinear
+from circuitmem.torch.module import CrossbarModule
+from circuitmem.torch.observe import observe
+from circuitmem.torch.product import scale_of
+from circuitmem.validation import did_you_mean, in_range, integer
+
+__all__ = ["convert", "inputs_of"]
+
+MATRICES = (torch.nn.Linear, torch.nn.Conv2d)
+"""What goes on tiles, exactly these types: a subclass may compute something else."""
+
+ELEMENTWISE = (
+    torch.nn.modules.batchnorm._NormBase,
+    torch.nn.LayerNorm,
+    torch.nn.RMSNorm,
+    torch.nn.GroupNorm,
+    torch.nn.PReLU,
+)
+"""Modules whose parameters multiply element by element, whatever their shape."""
+
+
+def convert(
+    model: torch.nn.Module,
+    chip: ChipSpec | Chip | str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    *,
+    sample: Any = None,
+    digital: Sequence[str] = (),
+    weight_range: float = 1.0,
+    backward: Literal["exact", "straight-through"] = "exact",
+    read_noise: bool = True,
+) -> torch.nn.Module:
+    """Return a copy of a network whose ``Linear`` and ``Conv2d`` modules are on the tiles of one chip.
+
+    Biases, norms, activations and pooling stay digital. The copy is an ordinary module: any optimiser of torch trains
+    it, its ``state_dict`` holds the chip, and its layers are :class:`CrossbarLinear` and :class:`CrossbarConv2d`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network. It is left as it is.
+    chip : ChipSpec, Chip, or path of a TOML file, optional
+        The chip that all layers share; of a file, its table ``[chip]``; the default one when left out.
+    seed : int, optional
+        Seed of its fabrication and noise, drawn from torch's generator when left out; not with a ``Chip``, which has
+        its own.
+    sample : Tensor, array or tuple of them, optional
+        Inputs of the network, or several as its ``forward`` takes them, from which each layer's range of inputs is
+        learnt. When left out the first inputs that a layer gets decide it.
+    digital : sequence of str
+        Names of modules that shall stay digital, as ``named_modules()`` has them; ``*`` stands for anything.
+    weight_range : float
+        The range of the devices of a layer, relative to its largest weight, >= 1: more leaves weights room to grow in
+        training, and makes all of them coarser.
+    backward : {"exact", "straight-through"}
+        As in :class:`CrossbarLinear`.
+    read_noise : bool
+        Whether reads have the converters' noise.
+
+    Raises
+    ------
+    ValidationError
+        If there is nothing to put on tiles, a weight would stay digital that ``digital`` does not name, a layer is
+        never used with the sample, or an argument breaks its rule.
+    DataFileError
+        If the file is not one of a run.
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise ValidationError("model", "must be a torch.nn.Module", type(model).__name__)
+    in_range("weight_range", weight_range, 1.0, 1e6)
+    left = _left_digital(model, digital)
+    chosen = _check(model, left)
+    shared = _shared_chip(chip, seed)
+    net = _replaced(copy.deepcopy(model), chosen, shared, weight_range, backward, read_noise)
+    check_faults(shared.spec, len(shared.units))
+    if sample is not None:
+        _set_scales(net, inputs_of(sample))
+    return net
+
+
+def inputs_of(sample: Any) -> tuple[torch.Tensor, ...]:
+    """Return what the forward pass of a network takes: one tensor, or as many as a tuple has.
+
+    Raises
+    ------
+    ValidationError
+        If one cannot be a tensor.
+    """
+    values = sample if isinstance(sample, tuple) else (sample,)
+    try:
+        tensors = tuple(torch.as_tensor(value) for value in values)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValidationError(
+            "sample", "must be a tensor or an array, or a tuple of them", type(sample).__name__
+        ) from None
+    # Arrays of NumPy are float64, and weights float32 as a rule.
+    default = torch.get_default_dtype()
+    return tuple(
+        tensor.to(default) if tensor.is_floating_point() and not isinstance(value, torch.Tensor) else tensor
+        for tensor, value in zip(tensors, values, strict=True)
+    )
+
+
+def _left_digital(model: torch.nn.Module, patterns: Sequence[str]) -> set[str]:
+    """Return the names of modules that stay digital, what lies within them included."""
+    if isinstance(patterns, str):
+        raise ValidationError("digital", "must be a list of names of modules", patterns)
+    names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
+    left: set[str] = set()
+    for pattern in patterns:
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            rule = f"must name modules of the network; there is no {pattern}{did_you_mean(pattern, names)}"
+            raise ValidationError("digital", rule)
+        left.update(name for name in names for top in found if name == top or name.startswith(f"{top}."))
+    return left
+
+
+def _check(model: torch.nn.Module, left: Collection[str]) -> list[str]:
+    """Return the names of modules that go on tiles; raise if a weight would stay digital unasked."""
+    chosen = []
+    for name, module in model.named_modules(remove_duplicate=False):
+        if name in left:
+            continue
+        shown = name or "the network"
+        if isinstance(module, CrossbarModule):
+            raise ValidationError("model", f"must have no layers on tiles yet: {shown} is a {type(module).__name__}")
+        if type(module) in MATRICES:
+            _check_matrix(shown, module)
+            chosen.append(name)
+        elif not isinstance(module, ELEMENTWISE):
+            for own, parameter in module.named_parameters(recurse=False):
+                if parameter.dim() >= 2:
+                    full = f"{name}.{own}" if name else own
+                    rule = f"must name what shall stay digital: {full} ({type(module).__name__}) cannot go on tiles"
+                    raise ValidationError("digital", rule)
+    if not chosen:
+        raise ValidationError("model", "must have a Linear or Conv2d module that does not stay digital")
+    return chosen
+
+
+def _check_matrix(name: str, module: Any) -> None:
+    hint = f"; name {name} in digital to keep it digital"
+    if getattr(module, "padding_mode", "zeros") != "zeros":
+        raise ValidationError(f"{name}.padding_mode", f"must be zeros on tiles{hint}", module.padding_mode)
+    if not isinstance(module.weight, torch.nn.Parameter):
+        raise ValidationError(f"{name}.weight", f"must be a parameter of its own on tiles{hint}")
+    if not module.weight.is_floating_point():
+        raise ValidationError(f"{name}.weight", f"must be real numbers on tiles{hint}", str(module.weight.dtype))
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValidationError(name, f"must have no forward hooks on tiles{hint}")
+
+
+def _shared_chip(chip: ChipSpec | Chip | str | os.PathLike[str] | None, seed: int | None) -> Chip:
+    if isinstance(chip, Chip):
+        if seed is not None:
+            raise ValidationError("seed", "must be left out where chip is a Chip, which has its own", seed)
+        return chip
+    spec = chip if isinstance(chip, ChipSpec) else load_run(chip).chip
+    drawn = int(torch.randint(2**31, ())) if seed is None else integer("seed", seed, 0)
+    return Chip(spec, 0, drawn, drawn)
+
+
+def _replaced(
+    net: torch.nn.Module,
+    chosen: Sequence[str],
+    chip: Chip,
+    weight_range: float,
+    backward: Literal["exact", "straight-through"],
+    read_noise: bool,
+) -> torch.nn.Module:
+    """Put the chosen modules of a network on tiles, in place; returns the network, which may be one of them."""
+    made: dict[int, CrossbarModule] = {}
+    options: dict[str, Any] = {"chip": chip, "input_scale": None, "backward": backward, "read_noise": read_noise}
+    for name in chosen:
+        module: Any = net.get_submodule(name)
+        if isinstance(module, CrossbarModule):  # one module at two places
+            continue
+        layer = made.get(id(module))
+        if layer is None:
+            layer = made[id(module)] = _on_tiles(module, options, weight_range)
+        parent, _, last = name.rpartition(".")
+        if not name:
+            return layer
+        setattr(net.get_submodule(parent), last, layer)
+    for module in _encoders(net):
+        module.activation_relu_or_gelu = 0  # its fused path would take the weights past the tiles
+    return net
+
+
+def _on_tiles(module: Any, options: dict[str, Any], weight_range: float) -> CrossbarModule:
+    bias = module.bias is not None
+    layer: CrossbarModule
+    with torch.random.fork_rng(devices=[]):  # its own starting weights are drawn for nothing
+        if isinstance(module, torch.nn.Linear):
+            layer = CrossbarLinear(module.in_features, module.out_features, bias, **options)
+        else:
+            names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+            layer = CrossbarConv2d(**{name: getattr(module, name) for name in names}, bias=bias, **options)
+    layer.weight, layer.bias = module.weight, module.bias  # the parameters themselves, for some may be tied
+    layer.train(module.training)
+    for product, weights in zip(layer.products, layer.matrices(), strict=True):
+        product.fit_range(weights, weight_range)
+    return layer
+
+
+def _encoders(net: torch.nn.Module) -> Iterator[Any]:
+    for module in net.modules():
+        if isinstance(module, torch.nn.TransformerEncoderLayer):
+            yield module
+
+
+def _set_scales(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    """Learn each layer's range of inputs from a digital pass."""
+    scales: dict[CrossbarModule, list[float]] = {}
+
+    def see(_: str, layer: CrossbarModule, vectors: list[Any]) -> None:
+        found = [scale_of(own) for own in vectors]
+        scales[layer] = [max(pair) for pair in zip(found, scales.get(layer, found), strict=True)]
+
+    observe(net, inputs, see)
+    for layer, own in scales.items():
+        for product, scale in zip(layer.products, own, strict=True):
+            product.set_input_scale(scale)

@@ -1,0 +1,113 @@
+"""What goes into the layers of a network on tiles: its digital twin is run, or the network itself, and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from circuitmem.errors import ValidationError
+from circuitmem.torch.module import CrossbarModule
+from circuitmem.torch.product import numbers
+
+__all__ = ["crossbar_layers", "digitally", "evaluating", "observe", "watched"]
+
+
+def crossbar_layers(module: torch.nn.Module) -> dict[str, CrossbarModule]:
+    """Return the layers of a module that are on tiles, by name, each once.
+
+    Raises
+    ------
+    ValidationError
+        If there is none.
+    """
+    found = {name: layer for name, layer in module.named_modules() if isinstance(layer, CrossbarModule)}
+    if not found:
+        raise ValidationError("module", "must have layers on tiles, as convert() makes them", type(module).__name__)
+    return found
+
+
+@contextmanager
+def digitally(module: torch.nn.Module) -> Iterator[None]:
+    """Let all crossbar layers of a module multiply by their weights in torch, not on tiles, within this block."""
+    layers = list(crossbar_layers(module).values())
+    before = [layer.digital for layer in layers]
+    for layer in layers:
+        layer.digital = True
+    try:
+        yield
+    finally:
+        for layer, was in zip(layers, before, strict=True):
+            layer.digital = was
+
+
+@contextmanager
+def evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Let a module be in ``eval()`` and without gradients within this block; each part of it goes back to its mode."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def watched(module: torch.nn.Module, before: Any, after: Any = None) -> Iterator[None]:
+    """Call ``before(name, layer, inputs)`` ahead of each crossbar layer within this block, and ``after`` behind it."""
+    handles = []
+    for name, layer in crossbar_layers(module).items():
+
+        def ahead(layer: Any, inputs: Any, name: str = name) -> None:
+            before(name, layer, inputs[0])
+
+        def behind(layer: Any, inputs: Any, _: Any, name: str = name) -> None:
+            after(name, layer, inputs[0])
+
+        handles.append(layer.register_forward_pre_hook(ahead))
+        if after is not None:
+            handles.append(layer.register_forward_hook(behind))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def observe(
+    module: torch.nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    see: Callable[[str, CrossbarModule, list[NDArray[np.float64]]], None],
+) -> None:
+    """Run the digital twin of a network once and let ``see`` have what each layer multiplies, at each of its calls.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, on tiles.
+    inputs : tuple of Tensor
+        Its inputs.
+    see : callable
+        Called with name, layer, and for each group of outputs (vectors, inputs).
+
+    Raises
+    ------
+    ValidationError
+        If a layer is never used.
+    """
+    unused = dict(crossbar_layers(module))
+
+    def look(name: str, layer: CrossbarModule, given: torch.Tensor) -> None:
+        unused.pop(name, None)
+        see(name, layer, [numbers(own, f"inputs of {name or 'the layer'}") for own in layer.vectors(given)])
+
+    with digitally(module), evaluating(module), watched(module, look):
+        module(*inputs)
+    if unused:
+        raise ValidationError(f"{next(iter(unused))}.weight", "is never used with the sample inputs")
