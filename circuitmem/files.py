@@ -6,13 +6,11 @@ import contextlib
 import fcntl
 import hashlib
 import io
-import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import CircuitmemError, DataFileError
 
-__all__ = ["load_json", "load_npz", "locked", "remove_leftovers", "save_npz", "write_bytes", "write_text"]
+__all__ = ["load_npz", "locked", "remove_leftovers", "save_npz", "write_bytes", "write_text"]
 
 _DIGEST = "sha256"
 
@@ -84,26 +82,6 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
     if stored is None or str(stored) != _digest(arrays):
         raise DataFileError(path, "is corrupt: its SHA-256 does not match its content")
     return arrays
-
-
-def load_json(path: str | os.PathLike[str], required: Iterable[str] = ()) -> dict[str, Any]:
-    """Load a JSON file that holds an object with certain keys.
-
-    Raises
-    ------
-    DataFileError
-        If the file is missing, not JSON, no object, or lacks a key.
-    """
-    try:
-        found = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataFileError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if not isinstance(found, dict):
-        raise DataFileError(path, f"must hold a JSON object, not a {type(found).__name__}")
-    missing = [name for name in required if name not in found]
-    if missing:
-        raise DataFileError(path, f"must have the key {missing[0]!r}")
-    return found
 
 
 @contextlib.contextmanager

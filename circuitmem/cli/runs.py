@@ -77,7 +77,7 @@ def report(
 ) -> None:
     """Write the page of a run, report.html, and its figures as SVG and PNG."""
     from circuitmem.console import Progress
-    from circuitmem.files import load_json
+    from circuitmem.records import Results, read_record
     from circuitmem.report import draw_run, draw_run_page
 
     with Progress() as progress:
@@ -88,7 +88,7 @@ def report(
             written += draw_run(run)
         progress.update("page", 2, 2)
     if (run / "results.json").is_file():
-        _warn(load_json(run / "results.json"))
+        _warn(read_record(run / "results.json", Results))
     if as_json:
         print(json.dumps({"page": str(written[0]), "figures": [str(path) for path in written[1:]]}))
     else:

@@ -92,7 +92,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     console = terminal()
     _print_product_errors(console, results.get("product_errors", {}))
     _print_saturation(console, results.get("saturated_codes", {}))  # a run of an older version has none
-    gain = results["calibration_and_in_situ_against_in_situ"]
+    gain = results.get("calibration_and_in_situ_against_in_situ")
     if gain:
         line = f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs"
         if gain["equal_pulses_points"] is not None:  # None: one had spent as many before its first epoch was over

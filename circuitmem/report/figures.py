@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circuitmem.errors import DataFileError
-from circuitmem.files import load_json, load_npz, write_text
+from circuitmem.files import write_text
+from circuitmem.records import STATE_ARRAYS, Results, read_arrays, read_record
 from circuitmem.report.bottleneck import bottleneck_table, draw_bottleneck
 from circuitmem.training import METHODS
-from circuitmem.training.run import RESULT_KEYS
 
 __all__ = ["draw_run"]
 
@@ -33,12 +33,9 @@ def draw_run(folder: str | Path) -> list[Path]:
     path = Path(folder)
     if not (path / "results.json").exists():
         raise DataFileError(path, "is not a finished run (no readable results.json)")
-    results = load_json(path / "results.json", RESULT_KEYS)
+    results = read_record(path / "results.json", Results)
     last = list(results["history"])[-1]
-    state: dict[str, Any] = load_npz(path / f"state_{last}.npz")
-    for name in ("stuck", "before", "after"):
-        if name not in state:
-            raise DataFileError(path / f"state_{last}.npz", f"must have the array {name!r}")
+    state: dict[str, Any] = read_arrays(path / f"state_{last}.npz", STATE_ARRAYS)
     figures = {"accuracy.png": _accuracy(results), "tile.png": _tile(state)}
     if "phases" in results:  # a run of an older version has none
         figures["bottleneck.png"] = draw_bottleneck(results)

@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import load_run
-from circuitmem.errors import DataFileError
-from circuitmem.files import load_json, load_npz
+from circuitmem.records import (
+    STATE_ARRAYS,
+    Digital,
+    Method,
+    Partial,
+    Provenance,
+    Record,
+    Results,
+    read_arrays,
+    read_config,
+    read_record,
+)
 from circuitmem.report.costs import product_costs, rms_errors
 from circuitmem.report.page import Page
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
 from circuitmem.training.methods import ERROR_EDGES
-from circuitmem.training.run import RESULT_KEYS
 
 __all__ = ["draw_run_page", "load_run_record"]
 
@@ -47,17 +55,16 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
         If the folder is not a run, or a file of it is damaged.
     """
     path = Path(folder)
-    if not (path / "config.toml").is_file():
-        raise DataFileError(path, "is not a run folder (it has no config.toml)")
-    results, provenance = _load(path / "results.json", RESULT_KEYS), _load(path / "provenance.json")
-    digital = _load(path / "digital.json").get("accuracy_percent")
+    read_config(path)
+    results, provenance = _load(path / "results.json", Results), _load(path / "provenance.json", Provenance)
+    digital = _load(path / "digital.json", Digital).get("accuracy_percent")
     methods, running = {}, None
     files = sorted([*path.glob("method_*.json"), *path.glob("partial_*.json")], key=lambda file: file.stat().st_mtime)
     for file in files:
         state, _, name = file.stem.partition("_")
         if state == "partial":
             running = name
-        methods[name] = _load(file, ("accuracy_percent", "simulated_time_s", "energy_j", "pulses", "history"))
+        methods[name] = _load(file, Partial if state == "partial" else Method)
     if results:
         digital = results["accuracy_percent"]["digital"]
     return {
@@ -70,8 +77,8 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
     }
 
 
-def _load(path: Path, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    return load_json(path, required) if path.exists() else {}
+def _load(path: Path, kind: type[Record]) -> dict[str, Any]:
+    return read_record(path, kind) if path.exists() else {}
 
 
 def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -> list[Path]:
@@ -98,7 +105,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
     """
     path = Path(folder)
     record = load_run_record(path)
-    spec = load_run(path / "config.toml")
+    spec = read_config(path)
     page = Page(path)
     methods = record["methods"]
     sections = [
@@ -190,7 +197,7 @@ def _maps(path: Path, methods: dict[str, Any]) -> list[Plot]:
             break
     else:
         return []
-    state: dict[str, NDArray[Any]] = load_npz(file)
+    state: dict[str, NDArray[Any]] = read_arrays(file, STATE_ARRAYS)
     count = len(state["stuck"])
     tiles = np.unique(np.linspace(0, count - 1, min(TILES, count)).astype(int))
     plots: list[Plot] = []
@@ -272,7 +279,7 @@ def _products(methods: dict[str, Any]) -> list[Plot]:
     if not done:
         return []
     names = tuple(LABELS.get(name, name) for name in done)
-    layers = len(next(iter(done.values()))["before"])
+    layers = min(len(found["before"]) for found in done.values())
     return [
         Bars(
             f"Errors of the products of layer {layer + 1}",

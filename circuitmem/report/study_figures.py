@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from circuitmem.config import FigureSpec
 from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz
+from circuitmem.records import read_arrays
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select
 from circuitmem.study.store import Row, load_table
@@ -173,8 +174,10 @@ def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:
 
 def _maps(folder: Path) -> Figure:
     """Draw stuck devices, and conductances before and after, one row for each tile and method that was kept."""
-    maps: dict[str, Any] = load_npz(folder / "maps.npz")
-    names = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in maps))
+    names = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in load_npz(folder / "maps.npz")))
+    kinds_of = {"stuck": "b", "before": "f", "after": "f"}
+    declared = {f"{name}/{key}": (kind, ("rows", "columns")) for name in names for key, kind in kinds_of.items()}
+    maps: dict[str, Any] = read_arrays(folder / "maps.npz", declared)
     figure = Figure(figsize=(13, 3.6 * len(names)), layout="constrained")
     grid = figure.subplots(len(names), 4, squeeze=False)
     for axes, name in zip(grid, names, strict=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from circuitmem.errors import CircuitmemError, DataFileError, StudyBusyError
-from circuitmem.files import load_npz, save_npz, write_bytes, write_text
+from circuitmem.files import save_npz, write_bytes, write_text
+from circuitmem.records import Point as PointRecord
+from circuitmem.records import StudyProvenance, check_record, read_arrays, read_record, record_text, write_record
 from circuitmem.study.spec import Point, Study, config_values
 
 __all__ = ["MEASURES", "Row", "Store", "load_table"]
@@ -75,7 +76,7 @@ class Store:
         if maps:
             save_npz(self.points / f"{record['id']}.npz", maps)
         plain["maps"] = sorted(maps)
-        write_text(self.points / f"{record['id']}.json", json.dumps(plain, indent=1) + "\n")
+        write_record(self.points / f"{record['id']}.json", plain, indent=1)
 
     def load(self, point: Point) -> dict[str, Any] | None:
         """Return the record of a point, if it has one that was made with its present configuration.
@@ -86,14 +87,14 @@ class Store:
             If the file is damaged.
         """
         path = self.points / f"{point.id}.json"
-        try:
-            record = dict(json.loads(path.read_text("utf-8")))
-            current = _is_within(record["config"], config_values(point))
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise DataFileError(path, "is damaged; delete it, and the point is computed again") from None
-        return record if current else None
+        try:
+            record = read_record(path, PointRecord)
+        except DataFileError as error:
+            rule = f"is damaged ({error.rule}); delete it, and the point is computed again"
+            raise DataFileError(path, rule) from None
+        return record if _is_within(record["config"], config_values(point)) else None
 
     def records(self, points: Sequence[Point]) -> list[dict[str, Any]]:
         """Return the records of those points that have one, in order."""
@@ -108,7 +109,7 @@ class Store:
         """
         rows = [row for record in records if record["status"] == "finished" for row in table_rows(record)]
         columns = [*study.spec.axes, "seed", "method", "epoch", "end", *MEASURES, "point"]
-        text = json.dumps(provenance, indent=2) + "\n"
+        text = record_text(provenance)
         write_bytes(self.folder / "results.parquet", _parquet(rows, columns, text))
         write_text(self.folder / "results.csv", _csv([row for row in rows if row["end"]], columns))
         write_text(self.folder / "provenance.json", text)
@@ -116,7 +117,8 @@ class Store:
         for record in records:
             if record.get("maps"):
                 label = "/".join(str(level) for level in record["levels"].values())
-                arrays = load_npz(self.points / f"{record['id']}.npz")
+                declared = dict.fromkeys(record["maps"], ("bf", ("rows", "columns")))
+                arrays = read_arrays(self.points / f"{record['id']}.npz", declared)
                 maps |= {f"{label}/{name}" if label else name: array for name, array in arrays.items()}
         if maps:
             save_npz(self.folder / "maps.npz", maps)
@@ -150,12 +152,15 @@ def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any
     pyarrow, parquet = _libraries()
     try:
         table = parquet.read_table(path)
-        provenance = json.loads(table.schema.metadata[KEY])
+        text = (table.schema.metadata or {})[KEY]
     except FileNotFoundError:
         raise DataFileError(path, "is not there yet; circuitmem study run makes it") from None
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DataFileError(path, f"is not the table of a study ({' '.join(str(error).split())})") from None
-    return list(table.to_pylist()), dict(provenance)
+    for name in ("method", "epoch", "end", "seed", "point", *MEASURES):
+        if name not in table.column_names:
+            raise DataFileError(path, f"must have the column {name!r}")
+    return list(table.to_pylist()), check_record(path, text, StudyProvenance)
 
 
 def _libraries() -> tuple[Any, Any]:

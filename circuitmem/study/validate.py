@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import re
@@ -19,6 +18,7 @@ from circuitmem._kernels import kernel_info
 from circuitmem.engine import LIMIT, ReadCase, SavedCase, SpiceEngine, save_case, tile_netlist
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import write_text
+from circuitmem.records import Validation, read_record, write_record
 from circuitmem.study.speed import measure_speed, speed_plot
 from circuitmem.study.stages import STAGES, Context, Stage, StageModule
 from circuitmem.validation import did_you_mean, integer
@@ -89,7 +89,7 @@ def validate_engines(
     }
     if before is not None:
         record["baseline"] = compare_records(before, record)
-    write_text(Path(folder) / "validation.json", json.dumps(record, indent=2) + "\n")
+    write_record(Path(folder) / "validation.json", record)
     return record
 
 
@@ -101,15 +101,7 @@ def load_record(path: str | Path) -> dict[str, Any]:
     DataFileError
         If it cannot be read or is none.
     """
-    try:
-        record = json.loads(Path(path).read_text("utf-8"))
-        if {"stage", "worst", "bound", "pass"} <= set.intersection(*(set(stage) for stage in record["stages"])):
-            return dict(record)
-    except OSError as error:
-        raise DataFileError(path, f"cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError):
-        pass
-    raise DataFileError(path, "is not the validation.json of a circuitmem validate")
+    return read_record(path, Validation)
 
 
 def compare_records(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from circuitmem.engine import (
     stratified_bound,
 )
 from circuitmem.errors import SpiceUnavailableError
-from circuitmem.training.checkpoint import load_state, save_state
+from circuitmem.training.checkpoint import load_state, restoring, save_state
 
 __all__ = ["RunAudit", "load_sample", "save_sample"]
 
@@ -121,18 +120,20 @@ class RunAudit:
 
 def save_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:
     """Save all that was chosen, to one npz file."""
-    save_state(Path(path), auditor.state())
+    save_state(Path(path), auditor.state(), "audit")
 
 
-def load_sample(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """Load what :func:`save_sample` saved, for :meth:`ChipAuditor.restore`.
+def load_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:
+    """Let an auditor go on from what :func:`save_sample` saved.
 
     Raises
     ------
     DataFileError
-        If the file is missing, corrupt, or of another version.
+        If the file is missing, corrupt, of another version, or not such a sample.
     """
-    return load_state(Path(path))
+    saved = load_state(Path(path), "audit", auditor.state())
+    with restoring(Path(path)):
+        auditor.restore(saved)
 
 
 def _why_skipped(spec: RunSpec) -> str | None:

@@ -10,17 +10,19 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.errors import DataFileError
+from circuitmem.errors import CircuitmemError, DataFileError
 from circuitmem.files import load_npz, save_npz
 
-__all__ = ["Keeper", "load_state", "save_state"]
+__all__ = ["Keeper", "load_state", "restoring", "save_state"]
+
+Kind = Literal["audit", "checkpoint", "chip"]
 
 KEPT = 2
 FORMAT = 3
@@ -57,22 +59,26 @@ class Keeper:
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint and remove those that are too old."""
         self._number += 1
-        save_state(self._folder / f"checkpoint_{self._name}_{self._number:06d}.npz", state, compress=False)
+        path = self._folder / f"checkpoint_{self._name}_{self._number:06d}.npz"
+        save_state(path, state, "checkpoint", compress=False)
         for old in self._files()[:-KEPT]:
             old.unlink()
         self._last = time.monotonic()
 
-    def newest(self) -> dict[str, Any] | None:
-        """Return the newest state that can be read, or None; one that cannot is named in a warning."""
+    def newest(self, like: Mapping[str, Any]) -> tuple[dict[str, Any] | None, Path]:
+        """Return the newest state that can be read, or None, and its file; one that cannot is named in a warning.
+
+        ``like`` is part of a state as it is at the beginning (:func:`load_state`).
+        """
         for path in reversed(self._files()):
             if path.is_dir():
                 raise DataFileError(path, "must be a file, not a folder")
             try:
-                return load_state(path)
+                return load_state(path, "checkpoint", like), path
             except DataFileError as error:
                 _logger.warning("circuitmem: %s; an earlier state of %s is used", error, self._name)
                 path.unlink(missing_ok=True)
-        return None
+        return None, self._folder
 
     def clear(self) -> None:
         """Remove all: the method is finished."""
@@ -85,28 +91,90 @@ class Keeper:
         return sorted(self._folder.glob(f"checkpoint_{self._name}_[0-9]*.npz"), key=_number)
 
 
-def save_state(path: Path, state: dict[str, Any], compress: bool = True) -> None:
-    """Save a state to one file."""
+def save_state(path: Path, state: dict[str, Any], kind: Kind, compress: bool = True) -> None:
+    """Save a state of some kind to one file."""
     arrays: dict[str, NDArray[Any]] = {}
     plan = json.dumps(_split(state, "state", arrays))
-    save_npz(path, {**arrays, "plan": np.array(plan), "format": np.array(FORMAT)}, compress)
+    header = {"plan": np.array(plan), "format": np.array(FORMAT), "kind": np.array(kind)}
+    save_npz(path, {**arrays, **header}, compress)
 
 
-def load_state(path: Path) -> dict[str, Any]:
+def load_state(path: Path, kind: Kind, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Load what :func:`save_state` saved.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    kind : str
+        What it must be a state of; an older file does not say.
+    like : mapping, optional
+        A state of what it is for, as that was made, or a part of one: names, types and sizes of lines must agree. What
+        is empty or None there may be anything.
 
     Raises
     ------
     DataFileError
-        If the file is missing, damaged, or of another version of circuitmem.
+        If the file is missing, damaged, of another version of circuitmem, of another kind, or of something else.
     """
     saved: dict[str, Any] = dict(load_npz(path))
-    if "format" not in saved or int(saved["format"]) != FORMAT:
+    if "format" not in saved or str(saved["format"]) != str(FORMAT):
         raise DataFileError(path, f"is not a state of format {FORMAT}")
+    if str(saved.get("kind", kind)) != kind:
+        raise DataFileError(path, f"is a state of kind {str(saved['kind'])!r}, not {kind!r}")
+    with restoring(path):
+        found = dict(_join(json.loads(str(saved["plan"])), saved))
+    _compare(path, "", like or {}, found)
+    return found
+
+
+@contextlib.contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Name the file whose state something cannot go back to."""
     try:
-        return dict(_join(json.loads(str(saved["plan"])), saved))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataFileError(path, f"is not a state ({type(error).__name__} {error})") from None
+        yield
+    except (CircuitmemError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, DataFileError):
+            raise
+        raise DataFileError(path, f"is not a state of this run ({type(error).__name__} {error})") from None
+
+
+def _compare(path: Path, place: str, like: Any, found: Any) -> None:
+    """Refuse a state that is not of what ``like`` is."""
+    if _is_open(like) or (isinstance(found, dict) and not found):
+        return  # what ages now did not then
+    wanted, got = _kind_of(like), _kind_of(found)
+    if wanted != got:
+        raise DataFileError(path, f"is not a state of this run: {place[1:]} must be {wanted}, not {got}")
+    if isinstance(like, dict):
+        for key, value in like.items():
+            if key not in found and not _is_open(value):
+                raise DataFileError(
+                    path, f"is not a state of this run: it must have {place[1:] and place[1:] + '.'}{key}"
+                )
+            _compare(path, f"{place}.{key}", value, found.get(key))
+    elif isinstance(like, list | tuple):
+        for index, (value, other) in enumerate(zip(like, found, strict=True)):
+            _compare(path, f"{place}.{index}", value, other)
+
+
+def _is_open(value: Any) -> bool:
+    """Say whether anything may become of this in time."""
+    return value is None or (isinstance(value, dict | list | tuple) and not value)
+
+
+def _kind_of(value: Any) -> str:
+    """Return what must agree between two states of one thing."""
+    if isinstance(value, np.ndarray):
+        size = f" with lines of {value.shape[-1]}" if value.ndim else ""
+        return f"an array of {value.ndim} dimensions{size}, of kind {value.dtype.kind}"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, bool) or value is None:
+        return repr(type(value).__name__)
+    return "a number" if isinstance(value, int | float | np.number) else "a text"
 
 
 def _number(path: Path) -> int:

@@ -8,7 +8,6 @@ last bit, because every random number is addressed by what it is for.
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import platform
 import time
@@ -24,15 +23,25 @@ from threadpoolctl import threadpool_limits
 
 import circuitmem
 from circuitmem._kernels import kernel_info
-from circuitmem.config import RunSpec, load_run, to_toml
+from circuitmem.config import RunSpec, to_toml
 from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
 from circuitmem.data import Dataset
 from circuitmem.engine import SpiceEngine
 from circuitmem.errors import DataFileError, RunBusyError, ValidationError
-from circuitmem.files import load_json, load_npz, locked, remove_leftovers, save_npz, write_text
+from circuitmem.files import load_npz, locked, remove_leftovers, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron, patches_of
+from circuitmem.records import (
+    EX_SITU_ARRAYS,
+    Method,
+    Results,
+    Shape,
+    read_arrays,
+    read_config,
+    read_record,
+    write_record,
+)
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
-from circuitmem.training.checkpoint import Keeper, save_state
+from circuitmem.training.checkpoint import Keeper, restoring, save_state
 from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import ExSituRecord, accuracy_percent, train_ex_situ
 from circuitmem.training.methods import MethodResult, MethodRun, build_network, tile_count
@@ -42,9 +51,6 @@ from circuitmem.training.run_warnings import find_warnings
 __all__ = ["load_digital", "resume_run", "start_run"]
 
 _logger = logging.getLogger(__name__)
-
-RESULT_KEYS = ("seed", "accuracy_percent", "simulated_time_s", "energy_j", "pulses", "audit", "history")
-"""What every version has written into results.json."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -94,14 +100,12 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
         If the folder is not a run, or a file of it is corrupt.
     """
     path = Path(folder)
-    if not (path / "config.toml").is_file():
-        raise DataFileError(path, "is not a run folder (it has no config.toml)")
+    spec = read_config(path)
     with _locked(path):
         remove_leftovers(path)
-        spec = load_run(path / "config.toml")
         _check_unchanged(spec, path)
         if (path / "results.json").exists():
-            return load_json(path / "results.json", RESULT_KEYS)
+            return read_record(path / "results.json", Results)
         return _run(spec, path, _data(spec), progress)
 
 
@@ -114,7 +118,7 @@ def _check_unchanged(spec: RunSpec, path: Path) -> None:
     file = path / "begun.toml"
     if not file.exists():
         return
-    before, now = (_flat(each.model_dump()) for each in (load_run(file), spec))
+    before, now = (_flat(each.model_dump()) for each in (read_config(path, file.name), spec))
     for key in [*before, *now]:
         if before.get(key) != now.get(key):
             rule = f"must be {before.get(key)!r} in {path / 'config.toml'}, as when the run was begun"
@@ -143,7 +147,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
         model, training = _digital(spec, path, digits, progress)
         digital = accuracy_percent(model.logits(digits.test_images).argmax(axis=1), digits.test_labels)
-        write_text(path / "digital.json", json.dumps({"accuracy_percent": digital}) + "\n")
+        write_record(path / "digital.json", {"accuracy_percent": digital})
         results: dict[str, MethodResult] = {}
         for name in spec.methods:
             network = build_network(spec, model, digits)
@@ -154,8 +158,8 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
     chance = float(np.bincount(digits.test_labels).max() / len(digits.test_labels))
     summary = _summary(spec, digital, results, found)
     summary["warnings"] = find_warnings(spec, digital, training, chance, results)
-    write_text(path / "provenance.json", json.dumps(_provenance(spec, data, began), indent=2) + "\n")
-    write_text(path / "results.json", json.dumps(summary, indent=2) + "\n")
+    write_record(path / "provenance.json", _provenance(spec, data, began))
+    write_record(path / "results.json", summary)
     return summary
 
 
@@ -177,19 +181,19 @@ def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> t
         arrays = {f"weights_{k}": model.weights[k] for k in layers}
         arrays |= {f"biases_{k}": model.biases[k] for k in layers}
         save_npz(file, arrays | {name: np.array(value) for name, value in asdict(training).items()})
-    saved: Any = load_npz(file)
-    names = [each.name for each in fields(ExSituRecord)]
-    known = set(names) <= set(saved)  # runs of older versions have not noted it
-    return load_digital(spec, path), ExSituRecord(*(saved[name].item() for name in names)) if known else None
+    if not EX_SITU_ARRAYS.keys() & load_npz(file).keys():  # a run of an older version
+        return load_digital(spec, path), None
+    saved = read_arrays(file, EX_SITU_ARRAYS)
+    return load_digital(spec, path), ExSituRecord(**{name: saved[name].item() for name in EX_SITU_ARRAYS})
 
 
 def load_digital(spec: RunSpec, path: Path) -> Perceptron:
     """Load the starting weights of a run."""
     layers = range(len(spec.network.shapes))
-    saved: Any = load_npz(path / "digital.npz")
-    for name in (f"{kind}_{k}" for kind in ("weights", "biases") for k in layers):
-        if name not in saved:
-            raise DataFileError(path / "digital.npz", f"must have the array {name!r}")
+    declared: dict[str, tuple[str, Shape]] = {}
+    for k, shape in enumerate(spec.network.shapes):
+        declared |= {f"weights_{k}": ("f", shape), f"biases_{k}": ("f", shape[1:])}
+    saved: Any = read_arrays(path / "digital.npz", declared)
     weights, biases = ([saved[f"{name}_{k}"] for k in layers] for name in ("weights", "biases"))
     return Perceptron(weights, biases, patches_of(spec.network))
 
@@ -208,12 +212,13 @@ def _method(
     number = list(METHODS).index(name)  # whatever the other methods of this run are
     auditor = audit.watch(network.chip, name, number)
     if file.exists():
-        auditor.restore(load_sample(path / f"audit_{name}.npz"))
+        load_sample(path / f"audit_{name}.npz", auditor)
         return _finished(file)
     partial = path / f"partial_{name}.json"  # what a page shows of it while it runs
     keeper = Keeper(path, name, spec.checkpoint_interval)
-    saved = keeper.newest()
     chip = network.chip
+    made = {"method": {"chip": chip.state(), "network": network.state()}, "auditor": auditor.state()}
+    saved, source = keeper.newest(made)
     states: dict[str, Any] = {"stuck": np.array([unit.tile.stuck for unit in chip.units])}
 
     def snapshot(key: str) -> None:
@@ -227,21 +232,22 @@ def _method(
                 parts = {"method": method.state(), "auditor": auditor.state(), "states": states}
                 keeper.save(parts | {key: record.state() for key, record in records.items()})
             if ended:
-                write_text(partial, json.dumps(method.result.as_dict() | {"audit_so_far": audit.so_far()}) + "\n")
+                write_record(partial, method.result.as_dict() | {"audit_so_far": audit.so_far()})
 
         steps = functools.partial(progress, name)
         method = MethodRun(name, spec, network, digits, steps, lambda: snapshot("before"), keep)
         if saved:
-            method.restore(saved["method"])
-            auditor.restore(saved["auditor"])
-            states = saved["states"]
+            with restoring(source):
+                method.restore(saved["method"])
+                auditor.restore(saved["auditor"])
+                states = saved["states"]
         result = method.finish()
     snapshot("after")
     auditor.finish()
     save_sample(path / f"audit_{name}.npz", auditor)
     save_npz(path / f"state_{name}.npz", states)
-    save_state(path / f"chip_{name}.npz", {"chip": chip.state(), "network": network.state()})
-    write_text(file, json.dumps(result.as_dict(), indent=2) + "\n")
+    save_state(path / f"chip_{name}.npz", {"chip": chip.state(), "network": network.state()}, "chip")
+    write_record(file, result.as_dict())
     keeper.clear()
     partial.unlink(missing_ok=True)
     return result
@@ -339,8 +345,5 @@ def _provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
 
 
 def _finished(file: Path) -> MethodResult:
-    found = load_json(file, ("accuracy_percent", "simulated_time_s", "energy_j", "pulses", "history"))
-    unknown = set(found) - {field.name for field in fields(MethodResult)}
-    if unknown:
-        raise DataFileError(file, f"must not have the key {min(unknown)!r}")
-    return MethodResult(**found)
+    found, known = read_record(file, Method), {field.name for field in fields(MethodResult)}
+    return MethodResult(**{key: value for key, value in found.items() if key in known})  # a later version may add keys

@@ -15,7 +15,8 @@ from circuitmem.config import InferenceSpec, RunSpec, load_run
 from circuitmem.control import ATTOJOULE, PICOSECOND, Ledger, Process, Trace, picoseconds
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.network import HardwareNetwork, RequestStream
-from circuitmem.training.checkpoint import load_state
+from circuitmem.records import read_config
+from circuitmem.training.checkpoint import load_state, restoring
 from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.methods import build_network
@@ -135,9 +136,10 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, digits: Digits) ->
     if not file.is_file():
         raise DataFileError(path, f"has no finished chip of method {method} ({file.name})")
     network = build_network(spec, load_digital(spec, path), digits)
-    saved = load_state(file)
-    network.chip.restore(saved["chip"])
-    network.restore(saved["network"])
+    saved = load_state(file, "chip", {"chip": network.chip.state(), "network": network.state()})
+    with restoring(file):
+        network.chip.restore(saved["chip"])
+        network.restore(saved["network"])
     return network
 
 
@@ -171,9 +173,7 @@ def serve_run(
         If a change concerns what the chip was made as.
     """
     path = Path(folder)
-    if not (path / "config.toml").is_file():
-        raise DataFileError(path, "is not a run folder (it has no config.toml)")
-    made, run = load_run(path / "config.toml"), load_run(path / "config.toml", overrides)
+    made, run = read_config(path), load_run(path / "config.toml", overrides)
     same = {f"chip.{name}": (getattr(made.chip, name), getattr(run.chip, name)) for name in FABRICATED}
     same |= {name: (getattr(made, name), getattr(run, name)) for name in ("seed", "network", "data", "ex_situ")}
     for name, (before, after) in same.items():

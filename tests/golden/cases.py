@@ -220,13 +220,13 @@ def _resumed(
 
     def keep(_: bool) -> None:
         saved.append(folder / f"{len(saved)}.npz")
-        save_state(saved[-1], run.state())
+        save_state(saved[-1], run.state(), "checkpoint")
 
     again = build_network(spec, network.model, digits)  # before the model is trained: it says what a weight stands for
     run = MethodRun("in_situ", spec, network, digits, lambda *_: None, safe=keep)
     run.finish()
     other = MethodRun("in_situ", spec, again, digits, lambda *_: None)
-    other.restore(load_state(saved[len(saved) // 2]))
+    other.restore(load_state(saved[len(saved) // 2], "checkpoint"))
     losses: list[float] = []
     with patch.object(in_situ_module, "cross_entropy", _noting(losses)):
         other.finish()

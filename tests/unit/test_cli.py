@@ -180,7 +180,7 @@ def test_a_run_leaves_its_folder(tiny_run):
         assert all(value > 0 for value in results[name].values())
     assert results["pulses"]["in_situ"] > results["pulses"]["raw"]
     assert results["simulated_time_s"]["calibration"] > results["simulated_time_s"]["raw"]
-    assert json.loads((folder / "results.json").read_text()) == results
+    assert json.loads((folder / "results.json").read_text()) == {"format": 1, **results}
     for name in ("config.toml", "provenance.json", "accuracy.png", "tile.png", "bottleneck.png"):
         assert (folder / name).stat().st_size > 100
 

@@ -12,6 +12,7 @@ LAYERS = (
     *((name,) for name in FOUNDATION),
     ("_kernels",),
     ("config",),
+    ("records",),
     ("device",),
     ("tile",),
     ("converter",),
@@ -47,7 +48,6 @@ ONLY_IN = {
     "matplotlib": "report",
     "plotly": "report",
     "pooch": "data",
-    "pydantic": "config",
     "PySpice": "netlists",
     "rich": "console",
     "simpy": "control",
@@ -55,6 +55,7 @@ ONLY_IN = {
     "typer": "cli",
     "vcd": "control",
 }
+MAY_USE_PYDANTIC = {"config", "records"}
 KERNEL_LIBRARIES = {"numpy", "threadpoolctl"}
 
 
@@ -94,6 +95,8 @@ def violations(path, source):
         if library != "circuitmem":
             if ONLY_IN.get(library, room) != room:
                 wrong.append(f"{module} belongs in {ONLY_IN[library]}")
+            if library == "pydantic" and room not in MAY_USE_PYDANTIC:
+                wrong.append(f"{module} belongs in config and records")
             if room == "_kernels" and library not in KERNEL_LIBRARIES | sys.stdlib_module_names:
                 wrong.append(f"{module}, but kernels need only NumPy")
             continue

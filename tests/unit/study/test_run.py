@@ -60,7 +60,7 @@ def test_the_table_does_not_depend_on_the_workers_and_opens_everywhere(write_stu
     assert provenance["seeds"] == [1, 2]
     assert provenance["config_hash"] == study.config_hash
     assert {"circuitmem", "kernels", "ngspice", "platform", "numpy", "computing_time_s"} <= provenance.keys()
-    assert json.loads((tmp_path / "one" / "provenance.json").read_text()) == provenance
+    assert json.loads((tmp_path / "one" / "provenance.json").read_text()) == {"format": 1, **provenance}
 
 
 def test_more_repeats_keep_what_is_there(write_study, tmp_path):

@@ -173,10 +173,10 @@ def test_a_method_that_knows_the_stuck_cells_goes_on_from_its_state(start, tmp_p
     def keep(ended):
         if not ended and len(kept) < 3:
             kept.append(tmp_path / f"{len(kept)}.npz")
-            save_state(kept[-1], whole.state())
+            save_state(kept[-1], whole.state(), "checkpoint")
 
     whole = MethodRun("best", spec, build_network(spec, model, digits), digits, lambda *_: None, safe=keep)
     expected = whole.finish().as_dict()
     again = MethodRun("best", spec, build_network(spec, model, digits), digits, lambda *_: None)
-    again.restore(load_state(kept[1]))
+    again.restore(load_state(kept[1], "checkpoint"))
     assert again.finish().as_dict() == expected
