@@ -135,9 +135,9 @@ def test_a_failing_point_is_a_record_and_the_others_go_on(write_study, tmp_path)
     summary = run_study(study, tmp_path / "out")
     assert (summary["finished"], len(summary["failed"])) == (1, 1)
     failed = summary["failed"][0]
-    assert failed["type"] == "ConvergenceError"
+    assert failed["type"] == "ValidationError"
     assert failed["levels"] == {"device_yield": 1.0, "cell": "impossible"}
-    assert "did not converge" in failed["message"]
+    assert "the current overflows" in failed["message"]
     rows, provenance = load_table(tmp_path / "out")
     assert {row["cell"] for row in rows} == {"linear"}
     assert provenance["failed"] == summary["failed"]
