@@ -9,5 +9,17 @@ from circuitmem.torch.convert import convert
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import set_read_noise
 from circuitmem.torch.observe import digitally
+from circuitmem.torch.summary import LayerSummary, NetworkSummary, summary
 
-__all__ = ["CrossbarConv2d", "CrossbarLinear", "calibrate", "convert", "digitally", "program", "set_read_noise"]
+__all__ = [
+    "CrossbarConv2d",
+    "CrossbarLinear",
+    "LayerSummary",
+    "NetworkSummary",
+    "calibrate",
+    "convert",
+    "digitally",
+    "program",
+    "set_read_noise",
+    "summary",
+]

@@ -59,6 +59,8 @@ class TileProduct:
         The tiles.
     placed : bool
         Whether cells were put in place without pulses.
+    warns : bool
+        Whether it is said that values saturate.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class TileProduct:
         self._fitted = not self.follows
         self._scaled = input_scale is not None
         self.placed = False
+        self.warns = True
         self._ranged = False
         self._warned: set[str] = set()
 
@@ -172,7 +175,11 @@ class TileProduct:
 
     def _warn(self, what: str, beyond: NDArray[np.bool_], setting: str, largest: float) -> None:
         """Say once that values saturate; of inputs that is meant for a few, which :attr:`layer.saturated` counts."""
-        if what not in self._warned and beyond.sum() > (beyond.size * FEW if setting == "input_scale" else 0):
+        if (
+            self.warns
+            and what not in self._warned
+            and beyond.sum() > (beyond.size * FEW if setting == "input_scale" else 0)
+        ):
             self._warned.add(what)
             declared = self.layer.input_scale if setting == "input_scale" else self.layer.mapping.largest_weight
             _logger.warning(

@@ -1,0 +1,281 @@
+"""What a network needs of a chip: tiles, cells, and the reads, time and energy of one inference."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from circuitmem.config import ChipSpec
+from circuitmem.control import Chip
+from circuitmem.torch.bring_up import chip_of
+from circuitmem.torch.convert import convert, inputs_of
+from circuitmem.torch.module import CrossbarModule
+from circuitmem.torch.observe import crossbar_layers, digitally, evaluating, observe, watched
+
+__all__ = ["LayerSummary", "NetworkSummary", "summary"]
+
+MEASURED = 8
+"""Inputs with which reads, time and energy are measured."""
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer on tiles.
+
+    Attributes
+    ----------
+    name, kind : str
+        Of the module.
+    inputs, outputs, groups : int
+        Size of the matrix of each group, and how many groups there are.
+    tiles : int
+        Tiles of the layer.
+    cells_used : float
+        Fraction of their cells that stand for weights.
+    vectors, reads : float, optional
+        Vectors that an input of the network gives, and single reads of tiles for them.
+    signed : bool, optional
+        Whether they have both signs: then each is read twice.
+    time_s, energy_j : float, optional
+        Simulated time and energy of the layer for an input of the network.
+    """
+
+    name: str
+    kind: str
+    inputs: int
+    outputs: int
+    groups: int
+    tiles: int
+    cells_used: float
+    vectors: float | None = None
+    signed: bool | None = None
+    reads: float | None = None
+    time_s: float | None = None
+    energy_j: float | None = None
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """A network on a chip; ``print`` shows a table.
+
+    Attributes
+    ----------
+    layers : tuple of LayerSummary
+        Its layers on tiles, in the order of the modules.
+    digital : tuple of str
+        Other modules with parameters.
+    multiplications : int, optional
+        Multiplications by the weights on tiles, and between matrices elsewhere, for an input of the network.
+    on_tiles : float, optional
+        Fraction of them that tiles do.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    digital: tuple[str, ...]
+    multiplications: int | None = None
+    on_tiles: float | None = None
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all layers."""
+        return sum(layer.tiles for layer in self.layers)
+
+    @property
+    def reads(self) -> float | None:
+        """Reads of tiles for an input of the network."""
+        return _total([layer.reads for layer in self.layers])
+
+    @property
+    def time_s(self) -> float | None:
+        """Simulated time of an input, layer after layer."""
+        return _total([layer.time_s for layer in self.layers])
+
+    @property
+    def energy_j(self) -> float | None:
+        """Energy of an input."""
+        return _total([layer.energy_j for layer in self.layers])
+
+    def __str__(self) -> str:
+        """Return a table of the layers, their sum, and what stays digital."""
+        head = ["layer", "kind", "matrix", "tiles", "cells used"]
+        rows = [
+            [
+                layer.name or "-",
+                layer.kind,
+                f"{layer.inputs}x{layer.outputs}" + (f" x{layer.groups}" if layer.groups > 1 else ""),
+                f"{layer.tiles}",
+                f"{layer.cells_used:.1%}",
+            ]
+            for layer in self.layers
+        ]
+        rows.append(["total", "", "", f"{self.tiles}", ""])
+        if self.reads is not None:
+            head += ["vectors", "sign", "reads", "time", "energy"]
+            for row, layer in zip(rows, self.layers, strict=False):
+                row += [f"{layer.vectors:g}", "+-" if layer.signed else "+", *_costs(layer)]
+            rows[-1] += ["", "", *_costs(self)]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        texts = {0, 1, 2}
+        lines = [
+            "  ".join(
+                cell.ljust(width) if place in texts else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in [head, *rows]
+        ]
+        if self.multiplications is not None:
+            share = f"{self.on_tiles:.2%}"
+            lines.append(f"on tiles: {share} of {self.multiplications} multiplications an input")
+        lines.append(f"digital: {', '.join(self.digital) or 'no module with parameters'}")
+        return "\n".join(lines)
+
+
+def summary(
+    model: torch.nn.Module,
+    data: Any = None,
+    chip: ChipSpec | Chip | str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    *,
+    digital: Sequence[str] = (),
+) -> NetworkSummary:
+    """Return what a network needs of a chip; nothing is programmed, and the network is left as it is.
+
+    Reads, time and energy are those of forward passes on tiles: what is booked there, not an estimate. They contain the
+    converters, the array, and what the digital core does to the results of reads; norms, activations and pooling are
+    not booked.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network, or one that :func:`convert` has made.
+    data : Tensor, array, tuple of them, or Dataset, optional
+        Inputs as its ``forward`` takes them, or a data set of torch that gives (inputs, target). Without them there are
+        no reads, time and energy.
+    chip, seed, digital
+        As in :func:`convert`; not looked at if the network is on a chip already.
+
+    Raises
+    ------
+    ValidationError
+        As :func:`convert` does.
+    """
+    inputs = None if data is None else inputs_of(_inputs(data))
+    if any(isinstance(module, CrossbarModule) for module in model.modules()):
+        net = copy.deepcopy(model)
+    else:
+        net = convert(model, chip, None if isinstance(chip, Chip) else seed, sample=inputs, digital=digital)
+    layers = {name: _layer(name, layer) for name, layer in crossbar_layers(net).items()}
+    others = tuple(f"{name} ({type(module).__name__})" for name, module in _digital(net))
+    if inputs is None:
+        return NetworkSummary(tuple(layers.values()), others)
+    few = tuple(each[:MEASURED] if each.dim() else each for each in inputs)
+    count = next(len(each) for each in few if each.dim())
+    on_tiles = _multiplications(net, few, layers, count)
+    _measure(net, few, layers, count)
+    with _decomposed(), digitally(net), evaluating(net), FlopCounterMode(display=False) as counter:
+        net(*few)
+    every = max(counter.get_total_flops() / 2, on_tiles)
+    return NetworkSummary(tuple(layers.values()), others, round(every / count), on_tiles / every)
+
+
+def _inputs(data: Any) -> Any:
+    """Return the inputs of a data set of torch as one batch; anything else as it is."""
+    if not isinstance(data, torch.utils.data.Dataset):
+        return data
+    size = getattr(data, "__len__", lambda: MEASURED)()
+    items = [data[index] for index in range(min(size, 100 * MEASURED))]
+    return torch.stack([torch.as_tensor(item[0] if isinstance(item, tuple | list) else item) for item in items])
+
+
+def _layer(name: str, layer: CrossbarModule) -> LayerSummary:
+    outputs, inputs = layer.matrices()[0].shape
+    groups, tiles = len(layer.products), sum(len(product.layer.units) for product in layer.products)
+    rows, columns = layer.chip.spec.tile.shape
+    kind = type(layer).__name__.removeprefix("Crossbar")
+    used = 2 * layer.weight.numel() / (tiles * rows * columns)
+    return LayerSummary(name, kind, inputs, outputs, groups, tiles, used)
+
+
+def _digital(net: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
+    for name, module in net.named_modules():
+        if not isinstance(module, CrossbarModule) and any(True for _ in module.parameters(recurse=False)):
+            yield name, module
+
+
+def _multiplications(
+    net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], layers: dict[str, LayerSummary], count: int
+) -> int:
+    """Note each layer's vectors and their sign; returns the multiplications by weights on tiles for all inputs."""
+    products = 0
+
+    def see(name: str, layer: CrossbarModule, values: list[NDArray[np.float64]]) -> None:
+        nonlocal products
+        found = layers[name]
+        vectors = (found.vectors or 0.0) + len(values[0]) / count
+        signed = bool(found.signed) or any(bool((own < 0.0).any()) for own in values)
+        layers[name] = replace(found, vectors=vectors, signed=signed)
+        products += len(values[0]) * layer.weight.numel()
+
+    observe(net, inputs, see)
+    return products
+
+
+def _measure(
+    net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], layers: dict[str, LayerSummary], count: int
+) -> None:
+    """Note what each layer books in a forward pass, an input of the network."""
+    chip = chip_of(net)
+    begun: list[tuple[int, int, int]] = []
+
+    def booked() -> tuple[int, int, int]:
+        account = chip.ledger.accounts.get("mac_read")
+        return chip.clock, chip.ledger.total.energy, 0 if account is None else account.operations
+
+    def before(*_: Any) -> None:
+        begun.append(booked())
+
+    def after(name: str, *_: Any) -> None:
+        time, energy, reads = (now - then for now, then in zip(booked(), begun.pop(), strict=True))
+        found = layers[name]
+        layers[name] = replace(
+            found,
+            time_s=(found.time_s or 0.0) + time * 1e-12 / count,
+            energy_j=(found.energy_j or 0.0) + energy * 1e-18 / count,
+            reads=(found.reads or 0.0) + reads / count,
+        )
+
+    for layer in crossbar_layers(net).values():
+        for product in layer.products:
+            product.warns = False  # it is not the results that are asked for
+    with evaluating(net):
+        net(*inputs)  # chooses the gains of the amplifiers
+        with watched(net, before, after):
+            net(*inputs)
+
+
+@contextmanager
+def _decomposed() -> Iterator[None]:
+    """Let torch do recurrent layers by products that can be counted, not by one operation of a library."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning), torch.backends.mkldnn.flags(enabled=False):
+        yield  # torch warns of its own switch
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    return None if None in values else sum(value for value in values if value is not None)
+
+
+def _costs(of: LayerSummary | NetworkSummary) -> list[str]:
+    assert of.reads is not None
+    assert of.time_s is not None
+    assert of.energy_j is not None
+    return [f"{of.reads:g}", f"{of.time_s * 1e6:.4g} us", f"{of.energy_j * 1e9:.4g} nJ"]
