@@ -6,6 +6,7 @@ It needs the extra ``circuitmem[torch]``; nothing else here imports torch.
 from circuitmem.torch.bring_up import calibrate, program
 from circuitmem.torch.conv import CrossbarConv2d
 from circuitmem.torch.convert import convert
+from circuitmem.torch.evaluate import Run, evaluate
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import set_read_noise
 from circuitmem.torch.observe import digitally
@@ -16,9 +17,11 @@ __all__ = [
     "CrossbarLinear",
     "LayerSummary",
     "NetworkSummary",
+    "Run",
     "calibrate",
     "convert",
     "digitally",
+    "evaluate",
     "program",
     "set_read_noise",
     "summary",

@@ -152,11 +152,15 @@ class TileProduct:
         """Put the cells at what stands for weights (outputs, inputs), if these have changed."""
         if not np.array_equal(weights.T, self.layer.weights):
             self._take(weights)
+            self._ranged = False  # larger weights would saturate the ADCs, and training, not told, ask for larger ones
             self.layer.set_cells(weights.T)
             self.placed = True
 
     def wanted(self, weights: Floats) -> list[Floats]:
-        """Take weights (outputs, inputs) as asked, and return what each tile is to be programmed to [S]."""
+        """Take weights (outputs, inputs) as asked, and return what each tile is to be programmed to [S].
+
+        The amplifiers' gains stay, for a calibration was learnt at them.
+        """
         if self.placed and "pulses" not in self._warned:
             self._warned.add("pulses")
             _logger.warning(
@@ -171,7 +175,6 @@ class TileProduct:
             self.fit_range(weights)
         magnitudes = np.abs(weights)
         self._warn("weights", magnitudes > self.layer.mapping.largest_weight, "largest_weight", magnitudes.max())
-        self._ranged = False  # larger weights would saturate the ADCs, and training, not told, ask for still larger
 
     def _warn(self, what: str, beyond: NDArray[np.bool_], setting: str, largest: float) -> None:
         """Say once that values saturate; of inputs that is meant for a few, which :attr:`layer.saturated` counts."""

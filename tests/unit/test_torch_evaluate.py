@@ -1,0 +1,165 @@
+"""evaluate(): a user's network and data on a chip, method by method, on one defect map."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import circuitmem
+from circuitmem import TileSpec
+from circuitmem.config import ChipSpec, DefectSpec
+from circuitmem.control import Chip
+from circuitmem.data import load_mnist
+from circuitmem.errors import CircuitmemError, ValidationError
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from circuitmem.torch import evaluate, summary  # noqa: E402
+from circuitmem.torch.examples import examples_of  # noqa: E402
+
+CHIP = ChipSpec(
+    tile=TileSpec(rows=32, columns=32, word_line_resistance=1.0, bit_line_resistance=1.0),
+    defects=DefectSpec(device_yield=0.9),
+)
+
+
+def clusters(count=150, seed=0):
+    """Three clusters of points of both signs, 10 numbers each, and which cluster each is of."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    return rng.normal(size=(3, 10))[labels] + 0.5 * rng.normal(size=(count, 10)), labels
+
+
+def trained(data, steps=60):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(10, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3))
+    inputs, labels = torch.tensor(data[0], dtype=torch.float32), torch.tensor(data[1])
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.02)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(net(inputs), labels).backward()
+        optimiser.step()
+    return net
+
+
+def test_every_method_begins_on_the_same_chip_and_a_run_is_written(tmp_path):
+    data = clusters()
+    net = trained(data)
+    methods = ["raw", "calibration", "in_situ", "calibration_in_situ"]
+    heard = []
+    run = evaluate(
+        net, data, CHIP, methods, tmp_path / "run", seed=2, epochs=2, progress=lambda *what: heard.append(what)
+    )
+    assert list(run.accuracy_percent) == ["digital", *methods]
+    assert run.accuracy_percent["digital"] > 95.0
+    assert run.accuracy_percent["calibration"] > 90.0
+    assert run.pulses["raw"] == run.pulses["calibration"] > 0
+    assert run.pulses["in_situ"] > run.pulses["raw"]
+    assert (
+        run.simulated_time_s["raw"] < run.simulated_time_s["calibration"] < run.simulated_time_s["calibration_in_situ"]
+    )
+    assert all(energy > 0.0 for energy in run.energy_j.values())
+    assert len(run.losses["in_situ"]) == 2 * 3  # 120 examples, 50 a step
+    assert np.mean(run.losses["in_situ"][-2:]) < run.losses["in_situ"][0]
+    assert run.calibration["calibration"]["reads"] > 0
+    assert run.on_tiles == 1.0
+    assert run.tiles == summary(net, chip=CHIP).tiles
+    assert "0.00% of the multiplications stay digital" in str(run)
+    assert str(run).count("\n") == len(methods) + 2
+    assert json.loads((tmp_path / "run" / "results.json").read_text()) == vars(run)
+    assert ("in situ", 5, 6) in heard
+    assert net.training  # left as it was
+    again = evaluate(net, data, CHIP, ["calibration_in_situ", "raw"], seed=2, epochs=2)
+    for name in ("raw", "calibration_in_situ"):  # same seed, same bits, whatever came before
+        assert again.accuracy_percent[name] == run.accuracy_percent[name]
+        assert again.energy_j[name] == run.energy_j[name]
+    assert again.losses["calibration_in_situ"] == run.losses["calibration_in_situ"]
+
+
+def test_data_come_in_many_forms():
+    inputs, labels = clusters()
+    wanted = examples_of((inputs, labels), 1)
+    counts = [int((wanted.test_labels == label).sum()) for label in range(3)]
+    assert counts == [10, 10, 10]  # a fifth of each class
+    assert len(wanted.train_labels) == 120
+    tensors = torch.tensor(inputs, dtype=torch.float32), torch.tensor(labels)
+    for data in (tensors, torch.utils.data.TensorDataset(*tensors), [inputs.tolist(), labels.tolist()]):
+        found = examples_of(data, 1)
+        assert torch.equal(found.test_inputs, wanted.test_inputs)
+        assert torch.equal(found.train_labels, wanted.train_labels)
+    assert not torch.equal(examples_of((inputs, labels), 2).test_inputs, wanted.test_inputs)
+    parts = examples_of((inputs[:100], labels[:100], inputs[100:], labels[100:]), 1)
+    assert len(parts.test_labels) == 50
+    digits = load_mnist().resized(8).first(30, 20)
+    assert examples_of(digits, 1).test_inputs.shape == (20, 64)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("file.csv", r"data must be a data set, \(inputs, labels\), or .* \(got 'str'\)"),
+        ((np.zeros((4, 10)),), "data must be a data set"),
+        ((np.full((4, 10), np.nan), [0, 1, 0, 1]), r"data inputs must be finite at index \(0, 0\), and at 40 places"),
+        ((np.zeros((4, 10)), [0, 1, 0]), r"data labels must be \(4,\), one for each input \(got \(3,\)\)"),
+        ((np.zeros((4, 10)), [0.5, 1, 0, 1]), "data labels must be classes, integers from 0 on"),
+        ((np.zeros((4, 10)), [-1, 1, 0, 1]), r"data labels must be classes, integers from 0 on \(got -1\)"),
+        ((np.zeros((20, 10)), [0] * 20), "data must have two classes at least"),
+        ((np.zeros((0, 10)), np.zeros(0, int)), "data inputs must be .*one sample at least"),
+        ((np.zeros((3, 10)), [0, 1, 0]), "data must have more examples of class 0"),
+        (
+            (np.zeros((2, 10)), [0, 1], np.zeros((1, 10)), [2]),
+            "classes in training that it is tested with: 2 is missing",
+        ),
+        ((np.zeros((2, 10)), [0, 1], np.zeros((1, 9)), [1]), r"data inputs must be of one shape, \(10,\)"),
+        ((np.zeros((20, 10)), np.arange(20) % 5, np.zeros((5, 10)), np.arange(5)), "the data have 5 classes .*2, 3"),
+        ((np.array([["a"] * 10] * 4), [0, 1, 0, 1]), "must be a tensor or an array"),
+    ],
+)
+def test_data_that_cannot_be_used_are_refused_in_one_line(data, message):
+    with pytest.raises(CircuitmemError, match=message) as error:
+        evaluate(nn.Linear(10, 3), data, CHIP)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": ["in_sito"]}, "methods must be of raw, .*did you mean 'in_situ'"),
+        ({"methods": []}, "methods must name one or more"),
+        ({"methods": ["raw", "raw"]}, "methods must name one or more, each once"),
+        ({"epochs": 0}, "epochs must be >= 1"),
+        ({"seed": -1}, "seed must be >= 0"),
+        ({"calibration": "afine"}, "method must be one of"),
+        ({"chip": Chip(CHIP, 0)}, "chip must be a specification or a file"),
+        ({"out": "."}, "out must be a new or empty folder"),
+    ],
+)
+def test_wrong_arguments_are_one_line(options, message):
+    with pytest.raises(ValidationError, match=message) as error:
+        evaluate(nn.Linear(10, 3), clusters(), **{"chip": CHIP, **options})
+    assert "\n" not in str(error.value)
+
+
+def test_training_that_diverges_ends_with_the_step():
+    data = clusters(60)
+    with pytest.raises(ValidationError, match=r"optimiser must not make the loss nan|inf"):
+        evaluate(
+            nn.Linear(10, 3).double(), data, CHIP, ["in_situ"], epochs=50,
+            optimiser=lambda parameters: torch.optim.SGD(parameters, lr=1e308),
+        )  # fmt: skip
+
+
+def test_the_public_face_has_them_and_needs_torch_only_then():
+    assert circuitmem.evaluate is evaluate
+    assert circuitmem.summary is summary
+    with pytest.raises(AttributeError, match="no attribute 'evaluates'"):
+        _ = circuitmem.evaluates
+    code = (
+        "import sys; sys.modules['torch'] = None\nimport circuitmem\n"
+        "try: circuitmem.summary\nexcept ImportError as error: print(error)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout == "circuitmem.summary needs PyTorch: pip install 'circuitmem[torch]'\n"
