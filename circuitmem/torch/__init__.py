@@ -4,7 +4,7 @@ It needs the extra ``circuitmem[torch]``; nothing else here imports torch.
 """
 
 from circuitmem.torch.bring_up import calibrate, program
-from circuitmem.torch.conv import CrossbarConv2d
+from circuitmem.torch.conv import CrossbarConv1d, CrossbarConv2d
 from circuitmem.torch.convert import convert
 from circuitmem.torch.evaluate import Run, evaluate
 from circuitmem.torch.linear import CrossbarLinear
@@ -13,6 +13,7 @@ from circuitmem.torch.observe import digitally
 from circuitmem.torch.summary import LayerSummary, NetworkSummary, summary
 
 __all__ = [
+    "CrossbarConv1d",
     "CrossbarConv2d",
     "CrossbarLinear",
     "LayerSummary",

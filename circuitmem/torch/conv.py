@@ -1,8 +1,8 @@
-"""``torch.nn.Conv2d`` on tiles."""
+"""``torch.nn.Conv1d`` and ``Conv2d`` on tiles."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -12,7 +12,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.torch.module import CrossbarModule
 from circuitmem.validation import integer
 
-__all__ = ["CrossbarConv2d"]
+__all__ = ["CrossbarConv1d", "CrossbarConv2d"]
 
 Pair = int | tuple[int, int]
 
@@ -118,7 +118,8 @@ class CrossbarConv2d(CrossbarModule):
             self._check_inputs(inputs, (3, 4), -3, "(batch, in_channels, height, width)")
             maps = torch.nn.functional.pad(inputs, self._zeros)
             options = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
-            return torch.nn.functional.conv2d(maps, self.weight, self.bias, **options)
+            weight = self.weight if self.weight.dim() == 4 else self.weight.unsqueeze(2)
+            return torch.nn.functional.conv2d(maps, weight, self.bias, **options)
         patches, (high, wide) = self._patches(inputs)
         weights = self.weight.flatten(1).chunk(self.groups)
         sums = [self._multiply(*each) for each in zip(patches, weights, self.products, strict=True)]
@@ -149,6 +150,69 @@ class CrossbarConv2d(CrossbarModule):
         columns = torch.nn.functional.unfold(maps, self.kernel_size, self.dilation, 0, self.stride)
         vectors = columns.transpose(1, 2).reshape(-1, columns.shape[1])
         return list(vectors.chunk(self.groups, dim=1)), (high, wide)
+
+
+class CrossbarConv1d(CrossbarConv2d):
+    """A convolution like ``torch.nn.Conv1d``: every stretch of the sequences is a vector that the same tiles multiply.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels, >= 1.
+    kernel_size, stride, dilation : int
+        As in ``torch.nn.Conv1d``.
+    padding : int, "same" or "valid"
+        Zeros before and behind the sequences.
+    groups : int
+        Divides both numbers of channels.
+    bias : bool
+        Whether there is one.
+    chip, seed, input_scale, largest_weight, backward, converters, read_noise
+        As in :class:`CrossbarLinear`.
+
+    Raises
+    ------
+    ValidationError
+        If an argument breaks its rule, or an input is not finite or not of ``in_channels``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | Literal["same", "valid"] = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            (1, integer("kernel_size", kernel_size, 1)),
+            (1, integer("stride", stride, 1)),
+            padding if isinstance(padding, str) else (0, integer("padding", padding, 0)),
+            (1, integer("dilation", dilation, 1)),
+            groups,
+            bias,
+            **options,
+        )
+        self.weight = torch.nn.Parameter(self.weight.detach().squeeze(2))
+
+    @torch.compiler.disable
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return (batch, out_channels, length) for inputs (batch, in_channels, length), or both without batch."""
+        return super().forward(self._as_maps(inputs)).squeeze(-2)
+
+    def vectors(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return the stretches of sequences as each group multiplies them, (batch·positions, inputs of a group)."""
+        return super().vectors(self._as_maps(inputs))
+
+    def _as_maps(self, inputs: torch.Tensor) -> torch.Tensor:
+        self._check_inputs(inputs, (2, 3), -2, "(batch, in_channels, length)")
+        return inputs.unsqueeze(-2)
 
 
 def _pair(name: str, value: Pair, minimum: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import torch
 from circuitmem.config import ChipSpec, load_run
 from circuitmem.control import Chip, check_faults
 from circuitmem.errors import ValidationError
-from circuitmem.torch.conv import CrossbarConv2d
+from circuitmem.torch.conv import CrossbarConv1d, CrossbarConv2d
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import CrossbarModule
 from circuitmem.torch.observe import observe
@@ -22,7 +22,7 @@ from circuitmem.validation import did_you_mean, in_range, integer
 
 __all__ = ["convert", "inputs_of"]
 
-MATRICES = (torch.nn.Linear, torch.nn.Conv2d)
+MATRICES = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 """What goes on tiles, exactly these types: a subclass may compute something else."""
 
 ELEMENTWISE = (
@@ -46,10 +46,11 @@ def convert(
     backward: Literal["exact", "straight-through"] = "exact",
     read_noise: bool = True,
 ) -> torch.nn.Module:
-    """Return a copy of a network whose ``Linear`` and ``Conv2d`` modules are on the tiles of one chip.
+    """Return a copy of a network whose ``Linear``, ``Conv1d`` and ``Conv2d`` modules are on the tiles of one chip.
 
     Biases, norms, activations and pooling stay digital. The copy is an ordinary module: any optimiser of torch trains
-    it, its ``state_dict`` holds the chip, and its layers are :class:`CrossbarLinear` and :class:`CrossbarConv2d`.
+    it, its ``state_dict`` holds the chip, and its layers are :class:`CrossbarLinear`,
+    :class:`CrossbarConv1d` and :class:`CrossbarConv2d`.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def _check(model: torch.nn.Module, left: Collection[str]) -> list[str]:
                     rule = f"must name what shall stay digital: {full} ({type(module).__name__}) cannot go on tiles"
                     raise ValidationError("digital", rule)
     if not chosen:
-        raise ValidationError("model", "must have a Linear or Conv2d module that does not stay digital")
+        raise ValidationError("model", "must have a Linear, Conv1d or Conv2d module that does not stay digital")
     return chosen
 
 
@@ -212,7 +213,12 @@ def _on_tiles(module: Any, options: dict[str, Any], weight_range: float) -> Cros
             layer = CrossbarLinear(module.in_features, module.out_features, bias, **options)
         else:
             names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
-            layer = CrossbarConv2d(**{name: getattr(module, name) for name in names}, bias=bias, **options)
+            sizes: dict[str, Any] = {name: getattr(module, name) for name in names}
+            if isinstance(module, torch.nn.Conv1d):
+                single = {name: value[0] if isinstance(value, tuple) else value for name, value in sizes.items()}
+                layer = CrossbarConv1d(**single, bias=bias, **options)
+            else:
+                layer = CrossbarConv2d(**sizes, bias=bias, **options)
     layer.weight, layer.bias = module.weight, module.bias  # the parameters themselves, for some may be tied
     layer.train(module.training)
     for product, weights in zip(layer.products, layer.matrices(), strict=True):

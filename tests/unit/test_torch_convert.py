@@ -204,7 +204,7 @@ def hooked():
             "digital must name what shall stay digital: 0.parametrizations.weight.original",
         ),
         (nn.Sequential(nn.Linear(4, 4, dtype=torch.complex64)), {}, "0.weight must be real numbers on tiles"),
-        (nn.ReLU(), {}, "model must have a Linear or Conv2d module that does not stay digital"),
+        (nn.ReLU(), {}, "model must have a Linear, Conv1d or Conv2d module that does not stay digital"),
         (nn.Linear(4, 4), {"digital": ["heda"]}, "digital must name modules of the network; there is no heda"),
         (Wrong(), {"digital": ["heda"]}, "did you mean 'head'"),
         (Wrong(), {"digital": "head"}, r"digital must be a list of names of modules \(got 'head'\)"),
