@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from circuitmem.config import ChipSpec
 from circuitmem.control import Chip
+from circuitmem.errors import ValidationError
 from circuitmem.torch.bring_up import chip_of
 from circuitmem.torch.convert import convert, inputs_of
 from circuitmem.torch.module import CrossbarModule
@@ -169,7 +170,13 @@ def summary(
     ValidationError
         As :func:`convert` does.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise ValidationError("model", "must be a torch.nn.Module", type(model).__name__)
     inputs = None if data is None else inputs_of(_inputs(data))
+    if inputs is not None and not any(each.dim() and len(each) for each in inputs):
+        raise ValidationError(
+            "data", "must be a batch of one input at least", str([tuple(each.shape) for each in inputs])
+        )
     if any(isinstance(module, CrossbarModule) for module in model.modules()):
         net = copy.deepcopy(model)
     else:

@@ -95,3 +95,20 @@ def test_a_network_on_a_chip_is_left_as_it_is_and_data_may_be_a_data_set():
     found = summary(analog, data)
     assert analog[0].chip.clock == 0
     assert found.reads == summary(net, inputs.numpy(), CHIP, seed=3).reads
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        ("net", None, r"model must be a torch.nn.Module \(got 'str'\)"),
+        (nn.Linear(4, 2), torch.tensor(1.0), "data must be a batch of one input at least"),
+        (nn.Linear(4, 2), torch.zeros(0, 4), "data must be a batch of one input at least"),
+        (nn.Linear(4, 2), torch.zeros(3, 5), r"inputs must have shape .* in_features=4.*\(got \(3, 5\)\)"),
+        (nn.Linear(4, 2), "x", "sample must be a tensor or an array"),
+        (nn.ReLU(), None, "model must have a Linear, Conv1d or Conv2d module"),
+    ],
+)
+def test_what_cannot_be_summarised_is_refused_in_one_line(model, data, message):
+    with pytest.raises(ValidationError, match=message) as error:
+        summary(model, data, CHIP)
+    assert "\n" not in str(error.value)
