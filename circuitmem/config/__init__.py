@@ -22,6 +22,7 @@ from circuitmem.config.study import (
     MapsSpec,
     PublishedSpec,
     StudySpec,
+    TuningSpec,
     VariantSpec,
 )
 from circuitmem.config.tile import TileSpec
@@ -80,6 +81,7 @@ __all__ = [
     "TiaSpec",
     "TileSpec",
     "TransistorCell",
+    "TuningSpec",
     "TwoPulseSpec",
     "VariantSpec",
     "VteamSpec",

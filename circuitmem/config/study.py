@@ -18,6 +18,7 @@ __all__ = [
     "MapsSpec",
     "PublishedSpec",
     "StudySpec",
+    "TuningSpec",
     "VariantSpec",
 ]
 
@@ -184,6 +185,24 @@ class GapSpec(Spec):
     where: dict[str, Level] = pydantic.Field(default_factory=dict)
 
 
+class TuningSpec(Spec):
+    """A setting that is the default, held against the best of all points of the study.
+
+    Parameters
+    ----------
+    method : str
+        The method that was tuned.
+    default : table
+        Levels of the axes that are the default, one for every axis.
+    within : float
+        How far below the best it may be [points], >= 0.
+    """
+
+    method: str
+    default: dict[str, Level]
+    within: float = pydantic.Field(ge=0.0)
+
+
 class FigureSpec(Spec):
     """A figure, drawn from the table of results.
 
@@ -247,7 +266,7 @@ class StudySpec(Spec):
         Only these combinations: tables with a level for every axis.
     maps : MapsSpec
         Conductance maps to keep.
-    comparisons, goals, published, gaps, figures
+    comparisons, goals, published, gaps, tunings, figures
         What the report makes of the results.
     quick : table
         What ``--quick`` changes in all of this: the same keys, merged into it.
@@ -267,5 +286,6 @@ class StudySpec(Spec):
     goals: tuple[GoalSpec, ...] = ()
     published: tuple[PublishedSpec, ...] = ()
     gaps: tuple[GapSpec, ...] = ()
+    tunings: tuple[TuningSpec, ...] = ()
     figures: dict[str, FigureSpec] = pydantic.Field(default_factory=dict)
     quick: dict[str, Any] = pydantic.Field(default_factory=dict)

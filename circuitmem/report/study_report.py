@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec
+from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec, TuningSpec
 from circuitmem.files import write_text
 from circuitmem.report.study_figures import AXIS_LABELS, SCALES, draw_study, method_label
 from circuitmem.study.spec import Study
@@ -74,6 +74,8 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
         if study.spec.published:
             parts.append(_published(study, study.spec.published, rows))
         parts += [_gaps(study, gaps, rows) for gaps in study.spec.gaps]
+        if study.spec.tunings:
+            parts.append(_tunings(study, study.spec.tunings, rows))
         if study.spec.goals:
             parts.append(_goals(study.spec.goals, rows))
         parts += [f"![{name}](figures/{name}.png)" for name in study.spec.figures]
@@ -212,6 +214,31 @@ def _gaps(study: Study, spec: GapSpec, rows: Sequence[Row]) -> str:
     heads = ["candidate", *study.spec.axes, f"over {labels[0]}", "over the candidate", "off"]
     parts.append(f"{ranking}\n\n{_table(heads, [cells for _, cells in sorted(nearest.values())])}")
     return "\n\n".join(parts)
+
+
+def _tunings(study: Study, tunings: Sequence[TuningSpec], rows: Sequence[Row]) -> str:
+    """Return the best point of every tuned method, and how far below it the default is."""
+    lines = []
+    for spec in tunings:
+        found = {
+            tuple(levels.values()): _mean(select(rows, method=spec.method, end=True, **levels))
+            for levels in _groups(study, rows)
+        }
+        means = {levels: value for levels, value in found.items() if value is not None}
+        default = tuple(spec.default[axis] for axis in study.spec.axes)
+        if not means:
+            continue
+        best = max(means, key=lambda levels: means[levels].mean)
+        cells = ["", "", "not run"]
+        if default in means:
+            below = means[best].mean - means[default].mean
+            verdict = "reached" if below <= spec.within else "**not reached**"
+            cells = [_interval(means[default]), f"{below:.2f}", f"within {spec.within:g}: {verdict}"]
+        place = [", ".join(map(str, levels)) for levels in (best, default)]
+        name = method_label(study, spec.method)
+        lines.append([name, str(len(means)), place[0], _interval(means[best]), place[1], *cells])
+    heads = ["method", "points", "best", "its accuracy", "default", "its accuracy", "below the best", "verdict"]
+    return f"The best of all points ({', '.join(study.spec.axes)}) and the default, in %:\n\n{_table(heads, lines)}"
 
 
 def _goals(goals: Sequence[GoalSpec], rows: Sequence[Row]) -> str:

@@ -207,6 +207,7 @@ def _check(study: Study) -> None:
     wanted += [(f"goals.{k}", name) for k, g in enumerate(spec.goals) for name in (g.method, g.against) if name]
     wanted += [(f"published.{k}", p.method) for k, p in enumerate(spec.published) if p.method]
     wanted += [(f"gaps.{k}", name) for k, g in enumerate(spec.gaps) for name in (g.method, g.over, *g.candidates)]
+    wanted += [(f"tunings.{k}", t.method) for k, t in enumerate(spec.tunings)]
     wanted += [(f"figures.{key}", name) for key, f in spec.figures.items() for name in f.methods]
     for key, name in wanted:
         _check_name(key, name, (*spec.methods, "digital"))
@@ -217,6 +218,9 @@ def _check(study: Study) -> None:
     for key, where in wheres:
         for name in where:
             _check_name(f"{key}.where", name, tuple(spec.axes))
+    for k, tuning in enumerate(spec.tunings):
+        if tuning.default not in study.combinations():
+            raise ValidationError(f"tunings.{k}.default", "must be one of the study's points", tuning.default)
     for key, figure in spec.figures.items():
         axes = [figure.panels] if figure.panels else []
         for name in [*axes, *([figure.x] if figure.kind == "lines" else [])]:

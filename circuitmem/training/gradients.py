@@ -1,7 +1,8 @@
 """Gradient estimates of training in situ: through what the error goes back from the outputs to the weights.
 
 ``read`` goes back through the map that the forward pass applies: the conductances that one-hot reads found, some
-batches ago, with the corrections of the calibration as they are now. ``ideal`` takes the digital core's weights, what
+batches ago, with the corrections of the calibration as they are now; what designed wires make of a change of a cell is
+worked out from the same reads (:mod:`circuitmem.training.wires`). ``ideal`` takes the digital core's weights, what
 was asked of the cells, which stuck devices do not realise. ``adjoint`` is the exact gradient of the measured outputs
 through wires, defects and corrections, by the adjoint network: it uses the true state of the tiles, which no chip
 knows, and is there to say what knowing it would bring.
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from circuitmem.calibration import COARSE_FROM, read_conductances
 from circuitmem.control import Process, Unit
 from circuitmem.network import HardwareLayer, HardwareNetwork, split
+from circuitmem.training.wires import WireModel
 
-__all__ = ["adjoint_gradients", "effective_map", "layer_gradient", "read_cells", "read_gradients"]
+__all__ = ["adjoint_gradients", "effective_map", "layer_gradient", "read_cells", "read_gradients", "wire_models"]
 
 Floats = NDArray[np.float64]
 
@@ -31,12 +33,18 @@ def read_cells(network: HardwareNetwork) -> Process:
     return found
 
 
-def effective_map(layer: HardwareLayer, conductances: Floats) -> tuple[Floats, Floats]:
-    """Return the weights of the map that a layer's forward pass applies, and what it makes of a change of a weight.
+def wire_models(network: HardwareNetwork, conductances: list[Floats]) -> list[WireModel | None]:
+    """Return the models of the wires of each layer for what :func:`read_cells` measured; None where they are ideal."""
+    spec = network.chip.spec.tile_spec
+    needed = WireModel.is_needed(spec)
+    return [WireModel(spec, measured) if needed else None for measured in conductances]
+
+
+def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
+    """Return the weights of the map that a layer's forward pass applies, (inputs, outputs).
 
     A cell counts with the factor that the correction has for its column and group of word lines, less the excess that
-    is subtracted digitally; the pair's difference counts with the factor of its output. A change of a weight counts
-    with the factors of the device that it moves.
+    is subtracted digitally; the pair's difference counts with the factor of its output.
 
     Parameters
     ----------
@@ -44,35 +52,28 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> tuple[Floats, F
         The layer, with the correction that its forward pass applies now.
     conductances : (tiles, rows, columns) ndarray
         What its cells conduct [S], as measured.
-
-    Returns
-    -------
-    weights, gains : (inputs, outputs) ndarray
-        Change of an output by its input, and by the change that is asked of a weight for an input of 1.
     """
     correction, partition = layer.correction, layer.partition
-    row_group = correction.row_groups(partition.rows)
-    weights, gains = (np.zeros((partition.inputs, partition.outputs)) for _ in range(2))
-    for index, place in enumerate(layer.placements):
-        factors = correction.scale[row_group, index]
+    weights = np.zeros((partition.inputs, partition.outputs))
+    for index, (place, factors) in enumerate(zip(layer.placements, _factors(layer), strict=True)):
         corrected = factors * conductances[index]
         if correction.excess is not None and correction.left is not None:
             corrected -= correction.excess[index]
             # Cells that no pulse can move, and that are read in coarse steps, stay as they were when subtracted.
             fixed = (correction.excess[index] != 0.0) & (conductances[index] > COARSE_FROM * layer.mapping.maximum)
             corrected = np.where(fixed, correction.left[index], corrected)
+        pairs = corrected[place.cells]
         own = partition.input_slice(index), partition.output_slice(index)
-        pairs, factor = corrected[place.cells], factors[place.cells]
         weights[own] = (pairs[:, 0::2] - pairs[:, 1::2]) / layer.mapping.scale
-        gains[own] = _of_moved(layer, index, factor[:, 0::2], factor[:, 1::2])
-    if correction.output_scale is not None:
-        weights *= correction.output_scale
-        gains *= correction.output_scale
-    return weights, gains
+    return weights if correction.output_scale is None else weights * correction.output_scale
 
 
 def read_gradients(
-    network: HardwareNetwork, conductances: list[Floats], activities: list[Floats], error: Floats
+    network: HardwareNetwork,
+    conductances: list[Floats],
+    activities: list[Floats],
+    error: Floats,
+    wires: list[WireModel | None] | None = None,
 ) -> tuple[list[Floats], list[Floats]]:
     """Return gradients of weights and biases, layer by layer, through the map that the forward pass applies.
 
@@ -86,11 +87,46 @@ def read_gradients(
         What each layer multiplied in a forward pass on the hardware, and last the logits.
     error : (batch, outputs) ndarray
         Derivative of the loss with respect to the logits.
+    wires : list of WireModel, optional
+        From :func:`wire_models`, for these conductances.
     """
+    wires = wire_models(network, conductances) if wires is None else wires
     maps = [effective_map(layer, cells) for layer, cells in zip(network.layers, conductances, strict=True)]
-    through = network.model.through([weights for weights, _ in maps])
-    weights, biases = through.gradients(activities, error, [layer.input_scale for layer in network.layers])
-    return [gradient * gains for gradient, (_, gains) in zip(weights, maps, strict=True)], biases
+    through = network.model.through(maps)
+    outer, biases = through.gradients(activities, error, [layer.input_scale for layer in network.layers])
+    return [_of_weights(*each) for each in zip(network.layers, outer, wires, strict=True)], biases
+
+
+def _factors(layer: HardwareLayer) -> Floats:
+    """Return what the correction multiplies the current of each cell by, (tiles, rows, columns)."""
+    correction = layer.correction
+    return np.moveaxis(correction.scale[correction.row_groups(layer.partition.rows)], 0, 1)
+
+
+def _of_weights(layer: HardwareLayer, outer: Floats, wires: WireModel | None) -> Floats:
+    """Return the gradients of a layer's weights, (inputs, outputs), for outer products of its inputs and errors.
+
+    A change of a weight counts with the factors, and through the wires, of the device that it moves.
+    """
+    correction, partition = layer.correction, layer.partition
+    if correction.output_scale is not None:
+        outer = outer * correction.output_scale
+    owns = [(partition.input_slice(index), partition.output_slice(index)) for index in range(len(layer.units))]
+    cells = np.zeros((len(layer.units), *layer.chip.spec.tile.shape))
+    for index, (place, own) in enumerate(zip(layer.placements, owns, strict=True)):
+        cells[index][place.cells] = np.repeat(outer[own], 2, axis=1)
+    cells *= _factors(layer)
+    for tile, place in zip(cells, layer.placements, strict=True):
+        tile[:, place.columns[1::2]] *= -1.0
+    if wires is not None:
+        cells = wires.gradient(cells)
+    if layer.prefactor is not None:
+        cells *= layer.prefactor
+    weights = np.zeros_like(outer)
+    for index, (place, own) in enumerate(zip(layer.placements, owns, strict=True)):
+        moved = cells[index][place.cells]
+        weights[own] = _of_moved(layer, index, moved[:, 0::2], -moved[:, 1::2])
+    return weights
 
 
 def adjoint_gradients(

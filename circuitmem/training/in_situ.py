@@ -12,10 +12,11 @@ from circuitmem.config import InSituSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareNetwork
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gradients
+from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gradients, wire_models
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.optimisers import OPTIMISERS
 from circuitmem.training.rules import RULES
+from circuitmem.training.wires import WireModel
 
 __all__ = ["InSituTrainer", "train_epoch"]
 
@@ -42,6 +43,7 @@ class InSituTrainer:
         self.batches = 0
         self._limits: list[tuple[Floats, Floats]] = []
         self._read: list[Floats] = []
+        self._wires: list[WireModel | None] | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what is kept from batch to batch, for a checkpoint."""
@@ -50,12 +52,22 @@ class InSituTrainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.optimiser.restore(state["optimiser"])
-        self.batches, self._read = state["batches"], state["read"]
+        self.batches, self._read, self._wires = state["batches"], state["read"], None
 
     def look(self) -> Process:
         """Read the cells back, if the gradient wants them and they are due."""
         if self.spec.gradient == "read" and self.batches % self.spec.read_batches == 0:
             self._read = yield from read_cells(self.network)
+            self._wires = None
+            if self._wired:
+                yield from self.network.chip.compute(WireModel.BUILDING * self._wired)
+
+    @property
+    def _wired(self) -> int:
+        """Cells through whose wires the gradient goes."""
+        spec = self.network.chip.spec.tile_spec
+        needed = self.spec.gradient == "read" and WireModel.is_needed(spec)
+        return len(self.network.chip.units) * spec.rows * spec.columns if needed else 0
 
     def operations(self, samples: int) -> int:
         """Return how many operations of the digital core a step takes: gradients, and with ``read`` their map."""
@@ -63,7 +75,7 @@ class InSituTrainer:
         per_sample = 6 * sum(w.size * positions for w, positions in zip(model.weights, model.positions, strict=True))
         # Of a weight's two cells: a factor, a subtraction, their difference; and the gain of its gradient.
         mapped = 6 * sum(weights.size for weights in model.weights) if self.spec.gradient == "read" else 0
-        return per_sample * samples + mapped
+        return per_sample * samples + mapped + WireModel.GRADIENT * self._wired
 
     def recalibration_is_due(self) -> bool:
         """Say whether the chip is to be calibrated again after the last batch."""
@@ -77,7 +89,9 @@ class InSituTrainer:
         if self.spec.gradient == "adjoint":
             return adjoint_gradients(self.network, activities, error)
         if self.spec.gradient == "read":
-            return read_gradients(self.network, self._read, activities, error)
+            if self._wires is None:
+                self._wires = wire_models(self.network, self._read)
+            return read_gradients(self.network, self._read, activities, error, self._wires)
         return model.gradients(activities, error, [layer.input_scale for layer in self.network.layers])
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:

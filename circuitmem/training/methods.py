@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.calibration import CalibrationRecord
-from circuitmem.config import RunSpec
+from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import Chip, Process
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
@@ -18,7 +18,7 @@ from circuitmem.training.bring_up import calibrate_network, calibrations_of, pre
 from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
-from circuitmem.training.recipes import METHODS
+from circuitmem.training.recipes import METHODS, Recipe
 
 __all__ = ["MethodResult", "MethodRun", "build_network", "run_method", "tile_count"]
 
@@ -121,6 +121,13 @@ def build_network(
     return HardwareNetwork(chip, model, scales)
 
 
+def training_of(recipe: Recipe, spec: RunSpec) -> InSituSpec:
+    """Return what a recipe trains in situ with."""
+    if recipe.best:
+        return spec.best.of(spec.in_situ)
+    return spec.in_situ.after_calibration() if recipe.calibrate else spec.in_situ
+
+
 class MethodRun:
     """One method on its way: what it has done, and what is left.
 
@@ -158,7 +165,7 @@ class MethodRun:
         self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
         self._progress, self._brought_up, self._safe = progress, brought_up, safe
-        self._trainer = InSituTrainer(spec.in_situ if not self.recipe.best else spec.best.of(spec.in_situ), network)
+        self._trainer = InSituTrainer(training_of(self.recipe, spec), network)
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
 

@@ -1,5 +1,8 @@
-"""Which method, at which levels, two published gaps fit best: from a table whose answer is known."""
+"""What a report finds at all points: where two published gaps fit best, and how far a default is below the best."""
 
+import pytest
+
+from circuitmem.errors import ValidationError
 from circuitmem.report.study_report import study_text
 from circuitmem.study.spec import load_study
 
@@ -60,3 +63,36 @@ def test_methods_that_are_not_there_yet_leave_their_cells_empty(write_study):
     assert "| 0.8 | +40.00 ± 12.71 |  | +29.50 ± 0.00 |" in first
     ranked = [line for line in (first + second).splitlines() if line.startswith("| calibration only")]
     assert ranked == []
+
+
+TUNED = """
+[[tunings]]
+method = "in_situ"
+default = {{ device_yield = {} }}
+within = {}
+"""
+
+
+def test_the_default_is_held_against_the_best_point(write_study):
+    study = load_study(write_study(TUNED.format(1.0, 1.0) + TUNED.format(1.0, 0.4) + TUNED.format(0.8, 0.0)))
+    text = study_text(study, table(), PROVENANCE).split("The best of all points")[1]
+    assert text.startswith(" (device_yield) and the default, in %:")
+    lines = [line for line in text.splitlines() if line.startswith("| in-situ only")]
+    best = "| in-situ only | 2 | 0.8 | 61.50 ± 0.00 |"
+    assert lines == [
+        f"{best} 1.0 | 61.00 ± 12.71 | 0.50 | within 1: reached |",
+        f"{best} 1.0 | 61.00 ± 12.71 | 0.50 | within 0.4: **not reached** |",
+        f"{best} 0.8 | 61.50 ± 0.00 | 0.00 | within 0: reached |",
+    ]
+
+
+def test_a_default_that_is_not_there_yet_is_not_judged(write_study):
+    study = load_study(write_study(TUNED.format(1.0, 1.0)))
+    some = [row for row in table() if row["device_yield"] != 1.0]
+    assert "| in-situ only | 1 | 0.8 | 61.50 ± 0.00 | 1.0 |  |  | not run |" in study_text(study, some, PROVENANCE)
+
+
+@pytest.mark.parametrize("default", [0.7, '"none"'])
+def test_the_default_must_be_a_point_of_the_study(write_study, default):
+    with pytest.raises(ValidationError, match=r"tunings.0.default must be one of the study's points"):
+        load_study(write_study(TUNED.format(default, 1.0)))

@@ -183,6 +183,7 @@ def test_a_saturated_activity_asks_for_no_change(gradient):
 
 SMALL = ["data.side=8", "network.layers=[64, 24, 10]", "chip.tile.rows=32", "chip.tile.columns=32"]
 SMALL += ["in_situ.batch=20", "in_situ.epochs=1", "calibration.vectors=40", "calibration.method=split-affine"]
+SMALL += ["ex_situ.weight_limit=4.0", "in_situ.learning_rate=0.1"]
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +202,7 @@ def test_weights_are_read_back_as_the_cells_have_them(start):
     network.chip.run(network.program(0.0))
     found = network.chip.run(read_cells(network))
     for layer, cells in zip(network.layers, found, strict=True):
-        weights, gains = effective_map(layer, cells)
-        assert (gains == 1.0).all()
+        weights = effective_map(layer, cells)
         for index, place in enumerate(layer.placements):
             pairs = layer.units[index].tile.effective_conductance[place.cells]
             true = (pairs[:, 0::2] - pairs[:, 1::2]) / layer.mapping.scale
@@ -246,4 +246,4 @@ def test_calibrating_again_every_epoch_does_not_harm(start, method):
         spec = load_run(None, [*SMALL, *again, f"calibration.method={method}", "calibration.vectors=100"])
         result = run_method("calibration_in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None)
         reached[when] = result.accuracy_percent
-    assert reached["every"] >= reached["never"] - 2.0
+    assert reached["every"] >= reached["never"] - 4.0  # of 300 digits: fewer than twice their sampling error

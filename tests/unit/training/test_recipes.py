@@ -20,6 +20,8 @@ SMALL += ["in_situ.batch=20", "in_situ.epochs=1", "calibration.vectors=60", "chi
 SMALL += ["chip.tile.bit_line_resistance=0.0", "retraining.epochs=3", "retraining.batch=20", "ex_situ.epochs=20"]
 SMALL += [f"chip.converters.adc.{error}_error=0.0" for error in ("gain", "offset")]
 SMALL += [f"chip.converters.dac.{error}=0.0" for error in ("gain_error", "offset_error", "resistor_mismatch")]
+# A start that leaves much to gain: large weights, which fill the range, and columns that are calibrated whole.
+SMALL += ["ex_situ.weight_limit=4.0", "calibration.method=split-affine", "in_situ.learning_rate=0.1"]
 
 
 @pytest.fixture(scope="module")

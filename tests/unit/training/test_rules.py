@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from circuitmem.config import InSituSpec, load_run
+from circuitmem.config import InSituSpec, RunSpec, load_run
 from circuitmem.config.training import LEARNING_RATES, MethodName, OptimiserName, UpdateRule
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.training import METHODS, OPTIMISERS, RULES, Digits, InSituTrainer, build_network, run_method
 from circuitmem.training.ex_situ import train_ex_situ
+from circuitmem.training.methods import training_of
 
 SMALL = [
     "data.side=8",
@@ -43,6 +44,22 @@ def test_the_step_size_is_the_optimisers_own_unless_it_is_declared():
     assert load_run(None, ["in_situ.optimiser=adam"]).in_situ.learning_rate == LEARNING_RATES["adam"]
     with pytest.raises(ValidationError, match=r"in_situ.optimiser must be 'sgd', 'momentum', 'rmsprop' or 'adam'"):
         load_run(None, ["in_situ.optimiser=adagrad"])
+
+
+def test_methods_that_calibrate_have_a_step_size_of_their_own():
+    own = InSituSpec()
+    assert (own.learning_rate, own.calibrated_learning_rate) == (LEARNING_RATES["momentum"], 0.02)
+    assert InSituSpec(optimiser="adam").calibrated_learning_rate == LEARNING_RATES["adam"]
+    assert InSituSpec(learning_rate=0.07).calibrated_learning_rate == 0.07  # what is declared holds for both
+    assert InSituSpec(learning_rate=0.07, calibrated_learning_rate=0.03).learning_rate == 0.07
+    spec = load_run(None, ["in_situ.calibrated_learning_rate=0.03", "best.learning_rate=0.01"])
+    rates = {
+        name: training_of(METHODS[name], spec).learning_rate for name in ("in_situ", "calibration_in_situ", "best")
+    }
+    assert rates == {"in_situ": LEARNING_RATES["momentum"], "calibration_in_situ": 0.03, "best": 0.01}
+    assert RunSpec(**spec.model_dump()) == spec
+    with pytest.raises(ValidationError, match=r"in_situ.calibrated_learning_rate must be greater than 0"):
+        load_run(None, ["in_situ.calibrated_learning_rate=0.0"])
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMISERS))
