@@ -52,7 +52,7 @@ def test_a_run_under_way_shows_what_it_has_reached_and_its_audit_so_far(tmp_path
 def test_a_damaged_file_of_a_run_is_one_line(tmp_path):
     (tmp_path / "config.toml").write_text("seed = 1\n")
     (tmp_path / "method_raw.json").write_text('{"accuracy_percent": 1')
-    with pytest.raises(DataFileError, match=r"method_raw.json: cannot be read"):
+    with pytest.raises(DataFileError, match=r"method_raw.json: is not JSON"):
         load_run_record(tmp_path)
     (tmp_path / "method_raw.json").write_text(json.dumps([1]))
     with pytest.raises(DataFileError, match=r"method_raw.json: must hold a JSON object"):
