@@ -42,7 +42,7 @@ def tile(
     Wires, cell law and input range are those of the configuration's chip (--set chip.tile.word_line_resistance=2).
     """
     from circuitmem.config import load_run
-    from circuitmem.console import print_array
+    from circuitmem.console import Progress, print_array
     from circuitmem.errors import ValidationError
     from circuitmem.report import draw_array
     from circuitmem.study.array import load_conductances, load_matrix, load_stuck, random_inputs, study_array
@@ -64,14 +64,18 @@ def tile(
         batch = load_matrix(voltages)[0]
         if batch.shape[1] != len(given):
             raise ValidationError("--voltages", f"must have {len(given)} columns, one a word line", batch.shape[1])
-    found = study_array(run.chip, given, batch, defects, _place(cell))
-    about = [
-        ("conductances", f"{conductance} [{said}]"),
-        ("stuck cells", "none given" if stuck is None else str(stuck)),
-        ("voltages", f"random, seed {run.seed}" if voltages is None else str(voltages)),
-        ("wires", _wires(found.tile.spec)),
-    ]
-    files = [str(path) for path in draw_array(found, out, about)]
+    place = _place(cell)
+    with Progress("array") as progress:
+        found = study_array(run.chip, given, batch, defects, place)
+        progress.update("figures", 0, 1)
+        about = [
+            ("conductances", f"{conductance} [{said}]"),
+            ("stuck cells", "none given" if stuck is None else str(stuck)),
+            ("voltages", f"random, seed {run.seed}" if voltages is None else str(voltages)),
+            ("wires", _wires(found.tile.spec)),
+        ]
+        files = [str(path) for path in draw_array(found, out, about)]
+        progress.update("figures", 1, 1)
     if as_json:
         print(json.dumps(found.as_dict() | {"unit": said, "files": files}))
     else:

@@ -30,10 +30,11 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Do an operation again that an audit found beyond its limit; exit code 1 if it still is."""
-    from circuitmem.console import print_replay
+    from circuitmem.console import Progress, print_replay
     from circuitmem.engine import replay_case
 
-    found = replay_case(file, behavioral=engine is not Engines.spice, spice=engine is not Engines.behavioral)
+    with Progress("replay"):
+        found = replay_case(file, behavioral=engine is not Engines.spice, spice=engine is not Engines.behavioral)
     if as_json:
         print(json.dumps(found))
     else:

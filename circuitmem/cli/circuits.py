@@ -71,6 +71,7 @@ def netlist(
     prints the codes. Small tiles (--set chip.tile.rows=8) are done in seconds.
     """
     from circuitmem.config import load_run
+    from circuitmem.console import Progress
     from circuitmem.engine import adc_netlist, program_netlist, tile_netlist
     from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
@@ -89,32 +90,33 @@ def netlist(
         for name, value in (choices | {"amplitude": amplitude, "width": width}).items():
             if value is not None:
                 raise ValidationError(f"--{name}", "is for --what program", value)
-    if what is What.READ:
-        tile, voltages = random_tile(spec.chip, spec.seed)
-        text, title = tile_netlist(tile, voltages), "tile"
-    elif what is What.ADC:
-        read = random_read(spec.chip, spec.seed)
-        tile, title = read.tile, "tile with its converters"
-        text = adc_netlist(tile, read.readout, read.codes)
-        details = {"what": what.value, "codes": read.answer.tolist()}
-    else:
-        kind = pulse or PulseKind.SET
-        chosen = bench(device or "vteam:A")
-        tile = random_device_tile(spec.chip, chosen.device, spec.seed)
-        rows = (tile.spec.rows // 2,) if row is None else tuple(row)
-        given = chosen.pulse(
-            kind.value,
-            rows,
-            None if column is None else tuple(column),
-            (scheme or Scheme.HALF).value,
-            amplitude=amplitude,
-            width=width,
-        )
-        text, title = (
-            program_netlist(tile, chosen.device, given),
-            f"tile of {device or 'vteam:A'} during a {kind.value} pulse",
-        )
-        details = {"what": what.value, "device": device or "vteam:A", "pulse": given.model_dump()}
+    with Progress("netlist"):
+        if what is What.READ:
+            tile, voltages = random_tile(spec.chip, spec.seed)
+            text, title = tile_netlist(tile, voltages), "tile"
+        elif what is What.ADC:
+            read = random_read(spec.chip, spec.seed)
+            tile, title = read.tile, "tile with its converters"
+            text = adc_netlist(tile, read.readout, read.codes)
+            details = {"what": what.value, "codes": read.answer.tolist()}
+        else:
+            kind = pulse or PulseKind.SET
+            chosen = bench(device or "vteam:A")
+            tile = random_device_tile(spec.chip, chosen.device, spec.seed)
+            rows = (tile.spec.rows // 2,) if row is None else tuple(row)
+            given = chosen.pulse(
+                kind.value,
+                rows,
+                None if column is None else tuple(column),
+                (scheme or Scheme.HALF).value,
+                amplitude=amplitude,
+                width=width,
+            )
+            text, title = (
+                program_netlist(tile, chosen.device, given),
+                f"tile of {device or 'vteam:A'} during a {kind.value} pulse",
+            )
+            details = {"what": what.value, "device": device or "vteam:A", "pulse": given.model_dump()}
     write_text(out, text)
     if as_json:
         size = {"rows": tile.spec.rows, "columns": tile.spec.columns}
@@ -141,7 +143,9 @@ def validate(
 
     with Progress() as progress:
         record = validate_engines(out, seed, quick, progress.update, baseline, stage or ())
-    page = draw_validation(record, out)[0]
+        progress.update("page", 0, 1)
+        page = draw_validation(record, out)[0]
+        progress.update("page", 1, 1)
     if as_json:
         # What is plotted stays in validation.json: it is long, and nobody greps for it.
         stages = [{key: value for key, value in stage.items() if key != "plots"} for stage in record["stages"]]

@@ -35,7 +35,7 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit a device model to a measured curve: parameters with intervals, a figure, and TOML to paste."""
-    from circuitmem.console import print_fit
+    from circuitmem.console import Progress, print_fit
     from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
     from circuitmem.report import draw_fit
@@ -61,10 +61,13 @@ def fit(
         None if step is None else in_range("--step", step, 1e-18, 1e9),
         polarity,
     )
-    found = fit_device(data, model, held=held, seed=seed, confidence=confidence, reading=reading)
-    stem = out / f"{data.stem}_{model}"
-    record = found.as_dict() | {"toml": f"{stem}.toml", "figure": f"{stem}.png"}
-    draw_fit(record["figure"], found)
+    with Progress("fit") as progress:
+        found = fit_device(data, model, held=held, seed=seed, confidence=confidence, reading=reading)
+        stem = out / f"{data.stem}_{model}"
+        record = found.as_dict() | {"toml": f"{stem}.toml", "figure": f"{stem}.png"}
+        progress.update("figure", 0, 1)
+        draw_fit(record["figure"], found)
+        progress.update("figure", 1, 1)
     write_text(record["toml"], found.toml())
     if as_json:
         print(json.dumps(record))

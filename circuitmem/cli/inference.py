@@ -30,7 +30,7 @@ def infer(
 ) -> None:
     """Put a finished run's chip to use: requests at random times, drift checks and refreshes in the background."""
     from circuitmem.config import InferenceSpec
-    from circuitmem.console import print_inference
+    from circuitmem.console import Progress, print_inference
     from circuitmem.training.serve import serve_run
 
     spec = InferenceSpec(
@@ -43,7 +43,8 @@ def infer(
         refresh_every=refresh_every,
         seed=seed,
     )
-    found = serve_run(run, method, spec, setting, trace)
+    with Progress("inference"):
+        found = serve_run(run, method, spec, setting, trace)
     if as_json:
         print(json.dumps(found))
     else:

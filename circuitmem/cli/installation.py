@@ -13,10 +13,11 @@ from circuitmem.cli.options import Json
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Show what is installed, which kernels and ngspice run, what is missing; exit code 1 if it cannot do without."""
-    from circuitmem.console import print_findings
+    from circuitmem.console import Progress, print_findings
     from circuitmem.doctor import examine
 
-    findings = examine()
+    with Progress("examination"):
+        findings = examine()
     if as_json:
         print(json.dumps(findings))
     else:

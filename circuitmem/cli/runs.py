@@ -54,11 +54,15 @@ def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
     try:
         with Progress() as progress:
             results = job(progress.update)
+            progress.update("figures", 0, 2)
+            figures = draw_run(folder)
+            progress.update("page", 1, 2)
+            figures.append(draw_run_page(folder, figures=False)[0])
+            progress.update("page", 2, 2)
     except KeyboardInterrupt:
         print(f"circuitmem: interrupted; go on with: circuitmem resume {shlex.quote(str(folder))}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     _warn(results)
-    figures = [*draw_run(folder), draw_run_page(folder, figures=False)[0]]
     if as_json:
         print(json.dumps(results))
     else:

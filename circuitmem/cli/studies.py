@@ -66,16 +66,18 @@ def run(
                 collect=collect,
                 progress=progress.update,
             )
+            if summary["finished"]:
+                from circuitmem.report import report_study
+
+                progress.update("report", 0, 1)
+                summary |= report_study(declared, Path(summary["folder"]))
+                progress.update("report", 1, 1)
     except KeyboardInterrupt:
         print(
             "circuitmem: interrupted; the same command goes on, with --collect it reports what is finished",
             file=sys.stderr,
         )
         sys.exit(INTERRUPTED)
-    if summary["finished"]:
-        from circuitmem.report import report_study
-
-        summary |= report_study(declared, Path(summary["folder"]))
     if as_json:
         print(json.dumps(summary))
     else:
@@ -95,12 +97,14 @@ def _list_points(declared: object, out: Path | None, workers: int, as_json: bool
 @study.command("report")
 def report(folder: Folder, quick: Quick = False, out: Out = None, as_json: Json = False) -> None:
     """Draw the figures and write results.md, and README.md between its markers, from the table; nothing is computed."""
+    from circuitmem.console import Progress
     from circuitmem.report import report_study
     from circuitmem.study.runner import results_folder
     from circuitmem.study.spec import load_study
 
     declared = load_study(folder, quick)
-    written = report_study(declared, results_folder(declared, out))
+    with Progress("report"):
+        written = report_study(declared, results_folder(declared, out))
     paths = [written["report"], *written["figures"], *([written["readme"]] if written["readme"] else [])]
     print(json.dumps(written) if as_json else "\n".join(paths))
 
@@ -108,10 +112,12 @@ def report(folder: Folder, quick: Quick = False, out: Out = None, as_json: Json 
 @study.command("figures")
 def figures(folder: Folder, quick: Quick = False, out: Out = None, as_json: Json = False) -> None:
     """Draw the figures again from the table; nothing is computed."""
+    from circuitmem.console import Progress
     from circuitmem.report import draw_study
     from circuitmem.study.runner import results_folder
     from circuitmem.study.spec import load_study
 
     declared = load_study(folder, quick)
-    paths = [str(path) for path in draw_study(declared, results_folder(declared, out))]
+    with Progress("figures"):
+        paths = [str(path) for path in draw_study(declared, results_folder(declared, out))]
     print(json.dumps({"figures": paths}) if as_json else "\n".join(paths))

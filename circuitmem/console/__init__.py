@@ -1,15 +1,14 @@
-"""Tables and progress on a terminal; plain text and silence in a pipe."""
+"""Tables and progress on a terminal; plain text and few lines of progress elsewhere."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
+from circuitmem.console.progress import Progress, title
 from circuitmem.console.table import print_table, terminal
 
 __all__ = [
@@ -26,44 +25,6 @@ __all__ = [
 ]
 
 
-def _title(name: str) -> str:
-    """Return what a reader calls a method, or another thing whose progress is shown."""
-    from circuitmem.training import METHODS
-
-    if name == "digital":
-        return "digital network"
-    return METHODS[name].title if name in METHODS else name
-
-
-class Progress:
-    """Progress bars on stderr, one for each thing that is reported; nothing if stderr is not a terminal."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._bars = Bars(
-            TextColumn("{task.description:24}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def update(self, what: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` steps of something are finished."""
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(_title(what), total=total)
-        self._bars.update(self._tasks[what], completed=done, total=total)
-
-
 def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
     """Print the table and the audit line of a run."""
     from circuitmem.report.costs import product_costs
@@ -78,7 +39,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
             cost = [f"{time * 1e3:.2f} ms", f"{energy * 1e3:.3f} mJ", f"{results['pulses'][name]:,}"]
             cost += product_costs(results.get("calibration", {}).get(name, {}))
         reached = f"{accuracy:.2f} %" if error is None else f"{accuracy:.2f} %, {error:.0e}"
-        rows.append((_title(name), reached, *cost))
+        rows.append((title(name), reached, *cost))
     headings = (
         "method",
         "accuracy, error",
@@ -102,7 +63,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     used = results.get("utilisation", {}).get(longest, {})  # a run of an older version has none
     if used:
         shares = ", ".join(f"{name} {entry['fraction']:.0%}" for name, entry in used.items())
-        console.print(f"busy in {_title(longest)}, the bottleneck first: {shares}")
+        console.print(f"busy in {title(longest)}, the bottleneck first: {shares}")
     _print_audit(console, audit, folder)
     console.print(f"run folder: {folder}  figures: {', '.join(path.name for path in figures)}")
 
@@ -166,7 +127,7 @@ def _print_product_errors(console: Console, errors: dict[str, Any]) -> None:
     for name, found in errors.items():
         if "after" in found:
             before, after = (rms_errors(found[when]) for when in ("before", "after"))
-            lines.setdefault(f"{before} before calibration, {after} after", []).append(_title(name))
+            lines.setdefault(f"{before} before calibration, {after} after", []).append(title(name))
     for line, names in lines.items():
         console.print(f"error of products, rms, layer by layer: {line} ({', '.join(names)})")
 
@@ -175,7 +136,7 @@ def _print_saturation(console: Console, counts: dict[str, dict[str, int]]) -> No
     """Say how many codes stood at the end of their range, method by method, unless none did."""
     saturated = {name: count for name, count in counts.items() if any(count.values())}
     if saturated:
-        words = ", ".join(f"{_title(name)} {n['adc']:,} / {n['dac']:,}" for name, n in saturated.items())
+        words = ", ".join(f"{title(name)} {n['adc']:,} / {n['dac']:,}" for name, n in saturated.items())
         console.print(f"saturated codes, of ADCs / of DACs: {words}")
 
 

@@ -91,12 +91,13 @@ def train_ex_situ(
         If the step size is so large that the loss is no number.
     """
     record = ExSituRecord() if record is None else record
+    total = spec.epochs
+    progress(0, total)
     model = initial_perceptron(network, seed)
     parameters = [*model.weights, *model.biases]
     optimiser = Adam(parameters)
     batches = -(-len(images) // spec.batch)
     classes = network.layers[-1]
-    total = spec.epochs
     while record.epochs < total:
         begun, steps, losses = optimiser.steps, (total - record.epochs) * batches, []
         for epoch in range(record.epochs, total):

@@ -75,6 +75,7 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
         If the digits or the folder cannot be had.
     """
     path = Path(folder)
+    progress("data", 0, 1)
     data = _data(spec)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
@@ -150,6 +151,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         write_record(path / "digital.json", {"accuracy_percent": digital})
         results: dict[str, MethodResult] = {}
         for name in spec.methods:
+            progress(name, 0, spec.in_situ.epochs + 1)  # devices are made, weights programmed and calibrated first
             network = build_network(spec, model, digits)
             results[name] = _method(name, spec, path, network, digits, audit, progress)
         progress("audit in ngspice", 0, 1)
