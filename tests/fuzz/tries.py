@@ -1,0 +1,228 @@
+"""Give the command line random configurations, in this process, and say where it breaks its word.
+
+``python tests/fuzz/tries.py --seed 1 --tries 2000 --seconds 3600`` goes on until all tries or the time are over and
+prints what it found, each with the words that do it again; ``--corpus`` does the named cases of ``cases.toml`` instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import re
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from changes import TINY, words_of
+
+import circuitmem.report
+from circuitmem.cli import main
+
+SPEAKS = re.compile(r"circuitmem: (error|warning|progress|interrupted)\b")
+"""How every line begins that a command may write to stderr."""
+
+CODES = 0, 1, 2, 130
+
+
+@dataclass
+class Ended:
+    """How a command ended: its exit code, or the traceback of what it let through, and what it wrote."""
+
+    code: int | str
+    out: str
+    err: str
+    seconds: float
+
+
+def call(words: list[str], limit: float) -> Ended:
+    """Run a command in this process, with its streams in files; after ``limit`` seconds it gets a Ctrl-C."""
+    code: int | str = 0
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+b") as out, tempfile.TemporaryFile("w+b") as err:
+        kept = os.dup(1), os.dup(2)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        arguments, sys.argv = sys.argv, ["circuitmem", *words]
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, limit, 2.0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("default")
+                main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        except BaseException:
+            code = traceback.format_exc()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            sys.argv = arguments
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for target, saved in zip((1, 2), kept, strict=True):
+                os.dup2(saved, target)
+                os.close(saved)
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
+    return Ended(code, *texts, time.monotonic() - began)
+
+
+def not_finite(value: Any, name: str = "") -> str | None:
+    """Return the name of the first number of a JSON value that is not finite, or a cost below 0."""
+    if isinstance(value, dict):
+        return next((bad for key, each in value.items() if (bad := not_finite(each, f"{name}.{key}"))), None)
+    if isinstance(value, list):
+        return next((bad for k, each in enumerate(value) if (bad := not_finite(each, f"{name}[{k}]"))), None)
+    if isinstance(value, float) and not math.isfinite(value):
+        return name
+    cost = re.match(r"\.(energy|simulated_time|pulses|accounts|phases|saturated)", name)
+    return name if cost and isinstance(value, (int, float)) and value < 0 else None
+
+
+@contextlib.contextmanager
+def without_figures(wanted: bool) -> Iterator[None]:
+    """Leave the figures and the page of a run out: they take twenty times as long as a tiny run."""
+    report: Any = circuitmem.report
+    kept = report.draw_run, report.draw_run_page
+    if wanted:
+        report.draw_run, report.draw_run_page = (lambda _: []), (lambda folder, **_: [Path(folder, "report.html")])
+    try:
+        yield
+    finally:
+        report.draw_run, report.draw_run_page = kept
+
+
+def faults(words: list[str], ended: Ended, drawn: bool) -> list[str]:
+    """Return every promise of the command line that was broken."""
+    if isinstance(ended.code, str):
+        return [f"traceback: {ended.code}"]
+    found = [] if ended.code in CODES else [f"exit code {ended.code}"]
+    lines = ended.err.splitlines()
+    strange = [line for line in lines if not SPEAKS.match(line)]
+    if strange and not (ended.code == 130 and "KeyboardInterrupt" in ended.err):
+        found.append(f"stderr: {strange}")
+    errors = sum(line.startswith("circuitmem: error: ") for line in lines)
+    if errors != (ended.code == 2):
+        found.append(f"exit code {ended.code} with {errors} lines of errors")
+    if "--json" in words and ended.code in (0, 2):
+        try:
+            said = json.loads(ended.out)
+        except ValueError:
+            found.append(f"stdout is no JSON: {ended.out[:200]!r}")
+        else:
+            if (ended.code == 2) != ("error" in said):
+                found.append(f"stdout of exit code {ended.code}: {ended.out[:200]!r}")
+    if ended.code == 0 and words[0] == "train":
+        bad = not_finite(json.loads(Path("run/results.json").read_text()))
+        found += [f"results.json: {bad}"] if bad else []
+        files = ["provenance.json", *["report.html"] * drawn]
+        found += [f"no {name}" for name in files if not Path("run", name).is_file()]
+    left = [str(path) for path in Path().rglob(".partial_*")]
+    return found + ([f"left behind: {left}"] if left else [])
+
+
+def attempt(words: list[str], limit: float, drawn: bool) -> tuple[Ended, list[str]]:
+    """Run a command in a new folder and judge it."""
+    home, folder = Path.cwd(), tempfile.mkdtemp(prefix="fuzz_")
+    os.chdir(folder)
+    try:
+        with without_figures(not drawn):
+            ended = call(words, limit)
+        return ended, faults(words, ended, drawn)
+    finally:
+        os.chdir(home)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def corpus() -> dict[str, tuple[list[str], int]]:
+    """Return the named cases, each of which once broke a promise: words and the exit code that is right."""
+    cases = tomllib.loads((Path(__file__).parent / "cases.toml").read_text("utf-8"))
+    return {name: (_words(case), case["code"]) for name, case in cases.items()}
+
+
+def _words(case: dict[str, Any]) -> list[str]:
+    sets = [word for setting in [*TINY, *case["set"]] for word in ("--set", setting)]
+    return [*case.get("command", ["train", "--out", "run"]), *sets]
+
+
+def tell(name: str, words: list[str], ended: Ended, found: list[str]) -> None:
+    """Print a finding: what was changed, and how it ended."""
+    changed = [word for word in words if word != "--set" and word not in TINY]
+    print(f"FOUND {name} ({ended.seconds:.1f} s): {' '.join(map(repr, changed))}")
+    for each in found:
+        print("  " + each.rstrip().replace("\n", "\n  "))
+    sys.stdout.flush()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the tries that are asked for; returns how many of them broke a promise."""
+    if arguments.memory:
+        resource.setrlimit(resource.RLIMIT_AS, (arguments.memory << 20, arguments.memory << 20))
+    known = corpus() if arguments.corpus else {}
+    numbers = range(arguments.first, arguments.first + arguments.tries)
+    tries = ((f"{arguments.seed}:{number}", words_of(arguments.seed, number)) for number in numbers)
+    if arguments.corpus:
+        tries = ((name, words) for name, (words, _) in known.items())
+    began, bad, codes = time.monotonic(), 0, dict.fromkeys(CODES, 0)
+    slow = []
+    for number, (name, words) in enumerate(tries):
+        if time.monotonic() - began > arguments.seconds:
+            break
+        if arguments.log:  # what was under way if the process dies
+            Path(arguments.log).write_text(json.dumps({"name": name, "words": words}))
+        ended, found = attempt(words, arguments.limit, (number + 1) % arguments.draw == 0)
+        codes[ended.code if ended.code in CODES else 1] += 1
+        if ended.code == 130:
+            slow.append(name)
+        if name in known and ended.code != known[name][1]:
+            found.append(f"exit code {ended.code}, not {known[name][1]}: {ended.err}")
+        if found:
+            bad += 1
+            tell(name, words, ended, found)
+        if arguments.verbose:
+            print(
+                f"{name} {ended.code if isinstance(ended.code, int) else 'traceback'} {ended.seconds:.2f} {ended.err!r}"
+            )
+    ends = ", ".join(f"{count} with {code}" for code, count in codes.items())
+    print(f"{sum(codes.values())} tries in {time.monotonic() - began:.0f} s ended {ends}; {bad} broke a promise")
+    if slow:
+        print(f"interrupted after {arguments.limit:g} s: {' '.join(slow)}")
+    return bad
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line of this file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="of the changes")
+    parser.add_argument("--first", type=int, default=0, help="number of the first try")
+    parser.add_argument("--tries", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no try after so many")
+    parser.add_argument("--limit", type=float, default=20.0, help="seconds after which a try gets a Ctrl-C")
+    parser.add_argument("--memory", type=int, default=0, help="MiB of address space that the process may have")
+    parser.add_argument("--draw", type=int, default=1, help="draw the figures and the page of every so many tries only")
+    parser.add_argument("--corpus", action="store_true", help="do the named cases instead")
+    parser.add_argument("--log", help="file that has the try under way")
+    parser.add_argument("--verbose", action="store_true")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(bool(run(parse())))
