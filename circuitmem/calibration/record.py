@@ -55,6 +55,8 @@ class CalibrationRecord:
 class MacError:
     """Errors of a layer's product relative to the largest magnitude of the ideal one.
 
+    Where that is 0, as of weights that are all 0, they are relative to the largest magnitude that was found.
+
     Attributes
     ----------
     rmse, largest : float
@@ -68,7 +70,7 @@ class MacError:
     def of(cls, found: Floats, wanted: Floats) -> MacError:
         """Compare products with the ideal ones, of any one shape."""
         error = found - wanted
-        full_scale = max(float(np.abs(wanted).max()), 1e-300)
+        full_scale = float(np.abs(wanted).max()) or float(np.abs(found).max()) or 1.0
         return cls(float(np.sqrt(np.mean(error**2))) / full_scale, float(np.abs(error).max()) / full_scale)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from circuitmem import TileSpec
 from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, mac_error, still_error
+from circuitmem.calibration.record import MacError
 from circuitmem.config import AdcSpec, CalibrationSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, load_run
 from circuitmem.control import Chip
 from circuitmem.network import HardwareNetwork, Partition, Perceptron
@@ -89,3 +90,17 @@ def test_a_run_says_what_products_cost_and_how_wrong_they_are_before_and_after_c
     assert cost["products"] == 64 * 12 + 12 * 10
     assert 0 < cost["digital_products"] < 0.3 * cost["products"]
     assert results["calibration"]["raw"]["digital_products"] == 0
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "rmse", "largest"),
+    [
+        ([3.0, 4.0], [3.0, 4.0], 0.0, 0.0),
+        ([3.0, 6.0], [3.0, 4.0], 2.0**0.5 / 4.0, 0.5),
+        ([0.0, -2.0], [0.0, 0.0], 0.5**0.5, 1.0),  # an error of weights that are all 0 is no infinite one
+        ([0.0, 0.0], [0.0, 0.0], 0.0, 0.0),
+    ],
+)
+def test_errors_are_relative_and_finite(found, wanted, rmse, largest):
+    error = MacError.of(np.array(found), np.array(wanted))
+    assert (error.rmse, error.largest) == pytest.approx((rmse, largest), rel=1e-15)
