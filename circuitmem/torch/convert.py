@@ -18,6 +18,7 @@ from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import CrossbarModule
 from circuitmem.torch.observe import observe
 from circuitmem.torch.product import scale_of
+from circuitmem.torch.rewrites import REWRITTEN, rewritten
 from circuitmem.validation import did_you_mean, in_range, integer
 
 __all__ = ["convert", "inputs_of"]
@@ -48,6 +49,7 @@ def convert(
 ) -> torch.nn.Module:
     """Return a copy of a network whose ``Linear``, ``Conv1d`` and ``Conv2d`` modules are on the tiles of one chip.
 
+    ``LSTM``, ``GRU`` and ``MultiheadAttention`` are made of ``Linear`` modules before; parameters get other names.
     Biases, norms, activations and pooling stay digital. The copy is an ordinary module: any optimiser of torch trains
     it, its ``state_dict`` holds the chip, and its layers are :class:`CrossbarLinear`,
     :class:`CrossbarConv1d` and :class:`CrossbarConv2d`.
@@ -86,9 +88,10 @@ def convert(
         raise ValidationError("model", "must be a torch.nn.Module", type(model).__name__)
     in_range("weight_range", weight_range, 1.0, 1e6)
     left = _left_digital(model, digital)
-    chosen = _check(model, left)
+    net = _rewritten(copy.deepcopy(model), left)
+    chosen = _check(net, left)
     shared = _shared_chip(chip, seed)
-    net = _replaced(copy.deepcopy(model), chosen, shared, weight_range, backward, read_noise)
+    net = _replaced(net, chosen, shared, weight_range, backward, read_noise)
     check_faults(shared.spec, len(shared.units))
     if sample is not None:
         _set_scales(net, inputs_of(sample))
@@ -131,6 +134,18 @@ def _left_digital(model: torch.nn.Module, patterns: Sequence[str]) -> set[str]:
             raise ValidationError("digital", rule)
         left.update(name for name in names for top in found if name == top or name.startswith(f"{top}."))
     return left
+
+
+def _rewritten(net: torch.nn.Module, left: Collection[str]) -> torch.nn.Module:
+    """Make what torch keeps as one operation modules of ``Linear``, in place; returns the network."""
+    for name, module in list(net.named_modules(remove_duplicate=False)):
+        if type(module) in REWRITTEN and name not in left:
+            made = rewritten(name or "the network", module)
+            if not name:
+                return made
+            parent, _, last = name.rpartition(".")
+            setattr(net.get_submodule(parent), last, made)
+    return net
 
 
 def _check(model: torch.nn.Module, left: Collection[str]) -> list[str]:

@@ -189,7 +189,15 @@ def hooked():
             {},
             r"digital must name what shall stay digital: 0.weight \(Embedding\) cannot",
         ),
-        (nn.LSTM(4, 4), {}, r"digital must name what shall stay digital: weight_ih_l0 \(LSTM\) cannot"),
+        (nn.RNN(4, 4), {}, r"digital must name what shall stay digital: weight_ih_l0 \(RNN\) cannot"),
+        (
+            nn.Sequential(nn.LSTM(4, 4, bidirectional=True)),
+            {},
+            "0 must go in one direction, without proj_size on tiles; name 0 in digital",
+        ),
+        (nn.LSTM(4, 4, proj_size=2), {}, "the network must go in one direction, without proj_size"),
+        (nn.MultiheadAttention(4, 2, kdim=3), {}, "the network must have keys and values as wide as its queries"),
+        (nn.MultiheadAttention(4, 2, add_bias_kv=True), {}, "the network must have no add_bias_kv and add_zero_attn"),
         (nn.Sequential(Special(4, 4)), {}, r"digital must name .*: 0.weight \(Special\) cannot"),
         (nn.Sequential(nn.ConvTranspose2d(1, 1, 2)), {}, r"digital must name .*: 0.weight \(ConvTranspose2d\) cannot"),
         (

@@ -1,0 +1,145 @@
+"""LSTM, GRU and attention as modules made of Linear: torch's own results, and on tiles in a converted network."""
+
+import copy
+
+import pytest
+
+from circuitmem import TileSpec
+from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec
+from circuitmem.errors import ValidationError
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from circuitmem.torch import convert, digitally, summary  # noqa: E402
+from circuitmem.torch.rewrites import SplitAttention, UnrolledRecurrent  # noqa: E402
+
+PERFECT = ChipSpec(
+    tile=TileSpec(rows=16, columns=16, word_line_resistance=0.0, bit_line_resistance=0.0),
+    converters=ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16)),
+    defects=DefectSpec(device_yield=1.0),
+)
+
+
+def close(found, wanted):
+    return bool(torch.allclose(found, wanted, rtol=0.0, atol=1e-12))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_recurrent_layers_step_by_step_are_those_of_torch(kind, batch_first, bias):
+    torch.manual_seed(0)
+    module = kind(5, 7, num_layers=2, batch_first=batch_first, bias=bias).double()
+    mine = UnrolledRecurrent(module)
+    inputs = torch.randn(3, 4, 5, dtype=torch.float64)
+    hidden = torch.randn(2, 3 if batch_first else 4, 7, dtype=torch.float64)
+    state = (hidden, hidden + 1.0) if kind is nn.LSTM else hidden
+    alone = tuple(each[:, 0] for each in state) if kind is nn.LSTM else hidden[:, 0]
+    for given in ((inputs,), (inputs, state), (inputs[0],), (inputs[0], alone)):
+        (found, last), (wanted, final) = mine(*given), module(*given)
+        assert close(found, wanted)
+        pairs = zip(last, final, strict=True) if kind is nn.LSTM else [(last, final)]
+        assert all(close(one, other) for one, other in pairs)
+    with pytest.raises(ValidationError, match=r"inputs must be \(batch, steps, features\) .*PackedSequence"):
+        mine(nn.utils.rnn.pack_sequence([inputs[0]]))
+
+
+def test_dropout_between_layers_is_drawn_in_training_only():
+    torch.manual_seed(0)
+    mine = UnrolledRecurrent(nn.LSTM(5, 7, num_layers=2, dropout=0.5))
+    inputs = torch.randn(4, 3, 5)
+    assert not torch.equal(mine(inputs)[0], mine(inputs)[0])
+    mine.eval()
+    assert torch.equal(mine(inputs)[0], mine(inputs)[0])
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_attention_split_is_that_of_torch(batch_first, bias):
+    torch.manual_seed(0)
+    module = nn.MultiheadAttention(8, 2, batch_first=batch_first, bias=bias).double()
+    mine = SplitAttention(module)
+    query, other = (torch.randn(3, 4, 8, dtype=torch.float64) for _ in range(2))
+    batch, length = (3, 4) if batch_first else (4, 3)
+    causal = torch.triu(torch.ones(length, length, dtype=torch.bool), 1)
+    padding = torch.zeros(batch, length, dtype=torch.bool)
+    padding[0, -1] = True
+    for options in (
+        {},
+        {"attn_mask": causal},
+        {"attn_mask": torch.randn(length, length, dtype=torch.float64)},
+        {"attn_mask": torch.randn(batch * 2, length, length, dtype=torch.float64)},
+        {"key_padding_mask": padding},
+        {"key_padding_mask": padding, "attn_mask": causal},
+        {"need_weights": False},
+        {"average_attn_weights": False},
+    ):
+        (found, shares), (wanted, weights) = (
+            mine(query, other, other, **options),
+            module(query, other, other, **options),
+        )
+        assert close(found, wanted)
+        assert (shares is None) is (weights is None)
+        assert shares is None or close(shares, weights)
+    assert close(mine(query[0], other[0], other[0])[0], module(query[0], other[0], other[0])[0])
+
+
+class Sequences(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body, self.head = body, nn.Linear(8, 3)
+
+    def forward(self, inputs):
+        found = self.body(inputs)
+        return self.head((found[0] if isinstance(found, tuple) else found)[:, -1])
+
+
+BODIES = {
+    "lstm": lambda: nn.LSTM(8, 8, batch_first=True),
+    "gru": lambda: nn.GRU(8, 8, num_layers=2, batch_first=True),
+    "layer": lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+    "encoder": lambda: nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True), 2, enable_nested_tensor=False
+    ),
+}
+MATRICES = {"lstm": 2 + 1, "gru": 4 + 1, "layer": 4 + 2 + 1, "encoder": 2 * 6 + 1}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_converted_they_are_on_tiles_in_every_mode(body):
+    torch.manual_seed(0)
+    net = Sequences(BODIES[body]()).eval()
+    inputs = torch.randn(4, 6, 8)
+    names = set(net.state_dict())
+    analog = convert(net, PERFECT, seed=1, sample=inputs)
+    assert set(net.state_dict()) == names
+    found = summary(net, inputs, PERFECT)
+    assert len(found.layers) == MATRICES[body]
+    assert all(layer.reads > 0 for layer in found.layers)
+    with torch.no_grad():
+        wanted = net(inputs)
+        with digitally(analog):
+            assert torch.allclose(analog(inputs), wanted, atol=1e-5)
+        clock = analog.head.chip.clock
+        on_tiles = analog(inputs)
+        assert analog.head.chip.clock > clock
+        assert (on_tiles - wanted).abs().max() < 0.05 * wanted.abs().max()  # one in a thousand inputs saturates
+    analog.train()(inputs).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in analog.parameters())
+    assert torch.equal(copy.deepcopy(analog).eval()(inputs), analog.eval()(inputs))
+
+
+def test_attention_on_tiles_has_the_gradient_of_finite_differences():
+    torch.manual_seed(0)
+    tile = TileSpec(rows=8, columns=8, word_line_resistance=5.0, bit_line_resistance=5.0)
+    net = convert(nn.MultiheadAttention(4, 2, batch_first=True).double(), ChipSpec(tile=tile), seed=1)
+    for layer in (net.query, net.key, net.value, net.out):
+        layer.converters = False
+        for product in layer.products:
+            product.converters = False
+            product.set_input_scale(4.0)
+    inputs = (torch.rand(1, 3, 4, dtype=torch.float64) * 2 - 1).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda given: net(given, given, given)[0], (inputs,), eps=1e-5, atol=1e-6, rtol=1e-4
+    )
