@@ -12,7 +12,7 @@ from circuitmem._kernels import _reference_tree
 from circuitmem._kernels.select import load, thread_count
 from circuitmem.errors import ValidationError
 
-__all__ = ["transfer_stack"]
+__all__ = ["have_ideal_wires", "sense_ends", "transfer_of_ideal", "transfer_stack"]
 
 IDEAL = {np.dtype(np.float64): 2.0**100, np.dtype(np.float32): 2.0**50}
 """Largest conductance of a wire segment, relative to the largest conductance of a cell. An ideal segment gets this.
@@ -85,7 +85,7 @@ def transfer_stack(
     ends = np.stack([np.isfinite(word[:, :, -1]).any(axis=1), np.isfinite(bit[:, 0]).any(axis=1)])
     if (ends != ends[:, :1]).any():
         return _by_ends(cells, word, bit, ends, precision, threads)
-    ideal_wires = _have_ideal_wires(cells, word, bit)
+    ideal_wires = have_ideal_wires(cells, word, bit)
     if ideal_wires.any():
         matrix, admittance = np.empty((count, columns, rows), precision), np.empty((count, rows, rows), precision)
         for k in np.flatnonzero(ideal_wires):
@@ -178,10 +178,18 @@ def _conductance(resistance: NDArray[np.float64], scale: float, ideal: float, dt
     return np.ascontiguousarray(np.minimum(inverse, ideal, out=inverse), dtype=dtype)
 
 
-def _have_ideal_wires(
+def have_ideal_wires(
     cells: NDArray[np.float64], word: NDArray[np.float64], bit: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Say which tiles have no resistance but that of their sense ends, and that no larger than the cells', (tiles,)."""
+    """Say which tiles have no resistance but that of their sense ends, and that no larger than the cells', (tiles,).
+
+    Parameters
+    ----------
+    cells : (tiles, rows, columns) ndarray
+        Cell conductances [S].
+    word, bit : (1, rows, columns + 1) and (1, rows + 1, columns) ndarray, or one for each tile
+        Segments [ohm], as in :func:`transfer_stack`.
+    """
     words = (word[:, :, 1:-1] == 0.0).all(axis=(1, 2)) & (word[:, :, [0, -1]].min(axis=2) == 0.0).all(axis=1)
     bits = (bit[:, 1:-1] == 0.0).all(axis=(1, 2))
     if not (words & bits).any():
@@ -212,7 +220,7 @@ def transfer_of_ideal(
     losses : (columns,) ndarray
         The power of voltages v whose column currents are I is ``own @ v**2 - losses @ I**2`` [ohm].
     """
-    if not _have_ideal_wires(conductance[None], word_resistance[None], bit_resistance[None])[0]:
+    if not have_ideal_wires(conductance[None], word_resistance[None], bit_resistance[None])[0]:
         return None
     sense, factor = sense_ends(conductance, bit_resistance)
     return np.ascontiguousarray((conductance * factor).T), conductance.sum(axis=1), sense / factor

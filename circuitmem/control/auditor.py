@@ -158,8 +158,18 @@ class ChipAuditor:
             self._kept[kind] = []
 
     def _draw(self, kind: str, tile: int, number: int) -> float | None:
-        """Draw the number of the next operation; None if it is certain not to be chosen."""
+        """Draw the number of the next operation, and count it; None if it is certain not to be chosen."""
         self.seen[kind] += 1
+        return self._peek(kind, tile, number)
+
+    def wants_train(self, unit: Unit, number: int) -> bool:
+        """Say whether a train that begins, with this number among its tile's, may be chosen; if not, it is counted."""
+        wanted = self._peek("pulse_train", unit.index, number) is not None
+        if not wanted:
+            self.seen["pulse_train"] += 1
+        return wanted
+
+    def _peek(self, kind: str, tile: int, number: int) -> float | None:
         place = _KINDS.index(kind), tile
         block, numbers = self._blocks.get(place, (-1, np.zeros(0)))
         if block != number // _BLOCK:

@@ -20,6 +20,7 @@ from circuitmem.control.electrics import Electrics
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.sequencer import Sequencer
 from circuitmem.control.signals import Signals
+from circuitmem.control.state import ChipState
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit
 from circuitmem.control.utilisation import Utilisation, utilisation
@@ -104,6 +105,8 @@ class Chip(Sequencer):
             for index in range(first, first + integer("count", count, 0))
         ]
         self.units += added
+        if self.units:
+            self.electrics.state = ChipState(self.units)
         faults.note_fragile(self.spec, self.seed, added)
         self._start_faults(-1, first)
         return added

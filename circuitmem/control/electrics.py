@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.noise import Address, standard_normal
+from circuitmem._kernels.noise import Address, Addresses, standard_normal
 from circuitmem._kernels.reads import IdealAdmittance, read_currents
+from circuitmem._kernels.stack_reads import read_stack
 from circuitmem.config import ChipSpec
+from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
 from circuitmem.engine import AuditedEngine, BehavioralEngine, SpiceEngine, TransferCache
 from circuitmem.errors import ValidationError
@@ -42,6 +44,8 @@ class Electrics:
         The engine, or one to work out what an ngspice run leaves to it.
     transfers : TransferCache
         Transfer matrices of linear tiles.
+    state : ChipState, optional
+        The stacks that tiles are read and programmed in at once.
 
     Raises
     ------
@@ -61,7 +65,10 @@ class Electrics:
             raise ValidationError("engine", "must be behavioral, SPICE, or the first audited", given)
         self._engine = given or BehavioralEngine()
         self._spice = self._engine if isinstance(self._engine, SpiceEngine) else None
-        self._linear = spec.tile.cell.linear
+        self._linear, self._law = spec.tile.cell.linear, spec.tile.cell
+        # An amplifier's offset drives a current through the tile, which is another for each state of it.
+        self._grounds_are_equal = spec.converters.tia.input_offset == 0.0
+        self.state: ChipState | None = None
         self._columns = spec.tile.columns
         self.behavioral = self._engine if isinstance(self._engine, BehavioralEngine) else BehavioralEngine()
         self.transfers = TransferCache(self.behavioral, reuse_error, seed)
@@ -81,6 +88,50 @@ class Electrics:
         """Work out the transfer matrices of all tiles whose state has changed, in one call."""
         if self.through_matrices:
             self.transfers.refresh({unit.index: unit.tile for unit in units})
+
+    def read_all(
+        self, units: Sequence[Unit], codes: Sequence[Codes], noise: Sequence[Address]
+    ) -> tuple[Codes, Floats, NDArray[np.int64]] | None:
+        """Read tiles in one call; None if they have to be read one by one: then nothing was done.
+
+        Parameters
+        ----------
+        units : sequence of Unit
+            The tiles.
+        codes : sequence of (batch, rows) ndarray of int
+            DAC codes of each, as many for each.
+        noise : sequence of Address
+            Where the noise of each one's conversions is found.
+
+        Returns
+        -------
+        codes : (tiles, batch, columns) ndarray of int
+            ADC codes.
+        power : (tiles, batch) ndarray
+            Power of the arrays [W].
+        saturated : (tiles,) ndarray of int
+            Codes at the upper end of the range.
+        """
+        part = None if self.state is None else self.state.part(units)
+        if part is None or self.state is None or not (self.through_matrices and self._grounds_are_equal):
+            return None
+        cells = np.asarray(self._law.mesh_conductance(self.state.effective[part]))
+        source = self.transfers.stack({unit.index: unit.tile for unit in units}, cells)
+        if source is None:
+            return None
+        for unit, own in zip(units, codes, strict=True):
+            unit.readout.dac.check_shape(own)
+        keys = np.array([address.key for address in noise], dtype=np.uint64)
+        operations = np.array([address.operation for address in noise], dtype=np.uint64)
+        found = read_stack(
+            np.stack(codes),
+            source,
+            self.state.channels(part),
+            Addresses(keys, operations),
+            threads=self.behavioral.threads,
+        )
+        assert found.codes is not None
+        return found.codes.astype(np.int64), found.power, found.saturated
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""

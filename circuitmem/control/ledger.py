@@ -5,7 +5,7 @@ Times are integer picoseconds and energies integer attojoules, so that sums do n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from circuitmem.config.quantity import CLOCK_LIMIT
 from circuitmem.errors import ValidationError
 
-__all__ = ["ATTOJOULE", "PICOSECOND", "Account", "Ledger", "attojoules", "on_clock", "picoseconds"]
+__all__ = ["ATTOJOULE", "PICOSECOND", "Account", "Ledger", "attojoules", "attojoules_each", "on_clock", "picoseconds"]
 
 PICOSECOND = 1e-12
 ATTOJOULE = 1e-18
@@ -68,6 +68,15 @@ def attojoules(joules: float | NDArray[np.float64]) -> int:
     if not isfinite(largest):
         raise ValidationError("energy", "must be finite, that of each operation", float(np.asarray(joules).max()))
     return sum(int(step) for step in steps.ravel())
+
+
+def attojoules_each(joules: NDArray[np.float64]) -> list[int]:
+    """Return the sums of rows of energies (things, each) [J], as :func:`attojoules` does, (things,)."""
+    with np.errstate(over="ignore"):
+        steps = np.rint(joules / ATTOJOULE)
+    if steps.size and float(np.abs(steps).max()) * steps.shape[1] < EXACT:
+        return [int(row) for row in steps.astype(np.int64).sum(axis=1)]
+    return [attojoules(row) for row in joules]
 
 
 @dataclass
@@ -127,6 +136,28 @@ class Ledger:
         for part, joules in energy.items():
             self.parts[kind, part] = self.parts.get((kind, part), 0) + joules
         return booked
+
+    def add_all(
+        self,
+        kind: str,
+        tiles: Sequence[int],
+        *,
+        operations: Sequence[int],
+        busy: Sequence[int],
+        energy: Mapping[str, Sequence[int]],
+        pulses: Sequence[int] | None = None,
+        saturated: Sequence[int] | None = None,
+        phase: str = "",
+    ) -> None:
+        """Book finished operations of one kind on tiles, a number for each tile: as :meth:`add` does one by one."""
+        none = [0] * len(tiles)
+        pulses, saturated = pulses or none, saturated or none
+        each = [sum(parts) for parts in zip(*energy.values(), strict=True)]
+        for tile, *booked in zip(tiles, operations, busy, each, pulses, saturated, strict=True):
+            self.entries.setdefault((phase, kind, tile), Account()).add(Account(*booked))
+        self.total.add(Account(sum(operations), sum(busy), sum(each), sum(pulses), sum(saturated)))
+        for part, joules in energy.items():
+            self.parts[kind, part] = self.parts.get((kind, part), 0) + sum(joules)
 
     def by(self, what: Literal["phase", "kind", "tile"]) -> dict[Any, Account]:
         """Return the accounts added up by phase, kind or tile, in order."""

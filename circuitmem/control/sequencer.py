@@ -105,7 +105,6 @@ class Sequencer(Clock):
         gain: float | None = None,
     ) -> Process:
         """Read tiles side by side; returns the ADC codes (batch, columns) of each. Arguments as in :meth:`read`."""
-        self.electrics.refresh(units)
         pairs = list(zip(units, codes, strict=True))
         if self.spec.bus.bandwidth is None and all(len(some) for some in codes):
             trains = [ReadTrain(self.context, unit, some, kind, priority, gain) for unit, some in pairs]
@@ -113,6 +112,8 @@ class Sequencer(Clock):
             if duration is not None:
                 yield from self.wait_until(self.clock + duration)
                 return [train.result() for train in trains]
+        # Cells that move are met when their read begins.
+        self.electrics.refresh([unit for unit in units if not unit.cells.moves])
         return (yield from self.together(self.read(unit, some, kind, priority, gain) for unit, some in pairs))
 
     def program_all(

@@ -70,8 +70,8 @@ class Unit:
         self.index = index
         self.spec = spec
         defect_map = DefectMap.fabricated(spec, seed, key) if defective else DefectMap()
-        self.asked = np.full(geometry.shape, spec.device.minimum_conductance)
-        self.tile = Tile(geometry, self.asked, defects=defect_map)
+        self._asked = np.full(geometry.shape, spec.device.minimum_conductance)
+        self.tile = Tile(geometry, self._asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)
         self.devices = fabricate(spec.device, geometry.shape, seed, key)
         self.cells = Cells(spec, seed, index, self.asked)
@@ -94,10 +94,27 @@ class Unit:
             "adc": attojoules(columns * converters.adc.energy_per_conversion),
         }
 
+    @property
+    def asked(self) -> Floats:
+        """Conductance that each cell was last programmed towards, (rows, columns) S; what is set is copied."""
+        return self._asked
+
+    @asked.setter
+    def asked(self, conductance: Floats) -> None:
+        self._asked[...] = conductance
+
+    def keep_in(self, asked: Floats, conductance: Floats, effective: Floats) -> None:
+        """Keep the state of the cells in the caller's arrays from now on, (rows, columns) S each: parts of stacks."""
+        asked[...] = self._asked
+        self._asked = asked
+        self.tile.keep_in(conductance, effective)
+
     def meet(self, now: int) -> None:
         """Let time and heat until ``now`` [ps] show in the tile's conductances."""
         if self.cells.moves:
-            self.tile.program(self.cells.present(now))
+            present = self.cells.present(now)
+            if not np.array_equal(present, self.tile.conductance):
+                self.tile.program(present)
 
     def put(self, wanted: Floats, now: int) -> None:
         """Put the cells at ``wanted`` (rows, columns) S, without pulses or noise; stuck ones stay as they are."""
@@ -143,12 +160,24 @@ class Unit:
     def next_read(self, seed: int) -> Address:
         """Return where the noise of the next reads is found: number ``vector·columns + column`` for each conversion."""
         self.reads += 1
-        return Address(stream_key(seed, Purpose.READ_NOISE, self.index), self.reads - 1)
+        return self.at_read(seed, self.reads - 1)
+
+    def at_read(self, seed: int, number: int | None = None) -> Address:
+        """Return where the noise of reads is found: of the next ones, if no ``number`` says which."""
+        return Address(stream_key(seed, Purpose.READ_NOISE, self.index), self.reads if number is None else number)
 
     def next_update(self, seed: int) -> Address:
         """Return where the noise of the next update's SET pulses is found: ``row·columns + column`` for each cell."""
         self.updates += 1
         return Address(stream_key(seed, Purpose.PULSE_NOISE, self.index), self.updates - 1)
+
+    @property
+    def ground_resistance(self) -> Floats:
+        """What each cell sees along its bit line with no other cell on it, (rows, columns) ohm."""
+        bit = self.tile.mesh.bit_resistance
+        if self._ground is None or self._ground[0] is not bit:
+            self._ground = bit, ground_resistance(bit)
+        return self._ground[1]
 
     def row_power(self, conductance: Floats, selected: NDArray[np.bool_], voltage: float) -> Floats:
         """Return the power of driving each row alone, (rows,) W, the transistors of its ``selected`` cells on.
@@ -164,11 +193,8 @@ class Unit:
         voltage : float
             Pulse amplitude [V].
         """
-        mesh = self.tile.mesh
-        if self._ground is None or self._ground[0] is not mesh.bit_resistance:
-            self._ground = (mesh.bit_resistance, ground_resistance(mesh.bit_resistance))
         cells = self.spec.tile.cell.mesh_conductance(conductance)
-        power = row_power(cells, selected, mesh.word_resistance, self._ground[1], voltage)
+        power = row_power(cells, selected, self.tile.mesh.word_resistance, self.ground_resistance, voltage)
         dead = self.tile.defects.dead_drivers
         return power if dead is None else np.where(dead, 0.0, power)
 

@@ -65,6 +65,7 @@ class Tile:
         self._defects.check(spec)
         self._version = 0
         self._segments: tuple[Floats, Floats] | None = None
+        self._home: tuple[Floats, Floats] | None = None
         self.program(conductance)
 
     # What the state is made of changes by ``program`` and ``change`` only: so whatever is derived from it may be kept
@@ -107,7 +108,22 @@ class Tile:
         """
         programmed = finite_array("conductance", conductance, shape=self._spec.shape, minimum=0.0)
         programmed.flags.writeable = True  # it is our own copy
+        self._set(programmed)
+
+    def keep_in(self, conductance: Floats, effective: Floats) -> None:
+        """Keep the state in two arrays of the caller's from now on, (rows, columns) each: parts of a stack of tiles.
+
+        They take what the tile has now; who writes into them tells by :meth:`change`.
+        """
+        self._home = conductance, effective
+        self._set(self._conductance)
+
+    def _set(self, programmed: Floats) -> None:
         self._state = programmed, self._defects.conductance(programmed)
+        if self._home is not None:
+            for home, array in zip(self._home, self._state, strict=True):
+                home[...] = array
+            self._state = self._home
         self._conductance, self._effective_conductance = (array.view() for array in self._state)
         for view in (self._conductance, self._effective_conductance):
             view.flags.writeable = False

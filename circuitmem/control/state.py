@@ -1,0 +1,119 @@
+"""The state of all tiles of a chip in stacks, of which each tile has its part: whole layers are computed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.stack_reads import StackChannels
+from circuitmem.control.unit import Unit
+from circuitmem.tile import DefectMap
+
+__all__ = ["ChipState"]
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+class ChipState:
+    """What the cells of a chip were asked for and conduct, and its converters, with a leading axis of tiles.
+
+    The arrays are the state itself: tiles and converters keep theirs in them from here on.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+        All tiles of the chip, in order.
+
+    Attributes
+    ----------
+    asked : (tiles, rows, columns) ndarray
+        Conductance that each cell was last programmed towards [S].
+    conductance, effective : (tiles, rows, columns) ndarray
+        As programmed, and as the circuit has it [S].
+    table : (tiles, rows, levels) ndarray
+        Output voltage of every DAC code [V].
+    """
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self.units = units
+        shape = len(units), *units[0].spec.tile.shape
+        self.asked, self.conductance, self.effective = (np.empty(shape) for _ in range(3))
+        self.table = np.empty((shape[0], *units[0].readout.dac.table.shape))
+        for unit in units:
+            place = unit.index
+            unit.keep_in(self.asked[place], self.conductance[place], self.effective[place])
+            self.table[place] = unit.readout.dac.table
+            unit.readout.dac.table = self.table[place]
+        self._stuck = np.zeros(shape, dtype=bool)
+        self._dead = np.zeros(shape[:2], dtype=bool)
+        self._defects: list[DefectMap | None] = [None] * len(units)
+        self._channels: dict[tuple[int, int], tuple[list[tuple[Floats, Mask]], StackChannels]] = {}
+
+    def part(self, units: Sequence[Unit]) -> slice | None:
+        """Return where a row of tiles lies in the stacks; None if they do not lie one after another."""
+        first = units[0].index
+        alike = all(unit.index == first + place for place, unit in enumerate(units))
+        return slice(first, first + len(units)) if alike else None
+
+    def channels(self, part: slice) -> StackChannels:
+        """Return the converters of a row of tiles, at the present gains of their amplifiers; without offsets' currents.
+
+        They are put together again only if a gain was set, or a channel has broken, since the last time.
+        """
+        key = part.start, part.stop
+        banks = [unit.readout.adc for unit in self.units[part]]
+        kept = self._channels.get(key)
+        if kept is not None:
+            seen = zip(banks, kept[0], strict=True)
+            if all(bank.pga_gain is gain and bank.alive is alive for bank, (gain, alive) in seen):
+                return kept[1]
+        each = [unit.readout.channels() for unit in self.units[part]]
+        columns, first, thresholds = banks[0].columns, each[0], [one.thresholds for one in each]
+        found = StackChannels(
+            self.table[part],
+            np.stack([np.broadcast_to(one.factor, columns) for one in each]),
+            np.stack([np.broadcast_to(one.offset, columns) for one in each]),
+            np.stack([np.broadcast_to(one.highest, columns) for one in each]),
+            first.minimum,
+            first.lsb,
+            first.noise,
+            banks[0].spec.highest_code,
+            None if first.thresholds is None else np.stack([one for one in thresholds if one is not None]),
+        )
+        self._channels[key] = [(bank.pga_gain, bank.alive) for bank in banks], found
+        return found
+
+    def stuck(self, part: slice) -> Mask:
+        """Return which cells of a row of tiles ignore pulses, (tiles, rows, columns)."""
+        self._look(part)
+        return self._stuck[part]
+
+    def dead_drivers(self, part: slice) -> Mask:
+        """Return which drivers of a row of tiles are dead, (tiles, rows)."""
+        self._look(part)
+        return self._dead[part]
+
+    def _look(self, part: slice) -> None:
+        """Take note of defects that are new."""
+        for place, unit in enumerate(self.units[part], part.start):
+            defects = unit.tile.defects
+            if defects is not self._defects[place]:
+                self._defects[place] = defects
+                self._stuck[place] = unit.tile.stuck
+                self._dead[place] = False if defects.dead_drivers is None else defects.dead_drivers
+
+    def wires(self, part: slice, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Return word-line segments (lines, columns + 1) and what cells see to ground (lines, columns) of lines [ohm].
+
+        ``rows`` are numbers of word lines, counted through the tiles of the part.
+        """
+        units, lines = self.units[part], self.units[0].spec.tile.rows
+        if any(unit.tile.defects.cuts_lines for unit in units):
+            tiles, own = np.divmod(rows, lines)
+            word = np.stack([unit.tile.mesh.word_resistance for unit in units])
+            return word[tiles, own], np.stack([unit.ground_resistance for unit in units])[tiles, own]
+        own = rows % lines
+        return units[0].tile.mesh.word_resistance[own], units[0].ground_resistance[own]
