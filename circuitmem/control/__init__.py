@@ -6,6 +6,7 @@ from circuitmem.control.chip import Chip
 from circuitmem.control.clock import Process
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.faults import check_faults
+from circuitmem.control.jobs import LayerCodes, LayerSums
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.operations import OPERATIONS, OperationSpec
 from circuitmem.control.signals import Signals, check_vcd
@@ -22,6 +23,8 @@ __all__ = [
     "Chip",
     "ChipAuditor",
     "Electrics",
+    "LayerCodes",
+    "LayerSums",
     "Ledger",
     "OperationSpec",
     "Priority",

@@ -122,12 +122,16 @@ class ChipAuditor:
         self.samples: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
         self._kept: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
 
-    def read(self, unit: Unit, codes: NDArray[np.int64], operation: str, now: int) -> None:
-        """Look at reads of a tile that were just answered, and begin at ``now`` [ps]; perhaps keep some of them."""
+    def read(self, unit: Unit, drives: Callable[[], NDArray[np.int64]], operation: str, now: int) -> None:
+        """Look at reads of a tile that were just answered, and begin at ``now`` [ps]; perhaps keep some of them.
+
+        ``drives`` gives their DAC codes, (batch, rows), if they are looked at.
+        """
         draw = self._draw("read", unit.index, unit.reads)
         if draw is None:
             return
         rng = stream(self._seed, Purpose.AUDIT, *self._key, len(_KINDS), unit.index, unit.reads)
+        codes = drives()
         chosen = np.sort(rng.permutation(len(codes))[: self.reads])
         voltages = unit.readout.dac.voltages(codes[chosen])
         currents, _ = self._electrics.currents(unit, voltages)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, Addresses, standard_normal
 from circuitmem._kernels.reads import IdealAdmittance, read_currents
-from circuitmem._kernels.stack_reads import read_stack
+from circuitmem._kernels.stack_reads import StackCorrection, StackRead, read_stack
+from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import ChipSpec
 from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
@@ -112,6 +114,32 @@ class Electrics:
         saturated : (tiles,) ndarray of int
             Codes at the upper end of the range.
         """
+        for unit, own in zip(units, codes, strict=True):
+            unit.readout.dac.check_shape(own)
+        found = self._read(units, lambda: np.stack(codes), noise)
+        if found is None or found.codes is None:
+            return None
+        return found.codes.astype(np.int64), found.power, found.saturated
+
+    def read_layer(
+        self,
+        units: Sequence[Unit],
+        codes: Codes,
+        lines: Tiling,
+        groups: int,
+        sums: StackCorrection,
+        noise: Sequence[Address],
+    ) -> StackRead | None:
+        """Read the tiles of a layer for codes of its inputs, (batch, inputs), and add up what theirs mean, in one call.
+
+        None, and nothing is done, if they have to be read one by one.
+        """
+        layout = {"tiling": lines, "correction": sums, "groups": groups, "keep_codes": False}
+        return self._read(units, lambda: codes, noise, **layout)
+
+    def _read(
+        self, units: Sequence[Unit], codes: Callable[[], Codes], noise: Sequence[Address], **layout: Any
+    ) -> StackRead | None:
         part = None if self.state is None else self.state.part(units)
         if part is None or self.state is None or not (self.through_matrices and self._grounds_are_equal):
             return None
@@ -119,19 +147,10 @@ class Electrics:
         source = self.transfers.stack({unit.index: unit.tile for unit in units}, cells)
         if source is None:
             return None
-        for unit, own in zip(units, codes, strict=True):
-            unit.readout.dac.check_shape(own)
         keys = np.array([address.key for address in noise], dtype=np.uint64)
         operations = np.array([address.operation for address in noise], dtype=np.uint64)
-        found = read_stack(
-            np.stack(codes),
-            source,
-            self.state.channels(part),
-            Addresses(keys, operations),
-            threads=self.behavioral.threads,
-        )
-        assert found.codes is not None
-        return found.codes.astype(np.int64), found.power, found.saturated
+        channels, addresses = self.state.channels(part), Addresses(keys, operations)
+        return read_stack(codes(), source, channels, addresses, threads=self.behavioral.threads, **layout)
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""

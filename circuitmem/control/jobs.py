@@ -8,20 +8,26 @@ that is free first: the times come from a queue of the drivers' ends. All that a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from circuitmem._kernels.stack_reads import StackCorrection as LayerSums
+from circuitmem._kernels.tiling import Tiling
 from circuitmem.control.arbiter import Train
 from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules_each, on_clock
 from circuitmem.control.pulse_stack import PulseStack
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trains import ReadTrain
+from circuitmem.control.unit import Unit
 
-__all__ = ["program_at_once", "read_at_once"]
+__all__ = ["LayerCodes", "LayerSums", "program_at_once", "read_at_once", "read_layer_at_once"]
 
 
 def read_at_once(context: Context, trains: Sequence[ReadTrain]) -> int | None:
@@ -64,22 +70,83 @@ def _read_in_one_call(context: Context, trains: Sequence[ReadTrain], now: int) -
         train.answer = answer
         train.unit.reads += 1
         if context.auditor is not None:
-            context.auditor.read(train.unit, train.codes, train.kind, now)
+            context.auditor.read(train.unit, train.drives, train.kind, now)
         if train.unit.cells.disturbed:
             train.unit.cells.read(np.count_nonzero(train.codes, axis=0), train.unit.read_time)
-    count, time = len(first.codes), first.unit.read_time
-    energy = {part: [count * each] * len(units) for part, each in first.unit.read_energy.items()}
-    energy["array"] = attojoules_each(power * (time * PICOSECOND))
+    _book_reads(context, units, first.kind, first.phase, power, saturated)
+    return True
+
+
+class LayerCodes(NamedTuple):
+    """What the tiles of a layer are read for."""
+
+    codes: NDArray[np.int64]
+    """DAC codes of the layer's inputs, (batch, inputs)."""
+    lines: Tiling
+    """Which tiles' lines have which inputs and outputs."""
+    groups: int
+    """Groups of word lines that are read one after another."""
+    drives: Callable[[int], NDArray[np.int64]]
+    """Gives the codes of each single read of one tile, (reads, rows)."""
+
+    @property
+    def reads(self) -> int:
+        """Reads of each tile."""
+        return self.groups * len(self.codes)
+
+
+def read_layer_at_once(
+    context: Context, units: Sequence[Unit], layer: LayerCodes, sums: LayerSums, kind: str
+) -> tuple[int, NDArray[np.float64]] | None:
+    """Read the tiles of a layer now and add up what their codes mean; returns the time [ps] and sums (batch, outputs).
+
+    None, and nothing is done, if something can come between them, or if they wait for one another.
+    """
+    first, now = units[0], context.clock.clock
+    duration = layer.reads * first.read_time
+    resources = [resource for unit in units for resource in (unit.array, unit.dacs, unit.adcs)]
+    alone = len(set(resources)) == len(resources) and not first.cells.disturbed
+    if not (alone and layer.reads and _is_certain(context, duration)):
+        return None
+    for unit in units:
+        unit.meet(now)
+    noise = [unit.at_read(context.noise_seed) for unit in units]
+    found = context.electrics.read_layer(units, layer.codes, layer.lines, layer.groups, sums, noise)
+    if found is None:
+        return None
+    context.clock.arbiter.numbered += len(units)
+    for index, unit in enumerate(units):
+        unit.reads += 1
+        if context.auditor is not None:
+            context.auditor.read(unit, partial(layer.drives, index), kind, now)
+    for resource in resources:
+        resource.busy += duration
+    _book_reads(context, units, kind, context.clock.phase, found.power, found.saturated)
+    assert found.sums is not None
+    return duration, found.sums
+
+
+def _book_reads(
+    context: Context,
+    units: Sequence[Unit],
+    kind: str,
+    phase: str,
+    power: NDArray[np.float64],
+    saturated: NDArray[np.int64],
+) -> None:
+    """Book as many reads of each tile as there are powers, (tiles, reads) W."""
+    unit, (tiles, count) = units[0], power.shape
+    energy = {part: [count * each] * tiles for part, each in unit.read_energy.items()}
+    energy["array"] = attojoules_each(power * (unit.read_time * PICOSECOND))
     context.ledger.add_all(
-        first.kind,
-        [unit.index for unit in units],
-        operations=[count] * len(units),
-        busy=[count * time] * len(units),
+        kind,
+        [own.index for own in units],
+        operations=[count] * tiles,
+        busy=[count * unit.read_time] * tiles,
         energy=energy,
         saturated=saturated.tolist(),
-        phase=first.phase,
+        phase=phase,
     )
-    return True
 
 
 def program_at_once(context: Context, trains: Sequence[PulseTrain]) -> int | None:

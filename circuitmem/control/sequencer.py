@@ -13,7 +13,7 @@ from circuitmem.control.arbiter import Priority, Resource
 from circuitmem.control.clock import Clock, Process
 from circuitmem.control.context import Context
 from circuitmem.control.electrics import Electrics
-from circuitmem.control.jobs import program_at_once, read_at_once
+from circuitmem.control.jobs import LayerCodes, LayerSums, program_at_once, read_at_once, read_layer_at_once
 from circuitmem.control.ledger import Ledger
 from circuitmem.control.programming import programming_train
 from circuitmem.control.trains import ReadTrain, bus_step, core_step
@@ -116,8 +116,32 @@ class Sequencer(Clock):
         self.electrics.refresh([unit for unit in units if not unit.cells.moves])
         return (yield from self.together(self.read(unit, some, kind, priority, gain) for unit, some in pairs))
 
+    def read_layer(
+        self,
+        units: Sequence[Unit],
+        layer: LayerCodes,
+        sums: LayerSums,
+        kind: str,
+        priority: Priority = Priority.NORMAL,  # noqa: ARG002 - nobody is there to give way to
+    ) -> Process:
+        """Read the tiles of a layer and add up what their codes mean; returns sums (batch, outputs).
+
+        None, and nothing is done, if single tiles have to be read: :meth:`read_all` does.
+        """
+        found = None
+        if self.spec.bus.bandwidth is None:
+            found = read_layer_at_once(self.context, units, layer, sums, kind)
+        if found is not None:
+            yield from self.wait_until(self.clock + found[0])
+            return found[1]
+        return None
+
     def program_all(
-        self, units: Sequence[Unit], wanted: Sequence[Floats], deadband: float, priority: Priority = Priority.NORMAL
+        self,
+        units: Sequence[Unit],
+        wanted: Sequence[Floats] | Floats,
+        deadband: float,
+        priority: Priority = Priority.NORMAL,
     ) -> Process:
         """Program tiles side by side; returns the number of cell pulses of each. Arguments as in :meth:`program`."""
         pairs, kind = list(zip(units, wanted, strict=True)), self._set_pulse

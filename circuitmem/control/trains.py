@@ -153,7 +153,11 @@ class ReadTrain(TileTrain):
             self.noise = self.unit.next_read(self.context.noise_seed)
         self._read(self.done)
         if self.context.auditor is not None and self.done == 0:
-            self.context.auditor.read(self.unit, self.codes, self.kind, now)
+            self.context.auditor.read(self.unit, self.drives, self.kind, now)
+
+    def drives(self) -> Codes:
+        """Return the DAC codes of each read, (batch, rows)."""
+        return self.codes
 
     def _read(self, first: int) -> None:
         assert self.noise is not None

@@ -3,16 +3,18 @@
 from circuitmem.network.correction import Correction
 from circuitmem.network.digital import Perceptron
 from circuitmem.network.hardware import HardwareNetwork, partitions
-from circuitmem.network.layer import HardwareLayer, split
+from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.network.patches import Patches, patches_of, positions
 from circuitmem.network.placement import Placement
 from circuitmem.network.stream import RequestStream
+from circuitmem.network.tiling import LayerTiling, split
 
 __all__ = [
     "Correction",
     "HardwareLayer",
     "HardwareNetwork",
+    "LayerTiling",
     "Partition",
     "Patches",
     "Perceptron",

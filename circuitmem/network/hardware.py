@@ -101,5 +101,5 @@ class HardwareNetwork:
         """Program all layers towards the model's weights, side by side."""
         units = [unit for layer in self.layers for unit in layer.units]
         pairs = zip(self.layers, self.model.weights, strict=True)
-        wanted = [own for layer, weights in pairs for own in layer.wanted(weights)]
+        wanted = np.concatenate([layer.wanted(weights) for layer, weights in pairs])
         yield from self.chip.program_all(units, wanted, deadband)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.control import OPERATIONS, Chip, Priority, Process, Unit
+from circuitmem.control import OPERATIONS, Chip, LayerCodes, LayerSums, Priority, Process, Unit
 from circuitmem.network.correction import Correction
 from circuitmem.network.partition import Partition
 from circuitmem.network.placement import Placement
+from circuitmem.network.tiling import LayerTiling, split
 from circuitmem.tile import PairMapping
 from circuitmem.validation import finite_array
 
@@ -72,6 +74,15 @@ class HardwareLayer:
         self.placements = [Placement.of(partition, tile) for tile in range(len(units))]
         self.stuck: Floats | None = None
         self.prefactor: Floats | None = None
+        self._tiling: LayerTiling | None = None
+        self._slopes: tuple[Correction, list[Floats], LayerSums] | None = None
+
+    @property
+    def tiling(self) -> LayerTiling:
+        """Where weights, inputs and outputs lie on the tiles."""
+        if self._tiling is None or not self._tiling.is_of(self.placements):
+            self._tiling = LayerTiling(self.partition, self.placements)
+        return self._tiling
 
     def __getstate__(self) -> dict[str, Any]:
         # The tiles belong to the chip, which other layers may share: a copy finds them on the chip's copy.
@@ -113,21 +124,22 @@ class HardwareLayer:
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
         yield from self.chip.program_all(self.units, self.wanted(weights), deadband)
 
-    def wanted(self, weights: Floats) -> list[Floats]:
-        """Take ``weights`` (inputs, outputs) as asked, and return what each tile is to conduct, (rows, columns) S."""
+    def wanted(self, weights: Floats) -> Floats:
+        """Take ``weights`` (inputs, outputs) as asked, and return what to conduct, (tiles, rows, columns) S."""
         self.weights = weights.copy()
-        limits = self.mapping.minimum, self.mapping.maximum
-        found = []
-        for index, (unit, place) in enumerate(zip(self.units, self.placements, strict=True)):
-            wanted = unit.asked.copy()
-            block = self.target(index, weights)
-            if self.prefactor is not None:
-                block = np.clip(block * self.prefactor[index][place.cells], *limits)
-            wanted[place.cells] = self.chip.spec.tile.cell.memristor_conductance(block)
-            if self.stuck is not None:  # no pulses for cells that are known to ignore them
-                wanted = np.where(np.isnan(self.stuck[index]), wanted, unit.asked)
-            found.append(wanted)
-        return found
+        used, share = self.tiling.used, self.tiling.on_cells(weights)
+        asked = np.stack([unit.asked for unit in self.units])
+        pairs = slice(0, 2 * share.shape[2])
+        stuck = None if self.stuck is None else self.stuck[:, :, pairs].reshape(-1, pairs.stop)
+        block = self.mapping.conductances(share.reshape(-1, share.shape[2]), stuck).reshape(*share.shape[:2], -1)
+        if self.prefactor is not None:
+            block = np.clip(block * self.prefactor[:, :, pairs], self.mapping.minimum, self.mapping.maximum)
+        block = np.asarray(self.chip.spec.tile.cell.memristor_conductance(block))
+        wanted = asked.copy()
+        wanted[:, :, pairs] = np.where(used[:, :, pairs], block, asked[:, :, pairs])
+        if self.stuck is not None:  # no pulses for cells that are known to ignore them
+            wanted = np.where(np.isnan(self.stuck), wanted, asked)
+        return wanted
 
     def limits(self) -> tuple[Floats, Floats]:
         """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs)."""
@@ -186,15 +198,21 @@ class HardwareLayer:
         ValidationError
             If an activity is negative: word lines have no such voltage, and a signed input is read in two halves.
         """
+        return self._codes_of_tiles(self._layer_codes(activities))
+
+    def _layer_codes(self, activities: Floats) -> Codes:
+        """Return the DAC codes of the layer's inputs: what code an activity gets is a matter of design, of no tile."""
         activities = finite_array("activities", activities, minimum=0.0, copy=False)
-        # What code an activity gets is a matter of design: no tile's DACs differ in it.
-        codes = self.units[0].readout.dac.codes(activities / self.input_scale)
-        found = []
-        for index, place in enumerate(self.placements):
-            own = np.zeros((len(activities), self.partition.rows), dtype=codes.dtype)
-            own[:, place.rows] = codes[:, self.partition.input_slice(index)]
-            found.append(own)
-        return found
+        return self.units[0].readout.dac.codes(activities / self.input_scale)
+
+    def _codes_of_tiles(self, codes: Codes) -> list[Codes]:
+        return [self._codes_of(index, codes) for index in range(len(self.units))]
+
+    def _codes_of(self, index: int, codes: Codes) -> Codes:
+        """Return the codes of a tile's word lines, (batch, rows), for those of the layer, (batch, inputs)."""
+        own = np.zeros((len(codes), self.partition.rows), dtype=codes.dtype)
+        own[:, self.placements[index].rows] = codes[:, self.partition.input_slice(index)]
+        return own
 
     def line_voltages(self, index: int, activities: Floats) -> Floats:
         """Return what perfect DACs without steps would drive the word lines of a tile with, (batch, rows) V."""
@@ -315,18 +333,45 @@ class HardwareLayer:
 
         ``kind`` is the account of the reads.
         """
-        codes = self.input_codes(activities)
-        correction = self.correction
-        partial = yield from self._corrected(codes, kind, priority)
-        operations = 2 * correction.groups * sum(each.size for each in partial)
+        correction, layer_codes = self.correction, self._layer_codes(activities)
+        operations = 2 * correction.groups * len(activities) * len(self.units) * self.partition.columns
         if correction.excess is not None:
-            for index, (unit, own) in enumerate(zip(self.units, codes, strict=True)):
-                partial[index] -= unit.readout.dac.nominal(own) @ correction.excess[index]
             operations += 2 * len(activities) * self.digital_products
         if correction.output_scale is not None:
             operations += 2 * len(activities) * self.partition.outputs
+        sums = None
+        if correction.excess is None and self.chip.spec.converters.dac.input == "parallel":
+            own = self._sums_of_codes()
+            request = LayerCodes(
+                layer_codes,
+                self.tiling.lines,
+                correction.groups,
+                lambda index: split(self._codes_of(index, layer_codes), correction.groups),
+            )
+            sums = yield from self.chip.read_layer(self.units, request, own, kind, priority)
+        if sums is not None:
+            yield from self.chip.compute(operations, priority)
+            return self._outputs(sums)
+        codes = self._codes_of_tiles(layer_codes)
+        partial = yield from self._corrected(codes, kind, priority)
+        if correction.excess is not None:
+            for index, (unit, own_codes) in enumerate(zip(self.units, codes, strict=True)):
+                partial[index] -= unit.readout.dac.nominal(own_codes) @ correction.excess[index]
         yield from self.chip.compute(operations, priority)
         return self.sums(partial)
+
+    def _sums_of_codes(self) -> LayerSums:
+        """Return what the digital core makes of the codes: what a code means is a line, and so is the correction."""
+        gains = [unit.readout.adc.pga_gain for unit in self.units]
+        kept = self._slopes
+        if kept is not None and kept[0] is self.correction and all(map(operator.is_, kept[1], gains)):
+            return kept[2]
+        lines = [unit.readout.adc.nominal_current(np.arange(2)[:, None]) for unit in self.units]
+        zero, one = np.swapaxes(np.stack(lines), 0, 1)
+        scale, shift = self.correction.scale, self.correction.shift
+        sums = LayerSums(scale * (one - zero), (scale * zero + shift).sum(axis=0), np.ones(1))
+        self._slopes = self.correction, gains, sums
+        return sums
 
     def sums(self, currents: Sequence[Floats] | Floats) -> Floats:
         """Return the layer's outputs, (batch, outputs), for its tiles' corrected currents, (tiles, batch, columns)."""
@@ -334,6 +379,10 @@ class HardwareLayer:
         for index, place in enumerate(self.placements):
             used = currents[index][:, place.columns]
             sums[:, self.partition.output_slice(index)] += used[:, 0::2] - used[:, 1::2]
+        return self._outputs(sums)
+
+    def _outputs(self, sums: Floats) -> Floats:
+        """Return the layer's outputs for sums of currents, (batch, outputs) A."""
         sums /= self.current_scale
         correction = self.correction
         if correction.output_scale is not None and correction.output_shift is not None:
@@ -382,16 +431,3 @@ class HardwareLayer:
             used = currents[:, index].max(axis=(0, 1, 2))[self.placements[index].columns]
             largest = np.quantile(used, 0.9) * adc.tia.transimpedance
             adc.set_pga_gain(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), *GAINS))
-
-
-def split(codes: Codes, groups: int) -> Codes:
-    """Return (groups·batch, rows) codes in which only one group of word lines is driven at a time."""
-    if groups == 1:
-        return codes
-    batch, rows = codes.shape
-    drives = np.zeros((groups, batch, rows), dtype=codes.dtype)
-    # Group g has the rows with row * groups // rows == g.
-    edges = [-(-group * rows // groups) for group in range(groups + 1)]
-    for drive, first, last in zip(drives, edges, edges[1:], strict=False):
-        drive[:, first:last] = codes[:, first:last]
-    return drives.reshape(-1, rows)

@@ -1,0 +1,75 @@
+"""Where on its tiles the weights, inputs and outputs of a layer lie, for all tiles at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.tiling import Tiling
+from circuitmem.network.partition import Partition
+from circuitmem.network.placement import Placement
+
+__all__ = ["LayerTiling", "split"]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class LayerTiling:
+    """The layout of a layer: slices of its inputs and outputs on a grid of tiles, and their lines and pairs.
+
+    Parameters
+    ----------
+    partition : Partition
+        How the layer is cut.
+    placements : sequence of Placement
+        Where on each tile its inputs and outputs lie.
+
+    Attributes
+    ----------
+    lines : Tiling
+        Input of every word line and output of every pair of bit lines, as kernels want it.
+    used : (tiles, rows, columns) ndarray of bool
+        Cells that stand for a weight.
+    """
+
+    def __init__(self, partition: Partition, placements: Sequence[Placement]) -> None:
+        self.partition, self.placements = partition, tuple(placements)
+        tiles, rows, columns = len(self.placements), partition.rows, partition.columns
+        inputs = np.full((tiles, rows), -1, dtype=np.int32)
+        outputs = np.full((tiles, columns // 2), -1, dtype=np.int32)
+        for tile, place in enumerate(self.placements):
+            own = partition.input_slice(tile), partition.output_slice(tile)
+            inputs[tile, place.rows] = np.arange(own[0].start, own[0].stop)
+            outputs[tile, place.pairs] = np.arange(own[1].start, own[1].stop)
+        self.lines = Tiling(inputs, outputs, partition.grid, (partition.inputs, partition.outputs)).check()
+        self.used = np.zeros((tiles, rows, columns), dtype=bool)
+        pairs = (inputs >= 0)[:, :, None] & (outputs >= 0)[:, None, :]
+        self.used[:, :, : columns // 2 * 2] = np.repeat(pairs, 2, axis=2)
+
+    def is_of(self, placements: Sequence[Placement]) -> bool:
+        """Say whether it is the layout of these placements."""
+        return all(own is given for own, given in zip(self.placements, placements, strict=True))
+
+    def on_cells(self, weights: Floats) -> Floats:
+        """Return each pair's weight, (tiles, rows, pairs), 0 for spare ones, of weights (inputs, outputs)."""
+        inputs, outputs, *_ = self.lines
+        padded = np.zeros((weights.shape[0] + 1, weights.shape[1] + 1))
+        padded[:-1, :-1] = weights
+        return padded[inputs[:, :, None], outputs[:, None, :]]
+
+
+def split(codes: Codes, groups: int) -> Codes:
+    """Return (groups·batch, rows) codes in which only one group of word lines is driven at a time."""
+    if groups == 1:
+        return codes
+    batch, rows = codes.shape
+    drives = np.zeros((groups, batch, rows), dtype=codes.dtype)
+    # Group g has the rows with row * groups // rows == g.
+    edges = [-(-group * rows // groups) for group in range(groups + 1)]
+    for drive, first, last in zip(drives, edges, edges[1:], strict=False):
+        drive[:, first:last] = codes[:, first:last]
+    return drives.reshape(-1, rows)
