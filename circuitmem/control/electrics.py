@@ -143,14 +143,18 @@ class Electrics:
         part = None if self.state is None else self.state.part(units)
         if part is None or self.state is None or not (self.through_matrices and self._grounds_are_equal):
             return None
+        channels = self.state.channels(part)
+        if channels is None:
+            return None
         cells = np.asarray(self._law.mesh_conductance(self.state.effective[part]))
         source = self.transfers.stack({unit.index: unit.tile for unit in units}, cells)
         if source is None:
             return None
         keys = np.array([address.key for address in noise], dtype=np.uint64)
         operations = np.array([address.operation for address in noise], dtype=np.uint64)
-        channels, addresses = self.state.channels(part), Addresses(keys, operations)
-        return read_stack(codes(), source, channels, addresses, threads=self.behavioral.threads, **layout)
+        return read_stack(
+            codes(), source, channels, Addresses(keys, operations), threads=self.behavioral.threads, **layout
+        )
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""

@@ -184,6 +184,7 @@ def program_at_once(context: Context, trains: Sequence[PulseTrain]) -> int | Non
             end = on_clock(time + train.ends[-1]) if train.ends else time
         else:
             _number(context, train, time)
+            _hold(context, train)
             end = on_clock(time + planned[place])
         heappush(running, (end, train.number, slot, train))
         last = max(last, end)
@@ -191,6 +192,8 @@ def program_at_once(context: Context, trains: Sequence[PulseTrain]) -> int | Non
         release()
     if stack is not None:
         stack.give([place for place, train in enumerate(trains) if train.strokes is not None])
+        for train in trains:
+            context.clock.arbiter.running.pop(train.number, None)
     return last - now
 
 
@@ -210,13 +213,18 @@ def _number(context: Context, train: Train, time: int) -> None:
     train.number = context.clock.arbiter.numbered
     context.clock.arbiter.numbered += 1
     train.origin = train.begun = time
-    context.clock.arbiter.running[train.number] = train  # whoever is stopped meanwhile leaves it there
 
 
 def _begin(context: Context, train: Train, time: int) -> None:
     _number(context, train, time)
+    _hold(context, train)
     train.begin(time)
     train.stop = len(train.ends)
+
+
+def _hold(context: Context, train: Train) -> None:
+    """Let who is stopped before the train ends find it running."""
+    context.clock.arbiter.running[train.number] = train
 
 
 def _end(context: Context, train: Train, time: int) -> None:

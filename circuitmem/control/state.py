@@ -18,9 +18,9 @@ Mask = NDArray[np.bool_]
 
 
 class ChipState:
-    """What the cells of a chip were asked for and conduct, and its converters, with a leading axis of tiles.
+    """What the cells of a chip were asked for and conduct, with a leading axis of tiles.
 
-    The arrays are the state itself: tiles and converters keep theirs in them from here on.
+    The arrays are the state itself: tiles keep theirs in them from here on.
 
     Parameters
     ----------
@@ -33,24 +33,19 @@ class ChipState:
         Conductance that each cell was last programmed towards [S].
     conductance, effective : (tiles, rows, columns) ndarray
         As programmed, and as the circuit has it [S].
-    table : (tiles, rows, levels) ndarray
-        Output voltage of every DAC code [V].
     """
 
     def __init__(self, units: Sequence[Unit]) -> None:
         self.units = units
         shape = len(units), *units[0].spec.tile.shape
         self.asked, self.conductance, self.effective = (np.empty(shape) for _ in range(3))
-        self.table = np.empty((shape[0], *units[0].readout.dac.table.shape))
         for unit in units:
             place = unit.index
             unit.keep_in(self.asked[place], self.conductance[place], self.effective[place])
-            self.table[place] = unit.readout.dac.table
-            unit.readout.dac.table = self.table[place]
         self._stuck = np.zeros(shape, dtype=bool)
         self._dead = np.zeros(shape[:2], dtype=bool)
         self._defects: list[DefectMap | None] = [None] * len(units)
-        self._channels: dict[tuple[int, int], tuple[list[tuple[Floats, Mask]], StackChannels]] = {}
+        self._channels: dict[tuple[int, int], tuple[list[tuple[Floats, Mask, float]], StackChannels]] = {}
 
     def part(self, units: Sequence[Unit]) -> slice | None:
         """Return where a row of tiles lies in the stacks; None if they do not lie one after another."""
@@ -58,22 +53,25 @@ class ChipState:
         alike = all(unit.index == first + place for place, unit in enumerate(units))
         return slice(first, first + len(units)) if alike else None
 
-    def channels(self, part: slice) -> StackChannels:
+    def channels(self, part: slice) -> StackChannels | None:
         """Return the converters of a row of tiles, at the present gains of their amplifiers; without offsets' currents.
 
-        They are put together again only if a gain was set, or a channel has broken, since the last time.
+        They are put together again only if a gain was set, or a channel has broken, since the last time. None if the
+        tiles' converters differ in what is one for all.
         """
         key = part.start, part.stop
         banks = [unit.readout.adc for unit in self.units[part]]
         kept = self._channels.get(key)
         if kept is not None:
             seen = zip(banks, kept[0], strict=True)
-            if all(bank.pga_gain is gain and bank.alive is alive for bank, (gain, alive) in seen):
+            if all(bank.pga_gain is g and bank.alive is a and bank.noise == n for bank, (g, a, n) in seen):
                 return kept[1]
+        if any(bank.noise != banks[0].noise for bank in banks):
+            return None
         each = [unit.readout.channels() for unit in self.units[part]]
         columns, first, thresholds = banks[0].columns, each[0], [one.thresholds for one in each]
         found = StackChannels(
-            self.table[part],
+            [one.table for one in each],
             np.stack([np.broadcast_to(one.factor, columns) for one in each]),
             np.stack([np.broadcast_to(one.offset, columns) for one in each]),
             np.stack([np.broadcast_to(one.highest, columns) for one in each]),
@@ -83,7 +81,7 @@ class ChipState:
             banks[0].spec.highest_code,
             None if first.thresholds is None else np.stack([one for one in thresholds if one is not None]),
         )
-        self._channels[key] = [(bank.pga_gain, bank.alive) for bank in banks], found
+        self._channels[key] = [(bank.pga_gain, bank.alive, bank.noise) for bank in banks], found
         return found
 
     def stuck(self, part: slice) -> Mask:

@@ -212,7 +212,7 @@ class TransferCache:
         matrices = [entry.admittance for entry in entries if not isinstance(entry.admittance, IdealAdmittance)]
         if len(matrices) < len(entries):
             return None
-        return Matrices(np.stack([entry.matrix for entry in entries]), np.stack(matrices))
+        return Matrices([entry.matrix for entry in entries], matrices)
 
     def _is_unwritten(self, number: int, tile: Tile) -> bool:
         known = self._unwritten.get(number)
