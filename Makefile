@@ -92,6 +92,7 @@ bench: system .venv/test.stamp
 		$(BIN)/python -m pip install -q 'scikit-sparse<0.5' > build/bench-pip.log 2>&1 || true
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/kernels.py
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/epoch.py
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/layers.py
 	@$(BIN)/python benchmarks/scheduler.py
 	@$(BIN)/python benchmarks/spice.py
 
