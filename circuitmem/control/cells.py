@@ -41,7 +41,7 @@ class Cells:
     Attributes
     ----------
     written : (rows, columns) ndarray
-        What the last pulse left [S].
+        What the last pulse left [S]; nan where cells neither move nor wear.
     written_at : (rows, columns) ndarray of int
         When [ps].
     reads, read_time : (rows,) ndarray of int
@@ -61,18 +61,17 @@ class Cells:
         self.warms = spec.temperature.coefficient != 0.0
         self.moves = self.drifts or self.disturbed or self.warms
         self.wears = wear.pulses is not None
-        self.written = conductance.copy()
-        self.written_at: Times = np.zeros(shape, dtype=np.int64)
         self.reads: Times = np.zeros(shape[0], dtype=np.int64)
         self.read_time: Times = np.zeros(shape[0], dtype=np.int64)
-        self._reads_then: Times = np.zeros(shape, dtype=np.int64)
-        self._time_then: Times = np.zeros(shape, dtype=np.int64)
-        self.pulses: Times = np.zeros(shape, dtype=np.int64)
-        self.exponent = np.full(shape, retention.drift_exponent)
+        # Cells that stay as they are have one number for all: a large chip has no room for arrays that say nothing.
+        nothing: Times = np.broadcast_to(np.int64(0), shape)
+        self.written = conductance.copy() if self.moves or self.wears else np.broadcast_to(np.nan, shape)
+        self.written_at = self._reads_then = self._time_then = self.pulses = nothing
+        self.exponent = np.broadcast_to(retention.drift_exponent, shape)
         if self.drifts and retention.drift_spread > 0.0:
             spread = stream(seed, Purpose.RETENTION, index).standard_normal(shape)
             self.exponent = retention.drift_exponent * (1.0 + retention.drift_spread * spread)
-        self.endurance = np.full(shape, np.inf)
+        self.endurance = np.broadcast_to(np.inf, shape)
         if wear.pulses is not None:
             self.endurance = wear.pulses * stream(seed, Purpose.ENDURANCE, index).weibull(wear.shape, shape)
 
@@ -82,8 +81,9 @@ class Cells:
 
     def restore(self, state: Mapping[str, NDArray[Any]], conductance: Floats, now: int) -> None:
         """Go back to what :meth:`state` returned; if nothing, age from ``now`` [ps] with ``conductance`` [S] on."""
-        self.written = conductance.copy()
-        self.written_at = np.full(conductance.shape, now)
+        if self.moves or self.wears:
+            self.written = conductance.copy()
+            self.written_at = np.full(conductance.shape, now)
         for name, array in state.items():
             setattr(self, name, array)
 
@@ -112,6 +112,8 @@ class Cells:
 
     def put(self, cells: NDArray[np.bool_], conductance: Floats, when: int | Times) -> None:
         """Note that ``cells`` were put at ``conductance`` [S] at ``when`` [ps]: they age from there."""
+        if not (self.moves or self.wears):
+            return
         self.written = np.where(cells, conductance, self.written)
         self.written_at = np.where(cells, when, self.written_at)
         self._reads_then = np.where(cells, self.reads[:, None], self._reads_then)

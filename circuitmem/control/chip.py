@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import simpy
 
-from circuitmem.config import ChipSpec, FaultSpec
+from circuitmem.config import ChipSpec
 from circuitmem.control import faults
 from circuitmem.control.arbiter import Resource
 from circuitmem.control.auditor import auditor_of
@@ -79,7 +79,6 @@ class Chip(Sequencer):
         self.seed = seed
         dacs = None if spec.dac_banks is None else Resource("DAC banks", spec.dac_banks)
         adcs = None if spec.adc_banks is None else Resource("ADC banks", spec.adc_banks)
-        self.units: list[Unit] = []
         self._banks = dacs, adcs
         self._made_by = engine, granularity, reuse_error, frozenset(sound)
         self._broken = ""
@@ -110,22 +109,6 @@ class Chip(Sequencer):
         faults.note_fragile(self.spec, self.seed, added)
         self._start_faults(-1, first)
         return added
-
-    def _start_faults(self, after: int, first: int = 0) -> None:
-        """Start a process for every fault of the tiles from ``first`` on that comes at a time after ``after`` [ps]."""
-        for time, fault in faults.timed(self.spec, after):
-            if first <= fault.tile < len(self.units):
-                self.start(self._strike(fault, time))
-
-    def _strike(self, fault: FaultSpec, time: int) -> Process:
-        yield from self.wait_until(time)
-        faults.strike(self.units[fault.tile], fault, self.clock)
-
-    @property
-    def resources(self) -> list[Resource]:
-        """Everything that operations hold, each once."""
-        per_tile = [resource for unit in self.units for resource in (unit.array, unit.dacs, unit.adcs)]
-        return list(dict.fromkeys([*per_tile, self.context.drivers, self.digital, self.bus]))
 
     def trace_to(self, trace: Trace) -> None:
         """Write every operation from now on into a trace."""

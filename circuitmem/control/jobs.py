@@ -149,8 +149,14 @@ def _book_reads(
     )
 
 
-def program_at_once(context: Context, trains: Sequence[PulseTrain]) -> int | None:
+def program_at_once(
+    context: Context,
+    trains: Sequence[PulseTrain],
+    wanted: Sequence[NDArray[np.float64]] | NDArray[np.float64],
+) -> int | None:
     """Program different tiles, as many at a time as there are drivers; returns the time that all take [ps].
+
+    ``wanted`` is what the trains want, (tiles, rows, columns) S.
 
     None, and nothing is done, if something can come between them.
     """
@@ -159,7 +165,7 @@ def program_at_once(context: Context, trains: Sequence[PulseTrain]) -> int | Non
     if not (len(units) == len(trains) and _is_certain(context, longest)):
         return None
     drivers, now = context.drivers, context.clock.clock
-    stack = PulseStack.plan(context, trains)
+    stack = PulseStack.plan(context, trains, wanted)
     planned = None if stack is None else stack.durations()
     time = last = now
     running: list[tuple[int, int, int, PulseTrain]] = []

@@ -44,17 +44,19 @@ class PulseStack(NamedTuple):
     """RESETs and SETs of rows, (2, tiles)."""
 
     @classmethod
-    def plan(cls, context: Context, trains: Sequence[PulseTrain]) -> PulseStack | None:
-        """Plan the pulses of trains that have not begun; None if they cannot be given at once."""
+    def plan(
+        cls, context: Context, trains: Sequence[PulseTrain], wanted: Sequence[Floats] | Floats
+    ) -> PulseStack | None:
+        """Plan the pulses of trains that have not begun, for what they want; None if they cannot be given at once."""
         first, state, units = trains[0], context.electrics.state, [train.unit for train in trains]
         part = None if state is None else state.part(units)
         if part is None or state is None or first.unit.spec.programming.by_cell:
             return None
         plain = context.electrics.pulses_are_ladders and not (first.unit.cells.moves or first.unit.cells.wears)
-        given = [train.given for train in trains if isinstance(train, TwoPulseTrain) and train.given is not None]
-        if not plain or len(given) < len(trains) or any(unit.fragile for unit in units):
+        plain = plain and all(isinstance(train, TwoPulseTrain) for train in trains)
+        if not plain or any(unit.fragile for unit in units):
             return None
-        wanted = np.stack(given)
+        wanted = np.ascontiguousarray(wanted, dtype=np.float64)
         flat = (-1, wanted.shape[2])
         falling, changing, counts = changes(wanted.reshape(flat), state.asked[part].reshape(flat), first.deadband)
         counts = counts.reshape(2, *wanted.shape[:2])

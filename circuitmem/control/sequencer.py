@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import ChipSpec
+from circuitmem.config import ChipSpec, FaultSpec
+from circuitmem.control import faults
 from circuitmem.control.arbiter import Priority, Resource
 from circuitmem.control.clock import Clock, Process
 from circuitmem.control.context import Context
@@ -27,7 +28,7 @@ Mask = NDArray[np.bool_]
 
 
 class Sequencer(Clock):
-    """Operations on tiles, the digital core and the bus.
+    """Operations on tiles, the digital core and the bus, and what breaks of them in time.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ class Sequencer(Clock):
         What operations share: the seed of their noise, and who listens to them.
     digital, bus : Resource
         The digital core, and the bus.
+    units : list of Unit
+        The tiles.
     """
 
     def __init__(
@@ -56,6 +59,23 @@ class Sequencer(Clock):
         drivers = Resource("programming drivers", spec.programming.drivers)
         self.context = Context(self, electrics, self.ledger, drivers, noise_seed)
         self.digital, self.bus = Resource("digital core"), Resource("bus")
+        self.units: list[Unit] = []
+
+    def _start_faults(self, after: int, first: int = 0) -> None:
+        """Start a process for every fault of the tiles from ``first`` on that comes at a time after ``after`` [ps]."""
+        for time, fault in faults.timed(self.spec, after):
+            if first <= fault.tile < len(self.units):
+                self.start(self._strike(fault, time))
+
+    def _strike(self, fault: FaultSpec, time: int) -> Process:
+        yield from self.wait_until(time)
+        faults.strike(self.units[fault.tile], fault, self.clock)
+
+    @property
+    def resources(self) -> list[Resource]:
+        """Everything that operations hold, each once."""
+        per_tile = [resource for unit in self.units for resource in (unit.array, unit.dacs, unit.adcs)]
+        return list(dict.fromkeys([*per_tile, self.context.drivers, self.digital, self.bus]))
 
     def read(
         self, unit: Unit, codes: Codes, kind: str, priority: Priority = Priority.NORMAL, gain: float | None = None
@@ -146,7 +166,7 @@ class Sequencer(Clock):
         """Program tiles side by side; returns the number of cell pulses of each. Arguments as in :meth:`program`."""
         pairs, kind = list(zip(units, wanted, strict=True)), self._set_pulse
         trains = [programming_train(self.context, unit, own, deadband, kind, priority) for unit, own in pairs]
-        duration = program_at_once(self.context, trains)
+        duration = program_at_once(self.context, trains, wanted)
         if duration is None:
             return (yield from self.together(self.program(unit, own, deadband, priority) for unit, own in pairs))
         yield from self.wait_until(self.clock + duration)

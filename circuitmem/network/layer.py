@@ -19,6 +19,9 @@ from circuitmem.validation import finite_array
 
 __all__ = ["HardwareLayer"]
 
+AT_ONCE = 16
+"""Tiles whose wanted conductances are worked out at once: their arrays stay in the caches."""
+
 GAINS = 0.25, 64.0
 """Least and largest gain of a tile's programmable amplifiers."""
 
@@ -127,18 +130,25 @@ class HardwareLayer:
     def wanted(self, weights: Floats) -> Floats:
         """Take ``weights`` (inputs, outputs) as asked, and return what to conduct, (tiles, rows, columns) S."""
         self.weights = weights.copy()
-        used, share = self.tiling.used, self.tiling.on_cells(weights)
-        asked = np.stack([unit.asked for unit in self.units])
+        wanted = np.stack([unit.asked for unit in self.units])
+        for first in range(0, len(wanted), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
+            wanted[part] = self._wanted(part, weights, wanted[part])
+        return wanted
+
+    def _wanted(self, part: slice, weights: Floats, asked: Floats) -> Floats:
+        """Return what a row of tiles is to conduct, (tiles, rows, columns) S; spare cells stay as they were asked."""
+        used, share = self.tiling.used[part], self.tiling.on_cells(weights, part)
         pairs = slice(0, 2 * share.shape[2])
-        stuck = None if self.stuck is None else self.stuck[:, :, pairs].reshape(-1, pairs.stop)
+        stuck = None if self.stuck is None else self.stuck[part, :, pairs].reshape(-1, pairs.stop)
         block = self.mapping.conductances(share.reshape(-1, share.shape[2]), stuck).reshape(*share.shape[:2], -1)
         if self.prefactor is not None:
-            block = np.clip(block * self.prefactor[:, :, pairs], self.mapping.minimum, self.mapping.maximum)
-        block = np.asarray(self.chip.spec.tile.cell.memristor_conductance(block))
+            block = np.clip(block * self.prefactor[part, :, pairs], self.mapping.minimum, self.mapping.maximum)
         wanted = asked.copy()
+        block = np.asarray(self.chip.spec.tile.cell.memristor_conductance(block))
         wanted[:, :, pairs] = np.where(used[:, :, pairs], block, asked[:, :, pairs])
         if self.stuck is not None:  # no pulses for cells that are known to ignore them
-            wanted = np.where(np.isnan(self.stuck), wanted, asked)
+            wanted = np.where(np.isnan(self.stuck[part]), wanted, asked)
         return wanted
 
     def limits(self) -> tuple[Floats, Floats]:

@@ -54,12 +54,13 @@ class LayerTiling:
         """Say whether it is the layout of these placements."""
         return all(own is given for own, given in zip(self.placements, placements, strict=True))
 
-    def on_cells(self, weights: Floats) -> Floats:
-        """Return each pair's weight, (tiles, rows, pairs), 0 for spare ones, of weights (inputs, outputs)."""
-        inputs, outputs, *_ = self.lines
-        padded = np.zeros((weights.shape[0] + 1, weights.shape[1] + 1))
-        padded[:-1, :-1] = weights
-        return padded[inputs[:, :, None], outputs[:, None, :]]
+    def on_cells(self, weights: Floats, part: slice = slice(None)) -> Floats:
+        """Return each pair's weight, (tiles, rows, pairs), of weights (inputs, outputs); of spare ones any (``used``).
+
+        ``part`` chooses a row of tiles.
+        """
+        inputs, outputs = self.lines.inputs[part], self.lines.outputs[part]
+        return weights[inputs[:, :, None], outputs[:, None, :]]
 
 
 def split(codes: Codes, groups: int) -> Codes:

@@ -91,8 +91,8 @@ def test_a_closed_form_ends_as_events_do(name, monkeypatch):
     for kind, counts in done.items():
         whole = getattr(jobs, f"{kind}_at_once")
 
-        def count(context, trains, whole=whole, counts=counts):
-            found = whole(context, trains)
+        def count(context, trains, *rest, whole=whole, counts=counts):
+            found = whole(context, trains, *rest)
             counts.append(found is not None)
             return found
 
