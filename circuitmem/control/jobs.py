@@ -165,7 +165,7 @@ def program_at_once(
     if not (len(units) == len(trains) and _is_certain(context, longest)):
         return None
     drivers, now = context.drivers, context.clock.clock
-    stack = PulseStack.plan(context, trains, wanted)
+    stack = PulseStack.planned(context, trains, wanted)
     planned = None if stack is None else stack.durations()
     time = last = now
     running: list[tuple[int, int, int, PulseTrain]] = []

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels.stack_pulses import PulseWires
 from circuitmem._kernels.stack_reads import StackChannels
+from circuitmem.config import TransistorCell
 from circuitmem.control.unit import Unit
 from circuitmem.tile import DefectMap
 
@@ -103,15 +105,15 @@ class ChipState:
                 self._stuck[place] = unit.tile.stuck
                 self._dead[place] = False if defects.dead_drivers is None else defects.dead_drivers
 
-    def wires(self, part: slice, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """Return word-line segments (lines, columns + 1) and what cells see to ground (lines, columns) of lines [ohm].
-
-        ``rows`` are numbers of word lines, counted through the tiles of the part.
-        """
-        units, lines = self.units[part], self.units[0].spec.tile.rows
-        if any(unit.tile.defects.cuts_lines for unit in units):
-            tiles, own = np.divmod(rows, lines)
-            word = np.stack([unit.tile.mesh.word_resistance for unit in units])
-            return word[tiles, own], np.stack([unit.ground_resistance for unit in units])[tiles, own]
-        own = rows % lines
-        return units[0].tile.mesh.word_resistance[own], units[0].ground_resistance[own]
+    def wires(self, part: slice) -> PulseWires:
+        """Return what the rows of a row of tiles are driven through when they are programmed."""
+        units = self.units[part]
+        cell, dead = units[0].spec.tile.cell, self.dead_drivers(part)
+        # Where no line is cut all tiles have the wires of the design.
+        own = units if any(unit.tile.defects.cuts_lines for unit in units) else units[:1]
+        return PulseWires(
+            [unit.tile.mesh.word_resistance for unit in own],
+            [unit.ground_resistance for unit in own],
+            dead if dead.any() else None,
+            cell.on_resistance if isinstance(cell, TransistorCell) else 0.0,
+        )

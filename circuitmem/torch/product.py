@@ -156,8 +156,8 @@ class TileProduct:
             self.layer.set_cells(weights.T)
             self.placed = True
 
-    def wanted(self, weights: Floats) -> list[Floats]:
-        """Take weights (outputs, inputs) as asked, and return what each tile is to be programmed to [S].
+    def wanted(self, weights: Floats) -> Floats:
+        """Take weights (outputs, inputs) as asked, and return what to program, (tiles, rows, columns) S.
 
         The amplifiers' gains stay, for a calibration was learnt at them.
         """
