@@ -356,7 +356,7 @@ def test_a_read_that_is_interrupted_leaves_a_layer_that_reads_again(monkeypatch,
 
     for use in (layer, lambda some: layer.calibrate(some, "affine")):
         with monkeypatch.context() as patch:
-            patch.setattr(layer.chip.units[1].readout, "read", stopped)
+            patch.setattr(layer.chip.electrics.transfers, "stack", stopped)
             with pytest.raises(type(error)):
                 use(inputs)
         assert torch.equal(layer(inputs), wanted)
