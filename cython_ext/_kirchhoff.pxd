@@ -10,13 +10,14 @@ from _lanes cimport LANES, larger, largest, magnitude, splat, transpose, vec
 cdef struct Problem:
     Wires wires
     Ladders shared
-    vec* word_mask  # 1 where wires join a node to a driver, 0 where it floats; word layout
-    vec* bit_mask  # the same for sense amplifiers; bit layout
     vec* word_held  # 1 where ideal wires join a node to a driver; word layout
     Front front  # of the shared conductances
     double a  # 1/V; 0 if the cells are linear
     double leak  # current scale of selectors in series; 0 if there are none
     double tolerance
+    double settled  # largest error of a terminal's current, relative to the largest of its kind
+    double column_sight  # of the shared conductances
+    double driver_sight
     int max_iterations
     bint separate  # each vector has conductances of its own
 
@@ -149,16 +150,16 @@ cdef inline double residual(Problem* s, const vec* g, Work* k, const vec* w, con
 cdef inline void terminal_currents(Problem* s, Ladders* c, Work* k, double* column, double* driver) noexcept nogil:
     """Currents into the sense amplifiers and out of the drivers of a solved vector.
 
-    Linear cells: by reciprocity a current that enters a line at a node reaches its ends in the proportion ``h``,
-    which leaves no difference of nearly equal numbers. Other cells: their currents, where a line is not cut off.
+    By reciprocity a current that enters a line at a node reaches its ends in the proportion ``h``, which leaves no
+    difference of nearly equal numbers. Cells that are not linear have their tangents: ``c`` has its slopes.
     The last correction is used apart from the state: it has the digits that a small difference of voltages lacks.
     """
     cdef Wires* t = &s.wires
     cdef bint linear = s.a == 0.0
     cdef Py_ssize_t block, j, l, o
-    cdef vec line, into
+    cdef vec line, into, out_of
     cdef double* lanes = <double*> k.line
-    cdef double* share = <double*> (c.bit_h if linear else s.bit_mask)
+    cdef double* share = <double*> c.bit_h
     for j in range(t.columns):
         column[j] = 0.0
     for block in range(t.blocks):
@@ -166,15 +167,40 @@ cdef inline void terminal_currents(Problem* s, Ladders* c, Work* k, double* colu
         for j in range(t.columns):
             o = block * t.width + j
             if linear:
-                into = c.g[o] * (k.w[o] + k.dw[o]) + k.bit_in[o]
-                line = line + c.word_h[o] * (c.g[o] * (k.source[block] - k.b[o] - k.db[o]) - k.word_in[o])
+                into = c.g[o] * (k.w[o] + k.dw[o])
+                out_of = c.g[o] * (k.source[block] - k.b[o] - k.db[o])
             else:
-                into = k.cell[o] + k.own.g[o] * (k.dw[o] - k.db[o])
-                line = line + s.word_mask[o] * (into - k.word_in[o])
-                into = into + k.bit_in[o]
-            k.line[0] = into
+                into = k.cell[o] + c.g[o] * (k.b[o] + k.dw[o])
+                out_of = k.cell[o] + c.g[o] * (k.source[block] - k.w[o] - k.db[o])
+            line = line + c.word_h[o] * (out_of - k.word_in[o])
+            k.line[0] = into + k.bit_in[o]
             for l in range(min(<Py_ssize_t> LANES, t.rows - block * LANES)):
                 column[j] += share[(block * LANES + l) * t.width + j] * lanes[l]
         k.line[0] = line
         for l in range(min(<Py_ssize_t> LANES, t.rows - block * LANES)):
             driver[block * LANES + l] = lanes[l]
+
+
+cdef inline void sights(Wires* t, Ladders* c, vec* line, double* column, double* driver) noexcept nogil:
+    """Largest conductance of a column seen from its sense amplifiers, of a row seen from its drivers.
+
+    It says what an error of the voltages on the other sides of the cells does to a terminal's current. ``line`` has room
+    for one block of word lines.
+    """
+    cdef Py_ssize_t block, j, l
+    cdef vec along
+    cdef double* share = <double*> c.bit_h
+    cdef const double* g
+    driver[0] = column[0] = 0.0
+    for j in range(t.width):
+        line[j] = splat(0.0)
+    for block in range(t.blocks):
+        along = splat(0.0)
+        for j in range(t.columns):
+            g = <const double*> (c.g + block * t.width + j)
+            along = along + c.word_h[block * t.width + j] * c.g[block * t.width + j]
+            for l in range(min(<Py_ssize_t> LANES, t.rows - block * LANES)):
+                (<double*> line)[j] += share[(block * LANES + l) * t.width + j] * g[l]
+        driver[0] = max(driver[0], largest(along))
+    for j in range(t.columns):
+        column[0] = max(column[0], (<double*> line)[j])

@@ -11,11 +11,12 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, isfinite
 
 from _elimination cimport Front, allocate, eliminate, factor_tile, fits, release
-from _kirchhoff cimport Problem, Work, residual, terminal_currents
+from _gradients cimport bits_down, bits_up, gradients, start
+from _kirchhoff cimport Problem, Work, residual, sights, terminal_currents
 from _ladder cimport (
     Ladders, Wires, bit_to_word_layout, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout,
 )
-from _lanes cimport LANES, larger, largest, magnitude, splat, total, transpose, vec
+from _lanes cimport LANES, larger, largest, magnitude, splat, total, vec
 from _openmp cimport HAS_OPENMP, TEAM
 from _weak cimport Batch, weakly
 from _workspace cimport take_ladders, take_wires, take_work
@@ -31,118 +32,10 @@ cdef double REDUCTION = 1e-5
 cdef int ROUNDS = 100
 # Turns of block relaxation after which a better bound is given up.
 cdef int TURNS = 64
-
-
-cdef double bits_down(Wires* t, Ladders* c, Work* k, double alpha) noexcept nogil:
-    """Subtract ``alpha q`` from the residual r, begin to solve the bit lines for it, and return (r, z)."""
-    cdef Py_ssize_t block, group, l, o, e
-    cdef vec tile[LANES]
-    cdef vec value, part, step = splat(alpha), rho = splat(0.0)
-    for group in range(t.groups):
-        k.carry[group] = splat(0.0)
-    for block in range(t.blocks):
-        for group in range(t.groups):
-            o = block * t.width + group * LANES
-            for l in range(LANES):
-                value = k.r[o + l] - step * k.q[o + l]
-                k.r[o + l] = value
-                tile[l] = value
-            transpose(tile)
-            value = k.carry[group]
-            e = block * LANES * t.groups + group
-            for l in range(LANES):
-                value = tile[l] + value
-                part = c.bit_s[e] * value
-                rho = rho + part * value
-                k.y[e] = part
-                value = c.bit_t[e] * value
-                e = e + t.groups
-            k.carry[group] = value
-    return total(rho)
-
-
-cdef double bits_up(Wires* t, Ladders* c, Work* k, double alpha, double beta, double* z_max) noexcept nogil:
-    """Finish z, take the last step ``alpha p``, make the next direction p and q = S p; return (p, q).
-
-    ``ph`` is A p, where A is the matrix of the bit lines: it follows from A z = r, so that A, whose elements may be
-    infinite, is never multiplied.
-    """
-    cdef Py_ssize_t block, group, l, j, o, e
-    cdef vec tile[LANES]
-    cdef vec value, p, along, step = splat(alpha), turn = splat(beta), pq = splat(0.0), high = splat(0.0)
-    for group in range(t.groups):
-        k.carry[group] = splat(0.0)
-    for block in range(t.blocks - 1, -1, -1):
-        along = splat(0.0)
-        for group in range(t.groups - 1, -1, -1):
-            value = k.carry[group]
-            e = ((block + 1) * LANES - 1) * t.groups + group
-            for l in range(LANES - 1, -1, -1):
-                value = c.bit_t[e] * value + k.y[e]
-                tile[l] = value
-                e = e - t.groups
-            k.carry[group] = value
-            transpose(tile)
-            for l in range(LANES - 1, -1, -1):
-                o = block * t.width + group * LANES + l
-                high = larger(high, magnitude(tile[l]))
-                p = k.p[o]
-                k.db[o] = k.db[o] + step * p
-                p = tile[l] + turn * p
-                k.p[o] = p
-                k.ph[o] = k.r[o] + turn * k.ph[o]
-                along = c.g[o] * p + along
-                k.line[group * LANES + l] = c.word_s[o] * along
-                along = c.word_t[o] * along
-        along = splat(0.0)
-        for j in range(t.width):
-            o = block * t.width + j
-            along = c.word_t[o] * along + k.line[j]
-            value = k.ph[o] - c.g[o] * along
-            k.q[o] = value
-            pq = pq + k.p[o] * value
-    z_max[0] = largest(high)
-    return total(pq)
-
-
-cdef void start(Wires* t, Work* k) noexcept nogil:
-    cdef Py_ssize_t o
-    for o in range(t.size):
-        k.db[o] = splat(0.0)
-        k.q[o] = splat(0.0)
-        k.p[o] = splat(0.0)
-        k.ph[o] = splat(0.0)
-
-
-cdef double gradients(
-    Problem* s, Ladders* c, Work* k, double reduction, double goal, double accept
-) noexcept nogil:
-    """Solve S db = r until max|z| <= goal, or <= reduction * max|z| of the start; return max|z| of the start.
-
-    Returns at once, with db = 0, if max|z| of the start is at most ``accept``; infinity if numbers overflow.
-    """
-    cdef double rho, rho_before = 1.0, pq, alpha = 0.0, beta = 0.0, z = 0.0, z_start = -1.0
-    # A hard tile takes about as many iterations as it has lines. Far beyond that rounding errors are in charge, and a
-    # fresh residual helps more.
-    cdef int limit = min(s.max_iterations, k.iterations + 10 * <int> (s.wires.rows + s.wires.columns) + 100)
-    start(&s.wires, k)
-    while True:
-        rho = bits_down(&s.wires, c, k, alpha)
-        if not isfinite(rho):
-            return INFINITY
-        beta = 0.0 if z_start < 0.0 else rho / rho_before
-        rho_before = rho
-        pq = bits_up(&s.wires, c, k, alpha, beta, &z)
-        if z_start < 0.0:
-            z_start = z
-            if z <= accept:
-                return z_start
-            goal = max(goal, reduction * z_start)
-        # A direction without positive energy is made of rounding errors only: no step can improve on it.
-        if z <= goal or k.iterations >= limit or not (pq > 0.0):
-            return z_start
-        alpha = rho / pq
-        k.iterations += 1
+# How much larger than that of a voltage the relative error of a terminal's current may be.
+cdef double CURRENTS = 1e3
+# Corrections for the sake of currents, once the voltages are right.
+cdef int EXTRA = 4
 
 
 cdef double power_along(Wires* t, Work* k) noexcept nogil:
@@ -306,8 +199,7 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound, bint 
         start(t, k)
         word_lines(t, c, k.db, k.dw)
         for o in range(t.size if not linear else 0):  # what the terminals are worked out from
-            k.cell[o] = splat(0.0)
-            k.own.g[o] = splat(0.0)
+            k.cell[o] = k.own.g[o] = k.own.word_h[o] = k.own.bit_h[o] = splat(0.0)
         return 0.0
     for turn in range(ROUNDS):
         scale = bound
@@ -351,6 +243,72 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound, bint 
     return max(error, 2.0 * s.tolerance)
 
 
+cdef bint correction(Problem* s, Ladders* base, Work* k) noexcept nogil:
+    """Find one more correction of the state; false if numbers overflow."""
+    cdef Wires* t = &s.wires
+    cdef Ladders* c = base
+    cdef double cells
+    residual(s, base.g, k, k.w, k.b, NULL if s.a == 0.0 else k.own.g)
+    if s.a != 0.0:
+        c = &k.own
+        word_to_bit_layout(t, c.g, k.y)
+        prepare(t, c, k.y, k.scratch)
+        if c.amplification > TRUSTED:
+            sharpen(t, c, k)
+            residual(s, base.g, k, k.w, k.b, NULL)  # whose place that took
+    through_cells(t, c, k)
+    if c.amplification > TRUSTED and fits(t):
+        if not exactly(s, c, k, s.a != 0.0):
+            return False
+    elif not isfinite(gradients(s, c, k, REDUCTION, 0.0, 0.0)):
+        return False
+    finish(t, c, k, &cells)
+    return True
+
+
+cdef bint settled(Py_ssize_t count, const double* now, const double* before, double error, double limit) noexcept nogil:
+    """Say whether currents are known to ``limit`` of their largest: from a bound on their errors, or a change (not NULL)."""
+    cdef Py_ssize_t i
+    cdef double high = 0.0
+    for i in range(count):
+        high = max(high, fabs(now[i]))
+        if before != NULL:
+            error = max(error, fabs(now[i] - before[i]))
+    return error <= limit * high
+
+
+cdef void settle_currents(
+    Problem* s, Ladders* base, Work* k, double volts, double* column, double* driver
+) noexcept nogil:
+    """Correct the state until the currents are known as well as the voltages are, to ``volts``.
+
+    What small currents need goes beyond the tolerance for voltages. Where corrections no longer help, rounding errors of
+    the cells' own currents are left.
+    """
+    cdef Wires* t = &s.wires
+    cdef double column_sight = s.column_sight, driver_sight = s.driver_sight
+    cdef double* before = <double*> k.scratch
+    cdef double* before_driver = <double*> (k.scratch + max(t.blocks, t.groups))
+    cdef Py_ssize_t i
+    cdef int turn
+    if s.a != 0.0 or base != &s.shared:
+        sights(t, &k.own, k.line, &column_sight, &driver_sight)
+    if (settled(t.columns, column, NULL, volts * column_sight, s.settled)
+            and settled(t.rows, driver, NULL, volts * driver_sight, s.settled)):
+        return
+    for turn in range(EXTRA):
+        correct(t, k, 1.0)
+        if not correction(s, base, k):
+            break
+        for i in range(t.columns):
+            before[i] = column[i]
+        for i in range(t.rows):
+            before_driver[i] = driver[i]
+        terminal_currents(s, base if s.a == 0.0 else &k.own, k, column, driver)
+        if settled(t.columns, column, before, 0.0, s.settled) and settled(t.rows, driver, before_driver, 0.0, s.settled):
+            break
+
+
 cdef void one_vector(
     Problem* s, Work* k, const double* conductance, const double* source, const double* injection,
     const double* start_word, const double* start_bit, double* word, double* bit, double* column, double* driver, int* iterations, double* error,
@@ -382,7 +340,9 @@ cdef void one_vector(
         to_layouts(t, start_bit, t.columns, k.y, k.b)
     error[0] = solve_vector(s, base, k, bound, start_word != NULL)
     iterations[0] = k.iterations
-    terminal_currents(s, base, k, column, driver)
+    terminal_currents(s, base if s.a == 0.0 else &k.own, k, column, driver)
+    if bound > 0.0 and error[0] <= s.tolerance:
+        settle_currents(s, base, k, error[0] * bound, column, driver)
     correct(t, k, 1.0)
     if word != NULL:
         from_word_layout(t, k.w, k.y, word)
@@ -408,7 +368,6 @@ def solve(
     """
     cdef Problem s
     cdef Wires* t = &s.wires
-    cdef Ladders none
     cdef Ladders shorts
     cdef Py_ssize_t batch = word_voltage.shape[0], b, o, vectors
     cdef bint injected = injection.shape[0] > 0, estimated = estimate.shape[0] > 0, linear = a == 0.0, own
@@ -422,6 +381,7 @@ def solve(
     t.lines, t.width = t.blocks * LANES, t.groups * LANES
     t.size = t.blocks * t.width
     s.a, s.leak, s.tolerance, s.max_iterations = a, leak, tolerance, max_iterations
+    s.settled = CURRENTS * tolerance
     s.separate = conductance.shape[0] > 1
     own = s.separate or not linear
 
@@ -440,7 +400,7 @@ def solve(
         all_.word = &word_out[0, 0, 0] if voltages else NULL
         all_.bit = &bit_out[0, 0, 0] if voltages else NULL
         all_.column, all_.driver = &column_out[0, 0], &driver_out[0, 0]
-        all_.count, all_.error = &count_out[0], &error_out[0]
+        all_.count, all_.error, all_.settled = &count_out[0], &error_out[0], s.settled
         with nogil:
             done = weakly(
                 &conductance[0, 0, 0], &word_resistance[0, 0], &bit_resistance[0, 0], t.rows, t.columns, &all_, workers,
@@ -451,8 +411,8 @@ def solve(
         if done:
             return (word if voltages else None), (bit if voltages else None), column, driver, count, error
 
-    # As much as the take functions below take: 4 + 7 [+ 14] arrays for all, [7 +] 13 [+ 2] for each thread, smaller ones.
-    vectors = (11 if linear else 25) * t.size + 2 * (t.blocks + t.groups)
+    # As much as the take functions below take: 4 + 7 [+ 7] arrays for all, [7 +] 13 [+ 2] for each thread, smaller ones.
+    vectors = (11 if linear else 18) * t.size + 2 * (t.blocks + t.groups)
     vectors += workers * ((13 + 7 * own + 2 * (not linear)) * t.size
                           + t.blocks + t.groups + t.width + 3 * max(t.blocks, t.groups))
     cdef double[::1] room = np.empty((vectors + 1) * LANES)
@@ -465,22 +425,19 @@ def solve(
     for worker in range(workers):
         take_work(&memory, t, &work[worker], own, linear)
     load(t, &s.shared, &conductance[0, 0, 0], work)
+    sights(t, &s.shared, work.line, &s.column_sight, &s.driver_sight)
     s.front.memory = NULL
     if not own and s.shared.amplification > TRUSTED and fits(t):
         if not allocate(&s.front, t):
             raise MemoryError(f"no memory to eliminate a tile of {t.rows}x{t.columns}")
         factor_tile(t, &s.shared, &s.front)
     if not linear:
-        # Without cells a node has the voltage of the ends of its line, or floats; with short circuits for cells it is
-        # at 0 V, unless ideal wires join it to an end.
-        take_ladders(&memory, t.size, &none)
+        # With short circuits for cells a node is at 0 V, unless ideal wires join it to an end.
         take_ladders(&memory, t.size, &shorts)
         for o in range(t.size):
-            none.g[o] = splat(0.0)
             shorts.g[o] = splat(1e200)
-        prepare(t, &none, none.g, work.scratch)
         prepare(t, &shorts, shorts.g, work.scratch)
-        s.word_mask, s.bit_mask, s.word_held = none.word_h, none.bit_h, shorts.word_h
+        s.word_held = shorts.word_h
     for b in prange(batch, nogil=True, num_threads=workers, schedule="dynamic", chunksize=1):
         one_vector(
             &s, work + threadid(), &conductance[b if s.separate else 0, 0, 0], &word_voltage[b, 0],

@@ -44,6 +44,8 @@ cdef struct Weak:
     Py_ssize_t bit_row, bit_group
     vec* admittance  # of a line seen from its driver, one vector a block
     double tied
+    double column_sight  # largest conductance of a bit line seen from its sense amplifier
+    double driver_sight  # of a word line, from its driver
 
 
 cdef struct State:
@@ -101,7 +103,7 @@ cdef inline void load_weak(Weak* t, const double* conductance, const double* wor
     cdef vec tile[LANES]
     cdef vec arriving[STRIP]
     cdef vec left[STRIP]
-    cdef vec y, part, low_word = splat(1.0), low_bit = splat(1.0), one = splat(1.0)
+    cdef vec y, part, low_word = splat(1.0), low_bit = splat(1.0), one = splat(1.0), seen = splat(0.0)
     cdef double* numbers
     for block in range(words):
         for j in range(t.width):
@@ -140,6 +142,7 @@ cdef inline void load_weak(Weak* t, const double* conductance, const double* wor
                     t.g[block * t.width + (first + group) * LANES + l] = tile[l]
         for group in range(min(<Py_ssize_t> STRIP, t.groups - first)):
             low_bit = smaller(low_bit, left[group])
+            seen = larger(seen, arriving[group])
     for strip in range((t.blocks + STRIP - 1) // STRIP):
         first = strip * STRIP
         for block in range(min(<Py_ssize_t> STRIP, t.blocks - first)):
@@ -154,6 +157,10 @@ cdef inline void load_weak(Weak* t, const double* conductance, const double* wor
         for block in range(min(<Py_ssize_t> STRIP, t.blocks - first)):
             t.admittance[first + block] = arriving[block]
             low_word = smaller(low_word, left[block])
+    t.column_sight, seen = largest(seen), splat(0.0)
+    for block in range(t.blocks):
+        seen = larger(seen, t.admittance[block])
+    t.driver_sight = largest(seen)
     # A line whose cells see 1 V keeps at least ``left`` of the 0 V of its terminal everywhere.
     t.tied = smallest(low_word) + smallest(low_bit) - smallest(low_word) * smallest(low_bit)
 

@@ -58,6 +58,7 @@ cdef struct Batch:
     int* count
     double* error
     double tolerance
+    double settled  # largest error of a terminal's current, relative to the largest of its kind
     int max_iterations
 
 
@@ -66,7 +67,7 @@ cdef inline void weak_vector(
 ) noexcept nogil:
     """Solve vector ``b`` of a batch."""
     cdef Py_ssize_t i, group, l, cells = t.rows * t.columns
-    cdef double scale = 0.0
+    cdef double scale = 0.0, largest_column, largest_driver
     cdef bint warm
     for i in range(t.rows):
         scale = max(scale, fabs(all_.voltage[b * t.rows + i]))
@@ -88,10 +89,17 @@ cdef inline void weak_vector(
             voltages_of(t, k, i, all_.word + b * cells, all_.bit + b * cells)
     if member == 0:
         all_.count[b], all_.error[b] = k.iterations, k.error
+        largest_column = largest_driver = 0.0
         for i in range(t.columns):
             all_.column[b * t.columns + i] = k.columns[i]
+            largest_column = max(largest_column, fabs(k.columns[i]))
         for i in range(t.rows):
             all_.driver[b * t.rows + i] = k.drivers[i]
+            largest_driver = max(largest_driver, fabs(k.drivers[i]))
+        # What small currents need goes beyond this, and is left to other means.
+        if (k.error * scale * t.column_sight > all_.settled * largest_column
+                or k.error * scale * t.driver_sight > all_.settled * largest_driver):
+            all_.error[b] = INFINITY
     meet(barrier, members)
 
 

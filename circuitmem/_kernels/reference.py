@@ -38,11 +38,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels._reference_ladder import Ladder, ladder, reciprocal
 from circuitmem._kernels.selector import selector_cell
 
 __all__ = ["solve"]
 
 Floats = NDArray[np.float64]
+_State = tuple[Floats, Floats, Floats, Floats]  # word lines, bit lines, and the last correction of each
 
 TRUSTED = 1e4
 """Largest amplification with which a bound decides convergence; above it a tile is hard."""
@@ -52,64 +54,10 @@ TURNS = 64
 """Turns of block relaxation after which a better bound is given up."""
 ROUNDS = 100
 """How many corrections a solution may need."""
-
-
-class Ladder(NamedTuple):
-    """Lines prepared for solving; arrays are (nodes, ...), the node farthest from the source first."""
-
-    t: Floats
-    s: Floats
-    h: Floats  # voltage of each node while all u are 0 V and both ends of its line are at 1 V
-
-    def solve(self, current: Floats) -> Floats:
-        """Return the node voltages for currents into the nodes, with all u and both ends at 0 V."""
-        out = np.empty(np.broadcast_shapes(current.shape, self.t.shape))
-        value = np.zeros(out.shape[1:])
-        for k in range(len(out)):
-            value = current[k] + value
-            out[k] = self.s[k] * value
-            value = self.t[k] * value
-        value = np.zeros(out.shape[1:])
-        for k in reversed(range(len(out))):
-            value = self.t[k] * value + out[k]
-            out[k] = value
-        return out
-
-
-def ladder(g: Floats, near: Floats, far: Floats) -> Ladder:
-    """Prepare lines.
-
-    Parameters
-    ----------
-    g : (nodes, ...) ndarray
-        Conductance of the cells [S], the node farthest from the source first.
-    near : (nodes, ...) ndarray
-        Resistance of the segment from each node towards the source [Ω].
-    far : (...) ndarray
-        Resistance of the segment from the first node to the second source [Ω], ``inf`` if there is none.
-    """
-    near = np.broadcast_to(near, g.shape)
-    t, s, h = np.empty(g.shape), np.empty(g.shape), np.empty(g.shape)
-    held = np.broadcast_to(far == 0.0, g.shape[1:])  # ideal wires join the node to the far source
-    arriving = np.broadcast_to(_inverse(far), g.shape[1:])
-    current = arriving
-    for k in range(len(g)):
-        cut = np.isinf(near[k])
-        ohms = np.where(cut, 0.0, near[k])
-        y = g[k] + arriving
-        bottom = np.where(cut, y, 1.0 + ohms * y)
-        inverse = _inverse(bottom)
-        t[k] = np.where(held | cut, 0.0, inverse)
-        s[k] = np.where(held, 0.0, np.where(cut, inverse, ohms * inverse))
-        h[k] = np.where(held, 1.0, s[k] * current)
-        arriving = np.where(held, _inverse(near[k]), y * t[k])
-        current = np.where(held, arriving, current * t[k])
-        held = held & (near[k] == 0.0)
-    value = np.ones(g.shape[1:])
-    for k in reversed(range(len(g))):
-        value = t[k] * value + h[k]
-        h[k] = value
-    return Ladder(t, s, h)
+CURRENTS = 1e3
+"""How much larger than that of a voltage the relative error of a terminal's current may be."""
+EXTRA = 4
+"""Corrections for the sake of currents, once the voltages are right."""
 
 
 class Mesh(NamedTuple):
@@ -154,7 +102,7 @@ def _lines(g: Floats, word: Floats, bit: Floats) -> Mesh:
     # other's error, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
     low_word, low_bit = words.h.min(axis=(0, 2)), bits.h.min(axis=(0, 2))
     tied = low_word + low_bit - low_word * low_bit
-    return Mesh(g, words, bits, np.where(tied > 0.0, _inverse(tied), np.inf))
+    return Mesh(g, words, bits, np.where(tied > 0.0, reciprocal(tied), np.inf))
 
 
 def prepare(g: Floats, word: Floats, bit: Floats) -> Mesh:
@@ -215,7 +163,7 @@ def eliminate(mesh: Mesh, bit: Floats) -> Elimination:
     unit = np.broadcast_to(np.eye(columns)[:, None, :], (columns, rows, columns))
     answer = mesh.word_lines(unit)  # at node k of row i, for a current into node j: [j, i, k]
     ties, t, s = np.empty((rows, columns, columns)), np.empty((rows, columns)), np.empty((rows, columns))
-    dense, known, held = np.zeros((columns, columns)), _inverse(bit[0]), bit[0] == 0.0
+    dense, known, held = np.zeros((columns, columns)), reciprocal(bit[0]), bit[0] == 0.0
     for i in range(rows):
         # The word line ties bit line j to bit line l by g_j (A_w^-1)_jl g_l, and to its driver by g_j h_j.
         dense = dense + g[i][:, None] * answer[:, i] * g[i]
@@ -225,13 +173,13 @@ def eliminate(mesh: Mesh, bit: Floats) -> Elimination:
             row, ohms = dense[k].copy(), bit[i + 1, k]
             if held[k]:  # ideal wires to the top sense amplifier: at 0 V
                 known, row, held[k] = known + row, np.zeros(columns), ohms == 0.0
-                known[k] = _inverse(ohms)
+                known[k] = reciprocal(ohms)
                 t[i, k] = s[i, k] = 0.0
             else:
                 tied = known[k] + row.sum()
                 cut = np.isinf(ohms)
                 t[i, k] = 0.0 if cut else 1.0 / (1.0 + ohms * tied)
-                s[i, k] = _inverse(tied) if cut else ohms * t[i, k]
+                s[i, k] = reciprocal(tied) if cut else ohms * t[i, k]
                 dense = dense + s[i, k] * np.outer(row, row)
                 np.fill_diagonal(dense, 0.0)
                 known = known + s[i, k] * row * known[k]
@@ -262,14 +210,14 @@ def gradients(mesh: Mesh, r: Floats, reduction: Floats, goal: Floats, budget: Fl
         going &= (largest > goal) & (used < budget) & (pq > 0.0) & np.isfinite(rho)
         if not going.any():
             return x, start, used
-        alpha = np.where(going, rho * _inverse(pq), 0.0)
+        alpha = np.where(going, rho * reciprocal(pq), 0.0)
         used += going
         x = x + _each(alpha) * p
         r = r - _each(alpha) * q
         z = mesh.bit_lines(r)
         largest = _largest(z)
         before, rho = rho, _dot(r, z)
-        beta = np.where(going, rho * _inverse(before), 0.0)
+        beta = np.where(going, rho * reciprocal(before), 0.0)
 
 
 class _Circuit(NamedTuple):
@@ -299,9 +247,9 @@ class _Circuit(NamedTuple):
         """
         current, slope = self.cells(g, w - b)
         ends = np.broadcast_to(source[:, :, None], (*w.shape[:2], 1))
-        word = -np.diff(np.concatenate([ends, w, ends], axis=2), axis=2) * _inverse(self.word)
+        word = -np.diff(np.concatenate([ends, w, ends], axis=2), axis=2) * reciprocal(self.word)
         ground = np.zeros((len(b), 1, b.shape[2]))
-        bit = -np.diff(np.concatenate([ground, b, ground], axis=1), axis=1) * _inverse(self.bit)
+        bit = -np.diff(np.concatenate([ground, b, ground], axis=1), axis=1) * reciprocal(self.bit)
         rw = word[:, :, :-1] - word[:, :, 1:] - current + injection[:, 0]
         rb = bit[:, :-1] - bit[:, 1:] + current + injection[:, 1]
         return rw, rb, slope
@@ -429,26 +377,84 @@ def solve(
         open_ = open_[~settled & ~lost]
     error[open_] = np.maximum(error[open_], 2.0 * tolerance)
 
-    # By reciprocity a current that enters a line at a node reaches its ends in the proportion h. The last correction
-    # is used apart from the state: it has the digits that a small difference of voltages lacks.
-    if linear:
-        into = base.g * (w + last_w)
-        out_of = base.g * (word_voltage[:, :, None] - b - last_b)
-        word_share, bit_share = base.word_h, base.bit_h
-    else:
-        current, slope = circuit.cells(base.g, w - b)
-        into = out_of = current + slope * (last_w - last_b)
-        free = _lines(np.zeros((1, rows, columns)), word_resistance, bit_resistance)
-        word_share, bit_share = free.word_h, free.bit_h
-    column = (bit_share * (into + injection[:, 1])).sum(axis=1)
-    driver = (word_share * (out_of - injection[:, 0])).sum(axis=2)
+    volts = np.where(error <= tolerance, error * scales, 0.0)
+    state = w, b, last_w, last_b
+    arguments = word_voltage, injection, state, volts, tolerance, max_iterations
+    column, driver = _settle_currents(circuit, base, *arguments)
     w, b = w + last_w, b + last_b
     return (w if voltages else None), (b if voltages else None), column, driver, used.astype(np.intc), error
 
 
-def _inverse(x: Floats) -> Floats:
-    """1/x, and 0 for 0."""
-    return np.divide(1.0, x, out=np.zeros(np.shape(x)), where=np.asarray(x) > 0.0)
+def _terminal_currents(
+    circuit: _Circuit, mesh: Mesh, source: Floats, injection: Floats, cells: Floats, state: _State
+) -> tuple[Floats, Floats]:
+    """Return the currents into the sense amplifiers and out of the drivers, (batch, columns) and (batch, rows) A.
+
+    By reciprocity a current that enters a line at a node reaches its ends in the proportion h, which leaves no
+    difference of nearly equal numbers. Cells that are not linear have their tangents: ``mesh`` has their slopes.
+    The last correction is used apart from the state: it has the digits that a small difference of voltages lacks.
+    """
+    w, b, last_w, last_b = state
+    ends = source[:, :, None]
+    if circuit.a == 0.0:
+        into, out_of = mesh.g * (w + last_w), mesh.g * (ends - b - last_b)
+    else:
+        current = circuit.cells(cells, w - b)[0]
+        into, out_of = current + mesh.g * (b + last_w), current + mesh.g * (ends - w - last_b)
+    column, driver = mesh.bit_h * (into + injection[:, 1]), mesh.word_h * (out_of - injection[:, 0])
+    return column.sum(axis=1), driver.sum(axis=2)
+
+
+def _settle_currents(
+    circuit: _Circuit,
+    base: Mesh,
+    source: Floats,
+    injection: Floats,
+    state: _State,
+    volts: Floats,
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[Floats, Floats]:
+    """Correct the states, in place, until the terminal currents are known as well as voltages are; return these.
+
+    Small currents need more than the tolerance for voltages, whose errors are ``volts``. Where corrections no longer
+    help, rounding errors of the cells' own currents are left.
+    """
+    linear = circuit.a == 0.0
+    w, b, last_w, last_b = state
+    mesh = base if linear else _lines(circuit.cells(base.g, w - b)[1], circuit.word, circuit.bit)
+    currents = _terminal_currents(circuit, mesh, source, injection, base.g, state)
+    sights = (mesh.bit_h * mesh.g).sum(axis=1).max(axis=1), (mesh.word_h * mesh.g).sum(axis=2).max(axis=1)
+    limit = CURRENTS * tolerance
+    known = [volts * sight <= limit * _largest(now) for sight, now in zip(sights, currents, strict=True)]
+    open_ = np.flatnonzero(~(known[0] & known[1]))
+    for _ in range(EXTRA):
+        if not len(open_):
+            break
+        w[open_] += last_w[open_]
+        b[open_] += last_b[open_]
+        mesh = base.of(open_)
+        rw, rb, slope = circuit.residual(mesh.g, w[open_], b[open_], source[open_], injection[open_])
+        if not linear:
+            mesh = prepare(slope, circuit.word, circuit.bit)
+        rb = rb + mesh.g * mesh.word_lines(rw)
+        hard = np.flatnonzero(np.broadcast_to(mesh.amplification > TRUSTED, len(open_)))
+        budget = np.full(len(open_), min(max_iterations, 10 * sum(w.shape[1:]) + 100))
+        budget[hard] = 0
+        none = np.zeros(len(open_))
+        db = gradients(mesh, rb, none + REDUCTION, none, budget)[0]
+        for k in hard:
+            db[k] = eliminate(mesh.of(np.array([k])), circuit.bit).solve(rb[k])
+        last_w[open_], last_b[open_] = mesh.word_lines(rw + mesh.g * db), db
+        now_w, now_b, now_last_w, now_last_b = (array[open_] for array in state)
+        part = now_w, now_b, now_last_w, now_last_b
+        settled = np.ones(len(open_), dtype=bool)
+        fresh = _terminal_currents(circuit, mesh, source[open_], injection[open_], base.of(open_).g, part)
+        for now, new in zip(currents, fresh, strict=True):
+            settled &= _largest(new - now[open_]) <= limit * _largest(new)
+            now[open_] = new
+        open_ = open_[~settled]
+    return currents
 
 
 def _along_words(array: Floats) -> Floats:

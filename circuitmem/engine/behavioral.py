@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from threadpoolctl import ThreadpoolController
 
 from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_mesh_selector, solve_mesh_sinh
 from circuitmem._kernels.reads import read_currents
@@ -18,7 +16,7 @@ from circuitmem._kernels.tree import transfer_stack
 from circuitmem.config import PulseTrain, SelectorCell, SinhCell, TiaSpec
 from circuitmem.engine.adjoint import Gradient, adjoint_gradient, gradient_of_ideal
 from circuitmem.engine.base import ProgrammingResult, Solution
-from circuitmem.engine.bridges import bridge_drops, dipoles_of_bridges, loop_resistance
+from circuitmem.engine.bridges import bridge_drops, dipoles_of_bridges, one_blas_thread, superpose
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.kept import KEPT_BYTES, KeptMatrices
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
@@ -32,8 +30,6 @@ from circuitmem.validation import finite_array, in_range, integer
 __all__ = ["BehavioralEngine", "Transfer"]
 
 Floats = NDArray[np.float64]
-
-_libraries = ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,9 @@ class BehavioralEngine:
         processors of this process.
     tolerance : float
         Largest error of a node voltage relative to the largest driver voltage, between 1e-15 and 1e-3; it stands in
-        :meth:`plan`. The default lets every current, small ones too, agree with SPICE to 1e-9 and better, and a looser
-        one saves little: an iteration brings one to three digits.
+        :meth:`plan`. Currents are right to 1000 times that, relative to the largest of all columns, or of all drivers,
+        but for rounding errors of the cells' own currents: so the default lets small ones too agree with SPICE to 1e-9
+        and better. A looser one saves little: an iteration brings one to three digits.
     method : {"transfer matrix", "conjugate gradients", "newton", "direct"}, optional
         The way to take where ``read`` has a choice; the cheapest when left out.
     kept_bytes : int
@@ -349,22 +346,12 @@ class BehavioralEngine:
             threads=self.threads,
         )
         for index, tile in enumerate(tiles):
-            plan = plan_nodes(tile)
-            if plan.method == "direct":
-                solution = solve_directly(tile, np.eye(tile.spec.rows), self._tolerance)
-                matrix[index] = solution.column_current.T
-                admittance[index] = 0.5 * (solution.driver_current + solution.driver_current.T)
-            elif plan.superposed_bridges:
-                dipoles, loop = self._bridges(tile)
-                with _one_blas_thread():
-                    # By reciprocity a driver's current for a dipole is the dipole's voltage per volt on that driver.
-                    current = np.linalg.solve(loop, dipoles.driver_current)
-                    matrix[index] += dipoles.column_current.T @ current
-                    admittance[index] += dipoles.driver_current.T @ current
-            if tile.defects.dead_drivers is not None:
-                matrix[index][:, tile.defects.dead_drivers] = 0.0
-                admittance[index][tile.defects.dead_drivers] = 0.0
-                admittance[index][:, tile.defects.dead_drivers] = 0.0
+            if tile.defects.bridges:
+                self._add_bridges(tile, matrix[index], admittance[index])
+            if (dead := tile.defects.dead_drivers) is not None:
+                matrix[index][:, dead] = 0.0
+                admittance[index][dead] = 0.0
+                admittance[index][:, dead] = 0.0
         return Transfer(matrix, admittance)
 
     def update_transfer(
@@ -404,7 +391,7 @@ class BehavioralEngine:
         driver = dipoles.driver_current
         if tile.defects.dead_drivers is not None:
             driver = np.where(tile.defects.dead_drivers, 0.0, driver)
-        with _one_blas_thread():
+        with one_blas_thread():
             # From the tile as it is, the change leads back: it is taken away from both sides.
             current = np.linalg.solve(0.5 * (seen + seen.T) - np.diag(1.0 / change), driver)
             return matrix - dipoles.column_current.T @ current, input_admittance - driver.T @ current
@@ -426,18 +413,37 @@ class BehavioralEngine:
         solution = self._run(tile, batch, None, voltages=voltages or plan.superposed_bridges, estimate=estimate)
         column, driver, word, bit = solution.column_current, solution.driver_current, solution.word, solution.bit
         if plan.superposed_bridges and word is not None and bit is not None:
-            dipoles, loop = self._bridges(tile)
-            assert dipoles.word is not None
-            assert dipoles.bit is not None
-            with _one_blas_thread():
-                current = np.linalg.solve(loop, bridge_drops(tile, word, bit))
-            column = column + np.einsum("kb,kj->bj", current, dipoles.column_current)
-            driver = driver + np.einsum("kb,ki->bi", current, dipoles.driver_current)
-            word = word + np.einsum("kb,kij->bij", current, dipoles.word)
-            bit = bit + np.einsum("kb,kij->bij", current, dipoles.bit)
+            drops, error = bridge_drops(tile, word, bit), solution.residual * np.abs(batch).max(axis=1, initial=0.0)
+            added = superpose(tile, self._dipoles(tile), drops, column, driver, error)
+            if added is None:
+                return solve_directly(tile, batch, self._tolerance)
+            column, driver = added.column, added.driver
+            word = word + np.einsum("kb,kij->bij", added.share, added.word)
+            bit = bit + np.einsum("kb,kij->bij", added.share, added.bit)
         nothing = np.empty((0, *tile.spec.shape))
         power = np.asarray((batch * driver).sum(axis=1))
         return Solution(column, driver, nothing if word is None else word, nothing if bit is None else bit, power)
+
+    def _add_bridges(self, tile: Tile, matrix: Floats, admittance: Floats) -> None:
+        """Add bridges to a transfer matrix and an input admittance, in place."""
+        added = None
+        if plan_nodes(tile).superposed_bridges:
+            # By reciprocity a driver's current for a dipole is the dipole's voltage per volt on that driver.
+            added = superpose(tile, self._dipoles(tile), None, matrix.T, admittance)
+        if added is None:
+            solution = solve_directly(tile, np.eye(tile.spec.rows), self._tolerance)
+            matrix[:] = solution.column_current.T
+            admittance[:] = 0.5 * (solution.driver_current + solution.driver_current.T)
+        else:
+            matrix[:], admittance[:] = added.column.T, added.driver
+
+    def _dipoles(self, tile: Tile) -> MeshSolution | None:
+        """Solve the tile without bridges for 1 A from the first to the second node of each, outside the tile."""
+        injection = dipoles_of_bridges(tile)
+        try:
+            return self._run(tile, np.zeros((len(injection), tile.spec.rows)), injection, voltages=True)
+        except ConvergenceError:
+            return None
 
     def _run(
         self,
@@ -460,24 +466,6 @@ class BehavioralEngine:
         if isinstance(cell, SelectorCell):
             return solve_mesh_selector(*mesh, batch, cell.leak, cell.bend, **how)
         return solve_mesh(*mesh, batch, injection=injection, **how)
-
-    def _bridges(self, tile: Tile) -> tuple[MeshSolution, Floats]:
-        """Solve the tile without bridges for 1 A from the first to the second node of each, outside the tile.
-
-        Returns the solutions, and the resistances seen by the loop currents of the bridges, (bridges, bridges) Ω.
-        """
-        injection = dipoles_of_bridges(tile)
-        still = np.zeros((len(injection), tile.spec.rows))
-        dipoles = self._run(tile, still, injection, voltages=True)
-        assert dipoles.word is not None
-        assert dipoles.bit is not None
-        return dipoles, loop_resistance(tile, dipoles.word, dipoles.bit)
-
-
-def _one_blas_thread() -> AbstractContextManager[object]:
-    """Let BLAS add in one order, whatever number of threads it would use."""
-    context: AbstractContextManager[object] = _libraries.limit(limits=1, user_api="blas")
-    return context
 
 
 def _check_linear(tiles: Sequence[Tile]) -> None:

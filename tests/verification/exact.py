@@ -1,4 +1,4 @@
-"""Tiles solved with sixty decimal digits: the referee for currents that are small differences of large ones.
+"""Tiles solved with ninety decimal digits: the referee for currents that are small differences of large ones.
 
 Written from the declaration of the tile alone, like ``test_nodal.py``; no engine is asked for anything.
 """
@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from circuitmem import DefectMap, LinearCell, SelectorCell, SinhCell, Tile, TileSpec
+from circuitmem import DefectMap, LinearCell, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
 
-DIGITS = 60
+DIGITS = 90
 SOLVED = Decimal(10) ** -(DIGITS // 2)
 """Last Newton step, relative to the largest voltage: what then is missing is its square."""
 
@@ -113,13 +113,20 @@ class Exact:
                     wires.append((("bit", i, j), after, ohms))
                 stuck = defects.stuck is not None and defects.stuck[i, j]
                 siemens = defects.stuck_conductance[i, j] if stuck else tile.conductance[i, j]
-                cells.append((("word", i, j), ("bit", i, j), exact(siemens)))
+                cells.append((("word", i, j), ("bit", i, j), self._of_cell(exact(siemens))))
             if spec.word_line_drive == "both":
                 wires.append((("word", i, columns - 1), ("drive", i), exact(word[i, columns]) + driver))
         if spec.bit_line_sense == "both":
             wires += [(("top", j), ("bit", 0, j), exact(bit[0, j]) + sense) for j in range(columns)]
         wires += [(tuple(each.first), tuple(each.second), exact(each.resistance)) for each in defects.bridges]
         return wires, cells
+
+    def _of_cell(self, siemens):
+        """Return the conductance of a cell whose memristor has ``siemens``."""
+        if not isinstance(self.spec.cell, TransistorCell):
+            return siemens
+        with decimal.localcontext(prec=DIGITS):
+            return siemens / (1 + siemens * exact(self.spec.cell.on_resistance))
 
     def _law(self, siemens, volts):
         """Return current and slope of a cell that is not linear."""
