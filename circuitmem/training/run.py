@@ -151,7 +151,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         write_record(path / "digital.json", {"accuracy_percent": digital})
         results: dict[str, MethodResult] = {}
         for name in spec.methods:
-            progress(name, 0, spec.in_situ.epochs + 1)  # devices are made, weights programmed and calibrated first
+            progress(name, 0, spec.in_situ.epochs * METHODS[name].train + 1)  # before devices are made
             network = build_network(spec, model, digits)
             results[name] = _method(name, spec, path, network, digits, audit, progress)
         progress("audit in ngspice", 0, 1)
