@@ -240,7 +240,10 @@ def test_on_ideal_wires_a_permutation_permutes(tile, seed):
 
 @given(tiles(), SEEDS)
 def test_weak_non_linearity_is_linear(tile, seed):
-    """``sinh(x)/x - 1`` is at most x²/5 for x <= 1."""
+    """``sinh(x)/x - 1`` is at most x²/5 for x <= 1.
+
+    The bound is relative to the power, however small it is: drivers' currents are corrected until they have settled.
+    """
     a = 1e-3
     bent = Tile(tile.spec.model_copy(update={"cell": SinhCell(a=a)}), tile.conductance, tile.defects)
     source = voltages(tile, seed)

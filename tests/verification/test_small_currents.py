@@ -135,6 +135,19 @@ def test_bridges_are_not_superposed_where_that_leaves_no_digits():
     assert largest_error(tile, [0.1], BehavioralEngine(threads=1)) <= AGREEMENT
 
 
+@pytest.mark.parametrize("cell", [LinearCell(), SinhCell(a=1e-3)])
+@pytest.mark.parametrize("volts", [1.0, 0.7])
+def test_where_every_way_is_cut_no_current_flows(cell, volts, engine):
+    """Two drivers on a bit line that leads nowhere: what is left is no current, and no power that may be negative."""
+    cut = np.array([[False, False], [False, True], [True, False]])
+    spec = TileSpec(rows=3, columns=2, word_line_resistance=1.3, bit_line_resistance=0.7, cell=cell)
+    tile = Tile(spec, [[1e-3, 0.0], [3e-4, 0.0], [0.0, 0.0]], DefectMap(open_bit_segments=cut))
+    source = np.array([volts, volts, 0.3])
+    found = engine.solve(tile, source)
+    assert np.abs(found.column_current).max() <= 1e-30
+    assert np.abs(found.driver_current).max() <= 1e-30
+
+
 def selectors(seed, bridge):
     """Draw a tile of steep selectors with 3 % of its word segments cut, and the voltages of its drivers."""
     rng = np.random.default_rng([17, seed])
