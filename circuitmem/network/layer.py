@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.control import OPERATIONS, Chip, LayerCodes, LayerSums, Priority, Process, Unit
+from circuitmem.converter import AdcBank
 from circuitmem.network.correction import Correction
 from circuitmem.network.partition import Partition
 from circuitmem.network.placement import Placement
@@ -167,8 +168,9 @@ class HardwareLayer:
 
     @property
     def least_gains(self) -> int:
-        """How many tiles have amplifiers at their least gain."""
-        return sum(bool((unit.readout.adc.pga_gain <= GAINS[0]).all()) for unit in self.units)
+        """How many tiles have amplifiers at the least gain: reads at gain 1 filled the range and told no lower one."""
+        adcs = [unit.readout.adc for unit in self.units]
+        return sum(bool((adc.pga_gain <= _gain(adc, adc.spec.maximum - 0.5 * adc.spec.lsb)).all()) for adc in adcs)
 
     def verify(self, tries: int, tolerance: float) -> Process:
         """Read every cell back, row by row, and program again what is off by more than ``tolerance`` [S].
@@ -440,4 +442,9 @@ class HardwareLayer:
             adc = unit.readout.adc
             used = currents[:, index].max(axis=(0, 1, 2))[self.placements[index].columns]
             largest = np.quantile(used, 0.9) * adc.tia.transimpedance
-            adc.set_pga_gain(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), *GAINS))
+            adc.set_pga_gain(_gain(adc, largest))
+
+
+def _gain(adc: AdcBank, largest: float) -> float:
+    """Return the gain at which an output of ``largest`` at gain 1 [V] uses 80 % of the range."""
+    return float(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), *GAINS))

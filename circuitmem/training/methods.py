@@ -58,7 +58,7 @@ class MethodResult:
         Mean loss of each epoch of training in situ.
     layers : list of dict
         For each layer: conversions of its ADCs in products and of its DACs, test reads included, and how many of them
-        saturated; its tiles with amplifiers at their least gain; its weights, and how many of them used the whole range
+        saturated; its tiles that fill the range at gain 1; its weights, and how many of them used the whole range
         of the cells before and after training.
     utilisation : dict
         How much of the time each kind of resource was held, the bottleneck first.

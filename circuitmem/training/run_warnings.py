@@ -162,7 +162,7 @@ def _of_saturation(spec: RunSpec, results: Mapping[str, MethodResult], part: str
     more = f", also in {others} more method{'s' * (others > 1)}" if others else ""
     if part == "adc" and layer["least_gain"]:
         setting = "chip.converters.tia.feedback_resistance"
-        cause = f"{layer['least_gain']} of its amplifiers are at their least gain; lower {setting}"
+        cause = f"reads at gain 1 fill the range of {layer['least_gain']} of its tiles; lower {setting}"
     elif not recipe.calibrate:
         setting = "methods"
         cause = "defects make it larger than the digital network's, for which ranges are chosen; a method that "

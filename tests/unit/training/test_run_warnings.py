@@ -13,6 +13,7 @@ from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.training.ex_situ import ExSituRecord, accuracy_percent, train_ex_situ
 from circuitmem.training.methods import MethodResult
+from circuitmem.training.run import start_run
 from circuitmem.training.run_warnings import find_warnings
 
 LAYER = {"adc": 10_000, "adc_saturated": 5, "dac": 10_000, "dac_saturated": 5, "least_gain": 0}
@@ -51,6 +52,15 @@ def test_each_kind_names_the_setting_to_change(name, given, kind, setting):
     assert (found["kind"], found["setting"]) == (kind, setting)
     assert setting.rpartition(".")[2] in found["message"]
     assert "\n" not in found["message"]
+
+
+@pytest.mark.parametrize(("resistance", "setting"), [(2e4, "chip.converters.tia.feedback_resistance"), (200.0, None)])
+def test_amplifiers_that_saturate_at_gain_1_are_found_in_a_run(tmp_path, resistance, setting):
+    settings = ["data.side=4", "data.train=20", "data.test=10", "network.layers=[16,6,10]", "chip.tile.rows=8"]
+    settings += ["chip.tile.columns=8", "ex_situ.epochs=1", "calibration.vectors=5", "audit.tiles=0", "methods=['raw']"]
+    settings += ["audit.fraction=0.0", f"chip.converters.tia.feedback_resistance={resistance}"]
+    found = start_run(load_run(None, settings), tmp_path / "run")["warnings"]
+    assert kinds(found).get("adc-saturated") == setting
 
 
 def test_a_kind_is_said_once_and_names_the_worst():
