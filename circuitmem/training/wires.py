@@ -27,6 +27,9 @@ TURNS = 4
 """Turns of the fixed point from what columns see of the cells to their conductances; each leaves a fifth, or less."""
 LEAST = 1e-6
 """Resistance that an ideal segment has here [ohm]: no cell would notice it."""
+LEAST_REACH = 0.01
+"""A cell conducts at most the inverse of this times what its column saw. Behind lines that take more of the voltage the
+fixed point would run away; and such a cell has next to no gradient."""
 
 
 class WireModel:
@@ -51,7 +54,7 @@ class WireModel:
         cells = seen
         for _ in range(TURNS):
             word_end, bit_end = self._load(cells)
-            cells = seen / (word_end * bit_end)
+            cells = seen / np.maximum(word_end * bit_end, LEAST_REACH)
         self._word_end, self._bit_end = self._load(cells)
         self._reach = self._word_end * self._bit_end
         self._in, self._out = cells * self._word_end, cells * self._bit_end
