@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import CircuitmemError, DataFileError
 
-__all__ = ["load_npz", "locked", "remove_leftovers", "save_npz", "write_bytes", "write_text"]
+__all__ = ["is_leftover", "load_npz", "locked", "remove_leftovers", "save_npz", "write_bytes", "write_text"]
 
 _DIGEST = "sha256"
 
@@ -102,11 +102,15 @@ def locked(path: str | os.PathLike[str], busy: CircuitmemError) -> Iterator[None
 _LEFTOVER = re.compile(r"\..+\.(json|npz|toml|html|svg|png|txt)\.[a-z0-9_]{8}")
 
 
+def is_leftover(path: Path) -> bool:
+    """Say whether a file is one that :func:`write_bytes` had not finished when its process was killed."""
+    return _LEFTOVER.fullmatch(path.name) is not None and path.is_file()
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove what :func:`write_bytes` had not finished when its process was killed; nobody else may be writing."""
-    for path in folder.glob(".*"):
-        if _LEFTOVER.fullmatch(path.name) and path.is_file():
-            path.unlink(missing_ok=True)
+    """Remove the leftovers of a kill from a folder; nobody else may be writing to it."""
+    for path in filter(is_leftover, folder.glob(".*")):
+        path.unlink(missing_ok=True)
 
 
 def _digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:

@@ -13,6 +13,7 @@ from circuitmem.console.table import print_table, terminal
 
 __all__ = [
     "Progress",
+    "print_array",
     "print_calibrations",
     "print_findings",
     "print_fit",
@@ -92,7 +93,7 @@ def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
 
 def print_array(found: dict[str, Any], unit: str, files: list[str]) -> None:
     """Print what an array did, in a few lines."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = terminal()
     error, cell = found["mac_error"], found["cell_read"]
     console.print(f"{found['rows']}x{found['columns']} cells, conductances in {unit}; {found['vectors']} input vectors")
     console.print(

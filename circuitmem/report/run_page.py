@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem.control import ATTOJOULE
 from circuitmem.records import (
     STATE_ARRAYS,
     Digital,
@@ -36,7 +37,6 @@ LABELS = {
 }
 TILES = 12
 """Maps of so many tiles are put into the page, spread over all of them: every tile of a large run would be too much."""
-ATTOJOULE = 1e-18
 WHEN = ("before", "after")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from circuitmem.config import ChipSpec
-from circuitmem.control import Chip
+from circuitmem.control import ATTOJOULE, PICOSECOND, Chip
 from circuitmem.errors import ValidationError
 from circuitmem.torch.bring_up import chip_of
 from circuitmem.torch.convert import convert, inputs_of
@@ -256,8 +256,8 @@ def _measure(
         found = layers[name]
         layers[name] = replace(
             found,
-            time_s=(found.time_s or 0.0) + time * 1e-12 / count,
-            energy_j=(found.energy_j or 0.0) + energy * 1e-18 / count,
+            time_s=(found.time_s or 0.0) + time * PICOSECOND / count,
+            energy_j=(found.energy_j or 0.0) + energy * ATTOJOULE / count,
             reads=(found.reads or 0.0) + reads / count,
         )
 

@@ -28,7 +28,7 @@ from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
 from circuitmem.data import Dataset
 from circuitmem.engine import SpiceEngine
 from circuitmem.errors import DataFileError, RunBusyError, ValidationError
-from circuitmem.files import load_npz, locked, remove_leftovers, save_npz, write_text
+from circuitmem.files import is_leftover, load_npz, locked, remove_leftovers, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron, patches_of
 from circuitmem.records import (
     EX_SITU_ARRAYS,
@@ -51,6 +51,9 @@ from circuitmem.training.run_warnings import find_warnings
 __all__ = ["load_digital", "resume_run", "start_run"]
 
 _logger = logging.getLogger(__name__)
+
+LOCK = ".lock"
+"""File of a run folder that the process holds which works on it."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -77,8 +80,7 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     path = Path(folder)
     progress("data", 0, 1)
     data = _data(spec)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
+    _check_new(path)
     check_faults(spec.chip, tile_count(spec))
     if spec.vcd:
         check_vcd()
@@ -87,6 +89,8 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     except OSError as error:
         raise DataFileError(path, f"cannot be made: {error.strerror}") from None
     with _locked(path):
+        _check_new(path)  # nobody has begun here since
+        remove_leftovers(path)
         write_text(path / "begun.toml", to_toml(spec))
         write_text(path / "config.toml", to_toml(spec))
         return _run(spec, path, data, progress)
@@ -101,6 +105,9 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
         If the folder is not a run, or a file of it is corrupt.
     """
     path = Path(folder)
+    if (path / "begun.toml").is_file() and not (path / "config.toml").exists():  # killed between the first two files
+        with _locked(path):
+            write_text(path / "config.toml", to_toml(read_config(path, "begun.toml")))
     spec = read_config(path)
     with _locked(path):
         remove_leftovers(path)
@@ -110,8 +117,14 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
         return _run(spec, path, _data(spec), progress)
 
 
+def _check_new(path: Path) -> None:
+    """Refuse a folder that holds more than what a run leaves that was killed before its first file was whole."""
+    if path.exists() and (not path.is_dir() or any(p.name != LOCK and not is_leftover(p) for p in path.iterdir())):
+        raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
+
+
 def _locked(path: Path) -> AbstractContextManager[None]:
-    return locked(path / ".lock", RunBusyError(f"{path}: another process works on this run"))
+    return locked(path / LOCK, RunBusyError(f"{path}: another process works on this run"))
 
 
 def _check_unchanged(spec: RunSpec, path: Path) -> None:
