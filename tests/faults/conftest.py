@@ -10,14 +10,17 @@ import sys
 import pytest
 
 SERVER = r"""
-import json, os, resource, signal, sys, tempfile, time
+import io, json, os, resource, signal, sys, tempfile, time
 import circuitmem.console, circuitmem.report, circuitmem.study.runner, circuitmem.training.serve
 from circuitmem.cli import main
 from matplotlib.figure import Figure
 from pathlib import Path
 
 def draw_nothing(self, file, **_):
-    file.write(b"<svg></svg>") if hasattr(file, "write") else Path(file).write_bytes(b"")
+    if isinstance(file, io.StringIO):
+        file.write("<svg></svg>")
+    elif not hasattr(file, "write"):
+        Path(file).write_bytes(b"")
 
 Figure.savefig, Figure.draw_without_rendering = draw_nothing, lambda self: None
 

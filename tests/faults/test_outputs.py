@@ -81,6 +81,7 @@ def folder(tmp_path_factory):
     rows = [f"{n},{1e-5 + 5e-7 * n},1" for n in range(100)] + [f"{n},{6e-5 - 5e-7 * n},-1" for n in range(100)]
     (folder / "pulses.csv").write_text("\n".join(["pulse,conductance,polarity", *rows]) + "\n")
     tile, voltages = random_tile(load_run(None, SMALL[1::2]).chip, 1)
+    voltages = np.atleast_2d(voltages)
     currents = BehavioralEngine().read(tile, voltages)
     save_case(folder / "case.npz", SavedCase(ReadCase(tile, voltages, currents), currents, 1e-6, {}))
     return folder
