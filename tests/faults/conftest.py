@@ -26,7 +26,8 @@ Figure.savefig, Figure.draw_without_rendering = draw_nothing, lambda self: None
 
 for line in sys.stdin:
     job = json.loads(line)
-    errors, printed = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    printed, (errors, said) = tempfile.TemporaryFile(), os.pipe()
+    os.set_blocking(errors, False)
     child = os.fork()
     if not child:
         os.chdir(job["folder"])
@@ -36,13 +37,14 @@ for line in sys.stdin:
             os.close(reader)
         elif job["stdout"]:
             output = os.open(job["stdout"], os.O_WRONLY)
-        for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), output, errors.fileno())):
+        for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), output, said)):
             os.dup2(descriptor, number)
         if job["room"] is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], job["room"]))
         os.environ.update(job["environment"])
         sys.argv = ["circuitmem", *job["words"]]
         main()
+    os.close(said)
     began, status = time.monotonic(), None
     limit = began + (200 if job["kill_after"] is None else job["kill_after"])
     while status is None:
@@ -55,9 +57,9 @@ for line in sys.stdin:
         else:
             time.sleep(0.001)
     answer = {"code": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - began}
-    for name, file in (("stdout", printed), ("stderr", errors)):
-        file.seek(0)
-        answer[name] = file.read().decode()
+    printed.seek(0)
+    answer |= {"stdout": printed.read().decode(), "stderr": os.read(errors, 65536).decode()}
+    os.close(errors)
     print(json.dumps(answer), flush=True)
 """
 
@@ -66,7 +68,8 @@ for line in sys.stdin:
 def forked():
     """Return a function that carries out a command: ``forked(*words, folder, stdout, room, kill_after, environment)``.
 
-    ``stdout`` is a file to write to, or ``"closed"`` for a pipe that nobody reads. ``room`` is how large a file may
+    What it returns has ``code``, ``stdout``, ``errors`` (lines of stderr that are neither progress nor warnings) and
+    ``seconds``. ``stdout`` is a file to write to, or ``"closed"`` for a pipe that nobody reads. ``room`` is how large a file may
     become [bytes], ``kill_after`` when the process gets a SIGKILL [s].
     """
     command = [sys.executable, "-c", SERVER]
@@ -76,7 +79,9 @@ def forked():
             job = {"words": [str(word) for word in words], "folder": str(folder), "stdout": stdout, "room": room}
             server.stdin.write(json.dumps(job | {"kill_after": kill_after, "environment": environment or {}}) + "\n")
             server.stdin.flush()
-            return json.loads(server.stdout.readline())
+            done = json.loads(server.stdout.readline())
+            other = ("circuitmem: warning: ", "circuitmem: progress: ")
+            return done | {"errors": [line for line in done["stderr"].splitlines() if not line.startswith(other)]}
 
         yield call
         server.stdin.close()

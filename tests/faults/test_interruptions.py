@@ -50,10 +50,6 @@ def check_same_end(folder, whole):
     assert left == {".lock"}
 
 
-def errors_of(done):
-    return [line for line in done["stderr"].splitlines() if not line.startswith("circuitmem: warning: ")]
-
-
 def go_on(folder):
     resume_run(folder) if words_to_go_on(folder)[0] == "resume" else start_run(load_run(None, TINY), folder)
 
@@ -76,7 +72,7 @@ def test_a_run_killed_at_20_random_moments_loses_nothing(tmp_path, whole, forked
             kills += 1
             moments.add(tuple(sorted(path.name for path in folder.glob("[a-z]*"))))
         else:
-            assert (done["code"], errors_of(done)) == (0, [])
+            assert (done["code"], done["errors"]) == (0, [])
             check_same_end(folder, whole)
             shutil.rmtree(folder)
     assert kills == 20
@@ -115,7 +111,7 @@ def test_of_two_resumes_at_once_the_second_is_refused(tmp_path, whole, forked):
     first.communicate(timeout=200)
     assert first.returncode == 0
     assert (second["code"], second["stdout"]) == (2, "")
-    assert second["stderr"] == f"circuitmem: error: {folder}: another process works on this run\n"
+    assert second["errors"] == [f"circuitmem: error: {folder}: another process works on this run"]
     check_same_end(folder, whole)
 
 
@@ -124,7 +120,7 @@ def test_a_file_that_cannot_grow_is_one_line_and_the_run_goes_on(tmp_path, whole
     folder = tmp_path / "run"
     done = forked("train", "-o", folder, *SETTINGS, room=room)
     assert done["code"] == 2
-    (line,) = errors_of(done)
+    (line,) = done["errors"]
     assert line.startswith("circuitmem: error: ")
     assert "File too large" in line
     check_whole_files(folder)
@@ -163,7 +159,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, whole, size, fork
         pytest.skip("root cannot mount a disk here; the tests above do without")
     try:
         done = forked("train", "-o", disk / "run", *SETTINGS)
-        (line,) = errors_of(done)
+        (line,) = done["errors"]
         assert (done["code"], "No space left on device" in line) == (2, True)
         check_whole_files(disk / "run")
         subprocess.run(["mount", "-o", "remount,size=60m", str(disk)], check=True)

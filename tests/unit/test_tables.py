@@ -79,7 +79,13 @@ RECORD = {
     "stages": [STAGE | {"worst": 1.2e-113}, STAGE | {"worst": None, "pass": False}],
     "baseline": [{"change": "worse", "stage": "a", "before": 1.2e-12, "after": 3.4e-10}],
 }
+ARRAY = {
+    "rows": 128, "columns": 64, "vectors": 12345, "mac_error": {"rms": 1.23456e-7, "largest": 9.87654e-3},
+    "cell_read": {"row": 127, "column": 63, "high_a": 1.23e-105, "low_a": 4.56e-9, "margin": 0.123, "sneak_a": 1.2e-7},
+    "column_error": {"largest": [0.1] * 64},
+}  # fmt: skip
 TABLES = {
+    "print_array": (ARRAY, "uS", ["array/report.html", "array/tile.cir"]),
     "print_calibrations": (CALIBRATIONS,),
     "print_findings": (FINDINGS,),
     "print_fit": (FIT, 0.95),
