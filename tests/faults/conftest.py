@@ -10,7 +10,7 @@ import sys
 import pytest
 
 SERVER = r"""
-import io, json, os, resource, signal, sys, tempfile, time
+import contextlib, io, json, os, resource, signal, sys, tempfile, time
 import circuitmem.console, circuitmem.report, circuitmem.study.runner, circuitmem.training.serve
 from circuitmem.cli import main
 from matplotlib.figure import Figure
@@ -58,7 +58,9 @@ for line in sys.stdin:
             time.sleep(0.001)
     answer = {"code": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - began}
     printed.seek(0)
-    answer |= {"stdout": printed.read().decode(), "stderr": os.read(errors, 65536).decode()}
+    answer |= {"stdout": printed.read().decode(), "stderr": ""}
+    with contextlib.suppress(BlockingIOError):  # a process that it has started still lives
+        answer["stderr"] = os.read(errors, 65536).decode()
     os.close(errors)
     print(json.dumps(answer), flush=True)
 """
@@ -69,8 +71,8 @@ def forked():
     """Return a function that carries out a command: ``forked(*words, folder, stdout, room, kill_after, environment)``.
 
     What it returns has ``code``, ``stdout``, ``errors`` (lines of stderr that are neither progress nor warnings) and
-    ``seconds``. ``stdout`` is a file to write to, or ``"closed"`` for a pipe that nobody reads. ``room`` is how large a file may
-    become [bytes], ``kill_after`` when the process gets a SIGKILL [s].
+    ``seconds``. ``stdout`` is a file to write to, or ``"closed"`` for a pipe that nobody reads. ``room`` is how large a
+    file may become [bytes], ``kill_after`` when the process gets a SIGKILL [s].
     """
     command = [sys.executable, "-c", SERVER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
