@@ -125,6 +125,5 @@ def test_no_number_is_cut_in_40_or_80_columns(folder, name, forked):
         environment = {"COLUMNS": columns} if columns else {}
         done = forked(*fresh(name, folder, columns), folder=folder, environment=environment)
         assert (done["code"], done["errors"]) == (0, [])
-        assert "…" not in done["stdout"]
-        found[columns] = set(NUMBER.findall(done["stdout"]))
+        found[columns] = set(NUMBER.findall(done["stdout"])), done["stdout"].count("…")
     assert found[None] == found["40"] == found["80"]
