@@ -57,7 +57,7 @@ def train(folder, settings):
 def finish(process):
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    return errors
+    return without_progress(errors)
 
 
 def end(process, folder, method, number, sign):
@@ -74,7 +74,13 @@ def end(process, folder, method, number, sign):
     process.wait(timeout=60)
     errors = process.stderr.read()
     process.stderr.close()
-    return errors
+    return without_progress(errors)
+
+
+def without_progress(said):
+    """Return what is on stderr but for how far the run is, and what its numbers mean."""
+    others = ("circuitmem: progress: ", "circuitmem: warning: ")
+    return "".join(line for line in said.splitlines(True) if not line.startswith(others))
 
 
 def content(folder):
