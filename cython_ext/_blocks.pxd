@@ -34,6 +34,7 @@ cdef struct Work:
     void* cells            # conductances of the cells of a batch of leaves, and of their segments
     void* words
     void* bits
+    int* places            # where in a leaf the conductance between two terminals is, of all pairs of 4 sides
     void* leaves           # the leaves of a group, or NULL
     Py_ssize_t row         # where the group begins,
     Py_ssize_t column

@@ -6,7 +6,7 @@ cells conduct nothing, which changes nothing.
 
 from _blocks cimport BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, storage, take, upper
 from _star cimport column
-from _vectors cimport copy, inverse, lanes, put, vec, zero
+from _vectors cimport collect, copy, inverse, lanes, put, vec, zero
 
 
 cdef inline void tie(vec* at, vec value, Block* block, int first, Py_ssize_t i, int second, Py_ssize_t j) noexcept nogil:
@@ -51,7 +51,7 @@ cdef inline void corner(vec* zeros, Work* work, Py_ssize_t row, Py_ssize_t col, 
 
 cdef inline void unpack(vec* zeros, Work* work, Py_ssize_t leaf, Block* out) noexcept nogil:
     """Take one leaf out of its batch, into tiles, its sides in the order of ``out``."""
-    cdef Py_ssize_t w = lanes(zeros), lane = leaf % w, i, j, p, q, row, col
+    cdef Py_ssize_t w = lanes(zeros), lane = leaf % w, i, j
     cdef int first, second
     cdef vec* batch = <vec*> work.leaves + leaf // w * storage(4 * w, 1, 1)
     cdef vec* to
@@ -61,14 +61,19 @@ cdef inline void unpack(vec* zeros, Work* work, Py_ssize_t leaf, Block* out) noe
                 continue
             to = <vec*> out.data + column(out.offset[second], w) + out.offset[first] * w
             for i in range(w):
-                for j in range(w):
-                    p, q = first * w + i, second * w + j
-                    row, col = min(p, q), max(p, q)
-                    copy(to + i, j, batch + column(col, 1) + row, lane)
+                collect(to + i, batch, lane, work.places + (first * w + i) * 4 * w + second * w)
     for i in range(4):
         to = <vec*> out.data + column(i, w) + i * w
         for j in range(w):
             put(to + j, j, 0.0)
+
+
+cdef inline void find_places(vec* zeros, int* places) noexcept nogil:
+    """Say where in a lane of a leaf the conductance between any two of its terminals is, its sides in their order."""
+    cdef Py_ssize_t w = lanes(zeros), p, q
+    for p in range(4 * w):
+        for q in range(4 * w):
+            places[p * 4 * w + q] = <int> ((column(max(p, q), 1) + min(p, q)) * w)
 
 
 cdef inline void fill(vec* zeros, Work* work, Stack* s, Py_ssize_t lane, Py_ssize_t tile, Py_ssize_t row,

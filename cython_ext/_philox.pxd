@@ -41,7 +41,7 @@ cdef extern from *:
         double odd = (double)(int64_t)(2 * (word & 0x7FFFFFFFu) + 1), u, x;
         uint64_t bits, sign = (word & 0x80000000u) << 32;
         memcpy(&bits, &odd, 8);
-        const double *c = table + ((bits >> 49) - (1023 << 3)) * 5;
+        const double *c = table + ((bits >> 49) - (1023 << 3)) * 8;
         bits = ((bits << 3) & 0x000FFFFFFFFFFFFFu) | 0x3FF0000000000000u;
         memcpy(&u, &bits, 8);
         u -= 1.5;
@@ -51,6 +51,48 @@ cdef extern from *:
         memcpy(&x, &bits, 8);
         return x;
     }
+
+    #if defined(__AVX512F__) && defined(__GNUC__)
+    /* Eight normal numbers. The polynomials are loaded whole, each a vector, and transposed: that takes two thirds of the
+       time of gathering their coefficients one by one. */
+    static inline void eight_normals(const uint64_t *words, const double *table, double *out) {
+        typedef double real __attribute__((vector_size(64), may_alias));
+        typedef uint64_t whole __attribute__((vector_size(64), may_alias));
+        typedef int64_t index __attribute__((vector_size(64), may_alias));
+        typedef uint64_t whole_anywhere __attribute__((vector_size(64), may_alias, aligned(8)));
+        typedef double real_anywhere __attribute__((vector_size(64), may_alias, aligned(8)));
+    #ifdef __clang__
+    #define MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+    #else
+    #define MIX(a, b, ...) __builtin_shuffle(a, b, (index){__VA_ARGS__})
+    #endif
+        whole word = (whole)*(const whole_anywhere *)words, sign = (word & 0x80000000u) << 32, bits, places;
+        bits = (whole)__builtin_convertvector((index)(2 * (word & 0x7FFFFFFFu) + 1), real);
+        places = ((bits >> 49) - (1023 << 3)) * 8;
+        real a[8], b[8], u;
+        for (int k = 0; k < 8; k++) a[k] = (real)*(const real_anywhere *)(table + places[k]);
+        for (int k = 0; k < 8; k += 2) {
+            b[k] = MIX(a[k], a[k + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+            b[k + 1] = MIX(a[k], a[k + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+        }
+        for (int k = 0; k < 8; k++) {
+            int low = k & ~2;
+            a[k] = k & 2 ? MIX(b[low], b[low + 2], 2, 3, 10, 11, 6, 7, 14, 15)
+                         : MIX(b[low], b[low + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        }
+        for (int k = 0; k < 4; k++) b[k] = MIX(a[k], a[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        b[4] = MIX(a[0], a[4], 4, 5, 6, 7, 12, 13, 14, 15);
+        bits = ((bits << 3) & 0x000FFFFFFFFFFFFFu) | 0x3FF0000000000000u;
+        u = (real)bits - 1.5;
+        u = b[0] + u * (b[1] + u * (b[2] + u * (b[3] + u * b[4])));
+        *(whole_anywhere *)out = (whole_anywhere)((whole)u ^ sign);
+    #undef MIX
+    }
+    #else
+    static inline void eight_normals(const uint64_t *words, const double *table, double *out) {
+        for (int k = 0; k < 8; k++) out[k] = normal_of(words[k], table);
+    }
+    #endif
 
     /* 8 `blocks` normal numbers, from block `first` on. */
     static inline void normals(
@@ -69,7 +111,7 @@ cdef extern from *:
                 words[2 * i] = raw[i] & 0xFFFFFFFFu;
                 words[2 * i + 1] = raw[i] >> 32;
             }
-            for (int i = 0; i < NUMBERS; i++) found[i] = normal_of(words[i], table);
+            for (int i = 0; i < NUMBERS; i += 8) eight_normals(words + i, table, found + i);
             memcpy(out + 8 * begun, found, 64 * count);
         }
     }
@@ -79,4 +121,4 @@ cdef extern from *:
         double* out,
     ) noexcept nogil
     void philox(uint64_t key0, uint64_t key1, uint64_t block, uint64_t operation, uint64_t* out) noexcept nogil
-    double normal_of(uint64_t word, const double* table) noexcept nogil
+    void eight_normals(const uint64_t* words, const double* table, double* out) noexcept nogil

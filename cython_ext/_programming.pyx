@@ -10,7 +10,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from _openmp cimport HAS_OPENMP, SMALL
-from _philox cimport normal_of, normals, philox
+from _philox cimport eight_normals, normals, philox
 from _rounded cimport pairs_of
 from _row_power cimport SIDE, drive
 
@@ -165,66 +165,77 @@ cdef struct Pulses:
     double* power                 # (2, tiles, rows)
 
 
-cdef void draw(const Pulses* p, Py_ssize_t tile, Py_ssize_t row, const unsigned char* cells, double* noise) noexcept nogil:
+cdef inline Py_ssize_t list_cells(const unsigned char* cells, Py_ssize_t columns, int* found) noexcept nogil:
+    """List the chosen cells of a row, rising; returns how many there are."""
+    cdef Py_ssize_t count = 0, j
+    for j in range(columns):
+        found[count] = <int> j
+        count += cells[j]
+    return count
+
+
+cdef inline void draw(
+    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, const int* cells, Py_ssize_t count, double* noise
+) noexcept nogil:
     """Draw the noise of the chosen cells of a row; of the others there may be any number, or none."""
-    cdef Py_ssize_t first = row * p.columns // 8, last = ((row + 1) * p.columns - 1) // 8, begin, end, j, block, k
+    cdef Py_ssize_t start = row * p.columns, first = start // 8, last = (start + p.columns - 1) // 8
+    cdef Py_ssize_t block, before = -1, needed = 0, i, k
     cdef uint64_t raw[4]
-    cdef int needed = 0
-    cdef bint some
-    for block in range(first, last + 1):
-        begin, end = max(8 * block - row * p.columns, 0), min(8 * block + 8 - row * p.columns, p.columns)
-        some = False
-        for j in range(begin, end):
-            some |= cells[j]
-        needed += some
+    cdef uint64_t words[8]
+    for i in range(count):
+        block = (start + cells[i]) // 8
+        needed += block != before
+        before = block
     if needed > FEW:
         normals(
             p.keys[2 * tile], p.keys[2 * tile + 1], 1 + first, p.operations[tile], last - first + 1, p.normal, noise
         )
         return
-    for block in range(first, last + 1):
-        begin, end = max(8 * block - row * p.columns, 0), min(8 * block + 8 - row * p.columns, p.columns)
-        some = False
-        for j in range(begin, end):
-            some |= cells[j]
-        if some:
+    before = -1
+    for i in range(count):
+        block = (start + cells[i]) // 8
+        if block != before:
+            before = block
             philox(p.keys[2 * tile], p.keys[2 * tile + 1], 1 + block, p.operations[tile], raw)
             for k in range(4):
-                noise[8 * (block - first) + 2 * k] = normal_of(raw[k] & <uint64_t> 0xFFFFFFFF, p.normal)
-                noise[8 * (block - first) + 2 * k + 1] = normal_of(raw[k] >> 32, p.normal)
+                words[2 * k] = raw[k] & <uint64_t> 0xFFFFFFFF
+                words[2 * k + 1] = raw[k] >> 32
+            eight_normals(words, p.normal, noise + 8 * (block - first))
 
 
 cdef inline void reset_row(
-    Py_ssize_t columns, const unsigned char* cells, const unsigned char* stuck, double floor, double* conductance,
+    const int* cells, Py_ssize_t count, const unsigned char* stuck, double floor, double* conductance,
     double* effective
 ) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(columns):
-        if cells[j] and conductance[j] > floor:
+    """Bring the cells down to ``floor``."""
+    cdef Py_ssize_t i, j
+    for i in range(count):
+        j = cells[i]
+        if conductance[j] > floor:
             conductance[j] = floor
             if not stuck[j]:
                 effective[j] = floor
 
 
 cdef inline void set_row(
-    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, const unsigned char* cells, const unsigned char* stuck,
+    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, const int* cells, Py_ssize_t count, const unsigned char* stuck,
     const double* noise, double* conductance, double* effective
 ) noexcept nogil:
     """Set the cells for what is wanted, and note that it was asked of them."""
-    cdef Py_ssize_t at = row * p.columns, j
+    cdef Py_ssize_t at = row * p.columns, i, j
     cdef const double* wanted = p.wanted + tile * p.rows * p.columns + at
     cdef const double* slope = <const double*> p.slope[tile] + at
     cdef double* asked = <double*> p.asked[tile] + at
     cdef double gate, after
-    for j in range(p.columns):
-        if cells[j]:
-            gate = min(max(p.lowest + (wanted[j] - p.minimum) / p.nominal, p.lowest), p.highest)
-            after = p.minimum + slope[j] * (gate - p.lowest)
-            after = max(max(after, conductance[j]) + p.sigma * noise[j], 0.0)
-            conductance[j] = after
-            asked[j] = wanted[j]
-            if not stuck[j]:
-                effective[j] = after
+    for i in range(count):
+        j = cells[i]
+        gate = min(max(p.lowest + (wanted[j] - p.minimum) / p.nominal, p.lowest), p.highest)
+        after = p.minimum + slope[j] * (gate - p.lowest)
+        after = max(max(after, conductance[j]) + p.sigma * noise[j], 0.0)
+        conductance[j] = after
+        asked[j] = wanted[j]
+        if not stuck[j]:
+            effective[j] = after
 
 
 cdef bint is_ideal(const double* word, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
@@ -240,28 +251,29 @@ cdef bint is_ideal(const double* word, Py_ssize_t rows, Py_ssize_t columns) noex
 
 
 cdef void take_power(
-    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t count, const unsigned char* cells, bint ideal,
-    double voltage, double* memory, double* power
+    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t count, const unsigned char* cells, const int* listed,
+    const Py_ssize_t* lengths, bint ideal, double voltage, double* memory, double* power
 ) noexcept nogil:
     """Work out the power of some rows, each driven alone."""
     cdef const double* g = <const double*> p.effective[tile] + row * p.columns
     cdef const double* word = <const double*> p.word[tile] + row * (p.columns + 1)
     cdef const double* ground = <const double*> p.ground[tile] + row * p.columns
     cdef double current, cell
-    cdef Py_ssize_t k, j
-    if p.series != 0.0:
-        for k in range(count * p.columns):
-            memory[k] = g[k] / (1.0 + g[k] * p.series)
-        g = memory
+    cdef Py_ssize_t k, i, j
     if ideal:
         for k in range(count):
             current = 0.0
-            for j in range(p.columns - 1, -1, -1):
-                if cells[k * p.columns + j] and ground[k * p.columns + j] < INFINITY:
-                    cell = g[k * p.columns + j]
-                    current = current + cell / (1.0 + cell * ground[k * p.columns + j])
+            for i in range(lengths[k] - 1, -1, -1):
+                j = k * p.columns + listed[k * p.columns + i]
+                if ground[j] < INFINITY:
+                    cell = g[j] / (1.0 + g[j] * p.series)
+                    current = current + cell / (1.0 + cell * ground[j])
             power[k] = current * voltage * voltage
     else:
+        if p.series != 0.0:
+            for k in range(count * p.columns):
+                memory[k] = g[k] / (1.0 + g[k] * p.series)
+            g = memory
         drive(g, cells, count, p.columns, word, ground, voltage, power)
     if p.dead != NULL:
         for k in range(count):
@@ -272,51 +284,56 @@ cdef void take_power(
 cdef void pulse_tile(const Pulses* p, Py_ssize_t tile, double* memory) noexcept nogil:
     """Give all pulses of a tile; rows are worked out side by side, though driven one after another."""
     cdef double* noise = memory + SIDE * p.columns
+    cdef int* listed = <int*> (noise + p.columns + 80)
+    cdef Py_ssize_t lengths[SIDE]
     cdef double* conductance = <double*> p.conductance[tile]
     cdef double* effective = <double*> p.effective[tile]
     cdef const unsigned char* stuck = <const unsigned char*> p.stuck[tile]
     cdef const int64_t* falls = p.counts + tile * p.rows
     cdef const int64_t* changes = p.counts + (p.tiles + tile) * p.rows
-    cdef const unsigned char* lowered
-    cdef const unsigned char* selected
-    cdef Py_ssize_t row, count, i, at
+    cdef const unsigned char* cells
+    cdef Py_ssize_t row = 0, count, i, at
     cdef bint ideal = False, some
     if p.word != NULL:
         ideal = is_ideal(<const double*> p.word[tile], p.rows, p.columns)
-    row = 0
     while row < p.rows:
         count = min(<Py_ssize_t> SIDE, p.rows - row)
-        at = (tile * p.rows + row) * p.columns
-        lowered, selected = p.lowered + at, p.selected + at
         some = False
         for i in range(count):
             some |= falls[row + i] > 0
         if some:
+            cells = p.lowered + (tile * p.rows + row) * p.columns
+            for i in range(count):
+                lengths[i] = list_cells(cells + i * p.columns, p.columns, listed + i * p.columns)
             # A RESET's current flows through what it finds, a SET's is limited to what it leaves.
             if p.word != NULL:
                 take_power(
-                    p, tile, row, count, lowered, ideal, p.reset_voltage, memory, p.power + tile * p.rows + row
+                    p, tile, row, count, cells, listed, lengths, ideal, p.reset_voltage, memory,
+                    p.power + tile * p.rows + row,
                 )
             for i in range(count):
                 at = (row + i) * p.columns
                 reset_row(
-                    p.columns, lowered + i * p.columns, stuck + at, p.minimum, conductance + at, effective + at
+                    listed + i * p.columns, lengths[i], stuck + at, p.minimum, conductance + at, effective + at
                 )
         some = False
         for i in range(count):
-            if changes[row + i] > 0:
-                some = True
+            some |= changes[row + i] > 0
+        if some:
+            cells = p.selected + (tile * p.rows + row) * p.columns
+            for i in range(count):
+                lengths[i] = list_cells(cells + i * p.columns, p.columns, listed + i * p.columns)
                 at = (row + i) * p.columns
-                draw(p, tile, row + i, selected + i * p.columns, noise)
+                draw(p, tile, row + i, listed + i * p.columns, lengths[i], noise)
                 set_row(
-                    p, tile, row + i, selected + i * p.columns, stuck + at, noise + at % 8, conductance + at,
+                    p, tile, row + i, listed + i * p.columns, lengths[i], stuck + at, noise + at % 8, conductance + at,
                     effective + at,
                 )
-        if some and p.word != NULL:
-            take_power(
-                p, tile, row, count, selected, ideal, p.set_voltage, memory,
-                p.power + (p.tiles + tile) * p.rows + row,
-            )
+            if p.word != NULL:
+                take_power(
+                    p, tile, row, count, cells, listed, lengths, ideal, p.set_voltage, memory,
+                    p.power + (p.tiles + tile) * p.rows + row,
+                )
         row += SIDE
 
 
@@ -365,7 +382,7 @@ def two_pulse_stack(
     p.minimum, p.nominal, p.lowest, p.highest, p.sigma = law
     p.series = series
     p.reset_voltage, p.set_voltage = voltages
-    share = (SIDE + 1) * p.columns + 80
+    share = (2 * SIDE + 1) * p.columns + 88
     if some * p.rows * p.columns * 16 < SMALL:
         threads = 1
     memory = <double*> malloc(threads * share * 8)

@@ -13,7 +13,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from _blocks cimport AT_ONCE, BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, storage, take, upper
-from _leaves cimport build_leaves, unpack
+from _leaves cimport build_leaves, find_places, unpack
 from _openmp cimport HAS_OPENMP
 from _star cimport column
 from _vectors cimport copy, get, lanes, put, vec, vec_d, vec_f
@@ -152,7 +152,9 @@ cdef Py_ssize_t prepare(vec* zeros, Work* work, char* memory) noexcept nogil:
     work.cells = take(work, w * w * vector)
     work.words = take(work, w * w * vector)
     work.bits = take(work, w * w * vector)
+    work.places = <int*> take(work, 16 * w * w * <Py_ssize_t> sizeof(int))
     if memory != NULL:
+        find_places(zeros, work.places)
         memset(work.zeros, 0, w * vector)
     return work.used
 

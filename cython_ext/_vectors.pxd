@@ -29,6 +29,10 @@ cdef extern from *:
     static inline void name##_copy(vec *p, Py_ssize_t i, const vec *q, Py_ssize_t j) {                            \
         ((real *)p)[i] = ((const real *)q)[j];                                                                    \
     }                                                                                                             \
+    static inline void name##_collect(vec *p, const vec *q, Py_ssize_t lane, const int *at) {                       \
+        const real *from = (const real *)q + lane;                                                                \
+        for (unsigned k = 0; k < VECTOR_BYTES / sizeof(real); k++) ((real *)p)[k] = from[at[k]];                  \
+    }                                                                                                             \
     static inline vec name##_inverse(vec x) { return (vec)((x > (vec){0}) & (name##_mask)((real)1 / x)); }        \
     static inline vec name##_inverse_root(vec x) {                                                                \
         real a[VECTOR_BYTES / sizeof(real)];                                                                      \
@@ -98,6 +102,8 @@ cdef extern from *:
     void float_put(vec_f*, Py_ssize_t, double) noexcept nogil
     void double_copy(vec_d*, Py_ssize_t, const vec_d*, Py_ssize_t) noexcept nogil
     void float_copy(vec_f*, Py_ssize_t, const vec_f*, Py_ssize_t) noexcept nogil
+    void double_collect(vec_d*, const vec_d*, Py_ssize_t, const int*) noexcept nogil
+    void float_collect(vec_f*, const vec_f*, Py_ssize_t, const int*) noexcept nogil
     vec_d double_inverse(vec_d) noexcept nogil
     vec_f float_inverse(vec_f) noexcept nogil
     vec_d double_inverse_root(vec_d) noexcept nogil
@@ -156,6 +162,14 @@ cdef inline void copy(vec* p, Py_ssize_t i, const vec* q, Py_ssize_t j) noexcept
         double_copy(p, i, q, j)
     else:
         float_copy(p, i, q, j)
+
+
+cdef inline void collect(vec* p, const vec* q, Py_ssize_t lane, const int* at) noexcept nogil:
+    """Set each number of a vector to the one at its place in ``at`` from lane ``lane`` of ``q`` on."""
+    if vec is vec_d:
+        double_collect(p, q, lane, at)
+    else:
+        float_collect(p, q, lane, at)
 
 
 cdef inline vec inverse(vec x) noexcept nogil:

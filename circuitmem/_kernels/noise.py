@@ -51,7 +51,10 @@ class Addresses(NamedTuple):
 
 @cache
 def normal_table() -> Floats:
-    """Return the polynomials, (segments, 5), in the place within the segment from -1/2 to 1/2."""
+    """Return the polynomials in the place within the segment from -1/2 to 1/2, (segments, 8).
+
+    Three coefficients are 0: so each polynomial is a line of the cache.
+    """
     starts = (2.0 ** np.arange(_OCTAVES)[:, None] * (1.0 + np.arange(_PARTS) / _PARTS)).ravel()
     widths = np.repeat(2.0 ** np.arange(_OCTAVES) / _PARTS, _PARTS)
     nodes = chebyshev.chebpts1(_DEGREE + 1)
@@ -59,7 +62,11 @@ def normal_table() -> Floats:
     values = -np.vectorize(NormalDist().inv_cdf)(places)
     fitted = chebyshev.chebfit(nodes, values.T, _DEGREE).T
     powers = np.array([chebyshev.cheb2poly(segment) for segment in fitted])
-    return np.ascontiguousarray(powers * 2.0 ** np.arange(_DEGREE + 1))
+    memory = np.zeros(8 * len(powers) + 8)
+    begin = -memory.ctypes.data // 8 % 8
+    table = memory[begin : begin + 8 * len(powers)].reshape(-1, 8)
+    table[:, : _DEGREE + 1] = powers * 2.0 ** np.arange(_DEGREE + 1)
+    return table
 
 
 def standard_normal(address: Address, count: int) -> Floats:
