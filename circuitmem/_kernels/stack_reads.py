@@ -158,6 +158,8 @@ def read_stack(
     tiles, rows = places.shape
     columns = channels.factor.shape[1]
     if tiling is not None and correction is not None:
+        if columns < 2:
+            raise ValidationError("columns", "must be >= 2, of a pair, where sums are wanted", columns)
         _expect("slope", correction.slope, (groups, tiles, columns))
         _expect("constant", correction.constant, (tiles, columns))
         _expect("plane_weights", correction.plane_weights, (planes,))

@@ -77,6 +77,35 @@ def test_the_schedulers_table_and_record(tmp_path):
     assert table.strip() == done.stdout.strip()
 
 
+def test_the_table_of_layers_whose_ways_leave_the_same_bits(tmp_path):
+    """They do, or the benchmark itself fails."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "stacks.py", "--quick", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "stacks.json").read_text("utf-8"))
+    assert all(row["cpu_s"] > 0.0 for row in record.values())
+    assert sum("one call" in name for name in record) == 10
+    assert (tmp_path / "stacks.txt").read_text("utf-8") == done.stdout
+
+
+def test_the_table_of_scale_says_on_what_load_it_was_measured(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "scale.py", "--sizes", "140", "--threads", "1", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "scale.json").read_text("utf-8"))
+    assert row["tiles"] == 6
+    assert min(row[name] for name in ("build_s", "program_s", "first_read_s", "step_s", "peak_mib")) > 0.0
+    assert f"{row['load_before']:.2f}" in (tmp_path / "scale.txt").read_text("utf-8")
+
+
 @pytest.mark.spice
 def test_the_table_of_where_ngspice_spends_its_time(tmp_path):
     done = subprocess.run(
