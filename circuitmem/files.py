@@ -56,9 +56,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def save_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[np.generic]], compress: bool = True) -> None:
     """Save arrays to one npz file with a SHA-256 of their names, types, shapes and bytes, without pickle."""
     plain = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in plain.items():
+        # Not by allow_pickle=False: NumPy before 2.2 stores an array of that name.
+        if array.dtype.hasobject:
+            raise ValueError(f"{name} must not hold Python objects (got dtype {array.dtype})")
     buffer = io.BytesIO()
     save = np.savez_compressed if compress else np.savez
-    save(buffer, allow_pickle=False, **plain, **{_DIGEST: np.array(_digest(plain))})
+    save(buffer, **plain, **{_DIGEST: np.array(_digest(plain))})
     write_bytes(path, buffer.getvalue())
 
 

@@ -76,7 +76,7 @@ def test_a_file_cut_short_is_refused(tmp_path, size):
 
 
 def test_pickles_are_neither_written_nor_read(tmp_path):
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match="x must not hold Python objects"):
         save_npz(tmp_path / "a.npz", {"x": np.array([{}], dtype=object)})
     assert not list(tmp_path.iterdir())
     np.savez(tmp_path / "b.npz", x=np.array([{}], dtype=object))
