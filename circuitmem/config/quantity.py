@@ -13,6 +13,7 @@ import pydantic
 __all__ = [
     "CLOCK_LIMIT",
     "LARGEST",
+    "LARGEST_CONDUCTANCE",
     "LONGEST",
     "SHORTEST",
     "SMALLEST",
@@ -50,7 +51,10 @@ Voltage = Annotated[float, pydantic.Field(gt=0.0, le=1e6)]
 Rate = Annotated[float, pydantic.Field(ge=1.0, le=1e30)]
 """How many operations or bits a second [1/s]."""
 
-Conductance = Annotated[float, pydantic.Field(gt=0.0, le=1e6)]
+LARGEST_CONDUCTANCE = 1e6
+"""Of a device [S]."""
+
+Conductance = Annotated[float, pydantic.Field(gt=0.0, le=LARGEST_CONDUCTANCE)]
 """Of a device that works [S]."""
 
 Count = Annotated[int, pydantic.Field(ge=1, le=65_536)]

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec
+from circuitmem.config.quantity import LARGEST_CONDUCTANCE
 from circuitmem.control.ledger import PICOSECOND
+from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 
 __all__ = ["Cells"]
@@ -88,17 +90,32 @@ class Cells:
             setattr(self, name, array)
 
     def found(self, when: int | Times) -> Floats:
-        """Return what a pulse finds at ``when`` [ps], (rows, columns) S."""
+        """Return what a pulse finds at ``when`` [ps], (rows, columns) S.
+
+        Raises
+        ------
+        ValidationError
+            If drift or reading has made a cell conduct more than any declared device may: both laws grow for ever.
+        """
         conductance = self.written
-        if self.drifts:
-            age = (when - self.written_at) * PICOSECOND
-            conductance = conductance * (1.0 + age / self.retention.drift_time) ** -self.exponent
-        if self.disturbed:
-            reads = self.reads[:, None] - self._reads_then
-            time = (self.read_time[:, None] - self._time_then) * PICOSECOND
-            moved = self.retention.read_disturb * reads + self.retention.read_disturb_rate * time
-            conductance = conductance * np.exp(moved)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.drifts:
+                age = (when - self.written_at) * PICOSECOND
+                conductance = conductance * (1.0 + age / self.retention.drift_time) ** -self.exponent
+                self._check_bound(conductance, "drift_exponent")
+            if self.disturbed:
+                reads = self.reads[:, None] - self._reads_then
+                time = (self.read_time[:, None] - self._time_then) * PICOSECOND
+                by_reads, by_time = self.retention.read_disturb * reads, self.retention.read_disturb_rate * time
+                conductance = conductance * np.exp(by_reads + by_time)
+                more = "read_disturb" if np.max(by_reads) >= np.max(by_time) else "read_disturb_rate"
+                self._check_bound(conductance, more)
         return conductance
+
+    def _check_bound(self, conductance: Floats, name: str) -> None:
+        if not np.all(conductance <= LARGEST_CONDUCTANCE):  # 0 S times infinity is no number
+            rule = f"must be nearer to 0: it has made cells conduct more than {LARGEST_CONDUCTANCE:g} S"
+            raise ValidationError(f"chip.retention.{name}", rule, getattr(self.retention, name))
 
     def present(self, when: int | Times) -> Floats:
         """Return what a read meets at ``when`` [ps], (rows, columns) S."""
