@@ -8,10 +8,13 @@ from typing import Literal
 import pydantic
 
 from circuitmem.config.base import Spec
-from circuitmem.config.quantity import LONGEST
+from circuitmem.config.quantity import LARGEST_CONDUCTANCE, LONGEST
 from circuitmem.errors import ValidationError
 
 __all__ = ["EnduranceSpec", "FaultSpec", "RetentionSpec", "TemperatureSpec"]
+
+HOTTEST = 1e6
+"""What the temperature may multiply conductances by: far more than any device shows."""
 
 
 class RetentionSpec(Spec):
@@ -64,8 +67,9 @@ class TemperatureSpec(Spec):
         if not times or any(after <= before for before, after in pairwise(times)):
             raise ValidationError("profile", "must have at least one (time, temperature), times rising", self.profile)
         for _, kelvin in self.profile:
-            if kelvin <= 0.0 or 1.0 + self.coefficient * (kelvin - self.reference) <= 0.0:
-                raise ValidationError("profile", "must keep temperatures and conductances > 0", kelvin)
+            if kelvin <= 0.0 or not 0.0 < 1.0 + self.coefficient * (kelvin - self.reference) <= HOTTEST:
+                rule = f"must keep temperatures and conductances > 0, and conductances below {HOTTEST:g} times theirs"
+                raise ValidationError("profile", rule, kelvin)
         return self
 
 
@@ -117,7 +121,7 @@ class FaultSpec(Spec):
     tile: int = pydantic.Field(default=0, ge=0)
     row: int = pydantic.Field(default=0, ge=0)
     column: int = pydantic.Field(default=0, ge=0)
-    conductance: float = pydantic.Field(default=0.0, ge=0.0)
+    conductance: float = pydantic.Field(default=0.0, ge=0.0, le=LARGEST_CONDUCTANCE)
 
     @pydantic.model_validator(mode="after")
     def _check_when(self) -> FaultSpec:

@@ -11,7 +11,7 @@ from circuitmem.config.base import Spec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec
 from circuitmem.config.device import TwoPulseSpec
 from circuitmem.config.pulse_update import PulseUpdateSpec
-from circuitmem.config.quantity import Count, Energy, Rate
+from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Count, Energy, Rate
 from circuitmem.config.tile import TileSpec
 from circuitmem.errors import ValidationError
 
@@ -55,8 +55,9 @@ class DefectSpec(Spec):
     def _check_ranges(self) -> DefectSpec:
         for name in ("stuck_on_range", "stuck_off_range"):
             low, high = getattr(self, name)
-            if not 0.0 <= low <= high:
-                raise ValidationError(name, "must be (low, high) with 0 <= low <= high", (low, high))
+            if not 0.0 <= low <= high <= LARGEST_CONDUCTANCE:
+                rule = f"must be (low, high) with 0 <= low <= high <= {LARGEST_CONDUCTANCE:g}"
+                raise ValidationError(name, rule, (low, high))
         return self
 
 

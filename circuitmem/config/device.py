@@ -7,7 +7,7 @@ from typing import Literal
 import pydantic
 
 from circuitmem.config.base import Spec
-from circuitmem.config.quantity import Conductance, Duration, Voltage
+from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Conductance, Duration, Voltage
 from circuitmem.errors import ValidationError
 
 __all__ = ["TwoPulseSpec"]
@@ -44,7 +44,7 @@ class TwoPulseSpec(Spec):
     minimum_gate: float = pydantic.Field(default=0.7, ge=0.0)
     maximum_gate: float = pydantic.Field(default=1.6, gt=0.0)
     slope_spread: float = pydantic.Field(default=0.02, ge=0.0, le=0.5)
-    set_noise: float = pydantic.Field(default=4e-6, ge=0.0)
+    set_noise: float = pydantic.Field(default=4e-6, ge=0.0, le=LARGEST_CONDUCTANCE)
     set_voltage: Voltage = 2.5
     reset_voltage: Voltage = 1.7
     set_time: Duration = 500e-9
