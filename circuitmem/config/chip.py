@@ -89,7 +89,7 @@ class ProgrammingSpec(Spec):
     deadband: float = pydantic.Field(default=6e-6, ge=0.0)
     verify_tries: int = pydantic.Field(default=1, ge=0)
     verify_tolerance: float = pydantic.Field(default=20e-6, gt=0.0)
-    rows_at_once: int = pydantic.Field(default=1, ge=1)
+    rows_at_once: Count = 1
     by_cell: bool = False
     energy_per_pulse: Energy = 0.0
 
