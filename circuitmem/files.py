@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -62,7 +63,8 @@ def save_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[np.gener
             raise ValueError(f"{name} must not hold Python objects (got dtype {array.dtype})")
     buffer = io.BytesIO()
     save = np.savez_compressed if compress else np.savez
-    save(buffer, **plain, **{_DIGEST: np.array(_digest(plain))})
+    together: dict[str, Any] = {**plain, _DIGEST: np.array(_digest(plain))}
+    save(buffer, **together)
     write_bytes(path, buffer.getvalue())
 
 
