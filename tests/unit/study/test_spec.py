@@ -49,6 +49,7 @@ def test_a_record_counts_only_for_the_configuration_that_it_was_made_with(write_
     point = load_study(write_study()).points()[0]
     store = Store(tmp_path / "results")
     record = {"id": point.id, "levels": point.levels, "seed": 1, "status": "finished", "config": config_values(point)}
+    record |= {"wall_time_s": 1.0, "digital_percent": 90.0, "histories": {}}
     assert store.load(point) is None
     store.save(record)
     assert store.load(point) is not None
