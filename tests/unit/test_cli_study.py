@@ -108,11 +108,11 @@ def test_a_failed_point_is_named_and_the_exit_code_is_1(tmp_path):
     )
     done = run("run", tmp_path)
     assert done.returncode == 1
-    assert "failed: cell impossible, seed 1: ConvergenceError: a tile of sinh cells did not converge" in done.stdout
+    assert "failed: cell impossible, seed 1: ValidationError: cell.a must be <= " in done.stdout
     assert "the same command with --retry computes the failed points again" in done.stdout
     assert "**1 points failed** and are missing below" in (tmp_path / "results.md").read_text()
     as_json = json.loads(run("run", tmp_path, "--json").stdout)
-    assert (as_json["computed"], as_json["finished"], as_json["failed"][0]["type"]) == (0, 1, "ConvergenceError")
+    assert (as_json["computed"], as_json["finished"], as_json["failed"][0]["type"]) == (0, 1, "ValidationError")
     plan = json.loads(run("run", tmp_path, "--json", "--dry-run").stdout)
     assert [point["status"] for point in plan["points"]] == ["finished", "failed"]
 
