@@ -60,11 +60,17 @@ def placement_damage(mapping: PairMapping, stuck: Floats, place: Placement, weig
 def _costs(wanted: Floats, weight: Floats, lowest: Floats, highest: Floats) -> Floats:
     """Return the cost of each line of ``wanted`` in each place, (lines, places), given (lines or places, others)."""
     cost = np.empty((len(wanted), len(lowest)))
-    limits = lowest.astype(np.float32), highest.astype(np.float32)
-    lines, share = wanted.astype(np.float32), weight.astype(np.float32)
-    for index, (low, high) in enumerate(zip(*limits, strict=True)):
+    lines, lows, highs = _within_one(wanted, lowest, highest)
+    (share,) = _within_one(weight)
+    for index, (low, high) in enumerate(zip(lows, highs, strict=True)):
         off = np.clip(lines, low, high)
         off -= lines
         off *= off
         cost[:, index] = np.einsum("ij,ij->i", off, share)
     return cost
+
+
+def _within_one(*arrays: Floats) -> list[NDArray[np.float32]]:
+    """Return arrays divided by one power of two, so that single precision holds their squares; no digit changes."""
+    exponent = int(np.frexp(max(float(np.abs(array).max(initial=0.0)) for array in arrays))[1])
+    return [np.ldexp(array, -exponent).astype(np.float32) for array in arrays]

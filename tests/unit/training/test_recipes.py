@@ -68,6 +68,11 @@ def test_remapping_lowers_the_damage_and_keeps_every_place_once():
         assert placed.pairs.max() < 8
         damage.append(placement_damage(mapping, stuck, placed, weights, cost))
     assert damage[2] < damage[1] < 0.8 * damage[0]
+    huge = PairMapping(1e-6, 300e-6, 2.0**100)  # weights of 1e30, whose squares single precision does not hold
+    for assign in (place_columns, place_rows_and_columns):
+        placed = assign(mapping, stuck, place, weights, cost)
+        again = assign(huge, stuck, place, weights * 2.0**100, cost)
+        assert (again.rows.tolist(), again.pairs.tolist()) == (placed.rows.tolist(), placed.pairs.tolist())
 
 
 def test_a_network_means_the_same_wherever_it_lies(start):
