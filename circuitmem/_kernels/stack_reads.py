@@ -28,7 +28,7 @@ class StackChannels(NamedTuple):
     """The converters of all tiles, as :class:`circuitmem._kernels.reads.Channels` has those of one."""
 
     table: Stack
-    """Voltage of each DAC code, (tiles, rows, levels) or (1, rows, levels) V; 0 for dead drivers."""
+    """Voltage of each DAC code, (tiles, rows, levels) or (1, rows, levels) V."""
     factor: Floats
     """(tiles, columns) V/A."""
     offset: Floats
@@ -51,7 +51,7 @@ class StackChannels(NamedTuple):
         """Return those of tiles, given one by one."""
         first = channels[0]
         thresholds = [each.thresholds for each in channels if each.thresholds is not None]
-        columns = len(first.factor)
+        columns = len(first.highest)
         return cls(
             [each.table for each in channels],
             np.stack([np.broadcast_to(each.factor, columns) for each in channels]),

@@ -71,18 +71,7 @@ class ChipState:
         if any(bank.noise != banks[0].noise for bank in banks):
             return None
         each = [unit.readout.channels() for unit in self.units[part]]
-        columns, first, thresholds = banks[0].columns, each[0], [one.thresholds for one in each]
-        found = StackChannels(
-            [one.table for one in each],
-            np.stack([np.broadcast_to(one.factor, columns) for one in each]),
-            np.stack([np.broadcast_to(one.offset, columns) for one in each]),
-            np.stack([np.broadcast_to(one.highest, columns) for one in each]),
-            first.minimum,
-            first.lsb,
-            first.noise,
-            banks[0].spec.highest_code,
-            None if first.thresholds is None else np.stack([one for one in thresholds if one is not None]),
-        )
+        found = StackChannels.of(each, banks[0].spec.highest_code)
         self._channels[key] = [(bank.pga_gain, bank.alive, bank.noise) for bank in banks], found
         return found
 
