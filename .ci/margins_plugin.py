@@ -1,12 +1,14 @@
 """A pytest plugin that notes how much of every tolerance is used, into the file that MARGINS names.
 
 It sees ``assert_allclose``, ``pytest.approx``, and asserts whose two sides were numbers (``assert error <= 1e-9``),
-which pytest explains to it when they hold. Used is a fraction: 1 is the edge.
+which pytest explains to it when they hold. Used is a fraction: 1 is the edge. A comment "margin: why" on the line above
+a comparison is its reason for using much of it.
 """
 
 import functools
 import inspect
 import json
+import linecache
 import os
 import re
 from pathlib import Path
@@ -19,6 +21,8 @@ LARGEST_TOLERANCE = 0.1
 
 _NUMBER = r"(?:np\.float\d+\()?(-?\d+(?:\.\d*)?(?:e[+-]?\d+)?)\)?"
 _BELOW = re.compile(rf"^\(?{_NUMBER} <=? {_NUMBER}\)?(?:$|\n)")
+
+_REASON = re.compile(r"#\s*margin:\s*(.+)")
 
 _found = {}
 _current = [""]
@@ -38,6 +42,16 @@ def _line():
         if frame.filename.endswith(test):
             return frame.lineno
     return 0
+
+
+def _reason(test, line):
+    """Return the reason that stands in the comment above a line of a test's module, or None."""
+    found, said = "", line - 1
+    while (text := linecache.getline(test.split("::", 1)[0], said).strip()).startswith("#"):
+        if match := _REASON.match(text):
+            return f"{match[1]} {found}".strip()
+        found, said = f"{text.lstrip('# ')} {found}", said - 1
+    return None
 
 
 def _watch_allclose():
@@ -102,7 +116,15 @@ def pytest_assertion_pass(lineno, orig, expl):
 def pytest_sessionfinish(session, exitstatus):
     """Write what was found, under another name first."""
     rows = [
-        {"test": test, "what": what, "line": line, "used": used, "asked": asked, "case": case}
+        {
+            "test": test,
+            "what": what,
+            "line": line,
+            "used": used,
+            "asked": asked,
+            "case": case,
+            "reason": _reason(test, line),
+        }
         for (test, what, line), (used, asked, case) in sorted(_found.items())
     ]
     reports = session.config.pluginmanager.get_plugin("terminalreporter").stats

@@ -312,6 +312,7 @@ def test_a_pulse_moves_the_selected_device_as_its_equation_says(engine):
 
     third = moved(voltage / 3.0)
     expected = 0.05 + np.array([[moved(voltage), third], [third, 0.0]])
+    # margin: the tolerance with which ngspice steps in time, over two pulses; the same on every machine.
     np.testing.assert_allclose(result.state, expected, rtol=0.0, atol=1e-4)
     assert expected.max() < device.positive_limit
     np.testing.assert_allclose(result.conductance[1, 1], tile.conductance[1, 1])

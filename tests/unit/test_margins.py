@@ -16,6 +16,8 @@ import pytest
 
 @pytest.mark.parametrize("error", [1e-4, 4e-4])
 def test_below(error):
+    # margin: the method stops there,
+    # and not before
     assert error < 1e-3
 
 def test_counted():
@@ -61,6 +63,15 @@ def test_every_kind_of_tolerance_is_seen_with_what_is_used_at_most(record):
     assert all(row["line"] > 0 for row in record["tolerances"])
 
 
+def test_a_reason_is_read_from_the_comment_above(record):
+    reasons = {row["what"]: row["reason"] for row in record["tolerances"]}
+    assert reasons == {
+        "error < 1e-3": "the method stops there, and not before",
+        "assert_allclose": None,
+        "approx": None,
+    }
+
+
 def test_what_failed_is_named(record):
     assert record["counts"] == {"passed": 4, "failed": 1, "error": 0, "skipped": 0}
     assert record["failed"] == ["test_some.py::test_failed"]
@@ -71,6 +82,6 @@ def test_an_unknown_variant_is_one_line():
         pytest.skip("the checkout is not here")
     done = subprocess.run([sys.executable, CI / "margins", "old"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith("margins: VARIANT must be one of kernels-reference, ")
+    assert done.stderr.startswith("margins: VARIANT must be one of plain, ")
     assert done.stderr.endswith("(got old)\n")
     assert done.stderr.count("\n") == 1

@@ -99,8 +99,10 @@ def test_uniform_lines_settle_in_spice_as_estimated(spice, ends):
         ours = BehavioralEngine().settling_time(tile)
         response = spice.step_response(tile, np.ones(12), 12.0 * ours.longest)
         measured = line_delay.time_to(line_delay.FRACTION, response.time, response.output[:, 6])
+        # margin: the error of a delay that is taken from two moments; nothing random is in it.
         assert abs(ours.column[6] / measured - 1.0) < line_delay.BOUND
     else:
+        # margin: the error of a delay that is taken from two moments; nothing random is in it.
         assert line_delay.delay_difference(spice, tile) < line_delay.BOUND
 
 

@@ -242,6 +242,7 @@ def test_one_hot_reads_find_the_stuck_cells(wire, converters):
     assert np.array_equal(~np.isnan(found), true)
     conductance = np.array([unit.tile.defects.stuck_conductance for unit in layer.units])
     error = np.abs(found - conductance)[true]
+    # margin: behind wires the drop of the other cells of a line is in a one-hot read; seeded, so no chance is in it.
     assert error.max() < (5e-6 if wire == 0.0 else 0.15 * conductance.max())
 
 

@@ -32,13 +32,17 @@ TABLE = [
 @pytest.mark.parametrize(("label", "a"), TABLE)
 def test_nonlinearity_is_that_of_the_published_table(label, a):
     digits = 3 if a > 100 else 4
+    # margin: half a unit of the last digit that is published, and a little for values that end in a 5; rounding
+    # uses all of it.
     assert 1.0 / float(steepness(label)) == pytest.approx(a, abs=0.502 * 10.0**-digits)
     assert float(nonlinearity(1.0 / a)) == pytest.approx(label, abs=0.005)
 
 
 def test_the_published_fits_have_the_published_labels():
     """The script that fits Ag:a-Si there has A = 0.5 and -0.2; the manual's table says 2.4 and -4.88."""
+    # margin: half a unit of the last digit that is published.
     assert float(nonlinearity(1 / 0.5)) == pytest.approx(2.4, abs=0.005)
+    # margin: half a unit of the last digit that is published.
     assert float(nonlinearity(1 / 0.2)) == pytest.approx(4.88, abs=0.005)
 
 

@@ -18,6 +18,7 @@ def test_random_maps_have_the_yield_kinds_and_ranges_asked_for():
     # 61,440 devices: four standard deviations of a fraction of 0.2 are 0.0065.
     assert abs(stuck.mean() - 0.2) < 0.0065
     assert abs((values >= 300e-6).mean() - 0.25) < 0.016
+    # margin: the end of the range that was asked for, and values reach up to it.
     assert values.max() <= 1200e-6
     assert values.min() >= 0.01e-6
     assert not ((values > 1e-6) & (values < 300e-6)).any()
