@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from circuitmem.calibration.affine import AffineCalibration, fit_affine
-from circuitmem.calibration.batch_norm import BatchNormCalibration
+from circuitmem.calibration.affine import Affine, fit_affine
+from circuitmem.calibration.batch_norm import BatchNorm
 from circuitmem.calibration.conversion import Conversion
 from circuitmem.calibration.defect_subtract import DefectSubtraction
-from circuitmem.calibration.global_scale import GlobalScaleCalibration
+from circuitmem.calibration.global_scale import GlobalScale
 from circuitmem.calibration.joined import JoinedCalibration
-from circuitmem.calibration.method import Calibration
+from circuitmem.calibration.method import Calibration, Products, measure_products, used_columns
 from circuitmem.calibration.none import NoCalibration
-from circuitmem.calibration.offset import OffsetCalibration
+from circuitmem.calibration.offset import Offset
 from circuitmem.calibration.one_hot import COARSE_FROM, find_stuck, read_conductances
-from circuitmem.calibration.out_of_range import OutOfRangeCalibration
+from circuitmem.calibration.out_of_range import OutOfRange
 from circuitmem.calibration.record import CalibrationRecord, calibrate_layer, mac_error
 from circuitmem.calibration.redundant_column import RedundantColumns
 from circuitmem.calibration.refresh import Refresh, refresh_periodically
-from circuitmem.calibration.split_affine import SplitAffineCalibration
+from circuitmem.calibration.split_affine import SplitAffine
 from circuitmem.calibration.still import still_error
 from circuitmem.calibration.watch import Check, DriftWatch
 from circuitmem.config import CalibrationSpec
@@ -24,34 +24,47 @@ from circuitmem.config import CalibrationSpec
 __all__ = [
     "CALIBRATIONS",
     "COARSE_FROM",
+    "Affine",
+    "BatchNorm",
     "Calibration",
     "CalibrationRecord",
     "Check",
+    "Conversion",
+    "DefectSubtraction",
     "DriftWatch",
+    "GlobalScale",
+    "NoCalibration",
+    "Offset",
+    "OutOfRange",
+    "Products",
+    "RedundantColumns",
     "Refresh",
+    "SplitAffine",
     "calibrate_layer",
     "calibration_of",
     "find_stuck",
     "fit_affine",
     "mac_error",
+    "measure_products",
     "read_conductances",
     "refresh_periodically",
     "still_error",
+    "used_columns",
 ]
 
 CALIBRATIONS: dict[str, type[Calibration]] = {
     method.name: method
     for method in (
         NoCalibration,
-        OffsetCalibration,
-        AffineCalibration,
-        SplitAffineCalibration,
+        Offset,
+        Affine,
+        SplitAffine,
         DefectSubtraction,
-        OutOfRangeCalibration,
-        GlobalScaleCalibration,
+        OutOfRange,
+        GlobalScale,
         Conversion,
         RedundantColumns,
-        BatchNormCalibration,
+        BatchNorm,
     )
 }
 """By the name that ``calibration.method`` has."""

@@ -19,7 +19,7 @@ from circuitmem.calibration.method import Calibration, Products, measure_product
 from circuitmem.control import Process
 from circuitmem.network import Correction, HardwareLayer
 
-__all__ = ["AffineCalibration", "fit_affine"]
+__all__ = ["Affine", "fit_affine"]
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def fit_affine(measured: Floats, wanted: Floats) -> Correction:
     return Correction(scale, target[:, :, 0] - scale * mean[:, :, 0])
 
 
-class AffineCalibration(Calibration):
+class Affine(Calibration):
     """Corrects every column by a factor and a shift, or every output if the columns are done."""
 
     name = "affine"

@@ -15,10 +15,10 @@ from circuitmem.calibration.method import Calibration, Products
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
-__all__ = ["BatchNormCalibration"]
+__all__ = ["BatchNorm"]
 
 
-class BatchNormCalibration(Calibration):
+class BatchNorm(Calibration):
     """Gives every output the mean and the standard deviation that it should have."""
 
     name = "batch-norm"

@@ -14,10 +14,10 @@ from circuitmem.calibration.method import Calibration, Products, measure_product
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
-__all__ = ["GlobalScaleCalibration"]
+__all__ = ["GlobalScale"]
 
 
-class GlobalScaleCalibration(Calibration):
+class GlobalScale(Calibration):
     """Corrects all columns of a tile by one factor."""
 
     name = "global-scale"

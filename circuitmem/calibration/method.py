@@ -13,7 +13,7 @@ from circuitmem.config import CalibrationSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
-__all__ = ["Calibration", "Products"]
+__all__ = ["Calibration", "Products", "measure_products", "used_columns"]
 
 Floats = NDArray[np.float64]
 

@@ -15,13 +15,13 @@ from circuitmem.calibration.method import Calibration, Products, measure_product
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
-__all__ = ["OffsetCalibration"]
+__all__ = ["Offset"]
 
 REPEATS = 16
 """Reads of the zero input; their mean has a quarter of the noise of one."""
 
 
-class OffsetCalibration(Calibration):
+class Offset(Calibration):
     """Subtracts what columns answer to an input of zeros."""
 
     name = "offset"

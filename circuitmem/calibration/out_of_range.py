@@ -12,14 +12,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.affine import AffineCalibration
+from circuitmem.calibration.affine import Affine
 from circuitmem.calibration.defect_subtract import DefectSubtraction
 from circuitmem.calibration.method import Calibration, Products
 from circuitmem.config import CalibrationSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
-__all__ = ["OutOfRangeCalibration"]
+__all__ = ["OutOfRange"]
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class _OutsideOnly(DefectSubtraction):
         return (found < low) | (found > high)
 
 
-class OutOfRangeCalibration(Calibration):
+class OutOfRange(Calibration):
     """Subtracts what lies outside the working range, and corrects every column by a factor and a shift."""
 
     name = "out-of-range"
@@ -41,7 +41,7 @@ class OutOfRangeCalibration(Calibration):
 
     def __init__(self, spec: CalibrationSpec, columns_done: bool = False) -> None:
         super().__init__(spec, columns_done)
-        self._subtraction, self._affine = _OutsideOnly(spec), AffineCalibration(spec)
+        self._subtraction, self._affine = _OutsideOnly(spec), Affine(spec)
 
     def learn(self, layer: HardwareLayer, activities: Floats, kept: Products | None = None) -> Process:
         """Read every cell and subtract; then read the calibration vectors and fit."""

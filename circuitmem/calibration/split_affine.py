@@ -8,12 +8,12 @@ correct every cell.
 
 from __future__ import annotations
 
-from circuitmem.calibration.affine import AffineCalibration
+from circuitmem.calibration.affine import Affine
 
-__all__ = ["SplitAffineCalibration"]
+__all__ = ["SplitAffine"]
 
 
-class SplitAffineCalibration(AffineCalibration):
+class SplitAffine(Affine):
     """Corrects every column's partial sum of each group of word lines by a factor and a shift."""
 
     name = "split-affine"

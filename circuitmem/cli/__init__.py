@@ -1,6 +1,6 @@
 """The command line: thin commands over the public face, one file a group of commands."""
 
-from circuitmem.cli import arrays, audits, calibrations, circuits, fits, inference, installation, runs, studies
+from circuitmem.cli import arrays, audits, calibrations, circuits, fits, inference, installation, names, runs, studies
 from circuitmem.cli.app import app, main
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "inference",
     "installation",
     "main",
+    "names",
     "runs",
     "studies",
 ]

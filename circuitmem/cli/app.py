@@ -33,6 +33,7 @@ START = """circuitmem: what will my network do on this memristor array, and can 
   circuitmem tile --conductance G.csv --out array   ask what a measured array does
   circuitmem netlist -o tile.cir       write a tile as a netlist for plain ngspice -b
   circuitmem watch runs/first          look at a run while it goes on, in a browser
+  circuitmem list                      show the devices, calibrations, methods, ... that have names
   circuitmem doctor                    show what is installed and what is missing
   circuitmem COMMAND --help            explain a command"""
 

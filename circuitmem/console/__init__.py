@@ -18,6 +18,7 @@ __all__ = [
     "print_findings",
     "print_fit",
     "print_inference",
+    "print_names",
     "print_points",
     "print_replay",
     "print_results",
@@ -261,6 +262,12 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     for note in record["notes"]:
         console.print(f"note: {note}")
     console.print(f"written: {record['toml']}, {record['figure']}")
+
+
+def print_names(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Print what can be named, kind by kind, and the package of each."""
+    rows = [(kind, each["name"], each["package"], each["description"]) for kind, own in found.items() for each in own]
+    print_table(("kind", "name", "package", "what it is"), rows, {0, 1, 2, 3})
 
 
 def print_findings(findings: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz
 from circuitmem.validation import integer
 
-__all__ = ["SUBSET", "Dataset", "cached_mnist", "load_mnist"]
+__all__ = ["SUBSET", "Dataset", "bundled_mnist", "cached_mnist", "full_mnist", "load_mnist"]
 
 SUBSET = "mnist_subset.npz"
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -136,6 +136,16 @@ def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR)
     images = [np.asarray(part, np.float64).reshape(len(part), -1) / 255.0 for part in parts[0::2]]
     labels = [np.asarray(part, np.int64) for part in parts[1::2]]
     return Dataset(images[0], labels[0], images[1], labels[1], name, hasher.hexdigest())
+
+
+def bundled_mnist() -> Dataset:
+    """Return 10,000 training and 2,000 test digits of MNIST, which come with the package."""
+    return load_mnist("bundled")
+
+
+def full_mnist() -> Dataset:
+    """Return all of MNIST, fetched once into the user's cache."""
+    return load_mnist("download")
 
 
 def cached_mnist() -> tuple[Path, bool]:

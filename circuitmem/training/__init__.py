@@ -6,21 +6,30 @@ from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.methods import MethodRun, build_network, run_method, tile_count
-from circuitmem.training.optimisers import OPTIMISERS, Optimiser
+from circuitmem.training.optimisers import OPTIMISERS, Adam, Momentum, Optimiser, RmsProp, Sgd
 from circuitmem.training.recipes import METHODS, Recipe
-from circuitmem.training.rules import RULES, UpdateRule
+from circuitmem.training.rules import RULES, Manhattan, PulseCount, Threshold, TwoPulse, UpdateRule, WriteVerify
 from circuitmem.training.serve import load_chip, serve, serve_run
 
 __all__ = [
     "METHODS",
     "OPTIMISERS",
     "RULES",
+    "Adam",
     "Digits",
     "InSituTrainer",
+    "Manhattan",
     "MethodRun",
+    "Momentum",
     "Optimiser",
+    "PulseCount",
     "Recipe",
+    "RmsProp",
+    "Sgd",
+    "Threshold",
+    "TwoPulse",
     "UpdateRule",
+    "WriteVerify",
     "accuracy_percent",
     "bring_up",
     "build_network",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOUNDATION = ("errors", "validation", "files", "rng")
+FOUNDATION = ("errors", "validation", "files", "rng", "registry")
 LAYERS = (
     *((name,) for name in FOUNDATION),
     ("_kernels",),

@@ -1,0 +1,296 @@
+"""One registry of what can be named: built-in things, those of installed packages, and ``"package.module:Name"``.
+
+A name in a configuration, a setting, a study or a call is looked up here, whatever its kind. Packages declare theirs
+as entry points of the groups in :data:`GROUPS`, for example in their ``pyproject.toml``::
+
+    [project.entry-points."circuitmem.calibrations"]
+    mine = "my_package.calibration:Mine"
+
+Nothing is imported before it is asked for: a package that is broken, or slow, costs only those who use it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from circuitmem.errors import ValidationError
+from circuitmem.validation import did_you_mean
+
+__all__ = ["GROUPS", "KINDS", "Entry", "check", "describe", "entries", "find", "is_reference", "load", "names"]
+
+GROUPS = {
+    "devices": "circuitmem.devices",
+    "cells": "circuitmem.cells",
+    "calibrations": "circuitmem.calibrations",
+    "rules": "circuitmem.update_rules",
+    "optimisers": "circuitmem.optimisers",
+    "datasets": "circuitmem.datasets",
+    "engines": "circuitmem.engines",
+    "methods": "circuitmem.methods",
+}
+"""The group of entry points of each kind."""
+KINDS = tuple(GROUPS)
+PACKAGE = "circuitmem"
+
+_METHODS = (
+    "raw",
+    "calibration",
+    "in_situ",
+    "calibration_in_situ",
+    "schr",
+    "schr_device",
+    "hardware_aware",
+    "batch_norm",
+    "defect_subtract",
+    "compensation",
+    "remapping",
+    "best",
+)
+_BUILT_IN: dict[str, dict[str, str]] = {
+    "devices": {
+        "two-pulse": "circuitmem.device:TwoPulseDevices",
+        "pulse-update": "circuitmem.device:PulseUpdateDevices",
+    },
+    "cells": {
+        "linear": "circuitmem.config:LinearCell",
+        "sinh": "circuitmem.config:SinhCell",
+        "transistor": "circuitmem.config:TransistorCell",
+        "selector": "circuitmem.config:SelectorCell",
+    },
+    "calibrations": {
+        "none": "circuitmem.calibration:NoCalibration",
+        "offset": "circuitmem.calibration:Offset",
+        "affine": "circuitmem.calibration:Affine",
+        "split-affine": "circuitmem.calibration:SplitAffine",
+        "defect-subtract": "circuitmem.calibration:DefectSubtraction",
+        "out-of-range": "circuitmem.calibration:OutOfRange",
+        "global-scale": "circuitmem.calibration:GlobalScale",
+        "conversion": "circuitmem.calibration:Conversion",
+        "redundant-column": "circuitmem.calibration:RedundantColumns",
+        "batch-norm": "circuitmem.calibration:BatchNorm",
+    },
+    "rules": {
+        "two-pulse": "circuitmem.training:TwoPulse",
+        "pulse-count": "circuitmem.training:PulseCount",
+        "manhattan": "circuitmem.training:Manhattan",
+        "threshold": "circuitmem.training:Threshold",
+        "write-verify": "circuitmem.training:WriteVerify",
+    },
+    "optimisers": {
+        "sgd": "circuitmem.training:Sgd",
+        "momentum": "circuitmem.training:Momentum",
+        "rmsprop": "circuitmem.training:RmsProp",
+        "adam": "circuitmem.training:Adam",
+    },
+    "datasets": {"bundled": "circuitmem.data:bundled_mnist", "download": "circuitmem.data:full_mnist"},
+    "engines": {
+        "behavioral": "circuitmem.engine:BehavioralEngine",
+        "ngspice": "circuitmem.engine:SpiceEngine",
+        "vacask": "circuitmem.engine:VacaskEngine",
+    },
+    "methods": {name: f"circuitmem.training:METHODS.{name}" for name in _METHODS},
+}
+"""Where built-in things are. Their order is that of tables; nothing else may depend on it."""
+
+_BASES = {
+    "calibrations": "circuitmem.calibration:Calibration",
+    "rules": "circuitmem.training:UpdateRule",
+    "optimisers": "circuitmem.training:Optimiser",
+}
+"""What the classes of each kind must be subclasses of."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name, and what it stands for.
+
+    Attributes
+    ----------
+    kind, name : str
+        One of :data:`KINDS`, and the name among them.
+    reference : str
+        ``"package.module:Name"``; in ``Name`` a dot leads to an attribute or a key.
+    package : str
+        The installed package that declares it.
+    """
+
+    kind: str
+    name: str
+    reference: str
+    package: str
+
+
+def entries(kind: str) -> dict[str, list[Entry]]:
+    """Return what each known name of a kind stands for: built-in ones first, then those of packages, by name.
+
+    A name of which a list holds more than one entry has no meaning: :func:`find` refuses it.
+    """
+    found = {name: [Entry(kind, name, where, PACKAGE)] for name, where in _built_in(kind).items()}
+    for point in sorted(metadata.entry_points(group=GROUPS[kind]), key=lambda point: (point.name, point.value)):
+        package = point.dist.name if point.dist is not None else point.value.partition(".")[0]
+        entry = Entry(kind, point.name, point.value, package)
+        own = found.setdefault(point.name, [])
+        if entry not in own:  # one package that is found twice on the path
+            own.append(entry)
+    return found
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Return the known names of a kind, built-in ones first; :func:`find` takes ``"package.module:Name"`` too."""
+    return tuple(entries(kind))
+
+
+def is_reference(name: str) -> bool:
+    """Say whether a name has the form ``"package.module:Name"``."""
+    module, colon, attribute = name.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
+
+
+def find(kind: str, name: str, parameter: str = "name") -> Any:
+    """Return what a name of a kind stands for, imported.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`KINDS`.
+    name : str
+        A built-in name, the name of an installed package's entry point, or ``"package.module:Name"``.
+    parameter : str
+        What the user calls the name, for messages.
+
+    Raises
+    ------
+    ValidationError
+        If nothing has the name, two packages have it, it cannot be imported, or is not of the kind.
+    """
+    if is_reference(name):
+        found = load(name, parameter)
+    else:
+        entry = _only(entries(kind), kind, name, parameter)
+        found = load(entry.reference, parameter, entry)
+    _check_base(kind, name, found, parameter)
+    return found
+
+
+def check(kind: str, name: str, parameter: str = "name") -> str:
+    """Return the name if :func:`find` would find it; what is built in is known without an import.
+
+    Raises
+    ------
+    ValidationError
+        As :func:`find` does.
+    """
+    if name not in _built_in(kind):
+        find(kind, name, parameter)
+    return name
+
+
+def describe(entry: Entry) -> str:
+    """Return one line on what an entry is: the first of its docstring, its ``title``, or why it cannot be imported."""
+    try:
+        found = find(entry.kind, entry.name)
+    except ValidationError as error:
+        return error.rule
+    own = getattr(found, "title", None)
+    if isinstance(own, str):
+        return own
+    text = inspect.getdoc(found) or ""
+    return text.partition("\n")[0]
+
+
+def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:
+    """Import ``"package.module:Name"``; the folder where Python was started is searched last.
+
+    Parameters
+    ----------
+    reference : str
+        Where the thing is.
+    parameter : str
+        What the user calls it, for messages.
+    entry : Entry, optional
+        What declares it, if a package does.
+
+    Raises
+    ------
+    ValidationError
+        If it cannot be imported; the line names the module, and the package that declares it.
+    """
+    module, _, attribute = reference.partition(":")
+    shown = reference if entry is None else entry.name
+    whose = "" if entry is None else f" of package {entry.package}"
+    try:
+        found: Any = _module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            rule = f"names what is not there: no module {error.name}{whose} is installed or on PYTHONPATH"
+            raise ValidationError(parameter, rule, shown) from None
+        raise _broken(parameter, module, whose, error, shown) from error
+    except (Exception, SystemExit) as error:  # whatever the module of somebody else does
+        raise _broken(parameter, module, whose, error, shown) from error
+    for part in attribute.split("."):
+        try:
+            found = found[part] if isinstance(found, Mapping) else getattr(found, part)
+        except (AttributeError, KeyError):
+            known = found if isinstance(found, Mapping) else [each for each in vars(found) if not each.startswith("_")]
+            rule = f"names what is not there: module {module}{whose} has no {part}{did_you_mean(part, known)}"
+            raise ValidationError(parameter, rule, shown) from None
+    return found
+
+
+def _built_in(kind: str) -> dict[str, str]:
+    if kind not in _BUILT_IN:
+        raise ValidationError("kind", f"must be one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}", kind)
+    return _BUILT_IN[kind]
+
+
+def _only(known: dict[str, list[Entry]], kind: str, name: str, parameter: str) -> Entry:
+    """Return the one entry that has the name."""
+    found = known.get(name, [])
+    if not found:
+        raise ValidationError(parameter, _unknown(kind, name, known), name)
+    if len(found) > 1:
+        owners = " and ".join(f"{entry.package} ({entry.reference})" for entry in found)
+        raise ValidationError(parameter, f"must have one meaning, but is declared by {owners}", name)
+    return found[0]
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    listed = list(known)
+    return (
+        f"must be one of {', '.join(listed)}, or package.module:Name{did_you_mean(name, listed)} "
+        f"(circuitmem list {kind} shows what is installed)"
+    )
+
+
+def _module(name: str) -> Any:
+    """Import a module; one of the folder where Python was started too, which console scripts do not search."""
+    here = str(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0] or here in sys.path or "" in sys.path:
+            raise
+    sys.path.append(here)  # for good: the module may import its neighbours later, and worker processes take the path
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
+
+
+def _broken(parameter: str, module: str, whose: str, error: BaseException, shown: str) -> ValidationError:
+    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return ValidationError(parameter, f"names what cannot be imported: module {module}{whose}: {words}", shown)
+
+
+def _check_base(kind: str, name: str, found: Any, parameter: str) -> None:
+    """Raise :class:`ValidationError` unless a thing is what those of its kind are."""
+    if kind not in _BASES:
+        return
+    base = load(_BASES[kind], parameter)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValidationError(parameter, f"must name a subclass of {_BASES[kind].replace(':', '.')}", name)
