@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from circuitmem.config import RunSpec, load_run
-from circuitmem.config.training import MethodName
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, write_text
 
@@ -46,6 +45,8 @@ FORMAT = 1
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+MethodName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]
+"""Of a method of the comparison, which may be of somebody's own."""
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
@@ -231,7 +232,7 @@ class Results(Record):
     """``results.json``."""
 
     seed: Count
-    accuracy_percent: dict[MethodName | Literal["digital"], Percent]
+    accuracy_percent: dict[MethodName, Percent]
     simulated_time_s: dict[MethodName, Number]
     energy_j: dict[MethodName, Number]
     pulses: dict[MethodName, Count]

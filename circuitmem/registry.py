@@ -16,6 +16,7 @@ import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ GROUPS = {
     "datasets": "circuitmem.datasets",
     "engines": "circuitmem.engines",
     "methods": "circuitmem.methods",
+    "steps": "circuitmem.steps",
 }
 """The group of entry points of each kind."""
 KINDS = tuple(GROUPS)
@@ -55,8 +57,8 @@ _METHODS = (
 )
 _BUILT_IN: dict[str, dict[str, str]] = {
     "devices": {
-        "two-pulse": "circuitmem.device:TwoPulseDevices",
-        "pulse-update": "circuitmem.device:PulseUpdateDevices",
+        "two-pulse": "circuitmem.device:TwoPulse",
+        "pulse-update": "circuitmem.device:PulseUpdate",
     },
     "cells": {
         "linear": "circuitmem.config:LinearCell",
@@ -96,15 +98,30 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "vacask": "circuitmem.engine:VacaskEngine",
     },
     "methods": {name: f"circuitmem.training:METHODS.{name}" for name in _METHODS},
+    "steps": {
+        "inject-defects": "circuitmem.training.steps:inject",
+        "find-defects": "circuitmem.training.steps:find_defects",
+        "remap-columns": "circuitmem.training.steps:remap_columns",
+        "remap-rows-and-columns": "circuitmem.training.steps:remap_rows_and_columns",
+        "freeze-pairs": "circuitmem.training.steps:freeze_pairs",
+        "use-partners": "circuitmem.training.steps:use_partners",
+        "retrain": "circuitmem.training.steps:retrain_weights",
+        "program": "circuitmem.training.steps:program",
+        "calibrate": "circuitmem.training.bring_up:calibrate",
+        "train": "circuitmem.training:train_epoch",
+    },
 }
 """Where built-in things are. Their order is that of tables; nothing else may depend on it."""
 
 _BASES = {
+    "devices": "circuitmem.device:Device",
     "calibrations": "circuitmem.calibration:Calibration",
     "rules": "circuitmem.training:UpdateRule",
     "optimisers": "circuitmem.training:Optimiser",
 }
 """What the classes of each kind must be subclasses of."""
+_TYPES = {"methods": "circuitmem.training:Recipe"}
+"""What things of other kinds must be instances of."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +149,14 @@ def entries(kind: str) -> dict[str, list[Entry]]:
 
     A name of which a list holds more than one entry has no meaning: :func:`find` refuses it.
     """
-    found = {name: [Entry(kind, name, where, PACKAGE)] for name, where in _built_in(kind).items()}
+    _built_in(kind)
+    return {name: list(own) for name, own in _known(kind, _places()).items()}
+
+
+@lru_cache(maxsize=64)
+def _known(kind: str, places: tuple[tuple[str, int], ...]) -> dict[str, list[Entry]]:  # noqa: ARG001
+    """Return :func:`entries` as they are while what is installed in these places stays the same."""
+    found = {name: [Entry(kind, name, where, PACKAGE)] for name, where in _BUILT_IN[kind].items()}
     for point in sorted(metadata.entry_points(group=GROUPS[kind]), key=lambda point: (point.name, point.value)):
         package = point.dist.name if point.dist is not None else point.value.partition(".")[0]
         entry = Entry(kind, point.name, point.value, package)
@@ -244,6 +268,17 @@ def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:
     return found
 
 
+def _places() -> tuple[tuple[str, int], ...]:
+    """Return the folders where packages are installed, and when each was changed."""
+    found = []
+    for place in sys.path:
+        try:
+            found.append((place, Path(place).stat().st_mtime_ns))
+        except OSError:
+            found.append((place, 0))
+    return tuple(found)
+
+
 def _built_in(kind: str) -> dict[str, str]:
     if kind not in _BUILT_IN:
         raise ValidationError("kind", f"must be one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}", kind)
@@ -264,8 +299,8 @@ def _only(known: dict[str, list[Entry]], kind: str, name: str, parameter: str) -
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     listed = list(known)
     return (
-        f"must be one of {', '.join(listed)}, or package.module:Name{did_you_mean(name, listed)} "
-        f"(circuitmem list {kind} shows what is installed)"
+        f"must be one of {', '.join(listed)}, or package.module:Name (see circuitmem list {kind})"
+        f"{did_you_mean(name, listed)}"
     )
 
 
@@ -289,8 +324,7 @@ def _broken(parameter: str, module: str, whose: str, error: BaseException, shown
 
 def _check_base(kind: str, name: str, found: Any, parameter: str) -> None:
     """Raise :class:`ValidationError` unless a thing is what those of its kind are."""
-    if kind not in _BASES:
-        return
-    base = load(_BASES[kind], parameter)
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if kind in _BASES and not (isinstance(found, type) and issubclass(found, load(_BASES[kind], parameter))):
         raise ValidationError(parameter, f"must name a subclass of {_BASES[kind].replace(':', '.')}", name)
+    if kind in _TYPES and not isinstance(found, load(_TYPES[kind], parameter)):
+        raise ValidationError(parameter, f"must name a {_TYPES[kind].replace(':', '.')}", name)

@@ -8,12 +8,13 @@ al., SC 2011); ``SeedSequence`` hashes the key.
 
 from __future__ import annotations
 
+import hashlib
 from enum import IntEnum
 from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["Purpose", "stream", "stream_key"]
+__all__ = ["Purpose", "name_number", "stream", "stream_key"]
 
 
 class Purpose(IntEnum):
@@ -67,3 +68,12 @@ def stream_key(seed: int, purpose: Purpose, *key: int) -> tuple[int, int]:
     """
     words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *key)).generate_state(2, np.uint64)
     return int(words[0]), int(words[1])
+
+
+def name_number(name: str) -> int:
+    """Return the coordinate that stands for a name in the key of a stream: 2^30 and more, and the same for ever.
+
+    What has a name is addressed by it, not by its place in a list, which others may make longer.
+    """
+    digest = hashlib.sha256(name.encode()).digest()
+    return (1 << 30) + int.from_bytes(digest[:4], "big") % (1 << 30)

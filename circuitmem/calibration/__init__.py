@@ -20,9 +20,9 @@ from circuitmem.calibration.split_affine import SplitAffine
 from circuitmem.calibration.still import still_error
 from circuitmem.calibration.watch import Check, DriftWatch
 from circuitmem.config import CalibrationSpec
+from circuitmem.registry import find
 
 __all__ = [
-    "CALIBRATIONS",
     "COARSE_FROM",
     "Affine",
     "BatchNorm",
@@ -52,23 +52,6 @@ __all__ = [
     "used_columns",
 ]
 
-CALIBRATIONS: dict[str, type[Calibration]] = {
-    method.name: method
-    for method in (
-        NoCalibration,
-        Offset,
-        Affine,
-        SplitAffine,
-        DefectSubtraction,
-        OutOfRange,
-        GlobalScale,
-        Conversion,
-        RedundantColumns,
-        BatchNorm,
-    )
-}
-"""By the name that ``calibration.method`` has."""
-
 
 def calibration_of(methods: Sequence[str], spec: CalibrationSpec) -> Calibration:
     """Return the calibration of these names, which learn one after another.
@@ -76,9 +59,9 @@ def calibration_of(methods: Sequence[str], spec: CalibrationSpec) -> Calibration
     Parameters
     ----------
     methods : sequence of str
-        Keys of ``CALIBRATIONS``.
+        Names that :mod:`circuitmem.registry` knows, or ``"package.module:Name"``.
     spec : CalibrationSpec
         Their numbers.
     """
-    found = [CALIBRATIONS[name] for name in methods]
+    found: list[type[Calibration]] = [find("calibrations", name, "calibration.method") for name in methods]
     return found[0](spec) if len(found) == 1 else JoinedCalibration(spec, found)

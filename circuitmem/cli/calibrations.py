@@ -23,14 +23,13 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Compare calibrations on one chip: errors of products before and after, reads, time, energy and stored words."""
-    from circuitmem.calibration import CALIBRATIONS
     from circuitmem.config import load_run
     from circuitmem.console import Progress, print_calibrations
     from circuitmem.training import calibrate_run
 
     spec = load_run(config, overrides(setting, seed))
     with Progress() as progress:
-        found = calibrate_run(spec, method or list(CALIBRATIONS), held_out, progress.update)
+        found = calibrate_run(spec, method or None, held_out, progress.update)
     if as_json:
         print(json.dumps(found))
     else:

@@ -6,12 +6,13 @@ from circuitmem.config.cell import Cell, LinearCell, SelectorCell, SinhCell, Tra
 from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
 from circuitmem.config.compliance import ComplianceCell
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
-from circuitmem.config.device import TwoPulseSpec
+from circuitmem.config.device import DeviceSpec, TwoPulseSpec
 from circuitmem.config.inference import InferenceSpec
 from circuitmem.config.network import NetworkSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
+from circuitmem.config.recipe import RecipeSpec
 from circuitmem.config.run import AuditSpec, DataSpec, RunSpec
 from circuitmem.config.study import (
     AxisSpec,
@@ -51,6 +52,7 @@ __all__ = [
     "DacSpec",
     "DataSpec",
     "DefectSpec",
+    "DeviceSpec",
     "DigitalSpec",
     "EnduranceSpec",
     "ExSituSpec",
@@ -69,6 +71,7 @@ __all__ = [
     "Pulse",
     "PulseTrain",
     "PulseUpdateSpec",
+    "RecipeSpec",
     "RetentionSpec",
     "RetrainingSpec",
     "RunSpec",

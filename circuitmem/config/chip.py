@@ -9,8 +9,7 @@ import pydantic
 from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, TemperatureSpec
 from circuitmem.config.base import Spec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec
-from circuitmem.config.device import TwoPulseSpec
-from circuitmem.config.pulse_update import PulseUpdateSpec
+from circuitmem.config.device import DeclaredDevice, TwoPulseSpec
 from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Count, Energy, Rate
 from circuitmem.config.tile import TileSpec
 from circuitmem.errors import ValidationError
@@ -139,7 +138,7 @@ class ChipSpec(Spec):
         Geometry of every tile. Its ``sense_resistance`` is left at 0: it is the input resistance of the amplifiers.
     converters : ConverterSpec
         DACs, amplifiers and ADCs of every tile.
-    device : TwoPulseSpec or PulseUpdateSpec
+    device : DeviceSpec
         Programming behaviour of the devices; a table without ``kind`` is one of two-pulse devices.
     defects : DefectSpec
         Statistics of the stuck devices.
@@ -167,7 +166,7 @@ class ChipSpec(Spec):
         dac=DacSpec(resistor_mismatch=0.002, gain_error=0.01, offset_error=0.5e-3),
         adc=AdcSpec(gain_error=0.05, offset_error=20e-3, noise=2e-3),
     )
-    device: Annotated[TwoPulseSpec | PulseUpdateSpec, pydantic.Field(discriminator="kind")] = TwoPulseSpec()
+    device: DeclaredDevice = TwoPulseSpec()
     defects: DefectSpec = DefectSpec()
     programming: ProgrammingSpec = ProgrammingSpec()
     digital: DigitalSpec = DigitalSpec()
@@ -179,14 +178,6 @@ class ChipSpec(Spec):
     endurance: EnduranceSpec = EnduranceSpec()
     faults: tuple[FaultSpec, ...] = ()
 
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _name_device(cls, values: object) -> object:
-        """Take a device without a kind for one of two pulses, as files from before there were others have it."""
-        if isinstance(values, dict) and isinstance(values.get("device"), dict) and "kind" not in values["device"]:
-            return values | {"device": {"kind": "two-pulse"} | values["device"]}
-        return values
-
     @pydantic.model_validator(mode="after")
     def _check_programming(self) -> ChipSpec:
         span = self.device.maximum_conductance - self.device.minimum_conductance
@@ -196,9 +187,6 @@ class ChipSpec(Spec):
                 raise ValidationError(
                     f"programming.{name}", f"must be < the range of the devices (={span:.6g} S)", value
                 )
-        if self.device.kind == "pulse-update" and self.programming.rows_at_once > 1:
-            rule = "must be 1 for devices of kind pulse-update"
-            raise ValidationError("programming.rows_at_once", rule, self.programming.rows_at_once)
         return self
 
     @pydantic.model_validator(mode="after")

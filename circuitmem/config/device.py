@@ -2,18 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
+from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Conductance, Duration, Voltage
 from circuitmem.errors import ValidationError
 
-__all__ = ["TwoPulseSpec"]
+__all__ = ["DeclaredDevice", "DeviceSpec", "TwoPulseSpec"]
 
 
-class TwoPulseSpec(Spec):
+class DeviceSpec(Spec):
+    """What every kind of device declares; a kind of one's own adds what it needs.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the kind (``circuitmem list devices``), or ``"package.module:Name"`` of its class.
+    minimum_conductance, maximum_conductance : float
+        Working range [S]; 0 < minimum < maximum.
+    set_voltage, reset_voltage : float
+        Amplitude of pulses up and down on the line [V], > 0.
+    set_time, reset_time : float
+        Width of the pulses, including what the drivers need to settle [s], > 0.
+    """
+
+    rule: ClassVar[str] = "pulse-count"
+    """The update rule of a run with such devices that declares none."""
+
+    kind: str
+    minimum_conductance: Conductance
+    maximum_conductance: Conductance
+    set_voltage: Voltage
+    reset_voltage: Voltage
+    set_time: Duration
+    reset_time: Duration
+
+    @pydantic.model_validator(mode="after")
+    def _check_conductances(self) -> DeviceSpec:
+        if self.minimum_conductance >= self.maximum_conductance:
+            rule = f"must be > minimum_conductance (={self.minimum_conductance:g})"
+            raise ValidationError("maximum_conductance", rule, self.maximum_conductance)
+        return self
+
+    @property
+    def programming_noise(self) -> float:
+        """Standard deviation of what programming leaves about its target [S], as training with noise injects it."""
+        return 0.0
+
+
+class TwoPulseSpec(DeviceSpec):
     """Gate-controlled two-pulse programming of a 1T1R cell (Li et al., Nat. Commun. 9:2385, 2018).
 
     A SET pulse leaves ``G = max(slope·V_g + intercept, G) + noise``, because the transistor's gate voltage V_g
@@ -38,6 +78,8 @@ class TwoPulseSpec(Spec):
         Width of the pulses, including what the drivers need to settle [s], > 0.
     """
 
+    rule: ClassVar[str] = "two-pulse"
+
     kind: Literal["two-pulse"] = "two-pulse"
     minimum_conductance: Conductance = 1e-6
     maximum_conductance: Conductance = 300e-6
@@ -51,14 +93,31 @@ class TwoPulseSpec(Spec):
     reset_time: Duration = 500e-9
 
     @pydantic.model_validator(mode="after")
-    def _check_ranges(self) -> TwoPulseSpec:
-        for quantity in ("conductance", "gate"):
-            low, high = getattr(self, f"minimum_{quantity}"), getattr(self, f"maximum_{quantity}")
-            if low >= high:
-                raise ValidationError(f"maximum_{quantity}", f"must be > minimum_{quantity} (={low:g})", high)
+    def _check_gates(self) -> TwoPulseSpec:
+        if self.minimum_gate >= self.maximum_gate:
+            raise ValidationError("maximum_gate", f"must be > minimum_gate (={self.minimum_gate:g})", self.maximum_gate)
         return self
+
+    @property
+    def programming_noise(self) -> float:
+        """Standard deviation of what a SET leaves [S]."""
+        return self.set_noise
 
     @property
     def slope(self) -> float:
         """Conductance per gate voltage [S/V]."""
         return (self.maximum_conductance - self.minimum_conductance) / (self.maximum_gate - self.minimum_gate)
+
+
+def _declared(value: Any) -> Any:
+    """Return the declaration of a device, of the class that its kind has."""
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("kind", "two-pulse")  # files from before there were others have none
+    if not isinstance(kind, str):
+        raise ValidationError("kind", "must be a name", kind)
+    return registry.find("devices", kind, "kind").Spec(**{**value, "kind": kind})
+
+
+DeclaredDevice = Annotated[pydantic.SerializeAsAny[DeviceSpec], pydantic.BeforeValidator(_declared)]
+"""A device of any kind that the registry knows."""

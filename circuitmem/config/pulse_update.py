@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import pydantic
 
-from circuitmem.config.base import Spec
+from circuitmem.config.device import DeviceSpec
 from circuitmem.config.quantity import Conductance, Duration, Voltage
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
@@ -38,7 +38,7 @@ def _device(
     }
 
 
-class PulseUpdateSpec(Spec):
+class PulseUpdateSpec(DeviceSpec):
     """A device that a pulse moves along one of two curves, up or down (MLP+NeuroSim V3.0; Chen, Peng & Yu, IEDM 2017).
 
     With P pulses of P_max from the bottom, or left to the bottom (P_max is ``states``, or ``states_down``),
@@ -131,10 +131,3 @@ class PulseUpdateSpec(Spec):
             return values
         own = {key: value for key, value in values.items() if key != "published"}
         return cls._published("published", values["published"]) | own
-
-    @pydantic.model_validator(mode="after")
-    def _check_range(self) -> PulseUpdateSpec:
-        if self.minimum_conductance >= self.maximum_conductance:
-            rule = f"must be > minimum_conductance (={self.minimum_conductance:g})"
-            raise ValidationError("maximum_conductance", rule, self.maximum_conductance)
-        return self

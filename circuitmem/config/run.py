@@ -6,17 +6,18 @@ from typing import Any, Literal
 
 import pydantic
 
+from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.config.chip import ChipSpec
+from circuitmem.config.device import DeviceSpec, TwoPulseSpec
 from circuitmem.config.network import NetworkSpec
+from circuitmem.config.recipe import RecipeSpec, split_methods
 from circuitmem.config.training import (
     BestSpec,
     CalibrationSpec,
     ExSituSpec,
     InSituSpec,
-    MethodName,
     RetrainingSpec,
-    UpdateRule,
 )
 from circuitmem.errors import ValidationError
 
@@ -73,8 +74,8 @@ class AuditSpec(Spec):
     workers: int = pydantic.Field(default=1, ge=1)
 
 
-RULE_OF: dict[str, UpdateRule] = {"two-pulse": "two-pulse", "pulse-update": "pulse-count"}
-"""The update rule that each kind of device has of its own."""
+_OWN_RULES = ("two-pulse", "pulse-count")
+"""Update rules that are each for one kind of device."""
 
 
 class RunSpec(Spec):
@@ -98,7 +99,10 @@ class RunSpec(Spec):
         current, in [0, 0.1]: 4e-4 is a tenth of a step of an 8-bit converter. At 0 every matrix is exact. The results
         have the largest error that random exact solutions found (``reuse``).
     methods : sequence of str
-        The methods to compare, each on the same chip, in this order (:mod:`circuitmem.training.recipes`).
+        The methods to compare, each on the same chip, in this order (:mod:`circuitmem.training.recipes`). Instead, a
+        table of them: ``[methods.NAME]`` has the ``steps`` of a method of one's own, or nothing for one that is there.
+    recipes : sequence of RecipeSpec
+        The methods that the table declares; a file has them there.
     """
 
     seed: int = pydantic.Field(default=1, ge=0)
@@ -106,7 +110,8 @@ class RunSpec(Spec):
     trace: bool = False
     vcd: bool = False
     checkpoint_interval: float = pydantic.Field(default=20.0, ge=0.0)
-    methods: tuple[MethodName, ...] = ("raw", "calibration", "in_situ", "calibration_in_situ")
+    methods: tuple[str, ...] = ("raw", "calibration", "in_situ", "calibration_in_situ")
+    recipes: tuple[RecipeSpec, ...] = ()
     reuse_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()
@@ -120,6 +125,21 @@ class RunSpec(Spec):
 
     @pydantic.model_validator(mode="before")
     @classmethod
+    def _declared_methods(cls, values: Any) -> Any:
+        return split_methods(values) if isinstance(values, dict) else values
+
+    @pydantic.model_serializer(mode="wrap")
+    def _methods_as_declared(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return plain values, with the declared methods where a file has them."""
+        values: dict[str, Any] = handler(self)
+        values.pop("recipes", None)
+        if self.recipes:
+            steps = {recipe.name: {"steps": recipe.steps} for recipe in self.recipes}
+            values["methods"] = {name: steps.get(name, {}) for name in self.methods}
+        return values
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
     def _rule_of_the_devices(cls, values: Any) -> Any:
         """Choose the update rule of the devices, where none is declared."""
         if not isinstance(values, dict):
@@ -127,16 +147,17 @@ class RunSpec(Spec):
         chip, in_situ = values.get("chip"), values.get("in_situ", {})
         device = chip.get("device") if isinstance(chip, dict) else getattr(chip, "device", None)
         kind = device.get("kind") if isinstance(device, dict) else getattr(device, "kind", None)
-        if isinstance(kind, str) and kind in RULE_OF and isinstance(in_situ, dict) and "rule" not in in_situ:
-            return values | {"in_situ": {**in_situ, "rule": RULE_OF[kind]}}
+        if isinstance(kind, str) and isinstance(in_situ, dict) and "rule" not in in_situ:
+            own = device.rule if isinstance(device, DeviceSpec) else _rule_of(kind)
+            return values | {"in_situ": {**in_situ, "rule": own}}
         return values
 
     @pydantic.model_validator(mode="after")
     def _check_rule(self) -> RunSpec:
-        kind, rule = self.chip.device.kind, self.in_situ.rule
-        if rule in RULE_OF.values() and rule != RULE_OF[kind]:
+        device, rule = self.chip.device, self.in_situ.rule
+        if rule in _OWN_RULES and rule != device.rule:
             raise ValidationError(
-                "in_situ.rule", f"must be another for devices of kind {kind}, such as {RULE_OF[kind]}", rule
+                "in_situ.rule", f"must be another for devices of kind {device.kind}, such as {device.rule}", rule
             )
         return self
 
@@ -149,7 +170,22 @@ class RunSpec(Spec):
             raise ValidationError("network.layers", "must end with 10, one output a digit", self.network.layers)
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValidationError("methods", "must name at least one method, each once", self.methods)
+        own = {recipe.name for recipe in self.recipes}
+        for place, name in enumerate(self.methods):
+            if name not in own:
+                registry.check("methods", name, f"methods.{place}")
         layers = len(self.network.shapes)
         if any(layer >= layers for layer in self.chip.defects.layers or ()):
             raise ValidationError("chip.defects.layers", f"must be < {layers}, each", self.chip.defects.layers)
         return self
+
+
+def _rule_of(kind: str) -> str:
+    """Return the update rule of a kind of device; of one that is not known, any: the device's own error says more."""
+    if kind == "two-pulse":
+        return TwoPulseSpec.rule
+    try:
+        rule: str = registry.find("devices", kind).Spec.rule
+    except ValidationError:
+        return TwoPulseSpec.rule
+    return rule

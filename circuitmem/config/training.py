@@ -6,50 +6,21 @@ from typing import Any, Literal
 
 import pydantic
 
+from circuitmem import registry
 from circuitmem.config.base import Spec
+from circuitmem.config.names import CalibrationName, OptimiserName, RuleName
 from circuitmem.errors import ValidationError
 
 __all__ = [
     "BestSpec",
-    "CalibrationMethod",
     "CalibrationSpec",
     "ExSituSpec",
     "InSituSpec",
-    "MethodName",
     "RetrainingSpec",
     "check_joined",
 ]
 
-CalibrationMethod = Literal[
-    "none",
-    "offset",
-    "affine",
-    "split-affine",
-    "defect-subtract",
-    "out-of-range",
-    "global-scale",
-    "conversion",
-    "redundant-column",
-    "batch-norm",
-]
-UpdateRule = Literal["two-pulse", "pulse-count", "manhattan", "threshold", "write-verify"]
 GradientName = Literal["read", "ideal", "adjoint"]
-OptimiserName = Literal["sgd", "momentum", "rmsprop", "adam"]
-
-MethodName = Literal[
-    "raw",
-    "calibration",
-    "in_situ",
-    "calibration_in_situ",
-    "schr",
-    "schr_device",
-    "hardware_aware",
-    "batch_norm",
-    "defect_subtract",
-    "compensation",
-    "remapping",
-    "best",
-]
 
 MOST_EPOCHS = 320
 """Passes at most of training ex situ that nobody has told how many: the default 20, doubled four times."""
@@ -118,8 +89,9 @@ class CalibrationSpec(Spec):
     ----------
     method : str or sequence of str
         What is learnt from measured codes: ``none``, ``offset``, ``affine``, ``split-affine``, ``defect-subtract``,
-        ``out-of-range``, ``global-scale``, ``conversion``, ``redundant-column`` or ``batch-norm``
-        (:mod:`circuitmem.calibration`); or several, each of which learns on what those before it leave.
+        ``out-of-range``, ``global-scale``, ``conversion``, ``redundant-column``, ``batch-norm``
+        (:mod:`circuitmem.calibration`), or another that :mod:`circuitmem.registry` finds; or several, each of which
+        learns on what those before it leave.
     vectors : int
         Calibration vectors (training digits and the hidden activities they cause), >= 2.
     groups : int
@@ -129,7 +101,7 @@ class CalibrationSpec(Spec):
         devices [S], >= 0.
     """
 
-    method: tuple[CalibrationMethod, ...] = ("out-of-range",)
+    method: tuple[CalibrationName, ...] = ("out-of-range",)
     vectors: int = pydantic.Field(default=200, ge=2)
     groups: int = pydantic.Field(default=4, ge=2)
     threshold: float = pydantic.Field(default=50e-6, ge=0.0)
@@ -152,19 +124,21 @@ class InSituSpec(Spec):
     ----------
     epochs, batch : int
         Passes over the training digits, >= 0, and digits a step, >= 1.
-    optimiser : {"sgd", "momentum", "rmsprop", "adam"}
-        How gradients become wanted changes of the digital core's weights.
+    optimiser : str
+        How gradients become wanted changes of the digital core's weights: ``sgd``, ``momentum``, ``rmsprop``, ``adam``,
+        or another that :mod:`circuitmem.registry` finds.
     learning_rate : float
         Step size on the weights, > 0; it falls linearly to a tenth. Left out, the optimiser's own
-        (``LEARNING_RATES``).
+        (``LEARNING_RATES``, or its class's ``learning_rate``).
     calibrated_learning_rate : float
         The same in methods that calibrate first, > 0: a chip that multiplies rightly before it is trained wants smaller
         steps. Left out, ``learning_rate`` where that is declared, else the optimiser's own (``CALIBRATED_RATES``).
     momentum : float
         Of ``momentum``, in [0, 1).
-    rule : {"two-pulse", "pulse-count", "manhattan", "threshold", "write-verify"}
-        How wanted changes become pulses (:mod:`circuitmem.training.rules`). The first two are each for one kind of
-        device, and what a run with such devices has where none is declared.
+    rule : str
+        How wanted changes become pulses: ``two-pulse``, ``pulse-count``, ``manhattan``, ``threshold``, ``write-verify``
+        (:mod:`circuitmem.training.rules`), or another that :mod:`circuitmem.registry` finds. The first two are each for
+        one kind of device, and what a run with such devices has where none is declared.
     threshold : float
         With ``threshold``: weights that would change by less than this fraction of the largest change of their layer
         are left alone, in [0, 1].
@@ -190,7 +164,7 @@ class InSituSpec(Spec):
     learning_rate: float = pydantic.Field(default=LEARNING_RATES["momentum"], gt=0.0)
     calibrated_learning_rate: float = pydantic.Field(default=CALIBRATED_RATES["momentum"], gt=0.0)
     momentum: float = pydantic.Field(default=0.9, ge=0.0, lt=1.0)
-    rule: UpdateRule = "two-pulse"
+    rule: RuleName = "two-pulse"
     threshold: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)
     manhattan_step: float = pydantic.Field(default=0.01, gt=0.0)
     verify_tries: int = pydantic.Field(default=1, ge=1)
@@ -205,10 +179,18 @@ class InSituSpec(Spec):
         if not isinstance(values, dict):
             return values
         name = values.get("optimiser", "momentum")
-        if not isinstance(name, str) or name not in LEARNING_RATES:  # a list cannot even be looked up
+        if not isinstance(name, str):
             return values
-        own = LEARNING_RATES[name]
-        calibrated = values.get("learning_rate", CALIBRATED_RATES.get(name, own))
+        own, calibrated = LEARNING_RATES.get(name), CALIBRATED_RATES.get(name)
+        if own is None:
+            try:
+                optimiser = registry.find("optimisers", name)
+            except ValidationError:  # its own field says so
+                return values
+            own, calibrated = optimiser.learning_rate, optimiser.calibrated_learning_rate
+        if own is None and "learning_rate" not in values:
+            raise ValidationError("learning_rate", f"must be declared: optimiser {name} has none of its own")
+        calibrated = values.get("learning_rate", own if calibrated is None else calibrated)
         return {"learning_rate": own, "calibrated_learning_rate": calibrated} | values
 
     def after_calibration(self) -> InSituSpec:
@@ -237,8 +219,8 @@ class BestSpec(Spec):
 
     Parameters
     ----------
-    optimiser : {"sgd", "momentum", "rmsprop", "adam"}
-        Its optimiser.
+    optimiser : str
+        Its optimiser, named as in :class:`InSituSpec`.
     learning_rate : float
         Its step size, > 0.
     """

@@ -18,7 +18,6 @@ from circuitmem._kernels import kernel_info
 from circuitmem._kernels.noise import Address
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.unit import Unit
-from circuitmem.device import TwoPulseDevices
 from circuitmem.engine import AuditedEngine, PulseCase, ReadCase, case_from_arrays
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
@@ -271,8 +270,8 @@ class PulseWatch:
             before=before,
             after=after,
             wanted=np.array(self.wanted),
-            slope=devices.slope if isinstance(devices, TwoPulseDevices) else np.zeros_like(unit.asked),
-            law=devices.law if isinstance(devices, TwoPulseDevices) else None,
+            slope=devices.slope,
+            law=devices.law,
             noise=self._noise,
         )
         self._done(case)

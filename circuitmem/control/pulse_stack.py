@@ -1,4 +1,4 @@
-"""Two-pulse programming of a row of tiles at once: what :mod:`circuitmem.control.two_pulse` does, in few calls for all.
+"""Two-pulse programming of a row of tiles at once: what :mod:`circuitmem.control.pulses` does, in few calls for all.
 
 It is for tiles whose rows are driven alone, whose cells neither move nor wear, and of which nothing breaks by pulses:
 then no pulse depends on when another was given.
@@ -19,8 +19,7 @@ from circuitmem.control.ledger import PICOSECOND, attojoules_each
 from circuitmem.control.operations import OPERATIONS
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.state import ChipState
-from circuitmem.control.two_pulse import TwoPulseTrain
-from circuitmem.device import TwoPulseDevices
+from circuitmem.device import TwoPulse
 
 __all__ = ["PulseStack"]
 
@@ -50,7 +49,7 @@ class PulseStack(NamedTuple):
         if part is None or state is None or first.unit.spec.programming.by_cell:
             return None
         plain = context.electrics.pulses_are_ladders and not (first.unit.cells.moves or first.unit.cells.wears)
-        plain = plain and all(isinstance(train, TwoPulseTrain) for train in trains)
+        plain = plain and type(first.unit.devices) is TwoPulse  # a subclass may do otherwise
         if not plain or any(unit.fragile for unit in units):
             return None
         given = np.ascontiguousarray(wanted, dtype=np.float64)
@@ -69,7 +68,7 @@ class PulseStack(NamedTuple):
         self.beats[:, left_out] = 0
         self.plan.counts[:, left_out] = 0
         some, device = np.flatnonzero(self.beats[1]), units[0].devices
-        assert isinstance(device, TwoPulseDevices)
+        assert isinstance(device, TwoPulse)
         keys = np.zeros((len(units), 2), dtype=np.uint64)
         operations = np.zeros(len(units), dtype=np.uint64)
         for place in some.tolist():
@@ -82,7 +81,7 @@ class PulseStack(NamedTuple):
         power = two_pulse_stack(
             self.plan,
             Cells(*cells, list(state.stuck(self.part))),
-            [unit.devices.slope for unit in units if isinstance(unit.devices, TwoPulseDevices)],
+            [unit.devices.slope for unit in units],
             device.law,
             Addresses(keys, operations),
             wires=state.wires(self.part),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,12 +17,14 @@ from circuitmem.control.ledger import PICOSECOND, Account, attojoules, on_clock
 from circuitmem.control.operations import OPERATIONS
 from circuitmem.control.trains import TileTrain
 from circuitmem.control.unit import Unit
+from circuitmem.device import CellState, PulseGroup
 
 __all__ = ["PulseTrain", "Strokes"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
+Counts = NDArray[np.int64]
 
 
 class Strokes(NamedTuple):
@@ -60,7 +61,8 @@ class PulseTrain(TileTrain):
     """Programming of the cells of one tile that shall change by more than ``deadband``.
 
     Row after row (several at once, or cell after cell, if so declared). Which cells get which pulses is decided when
-    the train begins. Stuck cells get pulses like the others.
+    the train begins, by the devices (:class:`circuitmem.device.Device`): a row gets its pulses one after another, first
+    those down, then those up, each in the cells that need so many. Stuck cells get pulses like the others.
 
     Parameters
     ----------
@@ -114,13 +116,59 @@ class PulseTrain(TileTrain):
                 devices = self.unit, self.wanted, self.noise
                 self.watch = self.context.auditor.train(*devices, beats, self.kinds[1], now)
 
-    @abstractmethod
     def _plan(self) -> list[Strokes]:
         """List the pulses, those of one cell in the order in which it gets them, and call :meth:`_schedule`."""
+        unit = self.unit
+        if self.cells is None:
+            down, up = unit.devices.plan(self.wanted, unit.asked, self.deadband)
+        else:
+            down, up = unit.devices.again(*self.cells, unit.asked)
+        if down.any() or up.any():
+            self.noise = unit.next_update(self.context.noise_seed)
+        by_cell = unit.spec.programming.by_cell
+        return self._by_cell(down, up) if by_cell else self._by_row(down, up, unit.spec.programming.rows_at_once)
 
-    @abstractmethod
+    def _by_row(self, down: Counts, up: Counts, together: int) -> list[Strokes]:
+        """List the pulses of rows, so many of them at once."""
+        most = np.array([down.max(axis=1), up.max(axis=1)])
+        driven = np.flatnonzero(most.any(axis=0))
+        most, group = most[:, driven], np.arange(len(driven)) // together
+        first = np.arange(0, len(driven), together)
+        begin = self._lay_out(np.maximum.reduceat(most, first, axis=1) if len(first) else most)[:, group]
+        found = []
+        for is_set, pulses in enumerate((down, up)):
+            for number in range(int(most[is_set].max(initial=0))):
+                some = most[is_set] > number
+                beats = begin[is_set, some] + number
+                found.append(Strokes(bool(is_set), number, pulses > number, driven[some], None, beats))
+        return found
+
+    def _by_cell(self, down: Counts, up: Counts) -> list[Strokes]:
+        """List the pulses of single cells."""
+        rows, columns = np.nonzero(down + up)
+        each = np.array([down[rows, columns], up[rows, columns]])
+        begin = self._lay_out(each)
+        found = []
+        for is_set, pulses in enumerate((down, up)):
+            for number in range(int(each[is_set].max(initial=0))):
+                some = np.flatnonzero(each[is_set] > number)
+                beats = begin[is_set, some] + number
+                found.append(Strokes(bool(is_set), number, pulses > number, rows[some], columns[some], beats))
+        return found
+
+    def _lay_out(self, most: Counts) -> Counts:
+        """Set the beats for things with (2, things) pulses down and up; return when each begins, (2, things)."""
+        ends = np.cumsum(most.T.ravel())
+        kinds = np.tile([False, True], most.shape[1])
+        self._schedule(np.repeat(kinds, most.T.ravel()))
+        return np.asarray((ends - most.T.ravel()).reshape(-1, 2).T)
+
     def _change(self, strokes: Strokes, conductance: Floats, effective: Floats) -> None:
         """Let pulses change their cells, in place, and note what was asked of them."""
+        assert self.noise is not None
+        unit = self.unit
+        pulse = PulseGroup(strokes.is_set, strokes.number, strokes.cells, self.wanted)
+        unit.devices.give(pulse, CellState(conductance, effective, unit.tile.stuck, unit.asked), self.noise)
 
     def _schedule(self, set_beats: NDArray[np.bool_]) -> None:
         """Say of each beat whether it is one of SET pulses: so long it takes."""
@@ -135,12 +183,7 @@ class PulseTrain(TileTrain):
         """No train of this kind takes longer [ps]."""
         spec = self.unit.spec
         places = spec.tile.rows * (spec.tile.columns if spec.programming.by_cell else 1)
-        return places * self._most * sum(OPERATIONS[kind].beat(spec) for kind in self.kinds)
-
-    @property
-    @abstractmethod
-    def _most(self) -> int:
-        """Most pulses of one polarity that a cell gets."""
+        return places * self.unit.devices.most * sum(OPERATIONS[kind].beat(spec) for kind in self.kinds)
 
     def notice(self, now: int) -> None:
         """Pulses meet the tile as it is when they end: nothing is to be done again."""

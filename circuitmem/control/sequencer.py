@@ -16,7 +16,7 @@ from circuitmem.control.context import Context
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.jobs import LayerCodes, LayerSums, program_at_once, read_at_once, read_layer_at_once
 from circuitmem.control.ledger import Ledger
-from circuitmem.control.programming import programming_train
+from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trains import ReadTrain, bus_step, core_step
 from circuitmem.control.unit import Unit
 
@@ -113,7 +113,7 @@ class Sequencer(Clock):
         priority : Priority
             ``BACKGROUND`` pulses let others go first, between two of them.
         """
-        train = programming_train(self.context, unit, wanted, deadband, self._set_pulse, priority)
+        train = PulseTrain(self.context, unit, wanted, deadband, self._set_pulse, priority)
         return (yield self.arbiter.perform(train))
 
     def read_all(
@@ -165,7 +165,7 @@ class Sequencer(Clock):
     ) -> Process:
         """Program tiles side by side; returns the number of cell pulses of each. Arguments as in :meth:`program`."""
         pairs, kind = list(zip(units, wanted, strict=True)), self._set_pulse
-        trains = [programming_train(self.context, unit, own, deadband, kind, priority) for unit, own in pairs]
+        trains = [PulseTrain(self.context, unit, own, deadband, kind, priority) for unit, own in pairs]
         duration = program_at_once(self.context, trains, wanted)
         if duration is None:
             return (yield from self.together(self.program(unit, own, deadband, priority) for unit, own in pairs))
@@ -183,7 +183,7 @@ class Sequencer(Clock):
         ``lowered`` of them get a RESET first. Returns the number of cell pulses.
         """
         chosen = cells & lowered, cells
-        train = programming_train(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
+        train = PulseTrain(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
         return (yield self.arbiter.perform(train))
 
     def compute(self, operations: int, priority: Priority = Priority.NORMAL) -> Process:

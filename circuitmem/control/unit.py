@@ -16,8 +16,9 @@ from circuitmem.control.cells import Cells
 from circuitmem.control.ledger import PICOSECOND, attojoules
 from circuitmem.control.operations import read_time
 from circuitmem.converter import Readout
-from circuitmem.device import fabricate
+from circuitmem.device import Device
 from circuitmem.engine import BehavioralEngine
+from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
 
@@ -73,7 +74,8 @@ class Unit:
         self._asked = np.full(geometry.shape, spec.device.minimum_conductance)
         self.tile = Tile(geometry, self._asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)
-        self.devices = fabricate(spec.device, geometry.shape, seed, key)
+        device: type[Device] = find("devices", spec.device.kind, "chip.device.kind")
+        self.devices = device(spec.device, geometry.shape, seed, key)
         self.cells = Cells(spec, seed, index, self.asked)
         self._ground: tuple[Floats, Floats] | None = None
         self._offset: tuple[int, Floats] | None = None

@@ -1,17 +1,19 @@
 """Devices: one file a model; how pulses change a conductance."""
 
 from circuitmem.device.compliance import final_conductance, two_pulses
-from circuitmem.device.fabricate import fabricate
+from circuitmem.device.device import CellState, Device, PulseGroup
 from circuitmem.device.ode import DeviceResponse, conductance, simulate, state_of
-from circuitmem.device.pulse_update import PulseUpdateDevices, nonlinearity, pulse_curves, steepness
-from circuitmem.device.two_pulse import TwoPulseDevices
+from circuitmem.device.pulse_update import PulseUpdate, nonlinearity, pulse_curves, steepness
+from circuitmem.device.two_pulse import TwoPulse
 
 __all__ = [
+    "CellState",
+    "Device",
     "DeviceResponse",
-    "PulseUpdateDevices",
-    "TwoPulseDevices",
+    "PulseGroup",
+    "PulseUpdate",
+    "TwoPulse",
     "conductance",
-    "fabricate",
     "final_conductance",
     "nonlinearity",
     "pulse_curves",

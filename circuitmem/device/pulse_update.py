@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem._kernels.counts import Curve
+from circuitmem._kernels.counts import Curve, count_pulses
+from circuitmem._kernels.noise import Address
 from circuitmem.config.pulse_update import PulseUpdateSpec
+from circuitmem.device.device import CellState, Device, PulseGroup
 from circuitmem.rng import Purpose, stream
 
-__all__ = ["PulseUpdateDevices", "nonlinearity", "pulse_curves", "steepness"]
+__all__ = ["PulseUpdate", "nonlinearity", "pulse_curves", "steepness"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 SCALE = 10.101526
 """Nonlinearity per largest distance from the straight line, both axes from 0 to 1.
@@ -63,19 +66,11 @@ def pulse_curves(spec: PulseUpdateSpec, pulses: ArrayLike) -> tuple[Floats, Floa
     return spec.minimum_conductance + span * rise, spec.maximum_conductance - span * fall
 
 
-class PulseUpdateDevices:
-    """The devices of one tile, as fabricated; the conductances themselves live in the tile.
+class PulseUpdate(Device):
+    """Devices that a pulse moves along a curve, up or down (NeuroSim): as many pulses as the declared curves need.
 
-    Parameters
-    ----------
-    spec : PulseUpdateSpec
-        The law.
-    shape : (int, int)
-        Rows and columns of the tile.
-    seed : int
-        Seed of the fabrication.
-    key : tuple of int
-        Which tile on the chip.
+    What is less than a pulse is not asked for; the digital core remembers where the declared curves would be.
+    Parameters are those of :class:`circuitmem.device.Device`.
 
     Attributes
     ----------
@@ -87,9 +82,11 @@ class PulseUpdateDevices:
         Minimum and maximum conductance [S].
     """
 
+    Spec = PulseUpdateSpec
+    spec: PulseUpdateSpec
+
     def __init__(self, spec: PulseUpdateSpec, shape: tuple[int, int], seed: int = 0, key: tuple[int, ...] = ()) -> None:
-        self.spec = spec
-        self.shape = shape
+        super().__init__(spec, shape, seed, key)
         self.limits = (spec.minimum_conductance, spec.maximum_conductance)
         self.nominal_up = _curve(np.full(shape, spec.potentiation), spec.states)
         self.nominal_down = _curve(np.full(shape, -spec.depression), spec.pulses_down)
@@ -114,6 +111,36 @@ class PulseUpdateDevices:
         up = _place(goal, self.nominal_up) - _place(y, self.nominal_up)
         down = _place(1.0 - goal, self.nominal_down) - _place(1.0 - y, self.nominal_down)
         return _whole(down), _whole(up)
+
+    @property
+    def most(self) -> int:
+        """Pulses of the longer of the two curves."""
+        return max(self.spec.states, self.spec.pulses_down)
+
+    def again(self, lowered: Mask, selected: Mask, asked: Floats) -> tuple[Counts, Counts]:  # noqa: ARG002
+        """Return pulses that erase cells, from wherever they may have drifted to, and bring them up again."""
+        bottom = np.full_like(asked, self.limits[0])
+        return np.where(selected, self.spec.pulses_down, 0), np.where(selected, self.counts(asked, bottom)[1], 0)
+
+    def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
+        """Return what one pulse along a curve leaves."""
+        low, high = self.limits
+        curves = (self.down, self.up) if noise is not None else (self.nominal_down, self.nominal_up)
+        curve = curves[pulse.is_set]
+        y = (conductance - low) / (high - low)
+        y = y if pulse.is_set else 1.0 - y
+        y = y - (curve.ceiling - y) * np.expm1(-curve.fade)
+        y = np.clip(y if noise is None else y + self.spec.cycle_noise * noise, 0.0, 1.0)
+        return np.asarray(low + (high - low) * (y if pulse.is_set else 1.0 - y))
+
+    def give(self, pulse: PulseGroup, state: CellState, noise: Address) -> None:
+        """Do what :meth:`Device.give` does, by the kernels."""
+        one, drawn = pulse.cells.astype(np.int64), self.noise_of(pulse, noise)
+        real, nominal = (self.up, self.nominal_up) if pulse.is_set else (self.down, self.nominal_down)
+        law = one, pulse.is_set
+        sigma, limits = self.spec.cycle_noise, self.limits
+        count_pulses(state.conductance, state.effective, state.stuck, *law, real, limits, sigma, drawn)
+        count_pulses(state.asked, state.asked, np.zeros_like(pulse.cells), *law, nominal, limits, 0.0, drawn)
 
 
 def _signed(nonlinearity_: ArrayLike) -> Floats:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from circuitmem._kernels.pulses import TwoPulseLaw
+from circuitmem._kernels.noise import Address
+from circuitmem._kernels.pulses import TwoPulseLaw, changes, reset_pulse, set_pulse
 from circuitmem.config.device import TwoPulseSpec
+from circuitmem.device.device import CellState, Device, PulseGroup
 from circuitmem.rng import Purpose, stream
 
-__all__ = ["TwoPulseDevices"]
+__all__ = ["TwoPulse"]
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
-class TwoPulseDevices:
-    """The devices of one tile, as fabricated; the conductances themselves live in the tile.
+class TwoPulse(Device):
+    """Gate-controlled 1T1R cells (Li et al. 2018): a RESET for cells that shall fall, a SET at the wanted gate for all.
 
-    Parameters
-    ----------
-    spec : TwoPulseSpec
-        The law.
-    shape : (int, int)
-        Rows and columns of the tile.
-    seed : int
-        Seed of the fabrication.
-    key : tuple of int
-        Which tile on the chip.
+    Parameters are those of :class:`circuitmem.device.Device`.
 
     Attributes
     ----------
@@ -33,11 +31,48 @@ class TwoPulseDevices:
         The nominal law, as the kernels want it (:mod:`circuitmem._kernels.pulses`).
     """
 
+    Spec = TwoPulseSpec
+    gated = True
+    most = 1
+    spec: TwoPulseSpec
+    law: TwoPulseLaw
+
     def __init__(self, spec: TwoPulseSpec, shape: tuple[int, int], seed: int = 0, key: tuple[int, ...] = ()) -> None:
+        super().__init__(spec, shape, seed, key)
         spread = stream(seed, Purpose.DEVICE, *key).standard_normal(shape)
-        self.spec = spec
-        self.shape = shape
         self.slope = spec.slope * np.maximum(1.0 + spec.slope_spread * spread, 0.1)
         self.law = TwoPulseLaw(
             spec.minimum_conductance, spec.slope, spec.minimum_gate, spec.maximum_gate, spec.set_noise
         )
+
+    def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
+        """Return one RESET for cells that shall fall, and one SET for those that shall change."""
+        return (wanted < present).astype(np.int64), (wanted != present).astype(np.int64)
+
+    def plan(self, wanted: Floats, asked: Floats, deadband: float) -> tuple[Counts, Counts]:
+        """Return the same for changes beyond the dead band."""
+        lowered, selected, _ = changes(wanted, asked, deadband)
+        return lowered.astype(np.int64), selected.astype(np.int64)
+
+    def again(self, lowered: Mask, selected: Mask, asked: Floats) -> tuple[Counts, Counts]:  # noqa: ARG002
+        """Return a RESET for cells that were found to conduct too much, and a SET for all."""
+        return lowered.astype(np.int64), selected.astype(np.int64)
+
+    def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
+        """Return what a pulse leaves: the bottom of the range, or what its gate lets through and noise."""
+        law = self.law
+        if not pulse.is_set:
+            return np.minimum(conductance, law.minimum_conductance)
+        gate = law.minimum_gate + (pulse.wanted - law.minimum_conductance) / law.slope
+        within = np.clip(gate, law.minimum_gate, law.maximum_gate) - law.minimum_gate
+        slope = law.slope if noise is None else self.slope
+        left = np.maximum(law.minimum_conductance + slope * within, conductance)
+        return left if noise is None else left + law.noise * noise
+
+    def give(self, pulse: PulseGroup, state: CellState, noise: Address) -> None:
+        """Do what :meth:`Device.give` does, by the kernels."""
+        cells = state.conductance, state.effective, state.stuck, pulse.cells
+        if pulse.is_set:
+            set_pulse(*cells, pulse.wanted, state.asked, self.slope, self.law, noise)
+        else:
+            reset_pulse(*cells, self.law)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circuitmem.control import ATTOJOULE, PICOSECOND
-from circuitmem.training import METHODS
+from circuitmem.training import method_title
 
 __all__ = ["bottleneck_table", "draw_bottleneck"]
 
@@ -27,7 +27,7 @@ def bottleneck_table(results: dict[str, Any]) -> str:
     lines = ["Where time and energy go; times of operations are added up, those side by side too."]
     for name, phases in results["phases"].items():
         total = sum(phase["energy"] for phase in phases.values())
-        lines += ["", METHODS[name].title, f"  {'phase':<24}{'busy (ms)':>14}{'energy (mJ)':>14}{'share':>8}"]
+        lines += ["", method_title(name), f"  {'phase':<24}{'busy (ms)':>14}{'energy (mJ)':>14}{'share':>8}"]
         for phase, account in phases.items():
             lines.append(
                 f"  {phase:<24}{_ms(account['busy'])}{_mj(account['energy'])}{_share(account['energy'], total)}"

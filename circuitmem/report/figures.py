@@ -13,7 +13,7 @@ from circuitmem.errors import DataFileError
 from circuitmem.files import write_text
 from circuitmem.records import STATE_ARRAYS, Results, read_arrays, read_record
 from circuitmem.report.bottleneck import bottleneck_table, draw_bottleneck
-from circuitmem.training import METHODS
+from circuitmem.training import method_title
 
 __all__ = ["draw_run"]
 
@@ -54,7 +54,7 @@ def _accuracy(results: dict[str, Any]) -> Figure:
         axes.grid(alpha=0.3)
     for colour, (name, history) in zip(cycle(COLOURS), results["history"].items(), strict=False):
         accuracy = [entry["accuracy_percent"] for entry in history]
-        style = {"color": colour, "label": METHODS[name].title, "marker": "o"}
+        style = {"color": colour, "label": method_title(name), "marker": "o"}
         if len(history) == 1:
             # A method without training is one point, hidden below the start of its trained sister: a line shows it.
             for axes in (by_epoch, by_pulse):

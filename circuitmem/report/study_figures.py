@@ -18,7 +18,7 @@ from circuitmem.records import read_arrays
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select
 from circuitmem.study.store import Row, load_table
-from circuitmem.training import METHODS
+from circuitmem.training import method_title
 
 __all__ = ["AXIS_LABELS", "SCALES", "draw_study", "method_label"]
 
@@ -73,8 +73,7 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
 def method_label(study: Study, name: str) -> str:
     """Return what figures and tables call a method."""
     variant = study.spec.variants.get(name)
-    title = METHODS[name].title if name in METHODS else name.replace("_", " ")
-    return (variant.label if variant is not None else "") or title
+    return (variant.label if variant is not None else "") or method_title(name)
 
 
 def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:

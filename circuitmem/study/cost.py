@@ -14,7 +14,7 @@ from circuitmem.data import load_mnist
 from circuitmem.network import partitions, positions
 from circuitmem.study.point import SISTERS
 from circuitmem.study.spec import Job, Point
-from circuitmem.training import METHODS
+from circuitmem.training import recipe_of
 
 __all__ = ["estimate_seconds", "point_seconds"]
 
@@ -58,9 +58,9 @@ def _job_seconds(job: Job) -> float:
     tiles = [partition.tiles for partition in partitions(run.network.shapes, rows, columns)]
     vectors = sum(tiles_of * n for tiles_of, n in zip(tiles, positions(run.network), strict=True))
     train, test = _digits(run.data)
-    recipe = METHODS[job.method]
+    recipe = recipe_of(run, job.method)
     epochs = run.in_situ.epochs if recipe.train else 0
-    groups = run.calibration.groups if recipe.calibrate and "split-affine" in run.calibration.method else 1
+    groups = run.calibration.groups if "split-affine" in recipe.calibrations(run.calibration) else 1
     reads = epochs * train + (epochs + 1) * test + run.calibration.vectors
     updates = epochs * ceil(train / run.in_situ.batch) + 2
     lines = tile.word_line_resistance, tile.bit_line_resistance, tile.driver_resistance

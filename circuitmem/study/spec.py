@@ -12,10 +12,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from circuitmem import registry
 from circuitmem.config import AxisSpec, RunSpec, StudySpec, VariantSpec, merge, read_toml, set_key
 from circuitmem.control import check_faults
 from circuitmem.errors import DataFileError, ValidationError
-from circuitmem.training import METHODS, tile_count
+from circuitmem.training import tile_count
 from circuitmem.validation import did_you_mean
 
 __all__ = ["Job", "Level", "Point", "Study", "config_values", "load_study"]
@@ -187,13 +188,14 @@ def _check(study: Study) -> None:
         raise ValidationError("methods", "must be at least one")
     if len(set(spec.methods)) < len(spec.methods):
         raise ValidationError("methods", "must not have one twice", spec.methods)
+    declared = study.values.get("methods")
+    built = (*registry.names("methods"), *(declared if isinstance(declared, dict) else ()))
     for name, variant in spec.variants.items():
-        if name in METHODS:
+        if name in built:
             raise ValidationError(f"variants.{name}", "must not have the name of a method")
-        _check_name(f"variants.{name}.method", variant.method, METHODS)
-    known = (*METHODS, *spec.variants)
+        _check_method(f"variants.{name}.method", variant.method, built)
     for name in spec.methods:
-        _check_name("methods", name, known)
+        _check_method("methods", name, (*built, *spec.variants))
     for name, axis in spec.axes.items():
         if name in RESERVED:
             raise ValidationError(f"axes.{name}", f"must not be one of {', '.join(RESERVED)}")
@@ -230,6 +232,14 @@ def _check(study: Study) -> None:
 def _check_name(key: str, name: str, known: Any) -> None:
     if name not in known:
         raise ValidationError(key, f"must be one of {', '.join(known)}{did_you_mean(name, list(known))}", name)
+
+
+def _check_method(key: str, name: str, known: tuple[str, ...]) -> None:
+    """Check the name of a method, which may be ``"package.module:NAME"`` too."""
+    if registry.is_reference(name):
+        registry.check("methods", name, key)
+    else:
+        _check_name(key, name, known)
 
 
 def axis_levels(axis: AxisSpec) -> Iterator[tuple[Level, dict[str, Any]]]:

@@ -98,7 +98,7 @@ def calibrate(
     inputs : Tensor, array or tuple of them
         Inputs of the network; what each layer gets of them is worked out digitally.
     method : str or sequence of str
-        Keys of ``CALIBRATIONS``, each of which learns on what those before it leave.
+        Names of calibrations, each of which learns on what those before it leave.
     vectors : int
         With how many vectors each layer is calibrated, >= 2: all it gets, or so many of them at random.
     batch_norm : bool

@@ -121,12 +121,12 @@ class CrossbarModule(torch.nn.Module):
         inputs : Tensor
             Inputs of the layer.
         method : str or sequence of str
-            A key of ``CALIBRATIONS``, or several, each of which learns on what those before it leave.
+            A calibration (``circuitmem list calibrations``), or several: each learns on what those before it leave.
 
         Raises
         ------
         ValidationError
-            If a method is not one of ``CALIBRATIONS``, or programs cells by pulses, or the inputs are not right.
+            If a method is not known, or programs cells by pulses, or the inputs are not right.
         """
         return self.calibrate_vectors(self.vectors(inputs), method)
 

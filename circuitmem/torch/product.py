@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, calibration_of
+from circuitmem import registry
+from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of
 from circuitmem.config import CalibrationSpec, check_joined
 from circuitmem.control import Chip
 from circuitmem.errors import ValidationError
@@ -310,13 +311,12 @@ def checked_methods(method: str | Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     ValidationError
-        If one is not of ``CALIBRATIONS``, programs cells by pulses, or does not go with the others.
+        If one is not known, programs cells by pulses, or does not go with the others.
     """
     methods = (method,) if isinstance(method, str) else tuple(method)
     for each in methods:
-        if each not in CALIBRATIONS or CALIBRATIONS[each].programs:
-            names = ", ".join(name for name, known in CALIBRATIONS.items() if not known.programs)
-            raise ValidationError("method", f"must be one of {names}", each)
+        if registry.find("calibrations", each, "method").programs:
+            raise ValidationError("method", "must be a calibration that programs no cells", each)
     check_joined("method", methods)
     return methods
 

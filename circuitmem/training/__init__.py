@@ -6,15 +6,13 @@ from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.methods import MethodRun, build_network, run_method, tile_count
-from circuitmem.training.optimisers import OPTIMISERS, Adam, Momentum, Optimiser, RmsProp, Sgd
-from circuitmem.training.recipes import METHODS, Recipe
-from circuitmem.training.rules import RULES, Manhattan, PulseCount, Threshold, TwoPulse, UpdateRule, WriteVerify
+from circuitmem.training.optimisers import Adam, Momentum, Optimiser, RmsProp, Sgd
+from circuitmem.training.recipes import METHODS, Recipe, method_title, recipe_of
+from circuitmem.training.rules import Manhattan, PulseCount, Threshold, TwoPulse, UpdateRule, WriteVerify
 from circuitmem.training.serve import load_chip, serve, serve_run
 
 __all__ = [
     "METHODS",
-    "OPTIMISERS",
-    "RULES",
     "Adam",
     "Digits",
     "InSituTrainer",
@@ -38,6 +36,8 @@ __all__ = [
     "compare_calibrations",
     "load_chip",
     "load_digits",
+    "method_title",
+    "recipe_of",
     "run_method",
     "serve",
     "serve_run",

@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, find_stuck, still_error
+from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, still_error
 from circuitmem.config import RunSpec
+from circuitmem.config.recipe import split_step
 from circuitmem.control import Process
-from circuitmem.network import HardwareLayer, HardwareNetwork
+from circuitmem.network import HardwareNetwork
+from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.digits import Digits
-from circuitmem.training.offline import inject_defects, retrain, significance
 from circuitmem.training.recipes import Recipe
-from circuitmem.training.remapping import place_columns, place_rows_and_columns
+from circuitmem.training.steps import Work
 
-__all__ = ["bring_up", "calibrate_network", "calibrations_of", "prepare_chip"]
+__all__ = ["bring_up", "calibrate", "calibrate_network", "prepare_chip"]
 
 Floats = NDArray[np.float64]
 
-SIGNIFICANT = 2000
-"""Training digits from which the significance of weights is learnt."""
 LOOKED_AT = 200
 """Test digits with which the errors of products are worked out."""
 
@@ -33,7 +32,9 @@ def bring_up(
     network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate: bool, record: CalibrationRecord | None = None
 ) -> Process:
     """Program the starting weights, choose the amplifiers' gains, and calibrate if asked to."""
-    yield from prepare_chip(network, spec, digits, Recipe("", calibrate=calibrate), record)
+    yield from prepare_chip(
+        network, spec, digits, Recipe("", ("program", "calibrate") if calibrate else ("program",)), record
+    )
 
 
 def prepare_chip(
@@ -54,61 +55,20 @@ def prepare_chip(
     record : CalibrationRecord, optional
         Where to add what calibrating costs.
     """
-    model, train = network.model, (digits.train_images, digits.train_labels)
-    if recipe.injects_defects:
-        perturb = inject_defects(spec.chip, network.layers)
-        retrain(model, [layer.limits() for layer in network.layers], spec.retraining, *train, spec.seed, perturb)
-    if recipe.finds_defects:
-        for layer in network.layers:
-            layer.stuck = yield from find_stuck(layer)
-        costs = significance(model, train[0][:SIGNIFICANT], train[1][:SIGNIFICANT])
-        for layer, weights, cost in zip(network.layers, model.weights, costs, strict=True):
-            _place(layer, recipe, weights, cost)
-        limits = [_limits(layer, recipe) for layer in network.layers]
-        for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
-            np.clip(weights, lowest, highest, out=weights)
-        if recipe.retrains:
-            retrain(model, limits, spec.retraining, *train, spec.seed)
-    programming = spec.chip.programming
-    yield from network.program(0.0)
-    for layer in network.layers:
-        yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
-    return (yield from calibrate_network(network, spec, digits, calibrations_of(recipe, spec), record))
+    work = Work(network, spec, digits, recipe, CalibrationRecord() if record is None else record)
+    for step in recipe.steps:
+        name, word = split_step(step)
+        if name != "train":
+            yield from find("steps", name, "methods")(work, word)
+    if recipe.word("calibrate") is None:
+        yield from calibrate(work, "none")
+    return work.errors
 
 
-def calibrations_of(recipe: Recipe, spec: RunSpec) -> tuple[str, ...]:
-    """Return the names of the calibrations of a recipe, in their order."""
-    if not recipe.calibrate:
-        return ("none",)
-    return (recipe.calibration,) if recipe.calibration else spec.calibration.method
-
-
-def _place(layer: HardwareLayer, recipe: Recipe, weights: Floats, cost: Floats) -> None:
-    """Choose where the inputs and outputs of a layer lie."""
-    assert layer.stuck is not None
-    assign = {"columns": place_columns, "rows and columns": place_rows_and_columns}.get(recipe.remaps)
-    if assign is None:
-        return
-    for index, place in enumerate(layer.placements):
-        own = layer.partition.input_slice(index), layer.partition.output_slice(index)
-        layer.placements[index] = assign(layer.mapping, layer.stuck[index], place, weights[own], cost[own])
-
-
-def _limits(layer: HardwareLayer, recipe: Recipe) -> tuple[Floats, Floats]:
-    """Return what a layer's weights can be; pairs with a stuck cell are frozen whole if the recipe says so."""
-    lowest, highest = layer.limits()
-    if recipe.compensates:
-        return lowest, highest
-    assert layer.stuck is not None
-    for index, place in enumerate(layer.placements):
-        own = layer.partition.input_slice(index), layer.partition.output_slice(index)
-        found = layer.stuck[index][place.cells]
-        broken = np.isnan(found[:, 0::2]) != np.isnan(found[:, 1::2])
-        known = np.where(np.isnan(found), layer.mapping.minimum, found)
-        frozen = (known[:, 0::2] - known[:, 1::2]) / layer.mapping.scale
-        lowest[own] = np.where(broken, frozen, lowest[own])
-        highest[own] = np.where(broken, frozen, highest[own])
-    return lowest, highest
+def calibrate(work: Work, word: str) -> Process:
+    """Choose the amplifiers' gains and learn the corrections that ``calibration`` declares, or those of the step."""
+    methods = word.split("+") if word else work.spec.calibration.method
+    work.errors = yield from calibrate_network(work.network, work.spec, work.digits, methods, work.record)
 
 
 def calibrate_network(
@@ -134,7 +94,7 @@ def calibrate_network(
     digits : Digits
         The data.
     methods : sequence of str
-        Keys of ``CALIBRATIONS``, in the order in which they learn.
+        Names of calibrations, in the order in which they learn.
     record : CalibrationRecord, optional
         Where to add what it costs.
     again : bool

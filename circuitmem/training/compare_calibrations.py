@@ -8,28 +8,31 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from circuitmem.calibration import CALIBRATIONS, CalibrationRecord, calibrate_layer, calibration_of, mac_error
+from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, mac_error
 from circuitmem.config import RunSpec, check_joined
 from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron
+from circuitmem.registry import check, names
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.bring_up import bring_up
 from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.methods import build_network
-from circuitmem.validation import did_you_mean
 
 __all__ = ["calibrate_run", "compare_calibrations"]
 
 
 def calibrate_run(
-    spec: RunSpec, methods: Sequence[str], held_out: int, progress: Callable[[str, int, int], None] = lambda *_: None
+    spec: RunSpec,
+    methods: Sequence[str] | None,
+    held_out: int,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Train the starting weights of a run ex situ, and compare calibrations with them.
 
     Parameters are those of :func:`compare_calibrations`, but ``progress`` is called with (what, steps done, steps).
     """
-    check_methods(methods)
+    check_methods(methods or ())
     digits = Digits.of(load_digits(spec.data))
     train = digits.train_images, digits.train_labels
     with threadpool_limits(limits=1, user_api="blas"):
@@ -38,12 +41,10 @@ def calibrate_run(
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Raise :class:`ValidationError` unless all methods are keys of ``CALIBRATIONS``, or some joined by ``+``."""
+    """Raise :class:`ValidationError` unless all methods are names of calibrations, or some joined by ``+``."""
     for joined in methods:
         for name in joined.split("+"):
-            if name not in CALIBRATIONS:
-                rule = f"must be one of {', '.join(CALIBRATIONS)}{did_you_mean(name, CALIBRATIONS)}"
-                raise ValidationError("method", rule, name)
+            check("calibrations", name, "method")
         check_joined("method", tuple(joined.split("+")))
 
 
@@ -51,7 +52,7 @@ def compare_calibrations(
     spec: RunSpec,
     model: Perceptron,
     digits: Digits,
-    methods: Sequence[str] = tuple(CALIBRATIONS),
+    methods: Sequence[str] | None = None,
     held_out: int = 200,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def compare_calibrations(
     digits : Digits
         Training digits calibrate; test digits, and the activities that they cause, are held out.
     methods : sequence of str
-        Keys of ``CALIBRATIONS``; several joined by ``+`` learn one after another.
+        Names of calibrations, all that are known when left out; several joined by ``+`` learn one after another.
     held_out : int
         Test digits to measure with, >= 1.
     progress : callable
@@ -83,6 +84,7 @@ def compare_calibrations(
     ValidationError
         If a method is not known, or there is no digit to measure with.
     """
+    methods = names("calibrations") if methods is None else methods
     check_methods(methods)
     if held_out < 1:
         raise ValidationError("held_out", "must be >= 1", held_out)

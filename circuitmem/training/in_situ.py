@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from circuitmem.config import InSituSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareNetwork
+from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gradients, wire_models
 from circuitmem.training.loss import cross_entropy
-from circuitmem.training.optimisers import OPTIMISERS
-from circuitmem.training.rules import RULES
+from circuitmem.training.optimisers import Optimiser
+from circuitmem.training.rules import UpdateRule
 from circuitmem.training.wires import WireModel
 
 __all__ = ["InSituTrainer", "train_epoch"]
@@ -38,8 +39,9 @@ class InSituTrainer:
         self.spec = spec
         self.network = network
         model = network.model
-        self.optimiser = OPTIMISERS[spec.optimiser](spec, [*model.weights, *model.biases])
-        self.rule = RULES[spec.rule](spec, network)
+        parameters = [*model.weights, *model.biases]
+        self.optimiser: Optimiser = find("optimisers", spec.optimiser, "in_situ.optimiser")(spec, parameters)
+        self.rule: UpdateRule = find("rules", spec.rule, "in_situ.rule")(spec, network)
         self.batches = 0
         self._limits: list[tuple[Floats, Floats]] = []
         self._read: list[Floats] = []

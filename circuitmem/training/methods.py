@@ -14,11 +14,11 @@ from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import Chip, Process
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
-from circuitmem.training.bring_up import calibrate_network, calibrations_of, prepare_chip
+from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
-from circuitmem.training.recipes import METHODS, Recipe
+from circuitmem.training.recipes import Recipe, recipe_of
 
 __all__ = ["MethodResult", "MethodRun", "build_network", "run_method", "tile_count"]
 
@@ -134,7 +134,7 @@ class MethodRun:
     Parameters
     ----------
     name : str
-        A key of ``METHODS``.
+        A method that the run declares, or that :mod:`circuitmem.registry` knows.
     spec : RunSpec
         The run.
     network : HardwareNetwork
@@ -160,7 +160,7 @@ class MethodRun:
         brought_up: Callable[[], None] = lambda: None,
         safe: Callable[[bool], None] = lambda ended: None,  # noqa: ARG005
     ) -> None:
-        self.recipe = METHODS[name]
+        self.recipe = recipe_of(spec, name)
         self.spec, self.network, self.digits = spec, network, digits
         self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
@@ -240,7 +240,7 @@ class MethodRun:
         """Calibrate again while training; what it costs is added to the record of the calibration."""
         record = CalibrationRecord(**self.result.calibration)
         record.stored_words = record.digital_products = record.products = 0
-        methods = calibrations_of(self.recipe, self.spec)
+        methods = self.recipe.calibrations(self.spec.calibration)
         yield from calibrate_network(self.network, self.spec, self.digits, methods, record, again=True)
         self.result.calibration = record.as_dict()
 

@@ -85,7 +85,7 @@ def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
         Whose mapping of weights is used.
     """
     defects, device = chip.defects, chip.device
-    noise = device.set_noise if device.kind == "two-pulse" else 0.0
+    noise = device.programming_noise
 
     def perturb(rng: np.random.Generator, layer: int, weights: Floats) -> Floats:
         mapping = layers[layer].mapping

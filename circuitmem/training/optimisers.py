@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import InSituSpec
+from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
 
-__all__ = ["OPTIMISERS", "Adam", "Momentum", "Optimiser", "RmsProp", "Sgd"]
+__all__ = ["Adam", "Momentum", "Optimiser", "RmsProp", "Sgd"]
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +30,10 @@ class Optimiser(ABC):
 
     memories = 0
     """Numbers that are kept for every parameter: the digital core stores them."""
+    learning_rate: ClassVar[float | None] = None
+    """Step size where none is declared; None: one must be."""
+    calibrated_learning_rate: ClassVar[float | None] = None
+    """The same for methods that calibrate first; None: the same."""
 
     def __init__(self, spec: InSituSpec, parameters: Sequence[Floats]) -> None:
         self.spec = spec
@@ -65,12 +70,17 @@ class Optimiser(ABC):
 class Sgd(Optimiser):
     """Stochastic gradient descent."""
 
+    learning_rate = LEARNING_RATES["sgd"]
+
     def _change(self, gradient: Floats, rate: float, *_: Floats) -> Floats:
         return -rate * gradient
 
 
 class Momentum(Optimiser):
     """Stochastic gradient descent with momentum (Polyak, USSR Comput. Math. 4:1, 1964)."""
+
+    learning_rate = LEARNING_RATES["momentum"]
+    calibrated_learning_rate = CALIBRATED_RATES["momentum"]
 
     memories = 1
 
@@ -84,6 +94,8 @@ class Momentum(Optimiser):
 class RmsProp(Optimiser):
     """Steps relative to the root mean square of recent gradients (Tieleman & Hinton 2012), as in Li et al. 2018."""
 
+    learning_rate = LEARNING_RATES["rmsprop"]
+
     memories = 1
 
     def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
@@ -95,6 +107,8 @@ class RmsProp(Optimiser):
 class Adam(Optimiser):
     """Adam (Kingma & Ba, ICLR 2015)."""
 
+    learning_rate = LEARNING_RATES["adam"]
+
     memories = 2
 
     def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
@@ -103,7 +117,3 @@ class Adam(Optimiser):
         second += 0.001 * (gradient**2 - second)
         mean, square = first / (1.0 - 0.9**self.steps), second / (1.0 - 0.999**self.steps)
         return np.asarray(-rate * mean / (np.sqrt(square) + 1e-8))
-
-
-OPTIMISERS: dict[str, type[Optimiser]] = {"sgd": Sgd, "momentum": Momentum, "rmsprop": RmsProp, "adam": Adam}
-"""By the name that ``in_situ.optimiser`` has."""

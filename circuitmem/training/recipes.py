@@ -1,74 +1,112 @@
-"""The methods of a comparison, by name: what each does to one and the same chip."""
+"""The methods of a comparison, by name: lists of named steps, each of which does something to one and the same chip."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-__all__ = ["METHODS", "Recipe"]
+from circuitmem.config import CalibrationSpec, RunSpec
+from circuitmem.config.recipe import check_steps, split_step
+from circuitmem.registry import find
+from circuitmem.rng import name_number
+
+__all__ = ["METHODS", "Recipe", "method_number", "method_title", "recipe_of"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The steps of one method, in the order in which they are taken.
+    """A method of a comparison.
 
-    Attributes
+    Parameters
     ----------
     title : str
         What a reader calls it.
-    injects_defects : bool
-        Go on training ex situ with random defects and noise of the declared statistics: hardware-aware training.
-    finds_defects : bool
-        Find stuck cells by one-hot reads at two levels.
-    remaps : str
-        Then place outputs (``"columns"``), or inputs too, so that the significant weights suffer least.
-    compensates : bool
-        Let the partner of a stuck device make up for it; otherwise such a pair is frozen whole.
-    retrains : bool
-        Then train the other weights off-line, frozen ones as they are.
-    calibrate : bool
-        Learn the corrections that ``calibration`` declares, or those of :attr:`calibration`.
-    calibration : str, optional
-        A calibration of its own.
-    train : bool
-        Train in situ.
-    best : bool
-        ... with what ``best`` declares.
+    steps : sequence of str
+        Names of its steps (``circuitmem list steps``), in the order in which they are taken; some have a word
+        of their own, as in ``"calibrate=affine"``.
+
+    Raises
+    ------
+    ValidationError
+        If the steps cannot follow each other.
     """
 
     title: str
-    injects_defects: bool = False
-    finds_defects: bool = False
-    remaps: Literal["", "columns", "rows and columns"] = ""
-    compensates: bool = False
-    retrains: bool = False
-    calibrate: bool = False
-    calibration: str | None = None
-    train: bool = False
-    best: bool = False
+    steps: Sequence[str]
 
+    def __post_init__(self) -> None:
+        check_steps(f"steps of {self.title}", tuple(self.steps))
+
+    def word(self, step: str) -> str | None:
+        """Return the word of a step of this name, ``""`` if it has none; None if the method has no such step."""
+        found = dict(map(split_step, self.steps))
+        return found.get(step)
+
+    @property
+    def train(self) -> bool:
+        """Whether it trains in situ."""
+        return self.word("train") is not None
+
+    @property
+    def best(self) -> bool:
+        """Whether it trains with what ``best`` declares."""
+        return self.word("train") == "best"
+
+    @property
+    def calibrate(self) -> bool:
+        """Whether it learns corrections."""
+        return self.word("calibrate") not in (None, "none")
+
+    def calibrations(self, spec: CalibrationSpec) -> tuple[str, ...]:
+        """Return the names of its calibrations, in their order."""
+        word = self.word("calibrate")
+        if word is None:
+            return ("none",)
+        return tuple(word.split("+")) if word else spec.method
+
+
+_KNOWN = ("find-defects", "remap-rows-and-columns", "use-partners")
 
 METHODS = {
-    "raw": Recipe("raw defective chip"),
-    "calibration": Recipe("calibration only", calibrate=True),
-    "in_situ": Recipe("in-situ only", train=True),
-    "calibration_in_situ": Recipe("calibration + in-situ", calibrate=True, train=True),
-    "schr": Recipe("SCHR", finds_defects=True, remaps="columns", retrains=True),
-    "schr_device": Recipe("SCHR by device", finds_defects=True, remaps="columns", compensates=True, retrains=True),
-    "hardware_aware": Recipe("hardware-aware ex situ", injects_defects=True),
-    "batch_norm": Recipe("batch-norm only", calibrate=True, calibration="batch-norm"),
-    "defect_subtract": Recipe("defects subtracted", calibrate=True, calibration="defect-subtract"),
-    "compensation": Recipe("partner devices only", finds_defects=True, compensates=True),
-    "remapping": Recipe("remapping + partners", finds_defects=True, remaps="rows and columns", compensates=True),
-    "best": Recipe(
-        "best",
-        finds_defects=True,
-        remaps="rows and columns",
-        compensates=True,
-        retrains=True,
-        calibrate=True,
-        train=True,
-        best=True,
-    ),
+    "raw": Recipe("raw defective chip", ("program",)),
+    "calibration": Recipe("calibration only", ("program", "calibrate")),
+    "in_situ": Recipe("in-situ only", ("program", "train")),
+    "calibration_in_situ": Recipe("calibration + in-situ", ("program", "calibrate", "train")),
+    "schr": Recipe("SCHR", ("find-defects", "remap-columns", "freeze-pairs", "retrain", "program")),
+    "schr_device": Recipe("SCHR by device", ("find-defects", "remap-columns", "use-partners", "retrain", "program")),
+    "hardware_aware": Recipe("hardware-aware ex situ", ("inject-defects", "program")),
+    "batch_norm": Recipe("batch-norm only", ("program", "calibrate=batch-norm")),
+    "defect_subtract": Recipe("defects subtracted", ("program", "calibrate=defect-subtract")),
+    "compensation": Recipe("partner devices only", ("find-defects", "use-partners", "program")),
+    "remapping": Recipe("remapping + partners", (*_KNOWN, "program")),
+    "best": Recipe("best", (*_KNOWN, "retrain", "program", "calibrate", "train=best")),
 }
-"""By the name that ``methods`` and a run's files have. Append only: the place of a method addresses random numbers."""
+"""By the name that ``methods`` and a run's files have."""
+
+_NUMBERS = {name: number for number, name in enumerate(METHODS)}
+"""Of the random streams of those methods which had them before there were others: never to be changed."""
+
+
+def method_number(name: str) -> int:
+    """Return what addresses the random numbers of a method: its name does, whatever other methods there are."""
+    return _NUMBERS[name] if name in _NUMBERS else name_number(name)
+
+
+def recipe_of(spec: RunSpec, name: str) -> Recipe:
+    """Return the steps of a method: those that the run declares, or those that the registry knows.
+
+    Raises
+    ------
+    ValidationError
+        If there is no method of that name.
+    """
+    for declared in spec.recipes:
+        if declared.name == name:
+            return Recipe(method_title(name), declared.steps)
+    found: Recipe = find("methods", name, "methods")
+    return found
+
+
+def method_title(name: str) -> str:
+    """Return what a reader calls a method; one of somebody's own by its name."""
+    return METHODS[name].title if name in METHODS else name.replace("_", " ")

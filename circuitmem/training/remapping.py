@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -9,10 +11,12 @@ from scipy.optimize import linear_sum_assignment
 from circuitmem.network import Placement
 from circuitmem.tile import PairMapping
 
-__all__ = ["place_columns", "place_rows_and_columns", "placement_damage"]
+__all__ = ["Assign", "place_columns", "place_rows_and_columns", "placement_damage"]
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
+Assign = Callable[[PairMapping, Floats, Placement, Floats, Floats], Placement]
+"""Finds a placement; arguments are those of :func:`place_columns`."""
 
 TURNS = 2
 """Columns and rows are assigned in turn; later turns gain next to nothing."""

@@ -13,7 +13,7 @@ from circuitmem.config import InSituSpec
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
 
-__all__ = ["RULES", "Manhattan", "PulseCount", "Threshold", "TwoPulse", "UpdateRule", "WriteVerify"]
+__all__ = ["Manhattan", "PulseCount", "Threshold", "TwoPulse", "UpdateRule", "WriteVerify"]
 
 Floats = NDArray[np.float64]
 
@@ -94,13 +94,3 @@ class WriteVerify(UpdateRule):
         tolerance = self.network.chip.spec.programming.verify_tolerance
         for layer in self.network.layers:
             yield from layer.verify(self.spec.verify_tries, tolerance)
-
-
-RULES: dict[str, type[UpdateRule]] = {
-    "two-pulse": TwoPulse,
-    "pulse-count": PulseCount,
-    "manhattan": Manhattan,
-    "threshold": Threshold,
-    "write-verify": WriteVerify,
-}
-"""By the name that ``in_situ.rule`` has."""

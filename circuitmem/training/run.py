@@ -45,7 +45,7 @@ from circuitmem.training.checkpoint import Keeper, restoring, save_state
 from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import ExSituRecord, accuracy_percent, train_ex_situ
 from circuitmem.training.methods import MethodResult, MethodRun, build_network, tile_count
-from circuitmem.training.recipes import METHODS
+from circuitmem.training.recipes import method_number, recipe_of
 from circuitmem.training.run_warnings import find_warnings
 
 __all__ = ["load_digital", "resume_run", "start_run"]
@@ -164,7 +164,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         write_record(path / "digital.json", {"accuracy_percent": digital})
         results: dict[str, MethodResult] = {}
         for name in spec.methods:
-            progress(name, 0, spec.in_situ.epochs * METHODS[name].train + 1)  # before devices are made
+            progress(name, 0, spec.in_situ.epochs * recipe_of(spec, name).train + 1)  # before devices are made
             network = build_network(spec, model, digits)
             results[name] = _method(name, spec, path, network, digits, audit, progress)
         progress("audit in ngspice", 0, 1)
@@ -224,7 +224,7 @@ def _method(
 ) -> MethodResult:
     """Run a method, or load its result; the result file is written last and so says that all of it is there."""
     file = path / f"method_{name}.json"
-    number = list(METHODS).index(name)  # whatever the other methods of this run are
+    number = method_number(name)  # whatever the other methods of this run are
     auditor = audit.watch(network.chip, name, number)
     if file.exists():
         load_sample(path / f"audit_{name}.npz", auditor)
@@ -272,7 +272,7 @@ def _open_records(
     stack: ExitStack, spec: RunSpec, path: Path, name: str, chip: Chip, saved: dict[str, Any] | None
 ) -> tuple[dict[str, Trace | Signals], dict[str, Any] | None]:
     """Open a method's trace and signals where a checkpoint left them, or anew and without it if one of them is lost."""
-    number, shown, signals = list(METHODS).index(name), path / f"trace_{name}.json.gz", path / f"signals_{name}.vcd"
+    number, shown, signals = method_number(name), path / f"trace_{name}.json.gz", path / f"signals_{name}.vcd"
     records: dict[str, Trace | Signals] = {}
     try:
         if spec.trace:

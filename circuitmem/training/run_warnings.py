@@ -10,7 +10,7 @@ from typing import Any
 from circuitmem.config import RunSpec
 from circuitmem.training.ex_situ import CONVERGED, ExSituRecord
 from circuitmem.training.methods import MethodResult
-from circuitmem.training.recipes import METHODS
+from circuitmem.training.recipes import method_title, recipe_of
 
 __all__ = ["RunWarning", "find_warnings"]
 
@@ -127,19 +127,19 @@ def _of_training(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator
             spread = 100.0 * sqrt(2.0 * max(best * (100.0 - best) / 1e4, 1.0 / max(tests, 1)) / max(tests, 1))
             if best - accuracy > max(FALL, DEVIATIONS * spread):
                 epoch = int(entry["epoch"])
-                words = f"from {best:.1f} to {accuracy:.1f} % by epoch {epoch} of {METHODS[name].title}"
+                words = f"from {best:.1f} to {accuracy:.1f} % by epoch {epoch} of {method_title(name)}"
                 found.append((best - accuracy, name, f"test accuracy fell {words}"))
         losses = result.losses
         if len(losses) > 1 and not losses[-1] <= max(guessing, losses[0]):
             words = f"from {losses[0]:.3g} to {losses[-1]:.3g}, above the {guessing:.3g} of guessing"
-            found.append((0.0, name, f"the loss of {METHODS[name].title} grew {words}"))
+            found.append((0.0, name, f"the loss of {method_title(name)} grew {words}"))
     if found:
         _, name, figure = max(found, key=lambda each: each[0])
-        setting = "best.learning_rate" if METHODS[name].best else "in_situ.learning_rate"
+        setting = "best.learning_rate" if recipe_of(spec, name).best else "in_situ.learning_rate"
         others = len({other for _, other, _ in found} - {name})
         more = f", and {others} more method{'s' * (others > 1)} diverged" if others else ""
         text = f"training in situ diverged: {figure}{more}; lower {setting}"
-        if METHODS[name].calibrate and spec.in_situ.recalibrate != "never":
+        if recipe_of(spec, name).calibrate and spec.in_situ.recalibrate != "never":
             text += f", or calibrate less often (in_situ.recalibrate = {spec.in_situ.recalibrate})"
         yield _warning(spec, "diverged", text, setting)
 
@@ -155,9 +155,11 @@ def _of_saturation(spec: RunSpec, results: Mapping[str, MethodResult], part: str
     if not found:
         return
     share, name, number, layer = max(found, key=lambda each: each[0])
-    recipe = METHODS[name]
+    recipe = recipe_of(spec, name)
     what = "outputs saturate its ADCs" if part == "adc" else "inputs saturate its DACs"
-    figure = f"{share:.1%} of layer {number}'s {what} in {recipe.title} ({layer[f'{part}_saturated']:,} conversions)"
+    figure = (
+        f"{share:.1%} of layer {number}'s {what} in {method_title(name)} ({layer[f'{part}_saturated']:,} conversions)"
+    )
     others = len({other for _, other, _, _ in found} - {name})
     more = f", also in {others} more method{'s' * (others > 1)}" if others else ""
     if part == "adc" and layer["least_gain"]:
@@ -188,8 +190,8 @@ def _of_the_mapping(spec: RunSpec, results: Mapping[str, MethodResult]) -> Itera
         return
     share, name, number, layer = max(found, key=lambda each: each[0])
     before = layer["limited_before"] / layer["weights"]
-    figure = f"{share:.0%} of layer {number}'s weights were at the end of their range after {METHODS[name].title}"
+    figure = f"{share:.0%} of layer {number}'s weights were at the end of their range after {method_title(name)}"
     setting = "ex_situ.weight_limit"
     cause = f"({before:.0%} before): the mapping clips them at the largest starting weight; raise {setting}, or lower "
-    cause += "best.learning_rate" if METHODS[name].best else "in_situ.learning_rate"
+    cause += "best.learning_rate" if recipe_of(spec, name).best else "in_situ.learning_rate"
     yield _warning(spec, "weights-clipped", f"{figure} {cause}", setting)

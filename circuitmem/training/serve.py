@@ -20,7 +20,6 @@ from circuitmem.training.checkpoint import load_state, restoring
 from circuitmem.training.digits import Digits, load_digits
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.methods import build_network
-from circuitmem.training.recipes import METHODS
 from circuitmem.training.run import load_digital
 from circuitmem.validation import did_you_mean
 
@@ -130,8 +129,9 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, digits: Digits) ->
         If the run has no finished method of that name.
     """
     path = Path(folder)
-    if method not in METHODS:
-        raise ValidationError("--method", f"must be one of {', '.join(METHODS)}{did_you_mean(method, METHODS)}", method)
+    if method not in spec.methods:
+        rule = f"must be a method of the run: {', '.join(spec.methods)}{did_you_mean(method, spec.methods)}"
+        raise ValidationError("--method", rule, method)
     file = path / f"chip_{method}.npz"
     if not file.is_file():
         raise DataFileError(path, f"has no finished chip of method {method} ({file.name})")

@@ -74,7 +74,7 @@ def test_a_module_is_found_where_python_was_started(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("afine", "m must be one of none, .*did you mean 'affine'.*circuitmem list calibrations.*got 'afine'"),
+        ("afine", "m must be one of none, .*see circuitmem list calibrations.; did you mean 'affine'. .got 'afine'"),
         ("theirs:Mine", "m names what is not there: no module theirs is installed or on PYTHONPATH .got 'theirs:Mine'"),
         ("circuitmem.calibration:Afine", "module circuitmem.calibration has no Afine; did you mean 'Affine'"),
         ("circuitmem.nowhere:Affine", "no module circuitmem.nowhere is installed"),

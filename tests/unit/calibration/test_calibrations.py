@@ -9,7 +9,6 @@ import pytest
 
 from circuitmem import DefectMap, TileSpec
 from circuitmem.calibration import (
-    CALIBRATIONS,
     CalibrationRecord,
     calibrate_layer,
     calibration_of,
@@ -17,10 +16,10 @@ from circuitmem.calibration import (
     mac_error,
 )
 from circuitmem.config import AdcSpec, CalibrationSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
-from circuitmem.config.training import CalibrationMethod
 from circuitmem.control import Chip
 from circuitmem.errors import ValidationError
 from circuitmem.network import HardwareNetwork, Partition, Perceptron
+from circuitmem.registry import find, names
 
 SIZES, ROWS, COLUMNS, VECTORS, GROUPS = (20, 9), 10, 8, 60, 5
 ERRORS = {"dac": DacSpec(gain_error=0.01), "adc": AdcSpec(gain_error=0.05, offset_error=0.02, noise=1e-3)}
@@ -46,7 +45,7 @@ def calibrated(name, network):
     layer, chip, rng, record = network.layers[0], network.chip, np.random.default_rng(1), CalibrationRecord()
     seen, unseen = rng.random((VECTORS, SIZES[0])), rng.random((80, SIZES[0]))
     wanted = unseen @ network.model.weights[0]
-    chip.run(calibrate_layer(CALIBRATIONS["none"](SPEC), layer, seen, CalibrationRecord()))
+    chip.run(calibrate_layer(find("calibrations", "none")(SPEC), layer, seen, CalibrationRecord()))
     before = chip.run(mac_error(layer, unseen, wanted))
     chip.run(calibrate_layer(calibration_of(name.split("+"), SPEC), layer, seen, record))
     return before, chip.run(mac_error(layer, unseen, wanted)), record
@@ -67,7 +66,7 @@ HEALED = {
 
 
 def test_what_is_declared_is_there():
-    assert set(CALIBRATIONS) == set(CalibrationMethod.__args__) == {"none", *HEALED}
+    assert set(names("calibrations")) == {"none", *HEALED}
 
 
 @pytest.mark.parametrize("name", sorted(HEALED))
@@ -101,7 +100,7 @@ def test_a_method_learns_from_codes_alone(name):
 
         chip.read_all, chip.read_layer = read, cut  # a layer's sums come from codes too, where the digital core adds
         seen = np.random.default_rng(1).random((VECTORS, SIZES[0]))
-        chip.run(calibrate_layer(CALIBRATIONS[name](SPEC), layer, seen, CalibrationRecord()))
+        chip.run(calibrate_layer(find("calibrations", name)(SPEC), layer, seen, CalibrationRecord()))
         states.append(json.dumps(layer.state(), default=lambda array: array.tolist()))
         gains = [unit.readout.adc.pga_gain.tolist() for unit in layer.units]
         states[-1] += json.dumps(gains)
@@ -126,7 +125,7 @@ def test_a_methods_cost_is_what_it_read_and_keeps():
         "out-of-range": (2 * (ROWS + 1) + VECTORS, None, 1),
         "redundant-column": (4 * (ROWS + 1), None, 1),
     }
-    assert set(expected) == set(CALIBRATIONS)
+    assert set(expected) == set(names("calibrations"))
     for name, (reads, words, each) in expected.items():
         network = network_of(yield_=0.8, converters=ERRORS)
         _, _, record = calibrated(name, network)
@@ -280,7 +279,7 @@ def test_the_command_compares_methods_on_one_chip():
     table = calibrate()
     assert table.returncode == 0, table.stderr
     assert "…" not in table.stdout
-    assert all(name in table.stdout for name in CALIBRATIONS)
+    assert all(name in table.stdout for name in names("calibrations"))
 
 
 def test_an_unknown_method_is_one_line():

@@ -12,14 +12,14 @@ from circuitmem.engine import BehavioralEngine
 LIMITS = {"minimum_conductance": 1e-6, "maximum_conductance": 51e-6}
 
 
-def chip_of(by_cell=False, **device):
+def chip_of(by_cell=False, rows_at_once=1, **device):
     spec = ChipSpec(
         tile=TileSpec(rows=3, columns=4, word_line_resistance=1.0, bit_line_resistance=1.0),
         device=PulseUpdateSpec(
             **(LIMITS | {"states": 20, "cycle_noise": 0.0, "set_time": 3e-6, "reset_time": 2e-6} | device)
         ),
         defects=DefectSpec(device_yield=1.0),
-        programming=ProgrammingSpec(deadband=0.0, verify_tolerance=1e-6, by_cell=by_cell),
+        programming=ProgrammingSpec(deadband=0.0, verify_tolerance=1e-6, by_cell=by_cell, rows_at_once=rows_at_once),
     )
     return Chip(spec, 1, seed=1)
 
@@ -89,3 +89,17 @@ def test_a_refresh_erases_and_brings_up_again():
     assert chip.run(chip.rewrite(unit, cells, cells)) == 20 + 10
     assert unit.tile.conductance[1, 2] == pytest.approx(wanted[1, 2], rel=1e-9)
     assert unit.tile.conductance[0, 0] == pytest.approx(0.7 * wanted[0, 0], rel=1e-9)
+
+
+def test_rows_that_are_driven_together_get_their_pulses_together_and_end_the_same():
+    found = []
+    for together in (1, 2, 3):
+        chip = chip_of(rows_at_once=together, cycle_noise=0.05)
+        unit = chip.units[0]
+        wanted = unit.asked.copy()
+        wanted[0, 0], wanted[1, 2], wanted[2, 1] = level(chip, 3), level(chip, 5), level(chip, 20)
+        assert chip.run(chip.program(unit, wanted, 0.0)) == 28
+        found.append(unit.tile.conductance.copy())
+        assert chip.clock == {1: 28, 2: 25, 3: 20}[together] * 3_000_000
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])

@@ -5,8 +5,8 @@ import pytest
 
 from circuitmem._kernels.counts import count_pulses
 from circuitmem._kernels.noise import Address
-from circuitmem.config import ChipSpec, ProgrammingSpec, PulseUpdateSpec, load_run, to_toml
-from circuitmem.device import PulseUpdateDevices, nonlinearity, pulse_curves, steepness
+from circuitmem.config import PulseUpdateSpec, load_run, to_toml
+from circuitmem.device import PulseUpdate, nonlinearity, pulse_curves, steepness
 from circuitmem.errors import ValidationError
 
 TABLE = [
@@ -61,7 +61,7 @@ def test_pulse_by_pulse_a_device_follows_the_published_curves(name):
     up, down = closed_form(spec, count)
     for ours, theirs in zip(pulse_curves(spec, count), (up, down), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)
-    devices = PulseUpdateDevices(spec, (1, 1))
+    devices = PulseUpdate(spec, (1, 1))
     state, one = np.full((1, 1), spec.minimum_conductance), np.ones((1, 1), dtype=np.int64)
     rest = np.zeros((1, 1), dtype=bool), one
     noise = Address((0, 0), 0)
@@ -80,7 +80,7 @@ def test_pulse_by_pulse_a_device_follows_the_published_curves(name):
 @pytest.mark.parametrize("name", PulseUpdateSpec.PRESETS)
 def test_the_inverse_law_counts_the_pulses_of_the_curves(name):
     spec = PulseUpdateSpec.preset(name)
-    devices = PulseUpdateDevices(spec, (1, 1))
+    devices = PulseUpdate(spec, (1, 1))
     last = spec.states
     for begin, end in ((0, 1), (0, last), (3, 17), (20, 20), (last - 1, last)):
         up, down = (np.array(curve) for curve in pulse_curves(spec, [begin, end]))
@@ -96,7 +96,7 @@ def test_the_inverse_law_counts_the_pulses_of_the_curves(name):
 
 def test_devices_differ_when_they_are_declared_to():
     spec = PulseUpdateSpec(nonlinearity_spread=0.3)
-    one, same, other = (PulseUpdateDevices(spec, (20, 20), seed=1, key=(k,)) for k in (0, 0, 1))
+    one, same, other = (PulseUpdate(spec, (20, 20), seed=1, key=(k,)) for k in (0, 0, 1))
     np.testing.assert_array_equal(one.up.fade, same.up.fade)
     assert (one.up.fade != other.up.fade).any()
     assert 0.2 < nonlinearity(one.up.fade * spec.states).std() < 0.4
@@ -138,13 +138,6 @@ def test_a_device_without_a_kind_is_one_of_two_pulses(tmp_path):
         (
             lambda: load_run(None, ["chip.device.kind=pulse-update"]),
             "chip.programming.verify_tolerance must be < the range of the devices (=1.20997e-05 S) (got 2e-05)",
-        ),
-        (
-            lambda: ChipSpec(
-                device=PulseUpdateSpec(),
-                programming=ProgrammingSpec(deadband=0.0, verify_tolerance=1e-6, rows_at_once=2),
-            ),
-            "programming.rows_at_once must be 1 for devices of kind pulse-update (got 2)",
         ),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, LinearCell, TileSpec, TransistorCell
-from circuitmem.calibration import CALIBRATIONS
+from circuitmem.calibration import Affine, SplitAffine
 from circuitmem.config import AdcSpec, CalibrationSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
 from circuitmem.control import Chip
 from circuitmem.errors import ValidationError
@@ -32,8 +32,8 @@ def network_of(rng, *, yield_=1.0, wire=0.0, errors=False, sizes=(20, 9), cell=N
 
 def affine(groups):
     if groups == 1:
-        return CALIBRATIONS["affine"](CalibrationSpec())
-    return CALIBRATIONS["split-affine"](CalibrationSpec(groups=groups))
+        return Affine(CalibrationSpec())
+    return SplitAffine(CalibrationSpec(groups=groups))
 
 
 def test_partitions_cover_every_input_and_output_once():

@@ -8,7 +8,7 @@ import pytest
 from circuitmem._kernels.counts import _reference_count, count_pulses
 from circuitmem._kernels.noise import Address, normal_table
 from circuitmem.config import PulseUpdateSpec, load_run
-from circuitmem.device import PulseUpdateDevices, pulse_curves
+from circuitmem.device import PulseUpdate, pulse_curves
 from circuitmem.study.fit import fit_device
 
 LOW, HIGH = 10e-6, 60e-6
@@ -99,7 +99,7 @@ def test_a_device_follows_its_curves_pulse_by_pulse(potentiation, depression):
         minimum_conductance=LOW, maximum_conductance=HIGH, states=30, states_down=12, cycle_noise=0.0,
         potentiation=potentiation, depression=depression,
     )  # fmt: skip
-    devices = PulseUpdateDevices(spec, (1, 1))
+    devices = PulseUpdate(spec, (1, 1))
     one, free = np.ones((1, 1), dtype=np.int64), np.zeros((1, 1), dtype=bool)
     address = Address((1, 2), 0)
     rise, fall = pulse_curves(spec, np.arange(31))[0], pulse_curves(spec, np.arange(13))[1][::-1]
@@ -120,7 +120,7 @@ def test_a_device_follows_its_curves_pulse_by_pulse(potentiation, depression):
 
 def test_spread_keeps_the_sign_of_a_nonlinearity():
     spec = PulseUpdateSpec(potentiation=-0.5, depression=0.5, nonlinearity_spread=1.0)
-    devices = PulseUpdateDevices(spec, (30, 30), seed=1)
+    devices = PulseUpdate(spec, (30, 30), seed=1)
     for curve in (devices.up, devices.down):
         assert (curve.fade < 1e-6).all()
         assert len(np.unique(curve.fade)) > 400

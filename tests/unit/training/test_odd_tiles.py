@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from circuitmem.calibration import CALIBRATIONS
 from circuitmem.config import load_run
+from circuitmem.registry import names
 from circuitmem.tile import PairMapping
 from circuitmem.training import METHODS
 from circuitmem.training.run import start_run
@@ -28,7 +28,7 @@ def test_every_recipe_works_on_odd_tiles(tmp_path, method, columns):
 
 
 @pytest.mark.parametrize("columns", [3, 15])
-@pytest.mark.parametrize("calibration", CALIBRATIONS)
+@pytest.mark.parametrize("calibration", names("calibrations"))
 def test_every_calibration_works_on_odd_tiles(tmp_path, calibration, columns):
     settings = [*TINY, f"chip.tile.columns={columns}", 'methods=["calibration"]']
     results = start_run(load_run(None, [*settings, f"calibration.method={json.dumps(calibration)}"]), tmp_path / "run")

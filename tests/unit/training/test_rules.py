@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from circuitmem.config import InSituSpec, RunSpec, load_run
-from circuitmem.config.training import LEARNING_RATES, MethodName, OptimiserName, UpdateRule
+from circuitmem.config.training import LEARNING_RATES
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
-from circuitmem.training import METHODS, OPTIMISERS, RULES, Digits, InSituTrainer, build_network, run_method
+from circuitmem.registry import find, names
+from circuitmem.training import METHODS, Digits, InSituTrainer, build_network, run_method
 from circuitmem.training.ex_situ import train_ex_situ
 from circuitmem.training.methods import training_of
 
@@ -36,16 +37,15 @@ def start():
 
 
 def test_what_is_declared_is_there_and_nothing_else():
-    assert set(METHODS) == set(MethodName.__args__)
-    assert set(RULES) == set(UpdateRule.__args__)
-    assert set(OPTIMISERS) == set(OptimiserName.__args__) == set(LEARNING_RATES)
+    assert set(METHODS) == set(names("methods"))
+    assert set(names("optimisers")) == set(LEARNING_RATES)
 
 
 def test_the_step_size_is_the_optimisers_own_unless_it_is_declared():
     assert InSituSpec(optimiser="rmsprop").learning_rate == 0.002
     assert InSituSpec(optimiser="rmsprop", learning_rate=0.5).learning_rate == 0.5
     assert load_run(None, ["in_situ.optimiser=adam"]).in_situ.learning_rate == LEARNING_RATES["adam"]
-    with pytest.raises(ValidationError, match=r"in_situ.optimiser must be 'sgd', 'momentum', 'rmsprop' or 'adam'"):
+    with pytest.raises(ValidationError, match=r"in_situ.optimiser must be one of sgd, momentum, rmsprop, adam, or pa"):
         load_run(None, ["in_situ.optimiser=adagrad"])
 
 
@@ -65,18 +65,18 @@ def test_methods_that_calibrate_have_a_step_size_of_their_own():
         load_run(None, ["in_situ.calibrated_learning_rate=0.0"])
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMISERS))
+@pytest.mark.parametrize("name", names("optimisers"))
 def test_an_optimiser_goes_downhill_and_goes_on_from_its_state(name):
     spec = InSituSpec(optimiser=name)
     place, copy = np.array([3.0, -2.0]), np.array([3.0, -2.0])
-    first = OPTIMISERS[name](spec, [place])
+    first = find("optimisers", name)(spec, [place])
     for turn in range(1000):
         if turn == 500:
-            again = OPTIMISERS[name](spec, [place])
+            again = find("optimisers", name)(spec, [place])
             again.restore(first.state())
             first = again
         place += first.changes([place], spec.learning_rate * 4)[0]
-    straight = OPTIMISERS[name](spec, [copy])
+    straight = find("optimisers", name)(spec, [copy])
     for _ in range(1000):
         copy += straight.changes([copy], spec.learning_rate * 4)[0]
     assert np.array_equal(place, copy)
@@ -88,16 +88,16 @@ def test_rules_ask_for_what_they_say(start):
     spec = load_run(None, SMALL)
     network = build_network(spec, model, digits)
     layer, change = network.layers[0], np.array([[1e-3, -5e-3], [0.0, 1e-2]])
-    asked = {name: rule(spec.in_situ, network).asked(layer, change) for name, rule in RULES.items()}
+    asked = {name: find("rules", name)(spec.in_situ, network).asked(layer, change) for name in names("rules")}
     assert np.array_equal(asked["two-pulse"], change)
     assert np.array_equal(asked["threshold"], [[1e-3, -5e-3], [0.0, 1e-2]])
     step = spec.in_situ.manhattan_step * layer.mapping.largest_weight
     assert np.array_equal(asked["manhattan"], [[step, -step], [0.0, step]])
     strict = InSituSpec(rule="threshold", threshold=0.4)
-    assert np.array_equal(RULES["threshold"](strict, network).asked(layer, change), [[0.0, -5e-3], [0.0, 1e-2]])
+    assert np.array_equal(find("rules", "threshold")(strict, network).asked(layer, change), [[0.0, -5e-3], [0.0, 1e-2]])
 
 
-@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize("rule", names("rules"))
 @pytest.mark.parametrize(("optimiser", "rate"), [("sgd", 0.3), ("momentum", 0.1), ("rmsprop", 0.01), ("adam", 0.01)])
 def test_every_rule_learns_with_every_optimiser(start, rule, optimiser, rate):
     digits, model = start

@@ -1,0 +1,152 @@
+"""What a device is to the chip: how many pulses a wanted change takes, and what each pulse leaves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Address, standard_normal
+from circuitmem._kernels.pulses import TwoPulseLaw
+from circuitmem.config import DeviceSpec
+
+__all__ = ["CellState", "Device", "PulseGroup"]
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_NUMBERS = 1 << 16
+"""More than the pulses of one polarity that a cell can get in one programming job."""
+
+
+class PulseGroup(NamedTuple):
+    """One pulse of one polarity for some cells of a tile."""
+
+    is_set: bool
+    """Whether it raises the conductance."""
+    number: int
+    """Which pulse of this polarity it is for these cells, from 0."""
+    cells: Mask
+    """Cells that get it, (rows, columns)."""
+    wanted: Floats
+    """Conductance that is wanted in the end, (rows, columns) S."""
+
+
+class CellState(NamedTuple):
+    """The cells of a tile, (rows, columns) each, which pulses change in place."""
+
+    conductance: Floats
+    """As programmed [S]."""
+    effective: Floats
+    """As the circuit has it [S]: that of stuck cells stays. It may be the same array."""
+    stuck: Mask
+    """Which cells are stuck."""
+    asked: Floats
+    """What the digital core believes that they conduct [S]."""
+
+
+class Device(ABC):
+    """The devices of one tile, as fabricated: one class is one kind of device.
+
+    A subclass says how many pulses a change takes (:meth:`counts`) and what a pulse leaves (:meth:`after`). When each
+    pulse comes, what it costs, the noise's place, stuck cells, aging, and checkpoints are the chip's business. The
+    conductances themselves live in the tile.
+
+    Parameters
+    ----------
+    spec : DeviceSpec
+        The declared numbers, of the class's :attr:`Spec`.
+    shape : (int, int)
+        Rows and columns of the tile.
+    seed : int
+        Seed of the fabrication.
+    key : tuple of int
+        Which tile on the chip: :func:`circuitmem.rng.stream` with ``Purpose.DEVICE`` and this draws what differs from
+        device to device.
+
+    Attributes
+    ----------
+    slope : (rows, columns) ndarray
+        Conductance per gate voltage of each device [S/V], for those with a :attr:`law`.
+    """
+
+    Spec: ClassVar[type[DeviceSpec]]
+    """What a declaration of such devices holds."""
+    gated: ClassVar[bool] = False
+    """Whether a SET leaves what is wanted, as by a gate voltage, whatever was there: then that is what the digital core
+    believes. Otherwise it believes what :meth:`after` leaves without noise, pulse by pulse."""
+    law: TwoPulseLaw | None = None
+    """The law of the gate voltage, for devices that have one: what an audit works out pulses by."""
+
+    def __init__(self, spec: DeviceSpec, shape: tuple[int, int], seed: int = 0, key: tuple[int, ...] = ()) -> None:
+        self.spec, self.shape = spec, shape
+        self.seed, self.key = seed, key
+        self.slope: Floats = np.broadcast_to(0.0, shape)
+
+    @property
+    @abstractmethod
+    def most(self) -> int:
+        """Most pulses of one polarity that a cell gets in one job, up to 65,535."""
+
+    @abstractmethod
+    def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
+        """Return how many pulses down and how many up a change takes, by what the digital core knows.
+
+        The pulses down come first. Both (rows, columns).
+
+        Parameters
+        ----------
+        wanted, present : (rows, columns) ndarray
+            Conductances [S].
+        """
+
+    @abstractmethod
+    def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
+        """Return what cells conduct after one pulse each, (rows, columns) S; those without a pulse do not matter.
+
+        Parameters
+        ----------
+        pulse : PulseGroup
+            The pulse.
+        conductance : (rows, columns) ndarray
+            What they conduct before [S].
+        noise : (rows, columns) ndarray, optional
+            A standard normal number for each pulse. None: what the digital core expects, without any.
+        """
+
+    def plan(self, wanted: Floats, asked: Floats, deadband: float) -> tuple[Counts, Counts]:
+        """Return the pulses down and up of cells that are wanted further than ``deadband`` [S] from what was asked."""
+        down, up = self.counts(wanted, asked)
+        small = np.abs(wanted - asked) <= deadband
+        return np.where(small, 0, down), np.where(small, 0, up)
+
+    def again(self, lowered: Mask, selected: Mask, asked: Floats) -> tuple[Counts, Counts]:  # noqa: ARG002
+        """Return the pulses that bring ``selected`` cells to what was asked of them, wherever they are now.
+
+        By default all of them are brought to the bottom of the range by as many pulses as there can be, and up again.
+        ``lowered`` says which of them were found to conduct too much.
+        """
+        bottom = np.full_like(asked, self.spec.minimum_conductance)
+        down = self.counts(bottom, np.full_like(asked, self.spec.maximum_conductance))[0]
+        up = self.counts(asked, bottom)[1]
+        return np.where(selected, down, 0), np.where(selected, up, 0)
+
+    @staticmethod
+    def noise_of(pulse: PulseGroup, noise: Address) -> Address:
+        """Return where the noise of a pulse is found, of a job whose noise is at ``noise``."""
+        return noise._replace(operation=(2 * noise.operation + pulse.is_set) * _NUMBERS + pulse.number)
+
+    def give(self, pulse: PulseGroup, state: CellState, noise: Address) -> None:
+        """Give a pulse, in place: to the cells as they are, and to what the digital core believes of them."""
+        drawn = standard_normal(self.noise_of(pulse, noise), pulse.cells.size).reshape(pulse.cells.shape)
+        left = np.maximum(self.after(pulse, state.conductance, drawn), 0.0)
+        state.conductance[pulse.cells] = left[pulse.cells]
+        free = pulse.cells & ~state.stuck
+        state.effective[free] = left[free]
+        if not self.gated:
+            state.asked[pulse.cells] = self.after(pulse, state.asked, None)[pulse.cells]
+        elif pulse.is_set:
+            state.asked[pulse.cells] = pulse.wanted[pulse.cells]

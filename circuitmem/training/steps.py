@@ -1,0 +1,159 @@
+"""The steps of which methods are made: each does something to a chip, or to the weights that it is to have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.calibration import CalibrationRecord, find_stuck
+from circuitmem.config import RunSpec
+from circuitmem.control import Process
+from circuitmem.network import HardwareLayer, HardwareNetwork
+from circuitmem.training.digits import Digits
+from circuitmem.training.offline import inject_defects, retrain, significance
+from circuitmem.training.recipes import Recipe
+from circuitmem.training.remapping import Assign, place_columns, place_rows_and_columns
+
+__all__ = [
+    "Work",
+    "find_defects",
+    "freeze_pairs",
+    "inject",
+    "program",
+    "remap_columns",
+    "remap_rows_and_columns",
+    "retrain_weights",
+    "use_partners",
+]
+
+Floats = NDArray[np.float64]
+Limits = list[tuple[Floats, Floats]]
+
+SIGNIFICANT = 2000
+"""Training digits from which the significance of weights is learnt."""
+
+
+@dataclass
+class Work:
+    """What the steps of a method work on.
+
+    Attributes
+    ----------
+    network : HardwareNetwork
+        The network on its chip: ``network.model`` has the weights that the digital core asks for, in place.
+    spec : RunSpec
+        The run.
+    digits : Digits
+        The data.
+    recipe : Recipe
+        The method.
+    record : CalibrationRecord
+        Where the cost of calibrating is added.
+    limits : list of (lowest, highest)
+        What each layer's weights may be, (inputs, outputs) each, once a step has said so.
+    errors : dict
+        Errors of products, once a step has calibrated: ``{"before": [...], "after": [...]}``.
+    """
+
+    network: HardwareNetwork
+    spec: RunSpec
+    digits: Digits
+    recipe: Recipe
+    record: CalibrationRecord
+    limits: Limits = field(default_factory=list)
+    errors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @cached_property
+    def costs(self) -> list[Floats]:
+        """How much the loss minds a small error of each weight, when first asked, (inputs, outputs) a layer."""
+        digits = self.digits
+        return significance(self.network.model, digits.train_images[:SIGNIFICANT], digits.train_labels[:SIGNIFICANT])
+
+    def keep_within(self, limits: Limits) -> None:
+        """Keep the weights within limits, from now on."""
+        self.limits = limits
+        for weights, (lowest, highest) in zip(self.network.model.weights, limits, strict=True):
+            np.clip(weights, lowest, highest, out=weights)
+
+
+def inject(work: Work, word: str) -> Process:  # noqa: ARG001
+    """Go on training ex situ with random defects and noise of the declared statistics: hardware-aware training."""
+    layers, digits = work.network.layers, work.digits
+    perturb = inject_defects(work.spec.chip, layers)
+    train = digits.train_images, digits.train_labels
+    limits = [layer.limits() for layer in layers]
+    retrain(work.network.model, limits, work.spec.retraining, *train, work.spec.seed, perturb)
+    yield from ()
+
+
+def find_defects(work: Work, word: str) -> Process:  # noqa: ARG001
+    """Find stuck cells by one-hot reads at two levels."""
+    for layer in work.network.layers:
+        layer.stuck = yield from find_stuck(layer)
+
+
+def remap_columns(work: Work, word: str) -> Process:  # noqa: ARG001
+    """Place outputs so that the significant weights suffer least from the stuck cells that were found."""
+    _place(work, place_columns)
+    yield from ()
+
+
+def remap_rows_and_columns(work: Work, word: str) -> Process:  # noqa: ARG001
+    """Place inputs and outputs so that the significant weights suffer least from the stuck cells that were found."""
+    _place(work, place_rows_and_columns)
+    yield from ()
+
+
+def freeze_pairs(work: Work, word: str) -> Process:  # noqa: ARG001
+    """Freeze pairs with a stuck cell whole, as they are without pulses."""
+    work.keep_within([_frozen(layer) for layer in work.network.layers])
+    yield from ()
+
+
+def use_partners(work: Work, word: str) -> Process:  # noqa: ARG001
+    """Let the partner of a stuck device make up for it, as far as it can."""
+    work.keep_within([layer.limits() for layer in work.network.layers])
+    yield from ()
+
+
+def retrain_weights(work: Work, word: str) -> Process:  # noqa: ARG001
+    """Train the weights off-line, each within what the stuck cells leave it."""
+    digits, spec = work.digits, work.spec
+    retrain(work.network.model, work.limits, spec.retraining, digits.train_images, digits.train_labels, spec.seed)
+    yield from ()
+
+
+def program(work: Work, word: str) -> Process:  # noqa: ARG001
+    """Program the weights and verify them, as ``chip.programming`` declares."""
+    programming = work.spec.chip.programming
+    yield from work.network.program(0.0)
+    for layer in work.network.layers:
+        yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
+
+
+def _place(work: Work, assign: Assign) -> None:
+    """Choose where the inputs and outputs of the layers lie."""
+    for layer, weights, cost in zip(work.network.layers, work.network.model.weights, work.costs, strict=True):
+        assert layer.stuck is not None
+        for index, place in enumerate(layer.placements):
+            own = layer.partition.input_slice(index), layer.partition.output_slice(index)
+            layer.placements[index] = assign(layer.mapping, layer.stuck[index], place, weights[own], cost[own])
+
+
+def _frozen(layer: HardwareLayer) -> tuple[Floats, Floats]:
+    """Return what a layer's weights can be if pairs with a stuck cell are frozen whole."""
+    lowest, highest = layer.limits()
+    assert layer.stuck is not None
+    for index, place in enumerate(layer.placements):
+        own = layer.partition.input_slice(index), layer.partition.output_slice(index)
+        found = layer.stuck[index][place.cells]
+        broken = np.isnan(found[:, 0::2]) != np.isnan(found[:, 1::2])
+        known = np.where(np.isnan(found), layer.mapping.minimum, found)
+        frozen = (known[:, 0::2] - known[:, 1::2]) / layer.mapping.scale
+        lowest[own] = np.where(broken, frozen, lowest[own])
+        highest[own] = np.where(broken, frozen, highest[own])
+    return lowest, highest
