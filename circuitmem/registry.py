@@ -114,6 +114,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
 """Where built-in things are. Their order is that of tables; nothing else may depend on it."""
 
 _BASES = {
+    "cells": "circuitmem.config:CellLaw",
     "devices": "circuitmem.device:Device",
     "calibrations": "circuitmem.calibration:Calibration",
     "rules": "circuitmem.training:UpdateRule",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from circuitmem.config import SelectorCell, SinhCell, TransistorCell
+from circuitmem.config import CellLaw, SelectorCell, SinhCell, TransistorCell
 from circuitmem.netlists.text import number, numbers
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
@@ -155,14 +155,16 @@ class Wiring:
         """
         lines = [f"* {self._cells.comment}"]
         cell = self._tile.spec.cell
-        if isinstance(cell, SinhCell):
+        if type(cell) is SinhCell:
             lines += self._sinh_cells(cell)
         elif isinstance(cell, TransistorCell) and cell.on_resistance > 0.0:
             lines += self._transistor_cells(cell, overdrive)
-        elif isinstance(cell, SelectorCell):
+        elif type(cell) is SelectorCell:
             lines += self._selector_cells(cell)
-        else:
+        elif cell.linear:
             lines += self._elements("R", self._cells, numbers(self._cells.ohms))
+        else:
+            lines += self._other_cells(cell)
         return self.wires() + "\n".join(lines) + "\n"
 
     def _elements(self, letter: str, branches: _Branches, values: list[str]) -> list[str]:
@@ -178,6 +180,15 @@ class Wiring:
         first, second = self._resolve(self._cells.first), self._resolve(self._cells.second)
         values = [
             f"i={g}*sinh({a}*v({w},{b}))/{a}"
+            for g, w, b in zip(numbers(1.0 / self._cells.ohms), first, second, strict=True)
+        ]
+        return self._elements("B", self._cells, values)
+
+    def _other_cells(self, cell: CellLaw) -> list[str]:
+        """Return cells whose law says itself what it is in SPICE."""
+        first, second = self._resolve(self._cells.first), self._resolve(self._cells.second)
+        values = [
+            f"i={cell.spice(g, f'v({w},{b})')}"
             for g, w, b in zip(numbers(1.0 / self._cells.ohms), first, second, strict=True)
         ]
         return self._elements("B", self._cells, values)

@@ -2,7 +2,7 @@
 
 from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, TemperatureSpec
 from circuitmem.config.base import Spec
-from circuitmem.config.cell import Cell, LinearCell, SelectorCell, SinhCell, TransistorCell
+from circuitmem.config.cell import Cell, CellLaw, LinearCell, SelectorCell, SinhCell, TransistorCell
 from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
 from circuitmem.config.compliance import ComplianceCell
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
@@ -45,6 +45,7 @@ __all__ = [
     "BusSpec",
     "CalibrationSpec",
     "Cell",
+    "CellLaw",
     "ChipSpec",
     "ComparisonSpec",
     "ComplianceCell",

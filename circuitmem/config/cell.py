@@ -7,22 +7,69 @@ which is stuck in a defective cell.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
+from circuitmem import registry
 from circuitmem._kernels.selector import selector_cell
 from circuitmem.config.base import Spec
 from circuitmem.errors import ValidationError
 
-__all__ = ["Cell", "LinearCell", "SelectorCell", "SinhCell", "TransistorCell"]
+__all__ = ["Cell", "CellLaw", "LinearCell", "SelectorCell", "SinhCell", "TransistorCell"]
 
 Floats = NDArray[np.float64]
 
 
-class LinearCell(Spec):
+class CellLaw(Spec):
+    """What every law has; a law of one's own is a subclass with :meth:`current`, :meth:`slope` and :meth:`spice`.
+
+    Laws that the kernels do not know are solved by Newton's method with a sparse factorisation.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the law (``circuitmem list cells``), or ``"package.module:Name"`` of its class.
+    """
+
+    linear: ClassVar[bool] = False
+    """Whether the current is proportional to the voltage."""
+    kind: str
+
+    def current(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return the cell current [A] for conductance [S] and voltage [V], broadcast together."""
+        raise NotImplementedError
+
+    def slope(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return dI/dV [S], broadcast together."""
+        raise NotImplementedError
+
+    def sensitivity(self, conductance: Floats, voltage: Floats) -> Floats:
+        """Return dI/dG [V], broadcast together; here for a current that is proportional to the conductance."""
+        return self.current(np.ones_like(conductance), voltage)
+
+    def mesh_conductance(self, conductance: Floats) -> Floats:
+        """Return the conductance [S] that the law is stated for."""
+        return conductance
+
+    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
+        """Return the inverse of :meth:`mesh_conductance` [S]."""
+        return mesh_conductance
+
+    def spice(self, conductance: str, voltage: str) -> str:  # noqa: ARG002
+        """Return the current [A] as an expression that ngspice takes, for texts of conductance [S] and voltage [V].
+
+        Raises
+        ------
+        ValidationError
+            If the law has none: then it cannot be audited.
+        """
+        raise ValidationError("cell", "must say its law for SPICE: its class has no method spice", self.kind)
+
+
+class LinearCell(CellLaw):
     """An ohmic 1R cell: ``I = G·V``."""
 
     linear: ClassVar[bool] = True
@@ -40,16 +87,8 @@ class LinearCell(Spec):
         """Return dI/dG [V], broadcast together."""
         return np.ones_like(conductance) * voltage
 
-    def mesh_conductance(self, conductance: Floats) -> Floats:
-        """Return the conductance [S] that the circuit has between word and bit line."""
-        return conductance
 
-    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
-        """Return the inverse of :meth:`mesh_conductance` [S]."""
-        return mesh_conductance
-
-
-class SinhCell(Spec):
+class SinhCell(CellLaw):
     """A non-linear 1R cell: ``I = G·sinh(a·V)/a``.
 
     Parameters
@@ -58,7 +97,6 @@ class SinhCell(Spec):
         Non-linearity [1/V], > 0. As ``a`` goes to 0 the cell becomes a :class:`LinearCell`.
     """
 
-    linear: ClassVar[bool] = False
     kind: Literal["sinh"] = "sinh"
     a: float = pydantic.Field(gt=0.0)
 
@@ -74,21 +112,13 @@ class SinhCell(Spec):
         """Return dI/dG [V], broadcast together."""
         return np.asarray(np.ones_like(conductance) * np.sinh(self.a * voltage) / self.a)
 
-    def mesh_conductance(self, conductance: Floats) -> Floats:
-        """Return the conductance [S] that the law is stated for."""
-        return conductance
-
-    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
-        """Return the inverse of :meth:`mesh_conductance` [S]."""
-        return mesh_conductance
-
     @property
     def bend(self) -> float:
         """Voltage over which the law leaves its tangent [V]."""
         return 1.0 / self.a
 
 
-class TransistorCell(Spec):
+class TransistorCell(CellLaw):
     """A 1T1R cell as it is read: the memristor in series with its transistor, ``I = V·G/(1 + G·R_on)``.
 
     While a tile is read all gates are high, and the transistors are far in their linear region: each is its resistance.
@@ -130,7 +160,7 @@ class TransistorCell(Spec):
         return np.asarray(mesh_conductance / np.maximum(rest, 1e-3))
 
 
-class SelectorCell(Spec):
+class SelectorCell(CellLaw):
     """A 1S1R cell: the memristor in series with a two-terminal selector that conducts from a threshold on.
 
     The selector's law is smooth, exponential and the same for both polarities [our assumption]: a current of
@@ -151,7 +181,6 @@ class SelectorCell(Spec):
         Voltage for ten times the current [V], > 0.
     """
 
-    linear: ClassVar[bool] = False
     kind: Literal["selector"] = "selector"
     threshold: float = pydantic.Field(gt=0.0)
     threshold_current: float = pydantic.Field(default=1e-6, ge=1e-12, le=1.0)
@@ -186,13 +215,18 @@ class SelectorCell(Spec):
         across, share = selector_cell(conductance, voltage, self.leak, self.bend)
         return np.asarray(across * share)
 
-    def mesh_conductance(self, conductance: Floats) -> Floats:
-        """Return the conductance [S] that the law is stated for."""
-        return conductance
 
-    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
-        """Return the inverse of :meth:`mesh_conductance` [S]."""
-        return mesh_conductance
+def _declared(value: Any) -> Any:
+    """Return the declaration of a cell, of the class that its kind has."""
+    if isinstance(value, CellLaw):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("must be a table that says its kind")
+    kind = value.get("kind")
+    if not isinstance(kind, str):
+        raise ValueError("must be a table that says its kind")
+    return registry.find("cells", kind, "kind")(**value)
 
 
-Cell = Annotated[LinearCell | SinhCell | TransistorCell | SelectorCell, pydantic.Field(discriminator="kind")]
+Cell = Annotated[pydantic.SerializeAsAny[CellLaw], pydantic.BeforeValidator(_declared)]
+"""A law of any kind that the registry knows."""

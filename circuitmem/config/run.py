@@ -10,6 +10,7 @@ from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.config.chip import ChipSpec
 from circuitmem.config.device import DeviceSpec, TwoPulseSpec
+from circuitmem.config.names import EngineName
 from circuitmem.config.network import NetworkSpec
 from circuitmem.config.recipe import RecipeSpec, split_methods
 from circuitmem.config.training import (
@@ -94,6 +95,9 @@ class RunSpec(Spec):
     checkpoint_interval : float
         Seconds of wall time after which a method under way leaves a checkpoint, beside those at the end of each epoch,
         >= 0; at 0 it does so after every batch.
+    engine : str
+        What computes the circuits: ``behavioral``, ``ngspice``, ``vacask``, or another that :mod:`circuitmem.registry`
+        finds. All but the first take long.
     reuse_error : float
         Error that a tile's transfer matrix may have while its cells are trained, relative to the largest column
         current, in [0, 0.1]: 4e-4 is a tenth of a step of an 8-bit converter. At 0 every matrix is exact. The results
@@ -112,6 +116,7 @@ class RunSpec(Spec):
     checkpoint_interval: float = pydantic.Field(default=20.0, ge=0.0)
     methods: tuple[str, ...] = ("raw", "calibration", "in_situ", "calibration_in_situ")
     recipes: tuple[RecipeSpec, ...] = ()
+    engine: EngineName = "behavioral"
     reuse_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()

@@ -24,7 +24,7 @@ from circuitmem.control.state import ChipState
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit
 from circuitmem.control.utilisation import Utilisation, utilisation
-from circuitmem.engine import AuditedEngine, BehavioralEngine, SpiceEngine
+from circuitmem.engine import AuditedEngine, Engine
 from circuitmem.errors import ChipBrokenError
 from circuitmem.validation import integer
 
@@ -44,10 +44,10 @@ class Chip(Sequencer):
         Seed of the fabrication and, with ``noise_seed``, of the noise.
     noise_seed : int
         Seed of read and pulse noise: the same chip used twice.
-    engine : BehavioralEngine, SpiceEngine or AuditedEngine, optional
-        What computes the circuit. With :class:`SpiceEngine` reads go through converters that are simulated as circuits
-        too, and pulses get their power from ngspice; with :class:`AuditedEngine` a random part of the reads and of
-        the pulse trains is computed again.
+    engine : Engine, AuditedEngine or str, optional
+        What computes the circuit, or the name of its class (``circuitmem list engines``); behavioral if left out. With
+        :class:`SpiceEngine` reads go through converters that are simulated as circuits too, and pulses get their power
+        from ngspice; with :class:`AuditedEngine` a random part of the reads and of the pulse trains is computed again.
     granularity : {"burst", "pulse"}
         Whether operations in a row on one tile are one event or one each.
     reuse_error : float
@@ -68,7 +68,7 @@ class Chip(Sequencer):
         tiles: int,
         seed: int = 0,
         noise_seed: int = 0,
-        engine: BehavioralEngine | SpiceEngine | AuditedEngine | None = None,
+        engine: Engine | AuditedEngine | str | None = None,
         granularity: Literal["burst", "pulse"] = "burst",
         reuse_error: float = 0.0,
         sound: Collection[int] = (),

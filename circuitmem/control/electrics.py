@@ -15,8 +15,9 @@ from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import ChipSpec
 from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
-from circuitmem.engine import AuditedEngine, BehavioralEngine, SpiceEngine, TransferCache
+from circuitmem.engine import AuditedEngine, BehavioralEngine, Engine, SpiceEngine, TransferCache
 from circuitmem.errors import ValidationError
+from circuitmem.registry import find
 from circuitmem.tile import Tile
 
 __all__ = ["Electrics"]
@@ -33,8 +34,9 @@ class Electrics:
     ----------
     spec : ChipSpec
         What was designed.
-    engine : BehavioralEngine, SpiceEngine or AuditedEngine, optional
-        What computes the circuit: behavioral if left out; of an audited one, what is audited.
+    engine : Engine, AuditedEngine or str, optional
+        What computes the circuit, or the name of its class (``circuitmem list engines``): behavioral if left out; of an
+        audited one, what is audited.
     reuse_error : float
         Error that a transfer matrix may have (:class:`circuitmem.engine.TransferCache`); 0 for none.
     seed : int
@@ -43,7 +45,7 @@ class Electrics:
     Attributes
     ----------
     behavioral : BehavioralEngine
-        The engine, or one to work out what an ngspice run leaves to it.
+        The engine, or one to work out what a run of another engine leaves to it.
     transfers : TransferCache
         Transfer matrices of linear tiles.
     state : ChipState, optional
@@ -52,39 +54,44 @@ class Electrics:
     Raises
     ------
     ValidationError
-        If the engine is none of those.
+        If the engine is none.
     """
 
     def __init__(
         self,
         spec: ChipSpec,
-        engine: BehavioralEngine | SpiceEngine | AuditedEngine | None,
+        engine: Engine | AuditedEngine | str | None,
         reuse_error: float,
         seed: int,
     ) -> None:
         given: object = engine.behavioral if isinstance(engine, AuditedEngine) else engine
-        if not isinstance(given, BehavioralEngine | SpiceEngine | None):
-            raise ValidationError("engine", "must be behavioral, SPICE, or the first audited", given)
-        self._engine = given or BehavioralEngine()
-        self._spice = self._engine if isinstance(self._engine, SpiceEngine) else None
+        if isinstance(given, str):
+            given = find("engines", given, "engine")()
+        if given is None:
+            given = BehavioralEngine()
+        if not isinstance(given, Engine):
+            raise ValidationError("engine", "must be an engine, the name of one, or a behavioral one audited", given)
+        self._engine: Engine = given
+        self._spice = given if isinstance(given, SpiceEngine) else None
         self._linear, self._law = spec.tile.cell.linear, spec.tile.cell
         # An amplifier's offset drives a current through the tile, which is another for each state of it.
         self._grounds_are_equal = spec.converters.tia.input_offset == 0.0
         self.state: ChipState | None = None
         self._columns = spec.tile.columns
-        self.behavioral = self._engine if isinstance(self._engine, BehavioralEngine) else BehavioralEngine()
+        self._by_kernels = isinstance(given, BehavioralEngine)
+        self.behavioral = given if isinstance(given, BehavioralEngine) else BehavioralEngine()
         self.transfers = TransferCache(self.behavioral, reuse_error, seed)
         self._rows_at_once = spec.programming.rows_at_once
 
     @property
     def through_matrices(self) -> bool:
         """Whether reads go through transfer matrices."""
-        return self._linear and self._spice is None
+        return self._linear and self._by_kernels
 
     @property
     def pulses_are_ladders(self) -> bool:
         """Whether the power of a row's pulse is that of a ladder; else each pulse is a circuit of the whole tile."""
-        return self._linear and self._spice is None and self._rows_at_once == 1
+        return self._linear and self._by_kernels and self._rows_at_once == 1
 
     def refresh(self, units: Sequence[Unit]) -> None:
         """Work out the transfer matrices of all tiles whose state has changed, in one call."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.mesh import TOLERANCE
+from circuitmem.config import SelectorCell, SinhCell
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Mesh, Tile
 from circuitmem.validation import did_you_mean, integer
@@ -139,6 +140,8 @@ def plan_nodes(tile: Tile, wanted: Method | None = None) -> Plan:
     superposed = bridges and linear and _are_tied(tile)
     method: Method = "conjugate gradients" if linear else "newton"
     reason = "linear cells" if linear else "non-linear cells"
+    if not linear and type(tile.spec.cell) not in (SinhCell, SelectorCell):  # a subclass may say another law
+        method, reason = "direct", "non-linear cells of a law that the kernels do not know"
     if bridges and not superposed:
         method = "direct"
         reason = "bridges on a floating line" if linear else "bridges between lines of non-linear cells"

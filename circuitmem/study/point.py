@@ -76,7 +76,8 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[list[dict[str
     run = job.run
     digits = _digits(run.data)
     model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
-    network = build_network(run, model, digits, BehavioralEngine(threads=1))
+    engine = BehavioralEngine(threads=1) if run.engine == "behavioral" else None
+    network = build_network(run, model, digits, engine)
 
     def keep(when: str) -> None:
         for index in point.map_tiles:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import Chip, Process
-from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.engine import Engine
 from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.digits import Digits
@@ -104,18 +104,16 @@ def _partitions(spec: RunSpec) -> list[Partition]:
     return partitions(spec.network.shapes, *spec.chip.tile.shape)
 
 
-def build_network(
-    spec: RunSpec, model: Perceptron, digits: Digits, engine: BehavioralEngine | SpiceEngine | None = None
-) -> HardwareNetwork:
+def build_network(spec: RunSpec, model: Perceptron, digits: Digits, engine: Engine | None = None) -> HardwareNetwork:
     """Fabricate the chip of a run, and lay the network out on it; nothing is programmed yet.
 
-    The highest DAC code of a hidden layer stands for the 99.9th percentile of the activity that the digital network
-    shows on the training digits.
+    The circuit is computed by ``engine``, or by that which the run names. The highest DAC code of a hidden layer stands
+    for the 99.9th percentile of the activity that the digital network shows on the training digits.
     """
     seed, layers = spec.seed, spec.chip.defects.layers
     belongs = [layer for layer, part in enumerate(_partitions(spec)) for _ in range(part.tiles)]
     sound = {tile for tile, layer in enumerate(belongs) if layers is not None and layer not in layers}
-    chip = Chip(spec.chip, len(belongs), seed, seed, engine, spec.granularity, spec.reuse_error, sound)
+    chip = Chip(spec.chip, len(belongs), seed, seed, engine or spec.engine, spec.granularity, spec.reuse_error, sound)
     hidden = model.activities(digits.train_images[:2000])[1:-1]
     scales = [1.0, *(max(float(np.quantile(activity, 0.999)), 1e-6) for activity in hidden)]
     return HardwareNetwork(chip, model, scales)

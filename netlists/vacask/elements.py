@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from circuitmem.config import SelectorCell, SinhCell, TransistorCell
+from circuitmem.errors import ValidationError
 from circuitmem.netlists.vacask.text import model_source, quantity
 from circuitmem.netlists.wiring import Branch, Wiring
 from circuitmem.tile import Tile
@@ -82,14 +83,16 @@ class Cells:
         self.models: dict[str, str] = {}
         cell, branches = tile.spec.cell, wiring.cell_branches()
         lines: Iterable[str]
-        if isinstance(cell, SinhCell):
+        if type(cell) is SinhCell:
             lines = self._sinh(cell.a, ((item, 1.0 / item.ohms) for item in branches))
-        elif isinstance(cell, SelectorCell):
+        elif type(cell) is SelectorCell:
             lines = [*self._memristors(branches, second=True), *self._selectors(cell, branches)]
         elif isinstance(cell, TransistorCell) and cell.on_resistance > 0.0:
             lines = [*self._memristors(branches, second=False), *_transistors(cell, branches, overdrive)]
-        else:
+        elif cell.linear:
             lines = map(resistor, branches)
+        else:
+            raise ValidationError("cell", "must be a law that VACASK has in Verilog-A", cell.kind)
         self.text = "// cells: word line to bit line\n" + "".join(lines)
 
     def _sinh(self, a: float, cells: Iterable[tuple[Branch, float]]) -> list[str]:
