@@ -44,7 +44,10 @@ class Cable(Spec):
         (lambda: Cable(name="x", spare={}), "spare.length is required"),
         (
             lambda: TileSpec(rows=2, columns=2, cell={"kind": "sin"}),
-            "cell.kind must be one of 'linear', 'sinh', 'transistor', 'selector'; did you mean 'sinh'? (got 'sin')",
+            (
+                "cell.kind must be one of linear, sinh, transistor, selector, or package.module:Name (see circuitmem list "
+                "cells); did you mean 'sinh'? (got 'sin')"
+            ),
         ),
         (lambda: TileSpec(rows=2, columns=2, cell={}), "cell must be a table that says its kind (got {})"),
         (lambda: TileSpec(rows=2, columns=2, cell={"kind": "sinh"}), "cell.a is required"),
