@@ -49,8 +49,8 @@ class TwoPulse(UpdateRule):
 class PulseCount(UpdateRule):
     """The rule of NeuroSim: as many whole pulses as the inverse of the declared curve says, truncated.
 
-    For devices of kind ``pulse-update`` (:mod:`circuitmem.control.counts`). What is less than a pulse stays in the
-    digital core's weights until it has grown to one; NeuroSim forgets it.
+    For devices of kind ``pulse-update`` (:class:`circuitmem.device.PulseUpdate`). What is less than a pulse stays in
+    the digital core's weights until it has grown to one; NeuroSim forgets it.
     """
 
 

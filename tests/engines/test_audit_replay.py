@@ -153,7 +153,7 @@ def test_a_chip_is_audited_while_it_works(cell):
 @pytest.mark.parametrize(
     ("what", "patched"),
     [
-        ("what a SET leaves", ("circuitmem.control.two_pulse.set_pulse", 1.001)),
+        ("what a SET leaves", ("circuitmem.device.two_pulse.set_pulse", 1.001)),
         ("the power of a row", ("circuitmem.control.unit.row_power", 1.001)),
     ],
 )

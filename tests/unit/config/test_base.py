@@ -45,8 +45,8 @@ class Cable(Spec):
         (
             lambda: TileSpec(rows=2, columns=2, cell={"kind": "sin"}),
             (
-                "cell.kind must be one of linear, sinh, transistor, selector, or package.module:Name (see circuitmem list "
-                "cells); did you mean 'sinh'? (got 'sin')"
+                "cell.kind must be one of linear, sinh, transistor, selector, or package.module:Name (see circuitmem "
+                "list cells); did you mean 'sinh'? (got 'sin')"
             ),
         ),
         (lambda: TileSpec(rows=2, columns=2, cell={}), "cell must be a table that says its kind (got {})"),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from circuitmem import TileSpec
-from circuitmem.calibration import CALIBRATIONS
 from circuitmem.config import load_run
 from circuitmem.data import load_mnist
+from circuitmem.registry import names
 from circuitmem.training import Digits, build_network, train_ex_situ
 from circuitmem.training.bring_up import calibrate_network
 from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gradients
@@ -46,7 +46,7 @@ def angle_and_length(one, other):
 
 
 JOINED = ["defect-subtract+affine", "out-of-range+affine"]
-CASES = list(itertools.product([*CALIBRATIONS, *JOINED], (0.8, 0.5), (0.0, 1.0)))
+CASES = list(itertools.product([*names("calibrations"), *JOINED], (0.8, 0.5), (0.0, 1.0)))
 
 
 @pytest.mark.parametrize(("method", "yield_", "wire"), CASES)
