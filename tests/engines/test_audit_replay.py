@@ -216,11 +216,11 @@ def test_the_power_of_pulses_really_comes_from_ngspice(spice, monkeypatch):
     assert len(asked) == 5
 
 
-def test_a_chip_takes_no_other_engine():
+def test_a_chip_takes_nothing_that_is_no_engine():
     class Other:
         name = "other"
 
-    with pytest.raises(ValidationError, match="engine must be behavioral, SPICE"):
+    with pytest.raises(ValidationError, match="engine must be an engine, the name of one"):
         small_chip(Other())
 
 
