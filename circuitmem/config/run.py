@@ -50,7 +50,7 @@ class DataSpec(Spec):
 
 
 class AuditSpec(Spec):
-    """Which of the run's own operations, reads of a tile and pulse trains, are done again in ngspice.
+    """Which of the run's own operations, reads of a tile and pulse trains, are done again in a circuit simulator.
 
     Parameters
     ----------
@@ -63,8 +63,10 @@ class AuditSpec(Spec):
         Reads of an audited read operation, and pulses of an audited train, that are done again, >= 1.
     limit : float
         Relative difference beyond which an operation is reported and saved, > 0; ``reuse_error`` is added to it.
+    referee : {"ngspice", "vacask", "all"}
+        The circuit simulator; with ``all`` each operation goes to one of the two, by a coin of the run's seed.
     workers : int
-        ngspice processes at once, >= 1. They let the run itself go first.
+        Processes of each simulator at once, >= 1. They let the run itself go first.
     """
 
     tiles: int = pydantic.Field(default=1, ge=0)
@@ -72,6 +74,7 @@ class AuditSpec(Spec):
     reads: int = pydantic.Field(default=4, ge=1)
     pulses: int = pydantic.Field(default=4, ge=1)
     limit: float = pydantic.Field(default=1e-6, gt=0.0)
+    referee: Literal["ngspice", "vacask", "all"] = "ngspice"
     workers: int = pydantic.Field(default=1, ge=1)
 
 

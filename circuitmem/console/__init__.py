@@ -73,8 +73,12 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
 def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
     """Print what the accuracies of a run rest on."""
     if audit["reads"] or audit.get("pulse_trains"):
+        # A run of an older version had one referee and does not say which.
+        from circuitmem.engine import simulators
+
+        names = simulators(audit.get("referees") or ("ngspice",))
         console.print(
-            f"error: the largest difference from ngspice, which did {audit['reads']} random reads and "
+            f"error: the largest difference from {names}, which did {audit['reads']} random reads and "
             f"{audit.get('pulse_trains', 0)} pulse trains of this run again: "
             f"{audit['largest_relative_error']:.1e} of the largest current"
         )
@@ -117,6 +121,7 @@ def print_replay(found: dict[str, Any]) -> None:
     parts = "reads" if found["kind"] == "read" else "pulses"
     origin = ", ".join(f"{key} {value}" for key, value in found["provenance"].items() if not isinstance(value, dict))
     console.print(f"{what} of {found['size']} {parts} ({origin})")
+    console.print(f"the circuit simulator is {found['referee']}")
     console.print(f"difference in the file {saved}, now {error}; limit {found['limit']:.3g}")
     console.print("it agrees now" if found["agrees"] else "it STILL DIFFERS")
 
@@ -187,9 +192,16 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
     for stage in record["stages"]:
         verdict = "pass" if stage["pass"] else "FAIL"
         worst = "not finite" if stage["worst"] is None else f"{stage['worst']:.1e}"
-        rows.append((stage["stage"], str(stage["cases"]), worst, f"{stage['bound']:.0e}", verdict))
-    print_table(("stage", "cases", "worst", "bound", "verdict"), rows, {0})
+        rows.append((stage["stage"], stage["referee"], str(stage["cases"]), worst, f"{stage['bound']:.0e}", verdict))
+    print_table(("stage", "referee", "cases", "worst", "bound", "verdict"), rows, {0, 1})
     console = terminal()
+    if record["between_referees"]:
+        pairs = ("behavioral_ngspice", "behavioral_vacask", "ngspice_vacask")
+        lines = [
+            (line["stage"], *("not finite" if line[pair] is None else f"{line[pair]:.1e}" for pair in pairs))
+            for line in record["between_referees"]
+        ]
+        print_table(("stage", "kernels - ngspice", "kernels - VACASK", "ngspice - VACASK"), lines, {0})
     changes = [line for line in record.get("baseline", []) if line["change"] != "same"]
     for line in changes:
         numbers = " to ".join("none" if line[key] is None else f"{line[key]:.1e}" for key in ("before", "after"))

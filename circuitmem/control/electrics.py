@@ -15,7 +15,7 @@ from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import ChipSpec
 from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
-from circuitmem.engine import AuditedEngine, BehavioralEngine, Engine, SpiceEngine, TransferCache
+from circuitmem.engine import AuditedEngine, BehavioralEngine, Engine, Referee, TransferCache
 from circuitmem.errors import ValidationError
 from circuitmem.registry import find
 from circuitmem.tile import Tile
@@ -72,7 +72,7 @@ class Electrics:
         if not isinstance(given, Engine):
             raise ValidationError("engine", "must be an engine, the name of one, or a behavioral one audited", given)
         self._engine: Engine = given
-        self._spice = given if isinstance(given, SpiceEngine) else None
+        self._circuit = given if isinstance(given, Referee) else None
         self._linear, self._law = spec.tile.cell.linear, spec.tile.cell
         # An amplifier's offset drives a current through the tile, which is another for each state of it.
         self._grounds_are_equal = spec.converters.tia.input_offset == 0.0
@@ -194,8 +194,8 @@ class Electrics:
         before, count = first * self._columns, (first + len(codes)) * self._columns
         volts = unit.readout.adc.noise * standard_normal(noise, count)[before:].reshape(-1, self._columns)
         currents, power = self.currents(unit, unit.readout.dac.voltages(codes))
-        if self._spice is not None:
-            return self._spice.codes(unit.tile, unit.readout, codes, volts), power
+        if self._circuit is not None:
+            return self._circuit.codes(unit.tile, unit.readout, codes, volts), power
         return unit.readout.adc.codes(currents, volts), power
 
     def pulse_power(self, unit: Unit, conductance: Floats, selected: Mask, voltage: float) -> float:

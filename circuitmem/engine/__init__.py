@@ -8,16 +8,18 @@ from circuitmem.engine.cases import PulseCase, ReadCase, case_from_arrays
 from circuitmem.engine.confidence import CONFIDENCE, fraction_bound, stratified_bound
 from circuitmem.engine.findings import LIMIT, SavedCase, load_case, save_case
 from circuitmem.engine.plan import Plan
+from circuitmem.engine.referees import REFEREES, Referee, RefereeName, referee_names, simulators
 from circuitmem.engine.replay import replay_case
 from circuitmem.engine.settling import Settling
 from circuitmem.engine.software import software
 from circuitmem.engine.spice import SpiceEngine, adc_netlist, program_netlist, tile_netlist
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
-from circuitmem.engine.vacask import VacaskEngine
+from circuitmem.engine.vacask import VacaskEngine, vacask_netlist
 
 __all__ = [
     "CONFIDENCE",
     "LIMIT",
+    "REFEREES",
     "AuditQueue",
     "AuditRecord",
     "AuditedEngine",
@@ -28,6 +30,8 @@ __all__ = [
     "ProgrammingResult",
     "PulseCase",
     "ReadCase",
+    "Referee",
+    "RefereeName",
     "ReuseRecord",
     "SavedCase",
     "Settling",
@@ -41,9 +45,12 @@ __all__ = [
     "fraction_bound",
     "load_case",
     "program_netlist",
+    "referee_names",
     "replay_case",
     "save_case",
+    "simulators",
     "software",
     "stratified_bound",
     "tile_netlist",
+    "vacask_netlist",
 ]

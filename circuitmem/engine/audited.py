@@ -1,4 +1,4 @@
-"""Answers of the fast engine, some of them computed again in SPICE, and a record of how far the two were apart."""
+"""Answers of the fast engine, some of them computed again by a circuit simulator, and how far the two were apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from circuitmem.config import PulseTrain
 from circuitmem.engine.base import Engine, ProgrammingResult, Solution
 from circuitmem.engine.cases import Case, ReadCase, relative_errors
 from circuitmem.engine.findings import LIMIT, AuditRecord, Findings
-from circuitmem.engine.spice import SpiceEngine
+from circuitmem.engine.referees import REFEREES, Referee, RefereeName
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import Tile
@@ -43,11 +43,12 @@ def _as_it_is(tile: Tile) -> Tile:
 class _Job:
     case: Case
     number: int
+    referee: RefereeName
     options: dict[str, Any]
 
 
 class AuditQueue:
-    """Computes operations again in ngspice in the background, while the program goes on.
+    """Computes operations again in a circuit simulator in the background, while the program goes on.
 
     ::
 
@@ -59,15 +60,17 @@ class AuditQueue:
     Parameters
     ----------
     time_limit : float
-        Seconds that ngspice may take for one submitted batch, > 0.
+        Seconds that a simulator may take for one submitted batch, > 0.
     workers : int
-        ngspice processes at once, >= 1.
+        Processes of each simulator at once, >= 1.
     niceness : int
         By how much they let the program itself go first, 0 to 19.
     limit : float
         Relative difference beyond which an operation is reported, >= 0.
     folder : path, optional
         Where such operations are saved, for ``circuitmem replay``.
+    referees : sequence of str
+        The simulators, ``ngspice`` or ``vacask``; an operation of which nothing is said goes to the first.
     """
 
     def __init__(
@@ -78,8 +81,11 @@ class AuditQueue:
         niceness: int = 10,
         limit: float = LIMIT,
         folder: str | os.PathLike[str] | None = None,
+        referees: Sequence[RefereeName] = ("ngspice",),
     ) -> None:
-        self._engine = SpiceEngine(time_limit=time_limit, workers=workers, niceness=niceness)
+        self._engines: dict[RefereeName, Referee] = {
+            name: REFEREES[name](time_limit=time_limit, workers=workers, niceness=niceness) for name in referees
+        }
         self._findings = Findings(in_range("limit", limit, 0.0), folder)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._submitted: dict[str, int] = {}
@@ -112,9 +118,11 @@ class AuditQueue:
         """What has been found so far."""
         return self._findings.record() if self._record is None else self._record
 
-    def record_of(self, group: str, kind: str | None = None) -> AuditRecord:
-        """Return what has been found so far among the cases of one group, and one kind."""
-        return self._findings.record(group, kind)
+    def record_of(
+        self, group: str | None = None, kind: str | None = None, referee: RefereeName | None = None
+    ) -> AuditRecord:
+        """Return what has been found so far among the cases of one group, one kind and one referee, or of all."""
+        return self._findings.record(group, kind, referee)
 
     def submit(self, tile: Tile, voltages: ArrayLike, currents: ArrayLike, *, each: bool = False) -> None:
         """Queue a batch of reads. The tile is audited as it is now, whatever is programmed into it later.
@@ -150,6 +158,7 @@ class AuditQueue:
         name: str = "",
         each: bool = False,
         provenance: Mapping[str, Any] | None = None,
+        referee: RefereeName | None = None,
     ) -> None:
         """Queue an operation; what is said about it goes into the record and its file (:meth:`Findings.check`)."""
         if self._record is not None:
@@ -159,7 +168,8 @@ class AuditQueue:
             self._submitted[case.kind] = self._submitted.get(case.kind, 0) + amount
             number, self._numbered = self._numbered, self._numbered + 1
         options = {"group": group, "name": name, "each": each, "provenance": provenance}
-        self._jobs.put(_Job(case, number, options))
+        chosen = next(iter(self._engines)) if referee is None else referee
+        self._jobs.put(_Job(case, number, chosen, options))
 
     def finish(self, timeout: float | None = None) -> AuditRecord:
         """Wait until all is computed, at most ``timeout`` seconds, and return the record; what is left is skipped."""
@@ -171,9 +181,11 @@ class AuditQueue:
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
             while any(thread.is_alive() for thread in self._threads):
                 self._stopping.set()
-                self._engine.kill()
+                for engine in self._engines.values():
+                    engine.kill()
                 self._threads[-1].join(0.1)
-            self._engine.close()
+            for engine in self._engines.values():
+                engine.close()
             record = self._findings.record()
             left = [
                 f"{count - self._done.get(kind, 0)} of {count} {kind.replace('_', ' ')}s"
@@ -190,9 +202,10 @@ class AuditQueue:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None and not self._stopping.is_set():
             if self._findings.skipped is None:
-                self._findings.check(self._engine, job.case, number=job.number, **job.options)
+                engine = self._engines[job.referee]
+                self._findings.check(engine, job.case, number=job.number, referee=job.referee, **job.options)
             if self._stopping.is_set():
-                # finish() has ended ngspice: that is no failure of the circuit.
+                # finish() has ended the simulator: that is no failure of the circuit.
                 self._findings.drop_failure(job.number)
             else:
                 amount = job.case.size if job.case.kind == "read" else 1
@@ -203,8 +216,8 @@ class AuditQueue:
 class AuditedEngine:
     """An engine whose answers are the behavioral engine's, while a random part of its reads is computed in SPICE too.
 
-    What ngspice cannot do stands in the record; it does not stop the caller. Given to a :class:`Chip` it audits that
-    part of the chip's reads and of its pulse trains.
+    What the simulator cannot do stands in the record; it does not stop the caller. Given to a :class:`Chip` it audits
+    that part of the chip's reads and of its pulse trains.
 
     Parameters
     ----------

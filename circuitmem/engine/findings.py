@@ -40,7 +40,7 @@ class AuditRecord:
         Largest difference of a column current, relative to the largest current of its vector; of a pulse's power and
         of what it left too. None if nothing was audited.
     failures : tuple of str
-        Messages of the re-computations that ngspice could not do.
+        Messages of the re-computations that the simulator could not do.
     skipped_reason : str or None
         Why some or all of the audit was not done.
     pulse_trains : int
@@ -81,7 +81,7 @@ class SavedCase:
     case : ReadCase or PulseCase
         The operation, with the answer that was given.
     reference : ndarray
-        What ngspice answered: currents (reads, columns) A, or power (pulses,) W.
+        What the simulator answered: currents (reads, columns) A, or power (pulses,) W.
     limit : float
         Relative difference that was allowed.
     provenance : dict
@@ -140,6 +140,7 @@ class _Outcome:
     group: str
     kind: str
     size: int
+    referee: str
     errors: tuple[float, ...] = ()
     failure: str | None = None
     file: str | None = None
@@ -175,6 +176,7 @@ class Findings:
         name: str = "",
         each: bool = False,
         provenance: Mapping[str, Any] | None = None,
+        referee: str = "ngspice",
     ) -> None:
         """Do a case again and note the difference, or why that was not possible.
 
@@ -194,28 +196,32 @@ class Findings:
             Whether each of its reads was chosen by itself, and is an operation by itself.
         provenance : mapping, optional
             Plain values for its file.
+        referee : str
+            What the reference is called.
         """
         try:
             reference = case.reference(engine)
         except SpiceUnavailableError as problem:
             self.skipped = problem.reason
         except CircuitmemError as problem:
-            self._add(_Outcome(number, group, case.kind, case.size, failure=str(problem)))
+            self._add(_Outcome(number, group, case.kind, case.size, referee, failure=str(problem)))
         else:
             errors = case.errors(reference)
             worst, file = float(errors.max(initial=0.0)), None
             if not worst <= self.limit and self.folder is not None:
                 file = str(Path(self.folder) / f"audit_{name or number}_{case.kind}.npz")
-                origin = {"circuitmem": circuitmem.__version__, "error": worst, **(provenance or {})}
+                origin = {"circuitmem": circuitmem.__version__, "error": worst, "referee": referee}
+                origin |= provenance or {}
                 save_case(file, SavedCase(case, reference, self.limit, origin))
             kept = tuple(errors.tolist()) if each else (worst,)
-            self._add(_Outcome(number, group, case.kind, case.size, kept, file=file))
+            self._add(_Outcome(number, group, case.kind, case.size, referee, kept, file=file))
 
-    def record(self, group: str | None = None, kind: str | None = None) -> AuditRecord:
-        """Return what was found so far, of one group and kind of operation or of all."""
+    def record(self, group: str | None = None, kind: str | None = None, referee: str | None = None) -> AuditRecord:
+        """Return what was found so far, of one group, kind of operation and referee, or of all."""
         with self._lock:
             outcomes = sorted(self._outcomes, key=lambda outcome: outcome.number)
         outcomes = [one for one in outcomes if group in (None, one.group) and kind in (None, one.kind)]
+        outcomes = [one for one in outcomes if referee in (None, one.referee)]
         done = [outcome for outcome in outcomes if outcome.failure is None]
         errors = [error for outcome in done for error in outcome.errors]
         return AuditRecord(

@@ -8,12 +8,14 @@ from typing import Any
 
 from circuitmem.engine.behavioral import BehavioralEngine
 from circuitmem.engine.findings import load_case
-from circuitmem.engine.spice import SpiceEngine
+from circuitmem.engine.referees import REFEREES, RefereeName
 
 __all__ = ["replay_case"]
 
 
-def replay_case(path: str | os.PathLike[str], *, behavioral: bool = True, spice: bool = True) -> dict[str, Any]:
+def replay_case(
+    path: str | os.PathLike[str], *, behavioral: bool = True, spice: bool = True, referee: RefereeName | None = None
+) -> dict[str, Any]:
     """Do a saved operation again and compare.
 
     Parameters
@@ -21,28 +23,32 @@ def replay_case(path: str | os.PathLike[str], *, behavioral: bool = True, spice:
     path : path
         What an audit saved.
     behavioral, spice : bool
-        Whether this engine works the answer out anew; else it is that of the file.
+        Whether the kernels, and a circuit simulator, work the answer out anew; else it is that of the file.
+    referee : str, optional
+        The simulator, ``ngspice`` or ``vacask``; when left out the one whose answer was saved.
 
     Returns
     -------
     dict
         ``kind``, ``size``, ``limit``, ``saved_error`` (between the answers of the file), ``error`` (between those
-        compared now), ``agrees`` (whether that is within the limit), ``provenance``.
+        compared now), ``agrees`` (whether that is within the limit), ``referee``, ``provenance``.
 
     Raises
     ------
     DataFileError
         If the file is missing, corrupt, or not such an operation.
     SpiceError
-        If ngspice is asked and cannot.
+        If the simulator is asked and cannot.
     """
     saved = load_case(path)
     case, reference = saved.case, saved.reference
     before = case.errors(reference)
     if behavioral:
         case = case.again(BehavioralEngine())
+    before_name: RefereeName = "vacask" if saved.provenance.get("referee") == "vacask" else "ngspice"
+    name = referee or before_name
     if spice:
-        with SpiceEngine() as engine:
+        with REFEREES[name]() as engine:
             reference = case.reference(engine)
     error = float(case.errors(reference).max(initial=0.0))
     return {
@@ -52,6 +58,7 @@ def replay_case(path: str | os.PathLike[str], *, behavioral: bool = True, spice:
         "saved_error": _plain(float(before.max(initial=0.0))),
         "error": _plain(error),
         "agrees": error <= saved.limit,
+        "referee": name if spice else before_name,
         "provenance": saved.provenance,
     }
 

@@ -17,11 +17,11 @@ from circuitmem.netlists.vacask.program import PULSE_OPTIONS, VacaskProgram
 from circuitmem.netlists.vacask.readout import VacaskReadout
 from circuitmem.netlists.vacask.step import STEP_OPTIONS, VacaskStep
 from circuitmem.netlists.vacask.text import OPTIONS
-from circuitmem.netlists.vacask.tile import VacaskTile
+from circuitmem.netlists.vacask.tile import VacaskTile, vacask_netlist
 from circuitmem.tile import Tile
 from circuitmem.validation import in_range, integer
 
-__all__ = ["VacaskEngine"]
+__all__ = ["VacaskEngine", "vacask_netlist"]
 
 Floats = NDArray[np.float64]
 

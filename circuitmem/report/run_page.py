@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.control import ATTOJOULE
+from circuitmem.engine import referee_names, simulators
 from circuitmem.records import (
     STATE_ARRAYS,
     Digital,
@@ -134,6 +135,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
             if (group := list(enumerate(plots)))
         ],
         "audit": [(name.replace("_", " "), _text(value)) for name, value in audit.items() if _tells(value)],
+        "simulators": simulators(referee_names(spec.audit.referee)),
         "traces": traces,
         "provenance": [(name, _text(value)) for name, value in record["provenance"].items()],
     }

@@ -5,16 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from circuitmem.engine import REFEREES
 from circuitmem.report.page import Page, slug
 
 __all__ = ["draw_validation"]
 
-_SHOWN = {"stage", "about", "cases", "worst", "bound", "pass", "wall_time_s", "seconds", "plots", "replay"}
+_SHOWN = {"stage", "referee", "about", "cases", "worst", "bound", "pass", "wall_time_s", "seconds", "plots", "replay"}
+_NAMES: dict[str, str] = {name: engine.simulator for name, engine in REFEREES.items()}
 _PROVENANCE = (
     "circuitmem",
     "kernels",
     "ngspice",
     "ngspice_options",
+    "vacask",
+    "vacask_options",
     "python",
     "numpy",
     "platform",
@@ -40,10 +44,14 @@ def draw_validation(record: dict[str, Any], folder: str | Path) -> list[Path]:
         What was written, the page first.
     """
     page = Page(folder)
+    stages = [_stage(page, stage, record["referee"] == "all") for stage in record["stages"]]
     content = {
         **{key: record[key] for key in ("finished", "seed", "quick")},
-        "stages": [_stage(page, stage) for stage in record["stages"]],
-        "failed": [stage["stage"] for stage in record["stages"] if not stage["pass"]],
+        "stages": stages,
+        "failed": [stage["stage"] for stage in stages if not stage["pass"]],
+        "referees": " and ".join(label for name, label in _NAMES.items() if name in record),
+        "between": [_three_ways(line) for line in record["between_referees"]],
+        "speed_columns": _speed_columns(record["speed"]),
         "passed": all(stage["pass"] for stage in record["stages"]),
         "cases": sum(stage["cases"] for stage in record["stages"]),
         "speed_plot": page.picture(record["speed_plot"], "speed"),
@@ -52,17 +60,19 @@ def draw_validation(record: dict[str, Any], folder: str | Path) -> list[Path]:
             (line["stage"], _number(line["before"]), _number(line["after"]), line["change"])
             for line in record.get("baseline", [])
         ],
-        "provenance": [(name, _plain(record[name])) for name in _PROVENANCE],
+        "provenance": [(name, _plain(record[name])) for name in _PROVENANCE if name in record],
     }
     return page.write("validation.html", "report.html", content)
 
 
-def _stage(page: Page, stage: dict[str, Any]) -> dict[str, Any]:
-    name = slug(stage["stage"])
+def _stage(page: Page, stage: dict[str, Any], several: bool) -> dict[str, Any]:
+    title = f"{stage['stage']}, {_NAMES[stage['referee']]}" if several else stage["stage"]
+    name = slug(title)
     seconds = stage["seconds"]
-    spice, behavioral = seconds.get("spice"), seconds.get("behavioral")
+    spice, behavioral = seconds.get("referee"), seconds.get("behavioral")
     return {
-        **{key: stage[key] for key in ("stage", "about", "cases", "pass")},
+        **{key: stage[key] for key in ("about", "cases", "pass")},
+        "stage": title,
         "name": name,
         "replay": stage["replay"],
         "worst_text": _number(stage["worst"]),
@@ -79,10 +89,22 @@ def _stage(page: Page, stage: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _three_ways(line: dict[str, Any]) -> tuple[str, ...]:
+    pairs = ("behavioral_ngspice", "behavioral_vacask", "ngspice_vacask")
+    return line["stage"], *(_number(line[pair]) for pair in pairs), _number(line["bound"])
+
+
+def _speed_columns(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the headings of the table of times, for what was timed."""
+    rivals = [label for name, label in (_NAMES | {"direct": "sparse direct"}).items() if name in rows[0]]
+    return ["side", *rivals, "circuitmem", *(f"{label} / circuitmem" for label in rivals)]
+
+
 def _speed_row(row: dict[str, Any]) -> tuple[str, ...]:
+    rivals = [row[name] for name in (*_NAMES, "direct") if name in row]
     ours = row["behavioral"]
-    times = [f"{row[name] * 1e3:.3g}" for name in ("spice", "direct", "behavioral")]
-    return f"{row['side']}x{row['side']}", *times, f"{row['spice'] / ours:,.0f}x", f"{row['direct'] / ours:,.0f}x"
+    times = [f"{seconds * 1e3:.3g}" for seconds in (*rivals, ours)]
+    return f"{row['side']}x{row['side']}", *times, *(f"{seconds / ours:,.0f}x" for seconds in rivals)
 
 
 def _number(value: float | None) -> str:

@@ -1,38 +1,44 @@
-"""How long one read of a fresh tile takes: ngspice, a sparse direct solve, and the behavioral kernels, side by side."""
+"""How long one read of a fresh tile takes: simulators, a sparse direct solve, and the behavioral kernels."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from circuitmem.config import TileSpec
-from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.engine import BehavioralEngine, Referee
 from circuitmem.rng import Purpose, stream
 from circuitmem.study.plots import Lines, Series
 from circuitmem.tile import Tile
 
-__all__ = ["measure_speed", "speed_plot"]
+__all__ = ["LABELS", "measure_speed", "speed_plot"]
 
 SIDES = (8, 16, 32, 64)
 QUICK_SIDES = (8, 16)
 REPEATS = 5
 """The median of so many; ngspice computes larger tiles once, for a 64x64 takes seconds."""
 LARGE = 32
+LABELS = {
+    "ngspice": "ngspice, .op",
+    "vacask": "VACASK, whole process",
+    "direct": "sparse direct (SuperLU)",
+    "behavioral": "circuitmem, one vector",
+}
 
 
 def measure_speed(
-    spice: SpiceEngine, seed: int, quick: bool, progress: Callable[[str, int, int], None]
+    referees: Mapping[Any, Referee], seed: int, quick: bool, progress: Callable[[str, int, int], None]
 ) -> list[dict[str, Any]]:
     """Time one vector on tiles that nothing is known of yet; a figure for the machine at hand, never a test.
 
     Parameters
     ----------
-    spice : SpiceEngine
-        The referee, its worker running.
+    referees : dict of engine
+        The simulators by their names, ``ngspice`` and ``vacask``, their workers running.
     seed : int
         Seed of the tiles, >= 0.
     quick : bool
@@ -43,7 +49,7 @@ def measure_speed(
     Returns
     -------
     list of dict
-        A row a side: ``side``, and seconds of ``spice``, ``direct`` (SuperLU) and ``behavioral``.
+        A row a side: ``side``, and seconds of each referee, ``direct`` (SuperLU) and ``behavioral``.
     """
     sides = QUICK_SIDES if quick else SIDES
     rows = []
@@ -54,8 +60,8 @@ def measure_speed(
         voltages = rng.uniform(0.0, 0.2, (1, side))
         ours, direct = BehavioralEngine(method="conjugate gradients"), BehavioralEngine(method="direct")
         row: dict[str, Any] = {"side": side}
-        for name, engine in (("spice", spice), ("direct", direct), ("behavioral", ours)):
-            repeats = 1 if name == "spice" and side >= LARGE else REPEATS
+        for name, engine in (*referees.items(), ("direct", direct), ("behavioral", ours)):
+            repeats = 1 if name in referees and side >= LARGE else REPEATS
             row[name] = _median(partial(engine.read, tile, voltages), repeats)
         rows.append(row)
         progress("speed", done + 1, len(sides))
@@ -73,7 +79,7 @@ def _median(call: Callable[[], Any], repeats: int) -> float:
 
 def speed_plot(rows: list[dict[str, Any]]) -> Lines:
     """Show the measured times against the side of the tile."""
-    names = {"spice": "ngspice, .op", "direct": "sparse direct (SuperLU)", "behavioral": "circuitmem, one vector"}
+    names = {name: label for name, label in LABELS.items() if name in rows[0]}
     sides = [row["side"] for row in rows]
     series = tuple(Series(label, sides, [row[key] * 1e3 for row in rows], "both") for key, label in names.items())
     return Lines("One read of a fresh tile", "side of the tile (cells)", "time (ms)", series, "xy")

@@ -1,4 +1,4 @@
-"""SPICE against behavioral, stage by stage."""
+"""Circuit simulators against the behavioral engine, stage by stage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,23 @@ import numpy as np
 
 import circuitmem
 from circuitmem._kernels import kernel_info
-from circuitmem.engine import LIMIT, ReadCase, SavedCase, SpiceEngine, save_case, tile_netlist
+from circuitmem.engine import (
+    LIMIT,
+    REFEREES,
+    ReadCase,
+    Referee,
+    RefereeName,
+    SavedCase,
+    referee_names,
+    save_case,
+    tile_netlist,
+    vacask_netlist,
+)
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import write_text
 from circuitmem.records import Validation, read_record, write_record
 from circuitmem.study.speed import measure_speed, speed_plot
-from circuitmem.study.stages import STAGES, Context, Stage, StageModule
+from circuitmem.study.stages import STAGES, Context, Stage, StageModule, apart
 from circuitmem.validation import did_you_mean, integer
 
 __all__ = ["compare_records", "load_record", "validate_engines"]
@@ -33,6 +45,7 @@ def validate_engines(
     progress: Callable[[str, int, int], None] = lambda *_: None,
     baseline: str | Path | None = None,
     only: Sequence[str] = (),
+    referee: str = "ngspice",
 ) -> dict[str, Any]:
     """Run every stage, write ``validation.json`` into ``folder``, and return its content.
 
@@ -50,37 +63,56 @@ def validate_engines(
         An older ``validation.json``: the record then says what became better or worse.
     only : sequence of str
         Names of the stages to run; all when left out. Their cases are the same as in a validation of all.
+    referee : str
+        What computes the cases beside the kernels: ``ngspice``, ``vacask``, or ``all``. With ``all`` each stage has a
+        line a referee, and the record says by how much the referees differ from each other.
 
     Raises
     ------
     ValidationError
-        If the seed is not an integer >= 0, or there is no stage of a name.
+        If the seed is not an integer >= 0, there is no stage or referee of a name, or a stage is not for the referee.
     SpiceUnavailableError
-        If there is no ngspice to compare with.
+        If a referee is not installed, or does not start.
     DataFileError
         If the folder cannot be made, or the baseline is not a record of a validation.
     """
     seed = integer("seed", seed)
-    chosen = _chosen(only)
+    names = referee_names(referee)
+    chosen = _chosen(only, names)
     before = None if baseline is None else load_record(baseline)
-    library, began = SpiceEngine.probe(), time.time()
+    libraries, began = {name: REFEREES[name].probe() for name in names}, time.time()
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataFileError(folder, f"cannot be made: {error.strerror}") from None
-    with SpiceEngine() as spice:
-        stages = [_run(stage, spice, seed, quick, progress, Path(folder)) for stage in chosen]
-        speed = measure_speed(spice, seed, quick, progress)
+    stages: list[dict[str, Any]] = []
+    between: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        engines: dict[RefereeName, Referee] = {name: REFEREES[name]() for name in names}
+        for engine in engines.values():
+            stack.callback(engine.close)
+        for module in chosen:
+            found = {
+                name: _run(module, name, engines[name], seed, quick, progress, Path(folder))
+                for name in names
+                if _refereed(module, name)
+            }
+            stages += [line for line, _ in found.values()]
+            if len(found) > 1:
+                between.append(_three_ways(module.NAME, found))
+        speed = measure_speed(engines, seed, quick, progress)
     record = {
         "stages": stages,
+        "referee": referee,
+        "between_referees": between,
         "speed": speed,
         "speed_plot": speed_plot(speed).as_dict(),
         "seed": seed,
         "quick": quick,
         "circuitmem": circuitmem.__version__,
         "kernels": kernel_info(),
-        "ngspice": library.version,
-        "ngspice_options": SpiceEngine.options(),
+        **{str(name): library.version for name, library in libraries.items()},
+        **{f"{name}_options": REFEREES[name].options() for name in names},
         "python": platform.python_version(),
         "numpy": np.__version__,
         "platform": platform.platform(),
@@ -107,10 +139,11 @@ def load_record(path: str | Path) -> dict[str, Any]:
 def compare_records(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
     """Say of each stage of either record whether its worst error became ``better``, ``worse``, or is the ``same``.
 
-    A stage of one record only is ``new`` or ``gone``. Errors within a factor of two of each other, and errors below a
-    thousandth of the bound, count as the same: they are rounding, which other seeds and machines change.
+    A referee's stage counts by itself. A stage of one record only is ``new`` or ``gone``. Errors within a factor of
+    two of each other, and errors below a thousandth of the bound, count as the same: they are rounding, which other
+    seeds and machines change.
     """
-    old, new = ({stage["stage"]: stage for stage in record["stages"]} for record in (before, after))
+    old, new = ({_title(stage): stage for stage in record["stages"]} for record in (before, after))
     lines = []
     for name in [*new, *(name for name in old if name not in new)]:
         line: dict[str, Any] = {"stage": name, "before": None, "after": None}
@@ -129,20 +162,41 @@ def compare_records(before: dict[str, Any], after: dict[str, Any]) -> list[dict[
     return lines
 
 
+def _title(stage: Mapping[str, Any]) -> str:
+    """Return the name of a stage, with that of its referee if it is not ngspice."""
+    referee = stage.get("referee", "ngspice")
+    return str(stage["stage"]) if referee == "ngspice" else f"{stage['stage']} ({referee})"
+
+
+def _refereed(module: StageModule, name: RefereeName) -> bool:
+    """Say whether a referee can compute a stage."""
+    return bool(getattr(module, "REFEREE", name) == name)
+
+
+def _three_ways(name: str, found: Mapping[RefereeName, tuple[dict[str, Any], Stage]]) -> dict[str, Any]:
+    """Return what the kernels and the referees differ by, each from each, at one stage."""
+    first, second = (stage for _, stage in found.values())
+    worst = {f"behavioral_{referee}": stage.worst for referee, (_, stage) in found.items()}
+    return {"stage": name, **worst, "ngspice_vacask": apart(first, second), "bound": first.bound}
+
+
 def _run(
     module: StageModule,
-    spice: SpiceEngine,
+    referee: RefereeName,
+    engine: Referee,
     seed: int,
     quick: bool,
     progress: Callable[[str, int, int], None],
     folder: Path,
-) -> dict[str, Any]:
-    """Run one stage and return its line of the record."""
+) -> tuple[dict[str, Any], Stage]:
+    """Run one stage and return its line of the record, and what it found."""
     began = time.perf_counter()
-    context = Context(module.NAME, spice, seed, quick, lambda done, cases: progress(module.NAME, done, cases))
+    title = _title({"stage": module.NAME, "referee": referee})
+    context = Context(module.NAME, engine, seed, quick, lambda done, cases: progress(title, done, cases))
     stage = module.run(context)
-    return {
+    line = {
         "stage": module.NAME,
+        "referee": referee,
         "about": " ".join((module.__doc__ or "").partition(":")[2].split()),
         "cases": len(stage.differences),
         "worst": stage.worst,
@@ -152,32 +206,42 @@ def _run(
         "seconds": {engine: round(seconds, 6) for engine, seconds in context.seconds.items()},
         **stage.details,
         "plots": [plot.as_dict() for plot in stage.plots],
-        "replay": _keep_worst(stage, module.NAME, seed, quick, folder),
+        "replay": _keep_worst(stage, module.NAME, referee, seed, quick, folder),
     }
+    return line, stage
 
 
-def _keep_worst(stage: Stage, name: str, seed: int, quick: bool, folder: Path) -> dict[str, Any]:
+def _keep_worst(stage: Stage, name: str, referee: RefereeName, seed: int, quick: bool, folder: Path) -> dict[str, Any]:
     """Save the worst case of a stage for ``circuitmem replay``, and its netlist; say how to compute it again."""
     again = f'circuitmem validate -o again --stage "{name}" --seed {seed}{" --quick" if quick else ""}'
-    if stage.worst_case is None and stage.netlist is None:
+    if referee != "ngspice":
+        again += f" --referee {referee}"
+    if stage.worst_case is None and (stage.netlist is None or referee != "ngspice"):
         return {"files": [], "command": again}
     (folder / "cases").mkdir(exist_ok=True)
-    stem = "cases/" + re.sub(r"[^a-z0-9]+", "-", name.lower())
+    stem = "cases/" + re.sub(r"[^a-z0-9]+", "-", _title({"stage": name, "referee": referee}).lower()).strip("-")
     if stage.worst_case is None:
         write_text(folder / f"{stem}.cir", stage.netlist or "")
         return {"files": [f"{stem}.cir"], "command": again}
     tile, voltages, ours, theirs = stage.worst_case
     provenance = {"circuitmem": circuitmem.__version__, "stage": name, "seed": seed, "quick": quick}
+    provenance["referee"] = referee
     limit = stage.bound or LIMIT  # a stage of codes allows none to differ; currents do, by rounding
     save_case(folder / f"{stem}.npz", SavedCase(ReadCase(tile, voltages, ours), theirs, limit, provenance))
+    if referee == "vacask":
+        write_text(folder / f"{stem}.sim", vacask_netlist(tile, voltages[0])[0])
+        return {"files": [f"{stem}.npz", f"{stem}.sim"], "command": f"circuitmem replay {stem}.npz --referee vacask"}
     write_text(folder / f"{stem}.cir", tile_netlist(tile, voltages[0]))
     return {"files": [f"{stem}.npz", f"{stem}.cir"], "command": f"circuitmem replay {stem}.npz"}
 
 
-def _chosen(only: Sequence[str]) -> list[StageModule]:
-    """Return the stages of these names, in their order."""
+def _chosen(only: Sequence[str], referees: Sequence[RefereeName]) -> list[StageModule]:
+    """Return the stages of these names, in their order; all that one of the referees can compute if there is none."""
     names = {stage.NAME: stage for stage in STAGES}
     for name in only:
         if name not in names:
             raise ValidationError("stage", f"must be one of {', '.join(names)}{did_you_mean(name, names)}", name)
-    return [stage for name, stage in names.items() if not only or name in only]
+        if not any(_refereed(names[name], referee) for referee in referees):
+            raise ValidationError("referee", f"must be ngspice for the stage {name}", referees[0])
+    able = {name: stage for name, stage in names.items() if any(_refereed(stage, referee) for referee in referees)}
+    return [stage for name, stage in able.items() if not only or name in only]

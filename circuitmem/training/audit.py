@@ -1,4 +1,4 @@
-"""The audit of a run: a random sample of its own operations, done again in ngspice while it goes on."""
+"""The audit of a run: a random sample of its own operations, done again in a circuit simulator while it goes on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from circuitmem.config import RunSpec
 from circuitmem.control import Chip, ChipAuditor, Sample
 from circuitmem.engine import (
     CONFIDENCE,
+    REFEREES,
     AuditQueue,
     AuditRecord,
-    SpiceEngine,
+    RefereeName,
+    referee_names,
     stratified_bound,
 )
 from circuitmem.errors import SpiceUnavailableError
+from circuitmem.rng import Purpose, stream
 from circuitmem.training.checkpoint import load_state, restoring, save_state
 
 __all__ = ["RunAudit", "load_sample", "save_sample"]
@@ -39,8 +42,11 @@ class RunAudit:
         self.skipped = _why_skipped(spec)
         self._auditors: dict[str, ChipAuditor] = {}
         self._queue: AuditQueue | None = None
+        self._referees = referee_names(spec.audit.referee)
         if self.skipped is None:
-            self._queue = AuditQueue(workers=spec.audit.workers, limit=self.limit, folder=folder)
+            self._queue = AuditQueue(
+                workers=spec.audit.workers, limit=self.limit, folder=folder, referees=self._referees
+            )
 
     def watch(self, chip: Chip, method: str, number: int) -> ChipAuditor:
         """Watch the chip of a method from now on."""
@@ -49,7 +55,9 @@ class RunAudit:
         def take(sample: Sample) -> None:
             if self._queue is not None:
                 origin = {"seed": self.spec.seed, "method": method, **sample.provenance}
-                self._queue.add(sample.case, group=method, name=f"{method}_{sample.name}", provenance=origin)
+                name = f"{method}_{sample.name}"
+                chosen = self._referee(f"{name} {sample.case.kind}")
+                self._queue.add(sample.case, group=method, name=name, provenance=origin, referee=chosen)
 
         auditor = ChipAuditor(
             chip.electrics,
@@ -64,13 +72,18 @@ class RunAudit:
         chip.context.auditor = self._auditors[method] = auditor
         return auditor
 
+    def _referee(self, operation: str) -> RefereeName:
+        """Return who does an operation again: by its name, so that it does not matter which came before."""
+        coin = stream(self.spec.seed, Purpose.AUDIT, *operation.encode())
+        return self._referees[int(coin.integers(len(self._referees)))]
+
     def stop(self) -> None:
-        """End ngspice: the run broke off."""
+        """End the simulators: the run broke off."""
         if self._queue is not None:
             self._queue.finish(timeout=0.0)
 
     def so_far(self) -> dict[str, Any]:
-        """Return what is known by now, while ngspice is still at work."""
+        """Return what is known by now, while the simulators are still at work."""
         if self._queue is None:
             return {"skipped_reason": self.skipped}
         methods = [self._method(method) for method in self._auditors]
@@ -90,11 +103,27 @@ class RunAudit:
         return {
             **total.as_dict(),
             "files": [Path(file).name for file in total.files],
+            "referees": self._by_referee(),
             "limit": self.limit,
             "confidence": CONFIDENCE,
             "of_operations": sum(stratum[2] for stratum in strata),
             "fraction_bound": stratified_bound(strata) if total.operations else None,
             "methods": methods,
+        }
+
+    def _by_referee(self) -> dict[str, Any]:
+        """Return what each simulator did again."""
+        if self._queue is None:
+            return {}
+        records = {name: self._queue.record_of(referee=name) for name in self._referees}
+        return {
+            name: {
+                "version": REFEREES[name].probe().version,
+                "reads": record.reads,
+                "pulse_trains": record.pulse_trains,
+                "largest_relative_error": record.largest_relative_error,
+            }
+            for name, record in records.items()
         }
 
     def _method(self, method: str) -> dict[str, Any]:
@@ -139,8 +168,9 @@ def load_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:
 def _why_skipped(spec: RunSpec) -> str | None:
     if spec.audit.tiles == 0:
         return "audit.tiles is 0"
-    try:
-        SpiceEngine.probe()
-    except SpiceUnavailableError as error:
-        return str(error)
+    for name in referee_names(spec.audit.referee):
+        try:
+            REFEREES[name].probe()
+        except SpiceUnavailableError as error:
+            return str(error)
     return None

@@ -1,4 +1,4 @@
-"""The main job: one chip, one network, every method on the same defect map, and an audit of the run in ngspice.
+"""The main job: one chip, one network, every method on the same defect map, and an audit in a circuit simulator.
 
 A run is a folder. What is finished stays finished: the digital network and each method are written when they are done,
 and a method leaves checkpoints while it runs. :func:`resume_run` does only what is missing, with the same result to the
@@ -167,9 +167,9 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
             progress(name, 0, spec.in_situ.epochs * recipe_of(spec, name).train + 1)  # before devices are made
             network = build_network(spec, model, digits)
             results[name] = _method(name, spec, path, network, digits, audit, progress)
-        progress("audit in ngspice", 0, 1)
+        progress("audit", 0, 1)
         found = audit.finish()
-        progress("audit in ngspice", 1, 1)
+        progress("audit", 1, 1)
     chance = float(np.bincount(digits.test_labels).max() / len(digits.test_labels))
     summary = _summary(spec, digital, results, found)
     summary["warnings"] = find_warnings(spec, digital, training, chance, results)

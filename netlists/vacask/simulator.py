@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from circuitmem.errors import SpiceError, SpiceUnavailableError
 from circuitmem.netlists.vacask.installation import find
 from circuitmem.netlists.vacask.rawfile import read_raw
-from circuitmem.netlists.vacask.text import quantity, vector
+from circuitmem.netlists.vacask.text import complete
 
 __all__ = ["Simulator"]
 
@@ -109,7 +109,7 @@ class Simulator:
             (folder / "va").mkdir()
             for name, source in analysis["models"].items():
                 shutil.copyfile(self._compile(source), folder / "va" / f"{name}.osdi")
-            (folder / "circuit.sim").write_text(_complete(text, inputs, outputs, table, analysis), "ascii")
+            (folder / "circuit.sim").write_text(complete(text, inputs, outputs, table, analysis), "ascii")
             loaded = time.perf_counter()
             command = ["-se", "-sp", "-qp", "--tomlfile", "/dev/null", "-n", "1", "circuit.sim"]
             code, lines = self._execute([str(self._found.simulator), *command], folder)
@@ -181,27 +181,6 @@ class Simulator:
 def _kill(late: threading.Event, process: subprocess.Popen[bytes]) -> None:
     late.set()
     process.kill()
-
-
-def _complete(text: str, inputs: list[str], outputs: list[str], table: Floats, analysis: dict[str, Any]) -> str:
-    """Return the whole file: title, values of the inputs, circuit, and what to do."""
-    sweep = analysis["kind"] == "sweep"
-    lines = ["circuitmem\n"]
-    lines += [f"parameters in_{name}={vector(column)}\n" for name, column in zip(inputs, table.T, strict=True)]
-    saved = (f"i({name.removesuffix('#branch')})" if name.endswith("#branch") else f"v({name})" for name in outputs)
-    lines += [text, "control\n  abort always\n", f'  options rawfile="binary" {analysis["options"]}\n']
-    lines.append(f"  save {' '.join(saved)}\n")
-    if sweep:
-        points = ",".join(str(point) for point in range(len(table)))
-        lines.append(f'  var point=0\n  sweep point variable="point" values=[{points}] continuation=0\n')
-        lines.append("  analysis answer op\n")
-    else:
-        step, stop, _, *largest = (quantity(time) for time in analysis["times"])
-        limit = f" maxstep={largest[0]}" if largest else ""
-        start = ' icmode="uic"' if analysis["initial"] else ""
-        lines.append(f"  analysis answer tran step={step} stop={stop}{limit}{start}\n")
-    lines.append("endc\n")
-    return "".join(lines)
 
 
 def _results(plot: dict[str, Floats], outputs: list[str], points: int | None, lines: tuple[str, ...]) -> Floats:

@@ -7,19 +7,19 @@ is there for the day when somebody forgets that.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.errors import ValidationError
 from circuitmem.netlists.text import numbers
 
-__all__ = ["OPTIONS", "VacaskNetlist", "model_source", "quantities", "quantity", "vector"]
+__all__ = ["OPTIONS", "VacaskNetlist", "complete", "model_source", "quantities", "quantity", "vector"]
 
 OPTIONS = "reltol=1e-9 vntol=1e-12 nr_conviter=2 gmin=1e-18"
 """One Newton step more than it takes (``nr_conviter``) refines linear solutions to rounding errors. ``abstol`` stays:
@@ -70,6 +70,29 @@ def vector(values: ArrayLike) -> str:
 def model_source(name: str) -> str:
     """Return the Verilog-A of a model that comes with circuitmem, ``models/NAME.va``."""
     return files("circuitmem.netlists.vacask").joinpath("models", f"{name}.va").read_text("ascii")
+
+
+def complete(
+    text: str, inputs: Sequence[str], outputs: Sequence[str], table: NDArray[np.float64], analysis: Mapping[str, Any]
+) -> str:
+    """Return the whole file: title, values of the inputs, circuit, and what to do."""
+    sweep = analysis["kind"] == "sweep"
+    lines = ["circuitmem\n"]
+    lines += [f"parameters in_{name}={vector(column)}\n" for name, column in zip(inputs, table.T, strict=True)]
+    saved = (f"i({name.removesuffix('#branch')})" if name.endswith("#branch") else f"v({name})" for name in outputs)
+    lines += [text, "control\n  abort always\n", f'  options rawfile="binary" {analysis["options"]}\n']
+    lines.append(f"  save {' '.join(saved)}\n")
+    if sweep:
+        points = ",".join(str(point) for point in range(len(table)))
+        lines.append(f'  var point=0\n  sweep point variable="point" values=[{points}] continuation=0\n')
+        lines.append("  analysis answer op\n")
+    else:
+        step, stop, _, *largest = (quantity(time) for time in analysis["times"])
+        limit = f" maxstep={largest[0]}" if largest else ""
+        start = ' icmode="uic"' if analysis["initial"] else ""
+        lines.append(f"  analysis answer tran step={step} stop={stop}{limit}{start}\n")
+    lines.append("endc\n")
+    return "".join(lines)
 
 
 @dataclass(frozen=True)

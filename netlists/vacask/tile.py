@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from circuitmem.errors import ValidationError
 from circuitmem.netlists.vacask.elements import BASE, Cells, driven, grounds, header, wires
-from circuitmem.netlists.vacask.text import VacaskNetlist
+from circuitmem.netlists.vacask.text import VacaskNetlist, complete
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import Tile
 
-__all__ = ["VacaskTile"]
+__all__ = ["VacaskTile", "vacask_netlist"]
 
 
 class VacaskTile:
@@ -33,3 +37,38 @@ class VacaskTile:
             tuple(dict.fromkeys(outputs)),
             models=cells.models,
         )
+
+
+def vacask_netlist(tile: Tile, voltages: ArrayLike) -> tuple[str, dict[str, str]]:
+    """Return a netlist that plain ``vacask`` runs, and the Verilog-A that it needs.
+
+    The result is ``answer.raw`` in the folder where it runs; the current [A] of column j is ``vs_j:flow(br)`` there,
+    with both ends sensed that plus ``vt_j:flow(br)``.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    voltages : (rows,) array_like
+        Driver voltages [V].
+
+    Returns
+    -------
+    text : str
+        The netlist.
+    models : dict of str to str
+        Texts of ``va/NAME.va`` beside it, to be compiled into ``va/NAME.osdi``; empty for linear cells.
+
+    Raises
+    ------
+    ValidationError
+        If the shape is wrong or an element is not finite.
+    """
+    batch = tile.input_voltages(voltages)
+    if len(batch) != 1:
+        raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", batch.shape)
+    circuit = VacaskTile(tile)
+    netlist, table = circuit.netlist, np.ascontiguousarray(batch[:, circuit.live])
+    columns = dict.fromkeys(name for names in circuit.sense_currents for name in names)
+    text = complete(netlist.text, netlist.inputs, tuple(columns), table, {"kind": "sweep", **netlist.settings})
+    return text, dict(netlist.models)

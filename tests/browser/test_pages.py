@@ -15,13 +15,14 @@ from circuitmem.study.plots import Bars, HeatMap, Lines, Series, Views
 STAGES = [
     {
         "stage": name,
+        "referee": "ngspice",
         "about": "made up <b>for</b> a test.",
         "cases": 3,
         "worst": worst,
         "bound": 1e-9,
         "pass": good,
         "wall_time_s": 1.0,
-        "seconds": {"spice": 2.0, "behavioral": 0.001},
+        "seconds": {"referee": 2.0, "behavioral": 0.001},
         "near_threshold": 0,
         "replay": {"files": [], "command": "circuitmem validate -o again"},
         "plots": [
@@ -36,10 +37,14 @@ STAGES = [
 
 def record():
     stages = [stage | {"plots": [plot.as_dict() for plot in stage["plots"]]} for stage in STAGES]
-    speed = [{"side": side, "spice": side * 1e-2, "direct": side * 1e-3, "behavioral": side * 1e-5} for side in (8, 16)]
+    speed = [
+        {"side": side, "ngspice": side * 1e-2, "direct": side * 1e-3, "behavioral": side * 1e-5} for side in (8, 16)
+    ]
     series = (Series("ngspice", [8, 16], [80, 160]),)
     return {
         "stages": stages,
+        "referee": "ngspice",
+        "between_referees": [],
         "speed": speed,
         "speed_plot": Lines("One read", "side", "ms", series, "xy").as_dict(),
         "baseline": [{"stage": "tile linear", "before": 1e-12, "after": 1e-13, "change": "better"}],

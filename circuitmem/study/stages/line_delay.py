@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import TileSpec
-from circuitmem.engine import BehavioralEngine, SpiceEngine
+from circuitmem.engine import BehavioralEngine, Referee
 from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import Tile
@@ -51,16 +51,16 @@ def run(context: Context) -> Stage:
     ours, theirs = np.array(found).T
     plot = Lines(
         "Slowest line of each tile, to 63 %",
-        "SPICE (ns)",
+        f"{context.simulator} (ns)",
         "Elmore (ns)",
         (Series("lines", theirs * 1e9, ours * 1e9, "points"),),
     )
-    return Stage(differences, BOUND, {"longest_delay_s": longest}, [plot])
+    return Stage(differences, BOUND, {"longest_delay_s": longest}, [plot], answers=[theirs / ours])
 
 
-def delay_difference(spice: SpiceEngine, tile: Tile) -> float:
+def delay_difference(referee: Referee, tile: Tile) -> float:
     """Return how far the slowest word line's and column's Elmore delays are off the times to 63 %, relative."""
-    return difference(slowest_delays(Context(NAME, spice, 0), tile))
+    return difference(slowest_delays(Context(NAME, referee, 0), tile))
 
 
 def difference(delays: list[tuple[float, float]]) -> float:
@@ -69,11 +69,11 @@ def difference(delays: list[tuple[float, float]]) -> float:
 
 
 def slowest_delays(context: Context, tile: Tile) -> list[tuple[float, float]]:
-    """Return Elmore delay and time in SPICE of the slowest word line, if it has capacitance, and column."""
+    """Return Elmore delay and time in the simulator of the slowest word line, if it has capacitance, and column."""
     with context.timed("behavioral"):
         ours = BehavioralEngine().settling_time(tile)
-    with context.timed("spice"):
-        response = context.spice.step_response(tile, np.ones(tile.spec.rows), LENGTH * ours.longest)
+    with context.timed("referee"):
+        response = context.referee.step_response(tile, np.ones(tile.spec.rows), LENGTH * ours.longest)
     found = []
     for delays, values in ((ours.word_line, response.word_line_voltage), (ours.column, response.output)):
         line = int(delays.argmax())

@@ -39,17 +39,17 @@ def run(context: Context) -> Stage:
             spec.ex_situ, spec.network, digits.train_images, digits.train_labels, spec.seed, lambda *_: None
         )
         found = {}
-        engines: dict[EngineName, Any] = {"behavioral": BehavioralEngine(), "spice": context.spice}
+        engines: dict[EngineName, Any] = {"behavioral": BehavioralEngine(), "referee": context.referee}
         for name, engine in engines.items():
             with context.timed(name):
                 network = build_network(spec, model, digits, engine)
                 network.chip.run(bring_up(network, spec, digits, True))
                 found[name] = network.chip.run(network.outputs(digits.test_images))
             context.report(len(found) * count // 2, count)
-    ours, theirs = found["behavioral"], found["spice"]
+    ours, theirs = found["behavioral"], found["referee"]
     # Equal codes give equal outputs to the last bit: the digital part is the same.
     different = (ours != theirs).sum(axis=1) + (ours.argmax(axis=1) != theirs.argmax(axis=1))
     right = int(np.count_nonzero(ours.argmax(axis=1) == digits.test_labels))
     outputs = Series("outputs", theirs.ravel(), ours.ravel(), "points")
-    plot = Lines("Outputs of the network", "SPICE (logit)", "behavioral (logit)", (outputs,))
-    return Stage([float(n) for n in different], 0.0, {"right_labels": right}, [plot])
+    plot = Lines("Outputs of the network", f"{context.simulator} (logit)", "behavioral (logit)", (outputs,))
+    return Stage([float(n) for n in different], 0.0, {"right_labels": right}, [plot], answers=list(theirs))

@@ -30,7 +30,7 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
     """Give SET and RESET pulses to tiles with every kind of defect; one difference of final states a pulse.
 
     In the record, ``trajectories`` has the worst case: ``time`` [s] and, for a few ``cells`` (``row``, ``column``), the
-    states of both engines at these times, ``behavioral`` and ``spice``; ``largest_on_the_way`` is the largest
+    states of both engines at these times, ``behavioral`` and ``referee``; ``largest_on_the_way`` is the largest
     difference of states at any of the times of any case, ``largest_energy_difference`` that of energies, relative.
     """
     plans: list[tuple[int, Scheme]] = (
@@ -43,24 +43,30 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
         tile, train = _case(context.stream(case), bench, side, scheme, kind)
         with context.timed("behavioral"):
             ours = BehavioralEngine().program(tile, train, samples=SAMPLES)
-        with context.timed("spice"):
-            theirs = context.spice.program(tile, train, samples=SAMPLES)
+        with context.timed("referee"):
+            theirs = context.referee.program(tile, train, samples=SAMPLES)
         pairs.append((ours, theirs))
         circuits.append((tile, train))
         context.report(case + 1, 2 * len(plans))
     differences = [float(np.abs(ours.state - theirs.state).max()) for ours, theirs in pairs]
     number = int(np.argmax(differences))
-    worst = dict(zip(("behavioral", "spice"), pairs[number], strict=True))
+    worst = dict(zip(("behavioral", "referee"), pairs[number], strict=True))
     cells = moving_cells(worst["behavioral"])
     details = {
         "largest_on_the_way": max(float(np.abs(a.trajectory - b.trajectory).max()) for a, b in pairs),
         "largest_energy_difference": max(abs(a.energy - b.energy) / abs(b.energy) for a, b in pairs),
         "trajectories": trajectory_record(worst, cells),
     }
-    plot = trajectory_lines(worst, cells, "States of the worst case in both engines")
+    shown = {"behavioral": worst["behavioral"], context.simulator: worst["referee"]}
+    plot = trajectory_lines(shown, cells, "States of the worst case in both engines")
     tile, train = circuits[number]
     return Stage(
-        differences, STATE_BOUND, details, [plot], netlist=program_netlist(tile, train.device, train.pulses[0])
+        differences,
+        STATE_BOUND,
+        details,
+        [plot],
+        netlist=program_netlist(tile, train.device, train.pulses[0]),
+        answers=[theirs.state for _, theirs in pairs],
     )
 
 

@@ -14,7 +14,7 @@ from circuitmem.study.plots import HeatMap, Lines, Plot, Series, Views
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["LINEAR_BOUND", "NON_LINEAR_BOUND", "compare", "difference", "random_case"]
+__all__ = ["LINEAR_BOUND", "NON_LINEAR_BOUND", "answer", "compare", "difference", "random_case"]
 
 Floats = NDArray[np.float64]
 LINEAR_BOUND = 1e-9
@@ -45,27 +45,33 @@ def compare(context: Context, bound: float, cell: Cell | None = None, defects: D
         tile, voltages = random_case(context.stream(case), side, cell or LinearCell(), defects)
         with context.timed("behavioral"):
             ours = BehavioralEngine().solve(tile, voltages)
-        with context.timed("spice"):
-            theirs = context.spice.solve(tile, voltages)
+        with context.timed("referee"):
+            theirs = context.referee.solve(tile, voltages)
         pairs.append((ours, theirs))
         tiles.append((tile, voltages))
         context.report(case + 1, cases)
     differences = [difference(*pair) for pair in pairs]
     worst = int(np.argmax(differences))
     currents = [solution.column_current for solution in pairs[worst]]
-    plots = [*_currents(pairs), _maps(*pairs[worst])]
-    return Stage(differences, bound, plots=plots, worst_case=(*tiles[worst], currents[0], currents[1]))
+    plots = [*_currents(pairs, context.simulator), _maps(*pairs[worst])]
+    return Stage(
+        differences,
+        bound,
+        plots=plots,
+        worst_case=(*tiles[worst], currents[0], currents[1]),
+        answers=[answer(*pair) for pair in pairs],
+    )
 
 
-def _currents(pairs: Sequence[tuple[Solution, Solution]]) -> list[Plot]:
+def _currents(pairs: Sequence[tuple[Solution, Solution]], simulator: str) -> list[Plot]:
     """Show the column currents of all tiles, one engine over the other, and what they differ by."""
     ours, theirs = (np.concatenate([pair[k].column_current.ravel() for pair in pairs]) for k in (0, 1))
     largest = np.concatenate([np.full(pair[1].column_current.size, _largest(pair[1].column_current)) for pair in pairs])
     scatter = Series("column currents", theirs * 1e6, ours * 1e6, "points")
     residuals = Series("column currents", theirs * 1e6, np.abs(ours - theirs) / largest, "points")
     return [
-        Lines("Behavioral against SPICE", "SPICE (uA)", "behavioral (uA)", (scatter,)),
-        Lines("Difference of each current", "SPICE (uA)", "relative to the tile's largest", (residuals,), "y"),
+        Lines(f"Behavioral against {simulator}", f"{simulator} (uA)", "behavioral (uA)", (scatter,)),
+        Lines("Difference of each current", f"{simulator} (uA)", "relative to the tile's largest", (residuals,), "y"),
     ]
 
 
@@ -114,6 +120,13 @@ def difference(ours: Solution, theirs: Solution) -> float:
         scale = _largest(theirs.word_line_voltage if "voltage" in name else b)
         differences.append(float(np.abs(a - b).max()) / scale)
     return float(np.max(differences))
+
+
+def answer(ours: Solution, theirs: Solution) -> Floats:
+    """Return node voltages and column currents of a referee, each relative to the largest of the kernels'."""
+    volts, amperes = _largest(ours.word_line_voltage), _largest(ours.column_current)
+    lines = (theirs.word_line_voltage.ravel() / volts, theirs.bit_line_voltage.ravel() / volts)
+    return np.concatenate([*lines, theirs.column_current.ravel() / amperes])
 
 
 def _largest(values: Floats) -> float:

@@ -7,10 +7,13 @@ import numpy as np
 from circuitmem.config import AdcSpec, TiaSpec
 from circuitmem.converter import AdcBank
 from circuitmem.converter.successive import approximate
+from circuitmem.engine import SpiceEngine
 from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, Stage
 
 NAME = "sar"
+REFEREE = "ngspice"
+"""The only one that has the logic of the registers, and analogue switches."""
 COLUMNS = 4
 NEAR_LSB = 0.02
 """How near to a threshold half of the inputs are: much nearer, and the tolerances of the transient analysis decide."""
@@ -18,7 +21,8 @@ NEAR_LSB = 0.02
 
 def run(context: Context) -> Stage:
     """Count the codes that differ, conversion by conversion; ``logic`` says what the registers were made of."""
-    rng = context.stream()
+    spice, rng = context.referee, context.stream()
+    assert isinstance(spice, SpiceEngine)
     spec = AdcSpec(architecture="sar", capacitor_mismatch=0.05, comparator_offset=3e-3)
     bank = AdcBank(spec, TiaSpec(), COLUMNS, context.seed)
     assert bank.thresholds is not None
@@ -30,9 +34,9 @@ def run(context: Context) -> Stage:
         apart = np.flatnonzero(np.diff(thresholds, prepend=-np.inf, append=np.inf).clip(max=1.0) >= 2.0 * NEAR_LSB)
         chosen = thresholds[rng.choice(apart[:-1], conversions // 2)]
         steps[::2, column] = chosen + NEAR_LSB * rng.choice([-1.0, 1.0], conversions // 2)
-    logic = "xspice" if context.spice.code_models() else "behavioral"
-    with context.timed("spice"):
-        found = context.spice.sar_codes(bank, steps * spec.lsb + spec.minimum)
+    logic = "xspice" if spice.code_models() else "behavioral"
+    with context.timed("referee"):
+        found = spice.sar_codes(bank, steps * spec.lsb + spec.minimum)
     context.report(conversions, conversions)
     with context.timed("behavioral"):
         expected = approximate(bank.capacitors, bank.comparator_offset / spec.lsb, steps)
@@ -45,7 +49,10 @@ def run(context: Context) -> Stage:
     code, inl = np.arange(1, spec.highest_code + 1), bank.linearity().inl
     plots = [
         Lines(
-            "Codes", "SPICE (code)", "behavioral (code)", (Series("codes", found.ravel(), expected.ravel(), "points"),)
+            "Codes",
+            f"{context.simulator} (code)",
+            "behavioral (code)",
+            (Series("codes", found.ravel(), expected.ravel(), "points"),),
         ),
         Lines("INL", "code", "INL (LSB)", tuple(Series(f"ADC {k}", code, line) for k, line in enumerate(inl))),
     ]

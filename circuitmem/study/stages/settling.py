@@ -38,7 +38,7 @@ def run(context: Context) -> Stage:
     )
     conductance, voltages = rng.uniform(1e-6, 300e-6, geometry.shape), rng.uniform(0.02, 0.2, geometry.rows)
     defects = DefectMap.random(geometry, yield_=0.8, seed=context.seed)
-    differences, estimates, found = [], [], []
+    differences, estimates, found, answers = [], [], [], []
     for case, bandwidth in enumerate(bandwidths):
         amplifier = TiaSpec(gain_bandwidth=bandwidth, open_loop_gain=1e3)
         converters = ConverterSpec(tia=amplifier, dac=DacSpec(settling_time=2e-9))
@@ -46,24 +46,27 @@ def run(context: Context) -> Stage:
         read_time = converters.dac.settling_time + amplifier.settling_time
         with context.timed("behavioral"):
             ours = BehavioralEngine().settling_time(tile, voltages, amplifier=amplifier)
-        with context.timed("spice"):
-            response = context.spice.step_response(tile, voltages, read_time + STOP * ours.longest, amplifier=amplifier)
+        with context.timed("referee"):
+            response = context.referee.step_response(
+                tile, voltages, read_time + STOP * ours.longest, amplifier=amplifier
+            )
         lacking, estimate = 1.0 - response.at(read_time) / response.output[-1], ours.error(read_time)
         differences.append(float(np.abs(lacking - estimate).max()))
+        answers.append(lacking)
         found.append(float(np.abs(lacking).max()))
         estimates.append(float(np.abs(estimate).max()))
         context.report(case + 1, len(bandwidths))
     details = {
         "read_time_s": read_time,
         "gain_bandwidth_hz": list(bandwidths),
-        "settling_error_spice": found,
+        "settling_error_referee": found,
         "settling_error_estimate": estimates,
     }
     plot = Lines(
         f"What a read of {read_time * 1e9:.0f} ns lacks of the settled output",
         "gain-bandwidth of the amplifiers (Hz)",
         "fraction of the final output",
-        (Series("SPICE", bandwidths, found, "both"), Series("estimate", bandwidths, estimates, "both")),
+        (Series(context.simulator, bandwidths, found, "both"), Series("estimate", bandwidths, estimates, "both")),
         "xy",
     )
-    return Stage(differences, BOUND, details, [plot])
+    return Stage(differences, BOUND, details, [plot], answers=answers)

@@ -12,15 +12,15 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.engine import SpiceEngine
+from circuitmem.engine import Referee
 from circuitmem.rng import Purpose, stream
 from circuitmem.study.plots import Plot
 from circuitmem.tile import Tile
 
-__all__ = ["Context", "EngineName", "Stage", "StageModule"]
+__all__ = ["Context", "EngineName", "Stage", "StageModule", "apart"]
 
 Floats = NDArray[np.float64]
-EngineName = Literal["behavioral", "spice"]
+EngineName = Literal["behavioral", "referee"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Context:
     ----------
     name : str
         The stage's name.
-    spice : SpiceEngine
-        The referee.
+    referee : SpiceEngine or VacaskEngine
+        The circuit simulator that the kernels are compared with.
     seed : int
         Seed of the random cases.
     quick : bool
@@ -44,11 +44,16 @@ class Context:
     """
 
     name: str
-    spice: SpiceEngine
+    referee: Referee
     seed: int
     quick: bool = False
     report: Callable[[int, int], None] = lambda *_: None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def simulator(self) -> str:
+        """The referee's program, as figures name it."""
+        return self.referee.simulator
 
     @contextmanager
     def timed(self, engine: EngineName) -> Iterator[None]:
@@ -73,7 +78,7 @@ class Stage:
     differences : sequence of float
         One a case.
     bound : float
-        The largest difference allowed.
+        The largest difference allowed; 0 where a difference is a number of answers that are not equal.
     details : dict
         Further figures for the record, by names of their own.
     plots : sequence of Plot
@@ -82,6 +87,8 @@ class Stage:
         The reads of the case with the largest difference, to be saved for ``circuitmem replay``.
     netlist : str, optional
         Its circuit for plain ``ngspice -b``, where that is no read.
+    answers : sequence of ndarray
+        One a case: what the referee computed, in the unit of the differences.
     """
 
     differences: Sequence[float]
@@ -90,6 +97,7 @@ class Stage:
     plots: Sequence[Plot] = ()
     worst_case: tuple[Tile, Floats, Floats, Floats] | None = None
     netlist: str | None = None
+    answers: Sequence[NDArray[Any]] = ()
 
     @property
     def worst(self) -> float | None:
@@ -100,6 +108,15 @@ class Stage:
     def passed(self) -> bool:
         """Whether there was a case, and every difference is within the bound."""
         return bool(self.differences) and self.worst is not None and self.worst <= self.bound
+
+
+def apart(one: Stage, other: Stage) -> float | None:
+    """Return the largest difference between two referees' answers to the same cases; None if one is not a number."""
+    found = 0.0
+    for first, second in zip(one.answers, other.answers, strict=True):
+        away = np.abs(first - second)
+        found = max(found, float(np.count_nonzero(away))) if one.bound == 0.0 else np.maximum(found, away.max())
+    return float(found) if math.isfinite(found) else None
 
 
 class StageModule(Protocol):

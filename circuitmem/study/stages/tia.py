@@ -28,8 +28,8 @@ def run(context: Context) -> Stage:
         tile = Tile(spec, rng.uniform(1e-6, 300e-6, spec.shape))
         readout = Readout(converters, spec, context.seed, (case,))
         codes = rng.integers(0, converters.dac.levels, (10, 16))
-        with context.timed("spice"):
-            found = context.spice.convert(tile, readout, codes).amplifier_voltage
+        with context.timed("referee"):
+            found = context.referee.convert(tile, readout, codes).amplifier_voltage
         with context.timed("behavioral"):
             engine, ground = BehavioralEngine(), readout.adc.ground_voltage
             current = engine.read(tile, readout.dac.voltages(codes)) + engine.offset_current(tile, ground)
@@ -38,5 +38,6 @@ def run(context: Context) -> Stage:
         outputs.append((gain, ours, found))
         context.report(case + 1, len(gains))
     series = tuple(Series(f"gain {gain:g}", a.ravel() * 1e3, b.ravel() * 1e3, "points") for gain, b, a in outputs)
-    plot = Lines("Outputs of the amplifiers", "SPICE (mV)", "behavioral (mV)", series)
-    return Stage(differences, BOUND, plots=[plot])
+    plot = Lines("Outputs of the amplifiers", f"{context.simulator} (mV)", "behavioral (mV)", series)
+    answers = [found / np.abs(ours).max() for _, ours, found in outputs]
+    return Stage(differences, BOUND, plots=[plot], answers=answers)

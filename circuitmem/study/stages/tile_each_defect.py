@@ -7,7 +7,7 @@ import numpy as np
 from circuitmem.config import LinearCell, TileSpec
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Bars
-from circuitmem.study.stages.random_tiles import LINEAR_BOUND, DrawDefects, difference, random_case
+from circuitmem.study.stages.random_tiles import LINEAR_BOUND, DrawDefects, answer, difference, random_case
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import DefectMap
 
@@ -17,7 +17,7 @@ NAME = "tile, each defect"
 def run(context: Context) -> Stage:
     """Compare node voltages and column currents; one case a tile, the worst of each kind in the record."""
     tiles, side = (1, 10) if context.quick else (4, 24)
-    worst, differences, cases = {}, [], []
+    worst, differences, cases, answers = {}, [], [], []
     for number, (kind, draw) in enumerate(KINDS.items()):
         found = []
         for case in range(tiles):
@@ -25,15 +25,17 @@ def run(context: Context) -> Stage:
             tile, voltages = random_case(rng, side, LinearCell(), draw)
             with context.timed("behavioral"):
                 ours = BehavioralEngine().solve(tile, voltages)
-            with context.timed("spice"):
-                theirs = context.spice.solve(tile, voltages)
+            with context.timed("referee"):
+                theirs = context.referee.solve(tile, voltages)
             found.append(difference(ours, theirs))
+            answers.append(answer(ours, theirs))
             cases.append((tile, voltages, ours.column_current, theirs.column_current))
             context.report(number * tiles + case + 1, len(KINDS) * tiles)
         differences += found
         worst[kind] = float(np.max(found))
     bars = Bars("Worst tile of each kind", tuple(worst), "relative difference", {"worst": list(worst.values())})
-    return Stage(differences, LINEAR_BOUND, {"worst_by_kind": worst}, [bars], cases[int(np.argmax(differences))])
+    kept = cases[int(np.argmax(differences))]
+    return Stage(differences, LINEAR_BOUND, {"worst_by_kind": worst}, [bars], kept, answers=answers)
 
 
 def _stuck(values: tuple[float, float]) -> DrawDefects:

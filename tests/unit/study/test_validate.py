@@ -10,8 +10,9 @@ import pytest
 
 from circuitmem import cli
 from circuitmem.config import TileSpec
-from circuitmem.engine import BehavioralEngine, SpiceEngine, replay_case
+from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine, replay_case
 from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.report import draw_validation
 from circuitmem.study.stages import STAGES, Stage
 from circuitmem.study.stages.tile_defects import every_defect
 from circuitmem.study.validate import compare_records, load_record, validate_engines
@@ -156,3 +157,55 @@ def test_a_baseline_that_is_none_is_refused(text, tmp_path):
         load_record(tmp_path / "old.json")
     with pytest.raises(DataFileError, match="cannot be read"):
         load_record(tmp_path / "none.json")
+
+
+@pytest.mark.spice
+@pytest.mark.vacask
+def test_both_referees_compute_the_same_cases_and_are_compared_with_each_other(tmp_path, monkeypatch):
+    right = VacaskEngine.convert
+
+    def wrong(self, *words):
+        found = right(self, *words)
+        return dataclasses.replace(found, driver_voltage=found.driver_voltage * (1.0 + 1e-6))
+
+    monkeypatch.setattr(VacaskEngine, "convert", wrong)
+    record = validate_engines(tmp_path, quick=True, only=["dac", "sar"], referee="all")
+    lines = [(stage["stage"], stage["referee"], stage["pass"]) for stage in record["stages"]]
+    assert lines == [("dac", "ngspice", True), ("dac", "vacask", False), ("sar", "ngspice", True)]
+    (three,) = record["between_referees"]  # VACASK cannot compute the SARs
+    assert three["behavioral_ngspice"] < 1e-12
+    assert (
+        three["behavioral_vacask"] == pytest.approx(three["ngspice_vacask"], rel=1e-3) == pytest.approx(1e-6, rel=0.2)
+    )
+    assert set(record["speed"][0]) == {"side", "ngspice", "vacask", "direct", "behavioral"}
+    assert load_record(tmp_path / "validation.json")["vacask"].startswith("vacask ")
+    page = draw_validation(record, tmp_path)[0].read_text()
+    assert "ngspice and VACASK against behavioral" in page
+    assert "Three ways" in page
+
+
+@pytest.mark.vacask
+def test_a_worst_case_of_vacask_is_replayed_there(tmp_path):
+    (stage,) = validate_engines(tmp_path, quick=True, only=["tile linear"], referee="vacask")["stages"]
+    assert stage["replay"]["files"] == ["cases/tile-linear-vacask.npz", "cases/tile-linear-vacask.sim"]
+    assert stage["replay"]["command"].endswith(".npz --referee vacask")
+    found = replay_case(tmp_path / stage["replay"]["files"][0])
+    assert (found["referee"], found["agrees"]) == ("vacask", True)
+
+
+def test_a_stage_that_a_referee_cannot_compute_is_refused(tmp_path):
+    with pytest.raises(ValidationError, match=r"referee must be ngspice for the stage sar \(got 'vacask'\)"):
+        validate_engines(tmp_path, only=["sar"], referee="vacask")
+    with pytest.raises(ValidationError, match=r"referee must be one of ngspice, vacask, all; did you mean 'ngspice'\?"):
+        validate_engines(tmp_path, referee="ngspise")
+
+
+@pytest.mark.vacask
+def test_training_takes_the_same_steps_in_the_kernels_and_in_vacask(tmp_path, monkeypatch):
+    (stage,) = validate_engines(tmp_path, quick=True, only=["trajectory"], referee="vacask")["stages"]
+    assert (stage["cases"], stage["worst"], stage["pass"]) == (4, 0.0, True)
+    assert stage["pulses"] > 200
+    right = VacaskEngine.codes
+    monkeypatch.setattr(VacaskEngine, "codes", lambda self, *words: right(self, *words) + 1)
+    (stage,) = validate_engines(tmp_path, quick=True, only=["trajectory"], referee="vacask")["stages"]
+    assert not stage["pass"]

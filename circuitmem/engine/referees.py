@@ -1,0 +1,41 @@
+"""The circuit simulators that may be asked whether the kernels are right, by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+from circuitmem.engine.spice import SpiceEngine
+from circuitmem.engine.vacask import VacaskEngine
+from circuitmem.errors import ValidationError
+from circuitmem.validation import did_you_mean
+
+__all__ = ["REFEREES", "Referee", "RefereeName", "referee_names", "simulators"]
+
+Referee: TypeAlias = SpiceEngine | VacaskEngine
+RefereeName = Literal["ngspice", "vacask"]
+
+REFEREES: dict[RefereeName, type[Referee]] = {"ngspice": SpiceEngine, "vacask": VacaskEngine}
+"""The engine of each; they share no code below the wiring of a tile."""
+
+
+def referee_names(choice: str) -> tuple[RefereeName, ...]:
+    """Return the referees that ``ngspice``, ``vacask`` or ``all`` means, ngspice first.
+
+    Raises
+    ------
+    ValidationError
+        If it is none of these.
+    """
+    for name in REFEREES:
+        if choice == name:
+            return (name,)
+    if choice == "all":
+        return tuple(REFEREES)
+    names = (*REFEREES, "all")
+    raise ValidationError("referee", f"must be one of {', '.join(names)}{did_you_mean(choice, names)}", choice)
+
+
+def simulators(names: Iterable[RefereeName]) -> str:
+    """Return what the simulators are called in a sentence."""
+    return " and ".join(REFEREES[name].simulator for name in names)
