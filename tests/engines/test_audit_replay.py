@@ -1,5 +1,6 @@
 """An operation beyond the limit is saved whole, and replayed: with the wrong answer it fails, without it does not."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -176,7 +177,7 @@ def test_a_chip_is_audited_while_it_works(cell):
 )
 def test_a_wrong_kernel_is_found_in_a_pulse_train(tmp_path, monkeypatch, what, patched):
     name, factor = patched
-    module = sys.modules[name.rpartition(".")[0]]
+    module = importlib.import_module(name.rpartition(".")[0])
     real = getattr(module, name.rpartition(".")[2])
 
     def wrong(*arguments):
