@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import torch
 
-from circuitmem.config import ChipSpec
-from circuitmem.control import Chip
 from circuitmem.errors import ValidationError
-from circuitmem.torch.module import CrossbarModule
+from circuitmem.torch.module import CrossbarModule, TileOptions
 from circuitmem.validation import integer
 
 __all__ = ["CrossbarConv1d", "CrossbarConv2d"]
@@ -54,14 +52,7 @@ class CrossbarConv2d(CrossbarModule):
         dilation: Pair = 1,
         groups: int = 1,
         bias: bool = True,
-        *,
-        chip: ChipSpec | Chip | None = None,
-        seed: int | None = None,
-        input_scale: float | None = 1.0,
-        largest_weight: float | None = None,
-        backward: Literal["exact", "straight-through"] = "exact",
-        converters: bool = True,
-        read_noise: bool = True,
+        **options: Unpack[TileOptions],
     ) -> None:
         super().__init__()
         self.in_channels = integer("in_channels", in_channels, 1)
@@ -76,17 +67,7 @@ class CrossbarConv2d(CrossbarModule):
         self._zeros = self._padded(padding)
         conv = torch.nn.Conv2d(in_channels, out_channels, self.kernel_size, groups=groups, bias=bias)
         self.weight, self.bias = conv.weight, conv.bias
-        self._place(
-            groups,
-            "in_channels",
-            chip=chip,
-            seed=seed,
-            input_scale=input_scale,
-            largest_weight=largest_weight,
-            backward=backward,
-            converters=converters,
-            read_noise=read_noise,
-        )
+        self._place(groups, "in_channels", options)
 
     def _padded(self, padding: Pair | str) -> tuple[int, int, int, int]:
         """Return the zeros left, right, above and below."""
@@ -186,7 +167,7 @@ class CrossbarConv1d(CrossbarConv2d):
         dilation: int = 1,
         groups: int = 1,
         bias: bool = True,
-        **options: Any,
+        **options: Unpack[TileOptions],
     ) -> None:
         super().__init__(
             in_channels,

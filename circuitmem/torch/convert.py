@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -15,9 +15,9 @@ from circuitmem.control import Chip, check_faults
 from circuitmem.errors import ValidationError
 from circuitmem.torch.conv import CrossbarConv1d, CrossbarConv2d
 from circuitmem.torch.linear import CrossbarLinear
-from circuitmem.torch.module import CrossbarModule
+from circuitmem.torch.module import CrossbarModule, TileOptions
 from circuitmem.torch.observe import observe
-from circuitmem.torch.product import scale_of
+from circuitmem.torch.product import Backward, scale_of
 from circuitmem.torch.rewrites import REWRITTEN, rewritten
 from circuitmem.validation import did_you_mean, in_range, integer
 
@@ -44,7 +44,7 @@ def convert(
     sample: Any = None,
     digital: Sequence[str] = (),
     weight_range: float = 1.0,
-    backward: Literal["exact", "straight-through"] = "exact",
+    backward: Backward = "exact",
     read_noise: bool = True,
 ) -> torch.nn.Module:
     """Return a copy of a network whose ``Linear``, ``Conv1d`` and ``Conv2d`` modules are on the tiles of one chip.
@@ -198,12 +198,12 @@ def _replaced(
     chosen: Sequence[str],
     chip: Chip,
     weight_range: float,
-    backward: Literal["exact", "straight-through"],
+    backward: Backward,
     read_noise: bool,
 ) -> torch.nn.Module:
     """Put the chosen modules of a network on tiles, in place; returns the network, which may be one of them."""
     made: dict[int, CrossbarModule] = {}
-    options: dict[str, Any] = {"chip": chip, "input_scale": None, "backward": backward, "read_noise": read_noise}
+    options: TileOptions = {"chip": chip, "input_scale": None, "backward": backward, "read_noise": read_noise}
     for name in chosen:
         module: Any = net.get_submodule(name)
         if isinstance(module, CrossbarModule):  # one module at two places
@@ -220,7 +220,7 @@ def _replaced(
     return net
 
 
-def _on_tiles(module: Any, options: dict[str, Any], weight_range: float) -> CrossbarModule:
+def _on_tiles(module: Any, options: TileOptions, weight_range: float) -> CrossbarModule:
     bias = module.bias is not None
     layer: CrossbarModule
     with torch.random.fork_rng(devices=[]):  # its own starting weights are drawn for nothing

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Unpack
 
 import torch
 
-from circuitmem.config import ChipSpec
-from circuitmem.control import Chip
 from circuitmem.network import HardwareLayer
-from circuitmem.torch.module import CrossbarModule
+from circuitmem.torch.module import CrossbarModule, TileOptions
 from circuitmem.validation import integer
 
 __all__ = ["CrossbarLinear"]
@@ -70,31 +68,14 @@ class CrossbarLinear(CrossbarModule):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        *,
-        chip: ChipSpec | Chip | None = None,
-        seed: int | None = None,
-        input_scale: float | None = 1.0,
-        largest_weight: float | None = None,
-        backward: Literal["exact", "straight-through"] = "exact",
-        converters: bool = True,
-        read_noise: bool = True,
+        **options: Unpack[TileOptions],
     ) -> None:
         super().__init__()
         self.in_features = integer("in_features", in_features, 1)
         self.out_features = integer("out_features", out_features, 1)
         linear = torch.nn.Linear(in_features, out_features, bias)
         self.weight, self.bias = linear.weight, linear.bias
-        self._place(
-            1,
-            "in_features",
-            chip=chip,
-            seed=seed,
-            input_scale=input_scale,
-            largest_weight=largest_weight,
-            backward=backward,
-            converters=converters,
-            read_noise=read_noise,
-        )
+        self._place(1, "in_features", options)
 
     @property
     def layer(self) -> HardwareLayer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -13,13 +13,36 @@ from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import ChipSpec
 from circuitmem.control import Chip, check_faults
 from circuitmem.errors import ValidationError
-from circuitmem.torch.product import Product, TileProduct, checked_methods, numbers
-from circuitmem.validation import integer
+from circuitmem.torch.product import Backward, Product, TileProduct, checked_methods, numbers
+from circuitmem.validation import did_you_mean, integer
 
-__all__ = ["CrossbarModule", "set_read_noise"]
+__all__ = ["CrossbarModule", "TileOptions", "set_read_noise"]
 
 FORMAT = 1
 """Counts changes of what a state holds."""
+
+
+class TileOptions(TypedDict, total=False):
+    """Keyword arguments that all layers on tiles take; :class:`CrossbarLinear` explains them."""
+
+    chip: ChipSpec | Chip | None
+    seed: int | None
+    input_scale: float | None
+    largest_weight: float | None
+    backward: Backward
+    converters: bool
+    read_noise: bool
+
+
+DEFAULTS: TileOptions = {
+    "chip": None,
+    "seed": None,
+    "input_scale": 1.0,
+    "largest_weight": None,
+    "backward": "exact",
+    "converters": True,
+    "read_noise": True,
+}
 
 
 class CrossbarModule(torch.nn.Module):
@@ -41,23 +64,17 @@ class CrossbarModule(torch.nn.Module):
     weight: torch.Tensor
     bias: torch.Tensor | None
 
-    def _place(
-        self,
-        groups: int,
-        width: str,
-        *,
-        chip: ChipSpec | Chip | None,
-        seed: int | None,
-        input_scale: float | None,
-        largest_weight: float | None,
-        backward: Literal["exact", "straight-through"],
-        converters: bool,
-        read_noise: bool,
-    ) -> None:
+    def _place(self, groups: int, width: str, given: TileOptions) -> None:
         """Put the weights on tiles; ``width`` is what errors call the size of an input."""
+        for name in given:
+            if name not in DEFAULTS:
+                hint = did_you_mean(name, DEFAULTS)
+                raise TypeError(f"{type(self).__name__} got an unexpected keyword argument {name!r}{hint}")
+        options: TileOptions = {**DEFAULTS, **given}
+        chip, seed, backward = options["chip"], options["seed"], options["backward"]
         if backward not in ("exact", "straight-through"):
             raise ValidationError("backward", "must be exact or straight-through", backward)
-        self.backward, self.converters, self.read_noise = backward, converters, read_noise
+        self.backward, self.converters, self.read_noise = backward, options["converters"], options["read_noise"]
         self.digital = False
         self._width = width
         self._own_chip = not isinstance(chip, Chip)
@@ -70,7 +87,7 @@ class CrossbarModule(torch.nn.Module):
             drawn = int(torch.randint(2**31, ())) if seed is None else integer("seed", seed, 0)
             self.chip = Chip(ChipSpec() if chip is None else chip, 0, drawn, drawn)
         self.products = [
-            TileProduct(self.chip, part, input_scale, largest_weight, backward, converters)
+            TileProduct(self.chip, part, options["input_scale"], options["largest_weight"], backward, self.converters)
             for part in self._matrices(self.weight, groups)
         ]
         if self._own_chip:

@@ -21,9 +21,12 @@ from circuitmem.tile import PairMapping
 from circuitmem.training.gradients import layer_gradient
 from circuitmem.validation import finite_array, in_range
 
-__all__ = ["Product", "TileProduct", "checked_methods", "numbers", "scale_of"]
+__all__ = ["Backward", "Product", "TileProduct", "checked_methods", "numbers", "scale_of"]
 
 Floats = NDArray[np.float64]
+
+Backward = Literal["exact", "straight-through"]
+"""What gradients are those of: the tiles as they are, or the product that they stand for."""
 
 _logger = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ class TileProduct:
         weights: Floats,
         input_scale: float | None,
         largest_weight: float | None,
-        backward: Literal["exact", "straight-through"],
+        backward: Backward,
         converters: bool,
     ) -> None:
         self.backward, self.converters = backward, converters

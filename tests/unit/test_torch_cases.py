@@ -14,7 +14,7 @@ from circuitmem.control import Chip
 from circuitmem.errors import ValidationError
 
 torch = pytest.importorskip("torch")
-from circuitmem.torch import CrossbarConv2d, CrossbarLinear, set_read_noise  # noqa: E402
+from circuitmem.torch import CrossbarConv1d, CrossbarConv2d, CrossbarLinear, set_read_noise  # noqa: E402
 
 
 def chip(yield_=0.8, noise=0.005, bits=12, **kwargs):
@@ -52,6 +52,24 @@ def perfect(**kwargs):
         defects=DefectSpec(device_yield=1.0),
     )
     return {"chip": spec, "seed": 1, **kwargs}
+
+
+def test_all_layers_take_the_same_options_and_no_others():
+    options = {"seed": 3, "input_scale": 2.0, "largest_weight": 1.5, "backward": "straight-through"}
+    options |= {"converters": False, "read_noise": False}
+    for make in (lambda **o: CrossbarLinear(8, 7, **o), lambda **o: CrossbarConv2d(1, 2, 2, **o),
+                 lambda **o: CrossbarConv1d(1, 2, 2, **o)):  # fmt: skip
+        layer = make(chip=chip(), **options)
+        assert (layer.chip.seed, layer.backward, layer.converters, layer.read_noise) == (
+            3, "straight-through", False, False,
+        )  # fmt: skip
+        product = layer.products[0].layer
+        assert (product.input_scale, product.mapping.largest_weight) == (2.0, 1.5)
+        name = type(layer).__name__
+        with pytest.raises(TypeError, match=f"{name} got an unexpected keyword argument 'sed'; did you mean 'seed'"):
+            make(sed=1)
+        with pytest.raises(ValidationError, match="backward must be exact or straight-through"):
+            make(chip=chip(), backward="none")
 
 
 def test_load_state_dict_with_larger_weights_moves_the_range():
