@@ -15,13 +15,13 @@ from circuitmem._kernels.noise import Addresses, normal_table
 from circuitmem._kernels.pulses import TwoPulseLaw, _reference_changes, _reference_power, _reference_reset
 from circuitmem._kernels.pulses import _reference_set as _reference_set_pulse
 from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.stacks import Stack, expect_each
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.errors import ValidationError
 
 __all__ = ["Amplitudes", "Cells", "Plan", "PulseWires", "Targets", "plan_stack", "two_pulse_stack"]
 
 Floats = NDArray[np.float64]
-Stack = Floats | Sequence[Floats]
 Mask = NDArray[np.bool_]
 _compiled = load("programming").module
 
@@ -109,7 +109,7 @@ def plan_stack(wanted: Floats | Targets, asked: Stack, deadband: float, *, threa
         If shapes disagree.
     """
     shape = (len(asked), *asked[0].shape)
-    _expect_each("asked", asked, shape)
+    expect_each("asked", asked, shape)
     if isinstance(wanted, Targets):
         weights, tiling, *numbers = wanted
         for name, array, right in (
@@ -121,7 +121,7 @@ def plan_stack(wanted: Floats | Targets, asked: Stack, deadband: float, *, threa
                 raise ValidationError(name, f"must have shape {right}", array.shape)
         given = np.ascontiguousarray(weights, dtype=np.float64), tiling.inputs, tiling.outputs, *numbers, asked, None
     else:
-        _expect_each("wanted", wanted, shape)
+        expect_each("wanted", wanted, shape)
         given = None, None, None, 0.0, 0.0, 0.0, 0.0, asked, wanted
     return Plan(*_plan_stack(*given, deadband, thread_count(threads)))
 
@@ -171,7 +171,7 @@ def two_pulse_stack(
     """
     shape = plan.wanted.shape
     for name, each in (*zip(Cells._fields[:3], cells[:3], strict=True), ("slope", slope)):
-        _expect_each(name, each, shape)
+        expect_each(name, each, shape)
     chosen = np.flatnonzero(plan.counts[1].any(axis=1)) if tiles is None else np.asarray(tiles, dtype=np.int64)
     if chosen.size and not 0 <= chosen.min() <= chosen.max() < shape[0]:
         raise ValidationError("tiles", f"must be numbers from 0 to {shape[0] - 1}", chosen.tolist())
@@ -179,8 +179,8 @@ def two_pulse_stack(
     series = 0.0
     if wires is not None:
         word, ground, dead, series = wires
-        _expect_each("word", word, (len(word), shape[1], shape[2] + 1))
-        _expect_each("ground", ground, (len(ground), *shape[1:]))
+        expect_each("word", word, (len(word), shape[1], shape[2] + 1))
+        expect_each("ground", ground, (len(ground), *shape[1:]))
     return np.asarray(
         _two_pulse_stack(
             cells.conductance,
@@ -202,15 +202,6 @@ def two_pulse_stack(
             thread_count(threads),
         )
     )
-
-
-def _expect_each(name: str, arrays: Stack, shape: tuple[int, ...]) -> None:
-    for array in arrays:
-        if array.shape != shape[1:] or not array.flags.c_contiguous or array.dtype != np.float64:
-            found = array.shape, str(array.dtype)
-            raise ValidationError(name, f"must have shape {shape}, rows behind each other, 64-bit numbers", found)
-    if len(arrays) != shape[0]:
-        raise ValidationError(name, f"must have shape {shape}", (len(arrays), *shape[1:]))
 
 
 def _reference_plan(

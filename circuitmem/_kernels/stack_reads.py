@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.noise import Addresses, normal_table
 from circuitmem._kernels.reads import Channels, _reference_codes
 from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.stacks import Stack, expect_each
 from circuitmem._kernels.tiling import Tiling
 from circuitmem._kernels.tree import sense_ends
 from circuitmem.errors import ValidationError
@@ -18,8 +18,6 @@ from circuitmem.errors import ValidationError
 __all__ = ["IdealWires", "Matrices", "StackChannels", "StackCorrection", "StackRead", "add_codes", "read_stack"]
 
 Floats = NDArray[np.float64]
-Stack = Floats | Sequence[Floats]
-"""One array, or one of each tile, that need not lie behind each other in memory: nothing is copied."""
 Codes = NDArray[Any]
 _compiled = load("layers").module
 
@@ -169,13 +167,13 @@ def read_stack(
     if planes != 1 and 1 << planes != channels.table[0].shape[1]:
         raise ValidationError("planes", "must be 1 or the bits of the DACs", planes)
     if isinstance(source, IdealWires):
-        _expect_each("conductance", source.conductance, (tiles, rows, columns))
+        expect_each("conductance", source.conductance, (tiles, rows, columns))
         _expect("sense", source.sense, (len(source.sense), columns), first=(1, tiles))
         cells, sense, matrix, admittance = *source, None, None
     else:
-        _expect_each("matrix", source.matrix, (tiles, columns, rows))
+        expect_each("matrix", source.matrix, (tiles, columns, rows))
         if source.admittance is not None:
-            _expect_each("admittance", source.admittance, (tiles, rows, rows))
+            expect_each("admittance", source.admittance, (tiles, rows, rows))
         cells, sense, (matrix, admittance) = None, None, source
     if given.shape[1] == 0:
         empty = np.zeros((tiles, 0, columns), dtype=np.uint16)
@@ -242,15 +240,6 @@ def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...], first: tuple
         raise ValidationError(name, f"must have shape {shape}", array.shape)
 
 
-def _expect_each(name: str, arrays: Stack, shape: tuple[int, int, int]) -> None:
-    for array in arrays:
-        if array.shape != shape[1:] or not array.flags.c_contiguous or array.dtype != np.float64:
-            found = array.shape, str(array.dtype)
-            raise ValidationError(name, f"must have shape {shape}, rows behind each other, 64-bit numbers", found)
-    if len(arrays) != shape[0]:
-        raise ValidationError(name, f"must have shape {shape}", (len(arrays), *shape[1:]))
-
-
 def _ready(array: Floats | None) -> Floats | None:
     return None if array is None else np.ascontiguousarray(array, dtype=np.float64)
 
@@ -264,7 +253,7 @@ def _spread(
         raise ValidationError("codes", "must be integers", codes.dtype)
     if codes.size and (codes.min() < 0 or codes.max() >= levels):
         raise ValidationError("codes", f"must lie in [0, {levels - 1}]", (int(codes.min()), int(codes.max())))
-    _expect_each("table", channels.table, (tiles if len(channels.table) != 1 else 1, rows, levels))
+    expect_each("table", channels.table, (tiles if len(channels.table) != 1 else 1, rows, levels))
     if codes.ndim == 2:
         if tiling is None:
             raise ValidationError("codes", "must have shape (tiles, batch, rows) without a tiling", codes.shape)

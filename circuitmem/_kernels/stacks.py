@@ -1,0 +1,27 @@
+"""Arrays of all tiles of a layer, as the kernels of whole layers take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.errors import ValidationError
+
+__all__ = ["Stack", "expect_each"]
+
+Floats = NDArray[np.float64]
+
+Stack = Floats | Sequence[Floats]
+"""One array, or one of each tile, that need not lie behind each other in memory: nothing is copied."""
+
+
+def expect_each(name: str, arrays: Stack, shape: tuple[int, ...]) -> None:
+    """Raise :class:`ValidationError` unless there is an array of each tile, as kernels read it; ``shape`` is of all."""
+    for array in arrays:
+        if array.shape != shape[1:] or not array.flags.c_contiguous or array.dtype != np.float64:
+            found = array.shape, str(array.dtype)
+            raise ValidationError(name, f"must have shape {shape}, rows behind each other, 64-bit numbers", found)
+    if len(arrays) != shape[0]:
+        raise ValidationError(name, f"must have shape {shape}", (len(arrays), *shape[1:]))
