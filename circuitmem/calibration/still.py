@@ -57,23 +57,16 @@ def _raw_products(layer: HardwareLayer, activities: Floats) -> Floats:
 
 def _products(layer: HardwareLayer, activities: Floats) -> Floats:
     """Return what the layer would make of activities, (vectors, outputs)."""
-    correction = layer.correction
-    currents = np.tensordot(_planes(layer, activities), layer.chip.spec.converters.dac.plane_weights, (3, 0))
-    corrected = correction.apply(currents).sum(axis=0)
-    if correction.excess is not None:
-        for index, (unit, codes) in enumerate(zip(layer.units, layer.input_codes(activities), strict=True)):
-            corrected[index] -= unit.readout.dac.nominal(codes) @ correction.excess[index]
-    return layer.sums(corrected)
+    currents = layer.whole_inputs(_planes(layer, activities))
+    return layer.products(layer.correction.apply(currents).sum(axis=0), layer.input_codes(activities))
 
 
 def _planes(layer: HardwareLayer, activities: Floats) -> Floats:
     """Return the currents of single reads, (groups, tiles, vectors, planes, columns) A."""
     chip, groups = layer.chip, layer.correction.groups
-    codes = layer.input_codes(activities)
     chip.electrics.refresh(layer.units)
-    found = []
-    for unit, drives in zip(layer.units, layer.drives(codes, groups), strict=True):
+    answers = []
+    for unit, drives in zip(layer.units, layer.drives(layer.input_codes(activities), groups), strict=True):
         noise = Address(stream_key(chip.context.noise_seed, Purpose.PRODUCT_ERROR, unit.index), 0)
-        currents = unit.readout.adc.nominal_current(chip.electrics.codes(unit, drives, noise)[0])
-        found.append(currents.reshape(groups, len(activities), -1, currents.shape[1]))
-    return np.stack(found, axis=1)
+        answers.append(chip.electrics.codes(unit, drives, noise)[0])
+    return layer.currents(answers, len(activities), groups)

@@ -265,11 +265,9 @@ class HardwareLayer:
         adds those of bit-serial inputs. A ``gain`` holds for these reads alone.
         """
         planes = yield from self._planes(codes, groups, kind, priority, gain)
-        if planes.shape[3] == 1:
-            return planes[:, :, :, 0]
-        yield from self.chip.compute(2 * planes.size, priority)
-        weights = np.array(self.chip.spec.converters.dac.plane_weights)
-        return (weights[:, None] * planes).sum(axis=3)
+        if planes.shape[3] > 1:
+            yield from self.chip.compute(2 * planes.size, priority)
+        return self.whole_inputs(planes)
 
     def _planes(
         self,
@@ -280,13 +278,27 @@ class HardwareLayer:
         gain: float | None = None,
     ) -> Process:
         """Read all tiles; returns the currents of single reads, (groups, tiles, batch, planes, columns) A."""
-        answers = yield from self._answers(codes, groups, kind, priority, gain)
-        columns = self.chip.spec.tile.columns
-        currents = [
-            unit.readout.adc.nominal_current(answer, gain).reshape(groups, len(tile_codes), -1, columns)
-            for unit, answer, tile_codes in zip(self.units, answers, codes, strict=True)
+        return self.currents(
+            (yield from self._answers(codes, groups, kind, priority, gain)), len(codes[0]), groups, gain
+        )
+
+    def currents(self, answers: Sequence[Codes], batch: int, groups: int, gain: float | None = None) -> Floats:
+        """Return what the ADC codes of all tiles mean, (groups, tiles, batch, planes, columns) A.
+
+        ``answers`` are those of single reads as :meth:`drives` has them, (groups·batch·planes, columns) for each tile.
+        """
+        found = [
+            unit.readout.adc.nominal_current(answer, gain).reshape(groups, batch, -1, answer.shape[1])
+            for unit, answer in zip(self.units, answers, strict=True)
         ]
-        return np.stack(currents, axis=1)
+        return np.stack(found, axis=1)
+
+    def whole_inputs(self, planes: Floats) -> Floats:
+        """Return the currents of whole inputs (…, columns) for those of single reads (…, planes, columns) [A]."""
+        if planes.shape[-2] == 1:
+            return planes[..., 0, :]
+        weights = np.array(self.chip.spec.converters.dac.plane_weights)
+        return np.asarray((weights[:, None] * planes).sum(axis=-2))
 
     def _answers(
         self, codes: list[Codes], groups: int, kind: str, priority: Priority, gain: float | None = None
@@ -366,11 +378,8 @@ class HardwareLayer:
             return self._outputs(sums)
         codes = self._codes_of_tiles(layer_codes)
         partial = yield from self._corrected(codes, kind, priority)
-        if correction.excess is not None:
-            for index, (unit, own_codes) in enumerate(zip(self.units, codes, strict=True)):
-                partial[index] -= unit.readout.dac.nominal(own_codes) @ correction.excess[index]
         yield from self.chip.compute(operations, priority)
-        return self.sums(partial)
+        return self.products(partial, codes)
 
     def _sums_of_codes(self) -> LayerSums:
         """Return what the digital core makes of the codes: what a code means is a line, and so is the correction."""
@@ -384,6 +393,17 @@ class HardwareLayer:
         sums = LayerSums(scale * (one - zero), (scale * zero + shift).sum(axis=0), np.ones(1))
         self._slopes = self.correction, gains, sums
         return sums
+
+    def products(self, currents: Sequence[Floats] | Floats, codes: Sequence[Codes]) -> Floats:
+        """Return the layer's outputs, (batch, outputs), for its tiles' corrected currents, (tiles, batch, columns) A.
+
+        What cells conduct too much is subtracted, from the codes of the inputs, (batch, rows) for each tile.
+        """
+        excess = self.correction.excess
+        if excess is not None:
+            driven = (unit.readout.dac.nominal(own) for unit, own in zip(self.units, codes, strict=True))
+            currents = [found - own @ much for found, own, much in zip(currents, driven, excess, strict=True)]
+        return self.sums(currents)
 
     def sums(self, currents: Sequence[Floats] | Floats) -> Floats:
         """Return the layer's outputs, (batch, outputs), for its tiles' corrected currents, (tiles, batch, columns)."""
