@@ -33,6 +33,9 @@ CHIPS = {
     "by cell": {"programming": ProgrammingSpec(drivers=2, by_cell=True, energy_per_pulse=1e-12)},
     "rows at once": {"programming": ProgrammingSpec(drivers=2, rows_at_once=2)},
     "moving": {"device": TwoPulseSpec(**TIMES), **MOVING},
+    "ideal wires": {"tile": TileSpec(rows=5, columns=4), "device": TwoPulseSpec(**TIMES), **MOVING},
+    "counted on ideal wires": {"tile": TileSpec(rows=5, columns=4), "device": COUNTED},
+    "fragile adc": {"faults": [FaultSpec(what="adc", tile=1, column=2, pulses=9.0)]},
     "fragile": {"faults": [FaultSpec(what="driver", tile=1, row=2, pulses=3.0)]},
     "late fault": {"faults": [FaultSpec(what="cell", tile=1, row=2, column=1, conductance=2e-4, time=1.0)]},
     "shared": {"adc_banks": 2},
@@ -107,6 +110,8 @@ def test_a_closed_form_ends_as_events_do(name, monkeypatch):
     assert jobs_of == {"read": (0 if name in IN_EVENTS else 4, 0), "program": (4, 0)}
     np.testing.assert_equal(found[False], found[True])
     np.testing.assert_equal(ordered(chips[False].state()), ordered(chips[True].state()))
+    alive = [bool(codes[1][:, 2].any()) for codes in found[False][1::2]]
+    assert (alive[0], alive[-1]) == (True, name != "fragile adc")
 
 
 def test_a_fault_in_between_is_met_by_what_has_not_begun():
