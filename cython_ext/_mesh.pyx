@@ -36,6 +36,8 @@ cdef int TURNS = 64
 cdef double CURRENTS = 1e3
 # Corrections for the sake of currents, once the voltages are right.
 cdef int EXTRA = 4
+# What rounding of the cells' own currents does to a terminal's, relative to the sum of all of these.
+cdef double ROUNDING = 16.0 * 2.220446049250313e-16
 
 
 cdef double power_along(Wires* t, Work* k) noexcept nogil:
@@ -244,7 +246,7 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound, bint 
 
 
 cdef bint correction(Problem* s, Ladders* base, Work* k) noexcept nogil:
-    """Find one more correction of the state; false if numbers overflow."""
+    """Find one more correction of the state; false if numbers overflow, or no iterations are left."""
     cdef Wires* t = &s.wires
     cdef Ladders* c = base
     cdef double cells
@@ -260,58 +262,88 @@ cdef bint correction(Problem* s, Ladders* base, Work* k) noexcept nogil:
     if c.amplification > TRUSTED and fits(t):
         if not exactly(s, c, k, s.a != 0.0):
             return False
-    elif not isfinite(gradients(s, c, k, REDUCTION, 0.0, 0.0)):
+    elif not isfinite(gradients(s, c, k, REDUCTION, 0.0, 0.0)) or k.iterations >= s.max_iterations:
         return False
     finish(t, c, k, &cells)
     return True
 
 
-cdef bint settled(Py_ssize_t count, const double* now, const double* before, double error, double limit) noexcept nogil:
-    """Say whether currents are known to ``limit`` of their largest: from a bound on their errors, or a change (not NULL)."""
+cdef double unknown(Py_ssize_t count, const double* now, const double* before, double error, double limit) noexcept nogil:
+    """Return by how much currents are unknown, relative to the largest; 0 if that is within ``limit``.
+
+    It comes from a bound on their errors, or from what the last correction changed, ``before`` (not NULL).
+    """
     cdef Py_ssize_t i
     cdef double high = 0.0
     for i in range(count):
         high = max(high, fabs(now[i]))
         if before != NULL:
             error = max(error, fabs(now[i] - before[i]))
-    return error <= limit * high
+    if error <= limit * high:
+        return 0.0
+    return error / high if high > 0.0 else INFINITY
 
 
-cdef void settle_currents(
+cdef double circulating(Wires* t, Work* k) noexcept nogil:
+    """Add up the magnitudes of the currents of all cells, and of those injected."""
+    cdef Py_ssize_t o
+    cdef vec sum_ = splat(0.0)
+    for o in range(t.size):
+        sum_ = sum_ + magnitude(k.cell[o]) + magnitude(k.word_in[o]) + magnitude(k.bit_in[o])
+    return total(sum_)
+
+
+cdef double settle_currents(
     Problem* s, Ladders* base, Work* k, double volts, double* column, double* driver
 ) noexcept nogil:
     """Correct the state until the currents are known as well as the voltages are, to ``volts``.
 
     What small currents need goes beyond the tolerance for voltages. Where corrections no longer help, rounding errors of
-    the cells' own currents are left.
+    the cells' own currents are left. Returns what is unknown beyond both, relative to the largest current, or 0.
     """
     cdef Wires* t = &s.wires
     cdef double column_sight = s.column_sight, driver_sight = s.driver_sight
     cdef double* before = <double*> k.scratch
     cdef double* before_driver = <double*> (k.scratch + max(t.blocks, t.groups))
+    cdef double first, left, of_drivers, rounding
     cdef Py_ssize_t i
     cdef int turn
     if s.a != 0.0 or base != &s.shared:
         sights(t, &k.own, k.line, &column_sight, &driver_sight)
-    if (settled(t.columns, column, NULL, volts * column_sight, s.settled)
-            and settled(t.rows, driver, NULL, volts * driver_sight, s.settled)):
-        return
+    first = max(
+        unknown(t.columns, column, NULL, volts * column_sight, s.settled),
+        unknown(t.rows, driver, NULL, volts * driver_sight, s.settled),
+    )
+    if first == 0.0:
+        return 0.0
     for turn in range(EXTRA):
         correct(t, k, 1.0)
         if not correction(s, base, k):
-            break
+            return first
         for i in range(t.columns):
             before[i] = column[i]
         for i in range(t.rows):
             before_driver[i] = driver[i]
         terminal_currents(s, base if s.a == 0.0 else &k.own, k, column, driver)
-        if settled(t.columns, column, before, 0.0, s.settled) and settled(t.rows, driver, before_driver, 0.0, s.settled):
-            break
+        left = max(unknown(t.columns, column, before, 0.0, s.settled), unknown(t.rows, driver, before_driver, 0.0, s.settled))
+        if left == 0.0:
+            return 0.0
+    rounding = ROUNDING * circulating(t, k)
+    left = of_drivers = 0.0
+    for i in range(t.columns):
+        left = max(left, fabs(column[i] - before[i]))
+    for i in range(t.rows):
+        of_drivers = max(of_drivers, fabs(driver[i] - before_driver[i]))
+    return max(
+        0.0 if left <= rounding else unknown(t.columns, column, before, 0.0, s.settled),
+        0.0 if of_drivers <= rounding else unknown(t.rows, driver, before_driver, 0.0, s.settled),
+    )
 
 
 cdef void one_vector(
     Problem* s, Work* k, const double* conductance, const double* source, const double* injection,
     const double* start_word, const double* start_bit, double* word, double* bit, double* column, double* driver, int* iterations, double* error,
+    double* unsettled,
 ) noexcept nogil:
     """Solve one vector.
 
@@ -342,7 +374,9 @@ cdef void one_vector(
     iterations[0] = k.iterations
     terminal_currents(s, base if s.a == 0.0 else &k.own, k, column, driver)
     if bound > 0.0 and error[0] <= s.tolerance:
-        settle_currents(s, base, k, error[0] * bound, column, driver)
+        unsettled[0] = settle_currents(s, base, k, error[0] * bound, column, driver)
+        if unsettled[0] > 0.0:
+            iterations[0] = k.iterations
     correct(t, k, 1.0)
     if word != NULL:
         from_word_layout(t, k.w, k.y, word)
@@ -364,7 +398,8 @@ def solve(
 
     ``conductance`` is (1, m, n) if all vectors share it, else (batch, m, n), and then ``a`` must be 0; ``injection``
     and ``estimate``, the word and bit lines of an estimated solution, are (0, 2, m, n) if there is none. Returns word,
-    bit (None without ``voltages``), column_current, driver_current, iterations, and the relative error reached.
+    bit (None without ``voltages``), column_current, driver_current, iterations, the relative error reached, and how much of
+    currents that have not settled is unknown, relative to the largest, else 0.
     """
     cdef Problem s
     cdef Wires* t = &s.wires
@@ -388,11 +423,11 @@ def solve(
     shape = (batch if voltages else 0, t.rows, t.columns)
     word, bit = np.empty(shape), np.empty(shape)
     column, driver = np.empty((batch, t.columns)), np.empty((batch, t.rows))
-    count, error = np.zeros(batch, dtype=np.intc), np.zeros(batch)
+    count, error, unsettled = np.zeros(batch, dtype=np.intc), np.zeros(batch), np.zeros(batch)
     cdef double[:, :, ::1] word_out = word, bit_out = bit
     cdef double[:, ::1] column_out = column, driver_out = driver
     cdef int[::1] count_out = count
-    cdef double[::1] error_out = error
+    cdef double[::1] error_out = error, unsettled_out = unsettled
 
     if linear and not s.separate and not injected:
         all_.batch, all_.voltage, all_.tolerance, all_.max_iterations = batch, &word_voltage[0, 0], tolerance, max_iterations
@@ -409,7 +444,7 @@ def solve(
         if done < 0:
             raise MemoryError(f"no memory for a tile of {t.rows}x{t.columns}")
         if done:
-            return (word if voltages else None), (bit if voltages else None), column, driver, count, error
+            return (word if voltages else None), (bit if voltages else None), column, driver, count, error, unsettled
 
     # As much as the take functions below take: 4 + 7 [+ 7] arrays for all, [7 +] 13 [+ 2] for each thread, smaller ones.
     vectors = (11 if linear else 18) * t.size + 2 * (t.blocks + t.groups)
@@ -444,9 +479,9 @@ def solve(
             &injection[b, 0, 0, 0] if injected else NULL,
             &estimate[b, 0, 0, 0] if estimated else NULL, &estimate[b, 1, 0, 0] if estimated else NULL,
             &word_out[b, 0, 0] if voltages else NULL, &bit_out[b, 0, 0] if voltages else NULL,
-            &column_out[b, 0], &driver_out[b, 0], &count_out[b], &error_out[b],
+            &column_out[b, 0], &driver_out[b, 0], &count_out[b], &error_out[b], &unsettled_out[b],
         )
     release(&s.front)
     for worker in range(workers):
         release(&work[worker].front)
-    return (word if voltages else None), (bit if voltages else None), column, driver, count, error
+    return (word if voltages else None), (bit if voltages else None), column, driver, count, error, unsettled

@@ -35,6 +35,8 @@ class MeshSolution(NamedTuple):
     ``iterations`` : (batch,), of conjugate gradients.
     ``residual`` : (batch,), bound on the largest error of a node voltage or, where there is no bound, the largest
     correction to the state before the last one; relative to the largest voltage.
+    ``unsettled`` : (batch,), what the last correction changed in the terminal currents where that is too much, relative
+    to the largest of their kind; 0 elsewhere, as in all that are returned.
     """
 
     word: Floats | None
@@ -43,6 +45,7 @@ class MeshSolution(NamedTuple):
     driver_current: Floats
     iterations: NDArray[np.intc]
     residual: Floats
+    unsettled: Floats
 
 
 def solve_mesh(
@@ -221,7 +224,7 @@ def _run(
     limit = integer("max_iterations", max_iterations, minimum=1)
     if batch == 0:
         empty = np.empty((0, rows, columns)) if voltages else None
-        none = np.empty((0, columns)), np.empty((0, rows)), np.empty(0, np.intc), np.empty(0)
+        none = np.empty((0, columns)), np.empty((0, rows)), np.empty(0, np.intc), np.empty(0), np.empty(0)
         return MeshSolution(empty, empty, *none)
     solution = MeshSolution(
         *_solve(cells, word, bit, source, extra, start, a, leak, tolerance, limit, thread_count(threads), voltages)
@@ -230,6 +233,10 @@ def _run(
     if failed.any():
         worst = int(np.flatnonzero(failed)[np.argmax(solution.residual[failed])])
         raise ConvergenceError(what, float(solution.residual[worst]), tolerance, int(solution.iterations[worst]))
+    if solution.unsettled.any():
+        worst = int(np.argmax(solution.unsettled))
+        reached, spent = float(solution.unsettled[worst]), int(solution.iterations[worst])
+        raise ConvergenceError(f"the currents of {what}", reached, reference.CURRENTS * tolerance, spent)
     return solution
 
 

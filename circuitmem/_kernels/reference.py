@@ -38,7 +38,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels._reference_ladder import Ladder, ladder, reciprocal
+from circuitmem._kernels._reference_ladder import reciprocal
+from circuitmem._kernels._reference_mesh import TRUSTED, Elimination, Mesh, eliminate, largest_of, prepare, tile_lines
 from circuitmem._kernels.selector import selector_cell
 
 __all__ = ["solve"]
@@ -46,147 +47,16 @@ __all__ = ["solve"]
 Floats = NDArray[np.float64]
 _State = tuple[Floats, Floats, Floats, Floats]  # word lines, bit lines, and the last correction of each
 
-TRUSTED = 1e4
-"""Largest amplification with which a bound decides convergence; above it a tile is hard."""
 REDUCTION = 1e-5
 """How far a correction reduces its residual, at most."""
-TURNS = 64
-"""Turns of block relaxation after which a better bound is given up."""
 ROUNDS = 100
 """How many corrections a solution may need."""
 CURRENTS = 1e3
 """How much larger than that of a voltage the relative error of a terminal's current may be."""
 EXTRA = 4
 """Corrections for the sake of currents, once the voltages are right."""
-
-
-class Mesh(NamedTuple):
-    """Both sets of lines prepared for the conductances ``g``, (batch, rows, columns) or (1, rows, columns) S."""
-
-    g: Floats
-    word: Ladder
-    bit: Ladder
-    amplification: Floats  # (batch,): bound on (largest error) / (largest preconditioned residual)
-
-    def word_lines(self, current: Floats) -> Floats:
-        """Return A_w^-1 times currents, (batch, rows, columns) V."""
-        return np.moveaxis(self.word.solve(_along_words(current))[::-1], 0, 2)
-
-    def bit_lines(self, current: Floats) -> Floats:
-        """Return A_b^-1 times currents, (batch, rows, columns) V."""
-        return np.moveaxis(self.bit.solve(_along_bits(current)), 0, 1)
-
-    @property
-    def word_h(self) -> Floats:
-        """The ``h`` of the word lines, (batch, rows, columns)."""
-        return np.moveaxis(self.word.h[::-1], 0, 2)
-
-    @property
-    def bit_h(self) -> Floats:
-        """The ``h`` of the bit lines, (batch, rows, columns)."""
-        return np.moveaxis(self.bit.h, 0, 1)
-
-    def of(self, vectors: NDArray[np.intp]) -> Mesh:
-        """Return the lines of some vectors of the batch."""
-        if len(self.g) == 1:
-            return self
-        word = Ladder(*(array[:, vectors] for array in self.word))
-        bit = Ladder(*(array[:, vectors] for array in self.bit))
-        return Mesh(self.g[vectors], word, bit, self.amplification[vectors])
-
-
-def _lines(g: Floats, word: Floats, bit: Floats) -> Mesh:
-    words = ladder(_along_words(g), _along_words(word[None, :, :-1]), word[None, :, -1])
-    bits = ladder(_along_bits(g), _along_bits(bit[None, 1:]), bit[None, 0])
-    # A line whose cells see 1 V reaches at most 1 - h. So solving one kind of lines and then the other, each for the
-    # other's error, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
-    low_word, low_bit = words.h.min(axis=(0, 2)), bits.h.min(axis=(0, 2))
-    tied = low_word + low_bit - low_word * low_bit
-    return Mesh(g, words, bits, np.where(tied > 0.0, reciprocal(tied), np.inf))
-
-
-def prepare(g: Floats, word: Floats, bit: Floats) -> Mesh:
-    """Prepare both sets of lines for ``g``, (batch, rows, columns) S; the segments are those of a tile's mesh."""
-    return _sharpen(_lines(g, word, bit))
-
-
-def _sharpen(mesh: Mesh) -> Mesh:
-    """Find better bounds on the amplification, if those of the weakest ties say too little.
-
-    With N the map of an error by one turn of solving word lines, then bit lines, all its elements positive, the
-    largest element of N^k 1 bounds N^k; so the errors of all turns are at most the sum of these, and the rest of a
-    geometric series.
-    """
-    bound = mesh.amplification
-    error, total = np.ones_like(mesh.g), np.ones(len(mesh.g))
-    for _ in range(TURNS):
-        if (bound <= TRUSTED).all():
-            break
-        error = mesh.bit_lines(mesh.g * mesh.word_lines(mesh.g * error))
-        now = _largest(error)
-        known = (bound > TRUSTED) & (total < TRUSTED * (1.0 - now))
-        bound = np.where(known, total / np.where(known, 1.0 - now, 1.0), bound)
-        total = total + now
-    return mesh._replace(amplification=bound)
-
-
-class Elimination(NamedTuple):
-    """One tile with its bit-line nodes eliminated; arrays are (rows, columns, ...)."""
-
-    ties: Floats  # (rows, columns, columns) S: from each node to the others of its row, when its turn comes
-    t: Floats  # as for ladders, of the segment after each node
-    s: Floats
-
-    def solve(self, current: Floats) -> Floats:
-        """Return ``(A_b - G A_w^-1 G)^-1`` times currents, (rows, columns) V."""
-        rows, columns = current.shape
-        kept, line = np.empty_like(current), np.zeros(columns)
-        for i in range(rows):
-            line = line + current[i]
-            for k in range(columns):
-                kept[i, k] = line[k]
-                line = line + self.s[i, k] * kept[i, k] * self.ties[i, k]
-                line[k] = self.t[i, k] * kept[i, k]
-        out, voltage = np.empty_like(current), np.zeros(columns)
-        for i in reversed(range(rows)):
-            for k in reversed(range(columns)):
-                into = self.ties[i, k] @ voltage + kept[i, k]
-                voltage[k] = self.t[i, k] * voltage[k] + self.s[i, k] * into
-            out[i] = voltage
-        return out
-
-
-def eliminate(mesh: Mesh, bit: Floats) -> Elimination:
-    """Eliminate the bit-line nodes of a tile from the top; each leaves its place to the node below it."""
-    g, h = mesh.g[0], mesh.word_h[0]
-    rows, columns = g.shape
-    unit = np.broadcast_to(np.eye(columns)[:, None, :], (columns, rows, columns))
-    answer = mesh.word_lines(unit)  # at node k of row i, for a current into node j: [j, i, k]
-    ties, t, s = np.empty((rows, columns, columns)), np.empty((rows, columns)), np.empty((rows, columns))
-    dense, known, held = np.zeros((columns, columns)), reciprocal(bit[0]), bit[0] == 0.0
-    for i in range(rows):
-        # The word line ties bit line j to bit line l by g_j (A_w^-1)_jl g_l, and to its driver by g_j h_j.
-        dense = dense + g[i][:, None] * answer[:, i] * g[i]
-        known = known + g[i] * h[i]
-        np.fill_diagonal(dense, 0.0)
-        for k in range(columns):
-            row, ohms = dense[k].copy(), bit[i + 1, k]
-            if held[k]:  # ideal wires to the top sense amplifier: at 0 V
-                known, row, held[k] = known + row, np.zeros(columns), ohms == 0.0
-                known[k] = reciprocal(ohms)
-                t[i, k] = s[i, k] = 0.0
-            else:
-                tied = known[k] + row.sum()
-                cut = np.isinf(ohms)
-                t[i, k] = 0.0 if cut else 1.0 / (1.0 + ohms * tied)
-                s[i, k] = reciprocal(tied) if cut else ohms * t[i, k]
-                dense = dense + s[i, k] * np.outer(row, row)
-                np.fill_diagonal(dense, 0.0)
-                known = known + s[i, k] * row * known[k]
-                known[k] *= t[i, k]
-            ties[i, k] = row
-            dense[k] = dense[:, k] = t[i, k] * row
-    return Elimination(ties, t, s)
+ROUNDING = 16.0 * float(np.finfo(np.float64).eps)
+"""What rounding of the cells' own currents does to a terminal's, relative to the sum of all of these."""
 
 
 def gradients(mesh: Mesh, r: Floats, reduction: Floats, goal: Floats, budget: Floats) -> tuple[Floats, Floats, Floats]:
@@ -196,7 +66,7 @@ def gradients(mesh: Mesh, r: Floats, reduction: Floats, goal: Floats, budget: Fl
     """
     x, p, ph = np.zeros_like(r), np.zeros_like(r), np.zeros_like(r)
     z = mesh.bit_lines(r)
-    largest = start = _largest(z)
+    largest = start = largest_of(z)
     goal = np.maximum(goal, reduction * start)
     rho, beta = _dot(r, z), np.zeros(len(r))
     used = np.zeros(len(r))
@@ -215,7 +85,7 @@ def gradients(mesh: Mesh, r: Floats, reduction: Floats, goal: Floats, budget: Fl
         x = x + _each(alpha) * p
         r = r - _each(alpha) * q
         z = mesh.bit_lines(r)
-        largest = _largest(z)
+        largest = largest_of(z)
         before, rho = rho, _dot(r, z)
         beta = np.where(going, rho * reciprocal(before), 0.0)
 
@@ -290,7 +160,7 @@ def solve(
     max_iterations: int,
     threads: int,  # noqa: ARG001
     voltages: bool,
-) -> tuple[Floats | None, Floats | None, Floats, Floats, NDArray[np.intc], Floats]:
+) -> tuple[Floats | None, Floats | None, Floats, Floats, NDArray[np.intc], Floats, Floats]:
     """Solve a batch; arguments and result are those of the compiled ``solve``."""
     batch, (rows, columns) = len(word_voltage), conductance.shape[1:]
     circuit = _Circuit(word_resistance, bit_resistance, a, leak)
@@ -300,15 +170,15 @@ def solve(
         injection = np.zeros((batch, 2, rows, columns))
     # Cells that are not linear have no voltage at first, unless ideal wires join them to a driver: no step has to come
     # down from a peak. (With short circuits for cells, only nodes so joined are not at 0 V.)
-    shorts = _lines(np.full((1, rows, columns), 1e200), word_resistance, bit_resistance)
+    shorts = tile_lines(np.full((1, rows, columns), 1e200), word_resistance, bit_resistance)
     w = (base.word_h if linear else shorts.word_h) * word_voltage[:, :, None]
     b = np.zeros_like(w)
     last_w, last_b = np.zeros_like(w), np.zeros_like(w)
     used, error = np.zeros(batch), np.ones(batch)
     # What the injected currents would cause if none cancelled another is the scale of their errors.
     strayed = base.word_lines(np.abs(injection[:, 0]))
-    scales = np.maximum(_largest(strayed), _largest(base.bit_lines(np.abs(injection[:, 1]) + base.g * strayed)))
-    scales = np.maximum(scales, _largest(word_voltage))
+    scales = np.maximum(largest_of(strayed), largest_of(base.bit_lines(np.abs(injection[:, 1]) + base.g * strayed)))
+    scales = np.maximum(scales, largest_of(word_voltage))
     error[scales == 0.0] = 0.0
     warm = len(estimate) > 0
     if warm:  # a node that ideal wires join to a driver has its voltage, whatever the estimate says
@@ -332,11 +202,11 @@ def solve(
             scale = scales[open_]
         else:
             rw, rb, slope = circuit.residual(g, *state)
-            scale = np.maximum(scales[open_], np.maximum(_largest(state[0]), _largest(state[1])))
+            scale = np.maximum(scales[open_], np.maximum(largest_of(state[0]), largest_of(state[1])))
             if not linear:
                 mesh = prepare(slope, word_resistance, bit_resistance)
         answer = mesh.word_lines(rw)
-        first = _largest(answer)
+        first = largest_of(answer)
         rb = rb + mesh.g * answer
         bounded = mesh.amplification <= TRUSTED
         goal = 0.1 * tolerance * scale / np.minimum(mesh.amplification, TRUSTED)
@@ -356,10 +226,10 @@ def solve(
         bound = first + z * mesh.amplification
         settled = (turn > 0 or warm) & bounded & (bound <= tolerance * scale)
         dw = mesh.word_lines(rw + mesh.g * db)
-        change = np.maximum(_largest(dw), _largest(db))
+        change = np.maximum(largest_of(dw), largest_of(db))
         length = np.ones(len(open_))
         # Within half of 1/a the law of a cell is near its tangent, and Newton's method converges by itself.
-        far = np.flatnonzero(_largest(dw - db) * a > 0.5)
+        far = np.flatnonzero(largest_of(dw - db) * a > 0.5)
         if len(far):
             part = (state[0][far], state[1][far], state[2][far], state[3][far])
             length[far] = _step_length(circuit, g if len(g) == 1 else g[far], part, dw[far], db[far])
@@ -379,10 +249,12 @@ def solve(
 
     volts = np.where(error <= tolerance, error * scales, 0.0)
     state = w, b, last_w, last_b
-    arguments = word_voltage, injection, state, volts, tolerance, max_iterations
-    column, driver = _settle_currents(circuit, base, *arguments)
+    arguments = word_voltage, injection, state, volts, tolerance, max_iterations - used
+    column, driver, unsettled, spent = _settle_currents(circuit, base, *arguments)
+    used = used + np.where(unsettled > 0.0, spent, 0)
     w, b = w + last_w, b + last_b
-    return (w if voltages else None), (b if voltages else None), column, driver, used.astype(np.intc), error
+    lines = (w, b) if voltages else (None, None)
+    return *lines, column, driver, used.astype(np.intc), error, unsettled
 
 
 def _terminal_currents(
@@ -413,21 +285,25 @@ def _settle_currents(
     state: _State,
     volts: Floats,
     tolerance: float,
-    max_iterations: int,
-) -> tuple[Floats, Floats]:
+    iterations: Floats,
+) -> tuple[Floats, Floats, Floats, Floats]:
     """Correct the states, in place, until the terminal currents are known as well as voltages are; return these.
 
     Small currents need more than the tolerance for voltages, whose errors are ``volts``. Where corrections no longer
-    help, rounding errors of the cells' own currents are left.
+    help, rounding errors of the cells' own currents are left. Returned too is what is unknown beyond both, (batch,),
+    relative to the largest current, or 0; and how many ``iterations``, of those that there are, were spent.
     """
     linear = circuit.a == 0.0
     w, b, last_w, last_b = state
-    mesh = base if linear else _lines(circuit.cells(base.g, w - b)[1], circuit.word, circuit.bit)
+    mesh = base if linear else tile_lines(circuit.cells(base.g, w - b)[1], circuit.word, circuit.bit)
     currents = _terminal_currents(circuit, mesh, source, injection, base.g, state)
     sights = (mesh.bit_h * mesh.g).sum(axis=1).max(axis=1), (mesh.word_h * mesh.g).sum(axis=2).max(axis=1)
     limit = CURRENTS * tolerance
-    known = [volts * sight <= limit * _largest(now) for sight, now in zip(sights, currents, strict=True)]
-    open_ = np.flatnonzero(~(known[0] & known[1]))
+    first = np.stack([volts * sight for sight in sights])
+    open_ = np.flatnonzero(
+        ~np.all([e <= limit * largest_of(now) for e, now in zip(first, currents, strict=True)], axis=0)
+    )
+    left, spent, given_up = np.zeros((2, len(w))), np.zeros(len(w)), np.zeros(len(w), dtype=bool)
     for _ in range(EXTRA):
         if not len(open_):
             break
@@ -439,10 +315,13 @@ def _settle_currents(
             mesh = prepare(slope, circuit.word, circuit.bit)
         rb = rb + mesh.g * mesh.word_lines(rw)
         hard = np.flatnonzero(np.broadcast_to(mesh.amplification > TRUSTED, len(open_)))
-        budget = np.full(len(open_), min(max_iterations, 10 * sum(w.shape[1:]) + 100))
+        budget = np.minimum(iterations[open_] - spent[open_], 10 * sum(w.shape[1:]) + 100)
         budget[hard] = 0
         none = np.zeros(len(open_))
-        db = gradients(mesh, rb, none + REDUCTION, none, budget)[0]
+        db, _, more = gradients(mesh, rb, none + REDUCTION, none, budget)
+        spent[open_] += more
+        lost = spent[open_] >= iterations[open_]
+        lost[hard] = False
         for k in hard:
             db[k] = eliminate(mesh.of(np.array([k])), circuit.bit).solve(rb[k])
         last_w[open_], last_b[open_] = mesh.word_lines(rw + mesh.g * db), db
@@ -450,30 +329,26 @@ def _settle_currents(
         part = now_w, now_b, now_last_w, now_last_b
         settled = np.ones(len(open_), dtype=bool)
         fresh = _terminal_currents(circuit, mesh, source[open_], injection[open_], base.of(open_).g, part)
-        for now, new in zip(currents, fresh, strict=True):
-            settled &= _largest(new - now[open_]) <= limit * _largest(new)
+        for now, new, change in zip(currents, fresh, left, strict=True):
+            change[open_] = largest_of(new - now[open_])
+            settled &= change[open_] <= limit * largest_of(new)
             now[open_] = new
-        open_ = open_[~settled]
-    return currents
-
-
-def _along_words(array: Floats) -> Floats:
-    """Turn (batch, rows, columns) into (columns, batch, rows), the last column first."""
-    return np.moveaxis(array, 2, 0)[::-1]
-
-
-def _along_bits(array: Floats) -> Floats:
-    """Turn (batch, rows, columns) into (rows, batch, columns)."""
-    return np.moveaxis(array, 1, 0)
+        left[:, open_[settled]] = 0.0
+        left[:, open_[lost]] = first[:, open_[lost]]
+        given_up[open_[lost]] = True
+        open_ = open_[~(settled | lost)]
+    circulating = np.abs(circuit.cells(base.g, w - b)[0]).sum(axis=(1, 2)) + np.abs(injection).sum(axis=(1, 2, 3))
+    unsettled = np.zeros(len(w))
+    for now, change in zip(currents, left, strict=True):
+        high = largest_of(now)
+        relative = np.divide(change, high, out=np.full(len(w), np.inf), where=high > 0.0)
+        unknown = (change > limit * high) & (given_up | (change > ROUNDING * circulating))
+        unsettled = np.maximum(unsettled, np.where(unknown, relative, 0.0))
+    return *currents, unsettled, spent
 
 
 def _dot(first: Floats, second: Floats) -> Floats:
     return np.asarray((first * second).sum(axis=(1, 2)))
-
-
-def _largest(array: Floats) -> Floats:
-    """Largest magnitude of each vector's array."""
-    return np.asarray(np.abs(array).max(axis=tuple(range(1, array.ndim))))
 
 
 def _each(numbers: Floats) -> Floats:

@@ -81,7 +81,7 @@ class BehavioralEngine:
     ValidationError
         If an argument breaks its rule.
     ConvergenceError
-        From every computing method, if a tile cannot be solved to the tolerance.
+        From every computing method, if voltages or currents of a tile cannot be solved to their tolerance.
     """
 
     name = "behavioral"

@@ -33,8 +33,10 @@ MAX_CORRECTIONS = 200
 SETTLED = 1e-11
 """Largest change of a terminal's current by the last correction, relative to the largest of its kind."""
 EXTRA = 4
-"""Corrections for the sake of currents, once the voltages are right; as many again if they need slow elimination.
-What then still changes are rounding errors of the cells' own currents, which no correction can mend."""
+"""Corrections for the sake of currents, once the voltages are right; as many again if they need slow elimination."""
+ROUNDING = 16.0 * float(np.finfo(np.float64).eps)
+"""What rounding of the branches' own currents does to a terminal's, relative to the sum of all of these: no correction
+can mend that."""
 
 
 class Factors:
@@ -192,8 +194,12 @@ class Network:
             if size <= tolerance and length == 1.0:
                 extra += 1
                 careful = extra > EXTRA
-                if _have_settled(into, before, len(source)) or extra > 2 * EXTRA:
+                rounding = ROUNDING * float(np.abs(current).sum()) if extra > 2 * EXTRA else 0.0
+                unsettled = _unsettled(into, before, len(source), rounding)
+                if unsettled == 0.0:
                     return voltage + step, into
+                if extra > 2 * EXTRA:
+                    raise ConvergenceError("the currents of a tile with bridges", unsettled, SETTLED, count)
             voltage = voltage + length * step
         raise ConvergenceError("a tile with bridges", size, tolerance, count)
 
@@ -276,12 +282,17 @@ def floating_cells(tile: Tile) -> NDArray[np.bool_]:
     return np.asarray(network.floats[network.word] | network.floats[network.bit])
 
 
-def _have_settled(now: Floats, before: Floats, rows: int) -> bool:
-    """Say whether the currents of all drivers, and of all sense amplifiers, are what they were a correction before."""
-    change = np.abs(now - before)
-    return all(
-        change[part].max() <= SETTLED * np.abs(now[part]).max() for part in (slice(None, rows), slice(rows, None))
-    )
+def _unsettled(now: Floats, before: Floats, rows: int, rounding: float) -> float:
+    """Return what a correction changed in the currents of drivers or of sense amplifiers, relative to the largest.
+
+    It is 0 where that is within ``SETTLED``, or within ``rounding`` [A].
+    """
+    found = 0.0
+    for part in (slice(None, rows), slice(rows, None)):
+        change, high = float(np.abs(now - before)[part].max()), float(np.abs(now[part]).max())
+        if not (change <= SETTLED * high or change <= rounding):
+            found = max(found, change / high if high > 0.0 else np.inf)
+    return found
 
 
 def _parts(first: Indices, second: Indices, count: int) -> Indices:

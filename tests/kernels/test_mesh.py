@@ -95,7 +95,8 @@ def exact(conductance, word, bit, voltage):
         volts[:, node] = volts @ row / total if total > 0.0 else 0.0
     into = (ties[None] * (volts[:, None, :] - volts[:, :, None])).sum(axis=2)
     volts = volts[:, leader]
-    return MeshSolution(volts[:, w], volts[:, b], into[:, rows:known], -into[:, :rows], np.empty(0), np.empty(0))
+    none = np.empty(0)
+    return MeshSolution(volts[:, w], volts[:, b], into[:, rows:known], -into[:, :rows], none, none, none)
 
 
 def test_a_compiled_variant_runs():

@@ -8,8 +8,8 @@ import pytest
 
 from circuitmem import DefectMap, LinearCell, SelectorCell, SinhCell, Tile, TileSpec, TransistorCell
 from circuitmem._kernels import mesh, reference
-from circuitmem.engine import BehavioralEngine
-from circuitmem.errors import SpiceError
+from circuitmem.engine import BehavioralEngine, direct
+from circuitmem.errors import ConvergenceError, SpiceError
 
 _spec = importlib.util.spec_from_file_location("exact_tiles", Path(__file__).with_name("exact.py"))
 exact = importlib.util.module_from_spec(_spec)
@@ -52,6 +52,38 @@ def test_small_currents_are_right(name, engine):
     tile, voltages = exact.load(name)
     for source in voltages:
         assert largest_error(tile, source, engine) <= AGREEMENT
+
+
+@pytest.mark.parametrize("solve", [mesh._solve, reference.solve])
+def test_currents_that_have_not_settled_are_an_error(solve, monkeypatch):
+    """The voltages are right after 4 iterations; currents need three times as many, and are right or not given."""
+    (tile, voltages), enough = exact.load("tiny_current"), 15
+    monkeypatch.setattr(mesh, "_solve", solve)
+    right = mesh.solve_mesh(*tile.mesh, voltages)
+    for limit in range(5, enough):
+        with pytest.raises(ConvergenceError, match=r"^the currents of a linear tile did not converge: ") as caught:
+            mesh.solve_mesh(*tile.mesh, voltages, max_iterations=limit)
+        error = caught.value
+        assert error.residual == pytest.approx(2.16e-8, rel=1e-2)
+        assert error.iterations == limit
+    found = mesh.solve_mesh(*tile.mesh, voltages, max_iterations=enough)
+    np.testing.assert_array_equal(found.column_current, right.column_current)
+    monkeypatch.setattr(mesh, "_solve", lambda *given: solve(*given[:9], 8, *given[10:]))
+    with pytest.raises(ConvergenceError, match=r"currents of a linear tile.* > tolerance 1e-10 after 8 iterations"):
+        BehavioralEngine(threads=1).solve(tile, voltages)
+
+
+def test_currents_that_have_not_settled_with_bridges_are_an_error(monkeypatch):
+    """Where currents shall settle to the last bit, rounding errors are left, which are none; counted, they are."""
+    tile, voltages = wild(1)
+    engine = BehavioralEngine(method="direct")
+    monkeypatch.setattr(direct, "SETTLED", 1e-30)
+    engine.solve(tile, voltages)
+    monkeypatch.setattr(direct, "ROUNDING", 0.0)
+    with pytest.raises(ConvergenceError, match=r"the currents of a tile with bridges .* > tolerance 1e-30") as caught:
+        engine.solve(tile, voltages)
+    assert 0.0 < caught.value.residual < 1e-12
+    assert direct.EXTRA < caught.value.iterations < 30
 
 
 @pytest.mark.spice
