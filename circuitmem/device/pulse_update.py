@@ -52,17 +52,28 @@ def steepness(nonlinearity_: ArrayLike) -> Floats:
     return np.asarray(np.exp(0.5 * (low + high)))
 
 
-def pulse_curves(spec: PulseUpdateSpec, pulses: ArrayLike) -> tuple[Floats, Floats]:
+def pulse_curves(
+    spec: PulseUpdateSpec, pulses: ArrayLike, pulses_down: ArrayLike | None = None
+) -> tuple[Floats, Floats]:
     """Return G after so many pulses up from the minimum, and G so many pulses down above the minimum [S].
 
-    These are the published curves ``G_LTP(P)`` and ``G_LTD(P)``, without noise; P from 0 to ``states``, down to
-    ``states_down``.
+    These are the published curves ``G_LTP(P)`` and ``G_LTD(P)``, without noise.
+
+    Parameters
+    ----------
+    spec : PulseUpdateSpec
+        The device.
+    pulses : array_like
+        From 0 to ``states``.
+    pulses_down : array_like, optional
+        From 0 to ``states_down``; ``pulses`` when left out.
     """
     count = np.asarray(pulses, dtype=np.float64)
+    above = count if pulses_down is None else np.asarray(pulses_down, dtype=np.float64)
     span = spec.maximum_conductance - spec.minimum_conductance
     up, down = _signed(spec.potentiation), _signed(-spec.depression)
     rise = np.expm1(-up * count / spec.states) / np.expm1(-up)
-    fall = np.expm1(down * (count / spec.pulses_down - 1.0)) / np.expm1(-down)
+    fall = np.expm1(down * (above / spec.pulses_down - 1.0)) / np.expm1(-down)
     return spec.minimum_conductance + span * rise, spec.maximum_conductance - span * fall
 
 

@@ -31,7 +31,7 @@ def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, spec) in zip(panels, devices.items(), strict=False):
         count, left = np.arange(spec.states + 1), np.arange(spec.pulses_down + 1)
-        up, down = pulse_curves(spec, count)[0], pulse_curves(spec, left)[1]
+        up, down = pulse_curves(spec, count, left)
         axes.plot(count, 1e6 * up, color="#0072b2", label=f"up, {spec.potentiation:g}")
         axes.plot(
             spec.states + spec.pulses_down - left, 1e6 * down, color="#e69f00", label=f"down, {spec.depression:g}"

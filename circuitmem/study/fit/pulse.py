@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import PulseUpdateSpec
+from circuitmem.config import PulseUpdateSpec, load_run
 from circuitmem.device import pulse_curves
 from circuitmem.errors import DataFileError
 from circuitmem.study.fit.curves import read_pulses
@@ -67,8 +67,10 @@ def fit_pulses(
 
     def curve(values: dict[str, Any]) -> Floats:
         spec = PulseUpdateSpec(**(pulses | values))
+        found = np.empty(len(count))
         # Down, the curve is counted from its bottom.
-        return np.where(up, *pulse_curves(spec, np.where(up, count, down - count)))
+        found[up], found[~up] = pulse_curves(spec, count[up], down - count[~up])
+        return found
 
     ways = {
         "up": Parameter("potentiation", -7.0, 9.0, "linear"),
@@ -132,11 +134,24 @@ def _beyond(spec: PulseUpdateSpec, lowest: float, largest: float) -> list[str]:
 
 def _around(spec: PulseUpdateSpec) -> dict[str, Any]:
     """Return what else of a chip has to fit such conductances, in the proportions of the preset epiram."""
-    low, high = spec.minimum_conductance, spec.maximum_conductance
+    like = load_run("epiram").chip
+    low, high = (
+        getattr(spec, end) / getattr(like.device, end) for end in ("minimum_conductance", "maximum_conductance")
+    )
+    span = (spec.maximum_conductance - spec.minimum_conductance) / (
+        like.device.maximum_conductance - like.device.minimum_conductance
+    )
+    programming, defects = like.programming, like.defects
     return {
-        "programming": {"deadband": 0.0, "verify_tolerance": 0.0664 * (high - low)},
-        "converters": {"tia": {"feedback_resistance": 0.0603 / high}},
-        "defects": {"stuck_on_range": [high, 4.0 * high], "stuck_off_range": [0.01 * low, low]},
+        "programming": {
+            "deadband": span * programming.deadband,
+            "verify_tolerance": span * programming.verify_tolerance,
+        },
+        "converters": {"tia": {"feedback_resistance": like.converters.tia.feedback_resistance / high}},
+        "defects": {
+            "stuck_on_range": [high * end for end in defects.stuck_on_range],
+            "stuck_off_range": [low * end for end in defects.stuck_off_range],
+        },
     }
 
 
@@ -146,16 +161,14 @@ def _cycle_noise(spec: PulseUpdateSpec, count: Floats, up: NDArray[np.bool_], me
     The error of readings counts too, twice: it is an upper limit.
     """
     span = spec.maximum_conductance - spec.minimum_conductance
-    dense = {
-        way: np.linspace(0.0, most, 20 * most + 1) for way, most in ((True, spec.states), (False, spec.pulses_down))
-    }
-    laws = {way: pulse_curves(spec, places)[0 if way else 1] for way, places in dense.items()}
+    dense = [np.linspace(0.0, most, 20 * most + 1) for most in (spec.states, spec.pulses_down)]
+    curves = pulse_curves(spec, *dense)
     off = []
     for k in range(1, len(count)):
         pulses = count[k] - count[k - 1]
         if up[k] != up[k - 1] or pulses < 1:
             continue
-        law, places = laws[bool(up[k])], dense[bool(up[k])]
+        law, places = (curves[0], dense[0]) if up[k] else (curves[1], dense[1])
         place = np.interp(measured[k - 1], law, places) + (pulses if up[k] else -pulses)
         expected = np.interp(np.clip(place, 0.0, places[-1]), places, law)
         off.append((measured[k] - expected) / (span * np.sqrt(pulses)))

@@ -1,6 +1,7 @@
 """Pulse devices as measured: each direction its own pulses and bend, one direction alone, no range beyond the data."""
 
 import tomllib
+import warnings
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from circuitmem._kernels.counts import _reference_count, count_pulses
 from circuitmem._kernels.noise import Address, normal_table
 from circuitmem.config import PulseUpdateSpec, load_run
 from circuitmem.device import PulseUpdate, pulse_curves
-from circuitmem.study.fit import fit_device
+from circuitmem.study.fit import fit_device, pulse
 
 LOW, HIGH = 10e-6, 60e-6
 
@@ -90,7 +91,44 @@ def test_the_fragment_of_a_device_of_nanosiemens_is_a_run(tmp_path):
     assert chip.programming.deadband == 0.0
     span = chip.device.maximum_conductance - chip.device.minimum_conductance
     assert 0.0 < chip.programming.verify_tolerance < 0.1 * span
-    assert chip.converters.tia.feedback_resistance * chip.device.maximum_conductance == pytest.approx(0.0603)
+    like = load_run("epiram").chip
+    for name, value, wanted in (
+        ("tolerance", chip.programming.verify_tolerance / span, like.programming.verify_tolerance / span_of(like)),
+        ("voltage", largest_voltage(chip), largest_voltage(like)),
+        ("stuck on", stuck_ends(chip), stuck_ends(like)),
+    ):
+        assert value == pytest.approx(wanted, rel=1e-12), name
+
+
+def test_a_counter_that_one_direction_alone_has_run_far_says_nothing_of_the_other(tmp_path):
+    """Random files found it: the law of one direction was worked out for the pulses of the other, and overflowed."""
+    rows = ["pulse,conductance_s,polarity", *(f"{p},{g:.9g},up" for p, g in enumerate(ramp(8, -3.0)))]
+    rows += ["0,6e-5,down", "1,4.5e-5,down", "2000,2e-5,down", "3,1e-5,down"]
+    (tmp_path / "curve.csv").write_text("\n".join(rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fit_device(tmp_path / "curve.csv", "pulse")
+    assert (found.spec.states, found.spec.states_down) == (8, 2000)
+
+
+def span_of(chip):
+    return chip.device.maximum_conductance - chip.device.minimum_conductance
+
+
+def largest_voltage(chip):
+    return chip.converters.tia.feedback_resistance * chip.device.maximum_conductance
+
+
+def stuck_ends(chip):
+    on, off = np.array(chip.defects.stuck_on_range), np.array(chip.defects.stuck_off_range)
+    return [*on / chip.device.maximum_conductance, *off / chip.device.minimum_conductance]
+
+
+def test_what_fits_the_preset_is_the_preset():
+    like = load_run("epiram").chip
+    around = pulse._around(like.device)
+    assert around["programming"]["verify_tolerance"] == pytest.approx(like.programming.verify_tolerance, rel=1e-15)
+    assert around["converters"]["tia"]["feedback_resistance"] == pytest.approx(4900.0, rel=1e-15)
 
 
 @pytest.mark.parametrize(("potentiation", "depression"), [(-3.0, -2.0), (2.0, 4.0), (-1.0, 5.0), (0.0, 0.0)])
