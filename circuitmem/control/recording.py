@@ -47,6 +47,8 @@ class Recording:
 
     def __init__(self, path: str | os.PathLike[str], state: Mapping[str, Any] | None = None) -> None:
         self.path = Path(path)
+        if not self.path.name or self.path.is_dir():
+            raise DataFileError(self.path, "cannot be written: must be a file, not a folder")
         self._part = self.path.with_name(f"{self.path.name}.part")
         self._packed = self.path.suffix == ".gz"
         self._pending = bytearray()
@@ -59,8 +61,8 @@ class Recording:
                 self._put(_GZIP_HEADER if self._packed else b"")
             else:
                 self._go_on(state)
-        except OSError as error:
-            raise DataFileError(self.path, f"cannot be written: {error.strerror or error}") from None
+        except (OSError, ValueError) as error:  # ValueError: no file system can have that name
+            raise DataFileError(self.path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
     def _go_on(self, state: Mapping[str, Any]) -> None:
         if not self._part.exists() and self.path.exists():  # it was finished, but what came after was not

@@ -324,6 +324,7 @@ def test_a_finished_chip_can_be_put_to_use(tiny_run, tmp_path):
         (["--rate", 0], "rate must be greater than or equal to 0.000001 (got 0.0)"),
         (["--set", "chip.tile.rows=16"], "chip.tile must be as in the run: the chip is made already"),
         (["--trace", "nowhere/use.json"], "nowhere/use.json: cannot be written: No such file or directory"),
+        (["--trace", ""], ".: cannot be written: must be a file, not a folder"),
     ],
 )
 def test_bad_use_of_a_chip_is_one_line(tiny_run, words, message):

@@ -214,3 +214,12 @@ def peak(tmp_path, reads):
 def test_memory_does_not_grow_with_the_number_of_events(tmp_path):
     # The shorter of the two fills the first block already.
     assert peak(tmp_path, 5000) < 1.2 * peak(tmp_path, 500) + BLOCK
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b", "/"])
+def test_what_can_be_no_file_is_refused_before_anything_is_done(tmp_path, monkeypatch, name):
+    """Random options found it: a trace without a name ended in a traceback."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataFileError, match="cannot be written: "):
+        Recording(name)
+    assert list(tmp_path.iterdir()) == []
