@@ -123,17 +123,7 @@ def load_conductances(path: str | os.PathLike[str], unit: str | None = None) -> 
         If the unit is not known.
     """
     matrix, header = load_matrix(path)
-    if unit is not None:
-        name = unit.translate(_FLOATING_MICRO)
-        if name not in UNITS:
-            raise ValidationError("unit", f"must be one of {', '.join(UNITS)}", unit)
-        said = "as given"
-    else:
-        stated = set(_UNIT.findall(header.translate(_FLOATING_MICRO)))
-        if len(stated) > 1:
-            raise DataFileError(path, f"names several units ({', '.join(sorted(stated))}): say which with --unit")
-        name = stated.pop() if stated else "S"
-        said = "from its header" if name in header.translate(_FLOATING_MICRO) and header else "none stated: SI"
+    name, said = _unit_of(path, header, unit)
     siemens = matrix * UNITS[name]
     if siemens.min() < 0.0:
         place = tuple(int(k) for k in np.argwhere(siemens < 0.0)[0])
@@ -142,6 +132,19 @@ def load_conductances(path: str | os.PathLike[str], unit: str | None = None) -> 
         rule = f"conductance of up to {siemens.max():g} S ({1 / siemens.max():.2g} ohm) is no memristor's"
         raise DataFileError(path, f"{rule}: say the unit with --unit (uS?), or --unit S if it is so")
     return siemens, f"{name}, {said}"
+
+
+def _unit_of(path: str | os.PathLike[str], header: str, unit: str | None) -> tuple[str, str]:
+    """Return the unit of conductances, a key of ``UNITS``, and how it was found."""
+    if unit is not None:
+        name = unit.translate(_FLOATING_MICRO)
+        if name not in UNITS:
+            raise ValidationError("unit", f"must be one of {', '.join(UNITS)}", unit)
+        return name, "as given"
+    stated = set(_UNIT.findall(header.translate(_FLOATING_MICRO)))
+    if len(stated) > 1:
+        raise DataFileError(path, f"names several units ({', '.join(sorted(stated))}): say which with --unit")
+    return (stated.pop(), "from its header") if stated else ("S", "none stated: SI")
 
 
 def load_stuck(
@@ -181,12 +184,7 @@ def load_stuck(
         return DefectMap(stuck=found == 1.0, stuck_conductance=np.where(found == 1.0, conductance, 0.0))
     if conductance is not None:
         raise ValidationError("--stuck-conductance", "is for a map of 0 and 1 only", conductance)
-    if unit is None:
-        stated = set(_UNIT.findall(header.translate(_FLOATING_MICRO)))
-        name = stated.pop() if len(stated) == 1 else "S"
-    else:
-        name = unit.translate(_FLOATING_MICRO)
-    siemens = found * UNITS[name]
+    siemens = found * UNITS[_unit_of(path, header, unit)[0]]
     if known.size and (known.min() < 0.0 or (unit is None and np.nanmax(siemens) > PLAUSIBLE)):
         rule = f"stuck cells must conduct 0 to {PLAUSIBLE:g} S, or --unit says in what they are given"
         raise DataFileError(path, f"{rule} (got {known.max() if known.min() >= 0.0 else known.min():g})")

@@ -134,6 +134,7 @@ def test_numbers_without_a_unit_are_siemens_or_asked_about(array):
         (["--conductance", "g.csv", "--voltages", "g.csv"], "--voltages must have 6 columns, one a word line (got 9)"),
         (["--conductance", "g.csv", "--vectors", "0"], "--vectors must be >= 1 (got 0)"),
         (["--conductance", "g.csv", "--stuck", "v.csv"], "v.csv: must have 6 rows and 9 columns like the conductances"),
+        (["--conductance", "g.csv", "--stuck", "units.csv"], "units.csv: names several units (nS, uS): say which"),
         (["--conductance", "g.csv", "--stuck-conductance", "1e-4"], "--stuck-conductance is for --stuck (got 0.0001)"),
     ],
 )
@@ -141,6 +142,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(array, words, message):
     folder, _, _ = array
     for name, text in {
         "ragged": "1,2,3\n4,5\n", "words": "1,2\nhigh,3\n", "empty": "# uS\n\n", "below": "1,-2\n",
+        "units": "# uS or nS\n" + ROWS * (",".join(COLUMNS * "5") + "\n"),
     }.items():  # fmt: skip
         (folder / f"{name}.csv").write_text(text)
     done = run(folder, *words, "--out", "found")
