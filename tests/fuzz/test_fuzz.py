@@ -1,6 +1,7 @@
-"""Random configurations through the command line: no traceback, no strange exit code, one line an error.
+"""Random configurations and files through the command line: no traceback, no strange exit code, one line an error.
 
-What was found by hand is in ``cases.toml``. More tries: ``python tests/fuzz/tries.py --seed 7 --tries 2000 --draw 50``.
+What was found by hand is in ``cases.toml``. More tries: ``python tests/fuzz/tries.py --seed 7 --tries 2000 --draw 50``,
+and with ``--what files`` those of commands that read files, which are changed.
 """
 
 import importlib.util
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SECONDS = 35
-"""For which tries are begun; with its start, the corpus and the last try the test stays below a minute."""
+SECONDS = {"settings": 22, "files": 8}
+"""For which tries are begun; with their starts, the corpus and the last tries the tests stay below a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,9 @@ def fuzz(tmp_path, *words):
     return done.stdout
 
 
-def test_random_configurations_end_as_promised(tmp_path):
-    said = fuzz(tmp_path, "--seed", 1, "--seconds", SECONDS, "--draw", 100, "--limit", 10)
+@pytest.mark.parametrize("what", SECONDS)
+def test_random_changes_end_as_promised(tmp_path, what):
+    said = fuzz(tmp_path, "--what", what, "--seed", 1, "--seconds", SECONDS[what], "--draw", 100, "--limit", 10)
     assert "0 broke a promise" in said
     assert int(said.split(" tries in ")[0].rpartition("\n")[2]) >= 3
 
@@ -78,6 +80,7 @@ def test_the_judge_reads_json_and_results(tries, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert tries.faults(["netlist", "--json"], tries.Ended(0, "{", "", 1.0), True)
     assert tries.faults(["netlist", "--json"], tries.Ended(0, '{"error": 1}', "", 1.0), True)
+    assert tries.faults(["netlist", "--json"], tries.Ended(0, '{"a": NaN}', "", 1.0), True)
     assert not tries.faults(["netlist", "--json"], tries.Ended(0, "{}", "", 1.0), True)
     Path("run").mkdir()
     for name in ("provenance.json", "report.html"):
@@ -94,3 +97,24 @@ def test_the_judge_reads_json_and_results(tries, tmp_path, monkeypatch):
 def test_the_same_seed_gives_the_same_words(tries):
     assert tries.words_of(3, 14) == tries.words_of(3, 14)
     assert tries.words_of(3, 14) != tries.words_of(4, 14)
+    assert tries.try_of(3, 14) == tries.try_of(3, 14)
+    assert tries.try_of(3, 14) != tries.try_of(4, 14)
+
+
+def test_files_are_changed_alike_each_time(tries, tmp_path, monkeypatch):
+    """Every command that reads files is tried, with files of a user and with damaged files of a run."""
+    some = [tries.try_of(1, number) for number in range(60)]
+    assert {trial.words[0] for trial in some} == {"tile", "fit", "infer", "netlist", "report", "resume"}
+    assert any(trial.files for trial in some)
+    damaged = next(trial for trial in some if trial.damage)
+    home, found = tries.Home(), []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        home.fill(tmp_path / name, damaged)
+        run = tmp_path / name / "run"
+        found.append({path.name: path.read_bytes() for path in run.iterdir() if path.is_file()})
+    intact = {path.name: path.read_bytes() for path in (home.runs / str(damaged.run)).iterdir()}
+    home.close()
+    assert found[0] == found[1]
+    assert found[0] != intact

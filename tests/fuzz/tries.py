@@ -1,7 +1,8 @@
 """Give the command line random configurations, in this process, and say where it breaks its word.
 
 ``python tests/fuzz/tries.py --seed 1 --tries 2000 --seconds 3600`` goes on until all tries or the time are over and
-prints what it found, each with the words that do it again; ``--corpus`` does the named cases of ``cases.toml`` instead.
+prints what it found, each with the words that do it again. ``--what files`` tries the commands that read a user's or a
+run's files, which are changed too; ``--corpus`` does the named cases of ``cases.toml`` instead.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import json
 import math
 import os
+import random
 import re
 import resource
 import shutil
@@ -28,7 +30,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from changes import TINY, words_of
+from changes import TINY, VARIANTS, words_of
+from commands import Try, try_of
+from damage import hurt_run
 
 import circuitmem.report
 from circuitmem.cli import main
@@ -61,7 +65,7 @@ def call(words: list[str], limit: float) -> Ended:
         os.dup2(err.fileno(), 2)
         arguments, sys.argv = sys.argv, ["circuitmem", *words]
         signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, limit, 2.0)
+        signal.setitimer(signal.ITIMER_REAL, limit if math.isfinite(limit) else 0.0, 2.0)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
@@ -69,7 +73,7 @@ def call(words: list[str], limit: float) -> Ended:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0
         except BaseException:
-            code = traceback.format_exc()
+            code = traceback.format_exc(limit=-8)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             sys.argv = arguments
@@ -97,17 +101,58 @@ def not_finite(value: Any, name: str = "") -> str | None:
     return name if cost and isinstance(value, (int, float)) and value < 0 else None
 
 
+FIGURES = {
+    "draw_run": lambda _: [],
+    "draw_run_page": lambda folder, **_: [Path(folder, "report.html")],
+    "draw_array": lambda _, folder, *__: [Path(folder, "report.html")],
+    "draw_fit": lambda *_: None,
+}
+"""What stands in for what draws a run, an array, a fit."""
+
+
 @contextlib.contextmanager
 def without_figures(wanted: bool) -> Iterator[None]:
-    """Leave the figures and the page of a run out: they take twenty times as long as a tiny run."""
-    report: Any = circuitmem.report
-    kept = report.draw_run, report.draw_run_page
-    if wanted:
-        report.draw_run, report.draw_run_page = (lambda _: []), (lambda folder, **_: [Path(folder, "report.html")])
+    """Leave figures and pages out: they take twenty times as long as a tiny run."""
+    kept = {name: getattr(circuitmem.report, name) for name in FIGURES}
+    vars(circuitmem.report).update(FIGURES if wanted else {})
     try:
         yield
     finally:
-        report.draw_run, report.draw_run_page = kept
+        vars(circuitmem.report).update(kept)
+
+
+class Home:
+    """Fills the folders of tries.
+
+    Attributes
+    ----------
+    runs : path
+        Folder of finished tiny runs, by variant, that are copied into them.
+    """
+
+    def __init__(self) -> None:
+        self.runs = Path(tempfile.mkdtemp(prefix="fuzz_runs_"))
+
+    def close(self) -> None:
+        """Remove the runs."""
+        shutil.rmtree(self.runs, ignore_errors=True)
+
+    def fill(self, folder: Path, trial: Try) -> None:
+        """Put the files of a try into its folder, and a run if it wants one."""
+        for name, content in trial.files.items():
+            (folder / name).write_bytes(content)
+        if trial.run is None:
+            return
+        run = self.runs / str(trial.run)
+        if not run.is_dir():
+            methods = 'methods=["raw","calibration_in_situ"]'
+            sets = [word for text in [*TINY, *VARIANTS[trial.run], methods] for word in ("--set", text)]
+            with without_figures(True):
+                ended = call(["train", "--out", str(run), *sets], math.inf)
+            assert ended.code == 0, ended
+        shutil.copytree(run, folder / "run")
+        if trial.damage is not None:
+            hurt_run(random.Random(trial.damage), folder / "run")
 
 
 def faults(words: list[str], ended: Ended, drawn: bool) -> list[str]:
@@ -124,7 +169,7 @@ def faults(words: list[str], ended: Ended, drawn: bool) -> list[str]:
         found.append(f"exit code {ended.code} with {errors} lines of errors")
     if "--json" in words and ended.code in (0, 2):
         try:
-            said = json.loads(ended.out)
+            said = json.loads(ended.out, parse_constant=_refuse)
         except ValueError:
             found.append(f"stdout is no JSON: {ended.out[:200]!r}")
         else:
@@ -139,34 +184,44 @@ def faults(words: list[str], ended: Ended, drawn: bool) -> list[str]:
     return found + ([f"left behind: {left}"] if left else [])
 
 
-def attempt(words: list[str], limit: float, drawn: bool) -> tuple[Ended, list[str]]:
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not of JSON")
+
+
+def attempt(home: Home, trial: Try, limit: float, drawn: bool) -> tuple[Ended, list[str]]:
     """Run a command in a new folder and judge it."""
-    home, folder = Path.cwd(), tempfile.mkdtemp(prefix="fuzz_")
+    before, folder = Path.cwd(), tempfile.mkdtemp(prefix="fuzz_")
     os.chdir(folder)
     try:
+        home.fill(Path(folder), trial)
         with without_figures(not drawn):
-            ended = call(words, limit)
-        return ended, faults(words, ended, drawn)
+            ended = call(trial.words, limit)
+        return ended, faults(trial.words, ended, drawn)
     finally:
-        os.chdir(home)
+        os.chdir(before)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def corpus() -> dict[str, tuple[list[str], int]]:
-    """Return the named cases, each of which once broke a promise: words and the exit code that is right."""
+def corpus() -> dict[str, tuple[Try, int]]:
+    """Return the named cases, each of which once broke a promise, and the exit code that is right."""
     cases = tomllib.loads((Path(__file__).parent / "cases.toml").read_text("utf-8"))
-    return {name: (_words(case), case["code"]) for name, case in cases.items()}
+    return {name: (_case(case), case["code"]) for name, case in cases.items()}
 
 
-def _words(case: dict[str, Any]) -> list[str]:
-    sets = [word for setting in [*TINY, *case["set"]] for word in ("--set", setting)]
-    return [*case.get("command", ["train", "--out", "run"]), *sets]
+def _case(case: dict[str, Any]) -> Try:
+    sets = [word for setting in [*TINY, *case["set"]] for word in ("--set", setting)] if "set" in case else []
+    files = {name: text.encode() for name, text in case.get("files", {}).items()}
+    return Try([*case.get("command", ["train", "--out", "run"]), *sets], files, case.get("run"), case.get("damage"))
 
 
-def tell(name: str, words: list[str], ended: Ended, found: list[str]) -> None:
+def tell(name: str, trial: Try, ended: Ended, found: list[str]) -> None:
     """Print a finding: what was changed, and how it ended."""
-    changed = [word for word in words if word != "--set" and word not in TINY]
+    changed = [word for word in trial.words if word != "--set" and word not in TINY]
     print(f"FOUND {name} ({ended.seconds:.1f} s): {' '.join(map(repr, changed))}")
+    for file, content in trial.files.items():
+        print(f"  {file}: {content[:2000]!r}")
+    if trial.run is not None:
+        print(f"  run of variant {trial.run}, damage {trial.damage}")
     for each in found:
         print("  " + each.rstrip().replace("\n", "\n  "))
     sys.stdout.flush()
@@ -178,17 +233,18 @@ def run(arguments: argparse.Namespace) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (arguments.memory << 20, arguments.memory << 20))
     known = corpus() if arguments.corpus else {}
     numbers = range(arguments.first, arguments.first + arguments.tries)
-    tries = ((f"{arguments.seed}:{number}", words_of(arguments.seed, number)) for number in numbers)
+    make = try_of if arguments.what == "files" else (lambda *place: Try(words_of(*place)))
+    tries = ((f"{arguments.seed}:{number}", make(arguments.seed, number)) for number in numbers)
     if arguments.corpus:
-        tries = ((name, words) for name, (words, _) in known.items())
+        tries = ((name, trial) for name, (trial, _) in known.items())
     began, bad, codes = time.monotonic(), 0, dict.fromkeys(CODES, 0)
-    slow = []
-    for number, (name, words) in enumerate(tries):
+    slow, home = [], Home()
+    for number, (name, trial) in enumerate(tries):
         if time.monotonic() - began > arguments.seconds:
             break
         if arguments.log:  # what was under way if the process dies
-            Path(arguments.log).write_text(json.dumps({"name": name, "words": words}))
-        ended, found = attempt(words, arguments.limit, (number + 1) % arguments.draw == 0)
+            Path(arguments.log).write_text(json.dumps({"name": name, "words": trial.words}))
+        ended, found = attempt(home, trial, arguments.limit, (number + 1) % arguments.draw == 0)
         codes[ended.code if ended.code in CODES else 1] += 1
         if ended.code == 130:
             slow.append(name)
@@ -196,11 +252,12 @@ def run(arguments: argparse.Namespace) -> int:
             found.append(f"exit code {ended.code}, not {known[name][1]}: {ended.err}")
         if found:
             bad += 1
-            tell(name, words, ended, found)
+            tell(name, trial, ended, found)
         if arguments.verbose:
             print(
                 f"{name} {ended.code if isinstance(ended.code, int) else 'traceback'} {ended.seconds:.2f} {ended.err!r}"
             )
+    home.close()
     ends = ", ".join(f"{count} with {code}" for code, count in codes.items())
     print(f"{sum(codes.values())} tries in {time.monotonic() - began:.0f} s ended {ends}; {bad} broke a promise")
     if slow:
@@ -212,6 +269,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the changes")
+    parser.add_argument("--what", choices=("settings", "files"), default="settings", help="what is changed")
     parser.add_argument("--first", type=int, default=0, help="number of the first try")
     parser.add_argument("--tries", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no try after so many")
