@@ -10,6 +10,8 @@ PYTHON := $(shell for p in $(CANDIDATES); do \
 endif
 BIN := .venv/bin
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
+# Tests at a time. Each may take two threads for some moments, and a GiB.
+WORKERS ?= 2
 SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
 # badcrossbar declares pycairo, which has no wheel and needs the headers of cairo, but uses it for its plots only:
 # it is installed without its dependencies, and beside it the two that its computations need.
@@ -21,7 +23,7 @@ TORCH := torch==2.13.0+cpu
 .PHONY: help run test lint wheel docs bench margins sanitize clean system
 help:
 	@echo "make run    train on the default chip, into a new folder runs/DATE (OUT=folder chooses another)"
-	@echo "make test   ruff, mypy and the whole test suite"
+	@echo "make test   ruff, mypy and the whole test suite, WORKERS=2 tests at a time"
 	@echo "make lint   ruff and mypy only"
 	@echo "make wheel  build the package, install it outside the checkout and use it there"
 	@echo "make docs   build the site into build/docs; its notebooks run, and a warning is an error"
@@ -74,7 +76,7 @@ lint: system .venv/test.stamp
 
 test: lint
 	@echo "== pytest"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 wheel: system .venv/test.stamp
 	@echo "== the built package, outside the checkout"

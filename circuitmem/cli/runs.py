@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from circuitmem.cli.app import INTERRUPTED, app
+from circuitmem.cli.drawing import PageDrawer
 from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
 
 
@@ -49,15 +50,17 @@ def resume(run: Annotated[Path, typer.Argument(help="Folder of the run.")], as_j
 def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
     """Run a training job with progress, draw its figures and print its table."""
     from circuitmem.console import Progress, print_results
-    from circuitmem.report import draw_run, draw_run_page
 
     try:
-        with Progress() as progress:
+        with Progress() as progress, PageDrawer(folder) as drawer:
             results = job(progress.update)
             progress.update("figures", 0, 2)
+            drawer.begin()
+            from circuitmem.report import draw_run
+
             figures = draw_run(folder)
             progress.update("page", 1, 2)
-            figures.append(draw_run_page(folder, figures=False)[0])
+            figures.append(drawer.result())
             progress.update("page", 2, 2)
     except KeyboardInterrupt:
         print(f"circuitmem: interrupted; go on with: circuitmem resume {shlex.quote(str(folder))}", file=sys.stderr)

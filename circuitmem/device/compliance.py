@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.integrate import solve_ivp
 
 from circuitmem.config import ComplianceCell
 from circuitmem.device import vteam
@@ -76,7 +76,7 @@ def _one(cell: ComplianceCell, gate: float, state: float) -> float:
 
     times = sorted({time for points in waves.values() for time, _ in points})
     for start, stop in pairwise(times):
-        part = solve_ivp(rate, (start, stop), [state], method="LSODA", rtol=TOLERANCE, atol=TOLERANCE)
+        part = scipy.integrate.solve_ivp(rate, (start, stop), [state], method="LSODA", rtol=TOLERANCE, atol=TOLERANCE)
         if not part.success:
             raise ConvergenceError("a 1T1R cell", float("nan"), TOLERANCE, int(part.nfev))
         state = float(part.y[0, -1])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import betaincinv
+import scipy
 
 from circuitmem.validation import in_range, integer
 
@@ -35,7 +34,9 @@ def fraction_bound(exceeded: int, audited: int, confidence: float = CONFIDENCE) 
     exceeded = integer("exceeded", exceeded, maximum=audited)
     if exceeded == audited:
         return 1.0
-    return float(betaincinv(exceeded + 1, audited - exceeded, in_range("confidence", confidence, 0.0, 1.0)))
+    return float(
+        scipy.special.betaincinv(exceeded + 1, audited - exceeded, in_range("confidence", confidence, 0.0, 1.0))
+    )
 
 
 def stratified_bound(strata: Iterable[tuple[int, int, int]], confidence: float = CONFIDENCE) -> float:
@@ -81,6 +82,8 @@ def _largest_unseen(groups: list[tuple[int, int, int]], risk: float) -> float:
 
     # At the upper end nothing is beyond the limit, at the lower end each group is by itself improbable enough.
     upper = float(-np.log(ratio).min())
-    multiplier = np.exp(brentq(excess, upper + np.log(risk) - 1.0, upper)) if excess(upper) > 0.0 else 1.0
+    multiplier = (
+        np.exp(scipy.optimize.brentq(excess, upper + np.log(risk) - 1.0, upper)) if excess(upper) > 0.0 else 1.0
+    )
     missed = 1.0 - np.minimum(1.0, multiplier * ratio)
     return float(weight[seen] @ missed + weight[~seen].sum())

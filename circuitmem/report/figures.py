@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from circuitmem.errors import DataFileError
-from circuitmem.files import write_text
+from circuitmem.files import write_bytes, write_text
 from circuitmem.records import STATE_ARRAYS, Results, read_arrays, read_record
 from circuitmem.report.bottleneck import bottleneck_table, draw_bottleneck
+from circuitmem.report.stills import png
 from circuitmem.training import method_title
 
 __all__ = ["draw_run"]
@@ -28,7 +29,7 @@ def draw_run(folder: str | Path) -> list[Path]:
     Raises
     ------
     DataFileError
-        If the folder is not a finished run.
+        If the folder is not a finished run, or a figure cannot be written.
     """
     path = Path(folder)
     if not (path / "results.json").exists():
@@ -41,7 +42,7 @@ def draw_run(folder: str | Path) -> list[Path]:
         figures["bottleneck.png"] = draw_bottleneck(results)
         write_text(path / "bottleneck.txt", bottleneck_table(results))
     for name, figure in figures.items():
-        figure.savefig(path / name, dpi=150)
+        write_bytes(path / name, png(figure))
     return [path / name for name in figures]
 
 

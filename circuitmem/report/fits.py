@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from circuitmem.files import write_bytes
-from circuitmem.study.fit import Fit
+
+if TYPE_CHECKING:
+    from circuitmem.study.fit import Fit
 
 __all__ = ["draw_fit"]
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from matplotlib.figure import Figure
 
 import circuitmem
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_bytes, write_text
 from circuitmem.report.interactive import interactive, plotly_source
-from circuitmem.report.stills import draw, svg
+from circuitmem.report.stills import INK, draw, png, svg
 
 __all__ = ["Page", "make_folder", "slug"]
 
@@ -31,12 +31,12 @@ class Page:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._figures: dict[str, dict[str, Any]] = {}
+        self._figures: dict[str, Figure] = {}
 
     def picture(self, plot: dict[str, Any], name: str) -> dict[str, Any]:
         """Return what the template shows of a plot (:mod:`circuitmem.study.plots`), and remember it as a figure."""
         name = slug(name)
-        self._figures[name] = plot
+        self._figures[name] = drawn = draw(plot, INK)
         options = plot["options"] if plot["kind"] == "views" else [plot]
         return {
             "name": name,
@@ -45,7 +45,7 @@ class Page:
             "group": plot.get("group", ""),
             "choices": [option["title"] for option in options] if plot["kind"] == "views" else [],
             "description": "; ".join(_describe(option) for option in options),
-            "svg": svg(plot, name),
+            "svg": svg(drawn, name),
             "live": interactive(plot) if plotly_source() else None,
         }
 
@@ -68,12 +68,11 @@ class Page:
         written = [self.folder / name]
         if figures:
             make_folder(self.folder / "figures")
-        for figure, plot in self._figures.items() if figures else ():
-            drawn = draw(plot)
-            for kind in ("svg", "png"):
-                path = self.folder / "figures" / f"{figure}.{kind}"
-                _save(drawn, path, kind)
-                written.append(path)
+        for figure, drawn in self._figures.items() if figures else ():
+            path = self.folder / "figures" / figure
+            write_text(path.with_suffix(".svg"), svg(drawn, figure, page=False))
+            write_bytes(path.with_suffix(".png"), png(drawn))
+            written += [path.with_suffix(".svg"), path.with_suffix(".png")]
         write_text(self.folder / name, text)
         return written
 
@@ -95,12 +94,6 @@ def make_folder(path: Path) -> None:
 def slug(text: str) -> str:
     """Return a name of small letters, digits and dashes for files and anchors."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _save(figure: Any, path: Path, kind: str) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-    write_bytes(path, buffer.getvalue())
 
 
 def _describe(plot: dict[str, Any]) -> str:

@@ -11,11 +11,12 @@ import matplotlib.rcsetup
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import TightLayoutEngine
 
-__all__ = ["draw", "svg"]
+__all__ = ["INK", "draw", "lay_out", "png", "svg"]
 
 INK = "#010203"
-"""Stands for the colour of the page's text, and is replaced by it."""
+"""Black to the eye. Stands for the colour of the page's text, and is replaced by it."""
 COLOURS = ("#0a7abf", "#d55e00", "#009e73", "#b0609b", "#8a7000", "#56849c")
 """After Okabe and Ito's palette, as dark as it must be for both a light and a dark page."""
 STILL_VIEWS = 3
@@ -41,15 +42,24 @@ def draw(plot: dict[str, Any], ink: str = "black") -> Figure:
     with mpl.rc_context(_RC | dict.fromkeys(_INKED, ink) | {"legend.labelcolor": ink}):
         if plot["kind"] == "views":
             options = plot["options"][:STILL_VIEWS]
-            figure = Figure(figsize=(4.2 * len(options), 3.6), layout="constrained")
+            figure = Figure(figsize=(4.2 * len(options), 3.6))
             axes = np.atleast_1d(figure.subplots(1, len(options)))
         else:
-            options, figure = [plot], Figure(figsize=(5.6, 3.6), layout="constrained")
+            options, figure = [plot], Figure(figsize=(5.6, 3.6))
             axes = np.array([figure.subplots()])
         for place, option in zip(axes, options, strict=True):
             _DRAWERS[option["kind"]](place, option)
-        figure.draw_without_rendering()
+        lay_out(figure)  # in this context, for it makes the ticks
     return figure
+
+
+def lay_out(figure: Figure) -> None:
+    """Place the axes of a figure so that their labels fit, once.
+
+    A figure with a layout engine of its own measures all text again, and draws twice, each time that it is saved.
+    """
+    # Without a rectangle to fit into, the labels are measured once instead of twice.
+    TightLayoutEngine(pad=0.5, w_pad=1.5, rect=None).execute(figure)  # type: ignore[arg-type]
 
 
 def _lines(axes: Axes, plot: dict[str, Any]) -> None:
@@ -88,20 +98,32 @@ def _bars(axes: Axes, plot: dict[str, Any]) -> None:
 _DRAWERS = {"lines": _lines, "heat map": _heat_map, "bars": _bars}
 
 
-def svg(plot: dict[str, Any], name: str) -> str:
-    """Return an ``<svg>`` element for a page: transparent, its text and axes in the page's colour.
+def svg(figure: Figure, name: str, *, page: bool = True) -> str:
+    """Return a figure drawn in ``INK`` as SVG, the same bytes for the same figure.
 
     Parameters
     ----------
-    plot : dict
-        The plot.
+    figure : Figure
+        From :func:`draw`.
     name : str
         Begins every id in it, so that several can stand on one page.
+    page : bool
+        Return an ``<svg>`` element for a page, transparent, its text and axes in the page's colour; otherwise a file
+        that stands by itself, black on white.
     """
     buffer = io.StringIO()
     with mpl.rc_context(_RC):
-        draw(plot, INK).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    text = re.sub(r"^.*?(?=<svg )", "", text, flags=re.DOTALL).replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    if page:
+        return re.sub(r"^.*?(?=<svg )", "", text, flags=re.DOTALL).replace(INK, "currentColor")
+    return re.sub(r"(<svg [^>]*>)", r'\1\n <rect width="100%" height="100%" fill="#ffffff"/>', text, count=1)
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG, 150 dots an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()

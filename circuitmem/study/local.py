@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -16,6 +12,7 @@ from circuitmem.errors import WorkerLostError
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.point import compute_point, failure
 from circuitmem.study.spec import Point, config_values
+from circuitmem.study.workers import start_worker
 
 __all__ = ["TRIES", "run_locally"]
 
@@ -27,12 +24,7 @@ class _Worker:
     """A process that computes one point after another."""
 
     def __init__(self) -> None:
-        # Spawned, not forked: nothing of this process, above all no pipe to a sister, is left open in the child.
-        context = multiprocessing.get_context("spawn")
-        self.pipe, there = context.Pipe()
-        self.process = context.Process(target=_work, args=(there,), daemon=True)
-        self.process.start()
-        there.close()
+        self.process, self.pipe = start_worker(_work)
         self.point: Point | None = None
 
     def begin(self, point: Point) -> None:
@@ -100,16 +92,6 @@ def lost_record(point: Point, reason: str) -> dict[str, Any]:
 
 def _work(pipe: Connection[Any, Any]) -> None:
     """Compute what comes through the pipe until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal; the parent decides
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while True:
             pipe.send(compute_point(pipe.recv()))
-
-
-def _follow(parent: Any) -> None:
-    """Die when the parent dies, were it by kill -9, and not only after the point."""
-    parent.join()
-    os._exit(1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 __all__ = ["Mean", "Paired", "at_equal_cost", "mean", "paired", "select"]
 
@@ -56,7 +56,7 @@ def mean(values: Sequence[float]) -> Mean:
     if count < 2:
         return Mean(float(array.mean()), float("nan"), count)
     error = array.std(ddof=1) / np.sqrt(count)
-    return Mean(float(array.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error), count)
+    return Mean(float(array.mean()), float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error), count)
 
 
 def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | None:
@@ -81,7 +81,7 @@ def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | 
     ranks = _signed_rank(differences)
     if np.ptp(differences) == 0.0:  # no spread: certain if there is a difference, and none at all otherwise
         return Paired(mean(differences), 0.0 if differences[0] else 1.0, ranks)
-    test = stats.ttest_rel([first[name] for name in common], [second[name] for name in common])
+    test = scipy.stats.ttest_rel([first[name] for name in common], [second[name] for name in common])
     return Paired(mean(differences), float(test.pvalue), ranks)
 
 
@@ -90,7 +90,7 @@ def _signed_rank(differences: Sequence[float]) -> float:
     # Accuracies have steps: rounding errors of the differences must not tell apart what is alike.
     found = np.round(differences, 9)
     found = found[found != 0.0]
-    return float(stats.wilcoxon(found).pvalue) if len(found) else 1.0
+    return float(scipy.stats.wilcoxon(found).pvalue) if len(found) else 1.0
 
 
 def select(rows: Sequence[Mapping[str, Any]], /, **wanted: Any) -> list[Mapping[str, Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from circuitmem.network import Placement
 from circuitmem.tile import PairMapping
@@ -40,7 +40,7 @@ def place_columns(mapping: PairMapping, stuck: Floats, place: Placement, weights
     """
     lowest, highest = mapping.limits(stuck)
     cost = _costs(weights.T, weight.T, lowest[place.rows].T, highest[place.rows].T)
-    return Placement(place.rows, linear_sum_assignment(cost)[1].astype(np.intp))
+    return Placement(place.rows, scipy.optimize.linear_sum_assignment(cost)[1].astype(np.intp))
 
 
 def place_rows_and_columns(
@@ -51,7 +51,7 @@ def place_rows_and_columns(
     for _ in range(TURNS):
         place = place_columns(mapping, stuck, place, weights, weight)
         cost = _costs(weights, weight, lowest[:, place.pairs], highest[:, place.pairs])
-        place = Placement(linear_sum_assignment(cost)[1].astype(np.intp), place.pairs)
+        place = Placement(scipy.optimize.linear_sum_assignment(cost)[1].astype(np.intp), place.pairs)
     return place
 
 

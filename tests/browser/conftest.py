@@ -11,6 +11,8 @@ from circuitmem.config import load_run
 from circuitmem.training.run import start_run
 
 AXE = Path(__file__).parents[2] / ".venv" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+PATIENCE = 120_000.0
+"""How long a page may take [ms]: on a busy machine a run that is watched is drawn in half a minute."""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -53,6 +55,7 @@ class Reader:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script, offline=False
         )
+        context.set_default_timeout(PATIENCE)
         self.page = context.new_page()
         self.errors, self.requests = [], []
         self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)

@@ -179,7 +179,7 @@ def test_a_watched_page_renews_itself_when_the_run_goes_on(served, reader):
     page = one.open(server.url)
     assert "Under way" in page.locator("[role=status]").text_content()
     finished.rename(folder / "results.json")
-    page.wait_for_selector("[role=status] >> text=Finished", timeout=30_000)
+    page.wait_for_selector("[role=status] >> text=Finished")
     assert one.errors == []
     assert one.left() == []
 

@@ -12,8 +12,9 @@ import pytest
 SERVER = r"""
 import contextlib, io, json, os, resource, signal, sys, tempfile, time
 import circuitmem.console, circuitmem.report, circuitmem.study.runner, circuitmem.training.serve
-from circuitmem.cli import main
+from circuitmem.cli import main, runs
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import TightLayoutEngine
 from pathlib import Path
 
 def draw_nothing(self, file, **_):
@@ -22,7 +23,20 @@ def draw_nothing(self, file, **_):
     elif not hasattr(file, "write"):
         Path(file).write_bytes(b"")
 
-Figure.savefig, Figure.draw_without_rendering = draw_nothing, lambda self: None
+Figure.savefig, TightLayoutEngine.execute = draw_nothing, lambda self, figure: None
+
+class DrawHere(contextlib.nullcontext):
+    def __init__(self, folder):
+        super().__init__(self)
+        self.folder = folder
+
+    def begin(self):
+        self.page = circuitmem.report.draw_run_page(self.folder, figures=False)[0]
+
+    def result(self):
+        return self.page
+
+runs.PageDrawer = DrawHere  # for a process beside this one would have to load everything
 
 for line in sys.stdin:
     job = json.loads(line)

@@ -34,6 +34,7 @@ from changes import TINY, VARIANTS, words_of
 from commands import Try, try_of
 from damage import hurt_run
 
+import circuitmem.cli.runs
 import circuitmem.report
 from circuitmem.cli import main
 
@@ -110,15 +111,27 @@ FIGURES = {
 """What stands in for what draws a run, an array, a fit."""
 
 
+class NoDrawer(contextlib.nullcontext[Any]):
+    """Stands for the process that draws the page of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(self)
+        self.result = Path(folder, "report.html").absolute
+        self.begin = self.result
+
+
 @contextlib.contextmanager
 def without_figures(wanted: bool) -> Iterator[None]:
     """Leave figures and pages out: they take twenty times as long as a tiny run."""
-    kept = {name: getattr(circuitmem.report, name) for name in FIGURES}
+    runs: Any = circuitmem.cli.runs
+    kept, drawer = {name: getattr(circuitmem.report, name) for name in FIGURES}, runs.PageDrawer
     vars(circuitmem.report).update(FIGURES if wanted else {})
+    runs.PageDrawer = NoDrawer if wanted else drawer
     try:
         yield
     finally:
         vars(circuitmem.report).update(kept)
+        runs.PageDrawer = drawer
 
 
 class Home:

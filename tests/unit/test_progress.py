@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import circuitmem.cli.runs
 import circuitmem.console.progress as module
 import circuitmem.report
 import circuitmem.training.ex_situ
@@ -133,7 +134,7 @@ def test_every_part_of_a_run_that_lasts_is_spoken_of(tmp_path, monkeypatch, cloc
     delay(circuitmem.training.methods, "prepare_chip")
     delay(RunAudit, "finish")
     delay(circuitmem.report, "draw_run", lambda _: [])
-    delay(circuitmem.report, "draw_run_page", lambda folder, **_: [Path(folder, "report.html")])
+    delay(circuitmem.cli.runs.PageDrawer, "result", lambda drawer: drawer.folder / "report.html")
     assert ended(["train", "--out", str(tmp_path / "run"), *SETTINGS], monkeypatch) == 0, capsys.readouterr().err
     words = {name: " ".join(each) for name, each in heard.items()}
     assert "progress: data after" in words["load_digits"]
@@ -141,7 +142,7 @@ def test_every_part_of_a_run_that_lasts_is_spoken_of(tmp_path, monkeypatch, cloc
     assert "progress: raw defective chip after" in words["build_network"]
     assert "progress: audit after" in words["finish"]
     assert "progress: figures, 0 of 2 after" in words["draw_run"]
-    assert "progress: page, 1 of 2 after" in words["draw_run_page"]
+    assert "progress: page, 1 of 2 after" in words["result"]
     # Bringing a chip up belongs to the same thing as making it, which had its word three seconds ago.
     assert any("defective chip" in line or "best" in line.lower() for line in said)
     assert len(said) < 20

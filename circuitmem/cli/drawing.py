@@ -1,0 +1,76 @@
+"""The page of a run, drawn in a process beside it, which has imported all that it needs when the run is finished."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
+
+from circuitmem.errors import WorkerLostError
+from circuitmem.study.workers import start_worker
+
+__all__ = ["PageDrawer"]
+
+
+class PageDrawer:
+    """A process that waits until it is told to draw the page of a run; it ends with the context, drawn or not.
+
+    Parameters
+    ----------
+    folder : path
+        The run.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._process, self._pipe = start_worker(_serve, self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def begin(self) -> None:
+        """Have the page drawn; the caller may do something else meanwhile."""
+        with contextlib.suppress(OSError):  # it is dead: :meth:`result` says so
+            self._pipe.send(True)
+
+    def result(self) -> Path:
+        """Wait for the page, and return its path.
+
+        Raises
+        ------
+        CircuitmemError
+            What :func:`circuitmem.report.draw_run_page` raised.
+        WorkerLostError
+            If the process is dead.
+        """
+        try:
+            answer: Path | Exception = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode
+            draw = f"circuitmem report {self.folder}"
+            raise WorkerLostError(f"the process that draws the page died (exit code {code}); again: {draw}") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def _serve(pipe: Connection[Any, Any], folder: Path) -> None:
+    """Draw the page of a run when something comes through the pipe."""
+    from circuitmem.report import draw_run_page  # here, so that only this process waits for matplotlib meanwhile
+
+    with contextlib.suppress(EOFError, OSError):
+        pipe.recv()
+        try:
+            answer: Path | Exception = draw_run_page(folder, figures=False)[0]
+        except Exception as error:
+            error.add_note(traceback.format_exc())  # shown if it is nobody's mistake but ours
+            answer = error
+        pipe.send(answer)
