@@ -16,7 +16,7 @@ import pydantic
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from circuitmem.config import RunSpec, load_run
+from circuitmem.config import RunSpec, load_run, missing_packages
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, write_text
 
@@ -494,4 +494,6 @@ def read_config(folder: str | os.PathLike[str], name: str = "config.toml") -> Ru
     try:
         return load_run(path)
     except ValidationError as error:
-        raise DataFileError(path, str(error)) from None
+        missing = missing_packages(path.read_text("utf-8"))
+        needs = f"needs {', '.join(missing)}, not installed: " if missing else ""
+        raise DataFileError(path, f"{needs}{error}") from None

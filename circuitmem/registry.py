@@ -24,7 +24,19 @@ from typing import Any
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["GROUPS", "KINDS", "Entry", "check", "describe", "entries", "find", "is_reference", "load", "names"]
+__all__ = [
+    "GROUPS",
+    "KINDS",
+    "Entry",
+    "check",
+    "describe",
+    "entries",
+    "find",
+    "is_reference",
+    "load",
+    "names",
+    "version_of",
+]
 
 GROUPS = {
     "devices": "circuitmem.devices",
@@ -228,6 +240,14 @@ def describe(entry: Entry) -> str:
         return own
     text = inspect.getdoc(found) or ""
     return text.partition("\n")[0]
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:

@@ -27,7 +27,7 @@ from circuitmem.config.study import (
     VariantSpec,
 )
 from circuitmem.config.tile import TileSpec
-from circuitmem.config.toml import load_run, merge, presets, read_toml, set_key, to_toml
+from circuitmem.config.toml import load_run, merge, missing_packages, presets, read_toml, set_key, to_toml
 from circuitmem.config.training import (
     BestSpec,
     CalibrationSpec,
@@ -93,6 +93,7 @@ __all__ = [
     "check_joined",
     "load_run",
     "merge",
+    "missing_packages",
     "presets",
     "read_toml",
     "set_key",

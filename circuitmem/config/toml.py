@@ -11,11 +11,16 @@ from typing import Any
 
 import tomli_w
 
+from circuitmem import registry
+from circuitmem.config.recipe import split_step
 from circuitmem.config.run import RunSpec
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["load_run", "merge", "presets", "read_toml", "set_key", "to_toml"]
+__all__ = ["load_run", "merge", "missing_packages", "presets", "read_toml", "set_key", "to_toml"]
+
+_NEEDS = "# needs "
+"""Begins the comment that names a package."""
 
 
 def presets() -> list[str]:
@@ -108,5 +113,42 @@ def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 
 def to_toml(spec: RunSpec) -> str:
-    """Return the complete specification, defaults included, as TOML that :func:`load_run` reads back to the same."""
-    return tomli_w.dumps(spec.model_dump(exclude_none=True))
+    """Return the complete specification, defaults included, as TOML that :func:`load_run` reads back to the same.
+
+    Packages that bring what it names are noted in comments at the top, for :func:`missing_packages`.
+    """
+    notes = "".join(f"{_NEEDS}{package}\n" for package in sorted(set(map(_package, _named(spec)))) if package)
+    return notes + tomli_w.dumps(spec.model_dump(exclude_none=True))
+
+
+def missing_packages(text: str) -> list[str]:
+    """Return the packages, with their versions, that a text of :func:`to_toml` needs and that are not installed."""
+    needed = [line.removeprefix(_NEEDS) for line in text.splitlines() if line.startswith(_NEEDS)]
+    return [package for package in needed if registry.version_of(package.partition(" ")[0]) is None]
+
+
+def _named(spec: RunSpec) -> list[tuple[str, str]]:
+    """Return what a run names, each with its kind."""
+    steps = [split_step(step)[0] for recipe in spec.recipes for step in recipe.steps]
+    own = {recipe.name for recipe in spec.recipes}
+    return [
+        ("devices", spec.chip.device.kind),
+        ("cells", spec.chip.tile.cell.kind),
+        *(("calibrations", name) for name in spec.calibration.method),
+        ("rules", spec.in_situ.rule),
+        ("optimisers", spec.in_situ.optimiser),
+        ("optimisers", spec.best.optimiser),
+        ("datasets", spec.data.source),
+        ("engines", spec.engine),
+        *(("methods", name) for name in spec.methods if name not in own),
+        *(("steps", name) for name in steps),
+    ]
+
+
+def _package(named: tuple[str, str]) -> str:
+    """Return name and version of the package that brings what is named; empty if it is our own, or a module's."""
+    kind, name = named
+    found = registry.entries(kind).get(name, [])
+    if len(found) != 1 or found[0].package == registry.PACKAGE:
+        return ""
+    return f"{found[0].package} {registry.version_of(found[0].package)}"

@@ -60,10 +60,10 @@ class Optimiser(ABC):
         """
         self.steps += 1
         kept = [[memory[index] for memory in self.memory] for index in range(len(gradients))]
-        return [self._change(gradient, rate, *own) for gradient, own in zip(gradients, kept, strict=True)]
+        return [self.change(gradient, rate, *own) for gradient, own in zip(gradients, kept, strict=True)]
 
     @abstractmethod
-    def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+    def change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
         """Return the change of one parameter, and bring its memory up to date."""
 
 
@@ -72,7 +72,8 @@ class Sgd(Optimiser):
 
     learning_rate = LEARNING_RATES["sgd"]
 
-    def _change(self, gradient: Floats, rate: float, *_: Floats) -> Floats:
+    def change(self, gradient: Floats, rate: float, *_: Floats) -> Floats:
+        """Return the change of one parameter."""
         return -rate * gradient
 
 
@@ -84,7 +85,8 @@ class Momentum(Optimiser):
 
     memories = 1
 
-    def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+    def change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+        """Return the change of one parameter."""
         (velocity,) = memory
         velocity *= self.spec.momentum
         velocity -= rate * gradient
@@ -98,7 +100,8 @@ class RmsProp(Optimiser):
 
     memories = 1
 
-    def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+    def change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+        """Return the change of one parameter."""
         (square,) = memory
         square += 0.1 * (gradient**2 - square)
         return np.asarray(-rate * gradient / (np.sqrt(square) + 1e-8))
@@ -111,7 +114,8 @@ class Adam(Optimiser):
 
     memories = 2
 
-    def _change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+    def change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
+        """Return the change of one parameter."""
         first, second = memory
         first += 0.1 * (gradient - first)
         second += 0.001 * (gradient**2 - second)
