@@ -130,7 +130,7 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, digits: Digits) ->
     """
     path = Path(folder)
     if method not in spec.methods:
-        rule = f"must be a method of the run: {', '.join(spec.methods)}{did_you_mean(method, spec.methods)}"
+        rule = f"must be one of {', '.join(spec.methods)}, the methods of the run{did_you_mean(method, spec.methods)}"
         raise ValidationError("--method", rule, method)
     file = path / f"chip_{method}.npz"
     if not file.is_file():
