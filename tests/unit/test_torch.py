@@ -113,7 +113,7 @@ def test_calibration_lowers_the_error_and_reports_its_cost():
     after = float((layer(inputs) - wanted).detach().square().mean())
     assert after < 0.3 * before
     assert record.reads == 100 * 4
-    with pytest.raises(ValidationError, match="method must be one of none, offset, affine"):
+    with pytest.raises(ValidationError, match="method must be a calibration that programs no cells"):
         layer.calibrate(inputs, "conversion")
 
 
