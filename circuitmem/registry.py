@@ -167,10 +167,10 @@ def entries(kind: str) -> dict[str, list[Entry]]:
 
 
 @lru_cache(maxsize=64)
-def _known(kind: str, places: tuple[tuple[str, int], ...]) -> dict[str, list[Entry]]:  # noqa: ARG001
+def _known(kind: str, places: tuple[tuple[str, int], ...]) -> dict[str, list[Entry]]:
     """Return :func:`entries` as they are while what is installed in these places stays the same."""
     found = {name: [Entry(kind, name, where, PACKAGE)] for name, where in _BUILT_IN[kind].items()}
-    for point in sorted(metadata.entry_points(group=GROUPS[kind]), key=lambda point: (point.name, point.value)):
+    for point in sorted(_points(places).select(group=GROUPS[kind]), key=lambda point: (point.name, point.value)):
         package = point.dist.name if point.dist is not None else point.value.partition(".")[0]
         entry = Entry(kind, point.name, point.value, package)
         own = found.setdefault(point.name, [])
@@ -287,6 +287,12 @@ def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:
             rule = f"names what is not there: module {module}{whose} has no {part}{did_you_mean(part, known)}"
             raise ValidationError(parameter, rule, shown) from None
     return found
+
+
+@lru_cache(maxsize=8)
+def _points(places: tuple[tuple[str, int], ...]) -> Any:  # noqa: ARG001
+    """Return the entry points of all packages in these places; their type differs from Python to Python."""
+    return metadata.entry_points()
 
 
 def _places() -> tuple[tuple[str, int], ...]:

@@ -51,7 +51,11 @@ def load_run(source: str | os.PathLike[str] | None = None, overrides: list[str] 
     # A kind decides which other keys there are, so it comes first, wherever it is said.
     for item in sorted(overrides or [], key=lambda item: not item.partition("=")[0].strip().endswith(".kind")):
         _override(values, item)
-    return RunSpec(**values)
+    spec = RunSpec(**values)
+    for kind, name, key in _named(spec):
+        if len(registry.entries(kind).get(name, ())) > 1:  # a package declares a name that is there already
+            registry.find(kind, name, key)
+    return spec
 
 
 def read_toml(source: str) -> dict[str, Any]:
@@ -117,7 +121,8 @@ def to_toml(spec: RunSpec) -> str:
 
     Packages that bring what it names are noted in comments at the top, for :func:`missing_packages`.
     """
-    notes = "".join(f"{_NEEDS}{package}\n" for package in sorted(set(map(_package, _named(spec)))) if package)
+    packages = {_package(kind, name) for kind, name, _ in _named(spec)} - {""}
+    notes = "".join(f"{_NEEDS}{package}\n" for package in sorted(packages))
     return notes + tomli_w.dumps(spec.model_dump(exclude_none=True))
 
 
@@ -127,27 +132,26 @@ def missing_packages(text: str) -> list[str]:
     return [package for package in needed if registry.version_of(package.partition(" ")[0]) is None]
 
 
-def _named(spec: RunSpec) -> list[tuple[str, str]]:
-    """Return what a run names, each with its kind."""
+def _named(spec: RunSpec) -> list[tuple[str, str, str]]:
+    """Return what a run names: its kind, the name, and the key that has it."""
     steps = [split_step(step)[0] for recipe in spec.recipes for step in recipe.steps]
     own = {recipe.name for recipe in spec.recipes}
     return [
-        ("devices", spec.chip.device.kind),
-        ("cells", spec.chip.tile.cell.kind),
-        *(("calibrations", name) for name in spec.calibration.method),
-        ("rules", spec.in_situ.rule),
-        ("optimisers", spec.in_situ.optimiser),
-        ("optimisers", spec.best.optimiser),
-        ("datasets", spec.data.source),
-        ("engines", spec.engine),
-        *(("methods", name) for name in spec.methods if name not in own),
-        *(("steps", name) for name in steps),
+        ("devices", spec.chip.device.kind, "chip.device.kind"),
+        ("cells", spec.chip.tile.cell.kind, "chip.tile.cell.kind"),
+        *(("calibrations", name, "calibration.method") for name in spec.calibration.method),
+        ("rules", spec.in_situ.rule, "in_situ.rule"),
+        ("optimisers", spec.in_situ.optimiser, "in_situ.optimiser"),
+        ("optimisers", spec.best.optimiser, "best.optimiser"),
+        ("datasets", spec.data.source, "data.source"),
+        ("engines", spec.engine, "engine"),
+        *(("methods", name, "methods") for name in spec.methods if name not in own),
+        *(("steps", name, "methods") for name in steps),
     ]
 
 
-def _package(named: tuple[str, str]) -> str:
+def _package(kind: str, name: str) -> str:
     """Return name and version of the package that brings what is named; empty if it is our own, or a module's."""
-    kind, name = named
     found = registry.entries(kind).get(name, [])
     if len(found) != 1 or found[0].package == registry.PACKAGE:
         return ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from circuitmem import registry
 from circuitmem.config import CalibrationSpec, RunSpec
 from circuitmem.config.recipe import check_steps, split_step
-from circuitmem.registry import find
+from circuitmem.errors import ValidationError
 from circuitmem.rng import name_number
 
 __all__ = ["METHODS", "Recipe", "method_number", "method_title", "recipe_of"]
@@ -103,10 +105,16 @@ def recipe_of(spec: RunSpec, name: str) -> Recipe:
     for declared in spec.recipes:
         if declared.name == name:
             return Recipe(method_title(name), declared.steps)
-    found: Recipe = find("methods", name, "methods")
+    found: Recipe = registry.find("methods", name, "methods")
     return found
 
 
 def method_title(name: str) -> str:
-    """Return what a reader calls a method; one of somebody's own by its name."""
-    return METHODS[name].title if name in METHODS else name.replace("_", " ")
+    """Return what a reader calls a method; one that a run declares by its name."""
+    if name in METHODS:
+        return METHODS[name].title
+    if registry.is_reference(name) or name in registry.names("methods"):
+        with contextlib.suppress(ValidationError):  # it is gone: then its name must do
+            title: str = registry.find("methods", name).title
+            return title
+    return name.replace("_", " ")

@@ -158,7 +158,7 @@ def test_train_kill_resume_report_study_and_then_without_it(installed, circuitme
         assert found[0] == found[1]
         assert found[0]["pulses"]["halved"] > 0
         assert circuitmem("report", whole)[0] == 0
-        assert "halved" in (whole / "report.html").read_text("utf-8")
+        assert "halved, then trained" in (whole / "report.html").read_text("utf-8")  # the title of its recipe
 
         study.mkdir()
         (study / "study.toml").write_text(STUDY, "utf-8")

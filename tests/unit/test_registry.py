@@ -7,6 +7,7 @@ import pytest
 
 from circuitmem import registry
 from circuitmem.calibration import Affine, Calibration
+from circuitmem.config import load_run
 from circuitmem.errors import ValidationError
 
 MODULE = '''
@@ -118,6 +119,13 @@ def test_a_name_with_two_meanings_has_none(package, name):
         ValidationError, match=r"must have one meaning, but is declared by .*one.* and two \(two:Mine\)"
     ):
         registry.find("calibrations", name)
+
+
+def test_a_package_that_takes_a_built_in_name_is_told_before_a_run_begins(package):
+    package("thief", {"circuitmem.update_rules": {"manhattan": "thief:Mine"}})
+    assert load_run(None).in_situ.rule == "two-pulse"
+    with pytest.raises(ValidationError, match=r"in_situ.rule must have one meaning, but is declared by .* and thief"):
+        load_run(None, ["in_situ.rule=manhattan"])
 
 
 def _run(arguments, monkeypatch, capsys):
