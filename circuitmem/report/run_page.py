@@ -25,17 +25,11 @@ from circuitmem.records import (
 from circuitmem.report.costs import product_costs, rms_errors
 from circuitmem.report.page import Page
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
+from circuitmem.training import method_title
 from circuitmem.training.methods import ERROR_EDGES
 
 __all__ = ["draw_run_page", "load_run_record"]
 
-LABELS = {
-    "digital": "digital network",
-    "raw": "raw defective chip",
-    "calibration": "calibration only",
-    "in_situ": "in-situ training only",
-    "calibration_in_situ": "calibration + in-situ training",
-}
 TILES = 12
 """Maps of so many tiles are put into the page, spread over all of them: every tile of a large run would be too much."""
 WHEN = ("before", "after")
@@ -124,7 +118,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "name": path.resolve().name,
         "news": news,
         "finished": record["finished"],
-        "running": LABELS.get(record["running"] or "", record["running"]),
+        "running": _label(record["running"]) if record["running"] else None,
         "epochs": len(methods[record["running"]]["history"]) - 1 if record["running"] else 0,
         "all_epochs": spec.in_situ.epochs,
         "rows": _rows(record),
@@ -145,10 +139,10 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
 def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     if record["digital"] is not None:
-        rows.append((LABELS["digital"], f"{record['digital']:.2f} %", *[""] * 7))
+        rows.append((_label("digital"), f"{record['digital']:.2f} %", *[""] * 7))
     for name, method in record["methods"].items():
         time, energy = f"{method['simulated_time_s'] * 1e3:.2f} ms", f"{method['energy_j'] * 1e3:.3f} mJ"
-        label = LABELS.get(name, name.replace("_", " "))
+        label = _label(name)
         reached, pulses = f"{method['accuracy_percent']:.2f} %", f"{method['pulses']:,}"
         errors = [rms_errors(method.get("product_errors", {}).get(when, ())) for when in WHEN]
         rows.append((label, reached, time, energy, pulses, *product_costs(method.get("calibration", {})), *errors))
@@ -168,18 +162,18 @@ def _accuracy(record: dict[str, Any]) -> list[Plot]:
         for name, history in methods.items():
             x, y = ([entry[k] for entry in history] for k in (key, "accuracy_percent"))
             if len(history) == 1 and longest:  # without training: a level to compare with
-                series.append(Series(LABELS.get(name, name), [0.0, right], [y[0], y[0]], "dashed"))
+                series.append(Series(_label(name), [0.0, right], [y[0], y[0]], "dashed"))
             else:
-                series.append(Series(LABELS.get(name, name), np.array(x) * unit, y, "both"))
+                series.append(Series(_label(name), np.array(x) * unit, y, "both"))
         if record["digital"] is not None:
-            series.append(Series(LABELS["digital"], [0.0, right], [record["digital"]] * 2, "dashed"))
+            series.append(Series(_label("digital"), [0.0, right], [record["digital"]] * 2, "dashed"))
         plots.append(Lines(f"Accuracy against {label}", label, "test accuracy (%)", tuple(series)))
     return plots
 
 
 def _confusion(methods: dict[str, Any]) -> list[Plot]:
     maps = [
-        HeatMap(LABELS.get(name, name), method["confusion"], "digits", "taken for", "true digit")
+        HeatMap(_label(name), method["confusion"], "digits", "taken for", "true digit")
         for name, method in reversed(methods.items())
         if method.get("confusion")
     ]
@@ -210,7 +204,7 @@ def _maps(path: Path, methods: dict[str, Any]) -> list[Plot]:
         ("Conductance after training", state["after"] * 1e6, "µS"),
     ):
         maps = tuple(HeatMap(f"tile {tile} of {count}", np.round(values[tile], 2), unit) for tile in tiles)
-        plots.append(Views(f"{label}, {LABELS.get(name, name)}", maps, "tile"))
+        plots.append(Views(f"{label}, {_label(name)}", maps, "tile"))
     return plots
 
 
@@ -226,7 +220,7 @@ def _costs(methods: dict[str, Any]) -> list[Plot]:
     done = {name: method for name, method in methods.items() if method.get("phases")}
     if not done:
         return []
-    names = tuple(LABELS.get(name, name) for name in done)
+    names = tuple(_label(name) for name in done)
     phases = list(dict.fromkeys(phase for method in done.values() for phase in method["phases"]))
     parts = list(dict.fromkeys(part for method in done.values() for part in method["energy_by_part"]))
     resources = list(dict.fromkeys(name for method in done.values() for name in method["utilisation"]))
@@ -258,7 +252,7 @@ def _errors(methods: dict[str, Any]) -> list[Plot]:
     middle = 0.5 * (ERROR_EDGES[1:] + ERROR_EDGES[:-1])
     for key, when in (("before_training", "before training in situ"), ("at_the_end", "at the end of training")):
         series = [
-            Series(LABELS.get(name, name), middle, 100.0 * np.array(counts) / max(sum(counts), 1))
+            Series(_label(name), middle, 100.0 * np.array(counts) / max(sum(counts), 1))
             for name, method in methods.items()
             if (counts := method.get("output_errors", {}).get(key))
         ]
@@ -280,7 +274,7 @@ def _products(methods: dict[str, Any]) -> list[Plot]:
     done = {name: found for name, method in methods.items() if "after" in (found := method.get("product_errors", {}))}
     if not done:
         return []
-    names = tuple(LABELS.get(name, name) for name in done)
+    names = tuple(_label(name) for name in done)
     layers = min(len(found["before"]) for found in done.values())
     return [
         Bars(
@@ -296,7 +290,7 @@ def _products(methods: dict[str, Any]) -> list[Plot]:
 def _saturation(methods: dict[str, Any]) -> list[Plot]:
     """Conversions that ended at the end of the range."""
     saturated = {name: method["saturated_codes"] for name, method in methods.items() if method.get("saturated_codes")}
-    names = tuple(LABELS.get(name, name) for name in saturated)
+    names = tuple(_label(name) for name in saturated)
     parts = {part.upper(): [counts[part] for counts in saturated.values()] for part in ("adc", "dac")}
     return [Bars("Saturated codes", names, "codes", parts)] if saturated else []
 
@@ -311,3 +305,8 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _label(name: str) -> str:
+    """Return what the page calls a method, or the digital network."""
+    return "digital network" if name == "digital" else method_title(name)
