@@ -53,6 +53,6 @@ with SpiceEngine() as spice:
 # Sinh cells are iterated in both engines: the bound that `circuitmem validate` holds them to.
 np.testing.assert_allclose(BehavioralEngine().read(tile, voltages), expected, rtol=0.0, atol=1e-7 * expected.max())
 
-assert load_mnist().train_images.shape == (10_000, 784)
+assert load_mnist().train_inputs.shape == (10_000, 784)
 assert all(load_run(name).chip.tile.rows > 0 for name in presets())
 print(f"{wheel.name}: complete, and works outside the checkout")

@@ -54,22 +54,21 @@ def measure(ohms: float) -> dict[str, float]:
 
     from circuitmem.config import load_run
     from circuitmem.data import load_mnist
-    from circuitmem.training import Digits, InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
+    from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
     wires = [f"chip.tile.{line}_line_resistance={ohms}" for line in ("word", "bit")]
     size = ["network.layers=[784,256,10]", f"in_situ.batch={BATCH}", "ex_situ.epochs=1", f"data.train={IMAGES}"]
     spec = load_run(None, [*wires, *size, "data.test=100", "chip.defects.device_yield=0.8"])
-    data = load_mnist("bundled").first(IMAGES, 100)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist("bundled").first(IMAGES, 100)
     with threadpool_limits(limits=1, user_api="blas"):
-        model = train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None)
+        model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
         network = build_network(spec, model, digits)
         network.chip.run(bring_up(network, spec, digits, calibrate=False))
         trainer = InSituTrainer(spec.in_situ, network)
         taken = 0.0
         for epoch, count in ((0, 2 * BATCH), (1, IMAGES)):
             began = time.perf_counter()
-            images, labels = digits.train_images[:count], digits.train_labels[:count]
+            images, labels = digits.train_inputs[:count], digits.train_targets[:count]
             network.chip.run(train_epoch(network, trainer, images, labels, 1, epoch))
             taken = time.perf_counter() - began
     return {"seconds": taken, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from circuitmem.config import load_run
 from circuitmem.control import Train
 from circuitmem.data import load_mnist
-from circuitmem.training import Digits, InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
+from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
 BATCH, STEPS, ROUNDS = 64, 5, 4
 RESULTS = Path(__file__).parent / "results"
@@ -38,9 +38,8 @@ def measure(layers: list[int], ohms: float) -> dict[str, Any]:
     images = BATCH * STEPS
     size = [f"network.layers={layers}", f"in_situ.batch={BATCH}", "ex_situ.epochs=1", f"data.train={images}"]
     spec = load_run(None, [*wires, *size, "data.test=100", "chip.defects.device_yield=0.8"])
-    data = load_mnist("bundled").first(images, 100)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
-    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    digits = load_mnist("bundled").first(images, 100)
+    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
     network = build_network(spec, model, digits)
     network.chip.run(bring_up(network, spec, digits, calibrate=False))
     trainer = InSituTrainer(spec.in_situ, network)
@@ -49,7 +48,7 @@ def measure(layers: list[int], ohms: float) -> dict[str, Any]:
         kind = "events" if epoch % 2 else "layers"
         network.chip.arbiter.observer = Nobody() if kind == "events" else None
         began = time.process_time()
-        network.chip.run(train_epoch(network, trainer, digits.train_images, digits.train_labels, 1, epoch))
+        network.chip.run(train_epoch(network, trainer, digits.train_inputs, digits.train_targets, 1, epoch))
         best[kind] = min(best[kind], (time.process_time() - began) / STEPS)
     return {"network": "-".join(map(str, layers)), "ohms": ohms, **best}
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from circuitmem.config import load_run
 from circuitmem.data import load_mnist
-from circuitmem.training import Digits, InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
+from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
 IMAGES, ERROR = 1280, 4e-4  # a tenth of a step of an 8-bit converter
 DRIFT = [f"chip.retention.drift_{name}" for name in ("exponent=0.02", "spread=0.5", "time=1e-3")]
@@ -26,9 +26,8 @@ def measure(kind: str, side: int, error: float) -> str:
     size = [f"chip.tile.{name}={side}" for name in ("rows", "columns")]
     how = ["network.layers=[784,256,10]", "in_situ.batch=64", "ex_situ.epochs=1", f"data.train={IMAGES}"]
     spec = load_run(None, [*size, *how, "data.test=100", f"reuse_error={error}", *(DRIFT if kind == "drift" else [])])
-    data = load_mnist("bundled").first(IMAGES, 100)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
-    images, labels = digits.train_images, digits.train_labels
+    digits = load_mnist("bundled").first(IMAGES, 100)
+    images, labels = digits.train_inputs, digits.train_targets
     with threadpool_limits(limits=1, user_api="blas"):
         model = train_ex_situ(spec.ex_situ, spec.network, images, labels, 1, lambda *_: None)
         network = build_network(spec, model, digits)

@@ -114,12 +114,11 @@ def epoch(images: int) -> dict[str, float]:
 
     from circuitmem.config import load_run
     from circuitmem.data import load_mnist
-    from circuitmem.training import Digits, InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
+    from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
     spec = load_run(None, [f"data.train={images}", "data.test=100", "ex_situ.epochs=1"])
-    data = load_mnist("bundled").first(images, 100)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
-    inputs, labels = digits.train_images, digits.train_labels
+    digits = load_mnist("bundled").first(images, 100)
+    inputs, labels = digits.train_inputs, digits.train_targets
     with threadpool_limits(limits=1, user_api="blas"):
         model = train_ex_situ(spec.ex_situ, spec.network, inputs, labels, 1, lambda *_: None)
         network = build_network(spec, model, digits)

@@ -23,6 +23,7 @@ from circuitmem.files import load_npz, write_text
 __all__ = [
     "EX_SITU_ARRAYS",
     "STATE_ARRAYS",
+    "DataRecord",
     "Digital",
     "Method",
     "Partial",
@@ -297,6 +298,16 @@ class Provenance(Record):
     data: dict[str, str] = {}
     finished: str = ""
     wall_time_s: Number = 0.0
+
+
+class DataRecord(Record):
+    """``data.json``: what the network of a run is trained and tested with."""
+
+    name: str
+    sha256: str
+    licence: str
+    task: Literal["classes", "values"]
+    samples: dict[str, Count]
 
 
 class Failure(Record):

@@ -103,7 +103,11 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "rmsprop": "circuitmem.training:RmsProp",
         "adam": "circuitmem.training:Adam",
     },
-    "datasets": {"bundled": "circuitmem.data:bundled_mnist", "download": "circuitmem.data:full_mnist"},
+    "datasets": {
+        "bundled": "circuitmem.data:bundled_mnist",
+        "digits": "circuitmem.data:bundled_mnist",
+        "download": "circuitmem.data:full_mnist",
+    },
     "engines": {
         "behavioral": "circuitmem.engine:BehavioralEngine",
         "ngspice": "circuitmem.engine:SpiceEngine",

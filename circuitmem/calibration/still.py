@@ -27,13 +27,13 @@ def still_error(layer: HardwareLayer, activities: Floats, weights: Floats, *, ra
     layer : HardwareLayer
         The layer, programmed.
     activities : (vectors, inputs) ndarray
-        Inputs >= 0; those above the layer's ``input_scale`` are taken at it.
+        Inputs; those below 0 or above the layer's ``input_scale`` are taken at it.
     weights : (inputs, outputs) ndarray
         What was asked for.
     raw : bool
         Whether to leave the correction out, with the amplifiers' gains that suit raw reads of these inputs.
     """
-    within = np.minimum(activities, layer.input_scale)
+    within = np.clip(activities, 0.0, layer.input_scale)
     wanted = within @ weights
     found = _raw_products(layer, within) if raw else _products(layer, within)
     return MacError.of(found, wanted)

@@ -1,6 +1,18 @@
 """The command line: thin commands over the public face, one file a group of commands."""
 
-from circuitmem.cli import arrays, audits, calibrations, circuits, fits, inference, installation, names, runs, studies
+from circuitmem.cli import (
+    arrays,
+    audits,
+    calibrations,
+    circuits,
+    fits,
+    inference,
+    installation,
+    looks,
+    names,
+    runs,
+    studies,
+)
 from circuitmem.cli.app import app, main
 
 __all__ = [
@@ -12,6 +24,7 @@ __all__ = [
     "fits",
     "inference",
     "installation",
+    "looks",
     "main",
     "names",
     "runs",

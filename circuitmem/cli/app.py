@@ -28,6 +28,8 @@ INTERRUPTED = 130
 START = """circuitmem: what will my network do on this memristor array, and can I trust the answer?
 
   circuitmem train --out runs/first    train on the default defective chip (about a minute)
+  circuitmem data mine.toml            show what data a configuration loads
+  circuitmem summary mine.toml         show tiles, time and energy that its network needs
   circuitmem validate -o report        compare the behavioral engine with ngspice
   circuitmem fit DATA.csv -m pulse     fit a device model to a measured curve
   circuitmem tile --conductance G.csv --out array   ask what a measured array does

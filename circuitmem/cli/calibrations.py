@@ -17,7 +17,7 @@ def calibrate(
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Calibration to try; repeatable; all when left out.")
     ] = None,
-    held_out: Annotated[int, typer.Option(help="Test digits to measure errors with, >= 1.")] = 200,
+    held_out: Annotated[int, typer.Option(help="Test samples to measure errors with, >= 1.")] = 200,
     seed: Seed = None,
     setting: Setting = None,
     as_json: Json = False,

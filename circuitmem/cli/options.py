@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Config", "Json", "Seed", "Setting", "overrides"]
+__all__ = ["Config", "Json", "Seed", "Setting", "overrides", "torch_room"]
 
 Config = Annotated[str | None, typer.Argument(help="TOML file or preset; the default chip when left out.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. chip.tile.rows=128; repeatable.")]
@@ -17,3 +17,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON,
 def overrides(setting: list[str] | None, seed: int | None) -> list[str]:
     """Return the settings that a command was given, the seed among them."""
     return [*(setting or []), *([f"seed={seed}"] if seed is not None else [])]
+
+
+def torch_room() -> Any:
+    """Return :mod:`circuitmem.torch`, for a run whose network is one of torch.
+
+    Raises
+    ------
+    CircuitmemError
+        If PyTorch is not installed.
+    """
+    from circuitmem.errors import CircuitmemError
+
+    try:
+        import circuitmem.torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise CircuitmemError("network.model needs PyTorch: pip install 'circuitmem[torch]'") from None
+    return circuitmem.torch

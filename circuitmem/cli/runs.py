@@ -13,7 +13,7 @@ import typer
 
 from circuitmem.cli.app import INTERRUPTED, app
 from circuitmem.cli.drawing import PageDrawer
-from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
+from circuitmem.cli.options import Config, Json, Seed, Setting, overrides, torch_room
 
 
 @app.command()
@@ -36,7 +36,8 @@ def train(
 
     records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
     spec = load_run(config, [*overrides(setting, seed), *records])
-    _carry_out(out, as_json, lambda progress: start_run(spec, out, progress))
+    start = torch_room().start_model_run if spec.network.model else start_run
+    _carry_out(out, as_json, lambda progress: start(spec, out, progress))
 
 
 @app.command()

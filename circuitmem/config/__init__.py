@@ -6,6 +6,7 @@ from circuitmem.config.cell import Cell, CellLaw, LinearCell, SelectorCell, Sinh
 from circuitmem.config.chip import BusSpec, ChipSpec, DefectSpec, DigitalSpec, ProgrammingSpec
 from circuitmem.config.compliance import ComplianceCell
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
+from circuitmem.config.data import DataSpec
 from circuitmem.config.device import DeviceSpec, TwoPulseSpec
 from circuitmem.config.inference import InferenceSpec
 from circuitmem.config.network import NetworkSpec
@@ -13,7 +14,7 @@ from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, Yak
 from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
 from circuitmem.config.recipe import RecipeSpec
-from circuitmem.config.run import AuditSpec, DataSpec, RunSpec
+from circuitmem.config.run import AuditSpec, RunSpec
 from circuitmem.config.study import (
     AxisSpec,
     ComparisonSpec,

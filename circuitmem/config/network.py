@@ -10,6 +10,7 @@ import pydantic
 
 from circuitmem.config.base import Spec
 from circuitmem.errors import ValidationError
+from circuitmem.registry import is_reference
 
 __all__ = ["NetworkSpec"]
 
@@ -31,8 +32,19 @@ class NetworkSpec(Spec):
     convolutions : sequence of (int, int)
         Of a ``cnn``, first to last: channels, and side of the square kernel, each >= 1; steps of one pixel, no padding.
         ((6, 5), (16, 5)) when left out. Maps must have an even side before they are pooled.
+    model : str, optional
+        ``"package.module:function"``, called without arguments, returns a ``torch.nn.Module`` instead; what is said
+        above holds for networks of layers.
+    weights : str, optional
+        With ``model``: a file of its weights, a ``state_dict`` of torch or a ``.npz`` file with the same names. Left
+        out, ``[ex_situ]`` trains it.
+    digital : sequence of str
+        With ``model``: names of modules that shall not be on tiles.
     """
 
+    model: str | None = None
+    weights: str | None = None
+    digital: tuple[str, ...] = ()
     kind: Literal["mlp", "cnn"] = "mlp"
     layers: tuple[int, ...] = (784, 100, 10)
     convolutions: tuple[tuple[Count, Count], ...] = ()
@@ -46,6 +58,11 @@ class NetworkSpec(Spec):
 
     @pydantic.model_validator(mode="after")
     def _check_layers(self) -> NetworkSpec:
+        for name in ("weights", "digital"):
+            if getattr(self, name) and not self.model:
+                raise ValidationError(name, "must be left out unless there is a model", getattr(self, name))
+        if self.model is not None and not is_reference(self.model):
+            raise ValidationError("model", "must be package.module:function", self.model)
         if len(self.layers) < 2 or min(self.layers) < 1:
             raise ValidationError("layers", "must be at least two sizes, each >= 1", self.layers)
         if (self.kind == "cnn") != bool(self.convolutions):

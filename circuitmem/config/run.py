@@ -9,6 +9,7 @@ import pydantic
 from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.config.chip import ChipSpec
+from circuitmem.config.data import SIDE, DataSpec
 from circuitmem.config.device import DeviceSpec, TwoPulseSpec
 from circuitmem.config.names import EngineName
 from circuitmem.config.network import NetworkSpec
@@ -22,31 +23,7 @@ from circuitmem.config.training import (
 )
 from circuitmem.errors import ValidationError
 
-__all__ = ["AuditSpec", "DataSpec", "RunSpec"]
-
-
-class DataSpec(Spec):
-    """Which digits.
-
-    Parameters
-    ----------
-    source : str
-        ``"bundled"`` (10,000 + 2,000 digits in the package), ``"download"`` (the full set, once, into the user's
-        cache), or a folder with the four idx files.
-    train, test : int, optional
-        Use only the first so many digits, >= 1.
-    validation : int
-        Hold the last so many of the training digits back and test with them instead, >= 0, as tuning should: the test
-        digits are not looked at. 0 trains with all and tests with the test digits.
-    side : int
-        Side of the images in pixels, 4 to 28; smaller than 28 averages areas.
-    """
-
-    source: str = "bundled"
-    train: int | None = pydantic.Field(default=None, ge=1)
-    test: int | None = pydantic.Field(default=None, ge=1)
-    validation: int = pydantic.Field(default=0, ge=0)
-    side: int = pydantic.Field(default=28, ge=4, le=28)
+__all__ = ["AuditSpec", "RunSpec"]
 
 
 class AuditSpec(Spec):
@@ -171,17 +148,21 @@ class RunSpec(Spec):
 
     @pydantic.model_validator(mode="after")
     def _check_inputs(self) -> RunSpec:
-        if self.network.layers[0] != self.data.side**2:
-            rule = f"must begin with data.side squared (={self.data.side**2})"
-            raise ValidationError("network.layers", rule, self.network.layers)
-        if self.network.layers[-1] != 10:
-            raise ValidationError("network.layers", "must end with 10, one output a digit", self.network.layers)
+        if self.data.is_digits and not self.network.model:  # what other data are is known when they are loaded
+            pixels = (self.data.side or SIDE) ** 2
+            if self.network.layers[0] != pixels:
+                rule = f"must begin with data.side squared (={pixels})"
+                raise ValidationError("network.layers", rule, self.network.layers)
+            if self.network.layers[-1] != 10:
+                raise ValidationError("network.layers", "must end with 10, one output a digit", self.network.layers)
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValidationError("methods", "must name at least one method, each once", self.methods)
         own = {recipe.name for recipe in self.recipes}
         for place, name in enumerate(self.methods):
             if name not in own:
                 registry.check("methods", name, f"methods.{place}")
+        if self.network.model:
+            return self
         layers = len(self.network.shapes)
         if any(layer >= layers for layer in self.chip.defects.layers or ()):
             raise ValidationError("chip.defects.layers", f"must be < {layers}, each", self.chip.defects.layers)

@@ -40,7 +40,7 @@ def check_joined(name: str, methods: tuple[str, ...]) -> None:
 
 LEARNING_RATES = {"sgd": 0.3, "momentum": 0.2, "rmsprop": 2e-3, "adam": 2e-3}
 """Step size of each optimiser where none is declared; that of RMSprop is Li et al.'s (Nat. Commun. 9:2385, 2018),
-that of momentum was found on validation digits (the study step-size)."""
+that of momentum was found on validation samples (the study step-size)."""
 CALIBRATED_RATES = {"momentum": 0.02}
 """The same for methods that calibrate first, where another was found (the study step-size)."""
 
@@ -51,7 +51,7 @@ class ExSituSpec(Spec):
     Parameters
     ----------
     epochs, batch : int
-        Passes over the training digits, and digits a step, >= 1.
+        Passes over the training samples, and samples a step, >= 1.
     max_epochs : int
         Training that has not converged after ``epochs`` goes on for as many again, until it has or would pass this,
         >= epochs. Left out, it is ``epochs`` where that is declared, and 320 otherwise.
@@ -93,7 +93,7 @@ class CalibrationSpec(Spec):
         (:mod:`circuitmem.calibration`), or another that :mod:`circuitmem.registry` finds; or several, each of which
         learns on what those before it leave.
     vectors : int
-        Calibration vectors (training digits and the hidden activities they cause), >= 2.
+        Calibration vectors (training samples and the hidden activities they cause), >= 2.
     groups : int
         Groups of word lines that ``split-affine`` reads one after another, >= 2.
     threshold : float
@@ -123,7 +123,7 @@ class InSituSpec(Spec):
     Parameters
     ----------
     epochs, batch : int
-        Passes over the training digits, >= 0, and digits a step, >= 1.
+        Passes over the training samples, >= 0, and samples a step, >= 1.
     optimiser : str
         How gradients become wanted changes of the digital core's weights: ``sgd``, ``momentum``, ``rmsprop``, ``adam``,
         or another that :mod:`circuitmem.registry` finds.
@@ -204,7 +204,7 @@ class RetrainingSpec(Spec):
     Parameters
     ----------
     epochs, batch : int
-        Passes over the training digits, and digits a step, >= 1.
+        Passes over the training samples, and samples a step, >= 1.
     learning_rate : float
         Step size, > 0; it falls linearly to 0.
     """

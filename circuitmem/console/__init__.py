@@ -15,6 +15,7 @@ __all__ = [
     "Progress",
     "print_array",
     "print_calibrations",
+    "print_data",
     "print_findings",
     "print_fit",
     "print_inference",
@@ -184,6 +185,25 @@ def print_calibrations(found: dict[str, Any]) -> None:
             rows.append((name, str(number), *errors, *rest))
     print_table(headings, rows, {0})
     terminal().print("errors of products are relative to the largest magnitude of the ideal one")
+
+
+def print_data(found: dict[str, Any]) -> None:
+    """Print what a configuration loads."""
+    console, samples = terminal(), found["samples"]
+    console.print(f"{found['name']}: {', '.join(f'{count:,} {part}' for part, count in samples.items())} samples")
+    for words, key in (("licence", "licence"), ("sha256", "sha256")):
+        console.print(f"{words}: {found[key] or 'not said'}")
+    shape = " x ".join(map(str, found["shape"]))
+    names = f": {', '.join(found['features'])}" if found["features"] else ""
+    console.print(f"inputs of a sample: {shape}{names}")
+    console.print(f"training inputs: {found['lowest']:.6g} to {found['highest']:.6g}, mean {found['mean']:.6g}")
+    if found["constant"]:
+        console.print(f"the same in all training samples, and so of no use: {', '.join(found['constant'])}")
+    if found["task"] == "values":
+        console.print("targets are values to predict")
+        return
+    rows = [(label, *(str(counts[part]) for part in samples)) for label, counts in found["classes"].items()]
+    print_table(("class", *samples), rows, {0})
 
 
 def print_stages(record: dict[str, Any], page: Path) -> None:

@@ -1,5 +1,8 @@
-"""Data: MNIST, a part of it bundled."""
+"""Data: samples with classes or values, from files, folders, functions and arrays; MNIST, a part of it bundled."""
 
-from circuitmem.data.mnist import Dataset, bundled_mnist, cached_mnist, full_mnist, load_mnist
+from circuitmem.data.dataset import Dataset
+from circuitmem.data.mnist import bundled_mnist, cached_mnist, full_mnist, load_mnist
+from circuitmem.data.scaling import Scaling
+from circuitmem.data.sources import load_dataset
 
-__all__ = ["Dataset", "bundled_mnist", "cached_mnist", "full_mnist", "load_mnist"]
+__all__ = ["Dataset", "Scaling", "bundled_mnist", "cached_mnist", "full_mnist", "load_dataset", "load_mnist"]

@@ -5,103 +5,23 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from circuitmem.data.dataset import Dataset
 from circuitmem.data.idx import FILES, read_idx
-from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz
-from circuitmem.validation import integer
 
-__all__ = ["SUBSET", "Dataset", "bundled_mnist", "cached_mnist", "full_mnist", "load_mnist"]
+__all__ = ["LICENCE", "SUBSET", "bundled_mnist", "cached_mnist", "full_mnist", "load_mnist"]
 
 SUBSET = "mnist_subset.npz"
+LICENCE = "CC BY-SA 3.0"
+CLASSES = tuple("0123456789")
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 """The mirror that torchvision uses."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Digits.
-
-    Attributes
-    ----------
-    train_images, test_images : (samples, pixels) ndarray
-        Grey values in [0, 1], row after row.
-    train_labels, test_labels : (samples,) ndarray of int
-        Which digit.
-    name, sha256 : str
-        What was loaded, and the SHA-256 of its uint8 pixels and labels, before :meth:`resized` and :meth:`first`.
-    """
-
-    train_images: NDArray[np.float64]
-    train_labels: NDArray[np.int64]
-    test_images: NDArray[np.float64]
-    test_labels: NDArray[np.int64]
-    name: str
-    sha256: str
-
-    def resized(self, side: int) -> Dataset:
-        """Return the digits averaged over areas to ``side`` x ``side`` pixels, 1 <= side <= the present side."""
-        present = round(self.train_images.shape[1] ** 0.5)
-        if integer("side", side, minimum=1) > present:
-            raise ValidationError("side", f"must be <= {present}", side)
-        edges = np.arange(side + 1) * (present / side)
-        pixels = np.arange(present)
-        # Element (i, p): the part of new pixel i that old pixel p covers.
-        overlap = np.minimum(edges[1:, None], pixels + 1.0) - np.maximum(edges[:-1, None], pixels)
-        shares = np.maximum(overlap, 0.0) * (side / present)
-
-        def shrink(images: NDArray[np.float64]) -> NDArray[np.float64]:
-            if side == present:
-                return images
-            square = images.reshape(-1, present, present)
-            return np.asarray(np.clip(shares @ square @ shares.T, 0.0, 1.0).reshape(-1, side * side))
-
-        return replace(self, train_images=shrink(self.train_images), test_images=shrink(self.test_images))
-
-    def first(self, train: int | None = None, test: int | None = None) -> Dataset:
-        """Return only the first digits of each part; None keeps all.
-
-        Raises
-        ------
-        ValidationError
-            If more is asked for than there is.
-        """
-        for name, count, labels in (("train", train, self.train_labels), ("test", test, self.test_labels)):
-            if count is not None and integer(name, count, minimum=1) > len(labels):
-                raise ValidationError(f"data.{name}", f"must be <= {len(labels)}, all there are", count)
-        return replace(
-            self,
-            train_images=self.train_images[:train],
-            train_labels=self.train_labels[:train],
-            test_images=self.test_images[:test],
-            test_labels=self.test_labels[:test],
-        )
-
-    def validating(self, count: int) -> Dataset:
-        """Return the data with the last ``count`` training digits as its test digits; 0 changes nothing.
-
-        Raises
-        ------
-        ValidationError
-            If no training digit would be left.
-        """
-        if integer("data.validation", count, minimum=0) == 0:
-            return self
-        if count >= len(self.train_labels):
-            raise ValidationError("data.validation", f"must be < {len(self.train_labels)}, the training digits", count)
-        return replace(
-            self,
-            train_images=self.train_images[:-count],
-            train_labels=self.train_labels[:-count],
-            test_images=self.train_images[-count:],
-            test_labels=self.train_labels[-count:],
-        )
 
 
 def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR) -> Dataset:
@@ -135,7 +55,9 @@ def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR)
         hasher.update(part.tobytes())
     images = [np.asarray(part, np.float64).reshape(len(part), -1) / 255.0 for part in parts[0::2]]
     labels = [np.asarray(part, np.int64) for part in parts[1::2]]
-    return Dataset(images[0], labels[0], images[1], labels[1], name, hasher.hexdigest())
+    return Dataset(
+        images[0], labels[0], images[1], labels[1], name, hasher.hexdigest(), classes=CLASSES, licence=LICENCE
+    )
 
 
 def bundled_mnist() -> Dataset:

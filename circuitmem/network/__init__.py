@@ -8,13 +8,16 @@ from circuitmem.network.partition import Partition
 from circuitmem.network.patches import Patches, patches_of, positions
 from circuitmem.network.placement import Placement
 from circuitmem.network.stream import RequestStream
+from circuitmem.network.summary import LayerSummary, NetworkSummary
 from circuitmem.network.tiling import LayerTiling, split
 
 __all__ = [
     "Correction",
     "HardwareLayer",
     "HardwareNetwork",
+    "LayerSummary",
     "LayerTiling",
+    "NetworkSummary",
     "Partition",
     "Patches",
     "Perceptron",

@@ -74,7 +74,7 @@ class HardwareNetwork:
 
     def forward(self, inputs: Floats, priority: Priority = Priority.NORMAL) -> Process:
         """Return what :meth:`Perceptron.activities` does, as the hardware computes it; the last are logits."""
-        found = [self.model.gather(0, inputs)]
+        found = [self.layers[0].within_range(self.model.gather(0, inputs), rectified=False)]
         for index, (layer, bias) in enumerate(zip(self.layers, self.model.biases, strict=True)):
             sums = (yield from layer.forward(found[-1], priority)) + bias
             if index < len(self.layers) - 1:

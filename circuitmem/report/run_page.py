@@ -105,7 +105,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
     methods = record["methods"]
     sections = [
         ("Accuracy", "Test accuracy, epoch by epoch; epoch 0 is before training in situ.", _accuracy(record)),
-        ("What is taken for what", "At the last test: true digits in rows, answers in columns.", _confusion(methods)),
+        ("What is taken for what", "At the last test: true classes in rows, answers in columns.", _confusion(methods)),
         ("The array", _ARRAY, _maps(path, methods)),
         ("Time and energy", _COST, _costs(methods)),
         ("Errors of the outputs", _ERRORS, _errors(methods)),
@@ -173,7 +173,7 @@ def _accuracy(record: dict[str, Any]) -> list[Plot]:
 
 def _confusion(methods: dict[str, Any]) -> list[Plot]:
     maps = [
-        HeatMap(_label(name), method["confusion"], "digits", "taken for", "true digit")
+        HeatMap(_label(name), method["confusion"], "samples", "taken for", "true class")
         for name, method in reversed(methods.items())
         if method.get("confusion")
     ]
@@ -209,7 +209,7 @@ def _maps(path: Path, methods: dict[str, Any]) -> list[Plot]:
 
 
 _ERRORS = (
-    "What the hardware gave for the test digits, less what the digital core's own weights give: the error that "
+    "What the hardware gave for the test samples, less what the digital core's own weights give: the error that "
     "calibration takes away, and that training learns to live with."
 )
 _COST = "What each phase of a run took, test reads included, and what used the energy."
@@ -264,7 +264,7 @@ def _errors(methods: dict[str, Any]) -> list[Plot]:
 
 
 _PRODUCTS = (
-    "What each layer's tiles made of test digits when the chip was brought up, against the product with the weights "
+    "What each layer's tiles made of test samples when the chip was brought up, against the product with the weights "
     "that were asked for: root mean square, relative to the largest. Training in situ then changes the weights."
 )
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from circuitmem.config import DataSpec
-from circuitmem.data import load_mnist
+from circuitmem.config import DataSpec, NetworkSpec
 from circuitmem.network import partitions, positions
 from circuitmem.study.point import SISTERS
 from circuitmem.study.spec import Job, Point
-from circuitmem.training import recipe_of
+from circuitmem.training import load_data, recipe_of
 
 __all__ = ["estimate_seconds", "point_seconds"]
 
@@ -57,7 +56,7 @@ def _job_seconds(job: Job) -> float:
     rows, columns = tile.shape
     tiles = [partition.tiles for partition in partitions(run.network.shapes, rows, columns)]
     vectors = sum(tiles_of * n for tiles_of, n in zip(tiles, positions(run.network), strict=True))
-    train, test = _digits(run.data)
+    train, test = _samples(run.data, run.network)
     recipe = recipe_of(run, job.method)
     epochs = run.in_situ.epochs if recipe.train else 0
     groups = run.calibration.groups if "split-affine" in recipe.calibrations(run.calibration) else 1
@@ -69,9 +68,9 @@ def _job_seconds(job: Job) -> float:
 
 
 @lru_cache(maxsize=16)
-def _digits(spec: DataSpec) -> tuple[int, int]:
-    """Return how many digits are trained with and tested; for an estimate nothing is downloaded."""
+def _samples(spec: DataSpec, network: NetworkSpec) -> tuple[int, int]:
+    """Return how many samples are trained with and tested; for an estimate nothing is downloaded."""
     if spec.source == "download":
         return min(spec.train or FULL[0], FULL[0]), min(spec.test or FULL[1], FULL[1])
-    data = load_mnist(spec.source).first(spec.train, spec.test).validating(spec.validation)
-    return len(data.train_labels), len(data.test_labels)
+    data = load_data(spec, network, seed=1)  # parts are as large with any seed
+    return len(data.train_targets), len(data.test_targets)

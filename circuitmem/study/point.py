@@ -11,11 +11,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec
+from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Perceptron
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.spec import Job, Point, config_values
-from circuitmem.training import Digits, MethodRun, accuracy_percent, build_network, load_digits, train_ex_situ
+from circuitmem.training import MethodRun, accuracy_percent, build_network, load_data, train_ex_situ
 
 __all__ = ["SISTERS", "compute_point", "failure"]
 
@@ -74,10 +75,10 @@ def _methods(point: Point) -> dict[str, Any]:
 def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[list[dict[str, float]], float]:
     """Return the history of a method, and the accuracy of the network that it began with; add to the maps."""
     run = job.run
-    digits = _digits(run.data)
+    data = _samples(run.data, run.network, run.seed)
     model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
     engine = BehavioralEngine(threads=1) if run.engine == "behavioral" else None
-    network = build_network(run, model, digits, engine)
+    network = build_network(run, model, data, engine)
 
     def keep(when: str) -> None:
         for index in point.map_tiles:
@@ -86,20 +87,20 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[list[dict[str
                 maps[f"{job.name}/{index}/{when}"] = tile.effective_conductance.astype(np.float32)
                 maps[f"{job.name}/{index}/stuck"] = tile.stuck.copy()
 
-    result = MethodRun(job.method, run, network, digits, lambda *_: None, lambda: keep("before")).finish()
+    result = MethodRun(job.method, run, network, data, lambda *_: None, lambda: keep("before")).finish()
     keep("after")
     return result.history, digital
 
 
 @lru_cache(maxsize=2)
-def _digits(spec: DataSpec) -> Digits:
-    return Digits.of(load_digits(spec))
+def _samples(spec: DataSpec, network: NetworkSpec, seed: int) -> Dataset:
+    return load_data(spec, network, seed)
 
 
 @lru_cache(maxsize=4)
-def _digital(spec: ExSituSpec, network: NetworkSpec, data: DataSpec, seed: int) -> tuple[Perceptron, float]:
+def _digital(spec: ExSituSpec, network: NetworkSpec, source: DataSpec, seed: int) -> tuple[Perceptron, float]:
     """Return the network that was trained on a computer, and its test accuracy; points of one seed share it."""
-    digits = _digits(data)
-    model = train_ex_situ(spec, network, digits.train_images, digits.train_labels, seed, lambda *_: None)
-    predicted = model.logits(digits.test_images).argmax(axis=1)
-    return model, accuracy_percent(predicted, digits.test_labels)
+    data = _samples(source, network, seed)
+    model = train_ex_situ(spec, network, data.train_inputs, data.train_targets, seed, lambda *_: None)
+    predicted = model.logits(data.test_inputs).argmax(axis=1)
+    return model, accuracy_percent(predicted, data.test_targets)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from circuitmem.data import load_mnist
 from circuitmem.engine import software
 from circuitmem.study.spec import Point, Study
+from circuitmem.training import load_source
 
 __all__ = ["failures", "study_provenance"]
 
@@ -31,7 +31,7 @@ def study_provenance(
         How it was run: workers, or the scheduler.
     """
     data = {job.run.data for point in points for job in point.jobs}
-    sets = [load_mnist(spec.source) for spec in sorted(data, key=repr)]
+    sets = [load_source(spec, seed=1) for spec in sorted(data, key=repr)]
     times = [record["wall_time_s"] for record in records]
     return {
         "study": study.name,

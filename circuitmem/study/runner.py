@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.study.cluster import run_on_cluster
 from circuitmem.study.cost import estimate_seconds
@@ -17,6 +16,7 @@ from circuitmem.study.local import run_locally
 from circuitmem.study.provenance import failures, study_provenance
 from circuitmem.study.spec import Point, Study
 from circuitmem.study.store import Store
+from circuitmem.training import load_data
 from circuitmem.validation import integer
 
 __all__ = ["plan_study", "results_folder", "run_study"]
@@ -118,7 +118,7 @@ def run_study(
     StudyBusyError
         If another process works in the folder.
     DataFileError
-        If the digits or the folder cannot be had, or a record is damaged.
+        If the samples or the folder cannot be had, or a record is damaged.
     """
     began = time.time()
     workers = integer("--workers", workers, 1)
@@ -171,7 +171,7 @@ def _of_other_code(records: Sequence[dict[str, Any]]) -> int:
 
 
 def _check_data(points: list[Point], fetch: bool = True) -> None:
-    """Find out before anything is computed whether the digits can be had; without ``fetch`` nothing is downloaded."""
-    for source in {job.run.data.source for point in points for job in point.jobs}:
-        if fetch or source != "download":
-            load_mnist(source)
+    """Find out before anything is computed whether the samples can be had; without ``fetch`` nothing is downloaded."""
+    for data, network in {(job.run.data, job.run.network) for point in points for job in point.jobs}:
+        if fetch or data.source != "download":
+            load_data(data, network, seed=1)

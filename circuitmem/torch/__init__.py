@@ -3,6 +3,7 @@
 It needs the extra ``circuitmem[torch]``; nothing else here imports torch.
 """
 
+from circuitmem.network import LayerSummary, NetworkSummary
 from circuitmem.torch.bring_up import calibrate, program
 from circuitmem.torch.conv import CrossbarConv1d, CrossbarConv2d
 from circuitmem.torch.convert import convert
@@ -10,7 +11,8 @@ from circuitmem.torch.evaluate import Run, evaluate
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import set_read_noise
 from circuitmem.torch.observe import digitally
-from circuitmem.torch.summary import LayerSummary, NetworkSummary, summary
+from circuitmem.torch.run import start_model_run, summarize_model
+from circuitmem.torch.summary import summary
 
 __all__ = [
     "CrossbarConv1d",
@@ -25,5 +27,7 @@ __all__ = [
     "evaluate",
     "program",
     "set_read_noise",
+    "start_model_run",
+    "summarize_model",
     "summary",
 ]

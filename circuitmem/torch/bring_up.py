@@ -17,7 +17,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.torch.convert import inputs_of
 from circuitmem.torch.module import CrossbarModule
-from circuitmem.torch.observe import crossbar_layers, evaluating, observe
+from circuitmem.torch.observe import crossbar_layers, evaluating, fitting, observe
 from circuitmem.torch.product import checked_methods
 from circuitmem.validation import in_range, integer
 
@@ -110,7 +110,8 @@ def calibrate(
     ValidationError
         If a layer is never used with these inputs, or an argument breaks its rule.
     """
-    chip, given, methods = chip_of(module), inputs_of(inputs), checked_methods(method)
+    chip, methods = chip_of(module), checked_methods(method)
+    given = fitting(module, inputs_of(inputs))
     integer("vectors", vectors, 2)
     found: dict[str, list[list[NDArray[np.float64]]]] = {}
     rng = stream(chip.seed, Purpose.CALIBRATION)

@@ -16,7 +16,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.torch.conv import CrossbarConv1d, CrossbarConv2d
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import CrossbarModule, TileOptions
-from circuitmem.torch.observe import observe
+from circuitmem.torch.observe import fitting, observe
 from circuitmem.torch.product import Backward, scale_of
 from circuitmem.torch.rewrites import REWRITTEN, rewritten
 from circuitmem.validation import did_you_mean, in_range, integer
@@ -94,7 +94,7 @@ def convert(
     net = _replaced(net, chosen, shared, weight_range, backward, read_noise)
     check_faults(shared.spec, len(shared.units))
     if sample is not None:
-        _set_scales(net, inputs_of(sample))
+        _set_scales(net, fitting(net, inputs_of(sample)))
     return net
 
 

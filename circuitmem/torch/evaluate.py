@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 
-from circuitmem.config import ChipSpec
+from circuitmem.config import CalibrationSpec, ChipSpec, DataSpec, InSituSpec, NetworkSpec, RunSpec, load_run
 from circuitmem.control import Chip
-from circuitmem.errors import DataFileError, ValidationError
-from circuitmem.files import write_text
-from circuitmem.rng import Purpose, stream, stream_key
-from circuitmem.torch.bring_up import JOINED, calibrate, chip_of, program
+from circuitmem.errors import ValidationError
+from circuitmem.registry import is_reference
+from circuitmem.torch.bring_up import JOINED, chip_of
 from circuitmem.torch.convert import convert
 from circuitmem.torch.examples import Examples, examples_of
-from circuitmem.torch.observe import digitally, evaluating
+from circuitmem.torch.folder import RunFolder, conductances
+from circuitmem.torch.method import (
+    SAMPLE,
+    InSitu,
+    MakeOptimiser,
+    accuracy_of,
+    default_optimiser,
+    outputs_of,
+    run_method,
+)
+from circuitmem.torch.observe import digitally
 from circuitmem.torch.product import checked_methods
 from circuitmem.torch.summary import summary
+from circuitmem.training.run import check_new
 from circuitmem.validation import did_you_mean, integer
 
-__all__ = ["Run", "evaluate"]
+__all__ = ["METHODS", "Run", "carry_out", "evaluate"]
 
 METHODS = ("raw", "calibration", "in_situ", "calibration_in_situ")
-AT_ONCE = 250
-"""Inputs of a forward pass: a bound on memory."""
-SAMPLE = 1000
-"""Training inputs from which ranges and calibrations are learnt."""
 
 Progress = Callable[[str, int, int], None]
-MakeOptimiser = Callable[[Any], torch.optim.Optimizer]
 
 
 @dataclass
@@ -47,13 +54,16 @@ class Run:
     accuracy_percent : dict of str to float
         On the test part, ``"digital"`` too.
     simulated_time_s, energy_j : dict of str to float
-        Of all that the method did: programming, calibration, training, and the test.
+        Of programming, calibration and training; tests are not counted.
     pulses : dict of str to int
         Programming pulses of cells.
     calibration : dict of str to dict
         What calibrating cost.
     losses : dict of str to list of float
-        Loss of each step of training in situ.
+        Mean loss of each epoch of training in situ.
+    history : dict of str to list of dict
+        What was reached after each epoch, 0 before training: ``epoch``, ``accuracy_percent``, ``pulses``,
+        ``simulated_time_s``, ``energy_j``.
     on_tiles : float
         Fraction of the multiplications of an inference that tiles do; the rest is digital.
     tiles : int
@@ -67,6 +77,7 @@ class Run:
     pulses: dict[str, int] = field(default_factory=dict)
     calibration: dict[str, dict[str, float]] = field(default_factory=dict)
     losses: dict[str, list[float]] = field(default_factory=dict)
+    history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     on_tiles: float = 0.0
     tiles: int = 0
 
@@ -95,7 +106,7 @@ def evaluate(
     calibration: str | Sequence[str] = JOINED,
     epochs: int = 1,
     batch: int = 50,
-    optimiser: MakeOptimiser | None = None,
+    optimiser: MakeOptimiser = default_optimiser,
     weight_range: float = 1.5,
     progress: Progress = lambda *_: None,
 ) -> Run:
@@ -105,15 +116,16 @@ def evaluate(
     ----------
     model : torch.nn.Module
         The network, trained; it is left as it is.
-    data : Dataset, torch Dataset, (inputs, labels), or (train inputs, train labels, test inputs, test labels)
-        Examples with classes; without a part to test with, a fifth of each class is drawn for that.
+    data : Dataset, torch Dataset, path, (inputs, labels), or (train inputs, train labels, test inputs, test labels)
+        What :func:`circuitmem.data.load_dataset` takes, with classes; without a part to test with, a fifth of each
+        class is drawn for that.
     chip : ChipSpec or path of a TOML file, optional
         The chip; the default one when left out.
     methods : sequence of str
         ``"raw"``: programmed with a write-verify loop. ``"calibration"``: and calibrated, batch norms measured.
         ``"in_situ"`` and ``"calibration_in_situ"``: and trained on the chip, each step of the optimiser by pulses.
     out : path, optional
-        A new or empty folder, which gets ``results.json``.
+        A new or empty folder, which gets the files of a run: configuration, weights, results, provenance, and a page.
     seed : int
         Seed of chip, order and dropout.
     digital : sequence of str
@@ -123,7 +135,7 @@ def evaluate(
     epochs, batch : int
         Passes over the training examples in situ, >= 1, and examples a step, >= 1.
     optimiser : callable, optional
-        Makes one for parameters; ``torch.optim.SGD(..., lr=0.01, momentum=0.9)`` when left out.
+        Makes one for parameters; momentum with a step size of 0.01 when left out.
     weight_range : float
         As in :func:`convert`: room that training in situ has.
     progress : callable
@@ -137,7 +149,7 @@ def evaluate(
         If a file cannot be read or written.
     """
     chosen = _methods(methods)
-    checked_methods(calibration)
+    names = checked_methods(calibration)
     integer("seed", seed, 0)
     for name, value in (("epochs", epochs), ("batch", batch)):
         integer(name, value, 1)
@@ -145,35 +157,107 @@ def evaluate(
         raise ValidationError(
             "chip", "must be a specification or a file, for each method has a chip of its own", "Chip"
         )
-    folder = None if out is None else _folder(out)
-    parameters = list(model.parameters()) if isinstance(model, torch.nn.Module) else []
-    examples = _fitting(examples_of(data, seed), parameters)
+    if not isinstance(model, torch.nn.Module):
+        raise ValidationError("model", "must be a torch.nn.Module", type(model).__name__)
+    examples = examples_of(data, seed)
+    made_by = f"{type(model).__module__}:{type(model).__qualname__}"
+    spec = RunSpec(
+        seed=seed,
+        methods=cast(Any, tuple(chosen)),
+        chip=chip if isinstance(chip, ChipSpec) else load_run(chip).chip,
+        network=NetworkSpec(model=made_by if is_reference(made_by) else "model:given", digital=tuple(digital)),
+        data=DataSpec(source=examples.data.name or "arrays", scale="none"),
+        calibration=CalibrationSpec(method=cast(Any, names)),
+        in_situ=InSituSpec(epochs=epochs, batch=batch),
+    )
+    how = dict.fromkeys(chosen, InSitu(epochs, batch, optimiser, names))
+    return carry_out(model, examples, spec, how, None if out is None else Path(out), weight_range, progress)
+
+
+def carry_out(
+    model: torch.nn.Module,
+    examples: Examples,
+    spec: RunSpec,
+    how: Mapping[str, InSitu],
+    out: Path | None,
+    weight_range: float = 1.5,
+    progress: Progress = lambda *_: None,
+    draws: bool = True,
+) -> Run:
+    """Do what :func:`evaluate` does, for a run that is declared.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network, trained.
+    examples : Examples
+        What to train and test it with.
+    spec : RunSpec
+        Seed, chip and methods.
+    how : mapping of str to InSitu
+        Calibration and training of each method.
+    out : path, optional
+        Folder to write.
+    weight_range : float
+        As in :func:`convert`.
+    progress : callable
+        Called with (what, steps done, steps).
+    draws : bool
+        Whether to write figures and page too.
+    """
+    examples = examples.fitting(model)
     sample = examples.train_inputs[:SAMPLE]
+    if out is not None:
+        check_new(out)
 
     def fresh() -> torch.nn.Module:
-        return convert(model, chip, seed, sample=sample, digital=digital, weight_range=weight_range).eval()
+        options = {"sample": sample, "digital": spec.network.digital, "weight_range": weight_range}
+        return convert(model, spec.chip, spec.seed, **options).eval()
 
-    analog, run = fresh(), Run(seed)
-    _check_outputs(analog, examples)
+    analog, run = fresh(), Run(spec.seed)
     with digitally(analog):
-        run.accuracy_percent["digital"] = _accuracy(analog, examples)
+        examples = examples.for_outputs(tuple(outputs_of(analog, examples.test_inputs[:2]).shape))
+        outputs = outputs_of(analog, examples.test_inputs)
+    if not bool(torch.isfinite(outputs).all()):
+        raise ValidationError("model", "must give finite outputs for the test inputs")
+    run.accuracy_percent["digital"] = accuracy_of(outputs, examples.test_targets)
     needs = summary(analog, sample[:1])
     run.on_tiles, run.tiles = cast(float, needs.on_tiles), needs.tiles
-    for number, method in enumerate(chosen):
-        progress(method, number, len(chosen))
-        net = analog if number == 0 else fresh()
-        hardware = chip_of(net)
-        program(net, verify=True)
-        if method.startswith("calibration"):
-            run.calibration[method] = calibrate(net, sample, calibration).as_dict()
-        if method.endswith("in_situ"):
-            made = _default_optimiser if optimiser is None else optimiser
-            run.losses[method] = _train(net, examples, made(net.parameters()), epochs, batch, seed, progress)
-        run.accuracy_percent[method] = _accuracy(net, examples)
-        run.simulated_time_s[method], run.energy_j[method] = hardware.now, hardware.ledger.energy
-        run.pulses[method] = hardware.ledger.pulses
-    if folder is not None:
-        write_text(folder / "results.json", json.dumps(asdict(run), indent=2) + "\n")
+    with nullcontext() if out is None else RunFolder(out, spec, examples.data, model) as folder:
+        if folder is not None:
+            folder.digital(run.accuracy_percent["digital"])
+        for number, method in enumerate(spec.methods):
+            progress(method, number, len(spec.methods))
+            net = analog if number == 0 else fresh()
+            before: list[np.ndarray[Any, Any]] = []
+            steps = partial(progress, "in situ")
+
+            def keep(net: torch.nn.Module = net, before: list[Any] = before) -> None:
+                before.append(conductances(chip_of(net)))
+
+            result = run_method(
+                method,
+                net,
+                examples,
+                how[method],
+                spec.seed,
+                steps,
+                keep,
+            )
+            run.accuracy_percent[method], run.history[method] = result.accuracy_percent, result.history
+            run.simulated_time_s[method], run.energy_j[method] = result.simulated_time_s, result.energy_j
+            run.pulses[method] = result.pulses
+            if method.startswith("calibration"):
+                run.calibration[method] = result.calibration
+            if result.losses:
+                run.losses[method] = result.losses
+            if folder is not None:
+                folder.method(method, result, chip_of(net), before[0])
+        if folder is not None:
+            folder.finish({"on_tiles": run.on_tiles, "tiles": run.tiles, "losses": run.losses})
+            if draws:
+                progress("page", 0, 1)
+                folder.draw()
     return run
 
 
@@ -185,83 +269,3 @@ def _methods(methods: Sequence[str]) -> list[str]:
     if not given or len(set(given)) < len(given):
         raise ValidationError("methods", "must name one or more, each once", str(given))
     return given
-
-
-def _folder(out: str | os.PathLike[str]) -> Path:
-    path = Path(out)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValidationError("out", "must be a new or empty folder", str(path))
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataFileError(path, f"cannot be made: {error.strerror}") from None
-    return path
-
-
-def _fitting(examples: Examples, parameters: Sequence[torch.Tensor]) -> Examples:
-    """Return examples with inputs of the type that the network computes in."""
-    kind = next((each.dtype for each in parameters if each.is_floating_point()), torch.get_default_dtype())
-    return Examples(
-        examples.train_inputs.to(kind), examples.train_labels, examples.test_inputs.to(kind), examples.test_labels
-    )
-
-
-def _default_optimiser(parameters: Any) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
-
-
-def _check_outputs(net: torch.nn.Module, examples: Examples) -> None:
-    with digitally(net), evaluating(net):
-        shape = tuple(net(examples.test_inputs[:2]).shape)
-    if len(shape) != 2 or shape[1] < examples.classes:
-        rule = f"must give (batch, classes): the data have {examples.classes} classes"
-        raise ValidationError("model", rule, shape)
-
-
-def _accuracy(net: torch.nn.Module, examples: Examples) -> float:
-    right = 0
-    with evaluating(net):
-        for inputs, labels in zip(
-            examples.test_inputs.split(AT_ONCE), examples.test_labels.split(AT_ONCE), strict=True
-        ):
-            right += int((net(inputs).argmax(1) == labels).sum())
-    return 100.0 * right / len(examples.test_labels)
-
-
-def _train(
-    net: torch.nn.Module,
-    examples: Examples,
-    optimiser: torch.optim.Optimizer,
-    epochs: int,
-    batch: int,
-    seed: int,
-    progress: Progress,
-) -> list[float]:
-    """Train on the chip: hardware forward, digital backward, pulses for what the optimiser changes."""
-    deadband = chip_of(net).spec.programming.deadband
-    losses: list[float] = []
-    count = len(examples.train_labels)
-    steps = epochs * -(-count // batch)
-    net.train()
-    with torch.random.fork_rng(devices=[]):
-        for epoch in range(epochs):
-            order = torch.from_numpy(stream(seed, Purpose.BATCHES, epoch).permutation(count))
-            for step, chosen in enumerate(order.split(batch)):
-                progress("in situ", len(losses), steps)
-                # What dropout draws is addressed, as every random number is.
-                torch.manual_seed(stream_key(seed, Purpose.BATCHES, epoch, step)[0] % 2**63)
-                optimiser.zero_grad()
-                loss = torch.nn.functional.cross_entropy(
-                    net(examples.train_inputs[chosen]), examples.train_labels[chosen]
-                )
-                if not bool(torch.isfinite(loss)):
-                    rule = (
-                        f"must not make the loss {float(loss.detach())} (step {len(losses)}): lower its learning rate"
-                    )
-                    raise ValidationError("optimiser", rule)
-                loss.backward()
-                optimiser.step()
-                program(net, deadband)
-                losses.append(float(loss.detach()))
-    net.eval()
-    return losses

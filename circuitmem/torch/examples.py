@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from circuitmem.data import Dataset
+from circuitmem.data import Dataset, load_dataset
 from circuitmem.errors import ValidationError
-from circuitmem.rng import Purpose, stream
-from circuitmem.torch.convert import inputs_of
-from circuitmem.validation import in_range
 
 __all__ = ["Examples", "examples_of"]
+
+SPLIT = (0.8, 0.0, 0.2)
+"""Nothing is chosen by a validation part here: what is not tested with is trained with."""
 
 
 @dataclass(frozen=True)
@@ -26,104 +25,83 @@ class Examples:
     ----------
     train_inputs, test_inputs : Tensor
         (samples, ...).
-    train_labels, test_labels : Tensor of int64
-        (samples,), from 0 on.
+    train_targets, test_targets : Tensor of int64
+        (samples,): which output of the network is right.
+    data : Dataset
+        Where they come from.
     """
 
     train_inputs: torch.Tensor
-    train_labels: torch.Tensor
+    train_targets: torch.Tensor
     test_inputs: torch.Tensor
-    test_labels: torch.Tensor
+    test_targets: torch.Tensor
+    data: Dataset
 
-    @property
-    def classes(self) -> int:
-        """How many there are."""
-        return int(self.train_labels.max()) + 1
+    @classmethod
+    def of(cls, found: Dataset) -> Examples:
+        """Return the examples of a data set.
+
+        Raises
+        ------
+        ValidationError
+            If its targets are no classes.
+        """
+        if found.task != "classes":
+            raise ValidationError("data.task", "must be classes: networks are not trained for values yet", found.task)
+        inputs, targets, tests, answers = [
+            torch.as_tensor(np.ascontiguousarray(each))
+            for each in (found.train_inputs, found.train_targets, found.test_inputs, found.test_targets)
+        ]
+        return cls(inputs, targets, tests, answers, found)
+
+    def fitting(self, model: torch.nn.Module) -> Examples:
+        """Return the examples with inputs of the type that a network computes in."""
+        kinds = (each.dtype for each in model.parameters() if each.is_floating_point())
+        return self.to(next(kinds, torch.get_default_dtype()))
+
+    def to(self, kind: torch.dtype) -> Examples:
+        """Return the examples with inputs of a type."""
+        return replace(self, train_inputs=self.train_inputs.to(kind), test_inputs=self.test_inputs.to(kind))
+
+    def for_outputs(self, shape: tuple[int, ...]) -> Examples:
+        """Return the examples for a network whose outputs have a shape (batch, outputs).
+
+        Classes are outputs in their order. Where there are more outputs than classes, and classes are numbers from 0
+        on, they are the outputs of these numbers: a network that knows ten digits may be tested with five of them.
+
+        Raises
+        ------
+        ValidationError
+            If the outputs are of another shape, or do not fit the classes.
+        """
+        count, names = self.data.outputs, self.data.classes
+        rule = f"must give (batch, {count}), one output a class: {self.data.name} has {count} classes"
+        if len(shape) != 2:
+            raise ValidationError("model", rule, shape)
+        if shape[1] == count or (not names and shape[1] > count):
+            return self
+        numbers = [int(name) for name in names if name.isascii() and name.isdigit()]
+        if len(numbers) < len(names) or max(numbers) >= shape[1]:
+            raise ValidationError("model", rule, shape)
+        outputs = torch.tensor(numbers)
+        return replace(self, train_targets=outputs[self.train_targets], test_targets=outputs[self.test_targets])
 
 
-def examples_of(data: Any, seed: int, test_fraction: float = 0.2) -> Examples:
-    """Return the examples of data.
+def examples_of(data: Any, seed: int) -> Examples:
+    """Return the examples of data; without a part to test with, a fifth of each class is drawn for that.
 
     Parameters
     ----------
-    data : Dataset, torch Dataset, (inputs, labels), or (train inputs, train labels, test inputs, test labels)
-        Without a part to test with, examples of each class are drawn for that.
+    data : object
+        What :func:`circuitmem.data.load_dataset` takes.
     seed : int
         Of that draw.
-    test_fraction : float
-        How many of each class, in (0, 1).
 
     Raises
     ------
     ValidationError
-        If inputs are not finite, labels are not classes, or there are too few.
+        If samples break a rule, or the targets are no classes.
+    DataFileError
+        If a file cannot be had.
     """
-    if isinstance(data, Dataset):
-        parts: Any = (data.train_images, data.train_labels, data.test_images, data.test_labels)
-    elif isinstance(data, torch.utils.data.Dataset):
-        parts = _listed(data)
-    else:
-        parts = data
-    if not isinstance(parts, tuple | list) or len(parts) not in (2, 4):
-        rule = "must be a data set, (inputs, labels), or (train inputs, train labels, test inputs, test labels)"
-        raise ValidationError("data", rule, type(data).__name__)
-    pairs = [_checked(parts[0], parts[1], "")]
-    if len(parts) == 4:
-        pairs.append(_checked(parts[2], parts[3], "test "))
-    if len(pairs) == 1:
-        pairs = _split(*pairs[0], seed, in_range("test_fraction", test_fraction, 0.0, 1.0))
-    (inputs, labels), (test_inputs, test_labels) = pairs
-    missing = sorted(set(test_labels.tolist()) - set(labels.tolist()))
-    if missing:
-        raise ValidationError("data", f"must have classes in training that it is tested with: {missing[0]} is missing")
-    if len(set(labels.tolist())) < 2:
-        raise ValidationError("data", "must have two classes at least", 1)
-    if inputs.shape[1:] != test_inputs.shape[1:]:
-        rule = f"must be of one shape, {tuple(inputs.shape[1:])}, in training and test"
-        raise ValidationError("data inputs", rule, tuple(test_inputs.shape[1:]))
-    return Examples(inputs, labels, test_inputs, test_labels)
-
-
-def _listed(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    items = [data[index] for index in range(len(data))]
-    if not items or not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
-        raise ValidationError("data", "must give (input, label) at each index", type(data).__name__)
-    return torch.stack([torch.as_tensor(item[0]) for item in items]), torch.as_tensor([int(item[1]) for item in items])
-
-
-def _checked(inputs: Any, labels: Any, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    (values,) = inputs_of(inputs if isinstance(inputs, torch.Tensor) else np.asarray(inputs))
-    if not values.is_floating_point():
-        values = values.to(torch.get_default_dtype())
-    if values.dim() < 2 or len(values) == 0:
-        raise ValidationError(f"data {part}inputs", "must be (samples, ...), one sample at least", tuple(values.shape))
-    wrong = ~torch.isfinite(values)
-    if bool(wrong.any()):
-        index = tuple(int(place) for place in wrong.nonzero()[0])
-        rule = f"must be finite at index {index}, and at {int(wrong.sum())} places in all"
-        raise ValidationError(f"data {part}inputs", rule, float(values[index]))
-    (found,) = inputs_of(labels if isinstance(labels, torch.Tensor) else np.asarray(labels))
-    if found.dim() != 1 or len(found) != len(values):
-        raise ValidationError(f"data {part}labels", f"must be ({len(values)},), one for each input", tuple(found.shape))
-    if found.is_floating_point() or found.is_complex() or int(found.min()) < 0:
-        shown = f"{found.dtype}" if found.is_floating_point() or found.is_complex() else int(found.min())
-        raise ValidationError(f"data {part}labels", "must be classes, integers from 0 on", shown)
-    return values, found.to(torch.int64)
-
-
-def _split(
-    inputs: torch.Tensor, labels: torch.Tensor, seed: int, fraction: float
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Draw the same part of each class for the test."""
-    rng = stream(seed, Purpose.VALIDATION)
-    test: list[NDArray[np.intp]] = []
-    for label in np.unique(labels.numpy()):
-        own = np.flatnonzero(labels.numpy() == label)
-        count = round(fraction * len(own))
-        if not 0 < count < len(own):
-            rule = f"must have more examples of class {label}, for {fraction:g} of them are tested with"
-            raise ValidationError("data", rule, len(own))
-        test.append(rng.permutation(own)[:count])
-    chosen = torch.zeros(len(labels), dtype=torch.bool)
-    chosen[torch.from_numpy(np.concatenate(test))] = True
-    return [(inputs[~chosen], labels[~chosen]), (inputs[chosen], labels[chosen])]
+    return Examples.of(load_dataset(data, split=SPLIT, seed=seed))

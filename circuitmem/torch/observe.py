@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from circuitmem.errors import ValidationError
+from circuitmem.errors import CircuitmemError, ValidationError
 from circuitmem.torch.module import CrossbarModule
 from circuitmem.torch.product import numbers
 
-__all__ = ["crossbar_layers", "digitally", "evaluating", "observe", "watched"]
+__all__ = ["crossbar_layers", "digitally", "evaluating", "fitting", "observe", "taking", "watched"]
 
 
 def crossbar_layers(module: torch.nn.Module) -> dict[str, CrossbarModule]:
@@ -80,6 +80,25 @@ def watched(module: torch.nn.Module, before: Any, after: Any = None) -> Iterator
             handle.remove()
 
 
+def fitting(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Return inputs whose floating-point numbers are of the type that a network computes in."""
+    kinds = [each.dtype for each in model.parameters() if each.is_floating_point()]
+    return tuple(each.to(kinds[0]) if kinds and each.is_floating_point() else each for each in inputs)
+
+
+@contextmanager
+def taking(inputs: tuple[torch.Tensor, ...]) -> Iterator[None]:
+    """Say in one line that a network does not take inputs, whatever torch says of it within this block."""
+    try:
+        yield
+    except CircuitmemError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shapes = " and ".join(str(tuple(each.shape)) for each in inputs)
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValidationError("data", f"must be what the network takes, not of shape {shapes}: {words}") from error
+
+
 def observe(
     module: torch.nn.Module,
     inputs: tuple[torch.Tensor, ...],
@@ -107,7 +126,7 @@ def observe(
         unused.pop(name, None)
         see(name, layer, [numbers(own, f"inputs of {name or 'the layer'}") for own in layer.vectors(given)])
 
-    with digitally(module), evaluating(module), watched(module, look):
+    with taking(inputs), digitally(module), evaluating(module), watched(module, look):
         module(*inputs)
     if unused:
         raise ValidationError(f"{next(iter(unused))}.weight", "is never used with the sample inputs")

@@ -2,7 +2,7 @@
 
 from circuitmem.training.bring_up import bring_up, calibrate_network
 from circuitmem.training.compare_calibrations import calibrate_run, compare_calibrations
-from circuitmem.training.digits import Digits, load_digits
+from circuitmem.training.data import load_data, load_source
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.methods import MethodRun, build_network, run_method, tile_count
@@ -10,11 +10,11 @@ from circuitmem.training.optimisers import Adam, Momentum, Optimiser, RmsProp, S
 from circuitmem.training.recipes import METHODS, Recipe, method_title, recipe_of
 from circuitmem.training.rules import Manhattan, PulseCount, Threshold, TwoPulse, UpdateRule, WriteVerify
 from circuitmem.training.serve import load_chip, serve, serve_run
+from circuitmem.training.summary import summarize
 
 __all__ = [
     "METHODS",
     "Adam",
-    "Digits",
     "InSituTrainer",
     "Manhattan",
     "MethodRun",
@@ -35,12 +35,14 @@ __all__ = [
     "calibrate_run",
     "compare_calibrations",
     "load_chip",
-    "load_digits",
+    "load_data",
+    "load_source",
     "method_title",
     "recipe_of",
     "run_method",
     "serve",
     "serve_run",
+    "summarize",
     "tile_count",
     "train_epoch",
     "train_ex_situ",

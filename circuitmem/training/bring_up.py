@@ -13,10 +13,10 @@ from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibrati
 from circuitmem.config import RunSpec
 from circuitmem.config.recipe import split_step
 from circuitmem.control import Process
+from circuitmem.data import Dataset
 from circuitmem.network import HardwareNetwork
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.digits import Digits
 from circuitmem.training.recipes import Recipe
 from circuitmem.training.steps import Work
 
@@ -25,20 +25,20 @@ __all__ = ["bring_up", "calibrate", "calibrate_network", "prepare_chip"]
 Floats = NDArray[np.float64]
 
 LOOKED_AT = 200
-"""Test digits with which the errors of products are worked out."""
+"""Test samples with which the errors of products are worked out."""
 
 
 def bring_up(
-    network: HardwareNetwork, spec: RunSpec, digits: Digits, calibrate: bool, record: CalibrationRecord | None = None
+    network: HardwareNetwork, spec: RunSpec, data: Dataset, calibrate: bool, record: CalibrationRecord | None = None
 ) -> Process:
     """Program the starting weights, choose the amplifiers' gains, and calibrate if asked to."""
     yield from prepare_chip(
-        network, spec, digits, Recipe("", ("program", "calibrate") if calibrate else ("program",)), record
+        network, spec, data, Recipe("", ("program", "calibrate") if calibrate else ("program",)), record
     )
 
 
 def prepare_chip(
-    network: HardwareNetwork, spec: RunSpec, digits: Digits, recipe: Recipe, record: CalibrationRecord | None = None
+    network: HardwareNetwork, spec: RunSpec, data: Dataset, recipe: Recipe, record: CalibrationRecord | None = None
 ) -> Process:
     """Take the steps of a recipe that come before training in situ; returns what :func:`calibrate_network` does.
 
@@ -48,14 +48,14 @@ def prepare_chip(
         From :func:`circuitmem.training.build_network`.
     spec : RunSpec
         The run.
-    digits : Digits
+    data : Dataset
         The data.
     recipe : Recipe
         What to do.
     record : CalibrationRecord, optional
         Where to add what calibrating costs.
     """
-    work = Work(network, spec, digits, recipe, CalibrationRecord() if record is None else record)
+    work = Work(network, spec, data, recipe, CalibrationRecord() if record is None else record)
     for step in recipe.steps:
         name, word = split_step(step)
         if name != "train":
@@ -68,20 +68,20 @@ def prepare_chip(
 def calibrate(work: Work, word: str) -> Process:
     """Choose the amplifiers' gains and learn the corrections that ``calibration`` declares, or those of the step."""
     methods = word.split("+") if word else work.spec.calibration.method
-    work.errors = yield from calibrate_network(work.network, work.spec, work.digits, methods, work.record)
+    work.errors = yield from calibrate_network(work.network, work.spec, work.data, methods, work.record)
 
 
 def calibrate_network(
     network: HardwareNetwork,
     spec: RunSpec,
-    digits: Digits,
+    data: Dataset,
     methods: Sequence[str],
     record: CalibrationRecord | None = None,
     again: bool = False,
 ) -> Process:
-    """Choose the amplifiers' gains and calibrate all layers, one after another, with digits of the training set.
+    """Choose the amplifiers' gains and calibrate all layers, one after another, with samples of the training set.
 
-    Returns the errors of the layers' products with test digits, ``{"before": [...], "after": [...]}``, each of them
+    Returns the errors of the layers' products with test samples, ``{"before": [...], "after": [...]}``, each of them
     ``{"rmse", "largest"}`` relative to the largest ideal product; ``"after"`` if anything was calibrated, and neither
     ``again``. Working them out takes no time on the chip (:func:`circuitmem.calibration.still_error`).
 
@@ -91,7 +91,7 @@ def calibrate_network(
         The network, programmed.
     spec : RunSpec
         The run.
-    digits : Digits
+    data : Dataset
         The data.
     methods : sequence of str
         Names of calibrations, in the order in which they learn.
@@ -101,11 +101,11 @@ def calibrate_network(
         Whether this was done before: then no cell is programmed for it.
     """
     rng = stream(spec.seed, Purpose.CALIBRATION)
-    chosen = rng.permutation(len(digits.train_images))[: spec.calibration.vectors]
-    vectors = network.model.vectors(digits.train_images[chosen], rng)
+    chosen = rng.permutation(len(data.train_inputs))[: spec.calibration.vectors]
+    vectors = network.model.vectors(data.train_inputs[chosen], rng)
     calibration = calibration_of(methods, spec.calibration)
     record = CalibrationRecord() if record is None else record
-    unseen = network.model.vectors(digits.test_images[:LOOKED_AT], stream(spec.seed, Purpose.PRODUCT_ERROR))
+    unseen = network.model.vectors(data.test_inputs[:LOOKED_AT], stream(spec.seed, Purpose.PRODUCT_ERROR))
     errors: dict[str, list[dict[str, Any]]] = {}
     for layer, inputs, new in zip(network.layers, vectors, unseen, strict=True):
         if not again:

@@ -10,12 +10,13 @@ from threadpoolctl import threadpool_limits
 
 from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, mac_error
 from circuitmem.config import RunSpec, check_joined
+from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron
 from circuitmem.registry import check, names
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.bring_up import bring_up
-from circuitmem.training.digits import Digits, load_digits
+from circuitmem.training.data import load_data
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.methods import build_network
 
@@ -33,11 +34,11 @@ def calibrate_run(
     Parameters are those of :func:`compare_calibrations`, but ``progress`` is called with (what, steps done, steps).
     """
     check_methods(methods or ())
-    digits = Digits.of(load_digits(spec.data))
-    train = digits.train_images, digits.train_labels
+    data = load_data(spec.data, spec.network, spec.seed)
+    train = data.train_inputs, data.train_targets
     with threadpool_limits(limits=1, user_api="blas"):
         model = train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, partial(progress, "digital"))
-        return compare_calibrations(spec, model, digits, methods, held_out, partial(progress, "calibrations"))
+        return compare_calibrations(spec, model, data, methods, held_out, partial(progress, "calibrations"))
 
 
 def check_methods(methods: Sequence[str]) -> None:
@@ -51,7 +52,7 @@ def check_methods(methods: Sequence[str]) -> None:
 def compare_calibrations(
     spec: RunSpec,
     model: Perceptron,
-    digits: Digits,
+    data: Dataset,
     methods: Sequence[str] | None = None,
     held_out: int = 200,
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -64,12 +65,12 @@ def compare_calibrations(
         The chip, and the numbers of the methods (``calibration``).
     model : Perceptron
         Weights to program.
-    digits : Digits
-        Training digits calibrate; test digits, and the activities that they cause, are held out.
+    data : Dataset
+        Training samples calibrate; test samples, and the activities that they cause, are held out.
     methods : sequence of str
         Names of calibrations, all that are known when left out; several joined by ``+`` learn one after another.
     held_out : int
-        Test digits to measure with, >= 1.
+        Test samples to measure with, >= 1.
     progress : callable
         Called with (methods done, methods).
 
@@ -77,27 +78,27 @@ def compare_calibrations(
     -------
     dict
         For each method the error of every layer's product before and after (relative to the largest magnitude of the
-        ideal product; before is with raw codes), the accuracy on the held-out digits, and what calibrating cost.
+        ideal product; before is with raw codes), the accuracy on the held-out samples, and what calibrating cost.
 
     Raises
     ------
     ValidationError
-        If a method is not known, or there is no digit to measure with.
+        If a method is not known, or there is no sample to measure with.
     """
     methods = names("calibrations") if methods is None else methods
     check_methods(methods)
     if held_out < 1:
         raise ValidationError("held_out", "must be >= 1", held_out)
-    images, labels = digits.test_images[:held_out], digits.test_labels[:held_out]
+    images, labels = data.test_inputs[:held_out], data.test_targets[:held_out]
     rng = stream(spec.seed, Purpose.CALIBRATION)
-    chosen = rng.permutation(len(digits.train_images))[: spec.calibration.vectors]
-    seen, unseen = model.vectors(digits.train_images[chosen], rng), model.vectors(images, rng)
+    chosen = rng.permutation(len(data.train_inputs))[: spec.calibration.vectors]
+    seen, unseen = model.vectors(data.train_inputs[chosen], rng), model.vectors(images, rng)
     found: dict[str, Any] = {}
     for number, name in enumerate(methods):
         progress(number, len(methods))
-        network = build_network(spec, model, digits)
+        network = build_network(spec, model, data)
         chip, record, layers = network.chip, CalibrationRecord(), []
-        chip.run(bring_up(network, spec, digits, False))
+        chip.run(bring_up(network, spec, data, False))
         for layer, weights, known, new in zip(network.layers, model.weights, seen, unseen, strict=True):
             within = layer.within_range(new)
             wanted = within @ weights

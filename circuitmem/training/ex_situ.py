@@ -16,7 +16,7 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
 from circuitmem.training.loss import cross_entropy
 
-__all__ = ["ExSituRecord", "accuracy_percent", "initial_perceptron", "train_ex_situ"]
+__all__ = ["ExSituRecord", "accuracy_percent", "has_converged", "initial_perceptron", "train_ex_situ"]
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class ExSituRecord:
     Attributes
     ----------
     epochs : int
-        Passes over the training digits.
+        Passes over the training samples.
     loss : float
         Mean cross-entropy at the end, of the last eighth of the steps.
     converged : bool
@@ -119,13 +119,13 @@ def train_ex_situ(
                 losses.append(loss)
             progress(epoch + 1, total)
         record.epochs, record.loss = total, float(np.mean(losses[7 * len(losses) // 8 :]))
-        record.converged = _converged(losses, log(classes))
+        record.converged = has_converged(losses, log(classes))
         if not record.converged:
             total = min(2 * total, spec.max_epochs)
     return model
 
 
-def _converged(losses: list[float], guessing: float) -> bool:
+def has_converged(losses: list[float], guessing: float) -> bool:
     """Say whether the losses of the steps of a round, which began above the loss of ``guessing``, fall no more."""
     count = len(losses)
     if count < FEWEST_STEPS:

@@ -123,7 +123,7 @@ def train_epoch(
     after_batch: Callable[[], None] = lambda: None,
     recalibrate: Callable[[], Process] | None = None,
 ) -> Process:
-    """Train for one pass over the digits, or what is left of it; returns the mean loss.
+    """Train for one pass over the samples, or what is left of it; returns the mean loss.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def train_epoch(
     labels : (samples,) ndarray of int
         Their classes.
     seed : int
-        Seed of the order of the digits.
+        Seed of the order of the samples.
     epoch : int
         Which epoch, from 0.
     losses : list of float, optional

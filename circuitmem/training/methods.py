@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import Chip, Process
+from circuitmem.data import Dataset
 from circuitmem.engine import Engine
 from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
-from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.recipes import Recipe, recipe_of
@@ -42,11 +42,11 @@ class MethodResult:
     history : list of dict
         After each epoch: epoch, accuracy_percent, pulses, simulated_time_s, energy_j; epoch 0 is before training.
     confusion : list of list of int
-        At the last test: how many digits of each class (rows) were taken for which (columns).
+        At the last test: how many samples of each class (rows) were taken for which (columns).
     output_errors : dict of list of int
         Errors of the outputs at the first test and at the last, as counts between ``ERROR_EDGES``: what the hardware
-        gave, less what the digital core's weights give for the same test digits, as a fraction of the largest of those.
-        Larger ones count in the outermost bins.
+        gave, less what the digital core's weights give for the same test samples, as a fraction of the largest of
+        those. Larger ones count in the outermost bins.
     accounts, phases : dict
         The chip's ledger by kind of operation, and by phase of the run, test reads included: times in ps, energies in
         aJ.
@@ -68,8 +68,8 @@ class MethodResult:
     calibration : dict
         What the calibration cost (:class:`circuitmem.calibration.CalibrationRecord`).
     product_errors : dict of list of dict
-        Errors of each layer's products with test digits, ``before`` and ``after`` calibration: ``rmse`` and ``largest``
-        relative to the largest ideal product. Without calibration there is no ``after``.
+        Errors of each layer's products with test samples, ``before`` and ``after`` calibration: ``rmse`` and
+        ``largest`` relative to the largest ideal product. Without calibration there is no ``after``.
     """
 
     accuracy_percent: float = 0.0
@@ -104,18 +104,20 @@ def _partitions(spec: RunSpec) -> list[Partition]:
     return partitions(spec.network.shapes, *spec.chip.tile.shape)
 
 
-def build_network(spec: RunSpec, model: Perceptron, digits: Digits, engine: Engine | None = None) -> HardwareNetwork:
+def build_network(spec: RunSpec, model: Perceptron, data: Dataset, engine: Engine | None = None) -> HardwareNetwork:
     """Fabricate the chip of a run, and lay the network out on it; nothing is programmed yet.
 
-    The circuit is computed by ``engine``, or by that which the run names. The highest DAC code of a hidden layer stands
-    for the 99.9th percentile of the activity that the digital network shows on the training digits.
+    The circuit is computed by ``engine``, or by that which the run names. The highest DAC code of a layer stands for
+    the 99.9th percentile of the activity that the digital network shows on the training samples; that of the first
+    layer for 1 where that is the range of inputs.
     """
     seed, layers = spec.seed, spec.chip.defects.layers
     belongs = [layer for layer, part in enumerate(_partitions(spec)) for _ in range(part.tiles)]
     sound = {tile for tile, layer in enumerate(belongs) if layers is not None and layer not in layers}
     chip = Chip(spec.chip, len(belongs), seed, seed, engine or spec.engine, spec.granularity, spec.reuse_error, sound)
-    hidden = model.activities(digits.train_images[:2000])[1:-1]
-    scales = [1.0, *(max(float(np.quantile(activity, 0.999)), 1e-6) for activity in hidden)]
+    activities = model.activities(data.train_inputs[:2000])[:-1]
+    seen = activities[1:] if data.bounded else activities
+    scales = [1.0] * data.bounded + [max(float(np.quantile(activity, 0.999)), 1e-6) for activity in seen]
     return HardwareNetwork(chip, model, scales)
 
 
@@ -137,7 +139,7 @@ class MethodRun:
         The run.
     network : HardwareNetwork
         From :func:`build_network`; afterwards it is in its final state.
-    digits : Digits
+    data : Dataset
         The data.
     progress : callable
         Called with (steps done, steps) at the start and after each epoch.
@@ -153,13 +155,13 @@ class MethodRun:
         name: str,
         spec: RunSpec,
         network: HardwareNetwork,
-        digits: Digits,
+        data: Dataset,
         progress: Callable[[int, int], None],
         brought_up: Callable[[], None] = lambda: None,
         safe: Callable[[bool], None] = lambda ended: None,  # noqa: ARG005
     ) -> None:
         self.recipe = recipe_of(spec, name)
-        self.spec, self.network, self.digits = spec, network, digits
+        self.spec, self.network, self.data = spec, network, data
         self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
         self._progress, self._brought_up, self._safe = progress, brought_up, safe
@@ -189,11 +191,11 @@ class MethodRun:
 
     def finish(self) -> MethodResult:
         """Do what is left."""
-        chip, digits = self.network.chip, self.digits
+        chip, data = self.network.chip, self.data
         if not self.result.history:
             with chip.during("bring-up"):
                 record = CalibrationRecord()
-                preparing = prepare_chip(self.network, self.spec, digits, self.recipe, record)
+                preparing = prepare_chip(self.network, self.spec, data, self.recipe, record)
                 self.result.product_errors = chip.run(preparing)
             self.result.calibration = record.as_dict()
             self.result.layers = [{"limited_before": limited} for limited in self._limited()]
@@ -204,8 +206,8 @@ class MethodRun:
             training = train_epoch(
                 self.network,
                 self._trainer,
-                digits.train_images,
-                digits.train_labels,
+                data.train_inputs,
+                data.train_targets,
                 self.spec.seed,
                 epoch,
                 self._losses,
@@ -239,7 +241,7 @@ class MethodRun:
         record = CalibrationRecord(**self.result.calibration)
         record.stored_words = record.digital_products = record.products = 0
         methods = self.recipe.calibrations(self.spec.calibration)
-        yield from calibrate_network(self.network, self.spec, self.digits, methods, record, again=True)
+        yield from calibrate_network(self.network, self.spec, self.data, methods, record, again=True)
         self.result.calibration = record.as_dict()
 
     def _record(self, epoch: int) -> None:
@@ -247,15 +249,15 @@ class MethodRun:
         chip, result, test = self.network.chip, self.result, self._test
         time, energy = chip.now, chip.ledger.energy
         with chip.during("test"):
-            outputs: Any = chip.run(self.network.outputs(self.digits.test_images))
+            outputs: Any = chip.run(self.network.outputs(self.data.test_inputs))
         predicted = outputs.argmax(axis=1)
-        ideal = self.network.model.logits(self.digits.test_images)
+        ideal = self.network.model.logits(self.data.test_inputs)
         errors = np.clip((outputs - ideal) / np.abs(ideal).max(), -1.0, 1.0)
         counts = np.histogram(errors, ERROR_EDGES)[0].tolist()
         result.output_errors["before_training" if epoch == 0 else "at_the_end"] = counts
-        result.accuracy_percent = accuracy_percent(predicted, self.digits.test_labels)
+        result.accuracy_percent = accuracy_percent(predicted, self.data.test_targets)
         confusion = np.zeros((self.spec.network.layers[-1],) * 2, dtype=np.int64)
-        np.add.at(confusion, (self.digits.test_labels, predicted), 1)
+        np.add.at(confusion, (self.data.test_targets, predicted), 1)
         result.confusion = confusion.tolist()
         result.simulated_time_s, result.energy_j = time - test["time"], energy - test["energy"]
         result.pulses = chip.ledger.pulses
@@ -288,7 +290,7 @@ def _conversions(layer: HardwareLayer) -> dict[str, int]:
 
 
 def run_method(
-    name: str, spec: RunSpec, network: HardwareNetwork, digits: Digits, progress: Callable[[int, int], None]
+    name: str, spec: RunSpec, network: HardwareNetwork, data: Dataset, progress: Callable[[int, int], None]
 ) -> MethodResult:
     """Run one method on a freshly built network from beginning to end; parameters are those of :class:`MethodRun`."""
-    return MethodRun(name, spec, network, digits, progress).finish()
+    return MethodRun(name, spec, network, data, progress).finish()

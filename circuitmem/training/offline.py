@@ -107,7 +107,7 @@ def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
 def significance(model: Perceptron, images: Floats, labels: NDArray[np.int64]) -> list[Floats]:
     """Return how much the loss minds a small error of each weight, (inputs, outputs) a layer.
 
-    It is the diagonal of the empirical Fisher information, the mean square of the gradients of single digits: what a
+    It is the diagonal of the empirical Fisher information, the mean square of the gradients of single samples: what a
     squared error costs, to second order.
     """
     activities = model.activities(images)
@@ -117,7 +117,7 @@ def significance(model: Perceptron, images: Floats, labels: NDArray[np.int64]) -
     for layer in range(len(model.weights) - 1, -1, -1):
         if model.positions[layer] == 1:
             squares = (activities[layer] ** 2).T @ error**2
-        else:  # the gradient of a digit is a sum over the patches
+        else:  # the gradient of a sample is a sum over the patches
             patches, errors = (each.reshape(len(labels), -1, each.shape[1]) for each in (activities[layer], error))
             squares = np.square(patches.transpose(0, 2, 1) @ errors).sum(axis=0)
         found.insert(0, squares / len(labels))

@@ -75,6 +75,6 @@ def _costs(wanted: Floats, weight: Floats, lowest: Floats, highest: Floats) -> F
 
 
 def _within_one(*arrays: Floats) -> list[NDArray[np.float32]]:
-    """Return arrays divided by one power of two, so that single precision holds their squares; no digit changes."""
+    """Return arrays divided by one power of two, so that single precision holds their squares; no sample changes."""
     exponent = int(np.frexp(max(float(np.abs(array).max(initial=0.0)) for array in arrays))[1])
     return [np.ldexp(array, -exponent).astype(np.float32) for array in arrays]

@@ -7,11 +7,12 @@ last bit, because every random number is addressed by what it is for.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from circuitmem.files import is_leftover, load_npz, locked, remove_leftovers, sa
 from circuitmem.network import HardwareNetwork, Perceptron, patches_of
 from circuitmem.records import (
     EX_SITU_ARRAYS,
+    DataRecord,
     Method,
     Results,
     Shape,
@@ -42,13 +44,22 @@ from circuitmem.records import (
 )
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
 from circuitmem.training.checkpoint import Keeper, restoring, save_state
-from circuitmem.training.digits import Digits, load_digits
+from circuitmem.training.data import load_data, located
 from circuitmem.training.ex_situ import ExSituRecord, accuracy_percent, train_ex_situ
 from circuitmem.training.methods import MethodResult, MethodRun, build_network, tile_count
 from circuitmem.training.recipes import method_number, recipe_of
 from circuitmem.training.run_warnings import find_warnings
 
-__all__ = ["load_digital", "resume_run", "start_run"]
+__all__ = [
+    "check_data",
+    "check_new",
+    "load_digital",
+    "make_folder",
+    "results_of",
+    "resume_run",
+    "run_provenance",
+    "start_run",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -75,24 +86,16 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     ValidationError
         If the folder holds something.
     DataFileError
-        If the digits or the folder cannot be had.
+        If the samples or the folder cannot be had.
     """
-    path = Path(folder)
+    path, spec = Path(folder), located(spec)
     progress("data", 0, 1)
     data = _data(spec)
-    _check_new(path)
+    check_new(path)
     check_faults(spec.chip, tile_count(spec))
     if spec.vcd:
         check_vcd()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataFileError(path, f"cannot be made: {error.strerror}") from None
-    with _locked(path):
-        _check_new(path)  # nobody has begun here since
-        remove_leftovers(path)
-        write_text(path / "begun.toml", to_toml(spec))
-        write_text(path / "config.toml", to_toml(spec))
+    with make_folder(path, spec, data):
         return _run(spec, path, data, progress)
 
 
@@ -114,10 +117,54 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
         _check_unchanged(spec, path)
         if (path / "results.json").exists():
             return read_record(path / "results.json", Results)
-        return _run(spec, path, _data(spec), progress)
+        if spec.network.model:
+            rule = (
+                "must be left out for a run to be resumed: networks of torch have no checkpoints; begin in a new folder"
+            )
+            raise ValidationError("network.model", rule, spec.network.model)
+        data = _data(spec)
+        check_data(path, data)
+        return _run(spec, path, data, progress)
 
 
-def _check_new(path: Path) -> None:
+@contextlib.contextmanager
+def make_folder(path: Path, spec: RunSpec, data: Dataset) -> Iterator[None]:
+    """Make the folder of a new run with what it is begun with, and hold its lock within this block.
+
+    Raises
+    ------
+    ValidationError
+        If the folder holds something.
+    DataFileError
+        If it cannot be made.
+    """
+    check_new(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFileError(path, f"cannot be made: {error.strerror}") from None
+    with _locked(path):
+        check_new(path)  # nobody has begun here since
+        remove_leftovers(path)
+        write_text(path / "begun.toml", to_toml(spec))
+        write_text(path / "config.toml", to_toml(spec))
+        write_record(path / "data.json", data.record(), indent=None)
+        yield
+
+
+def check_data(path: Path, data: Dataset) -> None:
+    """Refuse data that are not what a run was begun with; write down what they are if it does not know."""
+    file = path / "data.json"
+    if not file.exists():  # a run of an older version, or killed before it could say
+        write_record(file, data.record(), indent=None)
+        return
+    before = read_record(file, DataRecord)
+    if before["sha256"] != data.sha256:
+        rule = f"must be {before['sha256'][:12]}..., as when the run was begun: {before['name']} has changed"
+        raise ValidationError("data.sha256", rule, f"{data.sha256[:12]}...")
+
+
+def check_new(path: Path) -> None:
     """Refuse a folder that holds more than what a run leaves that was killed before its first file was whole."""
     if path.exists() and (not path.is_dir() or any(p.name != LOCK and not is_leftover(p) for p in path.iterdir())):
         raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
@@ -148,37 +195,36 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _data(spec: RunSpec) -> Dataset:
-    return load_digits(spec.data)
+    return load_data(spec.data, spec.network, spec.seed)
 
 
 def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[str, Any]:
     began = time.time()
-    digits = Digits.of(data)
     with ExitStack() as stack:
         audit = RunAudit(spec, path)
         stack.callback(audit.stop)
         # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
         stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
-        model, training = _digital(spec, path, digits, progress)
-        digital = accuracy_percent(model.logits(digits.test_images).argmax(axis=1), digits.test_labels)
+        model, training = _digital(spec, path, data, progress)
+        digital = accuracy_percent(model.logits(data.test_inputs).argmax(axis=1), data.test_targets)
         write_record(path / "digital.json", {"accuracy_percent": digital})
         results: dict[str, MethodResult] = {}
         for name in spec.methods:
             progress(name, 0, spec.in_situ.epochs * recipe_of(spec, name).train + 1)  # before devices are made
-            network = build_network(spec, model, digits)
-            results[name] = _method(name, spec, path, network, digits, audit, progress)
+            network = build_network(spec, model, data)
+            results[name] = _method(name, spec, path, network, data, audit, progress)
         progress("audit", 0, 1)
         found = audit.finish()
         progress("audit", 1, 1)
-    chance = float(np.bincount(digits.test_labels).max() / len(digits.test_labels))
-    summary = _summary(spec, digital, results, found)
+    chance = float(np.bincount(data.test_targets).max() / len(data.test_targets))
+    summary = results_of(spec, digital, results, found)
     summary["warnings"] = find_warnings(spec, digital, training, chance, results)
-    write_record(path / "provenance.json", _provenance(spec, data, began))
+    write_record(path / "provenance.json", run_provenance(spec, data, began))
     write_record(path / "results.json", summary)
     return summary
 
 
-def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> tuple[Perceptron, ExSituRecord | None]:
+def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tuple[Perceptron, ExSituRecord | None]:
     """Train the starting weights, or load them if that was done before, and how it went if that is known."""
     file = path / "digital.npz"
     if not file.exists():
@@ -186,8 +232,8 @@ def _digital(spec: RunSpec, path: Path, digits: Digits, progress: Progress) -> t
         model = train_ex_situ(
             spec.ex_situ,
             spec.network,
-            digits.train_images,
-            digits.train_labels,
+            data.train_inputs,
+            data.train_targets,
             spec.seed,
             lambda done, total: progress("digital", done, total),
             training,
@@ -218,7 +264,7 @@ def _method(
     spec: RunSpec,
     path: Path,
     network: HardwareNetwork,
-    digits: Digits,
+    data: Dataset,
     audit: RunAudit,
     progress: Progress,
 ) -> MethodResult:
@@ -250,7 +296,7 @@ def _method(
                 write_record(partial, method.result.as_dict() | {"audit_so_far": audit.so_far()})
 
         steps = functools.partial(progress, name)
-        method = MethodRun(name, spec, network, digits, steps, lambda: snapshot("before"), keep)
+        method = MethodRun(name, spec, network, data, steps, lambda: snapshot("before"), keep)
         if saved:
             with restoring(source):
                 method.restore(saved["method"])
@@ -294,7 +340,9 @@ def _open_records(
     return records, saved
 
 
-def _summary(spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: dict[str, Any]) -> dict[str, Any]:
+def results_of(
+    spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: dict[str, Any]
+) -> dict[str, Any]:
     """Return the content of results.json, under the names that stay."""
     return {
         "seed": spec.seed,
@@ -343,14 +391,15 @@ def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | N
     }
 
 
-def _provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
+def run_provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
+    """Return the content of provenance.json of a run that began at a time [s] and ends now."""
     ngspice = SpiceEngine.probe().version if SpiceEngine.available() else None
     return {
         "circuitmem": circuitmem.__version__,
         "numpy": np.__version__,
         "kernels": kernel_info(),
         "ngspice": ngspice,
-        "data": {"name": data.name, "sha256": data.sha256},
+        "data": {"name": data.name, "sha256": data.sha256, "licence": data.licence},
         "seed": spec.seed,
         "platform": platform.platform(),
         "python": platform.python_version(),

@@ -13,11 +13,12 @@ from threadpoolctl import threadpool_limits
 from circuitmem.calibration import DriftWatch, Refresh, refresh_periodically
 from circuitmem.config import InferenceSpec, RunSpec, load_run
 from circuitmem.control import ATTOJOULE, PICOSECOND, Ledger, Process, Trace, picoseconds
+from circuitmem.data import Dataset
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.network import HardwareNetwork, RequestStream
 from circuitmem.records import read_config
 from circuitmem.training.checkpoint import load_state, restoring
-from circuitmem.training.digits import Digits, load_digits
+from circuitmem.training.data import load_data
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.methods import build_network
 from circuitmem.training.run import load_digital
@@ -32,7 +33,7 @@ PURPOSES = ("inference", "drift check", "re-calibration", "refresh")
 """What a chip in use spends energy for: phases of its accounts."""
 
 
-def serve(network: HardwareNetwork, spec: InferenceSpec, digits: Digits) -> dict[str, Any]:
+def serve(network: HardwareNetwork, spec: InferenceSpec, data: Dataset) -> dict[str, Any]:
     """Put a network to use, and return what it did.
 
     Parameters
@@ -41,15 +42,15 @@ def serve(network: HardwareNetwork, spec: InferenceSpec, digits: Digits) -> dict
         Programmed, and calibrated or trained.
     spec : InferenceSpec
         The load.
-    digits : Digits
-        Requests are test digits; checks use training digits.
+    data : Dataset
+        Requests are test samples; checks use training samples.
     """
     chip = network.chip
-    stream = RequestStream(network, digits.test_images, spec.rate, spec.queue, spec.seed)
+    stream = RequestStream(network, data.test_inputs, spec.rate, spec.queue, spec.seed)
     watch = None
     if spec.check_every is not None:
         period = picoseconds(spec.check_every)
-        watch = DriftWatch(network, digits.train_images, spec.vectors, period, spec.limit)
+        watch = DriftWatch(network, data.train_inputs, spec.vectors, period, spec.limit)
         with chip.during("reference"):
             chip.run(watch.begin())
     began = chip.clock
@@ -78,7 +79,7 @@ def serve(network: HardwareNetwork, spec: InferenceSpec, digits: Digits) -> dict
         sums[1] += resource.capacity * elapsed
     fractions = {kind: held / there for kind, (held, there) in used.items()}
     return {
-        **_answers(stream, digits, elapsed),
+        **_answers(stream, data, elapsed),
         **_energy({name: used - spent[name] for name, used in _upkeep(chip.ledger).items()}, len(stream.predicted)),
         "checks": [asdict(check) for check in (watch.checks if watch else [])],
         "refreshes": [asdict(refresh) for refresh in refreshes],
@@ -87,14 +88,14 @@ def serve(network: HardwareNetwork, spec: InferenceSpec, digits: Digits) -> dict
     }
 
 
-def _answers(stream: RequestStream, digits: Digits, elapsed: int) -> dict[str, Any]:
+def _answers(stream: RequestStream, data: Dataset, elapsed: int) -> dict[str, Any]:
     """Return what the requests met."""
     found: dict[str, Any] = {"requests": len(stream.predicted) + stream.refused, "refused": stream.refused}
     found |= {"elapsed_s": elapsed * PICOSECOND, "accuracy_percent": None, "latency_s": None}
     if stream.predicted:
         latencies = stream.latencies()
         quantiles = np.quantile(latencies, (0.5, 0.95, 0.99))
-        labels = digits.test_labels[stream.chosen]
+        labels = data.test_targets[stream.chosen]
         found["accuracy_percent"] = accuracy_percent(np.array(stream.predicted), labels)
         found["latency_s"] = dict(zip(("p50", "p95", "p99"), map(float, quantiles), strict=True))
         found["latency_s"] |= {"mean": float(latencies.mean()), "largest": float(latencies.max())}
@@ -120,7 +121,7 @@ def _energy(spent: dict[str, int], answers: int) -> dict[str, Any]:
     }
 
 
-def load_chip(folder: str | Path, method: str, spec: RunSpec, digits: Digits) -> HardwareNetwork:
+def load_chip(folder: str | Path, method: str, spec: RunSpec, data: Dataset) -> HardwareNetwork:
     """Return the network of a method of a finished run, on its chip as the method left it.
 
     Raises
@@ -135,7 +136,7 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, digits: Digits) ->
     file = path / f"chip_{method}.npz"
     if not file.is_file():
         raise DataFileError(path, f"has no finished chip of method {method} ({file.name})")
-    network = build_network(spec, load_digital(spec, path), digits)
+    network = build_network(spec, load_digital(spec, path), data)
     saved = load_state(file, "chip", {"chip": network.chip.state(), "network": network.state()})
     with restoring(file):
         network.chip.restore(saved["chip"])
@@ -180,11 +181,11 @@ def serve_run(
         if before != after:
             raise ValidationError(name, "must be as in the run: the chip is made already")
     run = run.model_copy(update={"reuse_error": spec.reuse_error})
-    digits = Digits.of(load_digits(run.data))
+    data = load_data(run.data, run.network, run.seed)
     with threadpool_limits(limits=1, user_api="blas"), ExitStack() as stack:
-        network = load_chip(path, method, run, digits)
+        network = load_chip(path, method, run, data)
         network.chip.context.noise_seed = spec.seed
         if trace is not None:
             network.chip.trace_to(stack.enter_context(Trace(trace, f"{method}, in use")))
-        found = serve(network, spec, digits)
+        found = serve(network, spec, data)
     return {"run": str(path), "method": method, "load": spec.model_dump(exclude_none=True), **found}

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from circuitmem.calibration import CalibrationRecord, find_stuck
 from circuitmem.config import RunSpec
 from circuitmem.control import Process
+from circuitmem.data import Dataset
 from circuitmem.network import HardwareLayer, HardwareNetwork
-from circuitmem.training.digits import Digits
 from circuitmem.training.offline import inject_defects, retrain, significance
 from circuitmem.training.recipes import Recipe
 from circuitmem.training.remapping import Assign, place_columns, place_rows_and_columns
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 Limits = list[tuple[Floats, Floats]]
 
 SIGNIFICANT = 2000
-"""Training digits from which the significance of weights is learnt."""
+"""Training samples from which the significance of weights is learnt."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Work:
         The network on its chip: ``network.model`` has the weights that the digital core asks for, in place.
     spec : RunSpec
         The run.
-    digits : Digits
+    data : Dataset
         The data.
     recipe : Recipe
         The method.
@@ -61,7 +61,7 @@ class Work:
 
     network: HardwareNetwork
     spec: RunSpec
-    digits: Digits
+    data: Dataset
     recipe: Recipe
     record: CalibrationRecord
     limits: Limits = field(default_factory=list)
@@ -70,8 +70,8 @@ class Work:
     @cached_property
     def costs(self) -> list[Floats]:
         """How much the loss minds a small error of each weight, when first asked, (inputs, outputs) a layer."""
-        digits = self.digits
-        return significance(self.network.model, digits.train_images[:SIGNIFICANT], digits.train_labels[:SIGNIFICANT])
+        data = self.data
+        return significance(self.network.model, data.train_inputs[:SIGNIFICANT], data.train_targets[:SIGNIFICANT])
 
     def keep_within(self, limits: Limits) -> None:
         """Keep the weights within limits, from now on."""
@@ -82,9 +82,9 @@ class Work:
 
 def inject(work: Work, word: str) -> Process:  # noqa: ARG001
     """Go on training ex situ with random defects and noise of the declared statistics: hardware-aware training."""
-    layers, digits = work.network.layers, work.digits
+    layers, data = work.network.layers, work.data
     perturb = inject_defects(work.spec.chip, layers)
-    train = digits.train_images, digits.train_labels
+    train = data.train_inputs, data.train_targets
     limits = [layer.limits() for layer in layers]
     retrain(work.network.model, limits, work.spec.retraining, *train, work.spec.seed, perturb)
     yield from ()
@@ -122,8 +122,8 @@ def use_partners(work: Work, word: str) -> Process:  # noqa: ARG001
 
 def retrain_weights(work: Work, word: str) -> Process:  # noqa: ARG001
     """Train the weights off-line, each within what the stuck cells leave it."""
-    digits, spec = work.digits, work.spec
-    retrain(work.network.model, work.limits, spec.retraining, digits.train_images, digits.train_labels, spec.seed)
+    data, spec = work.data, work.spec
+    retrain(work.network.model, work.limits, spec.retraining, data.train_inputs, data.train_targets, spec.seed)
     yield from ()
 
 

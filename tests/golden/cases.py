@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from circuitmem._kernels import kernel_info
 from circuitmem.config import InferenceSpec, RunSpec, load_run
 from circuitmem.control import ChipAuditor, Sample, Signals, Trace
-from circuitmem.data import load_mnist
+from circuitmem.data import Dataset, load_mnist
 from circuitmem.network import HardwareNetwork
-from circuitmem.training import Digits, build_network, train_ex_situ
+from circuitmem.training import build_network, train_ex_situ
 from circuitmem.training import in_situ as in_situ_module
 from circuitmem.training.bring_up import bring_up
 from circuitmem.training.checkpoint import load_state, save_state
@@ -146,16 +146,15 @@ def observe(name: str) -> dict[str, Any]:
         return _found(network, losses, run.result.as_dict())
 
 
-def _start(settings: list[str]) -> tuple[RunSpec, Digits, HardwareNetwork]:
+def _start(settings: list[str]) -> tuple[RunSpec, Dataset, HardwareNetwork]:
     spec = load_run(HERE / "base.toml", settings)
-    data = load_mnist("bundled").resized(SIDE).first(TRAIN, TEST)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
-    train = digits.train_images, digits.train_labels
+    digits = load_mnist("bundled").resized(SIDE).first(TRAIN, TEST)
+    train = digits.train_inputs, digits.train_targets
     model = train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, lambda *_: None)
     return spec, digits, build_network(spec, model, digits)
 
 
-def _recorded(method: str, spec: RunSpec, digits: Digits, network: HardwareNetwork) -> tuple[list[float], MethodRun]:
+def _recorded(method: str, spec: RunSpec, digits: Dataset, network: HardwareNetwork) -> tuple[list[float], MethodRun]:
     """Run a method to its end; returns the loss of every batch too."""
     run = MethodRun(method, spec, network, digits, lambda *_: None)
     losses: list[float] = []
@@ -213,7 +212,7 @@ def _watched(name: str) -> dict[str, Any]:
 
 
 def _resumed(
-    folder: Path, spec: RunSpec, digits: Digits, network: HardwareNetwork
+    folder: Path, spec: RunSpec, digits: Dataset, network: HardwareNetwork
 ) -> tuple[HardwareNetwork, list[float], dict[str, Any]]:
     """Run a method, and go on on a new chip from what was saved in the middle of it; returns the second's end."""
     saved: list[Path] = []
@@ -251,6 +250,6 @@ def _found(network: HardwareNetwork, losses: list[float], result: dict[str, Any]
         for what, array in layer.correction.state().items():
             near[f"{what}{index}"] = [] if array is None else array.sum(axis=-1).ravel().tolist()
     if chip.arbiter.observer is None:  # last, for these reads are booked too, and written where somebody looks on
-        images = load_mnist("bundled").resized(SIDE).test_images[:10]
+        images = load_mnist("bundled").resized(SIDE).test_inputs[:10]
         near["logits"] = chip.run(network.outputs(images)).ravel().tolist()
     return {"exact": exact, "near": near, "bits": hashlib.sha256(cells.tobytes()).hexdigest()}

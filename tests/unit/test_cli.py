@@ -54,7 +54,7 @@ def run(*words, cwd=None):
             "device_yield must be less than or equal to 1",
         ),
         (["train", "--out", "x", "--set", "chip.tile.word_line_resistance=-1"], "word_line_resistance must be >= 0"),
-        (["train", "--out", "x", "--set", "data.source=nowhere"], "nowhere: is not a folder"),
+        (["train", "--out", "x", "--set", "data.source=nowhere"], "nowhere: no such file or folder"),
         (["train", "--out", "x", "--seed", "-1"], "seed must be greater than or equal to 0 (got -1)"),
         (["train", "nope.toml", "--out", "x"], "nope.toml: cannot be read: No such file or directory"),
         (["train", "defualt", "--out", "x"], "did you mean 'default'?"),

@@ -24,13 +24,13 @@ needs_full = pytest.mark.skipif(not FULL.is_dir(), reason=f"the full MNIST is no
 
 def test_the_bundled_subset_has_its_size_and_all_classes():
     data = load_mnist()
-    assert data.train_images.shape == (10_000, 784)
-    assert data.test_images.shape == (2_000, 784)
-    assert data.train_images.min() == 0.0
-    assert data.train_images.max() == 1.0
+    assert data.train_inputs.shape == (10_000, 784)
+    assert data.test_inputs.shape == (2_000, 784)
+    assert data.train_inputs.min() == 0.0
+    assert data.train_inputs.max() == 1.0
 
 
-# Digits of each class in the full set: as many as the label files of MNIST hold.
+# Dataset of each class in the full set: as many as the label files of MNIST hold.
 FULL_TRAIN = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
 FULL_TEST = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
 
@@ -38,8 +38,8 @@ FULL_TEST = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
 def test_the_bundled_subset_has_the_proportions_of_the_full_set():
     data = load_mnist()
     # Rounded to whole digits by largest remainders: no class is off by one or more.
-    assert (np.abs(np.bincount(data.train_labels) - FULL_TRAIN / 6) < 1).all()
-    assert (np.abs(np.bincount(data.test_labels) - FULL_TEST / 5) < 1).all()
+    assert (np.abs(np.bincount(data.train_targets) - FULL_TRAIN / 6) < 1).all()
+    assert (np.abs(np.bincount(data.test_targets) - FULL_TEST / 5) < 1).all()
 
 
 def test_stratified_takes_the_first_of_each_class_in_order():
@@ -99,17 +99,17 @@ def test_a_folder_gzipped_or_plain_and_as_torchvision_lays_it_out(tmp_path, digi
         path = tmp_path / place / (f"{name}.gz" if packed else name)
         path.write_bytes(gzip.compress(content) if packed else content)
     data = load_mnist(str(tmp_path))
-    np.testing.assert_array_equal(data.train_images, arrays[0].reshape(8, 784) / 255.0)
-    np.testing.assert_array_equal(data.test_labels, arrays[3])
-    assert (data.train_images.dtype, data.train_labels.dtype) == (np.float64, np.int64)
+    np.testing.assert_array_equal(data.train_inputs, arrays[0].reshape(8, 784) / 255.0)
+    np.testing.assert_array_equal(data.test_targets, arrays[3])
+    assert (data.train_inputs.dtype, data.train_targets.dtype) == (np.float64, np.int64)
 
 
 @needs_full
 def test_the_full_set():
     data = load_mnist(FULL)
-    assert data.train_images.shape == (60_000, 784)
-    assert np.array_equal(np.bincount(data.train_labels), FULL_TRAIN)
-    assert np.array_equal(np.bincount(data.test_labels), FULL_TEST)
+    assert data.train_inputs.shape == (60_000, 784)
+    assert np.array_equal(np.bincount(data.train_targets), FULL_TRAIN)
+    assert np.array_equal(np.bincount(data.test_targets), FULL_TEST)
 
 
 def test_missing_folder_and_file(tmp_path):
@@ -149,11 +149,11 @@ def test_a_gzip_file_cut_short_is_refused(tmp_path):
 def test_resizing_averages_areas():
     data = load_mnist().first(20, 20)
     small = data.resized(7)
-    assert small.train_images.shape == (20, 49)
-    blocks = data.train_images.reshape(20, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(20, 49)
-    np.testing.assert_allclose(small.train_images, blocks, atol=1e-12)
-    assert data.resized(8).test_images.mean() == pytest.approx(data.test_images.mean(), rel=1e-12)
-    assert np.array_equal(data.resized(28).test_images, data.test_images)
+    assert small.train_inputs.shape == (20, 49)
+    blocks = data.train_inputs.reshape(20, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(20, 49)
+    np.testing.assert_allclose(small.train_inputs, blocks, atol=1e-12)
+    assert data.resized(8).test_inputs.mean() == pytest.approx(data.test_inputs.mean(), rel=1e-12)
+    assert np.array_equal(data.resized(28).test_inputs, data.test_inputs)
     for side in (0, 29):
         with pytest.raises(ValidationError, match="side must be"):
             data.resized(side)
@@ -167,9 +167,9 @@ def test_more_digits_than_there_are():
 def test_validation_digits_are_the_last_of_the_training_digits_and_no_others():
     data = load_mnist().first(100, 20)
     held = data.validating(30)
-    np.testing.assert_array_equal(held.train_images, data.train_images[:70])
-    np.testing.assert_array_equal(held.test_images, data.train_images[70:])
-    np.testing.assert_array_equal(held.test_labels, data.train_labels[70:])
+    np.testing.assert_array_equal(held.train_inputs, data.train_inputs[:70])
+    np.testing.assert_array_equal(held.test_inputs, data.train_inputs[70:])
+    np.testing.assert_array_equal(held.test_targets, data.train_targets[70:])
     assert data.validating(0) is data
     for count in (100, -1):
         with pytest.raises(ValidationError, match=r"data\.validation must be"):
@@ -195,9 +195,9 @@ def test_download_once_then_from_the_cache(tmp_path, digits, monkeypatch, capfd)
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
     with serve(tmp_path) as server:
         mirror = f"http://127.0.0.1:{server.server_port}"
-        assert len(load_mnist("download", mirror).train_labels) == 8
+        assert len(load_mnist("download", mirror).train_targets) == 8
         server.shutdown()
-    assert len(load_mnist("download", mirror).train_labels) == 8
+    assert len(load_mnist("download", mirror).train_targets) == 8
     folder, complete = cached_mnist()
     assert complete
     assert tmp_path / "cache" in folder.parents

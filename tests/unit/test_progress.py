@@ -128,7 +128,7 @@ def test_every_part_of_a_run_that_lasts_is_spoken_of(tmp_path, monkeypatch, cloc
         monkeypatch.setattr(owner, name, slow)
 
     monkeypatch.setattr(module, "Lines", lines)
-    delay(circuitmem.training.run, "load_digits")
+    delay(circuitmem.training.run, "load_data")
     delay(circuitmem.training.ex_situ, "initial_perceptron")
     delay(circuitmem.training.run, "build_network")
     delay(circuitmem.training.methods, "prepare_chip")
@@ -137,7 +137,7 @@ def test_every_part_of_a_run_that_lasts_is_spoken_of(tmp_path, monkeypatch, cloc
     delay(circuitmem.cli.runs.PageDrawer, "result", lambda drawer: drawer.folder / "report.html")
     assert ended(["train", "--out", str(tmp_path / "run"), *SETTINGS], monkeypatch) == 0, capsys.readouterr().err
     words = {name: " ".join(each) for name, each in heard.items()}
-    assert "progress: data after" in words["load_digits"]
+    assert "progress: data after" in words["load_data"]
     assert "progress: digital network, 0 of 2 after" in words["initial_perceptron"]
     assert "progress: raw defective chip after" in words["build_network"]
     assert "progress: audit after" in words["finish"]

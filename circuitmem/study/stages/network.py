@@ -8,15 +8,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from circuitmem.config import load_run
-from circuitmem.data import load_mnist
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, EngineName, Stage
-from circuitmem.training import Digits, bring_up, build_network, train_ex_situ
+from circuitmem.training import bring_up, build_network, load_data, train_ex_situ
 
 NAME = "network"
 SETTINGS = (
     "data.side=8",
+    "data.train=500",
     "network.layers=[64, 16, 10]",
     "chip.tile.rows=32",
     "chip.tile.columns=16",
@@ -30,13 +30,12 @@ SETTINGS = (
 def run(context: Context) -> Stage:
     """Classify digits in both engines; one case a digit, its number of differing outputs, and one for another label."""
     count = 5 if context.quick else 20
-    spec = load_run(None, [*SETTINGS, f"seed={context.seed}"])
-    data = load_mnist().resized(spec.data.side).first(500, count)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    spec = load_run(None, [*SETTINGS, f"data.test={count}", f"seed={context.seed}"])
+    digits = load_data(spec.data, spec.network, spec.seed)
     # One BLAS thread: the digital part must do the same sums for both.
     with threadpool_limits(limits=1, user_api="blas"):
         model = train_ex_situ(
-            spec.ex_situ, spec.network, digits.train_images, digits.train_labels, spec.seed, lambda *_: None
+            spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, spec.seed, lambda *_: None
         )
         found = {}
         engines: dict[EngineName, Any] = {"behavioral": BehavioralEngine(), "referee": context.referee}
@@ -44,12 +43,12 @@ def run(context: Context) -> Stage:
             with context.timed(name):
                 network = build_network(spec, model, digits, engine)
                 network.chip.run(bring_up(network, spec, digits, True))
-                found[name] = network.chip.run(network.outputs(digits.test_images))
+                found[name] = network.chip.run(network.outputs(digits.test_inputs))
             context.report(len(found) * count // 2, count)
     ours, theirs = found["behavioral"], found["referee"]
     # Equal codes give equal outputs to the last bit: the digital part is the same.
     different = (ours != theirs).sum(axis=1) + (ours.argmax(axis=1) != theirs.argmax(axis=1))
-    right = int(np.count_nonzero(ours.argmax(axis=1) == digits.test_labels))
+    right = int(np.count_nonzero(ours.argmax(axis=1) == digits.test_targets))
     outputs = Series("outputs", theirs.ravel(), ours.ravel(), "points")
     plot = Lines("Outputs of the network", f"{context.simulator} (logit)", "behavioral (logit)", (outputs,))
     return Stage([float(n) for n in different], 0.0, {"right_labels": right}, [plot], answers=list(theirs))

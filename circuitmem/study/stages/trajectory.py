@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from circuitmem.config import NetworkSpec, RunSpec, load_run
-from circuitmem.data import load_mnist
+from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
 from circuitmem.study.stages.stage import Context, EngineName, Stage
-from circuitmem.training import Digits, InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
+from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
 NAME = "trajectory"
 LAYERS = (16, 8, 4)
@@ -67,17 +67,17 @@ def run(context: Context) -> Stage:
     return Stage(differences, 0.0, details, [plot], answers=found["referee"])
 
 
-def _digits(steps: int) -> Digits:
+def _digits(steps: int) -> Dataset:
     """Return 0 to 3 of the bundled digits, as many as the steps take and some to test with."""
     data = load_mnist().resized(4)
-    train, test = (np.flatnonzero(labels < LAYERS[-1]) for labels in (data.train_labels, data.test_labels))
+    train, test = (np.flatnonzero(labels < LAYERS[-1]) for labels in (data.train_targets, data.test_targets))
     train, test = train[: max(200, steps * BATCH)], test[:TESTED]
-    return Digits(data.train_images[train], data.train_labels[train], data.test_images[test], data.test_labels[test])
+    return Dataset(data.train_inputs[train], data.train_targets[train], data.test_inputs[test], data.test_targets[test])
 
 
-def _trajectory(spec: RunSpec, digits: Digits, engine: Any, steps: int) -> list[NDArray[np.float64]]:
+def _trajectory(spec: RunSpec, digits: Dataset, engine: Any, steps: int) -> list[NDArray[np.float64]]:
     """Train on a chip of one's own; all that a step leaves, one array a step: the loss first, then the pulses."""
-    images, labels = digits.train_images, digits.train_labels
+    images, labels = digits.train_inputs, digits.train_targets
     model = train_ex_situ(spec.ex_situ, spec.network, images, labels, spec.seed, lambda *_: None)
     network = build_network(spec, model, digits, engine)
     chip, trainer = network.chip, InSituTrainer(spec.in_situ, network)
@@ -86,7 +86,7 @@ def _trajectory(spec: RunSpec, digits: Digits, engine: Any, steps: int) -> list[
     for step in range(steps):
         batch = slice(step * BATCH, (step + 1) * BATCH)
         loss = chip.run(train_epoch(network, trainer, images[batch], labels[batch], spec.seed, step))
-        outputs = chip.run(network.outputs(digits.test_images))
+        outputs = chip.run(network.outputs(digits.test_inputs))
         parts = [np.array([loss, chip.ledger.total.pulses]), outputs.ravel(), outputs.argmax(axis=1).astype(float)]
         parts += [values.ravel() for values in (*network.model.weights, *network.model.biases)]
         parts += [unit.tile.conductance.ravel() for unit in chip.units]

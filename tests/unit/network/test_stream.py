@@ -18,8 +18,9 @@ from circuitmem.config import (
     TwoPulseSpec,
 )
 from circuitmem.control import Chip
+from circuitmem.data import Dataset
 from circuitmem.network import HardwareNetwork, Perceptron, RequestStream
-from circuitmem.training import Digits, serve
+from circuitmem.training import serve
 
 NS = 1000
 
@@ -147,7 +148,7 @@ def test_a_refresh_is_booked_as_such():
 
 def test_both_granularities_serve_alike_and_phases_are_kept_apart():
     labels = np.zeros(90, dtype=np.int64)
-    digits = Digits(INPUTS, labels, INPUTS, labels)
+    digits = Dataset(INPUTS, labels, INPUTS, labels)
     load = InferenceSpec(rate=5e6, duration=2e-5, check_every=3e-6, refresh_every=5e-6, limit=1e-3, seed=4)
     found = []
     for granularity in ("burst", "pulse"):

@@ -6,7 +6,7 @@ import pytest
 from circuitmem.config import InferenceSpec, NetworkSpec, load_run
 from circuitmem.data import load_mnist
 from circuitmem.network import Perceptron, patches_of
-from circuitmem.training import METHODS, Digits, build_network, compare_calibrations, run_method, train_ex_situ
+from circuitmem.training import METHODS, build_network, compare_calibrations, run_method, train_ex_situ
 from circuitmem.training.gradients import adjoint_gradients
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.offline import significance
@@ -22,10 +22,9 @@ SMALL += ["ex_situ.weight_limit=4.0", "calibration.method=split-affine", "in_sit
 
 @pytest.fixture(scope="module")
 def start():
-    data = load_mnist().resized(8).first(2000, 300)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist().resized(8).first(2000, 300)
     spec = load_run(None, SMALL)
-    train = digits.train_images, digits.train_labels
+    train = digits.train_inputs, digits.train_targets
     return digits, train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
 
 
@@ -80,10 +79,10 @@ def test_the_exact_gradient_of_a_sound_chip_is_that_of_its_model(start):
     exact += [f"chip.converters.dac.{error}_error=0.0" for error in ("gain", "offset")]
     network = build_network(load_run(None, [*SMALL, *exact]), model, digits)
     network.chip.run(network.program(0.0))
-    activities = model.activities(digits.train_images[:8])
+    activities = model.activities(digits.train_inputs[:8])
     for layer, each in zip(network.layers, activities, strict=False):
         layer.input_scale = max(layer.input_scale, float(each.max()))
-    error = cross_entropy(activities[-1], digits.train_labels[:8])[1]
+    error = cross_entropy(activities[-1], digits.train_targets[:8])[1]
     adjoint, ideal = adjoint_gradients(network, activities, error), model.gradients(activities, error)
     for one, other in zip([*adjoint[0], *adjoint[1]], [*ideal[0], *ideal[1]], strict=True):
         np.testing.assert_allclose(one, other, atol=5e-3 * np.abs(other).max())

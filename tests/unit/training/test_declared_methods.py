@@ -10,13 +10,13 @@ from circuitmem.config import RunSpec, load_run, to_toml
 from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron
 from circuitmem.rng import name_number
-from circuitmem.training import METHODS, Digits, Recipe, build_network, recipe_of, run_method
+from circuitmem.training import METHODS, Dataset, Recipe, build_network, recipe_of, run_method
 from circuitmem.training.recipes import method_number
 
 SMALL = ["data.side=4", "network.layers=[16, 10]", "chip.tile.rows=18", "chip.tile.columns=24", "in_situ.epochs=1"]
 SMALL += ["in_situ.batch=20", "calibration.vectors=20", "retraining.epochs=1", "chip.tile.word_line_resistance=0.0"]
 RNG = np.random.default_rng(0)
-DIGITS = Digits(RNG.random((60, 16)), RNG.integers(0, 10, 60), RNG.random((40, 16)), RNG.integers(0, 10, 40))
+DIGITS = Dataset(RNG.random((60, 16)), RNG.integers(0, 10, 60), RNG.random((40, 16)), RNG.integers(0, 10, 40))
 MODEL = Perceptron([RNG.normal(size=(16, 10))], [np.zeros(10)])
 
 

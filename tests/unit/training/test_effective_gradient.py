@@ -9,7 +9,7 @@ from circuitmem import TileSpec
 from circuitmem.config import load_run
 from circuitmem.data import load_mnist
 from circuitmem.registry import names
-from circuitmem.training import Digits, build_network, train_ex_situ
+from circuitmem.training import build_network, train_ex_situ
 from circuitmem.training.bring_up import calibrate_network
 from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gradients
 from circuitmem.training.loss import cross_entropy
@@ -21,10 +21,9 @@ SMALL += ["calibration.vectors=200", "ex_situ.weight_limit=1.5", "ex_situ.epochs
 
 @pytest.fixture(scope="module")
 def start():
-    data = load_mnist().resized(8).first(1000, 300)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist().resized(8).first(1000, 300)
     spec = load_run(None, SMALL)
-    train = digits.train_images, digits.train_labels
+    train = digits.train_inputs, digits.train_targets
     return digits, train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
 
 
@@ -53,8 +52,8 @@ CASES = list(itertools.product([*names("calibrations"), *JOINED], (0.8, 0.5), (0
 def test_read_is_the_exact_gradient_through_every_calibration(start, method, yield_, wire):
     digits, _ = start
     network = brought_up(start, method, yield_, wire)
-    activities = network.chip.run(network.forward(digits.train_images[:200]))
-    _, error = cross_entropy(activities[-1], digits.train_labels[:200])
+    activities = network.chip.run(network.forward(digits.train_inputs[:200]))
+    _, error = cross_entropy(activities[-1], digits.train_targets[:200])
     found, biases = read_gradients(network, network.chip.run(read_cells(network)), activities, error)
     exact, exact_biases = adjoint_gradients(network, activities, error)
     for one, other in zip([*found, *biases], [*exact, *exact_biases], strict=True):
@@ -73,16 +72,15 @@ def test_read_is_the_exact_gradient_through_every_calibration(start, method, yie
     ],
 )
 def test_it_is_the_exact_gradient_behind_the_wires_of_a_default_tile_too(more):
-    data = load_mnist().resized(14).first(600, 100)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist().resized(14).first(600, 100)
     spec = load_run(None, ["data.side=14", "network.layers=[196, 24, 10]", "ex_situ.epochs=5", *more])
     assert spec.chip.tile.shape == (64, 64)
-    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
     network = build_network(spec, model, digits)
     network.chip.run(network.program(0.0))
     network.chip.run(calibrate_network(network, spec, digits, ["out-of-range"]))
-    activities = network.chip.run(network.forward(digits.train_images[:100]))
-    _, error = cross_entropy(activities[-1], digits.train_labels[:100])
+    activities = network.chip.run(network.forward(digits.train_inputs[:100]))
+    _, error = cross_entropy(activities[-1], digits.train_targets[:100])
     cells = network.chip.run(read_cells(network))
     exact, _ = adjoint_gradients(network, activities, error)
     for one, other in zip(read_gradients(network, cells, activities, error)[0], exact, strict=True):

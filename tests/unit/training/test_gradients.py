@@ -19,7 +19,7 @@ from circuitmem.control import Chip
 from circuitmem.data import load_mnist
 from circuitmem.network import Correction, HardwareNetwork, Partition, Perceptron, split
 from circuitmem.tile import Tile
-from circuitmem.training import Digits, build_network, run_method, train_ex_situ
+from circuitmem.training import build_network, run_method, train_ex_situ
 from circuitmem.training.gradients import adjoint_gradients, effective_map, layer_gradient, read_cells
 from circuitmem.training.in_situ import InSituTrainer
 
@@ -188,11 +188,10 @@ SMALL += ["ex_situ.weight_limit=4.0", "in_situ.learning_rate=0.1"]
 
 @pytest.fixture(scope="module")
 def start():
-    data = load_mnist().resized(8).first(600, 300)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist().resized(8).first(600, 300)
     spec = load_run(None, SMALL)
     return digits, train_ex_situ(
-        spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None
+        spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None
     )
 
 

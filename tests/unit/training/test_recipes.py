@@ -8,7 +8,7 @@ from circuitmem.control import Chip
 from circuitmem.data import load_mnist
 from circuitmem.network import HardwareNetwork, Partition, Perceptron, Placement
 from circuitmem.tile import DefectMap, PairMapping
-from circuitmem.training import METHODS, Digits, MethodRun, build_network, run_method, train_ex_situ
+from circuitmem.training import METHODS, MethodRun, build_network, run_method, train_ex_situ
 from circuitmem.training.bring_up import prepare_chip
 from circuitmem.training.checkpoint import load_state, save_state
 from circuitmem.training.loss import cross_entropy
@@ -26,11 +26,10 @@ SMALL += ["ex_situ.weight_limit=4.0", "calibration.method=split-affine", "in_sit
 
 @pytest.fixture(scope="module")
 def start():
-    data = load_mnist().resized(8).first(1500, 400)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist().resized(8).first(1500, 400)
     spec = load_run(None, SMALL)
     return digits, train_ex_situ(
-        spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None
+        spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None
     )
 
 
@@ -87,7 +86,7 @@ def test_a_network_means_the_same_wherever_it_lies(start):
                 rows, pairs = (rng.permutation(limit) for limit in (70, 48))
                 layer.placements[index] = Placement(rows[: len(place.rows)], pairs[: len(place.pairs)])
         network.chip.run(prepare_chip(network, spec, digits, METHODS["raw"]))
-        answers.append(network.chip.run(network.forward(digits.test_images[:50]))[-1])
+        answers.append(network.chip.run(network.forward(digits.test_inputs[:50]))[-1])
     assert np.corrcoef(answers[0].ravel(), answers[1].ravel())[0, 1] > 0.97
 
 
@@ -115,8 +114,8 @@ def test_retraining_leaves_frozen_weights_and_keeps_the_others_within_limits(sta
     loss = []
     for epochs in (1, 4):
         trained = model.copy()
-        retrain(trained, limits, RetrainingSpec(epochs=epochs), digits.train_images, digits.train_labels, 1)
-        loss.append(cross_entropy(trained.activities(digits.train_images)[-1], digits.train_labels)[0])
+        retrain(trained, limits, RetrainingSpec(epochs=epochs), digits.train_inputs, digits.train_targets, 1)
+        loss.append(cross_entropy(trained.activities(digits.train_inputs)[-1], digits.train_targets)[0])
         for weights, (lowest, highest), mask, value in zip(trained.weights, limits, frozen, values, strict=True):
             assert np.array_equal(weights[mask], value[mask])
             assert ((weights >= lowest) & (weights <= highest)).all()

@@ -8,7 +8,7 @@ from circuitmem.config.training import LEARNING_RATES
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.registry import find, names
-from circuitmem.training import METHODS, Digits, InSituTrainer, build_network, run_method
+from circuitmem.training import METHODS, InSituTrainer, build_network, run_method
 from circuitmem.training.ex_situ import train_ex_situ
 from circuitmem.training.methods import training_of
 
@@ -28,11 +28,10 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def start():
-    data = load_mnist().resized(8).first(1000, 300)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist().resized(8).first(1000, 300)
     spec = load_run(None, SMALL)
     return digits, train_ex_situ(
-        spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None
+        spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None
     )
 
 
@@ -147,10 +146,9 @@ def test_defects_can_be_kept_to_a_layer(start):
 
 
 def test_three_layers_learn_too():
-    data = load_mnist().resized(8).first(1000, 300)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist().resized(8).first(1000, 300)
     spec = load_run(None, [*SMALL, "network.layers=[64, 32, 32, 10]", "in_situ.epochs=2"])
-    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
     history = run_method(
         "calibration_in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None
     ).history

@@ -94,8 +94,8 @@ def trained(*settings):
     spec = load_run(None, ["data.train=300", "data.test=500", *settings])
     data = load_mnist().first(300, 500).resized(spec.data.side)
     record = ExSituRecord()
-    model = train_ex_situ(spec.ex_situ, spec.network, data.train_images, data.train_labels, 1, lambda *_: None, record)
-    return record, accuracy_percent(model.logits(data.test_images).argmax(axis=1), data.test_labels)
+    model = train_ex_situ(spec.ex_situ, spec.network, data.train_inputs, data.train_targets, 1, lambda *_: None, record)
+    return record, accuracy_percent(model.logits(data.test_inputs).argmax(axis=1), data.test_targets)
 
 
 def test_300_digits_are_trained_until_the_network_has_converged():

@@ -9,7 +9,6 @@ from circuitmem.data import load_mnist
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.network import Perceptron
 from circuitmem.training.bring_up import bring_up
-from circuitmem.training.digits import Digits
 from circuitmem.training.ex_situ import train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer
 from circuitmem.training.loss import cross_entropy
@@ -31,14 +30,13 @@ def small_spec(*overrides):
 
 @pytest.fixture(scope="module")
 def digits():
-    data = load_mnist().resized(8).first(1500, 400)
-    return Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    return load_mnist().resized(8).first(1500, 400)
 
 
 @pytest.fixture(scope="module")
 def model(digits):
     spec = small_spec()
-    return train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, lambda *_: None)
+    return train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
 
 
 def quiet(*_):
@@ -69,10 +67,9 @@ MEDIUM += ["calibration.method=affine", "ex_situ.weight_limit=4.0", "in_situ.lea
 
 @pytest.fixture(scope="module")
 def medium_start():
-    data = load_mnist().resized(14).first(3000, 500)
-    digits = Digits(data.train_images, data.train_labels, data.test_images, data.test_labels)
+    digits = load_mnist().resized(14).first(3000, 500)
     spec = load_run(None, MEDIUM)
-    return digits, train_ex_situ(spec.ex_situ, spec.network, digits.train_images, digits.train_labels, 1, quiet)
+    return digits, train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, quiet)
 
 
 @pytest.mark.slow
@@ -99,7 +96,7 @@ def test_without_updates_nothing_is_gained(digits, model, monkeypatch):
 
 
 def test_same_bits_for_one_and_two_threads_and_for_both_granularities(digits, model):
-    few = Digits(digits.train_images[:200], digits.train_labels[:200], digits.test_images[:50], digits.test_labels[:50])
+    few = digits.first(200, 50)
     ends = []
     for threads, granularity in ((1, "burst"), (2, "burst"), (1, "pulse")):
         spec = small_spec("in_situ.epochs=1", f"granularity={granularity}")
@@ -115,7 +112,7 @@ def test_same_bits_for_one_and_two_threads_and_for_both_granularities(digits, mo
 @pytest.mark.usefixtures("spice")
 def test_a_tiny_network_end_to_end_through_spice_gives_the_same_codes_and_labels(digits, model):
     spec = small_spec("calibration.vectors=10", "chip.programming.verify_tries=0", "calibration.method=affine")
-    few = Digits(digits.train_images[:50], digits.train_labels[:50], digits.test_images[:10], digits.test_labels[:10])
+    few = digits.first(50, 10)
     seen = []
     with SpiceEngine() as spice:
         for engine in (BehavioralEngine(), spice):
@@ -123,10 +120,10 @@ def test_a_tiny_network_end_to_end_through_spice_gives_the_same_codes_and_labels
             network.chip.run(bring_up(network, spec, few, True))
             answers = [
                 network.chip.run(network.chip.read(unit, codes, "mac_read"))
-                for layer, inputs in zip(network.layers, model.activities(few.test_images), strict=False)
+                for layer, inputs in zip(network.layers, model.activities(few.test_inputs), strict=False)
                 for unit, codes in zip(layer.units, layer.input_codes(inputs), strict=True)
             ]
-            seen.append((np.array(answers), network.chip.run(network.classify(few.test_images))))
+            seen.append((np.array(answers), network.chip.run(network.classify(few.test_inputs))))
     assert np.array_equal(seen[0][0], seen[1][0])
     assert np.array_equal(seen[0][1], seen[1][1])
 

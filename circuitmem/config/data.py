@@ -1,0 +1,85 @@
+"""The declared data of a run: where they come from, and how they are divided and scaled."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pydantic
+
+from circuitmem.config.base import Spec
+from circuitmem.errors import ValidationError
+
+__all__ = ["DataSpec"]
+
+DIGITS = ("bundled", "digits", "download")
+"""Names of MNIST: square images of a known side, ten classes."""
+SIDE = 28
+
+
+class DataSpec(Spec):
+    """What a network is trained and tested with (:func:`circuitmem.data.load_dataset`).
+
+    Parameters
+    ----------
+    source : str
+        ``"bundled"`` (10,000 + 2,000 digits of MNIST in the package; ``"digits"`` are the same), ``"download"`` (all of
+        MNIST, once, into the user's cache), another name that ``circuitmem list datasets`` shows, a ``.csv``,
+        ``.parquet`` or ``.npz`` file, a folder of idx files or of images, or ``"package.module:function"``.
+    target : str or sequence of str, optional
+        Column of a table, or array of a ``.npz`` file, that is to be found by the network.
+    task : {"classes", "values"}
+        What targets are. Runs train networks for classes only.
+    split : (float, float, float)
+        Fractions for training, validation and test, where the source has no parts: at random by the run's seed, of each
+        class alike.
+    scale : {"auto", "none", "range", "standard"}
+        What is done to inputs, learnt from the training part: nothing, each feature to [0, 1], or to mean 0 and
+        deviation 1. ``auto`` leaves images in bytes, which are divided by 255, as they are. Of others it is ``range``
+        for a network of layers, ``standard`` for a model that the run trains, and ``none`` for one that has its weights
+        from a file.
+    ignore : sequence of str
+        Columns of a table to leave out.
+    licence : str
+        Under which the data may be used; it goes into the provenance.
+    train, test : int, optional
+        Use only the first so many samples, >= 1.
+    validation : int
+        Test with so many validation samples instead, >= 0, as tuning should: the test part is not looked at. They are
+        the first of the validation part, or the last training samples where there is none. 0 tests with the test part.
+    side : int, optional
+        Side of square images in pixels, >= 1; smaller than theirs averages areas. Left out, images stay as they are.
+    """
+
+    source: str = "bundled"
+    target: str | tuple[str, ...] | None = None
+    task: Literal["classes", "values"] = "classes"
+    split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    scale: Literal["auto", "none", "range", "standard"] = "auto"
+    ignore: tuple[str, ...] = ()
+    licence: str = ""
+    train: int | None = pydantic.Field(default=None, ge=1)
+    test: int | None = pydantic.Field(default=None, ge=1)
+    validation: int = pydantic.Field(default=0, ge=0)
+    side: int | None = pydantic.Field(default=None, ge=1)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _whole_side_is_none(cls, values: Any) -> Any:
+        """Take the side that digits have for none: points of studies are named by what differs from the defaults."""
+        if isinstance(values, dict) and values.get("source", "bundled") in DIGITS and values.get("side") == SIDE:
+            return {key: value for key, value in values.items() if key != "side"}
+        return values
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> DataSpec:
+        if self.is_digits and self.side is not None and self.side > SIDE:
+            raise ValidationError("side", f"must be <= {SIDE}, the side of digits", self.side)
+        if abs(sum(self.split) - 1.0) > 1e-9 or min(self.split) < 0.0 or not self.split[0] or not self.split[2]:
+            rule = "must be fractions of training, validation and test that add up to 1; the first and last are not 0"
+            raise ValidationError("split", rule, self.split)
+        return self
+
+    @property
+    def is_digits(self) -> bool:
+        """Whether it is MNIST."""
+        return self.source in DIGITS

@@ -1,0 +1,97 @@
+"""Arrays that a user gave, checked: numbers, finite, as many targets as inputs, one shape in all parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.errors import ValidationError
+
+__all__ = ["Arrays", "check_parts", "digest"]
+
+Arrays = tuple[Any, Any]
+"""Inputs and targets of a part, as they came."""
+
+
+def check_parts(parts: Mapping[str, Arrays]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """Return inputs and targets as arrays.
+
+    Raises
+    ------
+    ValidationError
+        If inputs are no real, finite numbers, a part has no sample or another shape than the first, or there are not
+        as many targets as inputs.
+    """
+    found: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+    for part, (inputs, targets) in parts.items():
+        words = f"data {part} " if part else "data "
+        values = _inputs(f"{words}inputs", inputs)
+        own = _targets(f"{words}targets", targets, len(values))
+        first = next(iter(found.values()))[0].shape[1:] if found else values.shape[1:]
+        if values.shape[1:] != first:
+            rule = f"must be of one shape in all parts, {first} as in {next(iter(found))}"
+            raise ValidationError(f"{words}inputs", rule, values.shape[1:])
+        found[part] = values, own
+    return found
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    """Return an array of what may be tensors, or a list of them."""
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+        elif isinstance(values, Sequence) and len(values) and hasattr(values[0], "detach"):
+            values = np.stack([np.asarray(each.detach().cpu()) for each in values])
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValidationError(name, f"must be an array, samples of one shape ({error})") from None
+
+
+def _inputs(name: str, given: Any) -> NDArray[Any]:
+    values = _array(name, given)
+    if values.dtype.kind not in "biuf":
+        raise ValidationError(name, "must be real numbers", str(values.dtype))
+    if values.ndim < 2 or not values.size:
+        raise ValidationError(name, "must be (samples, ...), one sample and one number at least", values.shape)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        index = tuple(int(place) for place in np.argwhere(wrong)[0])
+        rule = f"must be finite at index {index}, and at {np.count_nonzero(wrong)} places in all"
+        raise ValidationError(name, rule, float(values[index]))
+    return values
+
+
+def _targets(name: str, given: Any, samples: int) -> NDArray[Any]:
+    values = _array(name, given)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim not in (1, 2) or len(values) != samples:
+        raise ValidationError(name, f"must be ({samples},), one for each input", values.shape)
+    if values.dtype.kind == "O":
+        texts = [each for each in values.ravel() if not isinstance(each, str)]
+        if texts:
+            raise ValidationError(name, "must be numbers or texts, none missing", texts[0])
+        values = values.astype(np.str_)
+    if values.dtype.kind not in "biufU":
+        raise ValidationError(name, "must be numbers or texts", str(values.dtype))
+    return values
+
+
+def digest(parts: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], classes: Sequence[str]) -> str:
+    """Return the SHA-256 of names, types, shapes and bytes of all arrays, and of the names of the classes.
+
+    Numbers that are not bytes are taken as float64, so that a table has the same one in any format.
+    """
+    hasher = hashlib.sha256("\0".join(classes).encode())
+    for part in sorted(parts):
+        for name, array in zip(("inputs", "targets"), parts[part], strict=True):
+            plain = np.ascontiguousarray(
+                array if array.dtype.kind in "u" and array.itemsize == 1 else array.astype("<f8")
+            )
+            hasher.update(f"{part}_{name} {plain.dtype.str} {plain.shape}|".encode())
+            hasher.update(plain.tobytes())
+    return hasher.hexdigest()

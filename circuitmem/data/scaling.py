@@ -1,0 +1,56 @@
+"""Scaling of inputs, learnt from training samples alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Scaling"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """``(inputs - shift) / spread`` of every feature, or of every channel of maps and sequences.
+
+    Attributes
+    ----------
+    kind : {"none", "range", "standard"}
+        ``range`` maps the training samples to [0, 1], ``standard`` to mean 0 and standard deviation 1. What does not
+        vary in training is shifted only.
+    shift, spread : ndarray, optional
+        They broadcast against a sample.
+    """
+
+    kind: Literal["none", "range", "standard"] = "none"
+    shift: Floats | None = None
+    spread: Floats | None = None
+
+    @classmethod
+    def learnt(cls, kind: Literal["range", "standard"], inputs: Floats) -> Scaling:
+        """Return the scaling that training inputs (samples, features) or (samples, channels, ...) call for."""
+        axes = (0, *range(2, inputs.ndim))
+        if kind == "range":
+            shift = inputs.min(axis=axes, keepdims=True)[0]
+            spread = inputs.max(axis=axes, keepdims=True)[0] - shift
+        else:
+            shift, spread = inputs.mean(axis=axes, keepdims=True)[0], inputs.std(axis=axes, keepdims=True)[0]
+        # Rounding gives equal numbers a standard deviation; a spread below it means nothing.
+        nothing = spread <= 1e-12 * np.abs(inputs).max(axis=axes, keepdims=True)[0]
+        return cls(kind, shift, np.where(nothing, 1.0, spread))
+
+    def __call__(self, inputs: Floats) -> Floats:
+        """Return inputs scaled."""
+        if self.shift is None or self.spread is None:
+            return inputs
+        return np.asarray((inputs - self.shift) / self.spread)
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values, exact to the last bit."""
+        if self.shift is None or self.spread is None:
+            return {"kind": self.kind}
+        return {"kind": self.kind, "shift": self.shift.ravel().tolist(), "spread": self.spread.ravel().tolist()}

@@ -1,0 +1,137 @@
+"""What a network needs of a chip: tiles, cells, and the reads, time and energy of one inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["LayerSummary", "NetworkSummary"]
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer on tiles.
+
+    Attributes
+    ----------
+    name, kind : str
+        Of the module.
+    inputs, outputs, groups : int
+        Size of the matrix of each group, and how many groups there are.
+    tiles : int
+        Tiles of the layer.
+    cells_used : float
+        Fraction of their cells that stand for weights.
+    vectors, reads : float, optional
+        Vectors that an input of the network gives, and single reads of tiles for them.
+    signed : bool, optional
+        Whether they have both signs: then each is read twice.
+    time_s, energy_j : float, optional
+        Simulated time and energy of the layer for an input of the network.
+    """
+
+    name: str
+    kind: str
+    inputs: int
+    outputs: int
+    groups: int
+    tiles: int
+    cells_used: float
+    vectors: float | None = None
+    signed: bool | None = None
+    reads: float | None = None
+    time_s: float | None = None
+    energy_j: float | None = None
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """A network on a chip; ``print`` shows a table.
+
+    Attributes
+    ----------
+    layers : tuple of LayerSummary
+        Its layers on tiles, in the order of the modules.
+    digital : tuple of str
+        What else has parameters, and is computed by the digital core.
+    multiplications : int, optional
+        Multiplications by the weights on tiles, and between matrices elsewhere, for an input of the network.
+    on_tiles : float, optional
+        Fraction of them that tiles do.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    digital: tuple[str, ...]
+    multiplications: int | None = None
+    on_tiles: float | None = None
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all layers."""
+        return sum(layer.tiles for layer in self.layers)
+
+    @property
+    def reads(self) -> float | None:
+        """Reads of tiles for an input of the network."""
+        return _total([layer.reads for layer in self.layers])
+
+    @property
+    def time_s(self) -> float | None:
+        """Simulated time of an input, layer after layer."""
+        return _total([layer.time_s for layer in self.layers])
+
+    @property
+    def energy_j(self) -> float | None:
+        """Energy of an input."""
+        return _total([layer.energy_j for layer in self.layers])
+
+    def __str__(self) -> str:
+        """Return a table of the layers, their sum, and what stays digital."""
+        head = ["layer", "kind", "matrix", "tiles", "cells used"]
+        rows = [
+            [
+                layer.name or "-",
+                layer.kind,
+                f"{layer.inputs}x{layer.outputs}" + (f" x{layer.groups}" if layer.groups > 1 else ""),
+                f"{layer.tiles}",
+                f"{layer.cells_used:.1%}",
+            ]
+            for layer in self.layers
+        ]
+        rows.append(["total", "", "", f"{self.tiles}", ""])
+        if self.reads is not None:
+            head += ["vectors", "sign", "reads", "time", "energy"]
+            for row, layer in zip(rows, self.layers, strict=False):
+                row += [f"{layer.vectors:g}", "+-" if layer.signed else "+", *_costs(layer)]
+            rows[-1] += ["", "", *_costs(self)]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        texts = {0, 1, 2}
+        lines = [
+            "  ".join(
+                cell.ljust(width) if place in texts else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in [head, *rows]
+        ]
+        if self.multiplications is not None:
+            share = f"{self.on_tiles:.2%}"
+            lines.append(f"on tiles: {share} of {self.multiplications} multiplications an input")
+        lines.append(f"digital: {', '.join(self.digital) or 'no module with parameters'}")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, the sums of the layers too."""
+        sums = {"tiles": self.tiles, "reads": self.reads, "time_s": self.time_s, "energy_j": self.energy_j}
+        return asdict(self) | sums
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    return None if None in values else sum(value for value in values if value is not None)
+
+
+def _costs(of: LayerSummary | NetworkSummary) -> list[str]:
+    assert of.reads is not None
+    assert of.time_s is not None
+    assert of.energy_j is not None
+    return [f"{of.reads:g}", f"{of.time_s * 1e6:.4g} us", f"{of.energy_j * 1e9:.4g} nJ"]

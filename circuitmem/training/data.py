@@ -1,0 +1,74 @@
+"""The data of a run, as its network takes them."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+from circuitmem.config import DataSpec, NetworkSpec, RunSpec
+from circuitmem.data import Dataset, load_dataset
+from circuitmem.errors import ValidationError
+from circuitmem.registry import names
+
+__all__ = ["load_data", "load_source", "located"]
+
+
+def load_source(spec: DataSpec, seed: int) -> Dataset:
+    """Load what is declared, divided and cut, but not scaled.
+
+    Raises
+    ------
+    DataFileError
+        If the files cannot be had.
+    ValidationError
+        If samples break a rule, or more are asked for than there are.
+    """
+    target = list(spec.target) if isinstance(spec.target, tuple) else spec.target
+    options = {"task": spec.task, "split": spec.split, "ignore": spec.ignore, "licence": spec.licence, "seed": seed}
+    data = load_dataset(spec.source, target, **options)  # type: ignore[arg-type]
+    data = data if spec.side is None else data.resized(spec.side)
+    return data.first(spec.train, spec.test).validating(spec.validation)
+
+
+def load_data(spec: DataSpec, network: NetworkSpec, seed: int) -> Dataset:
+    """Load the data that a run declares, for a network of layers: inputs in rows, none below 0.
+
+    Raises
+    ------
+    DataFileError
+        If the files cannot be had.
+    ValidationError
+        If samples break a rule, or the network does not fit them.
+    """
+    if network.model:
+        rule = "must be left out: this is for networks of layers (train and summary take a model of torch)"
+        raise ValidationError("network.model", rule, network.model)
+    data = load_source(spec, seed)
+    if data.task != "classes":
+        raise ValidationError("data.task", "must be classes: runs train no networks for values yet", data.task)
+    inputs = prod(data.shape)
+    if (network.layers[0], network.layers[-1]) != (inputs, data.outputs):
+        rule = f"must begin with {inputs}, the inputs of {data.name}, and end with {data.outputs}, its classes"
+        raise ValidationError("network.layers", rule, network.layers)
+    if network.convolutions and len(data.shape) == 3 and data.shape[0] > 1:
+        rule = f"must be left out: convolutions see maps of one channel, and {data.name} has {data.shape[0]}"
+        raise ValidationError("network.convolutions", rule)
+    if spec.scale == "standard":
+        rule = "must be range or none: a network of layers reads inputs from 0 up (network.model takes both signs)"
+        raise ValidationError("data.scale", rule, spec.scale)
+    scale = ("none" if data.bounded else "range") if spec.scale == "auto" else spec.scale
+    data = data.scaled(scale).flat()
+    if scale == "none" and data.train_inputs.min() < 0.0:
+        rule = "must be range: a network of layers reads inputs from 0 up, and there are lower ones"
+        raise ValidationError("data.scale", rule, float(data.train_inputs.min()))
+    return data
+
+
+def located(spec: RunSpec) -> RunSpec:
+    """Return a run that finds its files from anywhere: paths made absolute."""
+    data, network = spec.data, spec.network
+    if data.source not in names("datasets") and Path(data.source).exists():
+        data = data.model_copy(update={"source": str(Path(data.source).resolve())})
+    if network.weights is not None and Path(network.weights).exists():
+        network = network.model_copy(update={"weights": str(Path(network.weights).resolve())})
+    return spec.model_copy(update={"data": data, "network": network})

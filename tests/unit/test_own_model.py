@@ -1,0 +1,182 @@
+"""[network] model and weights: a user's own network of torch from a configuration, and what cannot be done with it."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from circuitmem.config import InferenceSpec, load_run
+from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
+from circuitmem.training import calibrate_run, serve_run
+from circuitmem.training.run import resume_run
+
+torch = pytest.importorskip("torch")
+
+from circuitmem.data import load_dataset  # noqa: E402
+from circuitmem.torch import start_model_run, summarize_model, summary  # noqa: E402
+from circuitmem.torch.run import build_model, load_weights  # noqa: E402
+
+MODULE = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 3))
+
+def number():
+    return 3
+
+def broken():
+    raise KeyError("x")
+"""
+CONFIG = """
+[data]
+source = "mine.npz"
+[network]
+model = "own_network_of_a_test:build"
+[chip.tile]
+rows = 16
+columns = 16
+[ex_situ]
+epochs = 15
+learning_rate = 0.02
+[in_situ]
+batch = 30
+epochs = 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    kinds = np.arange(90) % 3
+    np.savez(tmp_path / "mine.npz", x=6.0 * rng.normal(size=(3, 5))[kinds] + rng.normal(size=(90, 5)) + 5.0, y=kinds)
+    (tmp_path / "own_network_of_a_test.py").write_text(MODULE)
+    (tmp_path / "c.toml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_a_model_without_weights_is_trained_and_then_put_on_the_chip(folder):
+    spec = load_run("c.toml", ['methods=["raw","calibration_in_situ"]'])
+    found = start_model_run(spec, "run")
+    assert found["accuracy_percent"]["digital"] > 90.0
+    assert found["accuracy_percent"]["calibration_in_situ"] > 80.0
+    assert [entry["epoch"] for entry in found["history"]["calibration_in_situ"]] == [0, 1]
+    assert found["audit"]["skipped_reason"] == "operations of torch networks are not done again in ngspice"
+    config = load_run(folder / "run" / "config.toml")
+    assert config.calibration.method == ("defect-subtract", "affine")  # what was done, not what networks of layers do
+    record = json.loads((folder / "run" / "data.json").read_text())
+    assert record["scaling"]["kind"] == "standard"
+    # Its weights, once trained, give the same network again.
+    data = load_dataset("mine.npz", scale="standard")
+    model = build_model(spec)
+    load_weights(model, "run/weights.npz")
+    with torch.no_grad():
+        answers = model.eval()(torch.tensor(data.test_inputs, dtype=torch.float32)).argmax(1).numpy()
+    assert 100.0 * (answers == data.test_targets).mean() == found["accuracy_percent"]["digital"]
+    assert resume_run("run") == found  # a finished run is returned
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.npz"])
+def test_weights_come_from_a_file(folder, name):
+    model = build_model(load_run("c.toml"))
+    with torch.no_grad():
+        model[0].weight.fill_(0.25)
+    state = model.state_dict()
+    if name == "w.pt":
+        torch.save(state, name)
+    else:
+        np.savez(name, **{key: value.numpy() for key, value in state.items() if "tracked" not in key})
+    made = build_model(load_run("c.toml", [f"network.weights={name}"]))
+    assert bool((made[0].weight == 0.25).all())
+    again = build_model(load_run("c.toml"))
+    assert torch.equal(again[4].weight, model[4].weight)  # starting weights are of the seed
+    assert not torch.equal(build_model(load_run("c.toml", ["seed=2"]))[4].weight, model[4].weight)
+
+
+class Code:
+    def __reduce__(self):
+        return print, ("this must never run",)
+
+
+def test_weights_that_do_not_fit_are_one_line(folder, capsys):
+    model = build_model(load_run("c.toml"))
+    state = dict(model.state_dict())
+    cases = [
+        ({**state, "extra": torch.zeros(1)}, "must fit the module: unexpected extra"),
+        ({k: v for k, v in state.items() if k != "0.bias"}, "must fit the module: missing 0.bias"),
+        ({**state, "4.weight": torch.zeros(3, 9)}, r"4.weight is \(3, 9\), the module's \(3, 8\)"),
+        ({**state, "0.bias": torch.full((8,), float("nan"))}, "must be finite: 0.bias is not at 8 places"),
+    ]
+    for wrong, message in cases:
+        torch.save(wrong, "w.pt")
+        with pytest.raises(ValidationError, match=message):
+            load_weights(model, "w.pt")
+    with open("w.pt", "wb") as file:
+        pickle.dump({"0.weight": Code()}, file)
+    with pytest.raises(DataFileError, match=r"cannot be read without running its code: save model\.state_dict"):
+        load_weights(model, "w.pt")
+    assert "must never run" not in capsys.readouterr().out
+    torch.save([1, 2], "w.pt")
+    with pytest.raises(DataFileError, match="must hold a state_dict"):
+        load_weights(model, "w.pt")
+    for name, message in (("nope.pt", "cannot be read: No such file"), ("nope.npz", "no such file")):
+        with pytest.raises(DataFileError, match=message):
+            load_weights(model, name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["network.model=own_network_of_a_test:number"], "network.model must be .* torch.nn.Module .*got 'int'"),
+        (["network.model=own_network_of_a_test:broken"], "network.model must be .* raises KeyError"),
+        (["network.model=own_network_of_a_test:bild"], "network.model names what is not there.*did you mean 'build'"),
+        (["network.model=own_netwrok:build"], "no module own_netwrok"),
+        (["network.model=build"], "network.model must be package.module:function"),
+        (["network.weights=nope.pt"], "nope.pt: cannot be read"),
+        (['methods=["schr"]'], "methods must be of raw, calibration, in_situ, calibration_in_situ with network.model"),
+        (["trace=true"], "trace must be left out with network.model"),
+        (["calibration.method=redundant-column"], "method must be one of"),
+        (['network.digital=["9"]'], "digital must name modules of the network; there is no 9"),
+        (["data.source=bundled"], r"data must be what the network takes, not of shape \(2, 784\): mat1 and mat2"),
+        (["in_situ.epochs=0"], "in_situ.epochs must be >= 1 with network.model"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_leaves_no_folder(folder, settings, message):
+    def start():
+        start_model_run(load_run("c.toml", settings), "run")
+
+    with pytest.raises(CircuitmemError, match=message) as error:
+        start()
+    assert "\n" not in str(error.value)
+    assert not (folder / "run").exists()
+
+
+def test_commands_for_networks_of_layers_say_so(folder):
+    spec = load_run("c.toml")
+    with pytest.raises(ValidationError, match=r"network\.model must be left out: this is for networks of layers"):
+        calibrate_run(spec, ["affine"], 10)
+
+    def stop(what, done, total):
+        if what == "calibration":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_model_run(spec, "run", stop)
+    with pytest.raises(ValidationError, match=r"network\.model must be left out for a run to be resumed"):
+        resume_run("run")
+
+    with pytest.raises(ValidationError, match=r"network\.model must be left out: this is for networks of layers"):
+        serve_run("run", "raw", InferenceSpec())
+
+
+def test_a_summary_of_the_model_of_a_configuration(folder):
+    found = summarize_model(load_run("c.toml"))
+    assert [(each.inputs, each.outputs, each.signed) for each in found.layers] == [(5, 8, True), (8, 3, False)]
+    assert found.as_dict()["tiles"] == found.tiles == 2
+    model = build_model(load_run("c.toml")).double()
+    assert summary(model, np.zeros((4, 5))).tiles == 2  # inputs are taken in the type of the network
+    with pytest.raises(ValidationError, match=r"must have shape .* in_features=5.*4, 6"):
+        summary(model, np.zeros((4, 6)))
