@@ -21,25 +21,10 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, write_text
 
 __all__ = [
-    "EX_SITU_ARRAYS",
-    "STATE_ARRAYS",
-    "DataRecord",
-    "Digital",
-    "Method",
-    "Partial",
-    "Point",
-    "Provenance",
-    "Record",
-    "Results",
-    "StudyProvenance",
-    "Validation",
-    "check_record",
-    "read_arrays",
-    "read_config",
-    "read_record",
-    "record_text",
-    "write_record",
-]
+    "EX_SITU_ARRAYS", "STATE_ARRAYS", "DataRecord", "Digital", "Method", "Partial", "Point", "Provenance", "Record",
+    "Results", "StudyProvenance", "Validation", "check_record", "read_arrays", "read_config", "read_record",
+    "record_text", "write_record",
+]  # fmt: skip
 
 FORMAT = 1
 """Counts changes of JSON files that an older reader would misread."""
@@ -305,9 +290,6 @@ class DataRecord(Record):
 
     name: str
     sha256: str
-    licence: str
-    task: Literal["classes", "values"]
-    samples: dict[str, Count]
 
 
 class Failure(Record):

@@ -27,7 +27,7 @@ class RecipeSpec(Spec):
     Parameters
     ----------
     name : str
-        Letters, samples, ``_``, ``-``: files of the run have it.
+        Letters, digits, ``_``, ``-``: files of the run have it.
     steps : sequence of str
         What it does to the chip, in this order.
     """
@@ -38,7 +38,7 @@ class RecipeSpec(Spec):
     @pydantic.model_validator(mode="after")
     def _check(self) -> RecipeSpec:
         if _NAME.fullmatch(self.name) is None:
-            raise ValidationError("name", "must be made of letters, samples, _ and -", self.name)
+            raise ValidationError("name", "must be made of letters, digits, _ and -", self.name)
         if self.name in (*registry.names("methods"), "digital"):
             raise ValidationError("name", "must not be that of a method which is there already", self.name)
         check_steps("steps", self.steps)

@@ -30,7 +30,7 @@ def test_the_bundled_subset_has_its_size_and_all_classes():
     assert data.train_inputs.max() == 1.0
 
 
-# Dataset of each class in the full set: as many as the label files of MNIST hold.
+# Digits of each class in the full set: as many as the label files of MNIST hold.
 FULL_TRAIN = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
 FULL_TEST = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
 

@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit_are_one_line(folder, capsys):
         (["network.weights=nope.pt"], "nope.pt: cannot be read"),
         (['methods=["schr"]'], "methods must be of raw, calibration, in_situ, calibration_in_situ with network.model"),
         (["trace=true"], "trace must be left out with network.model"),
-        (["calibration.method=redundant-column"], "method must be one of"),
+        (["calibration.method=redundant-column"], "method must be a calibration that programs no cells"),
         (['network.digital=["9"]'], "digital must name modules of the network; there is no 9"),
         (["data.source=bundled"], r"data must be what the network takes, not of shape \(2, 784\): mat1 and mat2"),
         (["in_situ.epochs=0"], "in_situ.epochs must be >= 1 with network.model"),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from circuitmem.config import RunSpec, load_run, to_toml
+from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron
 from circuitmem.rng import name_number
-from circuitmem.training import METHODS, Dataset, Recipe, build_network, recipe_of, run_method
+from circuitmem.training import METHODS, Recipe, build_network, recipe_of, run_method
 from circuitmem.training.recipes import method_number
 
 SMALL = ["data.side=4", "network.layers=[16, 10]", "chip.tile.rows=18", "chip.tile.columns=24", "in_situ.epochs=1"]
