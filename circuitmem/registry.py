@@ -32,6 +32,7 @@ __all__ = [
     "describe",
     "entries",
     "find",
+    "is_built_in",
     "is_reference",
     "load",
     "names",
@@ -194,6 +195,11 @@ def is_reference(name: str) -> bool:
     return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])
 
 
+def is_built_in(kind: str, name: str) -> bool:
+    """Say whether a name of a kind is our own."""
+    return name in _built_in(kind)
+
+
 def find(kind: str, name: str, parameter: str = "name") -> Any:
     """Return what a name of a kind stands for, imported.
 
@@ -228,7 +234,7 @@ def check(kind: str, name: str, parameter: str = "name") -> str:
     ValidationError
         As :func:`find` does.
     """
-    if name not in _built_in(kind):
+    if not is_built_in(kind, name):
         find(kind, name, parameter)
     return name
 

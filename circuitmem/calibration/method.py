@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import CalibrationSpec
+from circuitmem.config import CalibrationSpec, Spec
+from circuitmem.config.names import options_of
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
@@ -49,6 +50,8 @@ class Calibration(ABC):
     """
 
     name: ClassVar[str]
+    Options: ClassVar[type[Spec] | None] = None
+    """Numbers of its own, which ``calibration.options`` declares by its name: :attr:`options` then."""
     programs: ClassVar[bool] = False
     """Whether it programs cells: then it needs its reads at amplifier gains of its own, and ends with new pulses."""
     settles_columns: ClassVar[bool] = False
@@ -56,6 +59,7 @@ class Calibration(ABC):
 
     def __init__(self, spec: CalibrationSpec, columns_done: bool = False) -> None:
         self.spec, self.columns_done = spec, columns_done
+        self.options: Any = options_of("calibrations", spec.options, type(self))
 
     @property
     def groups(self) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
 
 from circuitmem import registry
+from circuitmem.config.base import Spec
 from circuitmem.errors import ValidationError
 
-__all__ = ["CalibrationName", "DatasetName", "EngineName", "OptimiserName", "RuleName"]
+__all__ = ["CalibrationName", "EngineName", "OptimiserName", "Options", "RuleName", "check_options", "options_of"]
 
 
 def _known(kind: str, name: str) -> str:
@@ -22,7 +24,52 @@ def _known(kind: str, name: str) -> str:
 
 
 CalibrationName = Annotated[str, pydantic.AfterValidator(partial(_known, "calibrations"))]
-DatasetName = Annotated[str, pydantic.AfterValidator(partial(_known, "datasets"))]
 EngineName = Annotated[str, pydantic.AfterValidator(partial(_known, "engines"))]
 OptimiserName = Annotated[str, pydantic.AfterValidator(partial(_known, "optimisers"))]
 RuleName = Annotated[str, pydantic.AfterValidator(partial(_known, "rules"))]
+Options = dict[str, dict[str, Any]]
+"""Numbers of things of somebody else, by their names."""
+
+
+def check_options(options: Options | None, chosen: Iterable[tuple[str, str]]) -> None:
+    """Check options against the classes that take them.
+
+    Parameters
+    ----------
+    options : mapping, optional
+        For each name its table, as declared.
+    chosen : iterable of (kind, name)
+        What is declared to be used.
+
+    Raises
+    ------
+    ValidationError
+        If a table is not of something that is used, or breaks a rule of its class.
+    """
+    given, used = options or {}, {name: kind for kind, name in chosen}
+    for name, table in given.items():
+        if name not in used:
+            raise ValidationError(f"options.{name}", f"must be of what is used: {', '.join(used)}", table)
+    for name, kind in used.items():
+        if name in given or not registry.is_built_in(kind, name):
+            _options(registry.find(kind, name), name, given.get(name))
+
+
+def options_of(kind: str, options: Options | None, owner: type) -> Spec | None:
+    """Return the options of a class as declared, or its own where none are; None if it takes none."""
+    for name, table in (options or {}).items():
+        if registry.find(kind, name) is owner:
+            return _options(owner, name, table)
+    return _options(owner, owner.__name__, None)
+
+
+def _options(owner: Any, name: str, table: Mapping[str, Any] | None) -> Spec | None:
+    kind: type[Spec] | None = getattr(owner, "Options", None)
+    if kind is None:
+        if table is not None:
+            raise ValidationError(f"options.{name}", "must be left out: it takes none", dict(table))
+        return None
+    try:
+        return kind(**(table or {}))
+    except ValidationError as error:
+        raise error.within(f"options.{name}") from None

@@ -8,7 +8,7 @@ import pydantic
 
 from circuitmem import registry
 from circuitmem.config.base import Spec
-from circuitmem.config.names import CalibrationName, OptimiserName, RuleName
+from circuitmem.config.names import CalibrationName, OptimiserName, Options, RuleName, check_options
 from circuitmem.errors import ValidationError
 
 __all__ = [
@@ -99,12 +99,15 @@ class CalibrationSpec(Spec):
     threshold : float
         With ``out-of-range``: cells are subtracted that are read further than this outside the working range of the
         devices [S], >= 0.
+    options : table of tables, optional
+        Numbers of methods of somebody else, each by its name.
     """
 
     method: tuple[CalibrationName, ...] = ("out-of-range",)
     vectors: int = pydantic.Field(default=200, ge=2)
     groups: int = pydantic.Field(default=4, ge=2)
     threshold: float = pydantic.Field(default=50e-6, ge=0.0)
+    options: Options | None = None
 
     @pydantic.field_validator("method", mode="before")
     @classmethod
@@ -114,6 +117,7 @@ class CalibrationSpec(Spec):
     @pydantic.model_validator(mode="after")
     def _check_methods(self) -> CalibrationSpec:
         check_joined("method", self.method)
+        check_options(self.options, (("calibrations", name) for name in self.method))
         return self
 
 
@@ -156,6 +160,8 @@ class InSituSpec(Spec):
         that so many are over.
     recalibrate_batches : int
         After how many batches, >= 1.
+    options : table of tables, optional
+        Numbers of a rule or an optimiser of somebody else, each by its name.
     """
 
     epochs: int = pydantic.Field(default=3, ge=0)
@@ -172,6 +178,7 @@ class InSituSpec(Spec):
     read_batches: int = pydantic.Field(default=50, ge=1)
     recalibrate: Literal["never", "once", "every"] = "never"
     recalibrate_batches: int = pydantic.Field(default=100, ge=1)
+    options: Options | None = None
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -192,6 +199,11 @@ class InSituSpec(Spec):
             raise ValidationError("learning_rate", f"must be declared: optimiser {name} has none of its own")
         calibrated = values.get("learning_rate", own if calibrated is None else calibrated)
         return {"learning_rate": own, "calibrated_learning_rate": calibrated} | values
+
+    @pydantic.model_validator(mode="after")
+    def _check_options(self) -> InSituSpec:
+        check_options(self.options, (("rules", self.rule), ("optimisers", self.optimiser)))
+        return self
 
     def after_calibration(self) -> InSituSpec:
         """Return what a method that calibrates first trains with."""

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import InSituSpec
+from circuitmem.config import InSituSpec, Spec
+from circuitmem.config.names import options_of
 from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
 
 __all__ = ["Adam", "Momentum", "Optimiser", "RmsProp", "Sgd"]
@@ -32,11 +33,14 @@ class Optimiser(ABC):
     """Numbers that are kept for every parameter: the digital core stores them."""
     learning_rate: ClassVar[float | None] = None
     """Step size where none is declared; None: one must be."""
+    Options: ClassVar[type[Spec] | None] = None
+    """Numbers of its own, which ``in_situ.options`` declares by its name: :attr:`options` then."""
     calibrated_learning_rate: ClassVar[float | None] = None
     """The same for methods that calibrate first; None: the same."""
 
     def __init__(self, spec: InSituSpec, parameters: Sequence[Floats]) -> None:
         self.spec = spec
+        self.options: Any = options_of("optimisers", spec.options, type(self))
         self.steps = 0
         self.memory = [[np.zeros_like(each) for each in parameters] for _ in range(self.memories)]
 

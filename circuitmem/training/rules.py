@@ -6,10 +6,13 @@ weights are what was asked for; what the cells made of it only reads can tell.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import InSituSpec
+from circuitmem.config import InSituSpec, Spec
+from circuitmem.config.names import options_of
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
 
@@ -29,9 +32,13 @@ class UpdateRule:
         What is trained.
     """
 
+    Options: ClassVar[type[Spec] | None] = None
+    """Numbers of its own, which ``in_situ.options`` declares by its name: :attr:`options` then."""
+
     def __init__(self, spec: InSituSpec, network: HardwareNetwork) -> None:
         self.spec = spec
         self.network = network
+        self.options: Any = options_of("rules", spec.options, type(self))
 
     def asked(self, layer: HardwareLayer, change: Floats) -> Floats:  # noqa: ARG002
         """Return the change to ask of a layer's weights, for the one that the optimiser wants (inputs, outputs)."""

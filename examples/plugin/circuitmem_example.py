@@ -3,7 +3,7 @@
 import numpy as np
 
 from circuitmem.calibration import Calibration
-from circuitmem.config import CellLaw, DeviceSpec
+from circuitmem.config import CellLaw, DeviceSpec, Spec
 from circuitmem.device import Device
 from circuitmem.engine import Solution
 from circuitmem.errors import ValidationError
@@ -74,16 +74,24 @@ class Cubic(CellLaw):
 
 
 # [calibration]
+class Floor(Spec):
+    """Numbers of a calibration of one's own."""
+
+    floor: float = 1e-3
+
+
 class MedianGain(Calibration):
     """One factor an output: the median of what products should be over what they are."""
 
     name = "median-gain"
+    Options = Floor
 
     def learn(self, layer, activities, kept=None):
         """Multiply the calibration vectors on the chip, and compare."""
         found = yield from layer.forward(activities, kind="calibration_read")
         wanted = activities @ layer.weights if kept is None else kept.outputs
-        ratio = np.divide(wanted, found, out=np.ones_like(found), where=np.abs(found) > 1e-3 * np.abs(found).max())
+        large = np.abs(found) > self.options.floor * np.abs(found).max()
+        ratio = np.divide(wanted, found, out=np.ones_like(found), where=large)
         scale = np.median(ratio, axis=0)
         layer.correction = layer.correction.then_outputs(scale, np.zeros_like(scale))
         yield from layer.chip.compute(2 * found.size)

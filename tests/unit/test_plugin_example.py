@@ -15,6 +15,7 @@ import pytest
 
 from circuitmem import registry
 from circuitmem.cli import main
+from circuitmem.config import load_run
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 NAMES = {
@@ -57,6 +58,7 @@ steps = 20
 [calibration]
 method = "median-gain"
 vectors = 20
+options = { median-gain = { floor = 2e-3 } }
 
 [in_situ]
 epochs = 1
@@ -189,3 +191,22 @@ def test_the_cells_and_devices_of_the_package_do_what_they_say(with_package):
     device = stairs(stairs.Spec(kind="stairs"), (20, 20), seed=1)
     assert device.counts(np.array([151e-6]), np.array([1e-6]))[1] == [15]
     assert 0.03 < (device.real / device.nominal).std() < 0.07
+
+
+def test_options_are_checked_and_reach_the_class(with_package):
+    set_ = ["calibration.method=median-gain"]
+    run = load_run(None, [*set_, "calibration.options.median-gain.floor=0.5"])
+    assert registry.find("calibrations", "median-gain")(run.calibration).options.floor == 0.5
+    assert registry.find("calibrations", "median-gain")(load_run(None, set_).calibration).options.floor == 1e-3
+    for setting, words in (
+        (
+            "calibration.options.median-gain.flor=0.5",
+            "calibration.options.median-gain.flor is not a known key; did you",
+        ),
+        ("calibration.options.median-gain.floor=much", "calibration.options.median-gain.floor must be a valid number"),
+        ("calibration.options.affine.floor=0.5", "calibration.options.affine must be of what is used: median-gain"),
+        ("in_situ.options.momentum.floor=0.5", "in_situ.options.momentum must be left out: it takes none"),
+        ("calibration.options=3", "calibration.options must be a valid dict"),
+    ):
+        with pytest.raises(registry.ValidationError, match=words):
+            load_run(None, [*set_, setting])
