@@ -88,10 +88,15 @@ class _Ladder:
     def load(self, cells: Floats) -> Floats:
         """Load nodes with conductances to ground (n, tiles, lines); returns their voltages for 1 V at the ends."""
         along = self.conductance
-        self._pivot, self._ratio = cells + along[:-1] + along[1:], np.zeros_like(cells)
+        # What a node sees of its cell and of the line before it. Nothing is subtracted: lines that let next to nothing
+        # through keep their digits, and no pivot is 0.
+        seen, self._pivot, self._ratio = cells.copy(), np.empty_like(cells), np.zeros_like(cells)
+        seen[0] += along[0]
+        self._pivot[0] = seen[0] + along[1]
         for k in range(1, len(cells)):
             self._ratio[k] = along[k] / self._pivot[k - 1]
-            self._pivot[k] -= along[k] * self._ratio[k]
+            seen[k] += self._ratio[k] * seen[k - 1]
+            self._pivot[k] = seen[k] + along[k + 1]
         ends = np.zeros_like(cells)
         ends[0] += along[0]
         ends[-1] += along[-1]

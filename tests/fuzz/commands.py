@@ -113,7 +113,7 @@ def _tile(rng: random.Random) -> Try:
 
 
 def _fit(rng: random.Random) -> Try:
-    model = rng.choice(("pulse", "pulse", "pulse", "vteam", "yakopcic", "word"))
+    model = rng.choice((*["pulse"] * 7, "vteam", "yakopcic", "word"))
     if model == "pulse" or (model == "word" and rng.random() < 0.5):
         up, down, bend = rng.randint(3, 8), rng.randint(0, 8), rng.uniform(-4.0, 4.0)
         law = [math.expm1(-bend * k / up) / math.expm1(-bend) for k in range(up + 1)]

@@ -27,6 +27,9 @@ class Quantity:
         Other spellings of the unit.
     largest : float
         Largest magnitude, in SI units, that is believed of a column that names no unit.
+    between : (float, float)
+        Where the largest magnitude of a column must lie, in SI units: devices are not measured beyond, and what models
+        make of it is a number.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Quantity:
     names: tuple[str, ...]
     units: tuple[str, ...] = ()
     largest: float = float("inf")
+    between: tuple[float, float] = (0.0, float("inf"))
 
 
 QUANTITIES = {
@@ -41,22 +45,22 @@ QUANTITIES = {
     for quantity in (
         Quantity(
             "time", "s", ("time", "t", "times", "time stamp", "timestamp", "elapsed time", "elapsed", "zeit", "temps"),
-            ("sec", "second", "seconds"),
+            ("sec", "second", "seconds"), between=(1e-15, 1e12),
         ),
         Quantity(
             "voltage", "V",
             ("voltage", "v", "u", "volt", "volts", "bias", "av", "va", "v1", "anodev", "anode v", "applied voltage",
              "voltage 1", "ch1 voltage", "vmeas", "v meas", "source voltage", "spannung", "tension"),
-            ("volt", "volts"), 100.0,
+            ("volt", "volts"), 100.0, (1e-6, 500.0),
         ),
         Quantity(
             "current", "A",
             ("current", "i", "ai", "ia", "i1", "anodei", "anode i", "measured current", "current 1", "ch1 current",
              "imeas", "i meas", "amps", "strom", "courant"),
-            ("amp", "amps", "ampere", "amperes"), 1.0,
+            ("amp", "amps", "ampere", "amperes"), 1.0, (1e-18, 1e3),
         ),
         Quantity(
-            "conductance", "S", ("conductance", "g", "cond", "leitwert"), ("siemens",), 1.0,
+            "conductance", "S", ("conductance", "g", "cond", "leitwert"), ("siemens",), 1.0, (1e-18, 1e6),
         ),
         Quantity(
             "pulse", "",

@@ -109,6 +109,7 @@ def read_table(
             continue
         values = _numbers(path, column, sheet.lines, title)
         numbers[name] = values * _scale(path, sheet, quantity, place, values, told, assumed)
+        _check_magnitude(path, sheet, quantity, numbers[name])
     return Table(numbers, words, sheet.lines, assumed)
 
 
@@ -215,6 +216,15 @@ def _scale(
     if scale != 1.0:
         assumed.append(f"{name}: in {unit}, times {scale:g} {quantity.unit}")
     return scale
+
+
+def _check_magnitude(path: str | os.PathLike[str], sheet: Sheet, quantity: Quantity, values: Floats) -> None:
+    """Refuse numbers that no device has: the unit is another. A column of zeros is left to who reads it."""
+    largest, (least, most) = float(np.abs(values).max(initial=0.0)), quantity.between
+    if largest and not least <= largest <= most:
+        rule = f"the largest {quantity.name} must be from {least:g} to {most:g} {quantity.unit} (it is {largest:g})"
+        hint = f"say --units {quantity.name}={'|'.join(wanted_units(quantity))} if the unit is another"
+        raise DataFileError(path, f"line {sheet.first}: {rule}; {hint}")
 
 
 def _list(names: Sequence[str]) -> str:

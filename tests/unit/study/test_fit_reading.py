@@ -224,6 +224,14 @@ MESSAGES = {
         text(HEAD, np.c_[ROWS[:, :2], 1e-6 * ROWS[:, 1]]),
         "which sign of the voltage raises the conductance cannot be told: the loop has no area; say --polarity 1",
     ),
+    "volts that no device has": (
+        text(HEAD, ROWS * [1.0, 1e3, 1.0]),
+        "line 1: the largest voltage must be from 1e-06 to 500 V (it is ",
+    ),
+    "nearly no current": (
+        text(HEAD, ROWS * [1.0, 1.0, 1e-30]),
+        "); say --units current=nA|uA|mA|A if the unit is another",
+    ),
     "no text": ("\x00\x01\x02\x03" * 50, "must be a text file (UTF-8, UTF-16 or Latin-1)"),
 }
 
