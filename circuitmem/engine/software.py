@@ -10,6 +10,7 @@ import numpy as np
 import circuitmem
 from circuitmem._kernels import kernel_info
 from circuitmem.engine.spice import SpiceEngine
+from circuitmem.errors import SpiceUnavailableError
 
 __all__ = ["software"]
 
@@ -21,6 +22,13 @@ def software() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "kernels": kernel_info(),
-        "ngspice": SpiceEngine.probe().version if SpiceEngine.available() else None,
+        "ngspice": _ngspice(),
         "platform": platform.platform(),
     }
+
+
+def _ngspice() -> str | None:
+    try:
+        return SpiceEngine.probe().version
+    except SpiceUnavailableError:
+        return None

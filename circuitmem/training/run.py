@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -22,12 +21,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-import circuitmem
-from circuitmem._kernels import kernel_info
 from circuitmem.config import RunSpec, to_toml
 from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
 from circuitmem.data import Dataset
-from circuitmem.engine import SpiceEngine
+from circuitmem.engine import software
 from circuitmem.errors import DataFileError, RunBusyError, ValidationError
 from circuitmem.files import is_leftover, load_npz, locked, remove_leftovers, save_npz, write_text
 from circuitmem.network import HardwareNetwork, Perceptron, patches_of
@@ -393,16 +390,10 @@ def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | N
 
 def run_provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
     """Return the content of provenance.json of a run that began at a time [s] and ends now."""
-    ngspice = SpiceEngine.probe().version if SpiceEngine.available() else None
     return {
-        "circuitmem": circuitmem.__version__,
-        "numpy": np.__version__,
-        "kernels": kernel_info(),
-        "ngspice": ngspice,
+        **software(),
         "data": {"name": data.name, "sha256": data.sha256, "licence": data.licence},
         "seed": spec.seed,
-        "platform": platform.platform(),
-        "python": platform.python_version(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_time_s": round(time.time() - began, 1),
     }

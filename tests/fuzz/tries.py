@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import math
 import os
@@ -35,6 +36,7 @@ from commands import Try, try_of
 from damage import hurt_run
 
 import circuitmem.cli.runs
+import circuitmem.engine
 import circuitmem.report
 from circuitmem.cli import main
 
@@ -132,6 +134,12 @@ def without_figures(wanted: bool) -> Iterator[None]:
     finally:
         vars(circuitmem.report).update(kept)
         runs.PageDrawer = drawer
+
+
+def ask_ngspice_once() -> None:
+    """Let every try have the first answer of ngspice, which is what it is: a process of its own gives it."""
+    engine: Any = circuitmem.engine.SpiceEngine
+    engine.probe = staticmethod(functools.cache(engine.probe))
 
 
 class Home:
@@ -244,6 +252,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do the tries that are asked for; returns how many of them broke a promise."""
     if arguments.memory:
         resource.setrlimit(resource.RLIMIT_AS, (arguments.memory << 20, arguments.memory << 20))
+    ask_ngspice_once()
     known = corpus() if arguments.corpus else {}
     numbers = range(arguments.first, arguments.first + arguments.tries)
     make = try_of if arguments.what == "files" else (lambda *place: Try(words_of(*place)))
