@@ -41,15 +41,19 @@ TREE_FLOPS = 35.0
 """Multiplications and additions of a transfer matrix, over the cube of its tile's side, about."""
 GOAL_STACK = 0.6
 GOAL_VECTOR = {64: 0.1, 128: 0.4, 256: 3.0}
+SECONDS = 2.0
+"""For which rivals take turns, in each row."""
 DIRECT = (("SuperLU", superlu), ("CHOLMOD", cholmod), ("KLU", klu))
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small tiles only")
+    parser.add_argument("--quick", action="store_true", help="small tiles only, each for a moment")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the tables")
     options = parser.parse_args()
+    global SECONDS
+    SECONDS = 0.1 if options.quick else SECONDS
     sizes = (32, 64) if options.quick else (32, 64, 128, 256, 512, 1024)
     vector_sizes = (32, 64) if options.quick else (64, 128, 256)
     record: dict[str, Any] = {
@@ -69,7 +73,7 @@ def main() -> None:
     (options.out / "kernels.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 
 
-def medians(rivals: dict[str, Callable[[], Any]], seconds: float = 2.0) -> dict[str, float]:
+def medians(rivals: dict[str, Callable[[], Any]], share: float = 1.0) -> dict[str, float]:
     """Return the median time of each rival [s]; they take turns, at least three each, of 5 ms or one call."""
     found: dict[str, list[float]] = {name: [] for name in rivals}
     calls = {}
@@ -78,7 +82,7 @@ def medians(rivals: dict[str, Callable[[], Any]], seconds: float = 2.0) -> dict[
         began = time.perf_counter()
         run()
         calls[name] = max(1, round(5e-3 / (time.perf_counter() - began)))
-    end = time.perf_counter() + seconds
+    end = time.perf_counter() + share * SECONDS
     while time.perf_counter() < end or min(map(len, found.values())) < 3:
         for name, run in rivals.items():
             run()  # brings back into the caches what the rivals pushed out
@@ -145,7 +149,7 @@ def plan_row(size: int, ohms: float) -> dict[str, Any]:
     tile = make_tile(size, ohms)
     engine = BehavioralEngine(threads=1, method="conjugate gradients")
     vectors = np.random.default_rng(0).uniform(0.0, 0.2, (8, size))
-    times = medians({"vectors": lambda: engine.read(tile, vectors), "tree": lambda: engine.transfer_matrix(tile)}, 1.0)
+    times = medians({"vectors": lambda: engine.read(tile, vectors), "tree": lambda: engine.transfer_matrix(tile)}, 0.5)
     return {
         "size": size,
         "ohms": ohms,
@@ -243,7 +247,7 @@ def batch_row(size: int) -> dict[str, Any]:
             "read": lambda: new.read(tile, voltages),
         }
     )
-    times |= medians({"dgemm": lambda: voltages @ matrix.T, "sgemm": lambda: single_voltages @ single.T}, 1.0)
+    times |= medians({"dgemm": lambda: voltages @ matrix.T, "sgemm": lambda: single_voltages @ single.T}, 0.5)
     flops = 2e-9 * 1000 * size**2
     found = {f"{name}_gflops": flops * (2 if name == "power" else 1) / taken for name, taken in times.items()}
     return {"size": size, **found}
@@ -256,7 +260,7 @@ def stack_row(size: int, threads: int) -> dict[str, Any]:
     engine, square = BehavioralEngine(threads=threads), rng.random((768, 768))
     times = medians({t: lambda t=t: engine.transfer(tiles, t) for t in ("float64", "float32")})
     with threadpool_limits(limits=threads, user_api="blas"):
-        dgemm = medians({"dgemm": lambda: square @ square}, 1.0)["dgemm"]
+        dgemm = medians({"dgemm": lambda: square @ square}, 0.5)["dgemm"]
     flops = {"dgemm": 2e-9 * 768**3 / dgemm} | {
         name: 1e-9 * TREE_FLOPS * size**3 * len(tiles) / taken for name, taken in times.items()
     }
@@ -266,7 +270,7 @@ def stack_row(size: int, threads: int) -> dict[str, Any]:
 def triad(count: int) -> dict[str, float]:
     """Measure memory bandwidth by one pass of BLAS, a = a + s b: three transfers of each element, as STREAM's triad."""
     a, b = np.zeros(count), np.ones(count)
-    return {"gigabytes_per_s": 3e-9 * 8 * count / medians({"triad": lambda: daxpy(b, a, a=3.0)}, 1.0)["triad"]}
+    return {"gigabytes_per_s": 3e-9 * 8 * count / medians({"triad": lambda: daxpy(b, a, a=3.0)}, 0.5)["triad"]}
 
 
 def about() -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""What all tests share: the rule for tests that need libngspice, and one engine for all of them."""
+"""What all tests share: the rule for tests that need libngspice, one engine for all of them, and the command line."""
 
 import functools
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +54,46 @@ def vacask():
     """One VacaskEngine for all tests that only compute."""
     with VacaskEngine() as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def forked():
+    """Return a function that carries out a command without a start of Python (``serve_commands.py``).
+
+    It is ``forked(*words, folder, stdout, room, kill_after, environment, draws)``, and what it returns has ``code``,
+    ``stdout``, ``stderr``, ``errors`` (lines of stderr that are neither progress nor warnings) and ``seconds``.
+    ``stdout`` is a file to write to, or ``"closed"`` for a pipe that nobody reads. ``room`` is how large a file may
+    become [bytes], ``kill_after`` when the process gets a SIGKILL [s]. Figures are empty, for to draw them takes most
+    of the time of small runs, unless ``draws``.
+    """
+    command = [sys.executable, str(Path(__file__).with_name("serve_commands.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+
+        def call(*words, folder=".", stdout=None, room=None, kill_after=None, environment=None, draws=False):
+            job = {"words": [str(word) for word in words], "folder": str(folder), "stdout": stdout, "room": room}
+            job |= {"kill_after": kill_after, "environment": environment or {}, "draws": draws}
+            server.stdin.write(json.dumps(job) + "\n")
+            server.stdin.flush()
+            done = json.loads(server.stdout.readline())
+            other = ("circuitmem: warning: ", "circuitmem: progress: ")
+            return done | {"errors": [line for line in done["stderr"].splitlines() if not line.startswith(other)]}
+
+        yield call
+        server.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def command(forked):
+    """Return a function that carries out a command with its figures as subprocess.run would.
+
+    It is ``command(*words, cwd, **environment)``. Lines of progress, which are written where it takes long, are left
+    out of stderr.
+    """
+
+    def call(*words, cwd=".", **environment):
+        done = forked(*words, folder=cwd, environment=environment, draws=True)
+        lines = done["stderr"].splitlines(keepends=True)
+        said = "".join(line for line in lines if not line.startswith("circuitmem: progress: "))
+        return subprocess.CompletedProcess(words, done["code"], done["stdout"], said)
+
+    return call

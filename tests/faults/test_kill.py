@@ -93,11 +93,21 @@ def content(folder):
     return kept
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody has disturbed."""
+    folder = tmp_path_factory.mktemp("kill") / "whole"
+    finish(train(folder, TINY))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [TINY, TINY + AGEING], ids=["plain", "ageing"])
-def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, settings):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(train(whole, settings))
+def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, settings, whole):
+    killed = tmp_path / "killed"
+    if settings != TINY:
+        whole = tmp_path / "whole"
+        finish(train(whole, settings))
     process = train(killed, settings)
     for method, number, sign in (
         ("in_situ", 4, signal.SIGKILL),
@@ -118,9 +128,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, settings):
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_named_and_an_older_one_used(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(train(whole, TINY))
+def test_a_damaged_checkpoint_is_named_and_an_older_one_used(tmp_path, whole):
+    killed = tmp_path / "killed"
     end(train(killed, TINY), killed, "in_situ", 5, signal.SIGKILL)
     newest = max(killed.glob("checkpoint_in_situ_*.npz"))
     newest.write_bytes(newest.read_bytes()[:-1000])

@@ -38,9 +38,11 @@ ex_situ = { epochs = 1 }
 #: A way to call each command, by its name; every file is in the folder in which it is called.
 COMMANDS = {
     "calibrate": ["calibrate", "-m", "offset", "--held-out", "10", *SETTINGS],
+    "data": ["data", *SETTINGS],
     "doctor": ["doctor"],
     "fit": ["fit", "pulses.csv", "-m", "pulse"],
     "infer": ["infer", "run", "--method", "raw", "--duration", "1e-5"],
+    "list": ["list"],
     "netlist": ["netlist", "--force", "-o", "tile.cir", *SMALL],
     "replay": ["replay", "case.npz", "--engine", "behavioral"],
     "report": ["report", "run"],
@@ -48,6 +50,7 @@ COMMANDS = {
     "study figures": ["study", "figures", "study"],
     "study report": ["study", "report", "study"],
     "study run": ["study", "run", "study"],
+    "summary": ["summary", *SETTINGS],
     "tile": ["tile", "--conductance", "g.csv", "-o", "array"],
     "train": ["train", "-o", "new", *SETTINGS],
     "validate": ["validate", "--quick", "--stage", "dac", "-o", "validation"],

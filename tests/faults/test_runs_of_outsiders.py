@@ -3,8 +3,6 @@
 import fcntl
 import http.client
 import json
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -33,20 +31,6 @@ SMALL = [
 def run(tmp_path):
     start_run(load_run(None, [*SMALL, 'methods=["raw"]']), tmp_path / "run")
     return tmp_path / "run"
-
-
-def without_progress(done):
-    """Return an ended command without the lines of progress that it writes where it takes long."""
-    if done.stderr is not None:
-        kept = [line for line in done.stderr.splitlines(True) if not line.startswith("circuitmem: progress: ")]
-        done.stderr = "".join(kept)
-    return done
-
-
-def command(*words, **options):
-    line = [sys.executable, "-m", "circuitmem", *map(str, words)]
-    done = subprocess.run(line, capture_output="stdout" not in options, text=True, check=False, timeout=100, **options)
-    return without_progress(done)
 
 
 def test_seed_edited_in_config_is_refused(run):
@@ -102,7 +86,7 @@ def test_second_resume_is_refused_while_the_first_lives(run):
 
 
 @pytest.mark.parametrize("words", [("resume", "nowhere"), ("train", "-o", "x", "--set", "chip.tile=5"), ("report",)])
-def test_error_with_json_is_an_object(words, tmp_path):
+def test_error_with_json_is_an_object(command, words, tmp_path):
     done = command(*words, "--json", cwd=tmp_path)
     assert done.returncode == 2
     error = json.loads(done.stdout)["error"]
@@ -111,15 +95,13 @@ def test_error_with_json_is_an_object(words, tmp_path):
 
 
 @pytest.mark.parametrize("words", [("report",), ("resume", "--json"), ("resume",)])
-def test_full_output_is_one_line(run, words):
-    with open("/dev/full", "w") as full:
-        done = command(words[0], run, *words[1:], stdout=full, stderr=subprocess.PIPE)
-    assert done.returncode == 2
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("circuitmem: warning: ")]
-    assert lines == ["circuitmem: error: No space left on device"]
+def test_full_output_is_one_line(forked, run, words):
+    done = forked(words[0], run, *words[1:], stdout="/dev/full")
+    assert done["code"] == 2
+    assert done["errors"] == ["circuitmem: error: No space left on device"]
 
 
-def test_netlist_is_not_overwritten_and_hint_is_quoted(tmp_path):
+def test_netlist_is_not_overwritten_and_hint_is_quoted(command, tmp_path):
     small = ("--set", "chip.tile.rows=4", "--set", "chip.tile.columns=4")
     done = command("netlist", "-o", tmp_path / "a b.cir", *small)
     assert done.stdout.rstrip().endswith(f"ngspice -b '{tmp_path / 'a b.cir'}'")

@@ -27,17 +27,10 @@ TINY = [
 SETTINGS = [word for item in TINY for word in ("--set", item)]
 
 
-def without_progress(done):
-    """Return an ended command without the lines of progress that it writes where it takes long."""
-    if done.stderr is not None:
-        kept = [line for line in done.stderr.splitlines(True) if not line.startswith("circuitmem: progress: ")]
-        done.stderr = "".join(kept)
-    return done
-
-
-def run(*words, cwd=None):
-    command = [sys.executable, "-m", "circuitmem", *map(str, words)]
-    return without_progress(subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300))
+@pytest.fixture(scope="module")
+def run(command):
+    """Commands in forks; the run that most tests look at, and the interrupt, are processes as users have them."""
+    return command
 
 
 @pytest.mark.parametrize(
@@ -85,7 +78,7 @@ def run(*words, cwd=None):
         (["netlist", "-o", "x", "--what", "program", "--width", "-1"], "width must be greater than 0 (got -1.0)"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path, words, message):
+def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, words, message):
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("circuitmem: error: ")
@@ -94,7 +87,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, words, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_command_says_what_to_do_next():
+def test_no_command_says_what_to_do_next(run):
     done = run()
     assert done.returncode == 0
     assert "circuitmem train" in done.stdout
@@ -111,18 +104,24 @@ def test_an_interrupt_is_one_line_and_exit_code_130():
     assert done.stderr == "circuitmem: interrupted\n"
 
 
-def test_netlist_writes_the_same_tile_for_the_same_seed(tmp_path):
+def test_netlist_writes_the_same_tile_for_the_same_seed(run, tmp_path):
     small = ["--set", "chip.tile.rows=6", "--set", "chip.tile.columns=4"]
     for name, seed in (("a.cir", 3), ("b.cir", 3), ("c.cir", 4)):
         done = run("netlist", "-o", tmp_path / name, "--seed", seed, "--json", *small)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == {"file": str(tmp_path / name), "rows": 6, "columns": 4, "seed": seed}
+        assert json.loads(done.stdout) == {
+            "file": str(tmp_path / name),
+            "rows": 6,
+            "columns": 4,
+            "seed": seed,
+            "referee": "ngspice",
+        }
     a, b, c = ((tmp_path / name).read_text() for name in ("a.cir", "b.cir", "c.cir"))
     assert a == b != c
     assert a.rstrip().lower().endswith(".end")
 
 
-def test_netlist_writes_a_pulse_on_a_tile_of_devices(tmp_path):
+def test_netlist_writes_a_pulse_on_a_tile_of_devices(run, tmp_path):
     small = ["--set", "chip.tile.rows=3", "--set", "chip.tile.columns=2", "--seed", "5"]
     options = ["--device", "yakopcic:Oblea", "--pulse", "reset", "--row", "0", "--row", "2", "--column", "1"]
     done = run("netlist", "-o", tmp_path / "a.cir", "--what", "program", "--json", *small, *options, "--width", "1e-4")
@@ -139,9 +138,8 @@ def test_netlist_writes_a_pulse_on_a_tile_of_devices(tmp_path):
     assert ".meas tran final_" in text
 
 
-def test_validate_without_ngspice_says_how_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("NGSPICE_LIBRARY_PATH", str(tmp_path / "none.so"))
-    done = run("validate", "-o", tmp_path / "report", "--quick")
+def test_validate_without_ngspice_says_how_to_install_it(run, tmp_path):
+    done = run("validate", "-o", tmp_path / "report", "--quick", NGSPICE_LIBRARY_PATH=str(tmp_path / "none.so"))
     assert done.returncode == 2
     assert done.stderr.startswith("circuitmem: error: libngspice cannot be loaded")
     assert done.stderr.endswith("apt-get install libngspice0\n")
@@ -149,7 +147,7 @@ def test_validate_without_ngspice_says_how_to_install_it(tmp_path, monkeypatch):
     assert not (tmp_path / "report").exists()
 
 
-def test_doctor_shows_kernels_and_packages():
+def test_doctor_shows_kernels_and_packages(run):
     findings = json.loads(run("doctor", "--json").stdout)
     assert "mesh" in findings["kernels"]
     assert "simpy" in findings["packages"]
@@ -157,7 +155,7 @@ def test_doctor_shows_kernels_and_packages():
 
 @pytest.mark.spice
 @pytest.mark.usefixtures("spice")
-def test_validate_passes_and_writes_its_record(tmp_path):
+def test_validate_passes_and_writes_its_record(run, tmp_path):
     done = run("validate", "-o", tmp_path / "report", "--quick", "--json")
     assert done.returncode == 0, done.stderr
     stages = json.loads(done.stdout)["stages"]
@@ -173,7 +171,8 @@ def test_validate_passes_and_writes_its_record(tmp_path):
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    done = run("train", "--out", folder, "--json", "--trace", *SETTINGS)
+    words = ["train", "--out", str(folder), "--json", "--trace", *SETTINGS]
+    done = subprocess.run([sys.executable, "-m", "circuitmem", *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 
@@ -201,7 +200,7 @@ def test_the_confusion_matrix_counts_every_digit_once_and_gives_the_accuracy(tin
         assert np.trace(counts) == results["accuracy_percent"][name]
 
 
-def test_results_say_how_right_reused_matrices_were(tiny_run, tmp_path):
+def test_results_say_how_right_reused_matrices_were(run, tiny_run, tmp_path):
     _, exact = tiny_run
     settings = [*SETTINGS, "--set", "reuse_error=2e-3", "--set", "chip.retention.drift_exponent=0.01"]
     done = run("train", "--out", tmp_path / "run", "--json", *settings)
@@ -235,7 +234,7 @@ def test_the_trace_of_a_method_adds_up_to_its_accounts(tiny_run):
     assert trained["bring-up"] == raw["bring-up"]
 
 
-def test_saturated_codes_are_counted_and_printed(tmp_path):
+def test_saturated_codes_are_counted_and_printed(run, tmp_path):
     # A hundredth of the range: whatever gain the chip chooses, the offsets alone pass its end.
     settings = ("chip.converters.adc.maximum=0.01", "data.train=60", "in_situ.epochs=1", "audit.tiles=0")
     words = SETTINGS + [word for item in settings for word in ("--set", item)]
@@ -267,7 +266,7 @@ def test_the_bottleneck_is_in_a_table_and_a_figure(tiny_run):
         assert block.split("in use\n")[1].strip().startswith(busiest)
 
 
-def test_the_table_of_a_run_names_the_bottleneck(tiny_run):
+def test_the_table_of_a_run_names_the_bottleneck(run, tiny_run):
     folder, results = tiny_run
     done = run("resume", folder)
     assert done.returncode == 0, done.stderr
@@ -294,7 +293,7 @@ def test_the_audit_of_the_runs_own_reads_agrees_with_ngspice(tiny_run):
     assert audit["largest_relative_error"] <= 1e-9
 
 
-def test_a_finished_chip_can_be_put_to_use(tiny_run, tmp_path):
+def test_a_finished_chip_can_be_put_to_use(run, tiny_run, tmp_path):
     folder, results = tiny_run
     load = ["--rate", 4e4, "--duration", 1e-3, "--check-every", 1e-4, "--limit", 0.01, "--refresh-every", 3e-4]
     ageing = ["--set", "chip.retention.drift_exponent=0.02", "--set", "chip.retention.drift_time=1e-5"]
@@ -327,20 +326,20 @@ def test_a_finished_chip_can_be_put_to_use(tiny_run, tmp_path):
         (["--trace", ""], ".: cannot be written: must be a file, not a folder"),
     ],
 )
-def test_bad_use_of_a_chip_is_one_line(tiny_run, words, message):
+def test_bad_use_of_a_chip_is_one_line(run, tiny_run, words, message):
     done = run("infer", tiny_run[0], *words)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_run_is_not_overwritten(tiny_run):
+def test_a_run_is_not_overwritten(run, tiny_run):
     done = run("train", "--out", tiny_run[0], *SETTINGS)
     assert done.returncode == 2
     assert "must be a new or empty folder" in done.stderr
 
 
-def test_an_interrupted_run_resumes_to_the_same_bits(tiny_run, tmp_path):
+def test_an_interrupted_run_resumes_to_the_same_bits(run, tiny_run, tmp_path):
     folder, results = tiny_run
     partial = tmp_path / "partial"
     partial.mkdir()
@@ -356,7 +355,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tiny_run, tmp_path):
         assert (partial / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_corrupt_run_file_is_refused(tiny_run, tmp_path):
+def test_a_corrupt_run_file_is_refused(run, tiny_run, tmp_path):
     (tmp_path / "config.toml").write_bytes((tiny_run[0] / "config.toml").read_bytes())
     (tmp_path / "digital.npz").write_bytes((tiny_run[0] / "digital.npz").read_bytes()[:-100])
     done = run("resume", tmp_path)

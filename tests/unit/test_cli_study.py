@@ -11,24 +11,9 @@ import pytest
 STUDIES = Path(__file__).parents[2] / "studies"
 
 
-def without_progress(done):
-    """Return an ended command without the lines of progress that it writes where it takes long."""
-    if done.stderr is not None:
-        kept = [line for line in done.stderr.splitlines(True) if not line.startswith("circuitmem: progress: ")]
-        done.stderr = "".join(kept)
-    return done
-
-
-def run(*words, cwd=None, **environment):
-    done = subprocess.run(
-        [sys.executable, "-m", "circuitmem", "study", *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=300,
-        env=os.environ | environment,
-    )
-    return without_progress(done)
+@pytest.fixture
+def run(command):
+    return lambda *words, cwd=".", **environment: command("study", *words, cwd=cwd, **environment)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +33,7 @@ def run(*words, cwd=None, **environment):
         (["runn", STUDIES / "yield"], "Did you mean 'run'?"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path, words, message):
+def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, words, message):
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("circuitmem: error: ")
@@ -57,7 +42,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, words, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_quick_study_from_the_plan_to_the_figures(tmp_path):
+def test_a_quick_study_from_the_plan_to_the_figures(run, tmp_path):
     out = tmp_path / "out"
     plan = run("run", STUDIES / "yield", "--quick", "--out", out, "--dry-run")
     assert plan.returncode == 0, plan.stderr
@@ -91,7 +76,7 @@ def test_a_quick_study_from_the_plan_to_the_figures(tmp_path):
     assert (out / "results.md").read_text() == text
 
 
-def test_a_failed_point_is_named_and_the_exit_code_is_1(tmp_path):
+def test_a_failed_point_is_named_and_the_exit_code_is_1(run, tmp_path):
     (tmp_path / "study.toml").write_text(
         """
         title = "Half of it fails"
@@ -120,7 +105,11 @@ def test_a_failed_point_is_named_and_the_exit_code_is_1(tmp_path):
 def test_without_pyarrow_the_error_says_what_to_install(tmp_path):
     (tmp_path / "pyarrow.py").write_text("raise ModuleNotFoundError('gone', name='pyarrow')")
     out = tmp_path / "out"
-    done = run("run", STUDIES / "yield", "--quick", "--out", out, PYTHONPATH=str(tmp_path))
+    words = ["study", "run", STUDIES / "yield", "--quick", "--out", out]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "circuitmem", *words], capture_output=True, text=True, timeout=300, env=environment
+    )
     assert done.returncode == 2
     assert done.stderr == (
         "circuitmem: error: studies need pyarrow for their tables: pip install 'circuitmem[study]'\n"

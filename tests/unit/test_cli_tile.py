@@ -1,8 +1,6 @@
 """``circuitmem tile``: a measured array, from its files to a page."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -28,9 +26,9 @@ def array(tmp_path):
     return tmp_path, conductance, voltages
 
 
-def run(folder, *words):
-    command = [sys.executable, "-m", "circuitmem", "tile", *map(str, words)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+@pytest.fixture
+def run(command):
+    return lambda folder, *words: command("tile", *words, cwd=folder)
 
 
 def tile_of(conductance, defects=None):
@@ -39,7 +37,7 @@ def tile_of(conductance, defects=None):
     return Tile(TileSpec(**(fields | {"rows": ROWS, "columns": COLUMNS})), conductance, defects)
 
 
-def test_the_currents_are_the_engines_and_the_errors_those_of_the_products(array):
+def test_the_currents_are_the_engines_and_the_errors_those_of_the_products(run, array):
     folder, conductance, voltages = array
     done = run(folder, "--conductance", "g.csv", "--voltages", "v.csv", "--out", "found", "--json", *WIRES)
     assert done.returncode == 0, done.stderr
@@ -61,7 +59,7 @@ def test_the_currents_are_the_engines_and_the_errors_those_of_the_products(array
     np.testing.assert_array_equal(np.loadtxt(folder / "found" / "currents.csv", delimiter=","), found["currents_a"])
 
 
-def test_stuck_cells_are_marked_or_given_by_what_they_conduct(array):
+def test_stuck_cells_are_marked_or_given_by_what_they_conduct(run, array):
     folder, conductance, voltages = array
     stuck = np.zeros((ROWS, COLUMNS), dtype=bool)
     stuck[2, 3] = stuck[5, 8] = True
@@ -77,7 +75,7 @@ def test_stuck_cells_are_marked_or_given_by_what_they_conduct(array):
 
 
 @pytest.mark.parametrize("cell", [None, (3, 2)])
-def test_a_cell_is_read_at_both_ends_of_its_range_and_around_it(array, cell):
+def test_a_cell_is_read_at_both_ends_of_its_range_and_around_it(run, array, cell):
     folder, conductance, _ = array
     words = [] if cell is None else ["--cell", f"{cell[0]},{cell[1]}"]
     done = run(folder, "--conductance", "g.csv", "--vectors", 1, "--out", "found", "--json", *WIRES, *words)
@@ -95,7 +93,7 @@ def test_a_cell_is_read_at_both_ends_of_its_range_and_around_it(array, cell):
     assert found["sneak_a"] > 0.0
 
 
-def test_the_sneak_path_of_four_cells_is_three_in_series(tmp_path):
+def test_the_sneak_path_of_four_cells_is_three_in_series(run, tmp_path):
     (tmp_path / "g.csv").write_text("# uS\n100 200\n400 50\n")
     ideal = [f"chip.tile.{name}=0.0" for name in ("word_line_resistance", "bit_line_resistance", "driver_resistance")]
     words = [word for setting in ideal for word in ("--set", setting)]
@@ -106,7 +104,7 @@ def test_the_sneak_path_of_four_cells_is_three_in_series(tmp_path):
     assert sneak == pytest.approx(chip.converters.dac.full_scale / around, rel=1e-9)
 
 
-def test_numbers_without_a_unit_are_siemens_or_asked_about(array):
+def test_numbers_without_a_unit_are_siemens_or_asked_about(run, array):
     folder, conductance, _ = array
     np.savetxt(folder / "si.csv", conductance, delimiter="\t")
     done = run(folder, "--conductance", "si.csv", "--out", "found", "--json")
@@ -138,7 +136,7 @@ def test_numbers_without_a_unit_are_siemens_or_asked_about(array):
         (["--conductance", "g.csv", "--stuck-conductance", "1e-4"], "--stuck-conductance is for --stuck (got 0.0001)"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(array, words, message):
+def test_bad_input_is_one_line_and_nothing_is_written(run, array, words, message):
     folder, _, _ = array
     for name, text in {
         "ragged": "1,2,3\n4,5\n", "words": "1,2\nhigh,3\n", "empty": "# uS\n\n", "below": "1,-2\n",

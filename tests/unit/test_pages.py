@@ -3,8 +3,6 @@
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +25,7 @@ def pages():
 
 
 @pytest.mark.parametrize("page", list(pages()))
-def test_what_a_page_shows_works(page, tmp_path, monkeypatch):
+def test_what_a_page_shows_works(command, page, tmp_path, monkeypatch):
     for table in DOCS.glob("*.csv"):
         shutil.copy(table, tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -49,7 +47,7 @@ def test_what_a_page_shows_works(page, tmp_path, monkeypatch):
             load_run(path)
         else:
             for line in text.splitlines():
-                command, *rest = shlex.split(line, comments=True)
-                assert command == "circuitmem"
-                done = subprocess.run([sys.executable, "-m", "circuitmem", *rest], capture_output=True, text=True)
+                program, *rest = shlex.split(line, comments=True)
+                assert program == "circuitmem"
+                done = command(*rest, cwd=tmp_path)
                 assert done.returncode == 0, done.stderr

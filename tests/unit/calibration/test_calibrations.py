@@ -1,8 +1,6 @@
 """Calibrations: each heals what it is for, learns from codes alone, and its cost is what was read and kept."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -258,13 +256,13 @@ TINY = ["data.side=8", "data.train=200", "data.test=50", "network.layers=[64, 12
 TINY += ["chip.tile.rows=32", "chip.tile.columns=16", "calibration.vectors=20"]
 
 
-def calibrate(*words):
+@pytest.fixture
+def calibrate(command):
     settings = [word for item in TINY for word in ("--set", item)]
-    command = [sys.executable, "-m", "circuitmem", "calibrate", *settings, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return lambda *words: command("calibrate", *settings, *words)
 
 
-def test_the_command_compares_methods_on_one_chip():
+def test_the_command_compares_methods_on_one_chip(calibrate):
     done = calibrate("--json", "--held-out", "30", "-m", "none", "-m", "affine")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -282,7 +280,7 @@ def test_the_command_compares_methods_on_one_chip():
     assert all(name in table.stdout for name in names("calibrations"))
 
 
-def test_an_unknown_method_is_one_line():
+def test_an_unknown_method_is_one_line(calibrate):
     done = calibrate("-m", "affin")
     assert done.returncode == 2
     assert "method must be one of none, offset, affine" in done.stderr

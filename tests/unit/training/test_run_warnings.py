@@ -1,8 +1,6 @@
 """Warnings of a run: each kind where it is deserved, none where it is not; training that goes on until it converges."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -132,14 +130,13 @@ def test_a_step_that_overflows_is_refused():
         )
 
 
-def test_warnings_are_on_stderr_in_the_results_and_on_the_page(tmp_path):
+def test_warnings_are_on_stderr_in_the_results_and_on_the_page(command, tmp_path):
     settings = ["data.side=8", "data.train=100", "data.test=50", "network.layers=[64,12,10]", "chip.tile.rows=16"]
     settings += ["chip.tile.columns=16", "ex_situ.epochs=1", "in_situ.epochs=1", "audit.tiles=0", "audit.fraction=0.0"]
     words = [word for each in [*settings, 'methods=["raw"]'] for word in ("--set", each)]
     run = tmp_path / "run"
-    for command in (["train", *words, "-o", str(run)], ["report", str(run)]):
-        line = [sys.executable, "-m", "circuitmem", *command]
-        ended = subprocess.run(line, capture_output=True, text=True, check=False, timeout=100)
+    for line in (["train", *words, "-o", run], ["report", run]):
+        ended = command(*line)
         assert ended.returncode == 0, ended.stderr
         warnings = json.loads((run / "results.json").read_text())["warnings"]
         assert warnings[0].keys() == {"kind", "message", "setting", "value"}

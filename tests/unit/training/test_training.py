@@ -111,8 +111,8 @@ def test_same_bits_for_one_and_two_threads_and_for_both_granularities(digits, mo
 @pytest.mark.spice
 @pytest.mark.usefixtures("spice")
 def test_a_tiny_network_end_to_end_through_spice_gives_the_same_codes_and_labels(digits, model):
-    spec = small_spec("calibration.vectors=10", "chip.programming.verify_tries=0", "calibration.method=affine")
-    few = digits.first(50, 10)
+    spec = small_spec("calibration.vectors=4", "chip.programming.verify_tries=0", "calibration.method=affine")
+    few = digits.first(50, 5)
     seen = []
     with SpiceEngine() as spice:
         for engine in (BehavioralEngine(), spice):

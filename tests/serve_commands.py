@@ -1,0 +1,107 @@
+"""Carries out commands in processes that are forked from this one, which has loaded everything: a call takes no start.
+
+Lines of JSON come in, each a command, and go out, each how it ended (:func:`forked` in ``conftest.py`` says what).
+"""
+
+import contextlib
+import io
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import TightLayoutEngine
+
+import circuitmem.console
+import circuitmem.report
+import circuitmem.study.runner
+import circuitmem.training.serve
+from circuitmem.cli import main, runs
+
+LIMIT = 200.0
+"""Seconds after which a command is killed that nobody wants killed sooner."""
+
+
+def draw_nothing(figure, file, **_):
+    if isinstance(file, io.StringIO):
+        file.write("<svg></svg>")
+    elif not hasattr(file, "write"):
+        Path(file).write_bytes(b"")
+
+
+class DrawHere(contextlib.nullcontext):
+    """Draws the page of a run in this process: another one would have to load everything."""
+
+    def __init__(self, folder):
+        super().__init__(self)
+        self.folder = folder
+
+    def begin(self):
+        self.page = circuitmem.report.draw_run_page(self.folder, figures=False)[0]
+
+    def result(self):
+        return self.page
+
+
+def become(job, printed, said):
+    """Carry out a command in this process, which is the child."""
+    os.chdir(job["folder"])
+    output = printed.fileno()
+    if job["stdout"] == "closed":
+        reader, output = os.pipe()
+        os.close(reader)
+    elif job["stdout"]:
+        output = os.open(job["stdout"], os.O_WRONLY)
+    for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), output, said)):
+        os.dup2(descriptor, number)
+    if job["room"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], job["room"]))
+    os.environ.update(job["environment"])
+    if not job["draws"]:
+        Figure.savefig, TightLayoutEngine.execute = draw_nothing, lambda engine, figure: None
+    sys.argv = ["circuitmem", *job["words"]]
+    main()
+
+
+def wait_for(child, seconds):
+    """Return the status with which a child ends, were it killed after some seconds."""
+    limit = time.monotonic() + seconds
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        if time.monotonic() > limit:
+            os.kill(child, signal.SIGKILL)
+            return os.waitpid(child, 0)[1]
+        time.sleep(0.001)
+
+
+def serve():
+    runs.PageDrawer = DrawHere
+    for line in sys.stdin:
+        job = json.loads(line)
+        with tempfile.TemporaryFile() as printed:
+            errors, said = os.pipe()
+            os.set_blocking(errors, False)
+            began = time.monotonic()
+            child = os.fork()
+            if not child:
+                become(job, printed, said)
+            os.close(said)
+            status = wait_for(child, LIMIT if job["kill_after"] is None else job["kill_after"])
+            answer = {"code": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - began, "stderr": ""}
+            printed.seek(0)
+            answer["stdout"] = printed.read().decode()
+        with contextlib.suppress(BlockingIOError):  # a process that it has started still lives
+            answer["stderr"] = os.read(errors, 65536).decode()
+        os.close(errors)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
