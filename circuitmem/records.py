@@ -479,14 +479,17 @@ def read_config(folder: str | os.PathLike[str], name: str = "config.toml") -> Ru
     Raises
     ------
     DataFileError
-        If the folder is not a run, or its configuration breaks a rule.
+        If the folder is not a run, its configuration breaks a rule, or a package that it needs is not installed.
     """
     path = Path(folder) / name
     if not path.is_file():
         raise DataFileError(folder, f"is not a run folder (it has no {name})")
+    missing = missing_packages(path)
     try:
-        return load_run(path)
+        spec = load_run(path)
     except ValidationError as error:
-        missing = missing_packages(path.read_text("utf-8"))
         needs = f"needs {', '.join(missing)}, not installed: " if missing else ""
         raise DataFileError(path, f"{needs}{error}") from None
+    if missing:
+        raise DataFileError(path, f"needs {', '.join(missing)}, not installed")
+    return spec

@@ -126,9 +126,13 @@ def to_toml(spec: RunSpec) -> str:
     return notes + tomli_w.dumps(spec.model_dump(exclude_none=True))
 
 
-def missing_packages(text: str) -> list[str]:
-    """Return the packages, with their versions, that a text of :func:`to_toml` needs and that are not installed."""
-    needed = [line.removeprefix(_NEEDS) for line in text.splitlines() if line.startswith(_NEEDS)]
+def missing_packages(path: Path) -> list[str]:
+    """Return the packages, with their versions, that a file of :func:`to_toml` needs and that are not installed."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):  # who reads the file for good will say so
+        return []
+    needed = [line.removeprefix(_NEEDS) for line in lines if line.startswith(_NEEDS)]
     return [package for package in needed if registry.version_of(package.partition(" ")[0]) is None]
 
 

@@ -15,7 +15,9 @@ import pytest
 
 from circuitmem import registry
 from circuitmem.cli import main
-from circuitmem.config import load_run
+from circuitmem.config import load_run, to_toml
+from circuitmem.errors import DataFileError
+from circuitmem.records import read_config
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 NAMES = {
@@ -39,7 +41,7 @@ checkpoint_interval = 0.0
 steps = ["halve", "program", "calibrate=median-gain+offset"]
 
 [data]
-side = 4
+source = "stripes"
 train = 60
 test = 20
 
@@ -77,7 +79,7 @@ title = "With names of a package"
 base = "run.toml"
 methods = ["raw", "halved", "mine"]
 [run]
-data = { side = 4, train = 20, test = 20 }
+data = { train = 20, test = 20 }
 in_situ = { epochs = 1, batch = 10, rule = "largest-share", optimiser = "sign-momentum" }
 [axes.rule]
 key = "in_situ.rule"
@@ -210,3 +212,12 @@ def test_options_are_checked_and_reach_the_class(with_package):
     ):
         with pytest.raises(registry.ValidationError, match=words):
             load_run(None, [*set_, setting])
+
+
+def test_a_run_that_needs_only_data_of_the_package_says_so_too(installed, monkeypatch, tmp_path):
+    with monkeypatch.context() as package:
+        package.syspath_prepend(installed)
+        (tmp_path / "config.toml").write_text(to_toml(load_run(None, ["data.source=stripes"])), "utf-8")
+        assert read_config(tmp_path).data.source == "stripes"
+    with pytest.raises(DataFileError, match=r"config.toml: needs circuitmem-example 1.0, not installed$"):
+        read_config(tmp_path)
