@@ -18,6 +18,7 @@ from circuitmem.cli import main
 from circuitmem.config import load_run, to_toml
 from circuitmem.errors import DataFileError
 from circuitmem.records import read_config
+from circuitmem.training.run import start_run
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 NAMES = {
@@ -157,7 +158,7 @@ def test_train_kill_resume_report_study_and_then_without_it(installed, circuitme
         process.communicate()
 
         assert circuitmem("resume", killed)[0] == 0
-        assert circuitmem("train", tmp_path / "run.toml", "-o", whole)[0] == 0
+        start_run(load_run(tmp_path / "run.toml"), whole)
         found = [json.loads((each / "results.json").read_text("utf-8")) for each in (killed, whole)]
         assert found[0] == found[1]
         assert found[0]["pulses"]["halved"] > 0
