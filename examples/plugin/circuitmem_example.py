@@ -174,4 +174,4 @@ def halve(work, word):
 
 
 # [method]
-HALVED = Recipe("halved, then trained", ("halve", "program", "calibrate", "train"))
+HALVED = Recipe("halved, then trained", ("circuitmem_example:halve", "program", "calibrate", "train"))

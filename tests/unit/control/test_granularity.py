@@ -1,5 +1,8 @@
 """Pulse and burst end alike, to the last bit: time, energy, state and answers, whatever is asked and what breaks."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,8 +24,11 @@ from circuitmem.config import (
     TwoPulseSpec,
 )
 from circuitmem.control import Chip, Priority
+from circuitmem.registry import find
 
 ROWS, COLUMNS, TILES = 5, 4, 3
+sys.path.append(str(Path(__file__).parents[3] / "examples" / "plugin"))
+OWN = "circuitmem_example:Stairs"
 
 
 @st.composite
@@ -52,8 +58,9 @@ def chips(draw):
         "maximum_conductance": 300e-6,
     }
     counted = PulseUpdateSpec(states=6, cycle_noise=0.05, nonlinearity_spread=0.3, **times)
-    device = draw(st.sampled_from([TwoPulseSpec(**times), counted]))
-    alone = by_cell or device is counted
+    # One of somebody else, who has no kernel: the class of the example package.
+    own = find("devices", OWN).Spec(kind=OWN, steps=6, noise=5e-6, **times)
+    device = draw(st.sampled_from([TwoPulseSpec(**times), counted, own]))
     return ChipSpec(
         tile=TileSpec(rows=ROWS, columns=COLUMNS, word_line_resistance=1.0, bit_line_resistance=2.0),
         converters=ConverterSpec(dac=DacSpec(), adc=AdcSpec(share=2, noise=1e-3)),
@@ -62,7 +69,7 @@ def chips(draw):
         programming=ProgrammingSpec(
             drivers=draw(st.integers(1, 2)),
             by_cell=by_cell,
-            rows_at_once=1 if alone else draw(st.integers(1, 3)),
+            rows_at_once=1 if by_cell else draw(st.integers(1, 3)),
             energy_per_pulse=1e-12,
         ),
         bus=draw(st.sampled_from([BusSpec(), BusSpec(bandwidth=3.2e9, energy_per_bit=1e-15)])),
