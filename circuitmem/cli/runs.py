@@ -37,7 +37,7 @@ def train(
     records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
     spec = load_run(config, [*overrides(setting, seed), *records])
     start = torch_room().start_model_run if spec.network.model else start_run
-    _carry_out(out, as_json, lambda progress: start(spec, out, progress))
+    _carry_out(out, as_json, lambda progress: start(spec, out, progress), resumable=not spec.network.model)
 
 
 @app.command()
@@ -48,7 +48,7 @@ def resume(run: Annotated[Path, typer.Argument(help="Folder of the run.")], as_j
     _carry_out(run, as_json, lambda progress: resume_run(run, progress))
 
 
-def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
+def _carry_out(folder: Path, as_json: bool, job: Any, resumable: bool = True) -> None:
     """Run a training job with progress, draw its figures and print its table."""
     from circuitmem.console import Progress, print_results
 
@@ -64,7 +64,8 @@ def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
             figures.append(drawer.result())
             progress.update("page", 2, 2)
     except KeyboardInterrupt:
-        print(f"circuitmem: interrupted; go on with: circuitmem resume {shlex.quote(str(folder))}", file=sys.stderr)
+        way = f"go on with: circuitmem resume {shlex.quote(str(folder))}" if resumable else "begin in a new folder"
+        print(f"circuitmem: interrupted; {way}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     _warn(results)
     if as_json:

@@ -16,13 +16,17 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
 from circuitmem.training.loss import cross_entropy
 
-__all__ = ["ExSituRecord", "accuracy_percent", "has_converged", "initial_perceptron", "train_ex_situ"]
+__all__ = ["FEWEST", "ExSituRecord", "accuracy_percent", "has_converged", "initial_perceptron", "train_ex_situ"]
 
 Floats = NDArray[np.float64]
 
 CONVERGED = 0.05
 """Training has converged if the second half of its steps brought less than this of all that was learnt: a half would be
 its share if learning went on evenly, and the fall of the step size alone brings 2 % (784-100-10, 10,000 digits)."""
+
+FEWEST = 2000
+"""Training goes on before so many steps, whatever their halves brought: with few samples the noise of their losses
+hides how slowly they fall (the default run has taken 4,000 after its declared epochs)."""
 
 FEWEST_STEPS = 8
 """With fewer steps than this there are no two halves to compare."""
@@ -65,8 +69,9 @@ def train_ex_situ(
 ) -> Perceptron:
     """Train with Adam (Kingma & Ba, ICLR 2015) and keep every weight within the layer's limit.
 
-    Training that has not converged after the declared epochs goes on for as many again, with the step size that it
-    began with (warm restarts: Loshchilov & Hutter, ICLR 2017), as far as ``spec.max_epochs`` allows.
+    Training that has not converged after the declared epochs, or has taken few steps, goes on for as many again, with
+    the step size that it began with (warm restarts: Loshchilov & Hutter, ICLR 2017), as far as ``spec.max_epochs``
+    allows.
 
     Parameters
     ----------
@@ -120,7 +125,7 @@ def train_ex_situ(
             progress(epoch + 1, total)
         record.epochs, record.loss = total, float(np.mean(losses[7 * len(losses) // 8 :]))
         record.converged = has_converged(losses, log(classes))
-        if not record.converged:
+        if not record.converged or optimiser.steps < FEWEST:
             total = min(2 * total, spec.max_epochs)
     return model
 

@@ -10,8 +10,8 @@ import pytest
 from circuitmem.config import load_run
 
 DOCS = Path(__file__).parents[2] / "docs"
-_FILE = re.compile(r"# (\S+/\S+\.toml)\n")
-"""The first line of a block of TOML that is not a run: the file that later blocks find it in."""
+_FILE = re.compile(r"# (\S+/\S+\.(?:toml|py))\n")
+"""The first line of a block that is a file: of TOML that is no run by itself, or of Python that a run imports."""
 
 _BLOCK = re.compile(r"^```(python|sh|toml)\n(.*?)^```$", re.S | re.M)
 
@@ -29,18 +29,19 @@ def test_what_a_page_shows_works(command, page, tmp_path, monkeypatch):
     for table in DOCS.glob("*.csv"):
         shutil.copy(table, tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     blocks = _BLOCK.findall((DOCS / page).read_text("utf-8"))
     assert blocks
     if any("circuitmem.torch" in text for _, text in blocks):
         pytest.importorskip("torch")
     names = {}
     for index, (language, text) in enumerate(blocks):
-        if language == "python":
-            exec(compile(text, f"{page}, block {index}", "exec"), names)
-        elif language == "toml" and (file := _FILE.match(text)) is not None:
+        if (file := _FILE.match(text)) is not None:
             path = tmp_path / file[1]
-            path.parent.mkdir()
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text)
+        elif language == "python":
+            exec(compile(text, f"{page}, block {index}", "exec"), names)
         elif language == "toml":
             path = tmp_path / f"block_{index}.toml"
             path.write_text(text)

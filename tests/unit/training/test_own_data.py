@@ -12,8 +12,8 @@ from circuitmem.study.cost import estimate_seconds
 from circuitmem.study.point import compute_point
 from circuitmem.study.provenance import study_provenance
 from circuitmem.study.spec import load_study
-from circuitmem.training import build_network, calibrate_run, load_data, load_source, summarize
-from circuitmem.training.ex_situ import initial_perceptron
+from circuitmem.training import build_network, calibrate_run, load_data, load_source, summarize, train_ex_situ
+from circuitmem.training.ex_situ import ExSituRecord, initial_perceptron
 from circuitmem.training.run import resume_run, start_run
 
 CONFIG = """
@@ -192,3 +192,11 @@ def test_digits_are_what_they_were(folder):
         DataSpec(side=29)
     with pytest.raises(ValidationError, match="must end with 10, one output a digit"):
         load_run(None, ["network.layers=[784,10,3]"])
+
+
+def test_few_samples_are_trained_with_until_there_were_many_steps(folder):
+    spec = load_run("c.toml", ["ex_situ.epochs=2", "ex_situ.max_epochs=1100"])
+    data = load_data(spec.data, spec.network, spec.seed)
+    record = ExSituRecord()
+    train_ex_situ(spec.ex_situ, spec.network, data.train_inputs, data.train_targets, 1, lambda *_: None, record)
+    assert record.epochs >= 1000  # of two steps each
