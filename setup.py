@@ -19,7 +19,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
-KERNELS = ("_cpu", "_devices", "_layers", "_mesh", "_programming", "_pulses", "_reads", "_tree")
+KERNELS = ("_backward", "_cpu", "_devices", "_layers", "_mesh", "_programming", "_pulses", "_reads", "_tree")
 VARIANTS: dict[str, list[str]] = {"": []}
 SANITIZE = os.environ.get("CIRCUITMEM_SANITIZE")
 # What threads do is the same for every instruction set, so ThreadSanitizer needs but one.
@@ -56,6 +56,8 @@ def extensions() -> list[Extension]:
     extra = [f"-fsanitize={SANITIZE}", "-g", "-O1"] if SANITIZE else []
     found = []
     for kernel in KERNELS:
+        # The bits of this one are those of its NumPy twin.
+        apart = ["-ffp-contract=off"] if kernel == "_backward" and not windows else []
         source = ROOT / "cython_ext" / f"{kernel}.pyx"
         for suffix, march in VARIANTS.items() if kernel != "_cpu" else [("", [])]:
             name = kernel + suffix
@@ -71,7 +73,7 @@ def extensions() -> list[Extension]:
                     [str(path)],
                     include_dirs=[np.get_include()],
                     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-                    extra_compile_args=flags + march + openmp + extra,
+                    extra_compile_args=flags + apart + march + openmp + extra,
                     extra_link_args=openmp + extra,
                     optional=True,
                 )

@@ -5,6 +5,7 @@ the ones to eliminate always come first, and the upper triangles of merged block
 """
 
 from cython.parallel cimport prange
+from libc.stdint cimport int64_t
 
 from _openmp cimport SMALL
 from _star cimport (
@@ -51,11 +52,16 @@ cdef struct Stack:
     void* bits
     void* matrix
     void* admittance
+    const int64_t* which                # of each tile that is worked out, its place in the stack; NULL: all, in order
     Py_ssize_t tiles, rows, columns
     Py_ssize_t word_step, bit_step      # from tile to tile; 0 if they are shared
     Py_ssize_t leaf_rows, leaf_columns  # leaves a tile
     double ideal                        # conductance of an ideal segment
     bint both_drive, both_sense
+
+
+cdef inline Py_ssize_t place_of(const Stack* s, Py_ssize_t tile) noexcept nogil:
+    return tile if s.which == NULL else s.which[tile]
 
 
 cdef inline void* take(Work* work, Py_ssize_t size) noexcept nogil:

@@ -4,7 +4,7 @@ Tiles that are no multiple of a leaf are extended by rows above and columns on t
 cells conduct nothing, which changes nothing.
 """
 
-from _blocks cimport BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, storage, take, upper
+from _blocks cimport BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, place_of, storage, take, upper
 from _star cimport column
 from _vectors cimport collect, copy, inverse, lanes, put, vec, zero
 
@@ -76,10 +76,11 @@ cdef inline void find_places(vec* zeros, int* places) noexcept nogil:
             places[p * 4 * w + q] = <int> ((column(max(p, q), 1) + min(p, q)) * w)
 
 
-cdef inline void fill(vec* zeros, Work* work, Stack* s, Py_ssize_t lane, Py_ssize_t tile, Py_ssize_t row,
+cdef inline void fill(vec* zeros, Work* work, Stack* s, Py_ssize_t lane, Py_ssize_t number, Py_ssize_t row,
                Py_ssize_t col) noexcept nogil:
     """Put the conductances of a leaf into a lane; cells beyond the tile conduct nothing, and their wires are ideal."""
     cdef Py_ssize_t w = lanes(zeros), pad = s.leaf_rows * w - s.rows, i, j, p, q, o
+    cdef Py_ssize_t tile = place_of(s, number)
     cdef vec* g = <vec*> s.cells
     cdef vec* word = <vec*> s.words
     cdef vec* bit = <vec*> s.bits

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from _philox cimport normals
-from _quantise cimport Converters, quantise_by_table, quantise_lanes
+from _quantise cimport Converters, quantise_by_table, quantise_lanes, quantise_vector
 from _star cimport one, three, two, width
 from _vectors cimport (
     ROWS, STRIP, VECTOR_BYTES, double_load, double_number, double_store, double_transpose, get, lanes, put, splat, vec_d,
@@ -18,7 +18,19 @@ from _vectors cimport (
 )
 
 cdef enum:
+    AHEAD = 12  # drives whose voltages are fetched ahead: a tile's table is larger than the nearest cache
     PANEL = 64  # vectors that a thread takes at a time: a multiple of ROWS
+
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define fetch(address) __builtin_prefetch(address)
+    #else
+    #define fetch(address) ((void)(address))
+    #endif
+    """
+    void fetch(const double*) noexcept nogil
 
 
 cdef struct Drive:
@@ -111,8 +123,10 @@ cdef inline void place_voltages(Read* r, const Drive* drive, int drives, vec_d* 
     cdef int k
     memset(block, 0, r.rows * VECTOR_BYTES)
     for k in range(drives):
+        if k + AHEAD < drives:
+            fetch(r.converters.table + drive[k + AHEAD].place // w * r.converters.levels + drive[k + AHEAD].code)
         volts = r.converters.table + drive[k].place // w * r.converters.levels
-        put(block, drive[k].place, volts[drive[k].code] - volts[0])
+        put(block, drive[k].place, volts[drive[k].code] - get(r.rest + drive[k].place // w, 0))
 
 
 cdef inline int find_moved(const vec_d* block, Py_ssize_t rows, int* moved) noexcept nogil:
@@ -135,6 +149,7 @@ cdef inline void quantise(
     """Turn the sums of one vector and strip into codes."""
     cdef Py_ssize_t s, w = lanes(sums)
     cdef int64_t* out = r.answer + vector * r.columns
+    cdef const Converters* c = &r.converters
     for s in range((columns + w - 1) // w):
         if r.converters.thresholds != NULL:
             quantise_by_table(
@@ -142,9 +157,12 @@ cdef inline void quantise(
                 noise, out,
             )
             continue
-        # The compiler unrolls what it knows the length of.
         if columns - s * w >= w:
-            quantise_lanes(&r.converters, <const double*> (sums + s * ROWS + row), column + s * w, w, noise, out)
+            quantise_vector(
+                <const double*> (sums + s * ROWS + row), c.factor + column + s * w, c.offset + column + s * w,
+                c.highest + column + s * w, c.minimum, c.lsb, c.sigma,
+                NULL if noise == NULL else noise + column + s * w, out + column + s * w,
+            )
         else:
             quantise_lanes(
                 &r.converters, <const double*> (sums + s * ROWS + row), column + s * w, columns - s * w, noise, out

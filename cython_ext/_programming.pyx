@@ -4,19 +4,55 @@ A thread takes a tile, row after row: so the bits do not depend on how many thre
 """
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, isinf
+from libc.math cimport INFINITY, isinf, isnan
 from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from _openmp cimport HAS_OPENMP, SMALL
 from _philox cimport eight_normals, normals, philox
-from _rounded cimport pairs_of
+from _rounded cimport pairs_of, rounded
 from _row_power cimport SIDE, drive
 
 import numpy as np
 
 OPENMP = bool(HAS_OPENMP)
+
+cdef extern from *:
+    """
+    #include <string.h>
+
+    /* Which cells are to fall, and which are to change. */
+    static inline void compare(
+        const double *restrict wanted, const double *restrict asked, double deadband, Py_ssize_t count,
+        unsigned char *restrict lowered, unsigned char *restrict selected
+    ) {
+        for (Py_ssize_t j = 0; j < count; j++) lowered[j] = wanted[j] - asked[j] < -deadband;
+        for (Py_ssize_t j = 0; j < count; j++) selected[j] = lowered[j] | (wanted[j] - asked[j] > deadband);
+    }
+
+    /* List the chosen cells of a row, rising; returns how many there are. Most are not: eight are skipped at once. */
+    static inline Py_ssize_t list_cells(const unsigned char *cells, Py_ssize_t columns, int *found) {
+        Py_ssize_t count = 0, j = 0;
+        for (; j + 8 <= columns; j += 8) {
+            uint64_t eight;
+            memcpy(&eight, cells + j, 8);
+            if (eight == 0) continue;
+            for (int k = 0; k < 8; k++) {
+                found[count] = (int)(j + k);
+                count += cells[j + k];
+            }
+        }
+        for (; j < columns; j++) {
+            found[count] = (int)j;
+            count += cells[j];
+        }
+        return count;
+    }
+    """
+    void compare(const double*, const double*, double, Py_ssize_t, unsigned char*, unsigned char*) noexcept nogil
+    Py_ssize_t list_cells(const unsigned char*, Py_ssize_t, int*) noexcept nogil
+
 
 cdef enum:
     FEW = 3  # blocks of noise of a row up to which each is drawn alone
@@ -29,11 +65,40 @@ cdef struct Plan:
     const int32_t* input_places
     const int32_t* output_places
     double scale, minimum, maximum, series, deadband
+    const double* prefactor      # (tiles, rows, columns), or NULL
+    const double* stuck          # likewise, nan for cells that follow pulses
     const double** asked
     double* wanted
     unsigned char* lowered
     unsigned char* selected
     int64_t* counts
+
+
+cdef inline double within(double x, double lowest, double highest) noexcept nogil:
+    x = x if x > lowest else lowest
+    return x if x < highest else highest
+
+
+cdef inline void make_up(
+    const Plan* p, const double* prefactor, const double* stuck, const double* weights, double* pairs
+) noexcept nogil:
+    """Let partners make up for stuck cells, multiply by what wires lack, and take off what is in series."""
+    cdef Py_ssize_t j
+    cdef double share, rest
+    if stuck != NULL:
+        for j in range(p.columns // 2):
+            share = rounded(p.scale * weights[j])
+            if not isnan(stuck[2 * j + 1]):
+                pairs[2 * j] = within(stuck[2 * j + 1] + share, p.minimum, p.maximum)
+            if not isnan(stuck[2 * j]):
+                pairs[2 * j + 1] = within(stuck[2 * j] - share, p.minimum, p.maximum)
+    if prefactor != NULL:
+        for j in range(p.columns // 2 * 2):
+            pairs[j] = within(pairs[j] * prefactor[j], p.minimum, p.maximum)
+    if p.series != 0.0:
+        for j in range(p.columns // 2 * 2):
+            rest = 1.0 - rounded(pairs[j] * p.series)
+            pairs[j] = pairs[j] / (rest if rest > 1e-3 else 1e-3)
 
 
 cdef inline void want_row(const Plan* p, Py_ssize_t tile, Py_ssize_t row, double* memory) noexcept nogil:
@@ -43,18 +108,35 @@ cdef inline void want_row(const Plan* p, Py_ssize_t tile, Py_ssize_t row, double
     cdef double* wanted = p.wanted + (tile * p.rows + row) * p.columns
     cdef Py_ssize_t pairs = p.columns // 2, j
     cdef int input = p.input_places[tile * p.rows + row]
+    cdef Py_ssize_t at = (tile * p.rows + row) * p.columns, run = 0
+    cdef bint plain = p.prefactor == NULL and p.stuck == NULL
     cdef const double* weights
     cdef double* found = memory + pairs + 8
-    memcpy(wanted, asked, p.columns * 8)
     if input < 0:
+        memcpy(wanted, asked, p.columns * 8)
         return
     weights = p.weights + input * p.outputs
-    for j in range(pairs):
+    while run < pairs and outputs[run] >= 0 and outputs[run] == outputs[0] + run:
+        run += 1  # outputs that follow each other, as most do, are copied whole
+    if run > 0:
+        memcpy(memory, weights + outputs[0], run * 8)
+    for j in range(run, pairs):
         memory[j] = weights[outputs[j]] if outputs[j] >= 0 else 0.0
-    pairs_of(memory, pairs, p.scale, p.minimum, p.maximum, p.series, found)
-    for j in range(pairs):
+    pairs_of(memory, pairs, p.scale, p.minimum, p.maximum, p.series if plain else 0.0, found)
+    if not plain:
+        make_up(
+            p, NULL if p.prefactor == NULL else p.prefactor + at, NULL if p.stuck == NULL else p.stuck + at, memory,
+            found,
+        )
+    memcpy(wanted, found, 2 * run * 8)
+    memcpy(wanted + 2 * run, asked + 2 * run, (p.columns - 2 * run) * 8)
+    for j in range(run, pairs):
         if outputs[j] >= 0:
             wanted[2 * j], wanted[2 * j + 1] = found[2 * j], found[2 * j + 1]
+    if p.stuck != NULL:  # no pulses for cells that are known to ignore them
+        for j in range(2 * pairs):
+            if not isnan(p.stuck[at + j]):
+                wanted[j] = asked[j]
 
 
 cdef void plan_tile(const Plan* p, Py_ssize_t tile, double* memory) noexcept nogil:
@@ -64,8 +146,7 @@ cdef void plan_tile(const Plan* p, Py_ssize_t tile, double* memory) noexcept nog
     cdef const double* wanted
     cdef unsigned char* lowered
     cdef unsigned char* selected
-    cdef double change
-    cdef unsigned char fall, differ
+    cdef double deadband = p.deadband
     cdef int64_t falls, changes
     for row in range(p.rows):
         if p.weights != NULL:
@@ -73,14 +154,11 @@ cdef void plan_tile(const Plan* p, Py_ssize_t tile, double* memory) noexcept nog
         at = (tile * p.rows + row) * p.columns
         asked, wanted = p.asked[tile] + row * p.columns, p.wanted + at
         lowered, selected = p.lowered + at, p.selected + at
+        compare(wanted, asked, deadband, p.columns, lowered, selected)
         falls = changes = 0
         for j in range(p.columns):
-            change = wanted[j] - asked[j]
-            fall = change < -p.deadband
-            differ = fall | (change > p.deadband)
-            lowered[j], selected[j] = fall, differ
-            falls += fall
-            changes += differ
+            falls += lowered[j]
+            changes += selected[j]
         p.counts[tile * p.rows + row] = falls
         p.counts[(p.tiles + tile) * p.rows + row] = changes
 
@@ -101,20 +179,16 @@ cdef list keep_addresses(arrays, Py_ssize_t tiles, uintptr_t* to):
 
 def plan_stack(
     const double[:, ::1] weights, const int32_t[:, ::1] inputs, const int32_t[:, ::1] outputs, double scale,
-    double minimum, double maximum, double series, asked, wanted, double deadband, int threads,
+    double minimum, double maximum, double series, const double[:, :, ::1] prefactor, const double[:, :, ::1] stuck,
+    asked, const double[:, :, ::1] wanted, lowered, selected, double deadband, int threads,
 ):
-    """Return what is wanted (tiles, rows, columns), which cells are to fall and to change, and how many in each row."""
+    """Work out what is wanted, if there are weights, and which cells are to fall and to change; returns how many."""
     cdef Plan p
     cdef Py_ssize_t k, share
     cdef double* memory
     tiles = len(asked)
     p.tiles, p.rows, p.columns = tiles, asked[0].shape[0], asked[0].shape[1]
-    shape = tiles, p.rows, p.columns
-    if wanted is None:
-        wanted = np.empty(shape)
-    lowered, selected = np.empty(shape, dtype=np.bool_), np.empty(shape, dtype=np.bool_)
     counts = np.empty((2, tiles, p.rows), dtype=np.int64)
-    cdef double[:, :, ::1] to_wanted = wanted
     cdef unsigned char[:, :, ::1] to_lowered = lowered.view(np.uint8), to_selected = selected.view(np.uint8)
     cdef int64_t[:, :, ::1] to_counts = counts
     cdef uintptr_t[::1] addresses = np.empty(tiles, dtype=np.uintp)
@@ -126,7 +200,10 @@ def plan_stack(
         p.input_places = &inputs[0, 0]
         p.output_places = &outputs[0, 0] if p.columns > 1 else NULL
     p.scale, p.minimum, p.maximum, p.series, p.deadband = scale, minimum, maximum, series, deadband
-    p.wanted, p.lowered, p.selected = &to_wanted[0, 0, 0], &to_lowered[0, 0, 0], &to_selected[0, 0, 0]
+    p.prefactor = NULL if prefactor is None else &prefactor[0, 0, 0]
+    p.stuck = NULL if stuck is None else &stuck[0, 0, 0]
+    p.wanted = <double*> &wanted[0, 0, 0]  # written to where there are weights
+    p.lowered, p.selected = &to_lowered[0, 0, 0], &to_selected[0, 0, 0]
     p.counts = &to_counts[0, 0, 0]
     share = 2 * p.columns + 24
     if p.tiles * p.rows * p.columns * 16 < SMALL:
@@ -139,7 +216,7 @@ def plan_stack(
         for k in prange(p.tiles, num_threads=threads, schedule="dynamic"):
             plan_tile(&p, k, memory + threadid() * share)
         free(memory)
-    return wanted, lowered, selected, counts
+    return counts
 
 
 cdef struct Pulses:
@@ -163,15 +240,7 @@ cdef struct Pulses:
     double minimum, nominal, lowest, highest, sigma
     double series, reset_voltage, set_voltage
     double* power                 # (2, tiles, rows)
-
-
-cdef inline Py_ssize_t list_cells(const unsigned char* cells, Py_ssize_t columns, int* found) noexcept nogil:
-    """List the chosen cells of a row, rising; returns how many there are."""
-    cdef Py_ssize_t count = 0, j
-    for j in range(columns):
-        found[count] = <int> j
-        count += cells[j]
-    return count
+    bint alike, ideal             # whether word lines are those of one design, and without resistance then
 
 
 cdef inline void draw(
@@ -295,7 +364,7 @@ cdef void pulse_tile(const Pulses* p, Py_ssize_t tile, double* memory) noexcept 
     cdef Py_ssize_t row = 0, count, i, at
     cdef bint ideal = False, some
     if p.word != NULL:
-        ideal = is_ideal(<const double*> p.word[tile], p.rows, p.columns)
+        ideal = p.ideal if p.alike else is_ideal(<const double*> p.word[tile], p.rows, p.columns)
     while row < p.rows:
         count = min(<Py_ssize_t> SIDE, p.rows - row)
         some = False
@@ -373,7 +442,8 @@ def two_pulse_stack(
     p.word, p.ground, p.stuck, p.dead = NULL, NULL, &addresses[6, 0], NULL
     if word is not None:
         kept += keep_addresses(word, number, &addresses[4, 0]) + keep_addresses(ground, number, &addresses[5, 0])
-        p.word, p.ground = &addresses[4, 0], &addresses[5, 0]
+        p.word, p.ground, p.alike = &addresses[4, 0], &addresses[5, 0], len(word) == 1
+        p.ideal = p.alike and is_ideal(<const double*> p.word[0], p.rows, p.columns)
     if dead is not None:
         broken = dead.view(np.uint8)
         p.dead = &broken[0, 0]

@@ -3,6 +3,32 @@
 from libc.math cimport rint
 from libc.stdint cimport int64_t, uint64_t
 
+from _vectors cimport vec_d
+
+cdef extern from *:
+    """
+    /* As many channels as a vector has lanes, as quantise_lanes does it: within the range adding and taking off 2^52
+       rounds to integers, ties to even. */
+    static inline void quantise_vector(
+        const double *current, const double *factor, const double *offset, const double *highest, double minimum,
+        double lsb, double sigma, const double *noise, int64_t *out
+    ) {
+        typedef int64_t whole __attribute__((vector_size(VECTOR_BYTES), may_alias, aligned(8)));
+        vec_d steps = double_load(current) * double_load(factor) + double_load(offset), top = double_load(highest);
+        double_mask within;
+        if (noise) steps = steps + sigma * double_load(noise);
+        steps = (steps - minimum) / lsb;
+        steps = (vec_d)((steps > (vec_d){0}) & (double_mask)steps);
+        within = steps < top;
+        steps = (vec_d)((within & (double_mask)steps) | (~within & (double_mask)top));
+        steps = (steps + 0x1p52) - 0x1p52;
+        *(whole *)out = __builtin_convertvector(steps, whole);
+    }
+    """
+    void quantise_vector(
+        const double*, const double*, const double*, const double*, double, double, double, const double*, int64_t*
+    ) noexcept nogil
+
 
 cdef struct Converters:
     const double* table    # DAC voltages, (rows, levels); NULL if voltages are given, and currents wanted

@@ -15,6 +15,16 @@ cdef extern from *:
     #define ROUND(x)
     #endif
 
+    /* A product that is rounded before anything else is done with it. */
+    static inline double rounded(double x) {
+    #if defined(__FMA__)
+        __asm__("" : "+x"(x));
+    #elif defined(__aarch64__)
+        __asm__("" : "+w"(x));
+    #endif
+        return x;
+    }
+
     /* total[j] += codes[j] * (weight * slope[j]), each product rounded; all arrays are padded to whole vectors. */
     static inline void add_scaled(
         const int64_t *codes, const double *slope, double weight, Py_ssize_t columns, double *total
@@ -32,34 +42,40 @@ cdef extern from *:
     }
 
     /* The conductances of `count` pairs for their weights, plus before minus, each product rounded. `series` is a
-       resistance in series with each device that is to make this conductance with it. The weights are padded. */
+       resistance in series with each device that is to make this conductance with it. Both arrays are padded. */
+    static inline vec_d larger(vec_d x, vec_d y) {
+        double_mask above = x > y;
+        return (vec_d)((above & (double_mask)x) | (~above & (double_mask)y));
+    }
+
     static inline void pairs_of(
         const double *weights, Py_ssize_t count, double scale, double minimum, double maximum, double series,
         double *pairs
     ) {
         enum { W = VECTOR_BYTES / 8 };
         for (Py_ssize_t j = 0; j < count; j += W) {
-            vec_d plus = scale * double_load(weights + j), minus, own;
-            ROUND(plus);
-            minus = -plus;
+            vec_d share = scale * double_load(weights + j), own[2];
+            ROUND(share);
             for (int side = 0; side < 2; side++) {
-                own = side ? minus : plus;
-                for (int k = 0; k < W; k++) {
-                    double x = (own[k] > 0.0 ? own[k] : 0.0) + minimum;
-                    own[k] = x < maximum ? x : maximum;
-                }
+                vec_d x = larger(side ? -share : share, (vec_d){0}) + minimum;
+                x = -larger(-x, -maximum - (vec_d){0});
                 if (series != 0.0) {
-                    vec_d lost = own * series;
+                    vec_d lost = x * series;
                     ROUND(lost);
-                    for (int k = 0; k < W; k++) {
-                        double rest = 1.0 - lost[k];
-                        own[k] = own[k] / (rest > 1e-3 ? rest : 1e-3);
-                    }
+                    x /= larger(1.0 - lost, 1e-3 - (vec_d){0});
                 }
-                for (int k = 0; k < W && j + k < count; k++) pairs[2 * (j + k) + side] = own[k];
+                own[side] = x;
             }
+    #if VECTOR_BYTES == 64
+            double_store(pairs + 2 * j, EXCHANGE(own[0], own[1], 0, 8, 1, 9, 2, 10, 3, 11));
+            double_store(pairs + 2 * j + W, EXCHANGE(own[0], own[1], 4, 12, 5, 13, 6, 14, 7, 15));
+    #else
+            double_store(pairs + 2 * j, EXCHANGE(own[0], own[1], 0, 4, 1, 5));
+            double_store(pairs + 2 * j + W, EXCHANGE(own[0], own[1], 2, 6, 3, 7));
+    #endif
         }
     }
     """
+    double rounded(double) noexcept nogil
     void pairs_of(const double*, Py_ssize_t, double, double, double, double, double*) noexcept nogil
     void add_scaled(const int64_t*, const double*, double, Py_ssize_t, double*) noexcept nogil

@@ -8,11 +8,11 @@ Work is cut up the same way whatever the number of threads, and every number is 
 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from _blocks cimport AT_ONCE, BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, storage, take, upper
+from _blocks cimport AT_ONCE, BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, place_of, storage, take, upper
 from _leaves cimport build_leaves, find_places, unpack
 from _openmp cimport HAS_OPENMP
 from _star cimport column
@@ -90,8 +90,9 @@ cdef inline Py_ssize_t number(Py_ssize_t i, Py_ssize_t j, Py_ssize_t w) noexcept
     return (column(j // w, w) + i) * w + j % w
 
 
-cdef void finish(vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Block* root, int threads) noexcept nogil:
+cdef void finish(vec* zeros, Work* work, Stack* s, Py_ssize_t number_of, Block* root, int threads) noexcept nogil:
     """Join the second ends of the lines to the first, and read off the results."""
+    cdef Py_ssize_t tile = place_of(s, number_of)
     cdef Py_ssize_t w = lanes(zeros), pad = s.leaf_rows * w - s.rows, shared = 0, i, j, o, p
     cdef Block out = root[0]
     cdef vec* at = <vec*> root.data
@@ -305,17 +306,23 @@ cdef int run(vec* unused, Stack* s, int threads) except -1 nogil:
 
 def transfer(
     const floating[:, :, ::1] cells, const floating[:, :, ::1] words, const floating[:, :, ::1] bits, double ideal,
-    bint both_drive, bint both_sense, int threads,
+    bint both_drive, bint both_sense, int threads, const int64_t[::1] which=None, out=None,
 ):
     """Return transfer matrices and input admittances, as ``circuitmem._kernels._reference_tree.transfer`` does."""
     cdef Stack s
     dtype = np.float64 if floating is double else np.float32
-    matrix = np.empty((cells.shape[0], cells.shape[2], cells.shape[1]), dtype=dtype)
-    admittance = np.empty((cells.shape[0], cells.shape[1], cells.shape[1]), dtype=dtype)
+    if out is None:
+        matrix = np.empty((cells.shape[0], cells.shape[2], cells.shape[1]), dtype=dtype)
+        admittance = np.empty((cells.shape[0], cells.shape[1], cells.shape[1]), dtype=dtype)
+    else:
+        matrix, admittance = out
     cdef floating[:, :, ::1] to_matrix = matrix, to_admittance = admittance
     s.tiles, s.rows, s.columns = cells.shape[0], cells.shape[1], cells.shape[2]
+    if which is not None:
+        s.tiles = which.shape[0]
     if s.tiles == 0:
         return matrix, admittance
+    s.which = NULL if which is None else &which[0]
     s.cells, s.words, s.bits = <void*> &cells[0, 0, 0], <void*> &words[0, 0, 0], <void*> &bits[0, 0, 0]
     s.matrix, s.admittance = &to_matrix[0, 0, 0], &to_admittance[0, 0, 0]
     s.word_step = 0 if words.shape[0] == 1 else s.rows * (s.columns + 1)

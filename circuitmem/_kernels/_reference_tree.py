@@ -42,7 +42,15 @@ class Block(NamedTuple):
 
 
 def transfer(
-    cells: Ties, words: Ties, bits: Ties, ideal: float, both_drive: bool, both_sense: bool, threads: int
+    cells: Ties,
+    words: Ties,
+    bits: Ties,
+    ideal: float,
+    both_drive: bool,
+    both_sense: bool,
+    threads: int,
+    which: NDArray[np.int64] | None = None,
+    out: tuple[Ties, Ties] | None = None,
 ) -> tuple[Ties, Ties]:
     """Return transfer matrix and input admittance of every tile.
 
@@ -60,6 +68,10 @@ def transfer(
         Conductance of an ideal segment [S]; not used here.
     threads : int
         Not used here.
+    which : (some,) ndarray of int, optional
+        Tiles that are worked out, into their places in ``out``; all if left out.
+    out : tuple of ndarray, optional
+        Where the results go.
 
     Returns
     -------
@@ -68,6 +80,10 @@ def transfer(
     admittance : (tiles, rows, rows) ndarray
         Driver current per volt on a driver [S].
     """
+    if which is not None and out is not None:
+        words, bits = (each if len(each) == 1 else each[which] for each in (words, bits))
+        out[0][which], out[1][which] = transfer(cells[which], words, bits, ideal, both_drive, both_sense, threads)
+        return out
     del ideal, threads
     tiles, rows = cells.shape[:2]
     words, bits = (np.broadcast_to(array, (tiles, *array.shape[1:])) for array in (words, bits))

@@ -17,7 +17,7 @@ from circuitmem.validation import did_you_mean, integer
 
 __all__ = ["KERNELS", "Variant", "kernel_info", "load", "thread_count"]
 
-KERNELS = ("devices", "layers", "mesh", "programming", "pulses", "reads", "tree")
+KERNELS = ("backward", "devices", "layers", "mesh", "programming", "pulses", "reads", "tree")
 """The kernels that have a compiled form."""
 
 _LEVELS = {"v4": ("_v4", 4), "v3": ("_v3", 3), "baseline": ("", 1)}

@@ -5,7 +5,7 @@ What a pulse does to a cell, and what power it takes, is as in :mod:`circuitmem.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +15,20 @@ from circuitmem._kernels.noise import Addresses, normal_table
 from circuitmem._kernels.pulses import TwoPulseLaw, _reference_changes, _reference_power, _reference_reset
 from circuitmem._kernels.pulses import _reference_set as _reference_set_pulse
 from circuitmem._kernels.select import load, thread_count
-from circuitmem._kernels.stacks import Stack, expect_each
+from circuitmem._kernels.stacks import Stack, expect, expect_each
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.errors import ValidationError
 
-__all__ = ["Amplitudes", "Cells", "Plan", "PulseWires", "Targets", "plan_stack", "two_pulse_stack"]
+__all__ = [
+    "Amplitudes",
+    "Cells",
+    "Plan",
+    "PulseWires",
+    "Targets",
+    "plan_stack",
+    "two_pulse_stack",
+    "wanted_conductances",
+]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -41,6 +50,18 @@ class Targets(NamedTuple):
     """Largest conductance between the lines [S]."""
     series: float = 0.0
     """Resistance in series with each device [ohm]."""
+    prefactor: Floats | None = None
+    """What conductances between the lines are multiplied by, (tiles, rows, columns)."""
+    stuck: Floats | None = None
+    """What cells conduct that do not follow pulses [S], nan for the others, (tiles, rows, columns): they are left as
+    they are, and their partners make up for them."""
+    law: Callable[[Floats], Floats] | None = None
+    """From conductances between the lines to those of devices [S], if it is not what ``series`` says."""
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the layer."""
+        return len(self.tiling.inputs)
 
 
 class Plan(NamedTuple):
@@ -89,13 +110,16 @@ class Amplitudes(NamedTuple):
     set: float
 
 
-def plan_stack(wanted: Floats | Targets, asked: Stack, deadband: float, *, threads: int | None = None) -> Plan:
+def plan_stack(
+    wanted: Floats | Sequence[Targets], asked: Stack, deadband: float, *, threads: int | None = None
+) -> Plan:
     """Say which cells are to change, as :func:`circuitmem._kernels.pulses.changes` does of one tile.
 
     Parameters
     ----------
-    wanted : Targets or (tiles, rows, columns) ndarray
-        Weights, or the conductances themselves [S]; the bits do not depend on the instruction set.
+    wanted : sequence of Targets or (tiles, rows, columns) ndarray
+        Weights of layers, whose tiles follow each other; or the conductances themselves [S]. The bits do not depend on
+        the instruction set.
     asked : (tiles, rows, columns) array, or sequence of (rows, columns)
         What was asked for last [S].
     deadband : float
@@ -110,20 +134,60 @@ def plan_stack(wanted: Floats | Targets, asked: Stack, deadband: float, *, threa
     """
     shape = (len(asked), *asked[0].shape)
     expect_each("asked", asked, shape)
-    if isinstance(wanted, Targets):
-        weights, tiling, *numbers = wanted
-        for name, array, right in (
-            ("weights", weights, tiling.shape),
-            ("inputs", tiling.inputs, shape[:2]),
-            ("outputs", tiling.outputs, (shape[0], shape[2] // 2)),
-        ):
-            if array.shape != right:
-                raise ValidationError(name, f"must have shape {right}", array.shape)
-        given = np.ascontiguousarray(weights, dtype=np.float64), tiling.inputs, tiling.outputs, *numbers, asked, None
-    else:
+    lowered, selected = np.empty(shape, dtype=bool), np.empty(shape, dtype=bool)
+    if isinstance(wanted, np.ndarray):
         expect_each("wanted", wanted, shape)
-        given = None, None, None, 0.0, 0.0, 0.0, 0.0, asked, wanted
-    return Plan(*_plan_stack(*given, deadband, thread_count(threads)))
+        counts = _plan_stack(*_KNOWN, asked, wanted, lowered, selected, deadband, thread_count(threads))
+        return Plan(wanted, lowered, selected, counts)
+    if sum(layer.tiles for layer in wanted) != shape[0]:
+        raise ValidationError("wanted", f"must be of {shape[0]} tiles", sum(layer.tiles for layer in wanted))
+    found, counts, first = np.empty(shape), np.empty((2, *shape[:2]), dtype=np.int64), 0
+    for layer in wanted:
+        part = slice(first, first + layer.tiles)
+        into = found[part], lowered[part], selected[part]
+        counts[:, part] = _plan_stack(*_given(layer, shape), asked[part], *into, deadband, thread_count(threads))
+        if layer.law is not None:
+            _apply_law(layer, into[0])
+            counts[:, part] = _plan_stack(*_KNOWN, asked[part], *into, deadband, thread_count(threads))
+        first = part.stop
+    return Plan(found, lowered, selected, counts)
+
+
+_KNOWN = None, None, None, 0.0, 0.0, 0.0, 0.0, None, None
+"""What the kernel is told of a layer if its conductances are given."""
+
+
+def _apply_law(layer: Targets, wanted: Floats) -> None:
+    """Turn the conductances between the lines of the cells that stand for weights into those of devices."""
+    assert layer.law is not None
+    lines, pairs = layer.tiling.inputs >= 0, layer.tiling.outputs >= 0
+    used = np.zeros(wanted.shape, dtype=bool)
+    used[:, :, : 2 * pairs.shape[1]] = lines[:, :, None] & np.repeat(pairs, 2, axis=1)[:, None, :]
+    if layer.stuck is not None:
+        used &= np.isnan(layer.stuck)
+    wanted[used] = layer.law(wanted[used])
+
+
+def wanted_conductances(layers: Sequence[Targets], asked: Stack, *, threads: int | None = None) -> Floats:
+    """Return what the cells of layers are to conduct, (tiles, rows, columns) S; parameters as in :func:`plan_stack`."""
+    return plan_stack(layers, asked, 0.0, threads=threads).wanted
+
+
+def _given(layer: Targets, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return what the kernel wants to know of a layer on tiles of this shape."""
+    weights, tiling, *numbers, prefactor, stuck, _ = layer
+    own = layer.tiles, *shape[1:]
+    for name, array, right in (
+        ("weights", weights, tiling.shape),
+        ("inputs", tiling.inputs, own[:2]),
+        ("outputs", tiling.outputs, (own[0], own[2] // 2)),
+        ("prefactor", prefactor, own),
+        ("stuck", stuck, own),
+    ):
+        if array is not None:
+            expect(name, array, right)
+    ready = [None if each is None else np.ascontiguousarray(each, dtype=np.float64) for each in (prefactor, stuck)]
+    return np.ascontiguousarray(weights, dtype=np.float64), tiling.inputs, tiling.outputs, *numbers, *ready
 
 
 def two_pulse_stack(
@@ -212,26 +276,36 @@ def _reference_plan(
     minimum: float,
     maximum: float,
     series: float,
+    prefactor: Floats | None,
+    stuck: Floats | None,
     asked: Stack,
-    wanted: Floats | None,
+    wanted: Floats,
+    lowered: Mask,
+    selected: Mask,
     deadband: float,
     _threads: int,
-) -> tuple[Floats, Mask, Mask, NDArray[np.int64]]:
-    if wanted is None:
-        assert weights is not None
-        assert inputs is not None
-        assert outputs is not None
-        wanted = np.array(asked, dtype=np.float64)
-        for own, lines, pairs in zip(wanted, inputs, outputs, strict=True):
+) -> NDArray[np.int64]:
+    if weights is not None and inputs is not None and outputs is not None:
+        wanted[...] = np.array(asked, dtype=np.float64)
+        for tile, (lines, pairs) in enumerate(zip(inputs, outputs, strict=True)):
             rows, places = np.flatnonzero(lines >= 0), np.flatnonzero(pairs >= 0)
             share = scale * weights[np.ix_(lines[rows], pairs[places])]
             for side, part in enumerate((share, -share)):
+                own, other = np.ix_(rows, 2 * places + side), np.ix_(rows, 2 * places + 1 - side)
                 between = np.minimum(np.maximum(part, 0.0) + minimum, maximum)
+                if stuck is not None:
+                    partner = np.minimum(np.maximum(stuck[tile][other] + part, minimum), maximum)
+                    between = np.where(np.isnan(stuck[tile][other]), between, partner)
+                if prefactor is not None:
+                    between = np.minimum(np.maximum(between * prefactor[tile][own], minimum), maximum)
                 device = between / np.maximum(1.0 - between * series, 1e-3) if series != 0.0 else between
-                own[np.ix_(rows, 2 * places + side)] = device
+                if stuck is not None:
+                    device = np.where(np.isnan(stuck[tile][own]), device, asked[tile][own])
+                wanted[tile][own] = device
     found = [_reference_changes(new, old, deadband) for new, old in zip(wanted, asked, strict=True)]
-    lowered, selected, counts = (np.stack(each) for each in zip(*found, strict=True))
-    return wanted, lowered, selected, np.ascontiguousarray(counts.transpose(1, 0, 2))
+    for place, (falls, changes, _) in enumerate(found):
+        lowered[place], selected[place] = falls, changes
+    return np.ascontiguousarray(np.stack([counts for *_, counts in found], axis=1))
 
 
 def _reference_pulses(

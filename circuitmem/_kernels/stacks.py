@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["Stack", "expect_each"]
+__all__ = ["Stack", "expect", "expect_each"]
 
 Floats = NDArray[np.float64]
 
 Stack = Floats | Sequence[Floats]
 """One array, or one of each tile, that need not lie behind each other in memory: nothing is copied."""
+
+
+def expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raise :class:`ValidationError` unless an array has this shape."""
+    if array.shape != shape:
+        raise ValidationError(name, f"must have shape {shape}", array.shape)
 
 
 def expect_each(name: str, arrays: Stack, shape: tuple[int, ...]) -> None:

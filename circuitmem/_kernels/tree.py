@@ -95,25 +95,7 @@ def transfer_stack(
             some = (each[rest] if len(each) > 1 else each for each in (word, bit))
             matrix[rest], admittance[rest] = transfer_stack(cells[rest], *some, dtype=dtype, threads=threads)
         return matrix, admittance
-    largest = float(cells.max(initial=0.0))
-    # Powers of four round nothing, nor do their roots, so the bits of a tile do not depend on what else is in the
-    # stack. Single precision is scaled to keep squares within its range.
-    magnitude = 4.0 ** (np.frexp(largest)[1] // 2) if largest > 0.0 else 0.0
-    scale = 1.0 / magnitude if precision == np.float32 and largest > 0.0 else 1.0
-    ideal = IDEAL[precision] * magnitude * scale
-    matrix, admittance = _transfer(
-        np.ascontiguousarray(cells * scale if scale != 1.0 else cells, dtype=precision),
-        _conductance(word, scale, ideal, precision),
-        _conductance(bit, scale, ideal, precision),
-        ideal,
-        bool(ends[0].any()),
-        bool(ends[1].any()),
-        thread_count(threads),
-    )
-    if scale != 1.0:
-        matrix *= 1.0 / scale
-        admittance *= 1.0 / scale
-    return matrix, admittance
+    return _run_kernel(cells, word, bit, precision, threads)
 
 
 def _replace(
@@ -132,17 +114,57 @@ def _replace(
     some = np.asarray(tiles)
     if some.ndim != 1 or (some.size and some.dtype.kind not in "iu"):
         raise ValidationError("tiles", "must be integers, (some,)", some.shape)
-    some = some.astype(np.intp)
+    some = some.astype(np.int64)
     if some.size and not (some.min() >= 0 and some.max() < len(cells) and len(np.unique(some)) == len(some)):
         raise ValidationError("tiles", f"must be numbers from 0 to {len(cells) - 1}, each once", some.tolist())
     count, rows, columns = cells.shape if cells.ndim == 3 else (0, 0, 0)
     for array, shape in zip(out, ((count, columns, rows), (count, rows, rows)), strict=True):
         if array.shape != shape or array.dtype != precision:
             raise ValidationError("out", f"must have shape {shape} and be {precision}", (array.shape, str(array.dtype)))
-    if some.size:
-        wires = (each[some] if each.ndim == 3 and len(each) == count else each for each in (word, bit))
+    if not some.size:
+        return out
+    word = _stacked("word_resistance", word, (count, rows, columns + 1))
+    bit = _stacked("bit_resistance", bit, (count, rows + 1, columns))
+    in_place = precision == np.float64 and all(array.flags.c_contiguous for array in out)
+    if in_place and len(word) == len(bit) == 1 and not _lines_are_ideal(word, bit).any():
+        _run_kernel(cells, word, bit, precision, threads, some, out)
+    else:
+        wires = (each[0] if len(each) == 1 else each[some] for each in (word, bit))
         out[0][some], out[1][some] = transfer_stack(cells[some], *wires, dtype=precision, threads=threads)
     return out
+
+
+def _run_kernel(
+    cells: NDArray[np.float64],
+    word: NDArray[np.float64],
+    bit: NDArray[np.float64],
+    precision: np.dtype[Any],
+    threads: int | None,
+    some: NDArray[np.int64] | None = None,
+    out: tuple[NDArray[Any], NDArray[Any]] | None = None,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Work out tiles whose lines all have second ends, or none; in single precision all of them."""
+    largest = float(cells.max(initial=0.0)) if some is None else max(float(cells[tile].max()) for tile in some)
+    # Powers of four round nothing, nor do their roots, so the bits of a tile do not depend on what else is in the
+    # stack. Single precision is scaled to keep squares within its range.
+    magnitude = 4.0 ** (np.frexp(largest)[1] // 2) if largest > 0.0 else 0.0
+    scale = 1.0 / magnitude if precision == np.float32 and largest > 0.0 else 1.0
+    ideal = IDEAL[precision] * magnitude * scale
+    matrix, admittance = _transfer(
+        np.ascontiguousarray(cells * scale if scale != 1.0 else cells, dtype=precision),
+        _conductance(word, scale, ideal, precision),
+        _conductance(bit, scale, ideal, precision),
+        ideal,
+        bool(np.isfinite(word[0, :, -1]).any()),
+        bool(np.isfinite(bit[0, 0]).any()),
+        thread_count(threads),
+        some,
+        out,
+    )
+    if scale != 1.0:
+        matrix *= 1.0 / scale
+        admittance *= 1.0 / scale
+    return matrix, admittance
 
 
 def _by_ends(
@@ -190,15 +212,20 @@ def have_ideal_wires(
     word, bit : (1, rows, columns + 1) and (1, rows + 1, columns) ndarray, or one for each tile
         Segments [ohm], as in :func:`transfer_stack`.
     """
-    words = (word[:, :, 1:-1] == 0.0).all(axis=(1, 2)) & (word[:, :, [0, -1]].min(axis=2) == 0.0).all(axis=1)
-    bits = (bit[:, 1:-1] == 0.0).all(axis=(1, 2))
-    if not (words & bits).any():
+    lines = _lines_are_ideal(word, bit)
+    if not lines.any():
         return np.zeros(len(cells), dtype=bool)
     # Beyond, currents would be differences of larger ones, and lose digits; the tree kernel subtracts nothing.
     ends = bit[:, [0, -1]].min(axis=1)
     sensed = np.isfinite(ends)  # a bit line of one cell may be cut off at both ends
     small = (sensed & (cells.sum(axis=1) * np.where(sensed, ends, 0.0) <= 1.0)).all(axis=1)
-    return np.asarray(np.broadcast_to(words & bits, len(cells)) & small)
+    return np.asarray(np.broadcast_to(lines, len(cells)) & small)
+
+
+def _lines_are_ideal(word: NDArray[np.float64], bit: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which lines have no resistance but that of their sense ends, (tiles,) or (1,)."""
+    words = (word[:, :, 1:-1] == 0.0).all(axis=(1, 2)) & (word[:, :, [0, -1]].min(axis=2) == 0.0).all(axis=1)
+    return np.asarray(words & (bit[:, 1:-1] == 0.0).all(axis=(1, 2)))
 
 
 def transfer_of_ideal(

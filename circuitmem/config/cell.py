@@ -50,13 +50,33 @@ class CellLaw(Spec):
         """Return dI/dG [V], broadcast together; here for a current that is proportional to the conductance."""
         return self.current(np.ones_like(conductance), voltage)
 
+    @property
+    def series_resistance(self) -> float:
+        """Resistance in series with the memristor [Ω]."""
+        return 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether :meth:`mesh_conductance` and its inverse are those of this class."""
+        own = type(self)
+        same = own.mesh_conductance is CellLaw.mesh_conductance
+        return same and own.memristor_conductance is CellLaw.memristor_conductance
+
     def mesh_conductance(self, conductance: Floats) -> Floats:
-        """Return the conductance [S] that the law is stated for."""
-        return conductance
+        """Return the conductance [S] that the law is stated for: of the memristor and what is in series with it."""
+        if self.series_resistance == 0.0:
+            return conductance
+        return np.asarray(conductance / (1.0 + conductance * self.series_resistance))
 
     def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
-        """Return the inverse of :meth:`mesh_conductance` [S]."""
-        return mesh_conductance
+        """Return the inverse of :meth:`mesh_conductance` [S].
+
+        What reads as more than what is in series alone, by noise, counts as a memristor of 1000 times its conductance.
+        """
+        if self.series_resistance == 0.0:
+            return mesh_conductance
+        rest = 1.0 - mesh_conductance * self.series_resistance
+        return np.asarray(mesh_conductance / np.maximum(rest, 1e-3))
 
     def spice(self, conductance: str, voltage: str) -> str:  # noqa: ARG002
         """Return the current [A] as an expression that ngspice takes, for texts of conductance [S] and voltage [V].
@@ -135,6 +155,11 @@ class TransistorCell(CellLaw):
     kind: Literal["transistor"] = "transistor"
     on_resistance: float = pydantic.Field(ge=0.0)
 
+    @property
+    def series_resistance(self) -> float:
+        """Resistance in series with the memristor [Ω]."""
+        return self.on_resistance
+
     def current(self, conductance: Floats, voltage: Floats) -> Floats:
         """Return the cell current [A] for conductance [S] and voltage [V], broadcast together."""
         return self.mesh_conductance(conductance) * voltage
@@ -146,18 +171,6 @@ class TransistorCell(CellLaw):
     def sensitivity(self, conductance: Floats, voltage: Floats) -> Floats:
         """Return dI/dG [V], broadcast together."""
         return np.asarray(voltage / (1.0 + conductance * self.on_resistance) ** 2)
-
-    def mesh_conductance(self, conductance: Floats) -> Floats:
-        """Return the conductance [S] that the circuit has between word and bit line."""
-        return np.asarray(conductance / (1.0 + conductance * self.on_resistance))
-
-    def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
-        """Return the inverse of :meth:`mesh_conductance` [S].
-
-        What reads as more than the transistor alone, by noise, counts as a memristor of 1000 times its conductance.
-        """
-        rest = 1.0 - mesh_conductance * self.on_resistance
-        return np.asarray(mesh_conductance / np.maximum(rest, 1e-3))
 
 
 class SelectorCell(CellLaw):

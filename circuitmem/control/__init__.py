@@ -9,6 +9,7 @@ from circuitmem.control.faults import check_faults
 from circuitmem.control.jobs import LayerCodes, LayerSums
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.operations import OPERATIONS, OperationSpec
+from circuitmem.control.pulse_stack import Targets
 from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit
@@ -32,6 +33,7 @@ __all__ = [
     "Resource",
     "Sample",
     "Signals",
+    "Targets",
     "Trace",
     "Train",
     "Unit",

@@ -99,13 +99,16 @@ class Chip(Sequencer):
     def add_tiles(self, count: int) -> list[Unit]:
         """Make ``count`` more tiles, as fabricated, and return them; their place on the chip follows the last one's."""
         first, sound = len(self.units), self._made_by[-1]
+        total = first + integer("count", count, 0)
+        state = ChipState(total, *self.spec.tile.shape)
+        # Each is taken at once: arrays of its own that a tile gives up make room for the next one's.
         added = [
-            Unit(self.spec, self.seed, index, *self._banks, index not in sound)
-            for index in range(first, first + integer("count", count, 0))
+            state.take(Unit(self.spec, self.seed, index, *self._banks, index not in sound))
+            for index in range(first, total)
         ]
+        state.units = [*map(state.take, self.units), *added]
         self.units += added
-        if self.units:
-            self.electrics.state = ChipState(self.units)
+        self.electrics.state = state
         faults.note_fragile(self.spec, self.seed, added)
         self._start_faults(-1, first)
         return added
@@ -188,7 +191,8 @@ class Chip(Sequencer):
         for resource in self.resources:
             resource.reset()
         self.electrics.transfers.clear()  # the error may have come in the middle of an update
-        if any(isinstance(train, PulseTrain) for train in running):
+        halfway, self.context.pulses_are_given = self.context.pulses_are_given, False
+        if halfway or any(isinstance(train, PulseTrain) for train in running):
             self._broken = type(error).__name__
         else:
             self._start_faults(self.clock - 1)  # one that is due now breaks the same thing again, or at last

@@ -34,6 +34,8 @@ class Context:
         Looks at operations and has some of them done again.
     trace : Trace, optional
         Writes every operation.
+    pulses_are_given : bool
+        Whether tiles are just being programmed as one job.
     """
 
     clock: Clock
@@ -43,6 +45,7 @@ class Context:
     noise_seed: int
     auditor: ChipAuditor | None = None
     trace: Trace | None = None
+    pulses_are_given: bool = False
 
     @property
     def traces_beats(self) -> bool:

@@ -154,7 +154,7 @@ class Electrics:
         if channels is None:
             return None
         cells = np.asarray(self._law.mesh_conductance(self.state.effective[part]))
-        source = self.transfers.stack({unit.index: unit.tile for unit in units}, cells)
+        source = self.transfers.stack({unit.index: unit.tile for unit in units}, cells, len(self.state.asked))
         if source is None:
             return None
         keys = np.array([address.key for address in noise], dtype=np.uint64)

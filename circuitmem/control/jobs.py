@@ -17,17 +17,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels.stack_pulses import wanted_conductances
 from circuitmem._kernels.stack_reads import StackCorrection as LayerSums
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.control.arbiter import Train
 from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules_each, on_clock
-from circuitmem.control.pulse_stack import PulseStack
+from circuitmem.control.pulse_stack import PulseStack, Wanted, targets_of
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trains import ReadTrain
 from circuitmem.control.unit import Unit
 
-__all__ = ["LayerCodes", "LayerSums", "program_at_once", "read_at_once", "read_layer_at_once"]
+__all__ = ["LayerCodes", "LayerSums", "conductances", "program_at_once", "read_at_once", "read_layer_at_once"]
+
+Floats = NDArray[np.float64]
 
 
 def read_at_once(context: Context, trains: Sequence[ReadTrain]) -> int | None:
@@ -97,7 +100,7 @@ class LayerCodes(NamedTuple):
 
 def read_layer_at_once(
     context: Context, units: Sequence[Unit], layer: LayerCodes, sums: LayerSums, kind: str
-) -> tuple[int, NDArray[np.float64]] | None:
+) -> tuple[int, Floats] | None:
     """Read the tiles of a layer now and add up what their codes mean; returns the time [ps] and sums (batch, outputs).
 
     None, and nothing is done, if something can come between them, or if they wait for one another.
@@ -131,7 +134,7 @@ def _book_reads(
     units: Sequence[Unit],
     kind: str,
     phase: str,
-    power: NDArray[np.float64],
+    power: Floats,
     saturated: NDArray[np.int64],
 ) -> None:
     """Book as many reads of each tile as there are powers, (tiles, reads) W."""
@@ -151,61 +154,95 @@ def _book_reads(
 
 def program_at_once(
     context: Context,
-    trains: Sequence[PulseTrain],
-    wanted: Sequence[NDArray[np.float64]] | NDArray[np.float64],
-) -> int | None:
-    """Program different tiles, as many at a time as there are drivers; returns the time that all take [ps].
-
-    ``wanted`` is what the trains want, (tiles, rows, columns) S.
+    units: Sequence[Unit],
+    wanted: Wanted,
+    deadband: float,
+    kind: str,
+    make_train: Callable[[Unit, Floats], PulseTrain],
+) -> tuple[int, list[int]] | None:
+    """Program different tiles, as many at a time as there are drivers; returns the time that all take [ps], and pulses.
 
     None, and nothing is done, if something can come between them.
+
+    Parameters
+    ----------
+    context : Context
+        What it needs of its chip.
+    units : sequence of Unit
+        The tiles.
+    wanted : sequence of Targets, or of (rows, columns) ndarray
+        What they are to conduct.
+    deadband : float
+        Changes up to this are not worth a pulse [S].
+    kind : str
+        Account of the SET pulses.
+    make_train : callable
+        Makes the train of a tile for its wanted conductances, where one is needed.
     """
-    longest = sum(train.longest for train in trains)
-    units = {train.unit.index for train in trains}
-    if not (len(units) == len(trains) and _is_certain(context, longest)):
+    if len({unit.index for unit in units}) != len(units):
         return None
-    drivers, now = context.drivers, context.clock.clock
-    stack = PulseStack.planned(context, trains, wanted)
-    planned = None if stack is None else stack.durations()
+    trains: dict[int, PulseTrain] = {}
+    stacked = PulseStack.can_take(context, units)
+    if stacked:
+        longest = len(units) * PulseStack.longest(units[0].spec, kind)
+    else:
+        trains = dict(enumerate(map(make_train, units, conductances(units, wanted))))
+        longest = sum(train.longest for train in trains.values())
+    if not _is_certain(context, longest):
+        return None
+    stack = PulseStack.planned(context, units, wanted, deadband, kind) if stacked else None
+    drivers, now, planned = context.drivers, context.clock.clock, None if stack is None else stack.durations()
     time = last = now
-    running: list[tuple[int, int, int, PulseTrain]] = []
+    running: list[tuple[int, int, int, int]] = []
 
     def release() -> None:
-        end, _, slot, train = heappop(running)
-        if train.strokes is not None:
-            _end(context, train, end)
+        end, place, slot, begun = heappop(running)
+        if place in trains:
+            _end(context, trains[place], end)
         drivers.free.append(slot)
-        for resource in train.resources:
-            resource.busy += end - train.begun
+        drivers.busy += end - begun
+        units[place].array.busy += end - begun
 
-    for place, train in enumerate(trains):
+    context.pulses_are_given = True  # who is stopped from here on leaves cells that nobody knows
+    for place, unit in enumerate(units):
         if not drivers.free:
             time = running[0][0]
             while running and running[0][0] == time:
                 release()
         slot = drivers.free.pop()
         drivers.waited += time - now
-        if planned is None or (planned[place] and _is_looked_at(context, train)):
+        if stack is not None and planned is not None and planned[place] and _is_looked_at(context, unit):
+            trains[place] = make_train(unit, stack.plan.wanted[place])
+        if place in trains:
+            train = trains[place]
             _begin(context, train, time)
             end = on_clock(time + train.ends[-1]) if train.ends else time
         else:
-            _number(context, train, time)
-            _hold(context, train)
+            assert planned is not None
+            context.clock.arbiter.numbered += 1
             end = on_clock(time + planned[place])
-        heappush(running, (end, train.number, slot, train))
+        heappush(running, (end, place, slot, time))
         last = max(last, end)
     while running:
         release()
-    if stack is not None:
-        stack.give([place for place, train in enumerate(trains) if train.strokes is not None])
-        for train in trains:
-            context.clock.arbiter.running.pop(train.number, None)
-    return last - now
+    given = [0] * len(units) if stack is None else stack.give(list(trains))
+    for place, train in trains.items():
+        given[place] = train.result()
+    context.pulses_are_given = False
+    return last - now, given
 
 
-def _is_looked_at(context: Context, train: PulseTrain) -> bool:
-    """Say whether an audit may look at the single pulses of a train."""
-    return context.auditor is not None and context.auditor.wants_train(train.unit, train.unit.updates + 1)
+def conductances(units: Sequence[Unit], wanted: Wanted) -> Sequence[Floats] | Floats:
+    """Return what each tile is to conduct, (tiles, rows, columns) S."""
+    targets = targets_of(wanted)
+    if targets is not None:
+        return wanted_conductances(targets, [unit.asked for unit in units])
+    return [np.asarray(each) for each in wanted]
+
+
+def _is_looked_at(context: Context, unit: Unit) -> bool:
+    """Say whether an audit may look at the single pulses of a tile."""
+    return context.auditor is not None and context.auditor.wants_train(unit, unit.updates + 1)
 
 
 def _is_certain(context: Context, duration: int) -> bool:
@@ -222,15 +259,11 @@ def _number(context: Context, train: Train, time: int) -> None:
 
 
 def _begin(context: Context, train: Train, time: int) -> None:
+    """Let a train begin; who is stopped before it ends finds it running."""
     _number(context, train, time)
-    _hold(context, train)
+    context.clock.arbiter.running[train.number] = train
     train.begin(time)
     train.stop = len(train.ends)
-
-
-def _hold(context: Context, train: Train) -> None:
-    """Let who is stopped before the train ends find it running."""
-    context.clock.arbiter.running[train.number] = train
 
 
 def _end(context: Context, train: Train, time: int) -> None:

@@ -153,8 +153,16 @@ class Ledger:
         none = [0] * len(tiles)
         pulses, saturated = pulses or none, saturated or none
         each = [sum(parts) for parts in zip(*energy.values(), strict=True)]
-        for tile, *booked in zip(tiles, operations, busy, each, pulses, saturated, strict=True):
-            self.entries.setdefault((phase, kind, tile), Account()).add(Account(*booked))
+        entries = self.entries
+        for tile, count, time, spent, given, full in zip(tiles, operations, busy, each, pulses, saturated, strict=True):
+            account = entries.get((phase, kind, tile))
+            if account is None:
+                account = entries[phase, kind, tile] = Account()
+            account.operations += count
+            account.busy += time
+            account.energy += spent
+            account.pulses += given
+            account.saturated += full
         self.total.add(Account(sum(operations), sum(busy), sum(each), sum(pulses), sum(saturated)))
         for part, joules in energy.items():
             self.parts[kind, part] = self.parts.get((kind, part), 0) + sum(joules)

@@ -14,8 +14,16 @@ from circuitmem.control.arbiter import Priority, Resource
 from circuitmem.control.clock import Clock, Process
 from circuitmem.control.context import Context
 from circuitmem.control.electrics import Electrics
-from circuitmem.control.jobs import LayerCodes, LayerSums, program_at_once, read_at_once, read_layer_at_once
+from circuitmem.control.jobs import (
+    LayerCodes,
+    LayerSums,
+    conductances,
+    program_at_once,
+    read_at_once,
+    read_layer_at_once,
+)
 from circuitmem.control.ledger import Ledger
+from circuitmem.control.pulse_stack import Wanted
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trains import ReadTrain, bus_step, core_step
 from circuitmem.control.unit import Unit
@@ -159,18 +167,25 @@ class Sequencer(Clock):
     def program_all(
         self,
         units: Sequence[Unit],
-        wanted: Sequence[Floats] | Floats,
+        wanted: Wanted,
         deadband: float,
         priority: Priority = Priority.NORMAL,
     ) -> Process:
-        """Program tiles side by side; returns the number of cell pulses of each. Arguments as in :meth:`program`."""
-        pairs, kind = list(zip(units, wanted, strict=True)), self._set_pulse
-        trains = [PulseTrain(self.context, unit, own, deadband, kind, priority) for unit, own in pairs]
-        duration = program_at_once(self.context, trains, wanted)
-        if duration is None:
+        """Program tiles side by side; returns the number of cell pulses of each. Arguments as in :meth:`program`.
+
+        ``wanted`` is what each tile is to conduct, or what layers are to weigh whose tiles follow each other.
+        """
+        kind = self._set_pulse
+
+        def make_train(unit: Unit, own: Floats) -> PulseTrain:
+            return PulseTrain(self.context, unit, own, deadband, kind, priority)
+
+        found = program_at_once(self.context, units, wanted, deadband, kind, make_train)
+        if found is None:
+            pairs = zip(units, conductances(units, wanted), strict=True)
             return (yield from self.together(self.program(unit, own, deadband, priority) for unit, own in pairs))
-        yield from self.wait_until(self.clock + duration)
-        return [train.result() for train in trains]
+        yield from self.wait_until(self.clock + found[0])
+        return found[1]
 
     @property
     def _set_pulse(self) -> str:

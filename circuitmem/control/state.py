@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.stack_pulses import PulseWires
 from circuitmem._kernels.stack_reads import StackChannels
-from circuitmem.config import TransistorCell
 from circuitmem.control.unit import Unit
 from circuitmem.tile import DefectMap
 
@@ -22,32 +21,37 @@ Mask = NDArray[np.bool_]
 class ChipState:
     """What the cells of a chip were asked for and conduct, with a leading axis of tiles.
 
-    The arrays are the state itself: tiles keep theirs in them from here on.
+    The arrays are the state itself: tiles that it has taken keep theirs in them.
 
     Parameters
     ----------
-    units : sequence of Unit
-        All tiles of the chip, in order.
+    count, rows, columns : int
+        How many tiles there are to be, and their size.
 
     Attributes
     ----------
+    units : list of Unit
+        All tiles, in order.
     asked : (tiles, rows, columns) ndarray
         Conductance that each cell was last programmed towards [S].
     conductance, effective : (tiles, rows, columns) ndarray
         As programmed, and as the circuit has it [S].
     """
 
-    def __init__(self, units: Sequence[Unit]) -> None:
-        self.units = units
-        shape = len(units), *units[0].spec.tile.shape
+    def __init__(self, count: int, rows: int, columns: int) -> None:
+        self.units: list[Unit] = []
+        shape = count, rows, columns
         self.asked, self.conductance, self.effective = (np.empty(shape) for _ in range(3))
-        for unit in units:
-            place = unit.index
-            unit.keep_in(self.asked[place], self.conductance[place], self.effective[place])
         self._stuck = np.zeros(shape, dtype=bool)
         self._dead = np.zeros(shape[:2], dtype=bool)
-        self._defects: list[DefectMap | None] = [None] * len(units)
+        self._defects: list[DefectMap | None] = [None] * count
         self._channels: dict[tuple[int, int], tuple[list[tuple[Floats, Mask, float]], StackChannels]] = {}
+
+    def take(self, unit: Unit) -> Unit:
+        """Keep the state of a tile in its place from now on, and return the tile."""
+        place = unit.index
+        unit.keep_in(self.asked[place], self.conductance[place], self.effective[place])
+        return unit
 
     def part(self, units: Sequence[Unit]) -> slice | None:
         """Return where a row of tiles lies in the stacks; None if they do not lie one after another."""
@@ -101,8 +105,8 @@ class ChipState:
         # Where no line is cut all tiles have the wires of the design.
         own = units if any(unit.tile.defects.cuts_lines for unit in units) else units[:1]
         return PulseWires(
-            [unit.tile.mesh.word_resistance for unit in own],
+            [unit.tile.wires[0] for unit in own],
             [unit.ground_resistance for unit in own],
             dead if dead.any() else None,
-            cell.on_resistance if isinstance(cell, TransistorCell) else 0.0,
+            cell.series_resistance,
         )

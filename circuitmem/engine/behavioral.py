@@ -337,21 +337,14 @@ class BehavioralEngine:
             If there is no tile, their shapes differ, or their cells are not linear.
         """
         _check_linear(tiles)
-        meshes = [tile.mesh for tile in tiles]
-        matrix, admittance = transfer_stack(
-            np.stack([mesh.conductance for mesh in meshes]),
-            np.stack([mesh.word_resistance for mesh in meshes]),
-            np.stack([mesh.bit_resistance for mesh in meshes]),
-            dtype=dtype,
-            threads=self.threads,
-        )
+        cells, wires = np.stack([tile.mesh.conductance for tile in tiles]), [tile.wires for tile in tiles]
+        alike = all(own is given for pair in wires for own, given in zip(pair, wires[0], strict=True))
+        lines = wires[0] if alike else [np.stack(each) for each in zip(*wires, strict=True)]
+        matrix, admittance = transfer_stack(cells, *lines, dtype=dtype, threads=self.threads)
         for index, tile in enumerate(tiles):
             if tile.defects.bridges:
                 self._add_bridges(tile, matrix[index], admittance[index])
-            if (dead := tile.defects.dead_drivers) is not None:
-                matrix[index][:, dead] = 0.0
-                admittance[index][dead] = 0.0
-                admittance[index][:, dead] = 0.0
+            silence_dead_drivers(tile, matrix[index], admittance[index])
         return Transfer(matrix, admittance)
 
     def update_transfer(
@@ -466,6 +459,14 @@ class BehavioralEngine:
         if isinstance(cell, SelectorCell):
             return solve_mesh_selector(*mesh, batch, cell.leak, cell.bend, **how)
         return solve_mesh(*mesh, batch, injection=injection, **how)
+
+
+def silence_dead_drivers(tile: Tile, matrix: NDArray[Any], admittance: NDArray[Any]) -> None:
+    """Take what dead drivers would do out of the matrices of a tile."""
+    if (dead := tile.defects.dead_drivers) is not None:
+        matrix[:, dead] = 0.0
+        admittance[dead] = 0.0
+        admittance[:, dead] = 0.0
 
 
 def _check_linear(tiles: Sequence[Tile]) -> None:

@@ -99,7 +99,7 @@ def _assemble(tile: Tile, pulse: Pulse) -> _Setup:
     """Return what a pulse meets on a tile."""
     spec, defects = tile.spec, tile.defects
     on = np.broadcast_to(pulse.conducting(spec)[:, None], spec.shape)
-    resistance = spec.cell.on_resistance if isinstance(spec.cell, TransistorCell) else 0.0
+    resistance = spec.cell.series_resistance
     fixed = np.where(tile.stuck, tile.effective_conductance, -1.0)
     word, bit = pulse.lines(spec)
     if defects.dead_drivers is not None:

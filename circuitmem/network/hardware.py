@@ -100,6 +100,5 @@ class HardwareNetwork:
     def program(self, deadband: float) -> Process:
         """Program all layers towards the model's weights, side by side."""
         units = [unit for layer in self.layers for unit in layer.units]
-        pairs = zip(self.layers, self.model.weights, strict=True)
-        wanted = np.concatenate([layer.wanted(weights) for layer, weights in pairs])
+        wanted = [layer.targets(weights) for layer, weights in zip(self.layers, self.model.weights, strict=True)]
         yield from self.chip.program_all(units, wanted, deadband)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.control import OPERATIONS, Chip, LayerCodes, LayerSums, Priority, Process, Unit
+from circuitmem.control import OPERATIONS, Chip, LayerCodes, LayerSums, Priority, Process, Targets, Unit
 from circuitmem.converter import AdcBank
 from circuitmem.network.correction import Correction
 from circuitmem.network.partition import Partition
@@ -19,9 +19,6 @@ from circuitmem.tile import PairMapping
 from circuitmem.validation import finite_array
 
 __all__ = ["HardwareLayer"]
-
-AT_ONCE = 16
-"""Tiles whose wanted conductances are worked out at once: their arrays stay in the caches."""
 
 GAINS = 0.25, 64.0
 """Least and largest gain of a tile's programmable amplifiers."""
@@ -126,31 +123,23 @@ class HardwareLayer:
 
     def program(self, weights: Floats, deadband: float) -> Process:
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
-        yield from self.chip.program_all(self.units, self.wanted(weights), deadband)
+        yield from self.chip.program_all(self.units, [self.targets(weights)], deadband)
 
-    def wanted(self, weights: Floats) -> Floats:
-        """Take ``weights`` (inputs, outputs) as asked, and return what to conduct, (tiles, rows, columns) S."""
+    def targets(self, weights: Floats) -> Targets:
+        """Take ``weights`` (inputs, outputs) as asked, and return what they mean for the cells."""
         self.weights = weights.copy()
-        wanted = np.stack([unit.asked for unit in self.units])
-        for first in range(0, len(wanted), AT_ONCE):
-            part = slice(first, first + AT_ONCE)
-            wanted[part] = self._wanted(part, weights, wanted[part])
-        return wanted
-
-    def _wanted(self, part: slice, weights: Floats, asked: Floats) -> Floats:
-        """Return what a row of tiles is to conduct, (tiles, rows, columns) S; spare cells stay as they were asked."""
-        used, share = self.tiling.used[part], self.tiling.on_cells(weights, part)
-        pairs = slice(0, 2 * share.shape[2])
-        stuck = None if self.stuck is None else self.stuck[part, :, pairs].reshape(-1, pairs.stop)
-        block = self.mapping.conductances(share.reshape(-1, share.shape[2]), stuck).reshape(*share.shape[:2], -1)
-        if self.prefactor is not None:
-            block = np.clip(block * self.prefactor[part, :, pairs], self.mapping.minimum, self.mapping.maximum)
-        wanted = asked.copy()
-        block = np.asarray(self.chip.spec.tile.cell.memristor_conductance(block))
-        wanted[:, :, pairs] = np.where(used[:, :, pairs], block, asked[:, :, pairs])
-        if self.stuck is not None:  # no pulses for cells that are known to ignore them
-            wanted = np.where(np.isnan(self.stuck[part]), wanted, asked)
-        return wanted
+        mapping, cell = self.mapping, self.chip.spec.tile.cell
+        return Targets(
+            self.weights,
+            self.tiling.lines,
+            mapping.scale,
+            mapping.minimum,
+            mapping.maximum,
+            cell.series_resistance if cell.is_plain else 0.0,
+            self.prefactor,
+            self.stuck,
+            None if cell.is_plain else cell.memristor_conductance,
+        )
 
     def limits(self) -> tuple[Floats, Floats]:
         """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +14,7 @@ from circuitmem.network.placement import Placement
 
 __all__ = ["LayerTiling", "split"]
 
-Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 class LayerTiling:
@@ -32,8 +31,6 @@ class LayerTiling:
     ----------
     lines : Tiling
         Input of every word line and output of every pair of bit lines, as kernels want it.
-    used : (tiles, rows, columns) ndarray of bool
-        Cells that stand for a weight.
     """
 
     def __init__(self, partition: Partition, placements: Sequence[Placement]) -> None:
@@ -46,21 +43,10 @@ class LayerTiling:
             inputs[tile, place.rows] = np.arange(own[0].start, own[0].stop)
             outputs[tile, place.pairs] = np.arange(own[1].start, own[1].stop)
         self.lines = Tiling(inputs, outputs, partition.grid, (partition.inputs, partition.outputs)).check()
-        self.used = np.zeros((tiles, rows, columns), dtype=bool)
-        pairs = (inputs >= 0)[:, :, None] & (outputs >= 0)[:, None, :]
-        self.used[:, :, : columns // 2 * 2] = np.repeat(pairs, 2, axis=2)
 
     def is_of(self, placements: Sequence[Placement]) -> bool:
         """Say whether it is the layout of these placements."""
-        return all(own is given for own, given in zip(self.placements, placements, strict=True))
-
-    def on_cells(self, weights: Floats, part: slice = slice(None)) -> Floats:
-        """Return each pair's weight, (tiles, rows, pairs), of weights (inputs, outputs); of spare ones any (``used``).
-
-        ``part`` chooses a row of tiles.
-        """
-        inputs, outputs = self.lines.inputs[part], self.lines.outputs[part]
-        return weights[inputs[:, :, None], outputs[:, None, :]]
+        return all(map(operator.is_, self.placements, placements))
 
 
 def split(codes: Codes, groups: int) -> Codes:

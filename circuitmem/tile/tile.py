@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -163,15 +164,20 @@ class Tile:
     @property
     def mesh(self) -> Mesh:
         """The numbers of the circuit, defects applied; the wires are worked out once."""
-        if self._segments is None:
-            self._segments = self._wires()
-        return Mesh(self._spec.cell.mesh_conductance(self.effective_conductance), *self._segments)
+        return Mesh(self._spec.cell.mesh_conductance(self.effective_conductance), *self.wires)
 
-    def _wires(self) -> tuple[Floats, Floats]:
-        spec, defects = self.spec, self.defects
-        word, bit = spec.word_segments(), spec.bit_segments()
-        word[:, [0, -1]] += spec.driver_resistance
-        bit[[0, -1], :] += spec.sense_resistance
+    @property
+    def wires(self) -> tuple[Floats, Floats]:
+        """The segments of word and of bit lines, as in :class:`Mesh`; of one design they are one array for all."""
+        if self._segments is None:
+            self._segments = self._cut(_designed_wires(self.spec))
+        return self._segments
+
+    def _cut(self, wires: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        defects = self.defects
+        if not defects.cuts_lines:
+            return wires
+        word, bit = (array.copy() for array in wires)
         if defects.open_word_segments is not None:
             word[:, :-1][defects.open_word_segments] = np.inf
         if defects.open_bit_segments is not None:
@@ -196,3 +202,14 @@ class Tile:
         if self.defects.dead_drivers is not None:
             batch = np.where(self.defects.dead_drivers, 0.0, batch)
         return batch
+
+
+@lru_cache(maxsize=8)
+def _designed_wires(spec: TileSpec) -> tuple[Floats, Floats]:
+    """Return the segments of word and of bit lines without defects, read-only: one array for all tiles of a design."""
+    word, bit = spec.word_segments(), spec.bit_segments()
+    word[:, [0, -1]] += spec.driver_resistance
+    bit[[0, -1], :] += spec.sense_resistance
+    for array in (word, bit):
+        array.flags.writeable = False
+    return word, bit

@@ -72,7 +72,7 @@ def program(module: torch.nn.Module, deadband: float = 0.0, verify: bool = False
     before = chip.ledger.pulses
     with chip.during("programming"):
         units = [unit for product, _ in products for unit in product.layer.units]
-        wanted = [own for product, weights in products for own in product.wanted(weights)]
+        wanted = [product.targets(weights) for product, weights in products]
         chip.run(chip.program_all(units, wanted, deadband))
         if verify:
             tries, tolerance = chip.spec.programming.verify_tries, chip.spec.programming.verify_tolerance

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from circuitmem import registry
 from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of
 from circuitmem.config import CalibrationSpec, check_joined
-from circuitmem.control import Chip
+from circuitmem.control import Chip, Targets
 from circuitmem.errors import ValidationError
 from circuitmem.network import HardwareLayer, Partition
 from circuitmem.tile import PairMapping
@@ -160,8 +160,8 @@ class TileProduct:
             self.layer.set_cells(weights.T)
             self.placed = True
 
-    def wanted(self, weights: Floats) -> Floats:
-        """Take weights (outputs, inputs) as asked, and return what to program, (tiles, rows, columns) S.
+    def targets(self, weights: Floats) -> Targets:
+        """Take weights (outputs, inputs) as asked, and return what they mean for the cells.
 
         The amplifiers' gains stay, for a calibration was learnt at them.
         """
@@ -172,7 +172,7 @@ class TileProduct:
                 "changed since then gets pulses; program a network before it is used"
             )
         self._take(weights)
-        return self.layer.wanted(weights.T)
+        return self.layer.targets(weights.T)
 
     def _take(self, weights: Floats) -> None:
         if not self._fitted:

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels.stack_gradients import weight_gradient
 from circuitmem.calibration import COARSE_FROM, read_conductances
 from circuitmem.control import Process, Unit
-from circuitmem.network import HardwareLayer, HardwareNetwork, split
+from circuitmem.network import Correction, HardwareLayer, HardwareNetwork, LayerTiling, split
 from circuitmem.training.wires import WireModel
 
-__all__ = ["adjoint_gradients", "effective_map", "layer_gradient", "read_cells", "read_gradients", "wire_models"]
+__all__ = ["ReadMap", "adjoint_gradients", "effective_map", "layer_gradient", "read_cells", "read_gradients"]
 
 Floats = NDArray[np.float64]
 
@@ -33,11 +34,47 @@ def read_cells(network: HardwareNetwork) -> Process:
     return found
 
 
-def wire_models(network: HardwareNetwork, conductances: list[Floats]) -> list[WireModel | None]:
-    """Return the models of the wires of each layer for what :func:`read_cells` measured; None where they are ideal."""
-    spec = network.chip.spec.tile_spec
-    needed = WireModel.is_needed(spec)
-    return [WireModel(spec, measured) if needed else None for measured in conductances]
+class ReadMap:
+    """What the forward pass of a layer does, as reads of its cells have found it, and what changes it.
+
+    Parameters
+    ----------
+    layer : HardwareLayer
+        The layer. The map is the one of the correction that its forward pass applies at the time.
+    conductances : (tiles, rows, columns) ndarray
+        What its cells conduct [S], as measured.
+    wired : bool
+        Whether to heed what wires make of a change of a cell, where they are not ideal.
+    """
+
+    def __init__(self, layer: HardwareLayer, conductances: Floats, *, wired: bool = True) -> None:
+        self.layer = layer
+        self.conductances = conductances
+        self._threads = layer.chip.electrics.behavioral.threads
+        spec = layer.chip.spec.tile_spec
+        self._wires = WireModel(spec, conductances, self._threads) if wired and WireModel.is_needed(spec) else None
+        self._known: tuple[Correction, LayerTiling, Floats] | None = None
+
+    @property
+    def weights(self) -> Floats:
+        """The weights of the map, (inputs, outputs); worked out again when the layer was calibrated or placed anew."""
+        now = self.layer.correction, self.layer.tiling
+        if self._known is None or not (self._known[0] is now[0] and self._known[1] is now[1]):
+            self._known = *now, effective_map(self.layer, self.conductances)
+        return self._known[2]
+
+    def gradient(self, outer: Floats) -> Floats:
+        """Return the gradients of the layer's weights, (inputs, outputs), for outer products of inputs and errors.
+
+        A change of a weight counts with the factors, and through the wires, of the device that it moves.
+        """
+        layer, correction = self.layer, self.layer.correction
+        if correction.output_scale is not None:
+            outer = outer * correction.output_scale
+        given = outer, layer.tiling.lines, correction.scale, layer.weights
+        if self._wires is not None:
+            return self._wires.gradient(*given, layer.stuck, layer.prefactor)
+        return weight_gradient(*given, stuck=layer.stuck, prefactor=layer.prefactor, threads=self._threads)
 
 
 def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
@@ -54,9 +91,10 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
         What its cells conduct [S], as measured.
     """
     correction, partition = layer.correction, layer.partition
+    factors = np.moveaxis(correction.scale[correction.row_groups(partition.rows)], 0, 1)
     weights = np.zeros((partition.inputs, partition.outputs))
-    for index, (place, factors) in enumerate(zip(layer.placements, _factors(layer), strict=True)):
-        corrected = factors * conductances[index]
+    for index, place in enumerate(layer.placements):
+        corrected = factors[index] * conductances[index]
         if correction.excess is not None and correction.left is not None:
             corrected -= correction.excess[index]
             # Cells that no pulse can move, and that are read in coarse steps, stay as they were when subtracted.
@@ -69,11 +107,7 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
 
 
 def read_gradients(
-    network: HardwareNetwork,
-    conductances: list[Floats],
-    activities: list[Floats],
-    error: Floats,
-    wires: list[WireModel | None] | None = None,
+    network: HardwareNetwork, maps: list[ReadMap], activities: list[Floats], error: Floats
 ) -> tuple[list[Floats], list[Floats]]:
     """Return gradients of weights and biases, layer by layer, through the map that the forward pass applies.
 
@@ -81,52 +115,16 @@ def read_gradients(
     ----------
     network : HardwareNetwork
         The network.
-    conductances : list of (tiles, rows, columns) ndarray
-        From :func:`read_cells`.
+    maps : list of ReadMap
+        One of each layer, of what :func:`read_cells` measured.
     activities : list of (batch·positions, inputs) ndarray
         What each layer multiplied in a forward pass on the hardware, and last the logits.
     error : (batch, outputs) ndarray
         Derivative of the loss with respect to the logits.
-    wires : list of WireModel, optional
-        From :func:`wire_models`, for these conductances.
     """
-    wires = wire_models(network, conductances) if wires is None else wires
-    maps = [effective_map(layer, cells) for layer, cells in zip(network.layers, conductances, strict=True)]
-    through = network.model.through(maps)
+    through = network.model.through([each.weights for each in maps])
     outer, biases = through.gradients(activities, error, [layer.input_scale for layer in network.layers])
-    return [_of_weights(*each) for each in zip(network.layers, outer, wires, strict=True)], biases
-
-
-def _factors(layer: HardwareLayer) -> Floats:
-    """Return what the correction multiplies the current of each cell by, (tiles, rows, columns)."""
-    correction = layer.correction
-    return np.moveaxis(correction.scale[correction.row_groups(layer.partition.rows)], 0, 1)
-
-
-def _of_weights(layer: HardwareLayer, outer: Floats, wires: WireModel | None) -> Floats:
-    """Return the gradients of a layer's weights, (inputs, outputs), for outer products of its inputs and errors.
-
-    A change of a weight counts with the factors, and through the wires, of the device that it moves.
-    """
-    correction, partition = layer.correction, layer.partition
-    if correction.output_scale is not None:
-        outer = outer * correction.output_scale
-    owns = [(partition.input_slice(index), partition.output_slice(index)) for index in range(len(layer.units))]
-    cells = np.zeros((len(layer.units), *layer.chip.spec.tile.shape))
-    for index, (place, own) in enumerate(zip(layer.placements, owns, strict=True)):
-        cells[index][place.cells] = np.repeat(outer[own], 2, axis=1)
-    cells *= _factors(layer)
-    for tile, place in zip(cells, layer.placements, strict=True):
-        tile[:, place.columns[1::2]] *= -1.0
-    if wires is not None:
-        cells = wires.gradient(cells)
-    if layer.prefactor is not None:
-        cells *= layer.prefactor
-    weights = np.zeros_like(outer)
-    for index, (place, own) in enumerate(zip(layer.placements, owns, strict=True)):
-        moved = cells[index][place.cells]
-        weights[own] = _of_moved(layer, index, moved[:, 0::2], -moved[:, 1::2])
-    return weights
+    return [each.gradient(own) for each, own in zip(maps, outer, strict=True)], biases
 
 
 def adjoint_gradients(

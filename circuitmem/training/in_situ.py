@@ -13,7 +13,7 @@ from circuitmem.control import Process
 from circuitmem.network import HardwareNetwork
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gradients, wire_models
+from circuitmem.training.gradients import ReadMap, adjoint_gradients, read_cells, read_gradients
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.optimisers import Optimiser
 from circuitmem.training.rules import UpdateRule
@@ -45,7 +45,7 @@ class InSituTrainer:
         self.batches = 0
         self._limits: list[tuple[Floats, Floats]] = []
         self._read: list[Floats] = []
-        self._wires: list[WireModel | None] | None = None
+        self._maps: list[ReadMap] = []
 
     def state(self) -> dict[str, Any]:
         """Return what is kept from batch to batch, for a checkpoint."""
@@ -54,13 +54,13 @@ class InSituTrainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.optimiser.restore(state["optimiser"])
-        self.batches, self._read, self._wires = state["batches"], state["read"], None
+        self.batches, self._read, self._maps = state["batches"], state["read"], []
 
     def look(self) -> Process:
         """Read the cells back, if the gradient wants them and they are due."""
         if self.spec.gradient == "read" and self.batches % self.spec.read_batches == 0:
             self._read = yield from read_cells(self.network)
-            self._wires = None
+            self._maps = []
             if self._wired:
                 yield from self.network.chip.compute(WireModel.BUILDING * self._wired)
 
@@ -91,9 +91,9 @@ class InSituTrainer:
         if self.spec.gradient == "adjoint":
             return adjoint_gradients(self.network, activities, error)
         if self.spec.gradient == "read":
-            if self._wires is None:
-                self._wires = wire_models(self.network, self._read)
-            return read_gradients(self.network, self._read, activities, error, self._wires)
+            if not self._maps:
+                self._maps = [ReadMap(*each) for each in zip(self.network.layers, self._read, strict=True)]
+            return read_gradients(self.network, self._maps, activities, error)
         return model.gradients(activities, error, [layer.input_scale for layer in self.network.layers])
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:

@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels.stack_gradients import Lines, load_lines, weight_gradient
+from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import TileSpec
 
 __all__ = ["WireModel"]
@@ -41,23 +43,18 @@ class WireModel:
         The tiles' geometry, as designed.
     measured : (tiles, rows, columns) ndarray
         What their columns saw of each cell, one row driven at a time [S].
+    threads : int, optional
+        Threads to use; the bits do not depend on it.
     """
 
     BUILDING, GRADIENT = 21 * TURNS, 18
     """Operations of the digital core for each cell: to make the model, and for each gradient."""
 
-    def __init__(self, spec: TileSpec, measured: Floats) -> None:
-        # Nodes come first, so that a step along all lines at once is one pass through memory.
-        self._word = _Ladder(spec.word_segments().T[:, None, :], spec.driver_resistance)
-        self._bit = _Ladder(spec.bit_segments()[:, None, :], spec.sense_resistance)
-        seen = np.maximum(measured, 0.0)
-        cells = seen
-        for _ in range(TURNS):
-            word_end, bit_end = self._load(cells)
-            cells = seen / np.maximum(word_end * bit_end, LEAST_REACH)
-        self._word_end, self._bit_end = self._load(cells)
-        self._reach = self._word_end * self._bit_end
-        self._in, self._out = cells * self._word_end, cells * self._bit_end
+    def __init__(self, spec: TileSpec, measured: Floats, threads: int | None = None) -> None:
+        word = _along(spec.word_segments().T, spec.driver_resistance)
+        self._lines = Lines(word, _along(spec.bit_segments(), spec.sense_resistance))
+        self._loaded = load_lines(measured, self._lines, turns=TURNS, least_reach=LEAST_REACH, threads=threads)
+        self._threads = threads
 
     @staticmethod
     def is_needed(spec: TileSpec) -> bool:
@@ -65,66 +62,27 @@ class WireModel:
         segments = spec.word_segments(), spec.bit_segments()
         return spec.driver_resistance > 0.0 or any((each[np.isfinite(each)] > 0.0).any() for each in segments)
 
-    def gradient(self, outer: Floats) -> Floats:
-        """Return the derivatives by the cells' conductances for outer products, both (tiles, rows, columns)."""
-        word = _of_word(self._word.solve(_to_word(self._out * outer)))
-        bit = _of_bit(self._bit.solve(_to_bit(self._in * outer)))
-        return self._reach * outer - self._bit_end * bit - self._word_end * word
+    def gradient(
+        self,
+        outer: Floats,
+        tiling: Tiling,
+        scale: Floats,
+        weights: Floats,
+        stuck: Floats | None = None,
+        prefactor: Floats | None = None,
+    ) -> Floats:
+        """Return the gradients of weights by the devices that they move, (inputs, outputs).
 
-    def _load(self, cells: Floats) -> tuple[Floats, Floats]:
-        """Load the lines, and return the voltages at the cells for 1 V at the ends of word and of bit lines."""
-        return _of_word(self._word.load(_to_word(cells))), _of_bit(self._bit.load(_to_bit(cells)))
-
-
-class _Ladder:
-    """Lines of n nodes: (n + 1, 1, lines) segments in series, the first and the last with an end resistance."""
-
-    def __init__(self, segments: Floats, end: float) -> None:
-        resistances = segments.copy()
-        resistances[[0, -1]] += end
-        self.conductance = 1.0 / np.maximum(resistances, LEAST)  # 0 where there is no second end
-        self._pivot = self._ratio = np.zeros(0)
-
-    def load(self, cells: Floats) -> Floats:
-        """Load nodes with conductances to ground (n, tiles, lines); returns their voltages for 1 V at the ends."""
-        along = self.conductance
-        # What a node sees of its cell and of the line before it. Nothing is subtracted: lines that let next to nothing
-        # through keep their digits, and no pivot is 0.
-        seen, self._pivot, self._ratio = cells.copy(), np.empty_like(cells), np.zeros_like(cells)
-        seen[0] += along[0]
-        self._pivot[0] = seen[0] + along[1]
-        for k in range(1, len(cells)):
-            self._ratio[k] = along[k] / self._pivot[k - 1]
-            seen[k] += self._ratio[k] * seen[k - 1]
-            self._pivot[k] = seen[k] + along[k + 1]
-        ends = np.zeros_like(cells)
-        ends[0] += along[0]
-        ends[-1] += along[-1]
-        return self.solve(ends)
-
-    def solve(self, currents: Floats) -> Floats:
-        """Return the voltages of the nodes for currents into them, (n, tiles, lines), the ends at 0 V."""
-        found = currents.copy()
-        for k in range(1, len(found)):
-            found[k] += self._ratio[k] * found[k - 1]
-        found[-1] /= self._pivot[-1]
-        for k in range(len(found) - 2, -1, -1):
-            found[k] += self.conductance[k + 1] * found[k + 1]
-            found[k] /= self._pivot[k]
-        return found
+        Parameters are those of :func:`circuitmem._kernels.stack_gradients.weight_gradient`.
+        """
+        lines = self._lines, self._loaded
+        return weight_gradient(
+            outer, tiling, scale, weights, stuck=stuck, prefactor=prefactor, lines=lines, threads=self._threads
+        )
 
 
-def _to_word(cells: Floats) -> Floats:
-    return np.ascontiguousarray(cells.transpose(2, 0, 1))
-
-
-def _of_word(nodes: Floats) -> Floats:
-    return np.ascontiguousarray(nodes.transpose(1, 2, 0))
-
-
-def _to_bit(cells: Floats) -> Floats:
-    return np.ascontiguousarray(cells.transpose(1, 0, 2))
-
-
-def _of_bit(nodes: Floats) -> Floats:
-    return np.ascontiguousarray(nodes.transpose(1, 0, 2))
+def _along(segments: Floats, end: float) -> Floats:
+    """Return the conductances along lines, (nodes + 1, lines) S, the first and the last with an end resistance."""
+    resistances = segments.copy()
+    resistances[[0, -1]] += end
+    return np.ascontiguousarray(1.0 / np.maximum(resistances, LEAST))  # 0 where there is no second end

@@ -48,7 +48,7 @@ class Layer:
         self.weights[0, 0] = -self.before[0, 0]
         full = tiles, rows, columns
         self.asked = np.full(full, 5e-6)
-        self.asked = plan_stack(self.targets(self.before), self.asked, 0.0).wanted
+        self.asked = plan_stack([self.targets(self.before)], self.asked, 0.0).wanted
         self.stuck = rng.random(full) < 0.05
         self.conductance = np.maximum(self.asked + 2e-6 * rng.standard_normal(full), 0.0)
         self.effective = np.where(self.stuck, 1e-4, self.conductance)
@@ -60,15 +60,18 @@ class Layer:
         mesh = Tile(spec, self.asked[0]).mesh
         self.word, self.ground = mesh.word_resistance, ground_resistance(mesh.bit_resistance)
         self.dead = rng.random((tiles, rows)) < 0.05
+        self.known = np.where(self.stuck, rng.uniform(0.0, 2e-4, full), np.nan)
+        self.prefactor = rng.uniform(0.9, 1.3, full)
 
-    def targets(self, weights):
+    def targets(self, weights, **known):
         """Return what the kernel is given."""
         mapping = self.mapping
-        return Targets(weights, self.tiling, mapping.scale, mapping.minimum, mapping.maximum, self.series)
+        return Targets(weights, self.tiling, mapping.scale, mapping.minimum, mapping.maximum, self.series, **known)
 
-    def plan(self, **options):
+    def plan(self, known=None, **options):
         """Plan with one call."""
-        return plan_stack(self.targets(self.weights), list(self.asked), DEADBAND, **options)
+        targets = self.targets(self.weights, **(known or {}))
+        return plan_stack([targets], list(self.asked), DEADBAND, **options)
 
     def copies(self):
         """Return cells to be pulsed."""
@@ -160,6 +163,56 @@ def test_every_variant_agrees_with_the_twin(kernel_variant, monkeypatch, case, s
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
+@pytest.mark.parametrize("names", [("stuck",), ("prefactor",), ("stuck", "prefactor")])
+def test_what_is_known_of_cells_enters_the_plan(kernel_variant, monkeypatch, case, suffix, names):
+    """Partners make up for stuck cells, which get no pulses, and factors for wires: as tile by tile, in every bit."""
+    layer, module = Layer(*case), kernel_variant("programming", suffix)
+    known = {"stuck": layer.known, "prefactor": layer.prefactor}
+    known = {name: known[name] for name in names}
+    monkeypatch.setattr(stack_pulses, "_plan_stack", module.plan_stack)
+    plan = layer.plan(known)
+    monkeypatch.setattr(stack_pulses, "_plan_stack", stack_pulses._reference_plan)
+    for found, twin in zip(plan, layer.plan(known), strict=True):
+        np.testing.assert_array_equal(found, twin)
+    mapping, tiling, cell = layer.mapping, layer.tiling, TransistorCell(on_resistance=layer.series)
+    for tile, (lines, pairs) in enumerate(zip(tiling.inputs, tiling.outputs, strict=True)):
+        rows, places = np.flatnonzero(lines >= 0), np.flatnonzero(pairs >= 0)
+        cells = np.ix_(rows, (2 * places[:, None] + np.arange(2)).ravel())
+        share = layer.weights[np.ix_(lines[rows], pairs[places])]
+        between = mapping.conductances(share, known["stuck"][tile][cells] if "stuck" in known else None)
+        if "prefactor" in known:
+            between = np.clip(between * known["prefactor"][tile][cells], mapping.minimum, mapping.maximum)
+        wanted = layer.asked[tile].copy()
+        wanted[cells] = cell.memristor_conductance(between)
+        if "stuck" in known:
+            wanted = np.where(np.isnan(known["stuck"][tile]), wanted, layer.asked[tile])
+        np.testing.assert_array_equal(plan.wanted[tile], wanted)
+
+
+def test_a_law_of_one_s_own_is_that_of_the_same_resistance_in_series():
+    layer = Layer(*CASES[5])
+    known = {"stuck": layer.known, "prefactor": layer.prefactor}
+    wanted = layer.plan(known).wanted
+    law, layer.series = TransistorCell(on_resistance=layer.series).memristor_conductance, 0.0
+    np.testing.assert_array_equal(layer.plan({**known, "law": law}).wanted, wanted)
+    assert (layer.plan(known).wanted != wanted).any()
+
+
+def test_layers_are_planned_one_after_another():
+    one, other = Layer(*CASES[2]), Layer(*CASES[2])
+    other.weights = other.weights[::-1].copy()
+    plans = [each.plan() for each in (one, other)]
+    targets = [each.targets(each.weights) for each in (one, other)]
+    both = plan_stack(targets, np.concatenate([one.asked, other.asked]), DEADBAND)
+    for field, axis in (("wanted", 0), ("lowered", 0), ("selected", 0), ("counts", 1)):
+        expected = np.concatenate([getattr(plan, field) for plan in plans], axis=axis)
+        np.testing.assert_array_equal(getattr(both, field), expected)
+    with pytest.raises(ValidationError, match="wanted must be of 6 tiles"):
+        plan_stack(targets, one.asked, DEADBAND)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_bits_depend_neither_on_threads_nor_on_the_other_tiles(case):
     layer = Layer(*case)
     plan = layer.plan(threads=1)
@@ -208,7 +261,7 @@ def test_what_does_not_fit_is_refused_by_name():
     layer = Layer(*CASES[2])
     plan = layer.plan()
     with pytest.raises(ValidationError, match="weights"):
-        plan_stack(layer.targets(layer.weights[1:]), layer.asked, DEADBAND)
+        plan_stack([layer.targets(layer.weights[1:])], layer.asked, DEADBAND)
     with pytest.raises(ValidationError, match="wanted"):
         plan_stack(layer.asked[:, 1:], layer.asked, DEADBAND)
     with pytest.raises(ValidationError, match="slope"):

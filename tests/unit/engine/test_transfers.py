@@ -6,6 +6,7 @@ import pytest
 from circuitmem import DefectMap, Tile, TileSpec
 from circuitmem._kernels.noise import Address
 from circuitmem._kernels.reads import Channels, IdealAdmittance, read_codes
+from circuitmem._kernels.stack_reads import Matrices
 from circuitmem.engine import BehavioralEngine, TransferCache
 from circuitmem.errors import ValidationError
 
@@ -201,3 +202,36 @@ def test_other_tiles_keep_their_admittance_whole(case):
     cache = TransferCache(BehavioralEngine(), 1e-6 if case == "may be reused" else 0.0)
     assert isinstance(cache.get(0, tile)[1], np.ndarray)
     same_as_new(cache, 0, tile)
+
+
+def test_a_stack_of_tiles_is_kept_in_its_places_and_never_stale():
+    """Bits are those of each tile alone, whatever came before: pulses, broken drivers, single reads, more tiles."""
+    rng = np.random.default_rng(5)
+    spec = make_tile(rng).spec
+    tiles = {number: Tile(spec, rng.uniform(20e-6, 300e-6, spec.shape)) for number in range(5)}
+    cache = TransferCache(BehavioralEngine())
+
+    def check(some, total):
+        chosen = {number: tiles[number] for number in some}
+        cells = np.stack([tile.mesh.conductance for tile in chosen.values()])
+        found = cache.stack(chosen, cells, total)
+        assert isinstance(found, Matrices)
+        for place, (number, tile) in enumerate(chosen.items()):
+            alone = BehavioralEngine().transfer([tile])
+            np.testing.assert_array_equal(found.matrix[place], alone.matrix[0])
+            np.testing.assert_array_equal(found.admittance[place], alone.input_admittance[0])
+            assert cache.get(number, tile)[0] is cache.get(number, tile)[0]
+            np.testing.assert_array_equal(cache.get(number, tile)[0], alone.matrix[0])
+
+    check(range(3), 4)
+    assert cache.record.exact == 3
+    tiles[1].change()[0][2, 3] = 1e-4
+    tiles[2].damage(DefectMap(dead_drivers=np.arange(spec.rows) == 4))
+    cache.get(3, tiles[3])
+    check(range(4), 4)
+    assert cache.record.exact == 6
+    check(range(4), 4)
+    check(range(1, 5), 5)  # the chip has grown
+    assert cache.record.exact == 7
+    cache.clear()
+    check(range(5), 5)

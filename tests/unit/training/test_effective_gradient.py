@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from circuitmem import TileSpec
+from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import load_run
 from circuitmem.data import load_mnist
 from circuitmem.registry import names
 from circuitmem.training import build_network, train_ex_situ
 from circuitmem.training.bring_up import calibrate_network
-from circuitmem.training.gradients import adjoint_gradients, read_cells, read_gradients
+from circuitmem.training.gradients import ReadMap, adjoint_gradients, read_cells, read_gradients
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.wires import WireModel
 
@@ -38,6 +39,11 @@ def brought_up(start, method, yield_, wire):
     return network
 
 
+def read_maps(network, cells, **options):
+    """Return the maps of all layers, for what was measured of their cells."""
+    return [ReadMap(layer, own, **options) for layer, own in zip(network.layers, cells, strict=True)]
+
+
 def angle_and_length(one, other):
     """Return the cosine between two gradients and the ratio of their norms."""
     lengths = np.linalg.norm(one), np.linalg.norm(other)
@@ -54,7 +60,9 @@ def test_read_is_the_exact_gradient_through_every_calibration(start, method, yie
     network = brought_up(start, method, yield_, wire)
     activities = network.chip.run(network.forward(digits.train_inputs[:200]))
     _, error = cross_entropy(activities[-1], digits.train_targets[:200])
-    found, biases = read_gradients(network, network.chip.run(read_cells(network)), activities, error)
+    found, biases = read_gradients(
+        network, read_maps(network, network.chip.run(read_cells(network))), activities, error
+    )
     exact, exact_biases = adjoint_gradients(network, activities, error)
     for one, other in zip([*found, *biases], [*exact, *exact_biases], strict=True):
         # Where half of the cells are stuck, the steps in which those that conduct most were read count.
@@ -83,11 +91,11 @@ def test_it_is_the_exact_gradient_behind_the_wires_of_a_default_tile_too(more):
     _, error = cross_entropy(activities[-1], digits.train_targets[:100])
     cells = network.chip.run(read_cells(network))
     exact, _ = adjoint_gradients(network, activities, error)
-    for one, other in zip(read_gradients(network, cells, activities, error)[0], exact, strict=True):
+    for one, other in zip(read_gradients(network, read_maps(network, cells), activities, error)[0], exact, strict=True):
         cosine, ratio = angle_and_length(one, other)
         assert cosine >= 0.99
         assert 0.95 <= ratio <= 1.05
-    unaware, _ = read_gradients(network, cells, activities, error, [None, None])
+    unaware, _ = read_gradients(network, read_maps(network, cells, wired=False), activities, error)
     assert angle_and_length(unaware[0], exact[0])[1] > 1.08  # or these wires would show nothing
 
 
@@ -97,9 +105,10 @@ def test_the_model_of_wires_knows_a_cell_by_itself_and_costs_nothing_without_wir
     conductance, seen = 1e-3, np.zeros((1, 3, 2))
     resistance = 5.0 + 2 * 10.0 + 2 * 20.0 + 1.0 / conductance  # cell (1, 1): two segments of each line
     seen[0, 1, 1] = 1.0 / resistance
-    outer = np.zeros((1, 3, 2))
-    outer[0, 1, 1] = 1.0
-    found = WireModel(spec, seen).gradient(outer)[0, 1, 1]
+    # Three inputs, one output: the cell is the minus device of the second weight, which moves it.
+    layout = Tiling(np.arange(3, dtype=np.int32)[None], np.zeros((1, 1), dtype=np.int32), (1, 1), (3, 1)).check()
+    outer, weights = np.array([[0.0], [1.0], [0.0]]), np.full((3, 1), -1.0)
+    found = WireModel(spec, seen).gradient(outer, layout, np.ones((1, 1, 2)), weights)[1, 0]
     assert found == pytest.approx((1.0 / conductance / resistance) ** 2, rel=5e-3)
     assert WireModel.is_needed(spec)
     assert not WireModel.is_needed(TileSpec(rows=3, columns=2, sense_resistance=0.02))
@@ -110,8 +119,11 @@ def test_the_model_of_wires_knows_a_cell_by_itself_and_costs_nothing_without_wir
 def test_the_model_of_wires_loses_no_digits_where_lines_let_next_to_nothing_through(where, conducts):
     """Random configurations found it: what a line sees of its end was a difference, and nothing was left of it."""
     spec = TileSpec(**{"rows": 3, "columns": 4, "bit_line_resistance": 1.0, where: 1e60})
+    layout = Tiling(np.arange(3, dtype=np.int32)[None], np.arange(2, dtype=np.int32)[None], (1, 1), (3, 2)).check()
     seen = np.full((1, 3, 4), conducts)
-    with np.errstate(all="raise", under="ignore"):
-        found = WireModel(spec, seen).gradient(np.ones((1, 3, 4)))
-    assert np.isfinite(found).all()
-    assert np.abs(found).max() <= 1.0
+    for sign in (1.0, -1.0):  # the plus devices, the minus devices
+        given = np.ones((3, 2)), layout, np.ones((1, 1, 4)), np.full((3, 2), sign)
+        with np.errstate(all="raise", under="ignore"):
+            found = WireModel(spec, seen).gradient(*given)
+        assert np.isfinite(found).all()
+        assert np.abs(found).max() <= 1.0

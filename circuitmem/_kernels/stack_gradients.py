@@ -1,0 +1,231 @@
+"""Gradients of a layer's weights through the lines of its tiles in one call: the face of the kernel, and its twin."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.stacks import expect
+from circuitmem._kernels.tiling import Tiling
+
+__all__ = ["Lines", "LoadedLines", "load_lines", "weight_gradient"]
+
+Floats = NDArray[np.float64]
+_compiled = load("backward").module
+
+
+class Lines(NamedTuple):
+    """The segments of the lines of all tiles, 0 S where there is no second end."""
+
+    word: Floats
+    """Along word lines, with their ends, (columns + 1, rows) S."""
+    bit: Floats
+    """Along bit lines, with their ends, (rows + 1, columns) S."""
+
+
+class LoadedLines(NamedTuple):
+    """Lines loaded by their cells, each line for itself."""
+
+    cells: Floats
+    """Conductances of the cells, (tiles, rows, columns) S."""
+    word_end: Floats
+    """Voltage of the word line at each cell for 1 V at its ends, (tiles, rows, columns)."""
+    bit_end: Floats
+    """Of the bit line, likewise."""
+    word_pivot: Floats
+    """Pivots of the elimination along word lines, (tiles, columns, rows) S."""
+    word_ratio: Floats
+    """What goes on from the node before, (tiles, columns, rows)."""
+    bit_pivot: Floats
+    """Along bit lines, (tiles, rows, columns) S."""
+    bit_ratio: Floats
+    """Likewise, (tiles, rows, columns)."""
+
+
+def load_lines(
+    measured: Floats, lines: Lines, *, turns: int, least_reach: float, threads: int | None = None
+) -> LoadedLines:
+    """Find the cells whose columns see so much of them, and load their lines with them.
+
+    Parameters
+    ----------
+    measured : (tiles, rows, columns) ndarray
+        What columns see of each cell, one row driven at a time [S]; what is negative counts as 0.
+    lines : Lines
+        The lines of each tile.
+    turns : int
+        Turns of the fixed point, >= 0.
+    least_reach : float
+        A cell conducts at most the inverse of this times what its column saw, > 0.
+    threads : int, optional
+        Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it, nor on
+        the instruction set.
+
+    Raises
+    ------
+    ValidationError
+        If shapes disagree.
+    """
+    given = np.ascontiguousarray(measured, dtype=np.float64)
+    expect("lines", lines.word, (given.shape[2] + 1, given.shape[1]))
+    expect("lines", lines.bit, (given.shape[1] + 1, given.shape[2]))
+    return LoadedLines(*_load_lines(given, *lines, turns, least_reach, thread_count(threads)))
+
+
+def weight_gradient(
+    outer: Floats,
+    tiling: Tiling,
+    scale: Floats,
+    weights: Floats,
+    *,
+    stuck: Floats | None = None,
+    prefactor: Floats | None = None,
+    lines: tuple[Lines, LoadedLines] | None = None,
+    threads: int | None = None,
+) -> Floats:
+    """Return the gradients of weights, (inputs, outputs), by the devices that they move.
+
+    A weight moves the device of its pair that its sign says, or the partner of one that is stuck; at a weight of 0
+    either may move, and the mean counts.
+
+    Parameters
+    ----------
+    outer : (inputs, outputs) ndarray
+        Derivatives by the weights of a map without wires: outer products of inputs and errors.
+    tiling : Tiling
+        Where they lie.
+    scale : (groups, tiles, columns) ndarray
+        What the correction multiplies the current of each column by, for each group of word lines.
+    weights : (inputs, outputs) ndarray
+        What the tiles are programmed towards.
+    stuck : (tiles, rows, columns) ndarray, optional
+        nan for cells that follow pulses, another number for those that do not.
+    prefactor : (tiles, rows, columns) ndarray, optional
+        What wanted conductances are multiplied by.
+    lines : tuple of Lines and LoadedLines, optional
+        The wires; ideal when left out.
+    threads : int, optional
+        Threads to use; the bits do not depend on it, nor on the instruction set.
+
+    Raises
+    ------
+    ValidationError
+        If shapes disagree.
+    """
+    (tiles, rows), columns = tiling.inputs.shape, scale.shape[2]
+    expect("outer", outer, tiling.shape)
+    expect("weights", weights, tiling.shape)
+    expect("outputs", tiling.outputs, (tiles, columns // 2))
+    expect("scale", scale, (scale.shape[0], tiles, columns))
+    for name, each in (("stuck", stuck), ("prefactor", prefactor)):
+        if each is not None:
+            expect(name, each, (tiles, rows, columns))
+    along, loaded = (None, None) if lines is None else lines
+    if loaded is not None:
+        expect("lines", loaded.cells, (tiles, rows, columns))
+    ready = (None if each is None else np.ascontiguousarray(each, dtype=np.float64) for each in (stuck, prefactor))
+    return np.asarray(
+        _weight_gradient(
+            np.ascontiguousarray(outer, dtype=np.float64),
+            tiling.inputs,
+            tiling.outputs,
+            np.ascontiguousarray(scale, dtype=np.float64),
+            np.ascontiguousarray(weights, dtype=np.float64),
+            *ready,
+            loaded,
+            *((None, None) if along is None else along),
+            thread_count(threads),
+        )
+    )
+
+
+def _reference_load(
+    measured: Floats, along_word: Floats, along_bit: Floats, turns: int, least_reach: float, _threads: int
+) -> tuple[Floats, ...]:
+    seen = np.maximum(measured, 0.0)
+    cells = seen
+    for _ in range(turns):
+        word_end, bit_end = _load(_turned(cells), along_word)[0], _load(cells, along_bit)[0]
+        cells = seen / np.maximum(_turned(word_end) * bit_end, least_reach)
+    word, bit = _load(_turned(cells), along_word), _load(cells, along_bit)
+    return cells, _turned(word[0]), bit[0], *word[1:], *bit[1:]
+
+
+def _load(cells: Floats, along: Floats) -> tuple[Floats, Floats, Floats]:
+    """Load nodes with conductances to ground (tiles, n, lines); returns their voltages for 1 V at the ends, and how."""
+    # What a node sees of its cell and of the line before it. Nothing is subtracted: lines that let next to nothing
+    # through keep their digits, and no pivot is 0.
+    seen, pivot, ratio = cells.copy(), np.empty_like(cells), np.zeros_like(cells)
+    seen[:, 0] += along[0]
+    pivot[:, 0] = seen[:, 0] + along[1]
+    for k in range(1, cells.shape[1]):
+        ratio[:, k] = along[k] / pivot[:, k - 1]
+        seen[:, k] += ratio[:, k] * seen[:, k - 1]
+        pivot[:, k] = seen[:, k] + along[k + 1]
+    ends = np.zeros_like(cells)
+    ends[:, 0] += along[0]
+    ends[:, -1] += along[-1]
+    return _solve(ends, along, pivot, ratio), pivot, ratio
+
+
+def _solve(currents: Floats, along: Floats, pivot: Floats, ratio: Floats) -> Floats:
+    """Return the voltages of the nodes for currents into them, (tiles, n, lines), the ends at 0 V."""
+    found = currents.copy()
+    for k in range(1, found.shape[1]):
+        found[:, k] += ratio[:, k] * found[:, k - 1]
+    found[:, -1] /= pivot[:, -1]
+    for k in range(found.shape[1] - 2, -1, -1):
+        found[:, k] += along[k + 1] * found[:, k + 1]
+        found[:, k] /= pivot[:, k]
+    return found
+
+
+def _turned(array: Floats) -> Floats:
+    return np.ascontiguousarray(array.transpose(0, 2, 1))
+
+
+def _reference_gradient(
+    outer: Floats,
+    inputs: NDArray[np.int32],
+    outputs: NDArray[np.int32],
+    scale: Floats,
+    weights: Floats,
+    stuck: Floats | None,
+    prefactor: Floats | None,
+    loaded: LoadedLines | None,
+    along_word: Floats | None,
+    along_bit: Floats | None,
+    _threads: int,
+) -> Floats:
+    (groups, tiles, columns), rows = scale.shape, inputs.shape[1]
+    used = (inputs >= 0)[:, :, None] & (outputs >= 0)[:, None, :]
+    pairs = slice(0, columns // 2 * 2)
+    slopes = np.zeros((tiles, rows, columns))
+    slopes[:, :, pairs] = np.repeat(np.where(used, outer[inputs[:, :, None], outputs[:, None, :]], 0.0), 2, axis=2)
+    slopes *= np.moveaxis(scale[np.arange(rows) * groups // rows], 0, 1)
+    slopes[:, :, 1 : pairs.stop : 2] *= -1.0
+    if loaded is not None and along_word is not None and along_bit is not None:
+        reach = loaded.word_end * loaded.bit_end
+        bit = _solve(loaded.cells * loaded.word_end * slopes, along_bit, loaded.bit_pivot, loaded.bit_ratio)
+        driven = _turned(loaded.cells * loaded.bit_end * slopes)
+        word = _turned(_solve(driven, along_word, loaded.word_pivot, loaded.word_ratio))
+        slopes = reach * slopes - loaded.bit_end * bit - loaded.word_end * word
+    if prefactor is not None:
+        slopes *= prefactor
+    plus, minus = slopes[:, :, 0 : pairs.stop : 2], -slopes[:, :, 1 : pairs.stop : 2]
+    moved = np.sign(weights)[inputs[:, :, None], outputs[:, None, :]]
+    if stuck is not None:
+        known = ~np.isnan(stuck[:, :, pairs])
+        moved = np.where(known[:, :, 1::2], 1.0, np.where(known[:, :, 0::2], -1.0, moved))
+    chosen = np.where(moved > 0, plus, np.where(moved < 0, minus, 0.5 * (plus + minus)))
+    found = np.zeros_like(outer)
+    tile, row, pair = np.nonzero(used)
+    found[inputs[tile, row], outputs[tile, pair]] = chosen[tile, row, pair]
+    return found
+
+
+_load_lines: Any = _reference_load if _compiled is None else _compiled.load_lines
+_weight_gradient: Any = _reference_gradient if _compiled is None else _compiled.weight_gradient
