@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -188,7 +189,9 @@ def validate(
     with Progress() as progress:
         record = validate_engines(out, seed, quick, progress.update, baseline, stage or (), referee.value)
         progress.update("page", 0, 1)
+        began = time.perf_counter()
         page = draw_validation(record, out)[0]
+        record["drawing_s"] = round(time.perf_counter() - began, 1)
         progress.update("page", 1, 1)
     if as_json:
         # What is plotted stays in validation.json: it is long, and nobody greps for it.

@@ -228,6 +228,7 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
         console.print(f"{line['change']}: {line['stage']}, {numbers}")
     if "baseline" in record and not changes:
         console.print("no stage became better or worse than the baseline")
+    console.print(f"computed in {record['wall_time_s']:.1f} s, drawn in {record['drawing_s']:.1f} s")
     console.print(f"written to {page}; the numbers are in {page.with_name('validation.json')}")
 
 

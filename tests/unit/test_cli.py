@@ -158,7 +158,9 @@ def test_doctor_shows_kernels_and_packages(run):
 def test_validate_passes_and_writes_its_record(run, tmp_path):
     done = run("validate", "-o", tmp_path / "report", "--quick", "--json")
     assert done.returncode == 0, done.stderr
-    stages = json.loads(done.stdout)["stages"]
+    found = json.loads(done.stdout)
+    assert found["drawing_s"] > 0.0
+    stages = found["stages"]
     names = {stage["stage"] for stage in stages}
     assert names >= {"tile linear", "tile with defects", "tile sinh", "tile 1T1R", "tile 1S1R", "adc codes"}
     assert all(stage["pass"] and stage["worst"] <= stage["bound"] for stage in stages)

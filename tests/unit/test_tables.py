@@ -18,6 +18,8 @@ from circuitmem.console.table import print_table
 METHODS = ("raw", "calibration", "in_situ", "calibration_in_situ", "schr_device", "best")
 COSTS = {"time_s": 123.456789, "energy_j": 9.87654321, "stored_words": 123_456, "reads": 7_654_321}
 STAGE = {"stage": "linear cells with lines that are cut and bridged", "cases": 12345, "bound": 1e-9, "pass": True}
+STAGE |= {"referee": "ngspice"}
+BETWEEN = {"stage": "tile linear", "behavioral_ngspice": 1.2e-113, "behavioral_vacask": None, "ngspice_vacask": 3.4e-10}
 FIT = {
     "parameters": [
         {"name": "a_long_parameter", "value": 8.99746e-10, "low": 8.9971e-10, "high": 9e-10,
@@ -67,7 +69,7 @@ STUDY = {
 }  # fmt: skip
 REPLAY = {
     "kind": "read", "size": 123456, "saved_error": 1.23e-5, "error": None, "limit": 1e-6, "agrees": False,
-    "provenance": {"seed": 123456789012},
+    "provenance": {"seed": 123456789012}, "referee": "vacask",
 }  # fmt: skip
 FINDINGS = {
     "packages": ["numpy 2.4.61234567", "scipy 1.17.1234567"], "kernels": {"mesh": "compiled x86-64-v4"},
@@ -78,7 +80,16 @@ CALIBRATIONS = {"defect-subtract": {"layers": [LAYER, LAYER], "accuracy_percent"
 RECORD = {
     "stages": [STAGE | {"worst": 1.2e-113}, STAGE | {"worst": None, "pass": False}],
     "baseline": [{"change": "worse", "stage": "a", "before": 1.2e-12, "after": 3.4e-10}],
+    "wall_time_s": 123456.7,
+    "drawing_s": 1234.5,
+    "between_referees": [BETWEEN],
 }
+NAMES = {"devices": [{"name": "stanford-pku", "package": "circuitmem 0.1.0", "description": "12345 states of 1.2 uS"}]}
+DATA = {
+    "name": "MNIST", "samples": {"training": 60000, "test": 10000}, "licence": None, "sha256": "b47427a5454c65356",
+    "shape": [28, 28], "features": [], "lowest": -1.23456e-105, "highest": 255.0, "mean": 33.3184, "constant": ["0, 0"],
+    "task": "classes", "classes": {"7": {"training": 6265, "test": 1028}},
+}  # fmt: skip
 ARRAY = {
     "rows": 128, "columns": 64, "vectors": 12345, "mac_error": {"rms": 1.23456e-7, "largest": 9.87654e-3},
     "cell_read": {"row": 127, "column": 63, "high_a": 1.23e-105, "low_a": 4.56e-9, "margin": 0.123, "sneak_a": 1.2e-7},
@@ -87,9 +98,11 @@ ARRAY = {
 TABLES = {
     "print_array": (ARRAY, "uS", ["array/report.html", "array/tile.cir"]),
     "print_calibrations": (CALIBRATIONS,),
+    "print_data": (DATA,),
     "print_findings": (FINDINGS,),
     "print_fit": (FIT, 0.95),
     "print_inference": (INFERENCE,),
+    "print_names": (NAMES,),
     "print_points": (PLAN,),
     "print_replay": (REPLAY,),
     "print_results": (RESULTS, Path("run"), []),
