@@ -147,6 +147,15 @@ class RunSpec(Spec):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _check_groups(self) -> RunSpec:
+        # The default is for tiles of any size: a group may be empty.
+        rows, default = self.chip.tile.rows, CalibrationSpec.model_fields["groups"].default
+        if self.calibration.groups > max(rows, default):
+            rule = f"must be <= chip.tile.rows (={rows}), one word line a group"
+            raise ValidationError("calibration.groups", rule, self.calibration.groups)
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _check_inputs(self) -> RunSpec:
         if self.data.is_digits and not self.network.model:  # what other data are is known when they are loaded
             pixels = (self.data.side or SIDE) ** 2

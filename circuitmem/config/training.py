@@ -95,7 +95,7 @@ class CalibrationSpec(Spec):
     vectors : int
         Calibration vectors (training samples and the hidden activities they cause), >= 2.
     groups : int
-        Groups of word lines that ``split-affine`` reads one after another, >= 2.
+        Groups of word lines that ``split-affine`` reads one after another, >= 2 and at most the rows of a tile.
     threshold : float
         With ``out-of-range``: cells are subtracted that are read further than this outside the working range of the
         devices [S], >= 0.

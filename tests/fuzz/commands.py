@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 from changes import SPECIAL_FLOATS, TINY, VARIANTS, change, keys_of, mild
-from damage import hurt_table
+from damage import change_arrays, hurt_bytes, hurt_table
 
 from circuitmem.config import load_run
 
@@ -43,7 +45,7 @@ class Try:
 def try_of(seed: int, number: int) -> Try:
     """Return one try: a command and its files."""
     rng = random.Random(f"commands {seed}:{number}")
-    made = rng.choice((_tile, _tile, _tile, _fit, _fit, _infer, _infer, _netlist, _of_run))(rng)
+    made = rng.choice((_tile, _tile, _tile, _fit, _fit, _infer, _infer, _netlist, _of_run, _data, _data))(rng)
     if rng.random() < 0.4:
         made.words.append("--json")
     return made
@@ -183,6 +185,38 @@ def _netlist(rng: random.Random) -> Try:
         force=None,
     )
     return Try(words + _settings(rng, "chip."))
+
+
+def _data(rng: random.Random) -> Try:
+    """Try a network on a user's data: a table, or arrays of an npz file."""
+    features, classes = rng.randint(1, 4), rng.randint(2, 3)
+    samples = [[rng.uniform(-2.0, 5.0) for _ in range(features)] for _ in range(30)]
+    labels = [k % classes for k in range(30)]
+    if rng.random() < 0.6:
+        words = ["label", "class", *"abc"] if rng.random() < 0.3 else None
+        rows = [[*(f"f{k}" for k in range(features)), "label"]]
+        rows += [
+            [*map(repr, own), words[label] if words else str(label)] for own, label in zip(samples, labels, strict=True)
+        ]
+        name, content, target = "mine.csv", _table(rng, rows, 0.7), "label"
+    else:
+        arrays = {"x": np.array(samples), "y": np.array(labels)}
+        change_arrays(rng, arrays, rng.choice((0, 1, 1, 2)))
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        content = buffer.getvalue()
+        name, target = "mine.npz", rng.choice(("", "", "y", "z"))
+        content = hurt_bytes(rng, content) if rng.random() < 0.2 else content
+    settings = [*TINY, f"network.layers=[{features},6,{rng.choice((classes, classes, classes, 10))}]"]
+    settings = [text for text in settings if not text.startswith(("data.", "network.layers=[16"))]
+    settings += [f"data.source={name}", *([f"data.target={target}"] if target else [])]
+    keys = [
+        key for key in keys_of(load_run(None, list(TINY))) if key.name.startswith("data.") and key.name != "data.source"
+    ]
+    how = mild if rng.random() < 0.5 else change
+    settings += [f"{key.name}={how(rng, key)}" for key in rng.sample(keys, rng.choice((0, 0, 0, 1, 2)))]
+    command = rng.choice((["data"], ["data"], ["summary"], ["train", "--out", "run", "--set", 'methods=["raw"]']))
+    return Try([*command, *(word for text in settings for word in ("--set", text))], {name: content})
 
 
 def _of_run(rng: random.Random) -> Try:

@@ -188,27 +188,38 @@ def _hurt_arrays(rng: random.Random, path: Path) -> None:
     from circuitmem.files import load_npz, save_npz
 
     arrays: dict[str, Any] = dict(load_npz(path))
-    name = rng.choice(sorted(arrays))
-    old = arrays[name]
+    change_arrays(rng, arrays, 1)
+    save_npz(path, arrays)
+
+
+def change_arrays(rng: random.Random, arrays: dict[str, Any], times: int) -> None:
+    """Change some of the arrays, in place: their shape, their type, a number of them, or all; or leave one out."""
+    for _ in range(times if arrays else 0):
+        name = rng.choice(sorted(arrays))
+        found = _changed(rng, arrays.pop(name))
+        if found is not None:
+            arrays[name] = found
+
+
+def _changed(rng: random.Random, old: Any) -> Any:
+    """Return another array, or None."""
     choice = rng.random()
     if choice < 0.15:
-        del arrays[name]
-    elif choice < 0.3:
-        arrays[name] = old.reshape(-1)[: max(0, old.size - 1)]
-    elif choice < 0.4:
-        arrays[name] = np.array("word")
-    elif choice < 0.5:
-        arrays[name] = old[None]
-    elif old.dtype.kind in "fiub" and old.size:
+        return None
+    if choice < 0.3:
+        return old.reshape(-1)[: max(0, old.size - 1)]
+    if choice < 0.5:
+        return np.array("word") if choice < 0.4 else old[None]
+    if old.dtype.kind in "fiub" and old.size:
         flat = old.astype(np.float64 if rng.random() < 0.2 else old.dtype).reshape(-1).copy()
         some = (0, 1, -1, 255) if flat.dtype.kind in "iub" else (0.0, -1.0, 1e-300, 1e300, np.inf, np.nan)
         value = rng.choice(some)
         with np.errstate(over="ignore"):
             flat[rng.randrange(flat.size) if rng.random() < 0.7 else slice(None)] = np.array(value).astype(flat.dtype)
-        arrays[name] = flat.reshape(old.shape)
-    elif old.dtype.kind == "U" and old.ndim == 0:
+        return flat.reshape(old.shape)
+    if old.dtype.kind == "U" and old.ndim == 0:
         try:
-            arrays[name] = np.array(json.dumps(_hurt_json(rng, json.loads(str(old)))))
+            return np.array(json.dumps(_hurt_json(rng, json.loads(str(old)))))
         except ValueError:
-            arrays[name] = np.array(str(old)[1:])
-    save_npz(path, arrays)
+            return np.array(str(old)[1:])
+    return old

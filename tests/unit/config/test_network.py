@@ -36,3 +36,11 @@ def test_what_is_wrong_is_said(settings, line):
 def test_an_image_is_square():
     with pytest.raises(ValidationError, match="square number"):
         NetworkSpec(kind="cnn", layers=(80, 10), convolutions=((2, 3),))
+
+
+def test_there_are_no_more_groups_than_word_lines():
+    """Random configurations found it: each group has an array of its own, of which there can be too many."""
+    assert load_run(None, ["calibration.groups=64", "chip.tile.rows=64"]).calibration.groups == 64
+    assert load_run(None, ["chip.tile.rows=3"]).calibration.groups == 4  # the default is for tiles of any size
+    with pytest.raises(ValidationError, match=r"calibration.groups must be <= chip.tile.rows \(=64\), one word line"):
+        load_run(None, ["calibration.groups=65", "chip.tile.rows=64"])
