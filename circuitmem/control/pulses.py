@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -209,12 +210,24 @@ class PulseTrain(TileTrain):
         """Give the pulses of some beats, in the order of the plan: those of one cell are in this order anyway."""
         assert self.strokes is not None
         slices: dict[str, _Slice] = {}
-        for strokes in self.strokes:
-            if first > 0 or last < len(self.ends):
-                strokes = _between(strokes, first, last)
+        due = self.strokes
+        if first > 0 or last < len(self.ends):
+            places = sorted({place for beat in range(first, last) for place in self._at_beat[beat]})
+            due = [_between(self.strokes[place], first, last) for place in places]
+        for strokes in due:
             if len(strokes.rows):
                 self._pulse(strokes, slices)
         self._trace(slices)
+
+    @cached_property
+    def _at_beat(self) -> list[list[int]]:
+        """Which of the plan's strokes have pulses in each beat: a beat by itself must not ask all of them."""
+        assert self.strokes is not None
+        found: list[list[int]] = [[] for _ in self.ends]
+        for place, strokes in enumerate(self.strokes):
+            for beat in np.unique(strokes.beats).tolist():
+                found[beat].append(place)
+        return found
 
     def _trace(self, slices: dict[str, _Slice]) -> None:
         """Let the trace have one slice of each polarity; of two that overlap the longer-lasting contains the other."""
