@@ -16,6 +16,9 @@ __all__ = ["NetworkSpec"]
 
 Count = Annotated[int, pydantic.Field(ge=1)]
 
+MOST_WEIGHTS = 10**9
+"""Of one layer: 8 GB, beyond every chip; no size of an array overflows."""
+
 LENET = ((6, 5), (16, 5))
 """The convolutions of LeNet-5 (LeCun et al., Proc. IEEE 86:2278, 1998)."""
 
@@ -28,7 +31,8 @@ class NetworkSpec(Spec):
     kind : {"mlp", "cnn"}
         A multi-layer perceptron, or convolutions before one. Each convolution is followed by 2x2 average pooling.
     layers : sequence of int
-        Number of inputs, then of units in each dense layer, outputs last; at least two.
+        Number of inputs, then of units in each dense layer, outputs last; at least two. No layer has more than 10^9
+        weights.
     convolutions : sequence of (int, int)
         Of a ``cnn``, first to last: channels, and side of the square kernel, each >= 1; steps of one pixel, no padding.
         ((6, 5), (16, 5)) when left out. Maps must have an even side before they are pooled.
@@ -75,6 +79,11 @@ class NetworkSpec(Spec):
             if left < 2 or left % 2:
                 rule = f"must leave maps of an even side to be pooled (a kernel of {kernel} on {side} leaves {left})"
                 raise ValidationError("convolutions", rule, self.convolutions)
+        for number, (inputs, outputs) in enumerate(self.shapes, 1):
+            if inputs * outputs > MOST_WEIGHTS:
+                name = "convolutions" if number <= len(self.convolutions) else "layers"
+                rule = f"must give every layer at most {MOST_WEIGHTS} weights (layer {number} has {inputs}x{outputs})"
+                raise ValidationError(name, rule)
         return self
 
     @property

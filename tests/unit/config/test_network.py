@@ -22,6 +22,11 @@ def test_a_kind_alone_declares_a_network_like_lenet():
         (["network.kind=cnn", "network.convolutions=[[0,5]]"], "must be greater than or equal to 1"),
         (["network.kind=cnn", "network.convolutions=[[6]]"], "network.convolutions.0.1 is required"),
         (["network.kind=rnn"], "network.kind must be 'mlp' or 'cnn'"),
+        (["network.layers=[784,9223372036854775807,10]"], "network.layers must give every layer at most 1000000000"),
+        (
+            ["network.kind=cnn", "network.convolutions=[[99999999999,5]]"],
+            "network.convolutions must give every layer at most 1000000000 weights (layer 1 has 25x99999999999)",
+        ),
         (["network.kind=cnn", "data.side=14"], "network.layers must begin with data.side squared (=196)"),
         (["network.kind=cnn", "chip.defects.layers=[4]"], "chip.defects.layers must be < 4, each"),
     ],
