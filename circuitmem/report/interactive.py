@@ -75,7 +75,7 @@ def _bars(plot: dict[str, Any]) -> dict[str, Any]:
         for index, (name, values) in enumerate(plot["parts"].items())
     ]
     layout = _layout({"x_label": plot["value_label"], "y_label": ""})
-    layout |= {"barmode": "stack", "legend": {"orientation": "h", "y": -0.25}}
+    layout |= {"barmode": "stack" if plot["stacked"] else "group", "legend": {"orientation": "h", "y": -0.25}}
     layout["yaxis"]["autorange"] = "reversed"
     return {"title": plot["title"], "traces": traces, "layout": layout}
 
@@ -87,6 +87,6 @@ def _layout(plot: dict[str, Any]) -> dict[str, Any]:
     return {
         "xaxis": {"title": {"text": plot["x_label"]}, "automargin": True},
         "yaxis": {"title": {"text": plot["y_label"]}, "automargin": True},
-        "margin": {"l": 60, "r": 20, "t": 10, "b": 50},
+        "margin": {"l": 60, "r": 20, "t": 34, "b": 50},  # above: the bar of buttons
         "height": 360,
     }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.control import ATTOJOULE
-from circuitmem.engine import referee_names, simulators
+from circuitmem.engine import REFEREES, referee_names, simulators
 from circuitmem.records import (
     STATE_ARRAYS,
     Digital,
@@ -128,12 +128,52 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
             for title, text, plots in sections
             if (group := list(enumerate(plots)))
         ],
-        "audit": [(name.replace("_", " "), _text(value)) for name, value in audit.items() if _tells(value)],
-        "simulators": simulators(referee_names(spec.audit.referee)),
+        "audit": _audit(audit, simulators(referee_names(spec.audit.referee))),
         "traces": traces,
         "provenance": [(name, _text(value)) for name, value in record["provenance"].items()],
     }
     return page.write("run.html", "report.html", content, figures=figures)
+
+
+def _audit(audit: dict[str, Any], names: str) -> dict[str, Any]:
+    """Return a sentence with what the audit found, what narrows its bound, and its tables."""
+    error = audit.get("largest_relative_error")
+    headline = ""
+    if error is not None:
+        done = f"{audit['reads']} reads and {audit['pulse_trains']} pulse trains of this run, chosen at random, were"
+        beyond = audit["exceeded"]
+        headline = f"{done} done again in {names}, all within {error:.1e} of the largest current."
+        if beyond:
+            headline = f"{done} done again in {names}; {beyond} of them differ by more than is allowed, by {error:.1e}."
+    bound = ""
+    if audit.get("fraction_bound") is not None:
+        bound = (
+            f"With {audit['confidence']:.0%} confidence at most {audit['fraction_bound']:.1%} of its "
+            f"{audit['of_operations']:,} operations differ by more than {audit['limit']:.0e}. That follows from how many "
+            "were done again: audit.tiles and audit.fraction raise the number, and narrow the bound."
+        )
+    rest = {name: audit[name] for name in ("skipped_reason", "failures", "files") if audit.get(name)}
+    return {
+        "simulators": names,
+        "sentences": [sentence for sentence in (headline, bound) if sentence],
+        "methods": [(_label(name), *_audited(found)) for name, found in audit.get("methods", {}).items()],
+        "referees": [
+            (REFEREES[name].simulator, found["version"], *_audited(found)[:3])
+            for name, found in audit.get("referees", {}).items()
+        ],
+        "rest": [(name.replace("_", " "), _text(value)) for name, value in rest.items()],
+    }
+
+
+def _audited(found: dict[str, Any]) -> tuple[str, ...]:
+    error, bound = found["largest_relative_error"], found.get("fraction_bound")
+    return (
+        f"{found['reads']:,}",
+        f"{found['pulse_trains']:,}",
+        "" if error is None else f"{error:.1e}",
+        f"{found.get('operations', 0):,} of {found.get('of_operations', 0):,}",
+        "" if bound is None else f"{bound:.1%}",
+    )
 
 
 def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -282,6 +322,7 @@ def _products(methods: dict[str, Any]) -> list[Plot]:
             names,
             "rms error (% of the largest)",
             {f"{when} calibration": [100.0 * found[when][layer]["rmse"] for found in done.values()] for when in WHEN},
+            stacked=False,
         )
         for layer in range(layers)
     ]
@@ -293,10 +334,6 @@ def _saturation(methods: dict[str, Any]) -> list[Plot]:
     names = tuple(_label(name) for name in saturated)
     parts = {part.upper(): [counts[part] for counts in saturated.values()] for part in ("adc", "dac")}
     return [Bars("Saturated codes", names, "codes", parts)] if saturated else []
-
-
-def _tells(value: Any) -> bool:
-    return value is not None and value != [] and value != ""
 
 
 def _text(value: Any) -> str:

@@ -85,11 +85,16 @@ def _heat_map(axes: Axes, plot: dict[str, Any]) -> None:
 
 
 def _bars(axes: Axes, plot: dict[str, Any]) -> None:
-    below = np.zeros(len(plot["categories"]))
-    for name, values in plot["parts"].items():
+    places, below = np.arange(len(plot["categories"])), np.zeros(len(plot["categories"]))
+    height = 0.8 if plot["stacked"] else 0.8 / len(plot["parts"])
+    for number, (name, values) in enumerate(plot["parts"].items()):
         lengths = np.nan_to_num(np.array(values, dtype=float))
-        axes.barh(plot["categories"], lengths, left=below, label=name)
-        below += lengths
+        if plot["stacked"]:
+            axes.barh(places, lengths, height, left=below, label=name)
+            below += lengths
+        else:
+            axes.barh(places + (number + 0.5) * height - 0.4, lengths, height, label=name)
+    axes.set_yticks(places, plot["categories"])
     axes.set(title=plot["title"], xlabel=plot["value_label"])
     axes.invert_yaxis()
     axes.legend(fontsize="small", framealpha=0.0)

@@ -106,7 +106,7 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Bars:
-    """Stacked bars, one a category.
+    """Bars, one a category, of parts that add up; or a group of bars a category, of values that do not.
 
     Attributes
     ----------
@@ -118,12 +118,15 @@ class Bars:
         Quantity with unit.
     parts : dict of (categories,) array_like
         What each bar is made of, by name.
+    stacked : bool
+        Whether the parts add up.
     """
 
     title: str
     categories: tuple[str, ...]
     value_label: str
     parts: Mapping[str, ArrayLike]
+    stacked: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -133,6 +136,7 @@ class Bars:
             "categories": list(self.categories),
             "value_label": self.value_label,
             "parts": {name: _plain(values) for name, values in self.parts.items()},
+            "stacked": self.stacked,
         }
 
 

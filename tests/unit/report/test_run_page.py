@@ -7,6 +7,9 @@ import pytest
 from circuitmem.config import load_run
 from circuitmem.errors import DataFileError
 from circuitmem.report import draw_run_page, load_run_record
+from circuitmem.report.interactive import interactive
+from circuitmem.report.stills import draw
+from circuitmem.study.plots import Bars
 from circuitmem.training.run import start_run
 
 SMALL = [
@@ -68,3 +71,16 @@ def test_the_page_has_the_cost_and_the_error_of_products(tmp_path):
     for when in ("before", "after"):
         assert ", ".join(f"{100 * layer['rmse']:.2f} %" for layer in errors[when]) in page
     assert "Errors of the products of layer 2" in page
+    assert "Nothing has been audited." not in page  # it says why
+    assert "audit.tiles is 0" in page
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_bars_add_up_only_where_they_are_said_to(stacked):
+    plot = Bars("t", ("a", "b"), "x", {"before": [3.0, 5.0], "after": [1.0, 2.0]}, stacked).as_dict()
+    (axes,) = draw(plot).axes
+    bars = [(bar.get_x(), bar.get_width(), round(bar.get_y() + bar.get_height() / 2, 6)) for bar in axes.patches]
+    assert [width for _, width, _ in bars] == [3.0, 5.0, 1.0, 2.0]
+    assert [x for x, _, _ in bars] == ([0.0, 0.0, 3.0, 5.0] if stacked else [0.0] * 4)
+    assert len({middle for _, _, middle in bars}) == (2 if stacked else 4)
+    assert interactive(plot)[0]["layout"]["barmode"] == ("stack" if stacked else "group")
