@@ -149,8 +149,8 @@ def _audit(audit: dict[str, Any], names: str) -> dict[str, Any]:
     if audit.get("fraction_bound") is not None:
         bound = (
             f"With {audit['confidence']:.0%} confidence at most {audit['fraction_bound']:.1%} of its "
-            f"{audit['of_operations']:,} operations differ by more than {audit['limit']:.0e}. That follows from how many "
-            "were done again: audit.tiles and audit.fraction raise the number, and narrow the bound."
+            f"{audit['of_operations']:,} operations differ by more than {audit['limit']:.0e}. That follows from how "
+            "many were done again: audit.tiles and audit.fraction raise the number, and narrow the bound."
         )
     rest = {name: audit[name] for name in ("skipped_reason", "failures", "files") if audit.get(name)}
     return {
