@@ -28,7 +28,16 @@ from circuitmem.config.study import (
     VariantSpec,
 )
 from circuitmem.config.tile import TileSpec
-from circuitmem.config.toml import load_run, merge, missing_packages, presets, read_toml, set_key, to_toml
+from circuitmem.config.toml import (
+    load_run,
+    merge,
+    missing_packages,
+    needed_packages,
+    presets,
+    read_toml,
+    set_key,
+    to_toml,
+)
 from circuitmem.config.training import (
     BestSpec,
     CalibrationSpec,
@@ -95,6 +104,7 @@ __all__ = [
     "load_run",
     "merge",
     "missing_packages",
+    "needed_packages",
     "presets",
     "read_toml",
     "set_key",

@@ -17,7 +17,7 @@ from circuitmem.config.run import RunSpec
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["load_run", "merge", "missing_packages", "presets", "read_toml", "set_key", "to_toml"]
+__all__ = ["load_run", "merge", "missing_packages", "needed_packages", "presets", "read_toml", "set_key", "to_toml"]
 
 _NEEDS = "# needs "
 """Begins the comment that names a package."""
@@ -121,9 +121,14 @@ def to_toml(spec: RunSpec) -> str:
 
     Packages that bring what it names are noted in comments at the top, for :func:`missing_packages`.
     """
-    packages = {_package(kind, name) for kind, name, _ in _named(spec)} - {""}
-    notes = "".join(f"{_NEEDS}{package}\n" for package in sorted(packages))
+    notes = "".join(f"{_NEEDS}{package}\n" for package in needed_packages(spec))
     return notes + tomli_w.dumps(spec.model_dump(exclude_none=True))
+
+
+def needed_packages(spec: RunSpec, *methods: str) -> list[str]:
+    """Return the packages of somebody else, with their versions, that bring what a run, or more ``methods``, name."""
+    named = [(kind, name) for kind, name, _ in _named(spec)] + [("methods", name) for name in methods]
+    return sorted({_package(kind, name) for kind, name in named} - {""})
 
 
 def missing_packages(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec
+from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, needed_packages
 from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Perceptron
@@ -40,6 +40,9 @@ def compute_point(point: Point) -> dict[str, Any]:
         record |= failure(error)
     record["wall_time_s"] = round(time.perf_counter() - began, 2)
     record["config"], record["code"] = config_values(point), code_fingerprint()
+    packages = {package for job in point.jobs for package in needed_packages(job.run, job.method)}
+    if packages:
+        record["packages"] = sorted(packages)
     return record
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitmem.errors import ValidationError
+from circuitmem.registry import version_of
 from circuitmem.study.cluster import run_on_cluster
 from circuitmem.study.cost import estimate_seconds
 from circuitmem.study.fingerprint import code_fingerprint
@@ -167,7 +168,13 @@ def _is_missing(store: Store, point: Point, retry: bool, recompute: bool) -> boo
 
 
 def _of_other_code(records: Sequence[dict[str, Any]]) -> int:
-    return sum(record.get("code") != code_fingerprint() for record in records)
+    return sum(record.get("code") != code_fingerprint() or _of_other_packages(record) for record in records)
+
+
+def _of_other_packages(record: dict[str, Any]) -> bool:
+    """Say whether packages of somebody else that computed a point have another version now."""
+    pairs = (package.split(" ", 1) for package in record.get("packages", ()))
+    return any(version_of(name) != version for name, version in pairs)
 
 
 def _check_data(points: list[Point], fetch: bool = True) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from circuitmem.config import RunSpec, to_toml
+from circuitmem.config import RunSpec, needed_packages, to_toml
 from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
 from circuitmem.data import Dataset
 from circuitmem.engine import software
@@ -390,8 +390,10 @@ def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | N
 
 def run_provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
     """Return the content of provenance.json of a run that began at a time [s] and ends now."""
+    packages = needed_packages(spec)
     return {
         **software(),
+        **({"packages": packages} if packages else {}),
         "data": {"name": data.name, "sha256": data.sha256, "licence": data.licence},
         "seed": spec.seed,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

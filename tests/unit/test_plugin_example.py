@@ -18,6 +18,8 @@ from circuitmem.cli import main
 from circuitmem.config import load_run, to_toml
 from circuitmem.errors import DataFileError
 from circuitmem.records import read_config
+from circuitmem.study.runner import plan_study
+from circuitmem.study.spec import load_study
 from circuitmem.training.run import start_run
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
@@ -159,6 +161,8 @@ def test_train_kill_resume_report_study_and_then_without_it(installed, circuitme
 
         assert circuitmem("resume", killed)[0] == 0
         start_run(load_run(tmp_path / "run.toml"), whole)
+        provenance = json.loads((whole / "provenance.json").read_text("utf-8"))
+        assert provenance["packages"] == ["circuitmem-example 1.0"]
         found = [json.loads((each / "results.json").read_text("utf-8")) for each in (killed, whole)]
         assert found[0] == found[1]
         assert found[0]["pulses"]["halved"] > 0
@@ -172,6 +176,9 @@ def test_train_kill_resume_report_study_and_then_without_it(installed, circuitme
         assert code == 0, err
         assert json.loads(out)["finished"] == 1
         assert circuitmem("study", "report", study)[0] == 0
+        assert plan_study(load_study(study), None, 1)["other_code"] == 0
+        package.setattr("circuitmem.study.runner.version_of", lambda _: "2.0")
+        assert plan_study(load_study(study), None, 1)["other_code"] == 1  # another version of the package computed it
 
     for words in (("resume", killed), ("report", whole)):
         code, _, err = circuitmem(*words)
