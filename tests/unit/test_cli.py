@@ -321,7 +321,7 @@ def test_a_finished_chip_can_be_put_to_use(run, tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--method", "in_sit"], "--method must be a method of the run: raw, "),
+        (["--method", "in_sit"], "--method must be one of raw, "),
         (["--rate", 0], "rate must be greater than or equal to 0.000001 (got 0.0)"),
         (["--set", "chip.tile.rows=16"], "chip.tile must be as in the run: the chip is made already"),
         (["--trace", "nowhere/use.json"], "nowhere/use.json: cannot be written: No such file or directory"),
