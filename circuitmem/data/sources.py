@@ -20,7 +20,7 @@ from circuitmem.data.parts import Arrays, check_parts, digest
 from circuitmem.data.split import SPLIT, check_split, divided
 from circuitmem.data.tables import Table, read_csv, read_parquet
 from circuitmem.data.targets import encoded
-from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 from circuitmem.registry import find, is_reference, names
 from circuitmem.validation import did_you_mean, integer
 
@@ -157,7 +157,13 @@ def _named(source: str | os.PathLike[str], target: Target, ignore: list[str]) ->
     known = names("datasets")
     if isinstance(source, str) and (text in known or (is_reference(text) and not path.exists())):
         made = find("datasets", text, "data.source")
-        result = made() if callable(made) else made
+        try:
+            result = made() if callable(made) else made
+        except CircuitmemError:
+            raise
+        except Exception as error:  # whatever the function of somebody else does
+            words = f"must name a function that returns samples; {text} raises {type(error).__name__}: {error}"
+            raise ValidationError("data.source", words) from error
         own = _found(result, target, ignore) if not isinstance(result, str | os.PathLike) else None
         if own is None:
             raise ValidationError("data.source", "must name a function that returns samples, no path", text)

@@ -25,7 +25,7 @@ from circuitmem.torch.product import checked_methods
 from circuitmem.torch.summary import summary
 from circuitmem.training import load_source
 from circuitmem.training.data import located
-from circuitmem.training.ex_situ import FEWEST, has_converged
+from circuitmem.training.ex_situ import goes_on, has_converged
 from circuitmem.training.run import check_new
 
 __all__ = ["build_model", "load_weights", "start_model_run", "summarize_model"]
@@ -210,7 +210,8 @@ def _train(model: torch.nn.Module, examples: Examples, spec: ExSituSpec, seed: i
                     losses.append(train_step(model, examples, chosen, optimiser, len(losses)))
                 progress("digital", epoch + 1, total)
             done = total
-            if not has_converged(losses, math.log(examples.data.outputs)) or done * batches < FEWEST:
+            guessing, last = math.log(examples.data.outputs), float(np.mean(losses[7 * len(losses) // 8 :]))
+            if goes_on(has_converged(losses, guessing), last, guessing, done * batches):
                 total = min(2 * total, spec.max_epochs)
         model.eval()
 

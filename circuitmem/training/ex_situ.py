@@ -16,7 +16,7 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
 from circuitmem.training.loss import cross_entropy
 
-__all__ = ["FEWEST", "ExSituRecord", "accuracy_percent", "has_converged", "initial_perceptron", "train_ex_situ"]
+__all__ = ["ExSituRecord", "accuracy_percent", "goes_on", "has_converged", "initial_perceptron", "train_ex_situ"]
 
 Floats = NDArray[np.float64]
 
@@ -25,8 +25,11 @@ CONVERGED = 0.05
 its share if learning went on evenly, and the fall of the step size alone brings 2 % (784-100-10, 10,000 digits)."""
 
 FEWEST = 2000
-"""Training goes on before so many steps, whatever their halves brought: with few samples the noise of their losses
-hides how slowly they fall (the default run has taken 4,000 after its declared epochs)."""
+"""Steps before which training goes on, whatever their halves brought, while its loss is more than ``LITTLE`` of that of
+guessing: with few samples the noise of their losses hides how slowly they fall (the default run has taken 4,000 after
+its declared epochs)."""
+
+LITTLE = 0.1
 
 FEWEST_STEPS = 8
 """With fewer steps than this there are no two halves to compare."""
@@ -125,7 +128,7 @@ def train_ex_situ(
             progress(epoch + 1, total)
         record.epochs, record.loss = total, float(np.mean(losses[7 * len(losses) // 8 :]))
         record.converged = has_converged(losses, log(classes))
-        if not record.converged or optimiser.steps < FEWEST:
+        if goes_on(record.converged, record.loss, log(classes), optimiser.steps):
             total = min(2 * total, spec.max_epochs)
     return model
 
@@ -138,6 +141,11 @@ def has_converged(losses: list[float], guessing: float) -> bool:
     halfway = float(np.mean(losses[3 * count // 8 : 5 * count // 8]))
     at_the_end = float(np.mean(losses[7 * count // 8 :]))
     return halfway - at_the_end < CONVERGED * (guessing - at_the_end)
+
+
+def goes_on(converged: bool, loss: float, guessing: float, steps: int) -> bool:
+    """Say whether training goes on after so many steps in all, if it may."""
+    return not converged or (steps < FEWEST and loss > LITTLE * guessing)
 
 
 def accuracy_percent(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

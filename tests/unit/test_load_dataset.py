@@ -169,13 +169,16 @@ def test_a_function_of_a_module_in_this_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_samples.py").write_text(
         "import numpy as np\ndef pair():\n    return np.eye(8), [0, 1] * 4\n"
-        "def named():\n    return {'inputs': np.eye(8), 'targets': [0, 1] * 4}\ndef path():\n    return 'x.csv'\n"
+        "def named():\n    return {'inputs': np.eye(8), 'targets': [0, 1] * 4}\n"
+        "def path():\n    return 'x.csv'\ndef broken():\n    return {}['x']\n"
     )
     data = load_dataset("own_samples:pair", split=(0.5, 0.0, 0.5), licence="CC0")
     assert (data.name, data.licence) == ("own_samples:pair", "CC0")
     assert data.sha256 == load_dataset("own_samples:named", split=(0.5, 0.0, 0.5)).sha256
     with pytest.raises(ValidationError, match="must name a function that returns samples"):
         load_dataset("own_samples:path")
+    with pytest.raises(ValidationError, match=r"returns samples; own_samples:broken raises KeyError"):
+        load_dataset("own_samples:broken")
     with pytest.raises(ValidationError, match=r"data\.source names what is not there"):
         load_dataset("own_samples:pear")
 

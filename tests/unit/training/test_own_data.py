@@ -1,6 +1,7 @@
 """A network of any size on a user's own table: through every command, refused where it cannot be."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,9 +195,11 @@ def test_digits_are_what_they_were(folder):
         load_run(None, ["network.layers=[784,10,3]"])
 
 
-def test_few_samples_are_trained_with_until_there_were_many_steps(folder):
-    spec = load_run("c.toml", ["ex_situ.epochs=2", "ex_situ.max_epochs=1100"])
+def test_few_samples_are_trained_with_until_their_loss_is_small_or_there_were_many_steps():
+    table = Path(__file__).parents[3] / "docs" / "sensors.csv"  # the noise of its losses looks like convergence
+    spec = load_run(None, [f"data.source={table}", "data.target=state", "network.layers=[6,24,3]"])
     data = load_data(spec.data, spec.network, spec.seed)
     record = ExSituRecord()
-    train_ex_situ(spec.ex_situ, spec.network, data.train_inputs, data.train_targets, 1, lambda *_: None, record)
-    assert record.epochs >= 1000  # of two steps each
+    model = train_ex_situ(spec.ex_situ, spec.network, data.train_inputs, data.train_targets, 1, lambda *_: None, record)
+    assert record.epochs == 320
+    assert (model.logits(data.test_inputs).argmax(axis=1) == data.test_targets).mean() > 0.9

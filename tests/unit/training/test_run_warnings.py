@@ -90,7 +90,7 @@ def test_a_dip_within_the_sampling_error_is_none():
 
 def trained(*settings):
     spec = load_run(None, ["data.train=300", "data.test=500", *settings])
-    data = load_mnist().first(300, 500)
+    data = load_mnist().first(300, 500).resized(spec.data.side or 28)
     record = ExSituRecord()
     model = train_ex_situ(spec.ex_situ, spec.network, data.train_inputs, data.train_targets, 1, lambda *_: None, record)
     return record, accuracy_percent(model.logits(data.test_inputs).argmax(axis=1), data.test_targets)
