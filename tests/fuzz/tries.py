@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer.main
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from changes import TINY, VARIANTS, words_of
@@ -136,10 +138,11 @@ def without_figures(wanted: bool) -> Iterator[None]:
         runs.PageDrawer = drawer
 
 
-def ask_ngspice_once() -> None:
-    """Let every try have the first answer of ngspice, which is what it is: a process of its own gives it."""
+def prepare_once() -> None:
+    """Let every try have what is the same in all: ngspice's answer, a process of its own, and the parsed options."""
     engine: Any = circuitmem.engine.SpiceEngine
     engine.probe = staticmethod(functools.cache(engine.probe))
+    typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 class Home:
@@ -252,7 +255,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do the tries that are asked for; returns how many of them broke a promise."""
     if arguments.memory:
         resource.setrlimit(resource.RLIMIT_AS, (arguments.memory << 20, arguments.memory << 20))
-    ask_ngspice_once()
+    prepare_once()
     known = corpus() if arguments.corpus else {}
     numbers = range(arguments.first, arguments.first + arguments.tries)
     make = try_of if arguments.what == "files" else (lambda *place: Try(words_of(*place)))
