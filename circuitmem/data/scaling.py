@@ -12,6 +12,9 @@ __all__ = ["Scaling"]
 
 Floats = NDArray[np.float64]
 
+ROUNDING = 1e-12
+"""Rounding gives equal numbers a standard deviation; one below this, relative to the largest number, means nothing."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
@@ -39,8 +42,7 @@ class Scaling:
             spread = inputs.max(axis=axes, keepdims=True)[0] - shift
         else:
             shift, spread = inputs.mean(axis=axes, keepdims=True)[0], inputs.std(axis=axes, keepdims=True)[0]
-        # Rounding gives equal numbers a standard deviation; a spread below it means nothing.
-        nothing = spread <= 1e-12 * np.abs(inputs).max(axis=axes, keepdims=True)[0]
+        nothing = spread <= ROUNDING * np.abs(inputs).max(axis=axes, keepdims=True)[0]
         return cls(kind, shift, np.where(nothing, 1.0, spread))
 
     def __call__(self, inputs: Floats) -> Floats:
