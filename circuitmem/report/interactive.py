@@ -53,10 +53,12 @@ def _heat_map(plot: dict[str, Any]) -> dict[str, Any]:
     trace = {
         "type": "heatmap",
         "z": plot["values"],
-        "colorscale": "Viridis",
+        "colorscale": "RdBu" if plot["diverging"] else "Viridis",  # plotly's RdBu begins with blue
         "colorbar": {"title": {"text": plot["value_label"], "side": "right"}},
         "hovertemplate": hover,
     }
+    if plot["limits"]:
+        trace |= {"zmin": plot["limits"][0], "zmax": plot["limits"][1]}
     layout = _layout(plot)
     layout["yaxis"]["autorange"] = "reversed"
     return {"title": plot["title"], "traces": [trace], "layout": layout}

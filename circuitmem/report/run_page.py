@@ -221,7 +221,8 @@ def _confusion(methods: dict[str, Any]) -> list[Plot]:
 
 
 _ARRAY = (
-    "Stuck devices, and conductances before and after training in situ, tile by tile; the same scale for all tiles."
+    "Stuck devices, conductances before and after training in situ, and what training changed, tile by tile. All tiles "
+    "have the same scale: the range of the cells that are not stuck; what conducts more has the colour of its end."
 )
 
 
@@ -238,14 +239,26 @@ def _maps(path: Path, methods: dict[str, Any]) -> list[Plot]:
     tiles = np.unique(np.linspace(0, count - 1, min(TILES, count)).astype(int))
     plots: list[Plot] = []
     kinds = np.where(state["stuck"], np.where(state["before"] > np.median(state["before"]), 1.0, -1.0), 0.0)
-    for label, values, unit in (
-        ("Defects", kinds, "-1 stuck low, 1 stuck high"),
-        ("Conductance before training", state["before"] * 1e6, "µS"),
-        ("Conductance after training", state["after"] * 1e6, "µS"),
+    before, after, free = state["before"] * 1e6, state["after"] * 1e6, ~state["stuck"]
+    span = _ends(np.concatenate([before[free], after[free]]))
+    largest = max(_ends(np.abs(after - before))[1], 1e-3)
+    for label, values, unit, limits, diverging in (
+        ("Defects", kinds, "-1 stuck low, 1 stuck high", (-1.0, 1.0), True),
+        ("Conductance before training", before, "µS", span, False),
+        ("Conductance after training", after, "µS", span, False),
+        ("What training changed", after - before, "µS", (-largest, largest), True),
     ):
-        maps = tuple(HeatMap(f"tile {tile} of {count}", np.round(values[tile], 2), unit) for tile in tiles)
+        maps = tuple(
+            HeatMap(f"tile {tile} of {count}", np.round(values[tile], 2), unit, limits=limits, diverging=diverging)
+            for tile in tiles
+        )
         plots.append(Views(f"{label}, {_label(name)}", maps, "tile"))
     return plots
+
+
+def _ends(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the lowest and the highest value; 0 and 1 of none."""
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
 
 
 _ERRORS = (

@@ -79,8 +79,12 @@ def _lines(axes: Axes, plot: dict[str, Any]) -> None:
 
 def _heat_map(axes: Axes, plot: dict[str, Any]) -> None:
     values = np.array(plot["values"], dtype=float)
-    picture = axes.imshow(values, cmap="viridis", interpolation="nearest", aspect="auto")
-    axes.figure.colorbar(picture, ax=axes, label=plot["value_label"])
+    low, high = plot["limits"] or (None, None)
+    colours = "RdBu_r" if plot["diverging"] else "viridis"
+    picture = axes.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect="auto")
+    below, above = low is not None and np.nanmin(values) < low, high is not None and np.nanmax(values) > high
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
+    axes.figure.colorbar(picture, ax=axes, label=plot["value_label"], extend=extend)
     axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
 
 

@@ -84,6 +84,11 @@ class HeatMap:
         Quantity with unit.
     x_label, y_label : str
         What columns and rows are.
+    limits : (low, high), optional
+        The ends of the colours, for maps that are to be compared; what lies beyond has the colour of the end. The
+        range of the values when left out.
+    diverging : bool
+        Whether the colours say which side of 0 a value is on; limits are then symmetric.
     """
 
     title: str
@@ -91,6 +96,8 @@ class HeatMap:
     value_label: str
     x_label: str = "bit line"
     y_label: str = "word line"
+    limits: tuple[float, float] | None = None
+    diverging: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -101,6 +108,8 @@ class HeatMap:
             "y_label": self.y_label,
             "value_label": self.value_label,
             "values": [_plain(row) for row in np.asarray(self.values)],
+            "limits": None if self.limits is None else list(self.limits),
+            "diverging": self.diverging,
         }
 
 

@@ -9,7 +9,7 @@ from circuitmem.errors import DataFileError
 from circuitmem.report import draw_run_page, load_run_record
 from circuitmem.report.interactive import interactive
 from circuitmem.report.stills import draw
-from circuitmem.study.plots import Bars
+from circuitmem.study.plots import Bars, HeatMap
 from circuitmem.training.run import start_run
 
 SMALL = [
@@ -84,3 +84,15 @@ def test_bars_add_up_only_where_they_are_said_to(stacked):
     assert [x for x, _, _ in bars] == ([0.0, 0.0, 3.0, 5.0] if stacked else [0.0] * 4)
     assert len({middle for _, _, middle in bars}) == (2 if stacked else 4)
     assert interactive(plot)[0]["layout"]["barmode"] == ("stack" if stacked else "group")
+
+
+def test_maps_that_are_compared_have_the_ends_that_are_given():
+    plot = HeatMap("t", [[-1.0, 0.5], [2.0, 9.0]], "x", limits=(-3.0, 3.0), diverging=True).as_dict()
+    axes, bar = draw(plot).axes
+    assert axes.images[0].get_clim() == (-3.0, 3.0)
+    assert bar._colorbar.extend == "max"
+    (trace,) = interactive(plot)[0]["traces"]
+    assert (trace["zmin"], trace["zmax"], trace["colorscale"]) == (-3.0, 3.0, "RdBu")
+    plain = HeatMap("t", [[1.0, 2.0]], "x").as_dict()
+    assert draw(plain).axes[0].images[0].get_clim() == (1.0, 2.0)
+    assert "zmin" not in interactive(plain)[0]["traces"][0]
