@@ -15,7 +15,7 @@ import pytest
 from circuitmem import files
 from circuitmem.config import load_run
 from circuitmem.errors import DataFileError
-from circuitmem.records import Digital, Method, Partial, Provenance, Results, read_record
+from circuitmem.records import DataRecord, Digital, Method, Partial, Provenance, Results, read_record
 from circuitmem.training.run import resume_run, start_run
 
 TINY = ["data.side=8", "data.train=60", "data.test=40", "network.layers=[64,6,10]", "chip.tile.rows=16"]
@@ -23,6 +23,7 @@ TINY += ["chip.tile.columns=16", "ex_situ.epochs=1", "in_situ.epochs=2", "in_sit
 TINY += ["audit.fraction=0.0", "checkpoint_interval=0.0", 'methods=["raw","in_situ","calibration_in_situ"]']
 SETTINGS = [word for item in TINY for word in ("--set", item)]
 KINDS = {"results": Results, "method": Method, "partial": Partial, "digital": Digital, "provenance": Provenance}
+KINDS["data"] = DataRecord
 
 
 @pytest.fixture(scope="module")

@@ -138,6 +138,7 @@ def _run(arguments, monkeypatch, capsys):
 
 
 def test_list_shows_what_can_be_named(package, monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)  # a worker of pytest-xdist has it, and rows are folded then
     package("their-package", {"circuitmem.calibrations": {"mine": "their_package:Mine"}})
     package("broken", {"circuitmem.update_rules": {"theirs": "broken:Rule"}}, "1/0")
     code, out, _ = _run(["list", "--json"], monkeypatch, capsys)

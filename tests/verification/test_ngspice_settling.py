@@ -114,7 +114,7 @@ def test_stage(spice, stage, record_property):
     assert found.passed, found.differences
     if stage is settling:
         # The read that is cut short lacks what both say it does.
-        lacks, estimate = (found.details[f"settling_error_{name}"][0] for name in ("spice", "estimate"))
+        lacks, estimate = (found.details[f"settling_error_{name}"][0] for name in ("referee", "estimate"))
         assert lacks > 0.01
         assert estimate == pytest.approx(lacks, rel=0.3)
 

@@ -29,13 +29,13 @@ def test_a_stage_has_set_and_reset_and_keeps_the_worst_trajectories(module, spic
     assert len(record["cells"]) >= 2
     spread = 0.0
     for cell in record["cells"]:
-        assert len(cell["behavioral"]) == len(cell["spice"]) == 26
-        np.testing.assert_allclose(cell["behavioral"], cell["spice"], atol=1e-3)
+        assert len(cell["behavioral"]) == len(cell["referee"]) == 26
+        np.testing.assert_allclose(cell["behavioral"], cell["referee"], atol=1e-3)
         spread = max(spread, abs(cell["behavioral"][-1] - cell["behavioral"][0]))
     assert spread > 0.05
     assert stage.details["largest_on_the_way"] >= stage.worst
     assert len(stage.plots[0].series) == 2 * len(record["cells"])
-    assert set(context.seconds) == {"behavioral", "spice"}
+    assert set(context.seconds) == {"behavioral", "referee"}
 
 
 @pytest.mark.spice
