@@ -215,7 +215,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         progress("audit", 1, 1)
     chance = float(np.bincount(data.test_targets).max() / len(data.test_targets))
     summary = results_of(spec, digital, results, found)
-    summary["warnings"] = find_warnings(spec, digital, training, chance, results)
+    summary["warnings"] = find_warnings(spec, digital, training, chance, results, len(data.train_inputs))
     write_record(path / "provenance.json", run_provenance(spec, data, began))
     write_record(path / "results.json", summary)
     return summary

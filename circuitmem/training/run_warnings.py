@@ -38,7 +38,8 @@ class RunWarning:
     Attributes
     ----------
     kind : str
-        ``near-chance``, ``not-converged``, ``diverged``, ``adc-saturated``, ``dac-saturated`` or ``weights-clipped``.
+        ``near-chance``, ``not-converged``, ``few-vectors``, ``diverged``, ``adc-saturated``, ``dac-saturated`` or
+        ``weights-clipped``.
     message : str
         Cause, figure and what to do, on one line.
     setting : str
@@ -59,6 +60,7 @@ def find_warnings(
     training: ExSituRecord | None,
     chance: float,
     results: Mapping[str, MethodResult],
+    samples: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return the warnings that a run deserves, each kind at most once.
 
@@ -74,8 +76,11 @@ def find_warnings(
         Share of the most frequent class in the test labels.
     results : mapping
         What each method gave.
+    samples : int, optional
+        How many the training part has.
     """
     found = [*_of_the_digital_network(spec, digital_percent, training, chance), *_of_training(spec, results)]
+    found += _of_calibration(spec, results, samples)
     for part in ("adc", "dac"):
         found += _of_saturation(spec, results, part)
     found += _of_the_mapping(spec, results)
@@ -112,6 +117,15 @@ def _of_the_digital_network(
         rest = f"the second half of its steps still brought more than {CONVERGED:.0%} of all that was learnt"
         setting = "ex_situ.max_epochs"
         yield _warning(spec, "not-converged", f"{figure} (loss {training.loss:.3g}): {rest}; raise {setting}", setting)
+
+
+def _of_calibration(spec: RunSpec, results: Mapping[str, MethodResult], samples: int | None) -> Iterator[RunWarning]:
+    """Say that calibration had fewer inputs to learn from than were declared."""
+    calibrated = any("after" in result.product_errors for result in results.values())
+    if calibrated and samples is not None and samples < spec.calibration.vectors:
+        setting = "calibration.vectors"
+        figure = f"calibration learns from {samples} inputs, all that the training part has"
+        yield _warning(spec, "few-vectors", f"{figure}, and not from as many as {setting} says", setting)
 
 
 def _of_training(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[RunWarning]:

@@ -88,6 +88,16 @@ def test_a_dip_within_the_sampling_error_is_none():
     assert find_warnings(load_run(), 93.0, DONE, 0.11, {"in_situ": few}) == []
 
 
+def test_fewer_samples_than_vectors_are_said_where_something_is_calibrated():
+    few = load_run(None, ["calibration.vectors=50"])
+    calibrated = {"calibration": MethodResult(product_errors={"before": [], "after": []})}
+    (found,) = find_warnings(few, 93.0, DONE, 0.11, calibrated, 49)
+    assert (found["kind"], found["setting"], found["value"]) == ("few-vectors", "calibration.vectors", 50)
+    assert "from 49 inputs" in found["message"]
+    assert find_warnings(few, 93.0, DONE, 0.11, calibrated, 50) == []
+    assert find_warnings(few, 93.0, DONE, 0.11, {"raw": MethodResult()}, 49) == []
+
+
 def trained(*settings):
     spec = load_run(None, ["data.train=300", "data.test=500", *settings])
     data = load_mnist().first(300, 500).resized(spec.data.side or 28)
