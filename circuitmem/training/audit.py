@@ -39,7 +39,7 @@ class RunAudit:
         self.spec = spec
         # What the run may differ by on purpose, it may differ by.
         self.limit = spec.audit.limit + spec.reuse_error
-        self.skipped = _why_skipped(spec)
+        self._versions, self.skipped = _versions(spec)
         self._auditors: dict[str, ChipAuditor] = {}
         self._queue: AuditQueue | None = None
         self._referees = referee_names(spec.audit.referee)
@@ -118,7 +118,7 @@ class RunAudit:
         records = {name: self._queue.record_of(referee=name) for name in self._referees}
         return {
             name: {
-                "version": REFEREES[name].probe().version,
+                "version": self._versions[name],
                 "reads": record.reads,
                 "pulse_trains": record.pulse_trains,
                 "largest_relative_error": record.largest_relative_error,
@@ -165,12 +165,14 @@ def load_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:
         auditor.restore(saved)
 
 
-def _why_skipped(spec: RunSpec) -> str | None:
+def _versions(spec: RunSpec) -> tuple[dict[RefereeName, str], str | None]:
+    """Return the version of each simulator that is asked for, and why nothing is audited, if so."""
+    found: dict[RefereeName, str] = {}
     if spec.audit.tiles == 0:
-        return "audit.tiles is 0"
+        return found, "audit.tiles is 0"
     for name in referee_names(spec.audit.referee):
         try:
-            REFEREES[name].probe()
+            found[name] = REFEREES[name].probe().version
         except SpiceUnavailableError as error:
-            return str(error)
-    return None
+            return found, str(error)
+    return found, None

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from circuitmem import TileSpec
-from circuitmem.config import ChipSpec, DefectSpec, FaultSpec, ProgrammingSpec, RetentionSpec
+from circuitmem.config import ChipSpec, DefectSpec, FaultSpec, ProgrammingSpec, RetentionSpec, load_run
 from circuitmem.control import Chip, ChipAuditor
-from circuitmem.engine import BehavioralEngine
+from circuitmem.engine import BehavioralEngine, VacaskEngine
+from circuitmem.errors import SpiceUnavailableError
 from circuitmem.network import HardwareNetwork, Perceptron
-from circuitmem.training.audit import load_sample, save_sample
+from circuitmem.training.audit import RunAudit, load_sample, save_sample
 
 FAULTS = (
     FaultSpec(what="driver", row=60, time=1e-3),
@@ -142,3 +143,30 @@ def _sample(draw, number):
     from circuitmem.control import Sample
 
     return Sample(draw, 0, number, 0, "mac_read", None)
+
+
+def test_a_referee_that_is_missing_is_why_nothing_is_audited(tmp_path, monkeypatch):
+    def missing(cls):
+        raise SpiceUnavailableError("VACASK is not installed", simulator="VACASK")
+
+    monkeypatch.setattr(VacaskEngine, "probe", classmethod(missing))
+    audit = RunAudit(load_run(None, ["audit.referee=vacask"]), tmp_path)
+    assert "VACASK is not installed" in audit.skipped
+    assert audit.finish()["referees"] == {}
+    audit = RunAudit(load_run(None, ["audit.referee=all", "audit.tiles=0"]), tmp_path)
+    assert audit.skipped == "audit.tiles is 0"
+
+
+@pytest.mark.spice
+@pytest.mark.vacask
+def test_a_coin_by_the_name_of_an_operation_says_which_referee_does_it(tmp_path):
+    audit = RunAudit(load_run(None, ["audit.referee=all", "seed=5"]), tmp_path)
+    again = RunAudit(load_run(None, ["audit.referee=all", "seed=5"]), tmp_path)
+    other = RunAudit(load_run(None, ["audit.referee=all", "seed=6"]), tmp_path)
+    names = [f"raw_tile{tile}_{number} read" for tile in range(10) for number in range(10)]
+    drawn = [audit._referee(name) for name in names]
+    assert [again._referee(name) for name in reversed(names)] == drawn[::-1]
+    assert 30 < drawn.count("vacask") < 70
+    assert [other._referee(name) for name in names] != drawn
+    for each in (audit, again, other):
+        each.stop()
