@@ -6,7 +6,6 @@ import pytest
 from circuitmem import Tile, TileSpec
 from circuitmem._kernels import mesh, reference
 from circuitmem._kernels.mesh import MeshSolution, solve_mesh, solve_mesh_selector, solve_mesh_sinh
-from circuitmem._kernels.select import load
 from circuitmem.engine.direct import solve_directly
 from circuitmem.errors import ConvergenceError, ValidationError
 
@@ -97,11 +96,6 @@ def exact(conductance, word, bit, voltage):
     volts = volts[:, leader]
     none = np.empty(0)
     return MeshSolution(volts[:, w], volts[:, b], into[:, rows:known], -into[:, :rows], none, none, none)
-
-
-def test_a_compiled_variant_runs():
-    assert load("mesh").module is not None
-    assert mesh._solve is not reference.solve
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from circuitmem._kernels import kernel_info, load, select, thread_count
+from circuitmem._kernels import kernel_info, load, mesh, reference, select, thread_count
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem.errors import ValidationError
 
@@ -23,6 +23,14 @@ solution = solve_mesh(rng.uniform(1e-6, 1e-3, (41, 60)), word, bit, rng.uniform(
 print(solution.column_current.tobytes().hex())
 """
 """Enough work for several threads, of a size that is no multiple of a vector's."""
+
+
+@pytest.mark.skipif(os.environ.get("CIRCUITMEM_KERNELS") == "reference", reason="the reference is what was asked for")
+def test_every_kernel_runs_compiled():
+    found = kernel_info()
+    assert len(found) == 8
+    assert [name for name, variant in found.items() if not variant.startswith("compiled")] == []
+    assert mesh._solve is not reference.solve
 
 
 def run(**environment):

@@ -5,7 +5,6 @@ import pytest
 
 from circuitmem import TileSpec
 from circuitmem._kernels import stack_gradients
-from circuitmem._kernels.select import load
 from circuitmem._kernels.stack_gradients import Lines, load_lines, weight_gradient
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.errors import ValidationError
@@ -117,4 +116,3 @@ def test_shapes_that_disagree_are_refused():
         weight_gradient(layer.outer[1:], layer.tiling, layer.scale, layer.weights)
     with pytest.raises(ValidationError, match="stuck must have shape"):
         layer.gradient(stuck=layer.stuck[1:])
-    assert load("backward").module is not None

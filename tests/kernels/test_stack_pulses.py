@@ -7,7 +7,6 @@ from circuitmem import Tile, TileSpec
 from circuitmem._kernels import stack_pulses
 from circuitmem._kernels.noise import Addresses
 from circuitmem._kernels.pulses import TwoPulseLaw, changes, ground_resistance, reset_pulse, row_power, set_pulse
-from circuitmem._kernels.select import load
 from circuitmem._kernels.stack_pulses import Amplitudes, Cells, PulseWires, Targets, plan_stack, two_pulse_stack
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config.cell import TransistorCell
@@ -251,10 +250,6 @@ def test_one_array_may_be_conductance_and_effective_conductance():
     power = two_pulse_stack(plan, cells, layer.slope, LAW, layer.noise, wires=wires, amplitudes=VOLTS)
     np.testing.assert_array_equal(own, wanted[0])
     np.testing.assert_array_equal(power, wanted[3])
-
-
-def test_a_compiled_variant_runs():
-    assert load("programming").module is not None
 
 
 def test_what_does_not_fit_is_refused_by_name():

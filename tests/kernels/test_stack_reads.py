@@ -7,7 +7,6 @@ from circuitmem import Tile, TileSpec
 from circuitmem._kernels import stack_reads
 from circuitmem._kernels.noise import Addresses
 from circuitmem._kernels.reads import Channels, IdealAdmittance, read_codes
-from circuitmem._kernels.select import load
 from circuitmem._kernels.stack_reads import IdealWires, Matrices, StackChannels, StackCorrection, add_codes, read_stack
 from circuitmem._kernels.tiling import Tiling
 from circuitmem._kernels.tree import transfer_of_ideal, transfer_stack
@@ -197,10 +196,6 @@ def test_a_batch_of_nothing_is_read():
     assert found.codes.shape == (6, 0, 26)
     assert found.sums.shape == (0, 24)
     assert not found.saturated.any()
-
-
-def test_a_compiled_variant_runs():
-    assert load("layers").module is not None
 
 
 @pytest.mark.parametrize(
