@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from circuitmem._kernels import kernel_info, load, mesh, reference, select, thread_count
+from circuitmem._kernels import _reference_tree, kernel_info, load, mesh, reference, select, thread_count, tree
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem.errors import ValidationError
 
@@ -31,6 +31,7 @@ def test_every_kernel_runs_compiled():
     assert len(found) == 8
     assert [name for name, variant in found.items() if not variant.startswith("compiled")] == []
     assert mesh._solve is not reference.solve
+    assert tree._transfer is not _reference_tree.transfer
 
 
 def run(**environment):
