@@ -59,7 +59,8 @@ class IdealAdmittance(NamedTuple):
 
     def power(self, voltages: Floats, currents: Floats) -> Floats:
         """Return the power, (batch,) W, of driver voltages (batch, rows) and their currents (batch, columns)."""
-        return np.asarray(voltages**2 @ self.own - currents**2 @ self.losses)
+        # Sums of rows, each for itself: the bits of a product with a vector depend on how many vectors there are.
+        return np.asarray((voltages**2 * self.own).sum(axis=1) - (currents**2 * self.losses).sum(axis=1))
 
 
 def read_currents(voltages: Floats, matrix: Floats, *, threads: int = 1) -> Floats:
