@@ -129,11 +129,11 @@ def test_choosing_a_tile_changes_all_of_its_maps(pages, reader):
     page = one.open(pages["run"].as_uri())
     one.scroll()
     choosers = page.locator("select[data-group=tile]")
-    assert choosers.count() == 3
+    assert choosers.count() == 4  # defects, before, after, and what changed
     choosers.first.select_option(index=2)
-    assert [choosers.nth(k).evaluate("s => s.selectedIndex") for k in range(3)] == [2, 2, 2]
+    assert [choosers.nth(k).evaluate("s => s.selectedIndex") for k in range(4)] == [2] * 4
     chosen = "[...document.querySelectorAll('figure:has(select[data-group=tile]) .live')].map(e => e.dataset.shown)"
-    assert page.evaluate(chosen) == ["2", "2", "2"]
+    assert page.evaluate(chosen) == ["2"] * 4
 
 
 def test_hovering_tells_the_value(pages, reader):
