@@ -5,7 +5,6 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 from PySpice.Spice.Netlist import Circuit
 
-from circuitmem.errors import ValidationError
 from circuitmem.netlists.text import OPTIONS, TITLE, Netlist, number
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import Tile
@@ -109,12 +108,10 @@ def tile_netlist(tile: Tile, voltages: ArrayLike) -> str:
     ValidationError
         If the shape is wrong or an element is not finite.
     """
-    batch = tile.input_voltages(voltages)
-    if len(batch) != 1:
-        raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", batch.shape)
+    volts = tile.one_input(voltages)
     wiring = Wiring(tile)
     circuit = _circuit(tile, wiring)
-    for node, voltage in zip(wiring.drivers, batch[0], strict=True):
+    for node, voltage in zip(wiring.drivers, volts, strict=True):
         circuit.V(node, node, circuit.gnd, f"dc {number(voltage)}")
     currents = [f"i(v{node})" for nodes in wiring.senses for node in dict.fromkeys(nodes)]
     width = max(80, _COLUMN_WIDTH * (len(currents) + 1))

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-from enum import Enum, StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from circuitmem.cli.app import app
-from circuitmem.cli.options import Json
-
-
-class Simulator(StrEnum):
-    """Circuit simulators that can do an operation again."""
-
-    ngspice = "ngspice"
-    vacask = "vacask"
+from circuitmem.cli.options import Json, Simulator
 
 
 class Engines(Enum):

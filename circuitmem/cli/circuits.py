@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from circuitmem.cli.app import app
-from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
+from circuitmem.cli.options import Config, Json, Seed, Setting, Simulator, overrides
 
 _EXECUTED = re.compile(r"[`;$\\|&<>!'\"{}\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """``ngspice -b NAME`` is a command line to ngspice itself: it executes what stands in backticks in the name."""
@@ -37,13 +37,6 @@ class RefereeChoice(StrEnum):
     NGSPICE = "ngspice"
     VACASK = "vacask"
     ALL = "all"
-
-
-class Language(StrEnum):
-    """Simulators that a netlist can be for."""
-
-    NGSPICE = "ngspice"
-    VACASK = "vacask"
 
 
 class PulseKind(StrEnum):
@@ -82,8 +75,8 @@ def netlist(
     amplitude: Annotated[float | None, typer.Option(help="Voltage of the pulse [V]; the device's own.")] = None,
     width: Annotated[float | None, typer.Option(help="Width of the pulse [s]; the device's own.")] = None,
     referee: Annotated[
-        Language, typer.Option(help="The simulator that it is for; vacask for a read only.")
-    ] = Language.NGSPICE,
+        Simulator, typer.Option(help="The simulator that it is for; vacask for a read only.")
+    ] = Simulator.NGSPICE,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -107,7 +100,7 @@ def netlist(
         raise ValidationError("--output", rule, str(out))
     if out.exists() and not force:
         raise ValidationError("--output", "must be a new file; --force overwrites", str(out))
-    if referee is Language.VACASK and what is not What.READ:
+    if referee is Simulator.VACASK and what is not What.READ:
         raise ValidationError("--referee", f"must be ngspice for --what {what.value}", referee.value)
     spec = load_run(config, overrides(setting, seed))
     details: dict[str, object] = {"referee": referee.value}
@@ -121,7 +114,7 @@ def netlist(
         if what is What.READ:
             tile, voltages = random_tile(spec.chip, spec.seed)
             title = "tile"
-            if referee is Language.NGSPICE:
+            if referee is Simulator.NGSPICE:
                 text = tile_netlist(tile, voltages)
             else:
                 text, models = vacask_netlist(tile, voltages)
@@ -160,7 +153,7 @@ def netlist(
         details |= {"models": [str(path) for path in written]} if written else {}
         print(json.dumps({"file": str(out), **size, "seed": spec.seed, **details}))
     else:
-        run = "ngspice -b" if referee is Language.NGSPICE else "vacask -se -sp"
+        run = "ngspice -b" if referee is Simulator.NGSPICE else "vacask -se -sp"
         for path in written:
             source, made = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".osdi")))
             print(f"{path}: a model of its cells; compile it with: {_OPENVAF} {source} -o {made}")

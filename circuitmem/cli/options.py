@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Config", "Json", "Seed", "Setting", "overrides", "torch_room"]
+__all__ = ["Config", "Json", "Seed", "Setting", "Simulator", "overrides", "torch_room"]
 
 Config = Annotated[str | None, typer.Argument(help="TOML file or preset; the default chip when left out.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. chip.tile.rows=128; repeatable.")]
@@ -17,6 +18,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON,
 def overrides(setting: list[str] | None, seed: int | None) -> list[str]:
     """Return the settings that a command was given, the seed among them."""
     return [*(setting or []), *([f"seed={seed}"] if seed is not None else [])]
+
+
+class Simulator(StrEnum):
+    """Circuit simulators that can be asked."""
+
+    NGSPICE = "ngspice"
+    VACASK = "vacask"
 
 
 def torch_room() -> Any:

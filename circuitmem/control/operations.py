@@ -9,7 +9,7 @@ from math import ceil
 from circuitmem.config import ChipSpec
 from circuitmem.control.ledger import picoseconds
 
-__all__ = ["OPERATIONS", "OperationSpec", "read_time"]
+__all__ = ["OPERATIONS", "OperationSpec", "polarities", "read_time"]
 
 
 def read_time(spec: ChipSpec) -> int:
@@ -21,6 +21,11 @@ def read_time(spec: ChipSpec) -> int:
         + picoseconds(converters.tia.settling_time)
         + share * picoseconds(converters.adc.conversion_time)
     )
+
+
+def polarities(kind: str) -> tuple[str, str]:
+    """Return the operations of RESET and SET pulses that belong together, for that of the SETs."""
+    return kind.replace("set", "reset", 1), kind
 
 
 def _set_time(spec: ChipSpec) -> int:

@@ -17,7 +17,7 @@ from circuitmem._kernels.stack_pulses import Amplitudes, Cells, Plan, Targets, p
 from circuitmem.config import ChipSpec
 from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules_each
-from circuitmem.control.operations import OPERATIONS
+from circuitmem.control.operations import OPERATIONS, polarities
 from circuitmem.control.unit import Unit
 from circuitmem.device import TwoPulse
 
@@ -63,7 +63,7 @@ class PulseStack(NamedTuple):
     @staticmethod
     def longest(spec: ChipSpec, kind: str) -> int:
         """No tile takes longer [ps]."""
-        return spec.tile.rows * sum(OPERATIONS[each].beat(spec) for each in _kinds(kind))
+        return spec.tile.rows * sum(OPERATIONS[each].beat(spec) for each in polarities(kind))
 
     @classmethod
     def planned(cls, context: Context, units: Sequence[Unit], wanted: Wanted, deadband: float, kind: str) -> PulseStack:
@@ -74,7 +74,7 @@ class PulseStack(NamedTuple):
         assert part is not None
         goal = np.ascontiguousarray(wanted, dtype=np.float64) if given is None else given
         plan = plan_stack(goal, state.asked[part], deadband, threads=context.electrics.behavioral.threads)
-        return cls(context, units, part, plan, np.count_nonzero(plan.counts, axis=2), _kinds(kind))
+        return cls(context, units, part, plan, np.count_nonzero(plan.counts, axis=2), polarities(kind))
 
     def durations(self) -> list[int]:
         """Return how long the pulses of each tile take [ps]."""
@@ -131,8 +131,3 @@ class PulseStack(NamedTuple):
             pulses=pulses[some].tolist(),
             phase=self.context.clock.phase,
         )
-
-
-def _kinds(kind: str) -> tuple[str, str]:
-    """Return the accounts of RESETs and SETs, for that of the SETs."""
-    return kind.replace("set", "reset", 1), kind

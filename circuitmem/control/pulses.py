@@ -15,7 +15,7 @@ from circuitmem.control.auditor import Pulse, PulseWatch
 from circuitmem.control.context import Context
 from circuitmem.control.faults import damage, wear_out
 from circuitmem.control.ledger import PICOSECOND, Account, attojoules, on_clock
-from circuitmem.control.operations import OPERATIONS
+from circuitmem.control.operations import OPERATIONS, polarities
 from circuitmem.control.trains import TileTrain
 from circuitmem.control.unit import Unit
 from circuitmem.device import CellState, PulseGroup
@@ -102,7 +102,7 @@ class PulseTrain(TileTrain):
         self.noise: Address | None = None
         self.watch: PulseWatch | None = None
         self.pulses_given = 0
-        self.kinds = kind.replace("set", "reset", 1), kind
+        self.kinds = polarities(kind)
 
     def begin(self, now: int) -> None:
         """Decide which pulses to give, the first time."""

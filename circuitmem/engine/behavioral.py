@@ -295,12 +295,10 @@ class BehavioralEngine:
             If the shape is wrong, an element is not finite, the cells are not linear, or the amplifier does not belong
             to the tile.
         """
-        volts = tile.input_voltages(np.ones(tile.spec.rows) if voltages is None else voltages)
-        if len(volts) != 1:
-            raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", volts.shape)
+        volts = tile.one_input(np.ones(tile.spec.rows) if voltages is None else voltages)
         if amplifier is not None and amplifier.input_resistance != tile.spec.sense_resistance:
             raise ValidationError("amplifier", "must have the tile's sense resistance", amplifier.input_resistance)
-        return settle(tile, volts[0], amplifier)
+        return settle(tile, volts, amplifier)
 
     def transfer_matrix(self, tile: Tile, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``.

@@ -281,12 +281,10 @@ class CircuitEngine(ABC):
         ValidationError
             If an argument breaks its rule.
         """
-        batch = tile.input_voltages(voltages)
-        if len(batch) != 1:
-            raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", batch.shape)
+        volts = tile.one_input(voltages)
         if amplifier is not None and amplifier.input_resistance != tile.spec.sense_resistance:
             raise ValidationError("amplifier", "must have the tile's sense resistance", amplifier.input_resistance)
-        circuit = self._step_circuit(tile, batch[0], amplifier)
+        circuit = self._step_circuit(tile, volts, amplifier)
         answer = self._run(tile, circuit.netlist, Transient(stop / 500, stop, 0.0, stop / 500, initial=True))
         at = {name: answer.values[:, index] for index, name in enumerate(circuit.netlist.outputs)}
         still = np.zeros(answer.axis.size)

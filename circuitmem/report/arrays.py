@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.engine import BehavioralEngine, tile_netlist
-from circuitmem.errors import ValidationError
 from circuitmem.files import write_text
 from circuitmem.report.page import Page, make_folder
 from circuitmem.report.stills import draw
@@ -49,12 +48,12 @@ def plot_voltages(tile: Tile, voltages: ArrayLike, path: str | Path | None = Non
     ValidationError
         If the shape is wrong or an element is not finite.
     """
-    return _drawn(_voltage_map(tile, _one(tile, voltages)), path)
+    return _drawn(_voltage_map(tile, tile.one_input(voltages)), path)
 
 
 def plot_cell_currents(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
     """Draw the current of each cell; parameters, result and errors as in :func:`plot_voltages`."""
-    return _drawn(_current_map(tile, _one(tile, voltages)), path)
+    return _drawn(_current_map(tile, tile.one_input(voltages)), path)
 
 
 def plot_error(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
@@ -62,7 +61,7 @@ def plot_error(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) 
 
     Parameters, result and errors as in :func:`plot_voltages`.
     """
-    return _drawn(_error_map(tile, _one(tile, voltages)), path)
+    return _drawn(_error_map(tile, tile.one_input(voltages)), path)
 
 
 def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str, str]] = ()) -> list[Path]:
@@ -116,13 +115,6 @@ def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str,
     write_text(path / "tile.json", json.dumps(found.as_dict()) + "\n")
     write_text(path / "tile.cir", tile_netlist(tile, worst))
     return [*written, *(path / name for name in ("tile.json", "currents.csv", "tile.cir"))]
-
-
-def _one(tile: Tile, voltages: ArrayLike) -> Floats:
-    batch = tile.input_voltages(voltages)
-    if len(batch) != 1:
-        raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", batch.shape)
-    return np.asarray(batch[0])
 
 
 def _drawn(plot: Plot, path: str | Path | None) -> Figure:

@@ -203,6 +203,13 @@ class Tile:
             batch = np.where(self.defects.dead_drivers, 0.0, batch)
         return batch
 
+    def one_input(self, voltages: ArrayLike) -> Floats:
+        """Return checked driver voltages, (rows,) V, of one vector; the rest is as in :meth:`input_voltages`."""
+        batch = self.input_voltages(voltages)
+        if len(batch) != 1:
+            raise ValidationError("voltages", f"must be one vector of shape ({self.spec.rows},)", batch.shape)
+        return np.asarray(batch[0])
+
 
 @lru_cache(maxsize=8)
 def _designed_wires(spec: TileSpec) -> tuple[Floats, Floats]:

@@ -45,7 +45,7 @@ class InSitu:
     optimiser : callable
         Makes an optimiser for parameters.
     calibration : sequence of str
-        Keys of ``CALIBRATIONS``.
+        Names of calibrations (``circuitmem list calibrations``).
     vectors : int
         Vectors with which each layer is calibrated.
     falls : bool

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from circuitmem.errors import ValidationError
 from circuitmem.netlists.vacask.elements import BASE, Cells, driven, grounds, header, wires
 from circuitmem.netlists.vacask.text import VacaskNetlist, complete
 from circuitmem.netlists.wiring import Wiring
@@ -64,11 +63,9 @@ def vacask_netlist(tile: Tile, voltages: ArrayLike) -> tuple[str, dict[str, str]
     ValidationError
         If the shape is wrong or an element is not finite.
     """
-    batch = tile.input_voltages(voltages)
-    if len(batch) != 1:
-        raise ValidationError("voltages", f"must be one vector of shape ({tile.spec.rows},)", batch.shape)
+    volts = tile.one_input(voltages)
     circuit = VacaskTile(tile)
-    netlist, table = circuit.netlist, np.ascontiguousarray(batch[:, circuit.live])
+    netlist, table = circuit.netlist, np.ascontiguousarray(volts[None, circuit.live])
     columns = dict.fromkeys(name for names in circuit.sense_currents for name in names)
     text = complete(netlist.text, netlist.inputs, tuple(columns), table, {"kind": "sweep", **netlist.settings})
     return text, dict(netlist.models)
