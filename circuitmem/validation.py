@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["boolean_array", "did_you_mean", "finite_array", "in_range", "integer", "real_array"]
+__all__ = ["boolean_array", "did_you_mean", "finite_array", "in_range", "integer", "real_array", "split_shares"]
 
 
 def finite_array(
@@ -140,6 +140,25 @@ def integer(name: str, value: int, minimum: int = 0, maximum: int | None = None)
     if maximum is not None and number > maximum:
         raise ValidationError(name, f"must be <= {maximum}", number)
     return number
+
+
+def split_shares(name: str, split: Sequence[float]) -> tuple[float, ...]:
+    """Return the fractions of samples for training, validation and test.
+
+    Raises
+    ------
+    ValidationError
+        If they are not three that add up to 1, or training or test is 0.
+    """
+    rule = "must be three fractions, of training, validation and test, that add up to 1"
+    if isinstance(split, str) or len(split) != 3:
+        raise ValidationError(name, rule, split)
+    shares = tuple(in_range(name, share, 0.0, 1.0) for share in split)
+    if abs(sum(shares) - 1.0) > 1e-9:
+        raise ValidationError(name, rule, split)
+    if not shares[0] or not shares[2]:
+        raise ValidationError(name, "must leave something for training and for the test", split)
+    return shares
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

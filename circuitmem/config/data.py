@@ -8,6 +8,7 @@ import pydantic
 
 from circuitmem.config.base import Spec
 from circuitmem.errors import ValidationError
+from circuitmem.validation import split_shares
 
 __all__ = ["DataSpec"]
 
@@ -74,9 +75,7 @@ class DataSpec(Spec):
     def _check(self) -> DataSpec:
         if self.is_digits and self.side is not None and self.side > SIDE:
             raise ValidationError("side", f"must be <= {SIDE}, the side of digits", self.side)
-        if abs(sum(self.split) - 1.0) > 1e-9 or min(self.split) < 0.0 or not self.split[0] or not self.split[2]:
-            rule = "must be fractions of training, validation and test that add up to 1; the first and last are not 0"
-            raise ValidationError("split", rule, self.split)
+        split_shares("split", self.split)
         return self
 
     @property

@@ -17,12 +17,12 @@ from circuitmem.data.idx import read_idx_folder
 from circuitmem.data.images import read_image_folder
 from circuitmem.data.mnist import load_mnist
 from circuitmem.data.parts import Arrays, check_parts, digest
-from circuitmem.data.split import SPLIT, check_split, divided
+from circuitmem.data.split import SPLIT, divided
 from circuitmem.data.tables import Table, read_csv, read_parquet
 from circuitmem.data.targets import encoded
 from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 from circuitmem.registry import find, is_reference, names
-from circuitmem.validation import did_you_mean, integer
+from circuitmem.validation import did_you_mean, integer, split_shares
 
 __all__ = ["load_dataset"]
 
@@ -96,7 +96,7 @@ def load_dataset(
         raise ValidationError("data.scale", "must be none, range or standard", scale)
     if task not in ("classes", "values"):
         raise ValidationError("data.task", "must be classes or values", task)
-    shares, seed = check_split(split), integer("seed", seed, 0)
+    shares, seed = split_shares("data.split", split), integer("seed", seed, 0)
     chosen = [ignore] if isinstance(ignore, str) else list(ignore)
     found = _found(source, target, chosen)
     if isinstance(found, Dataset):

@@ -10,34 +10,14 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
-from circuitmem.validation import in_range
 
-__all__ = ["SPLIT", "check_split", "divided"]
+__all__ = ["SPLIT", "divided"]
 
 SPLIT = (0.7, 0.1, 0.2)
 """Fractions of training, validation and test."""
 PARTS = ("train", "validation", "test")
 
 Part = tuple[NDArray[Any], NDArray[Any]]
-
-
-def check_split(split: Sequence[float]) -> tuple[float, ...]:
-    """Return three fractions that add up to 1.
-
-    Raises
-    ------
-    ValidationError
-        If they do not, or training or test is 0.
-    """
-    rule = "must be three fractions, of training, validation and test, that add up to 1"
-    if isinstance(split, str) or len(split) != 3:
-        raise ValidationError("data.split", rule, split)
-    shares = tuple(in_range("data.split", share, 0.0, 1.0) for share in split)
-    if abs(sum(shares) - 1.0) > 1e-9:
-        raise ValidationError("data.split", rule, split)
-    if not shares[0] or not shares[2]:
-        raise ValidationError("data.split", "must leave something for training and for the test", split)
-    return shares
 
 
 def divided(

@@ -16,7 +16,7 @@ from circuitmem.rng import Purpose, stream, stream_key
 from circuitmem.torch.bring_up import JOINED, calibrate, chip_of, program
 from circuitmem.torch.examples import Examples
 from circuitmem.torch.observe import crossbar_layers, digitally, evaluating, taking
-from circuitmem.training.methods import ERROR_EDGES, MethodResult
+from circuitmem.training.methods import MethodResult
 
 __all__ = ["InSitu", "MakeOptimiser", "accuracy_of", "default_optimiser", "outputs_of", "run_method", "train_step"]
 
@@ -166,7 +166,7 @@ def accuracy_of(outputs: torch.Tensor, targets: torch.Tensor) -> float:
 
 def _record(net: torch.nn.Module, examples: Examples, result: MethodResult, tests: dict[str, float]) -> None:
     """Test a network, and note what was reached and spent."""
-    chip, targets = chip_of(net), examples.test_targets
+    chip = chip_of(net)
     time, energy = chip.now, chip.ledger.energy
     with chip.during("test"):
         outputs = outputs_of(net, examples.test_inputs)
@@ -176,24 +176,7 @@ def _record(net: torch.nn.Module, examples: Examples, result: MethodResult, test
         epoch = len(result.history)
         rule = f"must not make the loss {np.abs(ideal).max()} (epoch {epoch}): lower its learning rate"
         raise ValidationError("optimiser", rule)
-    largest = max(float(np.abs(ideal).max()), np.finfo(np.float64).tiny)
-    errors = np.clip((outputs.numpy() - ideal) / largest, -1.0, 1.0)
-    when = "at_the_end" if result.history else "before_training"
-    result.output_errors[when] = np.histogram(errors, ERROR_EDGES)[0].tolist()
-    result.accuracy_percent = accuracy_of(outputs, targets)
-    confusion = np.zeros((outputs.shape[1],) * 2, dtype=np.int64)
-    np.add.at(confusion, (targets.numpy(), outputs.argmax(1).numpy()), 1)
-    result.confusion = confusion.tolist()
-    result.simulated_time_s, result.energy_j = time - tests["time"], energy - tests["energy"]
-    result.pulses = chip.ledger.pulses
+    result.note_test(outputs.numpy(), ideal, examples.test_targets.numpy())
+    result.note_cost(time - tests["time"], energy - tests["energy"], chip.ledger.pulses)
     tests["time"] += chip.now - time
     tests["energy"] += chip.ledger.energy - energy
-    result.history.append(
-        {
-            "epoch": len(result.history),
-            "accuracy_percent": result.accuracy_percent,
-            "pulses": result.pulses,
-            "simulated_time_s": result.simulated_time_s,
-            "energy_j": result.energy_j,
-        }
-    )

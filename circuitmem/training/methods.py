@@ -90,6 +90,39 @@ class MethodResult:
     calibration: dict[str, Any] = field(default_factory=dict)
     product_errors: dict[str, list[dict[str, float]]] = field(default_factory=dict)
 
+    def note_test(self, outputs: Floats, ideal: Floats, targets: NDArray[np.int64]) -> None:
+        """Note what a test gave, before training or after another epoch of it.
+
+        Parameters
+        ----------
+        outputs, ideal : (samples, outputs) ndarray
+            Of the chip, and of the digital core's own weights.
+        targets : (samples,) ndarray of int
+            Which output is right.
+        """
+        largest = max(float(np.abs(ideal).max()), np.finfo(np.float64).tiny)
+        errors = np.clip((outputs - ideal) / largest, -1.0, 1.0)
+        when = "at_the_end" if self.history else "before_training"
+        self.output_errors[when] = np.histogram(errors, ERROR_EDGES)[0].tolist()
+        predicted = outputs.argmax(axis=1)
+        self.accuracy_percent = accuracy_percent(predicted, targets)
+        confusion = np.zeros((outputs.shape[1],) * 2, dtype=np.int64)
+        np.add.at(confusion, (targets, predicted), 1)
+        self.confusion = confusion.tolist()
+
+    def note_cost(self, time_s: float, energy_j: float, pulses: int) -> None:
+        """Note what was spent until the test that was noted, tests left out, and end the line of its epoch."""
+        self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
+        self.history.append(
+            {
+                "epoch": len(self.history),
+                "accuracy_percent": self.accuracy_percent,
+                "pulses": pulses,
+                "simulated_time_s": time_s,
+                "energy_j": energy_j,
+            }
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
         return asdict(self)
@@ -250,28 +283,11 @@ class MethodRun:
         time, energy = chip.now, chip.ledger.energy
         with chip.during("test"):
             outputs: Any = chip.run(self.network.outputs(self.data.test_inputs))
-        predicted = outputs.argmax(axis=1)
         ideal = self.network.model.logits(self.data.test_inputs)
-        errors = np.clip((outputs - ideal) / np.abs(ideal).max(), -1.0, 1.0)
-        counts = np.histogram(errors, ERROR_EDGES)[0].tolist()
-        result.output_errors["before_training" if epoch == 0 else "at_the_end"] = counts
-        result.accuracy_percent = accuracy_percent(predicted, self.data.test_targets)
-        confusion = np.zeros((self.spec.network.layers[-1],) * 2, dtype=np.int64)
-        np.add.at(confusion, (self.data.test_targets, predicted), 1)
-        result.confusion = confusion.tolist()
-        result.simulated_time_s, result.energy_j = time - test["time"], energy - test["energy"]
-        result.pulses = chip.ledger.pulses
+        result.note_test(outputs, ideal, self.data.test_targets)
+        result.note_cost(time - test["time"], energy - test["energy"], chip.ledger.pulses)
         test["time"] += chip.now - time
         test["energy"] += chip.ledger.energy - energy
-        result.history.append(
-            {
-                "epoch": epoch,
-                "accuracy_percent": result.accuracy_percent,
-                "pulses": result.pulses,
-                "simulated_time_s": result.simulated_time_s,
-                "energy_j": result.energy_j,
-            }
-        )
         self._safe(True)
         self._progress(epoch + 1, self.epochs + 1)
 

@@ -160,7 +160,7 @@ def test_summary_and_data_print_tables(folder, monkeypatch, capsys):
         (["data.side=4"], r"data.side must be left out: samples of shape \(5,\) are no square images"),
         (["data.validation=10"], "data.validation must be <= 9, the validation part"),
         (["data.train=64"], "data.train must be <= 63"),
-        (["data.split=[0.9,0.1,0.1]"], "data.split must be fractions"),
+        (["data.split=[0.9,0.1,0.1]"], "data.split must be three fractions"),
         (["data.sorce=x"], "data.sorce is not a known key; did you mean 'source'"),
     ],
 )
