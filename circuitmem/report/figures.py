@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_bytes, write_text
@@ -62,9 +63,12 @@ def _accuracy(results: dict[str, Any]) -> Figure:
                 axes.axhline(accuracy[0], color=colour, linestyle=":", zorder=3)
             style |= {"linestyle": ":", "marker": "s"}
         by_epoch.plot([entry["epoch"] for entry in history], accuracy, **style)
-        by_pulse.plot([entry["pulses"] / 1e6 for entry in history], accuracy, **style)
+        by_pulse.plot([entry["pulses"] for entry in history], accuracy, **style)
     by_epoch.set(xlabel="epoch of in-situ training", ylabel="test accuracy (%)", ylim=(0, 100))
-    by_pulse.set(xlabel="programming pulses (millions)")
+    by_pulse.set(xlabel="programming pulses")
+    by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
+    by_pulse.xaxis.set_major_formatter(EngFormatter(sep=""))
+    by_pulse.xaxis.set_major_locator(MaxNLocator(5))
     by_epoch.legend(loc="lower right", fontsize="small")
     return figure
 

@@ -53,7 +53,7 @@ def draw_validation(record: dict[str, Any], folder: str | Path) -> list[Path]:
         "between": [_three_ways(line) for line in record["between_referees"]],
         "speed_columns": _speed_columns(record["speed"]),
         "passed": all(stage["pass"] for stage in record["stages"]),
-        "cases": sum(stage["cases"] for stage in record["stages"]),
+        "cases": sum({stage["stage"]: stage["cases"] for stage in record["stages"]}.values()),
         "speed_plot": page.picture(record["speed_plot"], "speed"),
         "speed_rows": [_speed_row(row) for row in record["speed"]],
         "baseline": [
@@ -79,7 +79,7 @@ def _stage(page: Page, stage: dict[str, Any], several: bool) -> dict[str, Any]:
         "bound_text": _number(stage["bound"]),
         "spice_text": _time(spice),
         "behavioral_text": _time(behavioral),
-        "ratio_text": f"{spice / behavioral:,.0f}x" if spice and behavioral else "",
+        "ratio_text": _ratio(spice / behavioral) if spice and behavioral else "",
         "details": [
             f"{key.replace('_', ' ')}: {_plain(value)}"
             for key, value in stage.items()
@@ -104,11 +104,15 @@ def _speed_row(row: dict[str, Any]) -> tuple[str, ...]:
     rivals = [row[name] for name in (*_NAMES, "direct") if name in row]
     ours = row["behavioral"]
     times = [f"{seconds * 1e3:.3g}" for seconds in (*rivals, ours)]
-    return f"{row['side']}x{row['side']}", *times, *(f"{seconds / ours:,.0f}x" for seconds in rivals)
+    return f"{row['side']}x{row['side']}", *times, *(_ratio(seconds / ours) for seconds in rivals)
 
 
 def _number(value: float | None) -> str:
     return "not finite" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def _ratio(times: float) -> str:
+    return f"{times:,.0f}x" if times >= 10.0 else f"{times:.2g}x"
 
 
 def _time(seconds: float | None) -> str:

@@ -170,9 +170,10 @@ def _of_saturation(spec: RunSpec, results: Mapping[str, MethodResult], part: str
         return
     share, name, number, layer = max(found, key=lambda each: each[0])
     recipe = recipe_of(spec, name)
-    what = "outputs saturate its ADCs" if part == "adc" else "inputs saturate its DACs"
+    what, whose = ("outputs", "ADCs") if part == "adc" else ("inputs", "DACs")
+    where, count = _layer(results, name, number), layer[f"{part}_saturated"]
     figure = (
-        f"{share:.1%} of layer {number}'s {what} in {method_title(name)} ({layer[f'{part}_saturated']:,} conversions)"
+        f"{share:.1%} of the {what} of {where} saturate its {whose} in {method_title(name)} ({count:,} conversions)"
     )
     others = len({other for _, other, _, _ in found} - {name})
     more = f", also in {others} more method{'s' * (others > 1)}" if others else ""
@@ -204,8 +205,14 @@ def _of_the_mapping(spec: RunSpec, results: Mapping[str, MethodResult]) -> Itera
         return
     share, name, number, layer = max(found, key=lambda each: each[0])
     before = layer["limited_before"] / layer["weights"]
-    figure = f"{share:.0%} of layer {number}'s weights were at the end of their range after {method_title(name)}"
+    where = _layer(results, name, number)
+    figure = f"{share:.0%} of the weights of {where} were at the end of their range after {method_title(name)}"
     setting = "ex_situ.weight_limit"
     cause = f"({before:.0%} before): the mapping clips them at the largest starting weight; raise {setting}, or lower "
     cause += "best.learning_rate" if recipe_of(spec, name).best else "in_situ.learning_rate"
     yield _warning(spec, "weights-clipped", f"{figure} {cause}", setting)
+
+
+def _layer(results: Mapping[str, MethodResult], name: str, number: int) -> str:
+    """Return what a reader calls a layer: counted from 1, as on the page."""
+    return f"layer {number + 1} of {len(results[name].layers)}"

@@ -65,7 +65,7 @@ def test_a_kind_is_said_once_and_names_the_worst():
     methods = {"raw": result(dac_saturated=200), "in_situ": result(dac_saturated=4000)}
     (found,) = find_warnings(load_run(), 93.0, DONE, 0.11, methods)
     assert found["message"].startswith(
-        "40.0% of layer 0's inputs saturate its DACs in in-situ only (4,000 conversions)"
+        "40.0% of the inputs of layer 1 of 1 saturate its DACs in in-situ only (4,000 conversions)"
     )
     assert "also in 1 more method" in found["message"]
 
