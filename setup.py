@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import runpy
 import shutil
 import sys
 import tempfile
@@ -55,10 +56,14 @@ def extensions() -> list[Extension]:
     openmp = [] if windows or not has_openmp() else ["-fopenmp"]
     extra = [f"-fsanitize={SANITIZE}", "-g", "-O1"] if SANITIZE else []
     found = []
+    folder = ROOT / "cython_ext"
+    sources = runpy.run_path(str(ROOT / "circuitmem" / "_kernels" / "sources.py"))["digest"](folder)
     for kernel in KERNELS:
         # The bits of this one are those of its NumPy twin.
         apart = ["-ffp-contract=off"] if kernel == "_backward" and not windows else []
-        source = ROOT / "cython_ext" / f"{kernel}.pyx"
+        source = folder / f"{kernel}.pyx"
+        # One kernel, which compiles in no time, tells what all of them were compiled from. The x makes a name of it.
+        macros = [("CIRCUITMEM_SOURCES", f"x{sources}")] if kernel == "_cpu" else []
         for suffix, march in VARIANTS.items() if kernel != "_cpu" else [("", [])]:
             name = kernel + suffix
             path = source.relative_to(ROOT)
@@ -72,7 +77,8 @@ def extensions() -> list[Extension]:
                     f"circuitmem._kernels.{name}",
                     [str(path)],
                     include_dirs=[np.get_include()],
-                    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+                    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *macros],
+                    depends=[str(file) for file in sorted(folder.glob("*.p*"))] if kernel == "_cpu" else [],
                     extra_compile_args=flags + apart + march + openmp + extra,
                     extra_link_args=openmp + extra,
                     optional=True,

@@ -13,7 +13,7 @@ import numpy as np
 
 import circuitmem
 from circuitmem import Tile, TileSpec
-from circuitmem._kernels import kernel_info, thread_count
+from circuitmem._kernels import are_old, kernel_info, thread_count
 from circuitmem.errors import CircuitmemError, SpiceError, SpiceUnavailableError
 
 __all__ = ["examine"]
@@ -52,6 +52,8 @@ def examine() -> dict[str, Any]:
     chosen = os.environ.get("CIRCUITMEM_KERNELS", "")
     if not chosen and any("compiled" not in description for description in found["kernels"].values()):
         missing["compiled kernels"] = "apt-get install gcc python3-dev, then pip install again"
+    if are_old():
+        missing["kernels compiled from the sources in this checkout"] = "python setup.py build_ext --inplace"
     return found | {"missing": missing, "essential": essential}
 
 

@@ -1,4 +1,4 @@
-"""What this processor, and the operating system on it, can run."""
+"""What this processor, and the operating system on it, can run; and which sources the kernels were compiled from."""
 
 cdef extern from *:
     """
@@ -17,8 +17,15 @@ cdef extern from *:
     #else
     static int circuitmem_level(void) { return 1; }
     #endif
+    #define CIRCUITMEM_TEXT_OF(name) #name
+    #define CIRCUITMEM_TEXT(name) CIRCUITMEM_TEXT_OF(name)
+    static const char *circuitmem_sources(void) { return CIRCUITMEM_TEXT(CIRCUITMEM_SOURCES) + 1; }
     """
     int circuitmem_level() nogil
+    const char *circuitmem_sources() nogil
+
+SOURCES = circuitmem_sources().decode()
+"""Digest of all sources, as ``setup.py`` found it (``circuitmem._kernels.sources``)."""
 
 
 def level():

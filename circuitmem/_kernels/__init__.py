@@ -4,6 +4,8 @@
 stands in.
 """
 
-from circuitmem._kernels.select import kernel_info, load, thread_count
+from circuitmem._kernels.select import are_old, kernel_info, load, thread_count, warn_of_old_kernels
 
-__all__ = ["kernel_info", "load", "thread_count"]
+warn_of_old_kernels()
+
+__all__ = ["are_old", "kernel_info", "load", "thread_count"]

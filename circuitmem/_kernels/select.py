@@ -9,13 +9,24 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import warnings
 from types import ModuleType
 from typing import NamedTuple
 
+from circuitmem._kernels import sources
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean, integer
 
-__all__ = ["KERNELS", "Variant", "kernel_info", "load", "thread_count"]
+__all__ = [
+    "KERNELS",
+    "Variant",
+    "are_old",
+    "compiled_from",
+    "kernel_info",
+    "load",
+    "thread_count",
+    "warn_of_old_kernels",
+]
 
 KERNELS = ("backward", "devices", "layers", "mesh", "programming", "pulses", "reads", "tree")
 """The kernels that have a compiled form."""
@@ -78,6 +89,31 @@ def load(kernel: str) -> Variant:
 def kernel_info() -> dict[str, str]:
     """Say which variant of each kernel runs, e.g. ``{"mesh": "compiled x86-64-v4, OpenMP"}``."""
     return {kernel: str(load(kernel)) for kernel in KERNELS}
+
+
+def compiled_from() -> str | None:
+    """Return the digest of the sources that the kernels were compiled from; None if nothing was compiled."""
+    cpu = _import("circuitmem._kernels._cpu")
+    return None if cpu is None else str(getattr(cpu, "SOURCES", ""))
+
+
+def are_old() -> bool:
+    """Say whether this is a checkout whose kernels were compiled from other sources than it holds."""
+    found = compiled_from()
+    return found is not None and sources.FOLDER.is_dir() and sources.digest(sources.FOLDER) != found
+
+
+def warn_of_old_kernels() -> None:
+    """Warn where a checkout's kernels were compiled from other sources, or some of them were not compiled at all."""
+    if compiled_from() is None or os.environ.get("CIRCUITMEM_KERNELS") == "reference":
+        return
+    again = "compile them again (python setup.py build_ext --inplace)"
+    missing = [kernel for kernel in KERNELS if load(kernel).module is None]
+    if are_old():
+        warnings.warn(f"the kernels are older than their sources in {sources.FOLDER}: {again}", stacklevel=2)
+    elif missing:
+        kernels = ", ".join(missing)
+        warnings.warn(f"not compiled, so that the NumPy reference stands in for them: {kernels}; {again}", stacklevel=2)
 
 
 def thread_count(threads: int | None = None) -> int:

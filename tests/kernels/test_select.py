@@ -4,10 +4,12 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
+from circuitmem import doctor
 from circuitmem._kernels import _reference_tree, kernel_info, load, mesh, reference, select, thread_count, tree
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem.errors import ValidationError
@@ -75,6 +77,29 @@ def test_the_best_variant_is_chosen_and_named(monkeypatch):
     monkeypatch.setenv("CIRCUITMEM_KERNELS", "reference")
     assert load("mesh").module is None
     assert set(kernel_info().values()) == {"NumPy reference"}
+
+
+@pytest.mark.skipif(os.environ.get("CIRCUITMEM_KERNELS") == "reference", reason="the reference is what was asked for")
+def test_kernels_of_other_sources_are_warned_of(monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        select.warn_of_old_kernels()
+    monkeypatch.setattr(select.sources, "digest", lambda folder: "0" * 16)
+    with pytest.warns(UserWarning, match=r"older than their sources .* compile them again"):
+        select.warn_of_old_kernels()
+    assert "python setup.py build_ext --inplace" in doctor.examine()["missing"].values()
+    monkeypatch.setenv("CIRCUITMEM_KERNELS", "reference")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        select.warn_of_old_kernels()
+
+
+def test_kernels_that_were_not_compiled_beside_others_are_named(monkeypatch):
+    monkeypatch.delenv("CIRCUITMEM_KERNELS", raising=False)
+    found = select._import
+    monkeypatch.setattr(select, "_import", lambda name: None if "_pulses" in name else found(name))
+    with pytest.warns(UserWarning, match="stands in for them: pulses; compile them again"):
+        select.warn_of_old_kernels()
 
 
 def test_a_missing_extension_is_replaced_by_the_reference(monkeypatch):

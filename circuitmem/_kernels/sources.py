@@ -1,0 +1,23 @@
+"""Whether the compiled kernels are those of the sources beside them. ``setup.py`` runs this file, so it imports little.
+
+A checkout can be newer than its kernels. Those would answer other things than the sources say, or be missing, and the
+NumPy twins would stand in for them: slower, and not always to the same bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+__all__ = ["FOLDER", "digest"]
+
+FOLDER = Path(__file__).parent.parent.parent / "cython_ext"
+"""Where the sources of the kernels are, if this is a checkout."""
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 of all sources of the kernels in ``folder``, 16 hexadecimal digits."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix in (".pyx", ".pxd", ".h")):
+        found.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return found.hexdigest()[:16]
