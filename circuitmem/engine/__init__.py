@@ -2,8 +2,8 @@
 
 from circuitmem.engine.adjoint import Gradient
 from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
-from circuitmem.engine.base import Engine, ProgrammingResult, Solution
-from circuitmem.engine.behavioral import BehavioralEngine, Transfer
+from circuitmem.engine.base import Engine, ProgrammingResult, PulseResult, Solution, Transfer
+from circuitmem.engine.behavioral import BehavioralEngine
 from circuitmem.engine.cases import PulseCase, ReadCase, case_from_arrays
 from circuitmem.engine.confidence import CONFIDENCE, fraction_bound, stratified_bound
 from circuitmem.engine.findings import LIMIT, SavedCase, load_case, save_case
@@ -29,6 +29,7 @@ __all__ = [
     "Plan",
     "ProgrammingResult",
     "PulseCase",
+    "PulseResult",
     "ReadCase",
     "Referee",
     "RefereeName",

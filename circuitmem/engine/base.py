@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from circuitmem.config import PulseTrain
 from circuitmem.tile import Tile
 
-__all__ = ["Engine", "ProgrammingResult", "ReadoutSolution", "Solution", "StepResponse"]
+__all__ = [
+    "Engine",
+    "ProgrammingResult",
+    "PulseResult",
+    "ReadoutSolution",
+    "Solution",
+    "StepResponse",
+    "Transfer",
+    "silence_dead_drivers",
+]
 
 Floats = NDArray[np.float64]
 
@@ -94,6 +103,49 @@ class ProgrammingResult:
     time: Floats
     trajectory: Floats
     steps: int
+
+
+@dataclass(frozen=True)
+class PulseResult:
+    """What one pulse did to the devices of a tile.
+
+    Attributes
+    ----------
+    state : (rows, columns) ndarray
+        State of the devices at the end, 0 to 1. That of stuck cells is what it was.
+    energy : float
+        What the drivers of all lines delivered [J].
+    steps : int
+        Steps of the integration.
+    """
+
+    state: Floats
+    energy: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What tiles with linear cells do, whatever the input.
+
+    Attributes
+    ----------
+    matrix : (tiles, columns, rows) ndarray
+        Column current per volt on a driver [S].
+    input_admittance : (tiles, rows, rows) ndarray
+        Driver current per volt on a driver [S], symmetric: the power of an input v is ``v @ input_admittance @ v``.
+    """
+
+    matrix: NDArray[Any]
+    input_admittance: NDArray[Any]
+
+
+def silence_dead_drivers(tile: Tile, matrix: NDArray[Any], admittance: NDArray[Any]) -> None:
+    """Take what dead drivers would do out of the matrices of a tile."""
+    if (dead := tile.defects.dead_drivers) is not None:
+        matrix[:, dead] = 0.0
+        admittance[dead] = 0.0
+        admittance[:, dead] = 0.0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,39 +12,23 @@ from circuitmem._kernels.mesh import TOLERANCE, MeshSolution, solve_mesh, solve_
 from circuitmem._kernels.reads import read_currents
 from circuitmem._kernels.select import thread_count
 from circuitmem._kernels.tree import transfer_stack
-from circuitmem.config import PulseTrain, SelectorCell, SinhCell, TiaSpec
+from circuitmem.config import OdeDevice, PulseTrain, SelectorCell, SinhCell, TiaSpec
 from circuitmem.engine.adjoint import Gradient, adjoint_gradient, gradient_of_ideal
-from circuitmem.engine.base import ProgrammingResult, Solution
+from circuitmem.engine.base import ProgrammingResult, PulseResult, Solution, Transfer, silence_dead_drivers
 from circuitmem.engine.bridges import bridge_drops, dipoles_of_bridges, one_blas_thread, superpose
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.kept import KEPT_BYTES, KeptMatrices
 from circuitmem.engine.plan import Method, Plan, check_method, make_plan, plan_nodes
-from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, program_tile
+from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, program_tile, pulse_tile
 from circuitmem.engine.settling import Settling, settle
 from circuitmem.engine.steepness import check_steepness
 from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.tile import Tile, turned_tile
 from circuitmem.validation import finite_array, in_range, integer
 
-__all__ = ["BehavioralEngine", "Transfer"]
+__all__ = ["BehavioralEngine"]
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """What tiles with linear cells do, whatever the input.
-
-    Attributes
-    ----------
-    matrix : (tiles, columns, rows) ndarray
-        Column current per volt on a driver [S].
-    input_admittance : (tiles, rows, rows) ndarray
-        Driver current per volt on a driver [S], symmetric: the power of an input v is ``v @ input_admittance @ v``.
-    """
-
-    matrix: NDArray[Any]
-    input_admittance: NDArray[Any]
 
 
 class BehavioralEngine:
@@ -209,6 +192,44 @@ class BehavioralEngine:
             If a pulse takes too many steps, or the network cannot be solved.
         """
         return program_tile(tile, train, samples=samples, tolerance=tolerance, threads=self.threads)
+
+    def pulse(
+        self,
+        tile: Tile,
+        device: OdeDevice,
+        state: ArrayLike,
+        word: ArrayLike,
+        bit: ArrayLike,
+        *,
+        width: float,
+        rise: float,
+        conducting: ArrayLike | None = None,
+        tolerance: float = PROGRAMMING_TOLERANCE,
+    ) -> PulseResult:
+        """Return what one pulse does to devices in given states, whatever the voltages of the lines.
+
+        :meth:`program` is for pulses by scheme, this for who chooses every line's voltage and keeps the states. Errors
+        are those of ``program``.
+
+        Parameters
+        ----------
+        tile : Tile
+            Wires, cells and defects; its programmed conductances do not matter.
+        device : VteamSpec, YakopcicSpec or StanfordSpec
+            The devices.
+        state : (rows, columns) array_like
+            Their states, 0 to 1.
+        word, bit : (rows,), (columns,) array_like
+            Voltages of the drivers of all word lines and of all bit lines on the plateau [V]; dead drivers hold 0 V.
+        width, rise : float
+            Duration of the plateau, and of the slope before it and after it [s], > 0.
+        conducting : (rows,) array_like of bool, optional
+            In which rows the transistors are on; all when left out.
+        tolerance : float
+            Largest estimated error of a state in one step, between 1e-12 and 0.1; the state's range is 1.
+        """
+        lines: Any = {"conducting": conducting, "width": width, "rise": rise}
+        return pulse_tile(tile, device, state, word, bit, tolerance=tolerance, threads=self.threads, **lines)
 
     def gradient(self, tile: Tile, voltages: ArrayLike, current_gradient: ArrayLike) -> Gradient:
         """Return the gradient of a scalar of the column currents, through wires, defects and the law of the cells.
@@ -457,14 +478,6 @@ class BehavioralEngine:
         if isinstance(cell, SelectorCell):
             return solve_mesh_selector(*mesh, batch, cell.leak, cell.bend, **how)
         return solve_mesh(*mesh, batch, injection=injection, **how)
-
-
-def silence_dead_drivers(tile: Tile, matrix: NDArray[Any], admittance: NDArray[Any]) -> None:
-    """Take what dead drivers would do out of the matrices of a tile."""
-    if (dead := tile.defects.dead_drivers) is not None:
-        matrix[:, dead] = 0.0
-        admittance[dead] = 0.0
-        admittance[:, dead] = 0.0
 
 
 def _check_linear(tiles: Sequence[Tile]) -> None:

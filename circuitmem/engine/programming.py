@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from circuitmem._kernels.devices import METHOD, DeviceLaw
-from circuitmem.config import LinearCell, Pulse, PulseTrain, SinhCell, TransistorCell
+from circuitmem.config import LinearCell, OdeDevice, Pulse, PulseTrain, SinhCell, TransistorCell
 from circuitmem.device import conductance, state_of
 from circuitmem.device.ode import device_law
-from circuitmem.engine.base import ProgrammingResult
+from circuitmem.engine.base import ProgrammingResult, PulseResult
 from circuitmem.engine.network import CellNetwork, Moment
 from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.tile import DefectMap, Tile
-from circuitmem.validation import in_range, integer
+from circuitmem.validation import finite_array, in_range, integer
 
-__all__ = ["PROGRAMMING_TOLERANCE", "check_pulse", "first_state", "program_tile"]
+__all__ = ["PROGRAMMING_TOLERANCE", "check_pulse", "first_state", "program_tile", "pulse_tile"]
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +68,23 @@ def first_state(tile: Tile, train: PulseTrain) -> Floats:
     ValidationError
         If the tile's cells are not of the device's kind, or a conductance is out of its range.
     """
-    cell, device = tile.spec.cell, train.device
+    device = train.device
+    check_cell(tile, device)
+    if not tile.stuck.any():
+        return state_of(device, tile.conductance)
+    lowest, highest = np.sort(conductance(device, [0.0, 1.0]))
+    return state_of(device, np.where(tile.stuck, np.clip(tile.conductance, lowest, highest), tile.conductance))
+
+
+def check_cell(tile: Tile, device: OdeDevice) -> None:
+    """Check that a tile's cells can be such devices.
+
+    Raises
+    ------
+    ValidationError
+        If they are of another kind.
+    """
+    cell = tile.spec.cell
     if not isinstance(cell, LinearCell | TransistorCell) and cell != device.cell:
         wanted = (
             f"LinearCell, TransistorCell or {device.cell!r}"
@@ -76,10 +92,6 @@ def first_state(tile: Tile, train: PulseTrain) -> Floats:
             else ("LinearCell or TransistorCell")
         )
         raise ValidationError("cell", f"must be {wanted} for this device", cell)
-    if not tile.stuck.any():
-        return state_of(device, tile.conductance)
-    lowest, highest = np.sort(conductance(device, [0.0, 1.0]))
-    return state_of(device, np.where(tile.stuck, np.clip(tile.conductance, lowest, highest), tile.conductance))
 
 
 def check_pulse(tile: Tile, pulse: Pulse) -> None:
@@ -95,13 +107,12 @@ def check_pulse(tile: Tile, pulse: Pulse) -> None:
         raise ValidationError("cell", "must be a TransistorCell for scheme 1t1r", tile.spec.cell)
 
 
-def _assemble(tile: Tile, pulse: Pulse) -> _Setup:
-    """Return what a pulse meets on a tile."""
+def _assemble(tile: Tile, word: Floats, bit: Floats, conducting: NDArray[np.bool_]) -> _Setup:
+    """Return what a pulse meets on a tile: plateau voltages of the lines [V], and whose rows' transistors conduct."""
     spec, defects = tile.spec, tile.defects
-    on = np.broadcast_to(pulse.conducting(spec)[:, None], spec.shape)
+    on = np.broadcast_to(conducting[:, None], spec.shape)
     resistance = spec.cell.series_resistance
     fixed = np.where(tile.stuck, tile.effective_conductance, -1.0)
-    word, bit = pulse.lines(spec)
     if defects.dead_drivers is not None:
         word = np.where(defects.dead_drivers, 0.0, word)
     wires = DefectMap(
@@ -126,7 +137,8 @@ def program_tile(
     start, energy, steps = 0.0, 0.0, 0
     times, states = [0.0], [state]
     for pulse in train.pulses:
-        march = _March(law, _assemble(tile, pulse), pulse, state, tolerance, threads)
+        setup = _assemble(tile, *pulse.lines(tile.spec), pulse.conducting(tile.spec))
+        march = _March(law, setup, pulse.corners, state, tolerance, threads)
         wanted = sample_times(pulse, samples)
         found = march.run(wanted)
         times += [start + moment for moment in wanted]
@@ -134,6 +146,45 @@ def program_tile(
         state, start = found[-1], start + pulse.duration
         energy, steps = energy + march.energy, steps + march.steps
     return result_of(tile, train, times, states, energy, steps)
+
+
+def pulse_tile(
+    tile: Tile,
+    device: OdeDevice,
+    state: ArrayLike,
+    word: ArrayLike,
+    bit: ArrayLike,
+    *,
+    width: float,
+    rise: float,
+    conducting: ArrayLike | None = None,
+    tolerance: float = PROGRAMMING_TOLERANCE,
+    threads: int = 1,
+) -> PulseResult:
+    """Integrate the states of a tile through one pulse; see ``BehavioralEngine.pulse``."""
+    rows, columns = tile.spec.shape
+    before = finite_array("state", state, shape=tile.spec.shape, minimum=0.0)
+    if before.max() > 1.0:
+        raise ValidationError("state", "must be between 0 and 1", float(before.max()))
+    lines = finite_array("word", word, shape=(rows,)), finite_array("bit", bit, shape=(columns,))
+    on = np.ones(rows, dtype=bool) if conducting is None else np.asarray(conducting)
+    if on.dtype != bool or on.shape != (rows,):
+        raise ValidationError("conducting", f"must be {rows} truth values", on)
+    if not on.all() and not isinstance(tile.spec.cell, TransistorCell):
+        raise ValidationError("cell", "must be a TransistorCell where rows do not conduct", tile.spec.cell)
+    check_cell(tile, device)
+    # The declaration of a pulse says what widths and slopes there are, and how they follow each other.
+    corners = Pulse(amplitude=1.0, width=width, rise=rise).corners
+    march = _March(
+        device_law(device),
+        _assemble(tile, *lines, on),
+        corners,
+        before,
+        in_range("tolerance", tolerance, 1e-12, 0.1),
+        threads,
+    )
+    (after,) = march.run([corners[-1][0]])
+    return PulseResult(after, march.energy, march.steps)
 
 
 def sample_times(pulse: Pulse, samples: int) -> list[float]:
@@ -160,11 +211,17 @@ class _March:
     """One pulse, step by step."""
 
     def __init__(
-        self, law: DeviceLaw, setup: _Setup, pulse: Pulse, state: Floats, tolerance: float, threads: int
+        self,
+        law: DeviceLaw,
+        setup: _Setup,
+        corners: Sequence[tuple[float, float]],
+        state: Floats,
+        tolerance: float,
+        threads: int,
     ) -> None:
         self._network = CellNetwork(law, setup.tile, setup.fixed, setup.series, threads)
         self._word, self._bit = setup.word, setup.bit
-        self._pulse, self._ends = pulse, [time for time, _ in pulse.corners[1:]]
+        self._times, self._levels = np.array(corners).T
         self._tolerance, self._state = tolerance, state
         self.energy, self.steps = 0.0, 0
 
@@ -172,7 +229,7 @@ class _March:
         """Return the states at the wanted times, the last of which is the end of the pulse."""
         found: list[Floats] = []
         now, step, here = 0.0, np.inf, self._moment(0.0, self._state)
-        for end in self._ends:
+        for end in self._times[1:]:
             longest = (end - now) / _PARTS
             while now < end:
                 length = min(step, longest, end - now)
@@ -196,7 +253,7 @@ class _March:
         return [*found[: len(wanted) - 1], self._state]
 
     def _moment(self, time: float, state: Floats) -> Moment:
-        level = self._pulse.level(time)
+        level = np.interp(time, self._times, self._levels)
         return self._network.solve(state, level * self._word, level * self._bit)
 
     def _attempt(self, here: Moment, now: float, length: float) -> tuple[Floats, float, float]:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from circuitmem._kernels.reads import IdealAdmittance
 from circuitmem._kernels.stack_reads import IdealWires, Matrices
 from circuitmem._kernels.tree import have_ideal_wires, sense_ends, transfer_of_ideal, transfer_stack
-from circuitmem.engine.behavioral import BehavioralEngine, silence_dead_drivers
+from circuitmem.engine.base import silence_dead_drivers
+from circuitmem.engine.behavioral import BehavioralEngine
 from circuitmem.engine.plan import make_plan
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile

@@ -279,3 +279,38 @@ def test_conductances_that_a_device_cannot_have_are_refused_unless_stuck():
     for wrong in ({"samples": -1}, {"tolerance": 1.0}):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             BehavioralEngine().program(Tile(spec, [[1e-4, 1e-4]]), train("vteam set"), **wrong)
+
+
+@pytest.mark.parametrize("scheme", ["v/2", "v/3", "1t1r"])
+def test_voltages_of_all_lines_do_what_the_scheme_does(scheme):
+    device = STANFORD
+    tile = defective(device, 6, cell=TransistorCell(on_resistance=1e3) if scheme == "1t1r" else device.cell)
+    chosen = pulse("stanford set", rows=(2,), columns=(0, 4), scheme=scheme)
+    by_scheme = BehavioralEngine().program(tile, PulseTrain(device=device, pulses=(chosen,)))
+    lines, timing = chosen.lines(tile.spec), {"width": chosen.width, "rise": chosen.rise}
+    found = BehavioralEngine().pulse(
+        tile, device, by_scheme.trajectory[0], *lines, conducting=chosen.conducting(tile.spec), **timing
+    )
+    np.testing.assert_array_equal(found.state, by_scheme.state)
+    assert (found.energy, found.steps) == (by_scheme.energy, by_scheme.steps)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ({"state": np.full((2, 3), 1.5)}, r"state must be between 0 and 1 \(got 1.5\)"),
+        ({"state": np.zeros((3, 2))}, "state"),
+        ({"word": [1.0]}, "word"),
+        ({"bit": [0.0, np.nan, 0.0]}, "bit"),
+        ({"width": 0.0}, "width"),
+        ({"rise": -1.0}, "rise"),
+        ({"conducting": [1, 0]}, "conducting must be 2 truth values"),
+        ({"conducting": [True, False]}, "cell must be a TransistorCell where rows do not conduct"),
+        ({"tolerance": 1.0}, "tolerance"),
+    ],
+)
+def test_impossible_pulses_are_refused(wrong, rule):
+    tile = Tile(TileSpec(rows=2, columns=3, cell=YAKOPCIC.cell), np.full((2, 3), 1e-3))
+    right = {"state": np.full((2, 3), 0.5), "word": [1.0, 0.5], "bit": [0.0, 0.5, 0.5], "width": 1e-6, "rise": 1e-7}
+    with pytest.raises(ValidationError, match=rule):
+        BehavioralEngine().pulse(tile, YAKOPCIC, **right | wrong)
