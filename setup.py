@@ -105,6 +105,8 @@ setup(
         extensions(),
         language_level=3,
         include_path=["cython_ext"],
+        # Elsewhere new processes would run this file again.
+        nthreads=(os.cpu_count() or 1) if sys.platform == "linux" else 0,
         compiler_directives={"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False},
     ),
 )
