@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_args
 
+import pydantic
+
+from circuitmem import registry
 from circuitmem.config import load_run
 from circuitmem.config.base import Spec
 
@@ -114,7 +119,7 @@ def keys_of(spec: Spec, prefix: str = "") -> list[Key]:
     found = []
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)
-        found.append(Key(prefix + name, value, tuple(_words(field.annotation))))
+        found.append(Key(prefix + name, value, (*_words(field.annotation), *_names(field.metadata))))
         if isinstance(value, Spec):
             found += keys_of(value, f"{prefix}{name}.")
     return found
@@ -122,7 +127,15 @@ def keys_of(spec: Spec, prefix: str = "") -> list[Key]:
 
 def _words(annotation: Any) -> list[Any]:
     inner = get_args(annotation)
-    return [word for each in inner for word in ([each] if isinstance(each, str) else _words(each))]
+    words = [word for each in inner for word in ([each] if isinstance(each, str) else _words(each))]
+    return words + _names(inner)
+
+
+def _names(metadata: Iterable[Any]) -> list[str]:
+    """Return the names that the registry knows where a declaration asks it; other engines would take too long."""
+    validators = [each.func for each in metadata if isinstance(each, pydantic.AfterValidator)]
+    kinds = [each.args[0] for each in validators if isinstance(each, partial) and each.args[0] in registry.KINDS]
+    return [name for kind in kinds if kind != "engines" for name in registry.names(kind)]
 
 
 def _number(rng: random.Random, value: float) -> str:
