@@ -352,6 +352,7 @@ class StudyProvenance(Record):
     codes: dict[str, Count] = {}
     workers: Count | None = None
     declared_repeats: Count | None = None
+    test_samples: Count | None = None
 
 
 class Stage(Record):

@@ -11,7 +11,7 @@ from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec, 
 from circuitmem.files import write_text
 from circuitmem.report.study_figures import AXIS_LABELS, SCALES, draw_study, method_label
 from circuitmem.study.spec import Study
-from circuitmem.study.statistics import Mean, Paired, at_equal_cost, mean, paired, select
+from circuitmem.study.statistics import Mean, Paired, at_equal_cost, holm, mean, paired, sampling_half_width, select
 from circuitmem.study.store import Row, load_table
 
 __all__ = ["report_study", "study_text"]
@@ -67,10 +67,10 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
     if provenance["failed"]:
         parts.append("\n".join(_failures(provenance["failed"])))
     if rows:
-        parts.append(_accuracies(study, rows))
+        parts.append(_accuracies(study, rows, provenance.get("test_samples")))
         drawn = dict.fromkeys(figure.y for figure in study.spec.figures.values())
         parts += [_costs(study, rows, cost) for cost in drawn if cost != "accuracy_percent"]
-        parts += [_comparison(study, comparison, rows) for comparison in study.spec.comparisons]
+        parts += _comparisons(study, rows)
         if study.spec.published:
             parts.append(_published(study, study.spec.published, rows))
         parts += [_gaps(study, gaps, rows) for gaps in study.spec.gaps]
@@ -114,18 +114,28 @@ def _failures(failed: list[dict[str, Any]]) -> Iterator[str]:
         yield f"- {levels}, seed {entry['seed']}: {entry['type']}: {entry['message']}"
 
 
-def _accuracies(study: Study, rows: Sequence[Row]) -> str:
-    """Return the table of mean accuracies at the end, with 95 % confidence intervals."""
+def _accuracies(study: Study, rows: Sequence[Row], samples: int | None) -> str:
+    """Return the table of mean accuracies at the end, with 95 % confidence intervals over maps and over test samples.
+
+    A table of an older version does not know how many test ``samples`` there were.
+    """
     names = ["digital", *study.spec.methods]
     heads = ["digital network", *(method_label(study, name) for name in study.spec.methods)]
     lines = []
     for levels in _groups(study, rows):
         own = select(rows, end=True, **levels)
-        cells = [_interval(_mean(select(own, method=name))) for name in names]
+        means = [_mean(select(own, method=name)) for name in names]
         count = max(len(select(own, method=name)) for name in names)
+        cells = [_interval(found) + _sampling(found, samples) for found in means]
         lines.append([*map(str, levels.values()), *cells, str(count)])
-    intro = "Test accuracy in %, mean and 95 % confidence interval over the defect maps:"
-    return f"{intro}\n\n{_table([*study.spec.axes, *heads, 'maps'], lines)}"
+    intro = "Test accuracy in %, mean and 95 % confidence interval over the defect maps"
+    if samples is not None:
+        intro += f"; in brackets the same for other test samples than these {samples:,}, which all maps share"
+    return f"{intro}:\n\n{_table([*study.spec.axes, *heads, 'maps'], lines)}"
+
+
+def _sampling(found: Mean | None, samples: int | None) -> str:
+    return "" if found is None or samples is None else f" (± {sampling_half_width(found.mean, samples):.2f})"
 
 
 def _costs(study: Study, rows: Sequence[Row], cost: str) -> str:
@@ -141,31 +151,63 @@ def _costs(study: Study, rows: Sequence[Row], cost: str) -> str:
     return f"{intro}\n\n{_table([*study.spec.axes, *(method_label(study, name) for name in names)], lines)}"
 
 
-def _comparison(study: Study, spec: ComparisonSpec, rows: Sequence[Row]) -> str:
-    """Return two methods on the same defect maps."""
+def _comparisons(study: Study, rows: Sequence[Row]) -> list[str]:
+    """Return a table of each declared comparison: two methods on the same defect maps."""
+    specs, groups = study.spec.comparisons, _groups(study, rows)
+    found = [[_compared(spec, select(rows, **levels)) for levels in groups] for spec in specs]
+    # All tests of the report are one family.
+    p_values = [math.nan if pair is None else pair.p_value for pairs, _ in map(_parted, found) for pair in pairs]
+    together = iter(holm(p_values))
+    return [_comparison(study, spec, groups, *_parted(own), together) for spec, own in zip(specs, found, strict=True)]
+
+
+def _parted(found: Sequence[tuple[Paired | None, int]]) -> tuple[list[Paired | None], int]:
+    """Return the comparisons at all levels, and how many pairs could not be compared."""
+    return [pair for pair, _ in found], sum(unknown for _, unknown in found)
+
+
+def _comparison(
+    study: Study,
+    spec: ComparisonSpec,
+    groups: Sequence[dict[str, Any]],
+    found: Sequence[Paired | None],
+    unknown: int,
+    together: Iterator[float],
+) -> str:
     lines = []
-    for levels in _groups(study, rows):
-        found = _compared(spec, select(rows, **levels))
-        if found is not None:
-            difference = found.difference
-            tests = [_probability(value) for value in (found.p_value, found.rank_p_value)]
-            lines.append([*map(str, levels.values()), _interval(difference, "+"), *tests, str(difference.count)])
+    for levels, pair in zip(groups, found, strict=True):
+        corrected = next(together)
+        if pair is not None:
+            tests = [_probability(value) for value in (pair.p_value, corrected, pair.rank_p_value)]
+            cells = [_interval(pair.difference, "+"), *tests, str(pair.difference.count)]
+            lines.append([*map(str, levels.values()), *cells])
     names = method_label(study, spec.method), method_label(study, spec.against)
-    intro = f"{names[0].capitalize()} against {names[1]}, {AT[spec.at]}, in points (paired t test, Wilcoxon's):"
-    return f"{intro}\n\n{_table([*study.spec.axes, 'difference', 'p of t', 'p of ranks', 'pairs'], lines)}"
+    what = "points (paired t test, Holm's correction over all tests of this report, Wilcoxon's)"
+    intro = f"{names[0].capitalize()} against {names[1]}, {AT[spec.at]}, in {what}:"
+    heads = [*study.spec.axes, "difference", "p of t", "Holm's", "p of ranks", "pairs"]
+    note = ""
+    if unknown:
+        note = f"\n\nLeft out: {unknown} pairs whose equal cost lies within the first epoch, which no test divides."
+    return f"{intro}\n\n{_table(heads, lines)}{note}"
 
 
-def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> Paired | None:
+def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None, int]:
+    """Return the comparison on all pairs that can be compared, and how many cannot."""
     names = spec.method, spec.against
     first, second = ({row["seed"]: row for row in select(rows, method=name, end=True)} for name in names)
     if spec.at == "end":
         ends = [{seed: row["accuracy_percent"] for seed, row in each.items()} for each in (first, second)]
-        return paired(*ends)
-    pairs = {}
-    for seed in first.keys() & second.keys():
+        return paired(*ends), 0
+    pairs, unknown = {}, 0
+    for seed in sorted(first.keys() & second.keys()):
         histories = [sorted(select(rows, method=name, seed=seed), key=lambda row: row["epoch"]) for name in names]
-        pairs[seed] = at_equal_cost(histories[0], histories[1], COSTS[spec.at])
-    return paired({seed: pair[0] for seed, pair in pairs.items()}, {seed: pair[1] for seed, pair in pairs.items()})
+        reached = at_equal_cost(histories[0], histories[1], COSTS[spec.at])
+        if reached is None:
+            unknown += 1
+        else:
+            pairs[seed] = reached
+    both = ({seed: pair[k] for seed, pair in pairs.items()} for k in range(2))
+    return paired(*both), unknown
 
 
 def _published(study: Study, published: Sequence[PublishedSpec], rows: Sequence[Row]) -> str:
@@ -193,7 +235,7 @@ def _gaps(study: Study, spec: GapSpec, rows: Sequence[Row]) -> str:
     nearest: dict[str, tuple[float, list[str]]] = {}
     for levels in _groups(study, select(rows, **spec.where)):
         own = select(rows, **levels)
-        found = [_compared(ComparisonSpec(method=spec.method, against=name), own) for name in names]
+        found = [_compared(ComparisonSpec(method=spec.method, against=name), own)[0] for name in names]
         gaps = [None if pair is None else pair.difference for pair in found]
         if gaps[0] is None:
             continue

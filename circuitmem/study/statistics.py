@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 
-__all__ = ["Mean", "Paired", "at_equal_cost", "mean", "paired", "select"]
+__all__ = ["Mean", "Paired", "at_equal_cost", "holm", "mean", "paired", "sampling_half_width", "select"]
 
 CONFIDENCE = 0.95
 
@@ -93,6 +93,44 @@ def _signed_rank(differences: Sequence[float]) -> float:
     return float(scipy.stats.wilcoxon(found).pvalue) if len(found) else 1.0
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values that hold for all of a family of tests together (Holm, Scand. J. Statist. 6:65, 1979).
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        One of each test; NaN where there was none, which stays NaN and does not count.
+
+    Returns
+    -------
+    list of float
+        In the same order. Whichever of them are called significant at a level, the probability that even one of these
+        is without an effect is at most that level.
+    """
+    array = np.asarray(p_values, dtype=float)
+    tested = np.flatnonzero(~np.isnan(array))
+    order = tested[np.argsort(array[tested], kind="stable")]
+    found = np.full(len(array), np.nan)
+    found[order] = np.minimum(np.maximum.accumulate(array[order] * np.arange(len(order), 0, -1)), 1.0)
+    return [float(value) for value in found]
+
+
+def sampling_half_width(percent: float, samples: int) -> float:
+    """Return how far [points] other test samples as many would lead from an accuracy [%], with 95 % confidence.
+
+    It is the normal approximation of a binomial; a mean over maps that saw the same samples has it too, undivided.
+
+    Parameters
+    ----------
+    percent : float
+        The accuracy, 0 to 100.
+    samples : int
+        Test samples, >= 1.
+    """
+    share = percent / 100.0
+    return float(100.0 * scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2) * np.sqrt(share * (1.0 - share) / samples))
+
+
 def select(rows: Sequence[Mapping[str, Any]], /, **wanted: Any) -> list[Mapping[str, Any]]:
     """Return the rows in which every named column has the wanted value."""
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
@@ -100,19 +138,28 @@ def select(rows: Sequence[Mapping[str, Any]], /, **wanted: Any) -> list[Mapping[
 
 def at_equal_cost(
     first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], cost: Literal["pulses", "simulated_time_s"]
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Return the accuracy of two histories [%] at the cost that the thriftier of them had in the end.
 
     Parameters
     ----------
     first, second : sequence of rows
-        Epochs in order, of one method on one chip each.
+        Tests in order, of one method on one chip each, with the ``epoch`` at which they were.
     cost : {"pulses", "simulated_time_s"}
-        The column that counts; accuracy between epochs is interpolated linearly.
+        The column that counts.
+
+    Returns
+    -------
+    (float, float) or None
+        Accuracy between tests is interpolated linearly. None where nothing is known: before the first test, and within
+        a first epoch that no test divides, in which accuracy is no line.
     """
     spent = min(first[-1][cost], second[-1][cost])
-    found = [
-        float(np.interp(spent, [row[cost] for row in rows], [row["accuracy_percent"] for row in rows]))
-        for rows in (first, second)
-    ]
+    found = []
+    for rows in (first, second):
+        costs = [row[cost] for row in rows]
+        after = next(place for place, own in enumerate(costs) if own >= spent)
+        if costs[after] != spent and (after == 0 or (after == 1 and rows[1]["epoch"] - rows[0]["epoch"] >= 1)):
+            return None
+        found.append(float(np.interp(spent, costs, [row["accuracy_percent"] for row in rows])))
     return found[0], found[1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from circuitmem.study.statistics import at_equal_cost, mean, paired, select
+from circuitmem.study.statistics import at_equal_cost, holm, mean, paired, sampling_half_width, select
 
 
 def test_a_mean_with_its_interval():
@@ -68,11 +68,42 @@ def test_pairs_that_are_few_or_alike():
     assert paired({1: 2.0, 2: 3.0}, {1: 1.0, 2: 2.0}).p_value == 0.0
 
 
+def history(*tests):
+    return [{"epoch": epoch, "pulses": pulses, "accuracy_percent": percent} for epoch, pulses, percent in tests]
+
+
 def test_equal_cost_is_that_of_the_thriftier():
-    thrifty = [{"pulses": 100, "accuracy_percent": 10.0}, {"pulses": 200, "accuracy_percent": 90.0}]
-    other = [{"pulses": 100, "accuracy_percent": 20.0}, {"pulses": 500, "accuracy_percent": 60.0}]
-    assert at_equal_cost(thrifty, other, "pulses") == (90.0, 30.0)
-    assert at_equal_cost(other, thrifty, "pulses") == (30.0, 90.0)
+    thrifty = history((0, 0, 10.0), (1, 100, 80.0), (2, 200, 90.0))
+    other = history((0, 0, 20.0), (1, 100, 40.0), (2, 500, 60.0))
+    assert at_equal_cost(thrifty, other, "pulses") == (90.0, 45.0)
+    assert at_equal_cost(other, thrifty, "pulses") == (45.0, 90.0)
+
+
+def test_equal_cost_is_not_guessed_within_a_first_epoch_that_no_test_divides():
+    thrifty = history((0, 0, 10.0), (1, 100, 80.0))
+    assert at_equal_cost(thrifty, history((0, 0, 20.0), (1, 400, 60.0)), "pulses") is None
+    assert at_equal_cost(thrifty, history((0, 0, 20.0), (1, 100, 60.0)), "pulses") == (80.0, 60.0)
+    assert at_equal_cost(thrifty, history((0, 0, 20.0), (0.5, 200, 60.0), (1, 400, 70.0)), "pulses") == (80.0, 40.0)
+    assert at_equal_cost(thrifty, history((0, 200, 20.0), (1, 400, 60.0)), "pulses") is None  # before its first test
+
+
+def test_holm_corrects_as_worked_out_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, math.nan, 0.6])[::2] == [1.0, 1.0]
+    assert math.isnan(holm([0.9, math.nan, 0.6])[1])
+
+
+def test_holm_calls_hardly_anything_significant_where_nothing_is():
+    rng = np.random.default_rng(3)
+    families = rng.random((2000, 8))
+    assert np.mean([min(holm(p)) <= 0.05 for p in families]) == pytest.approx(0.05, abs=0.015)
+    assert np.mean(families.min(axis=1) <= 0.05) > 0.3
+
+
+def test_the_sampling_error_is_the_spread_of_a_binomial():
+    rng = np.random.default_rng(4)
+    found = 100.0 * rng.binomial(2000, 0.9, 20000) / 2000
+    assert np.mean(np.abs(found - 90.0) <= sampling_half_width(90.0, 2000)) == pytest.approx(0.95, abs=0.01)
 
 
 def test_rows_are_selected_by_their_columns():

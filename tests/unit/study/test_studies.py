@@ -47,6 +47,11 @@ def test_a_study_can_be_planned_and_its_quick_form_runs_to_the_report(folder, tm
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in written["figures"])
     text = Path(written["report"]).read_text()
     assert "Test accuracy in %" in text
+    assert (
+        f"for other test samples than these {points[0].jobs[0].run.data.validation or points[0].jobs[0].run.data.test}"
+        in text
+    )
+    assert ("Holm's" in text) == bool(study.spec.comparisons)
     for label, cost in (("Simulated time (ms) of", "simulated_time_s"), ("Energy (mJ) of", "energy_j")):
         assert (label in text) == any(figure.y == cost for figure in study.spec.figures.values())
     assert "too small to mean anything" in text
