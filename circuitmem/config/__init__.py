@@ -10,6 +10,7 @@ from circuitmem.config.data import DataSpec
 from circuitmem.config.device import DeviceSpec, TwoPulseSpec
 from circuitmem.config.inference import InferenceSpec
 from circuitmem.config.network import NetworkSpec
+from circuitmem.config.ode_cells import OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
@@ -76,6 +77,7 @@ __all__ = [
     "LinearCell",
     "MapsSpec",
     "NetworkSpec",
+    "OdeCellSpec",
     "OdeDevice",
     "ProgrammingSpec",
     "PublishedSpec",
@@ -89,6 +91,7 @@ __all__ = [
     "SelectorCell",
     "SinhCell",
     "Spec",
+    "StanfordCellSpec",
     "StanfordSpec",
     "StudySpec",
     "TemperatureSpec",
@@ -98,7 +101,9 @@ __all__ = [
     "TuningSpec",
     "TwoPulseSpec",
     "VariantSpec",
+    "VteamCellSpec",
     "VteamSpec",
+    "YakopcicCellSpec",
     "YakopcicSpec",
     "check_joined",
     "load_run",

@@ -179,6 +179,29 @@ class ChipSpec(Spec):
     faults: tuple[FaultSpec, ...] = ()
 
     @pydantic.model_validator(mode="after")
+    def _check_stateful_devices(self) -> ChipSpec:
+        """Refuse what such devices do not have: their state is moved by voltages alone, row by row."""
+        if not self.device.stateful:
+            return self
+        own_cell = self.device.own_cell
+        if own_cell is not None and "cell" not in self.tile.model_fields_set and self.tile.cell != own_cell:
+            # A frozen spec that is being made: the law that nobody declared is that of the devices.
+            object.__setattr__(self, "tile", self.tile.model_copy(update={"cell": own_cell}))
+        self.device.check_cell(self.tile.cell)
+        rule = f"must be {{}} with devices of kind {self.device.kind}, which voltages alone move"
+        for table, names in (
+            ("retention", ("drift_exponent", "read_disturb", "read_disturb_rate")),
+            ("temperature", ("coefficient",)),
+        ):
+            for name in names:
+                value = getattr(getattr(self, table), name)
+                if value != 0.0:
+                    raise ValidationError(f"{table}.{name}", rule.format(0), value)
+        if self.programming.rows_at_once > 1:
+            raise ValidationError("programming.rows_at_once", rule.format(1), self.programming.rows_at_once)
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _check_programming(self) -> ChipSpec:
         span = self.device.maximum_conductance - self.device.minimum_conductance
         for name in ("deadband", "verify_tolerance"):

@@ -8,6 +8,7 @@ import pydantic
 
 from circuitmem import registry
 from circuitmem.config.base import Spec
+from circuitmem.config.cell import CellLaw
 from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Conductance, Duration, Voltage
 from circuitmem.errors import ValidationError
 
@@ -31,6 +32,8 @@ class DeviceSpec(Spec):
 
     rule: ClassVar[str] = "pulse-count"
     """The update rule of a run with such devices that declares none."""
+    stateful: ClassVar[bool] = False
+    """Whether a pulse's effect depends on the voltages that the whole tile makes: then an engine works it out."""
 
     kind: str
     minimum_conductance: Conductance
@@ -51,6 +54,14 @@ class DeviceSpec(Spec):
     def programming_noise(self) -> float:
         """Standard deviation of what programming leaves about its target [S], as training with noise injects it."""
         return 0.0
+
+    @property
+    def own_cell(self) -> CellLaw | None:
+        """The static law of a tile of such devices that declares none; None if that is not theirs to say."""
+        return None
+
+    def check_cell(self, cell: CellLaw) -> None:
+        """Raise :class:`ValidationError` if a tile of such devices cannot have this law."""
 
 
 class TwoPulseSpec(DeviceSpec):

@@ -12,7 +12,7 @@ from circuitmem.control.operations import OPERATIONS, OperationSpec
 from circuitmem.control.pulse_stack import Targets
 from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
-from circuitmem.control.unit import Unit
+from circuitmem.control.unit import Unit, check_devices
 from circuitmem.control.utilisation import Utilisation
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Train",
     "Unit",
     "Utilisation",
+    "check_devices",
     "check_faults",
     "check_vcd",
     "picoseconds",

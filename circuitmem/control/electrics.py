@@ -12,9 +12,10 @@ from circuitmem._kernels.noise import Address, Addresses, standard_normal
 from circuitmem._kernels.reads import IdealAdmittance, read_currents
 from circuitmem._kernels.stack_reads import StackCorrection, StackRead, read_stack
 from circuitmem._kernels.tiling import Tiling
-from circuitmem.config import ChipSpec
+from circuitmem.config import ChipSpec, Pulse, PulseTrain
 from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
+from circuitmem.device import OdeCells
 from circuitmem.engine import AuditedEngine, BehavioralEngine, Engine, Referee, TransferCache
 from circuitmem.errors import ValidationError
 from circuitmem.registry import find
@@ -218,3 +219,15 @@ class Electrics:
         alone.damage(unit.wire_defects)
         driven = selected.any(axis=1)
         return float(self._engine.solve(alone, voltage * driven).power)
+
+    def drive(self, unit: Unit, pulse: Pulse) -> tuple[Floats, float]:
+        """Return what a pulse on a tile's lines leaves of its devices, (rows, columns) S, and its energy [J].
+
+        For devices of which one model is :attr:`OdeCells.model`; stuck ones keep what was programmed.
+        """
+        devices, tile = unit.devices, unit.tile
+        assert isinstance(devices, OdeCells)
+        found = self._engine.program(tile, PulseTrain(device=devices.model, pulses=(pulse,)))
+        # What has not moved stays to the last bit: the way from conductance to state and back rounds.
+        still = found.state == found.trajectory[0]
+        return np.where(still, tile.conductance, found.conductance), found.energy

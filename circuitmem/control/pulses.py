@@ -18,7 +18,7 @@ from circuitmem.control.ledger import PICOSECOND, Account, attojoules, on_clock
 from circuitmem.control.operations import OPERATIONS, polarities
 from circuitmem.control.trains import TileTrain
 from circuitmem.control.unit import Unit
-from circuitmem.device import CellState, PulseGroup
+from circuitmem.device import CellState, OdeCells, PulseGroup
 
 __all__ = ["PulseTrain", "Strokes"]
 
@@ -40,6 +40,17 @@ class Strokes(NamedTuple):
     columns: Places | None
     """None where whole rows get their pulse."""
     beats: Places
+    width: int = 1
+    """How many times the declared width each lasts."""
+
+
+class _Round(NamedTuple):
+    """One pulse of one polarity, for all cells of a tile that get it."""
+
+    is_set: bool
+    number: int
+    width: int
+    cells: Mask
 
 
 @dataclass
@@ -126,57 +137,67 @@ class PulseTrain(TileTrain):
             down, up = unit.devices.again(*self.cells, unit.asked)
         if down.any() or up.any():
             self.noise = unit.next_update(self.context.noise_seed)
+        rounds = [
+            _Round(bool(is_set), number, width, cells)
+            for is_set, counts in enumerate((down, up))
+            for number, (width, cells) in enumerate(unit.devices.rounds(counts))
+        ]
         by_cell = unit.spec.programming.by_cell
-        return self._by_cell(down, up) if by_cell else self._by_row(down, up, unit.spec.programming.rows_at_once)
+        return self._by_cell(rounds) if by_cell else self._by_row(rounds, unit.spec.programming.rows_at_once)
 
-    def _by_row(self, down: Counts, up: Counts, together: int) -> list[Strokes]:
+    def _by_row(self, rounds: list[_Round], together: int) -> list[Strokes]:
         """List the pulses of rows, so many of them at once."""
-        most = np.array([down.max(axis=1), up.max(axis=1)])
-        driven = np.flatnonzero(most.any(axis=0))
-        most, group = most[:, driven], np.arange(len(driven)) // together
+        active = np.zeros((len(rounds), self.unit.tile.spec.rows), dtype=bool)
+        for place, one in enumerate(rounds):
+            active[place] = one.cells.any(axis=1)
+        driven = np.flatnonzero(active.any(axis=0))
+        active, group = active[:, driven], np.arange(len(driven)) // together
         first = np.arange(0, len(driven), together)
-        begin = self._lay_out(np.maximum.reduceat(most, first, axis=1) if len(first) else most)[:, group]
-        found = []
-        for is_set, pulses in enumerate((down, up)):
-            for number in range(int(most[is_set].max(initial=0))):
-                some = most[is_set] > number
-                beats = begin[is_set, some] + number
-                found.append(Strokes(bool(is_set), number, pulses > number, driven[some], None, beats))
-        return found
+        beats = self._lay_out(rounds, np.logical_or.reduceat(active, first, axis=1) if len(first) else active)[:, group]
+        return [
+            Strokes(each.is_set, each.number, each.cells, driven[some], None, beats[place, some], each.width)
+            for place, (each, some) in enumerate(zip(rounds, active, strict=True))
+        ]
 
-    def _by_cell(self, down: Counts, up: Counts) -> list[Strokes]:
+    def _by_cell(self, rounds: list[_Round]) -> list[Strokes]:
         """List the pulses of single cells."""
-        rows, columns = np.nonzero(down + up)
-        each = np.array([down[rows, columns], up[rows, columns]])
-        begin = self._lay_out(each)
-        found = []
-        for is_set, pulses in enumerate((down, up)):
-            for number in range(int(each[is_set].max(initial=0))):
-                some = np.flatnonzero(each[is_set] > number)
-                beats = begin[is_set, some] + number
-                found.append(Strokes(bool(is_set), number, pulses > number, rows[some], columns[some], beats))
-        return found
+        driven = np.zeros(self.unit.tile.spec.shape, dtype=bool)
+        for each in rounds:
+            driven |= each.cells
+        rows, columns = np.nonzero(driven)
+        active = np.zeros((len(rounds), len(rows)), dtype=bool)
+        for place, each in enumerate(rounds):
+            active[place] = each.cells[rows, columns]
+        beats = self._lay_out(rounds, active)
+        return [
+            Strokes(each.is_set, each.number, each.cells, rows[some], columns[some], beats[place, some], each.width)
+            for place, (each, some) in enumerate(zip(rounds, active, strict=True))
+        ]
 
-    def _lay_out(self, most: Counts) -> Counts:
-        """Set the beats for things with (2, things) pulses down and up; return when each begins, (2, things)."""
-        ends = np.cumsum(most.T.ravel())
-        kinds = np.tile([False, True], most.shape[1])
-        self._schedule(np.repeat(kinds, most.T.ravel()))
-        return np.asarray((ends - most.T.ravel()).reshape(-1, 2).T)
+    def _lay_out(self, rounds: list[_Round], active: Mask) -> Counts:
+        """Set the beats of things that are ``active`` in some rounds; return which beat each is, (rounds, things)."""
+        taken = active.T.ravel()
+        things = active.shape[1]
+        self._schedule(
+            np.tile(np.array([each.is_set for each in rounds], dtype=bool), things)[taken],
+            np.tile(np.array([each.width for each in rounds], dtype=np.int64), things)[taken],
+        )
+        return np.asarray((np.cumsum(taken) - 1).reshape(active.T.shape).T)
 
     def _change(self, strokes: Strokes, conductance: Floats, effective: Floats) -> None:
         """Let pulses change their cells, in place, and note what was asked of them."""
         assert self.noise is not None
         unit = self.unit
-        pulse = PulseGroup(strokes.is_set, strokes.number, strokes.cells, self.wanted)
+        pulse = PulseGroup(strokes.is_set, strokes.number, strokes.cells, self.wanted, strokes.width)
         unit.devices.give(pulse, CellState(conductance, effective, unit.tile.stuck, unit.asked), self.noise)
 
-    def _schedule(self, set_beats: NDArray[np.bool_]) -> None:
-        """Say of each beat whether it is one of SET pulses: so long it takes."""
+    def _schedule(self, set_beats: Mask, widths: Counts) -> None:
+        """Say of each beat whether it is one of SET pulses, and how many times their declared width it lasts."""
         reset_time, set_time = (OPERATIONS[kind].beat(self.unit.spec) for kind in self.kinds)
-        sets = int(np.count_nonzero(set_beats))
-        on_clock(sets * set_time + (len(set_beats) - sets) * reset_time)  # before NumPy adds them in 64 bits
-        self._end_times = np.cumsum(np.where(set_beats, set_time, reset_time))
+        sets, total = int(widths[set_beats].sum()), int(widths.sum())
+        on_clock(sets * set_time + (total - sets) * reset_time)  # before NumPy adds them in 64 bits
+        self._durations = np.where(set_beats, set_time, reset_time) * widths
+        self._end_times = np.cumsum(self._durations)
         self.ends = self._end_times.tolist()
 
     @property
@@ -198,7 +219,7 @@ class PulseTrain(TileTrain):
                 stop = min(beats, self.done + max(unit.fragile[0][0] - unit.pulses, 1))
             first, self.done = self.done, stop
             unit.pulses += stop - first
-            if self.context.traces_beats:
+            if self.context.traces_beats or unit.spec.device.stateful:  # pulses of one row move cells of the others
                 for beat in range(first, stop):
                     self._apply(beat, beat + 1)
             else:
@@ -241,6 +262,9 @@ class PulseTrain(TileTrain):
     def _pulse(self, strokes: Strokes, slices: dict[str, _Slice]) -> None:
         """Give pulses of one polarity, and add them to the slices of the trace."""
         unit, device, is_set = self.unit, self.unit.spec.device, strokes.is_set
+        if device.stateful:
+            self._drive(strokes, slices)
+            return
         voltage = device.set_voltage if is_set else device.reset_voltage
         watched = self._watched(strokes)
         if not (unit.cells.moves or unit.cells.wears):
@@ -270,6 +294,22 @@ class PulseTrain(TileTrain):
         self._book(strokes, self._energy(strokes, driven, voltage), slices)
         self._show(watched, is_set, voltage, driven, found, left)
 
+    def _drive(self, strokes: Strokes, slices: dict[str, _Slice]) -> None:
+        """Give one pulse, of one beat, to devices whose engine says what the whole tile makes of it."""
+        unit, devices = self.unit, self.unit.devices
+        assert isinstance(devices, OdeCells)
+        assert self.noise is not None
+        pulse = PulseGroup(strokes.is_set, strokes.number, strokes.cells, self.wanted, strokes.width)
+        on_lines = devices.line_pulse(pulse)
+        left, energy = self.context.electrics.drive(unit, on_lines)
+        unit.tile.program(left)
+        devices.give(pulse, CellState(left, left, unit.tile.stuck, unit.asked), self.noise)
+        if unit.cells.wears:
+            worn = unit.cells.write(strokes.cells, left, self._when(strokes))
+            if worn.any():
+                wear_out(unit, worn, left)
+        self._book(strokes, attojoules(energy), slices)
+
     def _watched(self, strokes: Strokes) -> list[Mask]:
         """Return the cells of each of these pulses that an audit looks at."""
         if self.watch is None:
@@ -297,7 +337,7 @@ class PulseTrain(TileTrain):
 
     def _energy(self, strokes: Strokes, conductance: Floats, voltage: float) -> int:
         """Return what the pulses take from the array's drivers [aJ]."""
-        time = OPERATIONS[self.kinds[strokes.is_set]].beat(self.unit.spec) * PICOSECOND
+        time = strokes.width * OPERATIONS[self.kinds[strokes.is_set]].beat(self.unit.spec) * PICOSECOND
         unit = self.unit
         if not self.context.electrics.pulses_are_ladders:
             beats = (_driven(strokes, group) for group in _apart(strokes.beats))
@@ -319,7 +359,7 @@ class PulseTrain(TileTrain):
         booked = self.context.ledger.add(
             kind,
             operations=count,
-            busy=count * OPERATIONS[kind].beat(unit.spec),
+            busy=count * strokes.width * OPERATIONS[kind].beat(unit.spec),
             energy={"array": array, "driver": len(strokes.rows) * unit.stroke_energy},
             pulses=int(np.count_nonzero(strokes.cells)),
             tile=unit.index,

@@ -22,7 +22,7 @@ from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["Unit"]
+__all__ = ["Unit", "check_devices"]
 
 Floats = NDArray[np.float64]
 
@@ -74,8 +74,7 @@ class Unit:
         self._asked = np.full(geometry.shape, spec.device.minimum_conductance)
         self.tile = Tile(geometry, self._asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)
-        device: type[Device] = find("devices", spec.device.kind, "chip.device.kind")
-        self.devices = device(spec.device, geometry.shape, seed, key)
+        self.devices = _device(spec)(spec.device, geometry.shape, seed, key)
         self.cells = Cells(spec, seed, index, self.asked)
         self._ground: tuple[Floats, Floats] | None = None
         self._offset: tuple[int, Floats] | None = None
@@ -210,3 +209,13 @@ class Unit:
             bridges=defects.bridges,
             dead_drivers=defects.dead_drivers,
         )
+
+
+def check_devices(spec: ChipSpec) -> None:
+    """Raise :class:`ValidationError` if no device can be made as declared, before anything else is begun."""
+    _device(spec)(spec.device, (1, 1))
+
+
+def _device(spec: ChipSpec) -> type[Device]:
+    found: type[Device] = find("devices", spec.device.kind, "chip.device.kind")
+    return found

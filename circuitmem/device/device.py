@@ -33,6 +33,8 @@ class PulseGroup(NamedTuple):
     """Cells that get it, (rows, columns)."""
     wanted: Floats
     """Conductance that is wanted in the end, (rows, columns) S."""
+    width: int = 1
+    """How many times the declared width it lasts."""
 
 
 class CellState(NamedTuple):
@@ -89,7 +91,10 @@ class Device(ABC):
     @property
     @abstractmethod
     def most(self) -> int:
-        """Most pulses of one polarity that a cell gets in one job, up to 65,535."""
+        """Most pulses of one polarity that a row gets in one job, each counted as often as its :meth:`rounds` say.
+
+        Up to 65,535.
+        """
 
     @abstractmethod
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
@@ -116,6 +121,13 @@ class Device(ABC):
         noise : (rows, columns) ndarray, optional
             A standard normal number for each pulse. None: what the digital core expects, without any.
         """
+
+    def rounds(self, counts: Counts) -> list[tuple[int, Mask]]:
+        """Return how cells get so many pulses, (rows, columns): width and cells of each, one after another.
+
+        A width is a whole number of times the declared one. By default all have that one.
+        """
+        return [(1, counts > number) for number in range(int(counts.max(initial=0)))]
 
     def plan(self, wanted: Floats, asked: Floats, deadband: float) -> tuple[Counts, Counts]:
         """Return the pulses down and up of cells that are wanted further than ``deadband`` [S] from what was asked."""

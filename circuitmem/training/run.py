@@ -22,7 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from circuitmem.config import RunSpec, needed_packages, to_toml
-from circuitmem.control import Chip, Signals, Trace, check_faults, check_vcd
+from circuitmem.control import Chip, Signals, Trace, check_devices, check_faults, check_vcd
 from circuitmem.data import Dataset
 from circuitmem.engine import software
 from circuitmem.errors import DataFileError, RunBusyError, ValidationError
@@ -90,6 +90,7 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     data = _data(spec)
     check_new(path)
     check_faults(spec.chip, tile_count(spec))
+    check_devices(spec.chip)
     if spec.vcd:
         check_vcd()
     with make_folder(path, spec, data):
