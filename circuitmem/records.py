@@ -43,9 +43,9 @@ class Record(BaseModel):
 
 
 class Epoch(Record):
-    """What a method had reached at the end of an epoch."""
+    """What a method had reached at the end of an epoch, or within one."""
 
-    epoch: Count
+    epoch: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     accuracy_percent: Percent
     pulses: Count
     simulated_time_s: Number
@@ -143,6 +143,7 @@ class Partial(Record):
     energy_j: Number
     pulses: Count
     history: History
+    between: list[Epoch] = []
     confusion: Matrix = []
     output_errors: dict[str, list[Count]] = {}
     accounts: Accounts = {}
@@ -233,6 +234,7 @@ class Results(Record):
     pulses: dict[MethodName, Count]
     audit: Audit
     history: Annotated[dict[MethodName, History], Field(min_length=1)]
+    between: dict[MethodName, list[Epoch]] | None = None
     calibration_and_in_situ_against_in_situ: Gain | None = None
     confusion: dict[MethodName, Matrix] | None = None
     accounts: dict[MethodName, Accounts] | None = None
@@ -315,6 +317,7 @@ class Point(Record):
     code: str = ""
     digital_percent: Percent | None = None
     histories: dict[str, History] | None = None
+    tests: dict[str, Percent] | None = None
     maps: list[str] = []
     error: Failure | None = None
 

@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     ARRIVALS = 16
     LINE_DEFECTS = 17
     PRODUCT_ERROR = 18
+    HELD_BACK = 19
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

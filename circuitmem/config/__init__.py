@@ -45,6 +45,7 @@ from circuitmem.config.training import (
     ExSituSpec,
     InSituSpec,
     RetrainingSpec,
+    ScheduleName,
     check_joined,
 )
 
@@ -88,6 +89,7 @@ __all__ = [
     "RetentionSpec",
     "RetrainingSpec",
     "RunSpec",
+    "ScheduleName",
     "SelectorCell",
     "SinhCell",
     "Spec",

@@ -47,6 +47,11 @@ class DataSpec(Spec):
     validation : int
         Test with so many validation samples instead, >= 0, as tuning should: the test part is not looked at. They are
         the first of the validation part, or the last training samples where there is none. 0 tests with the test part.
+    held_back : int
+        Hold so many training samples back for validation, of each class alike, chosen by the run's seed, >= 0; where
+        the data have a validation part, its first so many instead. Tests while training goes on are with them, and the
+        test part is looked at once, at the end; ``patience`` looks at them, too. With ``validation`` they are the test
+        part. 0 holds none back, and tests with the test part all along.
     side : int, optional
         Side of square images in pixels, >= 1; smaller than theirs averages areas. Left out, images stay as they are.
     """
@@ -61,6 +66,7 @@ class DataSpec(Spec):
     train: int | None = pydantic.Field(default=None, ge=1)
     test: int | None = pydantic.Field(default=None, ge=1)
     validation: int = pydantic.Field(default=0, ge=0)
+    held_back: int = pydantic.Field(default=0, ge=0)
     side: int | None = pydantic.Field(default=None, ge=1)
 
     @pydantic.model_validator(mode="before")

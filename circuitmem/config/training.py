@@ -17,10 +17,12 @@ __all__ = [
     "ExSituSpec",
     "InSituSpec",
     "RetrainingSpec",
+    "ScheduleName",
     "check_joined",
 ]
 
 GradientName = Literal["read", "ideal", "adjoint"]
+ScheduleName = Literal["linear", "cosine", "step", "constant"]
 
 MOST_EPOCHS = 320
 """Passes at most of training ex situ that nobody has told how many: the default 20, doubled four times."""
@@ -56,7 +58,14 @@ class ExSituSpec(Spec):
         Training that has not converged after ``epochs`` goes on for as many again, until it has or would pass this,
         >= epochs. Left out, it is ``epochs`` where that is declared, and 320 otherwise.
     learning_rate : float
-        Step size, > 0; it falls linearly to 0, and anew each time that training goes on.
+        Step size, > 0; it falls as ``schedule`` says, and anew each time that training goes on.
+    schedule : {"linear", "cosine", "step", "constant"}
+        How the step size falls: along a line or half a cosine to 0, to a tenth after two thirds of the steps, not at
+        all.
+    patience : int
+        Training ends, before ``max_epochs`` and whatever its loss, after so many epochs without a better accuracy on
+        the validation samples (``data.held_back``), and goes back to the weights of the best, >= 0; at 0 it does not
+        look at them.
     weight_limit : float
         Weights are kept within this many standard deviations of their layer, > 0, so that a few large ones do not
         use up the conductance range.
@@ -66,6 +75,8 @@ class ExSituSpec(Spec):
     max_epochs: int = pydantic.Field(default=MOST_EPOCHS, ge=1)
     batch: int = pydantic.Field(default=50, ge=1)
     learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
+    schedule: ScheduleName = "linear"
+    patience: int = pydantic.Field(default=0, ge=0)
     weight_limit: float = pydantic.Field(default=1.5, gt=0.0)
 
     @pydantic.model_validator(mode="before")
@@ -132,11 +143,14 @@ class InSituSpec(Spec):
         How gradients become wanted changes of the digital core's weights: ``sgd``, ``momentum``, ``rmsprop``, ``adam``,
         or another that :mod:`circuitmem.registry` finds.
     learning_rate : float
-        Step size on the weights, > 0; it falls linearly to a tenth. Left out, the optimiser's own
+        Step size on the weights, > 0; it falls as ``schedule`` says. Left out, the optimiser's own
         (``LEARNING_RATES``, or its class's ``learning_rate``).
     calibrated_learning_rate : float
         The same in methods that calibrate first, > 0: a chip that multiplies rightly before it is trained wants smaller
         steps. Left out, ``learning_rate`` where that is declared, else the optimiser's own (``CALIBRATED_RATES``).
+    schedule : {"linear", "cosine", "step", "constant"}
+        How the step size falls: along a line or half a cosine to a tenth, to a tenth after two thirds of the steps, not
+        at all.
     momentum : float
         Of ``momentum``, in [0, 1).
     rule : str
@@ -160,6 +174,12 @@ class InSituSpec(Spec):
         that so many are over.
     recalibrate_batches : int
         After how many batches, >= 1.
+    patience : int
+        Training ends after so many epochs without a better accuracy on the validation samples (``data.held_back``),
+        which the chip reads after each epoch, >= 0: these reads are part of what the method costs. At 0 it does not.
+    evaluate_every : int
+        Accuracy is tested after so many batches too, not only after each epoch, >= 0; at 0 it is not. Tests cost the
+        method nothing.
     options : table of tables, optional
         Numbers of a rule or an optimiser of somebody else, each by its name.
     """
@@ -169,6 +189,7 @@ class InSituSpec(Spec):
     optimiser: OptimiserName = "momentum"
     learning_rate: float = pydantic.Field(default=LEARNING_RATES["momentum"], gt=0.0)
     calibrated_learning_rate: float = pydantic.Field(default=CALIBRATED_RATES["momentum"], gt=0.0)
+    schedule: ScheduleName = "linear"
     momentum: float = pydantic.Field(default=0.9, ge=0.0, lt=1.0)
     rule: RuleName = "two-pulse"
     threshold: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)
@@ -178,6 +199,8 @@ class InSituSpec(Spec):
     read_batches: int = pydantic.Field(default=50, ge=1)
     recalibrate: Literal["never", "once", "every"] = "never"
     recalibrate_batches: int = pydantic.Field(default=100, ge=1)
+    patience: int = pydantic.Field(default=0, ge=0)
+    evaluate_every: int = pydantic.Field(default=0, ge=0)
     options: Options | None = None
 
     @pydantic.model_validator(mode="before")
@@ -218,12 +241,16 @@ class RetrainingSpec(Spec):
     epochs, batch : int
         Passes over the training samples, and samples a step, >= 1.
     learning_rate : float
-        Step size, > 0; it falls linearly to 0.
+        Step size, > 0; it falls as ``schedule`` says.
+    schedule, patience
+        As in :class:`ExSituSpec`. Hardware-aware training looks at validation samples with random defects, too.
     """
 
     epochs: int = pydantic.Field(default=5, ge=1)
     batch: int = pydantic.Field(default=50, ge=1)
     learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
+    schedule: ScheduleName = "linear"
+    patience: int = pydantic.Field(default=0, ge=0)
 
 
 class BestSpec(Spec):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.data.scaling import Scaling
+from circuitmem.data.split import held_back
 from circuitmem.errors import ValidationError
 from circuitmem.validation import integer
 
@@ -83,9 +84,16 @@ class Dataset:
     def parts(self) -> dict[str, tuple[Floats, Targets]]:
         """Return inputs and targets of each part that there is."""
         found = {"train": (self.train_inputs, self.train_targets)}
-        if self.validation_inputs is not None and self.validation_targets is not None:
-            found["validation"] = self.validation_inputs, self.validation_targets
+        if self.validation is not None:
+            found["validation"] = self.validation
         return found | {"test": (self.test_inputs, self.test_targets)}
+
+    @property
+    def validation(self) -> tuple[Floats, Targets] | None:
+        """Inputs and targets of the validation part, if there is one."""
+        if self.validation_inputs is None or self.validation_targets is None:
+            return None
+        return self.validation_inputs, self.validation_targets
 
     def resized(self, side: int) -> Dataset:
         """Return square images averaged over areas to ``side`` x ``side`` pixels, 1 <= side <= the present side.
@@ -135,6 +143,37 @@ class Dataset:
             test_targets=self.test_targets[:test],
         )
 
+    def holding_back(self, count: int, seed: int) -> Dataset:
+        """Return the data with ``count`` training samples as validation part, of each class alike; 0 changes nothing.
+
+        Where there is a validation part it is cut to its first ``count`` instead.
+
+        Parameters
+        ----------
+        count : int
+            How many, >= 0.
+        seed : int
+            Chooses them.
+
+        Raises
+        ------
+        ValidationError
+            If there are not so many, or a class would have no training sample left.
+        """
+        if integer("data.held_back", count, minimum=0) == 0:
+            return self
+        if self.validation is not None:
+            chosen = self._first_of_validation("data.held_back", count)
+            return replace(self, validation_inputs=chosen[0], validation_targets=chosen[1])
+        held = held_back(self.train_targets, self.task, count, seed)
+        return replace(
+            self,
+            train_inputs=self.train_inputs[~held],
+            train_targets=self.train_targets[~held],
+            validation_inputs=self.train_inputs[held],
+            validation_targets=self.train_targets[held],
+        )
+
     def validating(self, count: int) -> Dataset:
         """Return the data with ``count`` validation samples as its test part; 0 changes nothing.
 
@@ -147,11 +186,8 @@ class Dataset:
         """
         if integer("data.validation", count, minimum=0) == 0:
             return self
-        if self.validation_inputs is not None and self.validation_targets is not None:
-            if count > len(self.validation_targets):
-                rule = f"must be <= {len(self.validation_targets)}, the validation part"
-                raise ValidationError("data.validation", rule, count)
-            chosen = self.validation_inputs[:count], self.validation_targets[:count]
+        if self.validation is not None:
+            chosen = self._first_of_validation("data.validation", count)
             return replace(self, test_inputs=chosen[0], test_targets=chosen[1])
         if count >= len(self.train_targets):
             rule = f"must be < {len(self.train_targets)}, the training samples"
@@ -163,6 +199,14 @@ class Dataset:
             test_inputs=self.train_inputs[-count:],
             test_targets=self.train_targets[-count:],
         )
+
+    def _first_of_validation(self, key: str, count: int) -> tuple[Floats, Targets]:
+        """Return the first ``count`` samples of the validation part, for the setting ``key``."""
+        assert self.validation is not None
+        inputs, targets = self.validation
+        if count > len(targets):
+            raise ValidationError(key, f"must be <= {len(targets)}, the validation part", count)
+        return inputs[:count], targets[:count]
 
     def scaled(self, kind: Literal["none", "range", "standard"]) -> Dataset:
         """Return the data with inputs scaled as the training part says (:class:`Scaling`); ``none`` changes nothing."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 
-__all__ = ["SPLIT", "divided"]
+__all__ = ["SPLIT", "divided", "held_back"]
 
 SPLIT = (0.7, 0.1, 0.2)
 """Fractions of training, validation and test."""
@@ -50,3 +50,27 @@ def divided(
         place[mixed[:test]], place[mixed[test : test + validation]] = 2, 1
     made = {name: (inputs[place == k], targets[place == k]) for k, name in enumerate(PARTS) if (place == k).any()}
     return made | {name: own for name, own in parts.items() if name == "validation"}
+
+
+def held_back(targets: NDArray[Any], task: str, count: int, seed: int) -> NDArray[np.bool_]:
+    """Return which of the training samples are held back, (samples,): ``count`` of them, of each class alike.
+
+    Raises
+    ------
+    ValidationError
+        If a class would have none left.
+    """
+    groups = (
+        [np.flatnonzero(targets == k) for k in np.unique(targets)] if task == "classes" else [np.arange(len(targets))]
+    )
+    shares = count * np.array([len(own) for own in groups]) / len(targets)
+    wanted = np.floor(shares).astype(np.int64)
+    # What is left goes to the classes of the largest remainders, the first where they are alike.
+    wanted[np.argsort(-(shares - wanted), kind="stable")[: count - wanted.sum()]] += 1
+    if any(number >= len(own) for number, own in zip(wanted, groups, strict=True)):
+        rule = f"must leave each class a sample to train with, of {len(targets)} in all"
+        raise ValidationError("data.held_back", rule, count)
+    rng, held = stream(seed, Purpose.HELD_BACK), np.zeros(len(targets), dtype=bool)
+    for number, own in zip(wanted, groups, strict=True):
+        held[rng.permutation(own)[:number]] = True
+    return held

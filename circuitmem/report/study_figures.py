@@ -16,7 +16,7 @@ from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz
 from circuitmem.records import read_arrays
 from circuitmem.study.spec import Study
-from circuitmem.study.statistics import mean, select
+from circuitmem.study.statistics import mean, select, watched
 from circuitmem.study.store import Row, load_table
 from circuitmem.training import method_title
 
@@ -148,6 +148,7 @@ def _are_names(levels: Sequence[Any]) -> bool:
 
 def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
     """Draw mean accuracy against mean cost while training goes on; a method without training is a dotted line."""
+    rows = watched(rows)
     epochs = sorted({row["epoch"] for row in rows})
     by_epoch = [select(rows, epoch=epoch) for epoch in epochs]
     accuracy = [mean([row["accuracy_percent"] for row in some]).mean for some in by_epoch]

@@ -11,7 +11,17 @@ from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec, 
 from circuitmem.files import write_text
 from circuitmem.report.study_figures import AXIS_LABELS, SCALES, draw_study, method_label
 from circuitmem.study.spec import Study
-from circuitmem.study.statistics import Mean, Paired, at_equal_cost, holm, mean, paired, sampling_half_width, select
+from circuitmem.study.statistics import (
+    Mean,
+    Paired,
+    at_equal_cost,
+    holm,
+    mean,
+    paired,
+    sampling_half_width,
+    select,
+    watched,
+)
 from circuitmem.study.store import Row, load_table
 
 __all__ = ["report_study", "study_text"]
@@ -200,7 +210,8 @@ def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None,
         return paired(*ends), 0
     pairs, unknown = {}, 0
     for seed in sorted(first.keys() & second.keys()):
-        histories = [sorted(select(rows, method=name, seed=seed), key=lambda row: row["epoch"]) for name in names]
+        found = (watched(select(rows, method=name, seed=seed)) for name in names)
+        histories = [sorted(own, key=lambda row: row["epoch"]) for own in found]
         reached = at_equal_cost(histories[0], histories[1], COSTS[spec.at])
         if reached is None:
             unknown += 1

@@ -16,7 +16,7 @@ from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Perceptron
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.spec import Job, Point, config_values
-from circuitmem.training import MethodRun, accuracy_percent, build_network, load_data, train_ex_situ
+from circuitmem.training import MethodResult, MethodRun, accuracy_percent, build_network, load_data, train_ex_situ
 
 __all__ = ["SISTERS", "compute_point", "failure"]
 
@@ -59,24 +59,31 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 def _methods(point: Point) -> dict[str, Any]:
     histories: dict[str, list[dict[str, float]]] = {}
+    tests: dict[str, float] = {}
     digital: dict[str, float] = {}
     maps: dict[str, Any] = {}
     by_name = {job.name: job for job in point.jobs}
     # Trained methods first: their sisters take from them what they have in common.
     for job in sorted(point.jobs, key=lambda job: job.method in SISTERS):
         sister = by_name.get(SISTERS.get(job.method, ""))
-        if sister is not None and sister.run == job.run and sister.method == sister.name:
+        # Their test is not the same where it is only at the end.
+        shared = sister is not None and sister.run == job.run and not job.run.data.held_back
+        if sister is not None and shared and sister.method == sister.name:
             histories[job.name] = histories[sister.name][:1]
         else:
-            histories[job.name], digital[job.name] = _method(job, point, maps)
+            result, digital[job.name] = _method(job, point, maps)
+            histories[job.name] = sorted((*result.history, *result.between), key=lambda entry: entry["epoch"])
+            if job.run.data.held_back:
+                tests[job.name] = result.accuracy_percent
     # Variants may start from networks of their own; the table has that of the first method.
     first = next(job.name for job in point.jobs if job.name in digital)
     ordered = {name: histories[name] for name in by_name}
-    return {"digital_percent": digital[first], "histories": ordered, "maps": maps}
+    found = {"digital_percent": digital[first], "histories": ordered, "maps": maps}
+    return found | {"tests": {name: tests[name] for name in by_name}} if tests else found
 
 
-def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[list[dict[str, float]], float]:
-    """Return the history of a method, and the accuracy of the network that it began with; add to the maps."""
+def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult, float]:
+    """Return what a method reached, and the accuracy of the network that it began with; add to the maps."""
     run = job.run
     data = _samples(run.data, run.network, run.seed)
     model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
@@ -92,7 +99,7 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[list[dict[str
 
     result = MethodRun(job.method, run, network, data, lambda *_: None, lambda: keep("before")).finish()
     keep("after")
-    return result.history, digital
+    return result, digital
 
 
 @lru_cache(maxsize=2)
@@ -104,6 +111,7 @@ def _samples(spec: DataSpec, network: NetworkSpec, seed: int) -> Dataset:
 def _digital(spec: ExSituSpec, network: NetworkSpec, source: DataSpec, seed: int) -> tuple[Perceptron, float]:
     """Return the network that was trained on a computer, and its test accuracy; points of one seed share it."""
     data = _samples(source, network, seed)
-    model = train_ex_situ(spec, network, data.train_inputs, data.train_targets, seed, lambda *_: None)
+    train = data.train_inputs, data.train_targets
+    model = train_ex_situ(spec, network, *train, seed, lambda *_: None, validation=data.validation)
     predicted = model.logits(data.test_inputs).argmax(axis=1)
     return model, accuracy_percent(predicted, data.test_targets)

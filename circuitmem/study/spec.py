@@ -22,7 +22,18 @@ from circuitmem.validation import did_you_mean
 __all__ = ["Job", "Level", "Point", "Study", "config_values", "load_study"]
 
 Level = str | int | float | bool
-RESERVED = ("point", "seed", "method", "epoch", "end", "accuracy_percent", "pulses", "simulated_time_s", "energy_j")
+RESERVED = (
+    "point",
+    "seed",
+    "method",
+    "epoch",
+    "end",
+    "part",
+    "accuracy_percent",
+    "pulses",
+    "simulated_time_s",
+    "energy_j",
+)
 """Columns of the table, which no axis may take."""
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 
-__all__ = ["Mean", "Paired", "at_equal_cost", "holm", "mean", "paired", "sampling_half_width", "select"]
+__all__ = ["Mean", "Paired", "at_equal_cost", "holm", "mean", "paired", "sampling_half_width", "select", "watched"]
 
 CONFIDENCE = 0.95
 
@@ -134,6 +134,11 @@ def sampling_half_width(percent: float, samples: int) -> float:
 def select(rows: Sequence[Mapping[str, Any]], /, **wanted: Any) -> list[Mapping[str, Any]]:
     """Return the rows in which every named column has the wanted value."""
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def watched(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows of tests while training went on: those of the validation samples where there are some."""
+    return [row for row in rows if row["part"] == "validation"] or list(rows)
 
 
 def at_equal_cost(

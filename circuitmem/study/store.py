@@ -24,6 +24,8 @@ from circuitmem.study.spec import Point, Study, config_values
 __all__ = ["MEASURES", "Row", "Store", "load_table"]
 
 Row = dict[str, Any]
+PART = "part"
+"""Column that says with which samples an accuracy is; a table of an older version has those of the test only."""
 MEASURES = ("accuracy_percent", "pulses", "simulated_time_s", "energy_j")
 """What a method reached, and what it had cost by then."""
 
@@ -108,7 +110,7 @@ class Store:
         Returns the path of the first.
         """
         rows = [row for record in records if record["status"] == "finished" for row in table_rows(record)]
-        columns = [*study.spec.axes, "seed", "method", "epoch", "end", *MEASURES, "point"]
+        columns = [*study.spec.axes, "seed", "method", "epoch", "end", PART, *MEASURES, "point"]
         text = record_text(provenance)
         write_bytes(self.folder / "results.parquet", _parquet(rows, columns, text))
         write_text(self.folder / "results.csv", _csv([row for row in rows if row["end"]], columns))
@@ -126,18 +128,27 @@ class Store:
 
 
 def table_rows(record: dict[str, Any]) -> Iterator[Row]:
-    """Yield the rows of a finished point: a row for each method and epoch, and one for the digital network."""
-    head = {**record["levels"], "seed": record["seed"], "point": record["id"]}
+    """Yield the rows of a finished point: a row for each method and test of it, and one for the digital network.
+
+    Where the test samples were looked at once, the row of the end has what they gave, and those before it, one of which
+    is at the same place, are of the validation samples.
+    """
+    head = {**record["levels"], "seed": record["seed"], "point": record["id"], PART: "test"}
     nothing: Row = dict.fromkeys(MEASURES)
     yield (
         {**head, "method": "digital", "epoch": 0, "end": True}
         | nothing
         | {"accuracy_percent": record["digital_percent"]}
     )
+    tests = record.get("tests") or {}
     for method, history in record["histories"].items():
+        last = history[-1]
         for entry in history:
-            measures = {name: entry[name] for name in MEASURES}
-            yield {**head, "method": method, "epoch": entry["epoch"], "end": entry is history[-1], **measures}
+            own = {"method": method, "epoch": entry["epoch"], "end": entry is last, **{n: entry[n] for n in MEASURES}}
+            yield {**head, **own, **({"end": False, PART: "validation"} if method in tests else {})}
+        if method in tests:
+            at_the_end = {name: last[name] for name in MEASURES} | {"accuracy_percent": tests[method]}
+            yield {**head, "method": method, "epoch": last["epoch"], "end": True, **at_the_end}
 
 
 def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any]]:
@@ -160,7 +171,7 @@ def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any
     for name in ("method", "epoch", "end", "seed", "point", *MEASURES):
         if name not in table.column_names:
             raise DataFileError(path, f"must have the column {name!r}")
-    return list(table.to_pylist()), check_record(path, text, StudyProvenance)
+    return [{PART: "test", **row} for row in table.to_pylist()], check_record(path, text, StudyProvenance)
 
 
 def _libraries() -> tuple[Any, Any]:

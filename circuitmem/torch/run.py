@@ -89,6 +89,16 @@ def _checked(spec: RunSpec) -> RunSpec:
     for key, value in (("trace", spec.trace), ("vcd", spec.vcd), ("reuse_error", spec.reuse_error)):
         if value:
             raise ValidationError(key, "must be left out with network.model", value)
+    for key, unused in (
+        ("data.held_back", spec.data.held_back),
+        ("ex_situ.patience", spec.ex_situ.patience),
+        ("in_situ.patience", spec.in_situ.patience),
+        ("in_situ.evaluate_every", spec.in_situ.evaluate_every),
+        ("ex_situ.schedule", spec.ex_situ.schedule),
+        ("in_situ.schedule", spec.in_situ.schedule),
+    ):
+        if unused not in (0, "linear"):
+            raise ValidationError(key, "must be left out with network.model", unused)
     if spec.in_situ.epochs == 0 and any(name.endswith("in_situ") for name in spec.methods):
         raise ValidationError("in_situ.epochs", "must be >= 1 with network.model", 0)
     method = spec.calibration.method if "method" in spec.calibration.model_fields_set else JOINED

@@ -37,7 +37,8 @@ def calibrate_run(
     data = load_data(spec.data, spec.network, spec.seed)
     train = data.train_inputs, data.train_targets
     with threadpool_limits(limits=1, user_api="blas"):
-        model = train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, partial(progress, "digital"))
+        tell = partial(progress, "digital")
+        model = train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, tell, validation=data.validation)
         return compare_calibrations(spec, model, data, methods, held_out, partial(progress, "calibrations"))
 
 

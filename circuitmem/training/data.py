@@ -27,7 +27,7 @@ def load_source(spec: DataSpec, seed: int) -> Dataset:
     options = {"task": spec.task, "split": spec.split, "ignore": spec.ignore, "licence": spec.licence, "seed": seed}
     data = load_dataset(spec.source, target, **options)  # type: ignore[arg-type]
     data = data if spec.side is None else data.resized(spec.side)
-    return data.first(spec.train, spec.test).validating(spec.validation)
+    return data.first(spec.train, spec.test).holding_back(spec.held_back, seed).validating(spec.validation)
 
 
 def load_data(spec: DataSpec, network: NetworkSpec, seed: int) -> Dataset:

@@ -15,6 +15,7 @@ from circuitmem.network import Perceptron, patches_of
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
 from circuitmem.training.loss import cross_entropy
+from circuitmem.training.schedules import Patience, Samples, rate_factor
 
 __all__ = ["ExSituRecord", "accuracy_percent", "goes_on", "has_converged", "initial_perceptron", "train_ex_situ"]
 
@@ -46,7 +47,8 @@ class ExSituRecord:
     loss : float
         Mean cross-entropy at the end, of the last eighth of the steps.
     converged : bool
-        Whether the second half of the last round of steps brought less than ``CONVERGED`` of all that was learnt.
+        Whether the second half of the last round of steps brought less than ``CONVERGED`` of all that was learnt; with
+        ``patience``, whether accuracy on the validation samples had stopped rising.
     """
 
     epochs: int = 0
@@ -69,12 +71,13 @@ def train_ex_situ(
     seed: int,
     progress: Callable[[int, int], None],
     record: ExSituRecord | None = None,
+    validation: Samples | None = None,
 ) -> Perceptron:
     """Train with Adam (Kingma & Ba, ICLR 2015) and keep every weight within the layer's limit.
 
     Training that has not converged after the declared epochs, or has taken few steps, goes on for as many again, with
     the step size that it began with (warm restarts: Loshchilov & Hutter, ICLR 2017), as far as ``spec.max_epochs``
-    allows.
+    allows. With ``spec.patience`` the validation samples decide instead, and the weights of the best epoch are kept.
 
     Parameters
     ----------
@@ -92,11 +95,13 @@ def train_ex_situ(
         Called with (epochs done, epochs).
     record : ExSituRecord, optional
         Where to write how it went.
+    validation : (inputs, classes), optional
+        Validation samples.
 
     Raises
     ------
     ValidationError
-        If the step size is so large that the loss is no number.
+        If the step size is so large that the loss is no number, or patience has no samples to look at.
     """
     record = ExSituRecord() if record is None else record
     total = spec.epochs
@@ -106,6 +111,7 @@ def train_ex_situ(
     optimiser = Adam(parameters)
     batches = -(-len(images) // spec.batch)
     classes = network.layers[-1]
+    patience, best = Patience("ex_situ.patience", spec.patience, validation), model
     while record.epochs < total:
         begun, steps, losses = optimiser.steps, (total - record.epochs) * batches, []
         for epoch in range(record.epochs, total):
@@ -116,7 +122,7 @@ def train_ex_situ(
                     activities = model.activities(images[chosen])
                     loss, error = cross_entropy(activities[-1], labels[chosen])
                     weight_gradients, bias_gradients = model.gradients(activities, error)
-                    rate = spec.learning_rate * (1.0 - (optimiser.steps - begun) / steps)
+                    rate = spec.learning_rate * rate_factor(spec.schedule, (optimiser.steps - begun) / steps, 0.0)
                     optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
                     for weights in model.weights:
                         limit = spec.weight_limit * weights.std()
@@ -125,12 +131,21 @@ def train_ex_situ(
                     rule = "must be smaller: training ex situ diverged, its loss is no number"
                     raise ValidationError("ex_situ.learning_rate", rule, spec.learning_rate)
                 losses.append(loss)
-            progress(epoch + 1, total)
-        record.epochs, record.loss = total, float(np.mean(losses[7 * len(losses) // 8 :]))
-        record.converged = has_converged(losses, log(classes))
-        if goes_on(record.converged, record.loss, log(classes), optimiser.steps):
+            record.epochs = epoch + 1
+            progress(record.epochs, total)
+            if patience.samples is not None:
+                inputs, targets = patience.samples
+                if patience.note(accuracy_percent(model.logits(inputs).argmax(axis=1), targets)):
+                    best = model.copy()
+                if patience.is_over:
+                    break
+        record.loss = float(np.mean(losses[7 * len(losses) // 8 :]))
+        record.converged = has_converged(losses, log(classes)) if patience.samples is None else patience.is_over
+        if patience.is_over:
+            break
+        if patience.samples is not None or goes_on(record.converged, record.loss, log(classes), optimiser.steps):
             total = min(2 * total, spec.max_epochs)
-    return model
+    return best
 
 
 def has_converged(losses: list[float], guessing: float) -> bool:

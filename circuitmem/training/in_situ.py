@@ -17,11 +17,15 @@ from circuitmem.training.gradients import ReadMap, adjoint_gradients, read_cells
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.optimisers import Optimiser
 from circuitmem.training.rules import UpdateRule
+from circuitmem.training.schedules import rate_factor
 from circuitmem.training.wires import WireModel
 
 __all__ = ["InSituTrainer", "train_epoch"]
 
 Floats = NDArray[np.float64]
+
+LAST_RATE = 0.1
+"""Part of the step size that is left at the end of training."""
 
 
 class InSituTrainer:
@@ -122,8 +126,9 @@ def train_epoch(
     losses: list[float] | None = None,
     after_batch: Callable[[], None] = lambda: None,
     recalibrate: Callable[[], Process] | None = None,
+    until: int | None = None,
 ) -> Process:
-    """Train for one pass over the samples, or what is left of it; returns the mean loss.
+    """Train for one pass over the samples, or what is left of it; returns the mean loss of its batches so far.
 
     Parameters
     ----------
@@ -145,18 +150,20 @@ def train_epoch(
         Called after every batch, when its pulses have been given and nothing is under way.
     recalibrate : callable, optional
         Returns the process that calibrates the network again, for when the trainer says so.
+    until : int, optional
+        Stop when so many batches of the epoch are over.
     """
     spec = trainer.spec
     order = stream(seed, Purpose.BATCHES, 1, epoch).permutation(len(images))
     batches = -(-len(images) // spec.batch)
     losses = [] if losses is None else losses
-    for index in range(len(losses), batches):
+    for index in range(len(losses), batches if until is None else min(until, batches)):
         chosen = order[index * spec.batch : (index + 1) * spec.batch]
         yield from trainer.look()
         activities = yield from network.forward(images[chosen])
         loss, error = cross_entropy(activities[-1], labels[chosen])
         done = (epoch * batches + index) / (spec.epochs * batches)
-        trainer.step(activities, error, spec.learning_rate * (1.0 - 0.9 * done))
+        trainer.step(activities, error, spec.learning_rate * rate_factor(spec.schedule, done, LAST_RATE))
         yield from network.chip.compute(trainer.operations(len(chosen)))
         yield from trainer.rule.program()
         if recalibrate is not None and trainer.recalibration_is_due():

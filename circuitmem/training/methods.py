@@ -19,6 +19,7 @@ from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.recipes import Recipe, recipe_of
+from circuitmem.training.schedules import Patience, Samples
 
 __all__ = ["MethodResult", "MethodRun", "build_network", "run_method", "tile_count"]
 
@@ -40,7 +41,10 @@ class MethodResult:
     simulated_time_s, energy_j, pulses : float, float, int
         Cost of programming, calibration and training.
     history : list of dict
-        After each epoch: epoch, accuracy_percent, pulses, simulated_time_s, energy_j; epoch 0 is before training.
+        After each epoch: epoch, accuracy_percent, pulses, simulated_time_s, energy_j; epoch 0 is before training. With
+        ``data.held_back`` accuracy is on the validation samples.
+    between : list of dict
+        The same within epochs, at fractions of them, where ``in_situ.evaluate_every`` asks for it.
     confusion : list of list of int
         At the last test: how many samples of each class (rows) were taken for which (columns).
     output_errors : dict of list of int
@@ -77,6 +81,7 @@ class MethodResult:
     energy_j: float = 0.0
     pulses: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    between: list[dict[str, float]] = field(default_factory=list)
     confusion: list[list[int]] = field(default_factory=list)
     output_errors: dict[str, list[int]] = field(default_factory=dict)
     accounts: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -113,19 +118,28 @@ class MethodResult:
     def note_cost(self, time_s: float, energy_j: float, pulses: int) -> None:
         """Note what was spent until the test that was noted, tests left out, and end the line of its epoch."""
         self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
-        self.history.append(
-            {
-                "epoch": len(self.history),
-                "accuracy_percent": self.accuracy_percent,
-                "pulses": pulses,
-                "simulated_time_s": time_s,
-                "energy_j": energy_j,
-            }
-        )
+        self.history.append(self._line(len(self.history), self.accuracy_percent))
+
+    def note_between(self, epoch: float, percent: float, time_s: float, energy_j: float, pulses: int) -> None:
+        """Note the accuracy that a test within an epoch gave [%], and what was spent until it, tests left out."""
+        self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
+        self.between.append(self._line(epoch, percent))
+
+    def _line(self, epoch: float, percent: float) -> dict[str, float]:
+        return {
+            "epoch": epoch,
+            "accuracy_percent": percent,
+            "pulses": self.pulses,
+            "simulated_time_s": self.simulated_time_s,
+            "energy_j": self.energy_j,
+        }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for a file."""
-        return asdict(self)
+        """Return plain values, for a file; ``between`` only where there were tests within epochs."""
+        found = asdict(self)
+        if not self.between:
+            del found["between"]
+        return found
 
 
 def tile_count(spec: RunSpec) -> int:
@@ -199,6 +213,8 @@ class MethodRun:
         self.result = MethodResult()
         self._progress, self._brought_up, self._safe = progress, brought_up, safe
         self._trainer = InSituTrainer(training_of(self.recipe, spec), network)
+        self._validating = bool(spec.data.held_back or spec.in_situ.patience)
+        self._patience()  # before anything is computed
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
 
@@ -234,24 +250,14 @@ class MethodRun:
             self.result.layers = [{"limited_before": limited} for limited in self._limited()]
             self._brought_up()
             self._record(0)
-        while len(self.result.history) <= self.epochs:
+        while len(self.result.history) <= self.epochs and not self._is_over():
             epoch = len(self.result.history) - 1
-            training = train_epoch(
-                self.network,
-                self._trainer,
-                data.train_inputs,
-                data.train_targets,
-                self.spec.seed,
-                epoch,
-                self._losses,
-                lambda: self._safe(False),
-                self._recalibrate if self.recipe.calibrate else None,
-            )
-            with chip.during("training"):
-                self.result.losses.append(chip.run(training))
+            self.result.losses.append(self._train(epoch))
             self._losses = []
             self._record(epoch + 1)
         result = self.result
+        if self._validating:
+            self._test_at_the_end()
         result.accounts = chip.ledger.as_dict()
         result.phases = {phase: asdict(account) for phase, account in chip.ledger.by("phase").items()}
         result.energy_by_part = chip.ledger.energy_by_part()
@@ -265,6 +271,41 @@ class MethodRun:
         result.reuse = chip.electrics.transfers.record.as_dict()
         return result
 
+    def _train(self, epoch: int) -> float:
+        """Train for what is left of an epoch, with tests within it where they are asked for; returns its mean loss."""
+        data, every = self.data, self.spec.in_situ.evaluate_every
+        batches = -(-len(data.train_inputs) // self._trainer.spec.batch)
+        while len(self._losses) < batches:
+            done = epoch * batches + len(self._losses)  # in all
+            if every and self._losses and done % every == 0:
+                self._test_within(done / batches)
+            until = done + every - done % every - epoch * batches if every else batches
+            training = train_epoch(
+                self.network,
+                self._trainer,
+                data.train_inputs,
+                data.train_targets,
+                self.spec.seed,
+                epoch,
+                self._losses,
+                lambda: self._safe(False),
+                self._recalibrate if self.recipe.calibrate else None,
+                until,
+            )
+            with self.network.chip.during("training"):
+                self.network.chip.run(training)
+        return float(np.mean(self._losses))
+
+    def _patience(self) -> Patience:
+        return Patience("in_situ.patience", self.spec.in_situ.patience, self.data.validation)
+
+    def _is_over(self) -> bool:
+        """Say whether validation samples have shown that training brings no more."""
+        patience = self._patience()
+        for entry in self.result.history:
+            patience.note(entry["accuracy_percent"])
+        return patience.is_over
+
     def _limited(self) -> list[int]:
         model = self.network.model
         return [layer.at_limit(own) for layer, own in zip(self.network.layers, model.weights, strict=True)]
@@ -277,19 +318,49 @@ class MethodRun:
         yield from calibrate_network(self.network, self.spec, self.data, methods, record, again=True)
         self.result.calibration = record.as_dict()
 
-    def _record(self, epoch: int) -> None:
-        """Test the network, and note what was reached and spent."""
-        chip, result, test = self.network.chip, self.result, self._test
+    @property
+    def _watched(self) -> Samples:
+        """What the network is tested with while training goes on."""
+        if self._validating and self.data.validation is not None:
+            return self.data.validation
+        return self.data.test_inputs, self.data.test_targets
+
+    def _outputs(self, inputs: Floats, booked: bool = False) -> tuple[Floats, tuple[float, float, int]]:
+        """Return the outputs of a test, and time, energy and pulses before it, tests left out that are not booked."""
+        chip, test = self.network.chip, self._test
         time, energy = chip.now, chip.ledger.energy
-        with chip.during("test"):
-            outputs: Any = chip.run(self.network.outputs(self.data.test_inputs))
-        ideal = self.network.model.logits(self.data.test_inputs)
-        result.note_test(outputs, ideal, self.data.test_targets)
-        result.note_cost(time - test["time"], energy - test["energy"], chip.ledger.pulses)
+        with chip.during("validation" if booked else "test"):
+            outputs: Any = chip.run(self.network.outputs(inputs))
+        if booked:
+            time, energy = chip.now, chip.ledger.energy
+        spent = time - test["time"], energy - test["energy"], chip.ledger.pulses
         test["time"] += chip.now - time
         test["energy"] += chip.ledger.energy - energy
+        return outputs, spent
+
+    def _record(self, epoch: int) -> None:
+        """Test the network, and note what was reached and spent."""
+        inputs, targets = self._watched
+        outputs, spent = self._outputs(inputs, booked=self.spec.in_situ.patience > 0 and self.recipe.train)
+        self.result.note_test(outputs, self.network.model.logits(inputs), targets)
+        self.result.note_cost(*spent)
         self._safe(True)
         self._progress(epoch + 1, self.epochs + 1)
+
+    def _test_within(self, epoch: float) -> None:
+        """Test the network within an epoch, at a fraction of it, unless that was done before the run was resumed."""
+        if self.result.between and self.result.between[-1]["epoch"] == epoch:
+            return
+        inputs, targets = self._watched
+        outputs, spent = self._outputs(inputs)
+        self.result.note_between(epoch, accuracy_percent(outputs.argmax(axis=1), targets), *spent)
+        self._safe(False)
+
+    def _test_at_the_end(self) -> None:
+        """Test the network with the test samples: the only time that they are looked at."""
+        inputs = self.data.test_inputs
+        outputs, _ = self._outputs(inputs)
+        self.result.note_test(outputs, self.network.model.logits(inputs), self.data.test_targets)
 
 
 def _conversions(layer: HardwareLayer) -> dict[str, int]:

@@ -14,12 +14,17 @@ from circuitmem.config import ChipSpec, RetrainingSpec
 from circuitmem.network import HardwareLayer, Perceptron
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
+from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.loss import cross_entropy
+from circuitmem.training.schedules import Patience, Samples, rate_factor
 
 __all__ = ["inject_defects", "retrain", "significance"]
 
 Floats = NDArray[np.float64]
 Perturb = Callable[[np.random.Generator, int, Floats], Floats]
+
+LOOKS = 3
+"""With so many draws of what is injected the validation samples are looked at, the same after each epoch."""
 
 
 def retrain(
@@ -30,8 +35,12 @@ def retrain(
     labels: NDArray[np.int64],
     seed: int,
     perturb: Perturb | None = None,
+    validation: Samples | None = None,
 ) -> None:
     """Go on training a model with Adam, in place; every weight stays within its limits.
+
+    With ``spec.patience`` it ends when accuracy on the validation samples rises no more, with the weights of the best
+    epoch.
 
     Parameters
     ----------
@@ -50,7 +59,15 @@ def retrain(
     perturb : callable, optional
         Called with (generator, layer, weights); returns the weights that a batch shall see instead, to which gradients
         belong that are then used for the weights themselves.
+    validation : (inputs, classes), optional
+        Validation samples.
+
+    Raises
+    ------
+    ValidationError
+        If patience has no samples to look at.
     """
+    patience, best = Patience("retraining.patience", spec.patience, validation), model
     parameters = [*model.weights, *model.biases]
     optimiser = Adam(parameters)
     batches = -(-len(images) // spec.batch)
@@ -61,17 +78,35 @@ def retrain(
         order = rng.permutation(len(images))
         for index in range(batches):
             chosen = order[index * spec.batch : (index + 1) * spec.batch]
-            seen = model
-            if perturb is not None:
-                changed = [perturb(rng, layer, weights) for layer, weights in enumerate(model.weights)]
-                seen = model.through(changed)
+            seen = _perturbed(model, perturb, rng)
             activities = seen.activities(images[chosen])
             _, error = cross_entropy(activities[-1], labels[chosen])
             weight_gradients, bias_gradients = seen.gradients(activities, error)
-            rate = spec.learning_rate * (1.0 - (epoch * batches + index) / (spec.epochs * batches))
+            done = (epoch * batches + index) / (spec.epochs * batches)
+            rate = spec.learning_rate * rate_factor(spec.schedule, done, 0.0)
             optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
             for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
                 np.clip(weights, lowest, highest, out=weights)
+        if patience.samples is not None:
+            if patience.note(_validated(model, perturb, seed, patience.samples)):
+                best = model.copy()
+            if patience.is_over:
+                break
+    for own, kept in zip(parameters, [*best.weights, *best.biases], strict=True):
+        own[...] = kept
+
+
+def _perturbed(model: Perceptron, perturb: Perturb | None, rng: np.random.Generator) -> Perceptron:
+    if perturb is None:
+        return model
+    return model.through([perturb(rng, layer, weights) for layer, weights in enumerate(model.weights)])
+
+
+def _validated(model: Perceptron, perturb: Perturb | None, seed: int, samples: Samples) -> float:
+    """Return the accuracy on the validation samples [%], the mean over draws of what is injected."""
+    rng, draws = stream(seed, Purpose.HELD_BACK, 0), 1 if perturb is None else LOOKS
+    seen = (_perturbed(model, perturb, rng) for _ in range(draws))
+    return float(np.mean([accuracy_percent(each.logits(samples[0]).argmax(axis=1), samples[1]) for each in seen]))
 
 
 def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:

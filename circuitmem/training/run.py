@@ -235,6 +235,7 @@ def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tu
             spec.seed,
             lambda done, total: progress("digital", done, total),
             training,
+            data.validation,
         )
         layers = range(len(model.weights))
         arrays = {f"weights_{k}": model.weights[k] for k in layers}
@@ -351,6 +352,7 @@ def results_of(
         "calibration_and_in_situ_against_in_situ": _comparison(results),
         "audit": audit,
         "history": {name: r.history for name, r in results.items()},
+        "between": {name: r.between for name, r in results.items()},
         "confusion": {name: r.confusion for name, r in results.items()},
         "accounts": {name: r.accounts for name, r in results.items()},
         "phases": {name: r.phases for name, r in results.items()},
@@ -366,15 +368,15 @@ def results_of(
 def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | None:
     """Compare the two trained methods at equal epochs, and at the pulses that the thriftier of them spent.
 
-    Between the ends of epochs accuracy is interpolated linearly, but not over the first epoch, in which it is no line:
-    where the other method had spent as many pulses before its first epoch was over, ``equal_pulses_points`` is None.
+    Between tests accuracy is interpolated linearly, but not before the first within or after an epoch, where it is no
+    line: where the other method had spent as many pulses by then, ``equal_pulses_points`` is None.
     None instead of all if a run does not have both methods.
     """
     if not {"in_situ", "calibration_in_situ"} <= set(results):
         return None
     alone, both = results["in_situ"], results["calibration_in_situ"]
     pulses = float(min(alone.pulses, both.pulses))
-    trained = [[entry for entry in r.history if entry["epoch"] >= 1] for r in (both, alone)]
+    trained = [sorted((*r.history[1:], *r.between), key=lambda entry: entry["epoch"]) for r in (both, alone)]
     points = None
     if all(history and history[0]["pulses"] <= pulses for history in trained):
         reached = [

@@ -86,7 +86,7 @@ def inject(work: Work, word: str) -> Process:  # noqa: ARG001
     perturb = inject_defects(work.spec.chip, layers)
     train = data.train_inputs, data.train_targets
     limits = [layer.limits() for layer in layers]
-    retrain(work.network.model, limits, work.spec.retraining, *train, work.spec.seed, perturb)
+    retrain(work.network.model, limits, work.spec.retraining, *train, work.spec.seed, perturb, data.validation)
     yield from ()
 
 
@@ -122,8 +122,9 @@ def use_partners(work: Work, word: str) -> Process:  # noqa: ARG001
 
 def retrain_weights(work: Work, word: str) -> Process:  # noqa: ARG001
     """Train the weights off-line, each within what the stuck cells leave it."""
-    data, spec = work.data, work.spec
-    retrain(work.network.model, work.limits, spec.retraining, data.train_inputs, data.train_targets, spec.seed)
+    data, seed = work.data, work.spec.seed
+    train = data.train_inputs, data.train_targets
+    retrain(work.network.model, work.limits, work.spec.retraining, *train, seed, validation=data.validation)
     yield from ()
 
 

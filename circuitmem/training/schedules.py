@@ -1,0 +1,78 @@
+"""How step sizes fall while a network is trained, and when training that looks at validation samples ends."""
+
+from __future__ import annotations
+
+from math import cos, inf, pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.config import ScheduleName
+from circuitmem.errors import ValidationError
+
+__all__ = ["Patience", "Samples", "rate_factor"]
+
+Samples = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+STEP_AT, STEP_TO = 2 / 3, 0.1
+"""Where the schedule ``step`` falls, as a part of all steps, and to which part of the first step size."""
+
+
+def rate_factor(schedule: ScheduleName, done: float, last: float) -> float:
+    """Return what the declared step size is multiplied by.
+
+    Parameters
+    ----------
+    schedule : {"linear", "cosine", "step", "constant"}
+        ``linear`` and ``cosine`` (half a period; Loshchilov & Hutter, ICLR 2017) fall to ``last``, ``step`` to a tenth
+        after two thirds.
+    done : float
+        Part of all steps that is over, in [0, 1).
+    last : float
+        Factor at the end.
+    """
+    if schedule == "linear":
+        return 1.0 - (1.0 - last) * done
+    if schedule == "cosine":
+        return last + (1.0 - last) * 0.5 * (1.0 + cos(pi * done))
+    return STEP_TO if schedule == "step" and done >= STEP_AT else 1.0
+
+
+class Patience:
+    """Says when accuracy on validation samples rises no more (early stopping).
+
+    Parameters
+    ----------
+    key : str
+        The setting that ``epochs`` is of.
+    epochs : int
+        So many epochs in a row without a better one are the end; 0 waits for ever.
+    samples : (inputs, targets), optional
+        The validation samples.
+
+    Raises
+    ------
+    ValidationError
+        If there are none, and it does not wait for ever.
+    """
+
+    def __init__(self, key: str, epochs: int, samples: Samples | None) -> None:
+        if epochs and samples is None:
+            raise ValidationError(key, "must be 0 unless there are validation samples (data.held_back)", epochs)
+        self.epochs = epochs
+        self.samples = samples if epochs else None
+        self.best = -inf
+        self.waited = 0
+
+    def note(self, percent: float) -> bool:
+        """Note the accuracy after an epoch [%]; returns whether it is the best so far."""
+        if percent > self.best:
+            self.best, self.waited = percent, 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has waited long enough."""
+        return 0 < self.epochs <= self.waited
