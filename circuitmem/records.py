@@ -179,6 +179,7 @@ class MethodAudit(Record):
     """What the audit found in one method."""
 
     largest_relative_error: float | None
+    largest_state_error: float | None = None
 
 
 class RefereeAudit(Record):
@@ -187,6 +188,7 @@ class RefereeAudit(Record):
     reads: Count
     pulse_trains: Count
     largest_relative_error: float | None
+    largest_state_error: float | None = None
 
 
 class Audit(Record):
@@ -195,6 +197,7 @@ class Audit(Record):
     reads: Count
     pulse_trains: Count = 0
     largest_relative_error: float | None = None
+    largest_state_error: float | None = None
     skipped_reason: str | None
     failures: list[str]
     files: list[str] = []

@@ -78,10 +78,14 @@ def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
         from circuitmem.engine import simulators
 
         names = simulators(audit.get("referees") or ("ngspice",))
+        found = []
+        if audit["largest_relative_error"] is not None:
+            found.append(f"{audit['largest_relative_error']:.1e} of the largest current")
+        if audit.get("largest_state_error") is not None:
+            found.append(f"{audit['largest_state_error']:.1e} of the range of the devices' states")
         console.print(
             f"error: the largest difference from {names}, which did {audit['reads']} random reads and "
-            f"{audit.get('pulse_trains', 0)} pulse trains of this run again: "
-            f"{audit['largest_relative_error']:.1e} of the largest current"
+            f"{audit.get('pulse_trains', 0)} pulse trains of this run again: {', '.join(found)}"
         )
     if audit.get("fraction_bound") is not None:
         console.print(

@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels import kernel_info
 from circuitmem._kernels.noise import Address
+from circuitmem.config import OdeDevice, PulseTrain
+from circuitmem.config import Pulse as LinePulse
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.unit import Unit
-from circuitmem.engine import AuditedEngine, PulseCase, ReadCase, case_from_arrays
+from circuitmem.device import state_of
+from circuitmem.engine import AuditedEngine, PulseCase, ReadCase, StateCase, case_from_arrays
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
 
@@ -59,7 +62,7 @@ class Sample(NamedTuple):
     time: int
     """When it began [ps]."""
     operation: str
-    case: ReadCase | PulseCase
+    case: ReadCase | PulseCase | StateCase
 
     @property
     def name(self) -> str:
@@ -141,7 +144,7 @@ class ChipAuditor:
 
     def train(
         self, unit: Unit, wanted: Floats, noise: Address, beats: NDArray[np.intp], operation: str, now: int
-    ) -> PulseWatch | None:
+    ) -> PulseWatch | StateWatch | None:
         """Say whether a programming train that begins at ``now`` [ps], with these beats, is looked at, and which."""
         draw = self._draw("pulse_train", unit.index, unit.updates)
         if draw is None:
@@ -149,8 +152,13 @@ class ChipAuditor:
         rng = stream(self._seed, Purpose.AUDIT, *self._key, len(_KINDS) + 1, unit.index, unit.updates)
         chosen = frozenset(rng.permutation(beats)[: self.pulses].tolist())
         place = unit.index, unit.updates, now, operation
-        watch = unit, wanted, noise
-        return PulseWatch(*watch, chosen, lambda case: self._keep("pulse_train", Sample(draw, *place, case)))
+
+        def done(case: PulseCase | StateCase) -> None:
+            self._keep("pulse_train", Sample(draw, *place, case))
+
+        if unit.spec.device.stateful:
+            return StateWatch(unit, chosen, done)
+        return PulseWatch(unit, wanted, noise, chosen, done)
 
     def finish(self) -> None:
         """Hand on what is needed to make up the least number of each kind."""
@@ -275,6 +283,42 @@ class PulseWatch:
             noise=self._noise,
         )
         self._done(case)
+
+
+class StateWatch:
+    """Looks at some pulses of one train on ODE devices while they are given.
+
+    Parameters
+    ----------
+    unit : Unit
+        The tile.
+    beats : set of int
+        The pulses that are looked at, by their beats.
+    done : callable
+        Called with the case, when all of them have been given.
+    """
+
+    def __init__(self, unit: Unit, beats: frozenset[int], done: Callable[[StateCase], None]) -> None:
+        self._unit, self.beats, self._done = unit, beats, done
+        self._left = len(beats)
+        self._defects: DefectMap | None = None
+        self._seen: list[tuple[PulseTrain, Floats, Floats, float]] = []
+
+    def see(self, model: OdeDevice, pulse: LinePulse, before: Floats, after: Floats, energy: float) -> None:
+        """Note one pulse of the train: what was programmed before and after it [S], and its energy [J]."""
+        unit = self._unit
+        self._defects = self._defects or unit.tile.defects
+        if unit.tile.defects == self._defects:  # a line that breaks in between makes another circuit of the rest
+            # Stuck cells may have been left anywhere; what they conduct is in the defects.
+            state = np.zeros(before.shape)
+            free = ~unit.tile.stuck
+            state[free] = state_of(model, after[free])
+            self._seen.append((PulseTrain(device=model, pulses=(pulse,)), before, state, energy))
+        self._left -= 1
+        if self._left == 0:
+            trains, befores, states, energies = zip(*self._seen, strict=True)
+            arrays = (np.array(each) for each in (befores, states, energies))
+            self._done(StateCase(unit.tile.spec, self._defects, tuple(trains), *arrays))
 
 
 def _plain(sample: Sample) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address
 from circuitmem.control.arbiter import Priority
-from circuitmem.control.auditor import Pulse, PulseWatch
+from circuitmem.control.auditor import Pulse, PulseWatch, StateWatch
 from circuitmem.control.context import Context
 from circuitmem.control.faults import damage, wear_out
 from circuitmem.control.ledger import PICOSECOND, Account, attojoules, on_clock
@@ -111,7 +111,7 @@ class PulseTrain(TileTrain):
         self.cells = cells
         self.strokes: list[Strokes] | None = None
         self.noise: Address | None = None
-        self.watch: PulseWatch | None = None
+        self.watch: PulseWatch | StateWatch | None = None
         self.pulses_given = 0
         self.kinds = polarities(kind)
 
@@ -119,7 +119,7 @@ class PulseTrain(TileTrain):
         """Decide which pulses to give, the first time."""
         if self.given is None:
             self.wanted = self.unit.asked
-            if self.watch is not None:
+            if isinstance(self.watch, PulseWatch):
                 self.watch.wanted = self.wanted
         if self.strokes is None:
             self.strokes = self._plan()
@@ -301,7 +301,10 @@ class PulseTrain(TileTrain):
         assert self.noise is not None
         pulse = PulseGroup(strokes.is_set, strokes.number, strokes.cells, self.wanted, strokes.width)
         on_lines = devices.line_pulse(pulse)
+        before = unit.tile.conductance.copy()
         left, energy = self.context.electrics.drive(unit, on_lines)
+        if isinstance(self.watch, StateWatch) and int(strokes.beats[0]) in self.watch.beats:
+            self.watch.see(devices.model, on_lines, before, left, energy)
         unit.tile.program(left)
         devices.give(pulse, CellState(left, left, unit.tile.stuck, unit.asked), self.noise)
         if unit.cells.wears:
@@ -312,7 +315,7 @@ class PulseTrain(TileTrain):
 
     def _watched(self, strokes: Strokes) -> list[Mask]:
         """Return the cells of each of these pulses that an audit looks at."""
-        if self.watch is None:
+        if not isinstance(self.watch, PulseWatch):
             return []
         beats = self.watch.beats.intersection(strokes.beats.tolist())
         return [_driven(strokes, np.flatnonzero(strokes.beats == beat)) for beat in sorted(beats)]
@@ -321,7 +324,7 @@ class PulseTrain(TileTrain):
         self, watched: list[Mask], is_set: bool, voltage: float, driven: Floats, before: Floats, after: Floats
     ) -> None:
         for cells in watched:
-            assert self.watch is not None
+            assert isinstance(self.watch, PulseWatch)
             power = self._power(cells, driven, voltage)
             self.watch.see(Pulse(is_set, cells, voltage, power, driven, before, after))
 

@@ -13,6 +13,7 @@ from circuitmem.engine.replay import replay_case
 from circuitmem.engine.settling import Settling
 from circuitmem.engine.software import software
 from circuitmem.engine.spice import SpiceEngine, adc_netlist, program_netlist, tile_netlist
+from circuitmem.engine.state_case import StateCase
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
 from circuitmem.engine.vacask import VacaskEngine, vacask_netlist
 
@@ -38,6 +39,7 @@ __all__ = [
     "Settling",
     "Solution",
     "SpiceEngine",
+    "StateCase",
     "Transfer",
     "TransferCache",
     "VacaskEngine",

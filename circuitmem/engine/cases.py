@@ -17,6 +17,7 @@ from circuitmem._kernels.noise import Address, standard_normal
 from circuitmem._kernels.pulses import TwoPulseLaw, ground_resistance, reset_pulse, row_power, set_pulse
 from circuitmem.config import TileSpec
 from circuitmem.engine.base import Engine
+from circuitmem.engine.state_case import StateCase
 from circuitmem.errors import ValidationError
 from circuitmem.tile import DefectMap, Tile
 from circuitmem.validation import boolean_array, finite_array
@@ -55,6 +56,8 @@ class ReadCase:
     """
 
     kind: ClassVar[str] = "read"
+    agreement: ClassVar[float | None] = None
+    """Difference that counts, where it is not that of the audit."""
     tile: Tile
     voltages: Floats
     currents: Floats
@@ -125,6 +128,7 @@ class PulseCase:
     """
 
     kind: ClassVar[str] = "pulse_train"
+    agreement: ClassVar[float | None] = None
     spec: TileSpec
     defects: DefectMap
     is_set: Mask
@@ -231,11 +235,13 @@ class PulseCase:
         return cls(spec=spec, defects=defects, law=law, noise=noise, is_set=is_set, cells=cells, **found)
 
 
-Case = ReadCase | PulseCase
+Case = ReadCase | PulseCase | StateCase
 
 
 def case_from_arrays(arrays: Mapping[str, Any]) -> Case:
     """Make a case of what its ``arrays`` gave."""
+    if "trains" in arrays:
+        return StateCase.from_arrays(arrays)
     kind = PulseCase if "law" in arrays else ReadCase
     return kind.from_arrays(arrays)
 

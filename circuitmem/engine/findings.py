@@ -51,6 +51,9 @@ class AuditRecord:
         Those of them with a difference beyond the limit.
     files : tuple of str
         One file of each of those, for ``circuitmem replay``.
+    largest_state_error : float or None
+        Largest difference of what pulses on ODE devices left, of the range of their states, or a tenth of that of their
+        energies: engines integrate them, each with steps of its own. None if none was audited.
     """
 
     reads: int = 0
@@ -61,6 +64,7 @@ class AuditRecord:
     operations: int = 0
     exceeded: int = 0
     files: tuple[str, ...] = ()
+    largest_state_error: float | None = None
 
     @property
     def fraction_bound(self) -> float:
@@ -78,10 +82,10 @@ class SavedCase:
 
     Attributes
     ----------
-    case : ReadCase or PulseCase
+    case : ReadCase, PulseCase or StateCase
         The operation, with the answer that was given.
     reference : ndarray
-        What the simulator answered: currents (reads, columns) A, or power (pulses,) W.
+        What the simulator answered: currents (reads, columns) A, power (pulses,) W, or energies and states.
     limit : float
         Relative difference that was allowed.
     provenance : dict
@@ -141,6 +145,8 @@ class _Outcome:
     kind: str
     size: int
     referee: str
+    limit: float = LIMIT
+    of_states: bool = False
     errors: tuple[float, ...] = ()
     failure: str | None = None
     file: str | None = None
@@ -184,7 +190,7 @@ class Findings:
         ----------
         engine : Engine
             The reference.
-        case : ReadCase or PulseCase
+        case : ReadCase, PulseCase or StateCase
             What was done.
         group : str
             What it belongs to (:meth:`record`).
@@ -208,13 +214,15 @@ class Findings:
         else:
             errors = case.errors(reference)
             worst, file = float(errors.max(initial=0.0)), None
-            if not worst <= self.limit and self.folder is not None:
+            limit = self.limit if case.agreement is None else case.agreement
+            if not worst <= limit and self.folder is not None:
                 file = str(Path(self.folder) / f"audit_{name or number}_{case.kind}.npz")
                 origin = {"circuitmem": circuitmem.__version__, "error": worst, "referee": referee}
                 origin |= provenance or {}
-                save_case(file, SavedCase(case, reference, self.limit, origin))
+                save_case(file, SavedCase(case, reference, limit, origin))
             kept = tuple(errors.tolist()) if each else (worst,)
-            self._add(_Outcome(number, group, case.kind, case.size, referee, kept, file=file))
+            states = case.agreement is not None
+            self._add(_Outcome(number, group, case.kind, case.size, referee, limit, states, kept, file=file))
 
     def record(self, group: str | None = None, kind: str | None = None, referee: str | None = None) -> AuditRecord:
         """Return what was found so far, of one group, kind of operation and referee, or of all."""
@@ -223,15 +231,16 @@ class Findings:
         outcomes = [one for one in outcomes if group in (None, one.group) and kind in (None, one.kind)]
         outcomes = [one for one in outcomes if referee in (None, one.referee)]
         done = [outcome for outcome in outcomes if outcome.failure is None]
-        errors = [error for outcome in done for error in outcome.errors]
+        errors = [(error, outcome) for outcome in done for error in outcome.errors]
         return AuditRecord(
             reads=sum(outcome.size for outcome in done if outcome.kind == "read"),
-            largest_relative_error=max(errors, default=None),
+            largest_relative_error=max((error for error, one in errors if not one.of_states), default=None),
+            largest_state_error=max((error for error, one in errors if one.of_states), default=None),
             failures=tuple(outcome.failure for outcome in outcomes if outcome.failure is not None),
             skipped_reason=self.skipped,
             pulse_trains=sum(outcome.kind == "pulse_train" for outcome in done),
             operations=len(errors),
-            exceeded=sum(not error <= self.limit for error in errors),
+            exceeded=sum(not error <= outcome.limit for error, outcome in errors),
             files=tuple(outcome.file for outcome in outcomes if outcome.file is not None),
         )
 

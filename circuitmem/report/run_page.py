@@ -137,14 +137,18 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
 
 def _audit(audit: dict[str, Any], names: str) -> dict[str, Any]:
     """Return a sentence with what the audit found, what narrows its bound, and its tables."""
-    error = audit.get("largest_relative_error")
+    error, states = audit.get("largest_relative_error"), audit.get("largest_state_error")
     headline = ""
+    if states is not None:
+        headline = f"States that pulses left differ by {states:.1e} of their range at most."
     if error is not None:
+        left = f" {headline}" if headline else ""
         done = f"{audit['reads']} reads and {audit['pulse_trains']} pulse trains of this run, chosen at random, were"
         beyond = audit["exceeded"]
         headline = f"{done} done again in {names}, all within {error:.1e} of the largest current."
         if beyond:
             headline = f"{done} done again in {names}; {beyond} of them differ by more than is allowed, by {error:.1e}."
+        headline += left
     bound = ""
     if audit.get("fraction_bound") is not None:
         bound = (

@@ -122,6 +122,7 @@ class RunAudit:
                 "reads": record.reads,
                 "pulse_trains": record.pulse_trains,
                 "largest_relative_error": record.largest_relative_error,
+                "largest_state_error": record.largest_state_error,
             }
             for name, record in records.items()
         }
@@ -133,16 +134,19 @@ class RunAudit:
         else:
             records = {kind: self._queue.record_of(method, kind) for kind in seen}
         strata = [(records[kind].exceeded, records[kind].operations, seen[kind]) for kind in seen]
-        errors = [record.largest_relative_error for record in records.values()]
-        known = [error for error in errors if error is not None]
+        known = [
+            record.largest_relative_error for record in records.values() if record.largest_relative_error is not None
+        ]
+        states = [record.largest_state_error for record in records.values() if record.largest_state_error is not None]
         return {
             "reads": sum(record.reads for record in records.values()),
             "pulse_trains": sum(record.pulse_trains for record in records.values()),
             "largest_relative_error": max(known, default=None),
+            "largest_state_error": max(states, default=None),
             "operations": sum(record.operations for record in records.values()),
             "exceeded": sum(record.exceeded for record in records.values()),
             "of_operations": sum(seen.values()),
-            "fraction_bound": stratified_bound(strata) if known else None,
+            "fraction_bound": stratified_bound(strata) if known or states else None,
             "strata": strata,
         }
 
