@@ -182,13 +182,11 @@ class MethodAudit(Record):
     largest_state_error: float | None = None
 
 
-class RefereeAudit(Record):
+class RefereeAudit(MethodAudit):
     """What one circuit simulator did again."""
 
     reads: Count
     pulse_trains: Count
-    largest_relative_error: float | None
-    largest_state_error: float | None = None
 
 
 class Audit(Record):
