@@ -1,6 +1,9 @@
 """What ``circuitmem validate`` compares: one file a stage, listed here in the order in which they run."""
 
 from circuitmem.study.stages import (
+    chip_stanford,
+    chip_vteam,
+    chip_yakopcic,
     codes,
     compliance,
     dac,
@@ -40,6 +43,9 @@ STAGES: tuple[StageModule, ...] = (
     program_vteam,
     program_yakopcic,
     program_stanford,
+    chip_vteam,
+    chip_yakopcic,
+    chip_stanford,
     compliance,
     network,
     trajectory,

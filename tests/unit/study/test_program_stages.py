@@ -12,7 +12,7 @@ from circuitmem.device import conductance
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
 from circuitmem.report import draw_trajectories
-from circuitmem.study.stages import Context, program_stanford, program_vteam, program_yakopcic
+from circuitmem.study.stages import Context, chip_vteam, program_stanford, program_vteam, program_yakopcic
 from circuitmem.study.trajectories import moving_cells, trajectory_lines
 
 
@@ -51,6 +51,36 @@ def test_a_stage_fails_where_one_cell_is_off_by_more_than_the_bound(spice, monke
     monkeypatch.setattr(BehavioralEngine, "program", wrong)
     stage = program_vteam.run(Context("program VTEAM", spice, seed=3, quick=True))
     assert not stage.passed
+
+
+@pytest.mark.spice
+def test_a_chip_of_devices_writes_and_verifies_as_the_circuit_does(spice):
+    stage = chip_vteam.run(Context(chip_vteam.NAME, spice, seed=3, quick=True))
+    print(f"{chip_vteam.NAME}: {stage.worst:.1e}")
+    assert stage.passed
+    assert stage.worst > 0.0
+    assert stage.details["pulses"] > 20
+    (off,) = stage.details["off"]
+    assert off[-1] <= off[0] < 1.0
+    assert len(stage.plots[0].series[0].x) == stage.details["pulses"]
+
+
+def test_a_chip_whose_pulses_do_a_little_more_in_one_engine_is_found():
+    class Stronger(BehavioralEngine):
+        """Moves states by a hundredth more."""
+
+        simulator = "none"
+
+        def program(self, tile, train, **options):
+            result = super().program(tile, train, **options)
+            first = result.trajectory[0]
+            state = np.clip(first + 1.01 * (result.state - first), 0.0, 1.0)
+            left = np.where(tile.stuck, tile.conductance, conductance(train.device, state))
+            return dataclasses.replace(result, state=state, conductance=left)
+
+    stage = chip_vteam.run(Context(chip_vteam.NAME, Stronger(), seed=3, quick=True))
+    assert not stage.passed
+    assert 1e-3 < stage.worst < 0.1
 
 
 def programmed():

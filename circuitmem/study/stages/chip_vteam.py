@@ -1,0 +1,13 @@
+"""Stage: write-verify on a chip of VTEAM devices with every kind of defect, final states relative to their range."""
+
+from __future__ import annotations
+
+from circuitmem.study.stages.chip_cells import compare_chips
+from circuitmem.study.stages.stage import Context, Stage
+
+NAME = "chip VTEAM"
+
+
+def run(context: Context) -> Stage:
+    """Compare final states."""
+    return compare_chips(context, "vteam")
