@@ -39,6 +39,7 @@ class Purpose(IntEnum):
     LINE_DEFECTS = 17
     PRODUCT_ERROR = 18
     HELD_BACK = 19
+    TUNING = 20
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

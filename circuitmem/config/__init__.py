@@ -12,6 +12,7 @@ from circuitmem.config.inference import InferenceSpec
 from circuitmem.config.network import NetworkSpec
 from circuitmem.config.ode_cells import OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config.protocol import ProtocolSpec, SearchedSpec
 from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
 from circuitmem.config.recipe import RecipeSpec
@@ -81,6 +82,7 @@ __all__ = [
     "OdeCellSpec",
     "OdeDevice",
     "ProgrammingSpec",
+    "ProtocolSpec",
     "PublishedSpec",
     "Pulse",
     "PulseTrain",
@@ -90,6 +92,7 @@ __all__ = [
     "RetrainingSpec",
     "RunSpec",
     "ScheduleName",
+    "SearchedSpec",
     "SelectorCell",
     "SinhCell",
     "Spec",

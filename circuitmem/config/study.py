@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pydantic
 
 from circuitmem.config.base import Spec
+from circuitmem.config.protocol import ProtocolSpec
 from circuitmem.errors import ValidationError
 
 __all__ = [
@@ -266,6 +267,8 @@ class StudySpec(Spec):
         Only these combinations: tables with a level for every axis.
     maps : MapsSpec
         Conductance maps to keep.
+    protocol : ProtocolSpec
+        What is held back for validation, and how methods are tuned with it before they are tested.
     comparisons, goals, published, gaps, tunings, figures
         What the report makes of the results.
     quick : table
@@ -282,6 +285,7 @@ class StudySpec(Spec):
     axes: dict[str, AxisSpec] = pydantic.Field(default_factory=dict)
     points: tuple[dict[str, Level], ...] = ()
     maps: MapsSpec = MapsSpec()
+    protocol: ProtocolSpec = ProtocolSpec()
     comparisons: tuple[ComparisonSpec, ...] = ()
     goals: tuple[GoalSpec, ...] = ()
     published: tuple[PublishedSpec, ...] = ()

@@ -239,9 +239,11 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
 def print_study(summary: dict[str, Any]) -> None:
     """Print what a study has now, and which points failed."""
     console = terminal()
+    tuned = f", tuned in {summary['trials']} trials" if summary["trials"] else ""
+    of_them = "points and trials" if summary["trials"] else "of them"
     console.print(
-        f"{summary['study']}: {summary['finished']} of {summary['points']} points finished, "
-        f"{summary['computed']} of them computed now in {summary['wall_time_s']:.0f} s"
+        f"{summary['study']}: {summary['finished']} of {summary['points']} points finished{tuned}, "
+        f"{summary['computed']} {of_them} computed now in {summary['wall_time_s']:.0f} s"
     )
     for entry in summary["failed"]:
         console.print(f"failed: {_place(entry)}: {entry['type']}: {entry['message']}")
@@ -260,14 +262,21 @@ def _place(point: dict[str, Any]) -> str:
     return ", ".join([*(f"{axis} {level}" for axis, level in point["levels"].items()), f"seed {point['seed']}"])
 
 
+def _tried(trial: dict[str, Any]) -> str:
+    """Return what a trial of a method is: its settings."""
+    return ", ".join([trial["method"], *(f"{key} = {value}" for key, value in trial["settings"].items())])
+
+
 def print_points(plan: dict[str, Any]) -> None:
     """Print the points of a study, and how long they will take."""
     rows = [(p["id"], p["status"], f"{p['seconds']:.1f} s", _place(p)) for p in plan["points"]]
-    print_table(("point", "status", "time", "where"), rows, {0, 1, 3})
+    tried = [(t["id"], t["status"], f"{t['seconds']:.1f} s", f"{_place(t)}, {_tried(t)}") for t in plan["trials"]]
+    print_table(("point", "status", "time", "where"), [*tried, *rows], {0, 1, 3})
     console = terminal()
+    trials = f"{len(tried)} trials first, and " if tried else ""
     console.print(
-        f"{len(plan['points'])} points of {', '.join(plan['methods'])}; {plan['missing']} are to be computed: about "
-        f"{plan['seconds']:.0f} s on {plan['workers']} worker processes ({plan['basis']})"
+        f"{trials}{len(plan['points'])} points of {', '.join(plan['methods'])}; {plan['missing']} are to be computed: "
+        f"about {plan['seconds']:.0f} s on {plan['workers']} worker processes ({plan['basis']})"
     )
     _print_other_code(console, plan["other_code"])
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec, TuningSpec
 from circuitmem.files import write_text
+from circuitmem.report.markdown import duration, interval, table
 from circuitmem.report.study_figures import AXIS_LABELS, SCALES, draw_study, method_label
+from circuitmem.report.study_tuning import tuning_text
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import (
     Mean,
@@ -80,6 +82,7 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
         parts.append(_accuracies(study, rows, provenance.get("test_samples")))
         drawn = dict.fromkeys(figure.y for figure in study.spec.figures.values())
         parts += [_costs(study, rows, cost) for cost in drawn if cost != "accuracy_percent"]
+        parts += [tuning_text(study, provenance["tuning"])] if provenance.get("tuning") else []
         parts += _comparisons(study, rows)
         if study.spec.published:
             parts.append(_published(study, study.spec.published, rows))
@@ -111,7 +114,7 @@ def _origin(provenance: dict[str, Any]) -> str:
     return (
         f"{provenance['finished']} of {provenance['points']} points, {maps} (seeds {seeds[0]} to {seeds[-1]}){quick}. "
         f"{data}. circuitmem {provenance['circuitmem']}, kernels {'; '.join(kernels)}, {provenance['platform']}; "
-        f"{_duration(provenance['computing_time_s'])} of computing {where}, "
+        f"{duration(provenance['computing_time_s'])} of computing {where}, "
         f"{provenance['longest_point_s']:.0f} s the longest point; written {provenance['written']}, "
         f"declaration {provenance['config_hash'][:12]}.{mixed}"
     )
@@ -136,12 +139,12 @@ def _accuracies(study: Study, rows: Sequence[Row], samples: int | None) -> str:
         own = select(rows, end=True, **levels)
         means = [_mean(select(own, method=name)) for name in names]
         count = max(len(select(own, method=name)) for name in names)
-        cells = [_interval(found) + _sampling(found, samples) for found in means]
+        cells = [interval(found) + _sampling(found, samples) for found in means]
         lines.append([*map(str, levels.values()), *cells, str(count)])
     intro = "Test accuracy in %, mean and 95 % confidence interval over the defect maps"
     if samples is not None:
         intro += f"; in brackets the same for other test samples than these {samples:,}, which all maps share"
-    return f"{intro}:\n\n{_table([*study.spec.axes, *heads, 'maps'], lines)}"
+    return f"{intro}:\n\n{table([*study.spec.axes, *heads, 'maps'], lines)}"
 
 
 def _sampling(found: Mean | None, samples: int | None) -> str:
@@ -158,7 +161,7 @@ def _costs(study: Study, rows: Sequence[Row], cost: str) -> str:
         lines.append([*map(str, levels.values()), *(f"{mean(some).mean:.4f}" if some else "" for some in found)])
     label = AXIS_LABELS[cost]
     intro = f"{label[0].upper()}{label[1:]} of a whole method, bringing the chip up included, its test not:"
-    return f"{intro}\n\n{_table([*study.spec.axes, *(method_label(study, name) for name in names)], lines)}"
+    return f"{intro}\n\n{table([*study.spec.axes, *(method_label(study, name) for name in names)], lines)}"
 
 
 def _comparisons(study: Study, rows: Sequence[Row]) -> list[str]:
@@ -189,7 +192,7 @@ def _comparison(
         corrected = next(together)
         if pair is not None:
             tests = [_probability(value) for value in (pair.p_value, corrected, pair.rank_p_value)]
-            cells = [_interval(pair.difference, "+"), *tests, str(pair.difference.count)]
+            cells = [interval(pair.difference, "+"), *tests, str(pair.difference.count)]
             lines.append([*map(str, levels.values()), *cells])
     names = method_label(study, spec.method), method_label(study, spec.against)
     what = "points (paired t test, Holm's correction over all tests of this report, Wilcoxon's)"
@@ -198,7 +201,7 @@ def _comparison(
     note = ""
     if unknown:
         note = f"\n\nLeft out: {unknown} pairs whose equal cost lies within the first epoch, which no test divides."
-    return f"{intro}\n\n{_table(heads, lines)}{note}"
+    return f"{intro}\n\n{table(heads, lines)}{note}"
 
 
 def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None, int]:
@@ -230,13 +233,13 @@ def _published(study: Study, published: Sequence[PublishedSpec], rows: Sequence[
             own = select(rows, end=True, **spec.where)
             accuracy, digital = _mean(select(own, method=spec.method)), _mean(select(own, method="digital"))
             if accuracy is not None and digital is not None:
-                ours = [_interval(accuracy), f"{100 * accuracy.mean / digital.mean:.2f} %"]
+                ours = [interval(accuracy), f"{100 * accuracy.mean / digital.mean:.2f} %"]
         where = ", ".join(f"{axis} {level}" for axis, level in spec.where.items())
         name = method_label(study, spec.method) if spec.method else ""
         lines.append([f"{spec.source} [{spec.mark}]", where, f"{spec.value:g}", name, *ours])
     intro = "Published figures ([P] read in a primary source, [D] in a digest of it, [I] inferred) beside ours:"
     heads = ["source", "where", "published %", "our method", "ours %", "of our digital network"]
-    return f"{intro}\n\n{_table(heads, lines)}"
+    return f"{intro}\n\n{table(heads, lines)}"
 
 
 def _gaps(study: Study, spec: GapSpec, rows: Sequence[Row]) -> str:
@@ -250,11 +253,11 @@ def _gaps(study: Study, spec: GapSpec, rows: Sequence[Row]) -> str:
         gaps = [None if pair is None else pair.difference for pair in found]
         if gaps[0] is None:
             continue
-        lines.append([*map(str, levels.values()), *(_interval(gap, "+") for gap in gaps)])
+        lines.append([*map(str, levels.values()), *(interval(gap, "+") for gap in gaps)])
         for name, gap in zip(spec.candidates, gaps[1:], strict=True):
             if gap is not None:
                 off = max(abs(gaps[0].mean - spec.gap), abs(gap.mean - spec.candidate_gap))
-                cells = [method_label(study, name), *lines[-1][: len(levels) + 1], _interval(gap, "+"), f"{off:.2f}"]
+                cells = [method_label(study, name), *lines[-1][: len(levels) + 1], interval(gap, "+"), f"{off:.2f}"]
                 nearest[name] = min(nearest.get(name, (off, cells)), (off, cells))
     labels = [method_label(study, name) for name in names]
     where = "".join(f", {axis} {level}" for axis, level in spec.where.items())
@@ -263,9 +266,9 @@ def _gaps(study: Study, spec: GapSpec, rows: Sequence[Row]) -> str:
         f"{spec.source} [{spec.mark}]: {spec.gap:+g} points over {labels[0]}, {spec.candidate_gap:+g} over one of the "
         "others. Where each of them comes nearest to both, and by how much the worse of its two gaps is off:"
     )
-    parts = [f"{intro}\n\n{_table([*study.spec.axes, *labels], lines)}"]
+    parts = [f"{intro}\n\n{table([*study.spec.axes, *labels], lines)}"]
     heads = ["candidate", *study.spec.axes, f"over {labels[0]}", "over the candidate", "off"]
-    parts.append(f"{ranking}\n\n{_table(heads, [cells for _, cells in sorted(nearest.values())])}")
+    parts.append(f"{ranking}\n\n{table(heads, [cells for _, cells in sorted(nearest.values())])}")
     return "\n\n".join(parts)
 
 
@@ -286,12 +289,12 @@ def _tunings(study: Study, tunings: Sequence[TuningSpec], rows: Sequence[Row]) -
         if default in means:
             below = means[best].mean - means[default].mean
             verdict = "reached" if below <= spec.within else "**not reached**"
-            cells = [_interval(means[default]), f"{below:.2f}", f"within {spec.within:g}: {verdict}"]
+            cells = [interval(means[default]), f"{below:.2f}", f"within {spec.within:g}: {verdict}"]
         place = [", ".join(map(str, levels)) for levels in (best, default)]
         name = method_label(study, spec.method)
-        lines.append([name, str(len(means)), place[0], _interval(means[best]), place[1], *cells])
+        lines.append([name, str(len(means)), place[0], interval(means[best]), place[1], *cells])
     heads = ["method", "points", "best", "its accuracy", "default", "its accuracy", "below the best", "verdict"]
-    return f"The best of all points ({', '.join(study.spec.axes)}) and the default, in %:\n\n{_table(heads, lines)}"
+    return f"The best of all points ({', '.join(study.spec.axes)}) and the default, in %:\n\n{table(heads, lines)}"
 
 
 def _goals(goals: Sequence[GoalSpec], rows: Sequence[Row]) -> str:
@@ -305,7 +308,7 @@ def _goals(goals: Sequence[GoalSpec], rows: Sequence[Row]) -> str:
             value = None if other is None else value - other.mean
         verdict = "not run" if value is None else "reached" if value >= goal.minimum else "**not reached**"
         lines.append([goal.claim, f"{goal.minimum:g}", "" if value is None else f"{value:.2f}", verdict])
-    return f"Goals:\n\n{_table(['goal', 'wanted', 'found', 'verdict'], lines)}"
+    return f"Goals:\n\n{table(['goal', 'wanted', 'found', 'verdict'], lines)}"
 
 
 def _groups(study: Study, rows: Sequence[Any]) -> list[dict[str, Any]]:
@@ -318,27 +321,5 @@ def _mean(rows: Sequence[Any]) -> Mean | None:
     return mean([row["accuracy_percent"] for row in rows]) if rows else None
 
 
-def _interval(found: Mean | None, sign: str = "") -> str:
-    if found is None:
-        return ""
-    width = "" if math.isnan(found.half_width) else f" ± {found.half_width:.2f}"
-    return f"{found.mean:{sign}.2f}{width}"
-
-
 def _probability(value: float) -> str:
     return "" if math.isnan(value) else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
-
-
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join("| " + " | ".join(each).replace("\n", " ") + " |" for each in [heads, rule, *lines])

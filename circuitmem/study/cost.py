@@ -47,7 +47,7 @@ def estimate_seconds(points: Sequence[Point], records: Sequence[dict[str, Any]])
 
 def point_seconds(point: Point) -> float:
     """Return a rough estimate of the seconds that a point takes on one core."""
-    names = {job.method for job in point.jobs}
+    names = {job.method for job in point.jobs if not job.run.data.held_back}
     return sum(_job_seconds(job) for job in point.jobs if SISTERS.get(job.method) not in names)
 
 
@@ -56,11 +56,13 @@ def _job_seconds(job: Job) -> float:
     rows, columns = tile.shape
     tiles = [partition.tiles for partition in partitions(run.network.shapes, rows, columns)]
     vectors = sum(tiles_of * n for tiles_of, n in zip(tiles, positions(run.network), strict=True))
-    train, test = _samples(run.data, run.network)
+    train, watched, test = _samples(run.data, run.network)
     recipe = recipe_of(run, job.method)
     epochs = run.in_situ.epochs if recipe.train else 0
     groups = run.calibration.groups if "split-affine" in recipe.calibrations(run.calibration) else 1
-    reads = epochs * train + (epochs + 1) * test + run.calibration.vectors
+    every = run.in_situ.evaluate_every
+    looks = epochs + 1 + (epochs * ceil(train / run.in_situ.batch) // every if every else 0)
+    reads = epochs * train + looks * watched + test + run.calibration.vectors
     updates = epochs * ceil(train / run.in_situ.batch) + 2
     lines = tile.word_line_resistance, tile.bit_line_resistance, tile.driver_resistance
     matrix = TREE[0] + TREE[1] * max(rows, columns) if any(np.any(each) for each in lines) else 0.0
@@ -68,9 +70,12 @@ def _job_seconds(job: Job) -> float:
 
 
 @lru_cache(maxsize=16)
-def _samples(spec: DataSpec, network: NetworkSpec) -> tuple[int, int]:
-    """Return how many samples are trained with and tested; for an estimate nothing is downloaded."""
+def _samples(spec: DataSpec, network: NetworkSpec) -> tuple[int, int, int]:
+    """Return how many samples are trained with, tested while training, and only at the end; nothing is downloaded."""
     if spec.source == "download":
-        return min(spec.train or FULL[0], FULL[0]), min(spec.test or FULL[1], FULL[1])
-    data = load_data(spec, network, seed=1)  # parts are as large with any seed
-    return len(data.train_targets), len(data.test_targets)
+        train = min(spec.train or FULL[0], FULL[0]) - spec.held_back
+        test = spec.validation or min(spec.test or FULL[1], FULL[1])
+    else:
+        data = load_data(spec, network, seed=1)  # parts are as large with any seed
+        train, test = len(data.train_targets), len(data.test_targets)
+    return (train, spec.held_back, test) if spec.held_back else (train, test, 0)

@@ -15,8 +15,9 @@ from circuitmem.study.cost import estimate_seconds
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.local import run_locally
 from circuitmem.study.provenance import failures, study_provenance
-from circuitmem.study.spec import Point, Study
+from circuitmem.study.spec import Chosen, Point, Study
 from circuitmem.study.store import Store
+from circuitmem.study.tuning import Trial, choose, trial_rows, trials_of
 from circuitmem.training import load_data
 from circuitmem.validation import integer
 
@@ -31,6 +32,9 @@ def results_folder(study: Study, out: str | Path | None = None) -> Path:
 def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) -> dict[str, Any]:
     """Return the points of a study, which of them there are, and how long the others will take; writes nothing.
 
+    Where methods are tuned and trials are missing, the settings of the points are not known yet: the time is worked
+    out with those of the first trials.
+
     Parameters
     ----------
     study, out, workers
@@ -39,34 +43,41 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
     Returns
     -------
     dict
-        ``points`` (``id``, ``levels``, ``seed``, ``status``, ``seconds``), ``methods``, ``missing``, ``workers``,
-        ``seconds`` with that many workers, ``basis``: what the estimate rests on, and ``other_code``: points whose
-        record is of other code than this.
+        ``points`` and ``trials`` (``id``, ``levels``, ``seed``, ``status``, ``seconds``; trials have ``method`` and
+        ``settings`` too), ``methods``, ``missing`` of both, ``workers``, ``seconds`` with that many workers, ``basis``:
+        what the estimate rests on, and ``other_code``: points whose record is of other code than this.
     """
     workers = integer("--workers", workers, 1)
-    points = study.points()
-    _check_data(points, fetch=False)
-    records = Store(results_folder(study, out), make=False).records(points)
+    trials, store = trials_of(study), Store(results_folder(study, out), make=False)
+    tried = _each_once(trials)
+    records = store.records(tried)
+    chosen, _ = choose(trials, records) if len(records) == len(tried) else (_of_first_trials(trials), [])
+    points = study.points(chosen)
+    _check_data([*tried, *points], fetch=False)
+    records += store.records(points)
     by_id = {record["id"]: record for record in records}
-    seconds = estimate_seconds(points, records)
-    missing = [point for point in points if point.id not in by_id]
-    longest = max((seconds[point.id] for point in missing), default=0.0)
+    seconds = estimate_seconds([*tried, *points], records)
+    missing = [point for point in (*tried, *points) if point.id not in by_id]
+    longest = [max((seconds[p.id] for p in some if p.id not in by_id), default=0.0) for some in (tried, points)]
+
+    def line(point: Point) -> dict[str, Any]:
+        return {
+            "id": point.id,
+            "levels": point.levels,
+            "seed": point.seed,
+            "status": by_id[point.id]["status"] if point.id in by_id else "missing",
+            "seconds": round(seconds[point.id], 2),
+        }
+
     return {
         "study": study.name,
-        "points": [
-            {
-                "id": point.id,
-                "levels": point.levels,
-                "seed": point.seed,
-                "status": by_id[point.id]["status"] if point.id in by_id else "missing",
-                "seconds": round(seconds[point.id], 2),
-            }
-            for point in points
-        ],
+        "points": [line(point) for point in points],
+        "trials": [line(each.point) | {"method": each.method, "settings": each.settings} for each in trials],
         "methods": list(study.spec.methods),
         "missing": len(missing),
         "workers": workers,
-        "seconds": round(max(longest, sum(seconds[point.id] for point in missing) / workers), 1),
+        # All trials are over before a point begins.
+        "seconds": round(max(sum(longest), sum(seconds[point.id] for point in missing) / workers), 1),
         "basis": f"measured with {len(by_id)} points" if by_id else "a rough estimate; none is finished yet",
         "other_code": _of_other_code(records),
     }
@@ -85,7 +96,8 @@ def run_study(
 ) -> dict[str, Any]:
     """Compute the points that have no record yet, then write the table of all; returns a summary.
 
-    A point that fails leaves a record, and the others go on.
+    Where methods are tuned, all trials come first, and the points have the settings that they have found. A point that
+    fails leaves a record, and the others go on.
 
     Parameters
     ----------
@@ -104,13 +116,13 @@ def run_study(
     collect : bool
         Whether to compute nothing, and only write the table of the points that have a record; one at least.
     progress : callable
-        Called with (what, points done, points).
+        Called with (what, points done, points); trials count.
 
     Returns
     -------
     dict
-        ``study``, ``folder``, ``points``, ``finished``, ``computed`` (now), ``failed``, ``wall_time_s``, ``table``,
-        ``other_code`` (points whose record is of other code than this).
+        ``study``, ``folder``, ``points``, ``finished``, ``trials``, ``computed`` (points and trials, now), ``failed``,
+        ``wall_time_s``, ``table``, ``other_code`` (points and trials whose record is of other code than this).
 
     Raises
     ------
@@ -120,44 +132,72 @@ def run_study(
         If another process works in the folder.
     DataFileError
         If the samples or the folder cannot be had, or a record is damaged.
+    CircuitmemError
+        If all trials of a method failed.
     """
     began = time.time()
     workers = integer("--workers", workers, 1)
-    points = study.points()
+    trials = trials_of(study)
+    tried, declared = _each_once(trials), study.points(_of_first_trials(trials))
     for name, given in (("--retry", retry), ("--recompute", recompute), ("--scheduler", scheduler)):
         if collect and given:
             raise ValidationError(name, "must be left out with --collect, which computes nothing", given)
     if not collect:
-        _check_data(points)
+        _check_data([*tried, *declared])
     store = Store(results_folder(study, out), make=not collect)
-    if collect and not store.records(points):
+    if collect and len(store.records(tried)) < len(tried):
+        raise ValidationError("--collect", "needs all trials of the tuning of this study", str(store.folder))
+    if collect and not store.records(study.points(choose(trials, store.records(tried))[0])):
         raise ValidationError("--collect", "needs a finished point of this study in its folder", str(store.folder))
-    with store.locked():
+    done, computed, total = 0, 0, len(tried) + len(declared)
+
+    def compute(points: Sequence[Point]) -> list[dict[str, Any]]:
+        nonlocal done, computed
         missing = [] if collect else [point for point in points if _is_missing(store, point, retry, recompute)]
-        done = len(points) - len(missing)
-        progress(study.name, done, len(points))
+        done += len(points) - len(missing)
+        computed += len(missing)
+        progress(study.name, done, total)
         running = run_on_cluster(missing, scheduler) if scheduler is not None else run_locally(missing, workers)
         with closing(running):  # workers end with this loop, also when it is interrupted
             for _, record in running:
                 store.save(record)
                 done += 1
-                progress(study.name, done, len(points))
-        records = store.records(points)
+                progress(study.name, done, total)
+        return store.records(points)
+
+    with store.locked():
+        tuning = compute(tried)
+        chosen, tuned = choose(trials, tuning)
+        store.write_trials(study, trial_rows(trials, tuning))
+        points = study.points(chosen)
+        records = compute(points)
         how: dict[str, Any] = {"scheduler": scheduler} if scheduler is not None else {"workers": workers}
         if collect:  # whoever computed the points is not known
             how = {}
+        how |= {"tuning": tuned} if tuned else {}
         table = store.write_table(study, records, study_provenance(study, points, records, how))
     return {
         "study": study.name,
         "folder": str(store.folder),
         "points": len(points),
         "finished": sum(record["status"] == "finished" for record in records),
-        "computed": len(missing),
+        "trials": len(trials),
+        "computed": computed,
         "failed": failures(records),
         "wall_time_s": round(time.time() - began, 1),
         "table": str(table),
-        "other_code": _of_other_code(records),
+        "other_code": _of_other_code([*tuning, *records]),
     }
+
+
+def _each_once(trials: Sequence[Trial]) -> list[Point]:
+    """Return the points of trials; two trials may have drawn the same settings."""
+    return list({trial.point.id: trial.point for trial in trials}.values())
+
+
+def _of_first_trials(trials: Sequence[Trial]) -> Chosen:
+    """Return the settings of the first trial of each method at each of its levels, before any is known to be best."""
+    return {(each.method, tuple(each.point.levels.values())): each.settings for each in trials if each.number == 0}
 
 
 def _is_missing(store: Store, point: Point, retry: bool, recompute: bool) -> bool:

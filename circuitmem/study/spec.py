@@ -19,9 +19,11 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.training import tile_count
 from circuitmem.validation import did_you_mean
 
-__all__ = ["Job", "Level", "Point", "Study", "config_values", "load_study"]
+__all__ = ["Chosen", "Job", "Level", "Point", "Study", "config_values", "load_study"]
 
 Level = str | int | float | bool
+Chosen = dict[tuple[str, tuple[Level, ...]], dict[str, Any]]
+"""Settings that tuning has found, by the name of a method and the levels at which it was tuned."""
 RESERVED = (
     "point",
     "seed",
@@ -122,18 +124,48 @@ class Study:
         levels = [[name for name, _ in axis_levels(axis)] for axis in self.spec.axes.values()]
         return [dict(zip(self.spec.axes, chosen, strict=True)) for chosen in product(*levels)]
 
-    def points(self) -> list[Point]:
+    @property
+    def seeds(self) -> range:
+        """Seeds of the maps that are reported."""
+        return range(self.spec.first_seed, self.spec.first_seed + self.spec.repeats)
+
+    def points(self, chosen: Chosen | None = None) -> list[Point]:
         """Return all points, repeat after repeat, so that every repeat is finished as soon as possible.
+
+        Parameters
+        ----------
+        chosen : dict, optional
+            What tuning has found, where methods are tuned; without it they have the settings of the declaration.
 
         Raises
         ------
         ValidationError
             If a combination, or the run that it makes, breaks a rule.
         """
-        seeds = range(self.spec.first_seed, self.spec.first_seed + self.spec.repeats)
-        return [self._point(levels, seed) for seed in seeds for levels in self.combinations()]
+        return [self._point(levels, seed, chosen or {}) for seed in self.seeds for levels in self.combinations()]
 
-    def _point(self, levels: dict[str, Level], seed: int) -> Point:
+    def tuned_at(self, levels: dict[str, Level]) -> dict[str, Level]:
+        """Return the levels at which the methods of a combination are tuned."""
+        return {axis: self.spec.protocol.at.get(axis, levels[axis]) for axis in self.spec.axes if axis in levels}
+
+    def tuned_combinations(self) -> list[dict[str, Level]]:
+        """Return the combinations at which methods are tuned, each once."""
+        found = {tuple(at.values()): at for at in map(self.tuned_at, self.combinations())}
+        return list(found.values())
+
+    def trial(self, levels: dict[str, Level], seed: int, method: str, settings: dict[str, Any]) -> Point:
+        """Return the point at which a method is tried with some settings, and tested with validation samples."""
+        values = changed(self._values(levels, seed), {"data.validation": self.spec.protocol.validation})
+        return Point(levels, seed, (self._job(method, values, settings),))
+
+    def _point(self, levels: dict[str, Level], seed: int, chosen: Chosen) -> Point:
+        values, tuned = self._values(levels, seed), tuple(self.tuned_at(levels).values())
+        jobs = tuple(self._job(name, values, chosen.get((name, tuned), {})) for name in self.spec.methods)
+        tiles = self.spec.maps.tiles if seed == self.spec.first_seed else ()
+        return Point(levels, seed, jobs, tiles)
+
+    def _values(self, levels: dict[str, Level], seed: int) -> dict[str, Any]:
+        """Return the run at a combination of levels, as tables."""
         values = self.values
         for name, axis in self.spec.axes.items():
             if name not in levels:
@@ -146,14 +178,12 @@ class Study:
         if unknown:
             name = sorted(unknown)[0]
             raise ValidationError(f"points.{name}", f"is no axis{did_you_mean(name, self.spec.axes)}")
-        values = changed(values, {"seed": seed, "trace": False})
-        jobs = tuple(self._job(name, values) for name in self.spec.methods)
-        tiles = self.spec.maps.tiles if seed == self.spec.first_seed else ()
-        return Point(levels, seed, jobs, tiles)
+        held_back = {"data.held_back": self.spec.protocol.validation} if self.spec.protocol.validation else {}
+        return changed(values, {"seed": seed, "trace": False, **held_back})
 
-    def _job(self, name: str, values: dict[str, Any]) -> Job:
+    def _job(self, name: str, values: dict[str, Any], settings: dict[str, Any]) -> Job:
         variant = self.spec.variants.get(name, VariantSpec(method=name))
-        run = RunSpec(**changed(values, variant.set))
+        run = RunSpec(**changed(values, {**variant.set, **settings}))
         check_faults(run.chip, tile_count(run))
         return Job(name, variant.method, run)
 
@@ -234,10 +264,32 @@ def _check(study: Study) -> None:
     for k, tuning in enumerate(spec.tunings):
         if tuning.default not in study.combinations():
             raise ValidationError(f"tunings.{k}.default", "must be one of the study's points", tuning.default)
+    _check_protocol(study)
     for key, figure in spec.figures.items():
         axes = [figure.panels] if figure.panels else []
         for name in [*axes, *([figure.x] if figure.kind == "lines" else [])]:
             _check_name(f"figures.{key}", name, tuple(spec.axes))
+
+
+def _check_protocol(study: Study) -> None:
+    spec, protocol = study.spec, study.spec.protocol
+    for name in protocol.tune:
+        _check_name("protocol.tune", name, spec.methods)
+    for name in protocol.at:
+        _check_name("protocol.at", name, tuple(spec.axes))
+    if protocol.tune and set(protocol.tuning_seeds) & set(study.seeds):
+        ours, theirs = (f"{seeds[0]} to {seeds[-1]}" for seeds in (study.seeds, protocol.tuning_seeds))
+        rule = f"must keep the tuning maps (seeds {theirs}) apart from those that are reported ({ours})"
+        raise ValidationError("protocol.first_tuning_seed", rule, protocol.first_tuning_seed)
+    of_axes = {key for axis in spec.axes.values() for _, settings in axis_levels(axis) for key in settings}
+    for name, searched in protocol.tune.items():
+        for key in searched:
+            if key in of_axes:
+                raise ValidationError(f"protocol.tune.{name}.{key}", "must not be tuned: an axis sets it")
+    data = study.values.get("data", {})
+    for key in ("held_back", "validation"):
+        if protocol.validation and key in data:
+            raise ValidationError(f"run.data.{key}", "must be left out with protocol.validation", data[key])
 
 
 def _check_name(key: str, name: str, known: Any) -> None:

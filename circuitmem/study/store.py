@@ -18,8 +18,9 @@ from typing import Any
 from circuitmem.errors import CircuitmemError, DataFileError, StudyBusyError
 from circuitmem.files import save_npz, write_bytes, write_text
 from circuitmem.records import Point as PointRecord
-from circuitmem.records import StudyProvenance, check_record, read_arrays, read_record, record_text, write_record
+from circuitmem.records import check_record, read_arrays, read_record, record_text, write_record
 from circuitmem.study.spec import Point, Study, config_values
+from circuitmem.study.tuning import TunedProvenance
 
 __all__ = ["MEASURES", "Row", "Store", "load_table"]
 
@@ -104,6 +105,13 @@ class Store:
         # Axes may have got other names since: the levels are those of the declaration.
         return [record | {"levels": point.levels} for point, record in found if record is not None]
 
+    def write_trials(self, study: Study, rows: Sequence[Row]) -> None:
+        """Write ``tuning.csv``: a row of each trial on each map."""
+        if rows:
+            write_text(
+                self.folder / "tuning.csv", _csv(list(rows), [*study.spec.axes, *list(rows[0])[len(study.spec.axes) :]])
+            )
+
     def write_table(self, study: Study, records: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> Path:
         """Write ``results.parquet`` with every epoch, ``results.csv`` with the ends, ``maps.npz``, and provenance.
 
@@ -171,7 +179,7 @@ def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any
     for name in ("method", "epoch", "end", "seed", "point", *MEASURES):
         if name not in table.column_names:
             raise DataFileError(path, f"must have the column {name!r}")
-    return [{PART: "test", **row} for row in table.to_pylist()], check_record(path, text, StudyProvenance)
+    return [{PART: "test", **row} for row in table.to_pylist()], check_record(path, text, TunedProvenance)
 
 
 def _libraries() -> tuple[Any, Any]:

@@ -1,0 +1,35 @@
+"""Pieces of Markdown that reports are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from circuitmem.study.statistics import Mean
+
+__all__ = ["duration", "interval", "table"]
+
+
+def interval(found: Mean | None, sign: str = "") -> str:
+    """Return a mean with the half-width of its interval, if it has one; nothing for None."""
+    if found is None:
+        return ""
+    width = "" if math.isnan(found.half_width) else f" ± {found.half_width:.2f}"
+    return f"{found.mean:{sign}.2f}{width}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in seconds, minutes or hours."""
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table; its first column is of words, the others are of numbers."""
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join("| " + " | ".join(each).replace("\n", " ") + " |" for each in [heads, rule, *lines])

@@ -1,0 +1,49 @@
+"""What tuning a study's methods found and cost, in words and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from circuitmem.report.markdown import duration, interval, table
+from circuitmem.report.study_figures import method_label
+from circuitmem.study.spec import Study
+from circuitmem.study.statistics import Mean
+
+__all__ = ["tuning_text"]
+
+
+def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
+    """Return which settings each method got, what they reached on validation samples, and what finding them cost.
+
+    Parameters
+    ----------
+    study : Study
+        What was declared.
+    tuned : sequence of dict
+        ``tuning`` of its provenance (:class:`circuitmem.study.tuning.Tuned`).
+    """
+    protocol, lines = study.spec.protocol, []
+    for entry in tuned:
+        settings = ", ".join(f"{key} = {value}" for key, value in entry["settings"].items())
+        width = float("nan") if entry["half_width"] is None else entry["half_width"]
+        reached = Mean(entry["percent"], width, entry["maps"])
+        trials = f"{entry['trials']}" + (f" ({entry['failed']} failed)" if entry["failed"] else "")
+        costs = [f"{entry['simulated_time_s']:.4g}", f"{entry['energy_j']:.3g}", f"{entry['pulses'] / 1e6:.3g}"]
+        cells = [trials, settings, interval(reached), f"{entry['lowest_percent']:.2f}", *costs]
+        own = [str(entry["levels"][axis]) for axis in study.spec.axes]
+        lines.append([method_label(study, entry["method"]), *own, *cells, duration(entry["computing_time_s"])])
+    seeds = protocol.tuning_seeds
+    maps = f"{len(seeds)} map{'s' * (len(seeds) != 1)} that {'are' if len(seeds) != 1 else 'is'} not reported"
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    left = [method_label(study, name) for name in study.spec.methods if name not in protocol.tune]
+    intro = (
+        f"Tuned on {protocol.validation:,} validation samples and {maps} ({which}), {protocol.trials} trials of each "
+        f"method ({protocol.search} search), before the test samples were seen."
+        + "".join(f" At {axis} {level}, for all levels of {axis}." for axis, level in protocol.at.items())
+        + (f" Not tuned: {', '.join(left)}." if left else "")
+        + " The settings with the best mean, and what all trials together cost on chips and to compute:"
+    )
+    heads = ["method", *study.spec.axes, "trials", "settings", "validation %", "worst trial %"]
+    heads += ["chip time (s)", "energy (J)", "M pulses", "computing"]
+    return f"{intro}\n\n{table(heads, lines)}"

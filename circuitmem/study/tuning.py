@@ -1,0 +1,182 @@
+"""Tuning of a study's methods, as its protocol declares: the same number of trials each, on maps of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import exp, log
+from typing import Any
+
+import pydantic
+
+from circuitmem.config import ProtocolSpec, SearchedSpec
+from circuitmem.errors import CircuitmemError
+from circuitmem.records import Record, StudyProvenance
+from circuitmem.rng import Purpose, name_number, stream
+from circuitmem.study.spec import Chosen, Level, Point, Study
+from circuitmem.study.statistics import mean
+
+__all__ = ["Trial", "Tuned", "TunedProvenance", "choose", "settings_tried", "trial_rows", "trials_of"]
+
+Count = pydantic.NonNegativeInt
+COSTS = ("simulated_time_s", "energy_j", "pulses")
+"""What a trial cost on its chip."""
+
+
+class Tuned(Record):
+    """What tuning a method at some levels found and cost, as a study's provenance has it."""
+
+    method: str
+    levels: dict[str, Level]
+    settings: dict[str, Any]
+    trials: Count
+    maps: Count
+    failed: Count
+    percent: float
+    half_width: float | None
+    lowest_percent: float
+    simulated_time_s: float
+    energy_j: float
+    pulses: Count
+    computing_time_s: float
+
+
+class TunedProvenance(StudyProvenance):
+    """What the table of a study says of itself, tuning included where methods were tuned."""
+
+    tuning: list[Tuned] | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Some settings of one method, on one tuning map.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method in the study.
+    number : int
+        Which trial of this method, from 0.
+    settings : dict
+        Dotted keys and what they are.
+    point : Point
+        What is computed: this method alone, tested with validation samples.
+    """
+
+    method: str
+    number: int
+    settings: dict[str, Any]
+    point: Point
+
+
+def settings_tried(protocol: ProtocolSpec) -> dict[str, list[dict[str, Any]]]:
+    """Return the settings of all trials of each method, in their order."""
+    found = {}
+    for method, searched in protocol.tune.items():
+        if protocol.search == "grid":
+            grid = product(*(own.values for own in searched.values()))
+            found[method] = [dict(zip(searched, chosen, strict=True)) for chosen in grid]
+        else:
+            found[method] = [_drawn(protocol, method, searched, trial) for trial in range(protocol.trials)]
+    return found
+
+
+def _drawn(protocol: ProtocolSpec, method: str, searched: Mapping[str, SearchedSpec], trial: int) -> dict[str, Any]:
+    """Draw the settings of a trial: they depend on the method, the trial and the first tuning seed alone."""
+    rng = stream(protocol.first_tuning_seed, Purpose.TUNING, name_number(method), trial)
+    found: dict[str, Any] = {}
+    for key, own in searched.items():
+        if own.low is None or own.high is None:
+            found[key] = own.values[int(rng.integers(len(own.values)))]
+        else:
+            found[key] = float(f"{exp(rng.uniform(log(own.low), log(own.high))):.3g}")
+    return found
+
+
+def trials_of(study: Study) -> list[Trial]:
+    """Return all trials of a study, map after map.
+
+    Raises
+    ------
+    ValidationError
+        If the run that one of them makes breaks a rule.
+    """
+    protocol = study.spec.protocol
+    tried = settings_tried(protocol)
+    return [
+        Trial(method, number, settings, study.trial(levels, seed, method, settings))
+        for seed in protocol.tuning_seeds
+        for levels in study.tuned_combinations()
+        for method, all_settings in tried.items()
+        for number, settings in enumerate(all_settings)
+    ]
+
+
+def trial_rows(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row of each trial on each map, for a table: settings as JSON, and what they reached and cost."""
+    by_id, rows = {record["id"]: record for record in records}, []
+    for trial in trials:
+        record, point = by_id[trial.point.id], trial.point
+        row: dict[str, Any] = {**point.levels, "method": trial.method, "trial": trial.number, "seed": point.seed}
+        row |= {"settings": json.dumps(trial.settings), "status": record["status"]}
+        found = record["status"] == "finished"
+        row["validation_percent"] = record["tests"][trial.method] if found else None
+        row |= {name: record["histories"][trial.method][-1][name] if found else None for name in COSTS}
+        rows.append(row)
+    return rows
+
+
+def choose(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> tuple[Chosen, list[dict[str, Any]]]:
+    """Return the settings with the best mean accuracy on the validation samples, and what finding them took.
+
+    The first counts of those that are as good; one that failed on a map does not count.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        All trials of a study.
+    records : sequence of dict
+        A record of each.
+
+    Raises
+    ------
+    CircuitmemError
+        If all trials of a method failed.
+    """
+    by_id = {record["id"]: record for record in records}
+    chosen: Chosen = {}
+    tuned = []
+    groups: dict[tuple[str, tuple[Level, ...]], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.method, tuple(trial.point.levels.values())), []).append(trial)
+    for (method, levels), own in groups.items():
+        found: dict[int, list[dict[str, Any]]] = {}
+        for trial in own:
+            found.setdefault(trial.number, []).append(by_id[trial.point.id])
+        good = {k: some for k, some in found.items() if all(record["status"] == "finished" for record in some)}
+        if not good:
+            error = own[0].point.description, by_id[own[0].point.id]["error"]["message"]
+            raise CircuitmemError(f"all trials of {method} failed while it was tuned ({error[0]}: {error[1]})")
+        percents = {k: mean([record["tests"][method] for record in some]) for k, some in good.items()}
+        best = max(percents, key=lambda k: percents[k].mean)
+        settings = next(trial.settings for trial in own if trial.number == best)
+        chosen[method, levels] = settings
+        ends = [record["histories"][method][-1] for some in good.values() for record in some]
+        tuned.append(
+            {
+                "method": method,
+                "levels": own[0].point.levels,
+                "settings": settings,
+                "trials": len(found),
+                "maps": len(found[best]),
+                "failed": len(found) - len(good),
+                "percent": percents[best].mean,
+                "half_width": percents[best].half_width if percents[best].count > 1 else None,
+                "lowest_percent": min(each.mean for each in percents.values()),
+                **{name: sum(end[name] for end in ends) for name in COSTS},
+                "computing_time_s": round(sum(by_id[trial.point.id]["wall_time_s"] for trial in own), 2),
+            }
+        )
+    return chosen, tuned
