@@ -21,7 +21,7 @@ def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
     study : Study
         What was declared.
     tuned : sequence of dict
-        ``tuning`` of its provenance (:class:`circuitmem.study.tuning.Tuned`).
+        ``tuning`` of its provenance (:class:`circuitmem.records.Tuned`).
     """
     protocol, lines = study.spec.protocol, []
     for entry in tuned:

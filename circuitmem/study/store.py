@@ -18,9 +18,8 @@ from typing import Any
 from circuitmem.errors import CircuitmemError, DataFileError, StudyBusyError
 from circuitmem.files import save_npz, write_bytes, write_text
 from circuitmem.records import Point as PointRecord
-from circuitmem.records import check_record, read_arrays, read_record, record_text, write_record
+from circuitmem.records import StudyProvenance, check_record, read_arrays, read_record, record_text, write_record
 from circuitmem.study.spec import Point, Study, config_values
-from circuitmem.study.tuning import TunedProvenance
 
 __all__ = ["MEASURES", "Row", "Store", "load_table"]
 
@@ -179,7 +178,7 @@ def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any
     for name in ("method", "epoch", "end", "seed", "point", *MEASURES):
         if name not in table.column_names:
             raise DataFileError(path, f"must have the column {name!r}")
-    return [{PART: "test", **row} for row in table.to_pylist()], check_record(path, text, TunedProvenance)
+    return [{PART: "test", **row} for row in table.to_pylist()], check_record(path, text, StudyProvenance)
 
 
 def _libraries() -> tuple[Any, Any]:

@@ -9,44 +9,16 @@ from itertools import product
 from math import exp, log
 from typing import Any
 
-import pydantic
-
 from circuitmem.config import ProtocolSpec, SearchedSpec
 from circuitmem.errors import CircuitmemError
-from circuitmem.records import Record, StudyProvenance
 from circuitmem.rng import Purpose, name_number, stream
 from circuitmem.study.spec import Chosen, Level, Point, Study
 from circuitmem.study.statistics import mean
 
-__all__ = ["Trial", "Tuned", "TunedProvenance", "choose", "settings_tried", "trial_rows", "trials_of"]
+__all__ = ["Trial", "choose", "settings_tried", "trial_rows", "trials_of"]
 
-Count = pydantic.NonNegativeInt
 COSTS = ("simulated_time_s", "energy_j", "pulses")
 """What a trial cost on its chip."""
-
-
-class Tuned(Record):
-    """What tuning a method at some levels found and cost, as a study's provenance has it."""
-
-    method: str
-    levels: dict[str, Level]
-    settings: dict[str, Any]
-    trials: Count
-    maps: Count
-    failed: Count
-    percent: float
-    half_width: float | None
-    lowest_percent: float
-    simulated_time_s: float
-    energy_j: float
-    pulses: Count
-    computing_time_s: float
-
-
-class TunedProvenance(StudyProvenance):
-    """What the table of a study says of itself, tuning included where methods were tuned."""
-
-    tuning: list[Tuned] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,266 @@
+"""Records of a run: what its methods reached and cost, its audit, and what it was made with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from circuitmem.errors import ValidationError
+from circuitmem.records.reading import Count, MethodName, Number, Percent, Record
+
+__all__ = ["DataRecord", "Digital", "History", "Method", "Partial", "Provenance", "Results"]
+
+
+class Epoch(Record):
+    """What a method had reached at the end of an epoch, or within one."""
+
+    epoch: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+    accuracy_percent: Percent
+    pulses: Count
+    simulated_time_s: Number
+    energy_j: Number
+
+
+class Account(Record):
+    """What operations added up to: times in ps, energy in aJ."""
+
+    operations: Count
+    busy: Count
+    energy: Count
+    pulses: Count
+    saturated: Count
+
+
+class Saturated(Record):
+    """Codes at the end of their range."""
+
+    adc: Count
+    dac: Count
+
+
+class LayerUse(Record):
+    """What a layer's converters and cells were used for."""
+
+    adc: Count
+    adc_saturated: Count
+    dac: Count
+    dac_saturated: Count
+    least_gain: Count
+    weights: Count
+    limited_before: Count
+    limited_after: Count
+
+
+class CalibrationCost(Record):
+    """What a calibration cost; older versions did not say what products cost since."""
+
+    reads_per_product: Count = 1
+    digital_products: Count = 0
+    products: Count = 0
+
+    @pydantic.model_validator(mode="after")
+    def _complete(self) -> Self:
+        for name in ("reads_per_product", "products"):
+            if "digital_products" in self.model_fields_set and name not in self.model_fields_set:
+                raise ValidationError(name, "must be there where digital_products is")
+        return self
+
+
+class ProductError(Record):
+    """Errors of a layer's products."""
+
+    rmse: Number
+    largest: Number
+
+
+class RunWarning(Record):
+    """What a run warns of."""
+
+    kind: str
+    message: str
+    setting: str
+
+
+class Used(Record):
+    """How much of the time a resource was held, and what waited for it [ps]."""
+
+    busy: Count
+    waited: Count
+    fraction: Number
+
+
+History = Annotated[list[Epoch], Field(min_length=1)]
+Accounts = dict[str, Account]
+Matrix = list[list[Count]]
+ProductErrors = dict[Literal["before", "after"], Annotated[list[ProductError], Field(min_length=1)]]
+
+
+def _check_layers(errors: ProductErrors) -> ProductErrors:
+    if "after" in errors and len(errors.get("before", ())) != len(errors["after"]):
+        raise ValidationError("before", "must have as many layers as after")
+    return errors
+
+
+ProductErrorsOfLayers = Annotated[ProductErrors, pydantic.AfterValidator(_check_layers)]
+
+
+class Partial(Record):
+    """``partial_NAME.json``: what a method that is under way has reached."""
+
+    accuracy_percent: Percent
+    simulated_time_s: Number
+    energy_j: Number
+    pulses: Count
+    history: History
+    between: list[Epoch] = []
+    confusion: Matrix = []
+    output_errors: dict[str, list[Count]] = {}
+    accounts: Accounts = {}
+    phases: Accounts = {}
+    energy_by_part: dict[str, Count] = {}
+    saturated_codes: dict[str, Count] = {}
+    utilisation: dict[str, Used] = {}
+    losses: list[float] = []
+    reuse: dict[str, Number] = {}
+    calibration: CalibrationCost = CalibrationCost()
+    product_errors: ProductErrorsOfLayers = {}
+    audit_so_far: dict[str, Any] = {}
+
+    @pydantic.model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if any(len(row) != len(self.confusion) for row in self.confusion):
+            raise ValidationError("confusion", "must have as many columns as rows")
+        for name in ("energy_by_part", "utilisation"):
+            if self.phases and name not in self.model_fields_set:
+                raise ValidationError(name, "must be there where phases is")
+        if self.saturated_codes and not {"adc", "dac"} <= set(self.saturated_codes):
+            raise ValidationError("saturated_codes", "must have the keys adc and dac")
+        return self
+
+
+class Method(Partial):
+    """``method_NAME.json``: what a method reached and cost."""
+
+    layers: list[LayerUse] = []
+
+
+class MethodAudit(Record):
+    """What the audit found in one method."""
+
+    largest_relative_error: float | None
+    largest_state_error: float | None = None
+
+
+class RefereeAudit(MethodAudit):
+    """What one circuit simulator did again."""
+
+    reads: Count
+    pulse_trains: Count
+
+
+class Audit(Record):
+    """What the audit of a run found."""
+
+    reads: Count
+    pulse_trains: Count = 0
+    largest_relative_error: float | None = None
+    largest_state_error: float | None = None
+    skipped_reason: str | None
+    failures: list[str]
+    files: list[str] = []
+    referees: dict[Literal["ngspice", "vacask"], RefereeAudit] = {}
+    limit: Number | None = None
+    confidence: Number | None = None
+    of_operations: Count | None = None
+    fraction_bound: Number | None = None
+    methods: dict[MethodName, MethodAudit] = {}
+
+    @pydantic.model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.reads and self.largest_relative_error is None:
+            raise ValidationError("largest_relative_error", "must be a number where reads were audited")
+        bound = self.fraction_bound is not None
+        for name in ("limit", "confidence", "of_operations"):
+            if getattr(self, name) is None and (bound or (name == "limit" and self.files)):
+                raise ValidationError(name, "must be a number where a bound or a file is given")
+        return self
+
+
+class Gain(Record):
+    """The trained methods compared."""
+
+    equal_epochs_points: Number
+    equal_pulses: Number
+    equal_pulses_points: Number | None
+
+
+class Results(Record):
+    """``results.json``."""
+
+    seed: Count
+    accuracy_percent: dict[MethodName, Percent]
+    simulated_time_s: dict[MethodName, Number]
+    energy_j: dict[MethodName, Number]
+    pulses: dict[MethodName, Count]
+    audit: Audit
+    history: Annotated[dict[MethodName, History], Field(min_length=1)]
+    between: dict[MethodName, list[Epoch]] | None = None
+    calibration_and_in_situ_against_in_situ: Gain | None = None
+    confusion: dict[MethodName, Matrix] | None = None
+    accounts: dict[MethodName, Accounts] | None = None
+    phases: dict[MethodName, Accounts] | None = None
+    energy_by_part_aj: dict[MethodName, dict[str, Count]] | None = None
+    utilisation: dict[MethodName, dict[str, Used]] | None = None
+    saturated_codes: dict[MethodName, Saturated] | None = None
+    calibration: dict[MethodName, CalibrationCost] | None = None
+    product_errors: dict[MethodName, ProductErrorsOfLayers] | None = None
+    warnings: list[RunWarning] = []
+    reuse: dict[MethodName, dict[str, Any]] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _of_the_same_methods(self) -> Self:
+        methods = set(self.history)
+        if set(self.accuracy_percent) != methods | {"digital"}:
+            raise ValidationError("accuracy_percent", "must be of the methods of history, and digital")
+        for name in (*_OF_EACH, *_TOGETHER):
+            found = getattr(self, name)
+            if found is None and name in self.model_fields_set:
+                raise ValidationError(name, "must not be null")
+            if found is not None and set(found) != methods:
+                raise ValidationError(name, "must be of the methods of history")
+        if self.phases is not None:
+            for name in _TOGETHER:
+                if getattr(self, name) is None:
+                    raise ValidationError(name, "must be there where phases is")
+        return self
+
+
+_COSTS = ("simulated_time_s", "energy_j", "pulses", "calibration", "reuse")
+_OF_EACH = (*_COSTS, "confusion", "saturated_codes", "product_errors")
+_TOGETHER = ("phases", "accounts", "energy_by_part_aj", "utilisation")
+
+
+class Digital(Record):
+    """``digital.json``."""
+
+    accuracy_percent: Percent
+
+
+class Provenance(Record):
+    """``provenance.json`` of a run."""
+
+    circuitmem: str
+    seed: Count
+    kernels: dict[str, str] = {}
+    data: dict[str, str] = {}
+    finished: str = ""
+    wall_time_s: Number = 0.0
+
+
+class DataRecord(Record):
+    """``data.json``: what the network of a run is trained and tested with."""
+
+    name: str
+    sha256: str

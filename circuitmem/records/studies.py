@@ -1,0 +1,113 @@
+"""Records of studies and validations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from circuitmem.errors import ValidationError
+from circuitmem.records.reading import Count, Number, Percent, Record
+from circuitmem.records.runs import History
+
+__all__ = ["Point", "StudyProvenance", "Tuned", "Validation"]
+
+
+class Failure(Record):
+    """The error of a point of a study."""
+
+    type: str
+    message: str
+    where: str = ""
+
+
+Level = str | int | float | bool | list[Any]
+
+
+class Point(Record):
+    """``points/ID.json`` of a study."""
+
+    id: str
+    levels: dict[str, Level]
+    seed: Count
+    status: Literal["finished", "failed"]
+    config: dict[str, Any]
+    wall_time_s: Number
+    code: str = ""
+    digital_percent: Percent | None = None
+    histories: dict[str, History] | None = None
+    tests: dict[str, Percent] | None = None
+    maps: list[str] = []
+    error: Failure | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _of_its_status(self) -> Self:
+        for name in ("error",) if self.status == "failed" else ("digital_percent", "histories"):
+            if getattr(self, name) is None:
+                raise ValidationError(name, f"must be there in a point that is {self.status}")
+        return self
+
+
+class FailedPoint(Failure):
+    """A failed point, as the provenance of a study names it."""
+
+    levels: dict[str, Level]
+    seed: Count
+
+
+class Tuned(Record):
+    """What tuning a method of a study at some levels found, and what all its trials together cost."""
+
+    method: str
+    levels: dict[str, Level]
+    settings: dict[str, Any]
+    trials: Count
+    maps: Count
+    failed: Count
+    percent: Percent
+    half_width: Number | None
+    lowest_percent: Percent
+    simulated_time_s: Number
+    energy_j: Number
+    pulses: Count
+    computing_time_s: Number
+
+
+class StudyProvenance(Record):
+    """``provenance.json`` of a study, and what its table says of itself."""
+
+    circuitmem: str
+    quick: bool
+    config_hash: str
+    points: Count
+    finished: Count
+    failed: list[FailedPoint]
+    seeds: Annotated[list[Count], Field(min_length=1)]
+    data: list[tuple[str, str]]
+    kernels: dict[str, str]
+    platform: str
+    computing_time_s: Number
+    longest_point_s: Number
+    written: str
+    codes: dict[str, Count] = {}
+    workers: Count | None = None
+    declared_repeats: Count | None = None
+    test_samples: Count | None = None
+    tuning: list[Tuned] | None = None
+
+
+class Stage(Record):
+    """One stage of a validation."""
+
+    stage: str
+    referee: str = "ngspice"
+    worst: float | None
+    bound: Number
+    passed: bool = Field(alias="pass")
+
+
+class Validation(Record):
+    """``validation.json``."""
+
+    stages: Annotated[list[Stage], Field(min_length=1)]
