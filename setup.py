@@ -20,7 +20,18 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
-KERNELS = ("_backward", "_cpu", "_devices", "_layers", "_mesh", "_programming", "_pulses", "_reads", "_tree")
+KERNELS = (
+    "_backward",
+    "_cpu",
+    "_devices",
+    "_layers",
+    "_mesh",
+    "_programming",
+    "_pulses",
+    "_reads",
+    "_switching",
+    "_tree",
+)
 VARIANTS: dict[str, list[str]] = {"": []}
 SANITIZE = os.environ.get("CIRCUITMEM_SANITIZE")
 # What threads do is the same for every instruction set, so ThreadSanitizer needs but one.

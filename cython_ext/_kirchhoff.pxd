@@ -98,16 +98,20 @@ cdef inline void cell_currents(
 
 
 cdef inline double residual(Problem* s, const vec* g, Work* k, const vec* w, const vec* b, vec* slope) noexcept nogil:
-    """Kirchhoff's residual of a state, to k.rw and k.r; returns the largest magnitude among the voltages.
+    """Kirchhoff's residual of a state, to k.rw and k.r; returns the largest magnitude among the voltages."""
+    cell_currents(s, g, w, b, k.cell, slope)
+    return wire_residual(&s.wires, k, w, b)
+
+
+cdef inline double wire_residual(Wires* t, Work* k, const vec* w, const vec* b) noexcept nogil:
+    """The residual of a state whose cells' currents are in k.cell; as :c:func:`residual`.
 
     A cell's current enters both with the same bits, and wire currents are differences: so the sum over an almost
     floating part keeps its digits.
     """
-    cdef Wires* t = &s.wires
     cdef Py_ssize_t block, group, l, j, i, o, e
     cdef vec tile[LANES]
     cdef vec value, left, wire, high = splat(0.0)
-    cell_currents(s, g, w, b, k.cell, slope)
     for block in range(t.blocks):
         left = k.source[block]
         for j in range(t.columns):

@@ -10,12 +10,11 @@ so found comes a correction, until a bound on the error, or the correction itsel
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, isfinite
 
-from _elimination cimport Front, allocate, eliminate, factor_tile, fits, release
+from _correction cimport TRUSTED, correct, exactly, finish, sharpen, through_cells
+from _elimination cimport allocate, factor_tile, fits, release
 from _gradients cimport bits_down, bits_up, gradients, start
 from _kirchhoff cimport Problem, Work, residual, sights, terminal_currents
-from _ladder cimport (
-    Ladders, Wires, bit_to_word_layout, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout,
-)
+from _ladder cimport Ladders, Wires, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout
 from _lanes cimport LANES, larger, largest, magnitude, splat, total, vec
 from _openmp cimport HAS_OPENMP, TEAM
 from _weak cimport Batch, weakly
@@ -25,13 +24,9 @@ import numpy as np
 
 OPENMP = bool(HAS_OPENMP)
 
-# Largest amplification with which a bound decides convergence; above it rounding errors would hide behind it.
-cdef double TRUSTED = 1e4
 # How far a correction reduces its residual, and how many of them a solution may need.
 cdef double REDUCTION = 1e-5
 cdef int ROUNDS = 100
-# Turns of block relaxation after which a better bound is given up.
-cdef int TURNS = 64
 # How much larger than that of a voltage the relative error of a terminal's current may be.
 cdef double CURRENTS = 1e3
 # Corrections for the sake of currents, once the voltages are right.
@@ -67,31 +62,6 @@ cdef double step_length(Problem* s, const vec* g, Work* k) noexcept nogil:
     return length
 
 
-cdef double through_cells(Wires* t, Ladders* c, Work* k) noexcept nogil:
-    """Let the residual of the word lines act on that of the bit lines; return the largest word-line answer to it."""
-    cdef Py_ssize_t o
-    cdef vec high = splat(0.0)
-    word_lines(t, c, k.rw, k.dw)
-    for o in range(t.size):
-        k.r[o] = k.r[o] + c.g[o] * k.dw[o]
-        high = larger(high, magnitude(k.dw[o]))
-    return largest(high)
-
-
-cdef double finish(Wires* t, Ladders* c, Work* k, double* cells) noexcept nogil:
-    """Work out the correction of the word lines; return the largest correction, and that of a cell's voltage."""
-    cdef Py_ssize_t o
-    cdef vec high = splat(0.0), across = splat(0.0)
-    for o in range(t.size):
-        k.dw[o] = k.rw[o] + c.g[o] * k.db[o]
-    word_lines(t, c, k.dw, k.dw)
-    for o in range(t.size):
-        high = larger(high, larger(magnitude(k.dw[o]), magnitude(k.db[o])))
-        across = larger(across, magnitude(k.dw[o] - k.db[o]))
-    cells[0] = largest(across)
-    return largest(high)
-
-
 cdef double reach(Wires* t, Ladders* c, Work* k) noexcept nogil:
     """Largest voltage that the injected currents would cause if none cancelled another: the scale of their errors."""
     cdef Py_ssize_t o
@@ -104,63 +74,6 @@ cdef double reach(Wires* t, Ladders* c, Work* k) noexcept nogil:
     bits_down(t, c, k, 0.0)
     bits_up(t, c, k, 0.0, 0.0, &z)
     return max(first, z)
-
-
-cdef void sharpen(Wires* t, Ladders* c, Work* k) noexcept nogil:
-    """Find a better bound on the amplification, if that of the tile's weakest ties says too little.
-
-    With N the map of an error by one turn of solving word lines, then bit lines, all its elements positive, the
-    largest element of N^k 1 bounds N^k; so the errors of all turns are at most the sum of these, and the rest of a
-    geometric series.
-    """
-    cdef Py_ssize_t o
-    cdef int turn
-    cdef double sum_ = 1.0, now = 1.0
-    if c.amplification <= TRUSTED:
-        return
-    for o in range(t.size):
-        k.p[o] = splat(1.0)
-    for turn in range(TURNS):
-        for o in range(t.size):
-            k.rw[o] = c.g[o] * k.p[o]
-            k.r[o] = splat(0.0)
-        through_cells(t, c, k)
-        start(t, k)
-        bits_down(t, c, k, 0.0)
-        bits_up(t, c, k, 0.0, 0.0, &now)
-        if sum_ < TRUSTED * (1.0 - now):
-            c.amplification = sum_ / (1.0 - now)
-            return
-        sum_ += now
-
-
-cdef bint exactly(Problem* s, Ladders* c, Work* k, bint again) noexcept nogil:
-    """Solve S db = r by elimination, factoring ``again`` if the conductances are new.
-
-    Returns false if there is no memory, or numbers overflow.
-    """
-    cdef Wires* t = &s.wires
-    cdef Py_ssize_t o
-    cdef vec sum_ = splat(0.0)
-    cdef Front* front = &s.front if c == &s.shared else &k.front
-    if c != &s.shared and again:
-        if not allocate(front, t):
-            return False
-        factor_tile(t, c, front)
-    word_to_bit_layout(t, k.r, k.y)
-    eliminate(t, front, <double*> k.y, <double*> k.line)
-    bit_to_word_layout(t, k.y, k.db)
-    k.iterations += 1
-    for o in range(t.size):
-        sum_ = sum_ + k.r[o] * k.db[o]
-    return isfinite(total(sum_))
-
-
-cdef void correct(Wires* t, Work* k, double length) noexcept nogil:
-    cdef Py_ssize_t o
-    for o in range(t.size):
-        k.w[o] = k.w[o] + splat(length) * k.dw[o]
-        k.b[o] = k.b[o] + splat(length) * k.db[o]
 
 
 cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound, bint warm) noexcept nogil:

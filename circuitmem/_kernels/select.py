@@ -28,7 +28,7 @@ __all__ = [
     "warn_of_old_kernels",
 ]
 
-KERNELS = ("backward", "devices", "layers", "mesh", "programming", "pulses", "reads", "tree")
+KERNELS = ("backward", "devices", "layers", "mesh", "programming", "pulses", "reads", "switching", "tree")
 """The kernels that have a compiled form."""
 
 _LEVELS = {"v4": ("_v4", 4), "v3": ("_v3", 3), "baseline": ("", 1)}

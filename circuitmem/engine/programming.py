@@ -3,6 +3,9 @@
 Wires have no capacitance here: at each moment the network of wires, devices and defects is solved for the voltages of
 the lines, and its answer drives the states, all of them with one step. So IR drop slows the far cells, and
 half-selected cells creep. The integrator is that of :mod:`circuitmem._kernels.devices`, on the whole tile at once.
+
+A compiled kernel does all that in one call (:mod:`circuitmem._kernels.switching`). What stands here is its twin, and
+takes tiles with bridges, which the kernel does not know.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from circuitmem._kernels import switching
 from circuitmem._kernels.devices import METHOD, DeviceLaw
+from circuitmem._kernels.switching import Switched
 from circuitmem.config import LinearCell, OdeDevice, Pulse, PulseTrain, SinhCell, TransistorCell
 from circuitmem.device import conductance, state_of
 from circuitmem.device.ode import device_law
@@ -30,12 +35,6 @@ Floats = NDArray[np.float64]
 PROGRAMMING_TOLERANCE = 1e-5
 """Largest estimated error of a state in one step, the state's range being 1."""
 
-MAX_STEPS = 200_000
-"""Steps of one pulse after which it is given up."""
-
-_PARTS = 8
-"""Steps that a slope or a plateau takes at least: the energy has no error control of its own."""
-
 
 @dataclass(frozen=True)
 class _Setup:
@@ -44,7 +43,7 @@ class _Setup:
     Attributes
     ----------
     tile : Tile
-        Wires and line defects; its linear cells say which cells conduct at all. Stuck cells are in ``fixed``.
+        Wires and defects.
     fixed : (rows, columns) ndarray
         Conductance [S] of stuck cells; -1 for devices.
     series : (rows, columns) ndarray
@@ -58,6 +57,19 @@ class _Setup:
     series: Floats
     word: Floats
     bit: Floats
+
+    def linear_tile(self) -> Tile:
+        """Return wires and defects of lines, with linear cells that say which cells conduct at all."""
+        defects = self.tile.defects
+        wires = DefectMap(
+            open_word_segments=defects.open_word_segments,
+            open_bit_segments=defects.open_bit_segments,
+            bridges=defects.bridges,
+            dead_drivers=defects.dead_drivers,
+        )
+        conducts = np.isfinite(self.series) & (self.fixed != 0.0)
+        linear = self.tile.spec.model_copy(update={"cell": LinearCell()})
+        return Tile(linear, np.where(conducts, 1.0, 0.0), wires)
 
 
 def first_state(tile: Tile, train: PulseTrain) -> Floats:
@@ -115,15 +127,7 @@ def _assemble(tile: Tile, word: Floats, bit: Floats, conducting: NDArray[np.bool
     fixed = np.where(tile.stuck, tile.effective_conductance, -1.0)
     if defects.dead_drivers is not None:
         word = np.where(defects.dead_drivers, 0.0, word)
-    wires = DefectMap(
-        open_word_segments=defects.open_word_segments,
-        open_bit_segments=defects.open_bit_segments,
-        bridges=defects.bridges,
-        dead_drivers=defects.dead_drivers,
-    )
-    linear = spec.model_copy(update={"cell": LinearCell()})
-    conducts = on & (fixed != 0.0)
-    return _Setup(Tile(linear, np.where(conducts, 1.0, 0.0), wires), fixed, np.where(on, resistance, np.inf), word, bit)
+    return _Setup(tile, fixed, np.where(on, resistance, np.inf), word, bit)
 
 
 def program_tile(
@@ -138,13 +142,12 @@ def program_tile(
     times, states = [0.0], [state]
     for pulse in train.pulses:
         setup = _assemble(tile, *pulse.lines(tile.spec), pulse.conducting(tile.spec))
-        march = _March(law, setup, pulse.corners, state, tolerance, threads)
         wanted = sample_times(pulse, samples)
-        found = march.run(wanted)
+        done = _integrate(law, setup, pulse.corners, state, wanted, tolerance, threads)
         times += [start + moment for moment in wanted]
-        states += found
-        state, start = found[-1], start + pulse.duration
-        energy, steps = energy + march.energy, steps + march.steps
+        states += list(done.states)
+        state, start = done.states[-1], start + pulse.duration
+        energy, steps = energy + done.energy, steps + done.steps
     return result_of(tile, train, times, states, energy, steps)
 
 
@@ -175,16 +178,30 @@ def pulse_tile(
     check_cell(tile, device)
     # The declaration of a pulse says what widths and slopes there are, and how they follow each other.
     corners = Pulse(amplitude=1.0, width=width, rise=rise).corners
-    march = _March(
-        device_law(device),
-        _assemble(tile, *lines, on),
-        corners,
-        before,
-        in_range("tolerance", tolerance, 1e-12, 0.1),
-        threads,
-    )
-    (after,) = march.run([corners[-1][0]])
-    return PulseResult(after, march.energy, march.steps)
+    limit = in_range("tolerance", tolerance, 1e-12, 0.1)
+    setup = _assemble(tile, *lines, on)
+    done = _integrate(device_law(device), setup, corners, before, [corners[-1][0]], limit, threads)
+    return PulseResult(done.states[-1], done.energy, done.steps)
+
+
+def _integrate(
+    law: DeviceLaw,
+    setup: _Setup,
+    corners: Sequence[tuple[float, float]],
+    state: Floats,
+    wanted: Sequence[float],
+    tolerance: float,
+    threads: int,
+) -> Switched:
+    """Integrate the states along a pulse; states at the wanted times, the last of which is its end."""
+    times, levels = np.array(corners).T
+    if switching.available() and not setup.tile.defects.bridges:
+        wires, lines = setup.tile.wires, (setup.word, setup.bit)
+        when = np.array(wanted)
+        return switching.switch(law, state, setup.fixed, setup.series, wires, lines, (times, levels), when, tolerance)
+    march = _March(law, setup, times, levels, state, tolerance, threads)
+    found = np.array(march.run(wanted))
+    return Switched(found, march.energy, march.steps)
 
 
 def sample_times(pulse: Pulse, samples: int) -> list[float]:
@@ -214,29 +231,31 @@ class _March:
         self,
         law: DeviceLaw,
         setup: _Setup,
-        corners: Sequence[tuple[float, float]],
+        times: Floats,
+        levels: Floats,
         state: Floats,
         tolerance: float,
         threads: int,
     ) -> None:
-        self._network = CellNetwork(law, setup.tile, setup.fixed, setup.series, threads)
+        self._network = CellNetwork(law, setup.linear_tile(), setup.fixed, setup.series, threads)
         self._word, self._bit = setup.word, setup.bit
-        self._times, self._levels = np.array(corners).T
+        self._times, self._levels = times, levels
         self._tolerance, self._state = tolerance, state
         self.energy, self.steps = 0.0, 0
+        # What the first slope would take if the states stood still, and cells were linear.
+        self._slope_energy = abs(self._moment(times[1], state).power) * (times[1] - times[0]) / 3.0
 
     def run(self, wanted: Sequence[float]) -> list[Floats]:
         """Return the states at the wanted times, the last of which is the end of the pulse."""
         found: list[Floats] = []
         now, step, here = 0.0, np.inf, self._moment(0.0, self._state)
         for end in self._times[1:]:
-            longest = (end - now) / _PARTS
             while now < end:
-                length = min(step, longest, end - now)
+                length = min(step, end - now)
                 then = end if length == end - now else now + length
                 after, error, energy = self._attempt(here, now, length)
                 self.steps += 1
-                if self.steps >= MAX_STEPS or then == now:
+                if self.steps >= switching.MAX_STEPS or then == now:
                     raise ConvergenceError("a pulse on a tile", error * self._tolerance, self._tolerance, self.steps)
                 # As usual for order 3; a step cut short by a corner says nothing against a longer one.
                 factor = 0.9 * max(error, 1e-6) ** (-1.0 / 3.0) if np.isfinite(error) else 0.1
@@ -272,8 +291,10 @@ class _March:
             k[stage] = (length * moment.rate + pull * np.tensordot(g[stage, :stage], k[:stage], 1)) / damping
             power[stage] = moment.power
         after = np.clip(self._state + np.tensordot(b, k, 1), 0.0, 1.0)
-        error = float(np.abs(np.tensordot(e, k, 1)).max()) / self._tolerance
-        return after, error, float(length * (b @ power))
+        energy, off = float(length * (b @ power)), float(length * (e @ power))
+        allowed = switching.ENERGY_TOLERANCE * (abs(self.energy + energy) + self._slope_energy) + 1e-300
+        error = max(float(np.abs(np.tensordot(e, k, 1)).max()) / self._tolerance, abs(off) / allowed)
+        return after, error, energy
 
 
 def _between(

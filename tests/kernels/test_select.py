@@ -30,7 +30,7 @@ print(solution.column_current.tobytes().hex())
 @pytest.mark.skipif(os.environ.get("CIRCUITMEM_KERNELS") == "reference", reason="the reference is what was asked for")
 def test_every_kernel_runs_compiled():
     found = kernel_info()
-    assert len(found) == 8
+    assert len(found) == 9
     assert [name for name, variant in found.items() if not variant.startswith("compiled")] == []
     assert mesh._solve is not reference.solve
     assert tree._transfer is not _reference_tree.transfer

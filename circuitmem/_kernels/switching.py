@@ -1,0 +1,108 @@
+"""A pulse on a tile of ODE devices, all steps of all cells in one call; ``engine/programming.py`` has the twin.
+
+At each moment the network of wires and cells is solved for the voltages across the devices
+(``cython_ext/_moment.pxd``), and these drive the states, all with one step (``cython_ext/_switching.pyx``). Bridges
+between lines are the twin's alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.devices import METHOD, DeviceLaw
+from circuitmem._kernels.select import load
+from circuitmem.errors import ConvergenceError
+
+__all__ = ["ENERGY_TOLERANCE", "MAX_STEPS", "Switched", "available", "switch"]
+
+Floats = NDArray[np.float64]
+_compiled = load("switching").module
+
+MAX_STEPS = 200_000
+"""Steps of one pulse after which it is given up."""
+
+ENERGY_TOLERANCE = 5e-3
+"""Largest estimated error of a step's energy, relative to that so far and to a first slope on which nothing moves."""
+
+_NETWORK = 1
+
+
+class Switched(NamedTuple):
+    """What a pulse did to a tile."""
+
+    states: Floats
+    """At the wanted times, (times, rows, columns)."""
+    energy: float
+    """What the drivers of all lines delivered [J]."""
+    steps: int
+    """Of the integration."""
+
+
+def available() -> bool:
+    """Say whether there is a compiled kernel."""
+    return _compiled is not None
+
+
+def _accuracy(tolerance: float) -> float:
+    """Return how right voltages must be, relative to the largest, for states right to ``tolerance`` a step.
+
+    A rate changes by ten times as much as the voltage that drives it, in the steepest of these laws.
+    """
+    return min(max(1e-2 * tolerance, 1e-11), 1e-7)
+
+
+def switch(
+    law: DeviceLaw,
+    state: Floats,
+    fixed: Floats,
+    series: Floats,
+    wires: tuple[Floats, Floats],
+    lines: tuple[Floats, Floats],
+    wave: tuple[Floats, Floats],
+    wanted: Floats,
+    tolerance: float,
+) -> Switched:
+    """Integrate the states of a tile along a pulse; the bits do not depend on threads, for it uses one.
+
+    Parameters
+    ----------
+    law : DeviceLaw
+        Of the devices.
+    state : (rows, columns) ndarray
+        Their states, 0 to 1.
+    fixed : (rows, columns) ndarray
+        Conductance [S] of cells that do not change; negative for those that do.
+    series : (rows, columns) ndarray
+        Resistance in series with each device [Ω]; ``inf`` is a cell that is switched off.
+    wires : (rows, columns + 1), (rows + 1, columns) ndarray
+        Segments of word and of bit lines [Ω], as in :class:`circuitmem.tile.Mesh`.
+    lines : (rows,), (columns,) ndarray
+        Voltages of the drivers of word and of bit lines on the plateau [V].
+    wave : (corners,), (corners,) ndarray
+        Times of the corners, rising [s], and the voltages there relative to the plateau, >= 0, the first 0.
+    wanted : (times,) ndarray
+        Rising, when states are wanted; the last is the end [s].
+    tolerance : float
+        Largest estimated error of a state in one step.
+
+    Raises
+    ------
+    ConvergenceError
+        If the network cannot be solved, or the pulse takes too many steps.
+    """
+    assert _compiled is not None
+    arrays = [
+        np.ascontiguousarray(array, dtype=np.float64) for array in (state, fixed, series, *wires, *lines, *wave, wanted)
+    ]
+    states, energy, steps, outcome, error = _compiled.switch(
+        law.model, law.a, law.ratio, np.array(law.parameters), *METHOD, *arrays, tolerance, ENERGY_TOLERANCE,
+        _accuracy(tolerance), MAX_STEPS,
+    )  # fmt: skip
+    if outcome == _NETWORK:
+        raise ConvergenceError("the network of a tile", np.inf, _accuracy(tolerance), steps)
+    if outcome:
+        raise ConvergenceError("a pulse on a tile", error * tolerance, tolerance, steps)
+    return Switched(states, energy, steps)
