@@ -98,6 +98,7 @@ bench: system .venv/test.stamp
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/scale.py
 	@$(BIN)/python benchmarks/scheduler.py
 	@$(BIN)/python benchmarks/spice.py
+	@$(BIN)/python benchmarks/trains.py
 
 margins: system .venv/test.stamp
 	@$(BIN)/python .ci/margins $(VARIANTS)

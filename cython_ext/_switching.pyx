@@ -12,13 +12,12 @@ from _ladder cimport Ladders, Wires, from_word_layout, prepare, to_layouts
 from _lanes cimport LANES, larger, largest, magnitude, smaller, splat, total, vec
 from _law cimport law_of
 from _moment cimport Cross, moment, set_siemens
-from _openmp cimport HAS_OPENMP
 from _rosenbrock cimport STAGES, Tableau, tableau_of
 from _workspace cimport take, take_ladders, take_wires, take_work
 
 import numpy as np
 
-OPENMP = bool(HAS_OPENMP)
+OPENMP = False  # one thread takes a tile
 
 cdef enum:
     DONE = 0
