@@ -1,12 +1,13 @@
 """Gradients of a layer's weights through its tiles, in one call; ``circuitmem/_kernels/stack_gradients.py`` says it in
-NumPy, and gets the same bits: nothing here multiplies and adds in one instruction (``setup.py``).
+NumPy, and gets the same bits: nothing here multiplies and adds in one instruction (``setup.py``). So does Adam, which
+``circuitmem/_kernels/adam.py`` says.
 
 A thread takes a tile, whose arrays stay in its cache. Word lines lie in transposed arrays, so that a step along all
 lines of a tile is one pass through memory.
 """
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport isnan
+from libc.math cimport isnan, sqrt
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -312,3 +313,36 @@ def weight_gradient(
             gradient_of_tile(&l, k, memory + threadid() * share)
         free(memory)
     return np.asarray(found)
+
+
+# Parameters that a thread moves at a time: of fewer, to wake another takes as long.
+cdef Py_ssize_t SHARE = 131072
+
+
+cdef void move(
+    double* p, double* m, double* v, const double* gradient, Py_ssize_t count, double mean, double square, double rate
+) noexcept nogil:
+    """Move parameters that follow each other."""
+    cdef Py_ssize_t k
+    for k in range(count):
+        m[k] = m[k] + 0.1 * (gradient[k] - m[k])
+        v[k] = v[k] + 0.001 * (gradient[k] * gradient[k] - v[k])
+        p[k] = p[k] - rate * (m[k] / mean) / (sqrt(v[k] / square) + 1e-8)
+
+
+def adam_step(
+    double[::1] parameters, double[::1] first, double[::1] second, const double[::1] gradient, double mean,
+    double square, double rate, int threads,
+):
+    """Move parameters against their gradients, in place."""
+    cdef Py_ssize_t count = parameters.shape[0], share, shares = (count + SHARE - 1) // SHARE, start
+    if count == 0:
+        return
+    cdef double* p = &parameters[0]
+    cdef double* m = &first[0]
+    cdef double* v = &second[0]
+    cdef const double* g = &gradient[0]
+    with nogil:
+        for share in prange(shares, num_threads=min(threads, <int> shares), schedule="static"):
+            start = share * SHARE
+            move(p + start, m + start, v + start, g + start, min(SHARE, count - start), mean, square, rate)

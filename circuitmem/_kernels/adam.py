@@ -1,0 +1,63 @@
+"""A step of Adam (Kingma & Ba, ICLR 2015) in one pass through memory: the face of the kernel, and its twin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.stacks import expect_each
+
+__all__ = ["adam_step"]
+
+Floats = NDArray[np.float64]
+_compiled = load("backward").module
+
+
+def adam_step(
+    parameters: Floats,
+    first: Floats,
+    second: Floats,
+    gradient: Floats,
+    *,
+    step: int,
+    rate: float,
+    threads: int | None = None,
+) -> None:
+    """Move parameters against their gradient, and bring its moments up to date, in place.
+
+    Parameters
+    ----------
+    parameters, first, second : ndarray
+        What is moved, and the first and second moments of its gradient; of one shape, C-contiguous.
+    gradient : ndarray
+        Derivatives of the loss, of the same shape.
+    step : int
+        Which step it is, >= 1.
+    rate : float
+        Step size.
+    threads : int, optional
+        Threads to use; the bits do not depend on it.
+
+    Raises
+    ------
+    ValidationError
+        If shapes disagree, or rows do not lie behind each other.
+    """
+    gradient = np.ascontiguousarray(gradient)
+    expect_each("parameters", (parameters, first, second, gradient), (4, *parameters.shape))
+    flat = (each.reshape(-1) for each in (parameters, first, second, gradient))
+    _adam_step(*flat, 1.0 - 0.9**step, 1.0 - 0.999**step, rate, thread_count(threads))
+
+
+def _reference_step(
+    p: Floats, m: Floats, v: Floats, gradient: Floats, mean: float, square: float, rate: float, _threads: int
+) -> None:
+    m += 0.1 * (gradient - m)
+    v += 0.001 * (gradient * gradient - v)
+    p -= rate * (m / mean) / (np.sqrt(v / square) + 1e-8)
+
+
+_adam_step: Any = _reference_step if _compiled is None else _compiled.adam_step
