@@ -41,6 +41,9 @@ class DrawHere(contextlib.nullcontext):
         super().__init__(self)
         self.folder = folder
 
+    def prepare(self):
+        """Leave it for the end."""
+
     def begin(self):
         self.page = circuitmem.report.draw_run_page(self.folder, figures=False)[0]
 

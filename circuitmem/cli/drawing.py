@@ -1,4 +1,7 @@
-"""The page of a run, drawn in a process beside it, which has imported all that it needs when the run is finished."""
+"""The page of a run, drawn in a process beside it, which has imported all that it needs when the run is finished.
+
+Its pictures are drawn when the methods are finished, while circuit simulators still do the last operations again.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ __all__ = ["PageDrawer"]
 
 class PageDrawer:
     """A process that waits until it is told to draw the page of a run; it ends with the context, drawn or not.
+
+    Told first to :meth:`prepare`, it has drawn the pictures already.
 
     Parameters
     ----------
@@ -35,10 +40,17 @@ class PageDrawer:
         self._process.join()
         self._pipe.close()
 
+    def prepare(self) -> None:
+        """Have the page of the run drawn as it is, without asking what became of it."""
+        self._tell(False)
+
     def begin(self) -> None:
         """Have the page drawn; the caller may do something else meanwhile."""
+        self._tell(True)
+
+    def _tell(self, last: bool) -> None:
         with contextlib.suppress(OSError):  # it is dead: :meth:`result` says so
-            self._pipe.send(True)
+            self._pipe.send(last)
 
     def result(self) -> Path:
         """Wait for the page, and return its path.
@@ -63,11 +75,13 @@ class PageDrawer:
 
 
 def _serve(pipe: Connection[Any, Any], folder: Path) -> None:
-    """Draw the page of a run when something comes through the pipe."""
+    """Draw the page of a run when something comes through the pipe, and answer if it says that it is the last time."""
     from circuitmem.report import draw_run_page  # here, so that only this process waits for matplotlib meanwhile
 
     with contextlib.suppress(EOFError, OSError):
-        pipe.recv()
+        while not pipe.recv():
+            with contextlib.suppress(Exception):  # it will be met again, and told, the last time
+                draw_run_page(folder, figures=False)
         try:
             answer: Path | Exception = draw_run_page(folder, figures=False)[0]
         except Exception as error:

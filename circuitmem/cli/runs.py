@@ -54,12 +54,24 @@ def _carry_out(folder: Path, as_json: bool, job: Any, resumable: bool = True) ->
 
     try:
         with Progress() as progress, PageDrawer(folder) as drawer:
-            results = job(progress.update)
+            figures: list[Path] = []
+
+            def draw() -> None:
+                from circuitmem.report import draw_run
+
+                figures[:] = draw_run(folder)
+
+            def update(what: str, done: int, total: int) -> None:
+                progress.update(what, done, total)
+                if (what, done) == ("audit", 0):  # all else is there: draw while the simulators are still at work
+                    drawer.prepare()
+                    draw()
+
+            results = job(update)
             progress.update("figures", 0, 2)
             drawer.begin()
-            from circuitmem.report import draw_run
-
-            figures = draw_run(folder)
+            if not figures:
+                draw()
             progress.update("page", 1, 2)
             figures.append(drawer.result())
             progress.update("page", 2, 2)

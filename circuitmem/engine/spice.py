@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -114,8 +117,7 @@ class SpiceEngine(CircuitEngine):
         SpiceUnavailableError
             If libngspice is not installed; the message says what to install.
         """
-        with cls(time_limit=60.0) as engine:
-            return engine._runner.library()
+        return _library(*(os.environ.get(name) for name in ("NGSPICE_LIBRARY_PATH", "LD_LIBRARY_PATH")))
 
     @staticmethod
     def options() -> dict[str, str]:
@@ -214,6 +216,13 @@ class SpiceEngine(CircuitEngine):
         if not abs(answer.axis[-1] - circuit.analysis.stop) <= RESIDUAL_TOLERANCE * circuit.analysis.stop:
             raise SpiceError(f"ngspice ended at {answer.axis[-1]:.6g} s of {circuit.analysis.stop:.6g} s")
         return conductance(cell.device, np.clip(answer.values[-1], 0.0, 1.0))
+
+
+@cache
+def _library(*_where: str | None) -> Library:
+    """Return the library that a worker finds; where it is looked for does not change behind a program's back."""
+    with SpiceEngine(time_limit=60.0) as engine:
+        return engine._runner.library()
 
 
 def program_netlist(tile: Tile, device: OdeDevice, pulse: Pulse) -> str:

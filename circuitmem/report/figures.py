@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_bytes, write_text
-from circuitmem.records import STATE_ARRAYS, Results, read_arrays, read_record
+from circuitmem.records import STATE_ARRAYS, Digital, Method, Results, read_arrays, read_config, read_record
 from circuitmem.report.bottleneck import bottleneck_table, draw_bottleneck
 from circuitmem.report.stills import png
 from circuitmem.training import method_title
@@ -25,17 +25,15 @@ TILE = 0
 
 
 def draw_run(folder: str | Path) -> list[Path]:
-    """Draw all figures of a finished run into its folder and return their paths.
+    """Draw all figures of a run whose methods are finished into its folder and return their paths.
 
     Raises
     ------
     DataFileError
-        If the folder is not a finished run, or a figure cannot be written.
+        If the folder is not such a run, or a figure cannot be written.
     """
     path = Path(folder)
-    if not (path / "results.json").exists():
-        raise DataFileError(path, "is not a finished run (no readable results.json)")
-    results = read_record(path / "results.json", Results)
+    results = _results(path)
     last = list(results["history"])[-1]
     state: dict[str, Any] = read_arrays(path / f"state_{last}.npz", STATE_ARRAYS)
     figures = {"accuracy.png": _accuracy(results), "tile.png": _tile(state)}
@@ -45,6 +43,30 @@ def draw_run(folder: str | Path) -> list[Path]:
     for name, figure in figures.items():
         write_bytes(path / name, png(figure))
     return [path / name for name in figures]
+
+
+def _results(path: Path) -> dict[str, Any]:
+    """Return the results of a run, or, before its audit has ended, as much of them as is drawn."""
+    if (path / "results.json").exists():
+        return read_record(path / "results.json", Results)
+    files = {}
+    if (path / "digital.json").exists():
+        files = {name: path / f"method_{name}.json" for name in read_config(path).methods}
+    if not files or not all(file.exists() for file in files.values()):
+        raise DataFileError(path, "is not a finished run (no readable results.json)")
+    methods = {name: read_record(file, Method) for name, file in files.items()}
+    found = {key: {name: method[of] for name, method in methods.items()} for key, of in _DRAWN.items()}
+    return found | {"accuracy_percent": {"digital": read_record(path / "digital.json", Digital)["accuracy_percent"]}}
+
+
+_DRAWN = {
+    "history": "history",
+    "phases": "phases",
+    "accounts": "accounts",
+    "energy_by_part_aj": "energy_by_part",
+    "utilisation": "utilisation",
+}
+"""What is drawn, by its names in ``results.json`` and in ``method_NAME.json``."""
 
 
 def _accuracy(results: dict[str, Any]) -> Figure:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from circuitmem.report.stills import INK, draw, png, svg
 __all__ = ["Page", "make_folder", "slug"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+_KEPT = 64
+"""Pictures that are kept: a page that is drawn again, with some news, takes no time for the others."""
 
 
 class Page:
@@ -36,7 +41,7 @@ class Page:
     def picture(self, plot: dict[str, Any], name: str) -> dict[str, Any]:
         """Return what the template shows of a plot (:mod:`circuitmem.study.plots`), and remember it as a figure."""
         name = slug(name)
-        self._figures[name] = drawn = draw(plot, INK)
+        self._figures[name], text = _drawn(json.dumps(plot), name)
         options = plot["options"] if plot["kind"] == "views" else [plot]
         return {
             "name": name,
@@ -45,7 +50,7 @@ class Page:
             "group": plot.get("group", ""),
             "choices": [option["title"] for option in options] if plot["kind"] == "views" else [],
             "description": "; ".join(_describe(option) for option in options),
-            "svg": svg(drawn, name),
+            "svg": text,
             "live": interactive(plot) if plotly_source() else None,
         }
 
@@ -75,6 +80,13 @@ class Page:
             written += [path.with_suffix(".svg"), path.with_suffix(".png")]
         write_text(self.folder / name, text)
         return written
+
+
+@lru_cache(maxsize=_KEPT)
+def _drawn(plot: str, name: str) -> tuple[Figure, str]:
+    """Return a plot, given as JSON, as a figure and as an element of a page."""
+    figure = draw(json.loads(plot), INK)
+    return figure, svg(figure, name)
 
 
 def make_folder(path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +42,26 @@ class RunAudit:
         self.spec = spec
         # What the run may differ by on purpose, it may differ by.
         self.limit = spec.audit.limit + spec.reuse_error
-        self._versions, self.skipped = _versions(spec)
         self._auditors: dict[str, ChipAuditor] = {}
-        self._queue: AuditQueue | None = None
+        self._folder = folder
         self._referees = referee_names(spec.audit.referee)
-        if self.skipped is None:
-            self._queue = AuditQueue(
-                workers=spec.audit.workers, limit=self.limit, folder=folder, referees=self._referees
-            )
+        # A simulator takes a moment to start, in which the network is trained already.
+        asking = ThreadPoolExecutor(1)
+        self._answer = asking.submit(_versions, spec)
+        asking.shutdown(wait=False)
+
+    @cached_property
+    def _queue(self) -> AuditQueue | None:
+        if self.skipped is not None:
+            return None
+        return AuditQueue(
+            workers=self.spec.audit.workers, limit=self.limit, folder=self._folder, referees=self._referees
+        )
+
+    @property
+    def skipped(self) -> str | None:
+        """Why nothing is audited, if so."""
+        return self._answer.result()[1]
 
     def watch(self, chip: Chip, method: str, number: int) -> ChipAuditor:
         """Watch the chip of a method from now on."""
@@ -79,8 +94,11 @@ class RunAudit:
 
     def stop(self) -> None:
         """End the simulators: the run broke off."""
-        if self._queue is not None:
-            self._queue.finish(timeout=0.0)
+        with contextlib.suppress(Exception):  # whoever asks for more of it than an end gets it
+            self._answer.result()
+        queue = vars(self).get("_queue")
+        if queue is not None:
+            queue.finish(timeout=0.0)
 
     def so_far(self) -> dict[str, Any]:
         """Return what is known by now, while the simulators are still at work."""
@@ -118,7 +136,7 @@ class RunAudit:
         records = {name: self._queue.record_of(referee=name) for name in self._referees}
         return {
             name: {
-                "version": self._versions[name],
+                "version": self._answer.result()[0][name],
                 "reads": record.reads,
                 "pulse_trains": record.pulse_trains,
                 "largest_relative_error": record.largest_relative_error,

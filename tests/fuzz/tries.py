@@ -121,7 +121,7 @@ class NoDrawer(contextlib.nullcontext[Any]):
     def __init__(self, folder: Path) -> None:
         super().__init__(self)
         self.result = Path(folder, "report.html").absolute
-        self.begin = self.result
+        self.prepare = self.begin = self.result
 
 
 @contextlib.contextmanager

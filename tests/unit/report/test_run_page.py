@@ -1,13 +1,16 @@
 """The page of a run that is under way: what it has reached, and what its audit has found by then."""
 
 import json
+import re
 
 import pytest
 
+from circuitmem.cli.drawing import PageDrawer
 from circuitmem.config import load_run
 from circuitmem.errors import DataFileError
-from circuitmem.report import draw_run_page, load_run_record
+from circuitmem.report import draw_run, draw_run_page, load_run_record
 from circuitmem.report.interactive import interactive
+from circuitmem.report.page import _drawn
 from circuitmem.report.stills import draw
 from circuitmem.study.plots import Bars, HeatMap
 from circuitmem.training.run import start_run
@@ -50,6 +53,29 @@ def test_a_run_under_way_shows_what_it_has_reached_and_its_audit_so_far(tmp_path
     assert ", so far" not in finished
     assert f"{results['accuracy_percent']['in_situ']:.2f} %" in finished
     assert not list(folder.glob("partial_*"))
+    check_drawing_before_the_audit_ends(folder)
+
+
+def check_drawing_before_the_audit_ends(folder):
+    """Draw a run whose methods are finished and whose results are not there yet: the same, but for the audit."""
+    drawn = {path.name: path.read_bytes() for path in draw_run(folder)}
+    page = re.findall("<svg .*?</svg>", draw_run_page(folder, figures=False)[0].read_text("utf-8"), re.DOTALL)
+    results = (folder / "results.json").rename(folder / "kept")
+    with PageDrawer(folder) as drawer:
+        drawer.prepare()
+        assert {path.name: path.read_bytes() for path in draw_run(folder)} == drawn
+        results.rename(folder / "results.json")
+        drawer.begin()
+        text = drawer.result().read_text("utf-8")
+    assert "Finished." in text
+    assert re.findall("<svg .*?</svg>", text, re.DOTALL) == page
+    hits = _drawn.cache_info().hits
+    draw_run_page(folder, figures=False)
+    assert _drawn.cache_info().hits > hits  # what has not changed is not drawn again
+    (folder / "results.json").unlink()
+    (folder / "method_raw.json").unlink()
+    with pytest.raises(DataFileError, match="is not a finished run"):
+        draw_run(folder)
 
 
 def test_a_damaged_file_of_a_run_is_one_line(tmp_path):
