@@ -40,6 +40,7 @@ class Purpose(IntEnum):
     PRODUCT_ERROR = 18
     HELD_BACK = 19
     TUNING = 20
+    TEST = 21
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

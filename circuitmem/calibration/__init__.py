@@ -17,7 +17,7 @@ from circuitmem.calibration.record import CalibrationRecord, calibrate_layer, ma
 from circuitmem.calibration.redundant_column import RedundantColumns
 from circuitmem.calibration.refresh import Refresh, refresh_periodically
 from circuitmem.calibration.split_affine import SplitAffine
-from circuitmem.calibration.still import still_error
+from circuitmem.calibration.still import still_error, still_products
 from circuitmem.calibration.watch import Check, DriftWatch
 from circuitmem.config import CalibrationSpec
 from circuitmem.registry import find
@@ -49,6 +49,7 @@ __all__ = [
     "read_conductances",
     "refresh_periodically",
     "still_error",
+    "still_products",
     "used_columns",
 ]
 

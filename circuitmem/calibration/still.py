@@ -14,7 +14,7 @@ from circuitmem.calibration.record import MacError
 from circuitmem.network import Correction, HardwareLayer
 from circuitmem.rng import Purpose, stream_key
 
-__all__ = ["still_error"]
+__all__ = ["still_error", "still_products"]
 
 Floats = NDArray[np.float64]
 
@@ -33,10 +33,20 @@ def still_error(layer: HardwareLayer, activities: Floats, weights: Floats, *, ra
     raw : bool
         Whether to leave the correction out, with the amplifiers' gains that suit raw reads of these inputs.
     """
-    within = np.clip(activities, 0.0, layer.input_scale)
-    wanted = within @ weights
-    found = _raw_products(layer, within) if raw else _products(layer, within)
-    return MacError.of(found, wanted)
+    return MacError.of(*still_products(layer, activities, weights, raw=raw))
+
+
+def still_products(
+    layer: HardwareLayer, activities: Floats, weights: Floats, *, raw: bool = False, signed: bool = False
+) -> tuple[Floats, Floats]:
+    """Return a layer's products with activities, and those of the weights that were asked for, (vectors, outputs).
+
+    Parameters are those of :func:`still_error`; if ``signed``, what is below 0 is read by itself and subtracted.
+    """
+    within = np.clip(activities, -layer.input_scale if signed else 0.0, layer.input_scale)
+    parts = np.concatenate([np.maximum(within, 0.0), np.maximum(-within, 0.0)]) if signed else within
+    found = _raw_products(layer, parts) if raw else _products(layer, parts)
+    return (found[: len(within)] - found[len(within) :] if signed else found), within @ weights
 
 
 def _raw_products(layer: HardwareLayer, activities: Floats) -> Floats:

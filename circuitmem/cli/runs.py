@@ -37,18 +37,20 @@ def train(
     records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
     spec = load_run(config, [*overrides(setting, seed), *records])
     start = torch_room().start_model_run if spec.network.model else start_run
-    _carry_out(out, as_json, lambda progress: start(spec, out, progress), resumable=not spec.network.model)
+    _carry_out(out, as_json, lambda progress: start(spec, out, progress))
 
 
 @app.command()
 def resume(run: Annotated[Path, typer.Argument(help="Folder of the run.")], as_json: Json = False) -> None:
     """Go on where an interrupted run stopped; the end is the same, bit for bit."""
     from circuitmem.training.run import resume_run
+    from circuitmem.training.run_folder import declared
 
-    _carry_out(run, as_json, lambda progress: resume_run(run, progress))
+    go_on = torch_room().resume_model_run if declared(run).network.model else resume_run
+    _carry_out(run, as_json, lambda progress: go_on(run, progress))
 
 
-def _carry_out(folder: Path, as_json: bool, job: Any, resumable: bool = True) -> None:
+def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
     """Run a training job with progress, draw its figures and print its table."""
     from circuitmem.console import Progress, print_results
 
@@ -76,8 +78,7 @@ def _carry_out(folder: Path, as_json: bool, job: Any, resumable: bool = True) ->
             figures.append(drawer.result())
             progress.update("page", 2, 2)
     except KeyboardInterrupt:
-        way = f"go on with: circuitmem resume {shlex.quote(str(folder))}" if resumable else "begin in a new folder"
-        print(f"circuitmem: interrupted; {way}", file=sys.stderr)
+        print(f"circuitmem: interrupted; go on with: circuitmem resume {shlex.quote(str(folder))}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     _warn(results)
     if as_json:

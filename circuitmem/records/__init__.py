@@ -16,11 +16,11 @@ from circuitmem.records.reading import (
     record_text,
     write_record,
 )
-from circuitmem.records.runs import DataRecord, Digital, Method, Partial, Provenance, Results
+from circuitmem.records.runs import Begun, DataRecord, Digital, Method, Partial, Provenance, Results, Weights
 from circuitmem.records.studies import Point, StudyProvenance, Tuned, Validation
 
 __all__ = [
-    "EX_SITU_ARRAYS", "STATE_ARRAYS", "DataRecord", "Digital", "Method", "Partial", "Point", "Provenance", "Record",
-    "Results", "Shape", "StudyProvenance", "Tuned", "Validation", "check_record", "read_arrays", "read_config",
-    "read_record", "record_text", "write_record",
+    "EX_SITU_ARRAYS", "STATE_ARRAYS", "Begun", "DataRecord", "Digital", "Method", "Partial", "Point", "Provenance",
+    "Record", "Results", "Shape", "StudyProvenance", "Tuned", "Validation", "Weights", "check_record", "read_arrays",
+    "read_config", "read_record", "record_text", "write_record",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import Field
 from circuitmem.errors import ValidationError
 from circuitmem.records.reading import Count, MethodName, Number, Percent, Record
 
-__all__ = ["DataRecord", "Digital", "History", "Method", "Partial", "Provenance", "Results"]
+__all__ = ["Begun", "DataRecord", "Digital", "History", "Method", "Partial", "Provenance", "Results", "Weights"]
 
 
 class Epoch(Record):
@@ -264,3 +264,29 @@ class DataRecord(Record):
 
     name: str
     sha256: str
+
+
+class Begun(Record):
+    """``model.json``: what the network of torch of a run comes from."""
+
+    model: str | None
+    sources: dict[str, str]
+    torch: str
+    weights_file: str | None = None
+    weights: str | None = None
+    arguments: dict[str, Any] = {}
+
+
+class ExSitu(Record):
+    """How training on a computer went."""
+
+    epochs: Count
+    loss: Number
+    converged: bool
+
+
+class Weights(Record):
+    """``weights.json``: which weights ``weights.npz`` has, and how they were trained if the run did that."""
+
+    sha256: str
+    training: ExSitu | None = None

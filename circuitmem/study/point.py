@@ -16,7 +16,15 @@ from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Perceptron
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.spec import Job, Point, config_values
-from circuitmem.training import MethodResult, MethodRun, accuracy_percent, build_network, load_data, train_ex_situ
+from circuitmem.training import (
+    Hooks,
+    MethodResult,
+    MethodRun,
+    accuracy_percent,
+    build_network,
+    load_data,
+    train_ex_situ,
+)
 
 __all__ = ["SISTERS", "compute_point", "failure"]
 
@@ -97,7 +105,7 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult,
                 maps[f"{job.name}/{index}/{when}"] = tile.effective_conductance.astype(np.float32)
                 maps[f"{job.name}/{index}/stuck"] = tile.stuck.copy()
 
-    result = MethodRun(job.method, run, network, data, lambda *_: None, lambda: keep("before")).finish()
+    result = MethodRun(job.method, run, network, data, Hooks(brought_up=lambda: keep("before"))).finish()
     keep("after")
     return result, digital
 

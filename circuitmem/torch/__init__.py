@@ -11,7 +11,7 @@ from circuitmem.torch.evaluate import Run, evaluate
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import set_read_noise
 from circuitmem.torch.observe import digitally
-from circuitmem.torch.run import start_model_run, summarize_model
+from circuitmem.torch.run import resume_model_run, start_model_run, summarize_model
 from circuitmem.torch.summary import summary
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "digitally",
     "evaluate",
     "program",
+    "resume_model_run",
     "set_read_noise",
     "start_model_run",
     "summarize_model",

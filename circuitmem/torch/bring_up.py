@@ -19,9 +19,10 @@ from circuitmem.torch.convert import inputs_of
 from circuitmem.torch.module import CrossbarModule
 from circuitmem.torch.observe import crossbar_layers, evaluating, fitting, observe
 from circuitmem.torch.product import checked_methods
+from circuitmem.torch.rule import program_towards
 from circuitmem.validation import in_range, integer
 
-__all__ = ["calibrate", "program"]
+__all__ = ["calibrate", "calibrate_layers", "chip_of", "program", "program_layers", "some"]
 
 JOINED = ("defect-subtract", "affine")
 """What suits inputs of both signs and of any distribution: known stuck cells are subtracted, the rest is fitted."""
@@ -64,21 +65,24 @@ def program(module: torch.nn.Module, deadband: float = 0.0, verify: bool = False
         If the layers are not on one chip, or a weight is not finite.
     """
     chip, deadband = chip_of(module), in_range("deadband", deadband, 0.0, np.inf)
-    products = []
-    for layer in crossbar_layers(module).values():
-        for product, weights in zip(layer.products, layer.matrices(), strict=True):
-            product.set_read_noise(layer.read_noise)
-            products.append((product, weights))
     before = chip.ledger.pulses
     with chip.during("programming"):
-        units = [unit for product, _ in products for unit in product.layer.units]
-        wanted = [product.targets(weights) for product, weights in products]
-        chip.run(chip.program_all(units, wanted, deadband))
-        if verify:
-            tries, tolerance = chip.spec.programming.verify_tries, chip.spec.programming.verify_tolerance
-            for product, _ in products:
-                chip.run(product.layer.verify(tries, tolerance))
+        program_layers(module, deadband, verify)
     return chip.ledger.pulses - before
+
+
+def program_layers(module: torch.nn.Module, deadband: float = 0.0, verify: bool = False) -> None:
+    """Do as :func:`program` does, in the phase of the chip that it is in."""
+    chip, layers = chip_of(module), list(crossbar_layers(module).values())
+    for layer in layers:
+        for product in layer.products:
+            product.set_read_noise(layer.read_noise)
+    chip.run(program_towards(layers, deadband))
+    if verify:
+        tries, tolerance = chip.spec.programming.verify_tries, chip.spec.programming.verify_tolerance
+        for layer in layers:
+            for product in layer.products:
+                chip.run(product.layer.verify(tries, tolerance))
 
 
 def calibrate(
@@ -110,30 +114,35 @@ def calibrate(
     ValidationError
         If a layer is never used with these inputs, or an argument breaks its rule.
     """
-    chip, methods = chip_of(module), checked_methods(method)
-    given = fitting(module, inputs_of(inputs))
-    integer("vectors", vectors, 2)
+    chip, total = chip_of(module), CalibrationRecord()
+    spec = CalibrationSpec(method=checked_methods(method), vectors=integer("vectors", vectors, 2))
+    with chip.during("calibration"):
+        calibrate_layers(module, inputs, spec, total, batch_norm)
+    return total
+
+
+def calibrate_layers(
+    module: torch.nn.Module, inputs: Any, spec: CalibrationSpec, record: CalibrationRecord, batch_norm: bool = True
+) -> None:
+    """Do as :func:`calibrate` does, in the phase of the chip that it is in; ``record`` gets the cost."""
+    chip, given, vectors = chip_of(module), fitting(module, inputs_of(inputs)), spec.vectors
     found: dict[str, list[list[NDArray[np.float64]]]] = {}
     rng = stream(chip.seed, Purpose.CALIBRATION)
 
     def see(name: str, _: CrossbarModule, values: list[NDArray[np.float64]]) -> None:
-        chosen = _some(len(values[0]), vectors, rng)
+        chosen = some(len(values[0]), vectors, rng)
         found.setdefault(name, []).append([own[chosen] for own in values])
 
     observe(module, given, see)
-    total = CalibrationRecord()
-    with chip.during("calibration"):
-        for name, layer in crossbar_layers(module).items():
-            every = [np.concatenate(calls) for calls in zip(*found[name], strict=True)]
-            chosen = _some(len(every[0]), vectors, rng)
-            record = layer.calibrate_vectors([torch.from_numpy(own[chosen]) for own in every], methods)
-            _add(total, record)
-        if batch_norm:
-            _measure_norms(module, given, chip, total)
-    return total
+    for name, layer in crossbar_layers(module).items():
+        every = [np.concatenate(calls) for calls in zip(*found[name], strict=True)]
+        chosen = some(len(every[0]), vectors, rng)
+        _add(record, layer.calibrate_vectors([torch.from_numpy(own[chosen]) for own in every], spec))
+    if batch_norm:
+        _measure_norms(module, given, chip, record)
 
 
-def _some(count: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def some(count: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Return at most ``most`` of so many places, in their order."""
     return np.arange(count) if count <= most else np.sort(rng.permutation(count)[:most])
 

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 
-from circuitmem.config import CalibrationSpec, ChipSpec, DataSpec, InSituSpec, NetworkSpec, RunSpec, load_run
+from circuitmem.config import AuditSpec, CalibrationSpec, ChipSpec, DataSpec, NetworkSpec, RunSpec, load_run
 from circuitmem.control import Chip
+from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
+from circuitmem.files import save_npz
+from circuitmem.records import Begun, Results, read_record, write_record
 from circuitmem.registry import is_reference
-from circuitmem.torch.bring_up import JOINED, chip_of
-from circuitmem.torch.convert import convert
-from circuitmem.torch.examples import Examples, examples_of
-from circuitmem.torch.folder import RunFolder, conductances
-from circuitmem.torch.method import (
-    SAMPLE,
-    InSitu,
-    MakeOptimiser,
-    accuracy_of,
-    default_optimiser,
-    outputs_of,
-    run_method,
-)
-from circuitmem.torch.observe import digitally
+from circuitmem.report import draw_run, draw_run_page
+from circuitmem.torch.bring_up import JOINED
+from circuitmem.torch.examples import examples_of
+from circuitmem.torch.method import InSitu, MakeOptimiser, default_optimiser
+from circuitmem.torch.plan import Plan, one_thread
 from circuitmem.torch.product import checked_methods
-from circuitmem.torch.summary import summary
-from circuitmem.training.run import check_new
+from circuitmem.torch.source import check_begun, sha256_of_weights, sources_of
+from circuitmem.torch.state import as_array
+from circuitmem.training import Hooks
+from circuitmem.training.carry_out import carry_out, summary_of
+from circuitmem.training.run_folder import check_data, check_new, check_same, go_on_in, make_folder
 from circuitmem.validation import did_you_mean, integer
 
-__all__ = ["METHODS", "Run", "carry_out", "evaluate"]
+__all__ = ["METHODS", "Run", "evaluate"]
 
 METHODS = ("raw", "calibration", "in_situ", "calibration_in_situ")
 
@@ -68,6 +64,10 @@ class Run:
         Fraction of the multiplications of an inference that tiles do; the rest is digital.
     tiles : int
         Tiles of the chip.
+    audit : dict
+        What was done again in ngspice, and how far it was off; empty if nothing was written.
+    warnings : list of dict
+        What makes these numbers mean little: ``kind``, ``message``, ``setting``, ``value``.
     """
 
     seed: int
@@ -80,6 +80,15 @@ class Run:
     history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     on_tiles: float = 0.0
     tiles: int = 0
+    audit: dict[str, Any] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Run:
+        """Return what ``results.json`` holds as a run."""
+        run = cls(**{each.name: found[each.name] for each in fields(cls)})
+        run.calibration = {name: own for name, own in run.calibration.items() if name.startswith("calibration")}
+        return run
 
     def __str__(self) -> str:
         """Return a line for each method, and the share of the multiplications that tiles do."""
@@ -108,6 +117,8 @@ def evaluate(
     batch: int = 50,
     optimiser: MakeOptimiser = default_optimiser,
     weight_range: float = 1.5,
+    audit: int = 1,
+    resume: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Run:
     """Put a trained classifier on a chip and test it; each method begins on the same chip, as it was fabricated.
@@ -125,7 +136,8 @@ def evaluate(
         ``"raw"``: programmed with a write-verify loop. ``"calibration"``: and calibrated, batch norms measured.
         ``"in_situ"`` and ``"calibration_in_situ"``: and trained on the chip, each step of the optimiser by pulses.
     out : path, optional
-        A new or empty folder, which gets the files of a run: configuration, weights, results, provenance, and a page.
+        A new or empty folder, which gets the files of a run: configuration, weights, checkpoints, results, provenance,
+        audit, and a page.
     seed : int
         Seed of chip, order and dropout.
     digital : sequence of str
@@ -138,6 +150,11 @@ def evaluate(
         Makes one for parameters; momentum with a step size of 0.01 when left out.
     weight_range : float
         As in :func:`convert`: room that training in situ has.
+    audit : int
+        With ``out``: reads, and pulse trains, of each method that are done again in ngspice at least; 0 for none.
+    resume : bool
+        With ``out``: whether to go on with the run of that folder, which was begun with the same arguments; the end is
+        the same, bit for bit.
     progress : callable
         Called with (what, steps done, steps).
 
@@ -159,8 +176,13 @@ def evaluate(
         )
     if not isinstance(model, torch.nn.Module):
         raise ValidationError("model", "must be a torch.nn.Module", type(model).__name__)
+    if resume and out is None:
+        raise ValidationError("out", "must be the folder of the run to go on with")
+    if out is not None and not resume:
+        check_new(Path(out))
     examples = examples_of(data, seed)
     made_by = f"{type(model).__module__}:{type(model).__qualname__}"
+    in_situ = {"epochs": epochs, "batch": batch, "gradient": "adjoint", "schedule": "constant"}
     spec = RunSpec(
         seed=seed,
         methods=cast(Any, tuple(chosen)),
@@ -168,97 +190,57 @@ def evaluate(
         network=NetworkSpec(model=made_by if is_reference(made_by) else "model:given", digital=tuple(digital)),
         data=DataSpec(source=examples.data.name or "arrays", scale="none"),
         calibration=CalibrationSpec(method=cast(Any, names)),
-        in_situ=InSituSpec(epochs=epochs, batch=batch),
+        in_situ=cast(Any, in_situ),
+        audit=AuditSpec(tiles=integer("audit", audit, 0), fraction=AuditSpec().fraction if audit else 0.0),
     )
-    how = dict.fromkeys(chosen, InSitu(epochs, batch, optimiser, names))
-    return carry_out(model, examples, spec, how, None if out is None else Path(out), weight_range, progress)
+    how = dict.fromkeys(chosen, InSitu(spec.in_situ, spec.calibration, optimiser))
+    with one_thread():
+        plan = Plan(spec, model, examples, how, weight_range)
+        arguments = {"weight_range": weight_range, "optimiser": _description(optimiser)}
+        return _carry_out(plan, None if out is None else Path(out), resume, arguments, progress)
 
 
-def carry_out(
-    model: torch.nn.Module,
-    examples: Examples,
-    spec: RunSpec,
-    how: Mapping[str, InSitu],
-    out: Path | None,
-    weight_range: float = 1.5,
-    progress: Progress = lambda *_: None,
-    draws: bool = True,
-) -> Run:
-    """Do what :func:`evaluate` does, for a run that is declared.
+def _description(optimiser: MakeOptimiser) -> str:
+    """Return what an optimiser is, and its settings."""
+    made = optimiser([torch.nn.Parameter(torch.zeros(1))])
+    return f"{type(made).__name__} {made.defaults}"
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The network, trained.
-    examples : Examples
-        What to train and test it with.
-    spec : RunSpec
-        Seed, chip and methods.
-    how : mapping of str to InSitu
-        Calibration and training of each method.
-    out : path, optional
-        Folder to write.
-    weight_range : float
-        As in :func:`convert`.
-    progress : callable
-        Called with (what, steps done, steps).
-    draws : bool
-        Whether to write figures and page too.
-    """
-    examples = examples.fitting(model)
-    sample = examples.train_inputs[:SAMPLE]
-    if out is not None:
-        check_new(out)
 
-    def fresh() -> torch.nn.Module:
-        options = {"sample": sample, "digital": spec.network.digital, "weight_range": weight_range}
-        return convert(model, spec.chip, spec.seed, **options).eval()
+def _carry_out(plan: Plan, out: Path | None, resume: bool, arguments: dict[str, Any], progress: Progress) -> Run:
+    """Do what :func:`evaluate` does, for a run that is declared."""
+    if out is None:
+        start = plan.start()
+        results = {name: start.make(name, Hooks(partial(progress, name))).finish() for name in plan.spec.methods}
+        return Run.of(summary_of(plan.spec, plan.examples.data, start, results, {}))
+    now = {
+        "model": None,
+        "sources": sources_of(plan.model, None),
+        "torch": torch.__version__,
+        "weights": sha256_of_weights(plan.model),
+        "arguments": arguments,
+    }
+    data = plan.examples.data
+    with _continued(out, plan.spec, data, now) if resume else make_folder(out, plan.spec, data):
+        if not resume:
+            write_record(out / "model.json", now)
+            save_npz(out / "weights.npz", {name: as_array(own) for name, own in plan.model.state_dict().items()})
+        elif (out / "results.json").exists():
+            return Run.of(read_record(out / "results.json", Results))
+        found = carry_out(plan.spec, out, data, plan.start, progress)
+        progress("page", 0, 1)
+        draw_run(out)
+        draw_run_page(out, figures=False)
+        return Run.of(found)
 
-    analog, run = fresh(), Run(spec.seed)
-    with digitally(analog):
-        examples = examples.for_outputs(tuple(outputs_of(analog, examples.test_inputs[:2]).shape))
-        outputs = outputs_of(analog, examples.test_inputs)
-    if not bool(torch.isfinite(outputs).all()):
-        raise ValidationError("model", "must give finite outputs for the test inputs")
-    run.accuracy_percent["digital"] = accuracy_of(outputs, examples.test_targets)
-    needs = summary(analog, sample[:1])
-    run.on_tiles, run.tiles = cast(float, needs.on_tiles), needs.tiles
-    with nullcontext() if out is None else RunFolder(out, spec, examples.data, model) as folder:
-        if folder is not None:
-            folder.digital(run.accuracy_percent["digital"])
-        for number, method in enumerate(spec.methods):
-            progress(method, number, len(spec.methods))
-            net = analog if number == 0 else fresh()
-            before: list[np.ndarray[Any, Any]] = []
-            steps = partial(progress, "in situ")
 
-            def keep(net: torch.nn.Module = net, before: list[Any] = before) -> None:
-                before.append(conductances(chip_of(net)))
-
-            result = run_method(
-                method,
-                net,
-                examples,
-                how[method],
-                spec.seed,
-                steps,
-                keep,
-            )
-            run.accuracy_percent[method], run.history[method] = result.accuracy_percent, result.history
-            run.simulated_time_s[method], run.energy_j[method] = result.simulated_time_s, result.energy_j
-            run.pulses[method] = result.pulses
-            if method.startswith("calibration"):
-                run.calibration[method] = result.calibration
-            if result.losses:
-                run.losses[method] = result.losses
-            if folder is not None:
-                folder.method(method, result, chip_of(net), before[0])
-        if folder is not None:
-            folder.finish({"on_tiles": run.on_tiles, "tiles": run.tiles, "losses": run.losses})
-            if draws:
-                progress("page", 0, 1)
-                folder.draw()
-    return run
+@contextmanager
+def _continued(out: Path, spec: RunSpec, data: Dataset, now: dict[str, Any]) -> Iterator[None]:
+    """Hold the lock of the folder of a run that was interrupted, if it was begun with the same."""
+    with go_on_in(out) as begun:
+        check_same(begun, spec, "as when the run was begun")
+        check_data(out, data)
+        check_begun(read_record(out / "model.json", Begun), now)
+        yield
 
 
 def _methods(methods: Sequence[str]) -> list[str]:

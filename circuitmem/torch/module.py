@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from circuitmem.calibration import CalibrationRecord
-from circuitmem.config import ChipSpec
+from circuitmem.config import CalibrationSpec, ChipSpec
 from circuitmem.control import Chip, check_faults
 from circuitmem.errors import ValidationError
 from circuitmem.torch.product import Backward, Product, TileProduct, checked_methods, numbers
@@ -145,22 +145,24 @@ class CrossbarModule(torch.nn.Module):
         ValidationError
             If a method is not known, or programs cells by pulses, or the inputs are not right.
         """
-        return self.calibrate_vectors(self.vectors(inputs), method)
+        return self.calibrate_vectors(self.vectors(inputs), CalibrationSpec(method=checked_methods(method)))
 
-    def calibrate_vectors(
-        self, vectors: Sequence[torch.Tensor], method: str | Sequence[str] = "affine"
-    ) -> CalibrationRecord:
-        """Do as :meth:`calibrate` with what :meth:`vectors` gives."""
-        methods, record = checked_methods(method), CalibrationRecord()
+    def calibrate_vectors(self, vectors: Sequence[torch.Tensor], spec: CalibrationSpec) -> CalibrationRecord:
+        """Do as :meth:`calibrate`, as it is declared, with what :meth:`vectors` gives."""
+        record = CalibrationRecord()
         for product, weights, own in zip(self.products, self.matrices(), vectors, strict=True):
             product.set_read_noise(self.read_noise)
             inputs = numbers(own, "inputs", self._about())
-            product.calibrate(weights, inputs, methods, record)
+            product.calibrate(weights, inputs, spec, record)
         return record
 
     def matrices(self) -> list[np.ndarray[Any, Any]]:
         """Return the weights of each group, (outputs, inputs)."""
-        return self._matrices(self.weight, len(self.products))
+        return self.matrices_of(self.weight)
+
+    def matrices_of(self, weight: torch.Tensor) -> list[np.ndarray[Any, Any]]:
+        """Return what :meth:`matrices` does, for a tensor like the weights."""
+        return self._matrices(weight, len(self.products))
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return what the same bits need beside the weights, for ``state_dict``: tensors and plain values.

@@ -194,13 +194,13 @@ class TileProduct:
                 *(int(beyond.sum()), beyond.size, what, setting, declared, largest, setting),
             )
 
-    def calibrate(self, weights: Floats, inputs: Floats, methods: Sequence[str], record: CalibrationRecord) -> None:
+    def calibrate(self, weights: Floats, inputs: Floats, spec: CalibrationSpec, record: CalibrationRecord) -> None:
         """Choose the amplifiers' gains and calibrate with inputs (vectors, inputs) of both signs."""
         self.fit_scale(inputs)
         self.set_cells(weights)
         halves = [part[part.any(axis=1)] for part in (np.maximum(inputs, 0.0), np.maximum(-inputs, 0.0))]
         activities = self._within_range(np.concatenate(halves) if any(map(len, halves)) else np.abs(inputs))
-        layer, process = self.layer, calibration_of(methods, CalibrationSpec())
+        layer, process = self.layer, calibration_of(spec.method, spec)
         before = layer.correction, [unit.readout.adc.pga_gain for unit in layer.units], self._ranged
         try:
             layer.chip.run(calibrate_layer(process, layer, activities, record))

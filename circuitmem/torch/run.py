@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.lib.npyio import NpzFile
 
-from circuitmem.config import ExSituSpec, InSituSpec, RunSpec
-from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
+from circuitmem.config import InSituSpec, RunSpec
+from circuitmem.control import check_devices, check_vcd
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.files import save_npz
 from circuitmem.network import NetworkSummary
-from circuitmem.records import Results, read_record
-from circuitmem.registry import load
-from circuitmem.rng import Purpose, stream, stream_key
+from circuitmem.records import Begun, Results, Weights, read_record, write_record
 from circuitmem.torch.bring_up import JOINED
-from circuitmem.torch.evaluate import METHODS, carry_out
+from circuitmem.torch.evaluate import METHODS
+from circuitmem.torch.ex_situ import train_digital
 from circuitmem.torch.examples import Examples
-from circuitmem.torch.method import InSitu, MakeOptimiser, outputs_of, train_step
+from circuitmem.torch.method import InSitu, MakeOptimiser
+from circuitmem.torch.plan import Plan, one_thread
 from circuitmem.torch.product import checked_methods
+from circuitmem.torch.source import check_begun, sha256_of_file, sha256_of_weights, sources_of
+from circuitmem.torch.state import as_array
 from circuitmem.torch.summary import summary
+from circuitmem.torch.weights import build_model, load_weights
 from circuitmem.training import load_source
+from circuitmem.training.carry_out import Start, carry_out
 from circuitmem.training.data import located
-from circuitmem.training.ex_situ import goes_on, has_converged
-from circuitmem.training.run import check_new
+from circuitmem.training.ex_situ import ExSituRecord
+from circuitmem.training.run_folder import check_data, check_new, go_on_in, make_folder
 
-__all__ = ["build_model", "load_weights", "start_model_run", "summarize_model"]
+__all__ = ["resume_model_run", "start_model_run", "summarize_model"]
 
 Progress = Callable[[str, int, int], None]
+
+WEIGHT_RANGE = 1.5
+"""The range of the devices of a layer, relative to its largest starting weight: room that training in situ has."""
 
 
 def start_model_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
@@ -52,59 +59,139 @@ def start_model_run(spec: RunSpec, folder: str | Path, progress: Progress = lamb
     DataFileError
         If a file cannot be had.
     """
-    path, spec = Path(folder), _checked(located(spec))
+    path, spec = Path(folder), _resolved(located(spec))
     check_new(path)
+    check_devices(spec.chip)
+    if spec.vcd:
+        check_vcd()
     progress("data", 0, 1)
-    examples, model = _examples(spec), build_model(spec)
-    examples = examples.fitting(model)
-    examples = examples.for_outputs(tuple(outputs_of(model, examples.test_inputs[:2]).shape))
-    if spec.network.weights is None:
-        _train(model, examples, spec.ex_situ, spec.seed, progress)
-    how: dict[str, InSitu] = {
-        name: InSitu(
-            spec.in_situ.epochs,
-            spec.in_situ.batch,
-            _optimiser(spec.in_situ, name),
-            spec.calibration.method,
-            spec.calibration.vectors,
-            falls=True,
-        )
-        for name in spec.methods
-    }
-    carry_out(model, examples, spec, how, path, progress=progress, draws=False)
-    return read_record(path / "results.json", Results)
+    with one_thread():
+        examples, model = _examples(spec), build_model(spec)
+        if spec.network.weights is not None:
+            load_weights(model, spec.network.weights)
+        plan = _plan(spec, model, examples)
+        with make_folder(path, spec, examples.data):
+            write_record(path / "model.json", _begun_with(spec, model))
+            return _run(plan, path, progress)
+
+
+def resume_model_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
+    """Go on with a run of a user's network that was interrupted; a finished run is returned as it is.
+
+    Raises
+    ------
+    DataFileError
+        If the folder is not a run, or a file of it is corrupt.
+    ValidationError
+        If the configuration, the data, the source of the network or its weights are not what the run was begun with.
+    """
+    path = Path(folder)
+    with go_on_in(path) as spec, one_thread():
+        if (path / "results.json").exists():
+            return read_record(path / "results.json", Results)
+        file = path / "model.json"
+        before = read_record(file, Begun) if file.exists() else None
+        if before is not None and before["model"] is None:
+            rule = "must be given to circuitmem.evaluate(..., out=, resume=True), which the run was begun by"
+            raise ValidationError("model", rule)
+        examples = _examples(spec)
+        check_data(path, examples.data)
+        model = build_model(spec)
+        now = _begun_with(spec, model)
+        if before is not None:
+            check_begun(before, now)
+        else:  # killed before it could say
+            write_record(file, now)
+        if not (path / "weights.npz").exists() and spec.network.weights is not None:
+            load_weights(model, spec.network.weights)
+        return _run(_plan(spec, model, examples), path, progress)
 
 
 def summarize_model(spec: RunSpec) -> NetworkSummary:
     """Return what the network of a run needs of its chip."""
-    examples = _examples(spec)
-    return summary(build_model(spec), examples.data, spec.chip, spec.seed, digital=spec.network.digital)
+    examples, model = _examples(spec), build_model(spec)
+    if spec.network.weights is not None:
+        load_weights(model, spec.network.weights)
+    return summary(model, examples.data, spec.chip, spec.seed, digital=spec.network.digital)
 
 
-def _checked(spec: RunSpec) -> RunSpec:
-    """Return a run with the calibration that it will have; refuse what a run of a torch network cannot do."""
+def _run(plan: Plan, path: Path, progress: Progress) -> dict[str, Any]:
+    def begin() -> Start:
+        return plan.start(_digital(plan, path, progress))
+
+    return carry_out(plan.spec, path, plan.examples.data, begin, progress)
+
+
+def _digital(plan: Plan, path: Path, progress: Progress) -> ExSituRecord | None:
+    """Train the network of a run, or load its weights if that was done before; say how it went, if it was trained."""
+    file, about = path / "weights.npz", path / "weights.json"
+    if not file.exists():
+        training: dict[str, Any] = {}
+        if plan.spec.network.weights is None:
+            record = train_digital(
+                plan.model,
+                plan.examples,
+                plan.spec.ex_situ,
+                plan.spec.seed,
+                lambda done, total: progress("digital", done, total),
+            )
+            training = {"training": asdict(record)}
+        write_record(about, {"sha256": sha256_of_weights(plan.model), **training})
+        save_npz(file, {name: as_array(own) for name, own in plan.model.state_dict().items()})
+    load_weights(plan.model, file)
+    known = read_record(about, Weights)
+    if known["sha256"] != (found := sha256_of_weights(plan.model)):
+        rule = f"must be what the run was begun with: the weights had sha256 {known['sha256'][:12]}..."
+        raise DataFileError(file, f"{rule} (got {found[:12]}...)")
+    return ExSituRecord(**known["training"]) if "training" in known else None
+
+
+def _begun_with(spec: RunSpec, model: torch.nn.Module) -> dict[str, Any]:
+    """Return what ``model.json`` says: hashes of all that the starting weights come from."""
+    given = spec.network.weights
+    return {
+        "model": spec.network.model,
+        "sources": sources_of(model, spec.network.model),
+        "torch": torch.__version__,
+        # The run has its own copy: the file may be gone by now, but not be another.
+        **({"weights_file": sha256_of_file(given)} if given is not None and Path(given).exists() else {}),
+    }
+
+
+def _resolved(spec: RunSpec) -> RunSpec:
+    """Return a run with the calibration and the gradient that it will have; refuse what such a run cannot do."""
     for name in spec.methods:
         if name not in METHODS:
             raise ValidationError("methods", f"must be of {', '.join(METHODS)} with network.model", name)
-    for key, value in (("trace", spec.trace), ("vcd", spec.vcd), ("reuse_error", spec.reuse_error)):
-        if value:
-            raise ValidationError(key, "must be left out with network.model", value)
     for key, unused in (
         ("data.held_back", spec.data.held_back),
         ("ex_situ.patience", spec.ex_situ.patience),
         ("in_situ.patience", spec.in_situ.patience),
         ("in_situ.evaluate_every", spec.in_situ.evaluate_every),
-        ("ex_situ.schedule", spec.ex_situ.schedule),
-        ("in_situ.schedule", spec.in_situ.schedule),
     ):
-        if unused not in (0, "linear"):
+        if unused:
             raise ValidationError(key, "must be left out with network.model", unused)
-    if spec.in_situ.epochs == 0 and any(name.endswith("in_situ") for name in spec.methods):
-        raise ValidationError("in_situ.epochs", "must be >= 1 with network.model", 0)
     method = spec.calibration.method if "method" in spec.calibration.model_fields_set else JOINED
     checked_methods(method)
+    in_situ = spec.in_situ
+    gradient = in_situ.gradient if "gradient" in in_situ.model_fields_set else "adjoint"
+    if gradient == "read":
+        rule = "must be adjoint or ideal with network.model: torch goes back through the true tiles or through weights"
+        raise ValidationError("in_situ.gradient", rule, gradient)
+    if in_situ.recalibrate != "never":
+        raise ValidationError("in_situ.recalibrate", "must be never with network.model", in_situ.recalibrate)
+    _optimiser(in_situ)
     calibration = spec.calibration.model_copy(update={"method": method})
-    return spec.model_copy(update={"calibration": calibration})
+    in_situ = in_situ.model_copy(update={"gradient": gradient})
+    return spec.model_copy(update={"calibration": calibration, "in_situ": in_situ})
+
+
+def _plan(spec: RunSpec, model: torch.nn.Module, examples: Examples) -> Plan:
+    how: dict[str, InSitu] = {}
+    for name in spec.methods:
+        own = spec.in_situ.after_calibration() if name.startswith("calibration") else spec.in_situ
+        how[name] = InSitu(own, spec.calibration, _optimiser(own))
+    return Plan(spec, model, examples, how, WEIGHT_RANGE)
 
 
 def _examples(spec: RunSpec) -> Examples:
@@ -117,118 +204,8 @@ def _examples(spec: RunSpec) -> Examples:
     return Examples.of(data.scaled(cast(Any, scale)))
 
 
-def build_model(spec: RunSpec) -> torch.nn.Module:
-    """Return the network that ``network.model`` names, with the weights that ``network.weights`` has.
-
-    Raises
-    ------
-    ValidationError
-        If it names nothing that returns a ``torch.nn.Module``, or weights do not fit.
-    DataFileError
-        If the file of the weights cannot be read.
-    """
-    assert spec.network.model is not None
-    made = load(spec.network.model, "network.model")
-    rule = "must be package.module:function that returns a torch.nn.Module"
-    if not callable(made):
-        raise ValidationError("network.model", rule, type(made).__name__)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_key(spec.seed, Purpose.WEIGHTS)[0] % 2**63)
-        try:
-            model = made()
-        except CircuitmemError:
-            raise
-        except Exception as error:  # whatever the function of a user does
-            words = f"{rule}; {spec.network.model} raises {type(error).__name__}: {error}"
-            raise ValidationError("network.model", words) from error
-    if not isinstance(model, torch.nn.Module):
-        raise ValidationError("network.model", rule, type(model).__name__)
-    if spec.network.weights is not None:
-        load_weights(model, spec.network.weights)
-    return model
-
-
-def load_weights(model: torch.nn.Module, path: str | Path) -> None:
-    """Put the weights of a file into a network: a ``state_dict`` that runs no code when it is read, or a npz file.
-
-    Raises
-    ------
-    ValidationError
-        If names or shapes are not those of the network, or a number is not finite.
-    DataFileError
-        If the file cannot be read, or holds something else.
-    """
-    found = _npz(path) if Path(path).suffix == ".npz" else _state_dict(path)
-    wanted = model.state_dict()
-    counters = {name for name in wanted if name.endswith("num_batches_tracked")}  # frozen networks may lack them
-    wrong = [f"missing {name}" for name in wanted if name not in found and name not in counters]
-    wrong += [f"unexpected {name}" for name in found if name not in wanted]
-    wrong += [
-        f"{name} is {tuple(found[name].shape)}, the module's {tuple(own.shape)}"
-        for name, own in wanted.items()
-        if name in found and found[name].shape != own.shape
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValidationError("network.weights", f"must fit the module: {'; '.join(wrong[:5])}{more}")
-    for name, values in found.items():
-        bad = ~torch.isfinite(values) if values.is_floating_point() else torch.zeros((), dtype=torch.bool)
-        if bool(bad.any()):
-            raise ValidationError("network.weights", f"must be finite: {name} is not at {int(bad.sum())} places")
-    model.load_state_dict(wanted | found)
-
-
-def _state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise DataFileError(path, f"cannot be read: {error.strerror or error}") from None
-    except Exception:  # a file that is none makes pickle, zipfile and torch raise errors of several kinds
-        raise DataFileError(path, "cannot be read without running its code: save model.state_dict()") from None
-    if not isinstance(found, Mapping) or not all(isinstance(each, torch.Tensor) for each in found.values()):
-        raise DataFileError(path, "must hold a state_dict, tensors by name: save model.state_dict()")
-    return dict(found)
-
-
-def _npz(path: str | Path) -> dict[str, torch.Tensor]:
-    try:
-        with open(path, "rb") as opened, NpzFile(opened, allow_pickle=False) as file:
-            return {name: torch.from_numpy(np.array(file[name])) for name in file.files if name != "sha256"}
-    except FileNotFoundError:
-        raise DataFileError(path, "no such file") from None
-    except Exception as error:  # a damaged file makes zipfile, zlib and numpy raise errors of a dozen kinds
-        raise DataFileError(path, f"is not a npz file of numbers ({' '.join(str(error).split())})") from None
-
-
-def _train(model: torch.nn.Module, examples: Examples, spec: ExSituSpec, seed: int, progress: Progress) -> None:
-    """Train with Adam on a computer, until the loss falls no more, as networks of layers are."""
-    count = len(examples.train_targets)
-    batches = -(-count // spec.batch)
-    done, total = 0, spec.epochs
-    optimiser = torch.optim.Adam(model.parameters(), lr=spec.learning_rate)
-    with torch.random.fork_rng(devices=[]):
-        model.train()
-        while done < total:
-            losses: list[float] = []
-            steps = (total - done) * batches
-            for epoch in range(done, total):
-                order = torch.from_numpy(stream(seed, Purpose.BATCHES, 0, epoch).permutation(count))
-                for step, chosen in enumerate(order.split(spec.batch)):
-                    torch.manual_seed(stream_key(seed, Purpose.BATCHES, 0, epoch, step)[0] % 2**63)
-                    for group in optimiser.param_groups:
-                        group["lr"] = spec.learning_rate * (1.0 - len(losses) / steps)
-                    losses.append(train_step(model, examples, chosen, optimiser, len(losses)))
-                progress("digital", epoch + 1, total)
-            done = total
-            guessing, last = math.log(examples.data.outputs), float(np.mean(losses[7 * len(losses) // 8 :]))
-            if goes_on(has_converged(losses, guessing), last, guessing, done * batches):
-                total = min(2 * total, spec.max_epochs)
-        model.eval()
-
-
-def _optimiser(spec: InSituSpec, method: str) -> MakeOptimiser:
-    """Return what makes the optimiser that a run declares for a method."""
-    own = spec.after_calibration() if method.startswith("calibration") else spec
+def _optimiser(own: InSituSpec) -> MakeOptimiser:
+    """Return what makes the optimiser that a run declares."""
     kinds: dict[str, MakeOptimiser] = {
         "sgd": lambda parameters: torch.optim.SGD(parameters, lr=own.learning_rate),
         "momentum": lambda parameters: torch.optim.SGD(parameters, lr=own.learning_rate, momentum=own.momentum),

@@ -5,7 +5,7 @@ from circuitmem.training.compare_calibrations import calibrate_run, compare_cali
 from circuitmem.training.data import load_data, load_source
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
-from circuitmem.training.methods import MethodResult, MethodRun, build_network, run_method, tile_count
+from circuitmem.training.methods import Hooks, MethodResult, MethodRun, build_network, run_method, tile_count
 from circuitmem.training.optimisers import Adam, Momentum, Optimiser, RmsProp, Sgd
 from circuitmem.training.recipes import METHODS, Recipe, method_title, recipe_of
 from circuitmem.training.rules import Manhattan, PulseCount, Threshold, TwoPulse, UpdateRule, WriteVerify
@@ -15,6 +15,7 @@ from circuitmem.training.summary import summarize
 __all__ = [
     "METHODS",
     "Adam",
+    "Hooks",
     "InSituTrainer",
     "Manhattan",
     "MethodResult",

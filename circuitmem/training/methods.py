@@ -21,7 +21,7 @@ from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.recipes import Recipe, recipe_of
 from circuitmem.training.schedules import Patience, Samples
 
-__all__ = ["MethodResult", "MethodRun", "build_network", "run_method", "tile_count"]
+__all__ = ["Hooks", "MethodResult", "MethodRun", "build_network", "conversions", "run_method", "tile_count"]
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ class MethodResult:
     energy_by_part: dict[str, int] = field(default_factory=dict)
     saturated_codes: dict[str, int] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
-    layers: list[dict[str, int]] = field(default_factory=list)
+    layers: list[dict[str, Any]] = field(default_factory=list)
     utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
     reuse: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -142,6 +142,29 @@ class MethodResult:
         return found
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What a job calls.
+
+    Attributes
+    ----------
+    progress : callable
+        With (steps done, steps) at the start and when steps are done.
+    brought_up : callable
+        Once the chip is programmed and calibrated, before it is trained.
+    safe : callable
+        Whenever nothing is under way, so that the state can be taken; its argument says whether an epoch, or the
+        bring-up, has just ended.
+    """
+
+    progress: Callable[[int, int], None] = lambda done, steps: None  # noqa: ARG005
+    brought_up: Callable[[], None] = lambda: None
+    safe: Callable[[bool], None] = lambda ended: None  # noqa: ARG005
+
+
+NO_HOOKS = Hooks()
+
+
 def tile_count(spec: RunSpec) -> int:
     """Return how many tiles the network of a run needs."""
     return sum(partition.tiles for partition in _partitions(spec))
@@ -188,35 +211,28 @@ class MethodRun:
         From :func:`build_network`; afterwards it is in its final state.
     data : Dataset
         The data.
-    progress : callable
-        Called with (steps done, steps) at the start and after each epoch.
-    brought_up : callable
-        Called once when the chip is programmed and calibrated, before it is trained.
-    safe : callable
-        Called whenever nothing is under way, so that :meth:`state` can be taken: after bring-up, each batch and each
-        epoch. Its argument says whether an epoch (or the bring-up) has just ended.
+    hooks : Hooks
+        What is called on the way; its progress counts epochs.
     """
 
     def __init__(
-        self,
-        name: str,
-        spec: RunSpec,
-        network: HardwareNetwork,
-        data: Dataset,
-        progress: Callable[[int, int], None],
-        brought_up: Callable[[], None] = lambda: None,
-        safe: Callable[[bool], None] = lambda ended: None,  # noqa: ARG005
+        self, name: str, spec: RunSpec, network: HardwareNetwork, data: Dataset, hooks: Hooks = NO_HOOKS
     ) -> None:
         self.recipe = recipe_of(spec, name)
         self.spec, self.network, self.data = spec, network, data
         self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
-        self._progress, self._brought_up, self._safe = progress, brought_up, safe
+        self._hooks = hooks
         self._trainer = InSituTrainer(training_of(self.recipe, spec), network)
         self._validating = bool(spec.data.held_back or spec.in_situ.patience)
         self._patience()  # before anything is computed
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
+
+    @property
+    def chip(self) -> Chip:
+        """The chip."""
+        return self.network.chip
 
     def state(self) -> dict[str, Any]:
         """Return all that has changed since the network was built, for a checkpoint."""
@@ -236,7 +252,7 @@ class MethodRun:
         self._trainer.restore(state["trainer"])
         self._losses, self._test = state["losses"], state["test"]
         self.result = MethodResult(**state["result"])
-        self._progress(len(self.result.history), self.epochs + 1)
+        self._hooks.progress(len(self.result.history), self.epochs + 1)
 
     def finish(self) -> MethodResult:
         """Do what is left."""
@@ -248,7 +264,7 @@ class MethodRun:
                 self.result.product_errors = chip.run(preparing)
             self.result.calibration = record.as_dict()
             self.result.layers = [{"limited_before": limited} for limited in self._limited()]
-            self._brought_up()
+            self._hooks.brought_up()
             self._record(0)
         while len(self.result.history) <= self.epochs and not self._is_over():
             epoch = len(self.result.history) - 1
@@ -264,7 +280,7 @@ class MethodRun:
         clipped = sum(layer.saturated for layer in self.network.layers)
         result.saturated_codes = {"adc": chip.ledger.total.saturated, "dac": clipped}
         result.layers = [
-            each | _conversions(layer) | {"weights": layer.weights.size, "limited_after": limited}
+            each | conversions(layer) | {"weights": layer.weights.size, "limited_after": limited}
             for each, layer, limited in zip(result.layers, self.network.layers, self._limited(), strict=True)
         ]
         result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
@@ -288,7 +304,7 @@ class MethodRun:
                 self.spec.seed,
                 epoch,
                 self._losses,
-                lambda: self._safe(False),
+                lambda: self._hooks.safe(False),
                 self._recalibrate if self.recipe.calibrate else None,
                 until,
             )
@@ -344,8 +360,8 @@ class MethodRun:
         outputs, spent = self._outputs(inputs, booked=self.spec.in_situ.patience > 0 and self.recipe.train)
         self.result.note_test(outputs, self.network.model.logits(inputs), targets)
         self.result.note_cost(*spent)
-        self._safe(True)
-        self._progress(epoch + 1, self.epochs + 1)
+        self._hooks.safe(True)
+        self._hooks.progress(epoch + 1, self.epochs + 1)
 
     def _test_within(self, epoch: float) -> None:
         """Test the network within an epoch, at a fraction of it, unless that was done before the run was resumed."""
@@ -354,7 +370,7 @@ class MethodRun:
         inputs, targets = self._watched
         outputs, spent = self._outputs(inputs)
         self.result.note_between(epoch, accuracy_percent(outputs.argmax(axis=1), targets), *spent)
-        self._safe(False)
+        self._hooks.safe(False)
 
     def _test_at_the_end(self) -> None:
         """Test the network with the test samples: the only time that they are looked at."""
@@ -363,7 +379,7 @@ class MethodRun:
         self.result.note_test(outputs, self.network.model.logits(inputs), self.data.test_targets)
 
 
-def _conversions(layer: HardwareLayer) -> dict[str, int]:
+def conversions(layer: HardwareLayer) -> dict[str, int]:
     """Return how many conversions a layer's products took, and how many of them saturated."""
     chip, own = layer.chip, {unit.index for unit in layer.units}
     accounts = [a for (_, kind, tile), a in chip.ledger.entries.items() if kind == "mac_read" and tile in own]
@@ -379,5 +395,5 @@ def _conversions(layer: HardwareLayer) -> dict[str, int]:
 def run_method(
     name: str, spec: RunSpec, network: HardwareNetwork, data: Dataset, progress: Callable[[int, int], None]
 ) -> MethodResult:
-    """Run one method on a freshly built network from beginning to end; parameters are those of :class:`MethodRun`."""
-    return MethodRun(name, spec, network, data, progress).finish()
+    """Run one method on a freshly built network from beginning to end; ``progress`` is called as in :class:`Hooks`."""
+    return MethodRun(name, spec, network, data, Hooks(progress)).finish()

@@ -61,6 +61,7 @@ def find_warnings(
     chance: float,
     results: Mapping[str, MethodResult],
     samples: int | None = None,
+    outputs: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return the warnings that a run deserves, each kind at most once.
 
@@ -77,9 +78,12 @@ def find_warnings(
     results : mapping
         What each method gave.
     samples : int, optional
-        How many the training part has.
+        How many calibration has to learn from.
+    outputs : int, optional
+        How many the network has; those that the run declares when left out.
     """
-    found = [*_of_the_digital_network(spec, digital_percent, training, chance), *_of_training(spec, results)]
+    guessing = log(outputs or spec.network.layers[-1])
+    found = [*_of_the_digital_network(spec, digital_percent, training, chance), *_of_training(spec, results, guessing)]
     found += _of_calibration(spec, results, samples)
     for part in ("adc", "dac"):
         found += _of_saturation(spec, results, part)
@@ -109,7 +113,10 @@ def _of_the_digital_network(
             setting = "ex_situ.max_epochs"
             cause = f"its training had not converged after {training.epochs} epochs (loss {training.loss:.3g}); raise"
         else:
-            setting, cause = "network.layers", "its training has converged, but the network or its data are poor; see"
+            setting = "network.model" if spec.network.model else "network.layers"
+            cause = "its training has converged, but the network or its data are poor; see"
+            if spec.network.weights:
+                setting, cause = "network.weights", "the weights that were given, or how data are scaled, are poor; see"
         yield _warning(spec, "near-chance", f"{figure} little: {cause} {setting}", setting)
     elif unfinished:
         assert training is not None
@@ -128,11 +135,10 @@ def _of_calibration(spec: RunSpec, results: Mapping[str, MethodResult], samples:
         yield _warning(spec, "few-vectors", f"{figure}, and not from as many as {setting} says", setting)
 
 
-def _of_training(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[RunWarning]:
+def _of_training(spec: RunSpec, results: Mapping[str, MethodResult], guessing: float) -> Iterator[RunWarning]:
     """Find the method that lost most while it was trained, or whose loss ended above that of guessing."""
     found: list[tuple[float, str, str]] = []
     tests = sum(sum(row) for row in next(iter(results.values())).confusion) if results else 0
-    guessing = log(spec.network.layers[-1])
     for name, result in results.items():
         best = 0.0
         for entry in result.history:
@@ -207,12 +213,19 @@ def _of_the_mapping(spec: RunSpec, results: Mapping[str, MethodResult]) -> Itera
     before = layer["limited_before"] / layer["weights"]
     where = _layer(results, name, number)
     figure = f"{share:.0%} of the weights of {where} were at the end of their range after {method_title(name)}"
-    setting = "ex_situ.weight_limit"
-    cause = f"({before:.0%} before): the mapping clips them at the largest starting weight; raise {setting}, or lower "
-    cause += "best.learning_rate" if recipe_of(spec, name).best else "in_situ.learning_rate"
+    rate = "best.learning_rate" if recipe_of(spec, name).best else "in_situ.learning_rate"
+    if spec.network.model:
+        setting = rate
+        cause = f"({before:.0%} before): the mapping clips what outgrows the starting weights; lower {setting}"
+    else:
+        setting = "ex_situ.weight_limit"
+        cause = f"({before:.0%} before): the mapping clips them at the largest starting weight; raise {setting}, or "
+        cause += f"lower {rate}"
     yield _warning(spec, "weights-clipped", f"{figure} {cause}", setting)
 
 
 def _layer(results: Mapping[str, MethodResult], name: str, number: int) -> str:
-    """Return what a reader calls a layer: counted from 1, as on the page."""
-    return f"layer {number + 1} of {len(results[name].layers)}"
+    """Return what a reader calls a layer: counted from 1, as on the page, and by its name if it has one."""
+    layers = results[name].layers
+    own = layers[number].get("name")
+    return f"layer {number + 1} of {len(layers)}" + (f" ({own})" if own else "")

@@ -25,7 +25,7 @@ from circuitmem.training import build_network, train_ex_situ
 from circuitmem.training import in_situ as in_situ_module
 from circuitmem.training.bring_up import bring_up
 from circuitmem.training.checkpoint import load_state, save_state
-from circuitmem.training.methods import MethodRun
+from circuitmem.training.methods import Hooks, MethodRun
 from circuitmem.training.serve import serve
 
 HERE = Path(__file__).parent
@@ -156,7 +156,7 @@ def _start(settings: list[str]) -> tuple[RunSpec, Dataset, HardwareNetwork]:
 
 def _recorded(method: str, spec: RunSpec, digits: Dataset, network: HardwareNetwork) -> tuple[list[float], MethodRun]:
     """Run a method to its end; returns the loss of every batch too."""
-    run = MethodRun(method, spec, network, digits, lambda *_: None)
+    run = MethodRun(method, spec, network, digits)
     losses: list[float] = []
     with patch.object(in_situ_module, "cross_entropy", _noting(losses)):
         run.finish()
@@ -222,9 +222,9 @@ def _resumed(
         save_state(saved[-1], run.state(), "checkpoint")
 
     again = build_network(spec, network.model, digits)  # before the model is trained: it says what a weight stands for
-    run = MethodRun("in_situ", spec, network, digits, lambda *_: None, safe=keep)
+    run = MethodRun("in_situ", spec, network, digits, Hooks(safe=keep))
     run.finish()
-    other = MethodRun("in_situ", spec, again, digits, lambda *_: None)
+    other = MethodRun("in_situ", spec, again, digits)
     other.restore(load_state(saved[len(saved) // 2], "checkpoint"))
     losses: list[float] = []
     with patch.object(in_situ_module, "cross_entropy", _noting(losses)):

@@ -14,8 +14,8 @@ from circuitmem.training.run import resume_run
 torch = pytest.importorskip("torch")
 
 from circuitmem.data import load_dataset  # noqa: E402
-from circuitmem.torch import start_model_run, summarize_model, summary  # noqa: E402
-from circuitmem.torch.run import build_model, load_weights  # noqa: E402
+from circuitmem.torch import resume_model_run, start_model_run, summarize_model, summary  # noqa: E402
+from circuitmem.torch.weights import build_model, load_weights  # noqa: E402
 
 MODULE = """
 from torch import nn
@@ -59,12 +59,12 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_model_without_weights_is_trained_and_then_put_on_the_chip(folder):
-    spec = load_run("c.toml", ['methods=["raw","calibration_in_situ"]'])
+    spec = load_run("c.toml", ['methods=["raw","calibration_in_situ"]', "audit.tiles=0"])
     found = start_model_run(spec, "run")
     assert found["accuracy_percent"]["digital"] > 90.0
     assert found["accuracy_percent"]["calibration_in_situ"] > 80.0
     assert [entry["epoch"] for entry in found["history"]["calibration_in_situ"]] == [0, 1]
-    assert found["audit"]["skipped_reason"] == "operations of torch networks are not done again in ngspice"
+    assert found["audit"]["skipped_reason"] == "audit.tiles is 0"
     config = load_run(folder / "run" / "config.toml")
     assert config.calibration.method == ("defect-subtract", "affine")  # what was done, not what networks of layers do
     record = json.loads((folder / "run" / "data.json").read_text())
@@ -76,7 +76,7 @@ def test_a_model_without_weights_is_trained_and_then_put_on_the_chip(folder):
     with torch.no_grad():
         answers = model.eval()(torch.tensor(data.test_inputs, dtype=torch.float32)).argmax(1).numpy()
     assert 100.0 * (answers == data.test_targets).mean() == found["accuracy_percent"]["digital"]
-    assert resume_run("run") == found  # a finished run is returned
+    assert resume_model_run("run") == found  # a finished run is returned
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.npz"])
@@ -89,8 +89,10 @@ def test_weights_come_from_a_file(folder, name):
         torch.save(state, name)
     else:
         np.savez(name, **{key: value.numpy() for key, value in state.items() if "tracked" not in key})
-    made = build_model(load_run("c.toml", [f"network.weights={name}"]))
+    made = build_model(load_run("c.toml"))
+    load_weights(made, name)
     assert bool((made[0].weight == 0.25).all())
+    summarize_model(load_run("c.toml", [f"network.weights={name}"]))
     again = build_model(load_run("c.toml"))
     assert torch.equal(again[4].weight, model[4].weight)  # starting weights are of the seed
     assert not torch.equal(build_model(load_run("c.toml", ["seed=2"]))[4].weight, model[4].weight)
@@ -137,11 +139,12 @@ def test_weights_that_do_not_fit_are_one_line(folder, capsys):
         (["network.model=build"], "network.model must be package.module:function"),
         (["network.weights=nope.pt"], "nope.pt: cannot be read"),
         (['methods=["schr"]'], "methods must be of raw, calibration, in_situ, calibration_in_situ with network.model"),
-        (["trace=true"], "trace must be left out with network.model"),
+        (["in_situ.gradient=read"], "in_situ.gradient must be adjoint or ideal with network.model"),
+        (["in_situ.recalibrate=once"], "in_situ.recalibrate must be never with network.model"),
+        (["chip.defects.layers=[0,2]"], r"chip.defects.layers must be < 2, each"),
         (["calibration.method=redundant-column"], "method must be a calibration that programs no cells"),
         (['network.digital=["9"]'], "digital must name modules of the network; there is no 9"),
         (["data.source=bundled"], r"data must be what the network takes, not of shape \(2, 784\): mat1 and mat2"),
-        (["in_situ.epochs=0"], "in_situ.epochs must be >= 1 with network.model"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_leaves_no_folder(folder, settings, message):
@@ -155,21 +158,16 @@ def test_what_cannot_be_is_one_line_and_leaves_no_folder(folder, settings, messa
 
 
 def test_commands_for_networks_of_layers_say_so(folder):
-    spec = load_run("c.toml")
+    spec = load_run("c.toml", ['methods=["raw"]', "audit.tiles=0"])
+    start_model_run(spec, "run")
     with pytest.raises(ValidationError, match=r"network\.model must be left out: this is for networks of layers"):
         calibrate_run(spec, ["affine"], 10)
 
-    def stop(what, done, total):
-        if what == "calibration":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        start_model_run(spec, "run", stop)
-    with pytest.raises(ValidationError, match=r"network\.model must be left out for a run to be resumed"):
-        resume_run("run")
-
     with pytest.raises(ValidationError, match=r"network\.model must be left out: this is for networks of layers"):
         serve_run("run", "raw", InferenceSpec())
+    (folder / "run" / "results.json").unlink()
+    with pytest.raises(ValidationError, match=r"network\.model must be left out: a run of torch goes on by"):
+        resume_run("run")
 
 
 def test_a_summary_of_the_model_of_a_configuration(folder):

@@ -21,8 +21,8 @@ from torch import nn  # noqa: E402
 
 from circuitmem.torch import evaluate, summary  # noqa: E402
 from circuitmem.torch.examples import examples_of  # noqa: E402
-from circuitmem.torch.folder import RunFolder  # noqa: E402
 
+evaluate_module = sys.modules["circuitmem.torch.evaluate"]
 CHIP = ChipSpec(
     tile=TileSpec(rows=32, columns=32, word_line_resistance=1.0, bit_line_resistance=1.0),
     defects=DefectSpec(device_yield=0.9),
@@ -49,13 +49,14 @@ def trained(data, steps=60):
 
 
 def test_every_method_begins_on_the_same_chip_and_a_run_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(RunFolder, "draw", lambda _: None)  # takes long; a test of its own has it
+    for name in ("draw_run", "draw_run_page"):
+        monkeypatch.setattr(evaluate_module, name, lambda *_, **__: None)  # takes long; a test of its own has it
     data = clusters()
     net = trained(data)
     methods = ["raw", "calibration", "in_situ", "calibration_in_situ"]
     heard = []
     run = evaluate(
-        net, data, CHIP, methods, tmp_path / "run", seed=2, epochs=2, progress=lambda *what: heard.append(what)
+        net, data, CHIP, methods, tmp_path / "run", seed=2, epochs=2, audit=0, progress=lambda *what: heard.append(what)
     )
     assert list(run.accuracy_percent) == ["digital", *methods]
     assert run.accuracy_percent["digital"] > 95.0
@@ -89,7 +90,8 @@ def test_every_method_begins_on_the_same_chip_and_a_run_is_written(tmp_path, mon
     assert {"config.toml", "weights.npz", "method_raw.json", "state_raw.npz"} <= names
     weights = load_npz(tmp_path / "run" / "weights.npz")
     np.testing.assert_array_equal(weights["0.weight"], net[0].weight.detach().numpy())
-    assert ("in situ", 5, 6) in heard
+    assert {("in_situ", 5, 7), ("in_situ", 7, 7), ("raw", 1, 1)} <= set(heard)
+    assert run.audit["skipped_reason"] == "audit.tiles is 0"
     assert net.training  # left as it was
     again = evaluate(net, data, CHIP, ["calibration_in_situ", "raw"], seed=2, epochs=2)
     for name in ("raw", "calibration_in_situ"):  # same seed, same bits, whatever came before
@@ -99,7 +101,7 @@ def test_every_method_begins_on_the_same_chip_and_a_run_is_written(tmp_path, mon
 
 
 def test_the_page_of_a_run_is_drawn(tmp_path):
-    evaluate(nn.Linear(10, 3), clusters(30), CHIP, ["raw"], tmp_path / "run")
+    evaluate(nn.Linear(10, 3), clusters(30), CHIP, ["raw"], tmp_path / "run", audit=0)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"report.html", "accuracy.png", "tile.png"} <= names
     assert "true class" in (tmp_path / "run" / "report.html").read_text()
@@ -161,6 +163,8 @@ def test_data_that_cannot_be_used_are_refused_in_one_line(data, message):
         ({"calibration": "afine"}, "method must be one of"),
         ({"chip": Chip(CHIP, 0)}, "chip must be a specification or a file"),
         ({"out": "."}, "out must be a new or empty folder"),
+        ({"resume": True}, "out must be the folder of the run to go on with"),
+        ({"audit": -1}, "audit must be >= 0"),
     ],
 )
 def test_wrong_arguments_are_one_line(options, message):

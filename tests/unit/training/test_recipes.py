@@ -8,7 +8,7 @@ from circuitmem.control import Chip
 from circuitmem.data import load_mnist
 from circuitmem.network import HardwareNetwork, Partition, Perceptron, Placement
 from circuitmem.tile import DefectMap, PairMapping
-from circuitmem.training import METHODS, MethodRun, build_network, run_method, train_ex_situ
+from circuitmem.training import METHODS, Hooks, MethodRun, build_network, run_method, train_ex_situ
 from circuitmem.training.bring_up import prepare_chip
 from circuitmem.training.checkpoint import load_state, save_state
 from circuitmem.training.loss import cross_entropy
@@ -181,8 +181,8 @@ def test_a_method_that_knows_the_stuck_cells_goes_on_from_its_state(start, tmp_p
             kept.append(tmp_path / f"{len(kept)}.npz")
             save_state(kept[-1], whole.state(), "checkpoint")
 
-    whole = MethodRun("best", spec, build_network(spec, model, digits), digits, lambda *_: None, safe=keep)
+    whole = MethodRun("best", spec, build_network(spec, model, digits), digits, Hooks(safe=keep))
     expected = whole.finish().as_dict()
-    again = MethodRun("best", spec, build_network(spec, model, digits), digits, lambda *_: None)
+    again = MethodRun("best", spec, build_network(spec, model, digits), digits)
     again.restore(load_state(kept[1], "checkpoint"))
     assert again.finish().as_dict() == expected

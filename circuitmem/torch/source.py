@@ -1,0 +1,101 @@
+"""What a run of torch was begun with, so that it is not gone on with another network: hashes of source and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.torch.state import as_array
+
+__all__ = ["check_begun", "sha256_of_file", "sha256_of_weights", "sources_of"]
+
+
+def sources_of(model: torch.nn.Module, reference: str | None) -> dict[str, str]:
+    """Return the SHA-256 of the source of each module that the network is made by, by its name.
+
+    They are those of the classes of its parts and of the function that makes it; torch is not looked at.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    reference : str, optional
+        ``"package.module:function"``, what made it.
+    """
+    names = {type(part).__module__ for part in model.modules()}
+    names |= {reference.partition(":")[0]} if reference else set()
+    found = {}
+    for name in sorted(names):
+        if name.partition(".")[0] in ("torch", "circuitmem", "__main__"):  # a script does more than to make a network
+            continue
+        try:
+            file = inspect.getsourcefile(sys.modules[name])
+        except (KeyError, TypeError):  # typed in by hand: there is no file
+            continue
+        if file is not None and Path(file).is_file():
+            found[name] = sha256_of_file(file)
+    return found
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises
+    ------
+    DataFileError
+        If it cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataFileError(path, f"cannot be read: {error.strerror or error}") from None
+
+
+def sha256_of_weights(model: torch.nn.Module) -> str:
+    """Return one SHA-256 over names, types, shapes and values of all that a network's ``state_dict`` has."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(as_array(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def check_begun(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with a network, or with arguments, that are not what a run was begun with.
+
+    Parameters
+    ----------
+    before, now : mapping
+        What ``model.json`` says, and what it would say now; without ``weights_file`` it is not there any more.
+
+    Raises
+    ------
+    ValidationError
+        If they differ.
+    """
+    for name in sorted({*before["sources"], *now["sources"]}):
+        _check("network.model", f"the source of {name}", before["sources"].get(name), now["sources"].get(name))
+    for key, setting, what in (
+        ("weights_file", "network.weights", "the file of the weights"),
+        ("weights", "model", "the weights of the network"),
+    ):
+        if now.get(key) is not None:
+            _check(setting, what, before.get(key), now[key])
+    for key, value in now.get("arguments", {}).items():
+        if before.get("arguments", {}).get(key) != value:
+            raise ValidationError(
+                key, f"must be {before.get('arguments', {}).get(key)}, as when the run was begun", value
+            )
+
+
+def _check(setting: str, what: str, before: str | None, now: str | None) -> None:
+    if before != now:
+        begun, found = (f"{each[:12]}..." if each else "none" for each in (before, now))
+        raise ValidationError(setting, f"must be what the run was begun with: {what} had sha256 {begun}", found)

@@ -1,0 +1,223 @@
+"""What every run does, whatever its network is made of: its methods one after another, each with files of its own.
+
+A method that is under way leaves checkpoints; one that is finished is loaded. A random part of the operations is done
+again in a circuit simulator meanwhile.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from circuitmem.config import RunSpec
+from circuitmem.control import Chip, Signals, Trace
+from circuitmem.data import Dataset
+from circuitmem.errors import DataFileError
+from circuitmem.files import save_npz
+from circuitmem.records import Method, read_record, write_record
+from circuitmem.training.audit import RunAudit, load_sample, save_sample
+from circuitmem.training.checkpoint import Keeper, restoring, save_state
+from circuitmem.training.ex_situ import ExSituRecord
+from circuitmem.training.methods import Hooks, MethodResult
+from circuitmem.training.recipes import method_number
+from circuitmem.training.results import results_of, run_provenance
+from circuitmem.training.run_warnings import find_warnings
+
+__all__ = ["Job", "Start", "carry_out", "summary_of"]
+
+_logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+
+
+class Job(Protocol):
+    """A method on its chip, begun or to be begun."""
+
+    result: MethodResult
+
+    @property
+    def chip(self) -> Chip:
+        """The chip, as fabricated until the method begins."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that has changed since the job was made; ``chip`` and ``network`` are there from the beginning."""
+
+    def restore(self, state: Any) -> None:
+        """Go back to what :meth:`state` returned, on a freshly made job."""
+
+    def finish(self) -> MethodResult:
+        """Do what is left."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The digital network of a run, and what puts it on a chip.
+
+    Attributes
+    ----------
+    digital_percent : float
+        Test accuracy of the digital network.
+    outputs : int
+        How many outputs it has.
+    make : callable
+        Called with a method's name and its hooks; returns the job.
+    steps : callable
+        Called with a method's name; returns how many steps its progress has.
+    training : ExSituRecord, optional
+        How it was trained, if that is known.
+    samples : int, optional
+        Inputs that calibration has to learn from.
+    results, provenance : dict
+        What else the files of these names say.
+    """
+
+    digital_percent: float
+    outputs: int
+    make: Callable[[str, Hooks], Job]
+    steps: Callable[[str], int]
+    training: ExSituRecord | None = None
+    samples: int | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def carry_out(
+    spec: RunSpec, path: Path, data: Dataset, begin: Callable[[], Start], progress: Progress
+) -> dict[str, Any]:
+    """Do what is missing of a run in its folder; returns what ``results.json`` holds.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The run.
+    path : path
+        Its folder, whose lock is held.
+    data : Dataset
+        Its data.
+    begin : callable
+        Trains the digital network, or loads it.
+    progress : callable
+        Called with (what, steps done, steps).
+    """
+    began = time.time()
+    with ExitStack() as stack:
+        audit = RunAudit(spec, path)
+        stack.callback(audit.stop)
+        # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
+        stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
+        start = begin()
+        write_record(path / "digital.json", {"accuracy_percent": start.digital_percent})
+        results: dict[str, MethodResult] = {}
+        for name in spec.methods:
+            progress(name, 0, start.steps(name))  # before devices are made
+            results[name] = _method(name, spec, path, start, audit, progress)
+        progress("audit", 0, 1)
+        found = audit.finish()
+        progress("audit", 1, 1)
+    summary = summary_of(spec, data, start, results, found)
+    write_record(path / "provenance.json", run_provenance(spec, data, began) | start.provenance)
+    write_record(path / "results.json", summary)
+    return summary
+
+
+def summary_of(
+    spec: RunSpec, data: Dataset, start: Start, results: dict[str, MethodResult], audit: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what ``results.json`` holds of a run whose methods are done."""
+    digital = start.digital_percent
+    chance = float(np.bincount(data.test_targets).max() / len(data.test_targets))
+    summary = results_of(spec, digital, results, audit)
+    found = find_warnings(spec, digital, start.training, chance, results, start.samples, start.outputs)
+    return summary | {"warnings": found} | start.results
+
+
+def _method(name: str, spec: RunSpec, path: Path, start: Start, audit: RunAudit, progress: Progress) -> MethodResult:
+    """Run a method, or load its result; the result file is written last and so says that all of it is there."""
+    file = path / f"method_{name}.json"
+    partial = path / f"partial_{name}.json"  # what a page shows of it while it runs
+    keeper = Keeper(path, name, spec.checkpoint_interval)
+    records: dict[str, Trace | Signals] = {}
+    states: dict[str, Any] = {}
+
+    def snapshot(key: str) -> None:
+        states[key] = np.array([unit.tile.effective_conductance for unit in chip.units], dtype=np.float32)
+
+    def keep(ended: bool) -> None:
+        if ended or keeper.due:
+            parts = {"method": job.state(), "auditor": auditor.state(), "states": states}
+            keeper.save(parts | {key: record.state() for key, record in records.items()})
+        if ended:
+            write_record(partial, job.result.as_dict() | {"audit_so_far": audit.so_far()})
+
+    job = start.make(name, Hooks(functools.partial(progress, name), lambda: snapshot("before"), keep))
+    chip = job.chip
+    auditor = audit.watch(chip, name, method_number(name))  # whatever the other methods of this run are
+    if file.exists():
+        load_sample(path / f"audit_{name}.npz", auditor)
+        return _finished(file)
+    made = {"method": _lasting(job), "auditor": auditor.state()}
+    saved, source = keeper.newest(made)
+    states["stuck"] = np.array([unit.tile.stuck for unit in chip.units])
+    with ExitStack() as stack:
+        records, saved = _open_records(stack, spec, path, name, chip, saved)
+        if saved:
+            with restoring(source):
+                job.restore(saved["method"])
+                auditor.restore(saved["auditor"])
+                states = saved["states"]
+        result = job.finish()
+    snapshot("after")
+    auditor.finish()
+    save_sample(path / f"audit_{name}.npz", auditor)
+    save_npz(path / f"state_{name}.npz", states)
+    save_state(path / f"chip_{name}.npz", _lasting(job), "chip")
+    write_record(file, result.as_dict())
+    keeper.clear()
+    partial.unlink(missing_ok=True)
+    return result
+
+
+def _lasting(job: Job) -> dict[str, Any]:
+    """Return the state of a job's chip and network, as they are from beginning to end."""
+    state = job.state()
+    return {"chip": state["chip"], "network": state["network"]}
+
+
+def _open_records(
+    stack: ExitStack, spec: RunSpec, path: Path, name: str, chip: Chip, saved: dict[str, Any] | None
+) -> tuple[dict[str, Trace | Signals], dict[str, Any] | None]:
+    """Open a method's trace and signals where a checkpoint left them, or anew and without it if one of them is lost."""
+    number, shown, signals = method_number(name), path / f"trace_{name}.json.gz", path / f"signals_{name}.vcd"
+    records: dict[str, Trace | Signals] = {}
+    try:
+        if spec.trace:
+            trace = Trace(shown, name, number + 1, saved["trace"] if saved else None)
+            records["trace"] = stack.enter_context(trace)
+            chip.trace_to(trace)
+        if spec.vcd:
+            wires = Signals(signals, chip.resources, saved["vcd"] if saved else None)
+            records["vcd"] = stack.enter_context(wires)
+            chip.signal_to(wires)
+    except DataFileError as error:
+        if saved is None:
+            raise
+        _logger.warning("circuitmem: %s; %s begins again", error, name)
+        for record in records.values():
+            record.abandon()
+        stack.pop_all()
+        return _open_records(stack, spec, path, name, chip, None)
+    return records, saved
+
+
+def _finished(file: Path) -> MethodResult:
+    found, known = read_record(file, Method), {field.name for field in fields(MethodResult)}
+    return MethodResult(**{key: value for key, value in found.items() if key in known})  # a later version may add keys

@@ -1,0 +1,82 @@
+"""What the files of a finished run say: ``results.json`` and ``provenance.json``."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from circuitmem.config import RunSpec, needed_packages
+from circuitmem.data import Dataset
+from circuitmem.engine import software
+from circuitmem.training.methods import MethodResult
+
+__all__ = ["results_of", "run_provenance"]
+
+
+def results_of(
+    spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the content of results.json, under the names that stay."""
+    return {
+        "seed": spec.seed,
+        "accuracy_percent": {"digital": digital} | {name: r.accuracy_percent for name, r in results.items()},
+        "simulated_time_s": {name: r.simulated_time_s for name, r in results.items()},
+        "energy_j": {name: r.energy_j for name, r in results.items()},
+        "pulses": {name: r.pulses for name, r in results.items()},
+        "calibration_and_in_situ_against_in_situ": _comparison(results),
+        "audit": audit,
+        "history": {name: r.history for name, r in results.items()},
+        "between": {name: r.between for name, r in results.items()},
+        "losses": {name: r.losses for name, r in results.items() if r.losses},
+        "confusion": {name: r.confusion for name, r in results.items()},
+        "accounts": {name: r.accounts for name, r in results.items()},
+        "phases": {name: r.phases for name, r in results.items()},
+        "energy_by_part_aj": {name: r.energy_by_part for name, r in results.items()},
+        "saturated_codes": {name: r.saturated_codes for name, r in results.items()},
+        "calibration": {name: r.calibration for name, r in results.items()},
+        "product_errors": {name: r.product_errors for name, r in results.items()},
+        "reuse": {name: r.reuse for name, r in results.items()},
+        "utilisation": {name: r.utilisation for name, r in results.items()},
+    }
+
+
+def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | None:
+    """Compare the two trained methods at equal epochs, and at the pulses that the thriftier of them spent.
+
+    Between tests accuracy is interpolated linearly, but not before the first within or after an epoch, where it is no
+    line: where the other method had spent as many pulses by then, ``equal_pulses_points`` is None.
+    None instead of all if a run does not have both methods.
+    """
+    if not {"in_situ", "calibration_in_situ"} <= set(results):
+        return None
+    alone, both = results["in_situ"], results["calibration_in_situ"]
+    pulses = float(min(alone.pulses, both.pulses))
+    trained = [sorted((*r.history[1:], *r.between), key=lambda entry: entry["epoch"]) for r in (both, alone)]
+    points = None
+    if all(history and history[0]["pulses"] <= pulses for history in trained):
+        reached = [
+            float(np.interp(pulses, [h["pulses"] for h in history], [h["accuracy_percent"] for h in history]))
+            for history in trained
+        ]
+        points = reached[0] - reached[1]
+    return {
+        "equal_epochs_points": both.accuracy_percent - alone.accuracy_percent,
+        "equal_pulses": pulses,
+        "equal_pulses_points": points,
+    }
+
+
+def run_provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
+    """Return the content of provenance.json of a run that began at a time [s] and ends now."""
+    packages = needed_packages(spec)
+    return {
+        **software(),
+        **({"packages": packages} if packages else {}),
+        "data": {"name": data.name, "sha256": data.sha256, "licence": data.licence},
+        "seed": spec.seed,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_time_s": round(time.time() - began, 1),
+    }
