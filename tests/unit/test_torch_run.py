@@ -179,6 +179,14 @@ def test_every_rule_trains_networks_of_torch(tmp_path, rule):
     assert len(data["y"]) == 90
 
 
+def test_the_step_size_falls_as_the_schedule_says(whole, tmp_path):
+    def losses(folder):
+        return json.loads((folder / "results.json").read_text())["losses"]["calibration_in_situ"]
+
+    start_model_run(load_run(None, [*TINY, "in_situ.schedule=constant"]), tmp_path / "run")
+    assert losses(tmp_path / "run") != losses(whole)
+
+
 def test_only_the_layers_that_are_named_have_defects(tmp_path):
     start_model_run(load_run(None, [*TINY, "chip.defects.layers=[1]", 'methods=["raw"]']), tmp_path / "run")
     stuck = np.load(tmp_path / "run" / "state_raw.npz")["stuck"].any(axis=(1, 2))

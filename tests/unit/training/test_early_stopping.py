@@ -12,7 +12,7 @@ from circuitmem.data import load_dataset
 from circuitmem.errors import ValidationError
 from circuitmem.training import accuracy_percent, load_data, train_ex_situ
 from circuitmem.training.ex_situ import ExSituRecord
-from circuitmem.training.methods import MethodRun, build_network
+from circuitmem.training.methods import Hooks, MethodRun, build_network
 from circuitmem.training.offline import retrain
 from circuitmem.training.schedules import Patience, rate_factor
 
@@ -39,7 +39,7 @@ def start():
 
 def method(spec, start, name="in_situ", data=None, **more):
     data = start[0] if data is None else data
-    return MethodRun(name, spec, build_network(spec, start[1], data), data, lambda *_: None, **more)
+    return MethodRun(name, spec, build_network(spec, start[1], data), data, Hooks(**more))
 
 
 @pytest.mark.parametrize("last", [0.0, 0.1])
@@ -183,13 +183,12 @@ def test_training_off_line_ends_with_the_weights_of_its_best_epoch(start):
         ("ex_situ", "patience", 2),
         ("in_situ", "patience", 2),
         ("in_situ", "evaluate_every", 2),
-        ("in_situ", "schedule", "cosine"),
     ],
 )
 def test_a_network_of_torch_refuses_what_its_runs_do_not_have(table, key, value):
     pytest.importorskip("torch")
-    from circuitmem.torch.run import _checked
+    from circuitmem.torch.run import _resolved
 
     spec = RunSpec(**{"network": {"model": "package.module:function"}, table: {key: value}})
     with pytest.raises(ValidationError, match=f"{table}.{key} must be left out with network.model"):
-        _checked(spec)
+        _resolved(spec)
