@@ -6,6 +6,7 @@ later format is refused. Keys that are not declared here pass: later versions ma
 
 from circuitmem.records.reading import (
     EX_SITU_ARRAYS,
+    FORMAT,
     STATE_ARRAYS,
     Record,
     Shape,
@@ -20,7 +21,7 @@ from circuitmem.records.runs import Begun, DataRecord, Digital, Method, Partial,
 from circuitmem.records.studies import Point, StudyProvenance, Tuned, Validation
 
 __all__ = [
-    "EX_SITU_ARRAYS", "STATE_ARRAYS", "Begun", "DataRecord", "Digital", "Method", "Partial", "Point", "Provenance",
-    "Record", "Results", "Shape", "StudyProvenance", "Tuned", "Validation", "Weights", "check_record", "read_arrays",
+    "EX_SITU_ARRAYS", "FORMAT", "STATE_ARRAYS", "Begun", "DataRecord", "Digital", "Method", "Partial", "Point",
+    "Provenance", "Record", "Results", "Shape", "StudyProvenance", "Tuned", "Validation", "Weights", "check_record", "read_arrays",
     "read_config", "read_record", "record_text", "write_record",
 ]  # fmt: skip
