@@ -22,6 +22,6 @@ from circuitmem.records.studies import Point, StudyProvenance, Tuned, Validation
 
 __all__ = [
     "EX_SITU_ARRAYS", "FORMAT", "STATE_ARRAYS", "Begun", "DataRecord", "Digital", "Method", "Partial", "Point",
-    "Provenance", "Record", "Results", "Shape", "StudyProvenance", "Tuned", "Validation", "Weights", "check_record", "read_arrays",
-    "read_config", "read_record", "record_text", "write_record",
+    "Provenance", "Record", "Results", "Shape", "StudyProvenance", "Tuned", "Validation", "Weights", "check_record",
+    "read_arrays", "read_config", "read_record", "record_text", "write_record",
 ]  # fmt: skip
