@@ -40,6 +40,12 @@ class Perceptron:
         self.patches = self.patches or (None,) * len(self.weights)
 
     @property
+    def inputs(self) -> int:
+        """Numbers that an input of the network has."""
+        first = self.patches[0]
+        return len(self.weights[0]) if first is None else first.side**2 * first.channels
+
+    @property
     def positions(self) -> list[int]:
         """Vectors that each layer multiplies for one input of the network."""
         return [1 if between is None else between.positions for between in self.patches]

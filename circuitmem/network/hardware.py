@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.control import Chip, Priority, Process
+from circuitmem.errors import ValidationError
 from circuitmem.network.digital import Perceptron
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.tile import PairMapping
+from circuitmem.validation import finite_array
 
 __all__ = ["HardwareNetwork", "partitions"]
 
@@ -73,7 +75,20 @@ class HardwareNetwork:
             layer.restore(own)
 
     def forward(self, inputs: Floats, priority: Priority = Priority.NORMAL) -> Process:
-        """Return what :meth:`Perceptron.activities` does, as the hardware computes it; the last are logits."""
+        """Return what :meth:`Perceptron.activities` does, as the hardware computes it; the last are logits.
+
+        Inputs beyond the range of the first layer's DACs, negative ones too, saturate and are counted.
+
+        Raises
+        ------
+        ValidationError
+            If inputs are not finite, or not of the network's width, or none.
+        """
+        width = self.model.inputs
+        if inputs.ndim != 2 or not len(inputs) or inputs.shape[1] != width:
+            rule = f"must have shape (batch, {width}), with at least one sample"
+            raise ValidationError("inputs", rule, inputs.shape)
+        finite_array("inputs", inputs, copy=False)
         found = [self.layers[0].within_range(self.model.gather(0, inputs), rectified=False)]
         for index, (layer, bias) in enumerate(zip(self.layers, self.model.biases, strict=True)):
             sums = (yield from layer.forward(found[-1], priority)) + bias
@@ -88,7 +103,7 @@ class HardwareNetwork:
         """Return the logits of each input, (samples, classes), as the hardware computes them."""
         found = []
         batch = self.model.at_once(batch)
-        for start in range(0, len(inputs), batch):
+        for start in range(0, max(len(inputs), 1), batch):  # of none the first pass says so
             activities = yield from self.forward(inputs[start : start + batch])
             found.append(activities[-1])
         return np.concatenate(found)

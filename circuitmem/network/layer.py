@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from circuitmem.control import OPERATIONS, Chip, LayerCodes, LayerSums, Priority, Process, Targets, Unit
 from circuitmem.converter import AdcBank
+from circuitmem.errors import ValidationError
 from circuitmem.network.correction import Correction
 from circuitmem.network.partition import Partition
 from circuitmem.network.placement import Placement
@@ -201,12 +202,16 @@ class HardwareLayer:
         Raises
         ------
         ValidationError
-            If an activity is negative: word lines have no such voltage, and a signed input is read in two halves.
+            If an activity is negative (word lines have no such voltage: a signed input is read in two halves) or not
+            finite, or there are none, or as many as the layer has no inputs for.
         """
         return self._codes_of_tiles(self._layer_codes(activities))
 
     def _layer_codes(self, activities: Floats) -> Codes:
         """Return the DAC codes of the layer's inputs: what code an activity gets is a matter of design, of no tile."""
+        inputs, shape = self.partition.inputs, np.shape(activities)
+        if len(shape) != 2 or shape[1] != inputs or not shape[0]:
+            raise ValidationError("activities", f"must have shape (batch, {inputs}), with at least one vector", shape)
         activities = finite_array("activities", activities, minimum=0.0, copy=False)
         return self.units[0].readout.dac.codes(activities / self.input_scale)
 

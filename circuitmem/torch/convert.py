@@ -211,6 +211,7 @@ def _replaced(
         layer = made.get(id(module))
         if layer is None:
             layer = made[id(module)] = _on_tiles(module, options, weight_range)
+            layer.label = name
         parent, _, last = name.rpartition(".")
         if not name:
             return layer

@@ -59,6 +59,8 @@ class CrossbarModule(torch.nn.Module):
         Whether reads have the converters' noise.
     digital : bool
         Whether the layer multiplies in torch and leaves its tiles alone; see :func:`digitally`.
+    label : str
+        What errors call it: its name in the network that :func:`convert` has made.
     """
 
     weight: torch.Tensor
@@ -76,6 +78,7 @@ class CrossbarModule(torch.nn.Module):
             raise ValidationError("backward", "must be exact or straight-through", backward)
         self.backward, self.converters, self.read_noise = backward, options["converters"], options["read_noise"]
         self.digital = False
+        self.label = ""
         self._width = width
         self._own_chip = not isinstance(chip, Chip)
         if isinstance(chip, Chip):
@@ -111,7 +114,8 @@ class CrossbarModule(torch.nn.Module):
 
     def _about(self) -> str:
         """Return what an error adds to the place of an input that is not finite."""
-        return f"; {self._width}={getattr(self, self._width)}"
+        whose = f", layer {self.label}" if self.label else ""
+        return f"; {self._width}={getattr(self, self._width)}{whose}"
 
     def _check_inputs(self, inputs: Any, sizes: tuple[int, ...], axis: int, shape: str) -> None:
         """Raise :class:`ValidationError` unless inputs have one of some numbers of axes and the width that is asked."""
@@ -121,7 +125,8 @@ class CrossbarModule(torch.nn.Module):
         width = getattr(self, self._width)
         wrong = bool(sizes and inputs.dim() not in sizes) or inputs.dim() < -axis or inputs.shape[axis] != width
         if wrong or inputs.numel() == 0:
-            rule = f"must have shape {shape} with {self._width}={width}, and at least one vector"
+            whose = f" (layer {self.label})" if self.label else ""
+            rule = f"must have shape {shape} with {self._width}={width}, and at least one vector{whose}"
             raise ValidationError("inputs", rule, tuple(inputs.shape))
 
     @abstractmethod

@@ -342,6 +342,8 @@ def numbers(tensor: torch.Tensor, name: str, about: str = "", finite: bool = Tru
     except RuntimeError:
         raise ValidationError(name, "must not be mapped by vmap here: tiles need its numbers; use a loop") from None
     if finite and not np.isfinite(array).all():
-        index = tuple(int(place) for place in np.argwhere(~np.isfinite(array))[0])
-        raise ValidationError(name, f"must be finite at index {index}{about}", float(array[index]))
+        bad = np.argwhere(~np.isfinite(array))
+        index = tuple(int(place) for place in bad[0])
+        more = f", and at {len(bad) - 1} places more" if len(bad) > 1 else ""
+        raise ValidationError(name, f"must be finite at index {index}{more}{about}", float(array[index]))
     return array

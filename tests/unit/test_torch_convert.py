@@ -1,5 +1,6 @@
 """convert(): a network of torch on the tiles of one chip, brought up, calibrated, trained by pulses, saved."""
 
+import collections
 import copy
 import io
 
@@ -409,3 +410,20 @@ def test_a_converted_network_is_copied_and_compared_digitally():
         analog[0](torch.zeros(1, 3, 8, 8))
     assert isinstance(analog[0], CrossbarConv2d)
     assert not analog[0].digital
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (torch.full((2, 4), torch.nan), r"finite at index \(0, 0\), and at 7 places more; in_features=4, layer head"),
+        (torch.zeros(2, 5), r"in_features=4, and at least one vector \(layer head\) \(got \(2, 5\)\)"),
+        (torch.zeros(0, 4), r"in_features=4, and at least one vector \(layer head\) \(got \(0, 4\)\)"),
+    ],
+)
+def test_errors_of_inputs_name_the_layer(inputs, message):
+    torch.manual_seed(0)
+    net = convert(nn.Sequential(collections.OrderedDict(head=nn.Linear(4, 3))), seed=1)
+    with pytest.raises(ValidationError, match=message):
+        net(inputs)
+    both = torch.tensor([[1.0, -1.0, 0.5, -0.5]])
+    assert not torch.allclose(net(both), net(both.clamp(min=0.0)), atol=0.05)  # what is negative counts
