@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from math import ceil
 from typing import Any
 
 import numpy as np
 
-from circuitmem.config import DataSpec, NetworkSpec
+from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, RetrainingSpec
 from circuitmem.network import partitions, positions
 from circuitmem.study.point import SISTERS
 from circuitmem.study.spec import Job, Point
@@ -22,14 +23,19 @@ READ, TREE, PULSE = 19e-9, (75e-9, 0.19e-9), 50e-9
 cell of one update. Fitted to points of our studies (MNIST: most word lines are at rest) on one core of the machine that
 ``benchmarks/results`` names, which did other work too: 486 of 563 took between half and twice as long as this says."""
 
+SAMPLE, WEIGHT, INJECTED = 2.5e-6, 0.34e-9, 12e-9
+"""Seconds of training off-line for a sample, and for a weight of it, without and with random defects: measured with
+784-10, 784-100-10 and 784-256-10 in batches of 50, by their CPU time on one core."""
+
 FULL = 60_000, 10_000
 """Digits of the full MNIST."""
 
 
-def estimate_seconds(points: Sequence[Point], records: Sequence[dict[str, Any]]) -> dict[str, float]:
+def estimate_seconds(points: Sequence[Point], records: Sequence[dict[str, Any]], workers: int = 1) -> dict[str, float]:
     """Return seconds of one process for each of the points.
 
-    Where points were computed already, the others are scaled by how far the estimate was off with those.
+    Each worker trains the digital network of a seed once: points of one network share what that takes. Where points
+    were computed already, the others are scaled by how far the estimate was off with those.
 
     Parameters
     ----------
@@ -37,8 +43,15 @@ def estimate_seconds(points: Sequence[Point], records: Sequence[dict[str, Any]])
         All points.
     records : sequence of dict
         Records of those that are finished.
+    workers : int
+        Processes, >= 1.
     """
     rough = {point.id: point_seconds(point) for point in points}
+    own = {point.id: {_network(job): job for job in point.jobs} for point in points}
+    sharing = Counter(key for networks in own.values() for key in networks)
+    for name, networks in own.items():
+        for key, job in networks.items():
+            rough[name] += _digital_seconds(job) * min(workers, sharing[key]) / sharing[key]
     known = {record["id"]: record["wall_time_s"] for record in records if record["status"] == "finished"}
     expected = sum(rough[name] for name in known)
     factor = sum(known.values()) / expected if expected > 0.0 else 1.0
@@ -66,7 +79,34 @@ def _job_seconds(job: Job) -> float:
     updates = epochs * ceil(train / run.in_situ.batch) + 2
     lines = tile.word_line_resistance, tile.bit_line_resistance, tile.driver_resistance
     matrix = TREE[0] + TREE[1] * max(rows, columns) if any(np.any(each) for each in lines) else 0.0
-    return vectors * reads * columns * groups * READ + sum(tiles) * updates * rows * columns * (matrix + PULSE)
+    offline = 0.0
+    for step, weight in (("retrain", WEIGHT), ("inject-defects", INJECTED)):
+        if recipe.word(step) is not None:
+            offline += _offline_seconds(job, _epochs(run.retraining.epochs, run.retraining), weight)
+    return (
+        offline + vectors * reads * columns * groups * READ + sum(tiles) * updates * rows * columns * (matrix + PULSE)
+    )
+
+
+def _network(job: Job) -> Hashable:
+    """Return what the digital network of a method depends on."""
+    return job.run.ex_situ, job.run.network, job.run.data, job.run.seed
+
+
+def _digital_seconds(job: Job) -> float:
+    return _offline_seconds(job, _epochs(job.run.ex_situ.epochs, job.run.ex_situ), WEIGHT)
+
+
+def _epochs(declared: int, spec: ExSituSpec | RetrainingSpec) -> int:
+    """Guess when training ends: with patience that is after the declared epochs, or after twice what it waits."""
+    return min(declared, 2 * spec.patience) if spec.patience else declared
+
+
+def _offline_seconds(job: Job, epochs: int, weight: float) -> float:
+    """Return a rough estimate of the seconds of training off-line."""
+    network = job.run.network
+    weights = sum(m * n * p for (m, n), p in zip(network.shapes, positions(network), strict=True))
+    return epochs * _samples(job.run.data, network)[0] * (SAMPLE + weight * weights)
 
 
 @lru_cache(maxsize=16)

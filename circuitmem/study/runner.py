@@ -56,7 +56,7 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
     _check_data([*tried, *points], fetch=False)
     records += store.records(points)
     by_id = {record["id"]: record for record in records}
-    seconds = estimate_seconds([*tried, *points], records)
+    seconds = estimate_seconds([*tried, *points], records, workers)
     missing = [point for point in (*tried, *points) if point.id not in by_id]
     longest = [max((seconds[p.id] for p in some if p.id not in by_id), default=0.0) for some in (tried, points)]
 
