@@ -26,7 +26,6 @@ import numpy as np
 from networks import Nodal, assemble, cholmod, klu, superlu
 from peaks import peaks
 from scipy.linalg.blas import daxpy
-from threadpoolctl import threadpool_limits
 
 from circuitmem import Tile, TileSpec
 from circuitmem.config import ChipSpec
@@ -37,9 +36,6 @@ from circuitmem.errors import CircuitmemError
 RESULTS = Path(__file__).parent / "results"
 GOAL_MATRIX = {128: 4.0, 256: 12.0, 512: 100.0, 1024: 550.0}
 GOAL_SUPERLU = {128: 60, 256: 200, 512: 250, 1024: 500}
-TREE_FLOPS = 35.0
-"""Multiplications and additions of a transfer matrix, over the cube of its tile's side, about."""
-GOAL_STACK = 0.6
 GOAL_VECTOR = {64: 0.1, 128: 0.4, 256: 3.0}
 SECONDS = 2.0
 """For which rivals take turns, in each row."""
@@ -63,7 +59,6 @@ def main() -> None:
         "peaks": [{"size": size, **peaks(size)} for size in sizes if size in (64, 256, 512)],
         "vector": [vector_row(size, spice=size <= 64) for size in vector_sizes],
         "plan": [plan_row(size, ohms) for size in sizes if 32 < size < 1024 for ohms in (0.1, 1.0, 10.0)],
-        "stack": [stack_row(32 if options.quick else 64, threads) for threads in (1, 2)],
         "batch": [batch_row(size) for size in (64, 128, 256) if size <= max(sizes)],
     }
     options.out.mkdir(parents=True, exist_ok=True)
@@ -253,20 +248,6 @@ def batch_row(size: int) -> dict[str, Any]:
     return {"size": size, **found}
 
 
-def stack_row(size: int, threads: int) -> dict[str, Any]:
-    """Compare the transfer matrices of 96 tiles in one call with a product of matrices, both on so many threads."""
-    rng, geometry = np.random.default_rng(size), make_tile(size).spec
-    tiles = [Tile(geometry, rng.uniform(1e-6, 1e-4, (size, size))) for _ in range(96)]
-    engine, square = BehavioralEngine(threads=threads), rng.random((768, 768))
-    times = medians({t: lambda t=t: engine.transfer(tiles, t) for t in ("float64", "float32")})
-    with threadpool_limits(limits=threads, user_api="blas"):
-        dgemm = medians({"dgemm": lambda: square @ square}, 0.5)["dgemm"]
-    flops = {"dgemm": 2e-9 * 768**3 / dgemm} | {
-        name: 1e-9 * TREE_FLOPS * size**3 * len(tiles) / taken for name, taken in times.items()
-    }
-    return {"size": size, "threads": threads, **{f"{name}_gflops": rate for name, rate in flops.items()}}
-
-
 def triad(count: int) -> dict[str, float]:
     """Measure memory bandwidth by one pass of BLAS, a = a + s b: three transfers of each element, as STREAM's triad."""
     a, b = np.zeros(count), np.ones(count)
@@ -365,16 +346,6 @@ def table(record: dict[str, Any]) -> str:
         + f"{row['known_gflops'] / row['dgemm_gflops']:>8.2f}x{row['converters_gflops'] / row['dgemm_gflops']:>11.2f}x"
         + f"{row['power_gflops'] / row['dgemm_gflops']:>8.2f}x"
         for row in record["batch"]
-    ]
-    lines += [
-        "",
-        f"transfer matrices of 96 tiles in one call, GFLOP/s at 35 n^3 each (goal {GOAL_STACK:.2f} of dgemm)",
-        f"{'n':>5}{'threads':>9}{'fp64':>8}{'fp32':>8}{'dgemm':>8}{'fp64 / dgemm':>14}",
-    ]
-    lines += [
-        f"{row['size']:>5}{row['threads']:>9}{row['float64_gflops']:>8.1f}{row['float32_gflops']:>8.1f}"
-        f"{row['dgemm_gflops']:>8.1f}{row['float64_gflops'] / row['dgemm_gflops']:>14.2f}"
-        for row in record["stack"]
     ]
     lines += [
         "",

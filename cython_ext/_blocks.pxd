@@ -8,9 +8,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
 from _openmp cimport SMALL
-from _star cimport (
-    Front, column, single_factor, single_solve, single_update, tile_factor, tile_solve, tile_sums, tile_update,
-)
+from _star cimport Front, column, tile_factor, tile_solve, tile_sums, tile_update
 from _vectors cimport STRIP, vec
 
 
@@ -23,9 +21,24 @@ cdef enum:
 cdef struct Block:
     void* data             # conductances between its terminals, or NULL: to be allocated
     Py_ssize_t size        # terminals, in units
+    Py_ssize_t grain       # units a side of a leaf, or of a cell, whichever the block is counted in
     Py_ssize_t extent[4]   # of each side, in units
     Py_ssize_t offset[4]   # of each side, in the order of elimination
     int time[4]            # when each side is eliminated; the largest is the first
+
+
+cdef enum:
+    CORNER, FACTOR, UPDATE
+
+cdef struct Step:
+    # A step of the merging of single cells into a leaf: the same for every leaf, so it is laid out but once.
+    int kind
+    Front front            # of two blocks,
+    void* other            # the second of which this is
+    int* starts            # where the numbers are that those of the result begin with
+    void* corner           # of four cells: what becomes of them,
+    int ties[28]           # where in it the conductances are, those that are 0 last,
+    Py_ssize_t cell        # and the first of the cells
 
 
 cdef struct Work:
@@ -36,6 +49,9 @@ cdef struct Work:
     void* words
     void* bits
     int* places            # where in a leaf the conductance between two terminals is, of all pairs of 4 sides
+    Step* steps            # how a leaf is merged from single cells,
+    Py_ssize_t count
+    void* data             # and what lies in between
     void* leaves           # the leaves of a group, or NULL
     Py_ssize_t row         # where the group begins,
     Py_ssize_t column
@@ -84,7 +100,7 @@ cdef inline void lay_out(Block* block, Py_ssize_t rows, Py_ssize_t columns, bint
         block.extent[i] = 0
         block.offset[i] = 0
         if whole or block.time[i] < AT_ONCE:
-            block.extent[i] = rows if i <= RIGHT else columns
+            block.extent[i] = (rows if i <= RIGHT else columns) * block.grain
         block.size += block.extent[i]
     for i in range(4):
         for j in range(4):
@@ -95,6 +111,19 @@ cdef inline void lay_out(Block* block, Py_ssize_t rows, Py_ssize_t columns, bint
 cdef inline Py_ssize_t upper(Py_ssize_t n) noexcept nogil:
     """The larger half."""
     return (n + 1) // 2
+
+
+cdef inline Py_ssize_t need(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t unit, Py_ssize_t vector) noexcept nogil:
+    """Bytes that the construction of a rectangle takes, its leaves not counted."""
+    cdef Py_ssize_t size = 2 * (rows + columns), tables = size * (32 + 2 * vector) + 1024
+    cdef Py_ssize_t own = storage(size, unit, vector) + 64
+    if max(rows, columns) <= 2 // min(unit, 2):
+        return 2 * own + tables
+    if rows > columns:
+        rows = upper(rows)
+    else:
+        columns = upper(columns)
+    return own + storage(2 * (rows + columns), unit, vector) + tables + need(rows, columns, unit, vector)
 
 
 cdef inline void cut(Block* whole, Py_ssize_t rows, Py_ssize_t columns, int depth, Block* a, Block* b) noexcept nogil:
@@ -129,17 +158,13 @@ cdef inline void update_in_parallel(Front* f, vec* factor, int threads) noexcept
         tile_update(f, factor, f.first + (strips - 1 - i) * STRIP)
 
 
-cdef inline void merge(
-    vec* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first, Py_ssize_t unit,
-    int threads,
+cdef inline void join(
+    vec* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first, Py_ssize_t unit, Front* f
 ) noexcept nogil:
-    """Join two blocks at the first ``shared`` units of each and eliminate these; ``b`` may be NULL."""
-    cdef Front f
-    cdef Py_ssize_t mark = work.used, i, j, n, vector = sizeof(zeros[0])
+    """Describe the joining of two blocks at the first ``shared`` units of each; ``b`` may be NULL."""
+    cdef Py_ssize_t i, n, vector = sizeof(zeros[0])
     cdef int side, child
     cdef Block* source
-    cdef vec* factor = <vec*> a.data
-    cdef vec* other
     f.shared, f.size, f.first, f.factor, f.target, f.zeros = shared, out.size, first, a.data, out.data, zeros
     f.panel = <void**> take(work, out.size * sizeof(void*))
     f.owner = <int*> take(work, out.size * sizeof(int))
@@ -156,19 +181,29 @@ cdef inline void merge(
                     f.owner[n] = child
                     f.index[n] = source.offset[side] + i
                     n += 1
+
+
+cdef inline void add_shared(Front* f, vec* factor, const vec* other, Py_ssize_t unit) noexcept nogil:
+    """Add what the second of two joined blocks has between the terminals that they share."""
+    cdef Py_ssize_t i, j, n
+    for j in range(f.shared):
+        i = column(j, unit)
+        for n in range(i, i + (j if unit == 1 else (j + 1) * unit)):
+            factor[n] = factor[n] + other[n]
+
+
+cdef inline void merge(
+    vec* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first, Py_ssize_t unit,
+    int threads,
+) noexcept nogil:
+    """Join two blocks in tiles at the first ``shared`` units of each and eliminate these; ``b`` may be NULL."""
+    cdef Front f
+    cdef Py_ssize_t mark = work.used, i
+    cdef vec* factor = <vec*> a.data
+    join(zeros, work, a, b, shared, out, first, unit, &f)
     if b != NULL:
-        other = <vec*> b.data
-        for j in range(shared):
-            i = column(j, unit)
-            for n in range(i, i + (j + 1) * unit):
-                factor[n] = factor[n] + other[n]
-    if unit == 1:
-        single_factor(&f, factor)
-        for i in range(0, f.size, 4):
-            single_solve(&f, factor, i)
-        for i in range(0, f.size, 4):
-            single_update(&f, factor, i)
-    elif threads > 1 and shared * out.size * out.size * unit * unit * unit > SMALL:
+        add_shared(&f, factor, <vec*> b.data, unit)
+    if threads > 1 and shared * out.size * out.size * unit * unit * unit > SMALL:
         sums_in_parallel(&f, factor, threads)
         tile_factor(&f, factor)
         solve_in_parallel(&f, factor, threads)

@@ -4,49 +4,75 @@ Tiles that are no multiple of a leaf are extended by rows above and columns on t
 cells conduct nothing, which changes nothing.
 """
 
-from _blocks cimport BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, place_of, storage, take, upper
-from _star cimport column
+from _blocks cimport (
+    BOTTOM, CORNER, FACTOR, LEFT, RIGHT, TOP, UPDATE, Block, Stack, Step, Work, add_shared, cut, join, lay_out, place_of,
+    storage, take,
+)
+from _star cimport Front, column, single_factor, single_solve, single_update, sorted_update
 from _vectors cimport collect, copy, inverse, lanes, put, vec, zero
 
 
-cdef inline void tie(vec* at, vec value, Block* block, int first, Py_ssize_t i, int second, Py_ssize_t j) noexcept nogil:
-    """Set the conductance between two terminals of a block of single cells."""
-    cdef Py_ssize_t p = block.offset[first] + i, q = block.offset[second] + j
-    at[column(max(p, q), 1) + min(p, q)] = value
+cdef inline void corner(vec* zeros, Work* work, const Step* step) noexcept nogil:
+    """Merge two by two cells: of their eight nodes, three have three neighbours, and one has four.
 
-
-cdef inline void corner(vec* zeros, Work* work, Py_ssize_t row, Py_ssize_t col, Block* out) noexcept nogil:
-    """Merge two by two cells: of their eight nodes, three have three neighbours, and one has four."""
-    cdef Py_ssize_t w = lanes(zeros), n = row * w + col, i
-    cdef vec* g = <vec*> work.cells + n
-    cdef vec* word = <vec*> work.words + n
-    cdef vec* bit = <vec*> work.bits + n
-    cdef vec* at = <vec*> out.data
+    :c:func:`list_ties` says what lies where.
+    """
+    cdef Py_ssize_t w = lanes(zeros), k
+    cdef vec* g = <vec*> work.cells + step.cell
+    cdef vec* word = <vec*> work.words + step.cell
+    cdef vec* bit = <vec*> work.bits + step.cell
+    cdef vec* at = <vec*> step.corner
+    cdef const int* tie = step.ties
     cdef vec p, q, r, left, right, share
-    for i in range(column(8, 1)):
-        at[i] = zero(zeros)
-    tie(at, g[1], out, RIGHT, 0, TOP, 1)
+    at[tie[0]] = g[1]
     share = inverse(word[0] + word[1] + g[0])  # the word-line node of cell (0, 0)
     p, q, r = word[0] * share, word[1] * share, g[0]
-    tie(at, p * word[1], out, LEFT, 0, RIGHT, 0)
-    tie(at, p * r, out, LEFT, 0, TOP, 0)
-    tie(at, q * r, out, RIGHT, 0, TOP, 0)
+    at[tie[1]] = p * word[1]
+    at[tie[2]] = p * r
+    at[tie[3]] = q * r
     share = inverse(bit[1] + bit[w + 1] + g[w + 1])  # the bit-line node of cell (1, 1)
     p, q, r = bit[1] * share, bit[w + 1] * share, g[w + 1]
-    tie(at, p * bit[w + 1], out, TOP, 1, BOTTOM, 1)
-    tie(at, p * r, out, TOP, 1, RIGHT, 1)
-    tie(at, q * r, out, BOTTOM, 1, RIGHT, 1)
+    at[tie[4]] = p * bit[w + 1]
+    at[tie[5]] = p * r
+    at[tie[6]] = q * r
     share = inverse(word[w] + word[w + 1] + g[w])  # the word-line node of cell (1, 0)
     left, right = word[w] * share * g[w], word[w + 1] * share * g[w]
     r = word[w] * share * word[w + 1]
     share = inverse(bit[0] + bit[w] + left + right)  # the bit-line node of cell (1, 0)
     p, q = bit[0] * share, bit[w] * share
-    tie(at, p * bit[w], out, TOP, 0, BOTTOM, 0)
-    tie(at, p * left, out, TOP, 0, LEFT, 1)
-    tie(at, p * right, out, TOP, 0, RIGHT, 1)
-    tie(at, q * left, out, BOTTOM, 0, LEFT, 1)
-    tie(at, q * right, out, BOTTOM, 0, RIGHT, 1)
-    tie(at, r + left * share * right, out, LEFT, 1, RIGHT, 1)
+    at[tie[7]] = p * bit[w]
+    at[tie[8]] = p * left
+    at[tie[9]] = p * right
+    at[tie[10]] = q * left
+    at[tie[11]] = q * right
+    at[tie[12]] = r + left * share * right
+    for k in range(13, 28):
+        at[tie[k]] = zero(zeros)
+
+
+cdef inline void list_ties(const Block* out, int* ties) noexcept nogil:
+    """Say where the conductances between the terminals of two by two cells are, those that are 0 last."""
+    cdef int* pairs = [
+        RIGHT, TOP + 4, LEFT, RIGHT, LEFT, TOP, RIGHT, TOP, TOP + 4, BOTTOM + 4, TOP + 4, RIGHT + 4, BOTTOM + 4, RIGHT + 4,
+        TOP, BOTTOM, TOP, LEFT + 4, TOP, RIGHT + 4, BOTTOM, LEFT + 4, BOTTOM, RIGHT + 4, LEFT + 4, RIGHT + 4,
+    ]
+    cdef bint tied[8][8]
+    cdef Py_ssize_t p, q
+    cdef int k, first, second, count = 13
+    for first in range(8):
+        for second in range(8):
+            tied[first][second] = False
+    for k in range(13):
+        first, second = pairs[2 * k], pairs[2 * k + 1]
+        tied[first][second] = tied[second][first] = True
+        p, q = out.offset[first % 4] + first // 4, out.offset[second % 4] + second // 4
+        ties[k] = <int> (column(max(p, q), 1) + min(p, q))
+    for first in range(8):
+        for second in range(first):
+            if not tied[first][second]:
+                p, q = out.offset[first % 4] + first // 4, out.offset[second % 4] + second // 4
+                ties[count] = <int> (column(max(p, q), 1) + min(p, q))
+                count += 1
 
 
 cdef inline void unpack(vec* zeros, Work* work, Py_ssize_t leaf, Block* out) noexcept nogil:
@@ -99,43 +125,154 @@ cdef inline void fill(vec* zeros, Work* work, Stack* s, Py_ssize_t lane, Py_ssiz
                 put(<vec*> work.bits, o, s.ideal)
 
 
-cdef inline void merge_cells(vec* zeros, Work* work, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t col, Py_ssize_t columns,
-                      int depth, Block* out) noexcept nogil:
-    """Work out a rectangle of cells of a batch of leaves."""
-    cdef Py_ssize_t vector = sizeof(zeros[0]), mark = work.used, half
-    cdef Block a, b
-    if rows == 2 and columns == 2:
-        corner(zeros, work, row, col, out)
+cdef struct Node:
+    # A rectangle of cells of a leaf; number k is merged from 2 k and 2 k + 1.
+    Block block
+    Py_ssize_t row, rows, column, columns
+
+
+cdef inline void list_starts(vec* zeros, Work* work, const Front* f, Step* step) noexcept nogil:
+    """Say which number each of a result begins with, those above the diagonal."""
+    cdef Py_ssize_t i, j, l, first
+    cdef char* data = <char*> work.data
+    cdef int* starts = <int*> take(work, f.size * (f.size + 4) // 2 * <Py_ssize_t> sizeof(int))
+    step.starts = starts
+    for first in range(0, f.size, 4):
+        for i in range(0, first + 4, 4):
+            for j in range(first, first + 4):
+                for l in range(i, i + 4):
+                    starts[0] = 0
+                    if l < j and f.owner[l] == f.owner[j]:
+                        starts[0] = <int> (<char*> (<vec*> f.panel[j] + f.index[l]) - data)
+                    starts += 1
+
+
+cdef inline void plan_level(vec* zeros, Work* work, Node* nodes, Py_ssize_t first, Py_ssize_t count, bint corners) noexcept nogil:
+    """Add the steps for rectangles that do not depend on each other: a processor works at several of them at once."""
+    cdef Py_ssize_t k
+    cdef Step* step
+    cdef Node* node
+    cdef Node* child
+    for k in range(first, first + count):
+        step, node, child = work.steps + work.count, nodes + k, nodes + 2 * k
+        work.count += 1
+        if corners:
+            step.kind, step.corner, step.cell = CORNER, node.block.data, node.row * lanes(zeros) + node.column
+            list_ties(&node.block, step.ties)
+        else:
+            step.kind, step.other = FACTOR, child[1].block.data
+            join(
+                zeros, work, &child[0].block, &child[1].block, min(node.rows, node.columns), &node.block, 0, 1,
+                &step.front,
+            )
+    if not corners:
+        for k in range(count):
+            step = work.steps + work.count
+            step.kind, step.front = UPDATE, work.steps[work.count - count].front
+            list_starts(zeros, work, &step.front, step)
+            work.count += 1
+
+
+cdef inline void plan_leaf(vec* zeros, Work* work) noexcept nogil:
+    """Lay out how leaves are merged, in the memory of a thread; without any, only take as much of it."""
+    cdef Py_ssize_t w = lanes(zeros), vector = sizeof(zeros[0]), corners = w * w // 4, k, group, width, mark, done
+    cdef Node nodes[128]
+    cdef Node* node
+    cdef Work data
+    cdef int i, depth = 1
+    work.count = 0
+    work.steps = <Step*> take(work, 3 * corners * <Py_ssize_t> sizeof(Step))
+    work.data = take(work, 48 * w * w * vector)  # as the blocks below take together, and a little more
+    if work.memory == NULL:
+        take(work, 16 * w * w * 64)  # tables
         return
-    cut(out, rows, columns, depth, &a, &b)
-    a.data = take(work, storage(a.size, 1, vector))
-    b.data = take(work, storage(b.size, 1, vector))
-    if rows > columns:
-        half = upper(rows)
-        merge_cells(zeros, work, row, half, col, columns, depth + 1, &a)
-        merge_cells(zeros, work, row + half, rows - half, col, columns, depth + 1, &b)
+    nodes[1].row = nodes[1].column = 0
+    nodes[1].rows = nodes[1].columns = w
+    nodes[1].block.grain = 1
+    for i in range(4):
+        nodes[1].block.time[i] = -i
+    lay_out(&nodes[1].block, w, w, True)
+    for k in range(1, corners):
+        node = nodes + k
+        if k == 1 << depth:
+            depth += 1
+        nodes[2 * k], nodes[2 * k + 1] = node[0], node[0]
+        cut(&node.block, node.rows, node.columns, depth, &nodes[2 * k].block, &nodes[2 * k + 1].block)
+        if node.rows > node.columns:
+            nodes[2 * k].rows = nodes[2 * k + 1].rows = node.rows // 2
+            nodes[2 * k + 1].row += node.rows // 2
+        else:
+            nodes[2 * k].columns = nodes[2 * k + 1].columns = node.columns // 2
+            nodes[2 * k + 1].column += node.columns // 2
+    # Number 0 of the data is 0. Groups of eight corners, one after another, lie in the same memory, but for what they
+    # become, and so in the nearest cache.
+    group = max(<Py_ssize_t> 1, corners // 8)
+    data.memory, data.used = <char*> work.data, 0
+    take(&data, vector)
+    (<vec*> work.data)[0] = zero(zeros)
+    for k in range(1, 2 * group):
+        nodes[k].block.data = take(&data, column(nodes[k].block.size, 1) * vector)
+    for k in range(group):
+        mark, width = data.used, 1
+        while (group + k) * width < corners:
+            width = 2 * width
+            for done in range((group + k) * width, (group + k + 1) * width):
+                nodes[done].block.data = take(&data, column(nodes[done].block.size, 1) * vector)
+        plan_level(zeros, work, nodes, (group + k) * width, width, True)
+        while width > 1:
+            width = width // 2
+            plan_level(zeros, work, nodes, (group + k) * width, width, False)
+        data.used = mark
+    while group > 1:
+        group = group // 2
+        plan_level(zeros, work, nodes, group, group, False)
+
+
+cdef inline void take_step(
+    vec* zeros, Work* work, Step* step, const Py_ssize_t* offset, Py_ssize_t depth
+) noexcept nogil:
+    """Take a step of the merging of two blocks that share ``depth`` terminals, a number that the compiler may know."""
+    cdef Py_ssize_t i
+    cdef Front* f = &step.front
+    cdef vec* factor = <vec*> f.factor
+    if step.kind == FACTOR:
+        add_shared(f, factor, <const vec*> step.other, 1)
+        single_factor(f, factor, depth)
+        for i in range(0, f.size, 4):
+            single_solve(f, factor, i, depth)
+    elif offset != NULL:
+        sorted_update(f, factor, <vec*> work.data, step.starts, <vec*> f.target, offset, depth)
     else:
-        half = upper(columns)
-        merge_cells(zeros, work, row, rows, col, half, depth + 1, &a)
-        merge_cells(zeros, work, row, rows, col + half, columns - half, depth + 1, &b)
-    merge(zeros, work, &a, &b, min(rows, columns), out, 0, 1, 1)
-    work.used = mark
+        single_update(f, factor, <vec*> work.data, step.starts, depth)
+
+
+cdef inline void merge_leaf(vec* zeros, Work* work, vec* out, const Py_ssize_t* offset) noexcept nogil:
+    """Merge leaves from the single cells of a batch, whose sides shall begin at ``offset``; NULL: in their order."""
+    cdef Py_ssize_t k
+    cdef Step* step
+    work.steps[work.count - 1].front.target = out
+    for k in range(work.count):
+        step = work.steps + k
+        if step.kind == CORNER:
+            corner(zeros, work, step)
+        elif step.front.shared == 2:
+            take_step(zeros, work, step, NULL, 2)
+        elif step.front.shared == 4:
+            take_step(zeros, work, step, offset if k == work.count - 1 else NULL, 4)
+        elif step.front.shared == 8:
+            take_step(zeros, work, step, offset if k == work.count - 1 else NULL, 8)
+        else:
+            take_step(zeros, work, step, offset if k == work.count - 1 else NULL, step.front.shared)
 
 
 cdef inline void build_leaves(vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t tiles,
                        Py_ssize_t row, Py_ssize_t rows, Py_ssize_t col, Py_ssize_t columns) noexcept nogil:
     """Merge the leaves of a rectangle, of some tiles, from single cells; they lie in the order tile, row, column."""
     cdef Py_ssize_t w = lanes(zeros), count = tiles * rows * columns, batch, lane, k
-    cdef Block leaf
-    cdef int i
-    for i in range(4):
-        leaf.time[i] = -i
-    lay_out(&leaf, w, w, True)
     work.leaves = take(work, (count + w - 1) // w * storage(4 * w, 1, sizeof(zeros[0])))
     work.row, work.column, work.columns, work.index = row, col, columns, 0
     for batch in range((count + w - 1) // w):
         for lane in range(w):
             k = min(batch * w + lane, count - 1)  # idle lanes repeat the last leaf
             fill(zeros, work, s, lane, tile + k // (rows * columns), row + k // columns % rows, col + k % columns)
-        leaf.data = <vec*> work.leaves + batch * storage(4 * w, 1, 1)
-        merge_cells(zeros, work, 0, w, 0, w, 1, &leaf)
+        merge_leaf(zeros, work, <vec*> work.leaves + batch * storage(4 * w, 1, 1), NULL)

@@ -9,9 +9,9 @@ divided by sqrt(d), after which the product of its elements i and j is what its 
 diagonal is never needed, and holds nothing of meaning.
 """
 
-from libc.math cimport sqrt
-
-from _vectors cimport ROWS, STRIP, get, inverse_root, lanes, put, splat, vec, zero
+from _products cimport double_add_from, float_add_from
+from _pivots cimport narrow, tile_pivots
+from _vectors cimport BROAD, ROWS, STRIP, get, inverse_root, lanes, put, splat, vec, vec_d, zero
 
 # Types that only tell the compiler how many vectors wide a strip of columns is, so that it can hold it in registers.
 ctypedef signed char one
@@ -106,49 +106,8 @@ cdef inline void tile_sums(Front* f, vec* factor, Py_ssize_t block) noexcept nog
         for i in range(ROWS):
             total = 0.0
             for l in range(w):
-                total = total + get(part + i, l)
+                total = narrow(factor, total + get(part + i, l))
             put(<vec*> f.sums, base + i, total)
-
-
-cdef inline void tile_pivots(
-    vec* a, Py_ssize_t base, Py_ssize_t lane, double* outside, vec* sums, vec* carried, vec* inverse
-) noexcept nogil:
-    """Eliminate ROWS terminals among each other; ``inverse`` becomes, transposed, what that does to their rows.
-
-    ``outside``: sum of the conductances of each to all other terminals.
-    """
-    cdef Py_ssize_t w = lanes(a), i, l, m
-    cdef double t[ROWS][ROWS]
-    cdef double v[ROWS][ROWS]
-    cdef double s[ROWS]
-    cdef double d, root, u
-    for i in range(ROWS):
-        s[i] = get(sums, base + i)
-        inverse[i] = zero(a)
-        for l in range(ROWS):
-            t[i][l] = get(a + base + i, lane + l)
-    for i in range(ROWS):
-        d = outside[i]
-        for l in range(i + 1, ROWS):
-            d = d + t[i][l]
-        root = 1.0 / sqrt(d) if d > 0.0 else 0.0
-        for l in range(i + 1, ROWS):
-            t[i][l] = t[i][l] * root
-        for l in range(i + 1, ROWS):
-            u = t[i][l]
-            outside[l] = outside[l] + u * outside[i] * root
-            s[l] = s[l] + u * s[i] * root
-            for m in range(l + 1, ROWS):
-                t[l][m] = t[l][m] + u * t[i][m]
-        put(carried, base + i, s[i] * root)
-        v[i][i] = root
-        for l in range(i):
-            d = 0.0
-            for m in range(l, i):
-                d = d + t[m][i] * v[m][l]
-            v[i][l] = d * root
-        for l in range(i + 1):
-            put(inverse + l, lane + i, v[i][l])
 
 
 cdef inline void tile_factor(Front* f, vec* factor) noexcept nogil:
@@ -196,9 +155,9 @@ cdef inline void tile_factor(Front* f, vec* factor) noexcept nogil:
         for i in range(ROWS):
             outside[i] = get(sums, base + i)
             for k in range(w):
-                outside[i] = outside[i] + get(part + i, k)
+                outside[i] = narrow(factor, outside[i] + get(part + i, k))
             for k in range(lane + ROWS, w):
-                outside[i] = outside[i] + get(a + base + i, k)
+                outside[i] = narrow(factor, outside[i] + get(a + base + i, k))
         tile_pivots(a, base, lane, outside, sums, carried, inverse)
         for i in range(3):
             start[i] = <vec*> f.zeros
@@ -255,26 +214,26 @@ cdef inline void tile_update(Front* f, vec* factor, Py_ssize_t first) noexcept n
             rank(first + count - low, to, start, <vec*> f.panel[i], lane, b, f.shared * w)
 
 
-cdef inline void single_factor(Front* f, vec* factor) noexcept nogil:
+cdef inline void single_factor(Front* f, vec* factor, Py_ssize_t depth) noexcept nogil:
     """Eliminate the shared terminals among each other, and all others' share in their sums."""
     cdef Py_ssize_t i, j, l
     cdef vec* sums = <vec*> f.sums
     cdef vec* roots = <vec*> f.roots
     cdef vec* row
     cdef vec d, u
-    for i in range(f.shared):
+    for i in range(depth):
         d = zero(factor)
         for j in range(f.size):
             d = d + (<vec*> f.panel[j])[i]
         sums[i] = d
-    for i in range(f.shared):
+    for i in range(depth):
         d = sums[i]
-        for j in range(i + 1, f.shared):
+        for j in range(i + 1, depth):
             d = d + factor[column(j, 1) + i]
         d = inverse_root(d)
         roots[i] = d
         sums[i] = sums[i] * d
-        for j in range(i + 1, f.shared):
+        for j in range(i + 1, depth):
             row = factor + column(j, 1)
             u = row[i] * d
             row[i] = u
@@ -283,7 +242,7 @@ cdef inline void single_factor(Front* f, vec* factor) noexcept nogil:
                 row[l] = row[l] + u * factor[column(l, 1) + i]
 
 
-cdef inline void single_solve(Front* f, vec* factor, Py_ssize_t first) noexcept nogil:
+cdef inline void single_solve(Front* f, vec* factor, Py_ssize_t first, Py_ssize_t depth) noexcept nogil:
     """Eliminate the shared terminals from four columns."""
     cdef Py_ssize_t i, k
     cdef vec* p0 = <vec*> f.panel[first]
@@ -293,7 +252,7 @@ cdef inline void single_solve(Front* f, vec* factor, Py_ssize_t first) noexcept 
     cdef vec* roots = <vec*> f.roots
     cdef vec* u
     cdef vec x0, x1, x2, x3
-    for i in range(f.shared):
+    for i in range(depth):
         u = factor + column(i, 1)
         x0, x1, x2, x3 = p0[i], p1[i], p2[i], p3[i]
         for k in range(i):
@@ -307,34 +266,60 @@ cdef inline void single_solve(Front* f, vec* factor, Py_ssize_t first) noexcept 
         p3[i] = x3 * roots[i]
 
 
-cdef inline void single_update(Front* f, vec* factor, Py_ssize_t first) noexcept nogil:
-    """Work out four columns of the result, four rows at a time."""
-    cdef Py_ssize_t i, j, k, l
-    cdef vec c[16]
-    cdef vec x0, x1, x2, x3, y
+cdef inline void single_update(Front* f, vec* factor, vec* data, const int* starts, Py_ssize_t depth) noexcept nogil:
+    """Work out the result, four columns and four rows at a time; ``starts`` says where what it begins with is in ``data``.
+
+    ``depth`` is as many terminals as are eliminated: a number that the compiler may know.
+    """
+    cdef Py_ssize_t first, i, l, turn
+    cdef vec* to[4]
     cdef vec* a[4]
     cdef vec* b[4]
-    cdef vec* to
-    cdef vec* start
-    for j in range(4):
-        b[j] = <vec*> f.panel[first + j]
-    for i in range(0, first + 4, 4):
+    for first in range(0, f.size, 4):
         for l in range(4):
-            a[l] = <vec*> f.panel[i + l]
-            for j in range(4):
-                start = <vec*> f.zeros
-                if f.owner[i + l] == f.owner[first + j] and i + l <= first + j:
-                    start = b[j] + f.index[i + l]
-                c[4 * j + l] = start[0]
-        for k in range(f.shared):
-            x0, x1, x2, x3 = a[0][k], a[1][k], a[2][k], a[3][k]
-            for j in range(4):
-                y = b[j][k]
-                c[4 * j] = c[4 * j] + x0 * y
-                c[4 * j + 1] = c[4 * j + 1] + x1 * y
-                c[4 * j + 2] = c[4 * j + 2] + x2 * y
-                c[4 * j + 3] = c[4 * j + 3] + x3 * y
-        for j in range(4):
-            to = <vec*> f.target + column(first + j, 1) + i
+            b[l] = <vec*> f.panel[first + l]
+            to[l] = <vec*> f.target + column(first + l, 1)
+        for i in range(0, first + 4, 4):
             for l in range(4):
-                to[l] = c[4 * j + l]
+                a[l] = <vec*> f.panel[i + l]
+            for turn in range(4 // BROAD):
+                if vec is vec_d:
+                    double_add_from(to + turn * BROAD, data, starts, 4, 1, a, b + turn * BROAD, depth)
+                else:
+                    float_add_from(to + turn * BROAD, data, starts, 4, 1, a, b + turn * BROAD, depth)
+                starts += 4 * BROAD
+            for l in range(4):
+                to[l] += 4
+
+
+cdef inline void sorted_update(
+    Front* f, vec* factor, vec* data, const int* starts, vec* target, const Py_ssize_t* offset, Py_ssize_t depth
+) noexcept nogil:
+    """As :c:func:`single_update`, of a leaf whose sides shall begin at ``offset``."""
+    cdef Py_ssize_t side = f.size // 4, first, second, i, j, l, row, col, low, high, across, down, turn
+    cdef const int* block
+    cdef vec* to[BROAD]
+    cdef vec* a[4]
+    cdef vec* b[BROAD]
+    for second in range(4):
+        for first in range(4):
+            if offset[first] > offset[second]:
+                continue
+            for j in range(0, side, 4):
+                for i in range(0, j + 4 if first == second else side, 4):
+                    row, col = (first * side + i) // 4, (second * side + j) // 4
+                    for l in range(4):
+                        a[l] = <vec*> f.panel[4 * row + l]
+                    low, high = min(row, col), max(row, col)
+                    block = starts + 16 * (high * (high + 1) // 2 + low)
+                    across = 4 if row <= col else 1  # of a block below the diagonal: its mirror image
+                    down = 5 - across
+                    for turn in range(4 // BROAD):
+                        for l in range(BROAD):
+                            b[l] = <vec*> f.panel[4 * col + turn * BROAD + l]
+                            to[l] = target + column(offset[second] + j + turn * BROAD + l, 1) + offset[first] + i
+                        if vec is vec_d:
+                            double_add_from(to, data, block, across, down, a, b, depth)
+                        else:
+                            float_add_from(to, data, block, across, down, a, b, depth)
+                        block += across * BROAD

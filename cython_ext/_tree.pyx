@@ -1,7 +1,8 @@
 """The transfer matrix of linear tiles, by nested merging of blocks of cells; ``_reference_tree.py`` says it in NumPy.
 
 Leaves are merged from single cells (``_leaves.pxd``), as many at a time as there are lanes, each in a lane; then blocks
-of leaves are merged (``_blocks.pxd``), one at a time, in tiles (``_star.pxd``).
+of leaves are merged (``_blocks.pxd``), one at a time, in tiles (``_star.pxd``). Tiles of a stack stay in their lanes from
+first to last, where there are enough of them (``_stacked.pxd``), with the same bits.
 
 Work is cut up the same way whatever the number of threads, and every number is computed by one thread: so are the bits.
 """
@@ -12,9 +13,13 @@ from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from _blocks cimport AT_ONCE, BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, place_of, storage, take, upper
-from _leaves cimport build_leaves, find_places, unpack
+from _blocks cimport (
+    AT_ONCE, BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, need, place_of, storage, take, upper,
+)
+from _leaves cimport build_leaves, find_places, plan_leaf, unpack
 from _openmp cimport HAS_OPENMP
+from _stacked cimport build_abreast, read_off
+from _pivots cimport narrow
 from _star cimport column
 from _vectors cimport copy, get, lanes, put, vec, vec_d, vec_f
 
@@ -26,6 +31,8 @@ OPENMP = bool(HAS_OPENMP)
 cdef Py_ssize_t GROUP = 64
 # Tiles of more leaves are computed one after another by all threads, others side by side, each by one.
 cdef Py_ssize_t LARGE = 256
+# Cells of a tile, up to which tiles of a stack are computed abreast.
+cdef Py_ssize_t ABREAST = 96 * 96
 
 
 cdef struct Task:
@@ -76,8 +83,9 @@ cdef void build(vec* zeros, Work* work, Stack* s, Py_ssize_t row, Py_ssize_t row
     work.used = mark
 
 
-cdef void begin(Stack* s, Block* root) noexcept nogil:
+cdef void begin(Stack* s, Block* root, Py_ssize_t grain) noexcept nogil:
     """Describe a whole tile. Drivers and grounds stay; second ends are eliminated last, or at once if not in use."""
+    root.grain = grain
     root.time[RIGHT] = 0 if s.both_drive else AT_ONCE
     root.time[TOP] = -1 if s.both_sense else AT_ONCE + 1
     root.time[BOTTOM] = -2
@@ -120,27 +128,14 @@ cdef void finish(vec* zeros, Work* work, Stack* s, Py_ssize_t number_of, Block* 
         p = out.offset[LEFT] * w + i + pad
         for j in range(s.columns):
             o = number(out.offset[BOTTOM] * w + j, p, w)
-            total = total + get(at, o)
+            total = narrow(zeros, total + get(at, o))
             copy(matrix, (tile * s.columns + j) * s.rows + i, at, o)
         for j in range(s.rows):
             if j != i:
                 o = number(min(p, p + j - i), max(p, p + j - i), w)
-                total = total + get(at, o)
+                total = narrow(zeros, total + get(at, o))
                 put(admittance, (tile * s.rows + i) * s.rows + j, -get(at, o))
         put(admittance, (tile * s.rows + i) * s.rows + i, total)
-
-
-cdef Py_ssize_t need(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t unit, Py_ssize_t vector) noexcept nogil:
-    """Bytes that the construction of a rectangle takes, its leaves not counted."""
-    cdef Py_ssize_t size = 2 * (rows + columns), tables = size * (32 + 2 * vector) + 1024
-    cdef Py_ssize_t own = storage(size, unit, vector) + 64
-    if max(rows, columns) <= 2 // min(unit, 2):
-        return 2 * own + tables
-    if rows > columns:
-        rows = upper(rows)
-    else:
-        columns = upper(columns)
-    return own + storage(2 * (rows + columns), unit, vector) + tables + need(rows, columns, unit, vector)
 
 
 cdef Py_ssize_t prepare(vec* zeros, Work* work, char* memory) noexcept nogil:
@@ -154,6 +149,7 @@ cdef Py_ssize_t prepare(vec* zeros, Work* work, char* memory) noexcept nogil:
     work.words = take(work, w * w * vector)
     work.bits = take(work, w * w * vector)
     work.places = <int*> take(work, 16 * w * w * <Py_ssize_t> sizeof(int))
+    plan_leaf(<vec*> work.zeros, work)
     if memory != NULL:
         find_places(zeros, work.places)
         memset(work.zeros, 0, w * vector)
@@ -163,7 +159,7 @@ cdef Py_ssize_t prepare(vec* zeros, Work* work, char* memory) noexcept nogil:
 cdef void compute_one(vec* zeros, Work* work, Stack* s, int threads) noexcept nogil:
     cdef Block root
     cdef Py_ssize_t first
-    begin(s, &root)
+    begin(s, &root, 1)
     first = 0 if s.both_drive or s.both_sense else root.offset[LEFT]
     build(zeros, work, s, 0, s.leaf_rows, 0, s.leaf_columns, 1, &root, first, threads)
     finish(zeros, work, s, work.tile, &root, threads)
@@ -182,6 +178,24 @@ cdef void compute(vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t 
     work.leaves = NULL
     work.index = 0
     work.used = mark
+
+
+cdef void compute_abreast(vec* zeros, Work* work, Stack* s, Py_ssize_t tile) noexcept nogil:
+    """Compute as many tiles as a vector has lanes."""
+    cdef Block root
+    cdef Py_ssize_t mark = work.used
+    begin(s, &root, lanes(zeros))
+    build_abreast(zeros, work, s, tile, 0, s.leaf_rows, 0, s.leaf_columns, 1, &root, root.offset[LEFT])
+    read_off(zeros, s, tile, &root)
+    work.used = mark
+
+
+cdef Py_ssize_t count_abreast(vec* unused, Stack* s, int threads) noexcept nogil:
+    """How many groups of tiles are computed abreast: none where it takes more memory than is near, or threads idle."""
+    cdef Py_ssize_t groups = s.tiles // lanes(unused)
+    if s.both_drive or s.both_sense or s.rows * s.columns > ABREAST or 2 * groups < threads:
+        return 0
+    return groups
 
 
 cdef void list_tasks(Block* whole, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t col, Py_ssize_t columns, int depth,
@@ -208,14 +222,19 @@ cdef void list_tasks(Block* whole, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t c
 cdef int run_small(vec* unused, Stack* s, int threads) except -1 nogil:
     """Compute tiles side by side, each by one thread."""
     cdef Py_ssize_t w = lanes(unused), vector = sizeof(unused[0]), blocks = s.leaf_rows * s.leaf_columns
-    cdef Py_ssize_t together = max(1, w // blocks), items = (s.tiles + together - 1) // together, k, size
+    cdef Py_ssize_t together = max(1, w // blocks), groups = count_abreast(unused, s, threads), k, size, rest, items
     cdef Work* works
     cdef Work* work
     cdef char* memory
     cdef Work probe
-    size = prepare(unused, &probe, NULL) + need(w, w, 1, vector) + 2 * need(s.leaf_rows, s.leaf_columns, w, vector)
+    size = prepare(unused, &probe, NULL) + 2 * need(s.leaf_rows, s.leaf_columns, w, vector)
     size += (max(GROUP, w) // w + 2) * storage(4 * w, 1, vector)
+    if groups > 0:
+        size = max(size, prepare(unused, &probe, NULL) + need(s.leaf_rows * w, s.leaf_columns * w, 1, vector)
+                   + 2 * storage(4 * w, 1, vector))
     size = (size + 4095) // 4096 * 4096 + 64
+    rest = s.tiles - groups * w
+    items = groups + (rest + together - 1) // together
     threads = max(1, min(threads, items))
     works = <Work*> malloc(threads * sizeof(Work))
     memory = <char*> malloc(threads * size + 4096)
@@ -227,7 +246,11 @@ cdef int run_small(vec* unused, Stack* s, int threads) except -1 nogil:
         prepare(unused, &works[k], <char*> ((<uintptr_t> memory + 4095) & ~(<uintptr_t> 4095)) + k * size)
     for k in prange(items, num_threads=threads, schedule="dynamic"):
         work = &works[threadid()]
-        compute(<vec*> work.zeros, work, s, k * together, min(together, s.tiles - k * together))
+        if k < groups:
+            compute_abreast(<vec*> work.zeros, work, s, k * w)
+        else:
+            compute(<vec*> work.zeros, work, s, groups * w + (k - groups) * together,
+                    min(together, rest - (k - groups) * together))
     free(works)
     free(memory)
     return 0
@@ -245,7 +268,7 @@ cdef int run_large(vec* unused, Stack* s, int threads) except -1 nogil:
     cdef Work probe
     cdef char* memory
     cdef char* start
-    begin(s, &root)
+    begin(s, &root, 1)
     list_tasks(&root, 0, s.leaf_rows, 0, s.leaf_columns, 1, NULL, &count)
     tasks = <Task*> malloc(count * sizeof(Task))
     done = <Block*> malloc(count * sizeof(Block))
@@ -261,7 +284,7 @@ cdef int run_large(vec* unused, Stack* s, int threads) except -1 nogil:
     own = 0
     for k in range(count):
         own = max(own, need(tasks[k].rows, tasks[k].columns, w, vector))
-    own += size + need(w, w, 1, vector) + (GROUP // w + 2) * storage(4 * w, 1, vector)
+    own += size + (GROUP // w + 2) * storage(4 * w, 1, vector)
     own = (own + 4095) // 4096 * 4096 + 64
     all_size = size + 2 * need(s.leaf_rows, s.leaf_columns, w, vector)
     for k in range(count):

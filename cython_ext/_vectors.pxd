@@ -4,14 +4,17 @@ cdef extern from *:
     """
     #include <math.h>
 
-    /* ROWS rows of STRIP vectors are as many sums as the registers hold beside the operands. */
+    /* ROWS rows of STRIP vectors are as many sums as the registers hold beside the operands; four rows of BROAD, where
+       each of them is loaded. */
     #if defined(__AVX512F__)
     #define VECTOR_BYTES 64
     #define ROWS 8
     #define STRIP 3
+    #define BROAD 4
     #else
     #define VECTOR_BYTES 32
     #define ROWS 4
+    #define BROAD 2
     #if defined(__AVX__) || defined(__aarch64__)
     #define STRIP 3
     #else
@@ -89,6 +92,7 @@ cdef extern from *:
     enum: VECTOR_BYTES
     enum: ROWS
     enum: STRIP
+    enum: BROAD
     # To Cython a vector is a number: it only hands the arithmetic on to the C compiler.
     ctypedef double vec_d
     ctypedef float vec_f
@@ -170,6 +174,35 @@ cdef inline void collect(vec* p, const vec* q, Py_ssize_t lane, const int* at) n
         double_collect(p, q, lane, at)
     else:
         float_collect(p, q, lane, at)
+
+
+cdef inline void load_turned(vec* to, const vec* source, const Py_ssize_t* places) noexcept nogil:
+    """Load as many rows of a vector each as there are lanes, row k from number ``places[k]`` on, and transpose them."""
+    cdef Py_ssize_t i, k
+    if vec is vec_d:
+        for k in range(lanes(to)):
+            to[k] = double_load(<const double*> source + places[k])
+        double_transpose(to)
+    else:
+        for k in range(lanes(to)):
+            for i in range(lanes(to)):
+                copy(to, i * lanes(to) + k, source, places[k] + i)
+
+
+cdef inline void store_turned(
+    vec* to, const Py_ssize_t* places, Py_ssize_t step, Py_ssize_t offset, vec* rows, Py_ssize_t count
+) noexcept nogil:
+    """Transpose a square, and store the first ``count`` numbers of row k from ``places[k] * step + offset`` on."""
+    cdef Py_ssize_t i, k
+    if vec is vec_d:
+        if count == lanes(to):
+            double_transpose(rows)
+            for k in range(lanes(to)):
+                double_store(<double*> to + places[k] * step + offset, rows[k])
+            return
+    for k in range(lanes(to)):
+        for i in range(count):
+            copy(to, places[k] * step + offset + i, rows, i * lanes(to) + k)
 
 
 cdef inline vec inverse(vec x) noexcept nogil:

@@ -197,16 +197,20 @@ def test_twins_agree_in_each_element(shape, kind, monkeypatch):
         np.testing.assert_allclose(actual, expected, rtol=ELEMENTWISE, atol=0.0)
 
 
+def variant(suffix):
+    """Return the kernel compiled for a level of processors, if there is one and this processor can run it."""
+    if importlib.import_module("circuitmem._kernels._cpu").level() < {"": 1, "_v3": 3, "_v4": 4}[suffix]:
+        pytest.skip("this processor lacks the instructions")
+    try:
+        return importlib.import_module(f"circuitmem._kernels._tree{suffix}")
+    except ModuleNotFoundError:
+        pytest.skip("not compiled for this machine")
+
+
 @pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_every_variant_agrees_with_the_twin(suffix, dtype, monkeypatch):
-    needed = {"": 1, "_v3": 3, "_v4": 4}[suffix]
-    if importlib.import_module("circuitmem._kernels._cpu").level() < needed:
-        pytest.skip("this processor lacks the instructions")
-    try:
-        module = importlib.import_module(f"circuitmem._kernels._tree{suffix}")
-    except ModuleNotFoundError:
-        pytest.skip("not compiled for this machine")
+    module = variant(suffix)
     rng = np.random.default_rng(4)
     for shape in SHAPES:
         conductance = draw(shape, 3, rng)
@@ -235,6 +239,33 @@ def test_bits_depend_neither_on_threads_nor_on_the_other_tiles(shape, tiles, dty
     for which in range(2):
         assert (together[which] == transfer_stack(conductance, word, bit, dtype=dtype, threads=1)[which]).all()
         assert (together[which] == np.concatenate([result[which] for result in alone])).all()
+
+
+@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(6, 3), (16, 16), (21, 34)])
+def test_tiles_abreast_on_two_threads_have_the_bits_of_each_alone(shape, dtype, suffix, monkeypatch):
+    # 35 tiles are two groups or more of as many tiles as a vector has lanes, and some that are left over.
+    monkeypatch.setattr(tree, "_transfer", variant(suffix).transfer)
+    rng = np.random.default_rng([13, *shape])
+    conductance = 10.0 ** rng.uniform(-12.0, 0.0, (35, *shape)) * (rng.random((35, *shape)) > 0.05)
+    word, bit = (np.stack([wires(shape, "some cut", rng)[k] for _ in range(35)]) for k in range(2))
+    word[word == 0.0] = bit[bit == 0.0] = 1e-3  # what an ideal wire is depends on the largest cell of the stack
+    shared = word[0], bit[0]
+    for lines in (shared, (word, bit)):
+        together = transfer_stack(conductance, *lines, dtype=dtype, threads=2)
+        for k in range(35):
+            own = [each if each.ndim == 2 else each[k] for each in lines]
+            alone = transfer_stack(conductance[k : k + 1], *own, dtype=dtype, threads=1)
+            np.testing.assert_array_equal(together[0][k], alone[0][0])
+            np.testing.assert_array_equal(together[1][k], alone[1][0])
+    expected = transfer_stack(conductance, *shared, dtype=dtype)
+    some = rng.permutation(35)[:33]
+    given = np.full_like(expected[0], 7.0), np.full_like(expected[1], 7.0)
+    transfer_stack(conductance, *shared, dtype=dtype, tiles=some, out=given)
+    for ours, all_of_them in zip(given, expected, strict=True):
+        np.testing.assert_array_equal(ours[some], all_of_them[some])
+        assert (np.delete(ours, some, axis=0) == 7.0).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (20, 30)])
