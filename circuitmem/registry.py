@@ -100,6 +100,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "manhattan": "circuitmem.training:Manhattan",
         "threshold": "circuitmem.training:Threshold",
         "write-verify": "circuitmem.training:WriteVerify",
+        "mixed-precision": "circuitmem.training:MixedPrecision",
     },
     "optimisers": {
         "sgd": "circuitmem.training:Sgd",

@@ -154,14 +154,18 @@ class InSituSpec(Spec):
     momentum : float
         Of ``momentum``, in [0, 1).
     rule : str
-        How wanted changes become pulses: ``two-pulse``, ``pulse-count``, ``manhattan``, ``threshold``, ``write-verify``
-        (:mod:`circuitmem.training.rules`), or another that :mod:`circuitmem.registry` finds. The first two are each for
-        one kind of device, and what a run with such devices has where none is declared.
+        How wanted changes become pulses: ``two-pulse``, ``pulse-count``, ``manhattan``, ``threshold``,
+        ``write-verify``, ``mixed-precision`` (:mod:`circuitmem.training.rules`), or another that
+        :mod:`circuitmem.registry` finds. The first two are each for one kind of device, and what a run with such
+        devices has where none is declared.
     threshold : float
         With ``threshold``: weights that would change by less than this fraction of the largest change of their layer
         are left alone, in [0, 1].
     manhattan_step : float
         With ``manhattan``: the change of every weight, relative to the largest weight of its layer, > 0.
+    mixed_precision_step : float
+        With ``mixed-precision``: the change that is programmed at once, relative to the largest weight of its layer,
+        > 0; smaller ones add up digitally until they have come to it.
     verify_tries : int
         With ``write-verify``: how often cells are read back and programmed again after an update, >= 1.
     gradient : {"read", "ideal", "adjoint"}
@@ -194,6 +198,7 @@ class InSituSpec(Spec):
     rule: RuleName = "two-pulse"
     threshold: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)
     manhattan_step: float = pydantic.Field(default=0.01, gt=0.0)
+    mixed_precision_step: float = pydantic.Field(default=0.01, gt=0.0)
     verify_tries: int = pydantic.Field(default=1, ge=1)
     gradient: GradientName = "read"
     read_batches: int = pydantic.Field(default=50, ge=1)

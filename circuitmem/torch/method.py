@@ -117,6 +117,7 @@ class TorchMethod:
             "chip": self.chip.state(),
             "network": network_state(self.net),
             "optimiser": None if self._optimiser is None else optimiser_state(self._optimiser),
+            "rule": self._rule.state(),
             "losses": self._losses,
             "result": self.result.as_dict(),
             "tests": self._tests,
@@ -128,6 +129,7 @@ class TorchMethod:
         restore_network(self.net, state["network"])
         if self._optimiser is not None:
             restore_optimiser(self._optimiser, state["optimiser"])
+        self._rule.restore(state.get("rule", {}))  # a checkpoint of an older version has none
         self._losses, self._tests = state["losses"], state["tests"]
         self.result = MethodResult(**state["result"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,14 @@ class TileRule:
         made: Any = find("rules", spec.rule, "in_situ.rule")
         self._rule: UpdateRule = made(spec, _Network(layers))
         self._asks_for_all = made.asked is UpdateRule.asked
+
+    def state(self) -> dict[str, Any]:
+        """Return what the rule keeps from step to step, for a checkpoint."""
+        return self._rule.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self._rule.restore(state)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

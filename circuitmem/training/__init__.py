@@ -8,7 +8,15 @@ from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.methods import Hooks, MethodResult, MethodRun, build_network, run_method, tile_count
 from circuitmem.training.optimisers import Adam, Momentum, Optimiser, RmsProp, Sgd
 from circuitmem.training.recipes import METHODS, Recipe, method_title, recipe_of
-from circuitmem.training.rules import Manhattan, PulseCount, Threshold, TwoPulse, UpdateRule, WriteVerify
+from circuitmem.training.rules import (
+    Manhattan,
+    MixedPrecision,
+    PulseCount,
+    Threshold,
+    TwoPulse,
+    UpdateRule,
+    WriteVerify,
+)
 from circuitmem.training.serve import load_chip, serve, serve_run
 from circuitmem.training.summary import summarize
 
@@ -20,6 +28,7 @@ __all__ = [
     "Manhattan",
     "MethodResult",
     "MethodRun",
+    "MixedPrecision",
     "Momentum",
     "Optimiser",
     "PulseCount",

@@ -53,11 +53,13 @@ class InSituTrainer:
 
     def state(self) -> dict[str, Any]:
         """Return what is kept from batch to batch, for a checkpoint."""
-        return {"optimiser": self.optimiser.state(), "batches": self.batches, "read": self._read}
+        kept = {"optimiser": self.optimiser.state(), "rule": self.rule.state()}
+        return {**kept, "batches": self.batches, "read": self._read}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.optimiser.restore(state["optimiser"])
+        self.rule.restore(state.get("rule", {}))  # a checkpoint of an older version has none
         self.batches, self._read, self._maps = state["batches"], state["read"], []
 
     def look(self) -> Process:

@@ -6,6 +6,7 @@ weights are what was asked for; what the cells made of it only reads can tell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from circuitmem.config.names import options_of
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
 
-__all__ = ["Manhattan", "PulseCount", "Threshold", "TwoPulse", "UpdateRule", "WriteVerify"]
+__all__ = ["Manhattan", "MixedPrecision", "PulseCount", "Threshold", "TwoPulse", "UpdateRule", "WriteVerify"]
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +40,13 @@ class UpdateRule:
         self.spec = spec
         self.network = network
         self.options: Any = options_of("rules", spec.options, type(self))
+
+    def state(self) -> dict[str, Any]:
+        """Return what is kept from step to step, for a checkpoint: nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
 
     def asked(self, layer: HardwareLayer, change: Floats) -> Floats:  # noqa: ARG002
         """Return the change to ask of a layer's weights, for the one that the optimiser wants (inputs, outputs)."""
@@ -86,6 +94,48 @@ class Threshold(UpdateRule):
 
     def program(self) -> Process:
         """Give every cell that was asked to move its pulse."""
+        yield from self.network.program(0.0)
+
+
+class MixedPrecision(UpdateRule):
+    """Small changes add up in a digital memory, and whole steps are programmed, without a look at what came of them.
+
+    The rule of Nandakumar et al. (Front. Neurosci. 14:406, 2020): a word of memory for each weight takes what the
+    optimiser wants; as many whole steps as it holds are asked of the cells and taken out of it. Its additions are
+    booked as operations of the digital core.
+    """
+
+    OPERATIONS = 2
+    """For a weight and a batch: an addition, and the comparison with the step."""
+
+    def __init__(self, spec: InSituSpec, network: HardwareNetwork) -> None:
+        super().__init__(spec, network)
+        self.memory: list[Floats | None] = [None for _ in network.layers]
+        self._added = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the memory of each layer, (inputs, outputs)."""
+        return {"memory": self.memory}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.memory = list(state.get("memory", self.memory))
+
+    def asked(self, layer: HardwareLayer, change: Floats) -> Floats:
+        """Return the whole steps that the memory of the layer has come to."""
+        place = next(k for k, own in enumerate(self.network.layers) if own is layer)
+        held = self.memory[place]
+        held = change.copy() if held is None else held + change
+        step = self.spec.mixed_precision_step * layer.mapping.largest_weight
+        steps = np.trunc(held / step) * step
+        self.memory[place] = held - steps
+        self._added += change.size
+        return np.asarray(steps)
+
+    def program(self) -> Process:
+        """Book the additions, and give every cell that was asked to move its pulses."""
+        yield from self.network.chip.compute(self.OPERATIONS * self._added)
+        self._added = 0
         yield from self.network.program(0.0)
 
 

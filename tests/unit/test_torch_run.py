@@ -169,7 +169,7 @@ def test_reads_and_pulses_are_done_again_in_ngspice(tmp_path):
     assert found["of_operations"] > 20
 
 
-@pytest.mark.parametrize("rule", ["manhattan", "threshold", "write-verify"])
+@pytest.mark.parametrize("rule", ["manhattan", "threshold", "write-verify", "mixed-precision"])
 def test_every_rule_trains_networks_of_torch(tmp_path, rule):
     data = np.load("mine.npz")
     settings = [*TINY, f"in_situ.rule={rule}", 'methods=["in_situ"]', "in_situ.epochs=1"]

@@ -1,5 +1,7 @@
 """Update rules and optimisers: what each asks of the cells, that each of them learns, and what is declared of them."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,8 @@ def test_rules_ask_for_what_they_say(start):
     assert np.array_equal(asked["threshold"], [[1e-3, -5e-3], [0.0, 1e-2]])
     step = spec.in_situ.manhattan_step * layer.mapping.largest_weight
     assert np.array_equal(asked["manhattan"], [[step, -step], [0.0, step]])
+    step = spec.in_situ.mixed_precision_step * layer.mapping.largest_weight
+    assert np.array_equal(asked["mixed-precision"], np.trunc(change / step) * step)
     strict = InSituSpec(rule="threshold", threshold=0.4)
     assert np.array_equal(find("rules", "threshold")(strict, network).asked(layer, change), [[0.0, -5e-3], [0.0, 1e-2]])
 
@@ -105,6 +109,42 @@ def test_every_rule_learns_with_every_optimiser(start, rule, optimiser, rate):
     spec = load_run(chip, [*SMALL, *(f"in_situ.{key}={value}" for key, value in how.items())])
     result = run_method("calibration_in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None)
     assert result.history[2]["accuracy_percent"] >= result.history[0]["accuracy_percent"] + 12.0
+
+
+def test_small_changes_add_up_in_a_digital_memory_until_they_are_a_step(start):
+    digits, model = start
+    spec = load_run(None, [*SMALL, "in_situ.rule=mixed-precision", "in_situ.mixed_precision_step=0.05"])
+    network = build_network(spec, model, digits)
+    rule, layer = find("rules", "mixed-precision")(spec.in_situ, network), network.layers[1]
+    step = 0.05 * layer.mapping.largest_weight
+    wanted = np.linspace(-0.9, 0.9, layer.weights.size).reshape(layer.weights.shape) * step
+    total = np.zeros_like(wanted)
+    for turn in range(7):
+        if turn == 4:  # as a checkpoint does
+            saved = deepcopy(rule.state())
+            rule = find("rules", "mixed-precision")(spec.in_situ, network)
+            rule.restore(saved)
+        asked = rule.asked(layer, wanted)
+        assert np.array_equal(asked, np.round(asked / step) * step)
+        total += asked
+        assert np.abs((turn + 1) * wanted - total).max() < step  # nothing is forgotten
+    assert rule.memory[0] is None
+    network.chip.run(rule.program())
+    booked = network.chip.ledger.accounts["digital_step"].operations
+    network.chip.run(rule.program())  # nothing was added since
+    assert network.chip.ledger.accounts["digital_step"].operations == booked > 0
+
+
+def test_a_step_that_is_never_reached_gives_no_pulse(start):
+    digits, model = start
+    found = {}
+    for step in (0.01, 50.0):
+        how = ["in_situ.rule=mixed-precision", f"in_situ.mixed_precision_step={step}", "in_situ.batch=100"]
+        spec = load_run(None, [*SMALL, *how, "in_situ.epochs=1"])
+        result = run_method("in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None)
+        found[step] = result.history[1]["pulses"] - result.history[0]["pulses"]
+    assert found[0.01] > 1000
+    assert found[50.0] == 0
 
 
 def test_each_kind_of_device_has_a_rule_of_its_own():
