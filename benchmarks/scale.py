@@ -43,17 +43,17 @@ def measure(size: int) -> dict[str, float]:
     wires = [f"chip.tile.{line}_line_resistance=1.0" for line in ("word", "bit")]
     spec = load_run(None, [*wires, f"chip.tile.rows={TILE}", f"chip.tile.columns={TILE}"])
     rng = np.random.default_rng(0)
-    weights = rng.uniform(-1.0, 1.0, (size, size))
-    model = Perceptron([weights], [np.zeros(size)])
-    tiles = partitions([weights.shape], TILE, TILE)[0].tiles
-    network = timed("build_s", lambda: HardwareNetwork(Chip(spec.chip, tiles), model, [1.0]))
+    models = [Perceptron([rng.uniform(-1.0, 1.0, (size, size))], [np.zeros(size)])]
+    tiles = partitions([(size, size)], TILE, TILE)[0].tiles
+    network = timed("build_s", lambda: HardwareNetwork(Chip(spec.chip, tiles), models.pop(), [1.0]))
     chip, layer = network.chip, network.layers[0]
+    weights = network.model.weights[0]  # which training changes in place
     deadband = spec.chip.programming.deadband
     timed("program_s", lambda: chip.run(layer.program(weights, deadband)))
     inputs = rng.random((BATCH, size)) * (rng.random((BATCH, size)) < 0.2)
     timed("first_read_s", lambda: chip.run(layer.forward(inputs)))
     for _ in range(STEPS):
-        for row in weights:  # in place: the peak of memory is to be that of the layer
+        for row in weights:
             changed = rng.random(size) < CHANGED
             row[changed] = rng.uniform(-1.0, 1.0, int(changed.sum()))
 

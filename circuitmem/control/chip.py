@@ -30,6 +30,10 @@ from circuitmem.validation import integer
 
 __all__ = ["Chip"]
 
+LARGE = 1 << 22
+"""Cells from which on a chip is large. What follows from the seed alone, slopes of devices and tables of DACs, takes
+three times the room of what cells conduct: it is then worked out whenever it is wanted, some tiles at a time."""
+
 
 class Chip(Sequencer):
     """Tiles on one clock.
@@ -108,6 +112,9 @@ class Chip(Sequencer):
         ]
         state.units = [*map(state.take, self.units), *added]
         self.units += added
+        keep = state.asked.size < LARGE
+        for unit in self.units:
+            unit.readout.dac.keeps_table = unit.devices.keeps_slope = keep
         self.electrics.state = state
         faults.note_fragile(self.spec, self.seed, added)
         self._start_faults(-1, first)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, Addresses, standard_normal
 from circuitmem._kernels.reads import IdealAdmittance, read_currents
-from circuitmem._kernels.stack_reads import StackCorrection, StackRead, read_stack
+from circuitmem._kernels.stack_reads import StackCorrection, StackRead
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import ChipSpec, Pulse, PulseTrain
+from circuitmem.control.stack_reads import StackReads
 from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
 from circuitmem.device import OdeCells
@@ -151,8 +152,7 @@ class Electrics:
         part = None if self.state is None else self.state.part(units)
         if part is None or self.state is None or not (self.through_matrices and self._grounds_are_equal):
             return None
-        channels = self.state.channels(part)
-        if channels is None:
+        if len({unit.readout.adc.noise for unit in units}) > 1:
             return None
         cells = np.asarray(self._law.mesh_conductance(self.state.effective[part]))
         source = self.transfers.stack({unit.index: unit.tile for unit in units}, cells, len(self.state.asked))
@@ -160,9 +160,10 @@ class Electrics:
             return None
         keys = np.array([address.key for address in noise], dtype=np.uint64)
         operations = np.array([address.operation for address in noise], dtype=np.uint64)
-        return read_stack(
-            codes(), source, channels, Addresses(keys, operations), threads=self.behavioral.threads, **layout
-        )
+        reads, threads = StackReads(codes(), source, Addresses(keys, operations), **layout), self.behavioral.threads
+        if units[0].readout.dac.keeps_table:
+            return reads.read(self.state.channels(part), threads)
+        return reads.read_in_pieces([unit.readout for unit in units], threads)
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""

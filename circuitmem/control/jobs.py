@@ -212,7 +212,7 @@ def program_at_once(
         slot = drivers.free.pop()
         drivers.waited += time - now
         if stack is not None and planned is not None and planned[place] and _is_looked_at(context, unit):
-            trains[place] = make_train(unit, stack.plan.wanted[place])
+            trains[place] = make_train(unit, stack.wanted(place))
         if place in trains:
             train = trains[place]
             _begin(context, train, time)

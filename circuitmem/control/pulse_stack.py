@@ -6,7 +6,8 @@ then no pulse depends on when another was given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +19,15 @@ from circuitmem.config import ChipSpec
 from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules_each
 from circuitmem.control.operations import OPERATIONS, polarities
+from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
 from circuitmem.device import TwoPulse
 
 __all__ = ["PulseStack", "Targets", "Wanted", "targets_of"]
+
+PIECE = 1 << 20
+"""Cells that are planned at once. What is wanted of the cells of a large chip is as large as their state: it is worked
+out twice instead, piece by piece."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -42,8 +48,10 @@ class PulseStack(NamedTuple):
     units: Sequence[Unit]
     part: slice
     """Where the tiles lie in the stacks."""
-    plan: Plan
-    """What each cell gets."""
+    plan: Callable[[slice], Plan]
+    """Says what each cell of some of the tiles gets."""
+    counts: Counts
+    """Pulses of each row: RESETs and SETs, (2, tiles, rows)."""
     beats: Counts
     """RESETs and SETs of rows, (2, tiles)."""
     kinds: tuple[str, str]
@@ -68,13 +76,34 @@ class PulseStack(NamedTuple):
     @classmethod
     def planned(cls, context: Context, units: Sequence[Unit], wanted: Wanted, deadband: float, kind: str) -> PulseStack:
         """Plan the pulses of tiles that :meth:`can_take` allows, for what is wanted of them."""
-        state = context.electrics.state
+        state, threads = context.electrics.state, context.electrics.behavioral.threads
         assert state is not None
         part, given = state.part(units), targets_of(wanted)
         assert part is not None
-        goal = np.ascontiguousarray(wanted, dtype=np.float64) if given is None else given
-        plan = plan_stack(goal, state.asked[part], deadband, threads=context.electrics.behavioral.threads)
-        return cls(context, units, part, plan, np.count_nonzero(plan.counts, axis=2), polarities(kind))
+        asked = state.asked[part]
+
+        @lru_cache(maxsize=1)
+        def plan(first: int, end: int) -> Plan:
+            goal = (
+                np.ascontiguousarray(wanted[first:end], dtype=np.float64) if given is None else _cut(given, first, end)
+            )
+            return plan_stack(goal, asked[first:end], deadband, threads=threads)
+
+        counts = np.empty((2, *asked.shape[:2]), dtype=np.int64)
+        for piece in _pieces(asked.shape):
+            counts[:, piece] = plan(piece.start, piece.stop).counts
+        beats = np.count_nonzero(counts, axis=2)
+        return cls(context, units, part, lambda piece: plan(piece.start, piece.stop), counts, beats, polarities(kind))
+
+    def wanted(self, place: int) -> Floats:
+        """Return what a tile of the row is asked for, (rows, columns) S."""
+        (piece,) = (each for each in _pieces(self._shape) if each.start <= place < each.stop)
+        return np.asarray(self.plan(piece).wanted[place - piece.start])
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        spec = self.units[0].spec.tile
+        return len(self.units), spec.rows, spec.columns
 
     def durations(self) -> list[int]:
         """Return how long the pulses of each tile take [ps]."""
@@ -83,12 +112,11 @@ class PulseStack(NamedTuple):
 
     def give(self, left_out: Sequence[int]) -> list[int]:
         """Give the pulses and book them, but for those of some tiles, by their place in the row; returns how many."""
-        units, state, electrics = self.units, self.context.electrics.state, self.context.electrics
+        units, state = self.units, self.context.electrics.state
         assert state is not None
         self.beats[:, left_out] = 0
-        self.plan.counts[:, left_out] = 0
-        some, device = np.flatnonzero(self.beats[1]), units[0].devices
-        assert isinstance(device, TwoPulse)
+        self.counts[:, left_out] = 0
+        some = np.flatnonzero(self.beats[1])
         keys = np.zeros((len(units), 2), dtype=np.uint64)
         operations = np.zeros(len(units), dtype=np.uint64)
         rows = self.beats.sum(axis=0).tolist()
@@ -97,24 +125,36 @@ class PulseStack(NamedTuple):
             keys[place], operations[place] = unit.next_update(self.context.noise_seed)
             unit.tile.change()
             unit.pulses += rows[place]
-        spec = units[0].spec
-        cells = state.conductance[self.part], state.effective[self.part], state.asked[self.part]
-        power = two_pulse_stack(
-            self.plan,
-            Cells(*cells, list(state.stuck(self.part))),
-            [unit.devices.slope for unit in units],
-            device.law,
-            Addresses(keys, operations),
-            wires=state.wires(self.part),
-            amplitudes=Amplitudes(spec.device.reset_voltage, spec.device.set_voltage),
-            tiles=some,
-            threads=electrics.behavioral.threads,
-        )
-        pulses = self.plan.counts.sum(axis=2)
+        spec, power = units[0].spec, np.zeros(self.counts.shape)
+        for piece in _pieces(self._shape):
+            own = some[(some >= piece.start) & (some < piece.stop)]
+            if own.size:
+                noise = Addresses(keys[piece], operations[piece])
+                power[:, piece] = self._pulse(state, self.plan(piece), piece, own - piece.start, noise)
+        pulses = self.counts.sum(axis=2)
         for is_set, kind in enumerate(self.kinds):
             time = OPERATIONS[kind].beat(spec)
             self._book(is_set, kind, time, attojoules_each(power[is_set] * (time * PICOSECOND)), pulses[is_set])
         return [int(each) for each in pulses.sum(axis=0)]
+
+    def _pulse(self, state: ChipState, plan: Plan, piece: slice, tiles: NDArray[np.int64], noise: Addresses) -> Floats:
+        """Give the pulses of some tiles of a piece of the row; returns their power, (2, tiles of the piece, rows) W."""
+        part = slice(self.part.start + piece.start, self.part.start + piece.stop)
+        units, device = self.units[piece], self.units[0].devices
+        assert isinstance(device, TwoPulse)
+        cells = state.conductance[part], state.effective[part], state.asked[part]
+        voltages = self.units[0].spec.device
+        return two_pulse_stack(
+            plan,
+            Cells(*cells, list(state.stuck(part))),
+            [unit.devices.slope for unit in units],
+            device.law,
+            noise,
+            wires=state.wires(part),
+            amplitudes=Amplitudes(voltages.reset_voltage, voltages.set_voltage),
+            tiles=tiles,
+            threads=self.context.electrics.behavioral.threads,
+        )
 
     def _book(self, is_set: int, kind: str, time: int, array: list[int], pulses: Counts) -> None:
         """Book the pulses of one polarity, each of ``time`` ps, on the tiles that had any."""
@@ -131,3 +171,23 @@ class PulseStack(NamedTuple):
             pulses=pulses[some].tolist(),
             phase=self.context.clock.phase,
         )
+
+
+def _pieces(shape: tuple[int, ...]) -> list[slice]:
+    """Return the pieces of a row of tiles that are planned at once, for stacks of (tiles, rows, columns)."""
+    tiles, rows, columns = shape
+    step = max(1, PIECE // (rows * columns))
+    return [slice(first, min(first + step, tiles)) for first in range(0, tiles, step)]
+
+
+def _cut(layers: Sequence[Targets], first: int, end: int) -> list[Targets]:
+    """Return the weights of those tiles of layers that follow each other which are ``first`` to ``end`` - 1."""
+    found, begin = [], 0
+    for layer in layers:
+        own = slice(max(first - begin, 0), min(end - begin, layer.tiles))
+        begin += layer.tiles
+        if own.start < own.stop:
+            tiling = layer.tiling._replace(inputs=layer.tiling.inputs[own], outputs=layer.tiling.outputs[own])
+            prefactor, stuck = (None if each is None else each[own] for each in (layer.prefactor, layer.stuck))
+            found.append(layer._replace(tiling=tiling, prefactor=prefactor, stuck=stuck))
+    return found

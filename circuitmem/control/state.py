@@ -59,11 +59,11 @@ class ChipState:
         alike = all(unit.index == first + place for place, unit in enumerate(units))
         return slice(first, first + len(units)) if alike else None
 
-    def channels(self, part: slice) -> StackChannels | None:
+    def channels(self, part: slice) -> StackChannels:
         """Return the converters of a row of tiles, at the present gains of their amplifiers; without offsets' currents.
 
-        They are put together again only if a gain was set, or a channel has broken, since the last time. None if the
-        tiles' converters differ in what is one for all.
+        They are put together again only if a gain was set, or a channel has broken, since the last time. What is one
+        for all tiles, as the noise of the ADCs is, must be so.
         """
         key = part.start, part.stop
         banks = [unit.readout.adc for unit in self.units[part]]
@@ -72,8 +72,6 @@ class ChipState:
             seen = zip(banks, kept[0], strict=True)
             if all(bank.pga_gain is g and bank.alive is a and bank.noise == n for bank, (g, a, n) in seen):
                 return kept[1]
-        if any(bank.noise != banks[0].noise for bank in banks):
-            return None
         each = [unit.readout.channels() for unit in self.units[part]]
         found = StackChannels.of(each, banks[0].spec.highest_code)
         self._channels[key] = [(bank.pga_gain, bank.alive, bank.noise) for bank in banks], found

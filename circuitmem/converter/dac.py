@@ -47,8 +47,8 @@ class DacBank:
         Termination resistors [Ω].
     gain, offset : (rows,) ndarray
         Buffer gain and output offset [V].
-    table : (rows, 2^bits) ndarray
-        Output voltage of every code [V].
+    keeps_table : bool
+        Whether :attr:`table` is kept once it is worked out, or worked out anew whenever it is wanted.
     """
 
     def __init__(self, spec: DacSpec, rows: int, seed: int = 0, key: tuple[int, ...] = ()) -> None:
@@ -63,9 +63,18 @@ class DacBank:
         self.termination = 2.0 * spec.unit_resistance * (1.0 + sigma * spread[:, -1])
         self.gain = 1.0 + spec.gain_error * rng.standard_normal(rows)
         self.offset = spec.offset_error * rng.standard_normal(rows)
-        codes = np.arange(spec.levels)
-        bits = (codes[:, None] >> np.arange(spec.bits)) & 1
-        self.table = self.gain[:, None] * (self._bit_weights() @ bits.T) + self.offset[:, None]
+        self.keeps_table = True
+        self._table: Floats | None = None
+
+    @property
+    def table(self) -> Floats:
+        """Output voltage of every code, (rows, 2^bits) V."""
+        if self._table is not None:
+            return self._table
+        bits = (np.arange(self.spec.levels)[:, None] >> np.arange(self.spec.bits)) & 1
+        table: Floats = self.gain[:, None] * (self._bit_weights() @ bits.T) + self.offset[:, None]
+        self._table = table if self.keeps_table else None
+        return table
 
     def _bit_weights(self) -> Floats:
         """Return the ladder output for each bit alone, (rows, bits) V, by Thévenin reduction from bit 0 up."""

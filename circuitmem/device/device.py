@@ -71,8 +71,8 @@ class Device(ABC):
 
     Attributes
     ----------
-    slope : (rows, columns) ndarray
-        Conductance per gate voltage of each device [S/V], for those with a :attr:`law`.
+    keeps_slope : bool
+        Whether :attr:`slope` is kept once it is drawn, or drawn anew, the same, whenever it is wanted.
     """
 
     Spec: ClassVar[type[DeviceSpec]]
@@ -86,7 +86,12 @@ class Device(ABC):
     def __init__(self, spec: DeviceSpec, shape: tuple[int, int], seed: int = 0, key: tuple[int, ...] = ()) -> None:
         self.spec, self.shape = spec, shape
         self.seed, self.key = seed, key
-        self.slope: Floats = np.broadcast_to(0.0, shape)
+        self.keeps_slope = True
+
+    @property
+    def slope(self) -> Floats:
+        """Conductance per gate voltage of each device, (rows, columns) S/V, for those with a :attr:`law`."""
+        return np.broadcast_to(0.0, self.shape)
 
     @property
     @abstractmethod

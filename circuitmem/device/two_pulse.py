@@ -25,8 +25,6 @@ class TwoPulse(Device):
 
     Attributes
     ----------
-    slope : (rows, columns) ndarray
-        Conductance per gate voltage of each device [S/V]. Only the circuit may use it.
     law : TwoPulseLaw
         The nominal law, as the kernels want it (:mod:`circuitmem._kernels.pulses`).
     """
@@ -39,11 +37,20 @@ class TwoPulse(Device):
 
     def __init__(self, spec: TwoPulseSpec, shape: tuple[int, int], seed: int = 0, key: tuple[int, ...] = ()) -> None:
         super().__init__(spec, shape, seed, key)
-        spread = stream(seed, Purpose.DEVICE, *key).standard_normal(shape)
-        self.slope = spec.slope * np.maximum(1.0 + spec.slope_spread * spread, 0.1)
+        self._slope: Floats | None = None
         self.law = TwoPulseLaw(
             spec.minimum_conductance, spec.slope, spec.minimum_gate, spec.maximum_gate, spec.set_noise
         )
+
+    @property
+    def slope(self) -> Floats:
+        """Conductance per gate voltage of each device, (rows, columns) S/V. Only the circuit may use it."""
+        if self._slope is not None:
+            return self._slope
+        spread = stream(self.seed, Purpose.DEVICE, *self.key).standard_normal(self.shape)
+        slope: Floats = self.spec.slope * np.maximum(1.0 + self.spec.slope_spread * spread, 0.1)
+        self._slope = slope if self.keeps_slope else None
+        return slope
 
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
         """Return one RESET for cells that shall fall, and one SET for those that shall change."""

@@ -128,6 +128,7 @@ class HardwareLayer:
 
     def targets(self, weights: Floats) -> Targets:
         """Take ``weights`` (inputs, outputs) as asked, and return what they mean for the cells."""
+        self.weights = weights  # the last ones make room
         self.weights = weights.copy()
         mapping, cell = self.mapping, self.chip.spec.tile.cell
         return Targets(

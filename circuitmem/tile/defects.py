@@ -89,13 +89,15 @@ class DefectMap:
         if (stuck is None) != (stuck_conductance is None):
             raise ValidationError("stuck", "and stuck_conductance must be given together")
         self.stuck = _optional("stuck", stuck, 2)
-        self.stuck_conductance: NDArray[np.float64] | None = None
+        # Of the stuck cells alone: a large chip has no room for zeros of the others.
+        self._stuck_at: NDArray[np.float64] | None = None
         if self.stuck is not None and stuck_conductance is not None:
             given = real_array("stuck_conductance", stuck_conductance)
             given = given if given.ndim else np.full(self.stuck.shape, given)
             if given.shape != self.stuck.shape:
                 raise ValidationError("stuck_conductance", f"must have shape {self.stuck.shape}", given.shape)
-            self.stuck_conductance = finite_array("stuck_conductance", np.where(self.stuck, given, 0.0), minimum=0.0)
+            checked = finite_array("stuck_conductance", np.where(self.stuck, given, 0.0), minimum=0.0)
+            self._stuck_at = checked[self.stuck]
         self.open_word_segments = _optional("open_word_segments", open_word_segments, 2)
         self.open_bit_segments = _optional("open_bit_segments", open_bit_segments, 2)
         self.dead_drivers = _optional("dead_drivers", dead_drivers, 1)
@@ -164,9 +166,21 @@ class DefectMap:
 
     def conductance(self, programmed: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the cells really have, (rows, columns) S, when ``programmed`` (same shape) was asked for."""
-        if self.stuck is None or self.stuck_conductance is None:
+        if self.stuck is None or self._stuck_at is None:
             return programmed
-        return np.where(self.stuck, self.stuck_conductance, programmed)
+        found = programmed.copy()
+        found[self.stuck] = self._stuck_at
+        return found
+
+    @property
+    def stuck_conductance(self) -> NDArray[np.float64] | None:
+        """What stuck cells conduct, (rows, columns) S, 0 for the others; None if none is stuck."""
+        if self.stuck is None or self._stuck_at is None:
+            return None
+        found = np.zeros(self.stuck.shape)
+        found[self.stuck] = self._stuck_at
+        found.flags.writeable = False
+        return found
 
     @classmethod
     def fabricated(cls, chip: ChipSpec, seed: int, key: tuple[int, ...] = ()) -> DefectMap:

@@ -1,0 +1,114 @@
+"""Reads of a row of tiles in one call, or, where the tables of their DACs are too large to be kept, in some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Addresses
+from circuitmem._kernels.stack_reads import (
+    IdealWires,
+    Matrices,
+    StackChannels,
+    StackCorrection,
+    StackRead,
+    read_stack,
+)
+from circuitmem._kernels.tiling import Tiling
+from circuitmem.converter import Readout
+
+__all__ = ["StackReads"]
+
+PIECE = 64
+"""Tiles that are read at once, where their converters are put together for each read."""
+
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class StackReads:
+    """What a row of tiles is read for; the fields are parameters of :func:`circuitmem._kernels.stack_reads.read_stack`.
+
+    Attributes
+    ----------
+    codes : (batch, inputs) ndarray of int with a tiling, else (tiles, batch, rows)
+        DAC codes.
+    source : IdealWires or Matrices
+        What the tiles do to voltages.
+    noise : Addresses
+        Where the noise of each tile is found.
+    """
+
+    codes: NDArray[np.int64]
+    source: IdealWires | Matrices
+    noise: Addresses
+    tiling: Tiling | None = None
+    correction: StackCorrection | None = None
+    groups: int = 1
+    keep_codes: bool = True
+
+    def read(self, channels: StackChannels, threads: int) -> StackRead:
+        """Read all tiles, with these converters."""
+        return read_stack(
+            self.codes,
+            self.source,
+            channels,
+            self.noise,
+            tiling=self.tiling,
+            correction=self.correction,
+            groups=self.groups,
+            keep_codes=self.keep_codes,
+            threads=threads,
+        )
+
+    def read_in_pieces(self, readouts: Sequence[Readout], threads: int) -> StackRead:
+        """Do the same piece by piece, with the same bits: no output has tiles in two pieces."""
+        found: list[tuple[Places, StackRead]] = []
+        top = readouts[0].adc.spec.highest_code
+        for tiles in self._pieces(len(readouts)):
+            each = [readouts[tile].channels() for tile in tiles.tolist()]
+            found.append((tiles, self._of(tiles).read(StackChannels.of(each, top), threads)))
+            del each  # makes room for the next ones
+        first, count = found[0][1], len(readouts)
+        power = np.empty((count, first.power.shape[1]))
+        saturated = np.empty(count, dtype=np.int64)
+        codes = None if first.codes is None else np.empty((count, *first.codes.shape[1:]), dtype=first.codes.dtype)
+        sums = None if first.sums is None else np.zeros_like(first.sums)
+        for tiles, part in found:
+            power[tiles], saturated[tiles] = part.power, part.saturated
+            if codes is not None and part.codes is not None:
+                codes[tiles] = part.codes
+            if sums is not None and part.sums is not None and self.tiling is not None:
+                outputs = self.tiling.outputs[tiles]
+                own = np.unique(outputs[outputs >= 0])
+                sums[:, own] = part.sums[:, own]
+        return StackRead(codes, sums, power, saturated)
+
+    def _pieces(self, count: int) -> list[Places]:
+        """Return the tiles of each piece: whole columns of the grid, whose outputs are theirs alone."""
+        rows, columns = (1, count) if self.tiling is None else self.tiling.grid
+        step, places = max(1, PIECE // rows), np.arange(count).reshape(rows, columns)
+        return [places[:, first : first + step].ravel() for first in range(0, columns, step)]
+
+    def _of(self, tiles: Places) -> StackReads:
+        """Return what some of the tiles are read for."""
+        noise = Addresses(self.noise.keys[tiles], self.noise.operations[tiles])
+        each = tiles.tolist()
+        if isinstance(self.source, IdealWires):
+            sense = self.source.sense if len(self.source.sense) == 1 else self.source.sense[tiles]
+            source: IdealWires | Matrices = IdealWires([self.source.conductance[tile] for tile in each], sense)
+        else:
+            to, into = self.source
+            source = Matrices([to[tile] for tile in each], None if into is None else [into[tile] for tile in each])
+        tiling, correction = self.tiling, self.correction
+        if tiling is None:
+            return replace(self, codes=self.codes[tiles], source=source, noise=noise)
+        grid = tiling.grid[0], len(each) // tiling.grid[0]
+        tiling = tiling._replace(inputs=tiling.inputs[tiles], outputs=tiling.outputs[tiles], grid=grid)
+        if correction is not None:
+            slope, constant = correction.slope[:, tiles], correction.constant[tiles]
+            correction = correction._replace(slope=slope, constant=constant)
+        return replace(self, source=source, noise=noise, tiling=tiling, correction=correction)
