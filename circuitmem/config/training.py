@@ -52,8 +52,10 @@ class ExSituSpec(Spec):
 
     Parameters
     ----------
-    epochs, batch : int
-        Passes over the training samples, and samples a step, >= 1.
+    epochs : int
+        Passes over the training samples, >= 0; with 0 the network starts from random weights.
+    batch : int
+        Samples a step, >= 1.
     max_epochs : int
         Training that has not converged after ``epochs`` goes on for as many again, until it has or would pass this,
         >= epochs. Left out, it is ``epochs`` where that is declared, and 320 otherwise.
@@ -71,8 +73,8 @@ class ExSituSpec(Spec):
         use up the conductance range.
     """
 
-    epochs: int = pydantic.Field(default=20, ge=1)
-    max_epochs: int = pydantic.Field(default=MOST_EPOCHS, ge=1)
+    epochs: int = pydantic.Field(default=20, ge=0)
+    max_epochs: int = pydantic.Field(default=MOST_EPOCHS, ge=0)
     batch: int = pydantic.Field(default=50, ge=1)
     learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
     schedule: ScheduleName = "linear"
@@ -90,6 +92,11 @@ class ExSituSpec(Spec):
     def _check_epochs(self) -> ExSituSpec:
         if self.max_epochs < self.epochs:
             raise ValidationError("max_epochs", f"must be >= epochs (={self.epochs})", self.max_epochs)
+        if not self.epochs and (self.max_epochs or self.patience):
+            name = "max_epochs" if self.max_epochs else "patience"
+            raise ValidationError(
+                name, "must be 0 where epochs is: random weights are not trained", getattr(self, name)
+            )
         return self
 
 
@@ -173,6 +180,11 @@ class InSituSpec(Spec):
         tell, the weights that were asked for, or the true tiles (:mod:`circuitmem.training.gradients`).
     read_batches : int
         With ``read``: cells are read back before the first batch and again after so many, >= 1.
+    ranges : {"fixed", "follow"}
+        Whether ranges of DACs and amplifiers stay as they were chosen before training, or are chosen anew from what the
+        last batch asked of them, as is needed where activities grow: above all from random weights.
+    ranges_batches : int
+        With ``follow``: after how many batches, >= 1.
     recalibrate : {"never", "once", "every"}
         Whether a method that calibrates does so again while it trains: once after ``recalibrate_batches``, or each time
         that so many are over.
@@ -202,6 +214,8 @@ class InSituSpec(Spec):
     verify_tries: int = pydantic.Field(default=1, ge=1)
     gradient: GradientName = "read"
     read_batches: int = pydantic.Field(default=50, ge=1)
+    ranges: Literal["fixed", "follow"] = "fixed"
+    ranges_batches: int = pydantic.Field(default=10, ge=1)
     recalibrate: Literal["never", "once", "every"] = "never"
     recalibrate_batches: int = pydantic.Field(default=100, ge=1)
     patience: int = pydantic.Field(default=0, ge=0)

@@ -57,6 +57,8 @@ class HardwareLayer:
         the pair makes up for it.
     prefactor : (tiles, rows, columns) ndarray, optional
         What wanted conductances are multiplied by before they are programmed.
+    seen : (batch, inputs) ndarray
+        Activities of the last forward pass before they were brought into the range of the DACs.
     converted, saturated : int
         Activities so far that were brought into the range of the DACs, and those of them that were larger than it:
         their DAC code saturated.
@@ -71,6 +73,7 @@ class HardwareLayer:
         self.mapping = mapping
         self.input_scale = input_scale
         self.converted = self.saturated = 0
+        self.seen: Floats = np.zeros((0, partition.inputs))
         self.weights: Floats = np.zeros((partition.inputs, partition.outputs))
         self.correction = Correction.identity(len(units), chip.spec.tile.columns)
         self.placements = [Placement.of(partition, tile) for tile in range(len(units))]
@@ -102,6 +105,7 @@ class HardwareLayer:
             "placements": [[place.rows, place.pairs] for place in self.placements],
             "stuck": self.stuck,
             "prefactor": self.prefactor,
+            "input_scale": self.input_scale,
             "converted": self.converted,
             "saturated": self.saturated,
         }
@@ -110,6 +114,7 @@ class HardwareLayer:
         """Go back to what :meth:`state` returned."""
         self.weights, self.stuck, self.prefactor = state["weights"], state["stuck"], state["prefactor"]
         self.correction, self.saturated = Correction.of(state["correction"]), state["saturated"]
+        self.input_scale = state.get("input_scale", self.input_scale)  # those of older versions never changed it
         self.converted = state.get("converted", 0)  # chips of older versions have not counted
         self.placements = [Placement(*place) for place in state["placements"]]
 
@@ -190,6 +195,7 @@ class HardwareLayer:
 
         Those below 0 are what a ReLU makes 0 if ``rectified``; otherwise they saturate too.
         """
+        self.seen = activities
         self.converted += activities.size
         self.saturated += int(np.count_nonzero(activities > self.input_scale))
         self.saturated += 0 if rectified else int(np.count_nonzero(activities < 0.0))

@@ -168,6 +168,7 @@ def _resolved(spec: RunSpec) -> RunSpec:
         ("ex_situ.patience", spec.ex_situ.patience),
         ("in_situ.patience", spec.in_situ.patience),
         ("in_situ.evaluate_every", spec.in_situ.evaluate_every),
+        ("in_situ.ranges", "" if spec.in_situ.ranges == "fixed" else spec.in_situ.ranges),
     ):
         if unused:
             raise ValidationError(key, "must be left out with network.model", unused)

@@ -16,6 +16,7 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.training.gradients import ReadMap, adjoint_gradients, read_cells, read_gradients
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.optimisers import Optimiser
+from circuitmem.training.ranges import follow_ranges
 from circuitmem.training.rules import UpdateRule
 from circuitmem.training.schedules import rate_factor
 from circuitmem.training.wires import WireModel
@@ -84,6 +85,11 @@ class InSituTrainer:
         # Of a weight's two cells: a factor, a subtraction, their difference; and the gain of its gradient.
         mapped = 6 * sum(weights.size for weights in model.weights) if self.spec.gradient == "read" else 0
         return per_sample * samples + mapped + WireModel.GRADIENT * self._wired
+
+    def follow(self) -> Process:
+        """Choose ranges anew, if they follow the network and that is due."""
+        if self.spec.ranges == "follow" and self.batches % self.spec.ranges_batches == 0:
+            yield from follow_ranges(self.network)
 
     def recalibration_is_due(self) -> bool:
         """Say whether the chip is to be calibrated again after the last batch."""
@@ -168,6 +174,7 @@ def train_epoch(
         trainer.step(activities, error, spec.learning_rate * rate_factor(spec.schedule, done, LAST_RATE))
         yield from network.chip.compute(trainer.operations(len(chosen)))
         yield from trainer.rule.program()
+        yield from trainer.follow()
         if recalibrate is not None and trainer.recalibration_is_due():
             yield from recalibrate()
         losses.append(loss)

@@ -103,6 +103,8 @@ def _warning(spec: RunSpec, kind: str, message: str, setting: str) -> RunWarning
 def _of_the_digital_network(
     spec: RunSpec, accuracy: float, training: ExSituRecord | None, chance: float
 ) -> Iterator[RunWarning]:
+    if not spec.ex_situ.epochs and not spec.network.weights:
+        return  # random weights are what was asked for
     poor = accuracy / 100.0 - chance < NEAR_CHANCE * (1.0 - chance)
     unfinished = training is not None and not training.converged
     if poor:

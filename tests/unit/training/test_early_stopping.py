@@ -183,6 +183,7 @@ def test_training_off_line_ends_with_the_weights_of_its_best_epoch(start):
         ("ex_situ", "patience", 2),
         ("in_situ", "patience", 2),
         ("in_situ", "evaluate_every", 2),
+        ("in_situ", "ranges", "follow"),
     ],
 )
 def test_a_network_of_torch_refuses_what_its_runs_do_not_have(table, key, value):
