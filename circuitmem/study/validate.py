@@ -242,6 +242,7 @@ def _chosen(only: Sequence[str], referees: Sequence[RefereeName]) -> list[StageM
         if name not in names:
             raise ValidationError("stage", f"must be one of {', '.join(names)}{did_you_mean(name, names)}", name)
         if not any(_refereed(names[name], referee) for referee in referees):
-            raise ValidationError("referee", f"must be ngspice for the stage {name}", referees[0])
+            other = next(referee for referee in REFEREES if _refereed(names[name], referee))
+            raise ValidationError("referee", f"must be {other} for the stage {name}", referees[0])
     able = {name: stage for name, stage in names.items() if any(_refereed(stage, referee) for referee in referees)}
     return [stage for name, stage in able.items() if not only or name in only]

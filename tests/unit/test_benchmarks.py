@@ -105,9 +105,9 @@ def test_the_table_of_scale_says_on_what_load_it_was_measured(tmp_path):
 
 
 @pytest.mark.spice
-def test_the_table_of_where_ngspice_spends_its_time(tmp_path):
+def test_the_tables_of_the_referees(tmp_path):
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "spice.py", "--sides", "4", "8", "--out", tmp_path],
+        [sys.executable, ROOT / "benchmarks" / "spice.py", "--sides", "4", "--vector-sides", "3", "--out", tmp_path],
         capture_output=True,
         text=True,
         timeout=120,
@@ -115,10 +115,34 @@ def test_the_table_of_where_ngspice_spends_its_time(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "spice.txt").read_text("utf-8").splitlines()
     assert done.stdout.splitlines() == lines
-    assert lines[1].split() == ["call", "tile", "vectors", "build", "transfer", "load", "solve", "fetch"]
-    rows = [line.split() for line in lines[2:8]]
-    assert [row[:2] for row in rows] == [[c, t] for t in ("4x4", "8x8") for c in ("read", "read", "solve")]
+    vectors = [line.split() for line in lines[3:5]]
+    assert [row[:2] for row in vectors] == [["linear", "3x3"], ["sinh", "3x3"]]
+    # Milliseconds of ours; then seconds, ratio and difference of each referee that is here.
+    assert all(float(row[2]) > 0.0 and float(row[3]) > 0.0 and float(row[5]) <= 1e-7 for row in vectors)
+    first = lines.index("phases of a call of ngspice, seconds, best of two calls") + 1
+    assert lines[first].split() == ["call", "tile", "vectors", "build", "transfer", "load", "solve", "fetch"]
+    rows = [line.split() for line in lines[first + 1 : first + 4]]
+    assert [row[:2] for row in rows] == [[call, "4x4"] for call in ("read", "read", "solve")]
     assert all(float(value) > 0.0 for row in rows for value in row[3:8])
+
+
+@pytest.mark.spice
+def test_the_table_of_pulses_on_ode_devices(tmp_path):
+    arguments = ["--sides", "2", "--row", "6", "--rounds", "1", "--pulses", "VTEAM reset", "Stanford set"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "trains.py", *arguments, "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "trains.txt").read_text("utf-8").splitlines()
+    assert done.stdout.splitlines() == lines
+    rows = [line.split() for line in lines[3:5]]
+    assert [row[:3] for row in rows] == [["VTEAM", "reset", "2x2"], ["Stanford", "set", "2x2"]]
+    # Steps, move, ours; then milliseconds, ratio and largest difference of states of each referee that is here.
+    assert all(float(row[4]) > 0.01 and float(row[5]) > 0.0 and float(row[8]) <= 1e-3 for row in rows)
+    assert [line.split()[2] for line in lines[-2:]] == ["6x6", "6x6"]
 
 
 def test_what_is_tracked_from_commit_to_commit_runs():

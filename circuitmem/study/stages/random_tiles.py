@@ -22,10 +22,19 @@ LINEAR_BOUND = 1e-9
 NON_LINEAR_BOUND = 1e-7
 """The same for non-linear cells."""
 
+MAPPED = 64 * 64
+"""Cells up to which a tile is shown cell by cell: a page of larger ones would have megabytes of numbers."""
+
 DrawDefects = Callable[[np.random.Generator, TileSpec], DefectMap]
 
 
-def compare(context: Context, bound: float, cell: Cell | None = None, defects: DrawDefects | None = None) -> Stage:
+def compare(
+    context: Context,
+    bound: float,
+    cell: Cell | None = None,
+    defects: DrawDefects | None = None,
+    shapes: Sequence[tuple[int, int]] = (),
+) -> Stage:
     """Solve random tiles in both engines; one difference a tile.
 
     Parameters
@@ -38,11 +47,15 @@ def compare(context: Context, bound: float, cell: Cell | None = None, defects: D
         Kind of cell; linear when left out.
     defects : callable, optional
         Draws a tile's defects; none when left out.
+    shapes : sequence of (int, int), optional
+        Rows and columns of the tiles; twenty up to 32x32 (quick: four up to 12x12) when left out.
     """
     cases, side = (4, 12) if context.quick else (20, 32)
+    cases = len(shapes) or cases
     pairs, tiles = [], []
     for case in range(cases):
-        tile, voltages = random_case(context.stream(case), side, cell or LinearCell(), defects)
+        shape = shapes[case] if shapes else None
+        tile, voltages = random_case(context.stream(case), side, cell or LinearCell(), defects, shape)
         with context.timed("behavioral"):
             ours = BehavioralEngine().solve(tile, voltages)
         with context.timed("referee"):
@@ -53,7 +66,9 @@ def compare(context: Context, bound: float, cell: Cell | None = None, defects: D
     differences = [difference(*pair) for pair in pairs]
     worst = int(np.argmax(differences))
     currents = [solution.column_current for solution in pairs[worst]]
-    plots = [*_currents(pairs, context.simulator), _maps(*pairs[worst])]
+    plots: list[Plot] = _currents(pairs, context.simulator)
+    if tiles[worst][0].conductance.size <= MAPPED:
+        plots.append(_maps(*pairs[worst]))
     return Stage(
         differences,
         bound,
@@ -91,10 +106,17 @@ def _maps(ours: Solution, theirs: Solution) -> Views:
 
 
 def random_case(
-    rng: np.random.Generator, largest: int, cell: Cell, defects: DrawDefects | None = None
+    rng: np.random.Generator,
+    largest: int,
+    cell: Cell,
+    defects: DrawDefects | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> tuple[Tile, Floats]:
-    """Draw a tile, 2 to ``largest`` a side, with resistances from 0 to 20 ohm, and two input vectors (2, rows) V."""
-    rows, columns = (int(n) for n in rng.integers(2, largest + 1, 2))
+    """Draw a tile, 2 to ``largest`` a side, with resistances from 0 to 20 ohm, and two input vectors (2, rows) V.
+
+    ``shape`` is that of the tile, if it is not drawn.
+    """
+    rows, columns = shape or (int(n) for n in rng.integers(2, largest + 1, 2))
     word, bit, driver, sense = (float(r) for r in rng.uniform(0.0, 20.0, 4) * (rng.random(4) < 0.8))
     spec = TileSpec(
         rows=rows,

@@ -209,3 +209,22 @@ def test_training_takes_the_same_steps_in_the_kernels_and_in_vacask(tmp_path, mo
     monkeypatch.setattr(VacaskEngine, "codes", lambda self, *words: right(self, *words) + 1)
     (stage,) = validate_engines(tmp_path, quick=True, only=["trajectory"], referee="vacask")["stages"]
     assert not stage["pass"]
+
+
+LARGE = ["large linear tiles", "large sinh tiles"]
+
+
+@pytest.mark.vacask
+def test_large_tiles_are_for_vacask(tmp_path):
+    with pytest.raises(ValidationError, match="referee must be vacask for the stage large sinh tiles"):
+        validate_engines(tmp_path, only=["large sinh tiles"])
+    stages = validate_engines(tmp_path, quick=True, only=LARGE, referee="vacask")["stages"]
+    assert [(stage["stage"], stage["cases"], stage["pass"]) for stage in stages] == [(name, 1, True) for name in LARGE]
+
+
+@pytest.mark.slow
+@pytest.mark.vacask
+def test_tiles_up_to_256x256_agree_with_vacask(tmp_path):
+    stages = validate_engines(tmp_path, only=LARGE, referee="vacask")["stages"]
+    assert [(stage["cases"], stage["pass"]) for stage in stages] == [(3, True), (2, True)]
+    assert max(stage["worst"] for stage in stages) <= 1e-12
