@@ -1,0 +1,49 @@
+"""Numbers of studies in README and docs are those of their tables: text and data cannot differ unnoticed."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    found = importlib.util.spec_from_file_location("study_numbers", ROOT / ".ci" / "study_numbers.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_text_and_data_agree(script, capsys):
+    assert script.main(["--check"]) == 0, capsys.readouterr().out
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert len(script.NUMBER.findall(readme)) >= 8
+    assert len(script.TABLE.findall(readme)) == 1
+
+
+def test_a_number_that_differs_is_said_and_written(script):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for old, new in (("89.86 ± 0.49", "91.00 ± 0.49"), ("| 44.40 % |", "| 45 % |"), ("-->42<!--", "-->40<!--")):
+        wrong = readme.replace(old, new)
+        assert wrong != readme
+        mended, changes = script.renewed(wrong)
+        assert mended == readme
+        assert len(changes) == 1
+        assert "should be" in changes[0]
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ("nothing raw", "nothing has no results.csv"),
+        ("default-run rw", "default-run has no method rw"),
+        ("default-run raw tile=3", "default-run has no axis tile"),
+        ("default-run raw seed=99", "default-run has no rows of seed=99"),
+        ("table1 raw chip=ideal", "table1 has several rows of raw for a seed"),
+    ],
+)
+def test_a_mark_without_a_number_is_named(script, mark, message):
+    with pytest.raises(script.WrongMarkError, match=message):
+        script.renewed(f"<!-- = {mark} -->1<!-- / -->")
