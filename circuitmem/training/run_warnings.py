@@ -7,9 +7,13 @@ from dataclasses import asdict, dataclass
 from math import log, sqrt
 from typing import Any
 
-from circuitmem.config import RunSpec
+import numpy as np
+
+from circuitmem.config import OdeCellSpec, RunSpec
+from circuitmem.control import PICOSECOND
+from circuitmem.device import conductance, simulate, state_of
 from circuitmem.training.ex_situ import CONVERGED, ExSituRecord
-from circuitmem.training.methods import MethodResult
+from circuitmem.training.methods import MethodResult, tile_count
 from circuitmem.training.recipes import method_title, recipe_of
 
 __all__ = ["RunWarning", "find_warnings"]
@@ -27,6 +31,9 @@ DEVIATIONS = 4.0
 SATURATED = 0.01
 """Share of a layer's conversions that saturate: ranges are chosen so that a thousandth of the activities does."""
 
+MOVED = 0.01
+"""Of the working range: by so much reads may move ODE devices without a word."""
+
 CLIPPED = 0.5
 """Share of a layer's weights at the end of their range: most are signs then, not weights."""
 
@@ -38,8 +45,8 @@ class RunWarning:
     Attributes
     ----------
     kind : str
-        ``near-chance``, ``not-converged``, ``few-vectors``, ``diverged``, ``adc-saturated``, ``dac-saturated`` or
-        ``weights-clipped``.
+        ``near-chance``, ``not-converged``, ``few-vectors``, ``diverged``, ``adc-saturated``, ``dac-saturated``,
+        ``weights-clipped`` or ``reads-move-states``.
     message : str
         Cause, figure and what to do, on one line.
     setting : str
@@ -88,6 +95,7 @@ def find_warnings(
     for part in ("adc", "dac"):
         found += _of_saturation(spec, results, part)
     found += _of_the_mapping(spec, results)
+    found += _of_reads(spec, results)
     return [asdict(each) for each in found]
 
 
@@ -224,6 +232,30 @@ def _of_the_mapping(spec: RunSpec, results: Mapping[str, MethodResult]) -> Itera
         cause = f"({before:.0%} before): the mapping clips them at the largest starting weight; raise {setting}, or "
         cause += f"lower {rate}"
     yield _warning(spec, "weights-clipped", f"{figure} {cause}", setting)
+
+
+def _of_reads(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[RunWarning]:
+    """Say that reads would have moved the states of the devices, which keep them here."""
+    device, scale = spec.chip.device, spec.chip.converters.dac.full_scale
+    if not isinstance(device, OdeCellSpec) or not results:
+        return
+    seconds, name = max(
+        (result.accounts.get("mac_read", {}).get("busy", 0) * PICOSECOND, name) for name, result in results.items()
+    )
+    seconds /= tile_count(spec)
+    if seconds == 0.0:
+        return
+    ends = [device.minimum_conductance, device.maximum_conductance]
+    state = state_of(device.model, ends)
+    after = simulate(device.model, [0.0, seconds], [scale, scale], state=state, threads=1).state[:, -1]
+    moved = float(np.abs(conductance(device.model, after) - ends).max()) / (ends[1] - ends[0])
+    if moved > MOVED:
+        setting = "chip.converters.dac.full_scale"
+        figure = (
+            f"reads drove the word lines for {seconds:.2g} s in {method_title(name)}: at full scale that moves the "
+        )
+        figure += f"devices by up to {moved:.0%} of their working range, which is not modelled"
+        yield _warning(spec, "reads-move-states", f"{figure}; lower {setting}", setting)
 
 
 def _layer(results: Mapping[str, MethodResult], name: str, number: int) -> str:
