@@ -39,6 +39,11 @@ PULSE_COUNT = [
     ),
     "in_situ.rule=pulse-count",
 ]
+ODE = [
+    ('chip.device={kind="vteam", set_time=1e-9, reset_time=1e-9, reset_voltage=0.7, scheme="v/2"}'),
+    "in_situ.rule=pulse-count",
+    "in_situ.batch=150",
+]
 CNN = [
     "network.kind=cnn",
     "network.convolutions=[[8,3]]",
@@ -67,6 +72,8 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "pulse_count": ("in_situ", PULSE_COUNT),
     "pulse_count_by_pulse": ("in_situ", [*PULSE_COUNT, "granularity=pulse"]),
     "pulse_count_by_cell": ("in_situ", [*PULSE_COUNT, "chip.programming.by_cell=true"]),
+    "ode_device": ("in_situ", ODE),
+    "ode_device_by_pulse": ("in_situ", [*ODE, "granularity=pulse"]),
     "by_cell": ("in_situ", ["chip.programming.by_cell=true", "chip.programming.energy_per_pulse=1e-12"]),
     "rows_at_once": ("in_situ", ["chip.programming.rows_at_once=4"]),
     "transistor": ("in_situ", ['chip.tile.cell={kind="transistor", on_resistance=500.0}']),

@@ -33,7 +33,8 @@ def test_a_golden_run_gives_what_is_recorded(name):
 
 def test_granularities_end_alike():
     for burst, pulse in (("two_pulse", "two_pulse_by_pulse"), ("pulse_count", "pulse_count_by_pulse"),
-                         ("aging", "aging_by_pulse"), ("stream_watched", "stream_watched_by_pulse")):  # fmt: skip
+                         ("aging", "aging_by_pulse"), ("ode_device", "ode_device_by_pulse"),
+                         ("stream_watched", "stream_watched_by_pulse")):  # fmt: skip
         assert RECORD["runs"][burst] == RECORD["runs"][pulse]
 
 
