@@ -97,8 +97,10 @@ bench: system .venv/test.stamp
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/epoch.py
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/layers.py
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/scale.py
+	@$(BIN)/python benchmarks/reuse.py
 	@$(BIN)/python benchmarks/scheduler.py
 	@$(BIN)/python benchmarks/spice.py
+	@$(BIN)/python benchmarks/nonlinear.py
 	@$(BIN)/python benchmarks/trains.py
 
 margins: system .venv/test.stamp

@@ -73,6 +73,47 @@ def test_the_table_of_stacks(tmp_path):
     assert [row["threads"] for row in rows] == [1, 2] * 4
 
 
+def test_the_table_of_cells_that_are_not_linear(tmp_path):
+    """A simulator that is not installed, or too slow, says so in place of numbers."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "benchmarks" / "nonlinear.py",
+            "--sides",
+            "4",
+            "8",
+            "--seconds",
+            "0.02",
+            "--out",
+            tmp_path,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (tmp_path / "nonlinear.txt").read_text("utf-8")
+    rows = json.loads((tmp_path / "nonlinear.json").read_text("utf-8"))["rows"]
+    assert [row["size"] for row in rows] == [4, 8]
+    for row in rows:
+        assert row["ours_ms"] > 0.0
+        for simulator in ("ngspice", "vacask"):
+            assert row[simulator].get("missing") or row[simulator]["difference"] < 1e-7
+
+
+def test_an_epoch_is_what_more_epochs_add(monkeypatch):
+    """Two calls of the command, of which the longer one has five epochs more."""
+    import epoch
+
+    calls, clock = [], iter([0.0, 3.0, 10.0, 23.0])
+    monkeypatch.setattr(epoch.subprocess, "run", lambda words, **_: calls.append(words))
+    monkeypatch.setattr(epoch.time, "perf_counter", lambda: next(clock))
+    assert epoch.measure_command(1.0)["seconds"] == 2.0
+    assert ["in_situ.epochs=1" in words for words in calls] == [True, False]
+    assert "in_situ.epochs=6" in calls[1]
+    assert epoch.command("train, 1 ohm a segment", 2)[2:] == ["train", "1.0"]
+
+
 def test_the_schedulers_table_and_record(tmp_path):
     """All ways end at the same time, or the benchmark itself fails."""
     done = subprocess.run(
