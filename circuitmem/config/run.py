@@ -39,7 +39,8 @@ class AuditSpec(Spec):
     reads, pulses : int
         Reads of an audited read operation, and pulses of an audited train, that are done again, >= 1.
     limit : float
-        Relative difference beyond which an operation is reported and saved, > 0; ``reuse_error`` is added to it.
+        Relative difference beyond which an operation is reported and saved, > 0; ``reuse_error`` is added to it, and
+        2e-5 in single precision.
     referee : {"ngspice", "vacask", "all"}
         The circuit simulator; with ``all`` each operation goes to one of the two, by a coin of the run's seed.
     workers : int
@@ -78,6 +79,9 @@ class RunSpec(Spec):
     engine : str
         What computes the circuits: ``behavioral``, ``ngspice``, ``vacask``, or another that :mod:`circuitmem.registry`
         finds. All but the first take long.
+    precision : {"double", "single"}
+        Precision in which the behavioral engine works out transfer matrices; all else is in double. In single precision
+        they are off by about 1e-6 of the largest column current, and the results say by how much at most (``reuse``).
     reuse_error : float
         Error that a tile's transfer matrix may have while its cells are trained, relative to the largest column
         current, in [0, 0.1]: 4e-4 is a tenth of a step of an 8-bit converter. At 0 every matrix is exact. The results
@@ -97,6 +101,7 @@ class RunSpec(Spec):
     methods: tuple[str, ...] = ("raw", "calibration", "in_situ", "calibration_in_situ")
     recipes: tuple[RecipeSpec, ...] = ()
     engine: EngineName = "behavioral"
+    precision: Literal["double", "single"] = "double"
     reuse_error: float = pydantic.Field(default=0.0, ge=0.0, le=0.1)
     data: DataSpec = DataSpec()
     network: NetworkSpec = NetworkSpec()
@@ -144,6 +149,12 @@ class RunSpec(Spec):
             raise ValidationError(
                 "in_situ.rule", f"must be another for devices of kind {device.kind}, such as {device.rule}", rule
             )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _check_precision(self) -> RunSpec:
+        if self.precision != "double" and self.engine != "behavioral":
+            raise ValidationError("precision", f"must be double with the engine {self.engine}", self.precision)
         return self
 
     @pydantic.model_validator(mode="after")

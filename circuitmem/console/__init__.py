@@ -30,7 +30,7 @@ __all__ = [
 
 def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
     """Print the table and the audit line of a run."""
-    from circuitmem.report.costs import product_costs
+    from circuitmem.report.costs import precision_note, product_costs
 
     rows = []
     audit = results["audit"]
@@ -56,6 +56,8 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     console = terminal()
     _print_product_errors(console, results.get("product_errors", {}))
     _print_saturation(console, results.get("saturated_codes", {}))  # a run of an older version has none
+    if results.get("precision", "double") != "double":
+        console.print(precision_note(results["reuse"]))
     gain = results.get("calibration_and_in_situ_against_in_situ")
     if gain:
         line = f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Literal, get_args
@@ -15,7 +16,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.tile import Mesh, Tile
 from circuitmem.validation import did_you_mean, integer
 
-__all__ = ["Method", "Plan", "check_method", "make_plan", "plan_nodes"]
+__all__ = ["Method", "Plan", "check_linear", "check_method", "make_plan", "plan_nodes"]
 
 Method = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
 """``"transfer matrix"``: by the tree kernel, and then a matrix product. ``"conjugate gradients"``: vector by vector.
@@ -158,6 +159,18 @@ def check_method(method: Method | None) -> Method | None:
     if method is not None and method not in names:
         raise ValidationError("method", f"must be one of {', '.join(names)}{did_you_mean(str(method), names)}", method)
     return method
+
+
+def check_linear(tiles: Sequence[Tile]) -> None:
+    """Raise a ValidationError unless there are tiles, all of one shape and of linear cells: such have matrices."""
+    if not len(tiles):
+        raise ValidationError("tiles", "must have at least one tile")
+    for tile in tiles:
+        if tile.spec.shape != tiles[0].spec.shape:
+            rows, columns = tiles[0].spec.shape
+            raise ValidationError("tiles", f"must all be of {rows}x{columns}", tile.spec.shape)
+        if not tile.spec.cell.linear:
+            raise ValidationError("cell", "must be linear for a transfer matrix", tile.spec.cell.kind)
 
 
 def _break_even(tile: Tile) -> int:

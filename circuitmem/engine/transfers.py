@@ -24,6 +24,7 @@ from circuitmem._kernels.tree import have_ideal_wires, sense_ends, transfer_of_i
 from circuitmem.engine.base import silence_dead_drivers
 from circuitmem.engine.behavioral import BehavioralEngine
 from circuitmem.engine.plan import make_plan
+from circuitmem.engine.precision import PRECISION
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
 from circuitmem.validation import in_range
@@ -42,7 +43,7 @@ SAFETY = 4.0
 """An estimated error counts so many times: the factor is learnt from few inputs, and others may do worse."""
 
 SAMPLED = 16
-"""One in so many scaled matrices is compared with an exact solution."""
+"""One in so many scaled matrices is compared with an exact solution, and one in so many of single precision."""
 
 
 @dataclass
@@ -54,8 +55,8 @@ class ReuseRecord:
     exact, cells, scaled : int
         Matrices that the tree kernel worked out, that single cells updated, and that were scaled.
     checks, refused : int
-        Scaled matrices that were compared with an exact solution, and those of them that were off by more than allowed
-        and so not used.
+        Matrices that were scaled, or worked out in single precision, and compared with an exact solution in double; and
+        scaled ones of them that were off by more than allowed and so not used.
     largest_error : float
         Largest error that was found and used, of a column current or of the power, relative to the largest column
         current or the power.
@@ -102,7 +103,7 @@ class TransferCache:
     Parameters
     ----------
     engine : BehavioralEngine
-        What solves.
+        What solves, and in which precision matrices are worked out.
     error : float
         Error allowed, in [0, 0.1], relative to the largest column current. At 0 the tree kernel works out every
         matrix: then the answer depends on the state alone, to the last bit, and on no earlier one.
@@ -125,6 +126,7 @@ class TransferCache:
         self._places: tuple[Floats, Floats] | None = None  # matrices and admittances of all tiles of a chip
         self._per_change = 0.0
         self._turn = 0
+        self._single = 0  # matrices that were worked out in single precision
         self.record = ReuseRecord()
 
     def clear(self) -> None:
@@ -148,6 +150,8 @@ class TransferCache:
             "per_change": self._per_change,
             "turn": self._turn,
         }
+        if self._engine.precision != "double":
+            state["single"] = self._single
         if self._error > 0.0:
             state["entries"] = [
                 [number, entry.defects is entry.tile.defects, entry.is_exact, entry.updates, *_arrays(entry)]
@@ -176,6 +180,7 @@ class TransferCache:
             )
         if self._error == 0.0:
             self._exactly({number: tiles[number] for number in state["fresh"]})
+        self._single = state.get("single", 0)
         self.record = ReuseRecord(**state["record"])
 
     def get(self, number: int, tile: Tile) -> tuple[Floats, Floats | IdealAdmittance]:
@@ -250,9 +255,18 @@ class TransferCache:
             self._entries.pop(number, None)  # until they are there: whoever is stopped in between finds none
         if stale:
             out, own = (matrices, admittances), list(tiles.values())
-            transfer_stack(cells, *own[0].wires, threads=self._engine.threads, tiles=stale, out=out)
-            for place in stale:
-                silence_dead_drivers(own[place], matrices[place], admittances[place])
+            if self._engine.precision == "double":
+                transfer_stack(cells, *own[0].wires, threads=self._engine.threads, tiles=stale, out=out)
+                for place in stale:
+                    silence_dead_drivers(own[place], matrices[place], admittances[place])
+            else:
+                wires, dtype = own[0].wires, PRECISION[self._engine.precision]
+                matrices[stale], admittances[stale] = transfer_stack(
+                    cells[stale], *wires, dtype=dtype, threads=self._engine.threads
+                )
+                for place in stale:
+                    silence_dead_drivers(own[place], matrices[place], admittances[place])
+                self._sample_precision([(own[place], matrices[place], admittances[place]) for place in stale])
         for place, (number, tile) in enumerate(tiles.items()):
             if number not in self._entries:
                 exact = _NOTHING, matrices[place], admittances[place]
@@ -274,11 +288,22 @@ class TransferCache:
         if not tiles:
             return
         transfer = self._engine.transfer(list(tiles.values()))
-        for (number, tile), matrix, admittance in zip(
-            tiles.items(), transfer.matrix, transfer.input_admittance, strict=True
-        ):
+        matrices, admittances = (
+            np.asarray(each, dtype=np.float64) for each in (transfer.matrix, transfer.input_admittance)
+        )
+        if self._engine.precision != "double":
+            self._sample_precision(list(zip(tiles.values(), matrices, admittances, strict=True)))
+        for (number, tile), matrix, admittance in zip(tiles.items(), matrices, admittances, strict=True):
             exact = tile.mesh.conductance.copy(), matrix, admittance
             self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact)
+
+    def _sample_precision(self, found: list[tuple[Tile, Floats, Floats]]) -> None:
+        """Compare some of the matrices that were worked out in single precision with double, the first among them."""
+        before = self._single
+        self._single += len(found)
+        for tile, matrix, admittance in found[-before % SAMPLED :: SAMPLED]:
+            error = self._check(tile, (matrix, admittance), 0.0)
+            self.record.largest_error = max(self.record.largest_error, error)
 
     def _has_ideal_wires(self, number: int, tile: Tile) -> bool:
         """Work out the matrix of a tile with ideal wires; say whether it is one."""

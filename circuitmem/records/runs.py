@@ -218,6 +218,7 @@ class Results(Record):
     product_errors: dict[MethodName, ProductErrorsOfLayers] | None = None
     warnings: list[RunWarning] = []
     reuse: dict[MethodName, dict[str, Any]] | None = None
+    precision: Literal["double", "single"] = "double"
 
     @pydantic.model_validator(mode="after")
     def _of_the_same_methods(self) -> Self:

@@ -22,7 +22,7 @@ from circuitmem.records import (
     read_config,
     read_record,
 )
-from circuitmem.report.costs import product_costs, rms_errors
+from circuitmem.report.costs import precision_note, product_costs, rms_errors
 from circuitmem.report.page import Page
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
 from circuitmem.training import method_title
@@ -122,6 +122,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "epochs": len(methods[record["running"]]["history"]) - 1 if record["running"] else 0,
         "all_epochs": spec.in_situ.epochs,
         "rows": _rows(record),
+        "precision": "" if spec.precision == "double" else precision_note(_reuse(methods)),
         "warnings": [warning["message"] for warning in record["results"].get("warnings", [])],
         "sections": [
             {"title": title, "text": text, "plots": [page.picture(plot.as_dict(), f"{title} {k}") for k, plot in group]}
@@ -133,6 +134,11 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "provenance": [(name, _text(value)) for name, value in record["provenance"].items()],
     }
     return page.write("run.html", "report.html", content, figures=figures)
+
+
+def _reuse(methods: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return how matrices were worked out, of the methods that are finished."""
+    return {name: method["reuse"] for name, method in methods.items() if method.get("reuse")}
 
 
 def _audit(audit: dict[str, Any], names: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult,
     run = job.run
     data = _samples(run.data, run.network, run.seed)
     model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
-    engine = BehavioralEngine(threads=1) if run.engine == "behavioral" else None
+    engine = BehavioralEngine(threads=1, precision=run.precision) if run.engine == "behavioral" else None
     network = build_network(run, model, data, engine)
 
     def keep(when: str) -> None:

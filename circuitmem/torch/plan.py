@@ -19,6 +19,7 @@ from circuitmem.torch.summary import summary
 from circuitmem.training import Hooks
 from circuitmem.training.carry_out import Start
 from circuitmem.training.ex_situ import ExSituRecord
+from circuitmem.training.methods import engine_of
 
 __all__ = ["Plan", "one_thread"]
 
@@ -105,7 +106,8 @@ class Plan:
     def _fresh(self) -> torch.nn.Module:
         """Return the network on a chip as it was fabricated."""
         spec = self.spec
-        chip = Chip(spec.chip, 0, spec.seed, spec.seed, spec.engine, spec.granularity, spec.reuse_error, self._sound)
+        engine = engine_of(spec)
+        chip = Chip(spec.chip, 0, spec.seed, spec.seed, engine, spec.granularity, spec.reuse_error, self._sound)
         options: Any = {"sample": self._sample, "digital": spec.network.digital, "weight_range": self.weight_range}
         options["backward"] = "straight-through" if spec.in_situ.gradient == "ideal" else "exact"
         net = convert(self.model, chip, **options).eval()

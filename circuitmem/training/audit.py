@@ -27,6 +27,10 @@ from circuitmem.training.checkpoint import load_state, restoring, save_state
 __all__ = ["RunAudit", "load_sample", "save_sample"]
 
 
+SINGLE = 2e-5
+"""Error that single precision may have: what 1024 x 1024 cells have, relative to the largest current."""
+
+
 class RunAudit:
     """Watches the chips of a run's methods, and has some of their operations done again.
 
@@ -41,7 +45,7 @@ class RunAudit:
     def __init__(self, spec: RunSpec, folder: Path) -> None:
         self.spec = spec
         # What the run may differ by on purpose, it may differ by.
-        self.limit = spec.audit.limit + spec.reuse_error
+        self.limit = spec.audit.limit + spec.reuse_error + (SINGLE if spec.precision == "single" else 0.0)
         self._auditors: dict[str, ChipAuditor] = {}
         self._folder = folder
         self._referees = referee_names(spec.audit.referee)

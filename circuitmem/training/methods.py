@@ -13,7 +13,7 @@ from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import Chip, Process
 from circuitmem.data import Dataset
-from circuitmem.engine import Engine
+from circuitmem.engine import BehavioralEngine, Engine
 from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.ex_situ import accuracy_percent
@@ -21,7 +21,16 @@ from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.recipes import Recipe, recipe_of
 from circuitmem.training.schedules import Patience, Samples
 
-__all__ = ["Hooks", "MethodResult", "MethodRun", "build_network", "conversions", "run_method", "tile_count"]
+__all__ = [
+    "Hooks",
+    "MethodResult",
+    "MethodRun",
+    "build_network",
+    "conversions",
+    "engine_of",
+    "run_method",
+    "tile_count",
+]
 
 Floats = NDArray[np.float64]
 
@@ -174,6 +183,11 @@ def _partitions(spec: RunSpec) -> list[Partition]:
     return partitions(spec.network.shapes, *spec.chip.tile.shape)
 
 
+def engine_of(spec: RunSpec) -> Engine | str:
+    """Return what computes the circuits of a run: the engine, or its name."""
+    return spec.engine if spec.precision == "double" else BehavioralEngine(precision=spec.precision)
+
+
 def build_network(spec: RunSpec, model: Perceptron, data: Dataset, engine: Engine | None = None) -> HardwareNetwork:
     """Fabricate the chip of a run, and lay the network out on it; nothing is programmed yet.
 
@@ -184,7 +198,8 @@ def build_network(spec: RunSpec, model: Perceptron, data: Dataset, engine: Engin
     seed, layers = spec.seed, spec.chip.defects.layers
     belongs = [layer for layer, part in enumerate(_partitions(spec)) for _ in range(part.tiles)]
     sound = {tile for tile, layer in enumerate(belongs) if layers is not None and layer not in layers}
-    chip = Chip(spec.chip, len(belongs), seed, seed, engine or spec.engine, spec.granularity, spec.reuse_error, sound)
+    chosen = engine or engine_of(spec)
+    chip = Chip(spec.chip, len(belongs), seed, seed, chosen, spec.granularity, spec.reuse_error, sound)
     activities = model.activities(data.train_inputs[:2000])[:-1]
     seen = activities[1:] if data.bounded else activities
     scales = [1.0] * data.bounded + [max(float(np.quantile(activity, 0.999)), 1e-6) for activity in seen]

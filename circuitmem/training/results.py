@@ -20,8 +20,10 @@ def results_of(
     spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the content of results.json, under the names that stay."""
+    single = {"precision": spec.precision} if spec.precision != "double" else {}
     return {
         "seed": spec.seed,
+        **single,
         "accuracy_percent": {"digital": digital} | {name: r.accuracy_percent for name, r in results.items()},
         "simulated_time_s": {name: r.simulated_time_s for name, r in results.items()},
         "energy_j": {name: r.energy_j for name, r in results.items()},

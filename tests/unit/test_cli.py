@@ -52,6 +52,10 @@ def run(command):
         (["train", "nope.toml", "--out", "x"], "nope.toml: cannot be read: No such file or directory"),
         (["train", "defualt", "--out", "x"], "did you mean 'default'?"),
         (
+            ["train", "--out", "x", "--set", "precision=single", "--set", "engine=ngspice"],
+            "precision must be double with the engine ngspice (got 'single')",
+        ),
+        (
             ["train", "--out", "x", "--set", "reuse_error=0.5"],
             "reuse_error must be less than or equal to 0.1 (got 0.5)",
         ),
@@ -214,6 +218,19 @@ def test_results_say_how_right_reused_matrices_were(run, tiny_run, tmp_path):
         before = exact["reuse"][method]
         assert before["exact"] > 0
         assert before["scaled"] == before["cells"] == 0
+
+
+def test_results_terminal_and_page_say_how_right_single_precision_was(run, tmp_path):
+    settings = [*SETTINGS, "--set", "precision=single", "--set", 'methods=["raw"]', "--set", "trace=false"]
+    done = run("train", "--out", tmp_path / "run", *settings)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
+    record = results["reuse"]["raw"]
+    assert results["precision"] == "single"
+    assert record["checks"] > 0
+    assert 0.0 < record["largest_error"] < 1e-5
+    for text in (done.stdout, (tmp_path / "run" / "report.html").read_text("utf-8")):
+        assert f"off by up to {record['largest_error']:.1e} of a tile" in " ".join(text.split()).replace("&#39;", "'")
 
 
 def test_the_trace_of_a_method_adds_up_to_its_accounts(tiny_run):

@@ -9,6 +9,7 @@ from circuitmem._kernels.reads import Channels, IdealAdmittance, read_codes
 from circuitmem._kernels.stack_reads import Matrices
 from circuitmem.engine import BehavioralEngine, TransferCache
 from circuitmem.errors import ValidationError
+from circuitmem.rng import Purpose, stream
 
 EXACT = 1e-12
 """Rounding errors of up to 64 updates of low rank, relative to the largest element."""
@@ -235,3 +236,42 @@ def test_a_stack_of_tiles_is_kept_in_its_places_and_never_stale():
     assert cache.record.exact == 7
     cache.clear()
     check(range(5), 5)
+
+
+def test_matrices_in_single_precision_are_compared_with_double():
+    """The bits are those of the kernel in single precision, the error is that of random inputs, whatever the path."""
+    rng = np.random.default_rng(11)
+    spec = make_tile(rng).spec
+    tiles = {number: Tile(spec, rng.uniform(20e-6, 300e-6, spec.shape)) for number in range(18)}
+    engine = BehavioralEngine(precision="single")
+    cells = np.stack([tile.mesh.conductance for tile in tiles.values()])
+    one_by_one, together = TransferCache(engine, seed=3), TransferCache(engine, seed=3)
+    one_by_one.refresh(tiles)
+    found = together.stack(tiles, cells, len(tiles))
+    exact = BehavioralEngine().transfer(list(tiles.values()))
+    for number, tile in tiles.items():
+        single = engine.transfer_matrix(tile)
+        assert single.dtype == np.float32
+        np.testing.assert_array_equal(one_by_one.get(number, tile)[0], single)
+        np.testing.assert_array_equal(found.matrix[number], single)
+        assert not np.array_equal(found.matrix[number], exact.matrix[number])
+    assert one_by_one.record == together.record
+    assert together.record.checks == 2  # tiles 0 and 16
+    assert 1e-9 < together.record.largest_error < 2e-6
+    voltages = stream(3, Purpose.REUSE, 0).random(spec.rows)
+    off, known = (found.matrix[0] - exact.matrix[0]) @ voltages, np.abs(exact.matrix[0] @ voltages).max()
+    assert together.record.largest_error >= 0.9 * np.abs(off).max() / known
+
+    again = TransferCache(engine, seed=3)
+    again.restore(together.state(), tiles)
+    assert again.record == together.record
+    for cache in (again, together):
+        tiles[5].program(tiles[5].conductance * 1.1)
+        cache.get(5, tiles[5])
+    assert again.record == together.record
+    assert again.state()["single"] == together.state()["single"] == 19
+
+
+def test_a_precision_that_there_is_not_is_refused():
+    with pytest.raises(ValidationError, match=r"^precision must be one of double, single; did you mean 'single'"):
+        BehavioralEngine(precision="singel")

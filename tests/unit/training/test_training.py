@@ -95,17 +95,19 @@ def test_without_updates_nothing_is_gained(digits, model, monkeypatch):
     assert result.history[0]["pulses"] == result.history[1]["pulses"]
 
 
-def test_same_bits_for_one_and_two_threads_and_for_both_granularities(digits, model):
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_same_bits_for_one_and_two_threads_and_for_both_granularities(digits, model, precision):
     few = digits.first(200, 50)
     ends = []
     for threads, granularity in ((1, "burst"), (2, "burst"), (1, "pulse")):
         spec = small_spec("in_situ.epochs=1", f"granularity={granularity}")
         with threadpool_limits(limits=1, user_api="blas"):
-            network = build_network(spec, model, few, BehavioralEngine(threads=threads))
+            network = build_network(spec, model, few, BehavioralEngine(threads=threads, precision=precision))
             result = run_method("calibration_in_situ", spec, network, few, quiet)
         ends.append((result.as_dict(), [unit.tile.conductance.tobytes() for unit in network.chip.units]))
     assert ends[0] == ends[1]
     assert ends[0] == ends[2]
+    assert (ends[0][0]["reuse"]["checks"] > 0) is (precision == "single")
 
 
 @pytest.mark.spice
