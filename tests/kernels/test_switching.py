@@ -127,3 +127,45 @@ def test_too_many_steps_are_an_error(monkeypatch):
     monkeypatch.setattr(switching, "MAX_STEPS", 3)
     with pytest.raises(ConvergenceError, match="a pulse on a tile"):
         BehavioralEngine().program(*case("VTEAM, reset"))
+
+
+LAWS = (
+    (VTEAM, 1.2, 1e-9), (VTEAM, -2.0, 1e-9), (VteamSpec.preset("B"), -0.5, 1e-6), (YAKOPCIC, 0.8, 2e-4),
+    (YakopcicSpec.preset("Miao"), 1.5, 1e-2), (ASYMMETRIC, -1.5, 1e-2), (STANFORD, 1.8, 2e-8), (STANFORD, -1.8, 1e-7),
+)  # fmt: skip
+"""Device, amplitude [V], width [s]."""
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_tiles_agree_with_the_twin(seed):
+    """Wires of 0 to 1000 ohm, states to their limits, cells and lines broken at will: whatever a tile can be."""
+    if switching._compiled is None:
+        pytest.skip("there is no compiled kernel")
+    rng = np.random.default_rng(seed)
+    device, amplitude, width = LAWS[seed % len(LAWS)]
+    shape = tuple(int(side) for side in rng.integers(2, 12, 2))
+    word, bit, driver, sense = (10.0 ** rng.uniform(-2.0, 3.0, 4) * (rng.random(4) < 0.8)).tolist()
+    cell = TransistorCell(on_resistance=10.0 ** rng.uniform(0.0, 4.0)) if seed % 3 == 0 else device.cell
+    spec = TileSpec(
+        rows=shape[0], columns=shape[1], word_line_resistance=word, bit_line_resistance=bit, driver_resistance=driver,
+        sense_resistance=sense, cell=cell, bit_line_sense=str(rng.choice(["bottom", "both"])),
+    )  # fmt: skip
+    cuts = rng.random((2, *shape)) < 0.05
+    cuts[0][:, 0] = cuts[1][-1] = False  # the tile stays connected
+    defects = DefectMap(
+        stuck=rng.random(shape) < 0.15, stuck_conductance=rng.choice([0.0, 1e-9, 1e-3, 0.1], shape),
+        open_word_segments=cuts[0], open_bit_segments=cuts[1], dead_drivers=np.arange(shape[0]) == 5,
+    )  # fmt: skip
+    tile = Tile(spec, conductance(device, rng.uniform(0.0, 1.0, shape)), defects)
+    pulse = Pulse(
+        amplitude=amplitude * rng.uniform(0.6, 1.2), width=width, rise=width * rng.choice([0.01, 0.1, 1.0]),
+        rows=(0, 1), scheme=str(rng.choice(["v/2", "v/3"])),
+    )  # fmt: skip
+    train = PulseTrain(device=device, pulses=(pulse,))
+    ours = BehavioralEngine(threads=1).program(tile, train, tolerance=1e-6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(switching, "_compiled", None)
+        twin = BehavioralEngine(threads=1).program(tile, train, tolerance=1e-6)
+    # Where steps fall is left to the last bit: within ten times the tolerance of a step.
+    np.testing.assert_allclose(ours.state, twin.state, rtol=0.0, atol=1e-5)
+    assert ours.energy == pytest.approx(twin.energy, rel=1e-4)
