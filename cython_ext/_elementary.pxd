@@ -12,10 +12,10 @@ cdef extern from *:
 
     typedef union { vec v; mask m; double d[LANES]; long long i[LANES]; } lanes_of;
 
-    #if defined(__AVX512DQ__)
+    #if LANES == 8 && defined(__AVX512DQ__)
     #include <immintrin.h>
     static inline int any_lane(mask m) { return _mm512_movepi64_mask((__m512i)m) != 0; }
-    #elif defined(__AVX__)
+    #elif LANES == 4
     #include <immintrin.h>
     static inline int any_lane(mask m) { return !_mm256_testz_si256((__m256i)m, (__m256i)m); }
     #else
