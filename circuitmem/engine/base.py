@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.config import PulseTrain
+from circuitmem.errors import ValidationError
 from circuitmem.tile import Tile
 
 __all__ = [
@@ -46,6 +47,9 @@ class Solution:
         Power that the drivers deliver, which the array dissipates [W].
     law : callable, optional
         Returns the current of each cell [A] from the voltage across it [V]; for :attr:`cell_current`.
+    segments : (word, bit), optional
+        Resistance of the segments between neighbouring cells, (rows, columns - 1) and (rows - 1, columns) Ω, ``inf``
+        where a line is cut; for :attr:`word_line_current` and :attr:`bit_line_current`.
     """
 
     column_current: NDArray[np.float64]
@@ -54,12 +58,43 @@ class Solution:
     bit_line_voltage: NDArray[np.float64]
     power: NDArray[np.float64]
     law: Callable[[Floats], Floats] | None = field(default=None, repr=False, compare=False)
+    segments: tuple[Floats, Floats] | None = field(default=None, repr=False, compare=False)
 
     @property
     def cell_current(self) -> Floats:
         """Return the current of each cell, from its word line to its bit line [A], in the shape of the voltages."""
         assert self.law is not None  # an engine's own half-done solutions have none
         return self.law(self.word_line_voltage - self.bit_line_voltage)
+
+    @property
+    def word_line_current(self) -> Floats:
+        """Return the current of each word-line segment between neighbouring cells [A], (batch, rows, columns - 1).
+
+        It is positive away from the driver; the first segment of a line carries ``driver_current``, unless lines are
+        driven from both ends.
+
+        Raises
+        ------
+        ValidationError
+            If a segment has no resistance: voltages do not say what flows in an ideal line.
+        """
+        assert self.segments is not None
+        return _through("word_line_resistance", -np.diff(self.word_line_voltage, axis=-1), self.segments[0])
+
+    @property
+    def bit_line_current(self) -> Floats:
+        """Return the current of each bit-line segment between neighbouring cells [A], (batch, rows - 1, columns).
+
+        It is positive towards the bottom; the last segment of a line carries ``column_current``, unless lines are
+        sensed at both ends.
+
+        Raises
+        ------
+        ValidationError
+            As in :attr:`word_line_current`.
+        """
+        assert self.segments is not None
+        return _through("bit_line_resistance", -np.diff(self.bit_line_voltage, axis=-2), self.segments[1])
 
     def answers(self, tile: Tile, single: bool) -> Solution:
         """Return what a user gets who solved ``tile``: of the only vector if it was a single one."""
@@ -74,7 +109,17 @@ class Solution:
                 self.power,
             )
         )
-        return Solution(column, driver, word, bit, power, lambda across: cell.current(conductance, across))
+        word_segments, bit_segments = tile.wires  # those towards drivers and senses left out
+        between = word_segments[:, 1:-1], bit_segments[1:-1]
+        return Solution(column, driver, word, bit, power, lambda across: cell.current(conductance, across), between)
+
+
+def _through(name: str, drop: Floats, resistance: Floats) -> Floats:
+    """Return the currents of segments for the voltages along them."""
+    if (resistance == 0.0).any():
+        rule = "must be > 0 for currents of segments: voltages do not say what flows in an ideal line"
+        raise ValidationError(name, rule, 0.0)
+    return np.asarray(drop / resistance)
 
 
 @dataclass(frozen=True)
