@@ -20,7 +20,7 @@ def summary(config: Config = None, seed: Seed = None, setting: Setting = None, a
         if spec.network.model:
             found = torch_room().summarize_model(spec)
         else:
-            found = summarize(spec, load_data(spec.data, spec.network, spec.seed))
+            found = summarize(spec, load_data(spec.data, spec.network, spec.seed, values=True))
     print(json.dumps(found.as_dict()) if as_json else found)
 
 

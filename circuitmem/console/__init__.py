@@ -34,18 +34,19 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
 
     rows = []
     audit = results["audit"]
-    for name, accuracy in results["accuracy_percent"].items():
+    values = "rmse" in results
+    for name, reached in results["rmse" if values else "accuracy_percent"].items():
         error = audit.get("methods", {}).get(name, {}).get("largest_relative_error")
         cost = [""] * 5
         if name in results["pulses"]:
             time, energy = results["simulated_time_s"][name], results["energy_j"][name]
             cost = [f"{time * 1e3:.2f} ms", f"{energy * 1e3:.3f} mJ", f"{results['pulses'][name]:,}"]
             cost += product_costs(results.get("calibration", {}).get(name, {}))
-        reached = f"{accuracy:.2f} %" if error is None else f"{accuracy:.2f} %, {error:.0e}"
-        rows.append((title(name), reached, *cost))
+        score = f"{reached:.4g}, {results['r2'][name]:.3f}" if values else f"{reached:.2f} %"
+        rows.append((title(name), score if error is None else f"{score}, {error:.0e}", *cost))
     headings = (
         "method",
-        "accuracy, error",
+        "RMSE, R2, error" if values else "accuracy, error",
         "simulated time",
         "energy",
         "pulses",

@@ -13,14 +13,39 @@ from circuitmem.records.reading import Count, MethodName, Number, Percent, Recor
 __all__ = ["Begun", "DataRecord", "Digital", "History", "Method", "Partial", "Provenance", "Results", "Weights"]
 
 
+def _check_score(record: Any) -> tuple[str, ...]:
+    """Return the names of what a test says of a network of classes, or of values; a record must have one or the other.
+
+    Raises
+    ------
+    ValidationError
+        If it has neither, or part of one.
+    """
+    if record.rmse is None and record.r2 is None:
+        if record.accuracy_percent is None:
+            raise ValidationError("accuracy_percent", "must be there, or rmse and r2")
+        return ("accuracy_percent",)
+    for name in ("rmse", "r2"):
+        if getattr(record, name) is None:
+            raise ValidationError(name, "must be there where rmse or r2 is")
+    return ("rmse", "r2")
+
+
 class Epoch(Record):
     """What a method had reached at the end of an epoch, or within one."""
 
     epoch: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-    accuracy_percent: Percent
+    accuracy_percent: Percent | None = None
+    rmse: Number | None = None
+    r2: Number | None = None
     pulses: Count
     simulated_time_s: Number
     energy_j: Number
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_score(self) -> Self:
+        _check_score(self)
+        return self
 
 
 class Account(Record):
@@ -109,7 +134,9 @@ ProductErrorsOfLayers = Annotated[ProductErrors, pydantic.AfterValidator(_check_
 class Partial(Record):
     """``partial_NAME.json``: what a method that is under way has reached."""
 
-    accuracy_percent: Percent
+    accuracy_percent: Percent | None = None
+    rmse: Number | None = None
+    r2: Number | None = None
     simulated_time_s: Number
     energy_j: Number
     pulses: Count
@@ -130,6 +157,7 @@ class Partial(Record):
 
     @pydantic.model_validator(mode="after")
     def _check_parts(self) -> Self:
+        _check_score(self)
         if any(len(row) != len(self.confusion) for row in self.confusion):
             raise ValidationError("confusion", "must have as many columns as rows")
         for name in ("energy_by_part", "utilisation"):
@@ -200,7 +228,9 @@ class Results(Record):
     """``results.json``."""
 
     seed: Count
-    accuracy_percent: dict[MethodName, Percent]
+    accuracy_percent: dict[MethodName, Percent] | None = None
+    rmse: dict[MethodName, Number] | None = None
+    r2: dict[MethodName, Number] | None = None
     simulated_time_s: dict[MethodName, Number]
     energy_j: dict[MethodName, Number]
     pulses: dict[MethodName, Count]
@@ -223,8 +253,9 @@ class Results(Record):
     @pydantic.model_validator(mode="after")
     def _of_the_same_methods(self) -> Self:
         methods = set(self.history)
-        if set(self.accuracy_percent) != methods | {"digital"}:
-            raise ValidationError("accuracy_percent", "must be of the methods of history, and digital")
+        for name in _check_score(self):
+            if set(getattr(self, name)) != methods | {"digital"}:
+                raise ValidationError(name, "must be of the methods of history, and digital")
         for name in (*_OF_EACH, *_TOGETHER):
             found = getattr(self, name)
             if found is None and name in self.model_fields_set:
@@ -246,7 +277,14 @@ _TOGETHER = ("phases", "accounts", "energy_by_part_aj", "utilisation")
 class Digital(Record):
     """``digital.json``."""
 
-    accuracy_percent: Percent
+    accuracy_percent: Percent | None = None
+    rmse: Number | None = None
+    r2: Number | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_score(self) -> Self:
+        _check_score(self)
+        return self
 
 
 class Provenance(Record):

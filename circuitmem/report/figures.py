@@ -56,7 +56,7 @@ def _results(path: Path) -> dict[str, Any]:
         raise DataFileError(path, "is not a finished run (no readable results.json)")
     methods = {name: read_record(file, Method) for name, file in files.items()}
     found = {key: {name: method[of] for name, method in methods.items()} for key, of in _DRAWN.items()}
-    return found | {"accuracy_percent": {"digital": read_record(path / "digital.json", Digital)["accuracy_percent"]}}
+    return found | {key: {"digital": own} for key, own in read_record(path / "digital.json", Digital).items()}
 
 
 _DRAWN = {
@@ -70,14 +70,15 @@ _DRAWN = {
 
 
 def _accuracy(results: dict[str, Any]) -> Figure:
-    """Test accuracy against epochs and against pulses spent."""
+    """Test accuracy, or RMSE, against epochs and against pulses spent."""
+    key = "rmse" if "rmse" in results else "accuracy_percent"
     figure = Figure(figsize=(10, 4), layout="constrained")
     by_epoch, by_pulse = figure.subplots(1, 2, sharey=True)
     for axes in (by_epoch, by_pulse):
-        axes.axhline(results["accuracy_percent"]["digital"], color="black", linestyle="--", label="digital network")
+        axes.axhline(results[key]["digital"], color="black", linestyle="--", label="digital network")
         axes.grid(alpha=0.3)
     for colour, (name, history) in zip(cycle(COLOURS), results["history"].items(), strict=False):
-        accuracy = [entry["accuracy_percent"] for entry in history]
+        accuracy = [entry[key] for entry in history]
         style = {"color": colour, "label": method_title(name), "marker": "o"}
         if len(history) == 1:
             # A method without training is one point, hidden below the start of its trained sister: a line shows it.
@@ -86,12 +87,17 @@ def _accuracy(results: dict[str, Any]) -> Figure:
             style |= {"linestyle": ":", "marker": "s"}
         by_epoch.plot([entry["epoch"] for entry in history], accuracy, **style)
         by_pulse.plot([entry["pulses"] for entry in history], accuracy, **style)
-    by_epoch.set(xlabel="epoch of in-situ training", ylabel="test accuracy (%)", ylim=(0, 100))
+    by_epoch.set(xlabel="epoch of in-situ training")
+    if key == "rmse":
+        by_epoch.set(ylabel="test RMSE (units of the targets)")
+        by_epoch.set_ylim(bottom=0.0)
+    else:
+        by_epoch.set(ylabel="test accuracy (%)", ylim=(0, 100))
     by_pulse.set(xlabel="programming pulses")
     by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_pulse.xaxis.set_major_formatter(EngFormatter(sep=""))
     by_pulse.xaxis.set_major_locator(MaxNLocator(5))
-    by_epoch.legend(loc="lower right", fontsize="small")
+    by_epoch.legend(loc="upper right" if key == "rmse" else "lower right", fontsize="small")
     return figure
 
 

@@ -33,6 +33,8 @@ __all__ = ["draw_run_page", "load_run_record"]
 TILES = 12
 """Maps of so many tiles are put into the page, spread over all of them: every tile of a large run would be too much."""
 WHEN = ("before", "after")
+SCORES = ("accuracy_percent", "rmse", "r2")
+"""What a test says: the first of classes, the others of values."""
 
 
 def load_run_record(folder: str | Path) -> dict[str, Any]:
@@ -41,8 +43,9 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``finished`` (bool), ``digital`` (accuracy or None), ``methods`` (name to what ``method_NAME.json`` holds, the
-        last one perhaps unfinished), ``running`` (its name or None), ``results`` and ``provenance`` (once finished).
+        ``finished`` (bool), ``digital`` (``accuracy_percent``, or ``rmse`` and ``r2``; empty at first), ``methods``
+        (name to what ``method_NAME.json`` holds, the last one perhaps unfinished), ``running`` (its name or None),
+        ``results`` and ``provenance`` (once finished).
 
     Raises
     ------
@@ -52,7 +55,7 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
     path = Path(folder)
     read_config(path)
     results, provenance = _load(path / "results.json", Results), _load(path / "provenance.json", Provenance)
-    digital = _load(path / "digital.json", Digital).get("accuracy_percent")
+    digital = _load(path / "digital.json", Digital)
     methods, running = {}, None
     files = sorted([*path.glob("method_*.json"), *path.glob("partial_*.json")], key=lambda file: file.stat().st_mtime)
     for file in files:
@@ -61,7 +64,7 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
             running = name
         methods[name] = _load(file, Partial if state == "partial" else Method)
     if results:
-        digital = results["accuracy_percent"]["digital"]
+        digital = {key: results[key]["digital"] for key in SCORES if key in results}
     return {
         "finished": bool(results),
         "digital": digital,
@@ -103,8 +106,10 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
     spec = read_config(path)
     page = Page(path)
     methods = record["methods"]
+    values = _predicts_values(record)
+    reached, words = ("RMSE", "RMSE in the units of the targets") if values else ("Accuracy", "accuracy")
     sections = [
-        ("Accuracy", "Test accuracy, epoch by epoch; epoch 0 is before training in situ.", _accuracy(record)),
+        (reached, f"Test {words}, epoch by epoch; epoch 0 is before training in situ.", _accuracy(record)),
         ("What is taken for what", "At the last test: true classes in rows, answers in columns.", _confusion(methods)),
         ("The array", _ARRAY, _maps(path, methods)),
         ("Time and energy", _COST, _costs(methods)),
@@ -123,6 +128,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "all_epochs": spec.in_situ.epochs,
         "rows": _rows(record),
         "precision": "" if spec.precision == "double" else precision_note(_reuse(methods)),
+        "score": "test RMSE, R2" if values else "test accuracy",
         "warnings": [warning["message"] for warning in record["results"].get("warnings", [])],
         "sections": [
             {"title": title, "text": text, "plots": [page.picture(plot.as_dict(), f"{title} {k}") for k, plot in group]}
@@ -188,19 +194,33 @@ def _audited(found: dict[str, Any]) -> tuple[str, ...]:
 
 def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    if record["digital"] is not None:
-        rows.append((_label("digital"), f"{record['digital']:.2f} %", *[""] * 7))
+    if record["digital"]:
+        rows.append((_label("digital"), _score(record["digital"]), *[""] * 7))
     for name, method in record["methods"].items():
         time, energy = f"{method['simulated_time_s'] * 1e3:.2f} ms", f"{method['energy_j'] * 1e3:.3f} mJ"
         label = _label(name)
-        reached, pulses = f"{method['accuracy_percent']:.2f} %", f"{method['pulses']:,}"
+        reached, pulses = _score(method), f"{method['pulses']:,}"
         errors = [rms_errors(method.get("product_errors", {}).get(when, ())) for when in WHEN]
         rows.append((label, reached, time, energy, pulses, *product_costs(method.get("calibration", {})), *errors))
     return rows
 
 
+def _predicts_values(record: dict[str, Any]) -> bool:
+    return "rmse" in record["digital"]
+
+
+def _score(found: dict[str, Any]) -> str:
+    """Return what a test said."""
+    if "rmse" in found:
+        return f"{found['rmse']:.4g}, {found['r2']:.3f}"
+    return f"{found['accuracy_percent']:.2f} %"
+
+
 def _accuracy(record: dict[str, Any]) -> list[Plot]:
-    """Accuracy of each method against epochs, and against what it spent."""
+    """Accuracy, or RMSE, of each method against epochs, and against what it spent."""
+    score, title, words = "accuracy_percent", "Accuracy", "test accuracy (%)"
+    if _predicts_values(record):
+        score, title, words = "rmse", "RMSE", "test RMSE (units of the targets)"
     methods = {name: method["history"] for name, method in record["methods"].items() if method["history"]}
     if not methods:
         return []
@@ -210,14 +230,14 @@ def _accuracy(record: dict[str, Any]) -> list[Plot]:
         series = []
         right = max(max(entry[key] for entry in history) for history in methods.values()) * unit
         for name, history in methods.items():
-            x, y = ([entry[k] for entry in history] for k in (key, "accuracy_percent"))
+            x, y = ([entry[k] for entry in history] for k in (key, score))
             if len(history) == 1 and longest:  # without training: a level to compare with
                 series.append(Series(_label(name), [0.0, right], [y[0], y[0]], "dashed"))
             else:
                 series.append(Series(_label(name), np.array(x) * unit, y, "both"))
-        if record["digital"] is not None:
-            series.append(Series(_label("digital"), [0.0, right], [record["digital"]] * 2, "dashed"))
-        plots.append(Lines(f"Accuracy against {label}", label, "test accuracy (%)", tuple(series)))
+        if record["digital"]:
+            series.append(Series(_label("digital"), [0.0, right], [record["digital"][score]] * 2, "dashed"))
+        plots.append(Lines(f"{title} against {label}", label, words, tuple(series)))
     return plots
 
 

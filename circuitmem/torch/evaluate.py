@@ -48,7 +48,9 @@ class Run:
     seed : int
         Seed of the chip, the order of the examples, and what dropout draws.
     accuracy_percent : dict of str to float
-        On the test part, ``"digital"`` too.
+        On the test part, ``"digital"`` too; empty where values are predicted.
+    rmse, r2 : dict of str to float
+        Instead, where values are predicted: root mean square error in their units, and R2.
     simulated_time_s, energy_j : dict of str to float
         Of programming, calibration and training; tests are not counted.
     pulses : dict of str to int
@@ -72,6 +74,8 @@ class Run:
 
     seed: int
     accuracy_percent: dict[str, float] = field(default_factory=dict)
+    rmse: dict[str, float] = field(default_factory=dict)
+    r2: dict[str, float] = field(default_factory=dict)
     simulated_time_s: dict[str, float] = field(default_factory=dict)
     energy_j: dict[str, float] = field(default_factory=dict)
     pulses: dict[str, int] = field(default_factory=dict)
@@ -86,16 +90,18 @@ class Run:
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Run:
         """Return what ``results.json`` holds as a run."""
-        run = cls(**{each.name: found[each.name] for each in fields(cls)})
+        run = cls(**{each.name: found[each.name] for each in fields(cls) if each.name in found})
         run.calibration = {name: own for name, own in run.calibration.items() if name.startswith("calibration")}
         return run
 
     def __str__(self) -> str:
         """Return a line for each method, and the share of the multiplications that tiles do."""
-        wide = max(map(len, self.accuracy_percent))
-        lines = [f"{'method'.ljust(wide)}  accuracy       time     energy    pulses"]
-        for name, accuracy in self.accuracy_percent.items():
-            line = f"{name.ljust(wide)}  {accuracy:6.2f} %"
+        scores = {name: f"{accuracy:6.2f} %" for name, accuracy in self.accuracy_percent.items()}
+        scores |= {name: f"{rmse:.4g}, {self.r2[name]:.3f}" for name, rmse in self.rmse.items()}
+        wide, high = max(map(len, scores)), "RMSE, R2" if self.rmse else "accuracy"
+        lines = [f"{'method'.ljust(wide)}  {high}       time     energy    pulses"]
+        for name, score in scores.items():
+            line = f"{name.ljust(wide)}  {score}"
             if name in self.pulses:
                 line += f"  {self.simulated_time_s[name]:.3e} s  {self.energy_j[name]:.3e} J  {self.pulses[name]}"
             lines.append(line)
@@ -121,15 +127,15 @@ def evaluate(
     resume: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Run:
-    """Put a trained classifier on a chip and test it; each method begins on the same chip, as it was fabricated.
+    """Put a trained network on a chip and test it; each method begins on the same chip, as it was fabricated.
 
     Parameters
     ----------
     model : torch.nn.Module
         The network, trained; it is left as it is.
     data : Dataset, torch Dataset, path, (inputs, labels), or (train inputs, train labels, test inputs, test labels)
-        What :func:`circuitmem.data.load_dataset` takes, with classes; without a part to test with, a fifth of each
-        class is drawn for that.
+        What :func:`circuitmem.data.load_dataset` takes, or what it returns (for values); without a part to test with, a
+        fifth of each class is drawn for that.
     chip : ChipSpec or path of a TOML file, optional
         The chip; the default one when left out.
     methods : sequence of str

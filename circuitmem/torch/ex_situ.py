@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -40,7 +39,7 @@ def train_digital(
     batches = -(-count // spec.batch)
     record, total = ExSituRecord(), spec.epochs
     optimiser = torch.optim.Adam(model.parameters(), lr=spec.learning_rate)
-    guessing = math.log(examples.data.outputs)
+    guessing = examples.objective.guessing
     progress(0, total)
     with torch.random.fork_rng(devices=[]):
         model.train()

@@ -1,4 +1,4 @@
-"""Examples with classes that a network of torch is trained and tested with, from what users have."""
+"""Examples that a network of torch is trained and tested with, from what users have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from circuitmem.data import Dataset, load_dataset
 from circuitmem.errors import ValidationError
+from circuitmem.training.objective import Classes, Objective, objective_of
 
 __all__ = ["Examples", "examples_of"]
 
@@ -19,16 +20,18 @@ SPLIT = (0.8, 0.0, 0.2)
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and classes.
+    """Inputs, and classes or values.
 
     Attributes
     ----------
     train_inputs, test_inputs : Tensor
         (samples, ...).
-    train_targets, test_targets : Tensor of int64
-        (samples,): which output of the network is right.
+    train_targets, test_targets : Tensor
+        (samples,) int64: which output of the network is right; or (samples,) or (samples, outputs): the values.
     data : Dataset
         Where they come from.
+    objective : Classes or Values
+        What a network is trained for with them.
     """
 
     train_inputs: torch.Tensor
@@ -36,23 +39,22 @@ class Examples:
     test_inputs: torch.Tensor
     test_targets: torch.Tensor
     data: Dataset
+    objective: Objective
 
     @classmethod
-    def of(cls, found: Dataset) -> Examples:
-        """Return the examples of a data set.
+    def of(cls, found: Dataset, in_units: bool = True) -> Examples:
+        """Return the examples of a data set; values are ``in_units`` of the targets if the network gives such.
 
         Raises
         ------
         ValidationError
-            If its targets are no classes.
+            If values do not differ.
         """
-        if found.task != "classes":
-            raise ValidationError("data.task", "must be classes: networks are not trained for values yet", found.task)
         inputs, targets, tests, answers = [
             torch.as_tensor(np.ascontiguousarray(each))
             for each in (found.train_inputs, found.train_targets, found.test_inputs, found.test_targets)
         ]
-        return cls(inputs, targets, tests, answers, found)
+        return cls(inputs, targets, tests, answers, found, objective_of(found, in_units))
 
     def fitting(self, model: torch.nn.Module) -> Examples:
         """Return the examples with inputs of the type that a network computes in."""
@@ -75,6 +77,10 @@ class Examples:
             If the outputs are of another shape, or do not fit the classes.
         """
         count, names = self.data.outputs, self.data.classes
+        if self.data.task == "values":
+            if shape[1:] != (count,):
+                raise ValidationError("model", f"must give (batch, {count}), one output a value to predict", shape)
+            return self
         rule = f"must give (batch, {count}), one output a class: {self.data.name} has {count} classes"
         if len(shape) != 2:
             raise ValidationError("model", rule, shape)
@@ -84,7 +90,18 @@ class Examples:
         if len(numbers) < len(names) or max(numbers) >= shape[1]:
             raise ValidationError("model", rule, shape)
         outputs = torch.tensor(numbers)
-        return replace(self, train_targets=outputs[self.train_targets], test_targets=outputs[self.test_targets])
+        own = {"train_targets": outputs[self.train_targets], "test_targets": outputs[self.test_targets]}
+        return replace(self, **own, objective=Classes(shape[1]))
+
+    def loss(self, outputs: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of outputs (batch, outputs) for some training examples."""
+        targets, objective = self.train_targets[chosen], self.objective
+        if isinstance(objective, Classes):
+            return torch.nn.functional.cross_entropy(outputs, targets)
+        wanted = torch.from_numpy(objective.in_spreads(targets.numpy())).to(outputs.dtype)
+        mean, spread = (torch.from_numpy(each).to(outputs.dtype) for each in (objective.mean, objective.spread))
+        given = (outputs - mean) / spread if objective.in_units else outputs
+        return torch.nn.functional.mse_loss(given, wanted)
 
 
 def examples_of(data: Any, seed: int) -> Examples:
@@ -100,8 +117,9 @@ def examples_of(data: Any, seed: int) -> Examples:
     Raises
     ------
     ValidationError
-        If samples break a rule, or the targets are no classes.
+        If samples break a rule.
     DataFileError
         If a file cannot be had.
     """
-    return Examples.of(load_dataset(data, split=SPLIT, seed=seed))
+    task = data.task if isinstance(data, Dataset) else "classes"
+    return Examples.of(load_dataset(data, task=task, split=SPLIT, seed=seed))

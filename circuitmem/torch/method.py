@@ -27,7 +27,7 @@ from circuitmem.training.bring_up import LOOKED_AT
 from circuitmem.training.methods import NO_HOOKS, MethodResult, conversions
 from circuitmem.training.schedules import rate_factor
 
-__all__ = ["InSitu", "MakeOptimiser", "TorchMethod", "accuracy_of", "default_optimiser", "outputs_of", "train_step"]
+__all__ = ["InSitu", "MakeOptimiser", "TorchMethod", "default_optimiser", "outputs_of", "train_step"]
 
 AT_ONCE = 250
 """Inputs of a forward pass: a bound on memory."""
@@ -237,7 +237,7 @@ class TorchMethod:
         if not np.isfinite(ideal).all():
             rule = f"must not make the loss {np.abs(ideal).max()} (epoch {epoch}): lower its learning rate"
             raise ValidationError("optimiser", rule)
-        self.result.note_test(outputs.numpy(), ideal, examples.test_targets.numpy())
+        self.result.note_test(outputs.numpy(), ideal, examples.test_targets.numpy(), examples.objective)
         self.result.note_cost(time - tests["time"], energy - tests["energy"], chip.ledger.pulses)
         tests["time"] += chip.now - time
         tests["energy"] += chip.ledger.energy - energy
@@ -269,7 +269,7 @@ def train_step(
         If the loss is no number.
     """
     optimiser.zero_grad()
-    loss = torch.nn.functional.cross_entropy(net(examples.train_inputs[chosen]), examples.train_targets[chosen])
+    loss = examples.loss(net(examples.train_inputs[chosen]), chosen)
     if not bool(torch.isfinite(loss)):
         rule = f"must not make the loss {float(loss.detach())} (step {step}): lower its learning rate"
         raise ValidationError("optimiser", rule)
@@ -282,8 +282,3 @@ def outputs_of(net: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """Return the outputs of a network in ``eval()``, (samples, classes)."""
     with evaluating(net), taking((inputs[:AT_ONCE],)):
         return torch.cat([net(part) for part in inputs.split(AT_ONCE)])
-
-
-def accuracy_of(outputs: torch.Tensor, targets: torch.Tensor) -> float:
-    """Return the percentage of right answers."""
-    return 100.0 * int((outputs.argmax(1) == targets).sum()) / len(targets)

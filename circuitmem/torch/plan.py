@@ -13,7 +13,7 @@ from circuitmem.control import Chip, check_faults
 from circuitmem.errors import ValidationError
 from circuitmem.torch.convert import convert
 from circuitmem.torch.examples import Examples
-from circuitmem.torch.method import SAMPLE, InSitu, TorchMethod, accuracy_of, outputs_of
+from circuitmem.torch.method import SAMPLE, InSitu, TorchMethod, outputs_of
 from circuitmem.torch.observe import crossbar_layers, digitally
 from circuitmem.torch.summary import summary
 from circuitmem.training import Hooks
@@ -70,7 +70,7 @@ class Plan:
         self._sound: frozenset[int] = frozenset()
         self._sample = examples.train_inputs[:SAMPLE]
         outputs = outputs_of(model, examples.test_inputs[:2])
-        self.examples, self.outputs = examples.for_outputs(tuple(outputs.shape)), outputs.shape[-1]
+        self.examples = examples.for_outputs(tuple(outputs.shape))
         analog = self._fresh()
         self._sound = self._sound_tiles(analog)
         check_faults(spec.chip, sum(len(each.layer.units) for each in _products(analog)))
@@ -85,13 +85,13 @@ class Plan:
         needs = summary(analog, self._sample[:1])
         vectors = min(cast(float, layer.vectors) for layer in needs.layers)
         return Start(
-            accuracy_of(outputs, examples.test_targets),
-            self.outputs,
+            examples.objective.score(outputs.numpy(), examples.test_targets.numpy()),
+            examples.objective.guessing,
             self._make,
             self._steps,
             training,
             int(vectors * len(self._sample)),
-            {"on_tiles": needs.on_tiles, "tiles": needs.tiles},
+            {"on_tiles": needs.on_tiles, "tiles": needs.tiles, **examples.objective.record()},
             {"torch": torch.__version__},
         )
 

@@ -202,7 +202,7 @@ def _examples(spec: RunSpec) -> Examples:
         scale = "none" if data.bounded or spec.network.weights is not None else "standard"
     else:
         scale = spec.data.scale
-    return Examples.of(data.scaled(cast(Any, scale)))
+    return Examples.of(data.scaled(cast(Any, scale)), in_units=spec.network.weights is not None)
 
 
 def _optimiser(own: InSituSpec) -> MakeOptimiser:

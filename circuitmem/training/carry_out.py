@@ -64,10 +64,10 @@ class Start:
 
     Attributes
     ----------
-    digital_percent : float
-        Test accuracy of the digital network.
-    outputs : int
-        How many outputs it has.
+    digital : dict
+        What the test says of the digital network: ``accuracy_percent``, or ``rmse`` and ``r2``.
+    guessing : float
+        The loss of guessing.
     make : callable
         Called with a method's name and its hooks; returns the job.
     steps : callable
@@ -80,8 +80,8 @@ class Start:
         What else the files of these names say.
     """
 
-    digital_percent: float
-    outputs: int
+    digital: dict[str, float]
+    guessing: float
     make: Callable[[str, Hooks], Job]
     steps: Callable[[str], int]
     training: ExSituRecord | None = None
@@ -115,7 +115,7 @@ def carry_out(
         # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
         stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
         start = begin()
-        write_record(path / "digital.json", {"accuracy_percent": start.digital_percent})
+        write_record(path / "digital.json", start.digital)
         results: dict[str, MethodResult] = {}
         for name in spec.methods:
             progress(name, 0, start.steps(name))  # before devices are made
@@ -133,10 +133,13 @@ def summary_of(
     spec: RunSpec, data: Dataset, start: Start, results: dict[str, MethodResult], audit: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what ``results.json`` holds of a run whose methods are done."""
-    digital = start.digital_percent
-    chance = float(np.bincount(data.test_targets).max() / len(data.test_targets))
-    summary = results_of(spec, digital, results, audit)
-    found = find_warnings(spec, digital, start.training, chance, results, start.samples, start.outputs)
+    summary = results_of(spec, start.digital, results, audit)
+    if data.task == "classes":
+        chance = float(np.bincount(data.test_targets).max() / len(data.test_targets))
+        reached = start.digital["accuracy_percent"]
+    else:  # R2 is the part of the way from giving the mean to being right
+        chance, reached = 0.0, 100.0 * start.digital["r2"]
+    found = find_warnings(spec, reached, start.training, chance, results, start.samples, start.guessing)
     return summary | {"warnings": found} | start.results
 
 

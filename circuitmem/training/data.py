@@ -30,8 +30,10 @@ def load_source(spec: DataSpec, seed: int) -> Dataset:
     return data.first(spec.train, spec.test).holding_back(spec.held_back, seed).validating(spec.validation)
 
 
-def load_data(spec: DataSpec, network: NetworkSpec, seed: int) -> Dataset:
+def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = False) -> Dataset:
     """Load the data that a run declares, for a network of layers: inputs in rows, none below 0.
+
+    They may have ``values`` to predict instead of classes if the caller can do with them.
 
     Raises
     ------
@@ -44,11 +46,11 @@ def load_data(spec: DataSpec, network: NetworkSpec, seed: int) -> Dataset:
         rule = "must be left out: this is for networks of layers (train and summary take a model of torch)"
         raise ValidationError("network.model", rule, network.model)
     data = load_source(spec, seed)
-    if data.task != "classes":
-        raise ValidationError("data.task", "must be classes: runs train no networks for values yet", data.task)
+    if data.task != "classes" and not values:
+        raise ValidationError("data.task", "must be classes: only train and summary take values to predict", data.task)
     inputs = prod(data.shape)
     if (network.layers[0], network.layers[-1]) != (inputs, data.outputs):
-        rule = f"must begin with {inputs}, the inputs of {data.name}, and end with {data.outputs}, its classes"
+        rule = f"must begin with {inputs}, the inputs of {data.name}, and end with {data.outputs}, its {data.task}"
         raise ValidationError("network.layers", rule, network.layers)
     if network.convolutions and len(data.shape) == 3 and data.shape[0] > 1:
         rule = f"must be left out: convolutions see maps of one channel, and {data.name} has {data.shape[0]}"

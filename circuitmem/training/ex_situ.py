@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite, log
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron, patches_of
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
-from circuitmem.training.loss import cross_entropy
+from circuitmem.training.objective import Classes, Objective, accuracy_percent
 from circuitmem.training.schedules import Patience, Samples, rate_factor
 
 __all__ = ["ExSituRecord", "accuracy_percent", "goes_on", "has_converged", "initial_perceptron", "train_ex_situ"]
@@ -72,6 +72,7 @@ def train_ex_situ(
     progress: Callable[[int, int], None],
     record: ExSituRecord | None = None,
     validation: Samples | None = None,
+    objective: Objective | None = None,
 ) -> Perceptron:
     """Train with Adam (Kingma & Ba, ICLR 2015) and keep every weight within the layer's limit.
 
@@ -88,7 +89,7 @@ def train_ex_situ(
     images : (samples, inputs) ndarray
         Training inputs.
     labels : (samples,) ndarray of int
-        Their classes.
+        Their classes, or (samples,) or (samples, outputs) values.
     seed : int
         Seed of weights and batches.
     progress : callable
@@ -97,6 +98,8 @@ def train_ex_situ(
         Where to write how it went.
     validation : (inputs, classes), optional
         Validation samples.
+    objective : Objective, optional
+        What to train for; classes when left out.
 
     Raises
     ------
@@ -110,7 +113,8 @@ def train_ex_situ(
     parameters = [*model.weights, *model.biases]
     optimiser = Adam(parameters)
     batches = -(-len(images) // spec.batch)
-    classes = network.layers[-1]
+    objective = Classes(network.layers[-1]) if objective is None else objective
+    guessing = objective.guessing
     patience, best = Patience("ex_situ.patience", spec.patience, validation), model
     while record.epochs < total:
         begun, steps, losses = optimiser.steps, (total - record.epochs) * batches, []
@@ -120,7 +124,7 @@ def train_ex_situ(
                 chosen = order[start : start + spec.batch]
                 with np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is refused below
                     activities = model.activities(images[chosen])
-                    loss, error = cross_entropy(activities[-1], labels[chosen])
+                    loss, error = objective.loss(activities[-1], labels[chosen])
                     weight_gradients, bias_gradients = model.gradients(activities, error)
                     rate = spec.learning_rate * rate_factor(spec.schedule, (optimiser.steps - begun) / steps, 0.0)
                     optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
@@ -140,10 +144,10 @@ def train_ex_situ(
                 if patience.is_over:
                     break
         record.loss = float(np.mean(losses[7 * len(losses) // 8 :]))
-        record.converged = has_converged(losses, log(classes)) if patience.samples is None else patience.is_over
+        record.converged = has_converged(losses, guessing) if patience.samples is None else patience.is_over
         if patience.is_over:
             break
-        if patience.samples is not None or goes_on(record.converged, record.loss, log(classes), optimiser.steps):
+        if patience.samples is not None or goes_on(record.converged, record.loss, guessing, optimiser.steps):
             total = min(2 * total, spec.max_epochs)
     return best
 
@@ -161,8 +165,3 @@ def has_converged(losses: list[float], guessing: float) -> bool:
 def goes_on(converged: bool, loss: float, guessing: float, steps: int) -> bool:
     """Say whether training goes on after so many steps in all, if it may."""
     return not converged or (steps < FEWEST and loss > LITTLE * guessing)
-
-
-def accuracy_percent(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Return the percentage of right answers."""
-    return 100.0 * np.count_nonzero(predicted == labels) / len(labels)

@@ -14,7 +14,7 @@ from circuitmem.network import HardwareNetwork
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.gradients import ReadMap, adjoint_gradients, read_cells, read_gradients
-from circuitmem.training.loss import cross_entropy
+from circuitmem.training.objective import Classes, Objective
 from circuitmem.training.optimisers import Optimiser
 from circuitmem.training.ranges import follow_ranges
 from circuitmem.training.rules import UpdateRule
@@ -135,6 +135,7 @@ def train_epoch(
     after_batch: Callable[[], None] = lambda: None,
     recalibrate: Callable[[], Process] | None = None,
     until: int | None = None,
+    objective: Objective | None = None,
 ) -> Process:
     """Train for one pass over the samples, or what is left of it; returns the mean loss of its batches so far.
 
@@ -147,7 +148,7 @@ def train_epoch(
     images : (samples, inputs) ndarray
         Training inputs.
     labels : (samples,) ndarray of int
-        Their classes.
+        Their classes, or (samples,) or (samples, outputs) values.
     seed : int
         Seed of the order of the samples.
     epoch : int
@@ -160,7 +161,10 @@ def train_epoch(
         Returns the process that calibrates the network again, for when the trainer says so.
     until : int, optional
         Stop when so many batches of the epoch are over.
+    objective : Objective, optional
+        What to train for; classes when left out.
     """
+    objective = Classes(network.model.weights[-1].shape[1]) if objective is None else objective
     spec = trainer.spec
     order = stream(seed, Purpose.BATCHES, 1, epoch).permutation(len(images))
     batches = -(-len(images) // spec.batch)
@@ -169,7 +173,7 @@ def train_epoch(
         chosen = order[index * spec.batch : (index + 1) * spec.batch]
         yield from trainer.look()
         activities = yield from network.forward(images[chosen])
-        loss, error = cross_entropy(activities[-1], labels[chosen])
+        loss, error = objective.loss(activities[-1], labels[chosen])
         done = (epoch * batches + index) / (spec.epochs * batches)
         trainer.step(activities, error, spec.learning_rate * rate_factor(spec.schedule, done, LAST_RATE))
         yield from network.chip.compute(trainer.operations(len(chosen)))

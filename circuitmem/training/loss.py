@@ -1,11 +1,11 @@
-"""Softmax cross-entropy."""
+"""Softmax cross-entropy, and mean squared error."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cross_entropy"]
+__all__ = ["cross_entropy", "squared_error"]
 
 
 def cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
@@ -26,3 +26,15 @@ def cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tup
     error = exponentials / sums
     error[rows, labels] -= 1.0
     return loss, error / len(labels)
+
+
+def squared_error(outputs: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Return the mean squared error of a batch and its gradient by the outputs, (batch, outputs).
+
+    Parameters
+    ----------
+    outputs, wanted : (batch, outputs) ndarray
+        What the last layer gives, and what it should.
+    """
+    error = outputs - wanted
+    return float(np.mean(error**2)), error * (2.0 / error.size)

@@ -16,8 +16,8 @@ from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine, Engine
 from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
-from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
+from circuitmem.training.objective import Objective, Values, accuracy_percent, objective_of
 from circuitmem.training.recipes import Recipe, recipe_of
 from circuitmem.training.schedules import Patience, Samples
 
@@ -47,6 +47,8 @@ class MethodResult:
     ----------
     accuracy_percent : float
         Test accuracy at the end.
+    rmse, r2 : float, optional
+        Instead, of a network that predicts values: root mean square of its errors in their units, and R2.
     simulated_time_s, energy_j, pulses : float, float, int
         Cost of programming, calibration and training.
     history : list of dict
@@ -86,6 +88,8 @@ class MethodResult:
     """
 
     accuracy_percent: float = 0.0
+    rmse: float | None = None
+    r2: float | None = None
     simulated_time_s: float = 0.0
     energy_j: float = 0.0
     pulses: int = 0
@@ -104,40 +108,55 @@ class MethodResult:
     calibration: dict[str, Any] = field(default_factory=dict)
     product_errors: dict[str, list[dict[str, float]]] = field(default_factory=dict)
 
-    def note_test(self, outputs: Floats, ideal: Floats, targets: NDArray[np.int64]) -> None:
+    def note_test(
+        self, outputs: Floats, ideal: Floats, targets: NDArray[Any], objective: Objective | None = None
+    ) -> None:
         """Note what a test gave, before training or after another epoch of it.
 
         Parameters
         ----------
         outputs, ideal : (samples, outputs) ndarray
             Of the chip, and of the digital core's own weights.
-        targets : (samples,) ndarray of int
-            Which output is right.
+        targets : (samples,) ndarray
+            Which output is right, or the values.
+        objective : Objective, optional
+            What the network is trained for; classes when left out.
         """
         largest = max(float(np.abs(ideal).max()), np.finfo(np.float64).tiny)
         errors = np.clip((outputs - ideal) / largest, -1.0, 1.0)
         when = "at_the_end" if self.history else "before_training"
         self.output_errors[when] = np.histogram(errors, ERROR_EDGES)[0].tolist()
+        if isinstance(objective, Values):
+            score = objective.score(outputs, targets)
+            self.rmse, self.r2 = score["rmse"], score["r2"]
+            return
         predicted = outputs.argmax(axis=1)
         self.accuracy_percent = accuracy_percent(predicted, targets)
         confusion = np.zeros((outputs.shape[1],) * 2, dtype=np.int64)
         np.add.at(confusion, (targets, predicted), 1)
         self.confusion = confusion.tolist()
 
+    @property
+    def score(self) -> dict[str, float]:
+        """What the last test said: ``accuracy_percent``, or ``rmse`` and ``r2``."""
+        if self.rmse is not None and self.r2 is not None:
+            return {"rmse": self.rmse, "r2": self.r2}
+        return {"accuracy_percent": self.accuracy_percent}
+
     def note_cost(self, time_s: float, energy_j: float, pulses: int) -> None:
         """Note what was spent until the test that was noted, tests left out, and end the line of its epoch."""
         self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
-        self.history.append(self._line(len(self.history), self.accuracy_percent))
+        self.history.append(self._line(len(self.history), self.score))
 
     def note_between(self, epoch: float, percent: float, time_s: float, energy_j: float, pulses: int) -> None:
         """Note the accuracy that a test within an epoch gave [%], and what was spent until it, tests left out."""
         self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
-        self.between.append(self._line(epoch, percent))
+        self.between.append(self._line(epoch, {"accuracy_percent": percent}))
 
-    def _line(self, epoch: float, percent: float) -> dict[str, float]:
+    def _line(self, epoch: float, score: dict[str, float]) -> dict[str, float]:
         return {
             "epoch": epoch,
-            "accuracy_percent": percent,
+            **score,
             "pulses": self.pulses,
             "simulated_time_s": self.simulated_time_s,
             "energy_j": self.energy_j,
@@ -146,6 +165,8 @@ class MethodResult:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file; ``between`` only where there were tests within epochs."""
         found = asdict(self)
+        for name in ("rmse", "r2") if self.rmse is None else ("accuracy_percent", "confusion"):
+            del found[name]
         if not self.between:
             del found["between"]
         return found
@@ -241,6 +262,7 @@ class MethodRun:
         self._trainer = InSituTrainer(training_of(self.recipe, spec), network)
         self._validating = bool(spec.data.held_back or spec.in_situ.patience)
         self._patience()  # before anything is computed
+        self._objective = objective_of(data)
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
 
@@ -322,6 +344,7 @@ class MethodRun:
                 lambda: self._hooks.safe(False),
                 self._recalibrate if self.recipe.calibrate else None,
                 until,
+                self._objective,
             )
             with self.network.chip.during("training"):
                 self.network.chip.run(training)
@@ -333,7 +356,7 @@ class MethodRun:
     def _is_over(self) -> bool:
         """Say whether validation samples have shown that training brings no more."""
         patience = self._patience()
-        for entry in self.result.history:
+        for entry in self.result.history if patience.epochs else ():
             patience.note(entry["accuracy_percent"])
         return patience.is_over
 
@@ -373,7 +396,7 @@ class MethodRun:
         """Test the network, and note what was reached and spent."""
         inputs, targets = self._watched
         outputs, spent = self._outputs(inputs, booked=self.spec.in_situ.patience > 0 and self.recipe.train)
-        self.result.note_test(outputs, self.network.model.logits(inputs), targets)
+        self.result.note_test(outputs, self.network.model.logits(inputs), targets, self._objective)
         self.result.note_cost(*spent)
         self._hooks.safe(True)
         self._hooks.progress(epoch + 1, self.epochs + 1)
@@ -391,7 +414,7 @@ class MethodRun:
         """Test the network with the test samples: the only time that they are looked at."""
         inputs = self.data.test_inputs
         outputs, _ = self._outputs(inputs)
-        self.result.note_test(outputs, self.network.model.logits(inputs), self.data.test_targets)
+        self.result.note_test(outputs, self.network.model.logits(inputs), self.data.test_targets, self._objective)
 
 
 def conversions(layer: HardwareLayer) -> dict[str, int]:

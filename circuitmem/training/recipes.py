@@ -12,7 +12,7 @@ from circuitmem.config.recipe import check_steps, split_step
 from circuitmem.errors import ValidationError
 from circuitmem.rng import name_number
 
-__all__ = ["METHODS", "Recipe", "method_number", "method_title", "recipe_of"]
+__all__ = ["METHODS", "Recipe", "check_values", "method_number", "method_title", "recipe_of"]
 
 
 @dataclass(frozen=True)
@@ -118,3 +118,31 @@ def method_title(name: str) -> str:
             title: str = registry.find("methods", name).title
             return title
     return name.replace("_", " ")
+
+
+FOR_CLASSES = ("inject-defects", "remap-columns", "remap-rows-and-columns", "retrain")
+"""Steps that ask how much the loss of a classifier minds."""
+
+
+def check_values(spec: RunSpec) -> None:
+    """Refuse what makes sense only for classes, in a run whose network predicts values.
+
+    Raises
+    ------
+    ValidationError
+        If a method has such a step, or training shall look at the accuracy of validation samples.
+    """
+    for name in spec.methods:
+        for step in FOR_CLASSES:
+            if recipe_of(spec, name).word(step) is not None:
+                raise ValidationError(
+                    "methods", f"must not have {step}, which is for classes: data.task is values", name
+                )
+    for key, value in (
+        ("data.held_back", spec.data.held_back),
+        ("ex_situ.patience", spec.ex_situ.patience),
+        ("in_situ.patience", spec.in_situ.patience),
+        ("in_situ.evaluate_every", spec.in_situ.evaluate_every),
+    ):
+        if value:
+            raise ValidationError(key, "must be 0 where data.task is values: it looks at accuracies", value)

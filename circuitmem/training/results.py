@@ -17,14 +17,14 @@ __all__ = ["results_of", "run_provenance"]
 
 
 def results_of(
-    spec: RunSpec, digital: float, results: dict[str, MethodResult], audit: dict[str, Any]
+    spec: RunSpec, digital: dict[str, float], results: dict[str, MethodResult], audit: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the content of results.json, under the names that stay."""
     single = {"precision": spec.precision} if spec.precision != "double" else {}
     return {
         "seed": spec.seed,
         **single,
-        "accuracy_percent": {"digital": digital} | {name: r.accuracy_percent for name, r in results.items()},
+        **{key: {"digital": own} | {name: r.score[key] for name, r in results.items()} for key, own in digital.items()},
         "simulated_time_s": {name: r.simulated_time_s for name, r in results.items()},
         "energy_j": {name: r.energy_j for name, r in results.items()},
         "pulses": {name: r.pulses for name, r in results.items()},
@@ -33,7 +33,7 @@ def results_of(
         "history": {name: r.history for name, r in results.items()},
         "between": {name: r.between for name, r in results.items()},
         "losses": {name: r.losses for name, r in results.items() if r.losses},
-        "confusion": {name: r.confusion for name, r in results.items()},
+        **({"confusion": {name: r.confusion for name, r in results.items()}} if "accuracy_percent" in digital else {}),
         "accounts": {name: r.accounts for name, r in results.items()},
         "phases": {name: r.phases for name, r in results.items()},
         "energy_by_part_aj": {name: r.energy_by_part for name, r in results.items()},
@@ -50,9 +50,9 @@ def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | N
 
     Between tests accuracy is interpolated linearly, but not before the first within or after an epoch, where it is no
     line: where the other method had spent as many pulses by then, ``equal_pulses_points`` is None.
-    None instead of all if a run does not have both methods.
+    None instead of all if a run does not have both methods, or predicts values.
     """
-    if not {"in_situ", "calibration_in_situ"} <= set(results):
+    if not {"in_situ", "calibration_in_situ"} <= set(results) or results["in_situ"].rmse is not None:
         return None
     alone, both = results["in_situ"], results["calibration_in_situ"]
     pulses = float(min(alone.pulses, both.pulses))

@@ -23,9 +23,10 @@ from circuitmem.network import Perceptron, patches_of
 from circuitmem.records import EX_SITU_ARRAYS, Results, Shape, read_arrays, read_record
 from circuitmem.training.carry_out import Start, carry_out
 from circuitmem.training.data import load_data, located
-from circuitmem.training.ex_situ import ExSituRecord, accuracy_percent, train_ex_situ
+from circuitmem.training.ex_situ import ExSituRecord, train_ex_situ
 from circuitmem.training.methods import Hooks, MethodRun, build_network, tile_count
-from circuitmem.training.recipes import recipe_of
+from circuitmem.training.objective import objective_of
+from circuitmem.training.recipes import check_values, recipe_of
 from circuitmem.training.run_folder import check_data, check_new, go_on_in, make_folder
 
 __all__ = ["load_digital", "resume_run", "start_run"]
@@ -87,13 +88,17 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
 
 
 def _data(spec: RunSpec) -> Dataset:
-    return load_data(spec.data, spec.network, spec.seed)
+    data = load_data(spec.data, spec.network, spec.seed, values=True)
+    if data.task == "values":
+        check_values(spec)
+        objective_of(data)
+    return data
 
 
 def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[str, Any]:
     def begin() -> Start:
         model, training = _digital(spec, path, data, progress)
-        digital = accuracy_percent(model.logits(data.test_inputs).argmax(axis=1), data.test_targets)
+        digital = objective_of(data).score(model.logits(data.test_inputs), data.test_targets)
 
         def make(name: str, hooks: Hooks) -> MethodRun:
             return MethodRun(name, spec, build_network(spec, model, data), data, hooks)
@@ -101,7 +106,8 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[s
         def steps(name: str) -> int:
             return spec.in_situ.epochs * recipe_of(spec, name).train + 1
 
-        return Start(digital, spec.network.layers[-1], make, steps, training, len(data.train_inputs))
+        objective = objective_of(data)
+        return Start(digital, objective.guessing, make, steps, training, len(data.train_inputs), objective.record())
 
     return carry_out(spec, path, data, begin, progress)
 
@@ -120,6 +126,7 @@ def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tu
             lambda done, total: progress("digital", done, total),
             training,
             data.validation,
+            objective_of(data),
         )
         layers = range(len(model.weights))
         arrays = {f"weights_{k}": model.weights[k] for k in layers}

@@ -68,7 +68,7 @@ def find_warnings(
     chance: float,
     results: Mapping[str, MethodResult],
     samples: int | None = None,
-    outputs: int | None = None,
+    guessing: float | None = None,
 ) -> list[dict[str, Any]]:
     """Return the warnings that a run deserves, each kind at most once.
 
@@ -77,7 +77,7 @@ def find_warnings(
     spec : RunSpec
         The run.
     digital_percent : float
-        Test accuracy of the digital network.
+        Test accuracy of the digital network; of one that predicts values 100 times its R2.
     training : ExSituRecord, optional
         How it was trained, if that is known.
     chance : float
@@ -86,11 +86,15 @@ def find_warnings(
         What each method gave.
     samples : int, optional
         How many calibration has to learn from.
-    outputs : int, optional
-        How many the network has; those that the run declares when left out.
+    guessing : float, optional
+        The loss of guessing; that of as many classes as the network has outputs when left out.
     """
-    guessing = log(outputs or spec.network.layers[-1])
-    found = [*_of_the_digital_network(spec, digital_percent, training, chance), *_of_training(spec, results, guessing)]
+    guessing = log(spec.network.layers[-1]) if guessing is None else guessing
+    values = any(result.rmse is not None for result in results.values())
+    found = [
+        *_of_the_digital_network(spec, digital_percent, training, chance, values),
+        *_of_training(spec, results, guessing),
+    ]
     found += _of_calibration(spec, results, samples)
     for part in ("adc", "dac"):
         found += _of_saturation(spec, results, part)
@@ -109,16 +113,17 @@ def _warning(spec: RunSpec, kind: str, message: str, setting: str) -> RunWarning
 
 
 def _of_the_digital_network(
-    spec: RunSpec, accuracy: float, training: ExSituRecord | None, chance: float
+    spec: RunSpec, accuracy: float, training: ExSituRecord | None, chance: float, values: bool
 ) -> Iterator[RunWarning]:
     if not spec.ex_situ.epochs and not spec.network.weights:
         return  # random weights are what was asked for
     poor = accuracy / 100.0 - chance < NEAR_CHANCE * (1.0 - chance)
     unfinished = training is not None and not training.converged
     if poor:
-        figure = (
-            f"the digital network reaches {accuracy:.1f} %, and guessing {100.0 * chance:.1f} %, so that methods say"
-        )
+        reached = f"{accuracy:.1f} %, and guessing {100.0 * chance:.1f} %"
+        if values:
+            reached = f"an R2 of {accuracy / 100.0:.2f}, and giving the mean 0"
+        figure = f"the digital network reaches {reached}, so that methods say"
         if training is not None and not training.converged:
             setting = "ex_situ.max_epochs"
             cause = f"its training had not converged after {training.epochs} epochs (loss {training.loss:.3g}); raise"
@@ -152,7 +157,7 @@ def _of_training(spec: RunSpec, results: Mapping[str, MethodResult], guessing: f
     for name, result in results.items():
         best = 0.0
         for entry in result.history:
-            accuracy = entry["accuracy_percent"]
+            accuracy = entry.get("accuracy_percent", 0.0)  # of values the loss alone is looked at
             best = max(best, accuracy)
             spread = 100.0 * sqrt(2.0 * max(best * (100.0 - best) / 1e4, 1.0 / max(tests, 1)) / max(tests, 1))
             if best - accuracy > max(FALL, DEVIATIONS * spread):

@@ -1,0 +1,135 @@
+"""What a network is trained for, classes or values: the loss, its gradient, and what a test of it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.data import Dataset
+from circuitmem.errors import ValidationError
+from circuitmem.training.loss import cross_entropy, squared_error
+
+__all__ = ["Classes", "Objective", "Values", "accuracy_percent", "objective_of"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The right one of some classes: cross-entropy, and the percentage of right answers.
+
+    Attributes
+    ----------
+    outputs : int
+        How many classes there are.
+    """
+
+    outputs: int
+
+    @property
+    def guessing(self) -> float:
+        """The loss of guessing."""
+        return log(self.outputs)
+
+    def loss(self, outputs: Floats, targets: NDArray[Any]) -> tuple[float, Floats]:
+        """Return the mean loss of a batch and its gradient by the outputs, (batch, outputs)."""
+        return cross_entropy(outputs, targets)
+
+    def record(self) -> dict[str, list[float]]:
+        """Return what ``results.json`` says of the targets: nothing."""
+        return {}
+
+    def score(self, outputs: Floats, targets: NDArray[Any]) -> dict[str, float]:
+        """Return what outputs (samples, outputs) are worth: ``accuracy_percent``."""
+        return {"accuracy_percent": accuracy_percent(outputs.argmax(axis=1), targets)}
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values to predict: mean squared error relative to the spread in training; RMSE in the units of the targets, R2.
+
+    Attributes
+    ----------
+    mean, spread : (outputs,) ndarray
+        Of each value in the training part: mean and standard deviation.
+    in_units : bool
+        Whether the network gives values in the units of the targets; else what they are above the mean, in spreads.
+    """
+
+    mean: Floats
+    spread: Floats
+    in_units: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """How many values there are."""
+        return len(self.mean)
+
+    @property
+    def guessing(self) -> float:
+        """The loss of giving the mean."""
+        return 1.0
+
+    def record(self) -> dict[str, list[float]]:
+        """Return what ``results.json`` says of the targets: mean and spread of each value in training."""
+        return {"target_mean": self.mean.tolist(), "target_spread": self.spread.tolist()}
+
+    def in_spreads(self, values: Floats) -> Floats:
+        """Return values in the units of the targets, (samples,) or (samples, outputs), as the loss compares them."""
+        return (values.reshape(len(values), -1) - self.mean) / self.spread
+
+    def loss(self, outputs: Floats, targets: NDArray[Any]) -> tuple[float, Floats]:
+        """Return the mean loss of a batch and its gradient by the outputs, (batch, outputs)."""
+        given = self.in_spreads(outputs) if self.in_units else outputs
+        loss, error = squared_error(given, self.in_spreads(targets))
+        return loss, error / self.spread if self.in_units else error
+
+    def score(self, outputs: Floats, targets: NDArray[Any]) -> dict[str, float]:
+        """Return what outputs (samples, outputs) are worth: ``rmse`` in the units of the targets, and ``r2``.
+
+        With several values ``rmse`` is over all of them, and ``r2`` weighs each by its spread in training.
+        """
+        given = self.in_spreads(outputs) if self.in_units else outputs
+        wanted = self.in_spreads(targets)
+        errors = given - wanted
+        rmse = sqrt(float(np.mean((errors * self.spread) ** 2)))
+        return {"rmse": rmse, "r2": 1.0 - float(np.sum(errors**2) / np.sum((wanted - wanted.mean(axis=0)) ** 2))}
+
+
+Objective = Classes | Values
+
+
+def objective_of(data: Dataset, in_units: bool = False) -> Objective:
+    """Return what a network is trained for with data.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    in_units : bool
+        Whether the network gives values in the units of the targets (:class:`Values`).
+
+    Raises
+    ------
+    ValidationError
+        If a value does not differ in training, or none does in the test.
+    """
+    if data.task == "classes":
+        return Classes(data.outputs)
+    values, tests = (own.reshape(len(own), -1) for own in (data.train_targets, data.test_targets))
+    spread = values.std(axis=0)
+    if not spread.all():
+        rule = f"must differ in training; all of value {int(np.argmin(spread))} are"
+        raise ValidationError("data targets", rule, float(values[0, np.argmin(spread)]))
+    if not np.ptp(tests, axis=0).any():
+        raise ValidationError("data test targets", "must differ; all are", float(tests[0, 0]))
+    return Values(values.mean(axis=0), spread, in_units)
+
+
+def accuracy_percent(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Return the percentage of right answers."""
+    return 100.0 * np.count_nonzero(predicted == labels) / len(labels)
