@@ -156,7 +156,10 @@ def test_summary_and_data_print_tables(folder, monkeypatch, capsys):
         (["network.layers=[5,8,4]"], "network.layers must begin with 5"),
         (["data.scale=standard"], "data.scale must be range or none"),
         (["data.scale=none"], "data.scale must be range: a network of layers reads inputs from 0 up"),
-        (["data.target=u", 'data.ignore=["kind"]', "data.task=values"], "network.layers must begin with 4, .*, its values"),
+        (
+            ["data.target=u", 'data.ignore=["kind"]', "data.task=values"],
+            "data.task must be classes: only train and summary",
+        ),
         (["data.side=4"], r"data.side must be left out: samples of shape \(5,\) are no square images"),
         (["data.validation=10"], "data.validation must be <= 9, the validation part"),
         (["data.train=64"], "data.train must be <= 63"),

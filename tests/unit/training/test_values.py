@@ -89,7 +89,7 @@ def test_a_network_of_layers_predicts_values(home, command):
     assert done.returncode == 0, done.stderr
     assert "RMSE, R2" in done.stdout
     found = read_record(home / "run" / "results.json", Results)
-    check(found, home / "run", "layers = [4, 8, 1]")
+    check(found, home / "run", 'task = "values"')
     page = (home / "run" / "report.html").read_text()
     assert "test RMSE (units of the targets)" in page
     assert "true class" not in page
