@@ -22,7 +22,7 @@ from circuitmem.control import ChipAuditor, Sample, Signals, Trace
 from circuitmem.data import Dataset, load_mnist
 from circuitmem.network import HardwareNetwork
 from circuitmem.training import build_network, train_ex_situ
-from circuitmem.training import in_situ as in_situ_module
+from circuitmem.training import objective as objective_module
 from circuitmem.training.bring_up import bring_up
 from circuitmem.training.checkpoint import load_state, save_state
 from circuitmem.training.methods import Hooks, MethodRun
@@ -165,13 +165,13 @@ def _recorded(method: str, spec: RunSpec, digits: Dataset, network: HardwareNetw
     """Run a method to its end; returns the loss of every batch too."""
     run = MethodRun(method, spec, network, digits)
     losses: list[float] = []
-    with patch.object(in_situ_module, "cross_entropy", _noting(losses)):
+    with patch.object(objective_module, "cross_entropy", _noting(losses)):
         run.finish()
     return losses, run
 
 
 def _noting(losses: list[float]) -> Any:
-    real = in_situ_module.cross_entropy
+    real = objective_module.cross_entropy
 
     def noted(logits: Any, labels: Any) -> Any:
         loss, error = real(logits, labels)
@@ -234,7 +234,7 @@ def _resumed(
     other = MethodRun("in_situ", spec, again, digits)
     other.restore(load_state(saved[len(saved) // 2], "checkpoint"))
     losses: list[float] = []
-    with patch.object(in_situ_module, "cross_entropy", _noting(losses)):
+    with patch.object(objective_module, "cross_entropy", _noting(losses)):
         other.finish()
     assert other.result.as_dict() == run.result.as_dict()
     return again, losses, other.result.as_dict()
