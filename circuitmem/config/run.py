@@ -18,6 +18,7 @@ from circuitmem.config.training import (
     BestSpec,
     CalibrationSpec,
     ExSituSpec,
+    HardwareAwareSpec,
     InSituSpec,
     RetrainingSpec,
 )
@@ -110,6 +111,7 @@ class RunSpec(Spec):
     calibration: CalibrationSpec = CalibrationSpec()
     in_situ: InSituSpec = InSituSpec()
     retraining: RetrainingSpec = RetrainingSpec()
+    hardware_aware: HardwareAwareSpec = HardwareAwareSpec()
     best: BestSpec = BestSpec()
     audit: AuditSpec = AuditSpec()
 

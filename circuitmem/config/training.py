@@ -15,6 +15,7 @@ __all__ = [
     "BestSpec",
     "CalibrationSpec",
     "ExSituSpec",
+    "HardwareAwareSpec",
     "InSituSpec",
     "RetrainingSpec",
     "ScheduleName",
@@ -253,7 +254,7 @@ class InSituSpec(Spec):
 
 
 class RetrainingSpec(Spec):
-    """Training off-line for a chip (methods SCHR, hardware-aware, best): Adam, from the digital weights.
+    """Training off-line for a chip (methods SCHR and best): Adam, from the digital weights.
 
     Parameters
     ----------
@@ -262,7 +263,7 @@ class RetrainingSpec(Spec):
     learning_rate : float
         Step size, > 0; it falls as ``schedule`` says.
     schedule, patience
-        As in :class:`ExSituSpec`. Hardware-aware training looks at validation samples with random defects, too.
+        As in :class:`ExSituSpec`.
     """
 
     epochs: int = pydantic.Field(default=5, ge=1)
@@ -270,6 +271,22 @@ class RetrainingSpec(Spec):
     learning_rate: float = pydantic.Field(default=1e-3, gt=0.0)
     schedule: ScheduleName = "linear"
     patience: int = pydantic.Field(default=0, ge=0)
+
+
+class HardwareAwareSpec(RetrainingSpec):
+    """Training off-line for chips of one kind (method hardware-aware): with defects and noise drawn anew in each batch.
+
+    The loss falls slowly, for it is another network in every batch: more epochs and larger steps than retraining for
+    one chip takes. Validation samples are looked at with random defects, too.
+
+    Parameters
+    ----------
+    epochs, batch, learning_rate, schedule, patience
+        As in :class:`RetrainingSpec`.
+    """
+
+    epochs: int = pydantic.Field(default=30, ge=1)
+    learning_rate: float = pydantic.Field(default=5e-3, gt=0.0)
 
 
 class BestSpec(Spec):

@@ -67,7 +67,8 @@ def retrain(
     ValidationError
         If patience has no samples to look at.
     """
-    patience, best = Patience("retraining.patience", spec.patience, validation), model
+    key = "retraining.patience" if perturb is None else "hardware_aware.patience"
+    patience, best = Patience(key, spec.patience, validation), model
     parameters = [*model.weights, *model.biases]
     optimiser = Adam(parameters)
     batches = -(-len(images) // spec.batch)

@@ -86,7 +86,8 @@ def inject(work: Work, word: str) -> Process:  # noqa: ARG001
     perturb = inject_defects(work.spec.chip, layers)
     train = data.train_inputs, data.train_targets
     limits = [layer.limits() for layer in layers]
-    retrain(work.network.model, limits, work.spec.retraining, *train, work.spec.seed, perturb, data.validation)
+    spec = work.spec
+    retrain(work.network.model, limits, spec.hardware_aware, *train, spec.seed, perturb, data.validation)
     yield from ()
 
 

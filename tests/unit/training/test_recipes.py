@@ -145,7 +145,7 @@ def test_what_is_known_of_defects_helps(start):
 
 
 def test_statistics_and_injection_help_without_any_map(start):
-    few = ("chip.defects.device_yield=0.98", "seed=2", "retraining.epochs=10")
+    few = ("chip.defects.device_yield=0.98", "seed=2", "hardware_aware.epochs=10")
     raw, aware, normalised = (reached(name, start, *few) for name in ("raw", "hardware_aware", "batch_norm"))
     assert "one_hot_read" not in {*aware.accounts, *normalised.accounts}
     assert aware.accuracy_percent > raw.accuracy_percent + 5.0
