@@ -18,7 +18,7 @@ def arrays(shape, seed=0):
 @pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_kernel_has_the_bits_of_its_twin(shape, threads, suffix, kernel_variant, monkeypatch):
+def test_the_kernel_on_threads_has_the_bits_of_numpy(shape, threads, suffix, kernel_variant, monkeypatch):
     compiled = kernel_variant("backward", suffix)
     found = {}
     for name, step in (("twin", adam._reference_step), ("kernel", compiled.adam_step)):
