@@ -5,7 +5,7 @@ import json
 import pytest
 
 from circuitmem.config import load_run
-from circuitmem.training import in_situ
+from circuitmem.training import InSituTrainer
 from circuitmem.training.run import resume_run, start_run
 
 SMALL = ["data.side=4", "data.train=120", "data.test=60", "network.layers=[16,10]", "audit.tiles=0"]
@@ -43,15 +43,15 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(tmp_path, monkeypatc
     """Checkpoints hold the cells whole, half-selected ones too."""
     spec = declared("stanford-pku", "in_situ.epochs=1", "checkpoint_interval=0.0")
     whole = start_run(spec, tmp_path / "whole")
-    real, calls = in_situ.cross_entropy, []
+    real, calls = InSituTrainer.step, []
 
-    def interrupted(*words):
+    def interrupted(self, *words, **options):
         calls.append(None)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return real(*words)
+        return real(self, *words, **options)
 
-    monkeypatch.setattr(in_situ, "cross_entropy", interrupted)
+    monkeypatch.setattr(InSituTrainer, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         start_run(spec, tmp_path / "cut")
     resumed = resume_run(tmp_path / "cut")
