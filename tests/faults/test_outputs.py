@@ -1,5 +1,6 @@
 """Every command without room for its output, without a reader of it, and on narrow terminals."""
 
+import json
 import re
 
 import numpy as np
@@ -9,6 +10,8 @@ import typer
 from circuitmem.cli import app
 from circuitmem.config import load_run
 from circuitmem.engine import BehavioralEngine, ReadCase, SavedCase, save_case
+from circuitmem.study.conformance import suite_record
+from circuitmem.study.conformance.suite import QUANTITIES
 from circuitmem.study.random_tile import random_tile
 from circuitmem.study.runner import run_study
 from circuitmem.study.spec import load_study
@@ -38,6 +41,8 @@ ex_situ = { epochs = 1 }
 #: A way to call each command, by its name; every file is in the folder in which it is called.
 COMMANDS = {
     "calibrate": ["calibrate", "-m", "offset", "--held-out", "10", *SETTINGS],
+    "conformance check": ["conformance", "check", "answers.json", "--group", "large"],
+    "conformance export": ["conformance", "export", "suite", "--force", "--referee", "none"],
     "data": ["data", *SETTINGS],
     "doctor": ["doctor"],
     "fit": ["fit", "pulses.csv", "-m", "pulse"],
@@ -87,6 +92,13 @@ def folder(tmp_path_factory):
     voltages = np.atleast_2d(voltages)
     currents = BehavioralEngine().read(tile, voltages)
     save_case(folder / "case.npz", SavedCase(ReadCase(tile, voltages, currents), currents, 1e-6, {}))
+    answers = {
+        case["case"]: {name: case["expected"][name] for name in QUANTITIES}
+        for case in suite_record((), lambda *_: None)["cases"]
+        if case["group"] == "large"
+    }
+    content = {"format": "circuitmem-conformance-answers/1", "program": "ours", "answers": answers}
+    (folder / "answers.json").write_text(json.dumps(content))
     return folder
 
 
