@@ -64,7 +64,7 @@ def test_a_run_killed_at_20_random_moments_loses_nothing(tmp_path, whole, forked
     rng, folder, kills, moments = random.Random(17), tmp_path / "run", 0, set()
     seconds = forked("train", "-o", tmp_path / "timed", *SETTINGS)["seconds"]
     for _ in range(200):
-        if kills == 20:
+        if kills >= 20 and len(moments) > 4:  # many fall where figures are drawn, which takes longest
             break
         done = forked(*words_to_go_on(folder), kill_after=rng.uniform(0.0, 0.6 * seconds))
         if folder.exists():
@@ -76,7 +76,7 @@ def test_a_run_killed_at_20_random_moments_loses_nothing(tmp_path, whole, forked
             assert (done["code"], done["errors"]) == (0, [])
             check_same_end(folder, whole)
             shutil.rmtree(folder)
-    assert kills == 20
+    assert kills >= 20
     assert len(moments) > 4  # at beginnings and in the middle of methods
     go_on(folder)
     check_same_end(folder, whole)
