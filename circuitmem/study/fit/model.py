@@ -68,6 +68,8 @@ class Fit:
         What a user of the device has to know.
     polarity : {1, -1}, optional
         Sign of the voltage that raises the measured device's conductance.
+    beside : dict
+        Further numbers of the device's table, which were chosen and not searched.
     around : dict
         Tables beside the device's that have to fit it.
     curve : Curve
@@ -87,6 +89,7 @@ class Fit:
     assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     polarity: int | None = None
+    beside: dict[str, Any] = field(default_factory=dict)
     around: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -117,7 +120,7 @@ class Fit:
         """Return what was found as a table to be pasted into a TOML file; what the data cannot tell is left out."""
         every: dict[str, Any] = self.spec.model_dump()
         found = {"kind", *self.estimate.values, *self.derived}
-        tables: dict[str, Any] = {name: value for name, value in every.items() if name in found}
+        tables: dict[str, Any] = {name: value for name, value in every.items() if name in found} | self.beside
         *outer, own = self.table.split(".")
         tables = {own: tables, **self.around}
         for name in reversed(outer):

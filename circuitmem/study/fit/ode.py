@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from circuitmem.config import VteamSpec, YakopcicSpec
 from circuitmem.device import simulate
-from circuitmem.errors import ValidationError
+from circuitmem.errors import CircuitmemError, ValidationError
+from circuitmem.study.fit.chip import CHOSEN, around, cells_of
 from circuitmem.study.fit.curves import read_iv
 from circuitmem.study.fit.estimate import Parameter, estimate
 from circuitmem.study.fit.model import Curve, Fit
@@ -107,18 +108,31 @@ def fit_ode(
         confidence=confidence,
         improve=improve,
     )
+    device = build(found.values | known)
+    notes = [_MIRRORED.format(_SIGNS[_SET_SIGN[model]], _SIGNS[measured.polarity])] if mirrored else []
+    # All numbers of the law: a chip would take those of a published set for what is left out.
+    beside, others = {name: value for name, value in device.model_dump().items() if name not in found.values}, {}
+    try:
+        cells = cells_of(device, time, voltage)
+    except CircuitmemError as error:
+        notes.append(f"working range and pulses of a chip are left out, and are yours to add: {error}")
+    else:
+        beside, others = beside | {name: getattr(cells, name) for name in CHOSEN}, around(cells)
+        notes.append(_CHOSEN)
     return Fit(
         model=model,
-        spec=build(found.values | known),
-        table="device",
+        spec=device,
+        table="chip.device",
         parameters=parameters,
         estimate=found,
         derived=dict(known),
         curve=Curve("voltage [V]", way * voltage, "current [A]", way * current, way * fitted(found.values)),
         scale=scale,
         assumed=measured.assumed,
-        notes=[_MIRRORED.format(_SIGNS[_SET_SIGN[model]], _SIGNS[measured.polarity])] if mirrored else [],
+        notes=notes,
         polarity=measured.polarity,
+        beside=beside,
+        around=others,
     )
 
 
@@ -184,6 +198,11 @@ _SIGNS = {1: "positive", -1: "negative"}
 _MIRRORED = (
     "a {} voltage raises the conductance of the model, a {} one that of the measured device: the parameters are "
     "those of the device with its electrodes exchanged"
+)
+
+_CHOSEN = (
+    "on a chip: the working range is what the curve passed through, pulses have its largest voltages and are so long "
+    "that some tens of them cross the range"
 )
 
 _Build = Callable[[dict[str, float]], Any]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import PulseUpdateSpec, load_run
+from circuitmem.config import PulseUpdateSpec
 from circuitmem.device import pulse_curves
 from circuitmem.errors import DataFileError
+from circuitmem.study.fit.chip import around
 from circuitmem.study.fit.curves import read_pulses
 from circuitmem.study.fit.estimate import Parameter, estimate
 from circuitmem.study.fit.model import Curve, Fit
@@ -113,7 +114,7 @@ def fit_pulses(
         scale=largest,
         assumed=read.assumed,
         notes=notes,
-        around=_around(spec),
+        around=around(spec),
     )
 
 
@@ -130,29 +131,6 @@ def _beyond(spec: PulseUpdateSpec, lowest: float, largest: float) -> list[str]:
                 f"last measured value ({measured:.4g} S)"
             )
     return notes
-
-
-def _around(spec: PulseUpdateSpec) -> dict[str, Any]:
-    """Return what else of a chip has to fit such conductances, in the proportions of the preset epiram."""
-    like = load_run("epiram").chip
-    low, high = (
-        getattr(spec, end) / getattr(like.device, end) for end in ("minimum_conductance", "maximum_conductance")
-    )
-    span = (spec.maximum_conductance - spec.minimum_conductance) / (
-        like.device.maximum_conductance - like.device.minimum_conductance
-    )
-    programming, defects = like.programming, like.defects
-    return {
-        "programming": {
-            "deadband": span * programming.deadband,
-            "verify_tolerance": span * programming.verify_tolerance,
-        },
-        "converters": {"tia": {"feedback_resistance": like.converters.tia.feedback_resistance / high}},
-        "defects": {
-            "stuck_on_range": [high * end for end in defects.stuck_on_range],
-            "stuck_off_range": [low * end for end in defects.stuck_off_range],
-        },
-    }
 
 
 def _cycle_noise(spec: PulseUpdateSpec, count: Floats, up: NDArray[np.bool_], measured: Floats) -> float:
