@@ -10,7 +10,8 @@ from circuitmem._kernels.counts import _reference_count, count_pulses
 from circuitmem._kernels.noise import Address, normal_table
 from circuitmem.config import PulseUpdateSpec, load_run
 from circuitmem.device import PulseUpdate, pulse_curves
-from circuitmem.study.fit import fit_device, pulse
+from circuitmem.study.fit import fit_device
+from circuitmem.study.fit.chip import around
 
 LOW, HIGH = 10e-6, 60e-6
 
@@ -126,9 +127,9 @@ def stuck_ends(chip):
 
 def test_what_fits_the_preset_is_the_preset():
     like = load_run("epiram").chip
-    around = pulse._around(like.device)
-    assert around["programming"]["verify_tolerance"] == pytest.approx(like.programming.verify_tolerance, rel=1e-15)
-    assert around["converters"]["tia"]["feedback_resistance"] == pytest.approx(4900.0, rel=1e-15)
+    suited = around(like.device)
+    assert suited["programming"]["verify_tolerance"] == pytest.approx(like.programming.verify_tolerance, rel=1e-15)
+    assert suited["converters"]["tia"]["feedback_resistance"] == pytest.approx(4900.0, rel=1e-15)
 
 
 @pytest.mark.parametrize(("potentiation", "depression"), [(-3.0, -2.0), (2.0, 4.0), (-1.0, 5.0), (0.0, 0.0)])
