@@ -80,10 +80,11 @@ def test_the_best_variant_is_chosen_and_named(monkeypatch):
 
 
 @pytest.mark.skipif(os.environ.get("CIRCUITMEM_KERNELS") == "reference", reason="the reference is what was asked for")
-def test_kernels_of_other_sources_are_warned_of(monkeypatch):
+def test_kernels_of_other_sources_are_warned_of(monkeypatch, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         select.warn_of_old_kernels()
+    monkeypatch.setattr(select.sources, "FOLDER", tmp_path)  # where the package is installed there are no sources
     monkeypatch.setattr(select.sources, "digest", lambda folder: "0" * 16)
     with pytest.warns(UserWarning, match=r"older than their sources .* compile them again"):
         select.warn_of_old_kernels()
