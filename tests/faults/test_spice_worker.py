@@ -42,6 +42,22 @@ def alive(process):
         return False
 
 
+def when_it_computes(process, action, *arguments):
+    """Do something once a process has taken a quarter of a second of a processor from now on: it is at its job then."""
+
+    def spent():
+        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def watch(before):
+        deadline = time.monotonic() + PATIENCE
+        while spent() < before + 0.25 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        action(*arguments)
+
+    threading.Thread(target=watch, args=(spent(),), daemon=True).start()
+
+
 def wait_until_gone(process):
     deadline = time.monotonic() + PATIENCE
     while alive(process) and time.monotonic() < deadline:
@@ -112,7 +128,7 @@ def test_an_abort_inside_ngspice_is_an_error(engine):
 def test_a_worker_killed_at_work_fails_that_job_only(engine, how):
     check_works(engine)
     process = engine._runner.process_id()
-    threading.Timer(0.5, os.kill, (process, how)).start()
+    when_it_computes(process, os.kill, process, how)
     with pytest.raises(SpiceError, match=f"worker was killed by {how.name}"):
         engine.read(BIG, BIG_BATCH)
     assert not alive(process)
@@ -149,7 +165,7 @@ def test_a_job_that_takes_too_long_is_ended(state):
 @pytest.mark.spice
 def test_kill_from_another_thread_ends_the_call(engine):
     check_works(engine)
-    threading.Timer(0.5, engine.kill).start()
+    when_it_computes(engine._runner.process_id(), engine.kill)
     with pytest.raises(SpiceError, match="killed by SIGKILL"):
         engine.read(BIG, BIG_BATCH)
     check_works(engine)

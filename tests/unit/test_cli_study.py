@@ -46,14 +46,14 @@ def test_a_quick_study_from_the_plan_to_the_figures(run, tmp_path):
     out = tmp_path / "out"
     plan = run("run", STUDIES / "yield", "--quick", "--out", out, "--dry-run")
     assert plan.returncode == 0, plan.stderr
-    assert "4 points of raw, offset, affine, calibration, global_scale, defect_subtract, in_situ, " in plan.stdout
-    assert "schr; 4 are to be computed: about" in plan.stdout
+    assert "36 trials first, and 4 points of raw, offset, affine, calibration, global_scale, defect_subtract, in_situ, " in plan.stdout
+    assert "schr; 40 are to be computed: about" in plan.stdout
     assert not out.exists()
 
     done = run("run", STUDIES / "yield", "--quick", "--out", out, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "yield: 4 of 4 points finished, 4 of them computed now" in done.stdout
+    assert "yield: 4 of 4 points finished, tuned in 36 trials, 40 points and trials computed now" in done.stdout
     text = (out / "results.md").read_text()
     assert "too small to mean anything" in text
     assert "| device_yield | wires | digital network |" in text

@@ -61,10 +61,14 @@ PLAN = {
         {"id": "0123456789abcdef", "status": "missing", "seconds": 123456.7, "seed": 12345,
          "levels": {"yield": 0.8765432101, "word line resistance": 12.345678901}},
     ],
-    "methods": ["raw"], "missing": 1, "seconds": 2.0, "workers": 2, "basis": "a rough estimate", "other_code": 0,
+    "trials": [
+        {"id": "fedcba9876543210", "status": "missing", "seconds": 1234567.8, "seed": 1001, "method": "in_situ",
+         "levels": {"yield": 0.8}, "settings": {"in_situ.learning_rate": 1.23456789e-4}},
+    ],
+    "methods": ["raw"], "missing": 2, "seconds": 2.0, "workers": 2, "basis": "a rough estimate", "other_code": 0,
 }  # fmt: skip
 STUDY = {
-    "study": "yield", "finished": 1, "points": 2, "computed": 2, "wall_time_s": 12.0, "other_code": 1,
+    "study": "yield", "finished": 1, "points": 2, "trials": 36, "computed": 2, "wall_time_s": 12.0, "other_code": 1,
     "failed": [{"levels": {"yield": 0.8765432101}, "seed": 3, "type": "E", "message": "no 1.2345678901e-300"}],
 }  # fmt: skip
 REPLAY = {
