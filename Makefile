@@ -103,6 +103,7 @@ bench: system .venv/test.stamp
 	@$(BIN)/python benchmarks/spice.py
 	@$(BIN)/python benchmarks/nonlinear.py
 	@$(BIN)/python benchmarks/trains.py
+	@$(BIN)/python benchmarks/ode_epochs.py
 
 margins: system .venv/test.stamp
 	@$(BIN)/python .ci/margins $(VARIANTS)

@@ -46,7 +46,7 @@ def test_a_quick_study_from_the_plan_to_the_figures(run, tmp_path):
     out = tmp_path / "out"
     plan = run("run", STUDIES / "yield", "--quick", "--out", out, "--dry-run")
     assert plan.returncode == 0, plan.stderr
-    assert "36 trials first, and 4 points of raw, offset, affine, calibration, global_scale, defect_subtract, in_situ, " in plan.stdout
+    assert "36 trials first, and 4 points of raw, offset, affine, calibration, global_scale, " in plan.stdout
     assert "schr; 40 are to be computed: about" in plan.stdout
     assert not out.exists()
 
