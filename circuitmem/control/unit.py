@@ -16,8 +16,9 @@ from circuitmem.control.cells import Cells
 from circuitmem.control.ledger import PICOSECOND, attojoules
 from circuitmem.control.operations import read_time
 from circuitmem.converter import Readout
-from circuitmem.device import Device
+from circuitmem.device import Device, OdeCells
 from circuitmem.engine import BehavioralEngine
+from circuitmem.errors import ValidationError
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
@@ -218,4 +219,7 @@ def check_devices(spec: ChipSpec) -> None:
 
 def _device(spec: ChipSpec) -> type[Device]:
     found: type[Device] = find("devices", spec.device.kind, "chip.device.kind")
+    if spec.device.stateful and not issubclass(found, OdeCells):
+        rule = "must be of a subclass of circuitmem.device.OdeCells, as its Spec says that it is stateful"
+        raise ValidationError("chip.device.kind", rule, spec.device.kind)
     return found

@@ -1,12 +1,17 @@
 """ODE devices on a chip: pulses by the model's law, voltages by the wires, cells that no pulse was meant for."""
 
+import sys
+from types import ModuleType
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from circuitmem import TileSpec
 from circuitmem.config import ChipSpec, DefectSpec, ProgrammingSpec, load_run
+from circuitmem.config.ode_cells import VteamCellSpec
 from circuitmem.control import Chip
-from circuitmem.device import StanfordCells, VteamCells, YakopcicCells, conductance, state_of
+from circuitmem.device import StanfordCells, TwoPulse, VteamCells, YakopcicCells, conductance, state_of
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
 from circuitmem.registry import find
@@ -244,3 +249,45 @@ def test_a_tile_has_the_law_of_its_devices_where_none_is_declared():
     one = load_run(None, ["chip.device.kind=vteam", "chip.device.scheme=1t1r"])
     assert one.chip.tile.cell.kind == "transistor"
     assert find("devices", "vteam") is VteamCells
+
+
+class MineSpec(VteamCellSpec):
+    """VTEAM devices of somebody else."""
+
+    kind: str = "mine"
+
+
+class Mine(VteamCells):
+    """Devices of a package: another declaration, the same model."""
+
+    Spec: ClassVar = MineSpec
+
+
+class NoCells(TwoPulse):
+    """Devices that claim what they cannot do."""
+
+    Spec: ClassVar = MineSpec
+
+
+@pytest.fixture
+def package(monkeypatch):
+    module = ModuleType("package_of_mine")
+    module.Mine, module.NoCells = Mine, NoCells
+    monkeypatch.setitem(sys.modules, "package_of_mine", module)
+
+
+@pytest.mark.usefixtures("package")
+def test_a_subclass_of_somebody_else_is_programmed_by_its_own_numbers():
+    chip = made("package_of_mine:Mine", set_time=1e-9, reset_time=1e-9, off_power=2.0, coarse=False)
+    wanted = programmed(chip, 0, 1)
+    for unit, wish in zip(chip.units, wanted, strict=True):
+        assert isinstance(unit.devices, Mine)
+        assert unit.devices.model.off_power == 2.0
+        assert np.abs(unit.tile.conductance - wish).max() < 0.15 * span(chip)
+
+
+@pytest.mark.usefixtures("package")
+def test_devices_that_an_engine_cannot_give_pulses_are_refused():
+    with pytest.raises(ValidationError, match=r"chip.device.kind must be of a subclass of .*OdeCells") as caught:
+        made("package_of_mine:NoCells", coarse=False)
+    assert "package_of_mine:NoCells" in str(caught.value)
