@@ -19,18 +19,18 @@ from circuitmem.training import InSituTrainer, bring_up, build_network, train_ep
 RESULTS = Path(__file__).parent / "results"
 KINDS = "vteam", "yakopcic", "stanford-pku"
 DIGITS, BATCH, GOAL = 1000, 50, 180.0
-RANGES = {"vteam": 140e-6, "yakopcic": 290e-6, "stanford-pku": 95e-6}
-"""Working range of each [S]: a dead band of a fiftieth of it is what pulses of these widths can do."""
 
 
 def measure(kind: str, digits: int) -> str:
     """Return a line of the table."""
+    device = load_run(None, [f"chip.device.kind={kind}"]).chip.device
+    span = device.maximum_conductance - device.minimum_conductance
     settings = [
         f"chip.device.kind={kind}",
         "data.side=14",
         "network.layers=[196,24,10]",
-        f"chip.programming.deadband={RANGES[kind] / 50}",
-        f"chip.programming.verify_tolerance={RANGES[kind] / 15}",
+        f"chip.programming.deadband={span / 50}",  # what pulses of these widths can do
+        f"chip.programming.verify_tolerance={span / 15}",
         f"in_situ.batch={BATCH}",
         *(["chip.converters.dac.full_scale=0.15"] if kind == "yakopcic" else []),  # below its threshold
     ]

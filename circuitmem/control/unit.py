@@ -203,13 +203,7 @@ class Unit:
     @property
     def wire_defects(self) -> DefectMap:
         """The defects of wires and drivers alone: a cell whose transistor is off conducts nothing, stuck or not."""
-        defects = self.tile.defects
-        return DefectMap(
-            open_word_segments=defects.open_word_segments,
-            open_bit_segments=defects.open_bit_segments,
-            bridges=defects.bridges,
-            dead_drivers=defects.dead_drivers,
-        )
+        return self.tile.defects.lines_only()
 
 
 def check_devices(spec: ChipSpec) -> None:

@@ -25,7 +25,7 @@ from circuitmem.device.ode import device_law
 from circuitmem.engine.base import ProgrammingResult, PulseResult
 from circuitmem.engine.network import CellNetwork, Moment
 from circuitmem.errors import ConvergenceError, ValidationError
-from circuitmem.tile import DefectMap, Tile
+from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, in_range, integer
 
 __all__ = ["PROGRAMMING_TOLERANCE", "check_pulse", "first_state", "program_tile", "pulse_tile"]
@@ -60,16 +60,9 @@ class _Setup:
 
     def linear_tile(self) -> Tile:
         """Return wires and defects of lines, with linear cells that say which cells conduct at all."""
-        defects = self.tile.defects
-        wires = DefectMap(
-            open_word_segments=defects.open_word_segments,
-            open_bit_segments=defects.open_bit_segments,
-            bridges=defects.bridges,
-            dead_drivers=defects.dead_drivers,
-        )
         conducts = np.isfinite(self.series) & (self.fixed != 0.0)
         linear = self.tile.spec.model_copy(update={"cell": LinearCell()})
-        return Tile(linear, np.where(conducts, 1.0, 0.0), wires)
+        return Tile(linear, np.where(conducts, 1.0, 0.0), self.tile.defects.lines_only())
 
 
 def first_state(tile: Tile, train: PulseTrain) -> Floats:

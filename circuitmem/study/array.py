@@ -337,22 +337,12 @@ def read_cell(chip: ChipSpec, tile: Tile, cell: tuple[int, int] | None = None) -
         conductance[row, column] = value
         return float(engine.read(Tile(tile.spec, conductance, defects), voltage)[column])
 
-    wires = _line_defects(tile.defects)
+    wires = tile.defects.lines_only()
     high, low = (current(value, wires) for value in (device.maximum_conductance, device.minimum_conductance))
     margin = 1.0 - low / high if high > 0.0 else 0.0
     both = "both" in (tile.spec.word_line_drive, tile.spec.bit_line_sense)
     sneak = None if both else current(0.0, _others_float(tile, wires, row, column))
     return CellRead(row, column, high, low, margin, sneak)
-
-
-def _line_defects(defects: DefectMap) -> DefectMap:
-    """Return the defects of lines, drivers and sense channels alone."""
-    return DefectMap(
-        open_word_segments=defects.open_word_segments,
-        open_bit_segments=defects.open_bit_segments,
-        bridges=defects.bridges,
-        dead_drivers=defects.dead_drivers,
-    )
 
 
 def _others_float(tile: Tile, defects: DefectMap, row: int, column: int) -> DefectMap:

@@ -164,6 +164,15 @@ class DefectMap:
         """Whether a line has a cut segment, so that nodes may float."""
         return self.open_word_segments is not None or self.open_bit_segments is not None
 
+    def lines_only(self) -> DefectMap:
+        """Return the defects of lines and drivers alone: cells and sense channels are sound."""
+        return DefectMap(
+            open_word_segments=self.open_word_segments,
+            open_bit_segments=self.open_bit_segments,
+            bridges=self.bridges,
+            dead_drivers=self.dead_drivers,
+        )
+
     def conductance(self, programmed: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the cells really have, (rows, columns) S, when ``programmed`` (same shape) was asked for."""
         if self.stuck is None or self._stuck_at is None:

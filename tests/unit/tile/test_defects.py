@@ -263,3 +263,16 @@ def test_a_chip_has_the_cut_lines_and_dead_channels_that_it_declares():
         assert (few.stuck == none.stuck).all()
         assert (many.open_word_segments | ~few.open_word_segments).all()
         assert (many.dead_senses | ~few.dead_senses).all()
+
+
+def test_defects_of_lines_alone_keep_wires_and_drivers():
+    cut, stuck = np.zeros((2, 3), dtype=bool), np.ones((2, 3), dtype=bool)
+    cut[1, 2] = True
+    bridge = (("word", 0, 0), ("bit", 0, 0), 5.0)
+    every = DefectMap(
+        stuck=stuck, stuck_conductance=np.full((2, 3), 1e-3), open_word_segments=cut, open_bit_segments=cut,
+        bridges=[bridge], dead_drivers=[True, False], dead_senses=[True, False, False],
+    )  # fmt: skip
+    lines = DefectMap(open_word_segments=cut, open_bit_segments=cut, bridges=[bridge], dead_drivers=[True, False])
+    assert every.lines_only() == lines
+    assert every.lines_only() != every
