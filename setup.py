@@ -108,7 +108,7 @@ setup(
         "circuitmem.netlists": ["models/*.lib"],
         "circuitmem.netlists.vacask": ["models/*.va"],
         "circuitmem.config": ["presets/*.toml"],
-        "circuitmem.data": ["*.npz", "*.txt", "*.md"],
+        "circuitmem.data": ["*.npz", "*.csv", "*.txt"],
         "circuitmem.report": ["templates/*"],
     },
     options={"build_ext": {"parallel": os.cpu_count()}},

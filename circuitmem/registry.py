@@ -112,6 +112,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "bundled": "circuitmem.data:bundled_mnist",
         "digits": "circuitmem.data:bundled_mnist",
         "download": "circuitmem.data:full_mnist",
+        "penguins": "circuitmem.data:penguins",
+        "vowels": "circuitmem.data:vowels",
+        "patches": "circuitmem.data:patches",
     },
     "engines": {
         "behavioral": "circuitmem.engine:BehavioralEngine",

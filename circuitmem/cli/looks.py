@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from circuitmem.cli.app import app
 from circuitmem.cli.options import Config, Json, Seed, Setting, overrides, torch_room
@@ -25,13 +29,30 @@ def summary(config: Config = None, seed: Seed = None, setting: Setting = None, a
 
 
 @app.command()
-def data(config: Config = None, seed: Seed = None, setting: Setting = None, as_json: Json = False) -> None:
-    """Show what a configuration loads: shapes, classes and their samples, range, constant features, hash, licence."""
-    from circuitmem.config import load_run
+def data(
+    config: Annotated[
+        str | None, typer.Argument(help="TOML file, preset, or data set that `circuitmem list datasets` shows.")
+    ] = None,
+    seed: Seed = None,
+    setting: Setting = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is loaded: shapes, classes and their samples, range, constant features, hash, licence, authors."""
+    from circuitmem.config import load_run, presets
     from circuitmem.console import Progress, print_data
+    from circuitmem.errors import DataFileError
+    from circuitmem.registry import names
     from circuitmem.training import load_source
+    from circuitmem.validation import did_you_mean
 
-    spec = load_run(config, overrides(setting, seed))
+    known = names("datasets")
+    named = config is not None and config in known
+    others = [name.lower() for name in presets()]
+    if config is not None and not named and not Path(config).exists() and config.lower() not in others:
+        rule = f"is neither a file, nor a preset ({', '.join(presets())}), nor a data set ({', '.join(known)})"
+        raise DataFileError(config, rule + did_you_mean(config, known))
+    settings = [*([f"data.source={json.dumps(config)}"] if named else []), *overrides(setting, seed)]
+    spec = load_run(None if named else config, settings)
     with Progress("data"):
         found = load_source(spec.data, spec.seed).record()
     if as_json:

@@ -24,8 +24,9 @@ class DataSpec(Spec):
     ----------
     source : str
         ``"bundled"`` (10,000 + 2,000 digits of MNIST in the package; ``"digits"`` are the same), ``"download"`` (all of
-        MNIST, once, into the user's cache), another name that ``circuitmem list datasets`` shows, a ``.csv``,
-        ``.parquet`` or ``.npz`` file, a folder of idx files or of images, or ``"package.module:function"``.
+        MNIST, once, into the user's cache), ``"penguins"``, ``"vowels"`` or ``"patches"`` (a table, sequences and
+        colour images in the package), another name that ``circuitmem list datasets`` shows, a ``.csv``, ``.parquet`` or
+        ``.npz`` file, a folder of idx files or of images, or ``"package.module:function"``.
     target : str or sequence of str, optional
         Column of a table, or array of a ``.npz`` file, that is to be found by the network.
     task : {"classes", "values"}

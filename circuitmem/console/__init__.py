@@ -198,7 +198,7 @@ def print_data(found: dict[str, Any]) -> None:
     """Print what a configuration loads."""
     console, samples = terminal(), found["samples"]
     console.print(f"{found['name']}: {', '.join(f'{count:,} {part}' for part, count in samples.items())} samples")
-    for words, key in (("licence", "licence"), ("sha256", "sha256")):
+    for words, key in (("licence", "licence"), ("made by", "credit"), ("sha256", "sha256")):
         console.print(f"{words}: {found[key] or 'not said'}")
     shape = " x ".join(map(str, found["shape"]))
     names = f": {', '.join(found['features'])}" if found["features"] else ""

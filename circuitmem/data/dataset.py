@@ -39,8 +39,8 @@ class Dataset:
         Names of the classes, in the order of their numbers; empty if only the numbers are known.
     features : tuple of str
         Names of the columns of a table.
-    licence : str
-        As whoever brought the data says.
+    licence, credit : str
+        As whoever brought the data says, and who made them and where they are from.
     scaling : Scaling
         What was done to the inputs, learnt from the training part.
     bounded : bool
@@ -59,6 +59,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     licence: str = ""
+    credit: str = ""
     scaling: Scaling = field(default_factory=Scaling)
     bounded: bool = True
 
@@ -231,7 +232,8 @@ class Dataset:
 
     def record(self) -> dict[str, Any]:
         """Return plain values that say what these data are, for files and for ``circuitmem data``."""
-        found: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "licence": self.licence, "task": self.task}
+        found: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "licence": self.licence}
+        found["credit"], found["task"] = self.credit, self.task
         found["shape"], found["features"] = list(self.shape), list(self.features)
         found["samples"] = {name: len(targets) for name, (_, targets) in self.parts().items()}
         if self.task == "classes":

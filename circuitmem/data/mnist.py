@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +20,7 @@ __all__ = ["LICENCE", "SUBSET", "bundled_mnist", "cached_mnist", "full_mnist", "
 
 SUBSET = "mnist_subset.npz"
 LICENCE = "CC BY-SA 3.0"
+CREDIT = "Y. LeCun, C. Cortes, C. J. C. Burges, from NIST's special databases 1 and 3"
 CLASSES = tuple("0123456789")
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 """The mirror that torchvision uses."""
@@ -55,9 +57,8 @@ def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR)
         hasher.update(part.tobytes())
     images = [np.asarray(part, np.float64).reshape(len(part), -1) / 255.0 for part in parts[0::2]]
     labels = [np.asarray(part, np.int64) for part in parts[1::2]]
-    return Dataset(
-        images[0], labels[0], images[1], labels[1], name, hasher.hexdigest(), classes=CLASSES, licence=LICENCE
-    )
+    found = Dataset(images[0], labels[0], images[1], labels[1], name, hasher.hexdigest(), classes=CLASSES)
+    return replace(found, licence=LICENCE, credit=CREDIT)
 
 
 def bundled_mnist() -> Dataset:

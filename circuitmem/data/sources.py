@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,8 @@ from circuitmem.data.dataset import Dataset
 from circuitmem.data.idx import read_idx_folder
 from circuitmem.data.images import read_image_folder
 from circuitmem.data.mnist import load_mnist
-from circuitmem.data.parts import Arrays, check_parts, digest
+from circuitmem.data.parts import check_parts, digest
+from circuitmem.data.samples import Samples
 from circuitmem.data.split import SPLIT, divided
 from circuitmem.data.tables import Table, read_csv, read_parquet
 from circuitmem.data.targets import encoded
@@ -27,16 +28,6 @@ from circuitmem.validation import did_you_mean, integer, split_shares
 __all__ = ["load_dataset"]
 
 Target = str | Sequence[str] | None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a source holds: arrays by part, the part "" if they are not divided."""
-
-    parts: Mapping[str, Arrays]
-    name: str
-    features: tuple[str, ...] = ()
-    images: bool = False
 
 
 def load_dataset(
@@ -63,10 +54,12 @@ def load_dataset(
         - a folder with idx files, as MNIST and its relatives have them, of any content;
         - a folder of images, in a folder for each class, perhaps below ``train`` and ``test``;
         - ``"package.module:function"``, which returns any of what follows;
-        - the name of a data set that ``circuitmem list datasets`` shows: ``"bundled"`` are digits of MNIST;
+        - the name of a data set that ``circuitmem list datasets`` shows: ``"bundled"`` are digits of MNIST,
+          ``"penguins"`` a table, ``"vowels"`` sequences, ``"patches"`` colour images;
         - arrays ``(inputs, targets)``, or ``(train inputs, train targets, test inputs, test targets)``;
         - a dictionary of arrays, with the names that a ``.npz`` file has;
         - anything with ``len()`` that gives ``(input, target)`` at each index, as data sets of torch do;
+        - :class:`Samples`, arrays with what is known of them;
         - a :class:`Dataset`, to scale it.
 
     target : str or sequence of str, optional
@@ -103,11 +96,11 @@ def load_dataset(
         if target is not None or chosen or task != found.task:
             raise ValidationError("data.target", "must be left out: the data know their targets", target)
         return replace(found, licence=licence or found.licence).scaled(scale)
-    return _dataset(found, task, shares, licence, seed).scaled(scale)
+    return _dataset(found, task, shares, licence or found.licence, seed).scaled(scale)
 
 
 def _dataset(
-    found: Found, task: Literal["classes", "values"], split: tuple[float, ...], licence: str, seed: int
+    found: Samples, task: Literal["classes", "values"], split: tuple[float, ...], licence: str, seed: int
 ) -> Dataset:
     checked = check_parts(found.parts)
     targets, classes = encoded({part: own for part, (_, own) in checked.items()}, task)
@@ -132,26 +125,31 @@ def _dataset(
         classes=classes,
         features=found.features,
         licence=licence,
+        credit=found.credit,
         bounded=grey,
     )
 
 
-def _found(source: Any, target: Target, ignore: list[str]) -> Found | Dataset:
+def _found(source: Any, target: Target, ignore: list[str]) -> Samples | Dataset:
     if isinstance(source, Dataset):
+        return source
+    if isinstance(source, Samples):
+        if target is not None or ignore:
+            raise ValidationError("data.target", "must be left out: the data know their targets", target or ignore)
         return source
     if isinstance(source, str | os.PathLike):
         return _named(source, target, ignore)
     if ignore:
         raise ValidationError("data.ignore", "must be left out: it is for columns of a table", ignore)
     if isinstance(source, Mapping):
-        return Found(by_name(source, target, "the dictionary"), "arrays")
+        return Samples(by_name(source, target, "the dictionary"), "arrays")
     if target is not None:
         raise ValidationError("data.target", "must be left out: it is for tables and named arrays", target)
     name = "arrays" if isinstance(source, tuple | list) else type(source).__name__
-    return Found(of_values(source), name)
+    return Samples(of_values(source), name)
 
 
-def _named(source: str | os.PathLike[str], target: Target, ignore: list[str]) -> Found | Dataset:
+def _named(source: str | os.PathLike[str], target: Target, ignore: list[str]) -> Samples | Dataset:
     """Return what a path, a name or a reference stands for."""
     text, path = os.fspath(source), Path(source)
     known = names("datasets")
@@ -167,7 +165,7 @@ def _named(source: str | os.PathLike[str], target: Target, ignore: list[str]) ->
         own = _found(result, target, ignore) if not isinstance(result, str | os.PathLike) else None
         if own is None:
             raise ValidationError("data.source", "must name a function that returns samples, no path", text)
-        return replace(own, name=text) if isinstance(own, Found) else own
+        return replace(own, name=text) if isinstance(own, Samples) else own
     if path.is_dir():
         return _folder(path, target, ignore)
     if not path.exists():
@@ -176,23 +174,23 @@ def _named(source: str | os.PathLike[str], target: Target, ignore: list[str]) ->
     if path.suffix == ".npz":
         if ignore:
             raise ValidationError("data.ignore", "must be left out: it is for columns of a table", ignore)
-        return Found(by_name(_npz(path), target, path.name), path.name)
+        return Samples(by_name(_npz(path), target, path.name), path.name)
     readers = {".csv": read_csv, ".tsv": read_csv, ".txt": read_csv, ".parquet": read_parquet}
     if path.suffix not in readers:
         rule = f"must end with one of .npz, {', '.join(readers)}, or be a folder"
         raise DataFileError(path, rule)
     table: Table = readers[path.suffix](path)
     inputs, targets, features = table.divided(target, ignore)
-    return Found({"": (inputs, targets)}, path.name, features)
+    return Samples({"": (inputs, targets)}, path.name, features)
 
 
-def _folder(path: Path, target: Target, ignore: list[str]) -> Found | Dataset:
+def _folder(path: Path, target: Target, ignore: list[str]) -> Samples | Dataset:
     if target is not None or ignore:
         raise ValidationError("data.target", "must be left out: folders of images have their classes", target or ignore)
     parts = read_idx_folder(path)
     if parts is None:
-        return Found(read_image_folder(path), path.resolve().name, images=True)
-    found = Found(parts, path.resolve().name, images=True)
+        return Samples(read_image_folder(path), path.resolve().name, images=True)
+    found = Samples(parts, path.resolve().name, images=True)
     if {"train", "test"} <= set(parts):
         try:
             own = load_mnist(path)

@@ -77,7 +77,7 @@ def run_provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]
     return {
         **software(),
         **({"packages": packages} if packages else {}),
-        "data": {"name": data.name, "sha256": data.sha256, "licence": data.licence},
+        "data": {"name": data.name, "sha256": data.sha256, "licence": data.licence, "credit": data.credit},
         "seed": spec.seed,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_time_s": round(time.time() - began, 1),

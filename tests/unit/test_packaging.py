@@ -78,6 +78,7 @@ def test_every_data_file_is_in_the_package():
     assert data - covered == set()
     names = {path.name for path in data}
     assert {"py.typed", "default.toml", "mnist_subset.npz", "LICENSE-MNIST.txt"} <= names
+    assert {"penguins.csv", "vowels.npz", "pictures.npz", "LICENSE-PENGUINS.txt", "LICENSE-PATCHES.txt"} <= names
 
 
 def test_every_folder_with_code_is_a_package():

@@ -67,7 +67,7 @@ def test_a_table_is_trained_with_shown_and_put_to_use(folder, monkeypatch, capsy
     assert np.array(results["confusion"]["raw"]).sum(axis=1).tolist() == [6, 6, 6]
     provenance = json.loads((folder / "run" / "provenance.json").read_text())
     record = json.loads((folder / "run" / "data.json").read_text())
-    assert provenance["data"] == {"name": "mine.csv", "sha256": record["sha256"], "licence": "CC0"}
+    assert provenance["data"] == {"name": "mine.csv", "sha256": record["sha256"], "licence": "CC0", "credit": ""}
     assert record["scaling"]["kind"] == "range"
     assert record["samples"] == {"train": 63, "validation": 9, "test": 18}
     assert list(record["classes"]) == ["a", "b", "c"]
