@@ -91,8 +91,8 @@ RECORD = {
 NAMES = {"devices": [{"name": "stanford-pku", "package": "circuitmem 0.1.0", "description": "12345 states of 1.2 uS"}]}
 DATA = {
     "name": "MNIST", "samples": {"training": 60000, "test": 10000}, "licence": None, "credit": "",
-    "sha256": "b47427a5454c65356", "shape": [28, 28], "features": [], "lowest": -1.23456e-105, "highest": 255.0, "mean": 33.3184, "constant": ["0, 0"],
-    "task": "classes", "classes": {"7": {"training": 6265, "test": 1028}},
+    "sha256": "b47427a5454c65356", "shape": [28, 28], "features": [], "lowest": -1.23456e-105, "highest": 255.0,
+    "mean": 33.3184, "constant": ["0, 0"], "task": "classes", "classes": {"7": {"training": 6265, "test": 1028}},
 }  # fmt: skip
 ARRAY = {
     "rows": 128, "columns": 64, "vectors": 12345, "mac_error": {"rms": 1.23456e-7, "largest": 9.87654e-3},
