@@ -44,7 +44,7 @@ def measure(size: int) -> dict[str, float]:
     spec = load_run(None, [*wires, f"chip.tile.rows={TILE}", f"chip.tile.columns={TILE}"])
     rng = np.random.default_rng(0)
     models = [Perceptron([rng.uniform(-1.0, 1.0, (size, size))], [np.zeros(size)])]
-    tiles = partitions([(size, size)], TILE, TILE)[0].tiles
+    tiles = partitions([(size, size)], spec.chip)[0].tiles
     network = timed("build_s", lambda: HardwareNetwork(Chip(spec.chip, tiles), models.pop(), [1.0]))
     chip, layer = network.chip, network.layers[0]
     weights = network.model.weights[0]  # which training changes in place

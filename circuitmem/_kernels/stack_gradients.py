@@ -11,7 +11,7 @@ from circuitmem._kernels.select import load, thread_count
 from circuitmem._kernels.stacks import expect
 from circuitmem._kernels.tiling import Tiling
 
-__all__ = ["Lines", "LoadedLines", "load_lines", "weight_gradient"]
+__all__ = ["Lines", "LoadedLines", "load_lines", "through_lines", "weight_gradient"]
 
 Floats = NDArray[np.float64]
 _compiled = load("backward").module
@@ -142,6 +142,15 @@ def weight_gradient(
     )
 
 
+def through_lines(slopes: Floats, lines: Lines, loaded: LoadedLines) -> Floats:
+    """Return derivatives by cells behind lines, for those by what columns see of them, both (tiles, rows, columns)."""
+    reach = loaded.word_end * loaded.bit_end
+    bit = _solve(loaded.cells * loaded.word_end * slopes, lines.bit, loaded.bit_pivot, loaded.bit_ratio)
+    driven = _turned(loaded.cells * loaded.bit_end * slopes)
+    word = _turned(_solve(driven, lines.word, loaded.word_pivot, loaded.word_ratio))
+    return reach * slopes - loaded.bit_end * bit - loaded.word_end * word
+
+
 def _reference_load(
     measured: Floats, along_word: Floats, along_bit: Floats, turns: int, least_reach: float, _threads: int
 ) -> tuple[Floats, ...]:
@@ -208,11 +217,7 @@ def _reference_gradient(
     slopes *= np.moveaxis(scale[np.arange(rows) * groups // rows], 0, 1)
     slopes[:, :, 1 : pairs.stop : 2] *= -1.0
     if loaded is not None and along_word is not None and along_bit is not None:
-        reach = loaded.word_end * loaded.bit_end
-        bit = _solve(loaded.cells * loaded.word_end * slopes, along_bit, loaded.bit_pivot, loaded.bit_ratio)
-        driven = _turned(loaded.cells * loaded.bit_end * slopes)
-        word = _turned(_solve(driven, along_word, loaded.word_pivot, loaded.word_ratio))
-        slopes = reach * slopes - loaded.bit_end * bit - loaded.word_end * word
+        slopes = through_lines(slopes, Lines(along_word, along_bit), loaded)
     if prefactor is not None:
         slopes *= prefactor
     plus, minus = slopes[:, :, 0 : pairs.stop : 2], -slopes[:, :, 1 : pairs.stop : 2]

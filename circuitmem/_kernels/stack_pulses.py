@@ -22,6 +22,7 @@ from circuitmem.errors import ValidationError
 __all__ = [
     "Amplitudes",
     "Cells",
+    "Conductances",
     "Plan",
     "PulseWires",
     "Targets",
@@ -62,6 +63,28 @@ class Targets(NamedTuple):
     def tiles(self) -> int:
         """Tiles of the layer."""
         return len(self.tiling.inputs)
+
+    def part(self, own: slice) -> Targets:
+        """Return those of some of its tiles."""
+        tiling = self.tiling._replace(inputs=self.tiling.inputs[own], outputs=self.tiling.outputs[own])
+        prefactor, stuck = (None if each is None else each[own] for each in (self.prefactor, self.stuck))
+        return self._replace(tiling=tiling, prefactor=prefactor, stuck=stuck)
+
+
+class Conductances(NamedTuple):
+    """What devices of a layer are to be programmed to, where they are no pairs."""
+
+    wanted: Floats
+    """(tiles, rows, columns) S."""
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the layer."""
+        return len(self.wanted)
+
+    def part(self, own: slice) -> Conductances:
+        """Return those of some of its tiles."""
+        return Conductances(self.wanted[own])
 
 
 class Plan(NamedTuple):
@@ -111,14 +134,14 @@ class Amplitudes(NamedTuple):
 
 
 def plan_stack(
-    wanted: Floats | Sequence[Targets], asked: Stack, deadband: float, *, threads: int | None = None
+    wanted: Floats | Sequence[Targets | Conductances], asked: Stack, deadband: float, *, threads: int | None = None
 ) -> Plan:
     """Say which cells are to change, as :func:`circuitmem._kernels.pulses.changes` does of one tile.
 
     Parameters
     ----------
-    wanted : sequence of Targets or (tiles, rows, columns) ndarray
-        Weights of layers, whose tiles follow each other; or the conductances themselves [S]. The bits do not depend on
+    wanted : sequence of Targets and Conductances, or (tiles, rows, columns) ndarray
+        Weights or conductances of layers, whose tiles follow each other; or those of all [S]. The bits do not depend on
         the instruction set.
     asked : (tiles, rows, columns) array, or sequence of (rows, columns)
         What was asked for last [S].
@@ -144,12 +167,16 @@ def plan_stack(
     found, counts, first = np.empty(shape), np.empty((2, *shape[:2]), dtype=np.int64), 0
     for layer in wanted:
         part = slice(first, first + layer.tiles)
-        into = found[part], lowered[part], selected[part]
-        counts[:, part] = _plan_stack(*_given(layer, shape), asked[part], *into, deadband, thread_count(threads))
-        if layer.law is not None:
+        first, into = part.stop, (found[part], lowered[part], selected[part])
+        if isinstance(layer, Conductances):
+            expect("wanted", layer.wanted, (layer.tiles, *shape[1:]))
+            into[0][...] = layer.wanted
+        else:
+            counts[:, part] = _plan_stack(*_given(layer, shape), asked[part], *into, deadband, thread_count(threads))
+            if layer.law is None:
+                continue
             _apply_law(layer, into[0])
-            counts[:, part] = _plan_stack(*_KNOWN, asked[part], *into, deadband, thread_count(threads))
-        first = part.stop
+        counts[:, part] = _plan_stack(*_KNOWN, asked[part], *into, deadband, thread_count(threads))
     return Plan(found, lowered, selected, counts)
 
 
@@ -168,7 +195,9 @@ def _apply_law(layer: Targets, wanted: Floats) -> None:
     wanted[used] = layer.law(wanted[used])
 
 
-def wanted_conductances(layers: Sequence[Targets], asked: Stack, *, threads: int | None = None) -> Floats:
+def wanted_conductances(
+    layers: Sequence[Targets | Conductances], asked: Stack, *, threads: int | None = None
+) -> Floats:
     """Return what the cells of layers are to conduct, (tiles, rows, columns) S; parameters as in :func:`plan_stack`."""
     return plan_stack(layers, asked, 0.0, threads=threads).wanted
 

@@ -8,7 +8,7 @@ from circuitmem.calibration.conversion import Conversion
 from circuitmem.calibration.defect_subtract import DefectSubtraction
 from circuitmem.calibration.global_scale import GlobalScale
 from circuitmem.calibration.joined import JoinedCalibration
-from circuitmem.calibration.method import Calibration, Products, measure_products, used_columns
+from circuitmem.calibration.method import Calibration, Products, measure_products
 from circuitmem.calibration.none import NoCalibration
 from circuitmem.calibration.offset import Offset
 from circuitmem.calibration.one_hot import COARSE_FROM, find_stuck, read_conductances
@@ -50,7 +50,6 @@ __all__ = [
     "refresh_periodically",
     "still_error",
     "still_products",
-    "used_columns",
 ]
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration, Products, measure_products, used_columns
+from circuitmem.calibration.method import Calibration, Products, measure_products
 from circuitmem.control import Process
-from circuitmem.network import Correction, HardwareLayer
+from circuitmem.network import Correction, HardwareLayer, used_columns
 
 __all__ = ["Affine", "fit_affine"]
 
@@ -74,4 +74,4 @@ class Affine(Calibration):
         """Return two words an output, or a column and group."""
         if self.by_output:
             return 2 * layer.partition.outputs
-        return 2 * layer.correction.groups * used_columns(layer)
+        return 2 * layer.correction.groups * used_columns([layer])

@@ -14,7 +14,7 @@ from circuitmem.config.names import options_of
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
-__all__ = ["Calibration", "Products", "measure_products", "used_columns"]
+__all__ = ["Calibration", "Products", "measure_products"]
 
 Floats = NDArray[np.float64]
 
@@ -93,8 +93,3 @@ def measure_products(layer: HardwareLayer, activities: Floats) -> Process:
     """Read calibration inputs (vectors, inputs), and return their corrected :class:`Products`."""
     currents = yield from layer.measure_corrected(layer.input_codes(activities), "calibration_read")
     return Products(currents, layer.sums(currents.sum(axis=0)))
-
-
-def used_columns(layer: HardwareLayer) -> int:
-    """Return on how many bit lines the layer's tiles have weights."""
-    return sum(2 * len(place.pairs) for place in layer.placements)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration, Products, measure_products, used_columns
+from circuitmem.calibration.method import Calibration, Products, measure_products
 from circuitmem.control import Process
-from circuitmem.network import HardwareLayer
+from circuitmem.network import HardwareLayer, used_columns
 
 __all__ = ["Offset"]
 
@@ -39,4 +39,4 @@ class Offset(Calibration):
 
     def stored_words(self, layer: HardwareLayer) -> int:
         """Return one word a column."""
-        return used_columns(layer)
+        return used_columns([layer])

@@ -7,6 +7,8 @@ programming. Limit: spares have as many defects as the others, so with uniform d
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,19 +16,19 @@ from circuitmem.calibration.method import Calibration, Products
 from circuitmem.calibration.one_hot import find_stuck
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, Placement
-from circuitmem.tile import PairMapping
+from circuitmem.tile import WeightMapping
 
-__all__ = ["RedundantColumns", "damage_of_pairs", "move_to_spares"]
+__all__ = ["RedundantColumns", "damage_of_places", "move_to_spares"]
 
 Floats = NDArray[np.float64]
 
 
-def damage_of_pairs(mapping: PairMapping, stuck: Floats, rows: NDArray[np.intp], weights: Floats) -> Floats:
-    """Return the damage that every pair of columns would do to every output, (outputs, pairs): squares of weights.
+def damage_of_places(mapping: WeightMapping, stuck: Floats, rows: NDArray[np.intp], weights: Floats) -> Floats:
+    """Return the damage that every place would do to every output, (outputs, places): squares of weights.
 
     Parameters
     ----------
-    mapping : PairMapping
+    mapping : WeightMapping
         Weights to conductances.
     stuck : (rows, columns) ndarray
         What stuck cells conduct [S], nan for the others.
@@ -36,16 +38,16 @@ def damage_of_pairs(mapping: PairMapping, stuck: Floats, rows: NDArray[np.intp],
         Wanted weights.
     """
     asked = mapping.conductances(weights)
-    damage = np.empty((weights.shape[1], stuck.shape[1] // 2))
-    for pair in range(damage.shape[1]):
-        plus, minus = stuck[rows, 2 * pair, None], stuck[rows, 2 * pair + 1, None]
-        found = np.where(np.isnan(plus), asked[:, 0::2], plus) - np.where(np.isnan(minus), asked[:, 1::2], minus)
-        damage[:, pair] = ((found / mapping.scale - weights) ** 2).sum(axis=0)
+    damage = np.empty((weights.shape[1], mapping.layout.places(stuck.shape[1])))
+    for place in range(damage.shape[1]):
+        there = stuck[rows[:, None], mapping.layout.columns(np.full(weights.shape[1], place))]
+        found = mapping.difference(np.where(np.isnan(there), asked, there))
+        damage[:, place] = ((found / mapping.scale - weights) ** 2).sum(axis=0)
     return damage
 
 
 def move_to_spares(place: Placement, damage: Floats) -> Placement:
-    """Move outputs to the spare pair that suits them best, the worst one first, while that lowers the damage."""
+    """Move outputs to the spare place that suits them best, the worst one first, while that lowers the damage."""
     pairs = place.pairs.copy()
     spare = set(range(damage.shape[1])) - set(pairs.tolist())
     for output in np.argsort(-damage[np.arange(len(pairs)), pairs], kind="stable"):
@@ -53,11 +55,11 @@ def move_to_spares(place: Placement, damage: Floats) -> Placement:
         if best is not None and damage[output, best] < damage[output, pairs[output]]:
             spare = spare - {best} | {int(pairs[output])}
             pairs[output] = best
-    return Placement(place.rows, pairs)
+    return replace(place, pairs=pairs)
 
 
 class RedundantColumns(Calibration):
-    """Uses the pairs of columns that a tile's share of outputs leaves free."""
+    """Uses the places that a tile's share of outputs leaves free."""
 
     name = "redundant-column"
     programs = True
@@ -67,7 +69,7 @@ class RedundantColumns(Calibration):
         stuck = yield from find_stuck(layer)
         for index, place in enumerate(layer.placements):
             own = layer.weights[layer.partition.input_slice(index), layer.partition.output_slice(index)]
-            damage = damage_of_pairs(layer.mapping, stuck[index], place.rows, own)
+            damage = damage_of_places(layer.mapping, stuck[index], place.rows, own)
             layer.placements[index] = move_to_spares(place, damage)
             yield from layer.chip.compute(6 * damage.size * len(place.rows))
         yield from layer.program(layer.weights, 0.0)

@@ -9,6 +9,7 @@ from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.data import DataSpec
 from circuitmem.config.device import DeviceSpec, TwoPulseSpec
 from circuitmem.config.inference import InferenceSpec
+from circuitmem.config.mapping import BitSlicingSpec, DifferentialSpec, MappingSpec, OffsetSpec
 from circuitmem.config.network import NetworkSpec
 from circuitmem.config.ode_cells import OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
@@ -56,6 +57,7 @@ __all__ = [
     "AuditSpec",
     "AxisSpec",
     "BestSpec",
+    "BitSlicingSpec",
     "BusSpec",
     "CalibrationSpec",
     "Cell",
@@ -68,6 +70,7 @@ __all__ = [
     "DataSpec",
     "DefectSpec",
     "DeviceSpec",
+    "DifferentialSpec",
     "DigitalSpec",
     "EnduranceSpec",
     "ExSituSpec",
@@ -79,10 +82,12 @@ __all__ = [
     "InSituSpec",
     "InferenceSpec",
     "LinearCell",
+    "MappingSpec",
     "MapsSpec",
     "NetworkSpec",
     "OdeCellSpec",
     "OdeDevice",
+    "OffsetSpec",
     "ProgrammingSpec",
     "ProtocolSpec",
     "PublishedSpec",

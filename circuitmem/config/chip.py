@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 import pydantic
 
 from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, TemperatureSpec
 from circuitmem.config.base import Spec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec
 from circuitmem.config.device import DeclaredDevice, TwoPulseSpec
+from circuitmem.config.mapping import BitSlicingSpec, DifferentialSpec, MappingSpec
 from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Count, Energy, Rate
 from circuitmem.config.tile import TileSpec
 from circuitmem.errors import ValidationError
@@ -140,6 +142,8 @@ class ChipSpec(Spec):
         DACs, amplifiers and ADCs of every tile.
     device : DeviceSpec
         Programming behaviour of the devices; a table without ``kind`` is one of two-pulse devices.
+    mapping : DifferentialSpec, OffsetSpec or BitSlicingSpec
+        How weights become conductances; ``kind`` says which.
     defects : DefectSpec
         Statistics of the stuck devices.
     programming : ProgrammingSpec
@@ -167,6 +171,7 @@ class ChipSpec(Spec):
         adc=AdcSpec(gain_error=0.05, offset_error=20e-3, noise=2e-3),
     )
     device: DeclaredDevice = TwoPulseSpec()
+    mapping: MappingSpec = DifferentialSpec()
     defects: DefectSpec = DefectSpec()
     programming: ProgrammingSpec = ProgrammingSpec()
     digital: DigitalSpec = DigitalSpec()
@@ -220,8 +225,15 @@ class ChipSpec(Spec):
         offset = self.converters.tia.input_offset
         if offset != 0.0 and not self.tile.cell.linear:
             raise ValidationError("converters.tia.input_offset", "must be 0 with cells that are not linear", offset)
-        if self.tile.columns < 2:
-            raise ValidationError("tile.columns", "must be >= 2, for a differential pair", self.tile.columns)
+        mapping = self.mapping
+        least = mapping.references + mapping.width
+        if self.tile.columns < least:
+            what = "a differential pair" if mapping.kind == "differential" else f"an output with mapping {mapping.kind}"
+            raise ValidationError("tile.columns", f"must be >= {least}, for {what}", self.tile.columns)
+        if isinstance(mapping, BitSlicingSpec):
+            limits = np.array([self.device.minimum_conductance, self.device.maximum_conductance])
+            low, high = self.tile.cell.mesh_conductance(limits)
+            mapping.check_step(float(high - low), self.programming.deadband)
         for index, fault in enumerate(self.faults):
             for name, place, limit in (("row", fault.row, self.tile.rows), ("column", fault.column, self.tile.columns)):
                 if place >= limit:

@@ -9,7 +9,7 @@ from circuitmem.control.faults import check_faults
 from circuitmem.control.jobs import LayerCodes, LayerSums
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.operations import OPERATIONS, OperationSpec
-from circuitmem.control.pulse_stack import Targets
+from circuitmem.control.pulse_stack import Conductances, Targets
 from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit, check_devices
@@ -23,6 +23,7 @@ __all__ = [
     "Arbiter",
     "Chip",
     "ChipAuditor",
+    "Conductances",
     "Electrics",
     "LayerCodes",
     "LayerSums",

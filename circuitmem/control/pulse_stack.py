@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Addresses
-from circuitmem._kernels.stack_pulses import Amplitudes, Cells, Plan, Targets, plan_stack, two_pulse_stack
+from circuitmem._kernels.stack_pulses import Amplitudes, Cells, Conductances, Plan, Targets, plan_stack, two_pulse_stack
 from circuitmem.config import ChipSpec
 from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules_each
@@ -23,7 +23,7 @@ from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
 from circuitmem.device import TwoPulse
 
-__all__ = ["PulseStack", "Targets", "Wanted", "targets_of"]
+__all__ = ["Conductances", "PulseStack", "Targets", "Wanted", "targets_of"]
 
 PIECE = 1 << 20
 """Cells that are planned at once. What is wanted of the cells of a large chip is as large as their state: it is worked
@@ -31,14 +31,16 @@ out twice instead, piece by piece."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-Wanted = Sequence[Targets] | Sequence[Floats] | Floats
-"""What tiles are to conduct: weights of layers, or conductances [S] of each tile."""
+Layers = Sequence[Targets | Conductances]
+Wanted = Layers | Sequence[Floats] | Floats
+"""What tiles are to conduct: weights or conductances of layers, or conductances [S] of each tile."""
 
 
-def targets_of(wanted: Wanted) -> list[Targets] | None:
-    """Return the weights of layers; None for conductances."""
-    found = [] if isinstance(wanted, np.ndarray) else [each for each in wanted if isinstance(each, Targets)]
-    return found or None
+def targets_of(wanted: Wanted) -> list[Targets | Conductances] | None:
+    """Return what is wanted of layers; None for what is wanted of single tiles."""
+    if isinstance(wanted, np.ndarray):
+        return None
+    return [each for each in wanted if isinstance(each, Targets | Conductances)] or None
 
 
 class PulseStack(NamedTuple):
@@ -180,14 +182,13 @@ def _pieces(shape: tuple[int, ...]) -> list[slice]:
     return [slice(first, min(first + step, tiles)) for first in range(0, tiles, step)]
 
 
-def _cut(layers: Sequence[Targets], first: int, end: int) -> list[Targets]:
+def _cut(layers: Layers, first: int, end: int) -> list[Targets | Conductances]:
     """Return the weights of those tiles of layers that follow each other which are ``first`` to ``end`` - 1."""
-    found, begin = [], 0
+    found: list[Targets | Conductances] = []
+    begin = 0
     for layer in layers:
         own = slice(max(first - begin, 0), min(end - begin, layer.tiles))
         begin += layer.tiles
         if own.start < own.stop:
-            tiling = layer.tiling._replace(inputs=layer.tiling.inputs[own], outputs=layer.tiling.outputs[own])
-            prefactor, stuck = (None if each is None else each[own] for each in (layer.prefactor, layer.stuck))
-            found.append(layer._replace(tiling=tiling, prefactor=prefactor, stuck=stuck))
+            found.append(layer.part(own))
     return found

@@ -2,13 +2,13 @@
 
 from circuitmem.network.correction import Correction
 from circuitmem.network.digital import Perceptron
-from circuitmem.network.hardware import HardwareNetwork, partitions
+from circuitmem.network.hardware import HardwareNetwork, mapping_on, partitions
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.network.patches import Patches, patches_of, positions
 from circuitmem.network.placement import Placement
 from circuitmem.network.stream import RequestStream
-from circuitmem.network.summary import LayerSummary, NetworkSummary
+from circuitmem.network.summary import LayerSummary, NetworkSummary, cells_used, used_columns
 from circuitmem.network.tiling import LayerTiling, split
 
 __all__ = [
@@ -23,8 +23,11 @@ __all__ = [
     "Perceptron",
     "Placement",
     "RequestStream",
+    "cells_used",
+    "mapping_on",
     "partitions",
     "patches_of",
     "positions",
     "split",
+    "used_columns",
 ]

@@ -9,22 +9,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem.config import ChipSpec
 from circuitmem.control import Chip, Priority, Process
 from circuitmem.errors import ValidationError
 from circuitmem.network.digital import Perceptron
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
-from circuitmem.tile import PairMapping
+from circuitmem.tile import WeightMapping, layout_of, mapping_of
 from circuitmem.validation import finite_array
 
-__all__ = ["HardwareNetwork", "partitions"]
+__all__ = ["HardwareNetwork", "mapping_on", "partitions"]
 
 Floats = NDArray[np.float64]
 
 
-def partitions(shapes: Iterable[tuple[int, ...]], rows: int, columns: int) -> list[Partition]:
-    """Return how each layer of a network is cut into tiles of rows x columns; ``shapes`` are (inputs, outputs) each."""
-    return [Partition(inputs, outputs, rows, columns) for inputs, outputs in shapes]
+def partitions(shapes: Iterable[tuple[int, ...]], chip: ChipSpec) -> list[Partition]:
+    """Return how each layer of a network is cut into the tiles of a chip; ``shapes`` are (inputs, outputs) each."""
+    layout = layout_of(chip.mapping)
+    return [Partition(inputs, outputs, *chip.tile.shape, layout) for inputs, outputs in shapes]
+
+
+def mapping_on(chip: ChipSpec, largest_weight: float) -> WeightMapping:
+    """Return how weights up to a largest magnitude become conductances between the lines of a chip's tiles."""
+    limits = np.array([chip.device.minimum_conductance, chip.device.maximum_conductance])
+    low, high = (float(limit) for limit in chip.tile.cell.mesh_conductance(limits))
+    return mapping_of(chip.mapping, low, high, largest_weight)
 
 
 class HardwareNetwork:
@@ -45,17 +54,11 @@ class HardwareNetwork:
     def __init__(self, chip: Chip, model: Perceptron, input_scales: list[float]) -> None:
         self.chip = chip
         self.model = model.copy()
-        device, cell = chip.spec.device, chip.spec.tile.cell
-        limits = np.array([device.minimum_conductance, device.maximum_conductance])
-        lowest, highest = (float(limit) for limit in cell.mesh_conductance(limits))
         shapes = [weights.shape for weights in model.weights]
         self.layers: list[HardwareLayer] = []
         first = 0
-        for weights, scale, partition in zip(
-            model.weights, input_scales, partitions(shapes, *chip.spec.tile.shape), strict=True
-        ):
-            largest = max(float(np.abs(weights).max()), 1e-12)
-            mapping = PairMapping(lowest, highest, largest)
+        for weights, scale, partition in zip(model.weights, input_scales, partitions(shapes, chip.spec), strict=True):
+            mapping = mapping_on(chip.spec, max(float(np.abs(weights).max()), 1e-12))
             units = chip.units[first : first + partition.tiles]
             self.layers.append(HardwareLayer(chip, units, partition, mapping, scale))
             first += partition.tiles

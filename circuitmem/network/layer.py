@@ -9,14 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.control import OPERATIONS, Chip, LayerCodes, LayerSums, Priority, Process, Targets, Unit
+from circuitmem.control import (
+    OPERATIONS,
+    Chip,
+    Conductances,
+    LayerCodes,
+    LayerSums,
+    Priority,
+    Process,
+    Targets,
+    Unit,
+)
 from circuitmem.converter import AdcBank
 from circuitmem.errors import ValidationError
 from circuitmem.network.correction import Correction
 from circuitmem.network.partition import Partition
 from circuitmem.network.placement import Placement
 from circuitmem.network.tiling import LayerTiling, split
-from circuitmem.tile import PairMapping
+from circuitmem.tile import PairMapping, WeightMapping
 from circuitmem.validation import finite_array
 
 __all__ = ["HardwareLayer"]
@@ -39,8 +49,8 @@ class HardwareLayer:
         Its tiles, as many as the partition says.
     partition : Partition
         How the layer is cut.
-    mapping : PairMapping
-        Weights to the conductances between word and bit lines.
+    mapping : WeightMapping
+        Weights to the conductances between word and bit lines, in columns as the partition has them.
     input_scale : float
         Activity that the highest DAC code stands for, > 0.
 
@@ -53,8 +63,8 @@ class HardwareLayer:
     placements : list of Placement
         Where on each tile its inputs and outputs lie.
     stuck : (tiles, rows, columns) ndarray, optional
-        What cells conduct that do not follow pulses [S], as reads have found them; nan for the others. The partner in
-        the pair makes up for it.
+        What cells conduct that do not follow pulses [S], as reads have found them; nan for the others. Those that are
+        left of a weight make up for it.
     prefactor : (tiles, rows, columns) ndarray, optional
         What wanted conductances are multiplied by before they are programmed.
     seen : (batch, inputs) ndarray
@@ -65,7 +75,7 @@ class HardwareLayer:
     """
 
     def __init__(
-        self, chip: Chip, units: list[Unit], partition: Partition, mapping: PairMapping, input_scale: float
+        self, chip: Chip, units: list[Unit], partition: Partition, mapping: WeightMapping, input_scale: float
     ) -> None:
         self.chip = chip
         self.units = units
@@ -116,13 +126,10 @@ class HardwareLayer:
         self.correction, self.saturated = Correction.of(state["correction"]), state["saturated"]
         self.input_scale = state.get("input_scale", self.input_scale)  # those of older versions never changed it
         self.converted = state.get("converted", 0)  # chips of older versions have not counted
-        self.placements = [Placement(*place) for place in state["placements"]]
+        self.placements = [Placement(rows, places, self.partition.layout) for rows, places in state["placements"]]
 
     def target(self, index: int, weights: Floats) -> Floats:
-        """Return the conductances between the lines of a tile that stand for its share of weights (inputs, outputs).
-
-        They are (inputs, 2·outputs) S, in the order of its inputs and outputs.
-        """
+        """Return what the :attr:`Placement.cells` of a tile conduct for its share of weights (inputs, outputs) [S]."""
         share = weights[self.partition.input_slice(index), self.partition.output_slice(index)]
         stuck = None if self.stuck is None else self.stuck[index][self.placements[index].cells]
         return self.mapping.conductances(share, stuck)
@@ -131,11 +138,13 @@ class HardwareLayer:
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
         yield from self.chip.program_all(self.units, [self.targets(weights)], deadband)
 
-    def targets(self, weights: Floats) -> Targets:
+    def targets(self, weights: Floats) -> Targets | Conductances:
         """Take ``weights`` (inputs, outputs) as asked, and return what they mean for the cells."""
         self.weights = weights  # the last ones make room
         self.weights = weights.copy()
         mapping, cell = self.mapping, self.chip.spec.tile.cell
+        if not isinstance(mapping, PairMapping):
+            return Conductances(np.stack([self._wanted(index) for index in range(len(self.units))]))
         return Targets(
             self.weights,
             self.tiling.lines,
@@ -147,6 +156,18 @@ class HardwareLayer:
             self.stuck,
             None if cell.is_plain else cell.memristor_conductance,
         )
+
+    def _wanted(self, index: int) -> Floats:
+        """Return what the devices of a tile are to conduct, (rows, columns) S; known stuck ones stay as asked."""
+        mapping, place, wanted = self.mapping, self.placements[index], self.units[index].asked.copy()
+        between = self.target(index, self.weights)
+        if self.prefactor is not None:
+            between = np.clip(between * self.prefactor[index][place.cells], mapping.minimum, mapping.maximum)
+        devices = self.chip.spec.tile.cell.memristor_conductance(between)
+        if self.stuck is not None:
+            devices = np.where(np.isnan(self.stuck[index][place.cells]), devices, wanted[place.cells])
+        wanted[place.cells] = devices
+        return wanted
 
     def limits(self) -> tuple[Floats, Floats]:
         """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs)."""
@@ -364,12 +385,14 @@ class HardwareLayer:
         """
         correction, layer_codes = self.correction, self._layer_codes(activities)
         operations = 2 * correction.groups * len(activities) * len(self.units) * self.partition.columns
+        operations += self.mapping.combining * len(activities) * self.partition.outputs * self.partition.grid[0]
         if correction.excess is not None:
             operations += 2 * len(activities) * self.digital_products
         if correction.output_scale is not None:
             operations += 2 * len(activities) * self.partition.outputs
         sums = None
-        if correction.excess is None and self.chip.spec.converters.dac.input == "parallel":
+        parallel = self.chip.spec.converters.dac.input == "parallel"
+        if correction.excess is None and parallel and isinstance(self.mapping, PairMapping):
             own = self._sums_of_codes()
             request = LayerCodes(
                 layer_codes,
@@ -415,7 +438,7 @@ class HardwareLayer:
         sums = np.zeros((len(currents[0]), self.partition.outputs))
         for index, place in enumerate(self.placements):
             used = currents[index][:, place.columns]
-            sums[:, self.partition.output_slice(index)] += used[:, 0::2] - used[:, 1::2]
+            sums[:, self.partition.output_slice(index)] += self.mapping.difference(used)
         return self._outputs(sums)
 
     def _outputs(self, sums: Floats) -> Floats:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from circuitmem.tile import PAIRS, ColumnLayout
+
 __all__ = ["Partition"]
 
 
@@ -13,7 +15,7 @@ class Partition:
     """A grid of tiles for a layer: rows of tiles share inputs, columns of tiles share outputs.
 
     Inputs and outputs are dealt out evenly. On each tile the used word lines are the last ones, nearest to the sense
-    amplifiers, and the used bit lines the first ones, nearest to the drivers; a differential pair is never cut.
+    amplifiers, and the used bit lines the first ones, nearest to the drivers; an output's are never on two tiles.
 
     Parameters
     ----------
@@ -21,17 +23,20 @@ class Partition:
         Size of the layer.
     rows, columns : int
         Size of a tile.
+    layout : ColumnLayout
+        Which of its columns stand for an output; pairs when left out.
     """
 
     inputs: int
     outputs: int
     rows: int
     columns: int
+    layout: ColumnLayout = PAIRS
 
     @property
     def grid(self) -> tuple[int, int]:
         """Tiles along the inputs and along the outputs."""
-        return ceil(self.inputs / self.rows), ceil(self.outputs / (self.columns // 2))
+        return ceil(self.inputs / self.rows), ceil(self.outputs / self.layout.places(self.columns))
 
     @property
     def tiles(self) -> int:
@@ -54,7 +59,7 @@ class Partition:
     def bit_lines(self, tile: int) -> slice:
         """Return the used bit lines of a tile."""
         outputs = self.output_slice(tile)
-        return slice(0, 2 * (outputs.stop - outputs.start))
+        return slice(0, self.layout.used(outputs.stop - outputs.start))
 
 
 def _share(total: int, parts: int, index: int) -> slice:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.network.partition import Partition
+from circuitmem.tile import PAIRS, ColumnLayout
 
 __all__ = ["Placement"]
 
@@ -17,31 +18,34 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Placement:
-    """Word line of each input, and pair of bit lines of each output, of one tile. What no one uses is spare.
+    """Word line of each input, and place of each output, of one tile. What no one uses is spare.
 
     Attributes
     ----------
     rows : (inputs,) ndarray of int
         Word lines, each once.
     pairs : (outputs,) ndarray of int
-        Pair p has the bit lines 2p and 2p + 1; each once.
+        Places of the outputs, each once: of pairs, place p has the bit lines 2p and 2p + 1.
+    layout : ColumnLayout
+        Which bit lines a place has; pairs when left out.
     """
 
     rows: Places
     pairs: Places
+    layout: ColumnLayout = PAIRS
 
     @classmethod
     def of(cls, partition: Partition, tile: int) -> Placement:
         """Return the places that a partition gives to the inputs and outputs of a tile, in order."""
-        lines, columns = partition.word_lines(tile), partition.bit_lines(tile)
-        return cls(np.arange(lines.start, lines.stop), np.arange(columns.stop // 2))
+        lines, outputs = partition.word_lines(tile), partition.output_slice(tile)
+        return cls(np.arange(lines.start, lines.stop), np.arange(outputs.stop - outputs.start), partition.layout)
 
     @cached_property
     def columns(self) -> Places:
-        """Bit lines in the order of the outputs, plus before minus."""
-        return (2 * self.pairs[:, None] + np.arange(2)).ravel()
+        """Bit lines in the order of the outputs, those that they share first; of a pair plus before minus."""
+        return self.layout.columns(self.pairs)
 
     @cached_property
     def cells(self) -> tuple[Places, Places]:
-        """Index of the used cells, in the order of inputs and of outputs, plus before minus."""
+        """Index of the used cells, in the order of inputs and of :attr:`columns`."""
         return self.rows[:, None], self.columns[None, :]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["LayerSummary", "NetworkSummary"]
+from circuitmem.network.layer import HardwareLayer
+
+__all__ = ["LayerSummary", "NetworkSummary", "cells_used", "used_columns"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class LayerSummary:
         Size of the matrix of each group, and how many groups there are.
     tiles : int
         Tiles of the layer.
+    columns : int
+        Bit lines of them that stand for outputs, reference columns included.
     cells_used : float
         Fraction of their cells that stand for weights.
     vectors, reads : float, optional
@@ -37,6 +41,7 @@ class LayerSummary:
     outputs: int
     groups: int
     tiles: int
+    columns: int
     cells_used: float
     vectors: float | None = None
     signed: bool | None = None
@@ -72,6 +77,11 @@ class NetworkSummary:
         return sum(layer.tiles for layer in self.layers)
 
     @property
+    def columns(self) -> int:
+        """Bit lines of all layers that stand for outputs."""
+        return sum(layer.columns for layer in self.layers)
+
+    @property
     def reads(self) -> float | None:
         """Reads of tiles for an input of the network."""
         return _total([layer.reads for layer in self.layers])
@@ -88,18 +98,19 @@ class NetworkSummary:
 
     def __str__(self) -> str:
         """Return a table of the layers, their sum, and what stays digital."""
-        head = ["layer", "kind", "matrix", "tiles", "cells used"]
+        head = ["layer", "kind", "matrix", "tiles", "columns", "cells used"]
         rows = [
             [
                 layer.name or "-",
                 layer.kind,
                 f"{layer.inputs}x{layer.outputs}" + (f" x{layer.groups}" if layer.groups > 1 else ""),
                 f"{layer.tiles}",
+                f"{layer.columns}",
                 f"{layer.cells_used:.1%}",
             ]
             for layer in self.layers
         ]
-        rows.append(["total", "", "", f"{self.tiles}", ""])
+        rows.append(["total", "", "", f"{self.tiles}", f"{self.columns}", ""])
         if self.reads is not None:
             head += ["vectors", "sign", "reads", "time", "energy"]
             for row, layer in zip(rows, self.layers, strict=False):
@@ -122,8 +133,19 @@ class NetworkSummary:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, the sums of the layers too."""
-        sums = {"tiles": self.tiles, "reads": self.reads, "time_s": self.time_s, "energy_j": self.energy_j}
-        return asdict(self) | sums
+        sums = {"tiles": self.tiles, "columns": self.columns, "reads": self.reads}
+        return asdict(self) | sums | {"time_s": self.time_s, "energy_j": self.energy_j}
+
+
+def used_columns(layers: Iterable[HardwareLayer]) -> int:
+    """Return on how many bit lines the tiles of layers have weights, or what their weights refer to."""
+    return sum(len(place.columns) for layer in layers for place in layer.placements)
+
+
+def cells_used(layers: Sequence[HardwareLayer]) -> float:
+    """Return which part of the cells of the layers' tiles stands for weights, or for what they refer to."""
+    used = sum(len(place.rows) * len(place.columns) for layer in layers for place in layer.placements)
+    return used / sum(len(layer.units) * layer.partition.rows * layer.partition.columns for layer in layers)
 
 
 def _total(values: Sequence[float | None]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.network.partition import Partition
 from circuitmem.network.placement import Placement
+from circuitmem.tile import PAIRS
 
 __all__ = ["LayerTiling", "split"]
 
@@ -26,15 +28,16 @@ class LayerTiling:
         How the layer is cut.
     placements : sequence of Placement
         Where on each tile its inputs and outputs lie.
-
-    Attributes
-    ----------
-    lines : Tiling
-        Input of every word line and output of every pair of bit lines, as kernels want it.
     """
 
     def __init__(self, partition: Partition, placements: Sequence[Placement]) -> None:
         self.partition, self.placements = partition, tuple(placements)
+
+    @cached_property
+    def lines(self) -> Tiling:
+        """Input of every word line and output of every pair of bit lines, as kernels want it: for pairs alone."""
+        partition = self.partition
+        assert partition.layout == PAIRS
         tiles, rows, columns = len(self.placements), partition.rows, partition.columns
         inputs = np.full((tiles, rows), -1, dtype=np.int32)
         outputs = np.full((tiles, columns // 2), -1, dtype=np.int32)
@@ -42,7 +45,7 @@ class LayerTiling:
             own = partition.input_slice(tile), partition.output_slice(tile)
             inputs[tile, place.rows] = np.arange(own[0].start, own[0].stop)
             outputs[tile, place.pairs] = np.arange(own[1].start, own[1].stop)
-        self.lines = Tiling(inputs, outputs, partition.grid, (partition.inputs, partition.outputs)).check()
+        return Tiling(inputs, outputs, partition.grid, (partition.inputs, partition.outputs)).check()
 
     def is_of(self, placements: Sequence[Placement]) -> bool:
         """Say whether it is the layout of these placements."""

@@ -67,7 +67,7 @@ def point_seconds(point: Point) -> float:
 def _job_seconds(job: Job) -> float:
     run, tile = job.run, job.run.chip.tile
     rows, columns = tile.shape
-    tiles = [partition.tiles for partition in partitions(run.network.shapes, rows, columns)]
+    tiles = [partition.tiles for partition in partitions(run.network.shapes, run.chip)]
     vectors = sum(tiles_of * n for tiles_of, n in zip(tiles, positions(run.network), strict=True))
     train, watched, test = _samples(run.data, run.network)
     recipe = recipe_of(run, job.method)

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from circuitmem import registry
 from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of
 from circuitmem.config import CalibrationSpec, check_joined
-from circuitmem.control import Chip, Targets
+from circuitmem.control import Chip, Conductances, Targets
 from circuitmem.errors import ValidationError
-from circuitmem.network import HardwareLayer, Partition
-from circuitmem.tile import PairMapping
+from circuitmem.network import HardwareLayer, mapping_on, partitions
 from circuitmem.training.gradients import layer_gradient
 from circuitmem.validation import finite_array, in_range
 
@@ -79,10 +78,8 @@ class TileProduct:
         self.backward, self.converters = backward, converters
         self.follows = largest_weight is None
         largest = RANGE * weights.std() if largest_weight is None else largest_weight
-        partition = Partition(weights.shape[1], weights.shape[0], *chip.spec.tile.shape)
-        limits = np.array([chip.spec.device.minimum_conductance, chip.spec.device.maximum_conductance])
-        low, high = (float(limit) for limit in chip.spec.tile.cell.mesh_conductance(limits))
-        mapping = PairMapping(low, high, in_range("largest_weight", float(largest), 1e-12, np.inf))
+        (partition,) = partitions([weights.T.shape], chip.spec)
+        mapping = mapping_on(chip.spec, in_range("largest_weight", float(largest), 1e-12, np.inf))
         scale = 1.0 if input_scale is None else in_range("input_scale", input_scale, 1e-12, np.inf)
         self.layer = HardwareLayer(chip, chip.add_tiles(partition.tiles), partition, mapping, scale)
         self._fitted = not self.follows
@@ -160,7 +157,7 @@ class TileProduct:
             self.layer.set_cells(weights.T)
             self.placed = True
 
-    def targets(self, weights: Floats) -> Targets:
+    def targets(self, weights: Floats) -> Targets | Conductances:
         """Take weights (outputs, inputs) as asked, and return what they mean for the cells.
 
         The amplifiers' gains stay, for a calibration was learnt at them.
@@ -242,7 +239,7 @@ class TileProduct:
             currents = layer.chip.electrics.behavioral.read(unit.tile, layer.line_voltages(index, within))[
                 :, place.columns
             ]
-            sums[:, layer.partition.output_slice(index)] += currents[:, 0::2] - currents[:, 1::2]
+            sums[:, layer.partition.output_slice(index)] += layer.mapping.difference(currents)
         return sums / layer.current_scale
 
     def gradients(self, inputs: Floats, weights: Floats, error: Floats) -> tuple[Floats, Floats]:

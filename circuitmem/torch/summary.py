@@ -19,7 +19,7 @@ from circuitmem.config import ChipSpec
 from circuitmem.control import ATTOJOULE, PICOSECOND, Chip
 from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
-from circuitmem.network import LayerSummary, NetworkSummary
+from circuitmem.network import LayerSummary, NetworkSummary, cells_used, used_columns
 from circuitmem.torch.bring_up import chip_of
 from circuitmem.torch.convert import convert, inputs_of
 from circuitmem.torch.module import CrossbarModule
@@ -98,11 +98,9 @@ def _inputs(data: Any) -> Any:
 
 def _layer(name: str, layer: CrossbarModule) -> LayerSummary:
     outputs, inputs = layer.matrices()[0].shape
-    groups, tiles = len(layer.products), sum(len(product.layer.units) for product in layer.products)
-    rows, columns = layer.chip.spec.tile.shape
-    kind = type(layer).__name__.removeprefix("Crossbar")
-    used = 2 * layer.weight.numel() / (tiles * rows * columns)
-    return LayerSummary(name, kind, inputs, outputs, groups, tiles, used)
+    parts = [product.layer for product in layer.products]
+    kind, tiles = type(layer).__name__.removeprefix("Crossbar"), sum(len(part.units) for part in parts)
+    return LayerSummary(name, kind, inputs, outputs, len(parts), tiles, used_columns(parts), cells_used(parts))
 
 
 def _digital(net: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:

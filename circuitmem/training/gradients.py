@@ -19,6 +19,7 @@ from circuitmem._kernels.stack_gradients import weight_gradient
 from circuitmem.calibration import COARSE_FROM, read_conductances
 from circuitmem.control import Process, Unit
 from circuitmem.network import Correction, HardwareLayer, HardwareNetwork, LayerTiling, split
+from circuitmem.tile import PairMapping
 from circuitmem.training.wires import WireModel
 
 __all__ = ["ReadMap", "adjoint_gradients", "effective_map", "layer_gradient", "read_cells", "read_gradients"]
@@ -71,17 +72,36 @@ class ReadMap:
         layer, correction = self.layer, self.layer.correction
         if correction.output_scale is not None:
             outer = outer * correction.output_scale
+        if not isinstance(layer.mapping, PairMapping):
+            return self._by_cells(outer)
         given = outer, layer.tiling.lines, correction.scale, layer.weights
         if self._wires is not None:
             return self._wires.gradient(*given, layer.stuck, layer.prefactor)
         return weight_gradient(*given, stuck=layer.stuck, prefactor=layer.prefactor, threads=self._threads)
+
+    def _by_cells(self, outer: Floats) -> Floats:
+        """Return the gradients of weights by the devices that they move, whatever columns these have."""
+        layer, partition, mapping = self.layer, self.layer.partition, self.layer.mapping
+        slopes, weights = np.zeros_like(self.conductances), np.zeros_like(outer)
+        shares = [(partition.input_slice(tile), partition.output_slice(tile)) for tile in range(len(slopes))]
+        for own, share, place in zip(slopes, shares, layer.placements, strict=True):
+            own[place.cells] = mapping.spread(outer[share])
+        slopes *= np.moveaxis(layer.correction.scale[layer.correction.row_groups(partition.rows)], 0, 1)
+        if self._wires is not None:
+            slopes = self._wires.through(slopes)
+        if layer.prefactor is not None:
+            slopes *= layer.prefactor
+        for tile, (share, place) in enumerate(zip(shares, layer.placements, strict=True)):
+            stuck = None if layer.stuck is None else layer.stuck[tile][place.cells]
+            weights[share] = mapping.moved(slopes[tile][place.cells], layer.weights[share], stuck) / mapping.scale
+        return weights
 
 
 def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
     """Return the weights of the map that a layer's forward pass applies, (inputs, outputs).
 
     A cell counts with the factor that the correction has for its column and group of word lines, less the excess that
-    is subtracted digitally; the pair's difference counts with the factor of its output.
+    is subtracted digitally; what its columns come to counts with the factor of its output.
 
     Parameters
     ----------
@@ -100,9 +120,8 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
             # Cells that no pulse can move, and that are read in coarse steps, stay as they were when subtracted.
             fixed = (correction.excess[index] != 0.0) & (conductances[index] > COARSE_FROM * layer.mapping.maximum)
             corrected = np.where(fixed, correction.left[index], corrected)
-        pairs = corrected[place.cells]
         own = partition.input_slice(index), partition.output_slice(index)
-        weights[own] = (pairs[:, 0::2] - pairs[:, 1::2]) / layer.mapping.scale
+        weights[own] = layer.mapping.difference(corrected[place.cells]) / layer.mapping.scale
     return weights if correction.output_scale is None else weights * correction.output_scale
 
 
@@ -158,8 +177,8 @@ def layer_gradient(
 ) -> tuple[Floats, Floats]:
     """Return the gradients of a layer's weights, (inputs, outputs), and of its activities, (batch, inputs).
 
-    The converters are taken as straight lines of their nominal slope. A weight moves the device that its sign says; the
-    other stays at its minimum.
+    The converters are taken as straight lines of their nominal slope. Which devices a weight moves its mapping says:
+    of a pair the one of its sign, while the other stays at its minimum.
 
     Parameters
     ----------
@@ -183,9 +202,8 @@ def layer_gradient(
     volts = layer.chip.spec.converters.dac.full_scale / layer.input_scale
     for index, (unit, codes) in enumerate(zip(layer.units, layer.input_codes(activities), strict=True)):
         place = layer.placements[index]
-        share = error[:, partition.output_slice(index)]
         columns = np.zeros((len(error), layer.chip.spec.tile.columns))
-        columns[:, place.columns[0::2]], columns[:, place.columns[1::2]] = share, -share
+        columns[:, place.columns] = layer.mapping.spread(error[:, partition.output_slice(index)])
         if quantised:
             voltages = unit.readout.dac.voltages(split(codes, groups)).reshape(groups, len(codes), -1)
         else:
@@ -202,23 +220,9 @@ def layer_gradient(
         own = partition.input_slice(index), partition.output_slice(index)
         if layer.prefactor is not None:
             conductance = conductance * layer.prefactor[index]
-        plus, minus = conductance[place.cells][:, 0::2], -conductance[place.cells][:, 1::2]
-        weights[own] = layer.mapping.scale * _of_moved(layer, index, plus, minus)
+        stuck = None if layer.stuck is None else layer.stuck[index][place.cells]
+        weights[own] = layer.mapping.moved(conductance[place.cells], layer.weights[own], stuck)
     return weights, inputs
-
-
-def _of_moved(layer: HardwareLayer, index: int, plus: Floats, minus: Floats) -> Floats:
-    """Return, of what holds for the plus and the minus devices of a tile, that of those which its weights move.
-
-    A weight moves the device that its sign says, or the partner of one that is known to be stuck; at a weight of 0
-    either may move, and the mean counts.
-    """
-    own = layer.partition.input_slice(index), layer.partition.output_slice(index)
-    moved = np.sign(layer.weights[own])
-    if layer.stuck is not None:
-        known = ~np.isnan(layer.stuck[index][layer.placements[index].cells])
-        moved = np.where(known[:, 1::2], 1.0, np.where(known[:, 0::2], -1.0, moved))
-    return np.where(moved > 0, plus, np.where(moved < 0, minus, 0.5 * (plus + minus)))
 
 
 def _through(layer: HardwareLayer, unit: Unit, voltages: Floats, currents: Floats) -> tuple[Floats, Floats]:

@@ -201,7 +201,7 @@ def tile_count(spec: RunSpec) -> int:
 
 
 def _partitions(spec: RunSpec) -> list[Partition]:
-    return partitions(spec.network.shapes, *spec.chip.tile.shape)
+    return partitions(spec.network.shapes, spec.chip)
 
 
 def engine_of(spec: RunSpec) -> Engine | str:

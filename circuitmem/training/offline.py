@@ -118,7 +118,7 @@ def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
     chip : ChipSpec
         Yield, ranges and noise: what is known of chips of this kind, not of one chip.
     layers : sequence of HardwareLayer
-        Whose mapping of weights is used.
+        Whose mapping of weights is used; of a reference column there is one a layer here, not one a tile.
     """
     defects, device = chip.defects, chip.device
     noise = device.programming_noise
@@ -135,7 +135,7 @@ def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
             ):
                 stuck = is_kind & (works >= defects.device_yield)
                 pairs = np.where(stuck, low + (high - low) * place, pairs)
-        return np.asarray((pairs[:, 0::2] - pairs[:, 1::2]) / mapping.scale)
+        return np.asarray(mapping.difference(pairs) / mapping.scale)
 
     return perturb
 

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from circuitmem.network import Placement
-from circuitmem.tile import PairMapping
+from circuitmem.tile import WeightMapping
 
 __all__ = ["Assign", "place_columns", "place_rows_and_columns", "placement_damage"]
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
-Assign = Callable[[PairMapping, Floats, Placement, Floats, Floats], Placement]
+Assign = Callable[[WeightMapping, Floats, Placement, Floats, Floats], Placement]
 """Finds a placement; arguments are those of :func:`place_columns`."""
 
 TURNS = 2
 """Columns and rows are assigned in turn; later turns gain next to nothing."""
 
 
-def place_columns(mapping: PairMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats) -> Placement:
-    """Assign outputs to pairs of columns, spares among them, at the lowest damage (an assignment problem).
+def place_columns(
+    mapping: WeightMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats
+) -> Placement:
+    """Assign outputs to places, spares among them, at the lowest damage (an assignment problem).
 
     Parameters
     ----------
-    mapping : PairMapping
+    mapping : WeightMapping
         Weights to conductances.
     stuck : (rows, columns) ndarray
         What stuck cells of the tile conduct [S], nan for the others.
@@ -40,22 +43,22 @@ def place_columns(mapping: PairMapping, stuck: Floats, place: Placement, weights
     """
     lowest, highest = mapping.limits(stuck)
     cost = _costs(weights.T, weight.T, lowest[place.rows].T, highest[place.rows].T)
-    return Placement(place.rows, scipy.optimize.linear_sum_assignment(cost)[1].astype(np.intp))
+    return replace(place, pairs=scipy.optimize.linear_sum_assignment(cost)[1].astype(np.intp))
 
 
 def place_rows_and_columns(
-    mapping: PairMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats
+    mapping: WeightMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats
 ) -> Placement:
     """Assign inputs to word lines too, in turn with outputs; arguments are those of :func:`place_columns`."""
     lowest, highest = mapping.limits(stuck)
     for _ in range(TURNS):
         place = place_columns(mapping, stuck, place, weights, weight)
         cost = _costs(weights, weight, lowest[:, place.pairs], highest[:, place.pairs])
-        place = Placement(scipy.optimize.linear_sum_assignment(cost)[1].astype(np.intp), place.pairs)
+        place = replace(place, rows=scipy.optimize.linear_sum_assignment(cost)[1].astype(np.intp))
     return place
 
 
-def placement_damage(mapping: PairMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats) -> float:
+def placement_damage(mapping: WeightMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats) -> float:
     """Return what a placement costs; arguments are those of :func:`place_columns`."""
     lowest, highest = (limit[place.rows][:, place.pairs] for limit in mapping.limits(stuck))
     return float((weight * (np.clip(weights, lowest, highest) - weights) ** 2).sum())

@@ -110,13 +110,13 @@ def remap_rows_and_columns(work: Work, word: str) -> Process:  # noqa: ARG001
 
 
 def freeze_pairs(work: Work, word: str) -> Process:  # noqa: ARG001
-    """Freeze pairs with a stuck cell whole, as they are without pulses."""
+    """Freeze weights with a stuck cell whole, as they are without pulses."""
     work.keep_within([_frozen(layer) for layer in work.network.layers])
     yield from ()
 
 
 def use_partners(work: Work, word: str) -> Process:  # noqa: ARG001
-    """Let the partner of a stuck device make up for it, as far as it can."""
+    """Let what is left of a weight with a stuck device make up for it, as far as it can."""
     work.keep_within([layer.limits() for layer in work.network.layers])
     yield from ()
 
@@ -152,10 +152,7 @@ def _frozen(layer: HardwareLayer) -> tuple[Floats, Floats]:
     assert layer.stuck is not None
     for index, place in enumerate(layer.placements):
         own = layer.partition.input_slice(index), layer.partition.output_slice(index)
-        found = layer.stuck[index][place.cells]
-        broken = np.isnan(found[:, 0::2]) != np.isnan(found[:, 1::2])
-        known = np.where(np.isnan(found), layer.mapping.minimum, found)
-        frozen = (known[:, 0::2] - known[:, 1::2]) / layer.mapping.scale
+        frozen, broken = layer.mapping.frozen(layer.stuck[index][place.cells])
         lowest[own] = np.where(broken, frozen, lowest[own])
         highest[own] = np.where(broken, frozen, highest[own])
     return lowest, highest

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from circuitmem.config import RunSpec
 from circuitmem.control import ATTOJOULE, PICOSECOND, Chip
 from circuitmem.data import Dataset
-from circuitmem.network import LayerSummary, NetworkSummary
+from circuitmem.network import LayerSummary, NetworkSummary, cells_used, used_columns
 from circuitmem.training.ex_situ import initial_perceptron
 from circuitmem.training.methods import build_network
 
@@ -47,8 +47,6 @@ def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
             if index + 1 < len(network.layers) and model.patches[index + 1] is not None:
                 chip.run(chip.compute(sums.size))  # the additions of pooling
             time, energy, reads = (now - then for now, then in zip(_booked(chip), before, strict=True))
-            tiles = layer.partition.tiles
-            rows, columns = spec.chip.tile.shape
             layers.append(
                 LayerSummary(
                     name=str(index + 1),
@@ -56,8 +54,9 @@ def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
                     inputs=weights.shape[0],
                     outputs=weights.shape[1],
                     groups=1,
-                    tiles=tiles,
-                    cells_used=2 * weights.size / (tiles * rows * columns),
+                    tiles=len(layer.units),
+                    columns=used_columns([layer]),
+                    cells_used=cells_used([layer]),
                     vectors=len(seen) / len(inputs),
                     signed=False,
                     reads=reads / len(inputs),

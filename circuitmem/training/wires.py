@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.stack_gradients import Lines, load_lines, weight_gradient
+from circuitmem._kernels.stack_gradients import Lines, load_lines, through_lines, weight_gradient
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import TileSpec
 
@@ -79,6 +79,10 @@ class WireModel:
         return weight_gradient(
             outer, tiling, scale, weights, stuck=stuck, prefactor=prefactor, lines=lines, threads=self._threads
         )
+
+    def through(self, slopes: Floats) -> Floats:
+        """Return derivatives by cells, for those by what columns see of them, both (tiles, rows, columns)."""
+        return through_lines(slopes, self._lines, self._loaded)
 
 
 def _along(segments: Floats, end: float) -> Floats:

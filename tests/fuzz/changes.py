@@ -42,6 +42,8 @@ VARIANTS = (
     ("chip.device.kind=vteam", "chip.tile.cell.kind=linear"),
     ("chip.device.kind=stanford-pku", "chip.device.scheme=v/3"),
     ("chip.device.kind=yakopcic", "chip.device.scheme=1t1r", "in_situ.ranges=follow"),
+    ("chip.mapping.kind=offset",),
+    ("chip.mapping.kind=bit-slicing", "chip.mapping.bits=2"),
     ("precision=single",),
     ("data.held_back=10", "in_situ.patience=1", "in_situ.evaluate_every=1", "ex_situ.patience=1"),
     ("network.kind=cnn", "network.convolutions=[[2,3]]", "network.layers=[16,10]"),

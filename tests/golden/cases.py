@@ -64,6 +64,9 @@ FAULTS = [
 SCARCE = ["chip.dac_banks=2", "chip.adc_banks=1", "chip.programming.drivers=2"]
 SCARCE += ["chip.bus.bandwidth=3.2e9", "chip.bus.energy_per_bit=1e-15"]
 
+SLICED = ['chip.mapping={kind="bit-slicing", slices=2, bits=4}']
+OFFSET = ['chip.mapping={kind="offset"}']
+
 #: Name: (method, settings).
 RUNS: dict[str, tuple[str, list[str]]] = {
     "two_pulse": ("in_situ", []),
@@ -111,6 +114,10 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "cut_lines": ("in_situ", ["chip.defects.cut_word_lines=0.05", "chip.defects.cut_bit_lines=0.05",
                               "chip.defects.dead_channels=0.05"]),
     "reused_matrices": ("in_situ", ["reuse_error=1e-3"]),
+    "mapping_offset": ("in_situ", [*OFFSET, "in_situ.gradient=read", "in_situ.read_batches=3"]),
+    "mapping_offset_best": ("best", OFFSET),
+    "mapping_sliced": ("calibration_in_situ", [*SLICED, "calibration.method=affine"]),
+    "mapping_sliced_by_pulse": ("calibration_in_situ", [*SLICED, "calibration.method=affine", "granularity=pulse"]),
     "convolution": ("calibration_in_situ", [*CNN, "calibration.method=affine"]),
 }  # fmt: skip
 
@@ -126,7 +133,7 @@ SERVED: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"rate": 4e4, "duration": 1e-3, "queue": 8, "check_every": 1e-4, "limit": 0.01, "refresh_every": 2e-4},
     ),
 }
-WATCHED = {"traced": ["granularity=pulse"], "traced_burst": [], "resumed": []}
+WATCHED = {"traced": ["granularity=pulse"], "traced_burst": [], "resumed": [], "resumed_sliced": SLICED}
 """Runs of ``two_pulse`` with somebody who looks on, or with an interruption: what is written down is compared too."""
 
 NAMES = (*RUNS, *SERVED, *WATCHED)
@@ -194,7 +201,7 @@ def _watched(name: str) -> dict[str, Any]:
     spec, digits, network = _start(WATCHED[name])
     written: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        if name == "resumed":
+        if name.startswith("resumed"):
             network, losses, result = _resumed(Path(folder), spec, digits, network)
         else:
             samples: list[str] = []

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from circuitmem import TileSpec
-from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec
+from circuitmem.config import (
+    AdcSpec,
+    BitSlicingSpec,
+    ChipSpec,
+    ConverterSpec,
+    DacSpec,
+    DefectSpec,
+    DifferentialSpec,
+    OffsetSpec,
+)
 from circuitmem.errors import ValidationError
 
 torch = pytest.importorskip("torch")
@@ -13,10 +22,14 @@ from circuitmem.torch import CrossbarLinear  # noqa: E402
 FINE = ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16))
 
 
-def chip(yield_=1.0, wire=0.0, rows=6, columns=6):
+SLICED = BitSlicingSpec(kind="bit-slicing", slices=3, bits=4)
+
+
+def chip(yield_=1.0, wire=0.0, rows=6, columns=6, **more):
     return ChipSpec(
         tile=TileSpec(rows=rows, columns=columns, word_line_resistance=wire, bit_line_resistance=wire),
         converters=FINE,
+        **more,
         defects=DefectSpec(device_yield=yield_),
     )
 
@@ -43,10 +56,21 @@ def test_wires_and_defects_show():
     assert errors[0] < 0.1 * min(errors[1:])
 
 
+@pytest.mark.parametrize(("mapping", "tiles"), [(OffsetSpec(), 2), (SLICED, 10)])
+def test_any_mapping_is_a_linear_layer_on_a_perfect_chip(mapping, tiles):
+    torch.manual_seed(0)
+    layer = CrossbarLinear(11, 5, chip=chip(mapping=mapping))
+    inputs = torch.rand(3, 4, 11) * 2 - 1
+    wanted = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
+    assert torch.allclose(layer(inputs), wanted, atol=1e-2 * float(wanted.detach().abs().max()))
+    assert f"tiles={tiles} of 6x6" in repr(layer)
+
+
+@pytest.mark.parametrize("mapping", [DifferentialSpec(), OffsetSpec()])
 @pytest.mark.parametrize("yield_", [1.0, 0.8])
-def test_exact_gradients_are_those_of_finite_differences(yield_):
+def test_exact_gradients_are_those_of_finite_differences(yield_, mapping):
     torch.manual_seed(1)
-    layer = CrossbarLinear(8, 4, chip=chip(yield_, wire=20.0), converters=False).double()
+    layer = CrossbarLinear(8, 4, chip=chip(yield_, wire=20.0, mapping=mapping), converters=False).double()
     inputs = (torch.rand(3, 8, dtype=torch.float64) * 1.6 - 0.8).requires_grad_()
     names = [name for name, _ in layer.named_parameters()]
 

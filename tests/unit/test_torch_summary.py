@@ -40,10 +40,11 @@ def test_sizes_need_no_data():
     ]
     assert [each.tiles for each in found.layers] == [1, 3, 3]
     assert found.tiles == 7
+    assert (found.layers[2].columns, found.columns) == (40, 40 + 2 * 6 + 2 * 6)
     assert found.layers[2].cells_used == pytest.approx(2 * 24 * 20 / (3 * 32 * 16))
     assert found.reads is found.time_s is found.energy_j is found.on_tiles is None
     assert found.digital == ("1 (BatchNorm2d)",)
-    assert str(found).splitlines()[0].split() == ["layer", "kind", "matrix", "tiles", "cells", "used"]
+    assert str(found).splitlines()[0].split() == ["layer", "kind", "matrix", "tiles", "columns", "cells", "used"]
     assert "18x2 x3" in str(found)
 
 

@@ -90,7 +90,7 @@ def test_a_perfect_chip_convolves():
         defects=DefectSpec(device_yield=1.0),
     )
     model, images = model_of(SPEC), np.random.default_rng(6).random((4, 100))
-    chip = Chip(chip_spec, sum(part.tiles for part in partitions(SPEC.shapes, 8, 6)), seed=1)
+    chip = Chip(chip_spec, sum(part.tiles for part in partitions(SPEC.shapes, chip_spec)), seed=1)
     wanted = model.activities(images)
     network = HardwareNetwork(chip, model, [1.0, *(float(each.max()) for each in wanted[1:-1])])
     chip.run(network.program(0.0))

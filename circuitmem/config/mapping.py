@@ -1,0 +1,87 @@
+"""The declared mapping: which columns of a tile stand for a weight, and what the digital core makes of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import pydantic
+
+from circuitmem.config.base import Spec
+from circuitmem.errors import ValidationError
+
+__all__ = ["BitSlicingSpec", "DifferentialSpec", "MappingSpec", "OffsetSpec"]
+
+MOST_BITS = 24
+"""Of a magnitude in all its slices: a weight then keeps more digits than any read resolves."""
+
+
+class DifferentialSpec(Spec):
+    """A pair of columns for each output: positive weights on the first, negative ones on the second.
+
+    Parameters
+    ----------
+    kind : {"differential"}
+        A signed weight is the difference of a pair of devices, one of which stays at its minimum.
+    """
+
+    references: ClassVar[int] = 0
+    width: ClassVar[int] = 2
+
+    kind: Literal["differential"] = "differential"
+
+
+class OffsetSpec(Spec):
+    """One column for each output, and one reference column a tile, which the digital core subtracts.
+
+    Parameters
+    ----------
+    kind : {"offset"}
+        A weight is what its device conducts above or below the middle of the range, which the reference column holds.
+    """
+
+    references: ClassVar[int] = 1
+    width: ClassVar[int] = 1
+
+    kind: Literal["offset"] = "offset"
+
+
+class BitSlicingSpec(Spec):
+    """Several pairs of columns for each output: the digits of its weights, added up digitally with their significance.
+
+    Parameters
+    ----------
+    kind : {"bit-slicing"}
+        A weight is rounded to a sign and ``slices·bits`` bits of magnitude.
+    slices : int
+        Pairs of columns of an output, from 2.
+    bits : int
+        Bits of a device, >= 1: it conducts one of 2^bits levels. A step between levels must be larger than
+        ``chip.programming.deadband``, and a weight has 24 bits at most.
+    """
+
+    references: ClassVar[int] = 0
+
+    kind: Literal["bit-slicing"]
+    slices: int = pydantic.Field(default=2, ge=2)
+    bits: int = pydantic.Field(default=4, ge=1)
+
+    @pydantic.model_validator(mode="after")
+    def _check_bits(self) -> BitSlicingSpec:
+        if self.slices * self.bits > MOST_BITS:
+            raise ValidationError("slices", f"times bits (={self.bits}) must be <= {MOST_BITS}", self.slices)
+        return self
+
+    @property
+    def width(self) -> int:
+        """Columns of an output."""
+        return 2 * self.slices
+
+    def check_step(self, span: float, deadband: float) -> None:
+        """Refuse levels that programming would not tell apart: ``span`` is the range of the cells, both in S."""
+        step = span / (2**self.bits - 1)
+        if step <= deadband:
+            rule = f"must leave steps > programming.deadband (={deadband:g} S) between levels, not {step:.3g} S"
+            raise ValidationError("mapping.bits", rule, self.bits)
+
+
+MappingSpec = Annotated[DifferentialSpec | OffsetSpec | BitSlicingSpec, pydantic.Field(discriminator="kind")]
