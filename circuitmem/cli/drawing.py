@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from circuitmem.errors import WorkerLostError
-from circuitmem.study.workers import start_worker
+from circuitmem.workers import start_worker
 
 __all__ = ["PageDrawer"]
 

@@ -7,11 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Config", "Json", "Seed", "Setting", "Simulator", "overrides", "torch_room"]
+__all__ = ["Config", "Json", "Seed", "Setting", "Simulator", "Workers", "overrides", "torch_room"]
 
 Config = Annotated[str | None, typer.Argument(help="TOML file or preset; the default chip when left out.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. chip.tile.rows=128; repeatable.")]
 Seed = Annotated[int | None, typer.Option(help="Seed, >= 0; overrides the configuration's.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Methods side by side, each in a process, >= 1; as many as processors if left out, if it pays."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON, and nothing else, to stdout.")]
 
 

@@ -13,7 +13,7 @@ import typer
 
 from circuitmem.cli.app import INTERRUPTED, app
 from circuitmem.cli.drawing import PageDrawer
-from circuitmem.cli.options import Config, Json, Seed, Setting, overrides, torch_room
+from circuitmem.cli.options import Config, Json, Seed, Setting, Workers, overrides, torch_room
 
 
 @app.command()
@@ -28,6 +28,7 @@ def train(
     vcd: Annotated[
         bool, typer.Option("--vcd", help="Write control signals to signals_METHOD.vcd, for GTKWave; needs pyvcd.")
     ] = False,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in SPICE."""
@@ -36,18 +37,36 @@ def train(
 
     records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
     spec = load_run(config, [*overrides(setting, seed), *records])
-    start = torch_room().start_model_run if spec.network.model else start_run
-    _carry_out(out, as_json, lambda progress: start(spec, out, progress))
+    if spec.network.model:
+        _check_alone(workers)
+        start_alone = torch_room().start_model_run
+        _carry_out(out, as_json, lambda progress: start_alone(spec, out, progress))
+    else:
+        _carry_out(out, as_json, lambda progress: start_run(spec, out, progress, workers))
 
 
 @app.command()
-def resume(run: Annotated[Path, typer.Argument(help="Folder of the run.")], as_json: Json = False) -> None:
+def resume(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")], workers: Workers = None, as_json: Json = False
+) -> None:
     """Go on where an interrupted run stopped; the end is the same, bit for bit."""
     from circuitmem.training.run import resume_run
     from circuitmem.training.run_folder import declared
 
-    go_on = torch_room().resume_model_run if declared(run).network.model else resume_run
-    _carry_out(run, as_json, lambda progress: go_on(run, progress))
+    if declared(run).network.model:
+        _check_alone(workers)
+        go_on_alone = torch_room().resume_model_run
+        _carry_out(run, as_json, lambda progress: go_on_alone(run, progress))
+    else:
+        _carry_out(run, as_json, lambda progress: resume_run(run, progress, workers))
+
+
+def _check_alone(workers: int | None) -> None:
+    """Refuse several workers for a run whose network is one of torch: its methods follow one another."""
+    from circuitmem.errors import ValidationError
+
+    if workers is not None and workers != 1:
+        raise ValidationError("workers", "must be 1, or left out, with network.model", workers)
 
 
 def _carry_out(folder: Path, as_json: bool, job: Any) -> None:

@@ -75,6 +75,15 @@ class Sample(NamedTuple):
         place = {"tile": self.tile, "number": self.number, "time_ps": self.time, "operation": self.operation}
         return place | {"kernels": kernel_info()}
 
+    def plain(self) -> dict[str, Any]:
+        """Return plain values and arrays, for a file or another process."""
+        return {**self._asdict(), "case": self.case.arrays()}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Sample:
+        """Make a sample of what :meth:`plain` gave."""
+        return cls(**{**plain, "case": case_from_arrays(plain["case"])})
+
 
 class ChipAuditor:
     """Chooses operations of a chip and hands them on.
@@ -210,17 +219,17 @@ class ChipAuditor:
         """Return the sample so far, for a checkpoint or a file."""
         return {
             "seen": dict(self.seen),
-            "samples": {kind: [_plain(sample) for sample in self.samples[kind]] for kind in _KINDS},
-            "kept": {kind: [_plain(sample) for sample in self._kept[kind]] for kind in _KINDS},
+            "samples": {kind: [sample.plain() for sample in self.samples[kind]] for kind in _KINDS},
+            "kept": {kind: [sample.plain() for sample in self._kept[kind]] for kind in _KINDS},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned, and hand on again what had been chosen."""
         self.seen = dict(state["seen"])
-        self._kept = {kind: [_sample(plain) for plain in state["kept"][kind]] for kind in _KINDS}
+        self._kept = {kind: [Sample.of(plain) for plain in state["kept"][kind]] for kind in _KINDS}
         for kind in _KINDS:
             for plain in state["samples"][kind]:
-                self._choose(kind, _sample(plain))
+                self._choose(kind, Sample.of(plain))
 
 
 class PulseWatch:
@@ -319,14 +328,6 @@ class StateWatch:
             trains, befores, states, energies = zip(*self._seen, strict=True)
             arrays = (np.array(each) for each in (befores, states, energies))
             self._done(StateCase(unit.tile.spec, self._defects, tuple(trains), *arrays))
-
-
-def _plain(sample: Sample) -> dict[str, Any]:
-    return {**sample._asdict(), "case": sample.case.arrays()}
-
-
-def _sample(plain: Mapping[str, Any]) -> Sample:
-    return Sample(**{**plain, "case": case_from_arrays(plain["case"])})
 
 
 def auditor_of(engine: object, electrics: Electrics) -> ChipAuditor | None:

@@ -44,7 +44,7 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
     -------
     dict
         ``finished`` (bool), ``digital`` (``accuracy_percent``, or ``rmse`` and ``r2``; empty at first), ``methods``
-        (name to what ``method_NAME.json`` holds, the last one perhaps unfinished), ``running`` (its name or None),
+        (name to what ``method_NAME.json`` holds, perhaps unfinished), ``running`` (names of the unfinished ones),
         ``results`` and ``provenance`` (once finished).
 
     Raises
@@ -53,23 +53,23 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
         If the folder is not a run, or a file of it is damaged.
     """
     path = Path(folder)
-    read_config(path)
+    spec = read_config(path)
     results, provenance = _load(path / "results.json", Results), _load(path / "provenance.json", Provenance)
     digital = _load(path / "digital.json", Digital)
-    methods, running = {}, None
+    found: dict[str, tuple[str, Path]] = {}
     files = sorted([*path.glob("method_*.json"), *path.glob("partial_*.json")], key=lambda file: file.stat().st_mtime)
     for file in files:
         state, _, name = file.stem.partition("_")
-        if state == "partial":
-            running = name
-        methods[name] = _load(file, Partial if state == "partial" else Method)
+        found[name] = state, file  # the newer one, if a method has just ended
+    names = [name for name in spec.methods if name in found]
+    methods = {name: _load(found[name][1], Partial if found[name][0] == "partial" else Method) for name in names}
     if results:
         digital = {key: results[key]["digital"] for key in SCORES if key in results}
     return {
         "finished": bool(results),
         "digital": digital,
         "methods": methods,
-        "running": running,
+        "running": [name for name in names if found[name][0] == "partial"],
         "results": results,
         "provenance": provenance,
     }
@@ -117,14 +117,13 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         ("Errors of the products", _PRODUCTS, _products(methods)),
         ("Saturation", "Codes at the end of a converter's range, test reads included.", _saturation(methods)),
     ]
-    audit = record["results"].get("audit") or methods.get(record["running"] or "", {}).get("audit_so_far", {})
+    audit = record["results"].get("audit") or _audit_so_far(record)
     traces = sorted(file.name for file in path.glob("trace_*.gz"))
     content = {
         "name": path.resolve().name,
         "news": news,
         "finished": record["finished"],
-        "running": _label(record["running"]) if record["running"] else None,
-        "epochs": len(methods[record["running"]]["history"]) - 1 if record["running"] else 0,
+        "running": [(_label(name), max(0, len(methods[name]["history"]) - 1)) for name in record["running"]],
         "all_epochs": spec.in_situ.epochs,
         "rows": _rows(record),
         "precision": "" if spec.precision == "double" else precision_note(_reuse(methods)),
@@ -140,6 +139,12 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "provenance": [(name, _text(value)) for name, value in record["provenance"].items()],
     }
     return page.write("run.html", "report.html", content, figures=figures)
+
+
+def _audit_so_far(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of the audit of a run under way: by the method that has heard of most operations."""
+    known = [record["methods"][name].get("audit_so_far", {}) for name in record["running"]]
+    return max(known, key=lambda found: found.get("reads", 0) + found.get("pulse_trains", 0), default={})
 
 
 def _reuse(methods: dict[str, Any]) -> dict[str, dict[str, float]]:

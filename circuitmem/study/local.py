@@ -12,7 +12,7 @@ from circuitmem.errors import WorkerLostError
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.point import compute_point, failure
 from circuitmem.study.spec import Point, config_values
-from circuitmem.study.workers import start_worker
+from circuitmem.workers import start_worker
 
 __all__ = ["TRIES", "run_locally"]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +26,7 @@ from circuitmem.errors import SpiceUnavailableError
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.checkpoint import load_state, restoring, save_state
 
-__all__ = ["RunAudit", "load_sample", "save_sample"]
+__all__ = ["RunAudit", "load_sample", "sampler", "save_sample"]
 
 
 SINGLE = 2e-5
@@ -47,6 +49,8 @@ class RunAudit:
         # What the run may differ by on purpose, it may differ by.
         self.limit = spec.audit.limit + spec.reuse_error + (SINGLE if spec.precision == "single" else 0.0)
         self._auditors: dict[str, ChipAuditor] = {}
+        self._noted: dict[str, dict[str, int]] = {}
+        self._lock = threading.Lock()
         self._folder = folder
         self._referees = referee_names(spec.audit.referee)
         # A simulator takes a moment to start, in which the network is trained already.
@@ -63,33 +67,39 @@ class RunAudit:
         )
 
     @property
+    def _open(self) -> AuditQueue | None:
+        """The queue, made by whoever needs it first."""
+        with self._lock:
+            return self._queue
+
+    @property
     def skipped(self) -> str | None:
         """Why nothing is audited, if so."""
         return self._answer.result()[1]
 
     def watch(self, chip: Chip, method: str, number: int) -> ChipAuditor:
         """Watch the chip of a method from now on."""
-        spec = self.spec.audit
-
-        def take(sample: Sample) -> None:
-            if self._queue is not None:
-                origin = {"seed": self.spec.seed, "method": method, **sample.provenance}
-                name = f"{method}_{sample.name}"
-                chosen = self._referee(f"{name} {sample.case.kind}")
-                self._queue.add(sample.case, group=method, name=name, provenance=origin, referee=chosen)
-
-        auditor = ChipAuditor(
-            chip.electrics,
-            take,
-            fraction=spec.fraction if spec.tiles else 0.0,
-            least=spec.tiles,
-            reads=spec.reads,
-            pulses=spec.pulses,
-            seed=self.spec.seed,
-            key=(number,),
-        )
-        chip.context.auditor = self._auditors[method] = auditor
+        auditor = sampler(self.spec, chip, number, lambda sample: self.take(method, sample))
+        self._auditors[method] = auditor
         return auditor
+
+    def take(self, method: str, sample: Sample) -> None:
+        """Have an operation of a method done again, whichever process has chosen it."""
+        queue = self._open
+        if queue is not None:
+            origin = {"seed": self.spec.seed, "method": method, **sample.provenance}
+            name = f"{method}_{sample.name}"
+            chosen = self._referee(f"{name} {sample.case.kind}")
+            queue.add(sample.case, group=method, name=name, provenance=origin, referee=chosen)
+
+    def note(self, method: str, seen: dict[str, int]) -> None:
+        """Note how many operations of each kind a method had that another process has carried out."""
+        self._noted[method] = seen
+
+    def _seen(self) -> dict[str, dict[str, int]]:
+        """Return how many operations of each kind the methods had, in the order in which the run declares them."""
+        seen = self._noted | {method: auditor.seen for method, auditor in self._auditors.items()}
+        return {method: seen[method] for method in self.spec.methods if method in seen}
 
     def _referee(self, operation: str) -> RefereeName:
         """Return who does an operation again: by its name, so that it does not matter which came before."""
@@ -106,25 +116,23 @@ class RunAudit:
 
     def so_far(self) -> dict[str, Any]:
         """Return what is known by now, while the simulators are still at work."""
-        if self._queue is None:
+        queue = self._open
+        if queue is None:
             return {"skipped_reason": self.skipped}
-        methods = [self._method(method) for method in self._auditors]
-        errors = [found["largest_relative_error"] for found in methods]
-        return {
-            "reads": sum(found["reads"] for found in methods),
-            "pulse_trains": sum(found["pulse_trains"] for found in methods),
-            "largest_relative_error": max((error for error in errors if error is not None), default=None),
-            "exceeded": sum(found["exceeded"] for found in methods),
-        }
+        found = queue.record
+        return {name: getattr(found, name) for name in ("reads", "pulse_trains", "largest_relative_error", "exceeded")}
 
     def finish(self) -> dict[str, Any]:
         """Wait until all is computed; returns what results.json says about it."""
-        total = AuditRecord(skipped_reason=self.skipped) if self._queue is None else self._queue.finish()
-        methods = {method: self._method(method) for method in self._auditors}
+        queue = self._open
+        total = AuditRecord(skipped_reason=self.skipped) if queue is None else queue.finish()
+        methods = {method: self._method(method, seen) for method, seen in self._seen().items()}
         strata = [stratum for found in methods.values() for stratum in found.pop("strata")]
         return {
             **total.as_dict(),
-            "files": [Path(file).name for file in total.files],
+            # Methods side by side choose their operations in no defined order.
+            "failures": sorted(total.failures),
+            "files": sorted(Path(file).name for file in total.files),
             "referees": self._by_referee(),
             "limit": self.limit,
             "confidence": CONFIDENCE,
@@ -149,8 +157,7 @@ class RunAudit:
             for name, record in records.items()
         }
 
-    def _method(self, method: str) -> dict[str, Any]:
-        seen = self._auditors[method].seen
+    def _method(self, method: str, seen: dict[str, int]) -> dict[str, Any]:
         if self._queue is None:
             records = {kind: AuditRecord() for kind in seen}
         else:
@@ -171,6 +178,34 @@ class RunAudit:
             "fraction_bound": stratified_bound(strata) if known or states else None,
             "strata": strata,
         }
+
+
+def sampler(spec: RunSpec, chip: Chip, number: int, take: Callable[[Sample], None]) -> ChipAuditor:
+    """Watch the chip of a method from now on, and hand on what a run's audit chooses of its operations.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The run.
+    chip : Chip
+        The chip.
+    number : int
+        Of the method (:func:`circuitmem.training.recipes.method_number`).
+    take : callable
+        Called with each :class:`circuitmem.control.Sample`.
+    """
+    own = spec.audit
+    chip.context.auditor = ChipAuditor(
+        chip.electrics,
+        take,
+        fraction=own.fraction if own.tiles else 0.0,
+        least=own.tiles,
+        reads=own.reads,
+        pulses=own.pulses,
+        seed=spec.seed,
+        key=(number,),
+    )
+    return chip.context.auditor
 
 
 def save_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:

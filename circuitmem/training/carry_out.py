@@ -1,4 +1,4 @@
-"""What every run does, whatever its network is made of: its methods one after another, each with files of its own.
+"""What every run does, whatever its network is made of: its methods, here or side by side, each with files of its own.
 
 A method that is under way leaves checkpoints; one that is finished is loaded. A random part of the operations is done
 again in a circuit simulator meanwhile.
@@ -10,7 +10,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from circuitmem.errors import DataFileError
 from circuitmem.files import save_npz
 from circuitmem.records import Method, read_record, write_record
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
+from circuitmem.training.beside import Crew, Watches
 from circuitmem.training.checkpoint import Keeper, restoring, save_state
 from circuitmem.training.ex_situ import ExSituRecord
 from circuitmem.training.methods import Hooks, MethodResult
@@ -32,7 +33,7 @@ from circuitmem.training.recipes import method_number
 from circuitmem.training.results import results_of, run_provenance
 from circuitmem.training.run_warnings import find_warnings
 
-__all__ = ["Job", "Start", "carry_out", "summary_of"]
+__all__ = ["Job", "Start", "carry_out", "carry_out_method", "one_blas_thread", "summary_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -90,8 +91,19 @@ class Start:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Let BLAS use one thread: results must not depend on their number, and the kernels have their own."""
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    return limits
+
+
 def carry_out(
-    spec: RunSpec, path: Path, data: Dataset, begin: Callable[[], Start], progress: Progress
+    spec: RunSpec,
+    path: Path,
+    data: Dataset,
+    begin: Callable[[], Start],
+    progress: Progress,
+    crew: Crew | None = None,
 ) -> dict[str, Any]:
     """Do what is missing of a run in its folder; returns what ``results.json`` holds.
 
@@ -107,19 +119,20 @@ def carry_out(
         Trains the digital network, or loads it.
     progress : callable
         Called with (what, steps done, steps).
+    crew : Crew, optional
+        Processes that carry out methods beside this one.
     """
     began = time.time()
     with ExitStack() as stack:
         audit = RunAudit(spec, path)
         stack.callback(audit.stop)
-        # One BLAS thread: results must not depend on the number of threads, and the kernels have their own.
-        stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
+        hands = stack.enter_context(Crew() if crew is None else crew)
+        stack.enter_context(one_blas_thread())
         start = begin()
         write_record(path / "digital.json", start.digital)
-        results: dict[str, MethodResult] = {}
-        for name in spec.methods:
-            progress(name, 0, start.steps(name))  # before devices are made
-            results[name] = _method(name, spec, path, start, audit, progress)
+        results = hands.carry_out(
+            spec.methods, lambda name: carry_out_method(name, spec, path, start, audit, progress), audit, progress
+        )
         progress("audit", 0, 1)
         found = audit.finish()
         progress("audit", 1, 1)
@@ -143,8 +156,11 @@ def summary_of(
     return summary | {"warnings": found} | start.results
 
 
-def _method(name: str, spec: RunSpec, path: Path, start: Start, audit: RunAudit, progress: Progress) -> MethodResult:
+def carry_out_method(
+    name: str, spec: RunSpec, path: Path, start: Start, audit: Watches, progress: Progress
+) -> MethodResult:
     """Run a method, or load its result; the result file is written last and so says that all of it is there."""
+    progress(name, 0, start.steps(name))  # before devices are made
     file = path / f"method_{name}.json"
     partial = path / f"partial_{name}.json"  # what a page shows of it while it runs
     keeper = Keeper(path, name, spec.checkpoint_interval)

@@ -204,12 +204,16 @@ def _partitions(spec: RunSpec) -> list[Partition]:
     return partitions(spec.network.shapes, spec.chip)
 
 
-def engine_of(spec: RunSpec) -> Engine | str:
-    """Return what computes the circuits of a run: the engine, or its name."""
-    return spec.engine if spec.precision == "double" else BehavioralEngine(precision=spec.precision)
+def engine_of(spec: RunSpec, threads: int | None = None) -> Engine | str:
+    """Return what computes the circuits of a run, with so many threads if that is said: the engine, or its name."""
+    if spec.engine != BehavioralEngine.name or (spec.precision == "double" and threads is None):
+        return spec.engine
+    return BehavioralEngine(precision=spec.precision, threads=threads)
 
 
-def build_network(spec: RunSpec, model: Perceptron, data: Dataset, engine: Engine | None = None) -> HardwareNetwork:
+def build_network(
+    spec: RunSpec, model: Perceptron, data: Dataset, engine: Engine | str | None = None
+) -> HardwareNetwork:
     """Fabricate the chip of a run, and lay the network out on it; nothing is programmed yet.
 
     The circuit is computed by ``engine``, or by that which the run names. The highest DAC code of a layer stands for

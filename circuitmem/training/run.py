@@ -7,13 +7,16 @@ last bit, because every random number is addressed by what it is for.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from circuitmem._kernels.select import thread_count
 from circuitmem.config import RunSpec
 from circuitmem.control import check_devices, check_faults, check_vcd
 from circuitmem.data import Dataset
@@ -21,20 +24,31 @@ from circuitmem.errors import ValidationError
 from circuitmem.files import load_npz, save_npz
 from circuitmem.network import Perceptron, patches_of
 from circuitmem.records import EX_SITU_ARRAYS, Results, Shape, read_arrays, read_record
-from circuitmem.training.carry_out import Start, carry_out
+from circuitmem.training.beside import Crew, Watches, serve
+from circuitmem.training.carry_out import Start, carry_out, carry_out_method, one_blas_thread
 from circuitmem.training.data import load_data, located
 from circuitmem.training.ex_situ import ExSituRecord, train_ex_situ
-from circuitmem.training.methods import Hooks, MethodRun, build_network, tile_count
+from circuitmem.training.methods import Hooks, MethodResult, MethodRun, build_network, engine_of, tile_count
 from circuitmem.training.objective import objective_of
 from circuitmem.training.recipes import check_values, recipe_of
 from circuitmem.training.run_folder import check_data, check_new, go_on_in, make_folder
+from circuitmem.validation import integer
 
 __all__ = ["load_digital", "resume_run", "start_run"]
 
 Progress = Callable[[str, int, int], None]
 
 
-def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
+PRODUCTS = 2e9
+"""Products of an input with a weight from which on another process is worth its start: some seconds of work."""
+
+CELLS = 1 << 22
+"""Cells of a chip from which on the memory for a second one is not taken unasked."""
+
+
+def start_run(
+    spec: RunSpec, folder: str | Path, progress: Progress = lambda *_: None, workers: int | None = 1
+) -> dict[str, Any]:
     """Make a new run folder and run everything; returns what ``results.json`` holds.
 
     Parameters
@@ -44,16 +58,22 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     folder : path
         A folder that does not exist or is empty.
     progress : callable
-        Called with (what, steps done, steps).
+        Called with (what, steps done, steps); with several workers from several threads, one at a time.
+    workers : int, optional
+        Processes that carry out methods side by side, >= 1: this one, and others that it starts, each with its own
+        chip in memory and its share of the threads. The results are the same to the last bit. None takes as many as
+        there are threads and methods, if the run is long enough and its chip small. A script that asks for several
+        needs ``if __name__ == "__main__":``.
 
     Raises
     ------
     ValidationError
-        If the folder holds something.
+        If the folder holds something, or there are no workers.
     DataFileError
         If the samples or the folder cannot be had.
     """
     path, spec = Path(folder), located(spec)
+    _check_workers(workers)
     progress("data", 0, 1)
     data = _data(spec)
     check_new(path)
@@ -62,11 +82,11 @@ def start_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_:
     if spec.vcd:
         check_vcd()
     with make_folder(path, spec, data):
-        return _run(spec, path, data, progress)
+        return _run(spec, path, data, progress, workers)
 
 
-def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
-    """Go on with a run that was interrupted; a finished run is returned as it is.
+def resume_run(folder: str | Path, progress: Progress = lambda *_: None, workers: int | None = 1) -> dict[str, Any]:
+    """Go on with a run that was interrupted; a finished run is returned as it is. Arguments as in :func:`start_run`.
 
     Raises
     ------
@@ -76,6 +96,7 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
         If its configuration or its data have changed, or its network is one of torch.
     """
     path = Path(folder)
+    _check_workers(workers)
     with go_on_in(path) as spec:
         if (path / "results.json").exists():
             return read_record(path / "results.json", Results)
@@ -84,7 +105,12 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict
             raise ValidationError("network.model", rule, spec.network.model)
         data = _data(spec)
         check_data(path, data)
-        return _run(spec, path, data, progress)
+        return _run(spec, path, data, progress, workers)
+
+
+def _check_workers(workers: int | None) -> None:
+    if workers is not None:
+        integer("workers", workers, minimum=1)
 
 
 def _data(spec: RunSpec) -> Dataset:
@@ -95,21 +121,59 @@ def _data(spec: RunSpec) -> Dataset:
     return data
 
 
-def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> dict[str, Any]:
+def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress, workers: int | None) -> dict[str, Any]:
+    count = min(_fitting(spec, data) if workers is None else workers, len(spec.methods))
+    threads = None if count == 1 else max(1, thread_count() // count)
+    lock = threading.Lock()
+
+    def one_at_a_time(what: str, done: int, total: int) -> None:
+        with lock:
+            progress(what, done, total)
+
     def begin() -> Start:
-        model, training = _digital(spec, path, data, progress)
-        digital = objective_of(data).score(model.logits(data.test_inputs), data.test_targets)
+        return _start(spec, data, *_digital(spec, path, data, one_at_a_time), threads)
 
-        def make(name: str, hooks: Hooks) -> MethodRun:
-            return MethodRun(name, spec, build_network(spec, model, data), data, hooks)
+    return carry_out(spec, path, data, begin, one_at_a_time, Crew(count - 1, _help, spec, path, threads))
 
-        def steps(name: str) -> int:
-            return spec.in_situ.epochs * recipe_of(spec, name).train + 1
 
-        objective = objective_of(data)
-        return Start(digital, objective.guessing, make, steps, training, len(data.train_inputs), objective.record())
+def _fitting(spec: RunSpec, data: Dataset) -> int:
+    """Return how many processes are worth it for the methods of a run, unless its user says."""
+    rows, columns = spec.chip.tile.shape
+    trained = sum(recipe_of(spec, name).train for name in spec.methods) * spec.in_situ.epochs
+    products = sum(m * n for m, n in spec.network.shapes) * len(data.train_inputs) * (trained + len(spec.methods))
+    few = products < PRODUCTS or tile_count(spec) * rows * columns > CELLS
+    return 1 if few else thread_count()
 
-    return carry_out(spec, path, data, begin, progress)
+
+def _help(pipe: Connection[Any, Any], spec: RunSpec, path: Path, threads: int) -> None:
+    """Carry out methods of a run beside the process that has begun it, as that says."""
+    data = _data(spec)  # while the digital network is trained
+    known: list[Start] = []
+
+    def work(name: str, audit: Watches, progress: Progress) -> MethodResult:
+        if not known:
+            check_data(path, data)
+            known.append(_start(spec, data, load_digital(spec, path), None, threads))
+        return carry_out_method(name, spec, path, known[0], audit, progress)
+
+    with one_blas_thread():
+        serve(pipe, spec, work)
+
+
+def _start(
+    spec: RunSpec, data: Dataset, model: Perceptron, training: ExSituRecord | None, threads: int | None
+) -> Start:
+    """Return what puts a digital network on chips whose kernels use so many threads."""
+    objective = objective_of(data)
+    digital = objective.score(model.logits(data.test_inputs), data.test_targets)
+
+    def make(name: str, hooks: Hooks) -> MethodRun:
+        return MethodRun(name, spec, build_network(spec, model, data, engine_of(spec, threads)), data, hooks)
+
+    def steps(name: str) -> int:
+        return spec.in_situ.epochs * recipe_of(spec, name).train + 1
+
+    return Start(digital, objective.guessing, make, steps, training, len(data.train_inputs), objective.record())
 
 
 def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tuple[Perceptron, ExSituRecord | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOUNDATION = ("errors", "validation", "files", "rng", "registry")
+FOUNDATION = ("errors", "validation", "files", "rng", "registry", "workers")
 LAYERS = (
     *((name,) for name in FOUNDATION),
     ("_kernels",),

@@ -43,7 +43,7 @@ def test_a_run_under_way_shows_what_it_has_reached_and_its_audit_so_far(tmp_path
     results = start_run(load_run(None, SMALL), folder, look)
     ((record, page),) = seen
     assert not record["finished"]
-    assert record["running"] == "in_situ"
+    assert record["running"] == ["in_situ"]
     assert [entry["epoch"] for entry in record["methods"]["in_situ"]["history"]] == [0, 1]
     assert set(record["methods"]["in_situ"]["audit_so_far"]) >= {"reads", "pulse_trains", "largest_relative_error"}
     assert "Under way: in-situ only, epoch 1 of 2." in page
