@@ -19,6 +19,10 @@ Count = Annotated[int, pydantic.Field(ge=1)]
 MOST_WEIGHTS = 10**9
 """Of one layer: 8 GB, beyond every chip; no size of an array overflows."""
 
+MODEL_WEIGHT_RANGE = 1.5
+"""The range of the devices for a model that declares none, relative to the largest weight of a layer: the room that
+training in situ has. Weights of networks of layers are bounded by ``ex_situ.weight_limit``, and use all of it."""
+
 LENET = ((6, 5), (16, 5))
 """The convolutions of LeNet-5 (LeCun et al., Proc. IEEE 86:2278, 1998)."""
 
@@ -44,11 +48,15 @@ class NetworkSpec(Spec):
         out, ``[ex_situ]`` trains it.
     digital : sequence of str
         With ``model``: names of modules that shall not be on tiles.
+    weight_range : float, optional
+        How far the range of the devices goes, relative to the largest starting weight of a layer, from 1 to 10^6: room
+        that training in situ has. Left out, it is 1.5 with a ``model``, and 1 without.
     """
 
     model: str | None = None
     weights: str | None = None
     digital: tuple[str, ...] = ()
+    weight_range: float | None = pydantic.Field(default=None, ge=1.0, le=1e6)
     kind: Literal["mlp", "cnn"] = "mlp"
     layers: tuple[int, ...] = (784, 100, 10)
     convolutions: tuple[tuple[Count, Count], ...] = ()
@@ -85,6 +93,13 @@ class NetworkSpec(Spec):
                 rule = f"must give every layer at most {MOST_WEIGHTS} weights (layer {number} has {inputs}x{outputs})"
                 raise ValidationError(name, rule)
         return self
+
+    @property
+    def room(self) -> float:
+        """The range of the devices, relative to the largest starting weight of a layer."""
+        if self.weight_range is not None:
+            return self.weight_range
+        return 1.0 if self.model is None else MODEL_WEIGHT_RANGE
 
     @property
     def maps(self) -> tuple[tuple[int, int], ...]:

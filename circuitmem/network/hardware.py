@@ -49,16 +49,18 @@ class HardwareNetwork:
         Starting weights and biases. It is copied: ``model`` is the digital core's own estimate.
     input_scales : list of float
         For each layer, the activity that the highest DAC code stands for.
+    room : float
+        How far the range of the devices goes, relative to the largest weight of a layer, >= 1.
     """
 
-    def __init__(self, chip: Chip, model: Perceptron, input_scales: list[float]) -> None:
+    def __init__(self, chip: Chip, model: Perceptron, input_scales: list[float], room: float = 1.0) -> None:
         self.chip = chip
         self.model = model.copy()
         shapes = [weights.shape for weights in model.weights]
         self.layers: list[HardwareLayer] = []
         first = 0
         for weights, scale, partition in zip(model.weights, input_scales, partitions(shapes, chip.spec), strict=True):
-            mapping = mapping_on(chip.spec, max(float(np.abs(weights).max()), 1e-12))
+            mapping = mapping_on(chip.spec, max(room * float(np.abs(weights).max()), 1e-12))
             units = chip.units[first : first + partition.tiles]
             self.layers.append(HardwareLayer(chip, units, partition, mapping, scale))
             first += partition.tiles

@@ -122,7 +122,7 @@ def evaluate(
     epochs: int = 1,
     batch: int = 50,
     optimiser: MakeOptimiser = default_optimiser,
-    weight_range: float = 1.5,
+    weight_range: float | None = None,
     audit: int = 1,
     resume: bool = False,
     progress: Progress = lambda *_: None,
@@ -154,8 +154,8 @@ def evaluate(
         Passes over the training examples in situ, >= 1, and examples a step, >= 1.
     optimiser : callable, optional
         Makes one for parameters; momentum with a step size of 0.01 when left out.
-    weight_range : float
-        As in :func:`convert`: room that training in situ has.
+    weight_range : float, optional
+        As in :func:`convert`: room that training in situ has; 1.5 when left out.
     audit : int
         With ``out``: reads, and pulse trains, of each method that are done again in ngspice at least; 0 for none.
     resume : bool
@@ -193,7 +193,11 @@ def evaluate(
         seed=seed,
         methods=cast(Any, tuple(chosen)),
         chip=chip if isinstance(chip, ChipSpec) else load_run(chip).chip,
-        network=NetworkSpec(model=made_by if is_reference(made_by) else "model:given", digital=tuple(digital)),
+        network=NetworkSpec(
+            model=made_by if is_reference(made_by) else "model:given",
+            digital=tuple(digital),
+            weight_range=weight_range,
+        ),
         data=DataSpec(source=examples.data.name or "arrays", scale="none"),
         calibration=CalibrationSpec(method=cast(Any, names)),
         in_situ=cast(Any, in_situ),
@@ -201,8 +205,8 @@ def evaluate(
     )
     how = dict.fromkeys(chosen, InSitu(spec.in_situ, spec.calibration, optimiser))
     with one_thread():
-        plan = Plan(spec, model, examples, how, weight_range)
-        arguments = {"weight_range": weight_range, "optimiser": _description(optimiser)}
+        plan = Plan(spec, model, examples, how)
+        arguments = {"weight_range": spec.network.room, "optimiser": _description(optimiser)}
         return _carry_out(plan, None if out is None else Path(out), resume, arguments, progress)
 
 

@@ -41,15 +41,13 @@ class Plan:
     Parameters
     ----------
     spec : RunSpec
-        Seed, chip and methods.
+        Seed, chip and methods, and the room that its network leaves for training in situ.
     model : torch.nn.Module
         The network; it is left as it is.
     examples : Examples
         What to train and test it with.
     how : mapping of str to InSitu
         Calibration and training of each method.
-    weight_range : float
-        As in :func:`convert`: room that training in situ has.
 
     Raises
     ------
@@ -63,9 +61,8 @@ class Plan:
         model: torch.nn.Module,
         examples: Examples,
         how: Mapping[str, InSitu],
-        weight_range: float,
     ) -> None:
-        self.spec, self.model, self.how, self.weight_range = spec, model, how, weight_range
+        self.spec, self.model, self.how = spec, model, how
         examples = examples.fitting(model)
         self._sound: frozenset[int] = frozenset()
         self._sample = examples.train_inputs[:SAMPLE]
@@ -108,7 +105,7 @@ class Plan:
         spec = self.spec
         engine = engine_of(spec)
         chip = Chip(spec.chip, 0, spec.seed, spec.seed, engine, spec.granularity, spec.reuse_error, self._sound)
-        options: Any = {"sample": self._sample, "digital": spec.network.digital, "weight_range": self.weight_range}
+        options: Any = {"sample": self._sample, "digital": spec.network.digital, "weight_range": spec.network.room}
         options["backward"] = "straight-through" if spec.in_situ.gradient == "ideal" else "exact"
         net = convert(self.model, chip, **options).eval()
         for product in _products(net):

@@ -36,9 +36,6 @@ __all__ = ["resume_model_run", "start_model_run", "summarize_model"]
 
 Progress = Callable[[str, int, int], None]
 
-WEIGHT_RANGE = 1.5
-"""The range of the devices of a layer, relative to its largest starting weight: room that training in situ has."""
-
 
 def start_model_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
     """Make a new run folder and run all methods on a user's network; returns what ``results.json`` holds.
@@ -192,7 +189,7 @@ def _plan(spec: RunSpec, model: torch.nn.Module, examples: Examples) -> Plan:
     for name in spec.methods:
         own = spec.in_situ.after_calibration() if name.startswith("calibration") else spec.in_situ
         how[name] = InSitu(own, spec.calibration, _optimiser(own))
-    return Plan(spec, model, examples, how, WEIGHT_RANGE)
+    return Plan(spec, model, examples, how)
 
 
 def _examples(spec: RunSpec) -> Examples:

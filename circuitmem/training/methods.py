@@ -228,7 +228,7 @@ def build_network(
     activities = model.activities(data.train_inputs[:2000])[:-1]
     seen = activities[1:] if data.bounded else activities
     scales = [1.0] * data.bounded + [max(float(np.quantile(activity, 0.999)), 1e-6) for activity in seen]
-    return HardwareNetwork(chip, model, scales)
+    return HardwareNetwork(chip, model, scales, spec.network.room)
 
 
 def training_of(recipe: Recipe, spec: RunSpec) -> InSituSpec:

@@ -229,13 +229,9 @@ def _of_the_mapping(spec: RunSpec, results: Mapping[str, MethodResult]) -> Itera
     where = _layer(results, name, number)
     figure = f"{share:.0%} of the weights of {where} were at the end of their range after {method_title(name)}"
     rate = "best.learning_rate" if recipe_of(spec, name).best else "in_situ.learning_rate"
-    if spec.network.model:
-        setting = rate
-        cause = f"({before:.0%} before): the mapping clips what outgrows the starting weights; lower {setting}"
-    else:
-        setting = "ex_situ.weight_limit"
-        cause = f"({before:.0%} before): the mapping clips them at the largest starting weight; raise {setting}, or "
-        cause += f"lower {rate}"
+    setting = "network.weight_range" if spec.network.model else "ex_situ.weight_limit"
+    clips = f"at {spec.network.room:g} times the largest starting weight"
+    cause = f"({before:.0%} before): the mapping clips them {clips}; raise {setting}, or lower {rate}"
     yield _warning(spec, "weights-clipped", f"{figure} {cause}", setting)
 
 

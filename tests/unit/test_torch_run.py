@@ -154,7 +154,8 @@ def test_a_run_warns_of_what_makes_its_numbers_mean_little(tmp_path):
     settings = [*TINY, "in_situ.learning_rate=3.0", 'methods=["in_situ"]', "ex_situ.epochs=1", "in_situ.epochs=3"]
     found = start_model_run(load_run(None, settings), tmp_path / "run")["warnings"]
     warned = {each["kind"]: each for each in found}
-    assert warned["weights-clipped"]["setting"] == "in_situ.learning_rate"
+    assert warned["weights-clipped"]["setting"] == "network.weight_range"
+    assert "at 1.5 times the largest starting weight" in warned["weights-clipped"]["message"]
     assert "layer 1 of 2 (0)" in warned["weights-clipped"]["message"]
 
 

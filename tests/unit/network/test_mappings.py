@@ -18,6 +18,7 @@ from circuitmem.config import (
     OffsetSpec,
     TiaSpec,
     TwoPulseSpec,
+    load_run,
 )
 from circuitmem.control import ATTOJOULE, Chip
 from circuitmem.engine import SpiceEngine
@@ -219,6 +220,18 @@ def test_both_granularities_give_the_same_bits(mapping):
 
 
 @pytest.mark.parametrize(
+    ("settings", "room"),
+    [([], 1.0), (["network.weight_range=2.0"], 2.0), (["network.model='a:b'"], 1.5)],
+)
+def test_the_range_of_the_devices_leaves_the_declared_room(settings, room):
+    spec = load_run(None, settings)
+    assert spec.network.room == room
+    model = Perceptron([np.array([[0.5, -3.0]])], [np.zeros(2)])
+    network = HardwareNetwork(Chip(spec.chip, 1), model, [1.0], spec.network.room)
+    assert network.layers[0].mapping.largest_weight == 3.0 * room
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (
@@ -237,6 +250,7 @@ def test_both_granularities_give_the_same_bits(mapping):
             lambda: BitSlicingSpec(kind="bit-slicing", slices=7, bits=4),
             "slices times bits (=4) must be <= 24 (got 7)",
         ),
+        (lambda: load_run(None, ["network.weight_range=0.5"]), "network.weight_range must be "),
         (lambda: ChipSpec(mapping={"kind": "offsett"}), "mapping.kind must be one of"),
         (lambda: ChipSpec(mapping={"kind": "offset", "bits": 2}), "mapping.bits is not a known key"),
     ],
