@@ -101,6 +101,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "threshold": "circuitmem.training:Threshold",
         "write-verify": "circuitmem.training:WriteVerify",
         "mixed-precision": "circuitmem.training:MixedPrecision",
+        "tiki-taka": "circuitmem.training:TikiTaka",
+        "chopped-tiki-taka": "circuitmem.training:ChoppedTikiTaka",
+        "agad": "circuitmem.training:Agad",
     },
     "optimisers": {
         "sgd": "circuitmem.training:Sgd",

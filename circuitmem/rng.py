@@ -41,6 +41,7 @@ class Purpose(IntEnum):
     HELD_BACK = 19
     TUNING = 20
     TEST = 21
+    TRANSFER = 22
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

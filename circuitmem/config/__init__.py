@@ -30,6 +30,7 @@ from circuitmem.config.study import (
     TuningSpec,
     VariantSpec,
 )
+from circuitmem.config.tiki_taka import AgadSpec, ChoppedSpec, FastArraySpec, TikiTakaSpec
 from circuitmem.config.tile import TileSpec
 from circuitmem.config.toml import (
     load_run,
@@ -54,6 +55,7 @@ from circuitmem.config.training import (
 
 __all__ = [
     "AdcSpec",
+    "AgadSpec",
     "AuditSpec",
     "AxisSpec",
     "BestSpec",
@@ -63,6 +65,7 @@ __all__ = [
     "Cell",
     "CellLaw",
     "ChipSpec",
+    "ChoppedSpec",
     "ComparisonSpec",
     "ComplianceCell",
     "ConverterSpec",
@@ -74,6 +77,7 @@ __all__ = [
     "DigitalSpec",
     "EnduranceSpec",
     "ExSituSpec",
+    "FastArraySpec",
     "FaultSpec",
     "FigureSpec",
     "GapSpec",
@@ -108,6 +112,7 @@ __all__ = [
     "StudySpec",
     "TemperatureSpec",
     "TiaSpec",
+    "TikiTakaSpec",
     "TileSpec",
     "TransistorCell",
     "TuningSpec",

@@ -58,9 +58,17 @@ def check_options(options: Options | None, chosen: Iterable[tuple[str, str]]) ->
 def options_of(kind: str, options: Options | None, owner: type) -> Spec | None:
     """Return the options of a class as declared, or its own where none are; None if it takes none."""
     for name, table in (options or {}).items():
-        if registry.find(kind, name) is owner:
+        if _is_named(kind, name, owner):
             return _options(owner, name, table)
     return _options(owner, owner.__name__, None)
+
+
+def _is_named(kind: str, name: str, owner: type) -> bool:
+    """Say whether this is the name of a class among things of a kind; it may be one of another kind."""
+    try:
+        return registry.find(kind, name) is owner
+    except ValidationError:
+        return False
 
 
 def _options(owner: Any, name: str, table: Mapping[str, Any] | None) -> Spec | None:

@@ -59,6 +59,8 @@ class AuditSpec(Spec):
 
 _OWN_RULES = ("two-pulse", "pulse-count")
 """Update rules that are each for one kind of device."""
+_COUNTING = ("tiki-taka", "chopped-tiki-taka", "agad")
+"""Update rules for devices which every pulse moves a little further: those whose own rule is pulse-count."""
 
 
 class RunSpec(Spec):
@@ -147,7 +149,7 @@ class RunSpec(Spec):
     @pydantic.model_validator(mode="after")
     def _check_rule(self) -> RunSpec:
         device, rule = self.chip.device, self.in_situ.rule
-        if rule in _OWN_RULES and rule != device.rule:
+        if (rule in _OWN_RULES and rule != device.rule) or (rule in _COUNTING and device.rule != "pulse-count"):
             raise ValidationError(
                 "in_situ.rule", f"must be another for devices of kind {device.kind}, such as {device.rule}", rule
             )

@@ -163,9 +163,10 @@ class InSituSpec(Spec):
         Of ``momentum``, in [0, 1).
     rule : str
         How wanted changes become pulses: ``two-pulse``, ``pulse-count``, ``manhattan``, ``threshold``,
-        ``write-verify``, ``mixed-precision`` (:mod:`circuitmem.training.rules`), or another that
-        :mod:`circuitmem.registry` finds. The first two are each for one kind of device, and what a run with such
-        devices has where none is declared.
+        ``write-verify``, ``mixed-precision`` (:mod:`circuitmem.training.rules`), ``tiki-taka``, ``chopped-tiki-taka``,
+        ``agad`` (:mod:`circuitmem.training.tiki_taka`), or another that :mod:`circuitmem.registry` finds. The first two
+        are each for one kind of device, and what a run with such devices has where none is declared; the last three are
+        for devices that count pulses.
     threshold : float
         With ``threshold``: weights that would change by less than this fraction of the largest change of their layer
         are left alone, in [0, 1].
@@ -198,7 +199,8 @@ class InSituSpec(Spec):
         Accuracy is tested after so many batches too, not only after each epoch, >= 0; at 0 it is not. Tests cost the
         method nothing.
     options : table of tables, optional
-        Numbers of a rule or an optimiser of somebody else, each by its name.
+        Numbers of the rules ``tiki-taka``, ``chopped-tiki-taka`` and ``agad`` (:class:`TikiTakaSpec`, ...), or of a
+        rule or an optimiser of somebody else, each by its name.
     """
 
     epochs: int = pydantic.Field(default=3, ge=0)

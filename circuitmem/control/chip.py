@@ -100,14 +100,20 @@ class Chip(Sequencer):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.restore(state)
 
-    def add_tiles(self, count: int) -> list[Unit]:
-        """Make ``count`` more tiles, as fabricated, and return them; their place on the chip follows the last one's."""
-        first, sound = len(self.units), self._made_by[-1]
+    def add_tiles(self, count: int, *, sound: bool = False) -> list[Unit]:
+        """Make ``count`` more tiles, as fabricated, and return them; their place on the chip follows the last one's.
+
+        All their devices work if they are ``sound``, whatever the specification says of stuck ones.
+        """
+        first = len(self.units)
         total = first + integer("count", count, 0)
+        if sound:
+            self._made_by = (*self._made_by[:-1], self._made_by[-1].union(range(first, total)))
+        working = self._made_by[-1]
         state = ChipState(total, *self.spec.tile.shape)
         # Each is taken at once: arrays of its own that a tile gives up make room for the next one's.
         added = [
-            state.take(Unit(self.spec, self.seed, index, *self._banks, index not in sound))
+            state.take(Unit(self.spec, self.seed, index, *self._banks, index not in working))
             for index in range(first, total)
         ]
         state.units = [*map(state.take, self.units), *added]

@@ -65,6 +65,7 @@ OPERATIONS = {
     "calibration_read": _PRODUCT,
     "one_hot_read": _READ,
     "verify_read": _READ,
+    "transfer_read": _READ,
     "set_row_pulse": _SET,
     "reset_row_pulse": _RESET,
     "set_cell_pulse": _SET,

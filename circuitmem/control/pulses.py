@@ -92,6 +92,8 @@ class PulseTrain(TileTrain):
         Its priority.
     cells : tuple of (rows, columns) ndarray of bool, optional
         Cells that get a RESET, and cells that get a SET, whatever was asked of them.
+    counts : tuple of (rows, columns) ndarray of int, optional
+        How many pulses down and up each cell gets, whatever was asked of it.
     """
 
     def __init__(
@@ -103,12 +105,14 @@ class PulseTrain(TileTrain):
         kind: str,
         priority: Priority,
         cells: tuple[Mask, Mask] | None = None,
+        counts: tuple[Counts, Counts] | None = None,
     ) -> None:
         super().__init__(context, unit, kind, (), priority)
         self.given = wanted
         self.wanted = unit.asked if wanted is None else wanted
         self.deadband = deadband
         self.cells = cells
+        self.counts = counts
         self.strokes: list[Strokes] | None = None
         self.noise: Address | None = None
         self.watch: PulseWatch | StateWatch | None = None
@@ -131,7 +135,9 @@ class PulseTrain(TileTrain):
     def _plan(self) -> list[Strokes]:
         """List the pulses, those of one cell in the order in which it gets them, and call :meth:`_schedule`."""
         unit = self.unit
-        if self.cells is None:
+        if self.counts is not None:
+            down, up = self.counts
+        elif self.cells is None:
             down, up = unit.devices.plan(self.wanted, unit.asked, self.deadband)
         else:
             down, up = unit.devices.again(*self.cells, unit.asked)

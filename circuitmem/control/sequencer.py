@@ -33,6 +33,7 @@ __all__ = ["Sequencer"]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 
 
 class Sequencer(Clock):
@@ -200,6 +201,26 @@ class Sequencer(Clock):
         chosen = cells & lowered, cells
         train = PulseTrain(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
         return (yield self.arbiter.perform(train))
+
+    def pulse(self, unit: Unit, down: Counts, up: Counts, priority: Priority = Priority.NORMAL) -> Process:
+        """Give the cells of a tile so many pulses, first those down, then those up; returns the number of cell pulses.
+
+        What comes of them only reads can tell: the digital core believes what the declared curves say.
+
+        Parameters
+        ----------
+        down, up : (rows, columns) ndarray of int
+            Pulses of each cell, >= 0.
+        """
+        train = PulseTrain(self.context, unit, None, 0.0, self._set_pulse, priority, counts=(down, up))
+        return (yield self.arbiter.perform(train))
+
+    def pulse_all(
+        self, units: Sequence[Unit], counts: Sequence[tuple[Counts, Counts]], priority: Priority = Priority.NORMAL
+    ) -> Process:
+        """Give the cells of tiles pulses, side by side; arguments as in :meth:`pulse`."""
+        pairs = zip(units, counts, strict=True)
+        return (yield from self.together(self.pulse(unit, *own, priority) for unit, own in pairs))
 
     def compute(self, operations: int, priority: Priority = Priority.NORMAL) -> Process:
         """Hold the digital core for so many operations."""

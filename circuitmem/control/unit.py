@@ -45,6 +45,8 @@ class Unit:
 
     Attributes
     ----------
+    sound : bool
+        Whether all its devices work, whatever the specification says of stuck ones.
     array : Resource
         The right to use the tile: one operation at a time.
     dacs, adcs : Resource
@@ -71,6 +73,7 @@ class Unit:
         geometry, key = spec.tile_spec, (index,)
         self.index = index
         self.spec = spec
+        self.sound = not defective
         defect_map = DefectMap.fabricated(spec, seed, key) if defective else DefectMap()
         self._asked = np.full(geometry.shape, spec.device.minimum_conductance)
         self.tile = Tile(geometry, self._asked, defects=defect_map)

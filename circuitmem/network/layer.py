@@ -201,14 +201,19 @@ class HardwareLayer:
                 unit.asked = np.where(np.abs(found - own) > tolerance, found, own)
             yield from self.chip.program_all(self.units, wanted, tolerance)
 
+    @property
+    def cell_gain(self) -> float:
+        """Gain of the amplifiers with which a single cell at its maximum uses 80 % of the range."""
+        spec, converters = self.chip.spec, self.chip.spec.converters
+        largest = spec.device.maximum_conductance * converters.dac.full_scale
+        span = converters.adc.maximum - converters.adc.minimum
+        return 0.8 * span / (largest * converters.tia.transimpedance)
+
     def read_back(self, kind: str, priority: Priority = Priority.NORMAL) -> Process:
         """Read every cell, row by row; returns the memristors' conductances (tiles, rows, columns) S as measured."""
         spec, converters = self.chip.spec, self.chip.spec.converters
         codes = [np.diag(np.full(self.partition.rows, converters.dac.levels - 1)) for _ in self.units]
-        largest = spec.device.maximum_conductance * converters.dac.full_scale
-        span = converters.adc.maximum - converters.adc.minimum
-        gain = 0.8 * span / (largest * converters.tia.transimpedance)
-        currents = yield from self.measure(codes, 1, kind, priority, gain)
+        currents = yield from self.measure(codes, 1, kind, priority, self.cell_gain)
         return spec.tile.cell.memristor_conductance(currents[0] / converters.dac.full_scale)
 
     def within_range(self, activities: Floats, rectified: bool = True) -> Floats:

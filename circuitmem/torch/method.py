@@ -93,7 +93,7 @@ class TorchMethod:
         self._layers = crossbar_layers(net)
         self._optimiser = how.optimiser(list(net.parameters())) if self.epochs else None
         self._rates = [group["lr"] for group in self._optimiser.param_groups] if self._optimiser else []
-        self._rule = TileRule(how.spec, list(self._layers.values()))
+        self._rule = TileRule(how.spec, list(self._layers.values())) if self.epochs else None
         self._losses: list[float] = []
         self._tests = {"time": 0.0, "energy": 0.0}
 
@@ -117,7 +117,7 @@ class TorchMethod:
             "chip": self.chip.state(),
             "network": network_state(self.net),
             "optimiser": None if self._optimiser is None else optimiser_state(self._optimiser),
-            "rule": self._rule.state(),
+            "rule": {} if self._rule is None else self._rule.state(),
             "losses": self._losses,
             "result": self.result.as_dict(),
             "tests": self._tests,
@@ -129,7 +129,8 @@ class TorchMethod:
         restore_network(self.net, state["network"])
         if self._optimiser is not None:
             restore_optimiser(self._optimiser, state["optimiser"])
-        self._rule.restore(state.get("rule", {}))  # a checkpoint of an older version has none
+        if self._rule is not None:
+            self._rule.restore(state.get("rule", {}))  # a checkpoint of an older version has none
         self._losses, self._tests = state["losses"], state["tests"]
         self.result = MethodResult(**state["result"])
 
@@ -206,6 +207,7 @@ class TorchMethod:
         """Train for one pass over the examples, or what is left of it."""
         net, examples, spec, chip = self.net, self.examples, self.how.spec, self.chip
         assert self._optimiser is not None
+        assert self._rule is not None
         count, batches = len(examples.train_targets), self._batches
         order = torch.from_numpy(stream(self.seed, Purpose.BATCHES, epoch).permutation(count)).split(spec.batch)
         net.train()

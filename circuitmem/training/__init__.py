@@ -1,6 +1,8 @@
 """Training: ex situ on a computer, in situ on the chip."""
 
+from circuitmem.training.agad import Agad
 from circuitmem.training.bring_up import bring_up, calibrate_network
+from circuitmem.training.chopped_tiki_taka import ChoppedTikiTaka
 from circuitmem.training.compare_calibrations import calibrate_run, compare_calibrations
 from circuitmem.training.data import load_data, load_source
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
@@ -19,10 +21,14 @@ from circuitmem.training.rules import (
 )
 from circuitmem.training.serve import load_chip, serve, serve_run
 from circuitmem.training.summary import summarize
+from circuitmem.training.tiki_taka import FastArrayRule, TikiTaka
 
 __all__ = [
     "METHODS",
     "Adam",
+    "Agad",
+    "ChoppedTikiTaka",
+    "FastArrayRule",
     "Hooks",
     "InSituTrainer",
     "Manhattan",
@@ -36,6 +42,7 @@ __all__ = [
     "RmsProp",
     "Sgd",
     "Threshold",
+    "TikiTaka",
     "TwoPulse",
     "UpdateRule",
     "WriteVerify",

@@ -30,6 +30,7 @@ __all__ = [
     "engine_of",
     "run_method",
     "tile_count",
+    "trainer_of",
 ]
 
 Floats = NDArray[np.float64]
@@ -238,6 +239,11 @@ def training_of(recipe: Recipe, spec: RunSpec) -> InSituSpec:
     return spec.in_situ.after_calibration() if recipe.calibrate else spec.in_situ
 
 
+def trainer_of(recipe: Recipe, spec: RunSpec, network: HardwareNetwork) -> InSituTrainer | None:
+    """Return what trains a network in situ in a recipe, if something does; what it needs more is added to its chip."""
+    return InSituTrainer(training_of(recipe, spec), network) if recipe.train else None
+
+
 class MethodRun:
     """One method on its way: what it has done, and what is left.
 
@@ -263,7 +269,7 @@ class MethodRun:
         self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
         self._hooks = hooks
-        self._trainer = InSituTrainer(training_of(self.recipe, spec), network)
+        self._trainer = trainer_of(self.recipe, spec, network)
         self._validating = bool(spec.data.held_back or spec.in_situ.patience)
         self._patience()  # before anything is computed
         self._objective = objective_of(data)
@@ -280,7 +286,7 @@ class MethodRun:
         return {
             "chip": self.network.chip.state(),
             "network": self.network.state(),
-            "trainer": self._trainer.state(),
+            "trainer": None if self._trainer is None else self._trainer.state(),
             "losses": self._losses,
             "result": self.result.as_dict(),
             "test": self._test,
@@ -290,7 +296,8 @@ class MethodRun:
         """Go back to what :meth:`state` returned, on a freshly built network."""
         self.network.chip.restore(state["chip"])
         self.network.restore(state["network"])
-        self._trainer.restore(state["trainer"])
+        if self._trainer is not None:
+            self._trainer.restore(state["trainer"])
         self._losses, self._test = state["losses"], state["test"]
         self.result = MethodResult(**state["result"])
         self._hooks.progress(len(self.result.history), self.epochs + 1)
@@ -330,8 +337,9 @@ class MethodRun:
 
     def _train(self, epoch: int) -> float:
         """Train for what is left of an epoch, with tests within it where they are asked for; returns its mean loss."""
-        data, every = self.data, self.spec.in_situ.evaluate_every
-        batches = -(-len(data.train_inputs) // self._trainer.spec.batch)
+        data, every, trainer = self.data, self.spec.in_situ.evaluate_every, self._trainer
+        assert trainer is not None
+        batches = -(-len(data.train_inputs) // trainer.spec.batch)
         while len(self._losses) < batches:
             done = epoch * batches + len(self._losses)  # in all
             if every and self._losses and done % every == 0:
@@ -339,7 +347,7 @@ class MethodRun:
             until = done + every - done % every - epoch * batches if every else batches
             training = train_epoch(
                 self.network,
-                self._trainer,
+                trainer,
                 data.train_inputs,
                 data.train_targets,
                 self.spec.seed,

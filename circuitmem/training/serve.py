@@ -20,7 +20,8 @@ from circuitmem.records import read_config
 from circuitmem.training.checkpoint import load_state, restoring
 from circuitmem.training.data import load_data
 from circuitmem.training.ex_situ import accuracy_percent
-from circuitmem.training.methods import build_network
+from circuitmem.training.methods import build_network, trainer_of
+from circuitmem.training.recipes import recipe_of
 from circuitmem.training.run import load_digital
 from circuitmem.validation import did_you_mean
 
@@ -137,6 +138,7 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, data: Dataset) -> 
     if not file.is_file():
         raise DataFileError(path, f"has no finished chip of method {method} ({file.name})")
     network = build_network(spec, load_digital(spec, path), data)
+    trainer_of(recipe_of(spec, method), spec, network)  # the tiles that training has added
     saved = load_state(file, "chip", {"chip": network.chip.state(), "network": network.state()})
     with restoring(file):
         network.chip.restore(saved["chip"])

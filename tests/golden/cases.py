@@ -75,6 +75,17 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "pulse_count": ("in_situ", PULSE_COUNT),
     "pulse_count_by_pulse": ("in_situ", [*PULSE_COUNT, "granularity=pulse"]),
     "pulse_count_by_cell": ("in_situ", [*PULSE_COUNT, "chip.programming.by_cell=true"]),
+    "tiki_taka": ("in_situ", [*PULSE_COUNT, "in_situ.rule=tiki-taka", "in_situ.options.tiki-taka.settling=3"]),
+    "chopped_tiki_taka_by_pulse": (
+        "in_situ",
+        [
+            *PULSE_COUNT,
+            "in_situ.rule=chopped-tiki-taka",
+            "in_situ.options.chopped-tiki-taka.settling=3",
+            "granularity=pulse",
+        ],
+    ),
+    "agad": ("in_situ", [*PULSE_COUNT, "in_situ.rule=agad", "in_situ.options.agad.lines=8"]),
     "ode_device": ("in_situ", ODE),
     "ode_device_by_pulse": ("in_situ", [*ODE, "granularity=pulse"]),
     "by_cell": ("in_situ", ["chip.programming.by_cell=true", "chip.programming.energy_per_pulse=1e-12"]),

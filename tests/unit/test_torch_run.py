@@ -180,6 +180,20 @@ def test_every_rule_trains_networks_of_torch(tmp_path, rule):
     assert len(data["y"]) == 90
 
 
+@pytest.mark.parametrize("rule", ["chopped-tiki-taka", "agad"])
+def test_rules_with_fast_arrays_train_networks_of_torch_and_go_on_where_they_were_stopped(tmp_path, rule):
+    settings = [*TINY, f"in_situ.rule={rule}", 'methods=["raw","in_situ"]', "in_situ.epochs=1"]
+    spec = load_run("epiram", settings)
+    wanted = start_model_run(spec, tmp_path / "run")
+    assert wanted["accounts"]["in_situ"]["transfer_read"]["operations"] > 0
+    assert "transfer_read" not in wanted["accounts"]["raw"]
+    with pytest.raises(Stopped):
+        start_model_run(spec, tmp_path / "again", progress=stopping(("in_situ", 2)))
+    found = resume_model_run(tmp_path / "again")
+    for key in ("accuracy_percent", "simulated_time_s", "energy_j", "pulses"):
+        assert found[key] == wanted[key]
+
+
 def test_the_step_size_falls_as_the_schedule_says(whole, tmp_path):
     def losses(folder):
         return json.loads((folder / "results.json").read_text())["losses"]["calibration_in_situ"]

@@ -1,0 +1,81 @@
+"""The numbers of training with fast arrays: Tiki-Taka v2, with choppers, and AGAD."""
+
+from __future__ import annotations
+
+import pydantic
+
+from circuitmem.config.base import Spec
+
+__all__ = ["AgadSpec", "ChoppedSpec", "FastArraySpec", "TikiTakaSpec"]
+
+
+class FastArraySpec(Spec):
+    """What is common to rules whose changes go onto an array of their own first.
+
+    Parameters
+    ----------
+    pulses : float
+        Pulses that the largest change of a layer gets on its fast array after a batch, > 0; smaller changes get as
+        many in proportion, rounded up or down at random.
+    transfer_every : int
+        After how many batches the fast arrays are read, >= 1.
+    lines : int
+        Word lines of each of their tiles that are read then, one after another, >= 1; the next time the next ones.
+    gain : float
+        Part of what a read finds that is added to the digital memory, > 0.
+    step : float
+        Change that is programmed at once, relative to the largest weight of the layer, > 0; smaller ones add up in the
+        memory until they have come to it.
+    """
+
+    pulses: float = pydantic.Field(default=3.0, gt=0.0, le=1000.0)
+    transfer_every: int = pydantic.Field(default=1, ge=1)
+    lines: int = pydantic.Field(default=16, ge=1)
+    gain: float = pydantic.Field(default=1.0, gt=0.0)
+    step: float = pydantic.Field(default=0.01, gt=0.0)
+
+
+class TikiTakaSpec(FastArraySpec):
+    """Numbers of the rule ``tiki-taka``.
+
+    Parameters
+    ----------
+    pulses, transfer_every, lines, gain, step
+        As in :class:`FastArraySpec`.
+    settling : int
+        Pairs of a pulse down and one up that each cell of a fast array gets at the beginning: they bring it to the
+        conductance at which both do as much, >= 0.
+    """
+
+    settling: int = pydantic.Field(default=20, ge=0, le=100_000)
+
+
+class ChoppedSpec(TikiTakaSpec):
+    """Numbers of the rule ``chopped-tiki-taka``.
+
+    Parameters
+    ----------
+    pulses, transfer_every, lines, gain, step, settling
+        As in :class:`TikiTakaSpec`.
+    flip : float
+        Probability with which the sign of a word line changes after it was read, in [0, 1].
+    """
+
+    flip: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)
+
+
+class AgadSpec(FastArraySpec):
+    """Numbers of the rule ``agad``.
+
+    Parameters
+    ----------
+    pulses, transfer_every, lines, gain, step
+        As in :class:`FastArraySpec`.
+    period : int
+        After how many reads of a word line its sign changes, >= 1.
+    leak : float
+        Part that a read has in the mean of what was found, in (0, 1]: at 1 the last one alone counts.
+    """
+
+    period: int = pydantic.Field(default=3, ge=1)
+    leak: float = pydantic.Field(default=0.5, gt=0.0, le=1.0)
