@@ -8,6 +8,7 @@ import pytest
 from circuitmem.config import RunSpec
 from circuitmem.errors import ValidationError
 from circuitmem.training import build_network, load_data, train_ex_situ
+from circuitmem.training.bring_up import calibrate_network
 from circuitmem.training.methods import Hooks, MethodRun
 from circuitmem.training.ranges import follow_ranges
 from circuitmem.training.run_warnings import find_warnings
@@ -39,6 +40,24 @@ def test_training_may_start_from_random_weights(start):
     for key in ("max_epochs", "patience"):
         with pytest.raises(ValidationError, match=rf"{key} must be 0 where epochs is: .* \(got 3\)"):
             RunSpec(ex_situ={"epochs": 0, key: 3})
+
+
+@pytest.mark.parametrize("calibration", ["affine", "out-of-range", "split-affine"])
+def test_what_a_calibration_adds_is_estimated_anew_with_the_range(start, calibration):
+    data, spec = start[0], spec_of()
+    network = build_network(spec, start[1], data)
+    chip, layer = network.chip, network.layers[1]
+    layer.input_scale *= 0.5  # as if activities had grown since
+    chip.run(network.program(0.0))
+    chip.run(calibrate_network(network, spec, data, [calibration]))
+    chip.run(network.forward(data.train_inputs[:100]))
+    scale, vectors = layer.input_scale, np.minimum(np.maximum(layer.seen, 0.0), 0.99 * layer.input_scale)
+    before = chip.run(layer.forward(vectors))
+    chip.run(network.forward(data.train_inputs[:100]))
+    chip.run(follow_ranges(network))
+    assert layer.input_scale > 1.2 * scale
+    moved = (chip.run(layer.forward(vectors)) - before).mean(axis=0)
+    assert np.abs(moved).mean() < 0.02 * np.abs(before).mean()  # 0.06 to 0.13 where shifts stay
 
 
 def test_ranges_are_those_of_the_last_batch(start):
