@@ -31,8 +31,8 @@ def follow_ranges(network: HardwareNetwork) -> Process:
     vectors. Both are booked. The inputs of the network keep their range, which is that of the data.
 
     What a calibration adds to the currents of a column is part the converters' offsets, which stay, and part the mean
-    of what stuck cells carry, which goes with the range: so it is estimated anew where the range has changed, from reads
-    of the same vectors before and after, that products stay what they were.
+    of what stuck cells carry, which goes with the range: so it is estimated anew where the range has changed, from
+    reads of the same vectors before and after, that products stay what they were.
 
     Parameters
     ----------
