@@ -201,19 +201,17 @@ class HardwareLayer:
                 unit.asked = np.where(np.abs(found - own) > tolerance, found, own)
             yield from self.chip.program_all(self.units, wanted, tolerance)
 
-    @property
-    def cell_gain(self) -> float:
-        """Gain of the amplifiers with which a single cell at its maximum uses 80 % of the range."""
-        spec, converters = self.chip.spec, self.chip.spec.converters
-        largest = spec.device.maximum_conductance * converters.dac.full_scale
-        span = converters.adc.maximum - converters.adc.minimum
-        return 0.8 * span / (largest * converters.tia.transimpedance)
-
     def read_back(self, kind: str, priority: Priority = Priority.NORMAL) -> Process:
         """Read every cell, row by row; returns the memristors' conductances (tiles, rows, columns) S as measured."""
-        spec, converters = self.chip.spec, self.chip.spec.converters
-        codes = [np.diag(np.full(self.partition.rows, converters.dac.levels - 1)) for _ in self.units]
-        currents = yield from self.measure(codes, 1, kind, priority, self.cell_gain)
+        each = np.diag(np.full(self.partition.rows, self.chip.spec.converters.dac.levels - 1))
+        return (yield from self.read_cells([each] * len(self.units), kind, priority))
+
+    def read_cells(self, codes: list[Codes], kind: str, priority: Priority = Priority.NORMAL) -> Process:
+        """Read single word lines of all tiles, at the highest DAC code; returns (tiles, lines, columns) S."""
+        spec, converters = self.chip.spec, self.chip.spec.converters  # a cell at its maximum uses 80 % of the range
+        most = spec.device.maximum_conductance * converters.dac.full_scale * converters.tia.transimpedance
+        gain = 0.8 * (converters.adc.maximum - converters.adc.minimum) / most
+        currents = yield from self.measure(codes, 1, kind, priority, gain)
         return spec.tile.cell.memristor_conductance(currents[0] / converters.dac.full_scale)
 
     def within_range(self, activities: Floats, rectified: bool = True) -> Floats:
@@ -398,13 +396,9 @@ class HardwareLayer:
         sums = None
         parallel = self.chip.spec.converters.dac.input == "parallel"
         if correction.excess is None and parallel and isinstance(self.mapping, PairMapping):
-            own = self._sums_of_codes()
-            request = LayerCodes(
-                layer_codes,
-                self.tiling.lines,
-                correction.groups,
-                lambda index: split(self._codes_of(index, layer_codes), correction.groups),
-            )
+            own, lines, groups = self._sums_of_codes(), self.tiling.lines, correction.groups
+            drives = lambda index: split(self._codes_of(index, layer_codes), groups)  # noqa: E731
+            request = LayerCodes(layer_codes, lines, groups, drives)
             sums = yield from self.chip.read_layer(self.units, request, own, kind, priority)
         if sums is not None:
             yield from self.chip.compute(operations, priority)

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from circuitmem.control import Process
 from circuitmem.device import Device, PulseGroup
-from circuitmem.network import HardwareLayer
+from circuitmem.network import HardwareLayer, Partition
+from circuitmem.tile import PairMapping
 
 __all__ = ["FastArray", "pulse_all", "symmetry"]
 
@@ -46,8 +47,8 @@ def symmetry(devices: Device) -> tuple[float, float]:
 class FastArray:
     """The tiles on which the changes of one layer's weights add up.
 
-    Each weight has a pair of devices, as on the tiles of the layer itself: pulses up and down move the first; the
-    second may be a reference, which no pulse of training moves.
+    Each weight has a pair of devices, whatever columns it has on the tiles of the layer itself: pulses up and down move
+    the first; the second may be a reference, which no pulse of training moves.
 
     Parameters
     ----------
@@ -65,9 +66,11 @@ class FastArray:
     """
 
     def __init__(self, layer: HardwareLayer) -> None:
-        chip, partition = layer.chip, layer.partition
+        chip, mapping = layer.chip, layer.mapping
+        partition = Partition(layer.partition.inputs, layer.partition.outputs, *chip.spec.tile.shape)
         units = chip.add_tiles(partition.tiles, sound=layer.units[0].sound)
-        self.layer = HardwareLayer(chip, units, partition, layer.mapping, 1.0)
+        pairs = PairMapping(mapping.minimum, mapping.maximum, mapping.largest_weight)
+        self.layer = HardwareLayer(chip, units, partition, pairs, 1.0)
         self.middle, self.step = symmetry(units[0].devices)
         self.lines = max(len(place.rows) for place in self.layer.placements)
 
@@ -110,17 +113,16 @@ class FastArray:
         found : (read inputs, outputs) ndarray
             In S.
         """
-        layer, spec = self.layer, self.layer.chip.spec
+        layer, levels = self.layer, self.layer.chip.spec.converters.dac.levels
         chosen = (first + np.arange(min(count, self.lines))) % self.lines
         codes, lines = [], []
         for place in layer.placements:
             own = chosen[chosen < len(place.rows)]
             drive = np.zeros((len(chosen), layer.partition.rows), dtype=np.int64)
-            drive[chosen < len(place.rows), place.rows[own]] = spec.converters.dac.levels - 1
+            drive[chosen < len(place.rows), place.rows[own]] = levels - 1
             codes.append(drive)
             lines.append(own)
-        currents = yield from layer.measure(codes, 1, "transfer_read", gain=layer.cell_gain)
-        conductances = spec.tile.cell.memristor_conductance(currents[0] / spec.converters.dac.full_scale)
+        conductances = yield from layer.read_cells(codes, "transfer_read")
         found = np.zeros((layer.partition.inputs, layer.partition.outputs))
         read = np.zeros(layer.partition.inputs, dtype=bool)
         for index, (place, own) in enumerate(zip(layer.placements, lines, strict=True)):
