@@ -1,8 +1,10 @@
 """How Sphinx builds the site: `make docs`. Notebooks run while it does, and any warning ends it."""
 
+import ast
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import circuitmem
@@ -49,3 +51,20 @@ _commands = subprocess.run(
     env=os.environ | {"NO_COLOR": "1"},
 )
 Path(__file__).with_name("commands.md").write_text(_commands.stdout, encoding="utf-8")
+
+# The gallery is what examples/gallery holds: each program runs, draws its figure, and stands below it.
+_docs = Path(__file__).parent
+_gallery = _docs / "gallery"
+_gallery.mkdir(exist_ok=True)
+_programs = sorted((_docs.parent / "examples" / "gallery").glob("*.py"))
+with ThreadPoolExecutor(2) as pool:
+    _drawn = [pool.submit(subprocess.run, [sys.executable, path], cwd=_gallery, check=True) for path in _programs]
+    for _program in _drawn:
+        _program.result()
+_page = ["# Gallery", "Short programs, each with the figure that it draws; they are in `examples/gallery`."]
+for _path in _programs:
+    _title, _, _text = ast.get_docstring(ast.parse(_path.read_text(encoding="utf-8"))).partition("\n")
+    _page += [f"## {_title.removesuffix('.')}", _text.strip(), f"![{_title}](gallery/{_path.stem}.png)"]
+    _lines = f":lines: {_text.count(chr(10)) + 4}-"  # without the docstring, which stands above as text
+    _page.append(f"```{{literalinclude}} ../examples/gallery/{_path.name}\n:language: python\n{_lines}\n```")
+(_docs / "gallery.md").write_text("\n\n".join(_page) + "\n", encoding="utf-8")
