@@ -64,7 +64,8 @@ with ThreadPoolExecutor(2) as pool:
 _page = ["# Gallery", "Short programs, each with the figure that it draws; they are in `examples/gallery`."]
 for _path in _programs:
     _title, _, _text = ast.get_docstring(ast.parse(_path.read_text(encoding="utf-8"))).partition("\n")
-    _page += [f"## {_title.removesuffix('.')}", _text.strip(), f"![{_title}](gallery/{_path.stem}.png)"]
-    _lines = f":lines: {_text.count(chr(10)) + 4}-"  # without the docstring, which stands above as text
+    _figure = f"```{{image}} gallery/{_path.stem}.png\n:width: 75%\n:alt: {_title}\n```"
+    _page += [f"## {_title.removesuffix('.')}", _text.strip(), _figure]
+    _lines = f":lines: {_text.count(chr(10)) + 5}-"  # without the docstring, which stands above as text
     _page.append(f"```{{literalinclude}} ../examples/gallery/{_path.name}\n:language: python\n{_lines}\n```")
 (_docs / "gallery.md").write_text("\n\n".join(_page) + "\n", encoding="utf-8")
