@@ -48,8 +48,9 @@ def tile(
     from circuitmem.study.array import load_conductances, load_matrix, load_stuck, random_inputs, study_array
     from circuitmem.validation import in_range, integer
 
-    run = load_run(config, overrides(setting, seed))
     given, said = load_conductances(conductance, unit)
+    size = [f"chip.tile.{name}={count}" for name, count in zip(("rows", "columns"), given.shape, strict=True)]
+    run = load_run(config, [*overrides(setting, seed), *size])
     if stuck_conductance is not None:
         if stuck is None:
             raise ValidationError("--stuck-conductance", "is for --stuck", stuck_conductance)

@@ -118,6 +118,9 @@ def print_array(found: dict[str, Any], unit: str, files: list[str]) -> None:
         f"cell {cell['row']},{cell['column']} by itself: {cell['high_a']:.3g} A at its highest conductance, "
         f"{cell['low_a']:.3g} A at its lowest: read margin {cell['margin']:.1%}{sneak}"
     )
+    if cell["sneak_path"] is not None:
+        places = ", ".join(f"{row},{column}" for row, column in cell["sneak_path"])
+        console.print(f"worst sneak path: {cell['sneak_path_a']:.3g} A through the cells {places}")
     console.print(f"page: {files[0]}  netlist: {files[-1]}")
 
 

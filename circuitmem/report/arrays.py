@@ -15,7 +15,7 @@ from circuitmem.engine import BehavioralEngine, tile_netlist
 from circuitmem.files import write_text
 from circuitmem.report.page import Page, make_folder
 from circuitmem.report.stills import draw
-from circuitmem.study.array import ArrayStudy
+from circuitmem.study.array import ArrayStudy, CellRead
 from circuitmem.study.plots import HeatMap, Lines, Plot, Series
 from circuitmem.tile import Tile
 
@@ -106,6 +106,7 @@ def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str,
             ("current, cell at its lowest conductance", _with_unit(found.cell.low_a, "A")),
             ("read margin", f"{found.cell.margin:.1%}"),
             ("sneak current, other lines floating", _with_unit(found.cell.sneak_a, "A")),
+            ("its worst path", _path(found.cell)),
         ],
         "about": list(about),
     }
@@ -115,6 +116,14 @@ def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str,
     write_text(path / "tile.json", json.dumps(found.as_dict()) + "\n")
     write_text(path / "tile.cir", tile_netlist(tile, worst))
     return [*written, *(path / name for name in ("tile.json", "currents.csv", "tile.cir"))]
+
+
+def _path(cell: CellRead) -> str:
+    """Return the three cells of the worst sneak path, and what they carry."""
+    if cell.sneak_path is None:
+        return "none"
+    places = ", ".join(f"{row},{column}" for row, column in cell.sneak_path)
+    return f"{_with_unit(cell.sneak_path_a, 'A')} through the cells {places} (word line,bit line)"
 
 
 def _drawn(plot: Plot, path: str | Path | None) -> Figure:

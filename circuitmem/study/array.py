@@ -206,6 +206,11 @@ class CellRead(NamedTuple):
     sneak_a : float, optional
         Current of the column with the cell removed and all lines but its own two left floating [A]: it comes round by
         other cells. None where lines are driven or sensed from both ends, which cannot be cut off.
+    sneak_path : tuple of (int, int), optional
+        Where most of that comes through: the three cells in series, along the row, back, and along the column, whose
+        smallest current is the largest of all such three. None also where nothing comes through.
+    sneak_path_a : float, optional
+        That smallest current [A].
     """
 
     row: int
@@ -214,6 +219,8 @@ class CellRead(NamedTuple):
     low_a: float
     margin: float
     sneak_a: float | None
+    sneak_path: tuple[tuple[int, int], ...] | None = None
+    sneak_path_a: float | None = None
 
 
 class ArrayStudy(NamedTuple):
@@ -332,17 +339,33 @@ def read_cell(chip: ChipSpec, tile: Tile, cell: tuple[int, int] | None = None) -
     engine, device = BehavioralEngine(), chip.device
     voltage = np.where(np.arange(tile.spec.rows) == row, chip.converters.dac.full_scale, 0.0)
 
-    def current(value: float, defects: DefectMap) -> float:
+    def with_cell(value: float, defects: DefectMap) -> Tile:
         conductance = tile.effective_conductance.copy()
         conductance[row, column] = value
-        return float(engine.read(Tile(tile.spec, conductance, defects), voltage)[column])
+        return Tile(tile.spec, conductance, defects)
+
+    def current(value: float, defects: DefectMap) -> float:
+        return float(engine.read(with_cell(value, defects), voltage)[column])
 
     wires = tile.defects.lines_only()
     high, low = (current(value, wires) for value in (device.maximum_conductance, device.minimum_conductance))
     margin = 1.0 - low / high if high > 0.0 else 0.0
     both = "both" in (tile.spec.word_line_drive, tile.spec.bit_line_sense)
-    sneak = None if both else current(0.0, _others_float(tile, wires, row, column))
-    return CellRead(row, column, high, low, margin, sneak)
+    if both:
+        return CellRead(row, column, high, low, margin, None)
+    solution = engine.solve(with_cell(0.0, _others_float(tile, wires, row, column)), voltage)
+    path = _sneak_path(np.abs(solution.cell_current), row, column)
+    return CellRead(row, column, high, low, margin, float(solution.column_current[column]), *path)
+
+
+def _sneak_path(currents: Floats, row: int, column: int) -> tuple[tuple[tuple[int, int], ...] | None, float | None]:
+    """Return the three cells around a cell that carry most, and the smallest of their currents (rows, columns) [A]."""
+    least = np.minimum(np.minimum(currents[row, :], currents), currents[:, [column]])
+    least[row, :] = least[:, column] = 0.0
+    over, along = (int(place) for place in np.unravel_index(int(least.argmax()), least.shape))
+    if least[over, along] <= 0.0:
+        return None, None
+    return ((row, along), (over, along), (over, column)), float(least[over, along])
 
 
 def _others_float(tile: Tile, defects: DefectMap, row: int, column: int) -> DefectMap:

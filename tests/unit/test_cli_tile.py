@@ -102,6 +102,27 @@ def test_the_sneak_path_of_four_cells_is_three_in_series(run, tmp_path):
     around = 1 / 200e-6 + 1 / 50e-6 + 1 / 400e-6 + chip.tile_spec.sense_resistance
     sneak = json.loads(done.stdout)["cell_read"]["sneak_a"]
     assert sneak == pytest.approx(chip.converters.dac.full_scale / around, rel=1e-9)
+    found = json.loads(done.stdout)["cell_read"]
+    assert found["sneak_path"] == [[0, 1], [1, 1], [1, 0]]
+    assert found["sneak_path_a"] == pytest.approx(sneak, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["linear", "selector"])
+def test_the_worst_sneak_path_is_the_one_of_the_best_conductors(run, tmp_path, kind):
+    conductance = np.full((4, 5), 2.0)
+    conductance[1, 3] = conductance[2, 3] = conductance[2, 0] = 250.0  # round the cell 1,0
+    np.savetxt(tmp_path / "g.csv", conductance, delimiter=",", header="uS")
+    selector = 'cell = { kind = "selector", threshold = 0.02, swing = 0.02 }\n' if kind == "selector" else ""
+    # No size: that is the table's.
+    (tmp_path / "wires.toml").write_text(f"[chip.tile]\nword_line_resistance = 2.0\n{selector}")
+    done = run(tmp_path, "wires.toml", "--conductance", "g.csv", "--cell", "1,0", "--out", "found", "--json")
+    assert done.returncode == 0, done.stderr
+    cell = json.loads(done.stdout)["cell_read"]
+    assert cell["sneak_path"] == [[1, 3], [2, 3], [2, 0]]
+    assert 0.5 * cell["sneak_a"] < cell["sneak_path_a"] < cell["sneak_a"]
+    assert "1,3, 2,3, 2,0 (word line,bit line)" in (tmp_path / "found" / "report.html").read_text("utf-8")
+    again = run(tmp_path, "wires.toml", "--conductance", "g.csv", "--cell", "1,0", "--out", "again")
+    assert "worst sneak path: " in again.stdout
 
 
 def test_numbers_without_a_unit_are_siemens_or_asked_about(run, array):

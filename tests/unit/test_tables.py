@@ -96,7 +96,8 @@ DATA = {
 }  # fmt: skip
 ARRAY = {
     "rows": 128, "columns": 64, "vectors": 12345, "mac_error": {"rms": 1.23456e-7, "largest": 9.87654e-3},
-    "cell_read": {"row": 127, "column": 63, "high_a": 1.23e-105, "low_a": 4.56e-9, "margin": 0.123, "sneak_a": 1.2e-7},
+    "cell_read": {"row": 127, "column": 63, "high_a": 1.23e-105, "low_a": 4.56e-9, "margin": 0.123, "sneak_a": 1.2e-7,
+        "sneak_path": [[127, 0], [0, 0], [0, 63]], "sneak_path_a": 1.2e-8},
     "column_error": {"largest": [0.1] * 64},
 }  # fmt: skip
 TABLES = {

@@ -8,6 +8,7 @@
     var dressed = JSON.parse(JSON.stringify(layout));
     dressed.paper_bgcolor = dressed.plot_bgcolor = "rgba(0,0,0,0)";
     dressed.font = { color: colour("--ink") };
+    dressed.modebar = { bgcolor: "rgba(0,0,0,0)", color: colour("--quiet"), activecolor: colour("--ink") };
     ["xaxis", "yaxis"].forEach(function (axis) {
       dressed[axis].gridcolor = dressed[axis].zerolinecolor = dressed[axis].linecolor = colour("--line");
     });
