@@ -122,6 +122,9 @@ class CrossbarModule(torch.nn.Module):
         if not isinstance(inputs, torch.Tensor) or not inputs.is_floating_point():
             kind = inputs.dtype if isinstance(inputs, torch.Tensor) else type(inputs).__name__
             raise ValidationError("inputs", "must be a tensor of floating-point numbers", str(kind))
+        if inputs.layout != torch.strided or inputs.is_meta:
+            kind = "meta" if inputs.is_meta else str(inputs.layout)
+            raise ValidationError("inputs", "must be a dense tensor that has its numbers", kind)
         width = getattr(self, self._width)
         wrong = bool(sizes and inputs.dim() not in sizes) or inputs.dim() < -axis or inputs.shape[axis] != width
         if wrong or inputs.numel() == 0:

@@ -112,6 +112,7 @@ class SplitAttention(nn.Module):
         is_causal: bool = False,  # noqa: ARG002
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return what the module of torch does; ``is_causal`` is a hint there, and not needed here."""
+        self._check(query, key, value, key_padding_mask, attn_mask)
         batched = query.dim() == 3
         given = [each if batched else each.unsqueeze(0) for each in (query, key, value)]
         if batched and not self.batch_first:
@@ -142,6 +143,29 @@ class SplitAttention(nn.Module):
             return found, None
         weights = kept.mean(1) if average_attn_weights else kept
         return found, weights if batched else weights.squeeze(0)
+
+    def _check(self, query: Any, key: Any, value: Any, padding: Any, mask: Any) -> None:
+        """Raise :class:`ValidationError` unless shapes fit, as torch's module does: a mask is not broadcast."""
+        order = "(batch, steps, features)" if self.batch_first else "(steps, batch, features)"
+        for name, each in (("query", query), ("key", key), ("value", value)):
+            if not isinstance(each, torch.Tensor) or each.dim() not in (2, 3) or each.dim() != query.dim():
+                shape = tuple(each.shape) if isinstance(each, torch.Tensor) else type(each).__name__
+                rule = f"must be {order} or (steps, features), as query, key and value all are"
+                raise ValidationError(name, rule, shape)
+        batched, steps = query.dim() == 3, int(self.batch_first)
+        batch = query.shape[1 - steps] if batched else 1
+        length, source = (each.shape[steps if batched else 0] for each in (query, key))
+        for name, each, wanted in (("key", key, source), ("value", value, source)):
+            found = each.shape[steps if batched else 0], each.shape[1 - steps] if batched else 1
+            if found != (wanted, batch):
+                rule = f"must have {wanted} steps and a batch of {batch}, as key and query have"
+                raise ValidationError(name, rule, tuple(each.shape))
+        shapes = {"attn_mask": ((length, source), (batch * self.num_heads, length, source))}
+        shapes["key_padding_mask"] = ((batch, source) if batched else (source,),)
+        for name, given in (("attn_mask", mask), ("key_padding_mask", padding)):
+            if given is not None and tuple(given.shape) not in shapes[name]:
+                rule = f"must be {' or '.join(map(str, shapes[name]))}"
+                raise ValidationError(name, rule, tuple(given.shape))
 
 
 REWRITTEN = (nn.LSTM, nn.GRU, nn.MultiheadAttention)

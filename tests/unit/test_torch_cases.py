@@ -233,6 +233,11 @@ def test_a_copy_between_forward_and_backward():
             r"inputs must be a tensor of floating-point numbers \(got 'torch.int64'\)",
         ),
         (np.zeros((2, 3)), r"inputs must be a tensor of floating-point numbers \(got 'ndarray'\)"),
+        (
+            torch.ones(2, 3).to_sparse(),
+            r"inputs must be a dense tensor that has its numbers \(got 'torch.sparse_coo'\)",
+        ),
+        (torch.ones(2, 3, device="meta"), r"inputs must be a dense tensor that has its numbers \(got 'meta'\)"),
     ],
 )
 @pytest.mark.parametrize("use", ["forward", "calibrate"])

@@ -143,3 +143,31 @@ def test_attention_on_tiles_has_the_gradient_of_finite_differences():
     assert torch.autograd.gradcheck(
         lambda given: net(given, given, given)[0], (inputs,), eps=1e-5, atol=1e-6, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"query": torch.tensor(1.0)},
+            r"query must be \(batch, steps, features\) or \(steps, features\), .*\(got \(\)\)",
+        ),
+        ({"query": None}, r"query must be .*\(got 'NoneType'\)"),
+        ({"key": torch.zeros(4, 8)}, r"key must be .* as query, key and value all are \(got \(4, 8\)\)"),
+        ({"value": torch.zeros(2, 5, 8)}, r"value must have 4 steps and a batch of 2, .*\(got \(2, 5, 8\)\)"),
+        ({"key": torch.zeros(1, 4, 8)}, r"key must have 4 steps and a batch of 2, .*\(got \(1, 4, 8\)\)"),
+        ({"attn_mask": torch.zeros(1, 4)}, r"attn_mask must be \(3, 4\) or \(4, 3, 4\) \(got \(1, 4\)\)"),
+        ({"key_padding_mask": torch.zeros(4)}, r"key_padding_mask must be \(2, 4\) \(got \(4,\)\)"),
+    ],
+)
+def test_attention_refuses_shapes_that_torch_refuses_in_one_line(change, message):
+    module = nn.MultiheadAttention(8, 2, batch_first=True)
+    given = {"query": torch.zeros(2, 3, 8), "key": torch.zeros(2, 4, 8), "value": torch.zeros(2, 4, 8), **change}
+    with pytest.raises((RuntimeError, AssertionError, AttributeError, ValueError)):
+        module(**given)
+    with pytest.raises(ValidationError, match=message) as error:
+        SplitAttention(module)(**given)
+    assert "\n" not in str(error.value)
+    plain = {"query": torch.zeros(3, 8), "key": torch.zeros(4, 8), "value": torch.zeros(4, 8)}
+    masks = {"attn_mask": torch.zeros(3, 4), "key_padding_mask": torch.zeros(4)}
+    torch.testing.assert_close(SplitAttention(module)(**plain, **masks)[0], module(**plain, **masks)[0])
