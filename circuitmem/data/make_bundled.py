@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +46,19 @@ def penguin_table(source: Path) -> str:
     """Return the lines of a table with all measured numbers, the species first; two birds were not measured."""
     with source.open(encoding="utf-8", newline="") as opened:
         birds = [bird for bird in csv.DictReader(opened) if all(bird[key] not in ("", "NA") for key in MEASURED)]
+    birds = [birds[place] for place in interleaved([bird["species"] for bird in birds])]
     lines = [",".join([bird["species"], *(f"{float(bird[key]):g}" for key in MEASURED)]) for bird in birds]
     return "\n".join([",".join(["species", *MEASURED]), *lines, ""])
+
+
+def interleaved(labels: Sequence[str | int]) -> list[int]:
+    """Return the places of samples, the first of each class, then the second, ...: the first so many hold all alike."""
+    seen: Counter[str | int] = Counter()
+    rank = []
+    for label in labels:
+        rank.append((seen[label], label))
+        seen[label] += 1
+    return sorted(range(len(labels)), key=lambda place: rank[place])
 
 
 def read_utterances(source: Path) -> tuple[list[NDArray[np.float64]], list[int]]:
@@ -84,7 +97,9 @@ def main(packages: Path, out: Path) -> None:
         own, spoken = read_utterances(packages / f"aeon/datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts")
         utterances += own
         speakers += spoken
-    coefficients = np.stack([interpolated(each) for each in utterances])
+    order = interleaved(speakers)
+    coefficients = np.stack([interpolated(utterances[place]) for place in order])
+    speakers = [speakers[place] for place in order]
     save_npz(out / VOWELS, {"coefficients": coefficients, "speakers": np.array(speakers, np.uint8)})
     save_npz(out / PICTURES, {name: reduced(packages / file, BOXES.get(name)) for name, file in SOURCES.items()})
 

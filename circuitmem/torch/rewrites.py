@@ -160,8 +160,10 @@ class SplitAttention(nn.Module):
             if found != (wanted, batch):
                 rule = f"must have {wanted} steps and a batch of {batch}, as key and query have"
                 raise ValidationError(name, rule, tuple(each.shape))
-        shapes = {"attn_mask": ((length, source), (batch * self.num_heads, length, source))}
-        shapes["key_padding_mask"] = ((batch, source) if batched else (source,),)
+        shapes: dict[str, tuple[tuple[int, ...], ...]] = {
+            "attn_mask": ((length, source), (batch * self.num_heads, length, source)),
+            "key_padding_mask": ((batch, source) if batched else (source,),),
+        }
         for name, given in (("attn_mask", mask), ("key_padding_mask", padding)):
             if given is not None and tuple(given.shape) not in shapes[name]:
                 rule = f"must be {' or '.join(map(str, shapes[name]))}"

@@ -10,15 +10,15 @@ from PIL import Image
 import circuitmem.data
 from circuitmem.data import load_dataset, patches
 from circuitmem.data.bundled import BANDS, HEIGHT, PATCH, PENGUINS, PICTURES, VOWELS, WIDTH, cut_patches
-from circuitmem.data.make_bundled import SOURCES, interpolated, main
+from circuitmem.data.make_bundled import SOURCES, interleaved, interpolated, main
 from circuitmem.errors import ValidationError
 from circuitmem.files import load_npz
 
 FOLDER = Path(circuitmem.data.__file__).parent
 
 KNOWN = {
-    "penguins": ((4,), 3, 342, "CC0 1.0", "Gorman", "6e0d14b48732b867"),
-    "vowels": ((12, 16), 9, 640, "CC BY 4.0", "Kudo", "f58aaa232418ab9d"),
+    "penguins": ((4,), 3, 342, "CC0 1.0", "Gorman", "85246b82e5ca3bfe"),
+    "vowels": ((12, 16), 9, 640, "CC BY 4.0", "Kudo", "c302a6f5c64c9134"),
     "patches": ((3, 32, 32), 8, 2960, "CC BY 2.0", "vultilion", "4a82384e9e953be8"),
 }
 
@@ -78,6 +78,9 @@ def test_a_photograph_can_be_told_by_the_first_samples_of_each_part():
     data = load_dataset("patches").first(80, 40)
     assert np.bincount(data.train_targets).tolist() == [10] * 8
     assert np.bincount(data.test_targets).tolist() == [5] * 8
+    utterances = load_dataset("vowels").holding_back(18, 1).first(90, 18)
+    assert np.bincount(utterances.train_targets).min() >= 5
+    assert np.bincount(utterances.validation[1], minlength=9).min() >= 1
     held = data.holding_back(16, 1)
     assert np.bincount(held.validation[1]).tolist() == [2] * 8
 
@@ -118,6 +121,7 @@ def test_the_files_are_made_from_the_packages(packages, tmp_path):
     assert header == "species,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g"
     assert birds == ["Adelie,39.1,18.7,181,3750", "Gentoo,46.1,13.2,211,4500"]
     assert (FOLDER / PENGUINS).read_text().splitlines()[:2] == [header, birds[0]]
+    assert interleaved(["b", "a", "b", "b", "a"]) == [1, 0, 4, 2, 3]
     saved = load_npz(out / VOWELS)
     assert saved["speakers"].tolist() == [7, 9]
     np.testing.assert_allclose(saved["coefficients"][0], [np.linspace(0, 3, 16), np.linspace(6, 0, 16)], atol=5e-5)
