@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.errors import SpiceError, SpiceUnavailableError
+from circuitmem.netlists.ordering import numbered
 
 __all__ = ["KLU", "SPARSE", "Simulator", "choose_solver", "find_library"]
 
 KLU, SPARSE = "KLU", "Sparse 1.3"
-"""Solvers of ngspice. Most of the time of a large tile goes into the ordering of the second."""
+"""Solvers of ngspice. Most of the time of a large tile would go into the ordering of the second."""
 
 KLU_SINCE = 42
 """First version of ngspice that may have KLU, if it was built with it."""
@@ -186,7 +187,7 @@ class Simulator:
             self._load_code_models()
         started = time.perf_counter()
         try:
-            self._shared.load_circuit(self._with_solver(text))
+            self._shared.load_circuit(self._with_solver(text, sweep))
             self._check_log()
             loaded = time.perf_counter()
             self._shared.exec_command(command)
@@ -241,10 +242,10 @@ class Simulator:
             raise SpiceError("ngspice gave results that are not finite", self._last_lines())
         return results, plot
 
-    def _with_solver(self, text: str) -> str:
-        """Ask for the better solver where there is one."""
+    def _with_solver(self, text: str, sweep: bool) -> str:
+        """Ask for the better solver where there is one; spare the other the search for an order."""
         if self.solver != KLU:
-            return text
+            return numbered(text) if sweep else text
         body, end, rest = text.rpartition(".end\n")
         return f"{body}.options klu\n{end}{rest}"
 
