@@ -72,6 +72,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "devices": {
         "two-pulse": "circuitmem.device:TwoPulse",
         "pulse-update": "circuitmem.device:PulseUpdate",
+        "statistical": "circuitmem.device:Statistical",
         "vteam": "circuitmem.device:VteamCells",
         "yakopcic": "circuitmem.device:YakopcicCells",
         "stanford-pku": "circuitmem.device:StanfordCells",

@@ -42,6 +42,7 @@ class Purpose(IntEnum):
     TUNING = 20
     TEST = 21
     TRANSFER = 22
+    FLICKER = 23
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

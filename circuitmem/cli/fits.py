@@ -15,9 +15,13 @@ from circuitmem.cli.options import Json
 @app.command()
 def fit(
     data: Annotated[
-        Path, typer.Argument(help="Table of voltage, current and time or, for pulse, pulse, conductance and polarity.")
+        Path,
+        typer.Argument(
+            help="Table of voltage, current and time; for pulse: pulse, conductance and polarity; for statistical: "
+            "cell, time, target and read."
+        ),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="yakopcic, vteam or pulse.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="yakopcic, vteam, pulse or statistical.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure and the TOML fragment.")] = Path(),
     fix: Annotated[
         list[str] | None, typer.Option("--fix", help="NAME=VALUE: a parameter that is known; repeatable.")
@@ -53,8 +57,8 @@ def fit(
         raise ValidationError("--output", "must be a folder", str(out))
     if polarity not in (None, 1, -1):
         raise ValidationError("--polarity", "must be 1 or -1", polarity)
-    if model == "pulse" and (step is not None or polarity is not None):
-        raise ValidationError("--step and --polarity", "are for I-V curves, not for pulse")
+    if model in ("pulse", "statistical") and (step is not None or polarity is not None):
+        raise ValidationError("--step and --polarity", f"are for I-V curves, not for {model}")
     reading = Reading(
         _pairs("--columns", columns),
         _pairs("--units", units),

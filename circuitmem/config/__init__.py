@@ -11,6 +11,7 @@ from circuitmem.config.device import DeviceSpec, TwoPulseSpec
 from circuitmem.config.inference import InferenceSpec
 from circuitmem.config.mapping import BitSlicingSpec, DifferentialSpec, MappingSpec, OffsetSpec
 from circuitmem.config.network import NetworkSpec
+from circuitmem.config.noise import NoiseSpec
 from circuitmem.config.ode_cells import OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
 from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.protocol import ProtocolSpec, SearchedSpec
@@ -18,6 +19,7 @@ from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
 from circuitmem.config.recipe import RecipeSpec
 from circuitmem.config.run import AuditSpec, RunSpec
+from circuitmem.config.statistical import StatisticalSpec
 from circuitmem.config.study import (
     AxisSpec,
     ComparisonSpec,
@@ -89,6 +91,7 @@ __all__ = [
     "MappingSpec",
     "MapsSpec",
     "NetworkSpec",
+    "NoiseSpec",
     "OdeCellSpec",
     "OdeDevice",
     "OffsetSpec",
@@ -109,6 +112,7 @@ __all__ = [
     "Spec",
     "StanfordCellSpec",
     "StanfordSpec",
+    "StatisticalSpec",
     "StudySpec",
     "TemperatureSpec",
     "TiaSpec",

@@ -8,7 +8,8 @@ from typing import Literal
 import pydantic
 
 from circuitmem.config.base import Spec
-from circuitmem.config.quantity import LARGEST_CONDUCTANCE, LONGEST
+from circuitmem.config.law import Fraction, Law
+from circuitmem.config.quantity import LARGEST_CONDUCTANCE, LATEST
 from circuitmem.errors import ValidationError
 
 __all__ = ["EnduranceSpec", "FaultSpec", "RetentionSpec", "TemperatureSpec"]
@@ -25,10 +26,11 @@ class RetentionSpec(Spec):
 
     Parameters
     ----------
-    drift_exponent : float
-        nu; negative if conductances rise.
-    drift_spread : float
-        Device-to-device standard deviation of nu, relative to it, in [0, 1].
+    drift_exponent : float, table or function
+        nu; negative if conductances rise. A number, pairs of what the last pulse left [S] and a number, or
+        ``"package.module:function"``.
+    drift_spread : float, table or function
+        Device-to-device standard deviation of nu, relative to it, in [0, 1]; nu keeps its sign.
     drift_time : float
         t_0 [s], > 0.
     read_disturb : float
@@ -37,8 +39,8 @@ class RetentionSpec(Spec):
         b, relative change per second of reading [1/s].
     """
 
-    drift_exponent: float = 0.0
-    drift_spread: float = pydantic.Field(default=0.0, ge=0.0, le=1.0)
+    drift_exponent: Law = 0.0
+    drift_spread: Fraction = 0.0
     drift_time: float = pydantic.Field(default=1.0, gt=0.0)
     read_disturb: float = 0.0
     read_disturb_rate: float = 0.0
@@ -115,7 +117,7 @@ class FaultSpec(Spec):
     """
 
     what: Literal["cell", "word_line", "bit_line", "driver", "adc"]
-    time: float | None = pydantic.Field(default=None, ge=0.0, le=LONGEST)
+    time: float | None = pydantic.Field(default=None, ge=0.0, le=LATEST)
     pulses: float | None = pydantic.Field(default=None, gt=0.0)
     shape: float = pydantic.Field(default=2.0, gt=0.0)
     tile: int = pydantic.Field(default=0, ge=0)

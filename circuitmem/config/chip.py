@@ -11,7 +11,9 @@ from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, Tem
 from circuitmem.config.base import Spec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec
 from circuitmem.config.device import DeclaredDevice, TwoPulseSpec
+from circuitmem.config.law import is_zero
 from circuitmem.config.mapping import BitSlicingSpec, DifferentialSpec, MappingSpec
+from circuitmem.config.noise import NoiseSpec
 from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Count, Energy, Rate
 from circuitmem.config.tile import TileSpec
 from circuitmem.errors import ValidationError
@@ -157,6 +159,8 @@ class ChipSpec(Spec):
         read at once. Left out, every tile has its own.
     retention : RetentionSpec
         Drift and read disturb.
+    noise : NoiseSpec
+        Noise of the cells when they are read.
     temperature : TemperatureSpec
         The chip's temperature over time.
     endurance : EnduranceSpec
@@ -179,6 +183,7 @@ class ChipSpec(Spec):
     dac_banks: Count | None = None
     adc_banks: Count | None = None
     retention: RetentionSpec = RetentionSpec()
+    noise: NoiseSpec = NoiseSpec()
     temperature: TemperatureSpec = TemperatureSpec()
     endurance: EnduranceSpec = EnduranceSpec()
     faults: tuple[FaultSpec, ...] = ()
@@ -196,11 +201,12 @@ class ChipSpec(Spec):
         rule = f"must be {{}} with devices of kind {self.device.kind}, which voltages alone move"
         for table, names in (
             ("retention", ("drift_exponent", "read_disturb", "read_disturb_rate")),
+            ("noise", ("flicker",)),
             ("temperature", ("coefficient",)),
         ):
             for name in names:
                 value = getattr(getattr(self, table), name)
-                if value != 0.0:
+                if not is_zero(value):
                     raise ValidationError(f"{table}.{name}", rule.format(0), value)
         if self.programming.rows_at_once > 1:
             raise ValidationError("programming.rows_at_once", rule.format(1), self.programming.rows_at_once)

@@ -1,6 +1,6 @@
 """What declared numbers may be at most, so that nothing that is made of them overflows or is rounded away.
 
-Times become whole picoseconds of a 64-bit clock, energies whole attojoules (:mod:`circuitmem.control.ledger`). The
+Times become whole picoseconds, durations of 64 bits, energies whole attojoules (:mod:`circuitmem.control.ledger`). The
 limits lie far beyond every device and every chip; within them all sums and products of declared numbers are finite.
 """
 
@@ -14,7 +14,9 @@ __all__ = [
     "CLOCK_LIMIT",
     "LARGEST",
     "LARGEST_CONDUCTANCE",
+    "LATEST",
     "LONGEST",
+    "LONGEST_JOB",
     "SHORTEST",
     "SMALLEST",
     "Conductance",
@@ -27,11 +29,17 @@ __all__ = [
     "magnitudes",
 ]
 
-CLOCK_LIMIT = 2**63 - 1
-"""Latest time of a chip's clock [ps], 106.75 days: arrays of times are of 64-bit integers."""
+CLOCK_LIMIT = 10**21
+"""Latest time of a chip's clock [ps], 31.7 years."""
+
+LONGEST_JOB = 2**63 - 1
+"""Longest operation [ps], 106.75 days: arrays of durations are of 64-bit integers."""
+
+LATEST = 1e9
+"""Latest time that can be declared [s]: where the clock ends."""
 
 SHORTEST, LONGEST = 1e-12, 9e6
-"""Shortest and longest duration that can be declared [s]: a step of the clock, and what it can count to."""
+"""Shortest and longest duration that can be declared [s]: a step of the clock, and what an operation can last."""
 
 SMALLEST, LARGEST = 1e-60, 1e60
 """Magnitudes of any declared number that is not 0: a product of five is still a double."""

@@ -305,7 +305,8 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     console = terminal()
     console.print(
         f"residual: {record['relative_residual']:.3g} of the largest measured value, root mean square of "
-        f"{record['points']} points; {record['agreeing_starts']} of {record['starts']} starts found this fit"
+        f"{record['points']} points"
+        + (f"; {record['agreeing_starts']} of {record['starts']} starts found this fit" if record["starts"] else "")
     )
     if record["weak"]:
         console.print(f"hardly determined by these data: {', '.join(record['weak'])}; hold some of them with --fix")

@@ -283,7 +283,7 @@ class Arbiter:
         try:
             train.begin(now)
             if train.ends:
-                on_clock(train.origin + train.ends[-1])
+                on_clock(train.origin + train.ends[-1], train.origin)
         except CircuitmemError as error:
             # It belongs to the process that waits for this train.
             self._release(train, now)

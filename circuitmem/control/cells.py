@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec
+from circuitmem.config.law import is_zero, law_values
 from circuitmem.config.quantity import LARGEST_CONDUCTANCE
-from circuitmem.control.ledger import PICOSECOND
+from circuitmem.control.ledger import PICOSECOND, on_clock
+from circuitmem.device.flicker import flicker
 from circuitmem.errors import ValidationError
-from circuitmem.rng import Purpose, stream
+from circuitmem.rng import Purpose, stream, stream_key
 
 __all__ = ["Cells"]
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
+"""Durations [ps]. Moments of the clock, which goes beyond 64 bits, are float64: exact for 2.5 hours, then to 1e-16."""
 
 _STATE = ("written", "written_at", "reads", "read_time", "_reads_then", "_time_then", "pulses")
 
@@ -26,8 +30,8 @@ class Cells:
     """What a tile's conductances depend on beside its pulses.
 
     A cell's conductance is that left by its last pulse, times a drift with the time since, times a disturb with the
-    reads since, times a factor of the chip's temperature. The first two are what the next pulse finds; the last comes
-    and goes.
+    reads since, times a factor of the chip's temperature, times one of its noise. The first two are what the next pulse
+    finds; the others come and go. What depends on what a cell conducts is that of what the last pulse left.
 
     Parameters
     ----------
@@ -44,7 +48,7 @@ class Cells:
     ----------
     written : (rows, columns) ndarray
         What the last pulse left [S]; nan where cells neither move nor wear.
-    written_at : (rows, columns) ndarray of int
+    written_at : (rows, columns) ndarray
         When [ps].
     reads, read_time : (rows,) ndarray of int
         How often each word line was driven by a read, and for how long [ps].
@@ -56,23 +60,27 @@ class Cells:
 
     def __init__(self, spec: ChipSpec, seed: int, index: int, conductance: Floats) -> None:
         shape = conductance.shape
-        self.retention, self.heat = spec.retention, spec.temperature
+        self.retention, self.heat, self.noise = spec.retention, spec.temperature, spec.noise
+        self._index = index
         retention, wear = spec.retention, spec.endurance
-        self.drifts = retention.drift_exponent != 0.0
+        self.drifts = not is_zero(retention.drift_exponent)
+        self.flickers = not is_zero(spec.noise.flicker)
         self.disturbed = retention.read_disturb != 0.0 or retention.read_disturb_rate != 0.0
         self.warms = spec.temperature.coefficient != 0.0
-        self.moves = self.drifts or self.disturbed or self.warms
+        self.moves = self.drifts or self.disturbed or self.warms or self.flickers
         self.wears = wear.pulses is not None
         self.reads: Times = np.zeros(shape[0], dtype=np.int64)
         self.read_time: Times = np.zeros(shape[0], dtype=np.int64)
         # Cells that stay as they are have one number for all: a large chip has no room for arrays that say nothing.
         nothing: Times = np.broadcast_to(np.int64(0), shape)
         self.written = conductance.copy() if self.moves or self.wears else np.broadcast_to(np.nan, shape)
-        self.written_at = self._reads_then = self._time_then = self.pulses = nothing
-        self.exponent = np.broadcast_to(retention.drift_exponent, shape)
-        if self.drifts and retention.drift_spread > 0.0:
-            spread = stream(seed, Purpose.RETENTION, index).standard_normal(shape)
-            self.exponent = retention.drift_exponent * (1.0 + retention.drift_spread * spread)
+        self._reads_then = self._time_then = self.pulses = nothing
+        self.written_at = np.broadcast_to(0.0, shape)
+        self._spread: Floats | None = None
+        if self.drifts and not is_zero(retention.drift_spread):
+            self._spread = stream(seed, Purpose.RETENTION, index).standard_normal(shape)
+        self._laws: tuple[Floats, float | Floats, float | Floats] | None = None
+        self._phase: tuple[int, Floats] | None = None
         self.endurance = np.broadcast_to(np.inf, shape)
         if wear.pulses is not None:
             self.endurance = wear.pulses * stream(seed, Purpose.ENDURANCE, index).weibull(wear.shape, shape)
@@ -85,11 +93,28 @@ class Cells:
         """Go back to what :meth:`state` returned; if nothing, age from ``now`` [ps] with ``conductance`` [S] on."""
         if self.moves or self.wears:
             self.written = conductance.copy()
-            self.written_at = np.full(conductance.shape, now)
+            self.written_at = np.full(conductance.shape, float(now))
         for name, array in state.items():
             setattr(self, name, array)
 
-    def found(self, when: int | Times) -> Floats:
+    @property
+    def exponent(self) -> float | Floats:
+        """Exponent of each cell's drift, (rows, columns); one for all if it is the same."""
+        return self._of_what_was_left()[1]
+
+    def _of_what_was_left(self) -> tuple[Floats, float | Floats, float | Floats]:
+        """Return what the last pulses left, exponents of drift, and amplitudes of noise, (rows, columns)."""
+        if self._laws is None or self._laws[0] is not self.written:
+            left, retention = self.written, self.retention
+            exponent = law_values(retention.drift_exponent, left, "chip.retention.drift_exponent")
+            if self._spread is not None:
+                spread = law_values(retention.drift_spread, left, "chip.retention.drift_spread")
+                # No cell drifts against the others: structural relaxation has one direction (Joshi et al. 2020).
+                exponent = exponent * np.abs(1.0 + spread * self._spread)
+            self._laws = left, exponent, law_values(self.noise.flicker, left, "chip.noise.flicker")
+        return self._laws
+
+    def found(self, when: int | Floats) -> Floats:
         """Return what a pulse finds at ``when`` [ps], (rows, columns) S.
 
         Raises
@@ -117,26 +142,40 @@ class Cells:
             rule = f"must be nearer to 0: it has made cells conduct more than {LARGEST_CONDUCTANCE:g} S"
             raise ValidationError(f"chip.retention.{name}", rule, getattr(self.retention, name))
 
-    def present(self, when: int | Times) -> Floats:
-        """Return what a read meets at ``when`` [ps], (rows, columns) S."""
-        return self.found(when) * self.factor(when) if self.warms else self.found(when)
+    def present(self, when: int, noise_seed: int | None) -> Floats:
+        """Return what a read meets at ``when`` [ps], (rows, columns) S; without a seed there is no noise."""
+        conductance = self.found(when)
+        if self.warms:
+            conductance = conductance * self.factor(when)
+        if self.flickers and noise_seed is not None:
+            amplitude = self._of_what_was_left()[2]
+            conductance = conductance * np.maximum(1.0 + amplitude * self._flicker(when, noise_seed), 0.0)
+        return conductance
 
-    def factor(self, when: int | Times) -> float | Floats:
+    def _flicker(self, when: int, seed: int) -> Floats:
+        """Return the 1/f noise at ``when`` [ps] for an amplitude of 1, (rows, columns)."""
+        if self._phase is None or self._phase[0] != seed:
+            self._phase = seed, stream(seed, Purpose.FLICKER, self._index).random(self.written.shape)
+        age = (float(when) - self.written_at) * PICOSECOND
+        key = partial(stream_key, seed, Purpose.FLICKER, self._index)
+        return flicker(key, when, age, self._phase[1], self.noise.flicker_time)
+
+    def factor(self, when: int | Floats) -> float | Floats:
         """Return what the chip's temperature at ``when`` [ps] multiplies conductances by."""
         times, kelvins = zip(*self.heat.profile, strict=True)
-        kelvin = np.interp(np.asarray(when) * PICOSECOND, times, kelvins)
+        kelvin = np.interp(np.asarray(when, dtype=np.float64) * PICOSECOND, times, kelvins)
         return np.asarray(1.0 + self.heat.coefficient * (kelvin - self.heat.reference))
 
-    def put(self, cells: NDArray[np.bool_], conductance: Floats, when: int | Times) -> None:
+    def put(self, cells: NDArray[np.bool_], conductance: Floats, when: int | Floats) -> None:
         """Note that ``cells`` were put at ``conductance`` [S] at ``when`` [ps]: they age from there."""
         if not (self.moves or self.wears):
             return
         self.written = np.where(cells, conductance, self.written)
-        self.written_at = np.where(cells, when, self.written_at)
+        self.written_at = np.where(cells, np.asarray(when, dtype=np.float64), self.written_at)
         self._reads_then = np.where(cells, self.reads[:, None], self._reads_then)
         self._time_then = np.where(cells, self.read_time[:, None], self._time_then)
 
-    def write(self, cells: NDArray[np.bool_], conductance: Floats, when: Times) -> NDArray[np.bool_]:
+    def write(self, cells: NDArray[np.bool_], conductance: Floats, when: Floats) -> NDArray[np.bool_]:
         """Note that pulses left ``conductance`` [S] in ``cells`` at ``when`` [ps]; returns which broke by them."""
         self.put(cells, conductance, when)
         before = self.pulses
@@ -145,5 +184,6 @@ class Cells:
 
     def read(self, driven: Times, time: int) -> None:
         """Note that each word line was driven by so many reads, (rows,), of ``time`` ps each."""
+        on_clock(int(self.read_time.max()) + int(driven.max(initial=0)) * time, 0)
         self.reads = self.reads + driven
         self.read_time = self.read_time + driven * time

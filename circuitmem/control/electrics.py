@@ -13,6 +13,7 @@ from circuitmem._kernels.reads import IdealAdmittance, read_currents
 from circuitmem._kernels.stack_reads import StackCorrection, StackRead
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import ChipSpec, Pulse, PulseTrain
+from circuitmem.config.law import is_zero, law_values
 from circuitmem.control.stack_reads import StackReads
 from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
@@ -84,6 +85,7 @@ class Electrics:
         self.behavioral = given if isinstance(given, BehavioralEngine) else BehavioralEngine()
         self.transfers = TransferCache(self.behavioral, reuse_error, seed)
         self._rows_at_once = spec.programming.rows_at_once
+        self._white = None if is_zero(spec.noise.white) else spec.noise.white
 
     @property
     def through_matrices(self) -> bool:
@@ -152,7 +154,7 @@ class Electrics:
         part = None if self.state is None else self.state.part(units)
         if part is None or self.state is None or not (self.through_matrices and self._grounds_are_equal):
             return None
-        if len({unit.readout.adc.noise for unit in units}) > 1:
+        if self._white is not None or len({unit.readout.adc.noise for unit in units}) > 1:
             return None
         cells = np.asarray(self._law.mesh_conductance(self.state.effective[part]))
         source = self.transfers.stack({unit.index: unit.tile for unit in units}, cells, len(self.state.asked))
@@ -182,7 +184,7 @@ class Electrics:
 
         ``first`` is the number of the first of these vectors at the address of the noise.
         """
-        if self.through_matrices:
+        if self.through_matrices and self._white is None:
             matrix, admittance = self.transfers.get(unit.index, unit.tile)
             return unit.readout.read(
                 codes,
@@ -195,10 +197,40 @@ class Electrics:
             )
         before, count = first * self._columns, (first + len(codes)) * self._columns
         volts = unit.readout.adc.noise * standard_normal(noise, count)[before:].reshape(-1, self._columns)
-        currents, power = self.currents(unit, unit.readout.dac.voltages(codes))
+        voltages = unit.readout.dac.voltages(codes)
+        currents, power = self.currents(unit, voltages)
+        offset = None if self._circuit is not None else unit.offset_current(self.behavioral)
+        if offset is not None:
+            currents = currents + offset
+        if self._white is not None and unit.cell_noise:
+            drawn = standard_normal(_of_cells(noise), count)[before:].reshape(-1, self._columns)
+            volts = volts + unit.readout.adc.factor * self.cell_noise(unit, voltages) * drawn
         if self._circuit is not None:
             return self._circuit.codes(unit.tile, unit.readout, codes, volts), power
         return unit.readout.adc.codes(currents, volts), power
+
+    def cell_noise(self, unit: Unit, voltages: Floats) -> Floats:
+        """Return the standard deviation of the column currents by the cells' white noise, (batch, columns) A.
+
+        The cells' noises are independent and small, so those of a column add up to one normal number. Where wires
+        attenuate the current of a cell they attenuate its noise as much.
+
+        Parameters
+        ----------
+        unit : Unit
+            The tile.
+        voltages : (batch, rows) ndarray
+            What the drivers give [V].
+        """
+        if self._white is None:
+            return np.zeros((len(voltages), self._columns))
+        tile = unit.tile
+        relative = law_values(self._white, tile.conductance, "chip.noise.white")
+        if self.through_matrices:
+            share = self.transfers.get(unit.index, tile)[0].T * np.where(tile.stuck, 0.0, relative)
+            return np.sqrt((voltages**2) @ (share**2))
+        cells = np.where(tile.stuck, 0.0, relative) * self._engine.solve(tile, voltages).cell_current
+        return np.asarray(np.sqrt((cells**2).sum(axis=1)))
 
     def pulse_power(self, unit: Unit, conductance: Floats, selected: Mask, voltage: float) -> float:
         """Return the power of driving at once all rows that have ``selected`` cells [W].
@@ -232,3 +264,8 @@ class Electrics:
         # What has not moved stays to the last bit: the way from conductance to state and back rounds.
         still = found.state == found.trajectory[0]
         return np.where(still, tile.conductance, found.conductance), found.energy
+
+
+def _of_cells(noise: Address) -> Address:
+    """Return where the noise of cells is found, for the conversions whose own is at ``noise``."""
+    return noise._replace(operation=noise.operation | 1 << 63)

@@ -61,7 +61,7 @@ def _read_in_one_call(context: Context, trains: Sequence[ReadTrain], now: int) -
     units = [train.unit for train in trains]
     with ExitStack() as gains:
         for unit in units:
-            unit.meet(now)
+            unit.meet(now, context.noise_seed)
             gains.enter_context(unit.readout.adc.at_gain(first.gain))
         noise = [unit.at_read(context.noise_seed) for unit in units]
         found = context.electrics.read_all(units, [train.codes for train in trains], noise)
@@ -112,7 +112,7 @@ def read_layer_at_once(
     if not (alone and layer.reads and _is_certain(context, duration)):
         return None
     for unit in units:
-        unit.meet(now)
+        unit.meet(now, context.noise_seed)
     noise = [unit.at_read(context.noise_seed) for unit in units]
     found = context.electrics.read_layer(units, layer.codes, layer.lines, layer.groups, sums, noise)
     if found is None:
@@ -216,11 +216,11 @@ def program_at_once(
         if place in trains:
             train = trains[place]
             _begin(context, train, time)
-            end = on_clock(time + train.ends[-1]) if train.ends else time
+            end = on_clock(time + train.ends[-1], time) if train.ends else time
         else:
             assert planned is not None
             context.clock.arbiter.numbered += 1
-            end = on_clock(time + planned[place])
+            end = on_clock(time + planned[place], time)
         heappush(running, (end, place, slot, time))
         last = max(last, end)
     while running:

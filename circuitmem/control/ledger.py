@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config.quantity import CLOCK_LIMIT
+from circuitmem.config.quantity import CLOCK_LIMIT, LONGEST_JOB
 from circuitmem.errors import ValidationError
 
 __all__ = ["ATTOJOULE", "PICOSECOND", "Account", "Ledger", "attojoules", "attojoules_each", "on_clock", "picoseconds"]
@@ -38,14 +38,17 @@ def picoseconds(seconds: float, least: int = 1) -> int:
     return max(least, round(steps))
 
 
-def on_clock(time: int) -> int:
-    """Return a time on the clock [ps] if the clock reaches it.
+def on_clock(time: int, begin: int | None = None) -> int:
+    """Return a time on the clock [ps] if the clock reaches it, and operations that begin at ``begin`` can last so long.
 
     Raises
     ------
     ValidationError
-        If it lies beyond the 64 bits that arrays of times have.
+        If it lies beyond the clock's end, or beyond the 64 bits that arrays of durations have.
     """
+    if begin is not None and time - begin > LONGEST_JOB:
+        rule = f"must stay below {LONGEST_JOB * PICOSECOND:.4g} s from the beginning of an operation to its end"
+        raise ValidationError("simulated time", rule, float(f"{(time - begin) * PICOSECOND:.4g}"))
     if time > CLOCK_LIMIT:
         rule = f"must stay below {CLOCK_LIMIT * PICOSECOND:.4g} s, where the clock of the chip ends"
         raise ValidationError("simulated time", rule, float(f"{time * PICOSECOND:.4g}"))

@@ -201,10 +201,8 @@ class PulseTrain(TileTrain):
         """Say of each beat whether it is one of SET pulses, and how many times their declared width it lasts."""
         reset_time, set_time = (OPERATIONS[kind].beat(self.unit.spec) for kind in self.kinds)
         sets, total = int(widths[set_beats].sum()), int(widths.sum())
-        on_clock(sets * set_time + (total - sets) * reset_time)  # before NumPy adds them in 64 bits
-        self._durations = np.where(set_beats, set_time, reset_time) * widths
-        self._end_times = np.cumsum(self._durations)
-        self.ends = self._end_times.tolist()
+        on_clock(sets * set_time + (total - sets) * reset_time, 0)  # before NumPy adds them in 64 bits
+        self.ends = np.cumsum(np.where(set_beats, set_time, reset_time) * widths).tolist()
 
     @property
     def longest(self) -> int:
@@ -334,10 +332,10 @@ class PulseTrain(TileTrain):
             power = self._power(cells, driven, voltage)
             self.watch.see(Pulse(is_set, cells, voltage, power, driven, before, after))
 
-    def _when(self, strokes: Strokes) -> NDArray[np.int64]:
+    def _when(self, strokes: Strokes) -> Floats:
         """Return when each cell's pulse ends [ps], (rows, columns); for those without one, when the train does."""
-        ends = self.origin + self._end_times[strokes.beats]
-        when = np.full(strokes.cells.shape, self.origin + self._end_times[-1])
+        ends = np.array([float(self.origin + self.ends[beat]) for beat in strokes.beats.tolist()])
+        when = np.full(strokes.cells.shape, float(self.origin + self.ends[-1]))
         if strokes.columns is None:
             when[strokes.rows] = ends[:, None]
         else:

@@ -148,7 +148,7 @@ class ReadTrain(TileTrain):
 
     def begin(self, now: int) -> None:
         """Read all that is left with the array as it is now."""
-        self.unit.meet(now)
+        self.unit.meet(now, self.context.noise_seed)
         if self.noise is None:  # once for the whole train, so that the noise does not depend on interruptions
             self.noise = self.unit.next_read(self.context.noise_seed)
         self._read(self.done)

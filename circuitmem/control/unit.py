@@ -57,6 +57,8 @@ class Unit:
         What the converters use for one read, by part [aJ].
     stroke_energy : int
         What a driver uses for one pulse of a row, beside what the array takes [aJ].
+    cell_noise : bool
+        Whether reads have the cells' noise, white and 1/f, until somebody wants reads without.
     fragile : list of (int, FaultSpec)
         What breaks once the tile has had so many pulses, next first.
     """
@@ -82,6 +84,7 @@ class Unit:
         self.cells = Cells(spec, seed, index, self.asked)
         self._ground: tuple[Floats, Floats] | None = None
         self._offset: tuple[int, Floats] | None = None
+        self.cell_noise = True
         self.reads = 0
         self.updates = 0
         self.pulses = 0
@@ -114,17 +117,17 @@ class Unit:
         self._asked = asked
         self.tile.keep_in(conductance, effective)
 
-    def meet(self, now: int) -> None:
-        """Let time and heat until ``now`` [ps] show in the tile's conductances."""
+    def meet(self, now: int, noise_seed: int) -> None:
+        """Let time, heat and noise until ``now`` [ps] show in the tile's conductances."""
         if self.cells.moves:
-            present = self.cells.present(now)
+            present = self.cells.present(now, noise_seed if self.cell_noise else None)
             if not np.array_equal(present, self.tile.conductance):
                 self.tile.program(present)
 
     def put(self, wanted: Floats, now: int) -> None:
         """Put the cells at ``wanted`` (rows, columns) S, without pulses or noise; stuck ones stay as they are."""
         self.cells.put(wanted != self.asked, wanted, now)
-        self.tile.program(self.cells.present(now) if self.cells.moves else wanted)
+        self.tile.program(self.cells.found(now) if self.cells.moves else wanted)
         self.asked = wanted
 
     def state(self) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from circuitmem.device.compliance import final_conductance, two_pulses
 from circuitmem.device.device import CellState, Device, PulseGroup
+from circuitmem.device.flicker import flicker, flicker_covariance
 from circuitmem.device.ode import DeviceResponse, conductance, simulate, state_of
 from circuitmem.device.ode_cells import OdeCells, StanfordCells, VteamCells, YakopcicCells
 from circuitmem.device.pulse_update import PulseUpdate, nonlinearity, pulse_curves, steepness
+from circuitmem.device.statistical import Statistical
 from circuitmem.device.two_pulse import TwoPulse
 
 __all__ = [
@@ -15,11 +17,14 @@ __all__ = [
     "PulseGroup",
     "PulseUpdate",
     "StanfordCells",
+    "Statistical",
     "TwoPulse",
     "VteamCells",
     "YakopcicCells",
     "conductance",
     "final_conductance",
+    "flicker",
+    "flicker_covariance",
     "nonlinearity",
     "pulse_curves",
     "simulate",

@@ -74,7 +74,7 @@ def convert(
     backward : {"exact", "straight-through"}
         As in :class:`CrossbarLinear`.
     read_noise : bool
-        Whether reads have the converters' noise.
+        Whether reads have the noise of converters and cells.
 
     Raises
     ------

@@ -47,7 +47,7 @@ class CrossbarLinear(CrossbarModule):
     converters : bool
         Whether DACs and ADCs are simulated, or left out: then the forward pass is smooth.
     read_noise : bool
-        Whether reads have the converters' noise. The attribute of that name can be set at any time, and
+        Whether reads have the noise of converters and cells. The attribute of that name can be set at any time, and
         :func:`set_read_noise` sets that of all layers of a model.
 
     Attributes

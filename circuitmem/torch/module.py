@@ -56,7 +56,7 @@ class CrossbarModule(torch.nn.Module):
     chip : Chip
         The chip: its clock (``chip.now``) and its accounts (``chip.ledger``).
     read_noise : bool
-        Whether reads have the converters' noise.
+        Whether reads have the noise of converters and cells.
     digital : bool
         Whether the layer multiplies in torch and leaves its tiles alone; see :func:`digitally`.
     label : str

@@ -209,8 +209,9 @@ class TileProduct:
         self._ranged = True
 
     def set_read_noise(self, on: bool) -> None:
-        """Let reads have the noise of their converters, or none."""
+        """Let reads have the noise of their converters and cells, or none."""
         for unit in self.layer.units:
+            unit.cell_noise = on
             unit.readout.adc.noise = unit.readout.adc.spec.noise if on else 0.0
 
     def multiply(self, inputs: Floats, weights: Floats) -> Floats:
@@ -235,7 +236,7 @@ class TileProduct:
             return np.asarray(layer.chip.run(layer.forward(within)))
         sums = np.zeros((len(activities), layer.partition.outputs))
         for index, (unit, place) in enumerate(zip(layer.units, layer.placements, strict=True)):
-            unit.meet(layer.chip.clock)
+            unit.meet(layer.chip.clock, layer.chip.context.noise_seed)
             currents = layer.chip.electrics.behavioral.read(unit.tile, layer.line_voltages(index, within))[
                 :, place.columns
             ]

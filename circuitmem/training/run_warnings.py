@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from circuitmem.config import OdeCellSpec, RunSpec
+from circuitmem.config.law import law_range
 from circuitmem.control import PICOSECOND
 from circuitmem.device import conductance, simulate, state_of
 from circuitmem.training.ex_situ import CONVERGED, ExSituRecord
@@ -34,6 +35,15 @@ SATURATED = 0.01
 MOVED = 0.01
 """Of the working range: by so much reads may move ODE devices without a word."""
 
+LAWS = (
+    "chip.device.programming_error",
+    "chip.retention.drift_exponent",
+    "chip.retention.drift_spread",
+    "chip.noise.white",
+    "chip.noise.flicker",
+)
+"""Settings that may be tables over conductances."""
+
 CLIPPED = 0.5
 """Share of a layer's weights at the end of their range: most are signs then, not weights."""
 
@@ -46,7 +56,7 @@ class RunWarning:
     ----------
     kind : str
         ``near-chance``, ``not-converged``, ``few-vectors``, ``diverged``, ``adc-saturated``, ``dac-saturated``,
-        ``weights-clipped`` or ``reads-move-states``.
+        ``weights-clipped``, ``reads-move-states`` or ``beyond-the-table``.
     message : str
         Cause, figure and what to do, on one line.
     setting : str
@@ -100,6 +110,7 @@ def find_warnings(
         found += _of_saturation(spec, results, part)
     found += _of_the_mapping(spec, results)
     found += _of_reads(spec, results)
+    found += _of_tables(spec)
     return [asdict(each) for each in found]
 
 
@@ -257,6 +268,20 @@ def _of_reads(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[Ru
         )
         figure += f"devices by up to {moved:.0%} of their working range, which is not modelled"
         yield _warning(spec, "reads-move-states", f"{figure}; lower {setting}", setting)
+
+
+def _of_tables(spec: RunSpec) -> Iterator[RunWarning]:
+    """Say that conductances of the devices lie beyond the table that says how they behave."""
+    device = spec.chip.device
+    for setting in LAWS:
+        table, _, name = setting.removeprefix("chip.").partition(".")
+        ends = law_range(getattr(getattr(spec.chip, table), name, 0.0))
+        if ends is None or (ends[0] <= device.minimum_conductance and ends[1] >= device.maximum_conductance):
+            continue
+        figure = f"devices work from {device.minimum_conductance:.3g} to {device.maximum_conductance:.3g} S, and"
+        text = f"{figure} {setting} says something from {ends[0]:.3g} to {ends[1]:.3g} S: its ends were taken beyond"
+        yield RunWarning("beyond-the-table", text, setting, [list(ends)])
+        return
 
 
 def _layer(results: Mapping[str, MethodResult], name: str, number: int) -> str:

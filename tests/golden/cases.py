@@ -61,6 +61,14 @@ FAULTS = [
         'column=1}, {what="driver", pulses=90.0, tile=3, row=8}, {what="adc", time=3e-4, tile=4, column=3}]'
     )
 ]
+STATISTICAL = [
+    (
+        'chip.device={kind="statistical", minimum_conductance=1e-6, maximum_conductance=3e-4, set_voltage=1.5,'
+        " reset_voltage=1.5, set_time=1e-6, reset_time=1e-6, programming_error=[[0.0, 1e-6], [3e-4, 5e-6]]}"
+    ),
+    "chip.retention={drift_exponent=[[0.0, 0.1], [3e-4, 0.03]], drift_spread=0.3, drift_time=1e-4}",
+    "chip.noise={white=0.02, flicker=[[0.0, 0.02], [3e-4, 0.005]], flicker_time=1e-6}",
+]
 SCARCE = ["chip.dac_banks=2", "chip.adc_banks=1", "chip.programming.drivers=2"]
 SCARCE += ["chip.bus.bandwidth=3.2e9", "chip.bus.energy_per_bit=1e-15"]
 
@@ -118,6 +126,8 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "sar": ("raw", ['chip.converters.adc.architecture="sar"', "chip.converters.adc.capacitor_mismatch=0.01"]),
     "aging": ("in_situ", [*DRIFT, *DISTURB, *HEAT]),
     "aging_by_pulse": ("in_situ", [*DRIFT, *DISTURB, *HEAT, "granularity=pulse"]),
+    "statistical": ("in_situ", STATISTICAL),
+    "statistical_by_pulse": ("in_situ", [*STATISTICAL, "granularity=pulse"]),
     "endurance": ("in_situ", ["chip.endurance.pulses=12.0", "chip.endurance.failure=stuck-off"]),
     "faults": ("in_situ", FAULTS),
     "faults_by_pulse": ("in_situ", [*FAULTS, *DRIFT, "granularity=pulse"]),

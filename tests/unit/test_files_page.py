@@ -23,7 +23,8 @@ def test_every_file_of_a_run_is_on_the_page(tmp_path):
 def test_the_formats_and_limits_of_the_page_are_those_of_the_code():
     assert f"`format` {records.FORMAT}" in PAGE
     assert f"format {checkpoint.FORMAT}, kind" in PAGE
-    assert f"{quantity.CLOCK_LIMIT / 1e12 / 86_400:.2f} days" in PAGE
+    assert f"{quantity.CLOCK_LIMIT / 1e12 / 86_400 / 365.25:.1f} years" in PAGE
+    assert f"{quantity.LONGEST_JOB / 1e12 / 86_400:.2f} days" in PAGE
     limits = {
         "duration of one operation | 1 ps": quantity.LONGEST,
         "energy of one operation | 0": quantity.Energy.__metadata__[0].metadata[1].le,

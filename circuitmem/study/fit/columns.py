@@ -30,6 +30,8 @@ class Quantity:
     between : (float, float)
         Where the largest magnitude of a column must lie, in SI units: devices are not measured beyond, and what models
         make of it is a number.
+    is_text : bool
+        Whether its values are words or names.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Quantity:
     units: tuple[str, ...] = ()
     largest: float = float("inf")
     between: tuple[float, float] = (0.0, float("inf"))
+    is_text: bool = False
 
 
 QUANTITIES = {
@@ -69,6 +72,22 @@ QUANTITIES = {
         ),
         Quantity(
             "polarity", "", ("polarity", "direction", "sign", "way", "branch", "pulse polarity", "ltp/ltd"),
+            is_text=True,
+        ),
+        Quantity(
+            "cell", "", ("cell", "cell id", "cell number", "device", "device id", "device number", "id", "address"),
+            is_text=True,
+        ),
+        Quantity(
+            "target", "S",
+            ("target", "g target", "target g", "target conductance", "conductance target", "goal", "wanted", "g set"),
+            ("siemens",), 1.0, (1e-18, 1e6),
+        ),
+        Quantity(
+            "read", "S",
+            ("read", "g read", "read g", "read conductance", "measured", "g measured", "g meas", "gmeas", "conductance",
+             "g", "measured conductance"),
+            ("siemens",), 1.0, (1e-18, 1e6),
         ),
     )
 }  # fmt: skip

@@ -8,12 +8,13 @@ from circuitmem.errors import ValidationError
 from circuitmem.study.fit.model import Fit
 from circuitmem.study.fit.ode import fit_ode
 from circuitmem.study.fit.pulse import fit_pulses
+from circuitmem.study.fit.statistics import fit_statistics
 from circuitmem.study.fit.table import Reading
 from circuitmem.validation import did_you_mean, in_range, integer
 
 __all__ = ["MODELS", "fit_device"]
 
-MODELS = ("yakopcic", "vteam", "pulse")
+MODELS = ("yakopcic", "vteam", "pulse", "statistical")
 
 
 def fit_device(
@@ -31,11 +32,12 @@ def fit_device(
     ----------
     path : path
         Text file of a table: voltage, current and time for ODE devices (:func:`circuitmem.study.fit.ode.fit_ode`),
-        pulse, conductance and polarity for pulses (:func:`circuitmem.study.fit.pulse.fit_pulses`).
-    model : {"yakopcic", "vteam", "pulse"}
+        pulse, conductance and polarity for pulses (:func:`circuitmem.study.fit.pulse.fit_pulses`), cell, time, target
+        and read for devices known by statistics (:func:`circuitmem.study.fit.statistics.fit_statistics`).
+    model : {"yakopcic", "vteam", "pulse", "statistical"}
         Which model.
     held : dict, optional
-        Parameters of an ODE device that are known.
+        Parameters that are known.
     seed : int
         Seed of the starts, >= 0.
     confidence : float
@@ -57,6 +59,8 @@ def fit_device(
     level, start = in_range("--confidence", confidence, 0.5, 0.999), integer("--seed", seed)
     if model == "pulse":
         if held:
-            raise ValidationError("--fix", "is for yakopcic and vteam", ", ".join(held))
+            raise ValidationError("--fix", "is for yakopcic, vteam and statistical", ", ".join(held))
         return fit_pulses(path, seed=start, confidence=level, reading=reading)
+    if model == "statistical":
+        return fit_statistics(path, held=held, seed=start, confidence=level, reading=reading)
     return fit_ode(path, model, held=held, seed=start, confidence=level, reading=reading)

@@ -104,7 +104,7 @@ def read_table(
     for name, place in places.items():
         quantity, column = QUANTITIES[name], sheet.columns[place]
         title = f"column {sheet.names[place]}" if sheet.names else f"column {place + 1}"
-        if name == "polarity":
+        if quantity.is_text:
             words[name] = column
             continue
         values = _numbers(path, column, sheet.lines, title)

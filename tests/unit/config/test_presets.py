@@ -7,7 +7,7 @@ import pytest
 
 from circuitmem.config import load_run, presets
 
-PUBLISHED = ("Li2018", "Shafiee2016")
+PUBLISHED = ("Joshi2020", "Li2018", "Shafiee2016", "Wan2022")
 MARK = re.compile(r"#.*(\[[PD]\]|assumed|ours|left out)")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitmem.config import load_run
-from circuitmem.config.quantity import CLOCK_LIMIT
+from circuitmem.config.quantity import CLOCK_LIMIT, LONGEST_JOB
 from circuitmem.control import Chip, picoseconds
 from circuitmem.control.ledger import attojoules, on_clock
 from circuitmem.errors import ValidationError
@@ -30,6 +30,9 @@ def test_times_end_with_the_clock():
     assert on_clock(CLOCK_LIMIT) == CLOCK_LIMIT
     with pytest.raises(ValidationError, match="simulated time must stay below"):
         on_clock(CLOCK_LIMIT + 1)
+    with pytest.raises(ValidationError, match=r"simulated time must stay below 9\.223e\+06 s from the beginning"):
+        on_clock(CLOCK_LIMIT, CLOCK_LIMIT - LONGEST_JOB - 1)
+    assert on_clock(CLOCK_LIMIT, CLOCK_LIMIT - LONGEST_JOB) == CLOCK_LIMIT
     with pytest.raises(ValidationError, match="simulated time must be finite"):
         picoseconds(np.inf)
 

@@ -17,9 +17,11 @@ from circuitmem.config import (
     DefectSpec,
     EnduranceSpec,
     FaultSpec,
+    NoiseSpec,
     ProgrammingSpec,
     PulseUpdateSpec,
     RetentionSpec,
+    StatisticalSpec,
     TemperatureSpec,
     TwoPulseSpec,
 )
@@ -60,7 +62,8 @@ def chips(draw):
     counted = PulseUpdateSpec(states=6, cycle_noise=0.05, nonlinearity_spread=0.3, **times)
     # One of somebody else, who has no kernel: the class of the example package.
     own = find("devices", OWN).Spec(kind=OWN, steps=6, noise=5e-6, **times)
-    device = draw(st.sampled_from([TwoPulseSpec(**times), counted, own]))
+    known = StatisticalSpec(programming_error=((1e-6, 1e-6), (300e-6, 6e-6)), **times)
+    device = draw(st.sampled_from([TwoPulseSpec(**times), counted, own, known]))
     return ChipSpec(
         tile=TileSpec(rows=ROWS, columns=COLUMNS, word_line_resistance=1.0, bit_line_resistance=2.0),
         converters=ConverterSpec(dac=DacSpec(), adc=AdcSpec(share=2, noise=1e-3)),
@@ -84,6 +87,7 @@ def chips(draw):
                 ]
             )
         ),
+        noise=draw(st.sampled_from([NoiseSpec(), NoiseSpec(white=0.02, flicker=0.05, flicker_time=1e-8)])),
         temperature=draw(
             st.sampled_from(
                 [TemperatureSpec(), TemperatureSpec(coefficient=1e-3, profile=((0.0, 300.0), (1e-6, 350.0)))]
@@ -145,7 +149,7 @@ def test_random_schedules_end_alike_to_the_last_bit(spec, schedule):
     assert pulse.ledger.parts == burst.ledger.parts
     for one, other in zip(pulse.units, burst.units, strict=True):
         for unit in (one, other):
-            unit.meet(pulse.clock)
+            unit.meet(pulse.clock, 0)
         assert np.array_equal(one.tile.effective_conductance, other.tile.effective_conductance)
         assert np.array_equal(one.asked, other.asked)
         assert np.array_equal(one.cells.pulses, other.cells.pulses)

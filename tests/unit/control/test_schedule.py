@@ -119,7 +119,7 @@ def test_a_refresh_brings_a_drifted_cell_back():
     wanted = np.full((4, 4), 2e-4)
     chip.run(chip.program(unit, wanted, 1e-6))
     chip.run(chip.wait_until(chip.clock + 10**10))
-    unit.meet(chip.clock)
+    unit.meet(chip.clock, 0)
     drifted = unit.tile.effective_conductance.copy()
     assert (drifted < 0.5 * wanted).all()
     cells = np.eye(4, dtype=bool)

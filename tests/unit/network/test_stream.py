@@ -129,7 +129,7 @@ def test_a_refresh_writes_what_has_drifted():
         chip.run(refresh_periodically(network, period * NS, 10e-6, until, done))
         chip.run(chip.wait_until(until))
         asked = network.layers[0].units[0].asked
-        network.chip.units[0].meet(chip.clock)
+        network.chip.units[0].meet(network.chip.clock, 0)
         found = network.chip.units[0].tile.effective_conductance
         errors[period] = np.abs(found / asked - 1.0)[asked > 60e-6].max()
     assert errors[10**9] == pytest.approx(1.0 - 2.2**-0.5, abs=0.02)  # 120 of 100 us after they were written

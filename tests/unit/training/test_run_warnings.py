@@ -52,6 +52,15 @@ def test_each_kind_names_the_setting_to_change(name, given, kind, setting):
     assert "\n" not in found["message"]
 
 
+def test_conductances_beyond_a_table_are_told():
+    spec = load_run("joshi2020", ["chip.device.maximum_conductance=30e-6"])
+    (found,) = find_warnings(spec, 93.0, DONE, 0.11, {})
+    assert (found["kind"], found["setting"]) == ("beyond-the-table", "chip.device.programming_error")
+    assert "from 1e-07 to 3e-05 S" in found["message"]
+    assert find_warnings(load_run("joshi2020"), 93.0, DONE, 0.11, {}) == []
+    assert find_warnings(load_run("wan2022"), 93.0, DONE, 0.11, {}) == []
+
+
 @pytest.mark.parametrize(("resistance", "setting"), [(2e4, "chip.converters.tia.feedback_resistance"), (200.0, None)])
 def test_amplifiers_that_saturate_at_gain_1_are_found_in_a_run(tmp_path, resistance, setting):
     settings = ["data.side=4", "data.train=20", "data.test=10", "network.layers=[16,6,10]", "chip.tile.rows=8"]
