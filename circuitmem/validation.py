@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["boolean_array", "did_you_mean", "finite_array", "in_range", "integer", "real_array", "split_shares"]
+__all__ = ["boolean_array", "did_you_mean", "finite_array", "in_range", "integer", "real_array"]
+__all__ += ["seconds_of", "split_shares"]
+
+_SECONDS = {"": 1.0, "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_SECONDS["y"] = 365.25 * 86_400.0
 
 
 def finite_array(
@@ -181,3 +186,18 @@ def _where(bad: NDArray[np.bool_]) -> str:
         return ""
     index = tuple(int(k) for k in np.argwhere(bad)[0])
     return f" at index {index if len(index) > 1 else index[0]}"
+
+
+def seconds_of(name: str, text: str) -> float:
+    """Return a time in words, such as ``"90s"``, ``"1.5 h"`` or ``"10y"``, in seconds; a number alone is in seconds.
+
+    Raises
+    ------
+    ValidationError
+        If it is no such time.
+    """
+    match = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?\s*([a-z]*)", text.strip().lower())
+    if match is None or match[3] not in _SECONDS:
+        units = ", ".join(unit for unit in _SECONDS if unit)
+        raise ValidationError(name, f"must be times such as 90s, 1.5h or 10y (units: {units})", text)
+    return float(match[1] + (match[2] or "")) * _SECONDS[match[3]]

@@ -15,7 +15,7 @@ from circuitmem.calibration.one_hot import COARSE_FROM, find_stuck, read_conduct
 from circuitmem.calibration.out_of_range import OutOfRange
 from circuitmem.calibration.record import CalibrationRecord, calibrate_layer, mac_error
 from circuitmem.calibration.redundant_column import RedundantColumns
-from circuitmem.calibration.refresh import Refresh, refresh_periodically
+from circuitmem.calibration.refresh import Refresh, refresh, refresh_periodically
 from circuitmem.calibration.split_affine import SplitAffine
 from circuitmem.calibration.still import still_error, still_products
 from circuitmem.calibration.watch import Check, DriftWatch
@@ -47,6 +47,7 @@ __all__ = [
     "mac_error",
     "measure_products",
     "read_conductances",
+    "refresh",
     "refresh_periodically",
     "still_error",
     "still_products",

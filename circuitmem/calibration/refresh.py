@@ -13,7 +13,7 @@ import numpy as np
 from circuitmem.control import PICOSECOND, Priority, Process
 from circuitmem.network import HardwareNetwork
 
-__all__ = ["Refresh", "refresh_periodically"]
+__all__ = ["Refresh", "refresh", "refresh_periodically"]
 
 
 @dataclass
@@ -44,16 +44,21 @@ def refresh_periodically(
         What was done is appended.
     """
     chip = network.chip
+    while chip.clock + period <= until:
+        yield from chip.wait_until(chip.clock + period)
+        record.append((yield from refresh(network, tolerance)))
+
+
+def refresh(network: HardwareNetwork, tolerance: float) -> Process:
+    """Refresh all cells of a network now that are read further than ``tolerance`` [S] from what was asked of them."""
+    chip, cells, pulses = network.chip, 0, 0
     with chip.during("refresh"):
-        while chip.clock + period <= until:
-            yield from chip.wait_until(chip.clock + period)
-            cells = pulses = 0
-            for layer in network.layers:
-                conductances = yield from layer.read_back("one_hot_read", Priority.BACKGROUND)
-                processes = []
-                for unit, found in zip(layer.units, conductances, strict=True):
-                    off = np.abs(found - unit.asked) > tolerance
-                    cells += int(off.sum())
-                    processes.append(chip.rewrite(unit, off, off & (found > unit.asked)))
-                pulses += sum((yield from chip.together(processes)))
-            record.append(Refresh(chip.clock * PICOSECOND, cells, pulses))
+        for layer in network.layers:
+            conductances = yield from layer.read_back("one_hot_read", Priority.BACKGROUND)
+            processes = []
+            for unit, found in zip(layer.units, conductances, strict=True):
+                off = np.abs(found - unit.asked) > tolerance
+                cells += int(off.sum())
+                processes.append(chip.rewrite(unit, off, off & (found > unit.asked)))
+            pulses += sum((yield from chip.together(processes)))
+    return Refresh(chip.clock * PICOSECOND, cells, pulses)

@@ -4,13 +4,14 @@ All of it is measured, through the converters and their noise, in the background
 were when the watch began is the reference, so that it suits a chip that was calibrated and one that was trained to live
 with its errors alike.
 
-Cost: ``vectors`` reads (times the groups of word lines) a check, ten times as many a calibration. Limit: an affine map
-per column cannot mend a cell that drifts away from the others of its column.
+Cost: ``vectors`` reads (times the groups of word lines) a check, ten times as many a calibration of each column, and as
+many as a check one of the whole layer. Limit: no such map mends a cell that drifts away from the others of its column.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,9 @@ class DriftWatch:
         Time from one check to the next [ps].
     limit : float
         Largest change of a layer's corrected products, root mean square, relative to that of the products.
+    correction : {"affine", "global-scale"}
+        What a calibration fits: a line for each column, from ten times as many inputs, or one factor for the layer,
+        from the same number of inputs.
 
     Attributes
     ----------
@@ -60,11 +64,20 @@ class DriftWatch:
         What was found.
     """
 
-    def __init__(self, network: HardwareNetwork, inputs: Floats, vectors: int, period: int, limit: float) -> None:
+    def __init__(
+        self,
+        network: HardwareNetwork,
+        inputs: Floats,
+        vectors: int,
+        period: int,
+        limit: float,
+        correction: Literal["affine", "global-scale"] = "affine",
+    ) -> None:
         self.network = network
         self.vectors = vectors
         self.period = period
         self.limit = limit
+        self.correction = correction
         self.checks: list[Check] = []
         rng = stream(network.chip.seed, Purpose.CALIBRATION, 1)  # where a layer sees many patches of an input
         self._activities = network.model.vectors(inputs[: PER_CALIBRATION * vectors], rng)
@@ -81,13 +94,17 @@ class DriftWatch:
         chip = self.network.chip
         while chip.clock + self.period <= until:
             yield from chip.wait_until(chip.clock + self.period)
-            errors = []
-            for index, layer in enumerate(self.network.layers):
-                error = yield from self._check(index, layer)
-                if error > self.limit:
-                    yield from self._calibrate(index, layer)
-                errors.append(error)
-            self.checks.append(Check(chip.clock * PICOSECOND, max(errors), max(errors) > self.limit))
+            yield from self.check()
+
+    def check(self) -> Process:
+        """Check all layers now, and calibrate those that have changed."""
+        errors = []
+        for index, layer in enumerate(self.network.layers):
+            error = yield from self._check(index, layer)
+            if error > self.limit:
+                yield from self._calibrate(index, layer)
+            errors.append(error)
+        self.checks.append(Check(self.network.chip.clock * PICOSECOND, max(errors), max(errors) > self.limit))
 
     def _check(self, index: int, layer: HardwareLayer) -> Process:
         """Return by how much a layer's products have changed."""
@@ -100,10 +117,16 @@ class DriftWatch:
 
     def _calibrate(self, index: int, layer: HardwareLayer) -> Process:
         """Fit a layer's products to what they were."""
-        chip = self.network.chip
+        chip, scales = self.network.chip, self.correction == "global-scale"
         with chip.during("re-calibration"):
-            measured = yield from self._measure(index, None, Priority.BACKGROUND)
-            yield from chip.compute(8 * measured.size, Priority.BACKGROUND)
+            measured = yield from self._measure(index, self.vectors if scales else None, Priority.BACKGROUND)
+            yield from chip.compute((4 if scales else 8) * measured.size, Priority.BACKGROUND)
+        if scales:
+            own = layer.correction
+            found, wanted = own.apply(measured), self._reference[index][:, :, : self.vectors]
+            factor = float((found * wanted).sum() / (found**2).sum())
+            layer.correction = replace(own, scale=factor * own.scale, shift=factor * own.shift)
+            return
         fitted = fit_affine(measured, self._reference[index])
         layer.correction = replace(layer.correction, scale=fitted.scale, shift=fitted.shift)
 

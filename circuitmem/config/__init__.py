@@ -54,6 +54,7 @@ from circuitmem.config.training import (
     ScheduleName,
     check_joined,
 )
+from circuitmem.config.use import UseSpec
 
 __all__ = [
     "AdcSpec",
@@ -121,6 +122,7 @@ __all__ = [
     "TransistorCell",
     "TuningSpec",
     "TwoPulseSpec",
+    "UseSpec",
     "VariantSpec",
     "VteamCellSpec",
     "VteamSpec",

@@ -23,6 +23,7 @@ __all__ = [
     "Count",
     "Duration",
     "Energy",
+    "Period",
     "Power",
     "Rate",
     "Voltage",
@@ -46,6 +47,9 @@ SMALLEST, LARGEST = 1e-60, 1e60
 
 Duration = Annotated[float, pydantic.Field(ge=SHORTEST, le=LONGEST)]
 """Of one thing that a chip does [s]."""
+
+Period = Annotated[float, pydantic.Field(ge=SHORTEST, le=LATEST)]
+"""From one time of something to the next [s]."""
 
 Energy = Annotated[float, pydantic.Field(ge=0.0, le=1e6)]
 """Of one operation [J]."""

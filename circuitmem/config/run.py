@@ -22,6 +22,7 @@ from circuitmem.config.training import (
     InSituSpec,
     RetrainingSpec,
 )
+from circuitmem.config.use import UseSpec
 from circuitmem.errors import ValidationError
 
 __all__ = ["AuditSpec", "RunSpec"]
@@ -115,6 +116,7 @@ class RunSpec(Spec):
     retraining: RetrainingSpec = RetrainingSpec()
     hardware_aware: HardwareAwareSpec = HardwareAwareSpec()
     best: BestSpec = BestSpec()
+    use: UseSpec = UseSpec()
     audit: AuditSpec = AuditSpec()
 
     @pydantic.model_validator(mode="before")
@@ -153,6 +155,14 @@ class RunSpec(Spec):
             raise ValidationError(
                 "in_situ.rule", f"must be another for devices of kind {device.kind}, such as {device.rule}", rule
             )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _check_use(self) -> RunSpec:
+        for name, rule in (("model", "with network.model"), ("values", 'with data.task = "values"')):
+            given = self.network.model if name == "model" else self.data.task == "values"
+            if self.use.after and given:
+                raise ValidationError("use.after", f"must be 0 {rule}", self.use.after)
         return self
 
     @pydantic.model_validator(mode="after")

@@ -13,6 +13,7 @@ from circuitmem.console.table import print_table, terminal
 
 __all__ = [
     "Progress",
+    "print_ages",
     "print_array",
     "print_calibrations",
     "print_data",
@@ -179,6 +180,18 @@ def print_inference(found: dict[str, Any]) -> None:
     print_table(("", ""), rows, {0})
     shares = ", ".join(f"{name} {share:.0%}" for name, share in found["utilisation"].items())
     terminal().print(f"busy, the bottleneck first: {shares}")
+
+
+def print_ages(found: dict[str, Any]) -> None:
+    """Print what a chip reached at some ages, and what its upkeep cost until then."""
+    headings = ("age", "accuracy", "checks", "calibrations", "refreshes", "pulses", "upkeep, time", "energy")
+    rows = []
+    for each in found["ages"]:
+        upkeep = each["upkeep"]
+        counts = [f"{upkeep[name]:,}" for name in ("checks", "calibrations", "refreshes", "refresh_pulses")]
+        cost = [f"{upkeep['time_s'] * 1e3:.4g} ms", f"{upkeep['energy_j'] * 1e6:.4g} uJ"]
+        rows.append((f"{each['age_s']:.4g} s", f"{each['accuracy_percent']:.2f} %", *counts, *cost))
+    print_table(headings, rows, {0})
 
 
 def print_calibrations(found: dict[str, Any]) -> None:

@@ -153,6 +153,7 @@ class Partial(Record):
     reuse: dict[str, Number] = {}
     calibration: CalibrationCost = CalibrationCost()
     product_errors: ProductErrorsOfLayers = {}
+    upkeep: dict[str, Number] = {}
     audit_so_far: dict[str, Any] = {}
 
     @pydantic.model_validator(mode="after")
@@ -248,6 +249,7 @@ class Results(Record):
     product_errors: dict[MethodName, ProductErrorsOfLayers] | None = None
     warnings: list[RunWarning] = []
     reuse: dict[MethodName, dict[str, Any]] | None = None
+    upkeep: dict[MethodName, dict[str, Number]] | None = None
     precision: Literal["double", "single"] = "double"
 
     @pydantic.model_validator(mode="after")

@@ -75,13 +75,13 @@ def _methods(point: Point) -> dict[str, Any]:
     for job in sorted(point.jobs, key=lambda job: job.method in SISTERS):
         sister = by_name.get(SISTERS.get(job.method, ""))
         # Their test is not the same where it is only at the end.
-        shared = sister is not None and sister.run == job.run and not job.run.data.held_back
+        shared = sister is not None and sister.run == job.run and not (job.run.data.held_back or job.run.use.after)
         if sister is not None and shared and sister.method == sister.name:
             histories[job.name] = histories[sister.name][:1]
         else:
             result, digital[job.name] = _method(job, point, maps)
             histories[job.name] = sorted((*result.history, *result.between), key=lambda entry: entry["epoch"])
-            if job.run.data.held_back:
+            if job.run.data.held_back or job.run.use.after:
                 tests[job.name] = result.accuracy_percent
     # Variants may start from networks of their own; the table has that of the first method.
     first = next(job.name for job in point.jobs if job.name in digital)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import InSituSpec, RunSpec
-from circuitmem.control import Chip, Process
+from circuitmem.control import PICOSECOND, Chip, Process
 from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine, Engine
 from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
@@ -20,6 +20,7 @@ from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.objective import Objective, Values, accuracy_percent, objective_of
 from circuitmem.training.recipes import Recipe, recipe_of
 from circuitmem.training.schedules import Patience, Samples
+from circuitmem.training.use import Upkeep
 
 __all__ = [
     "Hooks",
@@ -86,6 +87,9 @@ class MethodResult:
     product_errors : dict of list of dict
         Errors of each layer's products with test samples, ``before`` and ``after`` calibration: ``rmse`` and
         ``largest`` relative to the largest ideal product. Without calibration there is no ``after``.
+    upkeep : dict
+        What was done for the chip until it was as old as it is tested, and what that cost
+        (:meth:`circuitmem.training.use.Upkeep.summary`); empty if it is tested at once.
     """
 
     accuracy_percent: float = 0.0
@@ -108,6 +112,7 @@ class MethodResult:
     reuse: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     product_errors: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    upkeep: dict[str, Any] = field(default_factory=dict)
 
     def note_test(
         self, outputs: Floats, ideal: Floats, targets: NDArray[Any], objective: Objective | None = None
@@ -164,12 +169,13 @@ class MethodResult:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for a file; ``between`` only where there were tests within epochs."""
+        """Return plain values, for a file; ``between`` and ``upkeep`` only where there were such."""
         found = asdict(self)
         for name in ("rmse", "r2") if self.rmse is None else ("accuracy_percent", "confusion"):
             del found[name]
-        if not self.between:
-            del found["between"]
+        for name in ("between", "upkeep"):
+            if not found[name]:
+                del found[name]
         return found
 
 
@@ -275,6 +281,8 @@ class MethodRun:
         self._objective = objective_of(data)
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
+        self._spent = (0.0, 0.0, 0)
+        self._rested = 0
 
     @property
     def chip(self) -> Chip:
@@ -320,8 +328,12 @@ class MethodRun:
             self._losses = []
             self._record(epoch + 1)
         result = self.result
-        if self._validating:
+        if self.spec.use.after:
+            self._rest()
+        if self._validating or self.spec.use.after:
             self._test_at_the_end()
+        if self.spec.use.after:
+            result.note_between(len(result.history) - 1, result.accuracy_percent, *self._spent)
         result.accounts = chip.ledger.as_dict()
         result.phases = {phase: asdict(account) for phase, account in chip.ledger.by("phase").items()}
         result.energy_by_part = chip.ledger.energy_by_part()
@@ -394,15 +406,20 @@ class MethodRun:
     def _outputs(self, inputs: Floats, booked: bool = False) -> tuple[Floats, tuple[float, float, int]]:
         """Return the outputs of a test, and time, energy and pulses before it, tests left out that are not booked."""
         chip, test = self.network.chip, self._test
-        time, energy = chip.now, chip.ledger.energy
+        time, energy = self._busy, chip.ledger.energy
         with chip.during("validation" if booked else "test"):
             outputs: Any = chip.run(self.network.outputs(inputs))
         if booked:
-            time, energy = chip.now, chip.ledger.energy
+            time, energy = self._busy, chip.ledger.energy
         spent = time - test["time"], energy - test["energy"], chip.ledger.pulses
-        test["time"] += chip.now - time
+        test["time"] += self._busy - time
         test["energy"] += chip.ledger.energy - energy
         return outputs, spent
+
+    @property
+    def _busy(self) -> float:
+        """Simulated time in which the chip did not rest [s]."""
+        return float(self.chip.clock - self._rested) * PICOSECOND
 
     def _record(self, epoch: int) -> None:
         """Test the network, and note what was reached and spent."""
@@ -422,10 +439,19 @@ class MethodRun:
         self.result.note_between(epoch, accuracy_percent(outputs.argmax(axis=1), targets), *spent)
         self._hooks.safe(False)
 
+    def _rest(self) -> None:
+        """Let the chip become as old as it is to be; time in which it only rests is not counted as spent."""
+        chip = self.network.chip
+        upkeep, began = Upkeep(self.network, self.spec.use, self.data.train_inputs), chip.clock
+        chip.run(upkeep.begin())
+        chip.run(upkeep.rest(self.spec.use.after))
+        self.result.upkeep = upkeep.summary()
+        self._rested = chip.clock - began - upkeep.spent
+
     def _test_at_the_end(self) -> None:
         """Test the network with the test samples: the only time that they are looked at."""
         inputs = self.data.test_inputs
-        outputs, _ = self._outputs(inputs)
+        outputs, self._spent = self._outputs(inputs)
         self.result.note_test(outputs, self.network.model.logits(inputs), self.data.test_targets, self._objective)
 
 

@@ -42,6 +42,7 @@ def results_of(
         "product_errors": {name: r.product_errors for name, r in results.items()},
         "reuse": {name: r.reuse for name, r in results.items()},
         "utilisation": {name: r.utilisation for name, r in results.items()},
+        **({"upkeep": {name: r.upkeep for name, r in results.items()}} if spec.use.after else {}),
     }
 
 
@@ -56,7 +57,12 @@ def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | N
         return None
     alone, both = results["in_situ"], results["calibration_in_situ"]
     pulses = float(min(alone.pulses, both.pulses))
-    trained = [sorted((*r.history[1:], *r.between), key=lambda entry: entry["epoch"]) for r in (both, alone)]
+    # Tests within epochs; one after whole epochs is of a chip that has rested since.
+    within = [[entry for entry in r.between if entry["epoch"] % 1.0] for r in (both, alone)]
+    trained = [
+        sorted((*r.history[1:], *own), key=lambda entry: entry["epoch"])
+        for r, own in zip((both, alone), within, strict=True)
+    ]
     points = None
     if all(history and history[0]["pulses"] <= pulses for history in trained):
         reached = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from circuitmem.calibration import DriftWatch, Refresh, refresh_periodically
-from circuitmem.config import InferenceSpec, RunSpec, load_run
+from circuitmem.config import InferenceSpec, RunSpec, UseSpec, load_run
 from circuitmem.control import ATTOJOULE, PICOSECOND, Ledger, Process, Trace, picoseconds
 from circuitmem.data import Dataset
 from circuitmem.errors import DataFileError, ValidationError
@@ -23,9 +25,10 @@ from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.methods import build_network, trainer_of
 from circuitmem.training.recipes import recipe_of
 from circuitmem.training.run import load_digital
+from circuitmem.training.use import Upkeep
 from circuitmem.validation import did_you_mean
 
-__all__ = ["load_chip", "serve", "serve_run"]
+__all__ = ["age", "age_run", "load_chip", "serve", "serve_run"]
 
 FABRICATED = ("tile", "defects", "device")
 """Tables of ``chip`` that say what the chip was made as: a finished chip keeps them."""
@@ -51,7 +54,7 @@ def serve(network: HardwareNetwork, spec: InferenceSpec, data: Dataset) -> dict[
     watch = None
     if spec.check_every is not None:
         period = picoseconds(spec.check_every)
-        watch = DriftWatch(network, data.train_inputs, spec.vectors, period, spec.limit)
+        watch = DriftWatch(network, data.train_inputs, spec.vectors, period, spec.limit, spec.correction)
         with chip.during("reference"):
             chip.run(watch.begin())
     began = chip.clock
@@ -146,6 +149,55 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, data: Dataset) -> 
     return network
 
 
+def age(network: HardwareNetwork, spec: UseSpec, ages: Sequence[float], data: Dataset) -> list[dict[str, Any]]:
+    """Let a network rest, with upkeep, and test it at each of some ages; returns what it reached and what upkeep cost.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        Programmed, and calibrated or trained.
+    spec : UseSpec
+        The upkeep.
+    ages : sequence of float
+        Time since now of each test [s], rising; how old a chip is when a test begins.
+    data : Dataset
+        Tests take all test samples, checks training samples.
+    """
+    chip, upkeep = network.chip, Upkeep(network, spec, data.train_inputs)
+    chip.run(upkeep.begin())
+    found = []
+    for seconds in ages:
+        chip.run(upkeep.rest(seconds))
+        summary = upkeep.summary()
+        with chip.during("inference"):
+            predicted = chip.run(network.classify(data.test_inputs))
+        accuracy = accuracy_percent(predicted, data.test_targets)
+        found.append({"age_s": seconds, "accuracy_percent": accuracy, "upkeep": summary})
+    return found
+
+
+def age_run(
+    folder: str | Path,
+    method: str,
+    spec: UseSpec,
+    ages: Sequence[float],
+    overrides: list[str] | None = None,
+    seed: int = 1,
+) -> dict[str, Any]:
+    """Let the chip of a finished run rest, and test it at some ages; returns what :func:`age` does as ``ages``.
+
+    Parameters and errors as in :func:`serve_run`; ``seed`` is that of the noise.
+    """
+    if not ages or any(after <= before for before, after in pairwise(ages)):
+        raise ValidationError("--after", "must be times that rise", ", ".join(f"{age:g}" for age in ages))
+    for seconds in ages:
+        UseSpec(after=seconds)
+    with _finished_chip(folder, method, overrides, seed, None) as (network, data):
+        found = age(network, spec, ages, data)
+    load = spec.model_dump(exclude_none=True, exclude={"after"})
+    return {"run": str(folder), "method": method, "use": load, "ages": found}
+
+
 def serve_run(
     folder: str | Path,
     method: str,
@@ -175,6 +227,21 @@ def serve_run(
     ValidationError
         If a change concerns what the chip was made as.
     """
+    with (
+        ExitStack() as stack,
+        _finished_chip(folder, method, overrides, spec.seed, spec.reuse_error) as (network, data),
+    ):
+        if trace is not None:
+            network.chip.trace_to(stack.enter_context(Trace(trace, f"{method}, in use")))
+        found = serve(network, spec, data)
+    return {"run": str(folder), "method": method, "load": spec.model_dump(exclude_none=True), **found}
+
+
+@contextmanager
+def _finished_chip(
+    folder: str | Path, method: str, overrides: list[str] | None, noise_seed: int, reuse_error: float | None
+) -> Iterator[tuple[HardwareNetwork, Dataset]]:
+    """Give the network of a finished run, with its data and a seed of the noise to come, for a block."""
     path = Path(folder)
     made, run = read_config(path), load_run(path / "config.toml", overrides)
     same = {f"chip.{name}": (getattr(made.chip, name), getattr(run.chip, name)) for name in FABRICATED}
@@ -182,12 +249,10 @@ def serve_run(
     for name, (before, after) in same.items():
         if before != after:
             raise ValidationError(name, "must be as in the run: the chip is made already")
-    run = run.model_copy(update={"reuse_error": spec.reuse_error})
+    if reuse_error is not None:
+        run = run.model_copy(update={"reuse_error": reuse_error})
     data = load_data(run.data, run.network, run.seed)
-    with threadpool_limits(limits=1, user_api="blas"), ExitStack() as stack:
+    with threadpool_limits(limits=1, user_api="blas"):
         network = load_chip(path, method, run, data)
-        network.chip.context.noise_seed = spec.seed
-        if trace is not None:
-            network.chip.trace_to(stack.enter_context(Trace(trace, f"{method}, in use")))
-        found = serve(network, spec, data)
-    return {"run": str(path), "method": method, "load": spec.model_dump(exclude_none=True), **found}
+        network.chip.context.noise_seed = noise_seed
+        yield network, data
