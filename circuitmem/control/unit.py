@@ -117,8 +117,8 @@ class Unit:
         self._asked = asked
         self.tile.keep_in(conductance, effective)
 
-    def meet(self, now: int, noise_seed: int) -> None:
-        """Let time, heat and noise until ``now`` [ps] show in the tile's conductances."""
+    def meet(self, now: int, noise_seed: int | None = None) -> None:
+        """Let time, heat and, with a seed, noise until ``now`` [ps] show in the tile's conductances."""
         if self.cells.moves:
             present = self.cells.present(now, noise_seed if self.cell_noise else None)
             if not np.array_equal(present, self.tile.conductance):
