@@ -1,7 +1,8 @@
 """Layers of weights on tiles, and their digital twin."""
 
+from circuitmem.network.ask import Ask, Network, Steps, digitally, on_chip
 from circuitmem.network.correction import Correction
-from circuitmem.network.digital import Perceptron
+from circuitmem.network.digital import Perceptron, of_layers
 from circuitmem.network.hardware import HardwareNetwork, mapping_on, partitions
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
@@ -12,19 +13,25 @@ from circuitmem.network.summary import LayerSummary, NetworkSummary, cells_used,
 from circuitmem.network.tiling import LayerTiling, split
 
 __all__ = [
+    "Ask",
     "Correction",
     "HardwareLayer",
     "HardwareNetwork",
     "LayerSummary",
     "LayerTiling",
+    "Network",
     "NetworkSummary",
     "Partition",
     "Patches",
     "Perceptron",
     "Placement",
     "RequestStream",
+    "Steps",
     "cells_used",
+    "digitally",
     "mapping_on",
+    "of_layers",
+    "on_chip",
     "partitions",
     "patches_of",
     "positions",

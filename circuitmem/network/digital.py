@@ -1,16 +1,18 @@
-"""The digital twin of the network: the same layers in floating point."""
+"""The networks of layers: what they ask for, and their derivatives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem.errors import ValidationError
+from circuitmem.network.ask import Ask, Network, Steps
 from circuitmem.network.patches import Patches
 
-__all__ = ["Perceptron"]
+__all__ = ["Perceptron", "of_layers"]
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +21,7 @@ VECTORS = 8192
 
 
 @dataclass
-class Perceptron:
+class Perceptron(Network):
     """A multi-layer perceptron with ReLU hidden layers, some of which may slide over maps: convolutions.
 
     Attributes
@@ -32,8 +34,6 @@ class Perceptron:
         What lies before each layer; nothing when left out.
     """
 
-    weights: list[Floats]
-    biases: list[Floats]
     patches: tuple[Patches | None, ...] = ()
 
     def __post_init__(self) -> None:
@@ -60,36 +60,37 @@ class Perceptron:
         between = self.patches[layer]
         return errors if between is None else between.scatter(errors)
 
-    def activities(self, inputs: Floats) -> list[Floats]:
-        """Return what each layer multiplies, for inputs (batch, inputs), and last the logits.
+    def check(self, inputs: Floats) -> None:
+        """Refuse inputs that are not finite, or not of the network's width, or none."""
+        width = self.inputs
+        if inputs.ndim != 2 or not len(inputs) or inputs.shape[1] != width:
+            rule = f"must have shape (batch, {width}), with at least one sample"
+            raise ValidationError("inputs", rule, inputs.shape)
+        super().check(inputs)
 
-        Each is (batch·positions, inputs of the layer): what a dense layer multiplies are the activities before it.
+    @property
+    def signed(self) -> bool:
+        """No: hidden activities are those behind a ReLU, and inputs from 0 up."""
+        return False
+
+    def steps(self, inputs: Floats) -> Steps:
+        """Ask for the product of each layer with what the one before has left, and return the logits.
+
+        What a layer multiplies are (batch·positions, inputs of the layer): of a dense layer the activities before it.
         """
-        found = [self.gather(0, inputs)]
-        last = len(self.weights) - 1
-        for layer, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            sums = found[-1] @ weights + bias
-            found.append(sums if layer == last else np.maximum(self.gather(layer + 1, sums), 0.0))
-        return found
-
-    def logits(self, inputs: Floats) -> Floats:
-        """Return the logits, (samples, outputs), of inputs (samples, inputs)."""
-        size = self.at_once(len(inputs))
-        return np.concatenate([self.activities(inputs[k : k + size])[-1] for k in range(0, len(inputs), size)])
+        sums = inputs
+        for layer, bias in enumerate(self.biases):
+            # The additions of pooling are digital.
+            operations = sums.size if layer and self.patches[layer] is not None else 0
+            vectors = self.gather(layer, sums)
+            (products,) = yield Ask([(layer, np.maximum(vectors, 0.0) if layer else vectors)], operations)
+            sums = products + bias
+        return sums
 
     def at_once(self, batch: int) -> int:
         """Return how many of ``batch`` inputs are best taken at once."""
         most = max(self.positions)
         return batch if most == 1 else max(1, min(batch, VECTORS // most))
-
-    def vectors(self, inputs: Floats, rng: np.random.Generator) -> list[Floats]:
-        """Return as many vectors of every layer as there are inputs: from each the only one, or one at random."""
-        found = []
-        for activities, positions in zip(self.activities(inputs), self.positions, strict=False):
-            if positions > 1:
-                activities = activities[np.arange(len(inputs)) * positions + rng.integers(positions, size=len(inputs))]
-            found.append(activities)
-        return found
 
     def gradients(
         self, activities: list[Floats], error: Floats, ceilings: Sequence[float] = ()
@@ -111,10 +112,15 @@ class Perceptron:
                 error = self.scatter(layer, (error @ self.weights[layer].T) * follows)
         return weights, biases
 
-    def through(self, weights: list[Floats]) -> Perceptron:
-        """Return the same network with other weights."""
-        return replace(self, weights=weights)
 
-    def copy(self) -> Perceptron:
-        """Return an independent copy."""
-        return replace(self, weights=[w.copy() for w in self.weights], biases=[b.copy() for b in self.biases])
+def of_layers(model: Network, what: str) -> Perceptron:
+    """Return a network that is one of layers.
+
+    Raises
+    ------
+    ValidationError
+        If it is not; ``what`` asks for it.
+    """
+    if not isinstance(model, Perceptron):
+        raise ValidationError("network.model", f"must be left out: {what} goes back through networks of layers alone")
+    return model

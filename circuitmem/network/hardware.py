@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,10 @@ from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec
 from circuitmem.control import Chip, Priority, Process
-from circuitmem.errors import ValidationError
-from circuitmem.network.digital import Perceptron
+from circuitmem.network.ask import Network, joined, on_chip
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.tile import WeightMapping, layout_of, mapping_of
-from circuitmem.validation import finite_array
 
 __all__ = ["HardwareNetwork", "mapping_on", "partitions"]
 
@@ -37,7 +34,7 @@ def mapping_on(chip: ChipSpec, largest_weight: float) -> WeightMapping:
 
 
 class HardwareNetwork:
-    """The layers of a perceptron on a chip; biases, ReLU, pooling and the addition of partial sums are digital.
+    """The matrices of a network on a chip; biases, ReLU, pooling and the addition of partial sums are digital.
 
     A convolution is a layer that multiplies every patch of its maps, one after another on the same tiles.
 
@@ -45,7 +42,7 @@ class HardwareNetwork:
     ----------
     chip : Chip
         A chip with as many tiles as the layers need.
-    model : Perceptron
+    model : Network
         Starting weights and biases. It is copied: ``model`` is the digital core's own estimate.
     input_scales : list of float
         For each layer, the activity that the highest DAC code stands for.
@@ -53,7 +50,7 @@ class HardwareNetwork:
         How far the range of the devices goes, relative to the largest weight of a layer, >= 1.
     """
 
-    def __init__(self, chip: Chip, model: Perceptron, input_scales: list[float], room: float = 1.0) -> None:
+    def __init__(self, chip: Chip, model: Network, input_scales: list[float], room: float = 1.0) -> None:
         self.chip = chip
         self.model = model.copy()
         shapes = [weights.shape for weights in model.weights]
@@ -75,37 +72,46 @@ class HardwareNetwork:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
-        self.model = replace(self.model, weights=state["weights"], biases=state["biases"])
+        self.model = self.model.holding(state["weights"], state["biases"])
         for layer, own in zip(self.layers, state["layers"], strict=True):
             layer.restore(own)
 
     def forward(self, inputs: Floats, priority: Priority = Priority.NORMAL) -> Process:
-        """Return what :meth:`Perceptron.activities` does, as the hardware computes it; the last are logits.
+        """Return what :meth:`Network.activities` does, as the hardware computes it; the last are the outputs.
 
-        Inputs beyond the range of the first layer's DACs, negative ones too, saturate and are counted.
+        Vectors beyond the range of a matrix's DACs saturate and are counted; those below 0 too, unless the network is
+        :attr:`~Network.signed`: then they are read in two halves.
 
         Raises
         ------
         ValidationError
             If inputs are not finite, or not of the network's width, or none.
         """
-        width = self.model.inputs
-        if inputs.ndim != 2 or not len(inputs) or inputs.shape[1] != width:
-            rule = f"must have shape (batch, {width}), with at least one sample"
-            raise ValidationError("inputs", rule, inputs.shape)
-        finite_array("inputs", inputs, copy=False)
-        found = [self.layers[0].within_range(self.model.gather(0, inputs), rectified=False)]
-        for index, (layer, bias) in enumerate(zip(self.layers, self.model.biases, strict=True)):
-            sums = (yield from layer.forward(found[-1], priority)) + bias
-            if index < len(self.layers) - 1:
-                if self.model.patches[index + 1] is not None:  # the additions of pooling
-                    yield from self.chip.compute(sums.size, priority)
-                sums = self.layers[index + 1].within_range(self.model.gather(index + 1, sums))
-            found.append(sums)
-        return found
+        self.model.check(inputs)
+        found: list[list[Floats]] = [[] for _ in self.layers]
+
+        def product(matrix: int, vectors: Floats) -> Process:
+            sums, within = yield from self.multiply(matrix, vectors, priority)
+            found[matrix].append(within)
+            return sums
+
+        outputs = yield from on_chip(self.chip, self.model.steps(inputs), product, priority)
+        return [*map(joined, found), outputs]
+
+    def multiply(self, matrix: int, vectors: Floats, priority: Priority = Priority.NORMAL) -> Process:
+        """Return the products of a matrix with vectors, and these as the DACs could say them."""
+        layer = self.layers[matrix]
+        if not (self.model.signed and (vectors < 0.0).any()):
+            within = layer.within_range(vectors)
+            return (yield from layer.forward(within, priority)), within
+        more, less = (layer.within_range(np.maximum(sign * vectors, 0.0)) for sign in (1.0, -1.0))
+        sums = yield from layer.forward(more, priority)
+        taken = yield from layer.forward(less, priority)
+        yield from self.chip.compute(sums.size, priority)
+        return sums - taken, more - less
 
     def outputs(self, inputs: Floats, batch: int = 500) -> Process:
-        """Return the logits of each input, (samples, classes), as the hardware computes them."""
+        """Return the outputs of each input, (samples, outputs), as the hardware computes them."""
         found = []
         batch = self.model.at_once(batch)
         for start in range(0, max(len(inputs), 1), batch):  # of none the first pass says so

@@ -214,15 +214,12 @@ class HardwareLayer:
         currents = yield from self.measure(codes, 1, kind, priority, gain)
         return spec.tile.cell.memristor_conductance(currents[0] / converters.dac.full_scale)
 
-    def within_range(self, activities: Floats, rectified: bool = True) -> Floats:
-        """Return activities as the DACs can say them: from 0 to :attr:`input_scale`; what saturates is counted.
-
-        Those below 0 are what a ReLU makes 0 if ``rectified``; otherwise they saturate too.
-        """
+    def within_range(self, activities: Floats) -> Floats:
+        """Return activities as the DACs can say them: from 0 to :attr:`input_scale`; what saturates is counted."""
         self.seen = activities
         self.converted += activities.size
         self.saturated += int(np.count_nonzero(activities > self.input_scale))
-        self.saturated += 0 if rectified else int(np.count_nonzero(activities < 0.0))
+        self.saturated += int(np.count_nonzero(activities < 0.0))
         return np.clip(activities, 0.0, self.input_scale)
 
     def input_codes(self, activities: Floats) -> list[Codes]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.stack_gradients import weight_gradient
 from circuitmem.calibration import COARSE_FROM, read_conductances
 from circuitmem.control import Process, Unit
-from circuitmem.network import Correction, HardwareLayer, HardwareNetwork, LayerTiling, split
+from circuitmem.network import Correction, HardwareLayer, HardwareNetwork, LayerTiling, of_layers, split
 from circuitmem.tile import PairMapping
 from circuitmem.training.wires import WireModel
 
@@ -162,13 +162,14 @@ def adjoint_gradients(
     """
     weights: list[Floats] = []
     biases: list[Floats] = []
+    model = of_layers(network.model, "in_situ.gradient adjoint")
     for index in range(len(network.layers) - 1, -1, -1):
         gradient, back = layer_gradient(network.layers[index], activities[index], error)
         weights.insert(0, gradient)
         biases.insert(0, error.sum(axis=0))
         if index:
             follows = (activities[index] > 0.0) & (activities[index] < network.layers[index].input_scale)
-            error = network.model.scatter(index, back * follows)
+            error = model.scatter(index, back * follows)
     return weights, biases
 
 

@@ -78,13 +78,13 @@ class InSituTrainer:
         needed = self.spec.gradient == "read" and WireModel.is_needed(spec)
         return len(self.network.chip.units) * spec.rows * spec.columns if needed else 0
 
-    def operations(self, samples: int) -> int:
+    def operations(self, activities: list[Floats]) -> int:
         """Return how many operations of the digital core a step takes: gradients, and with ``read`` their map."""
         model = self.network.model
-        per_sample = 6 * sum(w.size * positions for w, positions in zip(model.weights, model.positions, strict=True))
+        outer = 6 * sum(w.size * len(vectors) for w, vectors in zip(model.weights, activities, strict=False))
         # Of a weight's two cells: a factor, a subtraction, their difference; and the gain of its gradient.
         mapped = 6 * sum(weights.size for weights in model.weights) if self.spec.gradient == "read" else 0
-        return per_sample * samples + mapped + WireModel.GRADIENT * self._wired
+        return outer + mapped + WireModel.GRADIENT * self._wired
 
     def follow(self) -> Process:
         """Choose ranges anew, if they follow the network and that is due."""
@@ -176,7 +176,7 @@ def train_epoch(
         loss, error = objective.loss(activities[-1], labels[chosen])
         done = (epoch * batches + index) / (spec.epochs * batches)
         trainer.step(activities, error, spec.learning_rate * rate_factor(spec.schedule, done, LAST_RATE))
-        yield from network.chip.compute(trainer.operations(len(chosen)))
+        yield from network.chip.compute(trainer.operations(activities))
         yield from trainer.rule.program()
         yield from trainer.follow()
         if recalibrate is not None and trainer.recalibration_is_due():

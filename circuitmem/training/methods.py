@@ -14,7 +14,7 @@ from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import PICOSECOND, Chip, Process
 from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine, Engine
-from circuitmem.network import HardwareLayer, HardwareNetwork, Partition, Perceptron, partitions
+from circuitmem.network import HardwareLayer, HardwareNetwork, Network, Partition, partitions
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.objective import Objective, Values, accuracy_percent, objective_of
@@ -218,9 +218,7 @@ def engine_of(spec: RunSpec, threads: int | None = None) -> Engine | str:
     return BehavioralEngine(precision=spec.precision, threads=threads)
 
 
-def build_network(
-    spec: RunSpec, model: Perceptron, data: Dataset, engine: Engine | str | None = None
-) -> HardwareNetwork:
+def build_network(spec: RunSpec, model: Network, data: Dataset, engine: Engine | str | None = None) -> HardwareNetwork:
     """Fabricate the chip of a run, and lay the network out on it; nothing is programmed yet.
 
     The circuit is computed by ``engine``, or by that which the run names. The highest DAC code of a layer stands for

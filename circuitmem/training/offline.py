@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec, RetrainingSpec
-from circuitmem.network import HardwareLayer, Perceptron
+from circuitmem.network import HardwareLayer, Network, Perceptron
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
 from circuitmem.training.ex_situ import accuracy_percent
@@ -28,7 +28,7 @@ LOOKS = 3
 
 
 def retrain(
-    model: Perceptron,
+    model: Network,
     limits: Sequence[tuple[Floats, Floats]],
     spec: RetrainingSpec,
     images: Floats,
@@ -44,7 +44,7 @@ def retrain(
 
     Parameters
     ----------
-    model : Perceptron
+    model : Network
         The model.
     limits : sequence of (lowest, highest)
         For each layer, (inputs, outputs) each; where they are equal a weight is frozen.
@@ -97,13 +97,13 @@ def retrain(
         own[...] = kept
 
 
-def _perturbed(model: Perceptron, perturb: Perturb | None, rng: np.random.Generator) -> Perceptron:
+def _perturbed(model: Network, perturb: Perturb | None, rng: np.random.Generator) -> Network:
     if perturb is None:
         return model
     return model.through([perturb(rng, layer, weights) for layer, weights in enumerate(model.weights)])
 
 
-def _validated(model: Perceptron, perturb: Perturb | None, seed: int, samples: Samples) -> float:
+def _validated(model: Network, perturb: Perturb | None, seed: int, samples: Samples) -> float:
     """Return the accuracy on the validation samples [%], the mean over draws of what is injected."""
     rng, draws = stream(seed, Purpose.HELD_BACK, 0), 1 if perturb is None else LOOKS
     seen = (_perturbed(model, perturb, rng) for _ in range(draws))

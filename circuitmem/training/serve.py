@@ -30,7 +30,7 @@ from circuitmem.validation import did_you_mean
 
 __all__ = ["age", "age_run", "load_chip", "serve", "serve_run"]
 
-FABRICATED = ("tile", "defects", "device")
+FABRICATED = ("tile", "defects", "device", "mapping")
 """Tables of ``chip`` that say what the chip was made as: a finished chip keeps them."""
 
 PURPOSES = ("inference", "drift check", "re-calibration", "refresh")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from circuitmem.config import RunSpec
-from circuitmem.control import ATTOJOULE, PICOSECOND, Chip
+from circuitmem.control import ATTOJOULE, PICOSECOND, Chip, Process
 from circuitmem.data import Dataset
-from circuitmem.network import LayerSummary, NetworkSummary, cells_used, used_columns
+from circuitmem.network import HardwareNetwork, LayerSummary, NetworkSummary, cells_used, on_chip, used_columns
 from circuitmem.training.ex_situ import initial_perceptron
 from circuitmem.training.methods import build_network
 
 __all__ = ["summarize"]
+
+Floats = NDArray[np.float64]
 
 MEASURED = 8
 """Inputs with which reads, time and energy are measured."""
@@ -34,19 +38,15 @@ def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
     """
     with threadpool_limits(limits=1, user_api="blas"):
         network = build_network(spec, initial_perceptron(spec.network, spec.seed), data)
-        model, chip = network.model, network.chip
+        model = network.model
         inputs = data.train_inputs[:MEASURED]
         layers, products = [], 0
         kernels = len(spec.network.convolutions)
-        for index, (layer, weights, seen) in enumerate(
-            zip(network.layers, model.weights, model.activities(inputs), strict=False)
-        ):
+        for layer, weights in zip(network.layers, model.weights, strict=True):
             layer.set_cells(weights)
-            before = _booked(chip)
-            sums: Any = chip.run(layer.forward(layer.within_range(seen)))
-            if index + 1 < len(network.layers) and model.patches[index + 1] is not None:
-                chip.run(chip.compute(sums.size))  # the additions of pooling
-            time, energy, reads = (now - then for now, then in zip(_booked(chip), before, strict=True))
+        spent, seen, signs = _spent(network, inputs)
+        for index, (layer, weights) in enumerate(zip(network.layers, model.weights, strict=True)):
+            time, energy, reads = spent[index]
             layers.append(
                 LayerSummary(
                     name=str(index + 1),
@@ -57,17 +57,39 @@ def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
                     tiles=len(layer.units),
                     columns=used_columns([layer]),
                     cells_used=cells_used([layer]),
-                    vectors=len(seen) / len(inputs),
-                    signed=False,
+                    vectors=seen[index] / len(inputs),
+                    signed=model.signed and signs[index],
                     reads=reads / len(inputs),
                     time_s=time * PICOSECOND / len(inputs),
                     energy_j=energy * ATTOJOULE / len(inputs),
                 )
             )
-            products += weights.size * len(seen) // len(inputs)
+            products += weights.size * seen[index] // len(inputs)
     return NetworkSummary(tuple(layers), ("biases",), products, 1.0)
 
 
-def _booked(chip: Chip) -> tuple[int, int, int]:
+def _spent(network: HardwareNetwork, inputs: Floats) -> tuple[NDArray[np.int64], list[int], list[bool]]:
+    """Return what each matrix books in a forward pass, (matrices, 3), its vectors, and whether some are below 0.
+
+    Time [ps], energy [aJ] and reads, with what is digital behind its products. Vectors are those of the digital core.
+    """
+    model, chip = network.model, network.chip
+    spent, seen = np.zeros((len(model.weights), 3), dtype=np.int64), [0] * len(model.weights)
+    signs, begun = [False] * len(model.weights), []
+
+    def product(matrix: int, vectors: Floats) -> Process:
+        begun.append((matrix, _booked(chip)))
+        seen[matrix] += len(vectors)
+        signs[matrix] |= bool((vectors < 0.0).any())
+        yield from network.multiply(matrix, vectors)
+        return vectors @ model.weights[matrix]
+
+    chip.run(on_chip(chip, model.steps(inputs), product))
+    for (matrix, before), (_, after) in pairwise([*begun, (0, _booked(chip))]):
+        spent[matrix] += after - before
+    return spent, seen, signs
+
+
+def _booked(chip: Chip) -> NDArray[np.int64]:
     account = chip.ledger.accounts.get("mac_read")
-    return chip.clock, chip.ledger.total.energy, 0 if account is None else account.operations
+    return np.array([chip.clock, chip.ledger.total.energy, 0 if account is None else account.operations])
