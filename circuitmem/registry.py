@@ -73,6 +73,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "two-pulse": "circuitmem.device:TwoPulse",
         "pulse-update": "circuitmem.device:PulseUpdate",
         "statistical": "circuitmem.device:Statistical",
+        "step-table": "circuitmem.device:StepTable",
         "vteam": "circuitmem.device:VteamCells",
         "yakopcic": "circuitmem.device:YakopcicCells",
         "stanford-pku": "circuitmem.device:StanfordCells",

@@ -17,11 +17,11 @@ def fit(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Table of voltage, current and time; for pulse: pulse, conductance and polarity; for statistical: "
-            "cell, time, target and read."
+            help="Table of voltage, current and time; for pulse and steps: pulse, conductance and "
+            "polarity; for statistical: cell, time, target and read."
         ),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="yakopcic, vteam, pulse or statistical.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="yakopcic, vteam, pulse, steps or statistical.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure and the TOML fragment.")] = Path(),
     fix: Annotated[
         list[str] | None, typer.Option("--fix", help="NAME=VALUE: a parameter that is known; repeatable.")
@@ -57,7 +57,7 @@ def fit(
         raise ValidationError("--output", "must be a folder", str(out))
     if polarity not in (None, 1, -1):
         raise ValidationError("--polarity", "must be 1 or -1", polarity)
-    if model in ("pulse", "statistical") and (step is not None or polarity is not None):
+    if model in ("pulse", "steps", "statistical") and (step is not None or polarity is not None):
         raise ValidationError("--step and --polarity", f"are for I-V curves, not for {model}")
     reading = Reading(
         _pairs("--columns", columns),

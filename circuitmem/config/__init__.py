@@ -20,6 +20,7 @@ from circuitmem.config.pulse_update import PulseUpdateSpec
 from circuitmem.config.recipe import RecipeSpec
 from circuitmem.config.run import AuditSpec, RunSpec
 from circuitmem.config.statistical import StatisticalSpec
+from circuitmem.config.step_table import StepTableSpec
 from circuitmem.config.study import (
     AxisSpec,
     ComparisonSpec,
@@ -114,6 +115,7 @@ __all__ = [
     "StanfordCellSpec",
     "StanfordSpec",
     "StatisticalSpec",
+    "StepTableSpec",
     "StudySpec",
     "TemperatureSpec",
     "TiaSpec",

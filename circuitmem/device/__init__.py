@@ -7,6 +7,7 @@ from circuitmem.device.ode import DeviceResponse, conductance, simulate, state_o
 from circuitmem.device.ode_cells import OdeCells, StanfordCells, VteamCells, YakopcicCells
 from circuitmem.device.pulse_update import PulseUpdate, nonlinearity, pulse_curves, steepness
 from circuitmem.device.statistical import Statistical
+from circuitmem.device.step_table import StepTable
 from circuitmem.device.two_pulse import TwoPulse
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PulseUpdate",
     "StanfordCells",
     "Statistical",
+    "StepTable",
     "TwoPulse",
     "VteamCells",
     "YakopcicCells",

@@ -112,7 +112,7 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
             panel.set_xscale("log")
             ticks = sorted({row[spec.x] for row in some}) if spec.x in study.spec.axes else []
             if ticks and not isinstance(ticks[0], str):  # the levels, not powers of ten between them
-                panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+                panel.set_xticks(ticks, [_short(tick) for tick in ticks])
                 panel.xaxis.set_minor_locator(NullLocator())
         panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
         panel.grid(alpha=0.3)
@@ -121,6 +121,12 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
     # Below the panels: inside, it hides points.
     figure.legend(*axes[0].get_legend_handles_labels(), fontsize="x-small", loc="outside lower center", ncols=3)
     return figure
+
+
+def _short(tick: float) -> str:
+    """Return a number in few characters: ticks of a long axis stand side by side."""
+    text = f"{tick:g}"
+    return text if len(text) <= 6 else re.sub(r"e\+?(-?)0*", r"e\1", f"{tick:.2g}")
 
 
 def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any], aside: float) -> None:

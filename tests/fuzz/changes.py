@@ -42,6 +42,7 @@ VARIANTS = (
     ("chip.device.kind=pulse-update", "in_situ.rule=tiki-taka", "in_situ.options.tiki-taka.settling=2"),
     ("chip.device.kind=pulse-update", "in_situ.rule=chopped-tiki-taka", "in_situ.options.chopped-tiki-taka.lines=3"),
     ("chip.device.kind=pulse-update", "in_situ.rule=agad", "in_situ.options.agad.period=1"),
+    ("chip.device.kind=step-table", "chip.programming.verify_tolerance=1e-6", "chip.programming.deadband=0.0"),
     ("chip.device.kind=statistical", "chip.programming.verify_tolerance=1e-6", "chip.programming.deadband=0.0"),
     ("chip.device.kind=vteam", "chip.tile.cell.kind=linear"),
     ("chip.device.kind=stanford-pku", "chip.device.scheme=v/3"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import OdeDevice, PulseUpdateSpec, StatisticalSpec, VteamSpec, YakopcicSpec, load_run
+from circuitmem.config import DeviceSpec, OdeDevice, VteamSpec, YakopcicSpec, load_run
 from circuitmem.config.ode_cells import OdeCellSpec, VteamCellSpec, YakopcicCellSpec
 from circuitmem.device import OdeCells, VteamCells, YakopcicCells, conductance, simulate, state_of
 from circuitmem.errors import ValidationError
@@ -104,7 +104,7 @@ def _crossing(model: OdeDevice, first: float, last: float, amplitude: float, lon
         duration = float(times[place])
 
 
-def around(spec: PulseUpdateSpec | StatisticalSpec | OdeCellSpec) -> dict[str, Any]:
+def around(spec: DeviceSpec) -> dict[str, Any]:
     """Return what else of a chip has to fit such conductances, in the proportions of the preset epiram.
 
     Devices with thresholds are read at half of the lower one at most.
@@ -135,7 +135,7 @@ def around(spec: PulseUpdateSpec | StatisticalSpec | OdeCellSpec) -> dict[str, A
     return tables
 
 
-def _thresholds(spec: PulseUpdateSpec | StatisticalSpec | OdeCellSpec) -> list[float]:
+def _thresholds(spec: DeviceSpec) -> list[float]:
     """Return the voltages beyond which such devices move, both ways."""
     names = "positive_threshold", "negative_threshold", "on_voltage", "off_voltage"
     return [abs(getattr(spec, name)) for name in names if hasattr(spec, name)]

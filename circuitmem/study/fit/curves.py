@@ -62,6 +62,8 @@ class PulseCurve:
         S.
     up : (points,) ndarray of bool
         Direction.
+    cell : (points,) ndarray of int
+        Which device it is of.
     assumed : list of str
         What was taken to be so.
     """
@@ -69,6 +71,7 @@ class PulseCurve:
     count: Floats
     conductance: Floats
     up: NDArray[np.bool_]
+    cell: NDArray[np.intp]
     assumed: list[str]
 
 
@@ -146,7 +149,7 @@ def read_pulses(path: str | os.PathLike[str], reading: Reading | None = None) ->
     DataFileError
         If the file is no such table, or directions cannot be told.
     """
-    table = read_table(path, ("pulse", "conductance"), optional=("polarity",), reading=reading)
+    table = read_table(path, ("pulse", "conductance"), optional=("polarity", "cell"), reading=reading)
     count, conductance, assumed = table.numbers["pulse"], table.numbers["conductance"], table.assumed
     for row, value in enumerate(count):
         if value < 0.0 or value != math.floor(value) or value > 2 * MOST_PULSES:
@@ -160,7 +163,8 @@ def read_pulses(path: str | os.PathLike[str], reading: Reading | None = None) ->
         up = np.array([_way(path, table, row) for row in range(len(count))], dtype=bool)
     else:
         up = _ways(path, count, conductance, assumed)
-    return PulseCurve(_own_count(count, conductance, up, assumed), conductance, up, assumed)
+    cell = np.unique(table.words["cell"], return_inverse=True)[1] if "cell" in table.words else np.zeros(len(count))
+    return PulseCurve(_own_count(count, conductance, up, assumed), conductance, up, cell.astype(np.intp), assumed)
 
 
 def _way(path: str | os.PathLike[str], table: Table, row: int) -> bool:

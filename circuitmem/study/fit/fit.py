@@ -9,12 +9,13 @@ from circuitmem.study.fit.model import Fit
 from circuitmem.study.fit.ode import fit_ode
 from circuitmem.study.fit.pulse import fit_pulses
 from circuitmem.study.fit.statistics import fit_statistics
+from circuitmem.study.fit.steps import fit_steps
 from circuitmem.study.fit.table import Reading
 from circuitmem.validation import did_you_mean, in_range, integer
 
 __all__ = ["MODELS", "fit_device"]
 
-MODELS = ("yakopcic", "vteam", "pulse", "statistical")
+MODELS = ("yakopcic", "vteam", "pulse", "steps", "statistical")
 
 
 def fit_device(
@@ -31,10 +32,11 @@ def fit_device(
     Parameters
     ----------
     path : path
-        Text file of a table: voltage, current and time for ODE devices (:func:`circuitmem.study.fit.ode.fit_ode`),
-        pulse, conductance and polarity for pulses (:func:`circuitmem.study.fit.pulse.fit_pulses`), cell, time, target
-        and read for devices known by statistics (:func:`circuitmem.study.fit.statistics.fit_statistics`).
-    model : {"yakopcic", "vteam", "pulse", "statistical"}
+        Text file of a table: voltage, current and time for ODE devices (:func:`circuitmem.study.fit.ode.fit_ode`);
+        pulse, conductance and polarity for pulses (:func:`circuitmem.study.fit.pulse.fit_pulses`) and steps
+        (:func:`circuitmem.study.fit.steps.fit_steps`); cell, time, target and read for devices known by statistics
+        (:func:`circuitmem.study.fit.statistics.fit_statistics`).
+    model : {"yakopcic", "vteam", "pulse", "steps", "statistical"}
         Which model.
     held : dict, optional
         Parameters that are known.
@@ -57,10 +59,11 @@ def fit_device(
     if model not in MODELS:
         raise ValidationError("--model", f"must be one of {', '.join(MODELS)}{did_you_mean(model, MODELS)}", model)
     level, start = in_range("--confidence", confidence, 0.5, 0.999), integer("--seed", seed)
-    if model == "pulse":
+    if model in ("pulse", "steps"):
         if held:
             raise ValidationError("--fix", "is for yakopcic, vteam and statistical", ", ".join(held))
-        return fit_pulses(path, seed=start, confidence=level, reading=reading)
+        own = fit_pulses if model == "pulse" else fit_steps
+        return own(path, seed=start, confidence=level, reading=reading)
     if model == "statistical":
         return fit_statistics(path, held=held, seed=start, confidence=level, reading=reading)
     return fit_ode(path, model, held=held, seed=start, confidence=level, reading=reading)

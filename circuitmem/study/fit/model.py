@@ -51,7 +51,7 @@ class Fit:
     Attributes
     ----------
     model : str
-        ``"pulse"``, ``"yakopcic"``, ``"vteam"`` or ``"statistical"``.
+        ``"pulse"``, ``"steps"``, ``"yakopcic"``, ``"vteam"`` or ``"statistical"``.
     spec : Spec
         The device.
     table : str
