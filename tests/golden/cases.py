@@ -69,6 +69,14 @@ STATISTICAL = [
     "chip.retention={drift_exponent=[[0.0, 0.1], [3e-4, 0.03]], drift_spread=0.3, drift_time=1e-4}",
     "chip.noise={white=0.02, flicker=[[0.0, 0.02], [3e-4, 0.005]], flicker_time=1e-6}",
 ]
+STEPS = [
+    (
+        'chip.device={kind="step-table", minimum_conductance=1e-6, maximum_conductance=3e-4, device_spread=0.1,'
+        " set_voltage=2.0, reset_voltage=1.5, set_time=1e-6, reset_time=8e-7,"
+        " steps_up=[[1e-6, 4e-5, 4e-6], [3e-4, 1e-5, 2e-6]], steps_down=[[1e-6, 1e-5, 2e-6], [3e-4, 5e-5, 4e-6]]}"
+    ),
+    "in_situ.rule=pulse-count",
+]
 SCARCE = ["chip.dac_banks=2", "chip.adc_banks=1", "chip.programming.drivers=2"]
 SCARCE += ["chip.bus.bandwidth=3.2e9", "chip.bus.energy_per_bit=1e-15"]
 
@@ -126,6 +134,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "sar": ("raw", ['chip.converters.adc.architecture="sar"', "chip.converters.adc.capacitor_mismatch=0.01"]),
     "aging": ("in_situ", [*DRIFT, *DISTURB, *HEAT]),
     "aging_by_pulse": ("in_situ", [*DRIFT, *DISTURB, *HEAT, "granularity=pulse"]),
+    "step_table": ("in_situ", STEPS),
     "statistical": ("in_situ", STATISTICAL),
     "statistical_by_pulse": ("in_situ", [*STATISTICAL, "granularity=pulse"]),
     "endurance": ("in_situ", ["chip.endurance.pulses=12.0", "chip.endurance.failure=stuck-off"]),
