@@ -1,7 +1,8 @@
 """Checkpoints of a method while it runs: the two newest, each a file that is whole or not there.
 
 A state is nested dictionaries and lists of arrays and plain values. Its arrays go into an npz file without pickle, with
-a SHA-256 over all of it; the nesting and the plain values stand beside them as JSON.
+a SHA-256 over all of it; those of one type and shape as one array, for a chip has hundreds that are small. The nesting
+and the plain values stand beside them as JSON.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ __all__ = ["Keeper", "load_state", "restoring", "save_state"]
 Kind = Literal["audit", "checkpoint", "chip"]
 
 KEPT = 2
-FORMAT = 3
-"""Counts changes of what a state holds: one of another format is not used."""
+FORMAT = 4
+"""Counts changes of what a state holds: one of another format than ``READABLE`` is not used."""
+
+READABLE = ("3", "4")
+"""In format 3 each array was by itself."""
 
 _logger = logging.getLogger(__name__)
 
@@ -93,8 +97,9 @@ class Keeper:
 
 def save_state(path: Path, state: dict[str, Any], kind: Kind, compress: bool = True) -> None:
     """Save a state of some kind to one file."""
-    arrays: dict[str, NDArray[Any]] = {}
-    plan = json.dumps(_split(state, "state", arrays))
+    alike: dict[tuple[Any, ...], list[NDArray[Any]]] = {}
+    plan = json.dumps(_split(state, alike))
+    arrays = {f"arrays_{place}": np.stack(each) for place, each in enumerate(alike.values())}
     header = {"plan": np.array(plan), "format": np.array(FORMAT), "kind": np.array(kind)}
     save_npz(path, {**arrays, **header}, compress)
 
@@ -118,8 +123,8 @@ def load_state(path: Path, kind: Kind, like: Mapping[str, Any] | None = None) ->
         If the file is missing, damaged, of another version of circuitmem, of another kind, or of something else.
     """
     saved: dict[str, Any] = dict(load_npz(path))
-    if "format" not in saved or str(saved["format"]) != str(FORMAT):
-        raise DataFileError(path, f"is not a state of format {FORMAT}")
+    if "format" not in saved or str(saved["format"]) not in READABLE:
+        raise DataFileError(path, f"is not a state of format {' or '.join(READABLE)}")
     if str(saved.get("kind", kind)) != kind:
         raise DataFileError(path, f"is a state of kind {str(saved['kind'])!r}, not {kind!r}")
     with restoring(path):
@@ -181,15 +186,17 @@ def _number(path: Path) -> int:
     return int(path.stem.rpartition("_")[2])
 
 
-def _split(value: Any, place: str, arrays: dict[str, NDArray[Any]]) -> Any:
-    """Return a state as JSON's values, its arrays put into ``arrays`` by place."""
+def _split(value: Any, alike: dict[tuple[Any, ...], list[NDArray[Any]]]) -> Any:
+    """Return a state as JSON's values, its arrays put to those of their type and shape."""
     if isinstance(value, np.ndarray):
-        arrays[place] = value
-        return {"array": place}
+        same = alike.setdefault((value.dtype, value.shape), [])
+        same.append(value)
+        place = next(place for place, each in enumerate(alike.values()) if each is same)
+        return {"array": f"arrays_{place}", "row": len(same) - 1}
     if isinstance(value, dict):
-        return {"dict": {key: _split(item, f"{place}.{key}", arrays) for key, item in value.items()}}
+        return {"dict": {key: _split(item, alike) for key, item in value.items()}}
     if isinstance(value, list | tuple):
-        return [_split(item, f"{place}.{index}", arrays) for index, item in enumerate(value)]
+        return [_split(item, alike) for item in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -197,7 +204,8 @@ def _join(plan: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     """Put together again what :func:`_split` took apart."""
     if isinstance(plan, dict):
         if "array" in plan:
-            return arrays[plan["array"]]
+            found = arrays[plan["array"]]
+            return found[plan["row"]].copy() if "row" in plan else found
         return {key: _join(item, arrays) for key, item in plan["dict"].items()}
     if isinstance(plan, list):
         return [_join(item, arrays) for item in plan]

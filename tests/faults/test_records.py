@@ -212,8 +212,20 @@ def test_a_checkpoint_of_another_kind_is_named_and_not_used(run, other, caplog):
 
 def test_a_state_with_a_wrong_shape_inside_is_named(run):
     arrays = load_npz(run / "chip_raw.npz")
-    name = next(key for key, array in arrays.items() if array.ndim == 2 and "conductance" in key)
-    for wrong in (arrays[name][:, :-1], arrays[name].astype(str), arrays[name].ravel(), np.array(3.0)):
-        save_npz(run / "chip_raw.npz", arrays | {name: wrong})
-        with pytest.raises(DataFileError, match=rf"chip_raw\.npz: .*{name.removeprefix('state.')}"):
+    units = json.loads(str(arrays["plan"]))["dict"]["chip"]["dict"]["units"]
+    name = units[0]["dict"]["conductance"]["array"]  # of all tiles, and what was asked of them
+    wrong = {
+        "an array": arrays[name][..., :-1],
+        "of kind U": arrays[name].astype(str),
+        "a number": arrays[name].ravel(),
+    }
+    for words, array in wrong.items():
+        save_npz(run / "chip_raw.npz", arrays | {name: array})
+        with pytest.raises(
+            DataFileError, match=rf"chip_raw\.npz: .*chip\.units\.0\.\w+ must be an array.* not .*{words}"
+        ):
+            serve_run(run, "raw", InferenceSpec(duration=1e-5))
+    for array in (np.array(3.0), arrays[name][:1]):
+        save_npz(run / "chip_raw.npz", arrays | {name: array})
+        with pytest.raises(DataFileError, match=r"chip_raw\.npz: is not a state of this run \(IndexError"):
             serve_run(run, "raw", InferenceSpec(duration=1e-5))
