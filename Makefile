@@ -12,6 +12,8 @@ BIN := .venv/bin
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 # Tests at a time. Each may take two threads for some moments, and a GiB.
 WORKERS ?= 2
+# Of make coverage.
+TESTS ?= tests
 SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
 # badcrossbar declares pycairo, which has no wheel and needs the headers of cairo, but uses it for its plots only:
 # it is installed without its dependencies, and beside it the two that its computations need.
@@ -20,10 +22,11 @@ BADCROSSBAR := badcrossbar==1.1.0 pathvalidate==3.3.1 sigfig==1.4.0
 # out of what the tests install.
 TORCH := torch==2.13.0+cpu
 
-.PHONY: help run test lint wheel docs bench margins sanitize clean system
+.PHONY: help run test coverage lint wheel docs bench margins sanitize clean system
 help:
 	@echo "make run    train on the default chip, into a new folder runs/DATE (OUT=folder chooses another)"
 	@echo "make test   ruff, mypy and the whole test suite, WORKERS=2 tests at a time"
+	@echo "make coverage  say which lines no test runs, TESTS=tests of all; slower than make test"
 	@echo "make lint   ruff and mypy only"
 	@echo "make wheel  build the package, install it outside the checkout and use it there"
 	@echo "make docs   build the site into build/docs; its notebooks run, and a warning is an error"
@@ -77,6 +80,15 @@ lint: system .venv/test.stamp
 test: lint
 	@echo "== pytest"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+coverage: system .venv/test.stamp
+	@echo "== pytest, and which lines it runs"
+	@rm -rf build/coverage
+	@mkdir -p build/coverage
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= $(TESTS)
+	@$(BIN)/python -m coverage report > build/coverage/report.txt
+	@$(BIN)/python -m coverage json -q -o build/coverage/report.json
+	@tail -n 1 build/coverage/report.txt
 
 wheel: system .venv/test.stamp
 	@echo "== the built package, outside the checkout"

@@ -8,6 +8,7 @@ from circuitmem.control.electrics import Electrics
 from circuitmem.control.faults import check_faults
 from circuitmem.control.jobs import LayerCodes, LayerSums
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
+from circuitmem.control.observe import Done, Held, Holding, Observer
 from circuitmem.control.operations import OPERATIONS, OperationSpec
 from circuitmem.control.pulse_stack import Conductances, Targets
 from circuitmem.control.signals import Signals, check_vcd
@@ -24,10 +25,14 @@ __all__ = [
     "Chip",
     "ChipAuditor",
     "Conductances",
+    "Done",
     "Electrics",
+    "Held",
+    "Holding",
     "LayerCodes",
     "LayerSums",
     "Ledger",
+    "Observer",
     "OperationSpec",
     "Priority",
     "Process",

@@ -16,12 +16,13 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import simpy
 from simpy.events import NORMAL, EventPriority
 
 from circuitmem.control.ledger import on_clock
+from circuitmem.control.observe import Held, Holding, Observer
 from circuitmem.errors import CircuitmemError
 
 __all__ = ["Arbiter", "Priority", "Resource", "Train"]
@@ -126,6 +127,18 @@ class Train(ABC):
         """Place in every queue."""
         return self.priority, self.number
 
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """What it holds, as others may know it."""
+        return tuple(
+            Held(resource.name, slot, resource.name if resource.capacity == 1 else f"{resource.name} {slot}")
+            for resource, slot in zip(self.resources, self.slots, strict=True)
+        )
+
+    def holding(self, now: int) -> Holding:
+        """Return the record for who looks on at ``now`` [ps]."""
+        return Holding(self.number, self.kind, self.held, now)
+
     def finished(self, now: int) -> int:
         """Return how many beats have ended at ``now`` [ps] or before, if it runs."""
         return bisect_right(self.ends, now - self.origin)
@@ -145,16 +158,6 @@ class Train(ABC):
     @abstractmethod
     def result(self) -> Any:
         """Return what the whole train has found."""
-
-
-class Observer(Protocol):
-    """Who wants to know what is held."""
-
-    def began(self, train: Train, now: int) -> None:
-        """Hear that a train holds its resources from ``now`` [ps] on."""
-
-    def ended(self, train: Train, now: int) -> None:
-        """Hear that a train gave its resources back at ``now`` [ps]."""
 
 
 class Arbiter:
@@ -277,7 +280,7 @@ class Arbiter:
         if train.priority == Priority.BACKGROUND:
             self._background += 1
         if self.observer is not None:
-            self.observer.began(train, now)
+            self.observer.began(train.holding(now))
         passed = train.ends[train.done - 1] if train.done else 0
         train.origin = now - passed
         try:
@@ -351,7 +354,7 @@ class Arbiter:
 
     def _release(self, train: Train, now: int) -> None:
         if self.observer is not None:
-            self.observer.ended(train, now)
+            self.observer.ended(train.holding(now))
         train.timer = None
         del self.running[train.number]
         if train.priority == Priority.BACKGROUND:

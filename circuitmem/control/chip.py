@@ -199,7 +199,7 @@ class Chip(Sequencer):
         running = list(self.arbiter.running.values())
         if self.arbiter.observer is not None:
             for train in running:
-                self.arbiter.observer.ended(train, self.clock)
+                self.arbiter.observer.ended(train.holding(self.clock))
         self.set_clock(self.clock, self.arbiter.numbered)
         for resource in self.resources:
             resource.reset()

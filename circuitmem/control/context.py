@@ -9,6 +9,7 @@ from circuitmem.control.auditor import ChipAuditor
 from circuitmem.control.clock import Clock
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.ledger import Account, Ledger
+from circuitmem.control.observe import Done
 from circuitmem.control.trace import Trace
 
 __all__ = ["Context"]
@@ -57,4 +58,6 @@ class Context:
     ) -> None:
         """Let the trace, if there is one, have what a train did from ``begin`` on [ps], drawn from ``since`` on."""
         if self.trace is not None:
-            self.trace.operation(train, kind, begin, duration, count, booked, since)
+            cost = booked.busy, booked.energy, booked.pulses
+            shown = begin if since is None else since
+            self.trace.operation(Done(train.number, kind, train.held, begin, duration, count, *cost, shown))

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from circuitmem.control.arbiter import Resource, Train
+from circuitmem.control.arbiter import Resource
+from circuitmem.control.observe import Holding
 from circuitmem.control.recording import Recording
 from circuitmem.errors import ValidationError
 
@@ -87,15 +88,15 @@ class Signals:
         """Return where the file stands, for a checkpoint: while nothing is held."""
         return {"file": self._file.state(), "time": self._time}
 
-    def began(self, train: Train, now: int) -> None:
-        """Show that a train holds its resources from ``now`` [ps] on."""
-        for resource, slot in zip(train.resources, train.slots, strict=True):
-            self._set(self._wires[resource.name, slot], now, train.kind)
+    def began(self, holding: Holding) -> None:
+        """Show that an operation holds its resources from now on."""
+        for own in holding.held:
+            self._set(self._wires[own.resource, own.slot], holding.time, holding.kind)
 
-    def ended(self, train: Train, now: int) -> None:
-        """Show that a train gave its resources back at ``now`` [ps]."""
-        for resource, slot in zip(train.resources, train.slots, strict=True):
-            self._set(self._wires[resource.name, slot], now, "")
+    def ended(self, holding: Holding) -> None:
+        """Show that an operation gave its resources back."""
+        for own in holding.held:
+            self._set(self._wires[own.resource, own.slot], holding.time, "")
 
     def _set(self, wires: tuple[Any, Any], now: int, operation: str) -> None:
         self._time = now

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from circuitmem.control.arbiter import Resource, Train
-from circuitmem.control.ledger import ATTOJOULE, Account
+from circuitmem.control.ledger import ATTOJOULE
+from circuitmem.control.observe import Done, Held
 from circuitmem.control.recording import Recording
 
 __all__ = ["Trace"]
@@ -83,38 +83,19 @@ class Trace:
         tracks = [[*key, number] for key, number in self._tracks.items()]
         return {"file": self._file.state(), "energy": self._energy, "pulses": self._pulses, "tracks": tracks}
 
-    def operation(
-        self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account, since: int | None = None
-    ) -> None:
-        """Write what a train did on each of its resources, and the counters after it.
-
-        Parameters
-        ----------
-        train : Train
-            Says what is held.
-        kind : str
-            Kind of operation.
-        begin, duration : int
-            From its first beat to its last [ps].
-        count : int
-            How many beats.
-        booked : Account
-            What was booked for them.
-        since : int, optional
-            Where its slice begins [ps], if before ``begin``: slices of one track must nest.
-        """
-        self._energy += booked.energy
-        self._pulses += booked.pulses
-        args: dict[str, Any] = {"operation": train.number, "count": count, "busy_ps": booked.busy}
-        args |= {"begin_ps": begin, "energy_aJ": booked.energy, "pulses": booked.pulses}
-        shown = begin if since is None else since
-        for place, (resource, slot) in enumerate(zip(train.resources, train.slots, strict=True)):
-            event = {"name": kind, "ph": "X", "ts": _microseconds(shown)}
-            event["dur"] = _microseconds(begin + duration - shown)
-            event |= {"pid": self._process, "tid": self._track(resource, slot)}
+    def operation(self, done: Done) -> None:
+        """Write what an operation did on each of its resources, and the counters after it."""
+        self._energy += done.energy
+        self._pulses += done.pulses
+        args: dict[str, Any] = {"operation": done.operation, "count": done.beats, "busy_ps": done.busy}
+        args |= {"begin_ps": done.begin, "energy_aJ": done.energy, "pulses": done.pulses}
+        for place, held in enumerate(done.held):
+            event = {"name": done.kind, "ph": "X", "ts": _microseconds(done.since)}
+            event["dur"] = _microseconds(done.begin + done.duration - done.since)
+            event |= {"pid": self._process, "tid": self._track(held)}
             # Only once, so that a sum over all events counts nothing twice.
             self._write(event | {"cat": "operation" if place == 0 else "held", "args": args if place == 0 else {}})
-        end = _microseconds(begin + duration)
+        end = _microseconds(done.begin + done.duration)
         for name, value in (("energy (J)", self._energy * ATTOJOULE), ("pulses", self._pulses)):
             counter = {"name": name, "ph": "C", "ts": end, "pid": self._process, "tid": _COUNTERS}
             self._write(counter | {"args": {name: value}})
@@ -127,13 +108,12 @@ class Trace:
     def _end(self) -> None:
         self._file.write("\n]}\n")
 
-    def _track(self, resource: Resource, slot: int) -> int:
-        key = resource.name, slot
+    def _track(self, held: Held) -> int:
+        key = held.resource, held.slot
         if key not in self._tracks:
             number = self._tracks[key] = len(self._tracks) + 1
-            name = resource.name if resource.capacity == 1 else f"{resource.name} {slot}"
             place = {"pid": self._process, "tid": number}
-            self._write({"name": "thread_name", "ph": "M", "ts": 0, **place, "args": {"name": name}})
+            self._write({"name": "thread_name", "ph": "M", "ts": 0, **place, "args": {"name": held.label}})
         return self._tracks[key]
 
     def _write(self, event: dict[str, Any]) -> None:

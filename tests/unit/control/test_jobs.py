@@ -48,10 +48,10 @@ IN_EVENTS = {"shared", "bus"}
 class Nobody:
     """Observes, and so has every train given to the arbiter."""
 
-    def began(self, train, now):
+    def began(self, holding):
         """Hear of it."""
 
-    def ended(self, train, now):
+    def ended(self, holding):
         """Hear of it."""
 
 
