@@ -70,8 +70,10 @@ _DRAWN = {
 
 
 def _accuracy(results: dict[str, Any]) -> Figure:
-    """Test accuracy, or RMSE, against epochs and against pulses spent."""
+    """Test accuracy, or RMSE, against epochs and against pulses spent; one bar a method where none is trained."""
     key = "rmse" if "rmse" in results else "accuracy_percent"
+    if all(len(history) == 1 for history in results["history"].values()):
+        return _bars(results, key)
     figure = Figure(figsize=(10, 4), layout="constrained")
     by_epoch, by_pulse = figure.subplots(1, 2, sharey=True)
     for axes in (by_epoch, by_pulse):
@@ -98,6 +100,24 @@ def _accuracy(results: dict[str, Any]) -> Figure:
     by_pulse.xaxis.set_major_formatter(EngFormatter(sep=""))
     by_pulse.xaxis.set_major_locator(MaxNLocator(5))
     by_epoch.legend(loc="upper right" if key == "rmse" else "lower right", fontsize="small")
+    return figure
+
+
+def _bars(results: dict[str, Any], key: str) -> Figure:
+    """Accuracy, or RMSE, of the digital network and of methods that do not train."""
+    found = {"digital network": results[key]["digital"]}
+    found |= {method_title(name): history[0][key] for name, history in results["history"].items()}
+    figure = Figure(figsize=(8, 1.2 + 0.5 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(list(found), list(found.values()), color=("black", *COLOURS)[: len(found)])
+    axes.bar_label(bars, fmt="%.3g" if key == "rmse" else "%.1f", padding=3)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set(xlabel="test RMSE (units of the targets)" if key == "rmse" else "test accuracy (%)")
+    if key == "rmse":
+        axes.margins(x=0.12)
+    else:
+        axes.set(xlim=(0, 110), xticks=range(0, 101, 20))
     return figure
 
 

@@ -230,13 +230,17 @@ def _accuracy(record: dict[str, Any]) -> list[Plot]:
     if not methods:
         return []
     longest = max(len(history) for history in methods.values()) - 1
+    if not longest:  # nothing is trained, or not yet: there is one number a method
+        known = {"digital": record["digital"][score]} if record["digital"] else {}
+        known |= {name: history[0][score] for name, history in methods.items()}
+        return [Bars(title, tuple(map(_label, known)), words, {words: tuple(known.values())})]
     plots: list[Plot] = []
     for key, label, unit in (("epoch", "epoch", 1.0), ("pulses", "programming pulses (millions)", 1e-6)):
         series = []
         right = max(max(entry[key] for entry in history) for history in methods.values()) * unit
         for name, history in methods.items():
             x, y = ([entry[k] for entry in history] for k in (key, score))
-            if len(history) == 1 and longest:  # without training: a level to compare with
+            if len(history) == 1:  # without training: a level to compare with
                 series.append(Series(_label(name), [0.0, right], [y[0], y[0]], "dashed"))
             else:
                 series.append(Series(_label(name), np.array(x) * unit, y, "both"))
