@@ -204,15 +204,21 @@ class TuningSpec(Spec):
     within: float = pydantic.Field(ge=0.0)
 
 
+PARETO_COSTS = ("inference_j", "inference_s", "energy_j", "simulated_time_s")
+"""What a figure of kind ``pareto`` may hold accuracy against."""
+
+
 class FigureSpec(Spec):
     """A figure, drawn from the table of results.
 
     Parameters
     ----------
-    kind : {"lines", "training", "maps"}
-        Accuracy at the end along an axis; accuracy while training goes on; conductances of a tile.
+    kind : {"lines", "training", "maps", "pareto"}
+        Accuracy at the end along an axis; accuracy while training goes on; conductances of a tile; accuracy at the end
+        against a cost, where what no other surpasses in both is joined.
     x : str
-        With ``lines``: the axis. With ``training``: ``epoch``, ``pulses``, ``simulated_time_s`` or ``energy_j``.
+        With ``lines``: the axis. With ``training``: ``epoch``, ``pulses``, ``simulated_time_s`` or ``energy_j``. With
+        ``pareto``: ``inference_j``, ``inference_s``, ``energy_j`` or ``simulated_time_s``.
     y : {"accuracy_percent", "simulated_time_s", "energy_j"}
         With ``lines``: accuracy, or what a method cost in all.
     panels : str, optional
@@ -229,7 +235,7 @@ class FigureSpec(Spec):
         Whether ``x`` has a logarithmic scale.
     """
 
-    kind: Literal["lines", "training", "maps"]
+    kind: Literal["lines", "training", "maps", "pareto"]
     x: str = ""
     y: Literal["accuracy_percent", "simulated_time_s", "energy_j"] = "accuracy_percent"
     panels: str | None = None
@@ -239,6 +245,14 @@ class FigureSpec(Spec):
     minimum: float = 0.0
     maximum: float = 100.0
     logarithmic: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _check_pareto(self) -> FigureSpec:
+        if self.kind == "pareto" and (self.x not in PARETO_COSTS or self.y != "accuracy_percent"):
+            if self.y != "accuracy_percent":
+                raise ValidationError("y", "must be accuracy_percent with pareto", self.y)
+            raise ValidationError("x", f"must be one of {', '.join(PARETO_COSTS)} with pareto", self.x)
+        return self
 
 
 class StudySpec(Spec):

@@ -38,6 +38,7 @@ class Point(Record):
     digital_percent: Percent | None = None
     histories: dict[str, History] | None = None
     tests: dict[str, Percent] | None = None
+    inferences: dict[str, dict[str, Number | None]] | None = None
     maps: list[str] = []
     error: Failure | None = None
 

@@ -17,16 +17,18 @@ from circuitmem.files import load_npz
 from circuitmem.records import read_arrays
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select, watched
-from circuitmem.study.store import Row, load_table
+from circuitmem.study.store import INFERENCE, MEASURES, PART, Row, load_table
 from circuitmem.training import method_title
 
-__all__ = ["AXIS_LABELS", "SCALES", "draw_study", "method_label"]
+__all__ = ["AXIS_LABELS", "SCALES", "draw_study", "method_label", "pareto_front", "pareto_points"]
 
 COLOURS = {"raw": "#7f7f7f", "calibration": "#e69f00", "in_situ": "#0072b2", "calibration_in_situ": "#009e73"}
 OTHER_COLOURS = ("#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#8c510a", "#332288", "#882255", "#44aa99")
 """For the methods that every study has, the same everywhere; and for others (Okabe & Ito, and Tol's)."""
 MARKERS = "osD^vP*X"
 """For those who cannot tell the colours apart."""
+NO_LEVELS = {"seed", "point", "method", "epoch", "end", PART, *MEASURES, *INFERENCE}
+"""Columns of a study's table that are no axes of it."""
 ACROSS = 4
 """Panels side by side; more follow below."""
 
@@ -36,6 +38,8 @@ AXIS_LABELS = {
     "pulses": "programming pulses (millions)",
     "simulated_time_s": "simulated time (ms)",
     "energy_j": "energy (mJ)",
+    "inference_s": "time of an inference (us)",
+    "inference_j": "energy of an inference (nJ)",
 }
 SCALES: dict[str, float] = {
     "accuracy_percent": 1.0,
@@ -43,6 +47,8 @@ SCALES: dict[str, float] = {
     "pulses": 1e-6,
     "simulated_time_s": 1e3,
     "energy_j": 1e3,
+    "inference_s": 1e6,
+    "inference_j": 1e9,
 }
 
 
@@ -95,10 +101,15 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
                 continue
             style = {"color": colours[method], "marker": MARKERS[place % len(MARKERS)], "markersize": 4}
             style |= {"label": method_label(study, method)}
-            if spec.kind == "lines":
+            if spec.kind == "pareto":
+                _points(panel, pareto_points(own, spec.x), style, SCALES[spec.x])
+            elif spec.kind == "lines":
                 _line(panel, own, spec, style, 0.12 * (place - 0.5 * (len(methods) - 1)))
             else:
                 _history(panel, own, spec, style)
+        if spec.kind == "pareto":
+            found = [point for name in methods for point in pareto_points(select(some, method=name), spec.x)]
+            _front(panel, found, SCALES[spec.x])
         if spec.y == "accuracy_percent":
             _reference(panel, select(some, method="digital"), spec)
             panel.set_ylim(spec.minimum, spec.maximum)
@@ -163,6 +174,39 @@ def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str,
         return
     cost = [SCALES[spec.x] * float(np.mean([row[spec.x] for row in some])) for some in by_epoch]
     panel.plot(cost, accuracy, **style)
+
+
+def pareto_points(rows: Sequence[Any], cost: str) -> list[tuple[float, float]]:
+    """Return mean cost and mean accuracy at the end, at each of the levels that rows of one method have."""
+    ends = [row for row in select(rows, end=True) if row[cost] is not None]
+    names = [name for name in (ends[0] if ends else ()) if name not in NO_LEVELS]
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for row in ends:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return [
+        (float(np.mean([row[cost] for row in some])), float(np.mean([row["accuracy_percent"] for row in some])))
+        for some in groups.values()
+    ]
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points of (cost, accuracy) that no other equals or surpasses in both, the cheapest first."""
+    front: list[tuple[float, float]] = []
+    for cost, accuracy in sorted(set(points), key=lambda point: (point[0], -point[1])):
+        if not front or accuracy > front[-1][1]:
+            front.append((cost, accuracy))
+    return front
+
+
+def _points(panel: Any, points: Sequence[tuple[float, float]], style: dict[str, Any], scale: float) -> None:
+    panel.plot([scale * cost for cost, _ in points], [accuracy for _, accuracy in points], linestyle="none", **style)
+
+
+def _front(panel: Any, points: Sequence[tuple[float, float]], scale: float) -> None:
+    """Join what no other method surpasses, as a stair: in between one has the accuracy of the cheaper."""
+    front = pareto_front(points)
+    costs, accuracies = [scale * cost for cost, _ in front], [accuracy for _, accuracy in front]
+    panel.step(costs, accuracies, where="post", color="black", linewidth=0.8, zorder=0, label="not surpassed")
 
 
 def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:

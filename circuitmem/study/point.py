@@ -68,6 +68,7 @@ def failure(error: BaseException) -> dict[str, Any]:
 def _methods(point: Point) -> dict[str, Any]:
     histories: dict[str, list[dict[str, float]]] = {}
     tests: dict[str, float] = {}
+    inferences: dict[str, dict[str, float]] = {}
     digital: dict[str, float] = {}
     maps: dict[str, Any] = {}
     by_name = {job.name: job for job in point.jobs}
@@ -80,14 +81,27 @@ def _methods(point: Point) -> dict[str, Any]:
             histories[job.name] = histories[sister.name][:1]
         else:
             result, digital[job.name] = _method(job, point, maps)
+            inferences[job.name] = _inference(result)
             histories[job.name] = sorted((*result.history, *result.between), key=lambda entry: entry["epoch"])
             if job.run.data.held_back or job.run.use.after:
                 tests[job.name] = result.accuracy_percent
     # Variants may start from networks of their own; the table has that of the first method.
     first = next(job.name for job in point.jobs if job.name in digital)
     ordered = {name: histories[name] for name in by_name}
-    found = {"digital_percent": digital[first], "histories": ordered, "maps": maps}
+    in_order = {name: inferences[name] for name in by_name if name in inferences}
+    found = {"digital_percent": digital[first], "histories": ordered, "inferences": in_order, "maps": maps}
     return found | {"tests": {name: tests[name] for name in by_name}} if tests else found
+
+
+def _inference(result: MethodResult) -> dict[str, float]:
+    """Return what a method's chip takes for an inference, and which part of the products it makes digitally."""
+    cost = result.calibration
+    digital = cost["digital_products"] / max(cost["products"], 1)
+    return {
+        "inference_s": result.inference["time_s"],
+        "inference_j": result.inference["energy_j"],
+        "digital_products": digital,
+    }
 
 
 def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult, float]:

@@ -21,13 +21,16 @@ from circuitmem.records import Point as PointRecord
 from circuitmem.records import StudyProvenance, check_record, read_arrays, read_record, record_text, write_record
 from circuitmem.study.spec import Point, Study, config_values
 
-__all__ = ["MEASURES", "Row", "Store", "load_table"]
+__all__ = ["INFERENCE", "MEASURES", "PART", "Row", "Store", "load_table"]
 
 Row = dict[str, Any]
 PART = "part"
 """Column that says with which samples an accuracy is; a table of an older version has those of the test only."""
 MEASURES = ("accuracy_percent", "pulses", "simulated_time_s", "energy_j")
 """What a method reached, and what it had cost by then."""
+INFERENCE = ("inference_s", "inference_j", "digital_products")
+"""What the chip takes for an inference at the end, and the part of its products that is digital; a table of an older
+version has none, nor have methods that took their history from another."""
 
 KEY = b"circuitmem"
 """Key of the provenance in the metadata of the table."""
@@ -117,7 +120,7 @@ class Store:
         Returns the path of the first.
         """
         rows = [row for record in records if record["status"] == "finished" for row in table_rows(record)]
-        columns = [*study.spec.axes, "seed", "method", "epoch", "end", PART, *MEASURES, "point"]
+        columns = [*study.spec.axes, "seed", "method", "epoch", "end", PART, *MEASURES, *INFERENCE, "point"]
         text = record_text(provenance)
         write_bytes(self.folder / "results.parquet", _parquet(rows, columns, text))
         write_text(self.folder / "results.csv", _csv([row for row in rows if row["end"]], columns))
@@ -141,21 +144,23 @@ def table_rows(record: dict[str, Any]) -> Iterator[Row]:
     is at the same place, are of the validation samples.
     """
     head = {**record["levels"], "seed": record["seed"], "point": record["id"], PART: "test"}
-    nothing: Row = dict.fromkeys(MEASURES)
+    nothing: Row = dict.fromkeys((*MEASURES, *INFERENCE))
     yield (
         {**head, "method": "digital", "epoch": 0, "end": True}
         | nothing
         | {"accuracy_percent": record["digital_percent"]}
     )
-    tests = record.get("tests") or {}
+    tests, inferences = record.get("tests") or {}, record.get("inferences") or {}
+    unused: Row = dict.fromkeys(INFERENCE)
     for method, history in record["histories"].items():
-        last = history[-1]
+        last, used = history[-1], unused | inferences.get(method, {})
         for entry in history:
             own = {"method": method, "epoch": entry["epoch"], "end": entry is last, **{n: entry[n] for n in MEASURES}}
+            own |= used if own["end"] and method not in tests else unused
             yield {**head, **own, **({"end": False, PART: "validation"} if method in tests else {})}
         if method in tests:
             at_the_end = {name: last[name] for name in MEASURES} | {"accuracy_percent": tests[method]}
-            yield {**head, "method": method, "epoch": last["epoch"], "end": True, **at_the_end}
+            yield {**head, "method": method, "epoch": last["epoch"], "end": True, **at_the_end, **used}
 
 
 def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any]]:
@@ -178,7 +183,8 @@ def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any
     for name in ("method", "epoch", "end", "seed", "point", *MEASURES):
         if name not in table.column_names:
             raise DataFileError(path, f"must have the column {name!r}")
-    return [{PART: "test", **row} for row in table.to_pylist()], check_record(path, text, StudyProvenance)
+    older: Row = {PART: "test", **dict.fromkeys(INFERENCE)}
+    return [older | row for row in table.to_pylist()], check_record(path, text, StudyProvenance)
 
 
 def _libraries() -> tuple[Any, Any]:

@@ -240,6 +240,7 @@ class TorchMethod:
             rule = f"must not make the loss {np.abs(ideal).max()} (epoch {epoch}): lower its learning rate"
             raise ValidationError("optimiser", rule)
         self.result.note_test(outputs.numpy(), ideal, examples.test_targets.numpy(), examples.objective)
+        self.result.note_inference(len(outputs), chip.now - time, chip.ledger.energy - energy)
         self.result.note_cost(time - tests["time"], energy - tests["energy"], chip.ledger.pulses)
         tests["time"] += chip.now - time
         tests["energy"] += chip.ledger.energy - energy

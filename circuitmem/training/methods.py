@@ -84,6 +84,9 @@ class MethodResult:
         (:class:`circuitmem.engine.ReuseRecord`).
     calibration : dict
         What the calibration cost (:class:`circuitmem.calibration.CalibrationRecord`).
+    inference : dict of float
+        What the last test took on the chip, digital products included, divided by its samples: ``time_s``,
+        ``energy_j``.
     product_errors : dict of list of dict
         Errors of each layer's products with test samples, ``before`` and ``after`` calibration: ``rmse`` and
         ``largest`` relative to the largest ideal product. Without calibration there is no ``after``.
@@ -111,6 +114,7 @@ class MethodResult:
     utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
     reuse: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    inference: dict[str, float] = field(default_factory=dict)
     product_errors: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     upkeep: dict[str, Any] = field(default_factory=dict)
 
@@ -141,6 +145,10 @@ class MethodResult:
         confusion = np.zeros((outputs.shape[1],) * 2, dtype=np.int64)
         np.add.at(confusion, (targets, predicted), 1)
         self.confusion = confusion.tolist()
+
+    def note_inference(self, samples: int, time_s: float, energy_j: float) -> None:
+        """Note what a test of so many samples took on the chip."""
+        self.inference = {"time_s": time_s / samples, "energy_j": energy_j / samples}
 
     @property
     def score(self) -> dict[str, float]:
@@ -407,6 +415,7 @@ class MethodRun:
         time, energy = self._busy, chip.ledger.energy
         with chip.during("validation" if booked else "test"):
             outputs: Any = chip.run(self.network.outputs(inputs))
+        self.result.note_inference(len(inputs), chip.now - time, chip.ledger.energy - energy)
         if booked:
             time, energy = self._busy, chip.ledger.energy
         spent = time - test["time"], energy - test["energy"], chip.ledger.pulses

@@ -280,7 +280,7 @@ def _resumed(
 def _found(network: HardwareNetwork, losses: list[float], result: dict[str, Any]) -> dict[str, Any]:
     chip = network.chip
     cells = np.array([[unit.tile.conductance, unit.tile.effective_conductance, unit.asked] for unit in chip.units])
-    exact = {key: value for key, value in result.items() if key not in ("reuse", "energy_j", "history")}
+    exact = {key: value for key, value in result.items() if key not in ("reuse", "energy_j", "history", "inference")}
     exact["history"] = [entry["accuracy_percent"] for entry in result.get("history", ())]
     for key in ("output_errors", "product_errors", "utilisation", "losses", "layers"):  # losses: batch by batch
         exact.pop(key, None)

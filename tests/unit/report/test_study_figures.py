@@ -4,7 +4,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from circuitmem.config import FigureSpec
+from circuitmem.errors import ValidationError
 from circuitmem.report import study_figures
+from circuitmem.report.study_pareto import pareto_text
 from circuitmem.study.spec import load_study
 
 STUDY = """
@@ -74,3 +76,40 @@ def test_a_logarithmic_scale_is_marked_at_its_levels(tmp_path):
     assert panel.get_xscale() == "log"
     assert [text.get_text() for text in panel.get_xticklabels()] == ["1", "4", "64"]
     assert panel.get_xticklabels(minor=True) == []
+
+
+ROWS = [
+    {"method": method, "seed": seed, "end": True, "epoch": 0, "point": "", "part": "test", "bits": bits,
+     "accuracy_percent": accuracy + seed, "energy_j": 1e-3, "simulated_time_s": 2e-3, "pulses": 5,
+     "inference_j": energy * 1e-9, "inference_s": 1e-6, "digital_products": 0.25}
+    for method, accuracy, energy in (("raw", 40.0, 2.0), ("in_situ", 90.0, 2.5), ("calibration", 80.0, 3.0))
+    for bits in (6, 8)
+    for seed in (0, 2)
+]  # fmt: skip
+
+
+def test_what_no_other_surpasses_is_joined_and_named(tmp_path):
+    front = study_figures.pareto_front([(3.0, 80.0), (2.0, 41.0), (2.5, 90.0), (2.5, 70.0), (4.0, 90.0)])
+    assert front == [(2.0, 41.0), (2.5, 90.0)]
+    declared = STUDY.replace('["raw", "in_situ"]', '["raw", "in_situ", "calibration"]').replace(".levels", "")
+    declared = declared.replace('kind = "lines"', 'kind = "pareto"').replace('x = "{axis}"', 'x = "inference_j"')
+    levels = 'key = "chip.converters.adc.bits"\nvalues = [6, 8]'
+    (tmp_path / "study.toml").write_text(declared.format(axis="bits", levels=levels))
+    study = load_study(tmp_path)
+    figure = study_figures._panels(study, study.spec.figures["one"], ROWS)
+    (panel,) = figure.axes
+    drawn = {line.get_label(): line for line in panel.lines}
+    assert [list(drawn["in-situ only"].get_xdata()), list(drawn["in-situ only"].get_ydata())] == [[2.5] * 2, [91.0] * 2]
+    assert list(drawn["not surpassed"].get_ydata()) == [41.0, 91.0]
+    text = pareto_text(study, [{"bits": 8}], ROWS)
+    (line,) = (each for each in text.splitlines() if each.startswith("| in-situ only"))
+    # 1 mJ before the first inference is 100 nJ of each of 10,000 and 1 nJ of each of a million.
+    assert line == "| in-situ only | 8 | 91.00 | 25.0 | 2.50 | 1.0000 | 2.000 | 102.5 | 3.5 | no |"
+    assert "| calibration only | 8 | 81.00 | 25.0 | 3.00 | 1.0000 | 2.000 | 103.0 | 4.0 | yes |" in text
+
+
+def test_a_pareto_figure_holds_accuracy_against_a_cost():
+    with pytest.raises(ValidationError, match=r"x must be one of inference_j, .* with pareto \(got 'pulses'\)"):
+        FigureSpec(kind="pareto", x="pulses")
+    with pytest.raises(ValidationError, match=r"y must be accuracy_percent with pareto \(got 'energy_j'\)"):
+        FigureSpec(kind="pareto", x="energy_j", y="energy_j")
