@@ -67,6 +67,7 @@ _METHODS = (
     "compensation",
     "remapping",
     "best",
+    "chip_in_the_loop",
 )
 _BUILT_IN: dict[str, dict[str, str]] = {
     "devices": {
@@ -137,6 +138,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "retrain": "circuitmem.training.steps:retrain_weights",
         "program": "circuitmem.training.steps:program",
         "calibrate": "circuitmem.training.bring_up:calibrate",
+        "fine-tune": "circuitmem.training.in_the_loop:fine_tune",
         "train": "circuitmem.training:train_epoch",
     },
 }

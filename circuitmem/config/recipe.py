@@ -17,7 +17,7 @@ _WORDS = {"calibrate": "calibrations joined by +", "train": "best"}
 """What may follow some of the built-in steps after ``=`` (:mod:`circuitmem.training.steps` has them)."""
 
 _NEEDS_DEFECTS = ("remap-columns", "remap-rows-and-columns", "freeze-pairs", "use-partners")
-_PLAIN = ("inject-defects", "find-defects", *_NEEDS_DEFECTS, "retrain", "program")
+_PLAIN = ("inject-defects", "find-defects", *_NEEDS_DEFECTS, "retrain", "program", "fine-tune")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
 
 
@@ -57,13 +57,15 @@ def check_steps(key: str, steps: tuple[str, ...]) -> None:
     for step in steps:
         name, word = split_step(step)
         _check_step(key, name, word)
-    for name in ("program", "calibrate", "train"):
+    for name in ("program", "calibrate", "fine-tune", "train"):
         if found.count(name) > 1 or (name == "program" and name not in found):
             rule = "must have program once" if name == "program" else f"must have {name} once at most"
             raise ValidationError(key, rule, list(steps))
     place = {name: k for k, name in enumerate(found)}
     if "calibrate" in place and place["calibrate"] < place["program"]:
         raise ValidationError(key, "must have calibrate after program", list(steps))
+    if "fine-tune" in place and place["fine-tune"] < max(place["program"], place.get("calibrate", 0)):
+        raise ValidationError(key, "must have fine-tune after program, and after calibrate", list(steps))
     if "train" in place and place["train"] != len(found) - 1:
         raise ValidationError(key, "must have train as the last", list(steps))
     for name in _NEEDS_DEFECTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from circuitmem import registry
 from circuitmem.config import CalibrationSpec, RunSpec
@@ -82,10 +83,11 @@ METHODS = {
     "compensation": Recipe("partner devices only", ("find-defects", "use-partners", "program")),
     "remapping": Recipe("remapping + partners", (*_KNOWN, "program")),
     "best": Recipe("best", (*_KNOWN, "retrain", "program", "calibrate", "train=best")),
+    "chip_in_the_loop": Recipe("chip in the loop", ("program", "calibrate", "fine-tune")),
 }
 """By the name that ``methods`` and a run's files have."""
 
-_NUMBERS = {name: number for number, name in enumerate(METHODS)}
+_NUMBERS = {name: number for number, name in enumerate(islice(METHODS, 12))}
 """Of the random streams of those methods which had them before there were others: never to be changed."""
 
 
@@ -120,7 +122,7 @@ def method_title(name: str) -> str:
     return name.replace("_", " ")
 
 
-FOR_CLASSES = ("inject-defects", "remap-columns", "remap-rows-and-columns", "retrain")
+FOR_CLASSES = ("inject-defects", "remap-columns", "remap-rows-and-columns", "retrain", "fine-tune")
 """Steps that ask how much the loss of a classifier minds."""
 
 

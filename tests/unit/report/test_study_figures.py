@@ -8,6 +8,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.report import study_figures
 from circuitmem.report.study_pareto import pareto_text
 from circuitmem.study.spec import load_study
+from circuitmem.study.store import table_rows
 
 STUDY = """
 title = "A study"
@@ -113,3 +114,15 @@ def test_a_pareto_figure_holds_accuracy_against_a_cost():
         FigureSpec(kind="pareto", x="pulses")
     with pytest.raises(ValidationError, match=r"y must be accuracy_percent with pareto \(got 'energy_j'\)"):
         FigureSpec(kind="pareto", x="energy_j", y="energy_j")
+
+
+def test_the_row_of_the_end_alone_has_what_an_inference_takes():
+    entry = {"accuracy_percent": 50.0, "pulses": 1, "simulated_time_s": 1.0, "energy_j": 1.0}
+    record = {"levels": {}, "seed": 1, "id": "one", "digital_percent": 90.0}
+    record |= {"histories": {"in_situ": [{"epoch": epoch, **entry} for epoch in (0, 1)]}}
+    used = {"inference_s": 1e-6, "inference_j": 2e-9, "digital_products": 0.25}
+    for tests in ({}, {"in_situ": 60.0}):
+        rows = list(table_rows(record | {"inferences": {"in_situ": used}, "tests": tests or None}))
+        own = [row for row in rows if row["method"] == "in_situ"]
+        assert [used.items() <= row.items() for row in own] == [row["end"] for row in own]
+    assert all(row["inference_j"] is None for row in table_rows(record))  # a point of an older version
