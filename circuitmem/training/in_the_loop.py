@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from circuitmem.calibration import calibrate_layer, calibration_of
 from circuitmem.control import Process
-from circuitmem.network import Perceptron
+from circuitmem.network import Perceptron, of_layers
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.offline import retrain
 from circuitmem.training.schedules import Samples
@@ -30,7 +30,7 @@ def fine_tune(work: Work, word: str) -> Process:  # noqa: ARG001
     vectors, stay as they are.
     """
     network, data, spec = work.network, work.data, work.spec
-    model, programming = network.model, spec.chip.programming
+    model, programming = of_layers(network.model, "fine-tune"), spec.chip.programming
     for index in range(1, len(network.layers)):
         if model.positions[index] > 1:
             continue
@@ -47,7 +47,7 @@ def fine_tune(work: Work, word: str) -> Process:  # noqa: ARG001
         for layer in network.layers[index:]:
             yield from layer.verify(programming.verify_tries, programming.verify_tolerance)
         if work.recipe.calibrate:
-            yield from _calibrate(work, index, measured)
+            yield from _calibrate(work, model, index, measured)
 
 
 def _measured(work: Work, index: int, inputs: Floats) -> Process:
@@ -59,12 +59,11 @@ def _measured(work: Work, index: int, inputs: Floats) -> Process:
     return np.concatenate(found)
 
 
-def _calibrate(work: Work, index: int, measured: Floats) -> Process:
+def _calibrate(work: Work, model: Perceptron, index: int, measured: Floats) -> Process:
     """Calibrate a layer anew with some of its measured inputs, those behind it with what the model makes of them."""
     network, spec, record = work.network, work.spec, work.record
     chosen = stream(spec.seed, Purpose.CALIBRATION).permutation(len(measured))[: spec.calibration.vectors]
     calibration = calibration_of(work.recipe.calibrations(spec.calibration), spec.calibration)
-    model = network.model
     behind = Perceptron(model.weights[index:], model.biases[index:], (None, *model.patches[index + 1 :]))
     for layer, vectors in zip(network.layers[index:], behind.activities(measured[chosen]), strict=False):
         yield from calibrate_layer(calibration, layer, layer.within_range(vectors), record)
