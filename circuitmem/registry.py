@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from circuitmem.errors import ValidationError
+from circuitmem.errors import CircuitmemError, ValidationError
 from circuitmem.validation import did_you_mean
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "is_reference",
     "load",
     "names",
+    "torch_room",
     "version_of",
 ]
 
@@ -379,3 +380,23 @@ def _check_base(kind: str, name: str, found: Any, parameter: str) -> None:
         raise ValidationError(parameter, f"must name a subclass of {_BASES[kind].replace(':', '.')}", name)
     if kind in _TYPES and not isinstance(found, load(_TYPES[kind], parameter)):
         raise ValidationError(parameter, f"must name a {_TYPES[kind].replace(':', '.')}", name)
+
+
+_ROOM_OF_TORCH = "circuitmem.torch"
+"""Imported when a run asks for it, for PyTorch may not be there."""
+
+
+def torch_room() -> Any:
+    """Return :mod:`circuitmem.torch`, for a run whose network is one of torch.
+
+    Raises
+    ------
+    CircuitmemError
+        If PyTorch is not installed.
+    """
+    try:
+        return importlib.import_module(_ROOM_OF_TORCH)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "greenlet"):
+            raise
+        raise CircuitmemError("network.model needs PyTorch: pip install 'circuitmem[torch]'") from None

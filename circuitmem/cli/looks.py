@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from circuitmem.cli.app import app
-from circuitmem.cli.options import Config, Json, Seed, Setting, overrides, torch_room
+from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
 
 
 @app.command()
@@ -17,6 +17,7 @@ def summary(config: Config = None, seed: Seed = None, setting: Setting = None, a
     """Show what a network needs of its chip: tiles, cells, and reads, time and energy of an inference, by layer."""
     from circuitmem.config import load_run
     from circuitmem.console import Progress
+    from circuitmem.registry import torch_room
     from circuitmem.training import load_data, summarize
 
     spec = load_run(config, overrides(setting, seed))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-__all__ = ["Config", "Json", "Seed", "Setting", "Simulator", "Workers", "overrides", "torch_room"]
+__all__ = ["Config", "Json", "Seed", "Setting", "Simulator", "Workers", "overrides"]
 
 Config = Annotated[str | None, typer.Argument(help="TOML file or preset; the default chip when left out.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. chip.tile.rows=128; repeatable.")]
@@ -29,22 +29,3 @@ class Simulator(StrEnum):
 
     NGSPICE = "ngspice"
     VACASK = "vacask"
-
-
-def torch_room() -> Any:
-    """Return :mod:`circuitmem.torch`, for a run whose network is one of torch.
-
-    Raises
-    ------
-    CircuitmemError
-        If PyTorch is not installed.
-    """
-    from circuitmem.errors import CircuitmemError
-
-    try:
-        import circuitmem.torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise CircuitmemError("network.model needs PyTorch: pip install 'circuitmem[torch]'") from None
-    return circuitmem.torch

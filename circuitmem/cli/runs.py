@@ -13,7 +13,7 @@ import typer
 
 from circuitmem.cli.app import INTERRUPTED, app
 from circuitmem.cli.drawing import PageDrawer
-from circuitmem.cli.options import Config, Json, Seed, Setting, Workers, overrides, torch_room
+from circuitmem.cli.options import Config, Json, Seed, Setting, Workers, overrides
 
 
 @app.command()
@@ -33,6 +33,7 @@ def train(
 ) -> None:
     """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in SPICE."""
     from circuitmem.config import load_run
+    from circuitmem.registry import torch_room
     from circuitmem.training.run import start_run
 
     records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
@@ -50,6 +51,7 @@ def resume(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")], workers: Workers = None, as_json: Json = False
 ) -> None:
     """Go on where an interrupted run stopped; the end is the same, bit for bit."""
+    from circuitmem.registry import torch_room
     from circuitmem.training.run import resume_run
     from circuitmem.training.run_folder import declared
 

@@ -3,7 +3,7 @@
 from circuitmem.network.ask import Ask, Network, Steps, digitally, on_chip
 from circuitmem.network.correction import Correction
 from circuitmem.network.digital import Perceptron, of_layers
-from circuitmem.network.hardware import HardwareNetwork, mapping_on, partitions
+from circuitmem.network.hardware import BackwardMap, HardwareNetwork, mapping_on, partitions
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.network.patches import Patches, patches_of, positions
@@ -14,6 +14,7 @@ from circuitmem.network.tiling import LayerTiling, split
 
 __all__ = [
     "Ask",
+    "BackwardMap",
     "Correction",
     "HardwareLayer",
     "HardwareNetwork",

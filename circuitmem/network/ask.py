@@ -20,7 +20,7 @@ from circuitmem.control import Chip, Priority, Process
 from circuitmem.errors import ValidationError
 from circuitmem.validation import finite_array
 
-__all__ = ["Ask", "Network", "Steps", "digitally", "on_chip"]
+__all__ = ["Ask", "Loss", "Network", "Steps", "digitally", "on_chip"]
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +40,9 @@ class Ask:
     products: Sequence[tuple[int, Floats]]
     operations: int = 0
 
+
+Loss = Callable[[Floats], tuple[float, Floats]]
+"""Called with outputs (samples, outputs); returns the mean loss, and its gradient by them."""
 
 Steps = Generator[Ask, list[Floats], Floats]
 """A forward pass: yields asks, is sent the products of each, and returns the outputs (samples, outputs)."""
@@ -137,6 +140,22 @@ class Network(ABC):
             If the network does not say how: then it cannot be trained.
         """
         raise ValidationError("network.model", "must have gradients(activities, error, ceilings) to be trained")
+
+    def loss_gradients(self, inputs: Floats, loss: Loss) -> tuple[float, list[Floats], list[Floats]]:
+        """Return the loss of inputs (samples, inputs), and its gradients by the weights and by the biases."""
+        activities = self.activities(inputs)
+        found, error = loss(activities[-1])
+        return found, *self.gradients(activities, error)
+
+    def squared_gradients(self, inputs: Floats, loss: Loss) -> list[Floats]:  # noqa: ARG002
+        """Return the mean square of the gradients that single samples have, by each weight.
+
+        Raises
+        ------
+        ValidationError
+            If the network does not say how: then nothing can be placed by it.
+        """
+        raise ValidationError("network.model", "must be left out: remapping goes back through networks of layers alone")
 
     def check(self, inputs: Floats) -> None:
         """Raise :class:`ValidationError` if inputs are not what the network takes."""

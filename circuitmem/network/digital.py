@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.errors import ValidationError
-from circuitmem.network.ask import Ask, Network, Steps
+from circuitmem.network.ask import Ask, Loss, Network, Steps
 from circuitmem.network.patches import Patches
 
 __all__ = ["Perceptron", "of_layers"]
@@ -111,6 +111,26 @@ class Perceptron(Network):
                     follows &= activities[layer] < ceilings[layer]
                 error = self.scatter(layer, (error @ self.weights[layer].T) * follows)
         return weights, biases
+
+    def squared_gradients(self, inputs: Floats, loss: Loss) -> list[Floats]:
+        """Return the mean square of the gradients that single samples have, by each weight, (inputs, outputs) a layer.
+
+        Parameters are those of :meth:`loss_gradients`.
+        """
+        count = len(inputs)
+        activities = self.activities(inputs)
+        error = loss(activities[-1])[1] * count
+        found: list[Floats] = []
+        for layer in range(len(self.weights) - 1, -1, -1):
+            if self.positions[layer] == 1:
+                squares = (activities[layer] ** 2).T @ error**2
+            else:  # the gradient of a sample is a sum over the patches
+                patches, errors = (each.reshape(count, -1, each.shape[1]) for each in (activities[layer], error))
+                squares = np.square(patches.transpose(0, 2, 1) @ errors).sum(axis=0)
+            found.insert(0, squares / count)
+            if layer:
+                error = self.scatter(layer, (error @ self.weights[layer].T) * (activities[layer] > 0.0))
+        return found
 
 
 def of_layers(model: Network, what: str) -> Perceptron:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,36 @@ from numpy.typing import NDArray
 from circuitmem.config import ChipSpec
 from circuitmem.control import Chip, Priority, Process
 from circuitmem.network.ask import Network, joined, on_chip
+from circuitmem.network.digital import of_layers
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.tile import WeightMapping, layout_of, mapping_of
 
-__all__ = ["HardwareNetwork", "mapping_on", "partitions"]
+__all__ = ["BackwardMap", "HardwareNetwork", "mapping_on", "partitions"]
 
 Floats = NDArray[np.float64]
+
+
+class BackwardMap(Protocol):
+    """Through what an error goes back from the sums of a layer."""
+
+    @property
+    def weights(self) -> Floats | None:
+        """The weights that the product stands for, (inputs, outputs); None if it is not that of a matrix."""
+
+    def gradient(self, outer: Floats) -> Floats:
+        """Return the gradients of the layer's weights, for outer products of its inputs and errors."""
+
+    def back(self, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
+        """Return the gradient of the layer's weights, (inputs, outputs), and the derivative by its activities.
+
+        Parameters
+        ----------
+        activities : (batch, inputs) ndarray
+            What the layer multiplied.
+        error : (batch, outputs) ndarray
+            Derivative of the loss with respect to its sums.
+        """
 
 
 def partitions(shapes: Iterable[tuple[int, ...]], chip: ChipSpec) -> list[Partition]:
@@ -50,6 +73,9 @@ class HardwareNetwork:
         How far the range of the devices goes, relative to the largest weight of a layer, >= 1.
     """
 
+    fixed_ranges: ClassVar[frozenset[int]] = frozenset({0})
+    """Layers whose inputs keep their range: that of the data."""
+
     def __init__(self, chip: Chip, model: Network, input_scales: list[float], room: float = 1.0) -> None:
         self.chip = chip
         self.model = model.copy()
@@ -61,6 +87,11 @@ class HardwareNetwork:
             units = chip.units[first : first + partition.tiles]
             self.layers.append(HardwareLayer(chip, units, partition, mapping, scale))
             first += partition.tiles
+
+    @property
+    def parts(self) -> list[tuple[str | None, list[HardwareLayer]]]:
+        """What results speak of: each layer, without a name."""
+        return [(None, [layer]) for layer in self.layers]
 
     def state(self) -> dict[str, Any]:
         """Return what changes while the network is used and trained, for a checkpoint; its chip has its own."""
@@ -109,6 +140,49 @@ class HardwareNetwork:
         taken = yield from layer.forward(less, priority)
         yield from self.chip.compute(sums.size, priority)
         return sums - taken, more - less
+
+    def learning_pass(self, inputs: Floats) -> Process:
+        """Do as :meth:`forward` does, for :meth:`back` to come."""
+        return self.forward(inputs)
+
+    def back(
+        self, activities: list[Floats], error: Floats, maps: Sequence[BackwardMap]
+    ) -> tuple[list[Floats], list[Floats]]:
+        """Back-propagate an error; returns the gradients of weights and biases, layer by layer.
+
+        A hidden unit passes the error where it is active and below the highest code of the layer that it feeds:
+        clipped activities do not follow the weights.
+
+        Parameters
+        ----------
+        activities : list of (batch·positions, inputs) ndarray
+            What each layer multiplied in a forward pass on the hardware, and last the logits.
+        error : (batch, outputs) ndarray
+            Derivative of the loss with respect to the logits.
+        maps : sequence of BackwardMap
+            Through what it goes back, one a layer.
+        """
+        known = [own.weights for own in maps]
+        through = [own for own in known if own is not None]
+        if len(through) == len(known):
+            ceilings = [layer.input_scale for layer in self.layers]
+            outer, biases = self.model.through(through).gradients(activities, error, ceilings)
+            return [own.gradient(each) for own, each in zip(maps, outer, strict=True)], biases
+        model = of_layers(self.model, "in_situ.gradient adjoint")
+        weights: list[Floats] = []
+        biases = []
+        for index in range(len(self.layers) - 1, -1, -1):
+            gradient, behind = maps[index].back(activities[index], error)
+            weights.insert(0, gradient)
+            biases.insert(0, error.sum(axis=0))
+            if index:
+                follows = (activities[index] > 0.0) & (activities[index] < self.layers[index].input_scale)
+                error = model.scatter(index, behind * follows)
+        return weights, biases
+
+    def settle(self, inputs: Floats, record: Any) -> Process:  # noqa: ARG002
+        """Do what is left after a calibration: nothing."""
+        yield from ()
 
     def outputs(self, inputs: Floats, batch: int = 500) -> Process:
         """Return the outputs of each input, (samples, outputs), as the hardware computes them."""

@@ -130,9 +130,9 @@ class HardwareLayer:
 
     def target(self, index: int, weights: Floats) -> Floats:
         """Return what the :attr:`Placement.cells` of a tile conduct for its share of weights (inputs, outputs) [S]."""
-        share = weights[self.partition.input_slice(index), self.partition.output_slice(index)]
-        stuck = None if self.stuck is None else self.stuck[index][self.placements[index].cells]
-        return self.mapping.conductances(share, stuck)
+        partition, place = self.partition, self.placements[index]
+        share = weights[partition.input_slice(index), partition.output_slice(index)]
+        return self.mapping.conductances(share, None if self.stuck is None else self.stuck[index][place.cells])
 
     def program(self, weights: Floats, deadband: float) -> Process:
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
@@ -159,20 +159,25 @@ class HardwareLayer:
 
     def _wanted(self, index: int) -> Floats:
         """Return what the devices of a tile are to conduct, (rows, columns) S; known stuck ones stay as asked."""
-        mapping, place, wanted = self.mapping, self.placements[index], self.units[index].asked.copy()
-        between = self.target(index, self.weights)
-        if self.prefactor is not None:
-            between = np.clip(between * self.prefactor[index][place.cells], mapping.minimum, mapping.maximum)
-        devices = self.chip.spec.tile.cell.memristor_conductance(between)
+        place, wanted = self.placements[index], self.units[index].asked.copy()
+        devices = self._devices(index, self.weights)
         if self.stuck is not None:
             devices = np.where(np.isnan(self.stuck[index][place.cells]), devices, wanted[place.cells])
         wanted[place.cells] = devices
         return wanted
 
+    def _devices(self, index: int, weights: Floats) -> Floats:
+        """Return what the devices of the :attr:`Placement.cells` of a tile conduct for its share of weights [S]."""
+        between = self.target(index, weights)
+        if self.prefactor is not None:
+            between = between * self.prefactor[index][self.placements[index].cells]
+            between = np.clip(between, self.mapping.minimum, self.mapping.maximum)
+        return np.asarray(self.chip.spec.tile.cell.memristor_conductance(between))
+
     def limits(self) -> tuple[Floats, Floats]:
         """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs)."""
-        lowest = np.full((self.partition.inputs, self.partition.outputs), -self.mapping.largest_weight)
-        highest = -lowest
+        highest = np.full((self.partition.inputs, self.partition.outputs), self.mapping.largest_weight)
+        lowest = -highest
         if self.stuck is not None:
             for index, place in enumerate(self.placements):
                 own = self.partition.input_slice(index), self.partition.output_slice(index)
@@ -260,10 +265,9 @@ class HardwareLayer:
 
     def set_cells(self, weights: Floats) -> None:
         """Put the cells at what stands for ``weights``, without pulses, time or noise; stuck ones stay as they are."""
-        cell = self.chip.spec.tile.cell
         for index, (unit, place) in enumerate(zip(self.units, self.placements, strict=True)):
             wanted = unit.asked.copy()
-            wanted[place.cells] = cell.memristor_conductance(self.target(index, weights))
+            wanted[place.cells] = self._devices(index, weights)
             unit.put(wanted, self.chip.clock)
         self.weights = weights.copy()  # last: whoever is stopped before does it all again
 
@@ -304,9 +308,8 @@ class HardwareLayer:
         gain: float | None = None,
     ) -> Process:
         """Read all tiles; returns the currents of single reads, (groups, tiles, batch, planes, columns) A."""
-        return self.currents(
-            (yield from self._answers(codes, groups, kind, priority, gain)), len(codes[0]), groups, gain
-        )
+        answers = yield from self._answers(codes, groups, kind, priority, gain)
+        return self.currents(answers, len(codes[0]), groups, gain)
 
     def currents(self, answers: Sequence[Codes], batch: int, groups: int, gain: float | None = None) -> Floats:
         """Return what the ADC codes of all tiles mean, (groups, tiles, batch, planes, columns) A.
@@ -440,10 +443,8 @@ class HardwareLayer:
     def _outputs(self, sums: Floats) -> Floats:
         """Return the layer's outputs for sums of currents, (batch, outputs) A."""
         sums /= self.current_scale
-        correction = self.correction
-        if correction.output_scale is not None and correction.output_shift is not None:
-            sums = correction.output_scale * sums + correction.output_shift
-        return sums
+        scale, shift = self.correction.output_scale, self.correction.output_shift
+        return sums if scale is None or shift is None else scale * sums + shift
 
     @property
     def current_scale(self) -> float:

@@ -26,7 +26,7 @@ from circuitmem.report.costs import precision_note, product_costs, rms_errors
 from circuitmem.report.page import Page
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
 from circuitmem.training import method_title
-from circuitmem.training.methods import ERROR_EDGES
+from circuitmem.training.method_result import ERROR_EDGES
 
 __all__ = ["draw_run_page", "load_run_record"]
 

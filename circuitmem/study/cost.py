@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, RetrainingSpec
+from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, RetrainingSpec, RunSpec
 from circuitmem.network import partitions, positions
+from circuitmem.registry import torch_room
 from circuitmem.study.point import SISTERS
 from circuitmem.study.spec import Job, Point
-from circuitmem.training import load_data, recipe_of
+from circuitmem.training import load_data, load_source, recipe_of
 
 __all__ = ["estimate_seconds", "point_seconds"]
 
@@ -67,8 +68,9 @@ def point_seconds(point: Point) -> float:
 def _job_seconds(job: Job) -> float:
     run, tile = job.run, job.run.chip.tile
     rows, columns = tile.shape
-    tiles = [partition.tiles for partition in partitions(run.network.shapes, run.chip)]
-    vectors = sum(tiles_of * n for tiles_of, n in zip(tiles, positions(run.network), strict=True))
+    sizes = _sizes(run.network, run.data)
+    tiles = [each.tiles for each in partitions([(m, n) for m, n, _ in sizes], run.chip)]
+    vectors = sum(tiles_of * n for tiles_of, (_, _, n) in zip(tiles, sizes, strict=True))
     train, watched, test = _samples(run.data, run.network)
     recipe = recipe_of(run, job.method)
     epochs = run.in_situ.epochs if recipe.train else 0
@@ -106,8 +108,17 @@ def _epochs(declared: int, spec: ExSituSpec | RetrainingSpec) -> int:
 def _offline_seconds(job: Job, epochs: int, weight: float) -> float:
     """Return a rough estimate of the seconds of training off-line."""
     network = job.run.network
-    weights = sum(m * n * p for (m, n), p in zip(network.shapes, positions(network), strict=True))
+    weights = sum(m * n * p for m, n, p in _sizes(network, job.run.data))
     return epochs * _samples(job.run.data, network)[0] * (SAMPLE + weight * weights)
+
+
+@lru_cache(maxsize=16)
+def _sizes(network: NetworkSpec, data: DataSpec) -> list[tuple[int, int, float]]:
+    """Return inputs and outputs of each matrix of a network, and its vectors for an input."""
+    if not network.model:
+        return [(m, n, p) for (m, n), p in zip(network.shapes, positions(network), strict=True)]
+    layers = torch_room().summarize_model(RunSpec(network=network, data=data)).layers
+    return [(each.inputs, each.outputs, each.vectors or 1.0) for each in layers for _ in range(each.groups)]
 
 
 @lru_cache(maxsize=16)
@@ -117,6 +128,7 @@ def _samples(spec: DataSpec, network: NetworkSpec) -> tuple[int, int, int]:
         train = min(spec.train or FULL[0], FULL[0]) - spec.held_back
         test = spec.validation or min(spec.test or FULL[1], FULL[1])
     else:
-        data = load_data(spec, network, seed=1)  # parts are as large with any seed
+        # Parts are as large with any seed.
+        data = load_source(spec, seed=1) if network.model else load_data(spec, network, seed=1)
         train, test = len(data.train_targets), len(data.test_targets)
     return (train, spec.held_back, test) if spec.held_back else (train, test, 0)

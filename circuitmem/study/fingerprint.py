@@ -11,7 +11,7 @@ import circuitmem
 
 __all__ = ["code_fingerprint"]
 
-UNSEEN = {"cli", "console", "doctor.py", "report", "torch"}
+UNSEEN = {"cli", "console", "doctor.py", "report"}
 """What lies above a study and cannot change a number of it."""
 OF_STUDY = {"point.py", "spec.py"}
 """What of this room can."""

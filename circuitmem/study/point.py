@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, needed_packages
+from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, RunSpec, needed_packages
 from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Perceptron
+from circuitmem.registry import torch_room
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.spec import Job, Point, config_values
 from circuitmem.training import (
@@ -25,6 +26,7 @@ from circuitmem.training import (
     load_data,
     train_ex_situ,
 )
+from circuitmem.training.data import check_classes
 
 __all__ = ["SISTERS", "compute_point", "failure"]
 
@@ -107,21 +109,44 @@ def _inference(result: MethodResult) -> dict[str, float]:
 def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult, float]:
     """Return what a method reached, and the accuracy of the network that it began with; add to the maps."""
     run = job.run
-    data = _samples(run.data, run.network, run.seed)
-    model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
     engine = BehavioralEngine(threads=1, precision=run.precision) if run.engine == "behavioral" else None
-    network = build_network(run, model, data, engine)
+    hooks = Hooks(brought_up=lambda: keep("before"))
+    method, digital = (_of_torch if run.network.model else _of_layers)(job, engine, hooks)
 
     def keep(when: str) -> None:
         for index in point.map_tiles:
-            if index < len(network.chip.units):
-                tile = network.chip.units[index].tile
+            if index < len(method.chip.units):
+                tile = method.chip.units[index].tile
                 maps[f"{job.name}/{index}/{when}"] = tile.effective_conductance.astype(np.float32)
                 maps[f"{job.name}/{index}/stuck"] = tile.stuck.copy()
 
-    result = MethodRun(job.method, run, network, data, Hooks(brought_up=lambda: keep("before"))).finish()
+    result = method.finish()
     keep("after")
     return result, digital
+
+
+def _of_layers(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float]:
+    """Return a method on a fresh chip, and the test accuracy of the network that it begins with."""
+    run = job.run
+    data = _samples(run.data, run.network, run.seed)
+    model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
+    return MethodRun(job.method, run, build_network(run, model, data, engine), data, hooks), digital
+
+
+def _of_torch(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float]:
+    """Do as :func:`_of_layers` does, for a network of torch."""
+    run, room = job.run, torch_room()
+    with room.one_thread():
+        trained = _trained(run.ex_situ, run.network, run.data, run.seed)
+        plan = room.begin_model(run, engine=engine, trained=trained)
+        check_classes(plan.data)
+        return plan.make(job.method, hooks), plan.start().digital["accuracy_percent"]
+
+
+@lru_cache(maxsize=4)
+def _trained(ex_situ: ExSituSpec, network: NetworkSpec, source: DataSpec, seed: int) -> Any:
+    """Return the trained network of torch and its examples; points of one seed share them."""
+    return torch_room().train_model(RunSpec(seed=seed, ex_situ=ex_situ, network=network, data=source))
 
 
 @lru_cache(maxsize=2)

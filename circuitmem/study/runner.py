@@ -18,7 +18,8 @@ from circuitmem.study.provenance import failures, study_provenance
 from circuitmem.study.spec import Chosen, Point, Study
 from circuitmem.study.store import Store
 from circuitmem.study.tuning import Trial, choose, trial_rows, trials_of
-from circuitmem.training import load_data
+from circuitmem.training import load_data, load_source
+from circuitmem.training.data import check_classes
 from circuitmem.validation import integer
 
 __all__ = ["plan_study", "results_folder", "run_study"]
@@ -221,4 +222,7 @@ def _check_data(points: list[Point], fetch: bool = True) -> None:
     """Find out before anything is computed whether the samples can be had; without ``fetch`` nothing is downloaded."""
     for data, network in {(job.run.data, job.run.network) for point in points for job in point.jobs}:
         if fetch or data.source != "download":
-            load_data(data, network, seed=1)
+            if network.model:
+                check_classes(load_source(data, seed=1))
+            else:
+                load_data(data, network, seed=1)

@@ -11,7 +11,15 @@ from circuitmem.torch.evaluate import Run, evaluate
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import set_read_noise
 from circuitmem.torch.observe import digitally
-from circuitmem.torch.run import resume_model_run, start_model_run, summarize_model
+from circuitmem.torch.plan import one_thread
+from circuitmem.torch.run import (
+    begin_model,
+    load_model,
+    resume_model_run,
+    start_model_run,
+    summarize_model,
+    train_model,
+)
 from circuitmem.torch.summary import summary
 
 __all__ = [
@@ -21,14 +29,18 @@ __all__ = [
     "LayerSummary",
     "NetworkSummary",
     "Run",
+    "begin_model",
     "calibrate",
     "convert",
     "digitally",
     "evaluate",
+    "load_model",
+    "one_thread",
     "program",
     "resume_model_run",
     "set_read_noise",
     "start_model_run",
     "summarize_model",
     "summary",
+    "train_model",
 ]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import CalibrationSpec
@@ -17,12 +16,11 @@ from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.torch.convert import inputs_of
 from circuitmem.torch.module import CrossbarModule
-from circuitmem.torch.observe import crossbar_layers, evaluating, fitting, observe
+from circuitmem.torch.observe import crossbar_layers, evaluating, fitting, vectors_of
 from circuitmem.torch.product import checked_methods
-from circuitmem.torch.rule import program_towards
 from circuitmem.validation import in_range, integer
 
-__all__ = ["calibrate", "calibrate_layers", "chip_of", "program", "program_layers", "some"]
+__all__ = ["JOINED", "calibrate", "chip_of", "measure_norms", "program"]
 
 JOINED = ("defect-subtract", "affine")
 """What suits inputs of both signs and of any distribution: known stuck cells are subtracted, the rest is fitted."""
@@ -65,24 +63,22 @@ def program(module: torch.nn.Module, deadband: float = 0.0, verify: bool = False
         If the layers are not on one chip, or a weight is not finite.
     """
     chip, deadband = chip_of(module), in_range("deadband", deadband, 0.0, np.inf)
-    before = chip.ledger.pulses
+    products = [pair for layer in _quiet(module) for pair in zip(layer.products, layer.matrices(), strict=True)]
+    before, verifying = chip.ledger.pulses, chip.spec.programming
     with chip.during("programming"):
-        program_layers(module, deadband, verify)
+        units = [unit for product, _ in products for unit in product.layer.units]
+        chip.run(chip.program_all(units, [product.targets(weights) for product, weights in products], deadband))
+        for product, _ in products if verify else ():
+            chip.run(product.layer.verify(verifying.verify_tries, verifying.verify_tolerance))
     return chip.ledger.pulses - before
 
 
-def program_layers(module: torch.nn.Module, deadband: float = 0.0, verify: bool = False) -> None:
-    """Do as :func:`program` does, in the phase of the chip that it is in."""
-    chip, layers = chip_of(module), list(crossbar_layers(module).values())
-    for layer in layers:
+def _quiet(module: torch.nn.Module) -> Iterator[CrossbarModule]:
+    """Give the layers on tiles, with the noise of their reads as they want it."""
+    for layer in crossbar_layers(module).values():
         for product in layer.products:
             product.set_read_noise(layer.read_noise)
-    chip.run(program_towards(layers, deadband))
-    if verify:
-        tries, tolerance = chip.spec.programming.verify_tries, chip.spec.programming.verify_tolerance
-        for layer in layers:
-            for product in layer.products:
-                chip.run(product.layer.verify(tries, tolerance))
+        yield layer
 
 
 def calibrate(
@@ -117,34 +113,13 @@ def calibrate(
     chip, total = chip_of(module), CalibrationRecord()
     spec = CalibrationSpec(method=checked_methods(method), vectors=integer("vectors", vectors, 2))
     with chip.during("calibration"):
-        calibrate_layers(module, inputs, spec, total, batch_norm)
+        given = fitting(module, inputs_of(inputs))
+        found = vectors_of(module, given, spec.vectors, stream(chip.seed, Purpose.CALIBRATION))
+        for layer, own in found.items():
+            _add(total, layer.calibrate_vectors([torch.from_numpy(each) for each in own], spec))
+        if batch_norm:
+            measure_norms(module, given, total)
     return total
-
-
-def calibrate_layers(
-    module: torch.nn.Module, inputs: Any, spec: CalibrationSpec, record: CalibrationRecord, batch_norm: bool = True
-) -> None:
-    """Do as :func:`calibrate` does, in the phase of the chip that it is in; ``record`` gets the cost."""
-    chip, given, vectors = chip_of(module), fitting(module, inputs_of(inputs)), spec.vectors
-    found: dict[str, list[list[NDArray[np.float64]]]] = {}
-    rng = stream(chip.seed, Purpose.CALIBRATION)
-
-    def see(name: str, _: CrossbarModule, values: list[NDArray[np.float64]]) -> None:
-        chosen = some(len(values[0]), vectors, rng)
-        found.setdefault(name, []).append([own[chosen] for own in values])
-
-    observe(module, given, see)
-    for name, layer in crossbar_layers(module).items():
-        every = [np.concatenate(calls) for calls in zip(*found[name], strict=True)]
-        chosen = some(len(every[0]), vectors, rng)
-        _add(record, layer.calibrate_vectors([torch.from_numpy(own[chosen]) for own in every], spec))
-    if batch_norm:
-        _measure_norms(module, given, chip, record)
-
-
-def some(count: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return at most ``most`` of so many places, in their order."""
-    return np.arange(count) if count <= most else np.sort(rng.permutation(count)[:most])
 
 
 def _add(total: CalibrationRecord, record: CalibrationRecord) -> None:
@@ -153,10 +128,9 @@ def _add(total: CalibrationRecord, record: CalibrationRecord) -> None:
         setattr(total, name, getattr(total, name) + getattr(record, name))
 
 
-def _measure_norms(
-    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], chip: Chip, total: CalibrationRecord
-) -> None:
-    norms = [part for part in module.modules() if _has_statistics(part)]
+def measure_norms(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], total: CalibrationRecord) -> None:
+    """Let batch norms take the statistics of a forward pass on the chip; its cost is added to ``total``."""
+    norms, chip = [part for part in module.modules() if _has_statistics(part)], chip_of(module)
     if not norms:
         return
     before = chip.now, chip.ledger.energy, _reads(chip)

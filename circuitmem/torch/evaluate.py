@@ -18,11 +18,11 @@ from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
 from circuitmem.files import save_npz
 from circuitmem.records import Begun, Results, read_record, write_record
-from circuitmem.registry import is_reference
+from circuitmem.registry import check, is_reference
 from circuitmem.report import draw_run, draw_run_page
 from circuitmem.torch.bring_up import JOINED
 from circuitmem.torch.examples import examples_of
-from circuitmem.torch.method import InSitu, MakeOptimiser, default_optimiser
+from circuitmem.torch.network import MakeOptimiser, default_optimiser
 from circuitmem.torch.plan import Plan, one_thread
 from circuitmem.torch.product import checked_methods
 from circuitmem.torch.source import check_begun, sha256_of_weights, sources_of
@@ -30,11 +30,9 @@ from circuitmem.torch.state import as_array
 from circuitmem.training import Hooks
 from circuitmem.training.carry_out import carry_out, summary_of
 from circuitmem.training.run_folder import check_data, check_new, check_same, go_on_in, make_folder
-from circuitmem.validation import did_you_mean, integer
+from circuitmem.validation import integer
 
-__all__ = ["METHODS", "Run", "evaluate"]
-
-METHODS = ("raw", "calibration", "in_situ", "calibration_in_situ")
+__all__ = ["Run", "evaluate"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -141,6 +139,7 @@ def evaluate(
     methods : sequence of str
         ``"raw"``: programmed with a write-verify loop. ``"calibration"``: and calibrated, batch norms measured.
         ``"in_situ"`` and ``"calibration_in_situ"``: and trained on the chip, each step of the optimiser by pulses.
+        And whatever else ``circuitmem list methods`` names.
     out : path, optional
         A new or empty folder, which gets the files of a run: configuration, weights, checkpoints, results, provenance,
         audit, and a page.
@@ -203,9 +202,8 @@ def evaluate(
         in_situ=cast(Any, in_situ),
         audit=AuditSpec(tiles=integer("audit", audit, 0), fraction=AuditSpec().fraction if audit else 0.0),
     )
-    how = dict.fromkeys(chosen, InSitu(spec.in_situ, spec.calibration, optimiser))
     with one_thread():
-        plan = Plan(spec, model, examples, how)
+        plan = Plan(spec, model, examples, optimiser)
         arguments = {"weight_range": spec.network.room, "optimiser": _description(optimiser)}
         return _carry_out(plan, None if out is None else Path(out), resume, arguments, progress)
 
@@ -256,8 +254,7 @@ def _continued(out: Path, spec: RunSpec, data: Dataset, now: dict[str, Any]) -> 
 def _methods(methods: Sequence[str]) -> list[str]:
     given = [methods] if isinstance(methods, str) else list(methods)
     for name in given:
-        if name not in METHODS:
-            raise ValidationError("methods", f"must be of {', '.join(METHODS)}{did_you_mean(name, METHODS)}", name)
+        check("methods", name, "methods")
     if not given or len(set(given)) < len(given):
         raise ValidationError("methods", "must name one or more, each once", str(given))
     return given

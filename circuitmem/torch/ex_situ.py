@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from circuitmem.config import ExSituSpec
+from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream, stream_key
 from circuitmem.torch.examples import Examples
-from circuitmem.torch.method import train_step
+from circuitmem.torch.observe import evaluating, fitting
+from circuitmem.torch.twin import AT_ONCE
 from circuitmem.training.ex_situ import ExSituRecord, goes_on, has_converged
-from circuitmem.training.schedules import rate_factor
+from circuitmem.training.objective import accuracy_percent
+from circuitmem.training.schedules import Patience, rate_factor
 
 __all__ = ["train_digital"]
 
@@ -21,6 +26,8 @@ def train_digital(
     model: torch.nn.Module, examples: Examples, spec: ExSituSpec, seed: int, progress: Callable[[int, int], None]
 ) -> ExSituRecord:
     """Train a network in place with Adam, until the loss falls no more, as networks of layers are; say how it went.
+
+    With ``spec.patience`` the validation samples decide instead, and the network of the best epoch is kept.
 
     Parameters
     ----------
@@ -40,6 +47,8 @@ def train_digital(
     record, total = ExSituRecord(), spec.epochs
     optimiser = torch.optim.Adam(model.parameters(), lr=spec.learning_rate)
     guessing = examples.objective.guessing
+    validation = examples.as_data().validation
+    patience, best = Patience("ex_situ.patience", spec.patience, validation), model.state_dict()
     progress(0, total)
     with torch.random.fork_rng(devices=[]):
         model.train()
@@ -52,11 +61,50 @@ def train_digital(
                     torch.manual_seed(stream_key(seed, Purpose.BATCHES, 0, epoch, step)[0] % 2**63)
                     for group in optimiser.param_groups:
                         group["lr"] = spec.learning_rate * rate_factor(spec.schedule, len(losses) / steps, 0.0)
-                    losses.append(train_step(model, examples, chosen, optimiser, len(losses)))
-                progress(epoch + 1, total)
-            record.epochs, record.loss = total, float(np.mean(losses[7 * len(losses) // 8 :]))
-            record.converged = has_converged(losses, guessing)
-            if goes_on(record.converged, record.loss, guessing, total * batches):
+                    losses.append(_step(model, examples, chosen, optimiser, len(losses)))
+                record.epochs = epoch + 1
+                progress(record.epochs, total)
+                if patience.samples is not None:
+                    inputs, targets = patience.samples
+                    if patience.note(_accuracy(model, inputs, targets)):
+                        best = {name: own.detach().clone() for name, own in model.state_dict().items()}
+                    if patience.is_over:
+                        break
+            record.loss = float(np.mean(losses[7 * len(losses) // 8 :]))
+            record.converged = has_converged(losses, guessing) if patience.samples is None else patience.is_over
+            if patience.is_over:
+                break
+            if patience.samples is not None or goes_on(record.converged, record.loss, guessing, total * batches):
                 total = min(2 * total, spec.max_epochs)
         model.eval()
+    if patience.samples is not None:
+        model.load_state_dict(best)
     return record
+
+
+def _accuracy(model: torch.nn.Module, inputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Return the accuracy of a network on some samples [%]."""
+    given = fitting(model, (torch.from_numpy(np.ascontiguousarray(inputs)),))[0]
+    with evaluating(model):
+        outputs = torch.cat([model(part) for part in given.split(AT_ONCE)])
+    return accuracy_percent(outputs.argmax(dim=1).numpy(), targets)
+
+
+def _step(
+    net: torch.nn.Module, examples: Examples, chosen: torch.Tensor, optimiser: torch.optim.Optimizer, step: int
+) -> float:
+    """Take a step on some training examples; returns the loss before it.
+
+    Raises
+    ------
+    ValidationError
+        If the loss is no number.
+    """
+    optimiser.zero_grad()
+    loss = examples.loss(net(examples.train_inputs[chosen]), chosen)
+    if not bool(torch.isfinite(loss)):
+        rule = f"must be smaller: training ex situ diverged, its loss is {float(loss.detach())} (step {step})"
+        raise ValidationError("ex_situ.learning_rate", rule, optimiser.param_groups[0]["lr"])
+    loss.backward()
+    optimiser.step()
+    return float(loss.detach())

@@ -32,6 +32,8 @@ class Examples:
         Where they come from.
     objective : Classes or Values
         What a network is trained for with them.
+    answers : Dataset, optional
+        The data with their classes numbered as the outputs of the network, where they are others.
     """
 
     train_inputs: torch.Tensor
@@ -40,6 +42,7 @@ class Examples:
     test_targets: torch.Tensor
     data: Dataset
     objective: Objective
+    answers: Dataset | None = None
 
     @classmethod
     def of(cls, found: Dataset, in_units: bool = True) -> Examples:
@@ -89,9 +92,17 @@ class Examples:
         numbers = [int(name) for name in names if name.isascii() and name.isdigit()]
         if len(numbers) < len(names) or max(numbers) >= shape[1]:
             raise ValidationError("model", rule, shape)
-        outputs = torch.tensor(numbers)
-        own = {"train_targets": outputs[self.train_targets], "test_targets": outputs[self.test_targets]}
-        return replace(self, **own, objective=Classes(shape[1]))
+        outputs = np.array(numbers)
+        parts = ("train_targets", "validation_targets", "test_targets")
+        known = {part: getattr(self.data, part) for part in parts}
+        own = {part: outputs[each] for part, each in known.items() if each is not None}
+        data = replace(self.data, classes=tuple(str(number) for number in range(shape[1])), **own)
+        tensors = {part: torch.from_numpy(own[part]) for part in ("train_targets", "test_targets")}
+        return replace(self, **tensors, answers=data, objective=Classes(shape[1]))
+
+    def as_data(self) -> Dataset:
+        """Return the data with their classes numbered as the outputs of the network."""
+        return self.data if self.answers is None else self.answers
 
     def loss(self, outputs: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of outputs (batch, outputs) for some training examples."""

@@ -151,7 +151,7 @@ class CrossbarModule(torch.nn.Module):
         Raises
         ------
         ValidationError
-            If a method is not known, or programs cells by pulses, or the inputs are not right.
+            If a method is not known, or the inputs are not right.
         """
         return self.calibrate_vectors(self.vectors(inputs), CalibrationSpec(method=checked_methods(method)))
 

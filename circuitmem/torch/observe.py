@@ -14,7 +14,7 @@ from circuitmem.errors import CircuitmemError, ValidationError
 from circuitmem.torch.module import CrossbarModule
 from circuitmem.torch.product import numbers
 
-__all__ = ["crossbar_layers", "digitally", "evaluating", "fitting", "observe", "taking", "watched"]
+__all__ = ["crossbar_layers", "digitally", "evaluating", "fitting", "observe", "taking", "vectors_of", "watched"]
 
 
 def crossbar_layers(module: torch.nn.Module) -> dict[str, CrossbarModule]:
@@ -130,3 +130,35 @@ def observe(
         module(*inputs)
     if unused:
         raise ValidationError(f"{next(iter(unused))}.weight", "is never used with the sample inputs")
+
+
+def vectors_of(
+    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], most: int, rng: np.random.Generator
+) -> dict[CrossbarModule, list[NDArray[np.float64]]]:
+    """Return what the layers of a network multiply for inputs: for each group of outputs, (vectors, inputs of it).
+
+    Of more than ``most`` vectors so many are chosen at random.
+
+    Raises
+    ------
+    ValidationError
+        If a layer is never used.
+    """
+    found: dict[CrossbarModule, list[list[NDArray[np.float64]]]] = {}
+
+    def see(_: str, layer: CrossbarModule, values: list[NDArray[np.float64]]) -> None:
+        chosen = _some(len(values[0]), most, rng)
+        found.setdefault(layer, []).append([own[chosen] for own in values])
+
+    observe(module, inputs, see)
+    vectors = {}
+    for layer in crossbar_layers(module).values():
+        every = [np.concatenate(calls) for calls in zip(*found[layer], strict=True)]
+        chosen = _some(len(every[0]), most, rng)
+        vectors[layer] = [own[chosen] for own in every]
+    return vectors
+
+
+def _some(count: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return at most ``most`` of so many places, in their order."""
+    return np.arange(count) if count <= most else np.sort(rng.permutation(count)[:most])

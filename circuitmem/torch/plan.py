@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from circuitmem.config import RunSpec
 from circuitmem.control import Chip, check_faults
+from circuitmem.engine import Engine
 from circuitmem.errors import ValidationError
 from circuitmem.torch.convert import convert
 from circuitmem.torch.examples import Examples
-from circuitmem.torch.method import SAMPLE, InSitu, TorchMethod, outputs_of
-from circuitmem.torch.observe import crossbar_layers, digitally
+from circuitmem.torch.network import SAMPLE, MakeOptimiser, TorchNetwork, TorchOptimiser
+from circuitmem.torch.observe import evaluating, taking
 from circuitmem.torch.summary import summary
-from circuitmem.training import Hooks
+from circuitmem.training import Hooks, MethodResult, MethodRun, recipe_of
 from circuitmem.training.carry_out import Start
 from circuitmem.training.ex_situ import ExSituRecord
-from circuitmem.training.methods import engine_of
+from circuitmem.training.methods import NO_HOOKS, engine_of
+from circuitmem.training.recipes import check_values
+from circuitmem.training.schedules import Patience
 
-__all__ = ["Plan", "one_thread"]
+__all__ = ["Plan", "TorchMethod", "one_thread"]
 
 
 @contextmanager
@@ -35,6 +39,15 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class TorchMethod(MethodRun):
+    """A method whose network is one of torch: what torch draws meanwhile does not reach the caller's generator."""
+
+    def finish(self) -> MethodResult:
+        """Do what is left."""
+        with one_thread(), torch.random.fork_rng(devices=[]):
+            return super().finish()
+
+
 class Plan:
     """What a run does with a network.
 
@@ -46,8 +59,10 @@ class Plan:
         The network; it is left as it is.
     examples : Examples
         What to train and test it with.
-    how : mapping of str to InSitu
-        Calibration and training of each method.
+    optimiser : callable, optional
+        Makes the optimiser of training in situ for parameters; left out, it is the declared one.
+    engine : Engine, optional
+        What computes circuits, instead of the engine that the run names.
 
     Raises
     ------
@@ -60,73 +75,83 @@ class Plan:
         spec: RunSpec,
         model: torch.nn.Module,
         examples: Examples,
-        how: Mapping[str, InSitu],
+        optimiser: MakeOptimiser | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        self.spec, self.model, self.how = spec, model, how
+        self.spec, self.model = spec, model
+        self._optimiser, self._engine = optimiser, engine
         examples = examples.fitting(model)
         self._sound: frozenset[int] = frozenset()
-        self._sample = examples.train_inputs[:SAMPLE]
         outputs = outputs_of(model, examples.test_inputs[:2])
         self.examples = examples.for_outputs(tuple(outputs.shape))
-        analog = self._fresh()
+        self.data = self.examples.as_data()
+        if self.data.task == "values":
+            check_values(spec)
+        for name in spec.methods:
+            if recipe_of(spec, name).word("fine-tune") is not None:
+                rule = "must not have fine-tune with network.model: it goes back through networks of layers alone"
+                raise ValidationError("methods", rule, name)
+        for key, epochs in (("ex_situ", spec.ex_situ.patience), ("in_situ", spec.in_situ.patience)):
+            Patience(f"{key}.patience", epochs, self.data.validation)
+        analog = self.network()
         self._sound = self._sound_tiles(analog)
-        check_faults(spec.chip, sum(len(each.layer.units) for each in _products(analog)))
+        check_faults(spec.chip, sum(len(layer.units) for layer in analog.layers))
 
     def start(self, training: ExSituRecord | None = None) -> Start:
         """Return what the methods begin from, once the network is trained: how that went, if it is known."""
-        analog, examples = self._fresh(), self.examples
-        with digitally(analog):
-            outputs = outputs_of(analog, examples.test_inputs)
-        if not bool(torch.isfinite(outputs).all()):
+        analog, objective = self.network(), self.examples.objective
+        outputs = analog.model.logits(self.data.test_inputs)
+        if not np.isfinite(outputs).all():
             raise ValidationError("model", "must give finite outputs for the test inputs")
-        needs = summary(analog, self._sample[:1])
+        needs = summary(analog.net, self._sample[:1])
         vectors = min(cast(float, layer.vectors) for layer in needs.layers)
         return Start(
-            examples.objective.score(outputs.numpy(), examples.test_targets.numpy()),
-            examples.objective.guessing,
-            self._make,
+            objective.score(outputs, self.data.test_targets),
+            objective.guessing,
+            self.make,
             self._steps,
             training,
-            int(vectors * len(self._sample)),
-            {"on_tiles": needs.on_tiles, "tiles": needs.tiles, **examples.objective.record()},
+            int(vectors * min(len(self.data.train_inputs), self.spec.calibration.vectors)),
+            {"on_tiles": needs.on_tiles, "tiles": needs.tiles, **objective.record()},
             {"torch": torch.__version__},
         )
 
-    def _make(self, name: str, hooks: Hooks) -> TorchMethod:
-        return TorchMethod(name, self._fresh(), self.examples, self.how[name], self.spec.seed, hooks)
+    def make(self, name: str, hooks: Hooks = NO_HOOKS) -> TorchMethod:
+        """Return a method on the chip as it was fabricated."""
+        network = self.network()
+        optimiser = None if self._optimiser is None else TorchOptimiser(self._optimiser, network)
+        return TorchMethod(name, self.spec, network, self.data, hooks, self.examples.objective, optimiser)
 
     def _steps(self, name: str) -> int:
-        own = self.how[name].spec
-        batches = -(-len(self.examples.train_targets) // own.batch)
-        return own.epochs * batches * name.endswith("in_situ") + 1
+        own = self.spec.in_situ
+        batches = -(-len(self.data.train_inputs) // own.batch)
+        return own.epochs * batches * recipe_of(self.spec, name).train + 1
 
-    def _fresh(self) -> torch.nn.Module:
+    @property
+    def _sample(self) -> torch.Tensor:
+        return self.examples.train_inputs[:SAMPLE]
+
+    def network(self) -> TorchNetwork:
         """Return the network on a chip as it was fabricated."""
         spec = self.spec
-        engine = engine_of(spec)
+        engine = self._engine or engine_of(spec)
         chip = Chip(spec.chip, 0, spec.seed, spec.seed, engine, spec.granularity, spec.reuse_error, self._sound)
         options: Any = {"sample": self._sample, "digital": spec.network.digital, "weight_range": spec.network.room}
-        options["backward"] = "straight-through" if spec.in_situ.gradient == "ideal" else "exact"
-        net = convert(self.model, chip, **options).eval()
-        for product in _products(net):
-            product.warns = False  # the warnings of the run say how many saturate
-        return net
+        return TorchNetwork(convert(self.model, chip, **options), spec.seed)
 
-    def _sound_tiles(self, analog: torch.nn.Module) -> frozenset[int]:
+    def _sound_tiles(self, analog: TorchNetwork) -> frozenset[int]:
         """Return the tiles of the layers whose devices all work, by ``chip.defects.layers``."""
-        defective, layers = self.spec.chip.defects.layers, list(crossbar_layers(analog).values())
+        defective, parts = self.spec.chip.defects.layers, analog.parts
         if defective is None:
             return frozenset()
-        if any(number >= len(layers) for number in defective):
-            raise ValidationError("chip.defects.layers", f"must be < {len(layers)}, each", defective)
-        return frozenset(
-            unit.index
-            for number, layer in enumerate(layers)
-            if number not in defective
-            for product in layer.products
-            for unit in product.layer.units
-        )
+        if any(number >= len(parts) for number in defective):
+            raise ValidationError("chip.defects.layers", f"must be < {len(parts)}, each", defective)
+        sound = [layers for number, (_, layers) in enumerate(parts) if number not in defective]
+        return frozenset(unit.index for layers in sound for layer in layers for unit in layer.units)
 
 
-def _products(analog: torch.nn.Module) -> list[Any]:
-    return [product for layer in crossbar_layers(analog).values() for product in layer.products]
+def outputs_of(net: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Return the outputs of a network in ``eval()``, (samples, outputs)."""
+    with evaluating(net), taking((inputs,)):
+        found: torch.Tensor = net(inputs)
+        return found

@@ -16,7 +16,8 @@ from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibrati
 from circuitmem.config import CalibrationSpec, check_joined
 from circuitmem.control import Chip, Conductances, Targets
 from circuitmem.errors import ValidationError
-from circuitmem.network import HardwareLayer, mapping_on, partitions
+from circuitmem.network import BackwardMap, HardwareLayer, mapping_on, partitions
+from circuitmem.torch.passes import carry_out, priority_of_pass
 from circuitmem.training.gradients import layer_gradient
 from circuitmem.validation import finite_array, in_range
 
@@ -64,6 +65,12 @@ class TileProduct:
         Whether cells were put in place without pulses.
     warns : bool
         Whether it is said that values saturate.
+    chooses_gains : bool
+        Whether the first inputs choose the amplifiers' gains, if no calibration has.
+    way_back : BackwardMap, optional
+        Through what gradients go back, instead of what ``backward`` says.
+    seen : list of ndarray, optional
+        Gets the inputs, if it is there.
     """
 
     def __init__(
@@ -86,6 +93,9 @@ class TileProduct:
         self._scaled = input_scale is not None
         self.placed = False
         self.warns = True
+        self.way_back: BackwardMap | None = None
+        self.seen: list[Floats] | None = None
+        self.chooses_gains = True
         self._ranged = False
         self._warned: set[str] = set()
 
@@ -200,7 +210,7 @@ class TileProduct:
         layer, process = self.layer, calibration_of(spec.method, spec)
         before = layer.correction, [unit.readout.adc.pga_gain for unit in layer.units], self._ranged
         try:
-            layer.chip.run(calibrate_layer(process, layer, activities, record))
+            carry_out(layer.chip, calibrate_layer(process, layer, activities, record))
         except BaseException:  # gains that the correction was not learnt at would be wrong without a word
             layer.correction, gains, self._ranged = before
             for unit, gain in zip(layer.units, gains, strict=True):
@@ -218,10 +228,12 @@ class TileProduct:
         """Return the product of inputs (batch, inputs) of both signs and weights (outputs, inputs)."""
         self.fit_scale(inputs)
         self.set_cells(weights)
-        if self.converters and not self._ranged:
+        if self.converters and self.chooses_gains and not self._ranged:
             largest = self._within_range(np.abs(inputs))
-            self.layer.chip.run(self.layer.set_range(self.layer.input_codes(largest), 1))
+            carry_out(self.layer.chip, self.layer.set_range(self.layer.input_codes(largest), 1))
             self._ranged = True
+        if self.seen is not None:
+            self.seen.append(inputs)
         plus = self._read(np.maximum(inputs, 0.0))
         return plus - self._read(np.maximum(-inputs, 0.0)) if (inputs < 0.0).any() else plus
 
@@ -233,7 +245,7 @@ class TileProduct:
         layer = self.layer
         within = self._within_range(activities)
         if self.converters:
-            return np.asarray(layer.chip.run(layer.forward(within)))
+            return np.asarray(carry_out(layer.chip, layer.forward(within, priority_of_pass())))
         sums = np.zeros((len(activities), layer.partition.outputs))
         for index, (unit, place) in enumerate(zip(layer.units, layer.placements, strict=True)):
             unit.meet(layer.chip.clock, layer.chip.context.noise_seed)
@@ -246,8 +258,8 @@ class TileProduct:
     def gradients(self, inputs: Floats, weights: Floats, error: Floats) -> tuple[Floats, Floats]:
         """Return gradients of weights (outputs, inputs) and inputs (batch, inputs) for that of the product."""
         self.set_cells(weights)
-        layer = self.layer
-        if self.backward == "straight-through":
+        layer, way = self.layer, self.way_back
+        if way is None and self.backward == "straight-through":
             return error.T @ inputs, error @ weights
         found, back = np.zeros_like(layer.weights), np.zeros_like(inputs)
         for sign in (1.0, -1.0):
@@ -255,9 +267,15 @@ class TileProduct:
             if not (part > 0.0).any():
                 continue
             within = np.clip(part, 0.0, layer.input_scale)
-            gradient, own = layer_gradient(layer, within, sign * error, quantised=self.converters, stuck_follow=False)
+            if way is not None:
+                gradient, behind = way.back(within, sign * error)
+            else:
+                options = {"quantised": self.converters, "stuck_follow": False}
+                gradient, behind = layer_gradient(layer, within, sign * error, **options)
             found += gradient
-            back += sign * own * ((part > 0.0) & (part <= layer.input_scale))
+            back += sign * behind * ((part > 0.0) & (part <= layer.input_scale))
+        if way is not None:  # whoever steps keeps weights within the range
+            return found.T, back
         # A weight beyond the range of its devices moves nothing.
         return np.where(np.abs(weights) > layer.mapping.largest_weight, 0.0, found.T), back
 
@@ -312,12 +330,11 @@ def checked_methods(method: str | Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     ValidationError
-        If one is not known, programs cells by pulses, or does not go with the others.
+        If one is not known, or does not go with the others.
     """
     methods = (method,) if isinstance(method, str) else tuple(method)
     for each in methods:
-        if registry.find("calibrations", each, "method").programs:
-            raise ValidationError("method", "must be a calibration that programs no cells", each)
+        registry.check("calibrations", each, "method")
     check_joined("method", methods)
     return methods
 

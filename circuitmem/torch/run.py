@@ -9,17 +9,16 @@ from typing import Any, cast
 
 import torch
 
-from circuitmem.config import InSituSpec, RunSpec
+from circuitmem.config import RunSpec
 from circuitmem.control import check_devices, check_vcd
+from circuitmem.engine import Engine
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import save_npz
 from circuitmem.network import NetworkSummary
 from circuitmem.records import Begun, Results, Weights, read_record, write_record
 from circuitmem.torch.bring_up import JOINED
-from circuitmem.torch.evaluate import METHODS
 from circuitmem.torch.ex_situ import train_digital
 from circuitmem.torch.examples import Examples
-from circuitmem.torch.method import InSitu, MakeOptimiser
 from circuitmem.torch.plan import Plan, one_thread
 from circuitmem.torch.product import checked_methods
 from circuitmem.torch.source import check_begun, sha256_of_file, sha256_of_weights, sources_of
@@ -32,7 +31,7 @@ from circuitmem.training.data import located
 from circuitmem.training.ex_situ import ExSituRecord
 from circuitmem.training.run_folder import check_data, check_new, go_on_in, make_folder
 
-__all__ = ["resume_model_run", "start_model_run", "summarize_model"]
+__all__ = ["begin_model", "load_model", "resume_model_run", "start_model_run", "summarize_model", "train_model"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -104,6 +103,67 @@ def resume_model_run(folder: str | Path, progress: Progress = lambda *_: None) -
         return _run(_plan(spec, model, examples), path, progress)
 
 
+def begin_model(
+    spec: RunSpec,
+    progress: Progress = lambda *_: None,
+    engine: Engine | None = None,
+    trained: tuple[torch.nn.Module, Examples] | None = None,
+) -> Plan:
+    """Return what puts the trained network of a configuration on chips, without a folder.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The run; it has a ``network.model``.
+    progress : callable
+        Called with (what, steps done, steps).
+    engine : Engine, optional
+        What computes circuits, instead of the engine that the run names.
+    trained : optional
+        What :func:`train_model` returned for the run.
+    """
+    model, examples = train_model(spec, progress) if trained is None else trained
+    return Plan(_resolved(spec), model, examples, engine=engine)
+
+
+def train_model(spec: RunSpec, progress: Progress = lambda *_: None) -> tuple[torch.nn.Module, Examples]:
+    """Return the network of a configuration with trained weights, its file's or by training it, and its examples."""
+    examples, model = _examples(spec), build_model(spec)
+    if spec.network.weights is not None:
+        load_weights(model, spec.network.weights)
+    else:
+        fitted = _plan(_resolved(spec), model, examples).examples  # what cannot be is said before it is trained
+        train_digital(model, fitted, spec.ex_situ, spec.seed, lambda done, total: progress("digital", done, total))
+    return model, examples
+
+
+def load_model(folder: str | Path, spec: RunSpec) -> Plan:
+    """Return what puts the network of a run on chips, with the weights that it had when its methods began.
+
+    Raises
+    ------
+    DataFileError
+        If the run has no weights yet.
+    ValidationError
+        If its data or the source of the network have changed.
+    """
+    path = Path(folder)
+    if (path / "model.json").exists():
+        before = read_record(path / "model.json", Begun)
+        if before["model"] is None:
+            raise ValidationError(
+                "network.model", "must name a function: the network of this run was given to evaluate"
+            )
+    else:
+        before = None
+    examples, model = _examples(spec), build_model(spec)
+    check_data(path, examples.data)
+    if before is not None:
+        check_begun(before, _begun_with(spec, model))
+    load_weights(model, path / "weights.npz")
+    return _plan(_resolved(spec), model, examples)
+
+
 def summarize_model(spec: RunSpec) -> NetworkSummary:
     """Return what the network of a run needs of its chip."""
     examples, model = _examples(spec), build_model(spec)
@@ -156,40 +216,14 @@ def _begun_with(spec: RunSpec, model: torch.nn.Module) -> dict[str, Any]:
 
 
 def _resolved(spec: RunSpec) -> RunSpec:
-    """Return a run with the calibration and the gradient that it will have; refuse what such a run cannot do."""
-    for name in spec.methods:
-        if name not in METHODS:
-            raise ValidationError("methods", f"must be of {', '.join(METHODS)} with network.model", name)
-    for key, unused in (
-        ("data.held_back", spec.data.held_back),
-        ("ex_situ.patience", spec.ex_situ.patience),
-        ("in_situ.patience", spec.in_situ.patience),
-        ("in_situ.evaluate_every", spec.in_situ.evaluate_every),
-        ("in_situ.ranges", "" if spec.in_situ.ranges == "fixed" else spec.in_situ.ranges),
-    ):
-        if unused:
-            raise ValidationError(key, "must be left out with network.model", unused)
+    """Return a run with the calibration that it will have."""
     method = spec.calibration.method if "method" in spec.calibration.model_fields_set else JOINED
-    checked_methods(method)
-    in_situ = spec.in_situ
-    gradient = in_situ.gradient if "gradient" in in_situ.model_fields_set else "adjoint"
-    if gradient == "read":
-        rule = "must be adjoint or ideal with network.model: torch goes back through the true tiles or through weights"
-        raise ValidationError("in_situ.gradient", rule, gradient)
-    if in_situ.recalibrate != "never":
-        raise ValidationError("in_situ.recalibrate", "must be never with network.model", in_situ.recalibrate)
-    _optimiser(in_situ)
-    calibration = spec.calibration.model_copy(update={"method": method})
-    in_situ = in_situ.model_copy(update={"gradient": gradient})
-    return spec.model_copy(update={"calibration": calibration, "in_situ": in_situ})
+    calibration = spec.calibration.model_copy(update={"method": checked_methods(method)})
+    return spec.model_copy(update={"calibration": calibration})
 
 
 def _plan(spec: RunSpec, model: torch.nn.Module, examples: Examples) -> Plan:
-    how: dict[str, InSitu] = {}
-    for name in spec.methods:
-        own = spec.in_situ.after_calibration() if name.startswith("calibration") else spec.in_situ
-        how[name] = InSitu(own, spec.calibration, _optimiser(own))
-    return Plan(spec, model, examples, how)
+    return Plan(spec, model, examples)
 
 
 def _examples(spec: RunSpec) -> Examples:
@@ -200,18 +234,3 @@ def _examples(spec: RunSpec) -> Examples:
     else:
         scale = spec.data.scale
     return Examples.of(data.scaled(cast(Any, scale)), in_units=spec.network.weights is not None)
-
-
-def _optimiser(own: InSituSpec) -> MakeOptimiser:
-    """Return what makes the optimiser that a run declares."""
-    kinds: dict[str, MakeOptimiser] = {
-        "sgd": lambda parameters: torch.optim.SGD(parameters, lr=own.learning_rate),
-        "momentum": lambda parameters: torch.optim.SGD(parameters, lr=own.learning_rate, momentum=own.momentum),
-        "rmsprop": lambda parameters: torch.optim.RMSprop(parameters, lr=own.learning_rate),
-        "adam": lambda parameters: torch.optim.Adam(parameters, lr=own.learning_rate),
-    }
-    if own.optimiser not in kinds:
-        raise ValidationError(
-            "in_situ.optimiser", f"must be one of {', '.join(kinds)} with network.model", own.optimiser
-        )
-    return kinds[own.optimiser]

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, still_error
+from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, still_products
+from circuitmem.calibration.record import MacError
 from circuitmem.config import RunSpec
 from circuitmem.config.recipe import split_step
 from circuitmem.control import Process
 from circuitmem.data import Dataset
-from circuitmem.network import HardwareNetwork
+from circuitmem.network import HardwareLayer, HardwareNetwork
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.recipes import Recipe
@@ -107,10 +108,22 @@ def calibrate_network(
     record = CalibrationRecord() if record is None else record
     unseen = network.model.vectors(data.test_inputs[:LOOKED_AT], stream(spec.seed, Purpose.PRODUCT_ERROR))
     errors: dict[str, list[dict[str, Any]]] = {}
-    for layer, inputs, new in zip(network.layers, vectors, unseen, strict=True):
+    known, learns = iter(zip(vectors, unseen, strict=True)), tuple(methods) != ("none",)
+    for _, layers in network.parts:
+        given = list(zip(layers, known, strict=False))
         if not again:
-            errors.setdefault("before", []).append(asdict(still_error(layer, new, layer.weights, raw=True)))
-        yield from calibrate_layer(calibration, layer, layer.within_range(inputs), record, again)
-        if not again and tuple(methods) != ("none",):
-            errors.setdefault("after", []).append(asdict(still_error(layer, new, layer.weights)))
+            errors.setdefault("before", []).append(_error([(layer, new) for layer, (_, new) in given], raw=True))
+        for layer, (inputs, _) in given:
+            yield from calibrate_layer(calibration, layer, layer.within_range(inputs), record, again)
+        if not again and learns:
+            errors.setdefault("after", []).append(_error([(layer, new) for layer, (_, new) in given]))
+    if learns and not again:
+        yield from network.settle(data.train_inputs, record)
     return errors
+
+
+def _error(pairs: Sequence[tuple[HardwareLayer, Floats]], raw: bool = False) -> dict[str, float]:
+    """Return the errors of the products of some layers with vectors, all together."""
+    both = [still_products(layer, own, layer.weights, raw=raw) for layer, own in pairs]
+    found, wanted = (np.concatenate([own.ravel() for own in each]) for each in zip(*both, strict=True))
+    return asdict(MacError.of(found, wanted))

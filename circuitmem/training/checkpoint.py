@@ -205,7 +205,7 @@ def _join(plan: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if isinstance(plan, dict):
         if "array" in plan:
             found = arrays[plan["array"]]
-            return found[plan["row"]].copy() if "row" in plan else found
+            return np.array(found[plan["row"]]) if "row" in plan else found  # one of no dimensions stays an array
         return {key: _join(item, arrays) for key, item in plan["dict"].items()}
     if isinstance(plan, list):
         return [_join(item, arrays) for item in plan]

@@ -12,11 +12,11 @@ from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibrati
 from circuitmem.config import RunSpec, check_joined
 from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
-from circuitmem.network import Perceptron
-from circuitmem.registry import check, names
+from circuitmem.network import HardwareNetwork, Perceptron
+from circuitmem.registry import check, names, torch_room
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.bring_up import bring_up
-from circuitmem.training.data import load_data
+from circuitmem.training.data import check_classes, load_data
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.methods import build_network
 
@@ -34,6 +34,12 @@ def calibrate_run(
     Parameters are those of :func:`compare_calibrations`, but ``progress`` is called with (what, steps done, steps).
     """
     check_methods(methods or ())
+    if spec.network.model:
+        room = torch_room()
+        with threadpool_limits(limits=1, user_api="blas"), room.one_thread():
+            plan = room.begin_model(spec, progress)
+            check_classes(plan.data)
+            return _compare(spec, plan.network, plan.data, methods, held_out, partial(progress, "calibrations"))
     data = load_data(spec.data, spec.network, spec.seed)
     train = data.train_inputs, data.train_targets
     with threadpool_limits(limits=1, user_api="blas"):
@@ -86,19 +92,31 @@ def compare_calibrations(
     ValidationError
         If a method is not known, or there is no sample to measure with.
     """
+    return _compare(spec, lambda: build_network(spec, model, data), data, methods, held_out, progress)
+
+
+def _compare(
+    spec: RunSpec,
+    make: Callable[[], HardwareNetwork],
+    data: Dataset,
+    methods: Sequence[str] | None,
+    held_out: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Do as :func:`compare_calibrations` does, with networks that ``make`` lays out on fresh chips."""
     methods = names("calibrations") if methods is None else methods
     check_methods(methods)
     if held_out < 1:
         raise ValidationError("held_out", "must be >= 1", held_out)
     images, labels = data.test_inputs[:held_out], data.test_targets[:held_out]
-    rng = stream(spec.seed, Purpose.CALIBRATION)
-    chosen = rng.permutation(len(data.train_inputs))[: spec.calibration.vectors]
-    seen, unseen = model.vectors(data.train_inputs[chosen], rng), model.vectors(images, rng)
     found: dict[str, Any] = {}
     for number, name in enumerate(methods):
         progress(number, len(methods))
-        network = build_network(spec, model, data)
-        chip, record, layers = network.chip, CalibrationRecord(), []
+        network = make()
+        chip, model, record, layers = network.chip, network.model, CalibrationRecord(), []
+        rng = stream(spec.seed, Purpose.CALIBRATION)
+        chosen = rng.permutation(len(data.train_inputs))[: spec.calibration.vectors]
+        seen, unseen = model.vectors(data.train_inputs[chosen], rng), model.vectors(images, rng)
         chip.run(bring_up(network, spec, data, False))
         for layer, weights, known, new in zip(network.layers, model.weights, seen, unseen, strict=True):
             within = layer.within_range(new)
@@ -115,6 +133,8 @@ def compare_calibrations(
                     "largest_after": after.largest,
                 }
             )
+        if name != "none":
+            chip.run(network.settle(data.train_inputs, record))
         accuracy = accuracy_percent(chip.run(network.classify(images)), labels)
         found[name] = {"layers": layers, "accuracy_percent": accuracy, **record.as_dict()}
     progress(len(methods), len(methods))

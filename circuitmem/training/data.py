@@ -30,6 +30,12 @@ def load_source(spec: DataSpec, seed: int) -> Dataset:
     return data.first(spec.train, spec.test).holding_back(spec.held_back, seed).validating(spec.validation)
 
 
+def check_classes(data: Dataset) -> None:
+    """Raise :class:`ValidationError` if there are values to predict."""
+    if data.task != "classes":
+        raise ValidationError("data.task", "must be classes: only train and summary take values to predict", data.task)
+
+
 def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = False) -> Dataset:
     """Load the data that a run declares, for a network of layers: inputs in rows, none below 0.
 
@@ -43,11 +49,11 @@ def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = Fa
         If samples break a rule, or the network does not fit them.
     """
     if network.model:
-        rule = "must be left out: this is for networks of layers (train and summary take a model of torch)"
+        rule = "must be left out: this is for networks of layers"
         raise ValidationError("network.model", rule, network.model)
     data = load_source(spec, seed)
-    if data.task != "classes" and not values:
-        raise ValidationError("data.task", "must be classes: only train and summary take values to predict", data.task)
+    if not values:
+        check_classes(data)
     inputs = prod(data.shape)
     if (network.layers[0], network.layers[-1]) != (inputs, data.outputs):
         rule = f"must begin with {inputs}, the inputs of {data.name}, and end with {data.outputs}, its {data.task}"

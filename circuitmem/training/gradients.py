@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from circuitmem._kernels.stack_gradients import weight_gradient
 from circuitmem.calibration import COARSE_FROM, read_conductances
 from circuitmem.control import Process, Unit
-from circuitmem.network import Correction, HardwareLayer, HardwareNetwork, LayerTiling, of_layers, split
+from circuitmem.network import Correction, HardwareLayer, HardwareNetwork, LayerTiling, split
 from circuitmem.tile import PairMapping
 from circuitmem.training.wires import WireModel
 
-__all__ = ["ReadMap", "adjoint_gradients", "effective_map", "layer_gradient", "read_cells", "read_gradients"]
+__all__ = ["AskedMap", "ReadMap", "TileMap", "effective_map", "layer_gradient", "read_cells"]
 
 Floats = NDArray[np.float64]
 
@@ -63,6 +63,10 @@ class ReadMap:
         if self._known is None or not (self._known[0] is now[0] and self._known[1] is now[1]):
             self._known = *now, effective_map(self.layer, self.conductances)
         return self._known[2]
+
+    def back(self, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
+        """Return the gradient of the weights, and the derivative by the activities."""
+        return self.gradient(activities.T @ error), error @ self.weights.T
 
     def gradient(self, outer: Floats) -> Floats:
         """Return the gradients of the layer's weights, (inputs, outputs), for outer products of inputs and errors.
@@ -125,52 +129,41 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
     return weights if correction.output_scale is None else weights * correction.output_scale
 
 
-def read_gradients(
-    network: HardwareNetwork, maps: list[ReadMap], activities: list[Floats], error: Floats
-) -> tuple[list[Floats], list[Floats]]:
-    """Return gradients of weights and biases, layer by layer, through the map that the forward pass applies.
+class AskedMap:
+    """The weights that were asked of a layer, as a way back for errors: what the product stands for."""
 
-    Parameters
-    ----------
-    network : HardwareNetwork
-        The network.
-    maps : list of ReadMap
-        One of each layer, of what :func:`read_cells` measured.
-    activities : list of (batch·positions, inputs) ndarray
-        What each layer multiplied in a forward pass on the hardware, and last the logits.
-    error : (batch, outputs) ndarray
-        Derivative of the loss with respect to the logits.
-    """
-    through = network.model.through([each.weights for each in maps])
-    outer, biases = through.gradients(activities, error, [layer.input_scale for layer in network.layers])
-    return [each.gradient(own) for each, own in zip(maps, outer, strict=True)], biases
+    def __init__(self, layer: HardwareLayer) -> None:
+        self.layer = layer
+
+    @property
+    def weights(self) -> Floats:
+        """The weights, (inputs, outputs)."""
+        return self.layer.weights
+
+    def gradient(self, outer: Floats) -> Floats:
+        """Return the gradients of the weights: the outer products of inputs and errors themselves."""
+        return outer
+
+    def back(self, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
+        """Return the gradient of the weights, and the derivative by the activities."""
+        return activities.T @ error, error @ self.weights.T
 
 
-def adjoint_gradients(
-    network: HardwareNetwork, activities: list[Floats], error: Floats
-) -> tuple[list[Floats], list[Floats]]:
-    """Return gradients of weights and biases, layer by layer, through the tiles as they are.
+class TileMap:
+    """The tiles of a layer as they are, as a way back for errors: :func:`layer_gradient`."""
 
-    Parameters
-    ----------
-    network : HardwareNetwork
-        The network.
-    activities : list of (batch·positions, inputs) ndarray
-        What each layer multiplied in a forward pass on the hardware, and last the logits.
-    error : (batch, outputs) ndarray
-        Derivative of the loss with respect to the logits.
-    """
-    weights: list[Floats] = []
-    biases: list[Floats] = []
-    model = of_layers(network.model, "in_situ.gradient adjoint")
-    for index in range(len(network.layers) - 1, -1, -1):
-        gradient, back = layer_gradient(network.layers[index], activities[index], error)
-        weights.insert(0, gradient)
-        biases.insert(0, error.sum(axis=0))
-        if index:
-            follows = (activities[index] > 0.0) & (activities[index] < network.layers[index].input_scale)
-            error = model.scatter(index, back * follows)
-    return weights, biases
+    weights = None
+
+    def __init__(self, layer: HardwareLayer) -> None:
+        self.layer = layer
+
+    def gradient(self, outer: Floats) -> Floats:
+        """Refuse: what a weight changes is not known from outer products."""
+        raise NotImplementedError
+
+    def back(self, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
+        """Return the gradient of the weights, and the derivative by the activities."""
+        return layer_gradient(self.layer, activities, error)
 
 
 def layer_gradient(

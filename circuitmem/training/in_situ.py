@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 
 from circuitmem.config import InSituSpec
 from circuitmem.control import Process
-from circuitmem.network import HardwareNetwork
+from circuitmem.errors import ValidationError
+from circuitmem.network import BackwardMap, HardwareNetwork
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.gradients import ReadMap, adjoint_gradients, read_cells, read_gradients
+from circuitmem.training.gradients import AskedMap, ReadMap, TileMap, read_cells
 from circuitmem.training.objective import Classes, Objective
 from circuitmem.training.optimisers import Optimiser
 from circuitmem.training.ranges import follow_ranges
@@ -38,19 +40,29 @@ class InSituTrainer:
         Optimiser, rule, and their numbers.
     network : HardwareNetwork
         The network to train.
+    optimiser : Optimiser, optional
+        One of the caller's own, instead of the declared one.
+
+    Attributes
+    ----------
+    setting : str
+        What the user calls that which sets the size of the steps.
     """
 
-    def __init__(self, spec: InSituSpec, network: HardwareNetwork) -> None:
+    def __init__(self, spec: InSituSpec, network: HardwareNetwork, optimiser: Optimiser | None = None) -> None:
         self.spec = spec
         self.network = network
         model = network.model
-        parameters = [*model.weights, *model.biases]
-        self.optimiser: Optimiser = find("optimisers", spec.optimiser, "in_situ.optimiser")(spec, parameters)
+        self.setting = "in_situ.learning_rate" if optimiser is None else "optimiser"
+        if optimiser is None:
+            parameters = [*model.weights, *model.biases]
+            optimiser = find("optimisers", spec.optimiser, "in_situ.optimiser")(spec, parameters)
+        self.optimiser: Optimiser = optimiser
         self.rule: UpdateRule = find("rules", spec.rule, "in_situ.rule")(spec, network)
         self.batches = 0
         self._limits: list[tuple[Floats, Floats]] = []
         self._read: list[Floats] = []
-        self._maps: list[ReadMap] = []
+        self._maps: list[BackwardMap] = []
 
     def state(self) -> dict[str, Any]:
         """Return what is kept from batch to batch, for a checkpoint."""
@@ -99,14 +111,13 @@ class InSituTrainer:
         return spec.recalibrate == "every" and self.batches % spec.recalibrate_batches == 0
 
     def _gradients(self, activities: list[Floats], error: Floats) -> tuple[list[Floats], list[Floats]]:
-        model = self.network.model
-        if self.spec.gradient == "adjoint":
-            return adjoint_gradients(self.network, activities, error)
-        if self.spec.gradient == "read":
-            if not self._maps:
-                self._maps = [ReadMap(*each) for each in zip(self.network.layers, self._read, strict=True)]
-            return read_gradients(self.network, self._maps, activities, error)
-        return model.gradients(activities, error, [layer.input_scale for layer in self.network.layers])
+        layers = self.network.layers
+        if not self._maps:
+            if self.spec.gradient == "read":
+                self._maps = [ReadMap(*each) for each in zip(layers, self._read, strict=True)]
+            else:
+                self._maps = [(TileMap if self.spec.gradient == "adjoint" else AskedMap)(layer) for layer in layers]
+        return self.network.back(activities, error, self._maps)
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
         """Move weights and biases against the gradient; weights stay within what a pair can hold."""
@@ -172,8 +183,13 @@ def train_epoch(
     for index in range(len(losses), batches if until is None else min(until, batches)):
         chosen = order[index * spec.batch : (index + 1) * spec.batch]
         yield from trainer.look()
-        activities = yield from network.forward(images[chosen])
-        loss, error = objective.loss(activities[-1], labels[chosen])
+        activities = yield from network.learning_pass(images[chosen])
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is refused below
+            loss, error = objective.loss(activities[-1], labels[chosen])
+        if not isfinite(loss):
+            where = f"its loss is {loss} (epoch {epoch + 1}, batch {index + 1})"
+            rule = f"must have a lower learning rate: training in situ diverged, {where}"
+            raise ValidationError(trainer.setting, rule)
         done = (epoch * batches + index) / (spec.epochs * batches)
         trainer.step(activities, error, spec.learning_rate * rate_factor(spec.schedule, done, LAST_RATE))
         yield from network.chip.compute(trainer.operations(activities))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from circuitmem.engine import BehavioralEngine, Engine
 from circuitmem.network import HardwareLayer, HardwareNetwork, Network, Partition, partitions
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
-from circuitmem.training.objective import Objective, Values, accuracy_percent, objective_of
+from circuitmem.training.method_result import MethodResult
+from circuitmem.training.objective import Objective, accuracy_percent, objective_of
+from circuitmem.training.optimisers import Optimiser
 from circuitmem.training.recipes import Recipe, recipe_of
 from circuitmem.training.schedules import Patience, Samples
 from circuitmem.training.use import Upkeep
@@ -37,156 +39,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 
-ERROR_EDGES = np.linspace(-1.0, 1.0, 42)
-"""Edges of the bins of output errors; the middle one is around 0."""
-
-
-@dataclass
-class MethodResult:
-    """What a method reached and what it cost; the reads of the test itself are not counted as cost.
-
-    Attributes
-    ----------
-    accuracy_percent : float
-        Test accuracy at the end.
-    rmse, r2 : float, optional
-        Instead, of a network that predicts values: root mean square of its errors in their units, and R2.
-    simulated_time_s, energy_j, pulses : float, float, int
-        Cost of programming, calibration and training.
-    history : list of dict
-        After each epoch: epoch, accuracy_percent, pulses, simulated_time_s, energy_j; epoch 0 is before training. With
-        ``data.held_back`` accuracy is on the validation samples.
-    between : list of dict
-        The same within epochs, at fractions of them, where ``in_situ.evaluate_every`` asks for it.
-    confusion : list of list of int
-        At the last test: how many samples of each class (rows) were taken for which (columns).
-    output_errors : dict of list of int
-        Errors of the outputs at the first test and at the last, as counts between ``ERROR_EDGES``: what the hardware
-        gave, less what the digital core's weights give for the same test samples, as a fraction of the largest of
-        those. Larger ones count in the outermost bins.
-    accounts, phases : dict
-        The chip's ledger by kind of operation, and by phase of the run, test reads included: times in ps, energies in
-        aJ.
-    energy_by_part : dict
-        Energy by what used it, test reads included [aJ].
-    saturated_codes : dict
-        ADC codes at the upper end of the range, and DAC codes of activities beyond it, test reads included.
-    losses : list of float
-        Mean loss of each epoch of training in situ.
-    layers : list of dict
-        For each layer: conversions of its ADCs in products and of its DACs, test reads included, and how many of them
-        saturated; its tiles that fill the range at gain 1; its weights, and how many of them used the whole range
-        of the cells before and after training.
-    utilisation : dict
-        How much of the time each kind of resource was held, the bottleneck first.
-    reuse : dict
-        How transfer matrices were kept up to date, and the largest error that samples found
-        (:class:`circuitmem.engine.ReuseRecord`).
-    calibration : dict
-        What the calibration cost (:class:`circuitmem.calibration.CalibrationRecord`).
-    inference : dict of float
-        What the last test took on the chip, digital products included, divided by its samples: ``time_s``,
-        ``energy_j``.
-    product_errors : dict of list of dict
-        Errors of each layer's products with test samples, ``before`` and ``after`` calibration: ``rmse`` and
-        ``largest`` relative to the largest ideal product. Without calibration there is no ``after``.
-    upkeep : dict
-        What was done for the chip until it was as old as it is tested, and what that cost
-        (:meth:`circuitmem.training.use.Upkeep.summary`); empty if it is tested at once.
-    """
-
-    accuracy_percent: float = 0.0
-    rmse: float | None = None
-    r2: float | None = None
-    simulated_time_s: float = 0.0
-    energy_j: float = 0.0
-    pulses: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    between: list[dict[str, float]] = field(default_factory=list)
-    confusion: list[list[int]] = field(default_factory=list)
-    output_errors: dict[str, list[int]] = field(default_factory=dict)
-    accounts: dict[str, dict[str, int]] = field(default_factory=dict)
-    phases: dict[str, dict[str, int]] = field(default_factory=dict)
-    energy_by_part: dict[str, int] = field(default_factory=dict)
-    saturated_codes: dict[str, int] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    layers: list[dict[str, Any]] = field(default_factory=list)
-    utilisation: dict[str, dict[str, float]] = field(default_factory=dict)
-    reuse: dict[str, float] = field(default_factory=dict)
-    calibration: dict[str, Any] = field(default_factory=dict)
-    inference: dict[str, float] = field(default_factory=dict)
-    product_errors: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    upkeep: dict[str, Any] = field(default_factory=dict)
-
-    def note_test(
-        self, outputs: Floats, ideal: Floats, targets: NDArray[Any], objective: Objective | None = None
-    ) -> None:
-        """Note what a test gave, before training or after another epoch of it.
-
-        Parameters
-        ----------
-        outputs, ideal : (samples, outputs) ndarray
-            Of the chip, and of the digital core's own weights.
-        targets : (samples,) ndarray
-            Which output is right, or the values.
-        objective : Objective, optional
-            What the network is trained for; classes when left out.
-        """
-        largest = max(float(np.abs(ideal).max()), np.finfo(np.float64).tiny)
-        errors = np.clip((outputs - ideal) / largest, -1.0, 1.0)
-        when = "at_the_end" if self.history else "before_training"
-        self.output_errors[when] = np.histogram(errors, ERROR_EDGES)[0].tolist()
-        if isinstance(objective, Values):
-            score = objective.score(outputs, targets)
-            self.rmse, self.r2 = score["rmse"], score["r2"]
-            return
-        predicted = outputs.argmax(axis=1)
-        self.accuracy_percent = accuracy_percent(predicted, targets)
-        confusion = np.zeros((outputs.shape[1],) * 2, dtype=np.int64)
-        np.add.at(confusion, (targets, predicted), 1)
-        self.confusion = confusion.tolist()
-
-    def note_inference(self, samples: int, time_s: float, energy_j: float) -> None:
-        """Note what a test of so many samples took on the chip."""
-        self.inference = {"time_s": time_s / samples, "energy_j": energy_j / samples}
-
-    @property
-    def score(self) -> dict[str, float]:
-        """What the last test said: ``accuracy_percent``, or ``rmse`` and ``r2``."""
-        if self.rmse is not None and self.r2 is not None:
-            return {"rmse": self.rmse, "r2": self.r2}
-        return {"accuracy_percent": self.accuracy_percent}
-
-    def note_cost(self, time_s: float, energy_j: float, pulses: int) -> None:
-        """Note what was spent until the test that was noted, tests left out, and end the line of its epoch."""
-        self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
-        self.history.append(self._line(len(self.history), self.score))
-
-    def note_between(self, epoch: float, percent: float, time_s: float, energy_j: float, pulses: int) -> None:
-        """Note the accuracy that a test within an epoch gave [%], and what was spent until it, tests left out."""
-        self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
-        self.between.append(self._line(epoch, {"accuracy_percent": percent}))
-
-    def _line(self, epoch: float, score: dict[str, float]) -> dict[str, float]:
-        return {
-            "epoch": epoch,
-            **score,
-            "pulses": self.pulses,
-            "simulated_time_s": self.simulated_time_s,
-            "energy_j": self.energy_j,
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for a file; ``between`` and ``upkeep`` only where there were such."""
-        found = asdict(self)
-        for name in ("rmse", "r2") if self.rmse is None else ("accuracy_percent", "confusion"):
-            del found[name]
-        for name in ("between", "upkeep"):
-            if not found[name]:
-                del found[name]
-        return found
-
-
 @dataclass(frozen=True)
 class Hooks:
     """What a job calls.
@@ -194,7 +46,7 @@ class Hooks:
     Attributes
     ----------
     progress : callable
-        With (steps done, steps) at the start and when steps are done.
+        With (steps done, steps) when steps are done.
     brought_up : callable
         Once the chip is programmed and calibrated, before it is trained.
     safe : callable
@@ -251,9 +103,11 @@ def training_of(recipe: Recipe, spec: RunSpec) -> InSituSpec:
     return spec.in_situ.after_calibration() if recipe.calibrate else spec.in_situ
 
 
-def trainer_of(recipe: Recipe, spec: RunSpec, network: HardwareNetwork) -> InSituTrainer | None:
+def trainer_of(
+    recipe: Recipe, spec: RunSpec, network: HardwareNetwork, optimiser: Optimiser | None = None
+) -> InSituTrainer | None:
     """Return what trains a network in situ in a recipe, if something does; what it needs more is added to its chip."""
-    return InSituTrainer(training_of(recipe, spec), network) if recipe.train else None
+    return InSituTrainer(training_of(recipe, spec), network, optimiser) if recipe.train else None
 
 
 class MethodRun:
@@ -270,21 +124,32 @@ class MethodRun:
     data : Dataset
         The data.
     hooks : Hooks
-        What is called on the way; its progress counts epochs.
+        What is called on the way; its progress counts batches of training, and the last test.
+    objective : Objective, optional
+        What to train for; left out, what the data are of.
+    optimiser : Optimiser, optional
+        One of the caller's own, instead of the declared one.
     """
 
     def __init__(
-        self, name: str, spec: RunSpec, network: HardwareNetwork, data: Dataset, hooks: Hooks = NO_HOOKS
+        self,
+        name: str,
+        spec: RunSpec,
+        network: HardwareNetwork,
+        data: Dataset,
+        hooks: Hooks = NO_HOOKS,
+        objective: Objective | None = None,
+        optimiser: Optimiser | None = None,
     ) -> None:
         self.recipe = recipe_of(spec, name)
         self.spec, self.network, self.data = spec, network, data
         self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
         self._hooks = hooks
-        self._trainer = trainer_of(self.recipe, spec, network)
+        self._trainer = trainer_of(self.recipe, spec, network, optimiser)
         self._validating = bool(spec.data.held_back or spec.in_situ.patience)
         self._patience()  # before anything is computed
-        self._objective = objective_of(data)
+        self._objective = objective_of(data) if objective is None else objective
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
         self._spent = (0.0, 0.0, 0)
@@ -314,7 +179,17 @@ class MethodRun:
             self._trainer.restore(state["trainer"])
         self._losses, self._test = state["losses"], state["test"]
         self.result = MethodResult(**state["result"])
-        self._hooks.progress(len(self.result.history), self.epochs + 1)
+        self._progress()
+
+    @property
+    def _batches(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.data.train_inputs) // self.spec.in_situ.batch)
+
+    def _progress(self, tested: bool = False) -> None:
+        """Say how many steps are done: batches of training, and the last test."""
+        epochs = max(len(self.result.history) - 1, 0)
+        self._hooks.progress(epochs * self._batches + len(self._losses) + tested, self.epochs * self._batches + 1)
 
     def finish(self) -> MethodResult:
         """Do what is left."""
@@ -325,7 +200,10 @@ class MethodRun:
                 preparing = prepare_chip(self.network, self.spec, data, self.recipe, record)
                 self.result.product_errors = chip.run(preparing)
             self.result.calibration = record.as_dict()
-            self.result.layers = [{"limited_before": limited} for limited in self._limited()]
+            self.result.layers = [
+                {"limited_before": limited} | ({} if name is None else {"name": name})
+                for (name, _), limited in zip(self.network.parts, self._limited(), strict=True)
+            ]
             self._hooks.brought_up()
             self._record(0)
         while len(self.result.history) <= self.epochs and not self._is_over():
@@ -346,8 +224,8 @@ class MethodRun:
         clipped = sum(layer.saturated for layer in self.network.layers)
         result.saturated_codes = {"adc": chip.ledger.total.saturated, "dac": clipped}
         result.layers = [
-            each | conversions(layer) | {"weights": layer.weights.size, "limited_after": limited}
-            for each, layer, limited in zip(result.layers, self.network.layers, self._limited(), strict=True)
+            each | _conversions(own) | {"weights": sum(layer.weights.size for layer in own), "limited_after": limited}
+            for each, (_, own), limited in zip(result.layers, self.network.parts, self._limited(), strict=True)
         ]
         result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}
         result.reuse = chip.electrics.transfers.record.as_dict()
@@ -355,9 +233,8 @@ class MethodRun:
 
     def _train(self, epoch: int) -> float:
         """Train for what is left of an epoch, with tests within it where they are asked for; returns its mean loss."""
-        data, every, trainer = self.data, self.spec.in_situ.evaluate_every, self._trainer
+        data, every, trainer, batches = self.data, self.spec.in_situ.evaluate_every, self._trainer, self._batches
         assert trainer is not None
-        batches = -(-len(data.train_inputs) // trainer.spec.batch)
         while len(self._losses) < batches:
             done = epoch * batches + len(self._losses)  # in all
             if every and self._losses and done % every == 0:
@@ -371,7 +248,7 @@ class MethodRun:
                 self.spec.seed,
                 epoch,
                 self._losses,
-                lambda: self._hooks.safe(False),
+                self._after_batch,
                 self._recalibrate if self.recipe.calibrate else None,
                 until,
                 self._objective,
@@ -379,6 +256,10 @@ class MethodRun:
             with self.network.chip.during("training"):
                 self.network.chip.run(training)
         return float(np.mean(self._losses))
+
+    def _after_batch(self) -> None:
+        self._hooks.safe(False)
+        self._progress()
 
     def _patience(self) -> Patience:
         return Patience("in_situ.patience", self.spec.in_situ.patience, self.data.validation)
@@ -391,8 +272,9 @@ class MethodRun:
         return patience.is_over
 
     def _limited(self) -> list[int]:
-        model = self.network.model
-        return [layer.at_limit(own) for layer, own in zip(self.network.layers, model.weights, strict=True)]
+        pairs = zip(self.network.layers, self.network.model.weights, strict=True)
+        limited = iter([layer.at_limit(own) for layer, own in pairs])
+        return [sum(next(limited) for _ in layers) for _, layers in self.network.parts]
 
     def _recalibrate(self) -> Process:
         """Calibrate again while training; what it costs is added to the record of the calibration."""
@@ -435,7 +317,7 @@ class MethodRun:
         self.result.note_test(outputs, self.network.model.logits(inputs), targets, self._objective)
         self.result.note_cost(*spent)
         self._hooks.safe(True)
-        self._hooks.progress(epoch + 1, self.epochs + 1)
+        self._progress(tested=epoch == self.epochs)
 
     def _test_within(self, epoch: float) -> None:
         """Test the network within an epoch, at a fraction of it, unless that was done before the run was resumed."""
@@ -460,6 +342,12 @@ class MethodRun:
         inputs = self.data.test_inputs
         outputs, self._spent = self._outputs(inputs)
         self.result.note_test(outputs, self.network.model.logits(inputs), self.data.test_targets, self._objective)
+
+
+def _conversions(layers: Sequence[HardwareLayer]) -> dict[str, int]:
+    """Return what the converters of all layers of a part did."""
+    parts = [conversions(layer) for layer in layers]
+    return {key: sum(part[key] for part in parts) for key in parts[0]}
 
 
 def conversions(layer: HardwareLayer) -> dict[str, int]:

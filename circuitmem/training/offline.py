@@ -6,12 +6,13 @@ It takes no time on the chip, but its cells must be read and programmed for it, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec, RetrainingSpec
-from circuitmem.network import HardwareLayer, Network, Perceptron
+from circuitmem.network import HardwareLayer, Network
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import Adam
 from circuitmem.training.ex_situ import accuracy_percent
@@ -80,9 +81,8 @@ def retrain(
         for index in range(batches):
             chosen = order[index * spec.batch : (index + 1) * spec.batch]
             seen = _perturbed(model, perturb, rng)
-            activities = seen.activities(images[chosen])
-            _, error = cross_entropy(activities[-1], labels[chosen])
-            weight_gradients, bias_gradients = seen.gradients(activities, error)
+            loss = partial(cross_entropy, labels=labels[chosen])
+            _, weight_gradients, bias_gradients = seen.loss_gradients(images[chosen], loss)
             done = (epoch * batches + index) / (spec.epochs * batches)
             rate = spec.learning_rate * rate_factor(spec.schedule, done, 0.0)
             optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
@@ -140,23 +140,10 @@ def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
     return perturb
 
 
-def significance(model: Perceptron, images: Floats, labels: NDArray[np.int64]) -> list[Floats]:
+def significance(model: Network, images: Floats, labels: NDArray[np.int64]) -> list[Floats]:
     """Return how much the loss minds a small error of each weight, (inputs, outputs) a layer.
 
     It is the diagonal of the empirical Fisher information, the mean square of the gradients of single samples: what a
     squared error costs, to second order.
     """
-    activities = model.activities(images)
-    _, error = cross_entropy(activities[-1], labels)
-    error = error * len(labels)
-    found: list[Floats] = []
-    for layer in range(len(model.weights) - 1, -1, -1):
-        if model.positions[layer] == 1:
-            squares = (activities[layer] ** 2).T @ error**2
-        else:  # the gradient of a sample is a sum over the patches
-            patches, errors = (each.reshape(len(labels), -1, each.shape[1]) for each in (activities[layer], error))
-            squares = np.square(patches.transpose(0, 2, 1) @ errors).sum(axis=0)
-        found.insert(0, squares / len(labels))
-        if layer:
-            error = model.scatter(layer, (error @ model.weights[layer].T) * (activities[layer] > 0.0))
-    return found
+    return model.squared_gradients(images, partial(cross_entropy, labels=labels))

@@ -42,7 +42,7 @@ def follow_ranges(network: HardwareNetwork) -> Process:
     for index, layer in enumerate(network.layers):
         seen, before = np.maximum(layer.seen, 0.0), layer.input_scale
         after = before
-        if index:
+        if index not in network.fixed_ranges:
             yield from network.chip.compute(seen.size)
             after = max(float(np.quantile(seen, RANGE)), LEAST)
         vectors = seen[:: -(-len(seen) // VECTORS)]

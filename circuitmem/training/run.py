@@ -171,7 +171,8 @@ def _start(
         return MethodRun(name, spec, build_network(spec, model, data, engine_of(spec, threads)), data, hooks)
 
     def steps(name: str) -> int:
-        return spec.in_situ.epochs * recipe_of(spec, name).train + 1
+        batches = -(-len(data.train_inputs) // spec.in_situ.batch)
+        return spec.in_situ.epochs * batches * recipe_of(spec, name).train + 1
 
     return Start(digital, objective.guessing, make, steps, training, len(data.train_inputs), objective.record())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import pairwise
@@ -19,8 +19,9 @@ from circuitmem.data import Dataset
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.network import HardwareNetwork, RequestStream
 from circuitmem.records import read_config
+from circuitmem.registry import torch_room
 from circuitmem.training.checkpoint import load_state, restoring
-from circuitmem.training.data import load_data
+from circuitmem.training.data import check_classes, load_data
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.methods import build_network, trainer_of
 from circuitmem.training.recipes import recipe_of
@@ -134,13 +135,18 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, data: Dataset) -> 
         If the run has no finished method of that name.
     """
     path = Path(folder)
+    return _as_left(path, method, spec, lambda: build_network(spec, load_digital(spec, path), data))
+
+
+def _as_left(path: Path, method: str, spec: RunSpec, make: Callable[[], HardwareNetwork]) -> HardwareNetwork:
+    """Return the network that ``make`` lays out on a fresh chip, as a method of a run has left it."""
     if method not in spec.methods:
         rule = f"must be one of {', '.join(spec.methods)}, the methods of the run{did_you_mean(method, spec.methods)}"
         raise ValidationError("--method", rule, method)
     file = path / f"chip_{method}.npz"
     if not file.is_file():
         raise DataFileError(path, f"has no finished chip of method {method} ({file.name})")
-    network = build_network(spec, load_digital(spec, path), data)
+    network = make()
     trainer_of(recipe_of(spec, method), spec, network)  # the tiles that training has added
     saved = load_state(file, "chip", {"chip": network.chip.state(), "network": network.state()})
     with restoring(file):
@@ -251,8 +257,16 @@ def _finished_chip(
             raise ValidationError(name, "must be as in the run: the chip is made already")
     if reuse_error is not None:
         run = run.model_copy(update={"reuse_error": reuse_error})
-    data = load_data(run.data, run.network, run.seed)
-    with threadpool_limits(limits=1, user_api="blas"):
-        network = load_chip(path, method, run, data)
+    with threadpool_limits(limits=1, user_api="blas"), ExitStack() as stack:
+        if run.network.model:
+            room = torch_room()
+            stack.enter_context(room.one_thread())
+            plan = room.load_model(path, run)
+            data = plan.data
+            check_classes(data)
+            network = _as_left(path, method, run, plan.network)
+        else:
+            data = load_data(run.data, run.network, run.seed)
+            network = load_chip(path, method, run, data)
         network.chip.context.noise_seed = noise_seed
         yield network, data

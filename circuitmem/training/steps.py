@@ -13,7 +13,7 @@ from circuitmem.calibration import CalibrationRecord, find_stuck
 from circuitmem.config import RunSpec
 from circuitmem.control import Process
 from circuitmem.data import Dataset
-from circuitmem.network import HardwareLayer, HardwareNetwork, of_layers
+from circuitmem.network import HardwareLayer, HardwareNetwork
 from circuitmem.training.offline import inject_defects, retrain, significance
 from circuitmem.training.recipes import Recipe
 from circuitmem.training.remapping import Assign, place_columns, place_rows_and_columns
@@ -71,8 +71,7 @@ class Work:
     def costs(self) -> list[Floats]:
         """How much the loss minds a small error of each weight, when first asked, (inputs, outputs) a layer."""
         data = self.data
-        model = of_layers(self.network.model, "remapping")
-        return significance(model, data.train_inputs[:SIGNIFICANT], data.train_targets[:SIGNIFICANT])
+        return significance(self.network.model, data.train_inputs[:SIGNIFICANT], data.train_targets[:SIGNIFICANT])
 
     def keep_within(self, limits: Limits) -> None:
         """Keep the weights within limits, from now on."""

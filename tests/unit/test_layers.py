@@ -55,6 +55,7 @@ ONLY_IN = {
     "rich": "console",
     "simpy": "control",
     "torch": "torch",
+    "greenlet": "torch",
     "typer": "cli",
     "vcd": "control",
 }

@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from circuitmem.config import InferenceSpec, load_run
+from circuitmem.config import load_run
 from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
-from circuitmem.training import calibrate_run, serve_run
+from circuitmem.training import load_data
 from circuitmem.training.run import resume_run
 
 torch = pytest.importorskip("torch")
@@ -138,11 +138,7 @@ def test_weights_that_do_not_fit_are_one_line(folder, capsys):
         (["network.model=own_netwrok:build"], "no module own_netwrok"),
         (["network.model=build"], "network.model must be package.module:function"),
         (["network.weights=nope.pt"], "nope.pt: cannot be read"),
-        (['methods=["schr"]'], "methods must be of raw, calibration, in_situ, calibration_in_situ with network.model"),
-        (["in_situ.gradient=read"], "in_situ.gradient must be adjoint or ideal with network.model"),
-        (["in_situ.recalibrate=once"], "in_situ.recalibrate must be never with network.model"),
         (["chip.defects.layers=[0,2]"], r"chip.defects.layers must be < 2, each"),
-        (["calibration.method=redundant-column"], "method must be a calibration that programs no cells"),
         (['network.digital=["9"]'], "digital must name modules of the network; there is no 9"),
         (["data.source=bundled"], r"data must be what the network takes, not of shape \(2, 784\): mat1 and mat2"),
     ],
@@ -161,10 +157,7 @@ def test_commands_for_networks_of_layers_say_so(folder):
     spec = load_run("c.toml", ['methods=["raw"]', "audit.tiles=0"])
     start_model_run(spec, "run")
     with pytest.raises(ValidationError, match=r"network\.model must be left out: this is for networks of layers"):
-        calibrate_run(spec, ["affine"], 10)
-
-    with pytest.raises(ValidationError, match=r"network\.model must be left out: this is for networks of layers"):
-        serve_run("run", "raw", InferenceSpec())
+        load_data(spec.data, spec.network, 1)
     (folder / "run" / "results.json").unlink()
     with pytest.raises(ValidationError, match=r"network\.model must be left out: a run of torch goes on by"):
         resume_run("run")

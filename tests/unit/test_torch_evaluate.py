@@ -155,7 +155,7 @@ def test_data_that_cannot_be_used_are_refused_in_one_line(data, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ["in_sito"]}, "methods must be of raw, .*did you mean 'in_situ'"),
+        ({"methods": ["in_sito"]}, "methods must be one of raw, .*did you mean 'in_situ'"),
         ({"methods": []}, "methods must name one or more"),
         ({"methods": ["raw", "raw"]}, "methods must name one or more, each once"),
         ({"epochs": 0}, "epochs must be >= 1"),
@@ -175,7 +175,10 @@ def test_wrong_arguments_are_one_line(options, message):
 
 def test_training_that_diverges_ends_with_the_step():
     data = clusters(60)
-    with pytest.raises(ValidationError, match=r"optimiser must not make the loss nan|inf"):
+    with pytest.raises(
+        ValidationError,
+        match=r"optimiser must have a lower learning rate: .* its loss is (nan|inf)",
+    ):
         evaluate(
             nn.Linear(10, 3).double(), data, CHIP, ["in_situ"], epochs=50,
             optimiser=lambda parameters: torch.optim.SGD(parameters, lr=1e308),

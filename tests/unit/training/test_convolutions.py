@@ -7,7 +7,7 @@ from circuitmem.config import InferenceSpec, NetworkSpec, load_run
 from circuitmem.data import load_mnist
 from circuitmem.network import Perceptron, patches_of
 from circuitmem.training import METHODS, build_network, compare_calibrations, run_method, train_ex_situ
-from circuitmem.training.gradients import adjoint_gradients
+from circuitmem.training.gradients import TileMap
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.offline import significance
 from circuitmem.training.run import load_digital, resume_run, start_run
@@ -83,7 +83,8 @@ def test_the_exact_gradient_of_a_sound_chip_is_that_of_its_model(start):
     for layer, each in zip(network.layers, activities, strict=False):
         layer.input_scale = max(layer.input_scale, float(each.max()))
     error = cross_entropy(activities[-1], digits.train_targets[:8])[1]
-    adjoint, ideal = adjoint_gradients(network, activities, error), model.gradients(activities, error)
+    adjoint = network.back(activities, error, [TileMap(layer) for layer in network.layers])
+    ideal = model.gradients(activities, error)
     for one, other in zip([*adjoint[0], *adjoint[1]], [*ideal[0], *ideal[1]], strict=True):
         np.testing.assert_allclose(one, other, atol=5e-3 * np.abs(other).max())
 

@@ -174,22 +174,3 @@ def test_training_off_line_ends_with_the_weights_of_its_best_epoch(start):
     assert accuracies(ended) == max(found)
     with pytest.raises(ValidationError, match=r"retraining.patience must be 0 unless"):
         retrain(ended, limits, spec, data.train_inputs, data.train_targets, 1)
-
-
-@pytest.mark.parametrize(
-    ("table", "key", "value"),
-    [
-        ("data", "held_back", 10),
-        ("ex_situ", "patience", 2),
-        ("in_situ", "patience", 2),
-        ("in_situ", "evaluate_every", 2),
-        ("in_situ", "ranges", "follow"),
-    ],
-)
-def test_a_network_of_torch_refuses_what_its_runs_do_not_have(table, key, value):
-    pytest.importorskip("torch")
-    from circuitmem.torch.run import _resolved
-
-    spec = RunSpec(**{"network": {"model": "package.module:function"}, table: {key: value}})
-    with pytest.raises(ValidationError, match=f"{table}.{key} must be left out with network.model"):
-        _resolved(spec)

@@ -12,7 +12,7 @@ from circuitmem.data import load_mnist
 from circuitmem.registry import names
 from circuitmem.training import build_network, train_ex_situ
 from circuitmem.training.bring_up import calibrate_network
-from circuitmem.training.gradients import ReadMap, adjoint_gradients, read_cells, read_gradients
+from circuitmem.training.gradients import ReadMap, TileMap, read_cells
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.wires import WireModel
 
@@ -60,10 +60,9 @@ def test_read_is_the_exact_gradient_through_every_calibration(start, method, yie
     network = brought_up(start, method, yield_, wire)
     activities = network.chip.run(network.forward(digits.train_inputs[:200]))
     _, error = cross_entropy(activities[-1], digits.train_targets[:200])
-    found, biases = read_gradients(
-        network, read_maps(network, network.chip.run(read_cells(network))), activities, error
-    )
-    exact, exact_biases = adjoint_gradients(network, activities, error)
+    maps = read_maps(network, network.chip.run(read_cells(network)))
+    found, biases = network.back(activities, error, maps)
+    exact, exact_biases = network.back(activities, error, [TileMap(layer) for layer in network.layers])
     for one, other in zip([*found, *biases], [*exact, *exact_biases], strict=True):
         # Where half of the cells are stuck, the steps in which those that conduct most were read count.
         assert angle_and_length(one, other)[0] >= (0.99 if yield_ == 0.8 else 0.985)
@@ -90,12 +89,12 @@ def test_it_is_the_exact_gradient_behind_the_wires_of_a_default_tile_too(more):
     activities = network.chip.run(network.forward(digits.train_inputs[:100]))
     _, error = cross_entropy(activities[-1], digits.train_targets[:100])
     cells = network.chip.run(read_cells(network))
-    exact, _ = adjoint_gradients(network, activities, error)
-    for one, other in zip(read_gradients(network, read_maps(network, cells), activities, error)[0], exact, strict=True):
+    exact, _ = network.back(activities, error, [TileMap(layer) for layer in network.layers])
+    for one, other in zip(network.back(activities, error, read_maps(network, cells))[0], exact, strict=True):
         cosine, ratio = angle_and_length(one, other)
         assert cosine >= 0.99
         assert 0.95 <= ratio <= 1.05
-    unaware, _ = read_gradients(network, read_maps(network, cells, wired=False), activities, error)
+    unaware, _ = network.back(activities, error, read_maps(network, cells, wired=False))
     assert angle_and_length(unaware[0], exact[0])[1] > 1.08  # or these wires would show nothing
 
 

@@ -1,0 +1,65 @@
+"""A forward pass of torch as a process of a chip: it is put aside at each product until the chip has done it.
+
+The pass runs in a greenlet of its own as the ordinary code that it is. So passes of several requests can be under way
+on one network, as they follow each other through its layers, and whatever else the chip does goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from greenlet import getcurrent, greenlet
+
+from circuitmem.control import Chip, Priority, Process
+
+__all__ = ["as_process", "carry_out", "priority_of_pass"]
+
+
+class _Pass(greenlet):
+    """A forward pass, and how urgent its reads are."""
+
+    def __init__(self, compute: Callable[[], Any], priority: Priority) -> None:
+        super().__init__(compute)
+        self.priority = priority
+
+
+def carry_out(chip: Chip, process: Process) -> Any:
+    """Return what a process of the chip returns: within a pass when the chip comes to it, else at once."""
+    current = getcurrent()
+    return current.parent.switch(process) if isinstance(current, _Pass) else chip.run(process)
+
+
+def priority_of_pass() -> Priority:
+    """Return how urgent the reads of the pass are that this is called from."""
+    current = getcurrent()
+    return current.priority if isinstance(current, _Pass) else Priority.NORMAL
+
+
+def as_process(compute: Callable[[], Any], priority: Priority = Priority.NORMAL, *, gradients: bool = False) -> Process:
+    """Compute something that needs products on tiles, as a process of the chip; returns what ``compute`` returns.
+
+    Parameters
+    ----------
+    compute : callable
+        Runs modules of torch.
+    priority : Priority
+        Of its reads.
+    gradients : bool
+        Whether torch records what gradients need.
+    """
+    own, answer = _Pass(compute, priority), None
+    try:
+        while True:
+            own.parent = getcurrent()
+            with torch.set_grad_enabled(gradients):  # torch has one switch for all that run in this thread
+                asked = own.switch() if answer is None else own.switch(answer)
+                gradients = torch.is_grad_enabled()
+            if own.dead:
+                return asked
+            answer = yield from asked
+    finally:
+        if not own.dead:  # the chip was stopped: what the pass has opened is closed
+            own.parent = getcurrent()
+            own.throw()

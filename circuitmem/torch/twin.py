@@ -1,0 +1,165 @@
+"""A network of torch as plain arrays: the digital core's own estimate of what is on the tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from circuitmem.torch.observe import crossbar_layers, digitally, evaluating, taking, vectors_of
+from circuitmem.torch.state import as_array
+
+__all__ = ["AT_ONCE", "Twin"]
+
+Floats = NDArray[np.float64]
+Loss = Callable[[Floats], tuple[float, Floats]]
+
+AT_ONCE = 250
+"""Inputs of a forward pass: a bound on memory."""
+
+
+class Twin:
+    """What :class:`circuitmem.network.Perceptron` is, of a network of torch on tiles.
+
+    The arrays are what counts: they are put into the parameters of the module before it is used. Off the chip the
+    network is computed in ``eval()``: without dropout, and with its norms as they are.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        From :func:`convert`.
+
+    Attributes
+    ----------
+    weights : list of (inputs, outputs) ndarray
+        A matrix for each group of outputs of each layer on tiles. Layers that share a parameter share the array.
+    biases : list of ndarray
+        All other parameters that are trained.
+    """
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        self.net = net
+        self.weights: list[Floats] = []
+        self.biases: list[Floats] = []
+        self._layers = list(crossbar_layers(net).values())
+        own = {id(layer.weight) for layer in self._layers}
+        self._rest = [each for each in net.parameters() if each.requires_grad and id(each) not in own]
+        self.pull()
+
+    def pull(self) -> None:
+        """Take over what the parameters are."""
+        known: dict[int, list[Floats]] = {}
+        self.weights = []
+        for layer in self._layers:
+            if id(layer.weight) not in known:
+                known[id(layer.weight)] = [np.ascontiguousarray(own.T) for own in layer.matrices()]
+            self.weights += known[id(layer.weight)]
+        self.biases = [as_array(each).astype(np.float64) for each in self._rest]
+
+    def push(self) -> None:
+        """Put the arrays into the parameters, and round them as these do."""
+        place = 0
+        with torch.no_grad():
+            for layer in self._layers:
+                own = self.weights[place : place + len(layer.products)]
+                place += len(own)
+                matrix = np.concatenate([each.T for each in own])
+                layer.weight.copy_(torch.from_numpy(matrix).reshape(layer.weight.shape))
+                if layer.weight.dtype != torch.float64:
+                    for each, rounded in zip(own, layer.matrices(), strict=True):
+                        each[...] = rounded.T
+            for parameter, array in zip(self._rest, self.biases, strict=True):
+                parameter.copy_(torch.from_numpy(array).reshape(parameter.shape))
+                if parameter.dtype != torch.float64:
+                    array[...] = as_array(parameter)
+
+    def gradients(self) -> tuple[list[Floats], list[Floats]]:
+        """Return what ``backward()`` has left in the parameters: of weights, and of the others; 0 where there is none.
+
+        Of a parameter that several layers share the first has it all.
+        """
+        weights: list[Floats] = []
+        known: set[int] = set()
+        for layer in self._layers:
+            gradient, repeated = layer.weight.grad, id(layer.weight) in known
+            known.add(id(layer.weight))
+            if gradient is None or repeated:
+                weights += [np.zeros((own.shape[1], own.shape[0])) for own in layer.matrices()]
+            else:
+                weights += [np.ascontiguousarray(own.T) for own in layer.matrices_of(gradient)]
+        rest = [
+            np.zeros(tuple(each.shape)) if each.grad is None else as_array(each.grad).astype(np.float64)
+            for each in self._rest
+        ]
+        return weights, rest
+
+    def tensor(self, inputs: NDArray[Any]) -> torch.Tensor:
+        """Return inputs of the network in the type that it computes in."""
+        kinds = (each.dtype for each in self.net.parameters() if each.is_floating_point())
+        return torch.from_numpy(np.ascontiguousarray(inputs)).to(next(kinds, torch.get_default_dtype()))
+
+    def through(self, weights: list[Floats]) -> Twin:
+        """Return the same network with other weights."""
+        other = copy(self)
+        other.weights = weights
+        return other
+
+    def copy(self) -> Twin:
+        """Return one whose arrays are its own."""
+        other = copy(self)
+        other.weights, other.biases = ([each.copy() for each in own] for own in (self.weights, self.biases))
+        return other
+
+    def logits(self, inputs: NDArray[Any]) -> Floats:
+        """Return the outputs, (samples, outputs), of inputs (samples, ...)."""
+        self.push()
+        found = []
+        with digitally(self.net), evaluating(self.net):
+            for part in self.tensor(inputs).split(AT_ONCE):
+                with taking((part,)):
+                    found.append(self.net(part))
+        return as_array(torch.cat(found)).astype(np.float64)
+
+    def vectors(self, inputs: NDArray[Any], rng: np.random.Generator) -> list[Floats]:
+        """Return what is read of each matrix for these inputs, not below 0: as many vectors as there are inputs.
+
+        Of those that there are so many are chosen at random. Of vectors of both signs there are the positive parts and
+        the magnitudes of the negative ones, as they are read.
+        """
+        self.push()
+        every = vectors_of(self.net, (self.tensor(inputs),), len(inputs), rng)
+        return [_halves(own) for layer in self._layers for own in every[layer]]
+
+    def loss_gradients(self, inputs: NDArray[Any], loss: Loss) -> tuple[float, list[Floats], list[Floats]]:
+        """Return the loss of a batch, and its gradients by the weights and by the other parameters."""
+        self.push()
+        with digitally(self.net), evaluating(self.net), torch.enable_grad():
+            outputs = self.net(self.tensor(inputs))
+            found, error = loss(as_array(outputs).astype(np.float64))
+            self.net.zero_grad(set_to_none=True)
+            outputs.backward(torch.from_numpy(error).to(outputs.dtype))
+        return found, *self.gradients()
+
+    def squared_gradients(self, inputs: NDArray[Any], loss: Loss) -> list[Floats]:
+        """Return the mean square of the gradients that single samples have, by each weight."""
+        error = loss(self.logits(inputs))[1] * len(inputs)
+        squares = [np.zeros_like(each) for each in self.weights]
+        with digitally(self.net), evaluating(self.net), torch.enable_grad():
+            for own, wanted in zip(self.tensor(inputs).split(1), error, strict=True):
+                self.net.zero_grad(set_to_none=True)
+                single = self.net(own)
+                single.backward(torch.from_numpy(wanted[None]).to(single.dtype))
+                for square, gradient in zip(squares, self.gradients()[0], strict=True):
+                    square += gradient**2
+        return [square / len(inputs) for square in squares]
+
+
+def _halves(vectors: Floats) -> Floats:
+    if not (vectors < 0.0).any():
+        return vectors
+    halves = [part[part.any(axis=1)] for part in (np.maximum(vectors, 0.0), np.maximum(-vectors, 0.0))]
+    return np.concatenate(halves)
