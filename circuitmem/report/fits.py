@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from circuitmem.files import write_bytes
 
@@ -37,21 +40,61 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
     both, left = figure.subplots(1, 2)
     branches = {"": np.ones(len(curve.x), dtype=bool)}
     if curve.branch is not None:
-        branches = {" up": curve.branch, " down": ~curve.branch}
-    for (name, some), colour in zip(branches.items(), ("#0072b2", "#e69f00"), strict=False):
-        both.plot(curve.x[some], curve.measured[some], ".", color=colour, alpha=0.5, label=f"measured{name}")
-        order = np.argsort(curve.x[some], kind="stable") if curve.branch is not None else slice(None)
-        both.plot(curve.x[some][order], curve.fitted[some][order], color="black", linewidth=1.0)
+        first, second = curve.branches
+        branches = {f", {first}": curve.branch, f", {second}": ~curve.branch}
+    x, x_label = _scaled(curve.x, curve.x_label)
+    measured, y_label = _scaled(curve.measured, curve.y_label)
+    fitted = curve.fitted * _factor(curve.measured, curve.y_label)
+    group = np.zeros(len(x), dtype=np.intp) if curve.group is None else curve.group
+    for (name, some), colour, line in zip(branches.items(), ("#0072b2", "#d55e00"), ("-", "--"), strict=False):
+        if not some.any():
+            continue
+        both.plot(x[some], measured[some], ".", color=colour, alpha=0.4, markersize=4, label=f"measured{name}")
+        for number in np.unique(group[some]):
+            own = some & (group == number)
+            label = f"{fit.model} model{name}" if number == group[some].min() else None
+            if curve.in_order:  # a line is broken where the other branch comes
+                places, values = np.where(own, x, np.nan), np.where(own, fitted, np.nan)
+            else:
+                order = np.argsort(x[own], kind="stable")
+                places, values = x[own][order], fitted[own][order]
+            both.plot(places, values, color="black", linestyle=line, linewidth=1.0, label=label)
         difference = (curve.measured - curve.fitted)[some] / fit.scale
-        left.plot(curve.x[some], 100.0 * difference, ".", color=colour, alpha=0.5)
-    both.plot([], [], color="black", linewidth=1.0, label=f"{fit.model} model")
-    both.legend()
-    both.set_ylabel(curve.y_label)
-    left.set_ylabel("measured - model [% of the largest]")
+        left.plot(x[some], 100.0 * difference, ".", color=colour, alpha=0.4, markersize=4, label=f"residual{name}")
+    left.axhline(0.0, color="black", linewidth=0.8)
+    both.legend(fontsize="small")
+    left.legend(fontsize="small")
+    both.set_ylabel(y_label)
+    left.set_ylabel("measured - model [% of the largest measured]")
     for axes in (both, left):
-        axes.set_xlabel(curve.x_label)
+        axes.set_xlabel(x_label)
         axes.grid(alpha=0.3)
+        if curve.x_log:
+            axes.set_xscale("log")
     picture = io.BytesIO()
     figure.savefig(picture, dpi=120, format="png")
     write_bytes(path, picture.getvalue())
     return figure
+
+
+def _factor(values: NDArray[np.float64], label: str) -> float:
+    """Return what values are multiplied by to be shown with a prefix before their unit."""
+    return 10.0 ** -_power(values, label)
+
+
+def _scaled(values: NDArray[np.float64], label: str) -> tuple[NDArray[np.float64], str]:
+    """Return values with a prefix before their unit, as the label that ends with it in brackets then says."""
+    power = _power(values, label)
+    return values * 10.0**-power, re.sub(r"\[(\w+)\]$", rf"[{_PREFIXES[power]}\1]", label)
+
+
+def _power(values: NDArray[np.float64], label: str) -> int:
+    """Return the power of a thousand of the largest magnitude; 0 where there is no unit, or only seconds and more."""
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0.0 or re.search(r"\[\w+\]$", label) is None:
+        return 0
+    power = 3 * math.floor(math.log10(largest) / 3.0)
+    return min(max(power, min(_PREFIXES)), 0 if label.endswith("[s]") else max(_PREFIXES))
+
+
+_PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M"}

@@ -29,11 +29,19 @@ class Curve:
     Attributes
     ----------
     x_label, y_label : str
-        What the axes are.
+        What the axes are, with their SI unit in brackets.
     x, measured, fitted : (points,) ndarray
         Where, and how much.
     branch : (points,) ndarray of bool, optional
         Two branches that are drawn apart.
+    branches : (str, str)
+        What the branches are called, the one of True first.
+    group : (points,) ndarray of int, optional
+        Curves that are not joined.
+    in_order : bool
+        Whether points follow each other as they stand, and not by their x.
+    x_log : bool
+        Whether x has a logarithmic scale.
     """
 
     x_label: str
@@ -42,6 +50,10 @@ class Curve:
     measured: Floats
     fitted: Floats
     branch: NDArray[np.bool_] | None = None
+    branches: tuple[str, str] = ("up", "down")
+    group: NDArray[np.intp] | None = None
+    in_order: bool = False
+    x_log: bool = False
 
 
 @dataclass(frozen=True)

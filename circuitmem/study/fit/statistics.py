@@ -144,7 +144,15 @@ def fit_statistics(
         parameters=parameters,
         estimate=Estimate(values, intervals, [], (fitted[1] - fitted[2]) / scale, 0, 0),
         derived=dict(times),
-        curve=Curve("time since programming [s]", fitted[0], "mean conductance [S]", fitted[1], fitted[2]),
+        curve=Curve(
+            "time since programming [s]",
+            fitted[0],
+            "mean conductance [S]",
+            fitted[1],
+            fitted[2],
+            group=fitted[3].astype(np.intp),
+            x_log=bool((fitted[0] > 0.0).all()),
+        ),
         scale=scale,
         assumed=reads.assumed,
         notes=[*notes, _PULSES],
@@ -267,18 +275,19 @@ def _table(targets: Floats, numbers: list[float]) -> tuple[tuple[float, float], 
 
 def _mean_conductance(
     reads: CellReads, cells: _Cells, levels: list[NDArray[np.intp]], drift_time: float
-) -> tuple[Floats, Floats, Floats]:
-    """Return times, and the mean conductances of each level at them, as measured and as the mean law gives them."""
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return times, mean conductances at them, as measured and by the lines of the cells, and of which level."""
     rows = []
     owner = np.repeat(np.arange(len(reads.target)), np.diff(reads.first))
-    for own in levels:
+    for number, own in enumerate(levels):
         some = np.isin(owner, own)
-        level, exponent = cells.left[own].mean(), cells.exponent[own].mean()
         for when in np.unique(reads.time[some]):
-            measured = reads.conductance[some & (reads.time == when)].mean()
-            rows.append((when, measured, level * (1.0 + when / drift_time) ** -exponent))
-    when, measured, fitted = np.array(rows).T
-    return when, measured, fitted
+            read = some & (reads.time == when)
+            cell = owner[read]
+            law = cells.left[cell] * (1.0 + when / drift_time) ** -cells.exponent[cell]
+            rows.append((when, reads.conductance[read].mean(), law.mean(), number))
+    when, measured, fitted, group = np.array(rows).T
+    return when, measured, fitted, group
 
 
 def _around(spec: StatisticalSpec, laws: dict[str, Any], times: dict[str, float], error: float) -> dict[str, Any]:

@@ -95,9 +95,11 @@ def fit_steps(
             low, high = np.quantile(drawn, [tail, 1.0 - tail])
             parameters.append(Parameter(label, mean, mean, "linear", unit="S"))
             values[label], intervals[label] = mean, (float(low), float(high))
-            points.append(np.column_stack([begin[own], step[own], np.full(len(own), mean), np.full(len(own), is_up)]))
         used = np.concatenate([begin[rows[k]] for k in kept])
         tables[name] = _over_the_range(table, used)
+        moved = np.concatenate([step[rows[k]] for k in kept])
+        places, means, _ = np.array(tables[name]).T
+        points.append(np.column_stack([used, moved, np.interp(used, places, means), np.full(len(used), is_up)]))
         factors.append(_of_devices(begin, step, device, table))
     low, high = (_rounded(end) for end in _range(tables))
     device_spread = _device_spread(factors, notes)
