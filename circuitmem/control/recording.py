@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO, Self
 
 from circuitmem.errors import DataFileError
 
-__all__ = ["Recording"]
+__all__ = ["Recorder", "Recording"]
 
 BLOCK = 1 << 18
 """Bytes of text in a block."""
@@ -131,3 +132,34 @@ class Recording:
     def _put(self, content: bytes) -> None:
         self._file.write(content)
         self._position += len(content)
+
+
+class Recorder(ABC):
+    """Who writes one recording, which ends with a ``with``, and is finished there unless an error ends that.
+
+    Parameters
+    ----------
+    file : Recording
+        The file.
+    """
+
+    def __init__(self, file: Recording) -> None:
+        self._file = file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._end()
+        self._file.__exit__(kind, error, trace)
+
+    def abandon(self) -> None:
+        """Close the file and forget it."""
+        self._file.abandon()
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Write what the file ends with."""

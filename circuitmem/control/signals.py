@@ -10,12 +10,11 @@ import importlib.util
 import io
 import os
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from circuitmem.control.arbiter import Resource
 from circuitmem.control.observe import Holding
-from circuitmem.control.recording import Recording
+from circuitmem.control.recording import Recorder, Recording
 from circuitmem.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def check_vcd() -> None:
         raise ValidationError("--vcd", "needs pyvcd: pip install 'circuitmem[vcd]'")
 
 
-class Signals:
+class Signals(Recorder):
     """A VCD file, compressed if its name ends in ``.gz`` (:class:`circuitmem.control.recording.Recording`).
 
     Parameters
@@ -49,7 +48,7 @@ class Signals:
         check_vcd()
         from vcd.writer import VCDWriter
 
-        self._file = Recording(path, None if state is None else state["file"])
+        super().__init__(Recording(path, None if state is None else state["file"]))
         self._text = _Text(self._file)
         self._writer: VCDWriter = VCDWriter(self._text, timescale="1 ps", date="", init_timestamp=0)
         self._wires: dict[tuple[str, int], tuple[Variable[Any], StringVariable]] = {}
@@ -70,19 +69,8 @@ class Signals:
         operation: Any = self._writer.register_var(scope, "operation", "string", init="")
         self._wires[resource.name, slot] = busy, operation
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._writer.close(self._time)
-        self._file.__exit__(kind, error, trace)
-
-    def abandon(self) -> None:
-        """Close the file and forget it."""
-        self._file.abandon()
+    def _end(self) -> None:
+        self._writer.close(self._time)
 
     def state(self) -> dict[str, Any]:
         """Return where the file stands, for a checkpoint: while nothing is held."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from circuitmem.control.ledger import ATTOJOULE
 from circuitmem.control.observe import Done, Held
-from circuitmem.control.recording import Recording
+from circuitmem.control.recording import Recorder, Recording
 
 __all__ = ["Trace"]
 
@@ -23,7 +22,7 @@ _COUNTERS = 0
 """Track number of the counters; resources follow."""
 
 
-class Trace:
+class Trace(Recorder):
     """A trace file, compressed if its name ends in ``.gz`` (:class:`circuitmem.control.recording.Recording`).
 
     Parameters
@@ -50,11 +49,11 @@ class Trace:
         process: int = 1,
         state: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__(Recording(path, None if state is None else state["file"]))
         self._process = process
         self._tracks: dict[tuple[str, int], int] = {}
         self._energy = 0
         self._pulses = 0
-        self._file = Recording(path, None if state is None else state["file"])
         self._separator = ",\n"
         if state is None:
             self._separator = ""
@@ -63,20 +62,6 @@ class Trace:
             return
         self._energy, self._pulses = state["energy"], state["pulses"]
         self._tracks = {(resource, slot): number for resource, slot, number in state["tracks"]}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._end()
-        self._file.__exit__(kind, error, trace)
-
-    def abandon(self) -> None:
-        """Close the file and forget it."""
-        self._file.abandon()
 
     def state(self) -> dict[str, Any]:
         """Return where the trace stands, for a checkpoint."""

@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +40,22 @@ def _as_it_is(tile: Tile) -> Tile:
     return Tile(tile.spec, tile.conductance, tile.defects)
 
 
+class _Finished(ABC):
+    """Something that is finished at the end of a ``with``, without waiting if an error has ended that."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish(timeout=0.0 if kind else None)
+
+    @abstractmethod
+    def finish(self, timeout: float | None = None) -> AuditRecord:
+        """Wait until all is computed, at most ``timeout`` seconds, and return the record."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Job:
     case: Case
@@ -47,7 +64,7 @@ class _Job:
     options: dict[str, Any]
 
 
-class AuditQueue:
+class AuditQueue(_Finished):
     """Computes operations again in a circuit simulator in the background, while the program goes on.
 
     ::
@@ -99,14 +116,6 @@ class AuditQueue:
         ]
         for thread in self._threads:
             thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.finish(timeout=0.0 if kind else None)
 
     @property
     def limit(self) -> float:
@@ -213,7 +222,7 @@ class AuditQueue:
                     self._done[job.case.kind] = self._done.get(job.case.kind, 0) + amount
 
 
-class AuditedEngine:
+class AuditedEngine(_Finished):
     """An engine whose answers are the behavioral engine's, while a random part of its reads is computed in SPICE too.
 
     What the simulator cannot do stands in the record; it does not stop the caller. Given to a :class:`Chip` it audits
@@ -261,14 +270,6 @@ class AuditedEngine:
         self._findings = Findings(in_range("limit", limit, 0.0), folder)
         self._numbered = 0
         self._queue = AuditQueue(limit=limit, folder=folder) if spice is None else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.finish(timeout=0.0 if kind else None)
 
     @property
     def record(self) -> AuditRecord:

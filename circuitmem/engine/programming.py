@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,7 @@ from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, in_range, integer
 
-__all__ = ["PROGRAMMING_TOLERANCE", "check_pulse", "first_state", "program_tile", "pulse_tile"]
+__all__ = ["PROGRAMMING_TOLERANCE", "Drive", "check_pulse", "first_state", "program_tile", "pulse_tile"]
 
 Floats = NDArray[np.float64]
 
@@ -144,20 +145,21 @@ def program_tile(
     return result_of(tile, train, times, states, energy, steps)
 
 
+class Drive(NamedTuple):
+    """What the drivers of a tile do in one pulse, as ``BehavioralEngine.pulse`` is told it."""
+
+    word: ArrayLike
+    bit: ArrayLike
+    width: float
+    rise: float
+    conducting: ArrayLike | None
+
+
 def pulse_tile(
-    tile: Tile,
-    device: OdeDevice,
-    state: ArrayLike,
-    word: ArrayLike,
-    bit: ArrayLike,
-    *,
-    width: float,
-    rise: float,
-    conducting: ArrayLike | None = None,
-    tolerance: float = PROGRAMMING_TOLERANCE,
-    threads: int = 1,
+    tile: Tile, device: OdeDevice, state: ArrayLike, drive: Drive, tolerance: float, threads: int
 ) -> PulseResult:
     """Integrate the states of a tile through one pulse; see ``BehavioralEngine.pulse``."""
+    word, bit, width, rise, conducting = drive
     rows, columns = tile.spec.shape
     before = finite_array("state", state, shape=tile.spec.shape, minimum=0.0)
     if before.max() > 1.0:
