@@ -11,6 +11,7 @@ from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec, 
 from circuitmem.files import write_text
 from circuitmem.report.markdown import duration, interval, table
 from circuitmem.report.study_figures import AXIS_LABELS, SCALES, draw_study, method_label
+from circuitmem.report.study_inference import inference_text
 from circuitmem.report.study_pareto import pareto_text
 from circuitmem.report.study_tuning import tuning_text
 from circuitmem.study.spec import Study
@@ -85,6 +86,8 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
         parts += [_costs(study, rows, cost) for cost in drawn if cost != "accuracy_percent"]
         if any(figure.kind == "pareto" for figure in study.spec.figures.values()):
             parts.append(pareto_text(study, _groups(study, rows), rows))
+        inferences = inference_text(study, rows, _groups(study, rows))
+        parts += [inferences] if inferences else []
         parts += [tuning_text(study, provenance["tuning"])] if provenance.get("tuning") else []
         parts += _comparisons(study, rows)
         if study.spec.published:

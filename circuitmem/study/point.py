@@ -82,8 +82,7 @@ def _methods(point: Point) -> dict[str, Any]:
         if sister is not None and shared and sister.method == sister.name:
             histories[job.name] = histories[sister.name][:1]
         else:
-            result, digital[job.name] = _method(job, point, maps)
-            inferences[job.name] = _inference(result)
+            result, digital[job.name], inferences[job.name] = _method(job, point, maps)
             histories[job.name] = sorted((*result.history, *result.between), key=lambda entry: entry["epoch"])
             if job.run.data.held_back or job.run.use.after:
                 tests[job.name] = result.accuracy_percent
@@ -95,23 +94,30 @@ def _methods(point: Point) -> dict[str, Any]:
     return found | {"tests": {name: tests[name] for name in by_name}} if tests else found
 
 
-def _inference(result: MethodResult) -> dict[str, float]:
-    """Return what a method's chip takes for an inference, and which part of the products it makes digitally."""
-    cost = result.calibration
-    digital = cost["digital_products"] / max(cost["products"], 1)
+def _inference(method: MethodRun, on_tiles: float) -> dict[str, float]:
+    """Return what a method's chip takes for an inference, which part of its products is digital, how exact all are.
+
+    ``on_tiles`` is the part of the network's products that tiles do; calibration takes some of them away.
+    """
+    result, cost = method.result, method.result.calibration
+    errors = {when: float(np.mean([own["rmse"] for own in some])) for when, some in result.product_errors.items()}
+    found = {"mac_error_raw": errors["before"]} if "before" in errors else {}
+    found |= {"mac_error": errors.get("after", errors["before"])} if "before" in errors else {}
     return {
         "inference_s": result.inference["time_s"],
         "inference_j": result.inference["energy_j"],
-        "digital_products": digital,
+        "digital_products": 1.0 - on_tiles * (1.0 - cost["digital_products"] / max(cost["products"], 1)),
+        "tiles": len(method.chip.units),
+        **found,
     }
 
 
-def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult, float]:
-    """Return what a method reached, and the accuracy of the network that it began with; add to the maps."""
+def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult, float, dict[str, float]]:
+    """Return what a method reached, the accuracy of the network that it began with, and an inference; add to maps."""
     run = job.run
     engine = BehavioralEngine(threads=1, precision=run.precision) if run.engine == "behavioral" else None
     hooks = Hooks(brought_up=lambda: keep("before"))
-    method, digital = (_of_torch if run.network.model else _of_layers)(job, engine, hooks)
+    method, digital, on_tiles = (_of_torch if run.network.model else _of_layers)(job, engine, hooks)
 
     def keep(when: str) -> None:
         for index in point.map_tiles:
@@ -122,25 +128,26 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult,
 
     result = method.finish()
     keep("after")
-    return result, digital
+    return result, digital, _inference(method, on_tiles)
 
 
-def _of_layers(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float]:
-    """Return a method on a fresh chip, and the test accuracy of the network that it begins with."""
+def _of_layers(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
+    """Return a method on a fresh chip, the test accuracy of the network that it begins with, and what is on tiles."""
     run = job.run
     data = _samples(run.data, run.network, run.seed)
     model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
-    return MethodRun(job.method, run, build_network(run, model, data, engine), data, hooks), digital
+    return MethodRun(job.method, run, build_network(run, model, data, engine), data, hooks), digital, 1.0
 
 
-def _of_torch(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float]:
+def _of_torch(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
     """Do as :func:`_of_layers` does, for a network of torch."""
     run, room = job.run, torch_room()
     with room.one_thread():
         trained = _trained(run.ex_situ, run.network, run.data, run.seed)
         plan = room.begin_model(run, engine=engine, trained=trained)
         check_classes(plan.data)
-        return plan.make(job.method, hooks), plan.start().digital["accuracy_percent"]
+        start = plan.start()
+        return plan.make(job.method, hooks), start.digital["accuracy_percent"], start.results["on_tiles"]
 
 
 @lru_cache(maxsize=4)

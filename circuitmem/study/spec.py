@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -210,6 +211,8 @@ def load_study(folder: str | Path, quick: bool = False, repeats: int | None = No
     path = Path(folder)
     if not (path / "study.toml").is_file():
         raise DataFileError(path, "is not a study (it has no study.toml)")
+    # For good, and last: networks may lie beside the study, and worker processes take the path.
+    sys.path.extend({str(path.resolve())} - set(sys.path))
     values = read_toml(str(path / "study.toml"))
     if quick:
         values = merge(values, values.get("quick", {}))

@@ -28,9 +28,10 @@ PART = "part"
 """Column that says with which samples an accuracy is; a table of an older version has those of the test only."""
 MEASURES = ("accuracy_percent", "pulses", "simulated_time_s", "energy_j")
 """What a method reached, and what it had cost by then."""
-INFERENCE = ("inference_s", "inference_j", "digital_products")
-"""What the chip takes for an inference at the end, and the part of its products that is digital; a table of an older
-version has none, nor have methods that took their history from another."""
+INFERENCE = ("inference_s", "inference_j", "digital_products", "mac_error_raw", "mac_error", "tiles")
+"""What the chip takes for an inference at the end, the part of its products that is digital, the mean error of the
+layers' products as programmed and when it is calibrated, and its tiles; a table of an older version has none or not all
+of them, nor have methods that took their history from another."""
 
 KEY = b"circuitmem"
 """Key of the provenance in the metadata of the table."""

@@ -14,14 +14,15 @@ import xarray as xr
 import circuitmem
 from circuitmem.console import print_study
 from circuitmem.errors import StudyBusyError, ValidationError
+from circuitmem.report.study_inference import inference_text
 from circuitmem.report.study_report import study_text
 from circuitmem.study.cost import point_seconds
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.point import SISTERS, compute_point
 from circuitmem.study.runner import plan_study, run_study
 from circuitmem.study.spec import Point, config_values, load_study
-from circuitmem.study.store import Store, load_table
-from circuitmem.training import METHODS
+from circuitmem.study.store import Store, load_table, table_rows
+from circuitmem.training import METHODS, tile_count
 
 
 def children():
@@ -123,6 +124,20 @@ def test_a_method_without_training_is_its_sister_before_training(write_study, me
     own = Point(point.levels, point.seed, tuple(job for job in point.jobs if job.name == method))
     assert compute_point(own)["histories"][method] == both[method] == both[SISTERS[method]][:1]
     assert {method, SISTERS[method]} <= METHODS.keys()
+
+
+def test_the_report_says_how_exact_products_are(write_study):
+    study = load_study(write_study(), quick=True)
+    point = study.points()[0]
+    record = compute_point(point)
+    found = record["inferences"]["calibration_in_situ"]
+    assert found["tiles"] == tile_count(point.jobs[0].run)
+    assert found["mac_error_raw"] > found["mac_error"] > 0.0
+    rows = [{"mac_error": None, **row} for row in table_rows(record)]
+    text = inference_text(study, rows, [record["levels"]])
+    assert f"| {1e6 * found['inference_s']:.4g} | {1e9 * found['inference_j']:.4g} |" in text
+    assert f"| {100 * found['mac_error_raw']:.2f} | {100 * found['mac_error']:.2f} | {found['tiles']} |" in text
+    assert inference_text(study, [row | {"mac_error": None} for row in rows], [record["levels"]]) == ""
 
 
 def test_a_failing_point_is_a_record_and_the_others_go_on(write_study, tmp_path):

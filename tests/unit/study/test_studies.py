@@ -32,6 +32,8 @@ def test_all_are_there():
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_study_can_be_planned_and_its_quick_form_runs_to_the_report(folder, tmp_path):
+    if folder.name == "own-networks":
+        pytest.importorskip("torch")
     plan = plan_study(load_study(folder), tmp_path / "nothing")
     assert len({point["id"] for point in plan["points"]}) == len(plan["points"]) >= 2
     study = load_study(folder, quick=True)
