@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from circuitmem.config import load_run
 from circuitmem.errors import DataFileError, ValidationError, WorkerLostError
+from circuitmem.report.run_page import draw_run_page, load_run_record
 from circuitmem.training import run as running
 from circuitmem.training.run import resume_run, start_run
 
@@ -43,6 +45,20 @@ def test_methods_side_by_side_end_as_one_after_another(alone, tmp_path):
         assert set(told[what]) == set(range(steps + 1))
     audit = json.loads((tmp_path / "run" / "results.json").read_text())["audit"]
     assert audit["reads"] == audit["pulse_trains"] == 3  # those that a helper chose are among them
+
+
+@pytest.mark.spice
+def test_the_page_names_all_methods_under_way_in_the_order_of_the_run(alone, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(alone, folder)
+    (folder / "results.json").unlink()
+    for name in ("in_situ", "calibration"):
+        (folder / f"method_{name}.json").rename(folder / f"partial_{name}.json")
+    record = load_run_record(folder)
+    assert list(record["methods"]) == ["raw", "calibration", "in_situ"]
+    assert record["running"] == ["calibration", "in_situ"]
+    page = draw_run_page(folder, figures=False)[0].read_text("utf-8")
+    assert "Under way: calibration only, epoch 0 of 2; in-situ only, epoch 2 of 2.</p>" in page
 
 
 @pytest.mark.spice
