@@ -79,6 +79,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "vteam": "circuitmem.device:VteamCells",
         "yakopcic": "circuitmem.device:YakopcicCells",
         "stanford-pku": "circuitmem.device:StanfordCells",
+        "verilog-a": "circuitmem.device:VerilogACells",
     },
     "cells": {
         "linear": "circuitmem.config:LinearCell",

@@ -4,7 +4,7 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, fabs, fmax, fmin, isfinite, pow
 
 from _lanes cimport LANES, splat, vec
-from _law cimport Cells, Law, cells_flow, cells_siemens, cells_stiffness, law_of, motion, moving
+from _law cimport Cells, Law, cells_flow, cells_siemens, cells_stiffness, law_of, motion, moving, small_signal
 from _openmp cimport HAS_OPENMP
 from _rosenbrock cimport STAGES, Tableau, tableau_of
 
@@ -64,7 +64,7 @@ cdef void respond_block(
         (<double*> &s)[l], (<double*> &held)[l] = state[l], fixed[l]
         (<double*> &ohms)[l], (<double*> &volts)[l] = series[l], voltage[l]
     cells_flow(law, cells_siemens(law, s, held), ohms, volts, &found)
-    answers[0], answers[1], answers[2] = found.current, found.slope, found.conductance
+    answers[0], answers[1], answers[2] = found.current, found.slope, small_signal(law, found.conductance)
     answers[3] = moving(held, ohms, motion(law, s, found.voltage, found.current))
     answers[4] = cells_stiffness(law, s, held, ohms, volts, answers[3])
     for i in range(5):

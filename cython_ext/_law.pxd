@@ -2,23 +2,26 @@
 
 from _elementary cimport exponential
 from _lanes cimport vec
+from _table cimport Tables, read_tables, table_current, table_rate, table_voltage
 
 cdef extern from *:
     """
-    enum { VTEAM, YAKOPCIC, STANFORD, PARAMETERS = 16 };
+    enum { VTEAM, YAKOPCIC, STANFORD, TABULATED, PARAMETERS = 16 };
     /* Difference of the state by which the rate's derivative is measured; the method keeps its order whatever is measured. */
     #define NUDGE 1e-7
     #define CLOSED 1e-9
 
-    typedef struct { int model; double a, ratio, p[PARAMETERS]; } Law;
+    typedef struct { int model; double a, ratio, p[PARAMETERS]; Tables tables; } Law;
     /* What cells do: all of the lanes of one vector. */
     typedef struct { vec conductance, voltage, current, slope, rate; } Cells;
 
     static inline vec within(vec x) { return smaller(larger(x, splat(0)), splat(1.0)); }
 
+    /* What a device conducts at small voltages; of a law in tables, what stands for its state there. */
     static inline vec siemens(const Law *l, vec state) {
         const double *p = l->p;
         vec s = within(state);
+        if (l->model == TABULATED) return splat(-1.0) - s;
         if (l->model == VTEAM) {
             if (p[2] != 0.0) return exponential(splat(-log(p[1] / p[0])) * s) / splat(p[0]);
             return splat(1.0) / (splat(p[0]) + splat(p[1] - p[0]) * s);
@@ -32,6 +35,7 @@ cdef extern from *:
         const double *p = l->p;
         const vec none = splat(0), one = splat(1.0);
         vec s = within(state);
+        if (l->model == TABULATED) return table_rate(&l->tables, s, v);
         if (l->model == VTEAM) {
             mask off = v > splat(p[6]), on = v < splat(p[5]);
             vec found = none;
@@ -66,6 +70,10 @@ cdef extern from *:
 
     /* Current and slope of a device by its own voltage; g has the ratio in it. */
     static inline void static_law(const Law *l, vec g, vec v, vec *current, vec *slope) {
+        if (l->model == TABULATED) {
+            table_current(&l->tables, g, v, current, slope);
+            return;
+        }
         if (l->a == 0.0) {
             *current = g * v;
             *slope = g;
@@ -84,6 +92,8 @@ cdef extern from *:
     /* The device's part of the voltage across it and a finite resistance. */
     static inline vec across_device(const Law *l, vec g, vec series, vec voltage) {
         const vec none = splat(0), one = splat(1.0);
+        if (l->model == TABULATED)
+            return any_lane(series > none) ? table_voltage(&l->tables, g, series, voltage, none) : voltage;
         vec load = series * with_ratio(l, g, voltage), v = magnitude(voltage), u, current, slope, step;
         if (!any_lane((load > none) & (v > none))) return voltage;
         if (l->a == 0.0) return voltage / (one + load);
@@ -111,6 +121,13 @@ cdef extern from *:
         out->slope = choose(off, splat(0), out->slope / (splat(1.0) + ohms * out->slope));
     }
 
+    /* Of the device alone, at small positive voltages, in the units of conductance. */
+    static inline vec small_signal(const Law *l, vec g) {
+        vec current, found = g;
+        if (l->model == TABULATED) table_current(&l->tables, g, splat(0), &current, &found);
+        return found;
+    }
+
     static inline vec cells_siemens(const Law *l, vec state, vec fixed) {
         mask held = fixed >= splat(0);
         return any_lane(~held) ? choose(held, fixed, siemens(l, state)) : fixed;
@@ -135,6 +152,8 @@ cdef extern from *:
         double a
         double ratio
         double* p
+        Tables tables
+    enum: TABULATED
     ctypedef struct Cells:
         vec conductance
         vec voltage
@@ -142,6 +161,7 @@ cdef extern from *:
         vec slope
         vec rate
     vec siemens(const Law*, vec) noexcept nogil
+    vec small_signal(const Law*, vec) noexcept nogil
     vec motion(const Law*, vec, vec, vec) noexcept nogil
     void cells_flow(const Law*, vec, vec, vec, Cells*) noexcept nogil
     vec cells_siemens(const Law*, vec, vec) noexcept nogil
@@ -155,4 +175,6 @@ cdef inline Law law_of(int model, double a, double ratio, const double[::1] para
     law.model, law.a, law.ratio = model, a, ratio
     for i in range(PARAMETERS):
         law.p[i] = parameters[i] if i < parameters.shape[0] else 0.0
+    if model == TABULATED:
+        read_tables(&parameters[0], &law.tables)  # which stay where they are: they outlive the law
     return law

@@ -13,7 +13,8 @@ from _gradients cimport gradients
 from _kirchhoff cimport Problem, Work, wire_residual
 from _ladder cimport Ladders, Wires, prepare, word_to_bit_layout
 from _lanes cimport larger, largest, magnitude, splat, total, vec
-from _law cimport Cells, Law, cells_flow, cells_siemens, cells_stiffness, motion, moving
+from _law cimport TABULATED, Cells, Law, cells_flow, cells_siemens, cells_stiffness, motion, moving
+from _table cimport table_voltage
 
 cdef extern from *:
     """
@@ -23,6 +24,13 @@ cdef extern from *:
        law is exponential there, and the current that the network can give is a far better guess. */
     static inline int shorten(const Law *l, vec g, vec series, vec current, vec old, vec *new_) {
         mask far = (splat(l->a) * magnitude(*new_ - old) > splat(1.0)) & (magnitude(*new_) > magnitude(old));
+        if (l->model == TABULATED) {
+            far = far & (series < splat(1e308)) & (g < splat(0));
+            if (!any_lane(far)) return 0;
+            vec own = table_voltage(&l->tables, g, splat(-1.0), *new_, current);
+            *new_ = choose(far, own + current * choose(far, series, splat(0)), *new_);
+            return 1;
+        }
         far = far & (series < splat(1e308)) & (g > splat(0));
         if (!any_lane(far)) return 0;
         vec siemens_ = choose(current < splat(0), g * splat(l->ratio), g);
@@ -196,7 +204,7 @@ cdef inline bint moment(Cross* d, double level, bint stiffness, double* power) n
         if turn == 0:
             d.expected = change
         # What a tangent leaves out; where the law has a corner nothing but the correction itself says.
-        rest = 0.5 * d.law.a * change * change if d.law.ratio == 1.0 else change
+        rest = 0.5 * d.law.a * change * change if d.law.ratio == 1.0 and d.law.model != TABULATED else change
         if not d.nonlinear or (tight and not cut_short and rest <= allowed):
             break
     else:

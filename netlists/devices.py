@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from circuitmem.config import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config import OdeDevice, StanfordSpec, TabulatedSpec, VteamSpec, YakopcicSpec
+from circuitmem.errors import ValidationError
 from circuitmem.netlists.text import number
 
 __all__ = ["device_parameters", "device_subcircuit", "model_text", "static_law", "vteam_parameters"]
 
 
 def model_text(device: OdeDevice) -> str:
-    """Return the subcircuit of the model, with the comments that explain it: a file of ``models/``."""
+    """Return the subcircuit of the model, with the comments that explain it: a file of ``models/``.
+
+    Raises
+    ------
+    ValidationError
+        If ngspice has no such model.
+    """
+    if isinstance(device, TabulatedSpec):
+        rule = f"must have a model for ngspice; {' and '.join(device.referees) or 'no simulator'} has this one"
+        raise ValidationError("device", rule, device.kind)
     return files("circuitmem.netlists").joinpath("models", f"{device.kind}.lib").read_text("ascii")
 
 
@@ -24,7 +34,7 @@ def device_subcircuit(device: OdeDevice) -> str:
 def static_law(device: OdeDevice, siemens: float, first: str, second: str) -> str | None:
     """Return the current of a cell stuck at a conductance, None if that is ohmic."""
     across = f"V({first},{second})"
-    if isinstance(device, VteamSpec):
+    if isinstance(device, VteamSpec | TabulatedSpec):
         return None
     if isinstance(device, StanfordSpec):
         v0 = number(device.current_voltage)
@@ -72,6 +82,8 @@ def device_parameters(device: OdeDevice) -> dict[str, float]:
             "alphan": device.negative_decay,
             "eta": float(device.direction),
         }
+    if isinstance(device, TabulatedSpec):
+        return {}
     return {
         "i0": device.current,
         "g0": device.current_gap,

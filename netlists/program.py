@@ -73,9 +73,12 @@ class ProgramNetlist:
         For the analysis.
     initial : bool
         That it begins with the states written at the devices.
+    state_range : (float, float)
+        Voltages [V] of the states 0 and 1.
     """
 
     initial = True
+    state_range = (0.0, 1.0)
 
     def __init__(self, tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> None:
         wiring = Wiring(bare_lines(tile, pulse))

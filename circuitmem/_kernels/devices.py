@@ -2,7 +2,8 @@
 
 A device has a state s in [0, 1], a static law I = G(s) φ(V), with φ(V) = sinh(a V) / a (V where a is 0), times
 ``ratio`` for V < 0, and a rate ds/dt = f(s, V, I). The kernel knows three models by number; ``circuitmem.device`` says
-what their parameters are. States are clamped to [0, 1] wherever they are used, so that trial steps beyond do no harm.
+what their parameters are. Any other law comes in tables (:mod:`circuitmem._kernels.tables`), I and f of s and V. States
+are clamped to [0, 1] wherever they are used, so that trial steps beyond do no harm.
 
 Time is integrated by a Rosenbrock-W method of order 3 with an embedded one of order 2 (RA34PW2; J. Rang & L. Angermann,
 BIT 45:761, 2005, doi 10.1007/s10543-005-0035-y): linearly implicit, and so not held back by windows that pull a state
@@ -17,15 +18,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels import tables
 from circuitmem._kernels.select import load
 from circuitmem.errors import ConvergenceError
 
-__all__ = ["MAX_STEPS", "METHOD", "DeviceLaw", "Method", "Response", "integrate", "respond"]
+__all__ = ["MAX_STEPS", "METHOD", "TABULATED", "DeviceLaw", "Method", "Response", "integrate", "respond"]
 
 Floats = NDArray[np.float64]
 _compiled = load("devices").module
 
-VTEAM, YAKOPCIC, STANFORD = range(3)
+VTEAM, YAKOPCIC, STANFORD, TABULATED = range(4)
 MAX_STEPS = 5_000_000
 """Steps after which one device is given up."""
 
@@ -41,11 +43,11 @@ class DeviceLaw(NamedTuple):
     model: int
     """Which model: its equations are in the kernel."""
     a: float
-    """Non-linearity of the static law [1/V]; 0 is linear."""
+    """Non-linearity of the static law [1/V]; 0 is linear. In tables: how much steeper a current becomes at most."""
     ratio: float
     """Current at -V relative to that at V, > 0."""
-    parameters: tuple[float, ...]
-    """Numbers of the model, in the order in which its file in ``circuitmem/device`` gives them."""
+    parameters: tuple[float, ...] | Floats
+    """Numbers of the model, in the order in which its file in ``circuitmem/device`` gives them; or the tables."""
 
 
 class Response(NamedTuple):
@@ -107,7 +109,7 @@ def respond(
         Threads to use, >= 1.
     """
     flat = [np.ascontiguousarray(array, dtype=np.float64).ravel() for array in (state, fixed, series, voltage)]
-    answers = _respond(law.model, law.a, law.ratio, np.array(law.parameters), *flat, threads)
+    answers = _respond(law.model, law.a, law.ratio, np.asarray(law.parameters, dtype=np.float64), *flat, threads)
     return Response(*(np.asarray(answer).reshape(state.shape) for answer in answers))
 
 
@@ -155,7 +157,15 @@ def integrate(
     """
     arrays = [np.ascontiguousarray(array, dtype=np.float64) for array in (state, series, time, voltage)]
     states, currents, steps = _integrate(
-        law.model, law.a, law.ratio, np.array(law.parameters), *METHOD, *arrays, tolerance, MAX_STEPS, threads
+        law.model,
+        law.a,
+        law.ratio,
+        np.asarray(law.parameters, dtype=np.float64),
+        *METHOD,
+        *arrays,
+        tolerance,
+        MAX_STEPS,
+        threads,
     )
     if (steps < 0).any():
         raise ConvergenceError("the state of a device", np.inf, tolerance, int(-steps.min()))
@@ -207,12 +217,24 @@ def _reference_across(a: float, g: Floats, series: Floats, voltage: Floats) -> F
 def _reference_flow(
     model: int, a: float, ratio: float, p: Floats, state: Floats, fixed: Floats, series: Floats, voltage: Floats
 ) -> tuple[Floats, ...]:
+    if model == TABULATED:
+        return _reference_tables(p, state, fixed, series, voltage)
     g = np.where(fixed >= 0.0, fixed, _reference_conductance(model, p, state))
     gg = np.where(voltage < 0.0, g * ratio, g)
     v = _reference_across(a, gg, series, voltage)
     current = gg * v if a == 0.0 else gg * np.sinh(a * v) / a
     slope = gg if a == 0.0 else gg * np.cosh(a * v)
     return current, slope / (1.0 + series * slope), g, _reference_rate(model, p, state, v, current)
+
+
+def _reference_tables(p: Floats, state: Floats, fixed: Floats, series: Floats, voltage: Floats) -> tuple[Floats, ...]:
+    v = tables.voltage_of(p, state, fixed, series, voltage) if (series > 0.0).any() else voltage
+    current, slope = tables.current(p, state, fixed, v)
+    g = tables.current(p, state, fixed, np.zeros(state.shape))[1]
+    rate = tables.rate(p, state, v)
+    # At a limit nothing moves beyond it, whatever a law without a window says.
+    held = np.where(rate > 0.0, state >= 1.0, state <= 0.0)
+    return current, slope / (1.0 + series * slope), g, np.where(held, 0.0, rate)
 
 
 # Trial steps that go astray overflow, and are then rejected.

@@ -97,8 +97,9 @@ def switch(
     arrays = [
         np.ascontiguousarray(array, dtype=np.float64) for array in (state, fixed, series, *wires, *lines, *wave, wanted)
     ]
+    numbers = np.asarray(law.parameters, dtype=np.float64)
     states, energy, steps, outcome, error = _compiled.switch(
-        law.model, law.a, law.ratio, np.array(law.parameters), *METHOD, *arrays, tolerance, ENERGY_TOLERANCE,
+        law.model, law.a, law.ratio, numbers, *METHOD, *arrays, tolerance, ENERGY_TOLERANCE,
         _accuracy(tolerance), MAX_STEPS,
     )  # fmt: skip
     if outcome == _NETWORK:

@@ -13,6 +13,7 @@ from circuitmem.cli import (
     names,
     runs,
     studies,
+    verilog,
 )
 from circuitmem.cli.app import app, main
 
@@ -31,4 +32,5 @@ __all__ = [
     "names",
     "runs",
     "studies",
+    "verilog",
 ]

@@ -32,6 +32,7 @@ START = """circuitmem: what will my network do on this memristor array, and can 
   circuitmem summary mine.toml         show tiles, time and energy that its network needs
   circuitmem validate -o report        compare the behavioral engine with ngspice
   circuitmem fit DATA.csv -m pulse     fit a device model to a measured curve
+  circuitmem verilog-a mine.toml       compile and tabulate a Verilog-A device of one's own
   circuitmem tile --conductance G.csv --out array   ask what a measured array does
   circuitmem netlist -o tile.cir       write a tile as a netlist for plain ngspice -b
   circuitmem watch runs/first          look at a run while it goes on, in a browser

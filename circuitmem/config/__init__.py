@@ -56,6 +56,8 @@ from circuitmem.config.training import (
     check_joined,
 )
 from circuitmem.config.use import UseSpec
+from circuitmem.config.verilog_a import TabulatedSpec, VerilogASpec, cache_folder, remember_verilog, verilog_text
+from circuitmem.config.verilog_cells import VerilogACellSpec
 
 __all__ = [
     "AdcSpec",
@@ -117,6 +119,7 @@ __all__ = [
     "StatisticalSpec",
     "StepTableSpec",
     "StudySpec",
+    "TabulatedSpec",
     "TemperatureSpec",
     "TiaSpec",
     "TikiTakaSpec",
@@ -126,10 +129,13 @@ __all__ = [
     "TwoPulseSpec",
     "UseSpec",
     "VariantSpec",
+    "VerilogACellSpec",
+    "VerilogASpec",
     "VteamCellSpec",
     "VteamSpec",
     "YakopcicCellSpec",
     "YakopcicSpec",
+    "cache_folder",
     "check_joined",
     "load_run",
     "merge",
@@ -137,6 +143,8 @@ __all__ = [
     "needed_packages",
     "presets",
     "read_toml",
+    "remember_verilog",
     "set_key",
     "to_toml",
+    "verilog_text",
 ]

@@ -10,8 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 
+from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.config.cell import LinearCell, SinhCell
+from circuitmem.config.verilog_a import TabulatedSpec, VerilogASpec
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
 
@@ -314,4 +316,32 @@ class StanfordSpec(_OdeSpec):
         return 1
 
 
-OdeDevice = Annotated[VteamSpec | YakopcicSpec | StanfordSpec, pydantic.Field(discriminator="kind")]
+_KINDS: dict[str, type[Spec]] = {
+    "vteam": VteamSpec,
+    "yakopcic": YakopcicSpec,
+    "stanford": StanfordSpec,
+    "verilog-a": VerilogASpec,
+}
+
+
+def _declared(value: Any) -> Any:
+    """Return the declaration of a device, of the class that its kind has."""
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("kind")
+    if not isinstance(kind, str):
+        raise ValueError("must be a table that says its kind")
+    if registry.is_reference(kind):
+        found = registry.load(kind, "kind")
+        if not (isinstance(found, type) and issubclass(found, TabulatedSpec)):
+            raise ValidationError("kind", "must name a subclass of circuitmem.config.TabulatedSpec", kind)
+        return found(**value)
+    if kind not in _KINDS:
+        raise ValidationError("kind", f"must be one of {', '.join(_KINDS)}{did_you_mean(kind, _KINDS)}", kind)
+    return _KINDS[kind](**value)
+
+
+OdeDevice = Annotated[
+    VteamSpec | YakopcicSpec | StanfordSpec | pydantic.SerializeAsAny[TabulatedSpec],
+    pydantic.BeforeValidator(_declared),
+]

@@ -23,6 +23,7 @@ from circuitmem.config.training import (
     RetrainingSpec,
 )
 from circuitmem.config.use import UseSpec
+from circuitmem.config.verilog_cells import VerilogACellSpec
 from circuitmem.errors import ValidationError
 
 __all__ = ["AuditSpec", "RunSpec"]
@@ -44,7 +45,8 @@ class AuditSpec(Spec):
         Relative difference beyond which an operation is reported and saved, > 0; ``reuse_error`` is added to it, and
         2e-5 in single precision.
     referee : {"ngspice", "vacask", "all"}
-        The circuit simulator; with ``all`` each operation goes to one of the two, by a coin of the run's seed.
+        The circuit simulator; with ``all`` each operation goes to one of the two, by a coin of the run's seed. For
+        Verilog-A devices it is VACASK, which alone has them.
     workers : int
         Processes of each simulator at once, >= 1. They let the run itself go first.
     """
@@ -147,6 +149,21 @@ class RunSpec(Spec):
             own = device.rule if isinstance(device, DeviceSpec) else _rule_of(kind)
             return values | {"in_situ": {**in_situ, "rule": own}}
         return values
+
+    @pydantic.model_validator(mode="after")
+    def _check_referee(self) -> RunSpec:
+        """Audit Verilog-A devices in the one simulator that has them, where none is declared; refuse another."""
+        if not isinstance(self.chip.device, VerilogACellSpec):
+            return self
+        audit, wanted = self.audit, "vacask"
+        if "referee" not in audit.model_fields_set:
+            # A frozen spec that is being made: the referee that nobody declared is that of the devices.
+            object.__setattr__(self, "audit", audit.model_copy(update={"referee": wanted}))
+        elif audit.referee != wanted and (audit.tiles or audit.fraction):
+            raise ValidationError("audit.referee", "must be vacask for Verilog-A devices", audit.referee)
+        if self.engine == "ngspice":
+            raise ValidationError("engine", "must be another for Verilog-A devices, which ngspice has not", self.engine)
+        return self
 
     @pydantic.model_validator(mode="after")
     def _check_rule(self) -> RunSpec:

@@ -14,6 +14,8 @@ import tomli_w
 from circuitmem import registry
 from circuitmem.config.recipe import split_step
 from circuitmem.config.run import RunSpec
+from circuitmem.config.verilog_a import remember_verilog
+from circuitmem.config.verilog_cells import VerilogACellSpec
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.validation import did_you_mean
 
@@ -29,7 +31,9 @@ def presets() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
-def load_run(source: str | os.PathLike[str] | None = None, overrides: list[str] | None = None) -> RunSpec:
+def load_run(
+    source: str | os.PathLike[str] | None = None, overrides: list[str] | None = None, *, own: bool = True
+) -> RunSpec:
     """Read the specification of a run.
 
     Parameters
@@ -39,6 +43,8 @@ def load_run(source: str | os.PathLike[str] | None = None, overrides: list[str] 
     overrides : list of str, optional
         ``"dotted.key=value"`` in TOML's syntax (bare words are taken as strings), applied last. A ``kind`` that is not
         that of the file starts its table anew.
+    own : bool
+        Whether the user names the source, and with it the Verilog-A of its devices; a run folder names none.
 
     Raises
     ------
@@ -52,6 +58,8 @@ def load_run(source: str | os.PathLike[str] | None = None, overrides: list[str] 
     for item in sorted(overrides or [], key=lambda item: not item.partition("=")[0].strip().endswith(".kind")):
         _override(values, item)
     spec = RunSpec(**values)
+    if own and isinstance(spec.chip.device, VerilogACellSpec):
+        remember_verilog(spec.chip.device.file, spec.chip.device.sha256)
     for kind, name, key in _named(spec):
         if len(registry.entries(kind).get(name, ())) > 1:  # a package declares a name that is there already
             registry.find(kind, name, key)

@@ -26,6 +26,7 @@ __all__ = [
     "print_results",
     "print_stages",
     "print_study",
+    "print_verilog",
 ]
 
 
@@ -328,6 +329,24 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     for note in record["notes"]:
         console.print(f"note: {note}")
     console.print(f"written: {record['toml']}, {record['figure']}")
+
+
+def print_verilog(found: dict[str, Any]) -> None:
+    """Print what a Verilog-A device is, and how right its tables are."""
+    print(f"{found['file']}  sha256 {found['sha256'][:16]}...")
+    print(f"conducts {found['lowest']:.6g} to {found['highest']:.6g} S at small voltages")
+    print(
+        f"tables of {found['points']} points: currents and rates within {found['error']:.2g} of VACASK's at random"
+        " points"
+    )
+    print(
+        f"{found['pulses']} pulses on a tile, which move states by up to {found['moved']:.3g} of their range:"
+        f" tables and the model in VACASK end {found['state_difference']:.2g} apart"
+    )
+    print(
+        f"reads take cells for ohmic: at {found['read_voltage']:.3g} V their currents are up to"
+        f" {100.0 * found['curvature']:.2g} % off that"
+    )
 
 
 def print_names(found: dict[str, list[dict[str, Any]]]) -> None:

@@ -4,10 +4,11 @@ from circuitmem.device.compliance import final_conductance, two_pulses
 from circuitmem.device.device import CellState, Device, PulseGroup
 from circuitmem.device.flicker import flicker, flicker_covariance
 from circuitmem.device.ode import DeviceResponse, conductance, simulate, state_of
-from circuitmem.device.ode_cells import OdeCells, StanfordCells, VteamCells, YakopcicCells
+from circuitmem.device.ode_cells import OdeCells, StanfordCells, VerilogACells, VteamCells, YakopcicCells
 from circuitmem.device.pulse_update import PulseUpdate, nonlinearity, pulse_curves, steepness
 from circuitmem.device.statistical import Statistical
 from circuitmem.device.step_table import StepTable
+from circuitmem.device.tabulated import tabulated_error
 from circuitmem.device.two_pulse import TwoPulse
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Statistical",
     "StepTable",
     "TwoPulse",
+    "VerilogACells",
     "VteamCells",
     "YakopcicCells",
     "conductance",
@@ -32,5 +34,6 @@ __all__ = [
     "simulate",
     "state_of",
     "steepness",
+    "tabulated_error",
     "two_pulses",
 ]

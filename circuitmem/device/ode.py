@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem._kernels.devices import DeviceLaw, integrate
 from circuitmem._kernels.select import thread_count
-from circuitmem.config import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
-from circuitmem.device import stanford, vteam, yakopcic
+from circuitmem.config import OdeDevice, StanfordSpec, TabulatedSpec, VteamSpec, YakopcicSpec
+from circuitmem.device import stanford, tabulated, vteam, yakopcic
 from circuitmem.errors import ValidationError
 from circuitmem.validation import finite_array, in_range
 
@@ -86,7 +86,7 @@ def simulate(
 
     Parameters
     ----------
-    spec : VteamSpec, YakopcicSpec or StanfordSpec
+    spec : VteamSpec, YakopcicSpec, StanfordSpec or TabulatedSpec
         The device.
     time : (points,) array_like
         Times, rising [s].
@@ -142,6 +142,8 @@ def simulate(
 
 
 def _model(spec: OdeDevice) -> ModuleType:
+    if isinstance(spec, TabulatedSpec):
+        return tabulated
     if type(spec) not in _MODELS:
-        raise ValidationError("device", "must be a VteamSpec, YakopcicSpec or StanfordSpec", spec)
+        raise ValidationError("device", "must be a VteamSpec, YakopcicSpec, StanfordSpec or TabulatedSpec", spec)
     return _MODELS[type(spec)]

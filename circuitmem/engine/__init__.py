@@ -16,6 +16,7 @@ from circuitmem.engine.spice import SpiceEngine, adc_netlist, program_netlist, t
 from circuitmem.engine.state_case import StateCase
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
 from circuitmem.engine.vacask import VacaskEngine, vacask_netlist
+from circuitmem.engine.verilog_a import verilog_law
 
 __all__ = [
     "CONFIDENCE",
@@ -56,4 +57,5 @@ __all__ = [
     "stratified_bound",
     "tile_netlist",
     "vacask_netlist",
+    "verilog_law",
 ]

@@ -56,6 +56,7 @@ class PulseCircuit(Protocol):
     bit_sources: list[tuple[str, float]]
     times: Times
     initial: bool
+    state_range: tuple[float, float]
 
 
 class StepCircuit(Protocol):
@@ -250,10 +251,10 @@ class CircuitEngine(ABC):
         time, moving = answer.axis, len(circuit.moving)
         if not abs(time[-1] - stop) <= RESIDUAL_TOLERANCE * stop:
             raise self._error(f"{self.simulator} ended at {time[-1]:.6g} s of {stop:.6g} s")
-        found = [state.copy() for _ in wanted]
+        found, (low, high) = [state.copy() for _ in wanted], circuit.state_range
         for column, place in enumerate(circuit.moving):
             # A step may end a little beyond the limit, within the simulator's tolerance; the model's clamp holds it.
-            values = np.clip(np.interp(wanted, time, answer.values[:, column]), 0.0, 1.0)
+            values = np.clip((np.interp(wanted, time, answer.values[:, column]) - low) / (high - low), 0.0, 1.0)
             for states, value in zip(found, values, strict=True):
                 states[place] = value
         plateau = np.array([voltage for _, voltage in (*circuit.word_sources, *circuit.bit_sources)])

@@ -11,8 +11,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.devices import DeviceLaw, Response, respond
+from circuitmem._kernels.devices import TABULATED, DeviceLaw, Response, respond
 from circuitmem._kernels.mesh import solve_mesh
+from circuitmem._kernels.tables import voltage_of
 from circuitmem.engine.direct import Network
 from circuitmem.engine.plan import plan_nodes
 from circuitmem.errors import ConvergenceError
@@ -91,7 +92,7 @@ class CellNetwork:
             if self._linear:
                 change = 0.0
             else:
-                new = self._shorten(answer, across, new)
+                new = self._shorten(answer, state, across, new)
                 change = float(np.abs(new - across).max())
             if not np.isfinite(new).all():
                 raise ConvergenceError("the network of a tile", np.inf, TOLERANCE, turn)
@@ -103,7 +104,7 @@ class CellNetwork:
     def _respond(self, state: Floats, across: Floats) -> Response:
         return respond(self._law, state, self._fixed, self._series, across, threads=self._threads)
 
-    def _shorten(self, answer: Response, old: Floats, new: Floats) -> Floats:
+    def _shorten(self, answer: Response, state: Floats, old: Floats, new: Floats) -> Floats:
         """Where a cell's voltage grows beyond where its tangent holds, take the voltage of the tangent's current.
 
         The law is exponential there: the current that the network can give is a far better guess than the voltage.
@@ -114,6 +115,11 @@ class CellNetwork:
         if not far.any():
             return new
         current = answer.current + answer.slope * (new - old)
+        if self._law.model == TABULATED:
+            far &= self._fixed < 0.0
+            numbers = np.asarray(self._law.parameters)
+            inside = voltage_of(numbers, state, self._fixed, self._series, new, current)
+            return np.where(far, inside + current * np.where(far, self._series, 0.0), new)
         siemens = answer.conductance * np.where(current < 0.0, self._law.ratio, 1.0)
         inside = np.arcsinh(np.divide(a * current, siemens, out=np.zeros(new.shape), where=far)) / a
         return np.where(far, inside + current * np.where(far, self._series, 0.0), new)

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from circuitmem._kernels import switching
 from circuitmem._kernels.devices import METHOD, DeviceLaw
 from circuitmem._kernels.switching import Switched
-from circuitmem.config import LinearCell, OdeDevice, Pulse, PulseTrain, SinhCell, TransistorCell
+from circuitmem.config import LinearCell, OdeDevice, Pulse, PulseTrain, SinhCell, TabulatedSpec, TransistorCell
 from circuitmem.device import conductance, state_of
 from circuitmem.device.ode import device_law
 from circuitmem.engine.base import ProgrammingResult, PulseResult
@@ -113,7 +113,7 @@ def check_pulse(tile: Tile, pulse: Pulse) -> None:
         raise ValidationError("cell", "must be a TransistorCell for scheme 1t1r", tile.spec.cell)
 
 
-def _assemble(tile: Tile, word: Floats, bit: Floats, conducting: NDArray[np.bool_]) -> _Setup:
+def _assemble(tile: Tile, device: OdeDevice, word: Floats, bit: Floats, conducting: NDArray[np.bool_]) -> _Setup:
     """Return what a pulse meets on a tile: plateau voltages of the lines [V], and whose rows' transistors conduct."""
     spec, defects = tile.spec, tile.defects
     on = np.broadcast_to(conducting[:, None], spec.shape)
@@ -121,7 +121,29 @@ def _assemble(tile: Tile, word: Floats, bit: Floats, conducting: NDArray[np.bool
     fixed = np.where(tile.stuck, tile.effective_conductance, -1.0)
     if defects.dead_drivers is not None:
         word = np.where(defects.dead_drivers, 0.0, word)
+    if isinstance(device, TabulatedSpec):
+        _check_reach(device, word, bit)
     return _Setup(tile, fixed, np.where(on, resistance, np.inf), word, bit)
+
+
+def _check_reach(device: TabulatedSpec, word: Floats, bit: Floats) -> None:
+    """Refuse pulses beyond the tables of a device: no node has a voltage beyond those of the lines.
+
+    Raises
+    ------
+    ValidationError
+        If a device may see more.
+    """
+    for name, largest in (
+        ("positive_voltage", float(word.max() - bit.min())),
+        ("negative_voltage", float(bit.max() - word.min())),
+    ):
+        if largest > getattr(device, name):
+            raise ValidationError(
+                f"device.{name}",
+                f"must be >= {largest:.6g}, what these pulses can put on a cell",
+                getattr(device, name),
+            )
 
 
 def program_tile(
@@ -135,7 +157,7 @@ def program_tile(
     start, energy, steps = 0.0, 0.0, 0
     times, states = [0.0], [state]
     for pulse in train.pulses:
-        setup = _assemble(tile, *pulse.lines(tile.spec), pulse.conducting(tile.spec))
+        setup = _assemble(tile, train.device, *pulse.lines(tile.spec), pulse.conducting(tile.spec))
         wanted = sample_times(pulse, samples)
         done = _integrate(law, setup, pulse.corners, state, wanted, tolerance, threads)
         times += [start + moment for moment in wanted]
@@ -174,7 +196,7 @@ def pulse_tile(
     # The declaration of a pulse says what widths and slopes there are, and how they follow each other.
     corners = Pulse(amplitude=1.0, width=width, rise=rise).corners
     limit = in_range("tolerance", tolerance, 1e-12, 0.1)
-    setup = _assemble(tile, *lines, on)
+    setup = _assemble(tile, device, *lines, on)
     done = _integrate(device_law(device), setup, corners, before, [corners[-1][0]], limit, threads)
     return PulseResult(done.states[-1], done.energy, done.steps)
 

@@ -157,7 +157,7 @@ def read_config(folder: str | os.PathLike[str], name: str = "config.toml") -> Ru
         raise DataFileError(folder, f"is not a run folder (it has no {name})")
     missing = missing_packages(path)
     try:
-        spec = load_run(path)
+        spec = load_run(path, own=False)
     except ValidationError as error:
         needs = f"needs {', '.join(missing)}, not installed: " if missing else ""
         raise DataFileError(path, f"{needs}{error}") from None

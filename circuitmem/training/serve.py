@@ -249,7 +249,7 @@ def _finished_chip(
 ) -> Iterator[tuple[HardwareNetwork, Dataset]]:
     """Give the network of a finished run, with its data and a seed of the noise to come, for a block."""
     path = Path(folder)
-    made, run = read_config(path), load_run(path / "config.toml", overrides)
+    made, run = read_config(path), load_run(path / "config.toml", overrides, own=False)
     same = {f"chip.{name}": (getattr(made.chip, name), getattr(run.chip, name)) for name in FABRICATED}
     same |= {name: (getattr(made, name), getattr(run, name)) for name in ("seed", "network", "data", "ex_situ")}
     for name, (before, after) in same.items():

@@ -5,11 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import OdeDevice, Pulse, StanfordSpec, TransistorCell, VteamSpec
+from circuitmem.config import (
+    OdeDevice,
+    Pulse,
+    StanfordSpec,
+    TabulatedSpec,
+    TransistorCell,
+    VerilogASpec,
+    VteamSpec,
+    YakopcicSpec,
+)
+from circuitmem.errors import ValidationError
 from circuitmem.netlists.devices import device_parameters
 from circuitmem.netlists.program import Times, bare_lines
 from circuitmem.netlists.vacask.elements import BASE, driven, header, shipped, wires
+from circuitmem.netlists.vacask.law import parameter_text
 from circuitmem.netlists.vacask.text import VacaskNetlist, quantity, vector
+from circuitmem.netlists.vacask.verilog import read_model
 from circuitmem.netlists.wiring import CellNodes, Wiring
 from circuitmem.tile import Tile
 
@@ -35,20 +47,17 @@ class VacaskProgram:
         wiring = Wiring(bare_lines(tile, pulse))
         dead = tile.defects.dead_drivers
         word, bit = pulse.lines(tile.spec)
-        values = " ".join(
-            f"{_RENAMED.get(name, name)}={quantity(value)}" for name, value in device_parameters(device).items()
-        )
-        kind, a, self._skew = _static(device)
-        lines = [BASE, f'load "va/{kind}.osdi"\nload "va/sinh.osdi"\nmodel device {kind} {values}\n']
-        lines.append(f"model stuck sinhcell a={quantity(a)} skew={quantity(self._skew)}\n")
-        lines += [
+        self.state_range = (0.0, 1.0)
+        models, declared = self._models(device)
+        lines = [
+            BASE,
+            declared,
             header(tile),
             wires(wiring),
             "// cells: devices with their first state. Stuck ones have a static law\n",
         ]
         self.moving: list[tuple[int, int]] = []
-        for cell in wiring.cells():
-            lines.append(self._cell(tile, device, cell, float(state[cell.row, cell.column])))
+        lines += [self._cell(tile, device, cell, float(state[cell.row, cell.column])) for cell in wiring.cells()]
         self.word_sources, self.bit_sources = [], []
         for row, node in enumerate(wiring.drivers):
             voltage = 0.0 if dead is not None and dead[row] else float(word[row])
@@ -61,7 +70,26 @@ class VacaskProgram:
         self.states = [f"state_{row}_{column}" for row, column in self.moving]
         self.times = Times(pulse.duration / _STEPS, pulse.duration, pulse.duration / _STEPS)
         outputs = (*self.states, *(name for name, _ in (*self.word_sources, *self.bit_sources)))
-        self.netlist = VacaskNetlist("".join(lines), (), outputs, PULSE_OPTIONS, shipped(kind, "sinh"))
+        self.netlist = VacaskNetlist("".join(lines), (), outputs, PULSE_OPTIONS, models)
+
+    def _models(self, device: OdeDevice) -> tuple[dict[str, str], str]:
+        """Return the Verilog-A of a device and of stuck cells, and the lines that declare them."""
+        self._start = "x0"
+        if isinstance(device, VerilogASpec):
+            model = read_model(device)
+            self._start, self.state_range = model.start, device.state_range
+            lines = f'load "va/device.osdi"\nmodel device {model.module}{parameter_text(device)}\n'
+            return {"device": model.text}, lines
+        if isinstance(device, TabulatedSpec):
+            raise ValidationError(
+                "device", "must have a circuit model for VACASK, which a law of one's own has not", device.kind
+            )
+        kind, a, skew = _static(device)
+        values = " ".join(
+            f"{_RENAMED.get(name, name)}={quantity(value)}" for name, value in device_parameters(device).items()
+        )
+        lines = f'load "va/{kind}.osdi"\nload "va/sinh.osdi"\nmodel device {kind} {values}\n'
+        return shipped(kind, "sinh"), f"{lines}model stuck sinhcell a={quantity(a)} skew={quantity(skew)}\n"
 
     def _cell(self, tile: Tile, device: OdeDevice, cell: CellNodes, state: float) -> str:
         name, end, rest = f"cell_{cell.row}_{cell.column}", cell.bit, ""
@@ -72,14 +100,16 @@ class VacaskProgram:
         if not tile.stuck[cell.row, cell.column]:
             self.moving.append((cell.row, cell.column))
             node = f"state_{cell.row}_{cell.column}"
-            return f"x{name} ({cell.word} {end} {node}) device x0={quantity(state)}\n{rest}"
+            low, high = self.state_range
+            first = quantity(low + (high - low) * state)
+            return f"x{name} ({cell.word} {end} {node}) device {self._start}={first}\n{rest}"
         siemens = float(tile.effective_conductance[cell.row, cell.column])
-        if isinstance(device, VteamSpec):
+        if isinstance(device, VteamSpec | TabulatedSpec):
             return f"r{name} ({cell.word} {end}) r r={quantity(1.0 / siemens)}\n{rest}"
         return f"x{name} ({cell.word} {end}) stuck g={quantity(siemens)}\n{rest}"
 
 
-def _static(device: OdeDevice) -> tuple[str, float, float]:
+def _static(device: VteamSpec | StanfordSpec | YakopcicSpec) -> tuple[str, float, float]:
     """Return the kind of a device, and of its static law the non-linearity [1/V] and the ratio of the two sides."""
     if isinstance(device, VteamSpec):
         return "vteam", 1.0, 1.0

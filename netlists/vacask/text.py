@@ -25,7 +25,7 @@ OPTIONS = "reltol=1e-9 vntol=1e-12 nr_conviter=2 gmin=1e-18"
 """One Newton step more than it takes (``nr_conviter``) refines linear solutions to rounding errors. ``abstol`` stays:
 a smaller one is below the rounding of wires of milliohms, and would never be met."""
 
-_NAME = r"[a-z][a-z0-9_]*"
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NUMBER = r"-?[0-9][0-9.e+-]*"
 _VECTOR = rf"\[{_NUMBER}(?:,{_NUMBER})*\]"
 _VALUE = rf'(?:{_NUMBER}|{_NAME}\[point\]|{_VECTOR}|"[a-z]+")'

@@ -44,7 +44,7 @@ MAY_IMPORT = {
 }
 """Rooms that may import less than all below them."""
 
-NETLISTS_ARE_FOR = {f"circuitmem/engine/{name}.py" for name in ("circuit", "spice", "vacask")}
+NETLISTS_ARE_FOR = {f"circuitmem/engine/{name}.py" for name in ("circuit", "spice", "vacask", "verilog_a")}
 ONLY_IN = {
     "jinja2": "report",
     "matplotlib": "report",

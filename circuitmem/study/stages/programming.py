@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from circuitmem.config import Cell, PulseTrain, TileSpec, TransistorCell
+from circuitmem.config import Cell, PulseTrain, TabulatedSpec, TileSpec, TransistorCell
 from circuitmem.device import conductance
 from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netlist
 from circuitmem.study.benches import Bench
@@ -65,7 +65,10 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
         STATE_BOUND,
         details,
         [plot],
-        netlist=program_netlist(tile, train.device, train.pulses[0]),
+        # ngspice has no Verilog-A.
+        netlist=None
+        if isinstance(bench.device, TabulatedSpec)
+        else program_netlist(tile, train.device, train.pulses[0]),
         answers=[theirs.state for _, theirs in pairs],
     )
 
