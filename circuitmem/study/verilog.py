@@ -25,7 +25,7 @@ def check_verilog(run: RunSpec) -> dict[str, Any]:
     -------
     dict
         ``file``, ``sha256``, ``points`` and ``error`` of the tables, ``lowest`` and ``highest`` conductance of the
-        model [S], ``pulses``, ``moved`` by how much they moved a state at most, ``state_difference`` of the engines, and
+        model [S], ``pulses``, ``moved`` by how much they moved a state at most, ``state_difference`` of the two, and
         ``curvature``: how far currents are from ohmic ones at the largest voltage of a read, at most.
 
     Raises

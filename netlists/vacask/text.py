@@ -25,7 +25,9 @@ OPTIONS = "reltol=1e-9 vntol=1e-12 nr_conviter=2 gmin=1e-18"
 """One Newton step more than it takes (``nr_conviter``) refines linear solutions to rounding errors. ``abstol`` stays:
 a smaller one is below the rounding of wires of milliohms, and would never be met."""
 
-_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_NAME = r"[a-z][a-z0-9_]*"
+_MODEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+"""Of a module or a parameter of a user's Verilog-A."""
 _NUMBER = r"-?[0-9][0-9.e+-]*"
 _VECTOR = rf"\[{_NUMBER}(?:,{_NUMBER})*\]"
 _VALUE = rf'(?:{_NUMBER}|{_NAME}\[point\]|{_VECTOR}|"[a-z]+")'
@@ -33,9 +35,9 @@ _LINE = re.compile(
     rf"(?://[ -~]*"
     rf"|ground 0"
     rf'|load "(?:[a-z0-9_]+/)?[a-z0-9_]+\.osdi"'
-    rf"|model {_NAME} {_NAME}(?: {_NAME}={_VALUE})*"
+    rf"|model {_NAME} {_MODEL_NAME}(?: {_MODEL_NAME}={_VALUE})*"
     rf"|subckt {_NAME}\({_NAME}(?: {_NAME})*\)|ends"
-    rf"|{_NAME} \([a-z0-9_]+(?: [a-z0-9_]+)*\) {_NAME}(?: {_NAME}={_VALUE})*)"
+    rf"|{_NAME} \([a-z0-9_]+(?: [a-z0-9_]+)*\) {_NAME}(?: {_MODEL_NAME}={_VALUE})*)"
 )
 _OUTPUT = re.compile(rf"{_NAME}(#branch)?")
 _OPTION = re.compile(rf"{_NAME}=(?:{_NUMBER}|\"[a-z]+\")")
