@@ -100,7 +100,22 @@ ARRAY = {
         "sneak_path": [[127, 0], [0, 0], [0, 63]], "sneak_path_a": 1.2e-8},
     "column_error": {"largest": [0.1] * 64},
 }  # fmt: skip
+VERILOG = {
+    "file": "/somewhere/mine.va", "sha256": "b47427a5454c65356b47427a5454c653", "points": 12345, "error": 1.2e-5,
+    "lowest": 1.23456e-7, "highest": 3.45678e-3, "pulses": 2, "moved": 0.123, "state_difference": 1.2e-6,
+    "read_voltage": 0.2, "curvature": 1.2e-4,
+}  # fmt: skip
+UPKEEP = {
+    "checks": 12,
+    "calibrations": 3,
+    "refreshes": 1,
+    "refresh_pulses": 12345,
+    "time_s": 1.2e-3,
+    "energy_j": 3.4e-7,
+}
+AGES = {"ages": [{"age_s": 31557600.0, "accuracy_percent": 87.65, "upkeep": UPKEEP}]}
 TABLES = {
+    "print_ages": (AGES,),
     "print_array": (ARRAY, "uS", ["array/report.html", "array/tile.cir"]),
     "print_calibrations": (CALIBRATIONS,),
     "print_data": (DATA,),
@@ -113,6 +128,7 @@ TABLES = {
     "print_results": (RESULTS, Path("run"), []),
     "print_stages": (RECORD, Path("report.html")),
     "print_study": (STUDY,),
+    "print_verilog": (VERILOG,),
 }
 NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
 
