@@ -32,16 +32,18 @@ TINY = (
 )
 """A run that takes a fraction of a second, before its figures are drawn."""
 
+COUNTED = ("chip.device.kind=pulse-update", "chip.programming.verify_tolerance=1e-6", "chip.programming.deadband=5e-7")
+
 VARIANTS = (
     (),
     (),
     ("chip.tile.cell.kind=sinh", "chip.tile.cell.a=2.0"),
     ("chip.tile.cell.kind=transistor", "chip.tile.cell.on_resistance=1e3"),
     ("chip.tile.cell.kind=selector", "chip.tile.cell.threshold=0.1"),
-    ("chip.device.kind=pulse-update", "chip.programming.verify_tolerance=1e-6", "chip.programming.deadband=5e-7"),
-    ("chip.device.kind=pulse-update", "in_situ.rule=tiki-taka", "in_situ.options.tiki-taka.settling=2"),
-    ("chip.device.kind=pulse-update", "in_situ.rule=chopped-tiki-taka", "in_situ.options.chopped-tiki-taka.lines=3"),
-    ("chip.device.kind=pulse-update", "in_situ.rule=agad", "in_situ.options.agad.period=1"),
+    COUNTED,
+    (*COUNTED, "in_situ.rule=tiki-taka", "in_situ.options.tiki-taka.settling=2"),
+    (*COUNTED, "in_situ.rule=chopped-tiki-taka", "in_situ.options.chopped-tiki-taka.lines=3"),
+    (*COUNTED, "in_situ.rule=agad", "in_situ.options.agad.period=1"),
     ("chip.device.kind=step-table", "chip.programming.verify_tolerance=1e-6", "chip.programming.deadband=0.0"),
     ("chip.device.kind=statistical", "chip.programming.verify_tolerance=1e-6", "chip.programming.deadband=0.0"),
     ("chip.device.kind=vteam", "chip.tile.cell.kind=linear"),
