@@ -51,7 +51,7 @@ class Crew:
     """
 
     def __init__(self, helpers: int = 0, work: Callable[..., None] = lambda *_: None, *arguments: Any) -> None:
-        self._count, self._work, self._arguments = helpers, work, arguments
+        self.helpers, self._work, self._arguments = helpers, work, arguments
         self._helpers: list[tuple[BaseProcess, Connection[Any, Any]]] = []
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class Crew:
         self._errors: list[BaseException] = []
 
     def __enter__(self) -> Self:
-        for _ in range(self._count):
+        for _ in range(self.helpers):
             self._helpers.append(start_worker(self._work, *self._arguments))
         return self
 
@@ -73,7 +73,7 @@ class Crew:
     def carry_out(
         self, methods: Sequence[str], own: Callable[[str], MethodResult], audit: RunAudit, progress: Progress
     ) -> dict[str, MethodResult]:
-        """Carry out methods, the first ones first, here by ``own`` and in the helpers; returns their results in order.
+        """Carry out methods, the first ones first, here by ``own`` and in the helpers; returns their results.
 
         ``progress`` may be called from other threads, never by two at once if it is not reentrant.
 
@@ -83,17 +83,19 @@ class Crew:
             If a helper is dead.
         """
         self._waiting.extend(methods)
+        name = self._take()  # first: a helper may not be ready yet
         for helper in self._helpers:
             thread = threading.Thread(target=self._lead, args=(*helper, audit, progress), daemon=True)
             thread.start()
             self._threads.append(thread)
-        while (name := self._take()) is not None:
+        while name is not None:
             self._results[name] = own(name)
+            name = self._take()
         for thread in self._threads:
             thread.join()
         if self._errors:
             raise self._errors[0]
-        return {name: self._results[name] for name in methods}
+        return self._results
 
     def _take(self) -> str | None:
         """Return the next method, or None if there is no more to do."""

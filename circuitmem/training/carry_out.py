@@ -130,13 +130,16 @@ def carry_out(
         stack.enter_context(one_blas_thread())
         start = begin()
         write_record(path / "digital.json", start.digital)
-        results = hands.carry_out(
-            spec.methods, lambda name: carry_out_method(name, spec, path, start, audit, progress), audit, progress
+        # Side by side the longest come first, so that nobody ends alone with one of them.
+        order = sorted(spec.methods, key=start.steps, reverse=True) if hands.helpers else spec.methods
+        found = hands.carry_out(
+            order, lambda name: carry_out_method(name, spec, path, start, audit, progress), audit, progress
         )
+        results = {name: found[name] for name in spec.methods}
         progress("audit", 0, 1)
-        found = audit.finish()
+        audited = audit.finish()
         progress("audit", 1, 1)
-    summary = summary_of(spec, data, start, results, found)
+    summary = summary_of(spec, data, start, results, audited)
     write_record(path / "provenance.json", run_provenance(spec, data, began) | start.provenance)
     write_record(path / "results.json", summary)
     return summary

@@ -43,6 +43,7 @@ def test_methods_side_by_side_end_as_one_after_another(alone, tmp_path):
     for what, steps in {"raw": 1, "calibration": 1, "in_situ": 2 * 6 + 1}.items():
         assert told[what] == sorted(told[what])
         assert set(told[what]) == set(range(steps + 1))
+    assert [what for what in told if what in ("raw", "calibration", "in_situ")].index("in_situ") < 2  # the longest
     audit = json.loads((tmp_path / "run" / "results.json").read_text())["audit"]
     assert audit["reads"] == audit["pulse_trains"] == 3  # those that a helper chose are among them
 
