@@ -11,7 +11,8 @@ from circuitmem.errors import ValidationError
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from circuitmem.torch import convert, digitally, summary  # noqa: E402
+from circuitmem.torch import calibrate, convert, digitally, summary  # noqa: E402
+from circuitmem.torch.observe import observe  # noqa: E402
 from circuitmem.torch.rewrites import SplitAttention, UnrolledRecurrent  # noqa: E402
 
 PERFECT = ChipSpec(
@@ -128,6 +129,51 @@ def test_converted_they_are_on_tiles_in_every_mode(body):
     analog.train()(inputs).square().sum().backward()
     assert all(parameter.grad is not None for parameter in analog.parameters())
     assert torch.equal(copy.deepcopy(analog).eval()(inputs), analog.eval()(inputs))
+
+
+STEPS = 1e-3
+"""What 12-bit DACs leave of numbers that lie between their steps, 1.2e-4 of the range each, after several layers."""
+
+
+def within_reach(net, inputs):
+    """Let each layer's range of inputs hold all that it gets."""
+    seen = {}
+
+    def see(name, layer, vectors):
+        seen[layer] = max(seen.get(layer, 0.0), max(float(abs(own).max()) for own in vectors))
+
+    observe(net, (inputs,), see)
+    for layer, largest in seen.items():
+        for product in layer.products:
+            product.set_input_scale(1.05 * largest)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_on_a_perfect_chip_they_are_those_of_torch(body):
+    torch.manual_seed(0)
+    net = Sequences(BODIES[body]()).double().eval()
+    inputs = torch.randn(4, 6, 8, dtype=torch.float64)
+    analog = convert(net, PERFECT, seed=1, sample=inputs)
+    within_reach(analog, inputs)
+    calibrate(analog, inputs, "none")  # gains for all steps: the state grows from 0
+    for unit in analog.head.chip.units:  # one column in ten may saturate at what was chosen
+        unit.readout.adc.set_pga_gain(0.25 * unit.readout.adc.pga_gain[0])
+    with torch.no_grad():
+        wanted, found = net(inputs), analog(inputs)
+    assert (found - wanted).abs().max() < STEPS * wanted.abs().max()
+
+
+@pytest.mark.parametrize("body", ["lstm", "gru", "layer"])
+def test_on_tiles_they_have_the_gradient_of_finite_differences(body):
+    torch.manual_seed(0)
+    tile = TileSpec(rows=16, columns=16, word_line_resistance=5.0, bit_line_resistance=5.0)
+    inputs = torch.randn(1, 2, 8, dtype=torch.float64, requires_grad=True)
+    net = convert(Sequences(BODIES[body]()).double().eval(), ChipSpec(tile=tile), seed=1)
+    within_reach(net, 3.0 * inputs.detach())
+    for layer in net.modules():
+        for product in getattr(layer, "products", ()):
+            product.converters = layer.converters = False
+    assert torch.autograd.gradcheck(net, (inputs,), eps=1e-5, atol=1e-6, rtol=1e-6)
 
 
 def test_attention_on_tiles_has_the_gradient_of_finite_differences():
