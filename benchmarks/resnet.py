@@ -23,7 +23,7 @@ from circuitmem.torch import convert, summary
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut, which drops pixels and pads channels where maps shrink (He et al., CVPR 2016)."""
+    """Two convolutions beside a shortcut that drops pixels and pads channels (He et al., CVPR 2016)."""
 
     def __init__(self, channels: int, outputs: int, stride: int) -> None:
         super().__init__()
