@@ -200,3 +200,18 @@ def test_what_is_tracked_from_commit_to_commit_runs():
             getattr(case, name)(*smallest)
             ran.append(name)
     assert len(ran) >= 8
+
+
+def test_algorithms_are_drawn_within_what_is_declared():
+    algorithms = importlib.import_module("algorithms")
+    for name in algorithms.NAMES:
+        low, high = algorithms.RATES[name]
+        tried = [algorithms.drawn(name, k, (low, high), algorithms.OURS.get(name, {})) for k in range(6)]
+        assert len({rate for rate, _ in tried}) == 6
+        assert all(low <= rate <= high for rate, _ in tried)
+        assert tried[2] == algorithms.drawn(name, 2, (low, high), algorithms.OURS.get(name, {}))
+        for _, options in tried:
+            assert all(value in algorithms.OURS[name][key] for key, value in options.items())
+    best = algorithms.find_best(lambda name, rate, options, seed: (-rate, seed), 3, (5, 7), lambda _: (0.1, 1.0), {})
+    assert best["agad"]["rate"] == min(algorithms.drawn("agad", k, (0.1, 1.0), {})[0] for k in range(3))
+    assert (best["agad"]["test"], best["agad"]["each"]) == (6.0, [5, 7])
