@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from circuitmem.config import SearchedSpec
 from circuitmem.report.markdown import duration, interval, table
 from circuitmem.report.study_figures import method_label
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import Mean
 
 __all__ = ["tuning_text"]
+
+
+def _end(searched: SearchedSpec | None, value: Any) -> str:
+    """Say that a setting was found at an end of what was tried: beyond it there may be a better one."""
+    tried = [each for each in searched.values if not isinstance(each, bool | str)] if searched is not None else []
+    if len(set(tried)) < 2 or value not in (min(tried), max(tried)):
+        return ""
+    return " (the smallest tried)" if value == min(tried) else " (the largest tried)"
 
 
 def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
@@ -25,7 +34,10 @@ def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
     """
     protocol, lines = study.spec.protocol, []
     for entry in tuned:
-        settings = ", ".join(f"{key} = {value}" for key, value in entry["settings"].items())
+        searched = protocol.tune.get(entry["method"], {})
+        settings = ", ".join(
+            f"{key} = {value}{_end(searched.get(key), value)}" for key, value in entry["settings"].items()
+        )
         width = float("nan") if entry["half_width"] is None else entry["half_width"]
         reached = Mean(entry["percent"], width, entry["maps"])
         trials = f"{entry['trials']}" + (f" ({entry['failed']} failed)" if entry["failed"] else "")

@@ -114,7 +114,7 @@ def test_a_study_is_tuned_then_tested_and_says_what_it_took(write_study, tmp_pat
     text = (tmp_path / "one" / "results.md", report_study(study, out))[0].read_text()
     assert "Tuned on 40 validation samples and 1 map that is not reported (seed 101), 2 trials of each method" in text
     assert "Not tuned: raw defective chip." in text
-    assert "in_situ.learning_rate = 0.2" in text
+    assert "in_situ.learning_rate = 0.2 (the largest tried)" in text
 
     # Half of it is lost: only that is computed again, on two processes, and the bits are the same.
     again = tmp_path / "two"
