@@ -171,14 +171,14 @@ def gone(process):
 
 
 @vacask_only
-@pytest.mark.parametrize("what", ["the simulator", "the worker", "time"])
+@pytest.mark.parametrize("what", ["the simulator", "the worker", "time", "a stop"])
 def test_a_model_that_loops_ends_with_what_ends_it_and_leaves_nothing(runner, what):
-    errors = {"the simulator": SpiceError, "the worker": SpiceWorkerError, "time": SpiceTimeoutError}
+    errors = {"the simulator": SpiceError, "the worker": SpiceWorkerError}
     caught = []
 
     def work():
         try:
-            runner.simulate(ENDLESS, Sweep(np.zeros((1, 0))), 4.0 if what == "time" else 60.0)
+            runner.simulate(ENDLESS, Sweep(np.zeros((1, 0))), 60.0 if what in errors else 4.0)
         except SpiceError as error:
             caught.append(error)
 
@@ -187,10 +187,12 @@ def test_a_model_that_loops_ends_with_what_ends_it_and_leaves_nothing(runner, wh
     commands = lambda: [p for p in children(runner) if b"circuit.sim" in Path(f"/proc/{p}/cmdline").read_bytes()]  # noqa: E731
     assert wait_for(lambda: runner.process_ids() and commands())
     (process,) = commands()
-    if what != "time":
+    if what == "a stop":  # what does not run any more is ended by the time limit as well
+        os.kill(process, signal.SIGSTOP)
+    elif what in errors:
         os.kill(process if what == "the simulator" else runner.process_ids()[0], signal.SIGKILL)
     thread.join(30.0)
-    assert [type(error) for error in caught] == [errors[what]]
+    assert [type(error) for error in caught] == [errors.get(what, SpiceTimeoutError)]
     assert wait_for(lambda: gone(process))
 
 
