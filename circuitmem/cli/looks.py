@@ -19,10 +19,11 @@ def summary(config: Config = None, seed: Seed = None, setting: Setting = None, a
     from circuitmem.console import Progress
     from circuitmem.registry import torch_room
     from circuitmem.training import load_data, summarize
+    from circuitmem.training.own import is_of_torch
 
     spec = load_run(config, overrides(setting, seed))
     with Progress("summary"):
-        if spec.network.model:
+        if is_of_torch(spec.network):
             found = torch_room().summarize_model(spec)
         else:
             found = summarize(spec, load_data(spec.data, spec.network, spec.seed, values=True))

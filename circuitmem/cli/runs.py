@@ -34,11 +34,12 @@ def train(
     """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in SPICE."""
     from circuitmem.config import load_run
     from circuitmem.registry import torch_room
+    from circuitmem.training.own import is_of_torch
     from circuitmem.training.run import start_run
 
     records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
     spec = load_run(config, [*overrides(setting, seed), *records])
-    if spec.network.model:
+    if is_of_torch(spec.network):
         _check_alone(workers)
         start_alone = torch_room().start_model_run
         _carry_out(out, as_json, lambda progress: start_alone(spec, out, progress))
@@ -52,10 +53,11 @@ def resume(
 ) -> None:
     """Go on where an interrupted run stopped; the end is the same, bit for bit."""
     from circuitmem.registry import torch_room
+    from circuitmem.training.own import is_of_torch
     from circuitmem.training.run import resume_run
     from circuitmem.training.run_folder import declared
 
-    if declared(run).network.model:
+    if is_of_torch(declared(run).network):
         _check_alone(workers)
         go_on_alone = torch_room().resume_model_run
         _carry_out(run, as_json, lambda progress: go_on_alone(run, progress))

@@ -41,8 +41,8 @@ class NetworkSpec(Spec):
         Of a ``cnn``, first to last: channels, and side of the square kernel, each >= 1; steps of one pixel, no padding.
         ((6, 5), (16, 5)) when left out. Maps must have an even side before they are pooled.
     model : str, optional
-        ``"package.module:function"``, called without arguments, returns a ``torch.nn.Module`` instead; what is said
-        above holds for networks of layers.
+        ``"package.module:function"``, called without arguments, returns a ``torch.nn.Module`` instead; or a class of
+        :class:`circuitmem.network.Network`. What is said above holds for networks of layers.
     weights : str, optional
         With ``model``: a file of its weights, a ``state_dict`` of torch or a ``.npz`` file with the same names. Left
         out, ``[ex_situ]`` trains it.

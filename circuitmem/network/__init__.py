@@ -1,6 +1,6 @@
 """Layers of weights on tiles, and their digital twin."""
 
-from circuitmem.network.ask import Ask, Network, Steps, digitally, on_chip
+from circuitmem.network.ask import Ask, Network, Steps, digitally, halves_of, on_chip
 from circuitmem.network.correction import Correction
 from circuitmem.network.digital import Perceptron, of_layers
 from circuitmem.network.hardware import BackwardMap, HardwareNetwork, mapping_on, partitions
@@ -30,6 +30,7 @@ __all__ = [
     "Steps",
     "cells_used",
     "digitally",
+    "halves_of",
     "mapping_on",
     "of_layers",
     "on_chip",

@@ -20,7 +20,7 @@ from circuitmem.control import Chip, Priority, Process
 from circuitmem.errors import ValidationError
 from circuitmem.validation import finite_array
 
-__all__ = ["Ask", "Loss", "Network", "Steps", "digitally", "on_chip"]
+__all__ = ["Ask", "Loss", "Network", "Steps", "digitally", "halves_of", "joined", "on_chip"]
 
 Floats = NDArray[np.float64]
 
@@ -188,13 +188,16 @@ class Network(ABC):
         return batch
 
     def vectors(self, inputs: Floats, rng: np.random.Generator) -> list[Floats]:
-        """Return as many vectors of every matrix as there are inputs: from each the only one, or one at random."""
+        """Return what is read of every matrix for inputs, of each the only vector, or one at random.
+
+        If the network is :attr:`signed` those with numbers below 0 are read in two halves, which are both there.
+        """
         found = []
         for activities in self.activities(inputs)[:-1]:
             positions = len(activities) // len(inputs)
             if positions > 1:
                 activities = activities[np.arange(len(inputs)) * positions + rng.integers(positions, size=len(inputs))]
-            found.append(activities)
+            found.append(halves_of(activities) if self.signed else activities)
         return found
 
     def through(self, weights: list[Floats]) -> Self:
@@ -215,3 +218,11 @@ class Network(ABC):
 def joined(parts: list[Floats]) -> Floats:
     """Return vectors of several asks as one batch."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def halves_of(vectors: Floats) -> Floats:
+    """Return what is read for vectors: parts above 0, and magnitudes of those below 0, without rows of zeros."""
+    if not (vectors < 0.0).any():
+        return vectors
+    halves = [part[part.any(axis=1)] for part in (np.maximum(vectors, 0.0), np.maximum(-vectors, 0.0))]
+    return np.concatenate(halves)

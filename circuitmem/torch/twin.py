@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from circuitmem.network import halves_of
 from circuitmem.torch.observe import crossbar_layers, digitally, evaluating, taking, vectors_of
 from circuitmem.torch.state import as_array
 
@@ -132,7 +133,7 @@ class Twin:
         """
         self.push()
         every = vectors_of(self.net, (self.tensor(inputs),), len(inputs), rng)
-        return [_halves(own) for layer in self._layers for own in every[layer]]
+        return [halves_of(own) for layer in self._layers for own in every[layer]]
 
     def loss_gradients(self, inputs: NDArray[Any], loss: Loss) -> tuple[float, list[Floats], list[Floats]]:
         """Return the loss of a batch, and its gradients by the weights and by the other parameters."""
@@ -156,10 +157,3 @@ class Twin:
                 for square, gradient in zip(squares, self.gradients()[0], strict=True):
                     square += gradient**2
         return [square / len(inputs) for square in squares]
-
-
-def _halves(vectors: Floats) -> Floats:
-    if not (vectors < 0.0).any():
-        return vectors
-    halves = [part[part.any(axis=1)] for part in (np.maximum(vectors, 0.0), np.maximum(-vectors, 0.0))]
-    return np.concatenate(halves)

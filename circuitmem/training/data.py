@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
+from typing import Literal
 
 from circuitmem.config import DataSpec, NetworkSpec, RunSpec
 from circuitmem.data import Dataset, load_dataset
 from circuitmem.errors import ValidationError
 from circuitmem.registry import names
+from circuitmem.training.own import check_own_data, own_network
 
 __all__ = ["load_data", "load_source", "located"]
 
@@ -39,7 +41,8 @@ def check_classes(data: Dataset) -> None:
 def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = False) -> Dataset:
     """Load the data that a run declares, for a network of layers: inputs in rows, none below 0.
 
-    They may have ``values`` to predict instead of classes if the caller can do with them.
+    They may have ``values`` to predict instead of classes if the caller can do with them, and the network may be one
+    that asks for products: then inputs have both signs.
 
     Raises
     ------
@@ -48,12 +51,18 @@ def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = Fa
     ValidationError
         If samples break a rule, or the network does not fit them.
     """
-    if network.model:
+    own = own_network(network)
+    if network.model and own is None:
         rule = "must be left out: this is for networks of layers"
         raise ValidationError("network.model", rule, network.model)
     data = load_source(spec, seed)
     if not values:
         check_classes(data)
+    if own is not None:
+        both: Literal["none", "standard"] = "none" if data.bounded else "standard"
+        data = data.scaled(both if spec.scale == "auto" else spec.scale).flat()
+        check_own_data(own, data)
+        return data
     inputs = prod(data.shape)
     if (network.layers[0], network.layers[-1]) != (inputs, data.outputs):
         rule = f"must begin with {inputs}, the inputs of {data.name}, and end with {data.outputs}, its {data.task}"

@@ -14,12 +14,13 @@ from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import PICOSECOND, Chip, Process
 from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine, Engine
-from circuitmem.network import HardwareLayer, HardwareNetwork, Network, Partition, partitions
+from circuitmem.network import HardwareLayer, HardwareNetwork, Network, Partition, Perceptron, partitions
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.method_result import MethodResult
 from circuitmem.training.objective import Objective, accuracy_percent, objective_of
 from circuitmem.training.optimisers import Optimiser
+from circuitmem.training.own import shapes_of
 from circuitmem.training.recipes import Recipe, recipe_of
 from circuitmem.training.schedules import Patience, Samples
 from circuitmem.training.use import Upkeep
@@ -68,7 +69,7 @@ def tile_count(spec: RunSpec) -> int:
 
 
 def _partitions(spec: RunSpec) -> list[Partition]:
-    return partitions(spec.network.shapes, spec.chip)
+    return partitions(shapes_of(spec.network), spec.chip)
 
 
 def engine_of(spec: RunSpec, threads: int | None = None) -> Engine | str:
@@ -83,7 +84,7 @@ def build_network(spec: RunSpec, model: Network, data: Dataset, engine: Engine |
 
     The circuit is computed by ``engine``, or by that which the run names. The highest DAC code of a layer stands for
     the 99.9th percentile of the activity that the digital network shows on the training samples; that of the first
-    layer for 1 where that is the range of inputs.
+    of a network of layers for 1 where that is the range of inputs.
     """
     seed, layers = spec.seed, spec.chip.defects.layers
     belongs = [layer for layer, part in enumerate(_partitions(spec)) for _ in range(part.tiles)]
@@ -91,8 +92,8 @@ def build_network(spec: RunSpec, model: Network, data: Dataset, engine: Engine |
     chosen = engine or engine_of(spec)
     chip = Chip(spec.chip, len(belongs), seed, seed, chosen, spec.granularity, spec.reuse_error, sound)
     activities = model.activities(data.train_inputs[:2000])[:-1]
-    seen = activities[1:] if data.bounded else activities
-    scales = [1.0] * data.bounded + [max(float(np.quantile(activity, 0.999)), 1e-6) for activity in seen]
+    known = data.bounded and isinstance(model, Perceptron)  # what another multiplies first may be anything
+    scales = [1.0] * known + [max(float(np.quantile(np.abs(own), 0.999)), 1e-6) for own in activities[known:]]
     return HardwareNetwork(chip, model, scales, spec.network.room)
 
 

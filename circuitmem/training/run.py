@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuitmem._kernels.select import thread_count
 from circuitmem.config import RunSpec
@@ -22,7 +23,7 @@ from circuitmem.control import check_devices, check_faults, check_vcd
 from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
 from circuitmem.files import load_npz, save_npz
-from circuitmem.network import Perceptron, patches_of
+from circuitmem.network import Network, Perceptron, patches_of
 from circuitmem.records import EX_SITU_ARRAYS, Results, Shape, read_arrays, read_record
 from circuitmem.training.beside import Crew, Watches, serve
 from circuitmem.training.carry_out import Start, carry_out, carry_out_method, one_blas_thread
@@ -30,6 +31,7 @@ from circuitmem.training.data import load_data, located
 from circuitmem.training.ex_situ import ExSituRecord, train_ex_situ
 from circuitmem.training.methods import Hooks, MethodResult, MethodRun, build_network, engine_of, tile_count
 from circuitmem.training.objective import objective_of
+from circuitmem.training.own import check_own_run, own_network, shapes_of
 from circuitmem.training.recipes import check_values, recipe_of
 from circuitmem.training.run_folder import check_data, check_new, go_on_in, make_folder
 from circuitmem.validation import integer
@@ -100,7 +102,7 @@ def resume_run(folder: str | Path, progress: Progress = lambda *_: None, workers
     with go_on_in(path) as spec:
         if (path / "results.json").exists():
             return read_record(path / "results.json", Results)
-        if spec.network.model:
+        if spec.network.model and own_network(spec.network) is None:
             rule = "must be left out: a run of torch goes on by circuitmem.torch.resume_model_run"
             raise ValidationError("network.model", rule, spec.network.model)
         data = _data(spec)
@@ -114,6 +116,9 @@ def _check_workers(workers: int | None) -> None:
 
 
 def _data(spec: RunSpec) -> Dataset:
+    own = own_network(spec.network)
+    if own is not None:
+        check_own_run(spec, own)
     data = load_data(spec.data, spec.network, spec.seed, values=True)
     if data.task == "values":
         check_values(spec)
@@ -140,7 +145,7 @@ def _fitting(spec: RunSpec, data: Dataset) -> int:
     """Return how many processes are worth it for the methods of a run, unless its user says."""
     rows, columns = spec.chip.tile.shape
     trained = sum(recipe_of(spec, name).train for name in spec.methods) * spec.in_situ.epochs
-    products = sum(m * n for m, n in spec.network.shapes) * len(data.train_inputs) * (trained + len(spec.methods))
+    products = sum(m * n for m, n in shapes_of(spec.network)) * len(data.train_inputs) * (trained + len(spec.methods))
     few = products < PRODUCTS or tile_count(spec) * rows * columns > CELLS
     return 1 if few else thread_count()
 
@@ -160,9 +165,7 @@ def _help(pipe: Connection[Any, Any], spec: RunSpec, path: Path, threads: int) -
         serve(pipe, spec, work)
 
 
-def _start(
-    spec: RunSpec, data: Dataset, model: Perceptron, training: ExSituRecord | None, threads: int | None
-) -> Start:
+def _start(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecord | None, threads: int | None) -> Start:
     """Return what puts a digital network on chips whose kernels use so many threads."""
     objective = objective_of(data)
     digital = objective.score(model.logits(data.test_inputs), data.test_targets)
@@ -177,9 +180,12 @@ def _start(
     return Start(digital, objective.guessing, make, steps, training, len(data.train_inputs), objective.record())
 
 
-def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tuple[Perceptron, ExSituRecord | None]:
+def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tuple[Network, ExSituRecord | None]:
     """Train the starting weights, or load them if that was done before, and how it went if that is known."""
     file = path / "digital.npz"
+    own = own_network(spec.network)
+    if own is not None and not file.exists():
+        save_npz(file, _arrays(own))
     if not file.exists():
         training = ExSituRecord()
         model = train_ex_situ(
@@ -193,22 +199,32 @@ def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tu
             data.validation,
             objective_of(data),
         )
-        layers = range(len(model.weights))
-        arrays = {f"weights_{k}": model.weights[k] for k in layers}
-        arrays |= {f"biases_{k}": model.biases[k] for k in layers}
-        save_npz(file, arrays | {name: np.array(value) for name, value in asdict(training).items()})
-    if not EX_SITU_ARRAYS.keys() & load_npz(file).keys():  # a run of an older version
+        save_npz(file, _arrays(model) | {name: np.array(value) for name, value in asdict(training).items()})
+    if not EX_SITU_ARRAYS.keys() & load_npz(file).keys():  # a run of an older version, or of a network that asks
         return load_digital(spec, path), None
     saved = read_arrays(file, EX_SITU_ARRAYS)
     return load_digital(spec, path), ExSituRecord(**{name: saved[name].item() for name in EX_SITU_ARRAYS})
 
 
-def load_digital(spec: RunSpec, path: Path) -> Perceptron:
+def _arrays(model: Network) -> dict[str, NDArray[Any]]:
+    """Return what ``digital.npz`` has of a network."""
+    parts = {"weights": model.weights, "biases": model.biases}
+    return {f"{name}_{k}": own for name, each in parts.items() for k, own in enumerate(each)}
+
+
+def load_digital(spec: RunSpec, path: Path) -> Network:
     """Load the starting weights of a run."""
+    own = own_network(spec.network)
     layers = range(len(spec.network.shapes))
     declared: dict[str, tuple[str, Shape]] = {}
-    for k, shape in enumerate(spec.network.shapes):
-        declared |= {f"weights_{k}": ("f", shape), f"biases_{k}": ("f", shape[1:])}
+    if own is not None:
+        declared = {name: ("f", array.shape) for name, array in _arrays(own).items()}
+    else:
+        for k, shape in enumerate(spec.network.shapes):
+            declared |= {f"weights_{k}": ("f", shape), f"biases_{k}": ("f", shape[1:])}
     saved: Any = read_arrays(path / "digital.npz", declared)
+    if own is not None:
+        parts = {"weights": own.weights, "biases": own.biases}
+        return own.holding(*([saved[f"{name}_{k}"] for k in range(len(each))] for name, each in parts.items()))
     weights, biases = ([saved[f"{name}_{k}"] for k in layers] for name in ("weights", "biases"))
     return Perceptron(weights, biases, patches_of(spec.network))

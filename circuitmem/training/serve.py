@@ -24,6 +24,7 @@ from circuitmem.training.checkpoint import load_state, restoring
 from circuitmem.training.data import check_classes, load_data
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.methods import build_network, trainer_of
+from circuitmem.training.own import is_of_torch
 from circuitmem.training.recipes import recipe_of
 from circuitmem.training.run import load_digital
 from circuitmem.training.use import Upkeep
@@ -258,7 +259,7 @@ def _finished_chip(
     if reuse_error is not None:
         run = run.model_copy(update={"reuse_error": reuse_error})
     with threadpool_limits(limits=1, user_api="blas"), ExitStack() as stack:
-        if run.network.model:
+        if is_of_torch(run.network):
             room = torch_room()
             stack.enter_context(room.one_thread())
             plan = room.load_model(path, run)

@@ -14,6 +14,7 @@ from circuitmem.data import Dataset
 from circuitmem.network import HardwareNetwork, LayerSummary, NetworkSummary, cells_used, on_chip, used_columns
 from circuitmem.training.ex_situ import initial_perceptron
 from circuitmem.training.methods import build_network
+from circuitmem.training.own import own_network
 
 __all__ = ["summarize"]
 
@@ -32,12 +33,13 @@ def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
     Parameters
     ----------
     spec : RunSpec
-        The run, of a network of layers.
+        The run, of a network of layers, or of one that asks for products.
     data : Dataset
         From :func:`circuitmem.training.load_data`.
     """
     with threadpool_limits(limits=1, user_api="blas"):
-        network = build_network(spec, initial_perceptron(spec.network, spec.seed), data)
+        starting = own_network(spec.network) or initial_perceptron(spec.network, spec.seed)
+        network = build_network(spec, starting, data)
         model = network.model
         inputs = data.train_inputs[:MEASURED]
         layers, products = [], 0

@@ -1,0 +1,144 @@
+"""Networks of one's own that ask for products: what ``[network] model`` names, if it is one, and what it can do."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from circuitmem.config import NetworkSpec, RunSpec
+from circuitmem.config.recipe import split_step
+from circuitmem.data import Dataset
+from circuitmem.errors import CircuitmemError, ValidationError
+from circuitmem.network import Network, digitally
+from circuitmem.registry import load, torch_room
+from circuitmem.training.recipes import recipe_of
+from circuitmem.validation import finite_array
+
+__all__ = ["check_own_data", "check_own_run", "is_of_torch", "own_network", "shapes_of"]
+
+STEPS = ("program", "calibrate", "find-defects", "use-partners", "freeze-pairs", "train")
+"""Steps that ask nothing of a network but its weights, its products, and for training its gradients."""
+
+
+def own_network(network: NetworkSpec) -> Network | None:
+    """Return the network that ``network.model`` names if it asks for products; None for layers and networks of torch.
+
+    Raises
+    ------
+    ValidationError
+        If it cannot be imported or made, or its weights are no matrices.
+    """
+    made = _made(network)
+    return None if made is None else made.copy()
+
+
+def is_of_torch(network: NetworkSpec) -> bool:
+    """Say whether a network is one of torch: neither one of layers nor one that asks for products.
+
+    Raises
+    ------
+    CircuitmemError
+        If what it names cannot be had; if PyTorch is not installed, that is said.
+    """
+    if network.model is None:
+        return False
+    try:
+        return _made(network) is None
+    except ValidationError:
+        torch_room()
+        raise
+
+
+def shapes_of(network: NetworkSpec) -> tuple[tuple[int, ...], ...]:
+    """Return inputs and outputs of each matrix of a network of layers, or of one that asks."""
+    made = _made(network)
+    return network.shapes if made is None else tuple(weights.shape for weights in made.weights)
+
+
+@lru_cache(maxsize=1)
+def _made(network: NetworkSpec) -> Network | None:
+    """Return the network as its class makes it, once: who made it may have trained it."""
+    if network.model is None:
+        return None
+    found: Any = load(network.model, "network.model")
+    if isinstance(found, type) and issubclass(found, Network):
+        make: Any = found  # which takes no arguments, as far as its author says
+        try:
+            found = make()
+        except CircuitmemError:
+            raise
+        except Exception as error:  # whatever the class of a user does
+            words = f"must be a class that is called without arguments; it raises {type(error).__name__}: {error}"
+            raise ValidationError("network.model", words, network.model) from error
+    if not isinstance(found, Network):
+        return None
+    for name in ("weights", "digital"):
+        if getattr(network, name):
+            rule = "must be left out: a network that asks brings its weights, and what is digital it does itself"
+            raise ValidationError(f"network.{name}", rule, getattr(network, name))
+    if not found.weights or any(np.ndim(own) != 2 or not np.size(own) for own in found.weights):
+        shapes = [np.shape(own) for own in found.weights]
+        raise ValidationError("network.model", "must have weights, each (inputs, outputs)", shapes)
+    for name, parts in (("weights", found.weights), ("biases", found.biases)):
+        parts[:] = [finite_array(f"network.model {name} {number}", own) for number, own in enumerate(parts)]
+    return found
+
+
+def check_own_run(spec: RunSpec, model: Network) -> None:
+    """Refuse what a run cannot do with a network that asks.
+
+    Raises
+    ------
+    ValidationError
+        If a method, or a setting of training, needs more of a network than it has.
+    """
+    trains = False
+    for name in spec.methods:
+        for step, _ in map(split_step, recipe_of(spec, name).steps):
+            if step not in STEPS:
+                rule = f"must not have {step}, which is for networks of layers: network.model asks for products"
+                raise ValidationError("methods", rule, name)
+            trains = trains or step == "train"
+    if trains and type(model).gradients is Network.gradients:
+        rule = "must have gradients(activities, error, ceilings), or methods must not train in situ"
+        raise ValidationError("network.model", rule, spec.network.model)
+    if trains and spec.in_situ.gradient == "adjoint":
+        rule = "must be read or ideal with a network.model that asks: what is between its products is its own business"
+        raise ValidationError("in_situ.gradient", rule, "adjoint")
+    if spec.in_situ.ranges != "fixed":
+        raise ValidationError("in_situ.ranges", "must be fixed with network.model", spec.in_situ.ranges)
+    if any(layer >= len(model.weights) for layer in spec.chip.defects.layers or ()):
+        rule = f"must be < {len(model.weights)}, each"
+        raise ValidationError("chip.defects.layers", rule, spec.chip.defects.layers)
+
+
+def check_own_data(model: Network, data: Dataset) -> None:
+    """Let a network that asks run on two samples, and refuse asks and outputs that cannot be.
+
+    Raises
+    ------
+    ValidationError
+        If it asks for a matrix that it does not have, or with vectors that do not fit; never asks for one; or does not
+        give an output for each sample and class, or value.
+    """
+    seen = [False] * len(model.weights)
+
+    def see(matrix: int, vectors: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
+        if not 0 <= matrix < len(seen):
+            raise ValidationError("network.model", f"must ask for matrices from 0 to {len(seen) - 1}", matrix)
+        width = len(model.weights[matrix])
+        if np.ndim(vectors) != 2 or np.shape(vectors)[1] != width:
+            rule = f"must ask for matrix {matrix} with vectors (vectors, {width})"
+            raise ValidationError("network.model", rule, np.shape(vectors))
+        seen[matrix] = True
+
+    samples = data.train_inputs[:2]
+    outputs = digitally(model.steps(samples), model.weights, see)
+    if not all(seen):
+        raise ValidationError("network.model", "must ask for every matrix; it never asks for", seen.index(False))
+    wanted = len(samples), data.outputs
+    if np.shape(outputs) != wanted:
+        rule = f"must give {wanted} numbers, (samples, {data.task}), for {wanted[0]} samples"
+        raise ValidationError("network.model", rule, np.shape(outputs))
