@@ -12,13 +12,14 @@ from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibrati
 from circuitmem.config import RunSpec, check_joined
 from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
-from circuitmem.network import HardwareNetwork, Perceptron
+from circuitmem.network import HardwareNetwork, Network
 from circuitmem.registry import check, names, torch_room
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.bring_up import bring_up
 from circuitmem.training.data import check_classes, load_data
 from circuitmem.training.ex_situ import accuracy_percent, train_ex_situ
 from circuitmem.training.methods import build_network
+from circuitmem.training.own import is_of_torch, own_network
 
 __all__ = ["calibrate_run", "compare_calibrations"]
 
@@ -34,7 +35,7 @@ def calibrate_run(
     Parameters are those of :func:`compare_calibrations`, but ``progress`` is called with (what, steps done, steps).
     """
     check_methods(methods or ())
-    if spec.network.model:
+    if is_of_torch(spec.network):
         room = torch_room()
         with threadpool_limits(limits=1, user_api="blas"), room.one_thread():
             plan = room.begin_model(spec, progress)
@@ -43,8 +44,9 @@ def calibrate_run(
     data = load_data(spec.data, spec.network, spec.seed)
     train = data.train_inputs, data.train_targets
     with threadpool_limits(limits=1, user_api="blas"):
-        tell = partial(progress, "digital")
-        model = train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, tell, validation=data.validation)
+        tell, model = partial(progress, "digital"), own_network(spec.network)
+        if model is None:
+            model = train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, tell, validation=data.validation)
         return compare_calibrations(spec, model, data, methods, held_out, partial(progress, "calibrations"))
 
 
@@ -58,7 +60,7 @@ def check_methods(methods: Sequence[str]) -> None:
 
 def compare_calibrations(
     spec: RunSpec,
-    model: Perceptron,
+    model: Network,
     data: Dataset,
     methods: Sequence[str] | None = None,
     held_out: int = 200,
@@ -70,7 +72,7 @@ def compare_calibrations(
     ----------
     spec : RunSpec
         The chip, and the numbers of the methods (``calibration``).
-    model : Perceptron
+    model : Network
         Weights to program.
     data : Dataset
         Training samples calibrate; test samples, and the activities that they cause, are held out.

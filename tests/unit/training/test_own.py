@@ -7,12 +7,12 @@ import textwrap
 import numpy as np
 import pytest
 
-from circuitmem.config import load_run
+from circuitmem.config import InferenceSpec, load_run
 from circuitmem.control import Chip
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.network import Ask, HardwareNetwork, Network, Perceptron, digitally, on_chip
-from circuitmem.training import MethodRun, build_network, summarize
+from circuitmem.training import MethodRun, build_network, calibrate_run, serve_run, summarize
 from circuitmem.training.data import load_data
 from circuitmem.training.methods import Hooks
 from circuitmem.training.own import own_network
@@ -206,6 +206,19 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_leads_to_the_same_end(module):
     other.restore(saved[len(saved) // 2])
     other.finish()
     assert other.result.as_dict() == one.result.as_dict()
+
+
+def test_it_is_put_to_use_and_its_calibrations_are_compared(module, tmp_path):
+    spec = run_of(module, "made", "methods=['calibration']")
+    start_run(spec, tmp_path / "run")
+    found = serve_run(
+        tmp_path / "run", "calibration", InferenceSpec(rate=1e6, duration=1e-4, check_every=1e-5, vectors=3)
+    )
+    assert found["requests"] > 0
+    assert found["checks"]
+    compared = calibrate_run(spec, ["none", "affine"], 10)
+    for before, after in zip(compared["none"]["layers"], compared["affine"]["layers"], strict=True):
+        assert after["rmse_after"] < before["rmse_after"]
 
 
 def test_a_summary_knows_signs_and_vectors(module):
