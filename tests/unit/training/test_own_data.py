@@ -134,7 +134,7 @@ def test_summary_and_data_print_tables(folder, monkeypatch, capsys):
     code, out, _ = command(monkeypatch, capsys, "summary", "c.toml")
     assert code == 0
     assert out.splitlines()[0].split() == [
-        "layer", "kind", "matrix", "tiles", "cells", "used", "vectors", "sign", "reads", "time", "energy",
+        "layer", "kind", "matrix", "tiles", "columns", "cells", "used", "vectors", "sign", "reads", "time", "energy",
     ]  # fmt: skip
     code, out, _ = command(monkeypatch, capsys, "summary", "c.toml", "--json")
     found = json.loads(out)
