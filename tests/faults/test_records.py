@@ -217,7 +217,7 @@ def test_a_state_with_a_wrong_shape_inside_is_named(run):
     wrong = {
         "an array": arrays[name][..., :-1],
         "of kind U": arrays[name].astype(str),
-        "a number": arrays[name].ravel(),
+        "of 0 dimensions": arrays[name].ravel(),
     }
     for words, array in wrong.items():
         save_npz(run / "chip_raw.npz", arrays | {name: array})

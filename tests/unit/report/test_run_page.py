@@ -35,7 +35,7 @@ def test_a_run_under_way_shows_what_it_has_reached_and_its_audit_so_far(tmp_path
     folder, seen = tmp_path / "run", []
 
     def look(what, done, total):
-        if what == "in_situ" and done == 2:  # the first epoch is tested, the second begins
+        if what == "in_situ" and done == 5:  # of four batches an epoch: the first is tested, the second has begun
             record = load_run_record(folder)
             page = draw_run_page(folder, figures=False)[0].read_text("utf-8")
             seen.append((record, page))
