@@ -6,6 +6,9 @@ is tested with the other seeds. What is not the same: our weights are pairs of d
 core that believes in the declared curves, pulses come batch by batch, and there is a clock; theirs are single devices
 in [-1, 1] that get stochastic pulses sample by sample, without converters here (``is_perfect``).
 
+The ranges of our ``chopped-tiki-taka`` and ``agad`` were changed after a first look at test digits, those of aihwkit
+were not, and its results differ from run to run: this shows that ours train on such a device, and ranks nothing.
+
     python benchmarks/algorithms.py --aihwkit /path/to/a/python/that/has/it [--trials 6] [--epochs 3] [--out FILE]
 
 Without ``--aihwkit`` ours run alone.
