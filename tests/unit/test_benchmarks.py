@@ -215,3 +215,22 @@ def test_algorithms_are_drawn_within_what_is_declared():
     best = algorithms.find_best(lambda name, rate, options, seed: (-rate, seed), 3, (5, 7), lambda _: (0.1, 1.0), {})
     assert best["agad"]["rate"] == min(algorithms.drawn("agad", k, (0.1, 1.0), {})[0] for k in range(3))
     assert (best["agad"]["test"], best["agad"]["each"]) == (6.0, [5, 7])
+
+
+def test_intervals_of_fits_are_counted_against_what_curves_were_made_with(tmp_path, monkeypatch):
+    recovery = importlib.import_module("recovery")
+    line = recovery.measured("pulse", 4, tmp_path / "curve.csv").split()
+    assert line[:2] == ["pulse", "4"]
+    assert int(line[2]) >= 12  # range and curvature of each direction, or most of them
+    assert float(line[3].rstrip("%")) >= 75.0
+    # Were the truth another, few intervals would hold it.
+    fit = recovery.MODELS["pulse"]
+    monkeypatch.setitem(
+        recovery.MODELS,
+        "pulse",
+        lambda *at: (
+            fit(*at)[0],
+            {name: 1.2 * value for name, value in fit(*at)[1].items() if isinstance(value, float)},
+        ),
+    )
+    assert float(recovery.measured("pulse", 4, tmp_path / "curve.csv").split()[3].rstrip("%")) <= 50.0
