@@ -9,7 +9,7 @@ import numpy as np
 
 from circuitmem.calibration import DriftWatch, Refresh, refresh
 from circuitmem.config import UseSpec
-from circuitmem.control import Process, picoseconds
+from circuitmem.control import ATTOJOULE, PICOSECOND, Process, picoseconds
 from circuitmem.network import HardwareNetwork
 
 __all__ = ["Upkeep", "check_vectors"]
@@ -104,8 +104,8 @@ class Upkeep:
         phases = chip.ledger.by("phase")
         energy = sum(phases[name].energy for name in UPKEEP if name in phases)
         return {
-            "time_s": self.spent * 1e-12,
-            "energy_j": energy * 1e-18,
+            "time_s": self.spent * PICOSECOND,
+            "energy_j": energy * ATTOJOULE,
             "checks": len(checks),
             "calibrations": sum(check.recalibrated for check in checks),
             "refreshes": len(self.refreshes),

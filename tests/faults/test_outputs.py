@@ -59,9 +59,26 @@ COMMANDS = {
     "tile": ["tile", "--conductance", "g.csv", "-o", "array"],
     "train": ["train", "-o", "new", *SETTINGS],
     "validate": ["validate", "--quick", "--stage", "dac", "-o", "validation"],
+    "verilog-a": ["verilog-a", "verilog.toml", *SMALL],
     "watch": ["watch", "run"],
 }
-NEED_SPICE = {"validate"}
+NEEDS = {"validate": pytest.mark.spice, "verilog-a": pytest.mark.vacask}
+VERILOG = """
+[chip.device]
+kind = "verilog-a"
+file = "vteam"
+state = "x"
+state_range = [0.0, 1.0]
+set_sign = -1
+error = 1e-2
+minimum_conductance = 10e-6
+maximum_conductance = 150e-6
+set_voltage = 1.8
+reset_voltage = 0.6
+set_time = 1e-9
+reset_time = 1e-9
+rise_time = 1e-10
+"""
 NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
 
 
@@ -74,7 +91,7 @@ def named(command, words=()):
 
 
 def every(names):
-    return [pytest.param(name, marks=pytest.mark.spice if name in NEED_SPICE else ()) for name in names]
+    return [pytest.param(name, marks=NEEDS.get(name, ())) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +101,7 @@ def folder(tmp_path_factory):
     (folder / "study").mkdir()
     (folder / "study" / "study.toml").write_text(STUDY)
     run_study(load_study(folder / "study"))
+    (folder / "verilog.toml").write_text(VERILOG)
     rng = np.random.default_rng(1)
     np.savetxt(folder / "g.csv", rng.uniform(1.0, 100.0, (4, 3)), delimiter=",", header="conductance (uS)")
     rows = [f"{n},{1e-5 + 5e-7 * n},1" for n in range(100)] + [f"{n},{6e-5 - 5e-7 * n},-1" for n in range(100)]

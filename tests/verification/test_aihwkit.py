@@ -126,7 +126,8 @@ def test_reram_cells(theirs):
             found = cells_at(chip, level * 40.0 / 25.0, seconds, noise=True) * 1e6
             assert_same(found, row[str(seconds)], few)
         later = cells_at(chip, level * 40.0 / 25.0, 2.0 * DAY, noise=True) * 1e6
-        assert later.std() / row[str(2.0 * DAY)][1] == pytest.approx(1.0, abs=0.07)  # the law is ours, and says so
+        # The law between and after the times measured is ours, and says so: 1 to 3 % above the fit of the measurement.
+        assert later.std() / row[str(2.0 * DAY)][1] == pytest.approx(1.0, abs=few + 0.05)
 
 
 def test_the_tables_are_the_published_laws():

@@ -258,11 +258,11 @@ def test_the_command_leaves_a_figure_and_toml_that_a_chip_takes(tmp_path, fit_co
         (["none.csv", "-m", "pulse"], "none.csv: cannot be read: No such file or directory"),
         (
             ["none.csv", "-m", "puls"],
-            "--model must be one of yakopcic, vteam, pulse; did you mean 'pulse'? (got 'puls')",
+            "--model must be one of yakopcic, vteam, pulse, steps, statistical; did you mean 'pulse'? (got 'puls')",
         ),
         (["none.csv", "-m", "pulse", "-o", "nowhere"], "--output must be a folder (got 'nowhere')"),
         (["none.csv", "-m", "vteam", "--fix", "x"], "--fix must look like name=number (got 'x')"),
-        (["none.csv", "-m", "pulse", "--fix", "x=1"], "--fix is for yakopcic and vteam (got 'x')"),
+        (["none.csv", "-m", "pulse", "--fix", "x=1"], "--fix is for yakopcic, vteam and statistical (got 'x')"),
         (["none.csv", "-m", "pulse", "--confidence", "1.5"], "--confidence must be between 0.5 and 0.999 (got 1.5)"),
     ],
 )
