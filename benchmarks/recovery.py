@@ -105,7 +105,7 @@ def cells(path: Path, seed: int) -> Found:
 def steps(path: Path, seed: int) -> Found:
     """Fit a table of steps to ramps whose steps have a straight law and a spread of a tenth."""
     rng, rows = np.random.default_rng(seed), ["pulse,conductance_s,polarity"]
-    g, reading = 1e-6, 0.1 * NOISE * 21e-6  # readings, which both the place and the step have, are a tenth as bad
+    g, reading = 5e-6, 0.1 * NOISE * 21e-6  # readings, which both the place and the step have, are a tenth as bad
 
     def law(conductance: float) -> float:
         return 0.3e-6 + 0.01 * conductance
