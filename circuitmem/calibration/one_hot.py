@@ -26,25 +26,29 @@ FOLLOWS = 0.5
 """A cell that follows less than this part of the change that its row and column show is stuck."""
 
 
-def read_conductances(layer: HardwareLayer) -> Process:
+def read_conductances(layer: HardwareLayer, *, whole: bool = False) -> Process:
     """Read every cell of the layer's tiles, row by row; returns (tiles, rows, columns) S as seen at the columns.
+
+    On a gated chip that is every cell with a weight, and what is intended holds for the others, unless the ``whole``
+    tiles are to be read.
 
     Twice, at two gains, because stuck cells can conduct several times what others do; and what columns answer to an
     input of zeros is subtracted. The voltage that wires take is not corrected. It costs 2·(rows + 1) reads a tile.
     """
-    spec, rows = layer.chip.spec, layer.partition.rows
-    full_scale = spec.converters.dac.full_scale
-    codes = np.vstack([np.diag(np.full(rows, spec.converters.dac.levels - 1)), np.zeros((1, rows), dtype=np.int64)])
+    spec = layer.chip.spec
+    full_scale, nothing = spec.converters.dac.full_scale, np.zeros((1, layer.partition.rows), dtype=np.int64)
+    codes = [np.vstack([each, nothing]) for each in layer.each_row(whole=whole)]
     span = spec.converters.adc.maximum - spec.converters.adc.minimum
     found: list[Floats] = []
     for range_ in (1.0, COARSE):
         largest = range_ * layer.mapping.maximum * full_scale * spec.converters.tia.transimpedance
         gain = 0.8 * span / largest
-        currents = yield from layer.measure([codes] * len(layer.units), 1, "one_hot_read", Priority.NORMAL, gain)
+        currents = yield from layer.measure(codes, 1, "one_hot_read", Priority.NORMAL, gain, whole=whole)
         found.append((currents[0][:, :-1] - currents[0][:, -1:]) / full_scale)
     fine, coarse = found
     yield from layer.chip.compute(3 * fine.size)
-    return np.where(coarse > COARSE_FROM * layer.mapping.maximum, coarse, fine)
+    seen = np.where(coarse > COARSE_FROM * layer.mapping.maximum, coarse, fine)
+    return layer.of_cells(seen, [layer.intended(index) for index in range(len(layer.units))], whole=whole)
 
 
 def find_stuck(layer: HardwareLayer) -> Process:
@@ -63,7 +67,7 @@ def find_stuck(layer: HardwareLayer) -> Process:
     for level in (low, high):
         wanted = cell.memristor_conductance(np.full(layer.chip.spec.tile.shape, level))
         yield from layer.chip.program_all(layer.units, [wanted] * len(layer.units), 0.0)
-        reads.append((yield from read_conductances(layer)))
+        reads.append((yield from read_conductances(layer, whole=True)))
     change = reads[1] - reads[0]
     # Once against an upper quartile, which a fifth of stuck cells does not move; once more against those that follow.
     expected = _expected(*(np.quantile(change, 0.75, axis=axis, keepdims=True) for axis in ((1, 2), 2, 1)))

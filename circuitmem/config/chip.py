@@ -157,6 +157,10 @@ class ChipSpec(Spec):
     dac_banks, adc_banks : int, optional
         DAC banks (one DAC a row) and ADC banks (the ADCs of one tile) on the whole chip, >= 1: so many tiles can be
         read at once. Left out, every tile has its own.
+    gated : bool
+        Whether word and bit lines that a product does not need are left out of its reads: their DACs stay at code 0
+        without converting, their amplifiers and ADCs are off. It holds for all reads but those that look for stuck
+        cells, on spare lines too.
     retention : RetentionSpec
         Drift and read disturb.
     noise : NoiseSpec
@@ -182,6 +186,7 @@ class ChipSpec(Spec):
     bus: BusSpec = BusSpec()
     dac_banks: Count | None = None
     adc_banks: Count | None = None
+    gated: bool = False
     retention: RetentionSpec = RetentionSpec()
     noise: NoiseSpec = NoiseSpec()
     temperature: TemperatureSpec = TemperatureSpec()

@@ -14,6 +14,7 @@ from circuitmem.control.pulse_stack import Conductances, Targets
 from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit, check_devices
+from circuitmem.control.used_lines import UsedLines, turns
 from circuitmem.control.utilisation import Utilisation
 
 __all__ = [
@@ -43,9 +44,11 @@ __all__ = [
     "Trace",
     "Train",
     "Unit",
+    "UsedLines",
     "Utilisation",
     "check_devices",
     "check_faults",
     "check_vcd",
     "picoseconds",
+    "turns",
 ]

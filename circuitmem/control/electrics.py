@@ -17,6 +17,7 @@ from circuitmem.config.law import is_zero, law_values
 from circuitmem.control.stack_reads import StackReads
 from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
+from circuitmem.control.used_lines import UsedLines, converted_of
 from circuitmem.device import OdeCells
 from circuitmem.engine import AuditedEngine, BehavioralEngine, Engine, Referee, TransferCache
 from circuitmem.errors import ValidationError
@@ -103,7 +104,11 @@ class Electrics:
             self.transfers.refresh({unit.index: unit.tile for unit in units})
 
     def read_all(
-        self, units: Sequence[Unit], codes: Sequence[Codes], noise: Sequence[Address]
+        self,
+        units: Sequence[Unit],
+        codes: Sequence[Codes],
+        noise: Sequence[Address],
+        used: Sequence[UsedLines | None],
     ) -> tuple[Codes, Floats, NDArray[np.int64]] | None:
         """Read tiles in one call; None if they have to be read one by one: then nothing was done.
 
@@ -115,6 +120,8 @@ class Electrics:
             DAC codes of each, as many for each.
         noise : sequence of Address
             Where the noise of each one's conversions is found.
+        used : sequence of UsedLines or None
+            The lines of each that are read; None for all.
 
         Returns
         -------
@@ -127,7 +134,7 @@ class Electrics:
         """
         for unit, own in zip(units, codes, strict=True):
             unit.readout.dac.check_shape(own)
-        found = self._read(units, lambda: np.stack(codes), noise)
+        found = self._read(units, lambda: np.stack(codes), noise, used)
         if found is None or found.codes is None:
             return None
         return found.codes.astype(np.int64), found.power, found.saturated
@@ -140,16 +147,22 @@ class Electrics:
         groups: int,
         sums: StackCorrection,
         noise: Sequence[Address],
+        used: Sequence[UsedLines | None],
     ) -> StackRead | None:
         """Read the tiles of a layer for codes of its inputs, (batch, inputs), and add up what theirs mean, in one call.
 
         None, and nothing is done, if they have to be read one by one.
         """
         layout = {"tiling": lines, "correction": sums, "groups": groups, "keep_codes": False}
-        return self._read(units, lambda: codes, noise, **layout)
+        return self._read(units, lambda: codes, noise, used, **layout)
 
     def _read(
-        self, units: Sequence[Unit], codes: Callable[[], Codes], noise: Sequence[Address], **layout: Any
+        self,
+        units: Sequence[Unit],
+        codes: Callable[[], Codes],
+        noise: Sequence[Address],
+        used: Sequence[UsedLines | None],
+        **layout: Any,
     ) -> StackRead | None:
         part = None if self.state is None else self.state.part(units)
         if part is None or self.state is None or not (self.through_matrices and self._grounds_are_equal):
@@ -164,8 +177,8 @@ class Electrics:
         operations = np.array([address.operation for address in noise], dtype=np.uint64)
         reads, threads = StackReads(codes(), source, Addresses(keys, operations), **layout), self.behavioral.threads
         if units[0].readout.dac.keeps_table:
-            return reads.read(self.state.channels(part), threads)
-        return reads.read_in_pieces([unit.readout for unit in units], threads)
+            return reads.read(self.state.channels(part), threads, converted_of(used))
+        return reads.read_in_pieces([unit.readout for unit in units], threads, converted_of(used))
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""

@@ -27,6 +27,7 @@ from circuitmem.control.pulse_stack import PulseStack, Wanted, targets_of
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trains import ReadTrain
 from circuitmem.control.unit import Unit
+from circuitmem.control.used_lines import ReadCost, UsedLines
 
 __all__ = ["LayerCodes", "LayerSums", "conductances", "program_at_once", "read_at_once", "read_layer_at_once"]
 
@@ -40,7 +41,7 @@ def read_at_once(context: Context, trains: Sequence[ReadTrain]) -> int | None:
     """
     duration = max((train.ends[-1] for train in trains if train.ends), default=0)
     resources = [resource for train in trains for resource in train.resources]
-    alike = all(len(train.ends) == len(trains[0].ends) for train in trains)
+    alike = all(train.ends == trains[0].ends for train in trains)
     if not (alike and len(set(resources)) == len(resources) and _is_certain(context, duration)):
         return None
     now = context.clock.clock
@@ -64,7 +65,8 @@ def _read_in_one_call(context: Context, trains: Sequence[ReadTrain], now: int) -
             unit.meet(now, context.noise_seed)
             gains.enter_context(unit.readout.adc.at_gain(first.gain))
         noise = [unit.at_read(context.noise_seed) for unit in units]
-        found = context.electrics.read_all(units, [train.codes for train in trains], noise)
+        used = [train.used for train in trains]
+        found = context.electrics.read_all(units, [train.codes for train in trains], noise, used)
     if found is None:
         return False
     codes, power, saturated = found
@@ -75,8 +77,8 @@ def _read_in_one_call(context: Context, trains: Sequence[ReadTrain], now: int) -
         if context.auditor is not None:
             context.auditor.read(train.unit, train.drives, train.kind, now)
         if train.unit.cells.disturbed:
-            train.unit.cells.read(np.count_nonzero(train.codes, axis=0), train.unit.read_time)
-    _book_reads(context, units, first.kind, first.phase, power, saturated)
+            train.unit.cells.read(np.count_nonzero(train.codes, axis=0), train.cost.time)
+    _book_reads(context, units, [train.cost for train in trains], first.kind, first.phase, power, saturated)
     return True
 
 
@@ -91,6 +93,8 @@ class LayerCodes(NamedTuple):
     """Groups of word lines that are read one after another."""
     drives: Callable[[int], NDArray[np.int64]]
     """Gives the codes of each single read of one tile, (reads, rows)."""
+    used: Sequence[UsedLines | None]
+    """The lines of each tile that are read; None for all."""
 
     @property
     def reads(self) -> int:
@@ -106,7 +110,8 @@ def read_layer_at_once(
     None, and nothing is done, if something can come between them, or if they wait for one another.
     """
     first, now = units[0], context.clock.clock
-    duration = layer.reads * first.read_time
+    costs = [unit.read_cost(used) for unit, used in zip(units, layer.used, strict=True)]
+    duration = layer.reads * costs[0].time
     resources = [resource for unit in units for resource in (unit.array, unit.dacs, unit.adcs)]
     alone = len(set(resources)) == len(resources) and not first.cells.disturbed
     if not (alone and layer.reads and _is_certain(context, duration)):
@@ -114,7 +119,7 @@ def read_layer_at_once(
     for unit in units:
         unit.meet(now, context.noise_seed)
     noise = [unit.at_read(context.noise_seed) for unit in units]
-    found = context.electrics.read_layer(units, layer.codes, layer.lines, layer.groups, sums, noise)
+    found = context.electrics.read_layer(units, layer.codes, layer.lines, layer.groups, sums, noise, layer.used)
     if found is None:
         return None
     context.clock.arbiter.numbered += len(units)
@@ -124,7 +129,7 @@ def read_layer_at_once(
             context.auditor.read(unit, partial(layer.drives, index), kind, now)
     for resource in resources:
         resource.busy += duration
-    _book_reads(context, units, kind, context.clock.phase, found.power, found.saturated)
+    _book_reads(context, units, costs, kind, context.clock.phase, found.power, found.saturated)
     assert found.sums is not None
     return duration, found.sums
 
@@ -132,20 +137,21 @@ def read_layer_at_once(
 def _book_reads(
     context: Context,
     units: Sequence[Unit],
+    costs: Sequence[ReadCost],
     kind: str,
     phase: str,
     power: Floats,
     saturated: NDArray[np.int64],
 ) -> None:
-    """Book as many reads of each tile as there are powers, (tiles, reads) W."""
-    unit, (tiles, count) = units[0], power.shape
-    energy = {part: [count * each] * tiles for part, each in unit.read_energy.items()}
-    energy["array"] = attojoules_each(power * (unit.read_time * PICOSECOND))
+    """Book as many reads of each tile as there are powers, (tiles, reads) W; all of them take equally long."""
+    time, (tiles, count) = costs[0].time, power.shape
+    energy = {part: [count * cost.energy[part] for cost in costs] for part in costs[0].energy}
+    energy["array"] = attojoules_each(power * (time * PICOSECOND))
     context.ledger.add_all(
         kind,
         [own.index for own in units],
         operations=[count] * tiles,
-        busy=[count * unit.read_time] * tiles,
+        busy=[count * time] * tiles,
         energy=energy,
         saturated=saturated.tolist(),
         phase=phase,

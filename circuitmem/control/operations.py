@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
 
 from circuitmem.config import ChipSpec
 from circuitmem.control.ledger import picoseconds
+from circuitmem.control.used_lines import read_cost
 
-__all__ = ["OPERATIONS", "OperationSpec", "polarities", "read_time"]
+__all__ = ["OPERATIONS", "OperationSpec", "polarities"]
 
 
-def read_time(spec: ChipSpec) -> int:
-    """Return the time of one read [ps]: DAC and amplifier settle, then each ADC converts its columns in turn."""
-    converters, columns = spec.converters, spec.tile.columns
-    share = ceil(columns / ceil(columns / converters.adc.share))
-    return (
-        picoseconds(converters.dac.settling_time)
-        + picoseconds(converters.tia.settling_time)
-        + share * picoseconds(converters.adc.conversion_time)
-    )
+def _read_time(spec: ChipSpec) -> int:
+    return read_cost(spec).time
 
 
 def polarities(kind: str) -> tuple[str, str]:
@@ -55,8 +48,8 @@ class OperationSpec:
     levels: bool = False
 
 
-_PRODUCT = OperationSpec(("tile", "dac", "adc"), read_time, levels=True)
-_READ = OperationSpec(("tile", "dac", "adc"), read_time)
+_PRODUCT = OperationSpec(("tile", "dac", "adc"), _read_time, levels=True)
+_READ = OperationSpec(("tile", "dac", "adc"), _read_time)
 _SET = OperationSpec(("tile", "driver"), _set_time)
 _RESET = OperationSpec(("tile", "driver"), _reset_time)
 

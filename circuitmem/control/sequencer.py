@@ -27,6 +27,7 @@ from circuitmem.control.pulse_stack import Wanted
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trains import ReadTrain, bus_step, core_step
 from circuitmem.control.unit import Unit
+from circuitmem.control.used_lines import UsedLines
 
 __all__ = ["Sequencer"]
 
@@ -87,7 +88,13 @@ class Sequencer(Clock):
         return list(dict.fromkeys([*per_tile, self.context.drivers, self.digital, self.bus]))
 
     def read(
-        self, unit: Unit, codes: Codes, kind: str, priority: Priority = Priority.NORMAL, gain: float | None = None
+        self,
+        unit: Unit,
+        codes: Codes,
+        kind: str,
+        priority: Priority = Priority.NORMAL,
+        gain: float | None = None,
+        used: UsedLines | None = None,
     ) -> Process:
         """Read a tile for a batch of inputs, one after another; returns ADC codes (batch, columns).
 
@@ -101,11 +108,14 @@ class Sequencer(Clock):
             ``BACKGROUND`` reads let others go first, between two of them.
         gain : float, optional
             Gain of the amplifiers for these reads; the one that is set if left out.
+        used : UsedLines, optional
+            The lines that are read; all if left out.
         """
         if len(codes) == 0:
             return np.zeros((0, unit.tile.spec.columns), dtype=np.int64)
-        answer = yield self.arbiter.perform(ReadTrain(self.context, unit, codes, kind, priority, gain))
-        yield from self.transfer(len(codes) * unit.tile.spec.columns * self.spec.converters.adc.bits, priority)
+        answer = yield self.arbiter.perform(ReadTrain(self.context, unit, codes, kind, priority, gain, used))
+        columns = unit.read_cost(used).columns
+        yield from self.transfer(len(codes) * columns * self.spec.converters.adc.bits, priority)
         return answer
 
     def program(self, unit: Unit, wanted: Floats, deadband: float, priority: Priority = Priority.NORMAL) -> Process:
@@ -132,18 +142,19 @@ class Sequencer(Clock):
         kind: str,
         priority: Priority = Priority.NORMAL,
         gain: float | None = None,
+        used: Sequence[UsedLines | None] | None = None,
     ) -> Process:
         """Read tiles side by side; returns the ADC codes (batch, columns) of each. Arguments as in :meth:`read`."""
-        pairs = list(zip(units, codes, strict=True))
+        asked = list(zip(units, codes, [None] * len(units) if used is None else used, strict=True))
         if self.spec.bus.bandwidth is None and all(len(some) for some in codes):
-            trains = [ReadTrain(self.context, unit, some, kind, priority, gain) for unit, some in pairs]
+            trains = [ReadTrain(self.context, unit, some, kind, priority, gain, own) for unit, some, own in asked]
             duration = read_at_once(self.context, trains)
             if duration is not None:
                 yield from self.wait_until(self.clock + duration)
                 return [train.result() for train in trains]
         # Cells that move are met when their read begins.
         self.electrics.refresh([unit for unit in units if not unit.cells.moves])
-        return (yield from self.together(self.read(unit, some, kind, priority, gain) for unit, some in pairs))
+        return (yield from self.together(self.read(unit, some, kind, priority, gain, own) for unit, some, own in asked))
 
     def read_layer(
         self,

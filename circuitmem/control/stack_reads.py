@@ -26,6 +26,7 @@ PIECE = 64
 """Tiles that are read at once, where their converters are put together for each read."""
 
 Places = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class StackReads:
     groups: int = 1
     keep_codes: bool = True
 
-    def read(self, channels: StackChannels, threads: int) -> StackRead:
-        """Read all tiles, with these converters."""
+    def read(self, channels: StackChannels, threads: int, converted: Mask | None = None) -> StackRead:
+        """Read all tiles, with these converters, of which those ``converted``, (tiles, columns), have a code but 0."""
+        if converted is not None:
+            channels = channels._replace(highest=np.where(converted, channels.highest, 0.0))
         return read_stack(
             self.codes,
             self.source,
@@ -64,13 +67,14 @@ class StackReads:
             threads=threads,
         )
 
-    def read_in_pieces(self, readouts: Sequence[Readout], threads: int) -> StackRead:
+    def read_in_pieces(self, readouts: Sequence[Readout], threads: int, converted: Mask | None = None) -> StackRead:
         """Do the same piece by piece, with the same bits: no output has tiles in two pieces."""
         found: list[tuple[Places, StackRead]] = []
         top = readouts[0].adc.spec.highest_code
         for tiles in self._pieces(len(readouts)):
             each = [readouts[tile].channels() for tile in tiles.tolist()]
-            found.append((tiles, self._of(tiles).read(StackChannels.of(each, top), threads)))
+            own = None if converted is None else converted[tiles]
+            found.append((tiles, self._of(tiles).read(StackChannels.of(each, top), threads, own)))
             del each  # makes room for the next ones
         first, count = found[0][1], len(readouts)
         power = np.empty((count, first.power.shape[1]))

@@ -14,6 +14,7 @@ from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules, picoseconds
 from circuitmem.control.operations import OPERATIONS
 from circuitmem.control.unit import Unit
+from circuitmem.control.used_lines import UsedLines
 
 __all__ = ["ReadTrain", "StepTrain", "TileTrain", "bus_step", "core_step"]
 
@@ -132,12 +133,22 @@ class ReadTrain(TileTrain):
         DAC codes.
     gain : float, optional
         Gain of the amplifiers for these reads.
+    used : UsedLines, optional
+        The lines that are read; all if left out.
     """
 
     def __init__(
-        self, context: Context, unit: Unit, codes: Codes, kind: str, priority: Priority, gain: float | None = None
+        self,
+        context: Context,
+        unit: Unit,
+        codes: Codes,
+        kind: str,
+        priority: Priority,
+        gain: float | None = None,
+        used: UsedLines | None = None,
     ) -> None:
-        time = unit.read_time
+        self.used, self.cost = used, unit.read_cost(used)
+        time = self.cost.time
         super().__init__(context, unit, kind, range(time, len(codes) * time + 1, time), priority)
         self.codes = codes
         self.gain = gain
@@ -164,6 +175,8 @@ class ReadTrain(TileTrain):
         with self.unit.readout.adc.at_gain(self.gain):
             found = self.context.electrics.codes(self.unit, self.codes[first:], self.noise, first)
         self.answer[first:], self.power[first:] = found
+        if self.used is not None:
+            self.answer[first:, ~self.used.columns] = 0
 
     def notice(self, now: int) -> None:
         """Read again what had not begun when something broke."""
@@ -183,7 +196,7 @@ class ReadTrain(TileTrain):
             return
         self.booked = last
         if self.unit.cells.disturbed:
-            self.unit.cells.read(np.count_nonzero(self.codes[first:last], axis=0), self.unit.read_time)
+            self.unit.cells.read(np.count_nonzero(self.codes[first:last], axis=0), self.cost.time)
         if self.context.traces_beats:
             for beat in range(first, last):
                 self._book(beat, beat + 1)
@@ -192,8 +205,8 @@ class ReadTrain(TileTrain):
 
     def _book(self, first: int, last: int) -> None:
         unit, count, answer = self.unit, last - first, self.answer[first:last]
-        time = unit.read_time
-        energy = {part: count * each for part, each in unit.read_energy.items()}
+        time = self.cost.time
+        energy = {part: count * each for part, each in self.cost.energy.items()}
         energy["array"] = attojoules(self.power[first:last] * (time * PICOSECOND))
         booked = self.context.ledger.add(
             self.kind,

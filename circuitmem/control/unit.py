@@ -13,8 +13,8 @@ from circuitmem._kernels.pulses import ground_resistance, row_power
 from circuitmem.config import ChipSpec, FaultSpec
 from circuitmem.control.arbiter import Resource
 from circuitmem.control.cells import Cells
-from circuitmem.control.ledger import PICOSECOND, attojoules
-from circuitmem.control.operations import read_time
+from circuitmem.control.ledger import attojoules
+from circuitmem.control.used_lines import ReadCost, UsedLines, read_cost
 from circuitmem.converter import Readout
 from circuitmem.device import Device, OdeCells
 from circuitmem.engine import BehavioralEngine
@@ -51,10 +51,8 @@ class Unit:
         The right to use the tile: one operation at a time.
     dacs, adcs : Resource
         Its DAC and ADC banks, or those that it shares with the other tiles of the chip.
-    read_time : int
-        Time of one read [ps].
-    read_energy : dict
-        What the converters use for one read, by part [aJ].
+    whole_read : ReadCost
+        Time and energy of one read of all its lines.
     stroke_energy : int
         What a driver uses for one pulse of a row, beside what the array takes [aJ].
     cell_noise : bool
@@ -92,15 +90,17 @@ class Unit:
         self.array = Resource(f"tile {index}", kind="tiles")
         self.dacs = dacs or Resource(f"DACs of tile {index}", kind="DACs")
         self.adcs = adcs or Resource(f"ADCs of tile {index}", kind="ADCs")
-        self.read_time = read_time(spec)
+        self.whole_read = read_cost(spec)
         self.stroke_energy = attojoules(spec.programming.energy_per_pulse)
-        rows, columns = geometry.shape
-        converters, seconds = spec.converters, self.read_time * PICOSECOND
-        self.read_energy = {
-            "dac": attojoules(rows * converters.dac.energy_per_conversion),
-            "amplifier": attojoules(columns * converters.tia.power * seconds),
-            "adc": attojoules(columns * converters.adc.energy_per_conversion),
-        }
+
+    @property
+    def read_time(self) -> int:
+        """Time of one read of all its lines [ps]."""
+        return self.whole_read.time
+
+    def read_cost(self, used: UsedLines | None) -> ReadCost:
+        """Return what one read of these lines costs; of all of them, if none are named."""
+        return self.whole_read if used is None else used.cost
 
     @property
     def asked(self) -> Floats:

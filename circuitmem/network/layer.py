@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.control import (
-    OPERATIONS,
     Chip,
     Conductances,
     LayerCodes,
@@ -20,25 +19,22 @@ from circuitmem.control import (
     Targets,
     Unit,
 )
-from circuitmem.converter import AdcBank
 from circuitmem.errors import ValidationError
 from circuitmem.network.correction import Correction
 from circuitmem.network.partition import Partition
 from circuitmem.network.placement import Placement
-from circuitmem.network.tiling import LayerTiling, split
+from circuitmem.network.tiled import TiledLayer
+from circuitmem.network.tiling import split
 from circuitmem.tile import PairMapping, WeightMapping
 from circuitmem.validation import finite_array
 
 __all__ = ["HardwareLayer"]
 
-GAINS = 0.25, 64.0
-"""Least and largest gain of a tile's programmable amplifiers."""
-
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 
-class HardwareLayer:
+class HardwareLayer(TiledLayer):
     """One layer of the network on its tiles.
 
     Parameters
@@ -60,8 +56,6 @@ class HardwareLayer:
         What the tiles were last programmed towards.
     correction : Correction
         What the digital core does to the measured currents.
-    placements : list of Placement
-        Where on each tile its inputs and outputs lie.
     stuck : (tiles, rows, columns) ndarray, optional
         What cells conduct that do not follow pulses [S], as reads have found them; nan for the others. Those that are
         left of a weight make up for it.
@@ -77,27 +71,16 @@ class HardwareLayer:
     def __init__(
         self, chip: Chip, units: list[Unit], partition: Partition, mapping: WeightMapping, input_scale: float
     ) -> None:
-        self.chip = chip
-        self.units = units
-        self.partition = partition
+        super().__init__(chip, units, partition)
         self.mapping = mapping
         self.input_scale = input_scale
         self.converted = self.saturated = 0
         self.seen: Floats = np.zeros((0, partition.inputs))
         self.weights: Floats = np.zeros((partition.inputs, partition.outputs))
         self.correction = Correction.identity(len(units), chip.spec.tile.columns)
-        self.placements = [Placement.of(partition, tile) for tile in range(len(units))]
         self.stuck: Floats | None = None
         self.prefactor: Floats | None = None
-        self._tiling: LayerTiling | None = None
         self._slopes: tuple[Correction, list[Floats], LayerSums] | None = None
-
-    @property
-    def tiling(self) -> LayerTiling:
-        """Where weights, inputs and outputs lie on the tiles."""
-        if self._tiling is None or not self._tiling.is_of(self.placements):
-            self._tiling = LayerTiling(self.partition, self.placements)
-        return self._tiling
 
     def __getstate__(self) -> dict[str, Any]:
         # The tiles belong to the chip, which other layers may share: a copy finds them on the chip's copy.
@@ -188,12 +171,6 @@ class HardwareLayer:
         """Return how many weights (inputs, outputs) use the whole range of the cells: larger ones are clipped."""
         return int(np.count_nonzero(np.abs(weights) >= self.mapping.largest_weight * (1.0 - 1e-12)))
 
-    @property
-    def least_gains(self) -> int:
-        """How many tiles have amplifiers at the least gain: reads at gain 1 filled the range and told no lower one."""
-        adcs = [unit.readout.adc for unit in self.units]
-        return sum(bool((adc.pga_gain <= _gain(adc, adc.spec.maximum - 0.5 * adc.spec.lsb)).all()) for adc in adcs)
-
     def verify(self, tries: int, tolerance: float) -> Process:
         """Read every cell back, row by row, and program again what is off by more than ``tolerance`` [S].
 
@@ -205,19 +182,6 @@ class HardwareLayer:
             for unit, found, own in zip(self.units, conductances, wanted, strict=True):
                 unit.asked = np.where(np.abs(found - own) > tolerance, found, own)
             yield from self.chip.program_all(self.units, wanted, tolerance)
-
-    def read_back(self, kind: str, priority: Priority = Priority.NORMAL) -> Process:
-        """Read every cell, row by row; returns the memristors' conductances (tiles, rows, columns) S as measured."""
-        each = np.diag(np.full(self.partition.rows, self.chip.spec.converters.dac.levels - 1))
-        return (yield from self.read_cells([each] * len(self.units), kind, priority))
-
-    def read_cells(self, codes: list[Codes], kind: str, priority: Priority = Priority.NORMAL) -> Process:
-        """Read single word lines of all tiles, at the highest DAC code; returns (tiles, lines, columns) S."""
-        spec, converters = self.chip.spec, self.chip.spec.converters  # a cell at its maximum uses 80 % of the range
-        most = spec.device.maximum_conductance * converters.dac.full_scale * converters.tia.transimpedance
-        gain = 0.8 * (converters.adc.maximum - converters.adc.minimum) / most
-        currents = yield from self.measure(codes, 1, kind, priority, gain)
-        return spec.tile.cell.memristor_conductance(currents[0] / converters.dac.full_scale)
 
     def within_range(self, activities: Floats) -> Floats:
         """Return activities as the DACs can say them: from 0 to :attr:`input_scale`; what saturates is counted."""
@@ -248,15 +212,6 @@ class HardwareLayer:
         activities = finite_array("activities", activities, minimum=0.0, copy=False)
         return self.units[0].readout.dac.codes(activities / self.input_scale)
 
-    def _codes_of_tiles(self, codes: Codes) -> list[Codes]:
-        return [self._codes_of(index, codes) for index in range(len(self.units))]
-
-    def _codes_of(self, index: int, codes: Codes) -> Codes:
-        """Return the codes of a tile's word lines, (batch, rows), for those of the layer, (batch, inputs)."""
-        own = np.zeros((len(codes), self.partition.rows), dtype=codes.dtype)
-        own[:, self.placements[index].rows] = codes[:, self.partition.input_slice(index)]
-        return own
-
     def line_voltages(self, index: int, activities: Floats) -> Floats:
         """Return what perfect DACs without steps would drive the word lines of a tile with, (batch, rows) V."""
         values = np.zeros((len(activities), self.partition.rows))
@@ -270,70 +225,6 @@ class HardwareLayer:
             wanted[place.cells] = self._devices(index, weights)
             unit.put(wanted, self.chip.clock)
         self.weights = weights.copy()  # last: whoever is stopped before does it all again
-
-    def drives(self, codes: list[Codes], groups: int, kind: str = "mac_read") -> list[Codes]:
-        """Return the DAC codes of each single read of every tile, (reads, rows), for inputs (batch, rows).
-
-        Groups of word lines come one after another, and for each input its bits, if they are read serially.
-        """
-        cut = [split(tile_codes, groups) for tile_codes in codes]
-        if not OPERATIONS[kind].levels:
-            return cut
-        return [unit.readout.dac.planes(some) for unit, some in zip(self.units, cut, strict=True)]
-
-    def measure(
-        self,
-        codes: list[Codes],
-        groups: int,
-        kind: str,
-        priority: Priority = Priority.NORMAL,
-        gain: float | None = None,
-    ) -> Process:
-        """Read all tiles, group of word lines after group; returns currents (groups, tiles, batch, columns) A.
-
-        The currents are what the codes mean to somebody who knows only the design of the converters. The digital core
-        adds those of bit-serial inputs. A ``gain`` holds for these reads alone.
-        """
-        planes = yield from self._planes(codes, groups, kind, priority, gain)
-        if planes.shape[3] > 1:
-            yield from self.chip.compute(2 * planes.size, priority)
-        return self.whole_inputs(planes)
-
-    def _planes(
-        self,
-        codes: list[Codes],
-        groups: int,
-        kind: str,
-        priority: Priority = Priority.NORMAL,
-        gain: float | None = None,
-    ) -> Process:
-        """Read all tiles; returns the currents of single reads, (groups, tiles, batch, planes, columns) A."""
-        answers = yield from self._answers(codes, groups, kind, priority, gain)
-        return self.currents(answers, len(codes[0]), groups, gain)
-
-    def currents(self, answers: Sequence[Codes], batch: int, groups: int, gain: float | None = None) -> Floats:
-        """Return what the ADC codes of all tiles mean, (groups, tiles, batch, planes, columns) A.
-
-        ``answers`` are those of single reads as :meth:`drives` has them, (groups·batch·planes, columns) for each tile.
-        """
-        found = [
-            unit.readout.adc.nominal_current(answer, gain).reshape(groups, batch, -1, answer.shape[1])
-            for unit, answer in zip(self.units, answers, strict=True)
-        ]
-        return np.stack(found, axis=1)
-
-    def whole_inputs(self, planes: Floats) -> Floats:
-        """Return the currents of whole inputs (…, columns) for those of single reads (…, planes, columns) [A]."""
-        if planes.shape[-2] == 1:
-            return planes[..., 0, :]
-        weights = np.array(self.chip.spec.converters.dac.plane_weights)
-        return np.asarray((weights[:, None] * planes).sum(axis=-2))
-
-    def _answers(
-        self, codes: list[Codes], groups: int, kind: str, priority: Priority, gain: float | None = None
-    ) -> Process:
-        """Read all tiles; returns the ADC codes of each, (groups·batch·planes, columns)."""
-        return (yield from self.chip.read_all(self.units, self.drives(codes, groups, kind), kind, priority, gain))
 
     def _corrected(self, codes: list[Codes], kind: str, priority: Priority) -> Process:
         """Read all tiles; returns the corrected currents of each, groups added up, (tiles, batch, columns) A."""
@@ -371,7 +262,7 @@ class HardwareLayer:
         if correction.changes_nothing:
             return currents
         corrected = correction.apply(currents)
-        operations = 2 * corrected.size
+        operations = 2 * correction.groups * len(codes[0]) * self.columns_read()
         if correction.excess is not None:
             for index, (unit, own) in enumerate(zip(self.units, codes, strict=True)):
                 driven = unit.readout.dac.nominal(split(own, correction.groups))
@@ -387,7 +278,7 @@ class HardwareLayer:
         ``kind`` is the account of the reads.
         """
         correction, layer_codes = self.correction, self._layer_codes(activities)
-        operations = 2 * correction.groups * len(activities) * len(self.units) * self.partition.columns
+        operations = 2 * correction.groups * len(activities) * self.columns_read()
         operations += self.mapping.combining * len(activities) * self.partition.outputs * self.partition.grid[0]
         if correction.excess is not None:
             operations += 2 * len(activities) * self.digital_products
@@ -398,7 +289,7 @@ class HardwareLayer:
         if correction.excess is None and parallel and isinstance(self.mapping, PairMapping):
             own, lines, groups = self._sums_of_codes(), self.tiling.lines, correction.groups
             drives = lambda index: split(self._codes_of(index, layer_codes), groups)  # noqa: E731
-            request = LayerCodes(layer_codes, lines, groups, drives)
+            request = LayerCodes(layer_codes, lines, groups, drives, self.used_lines())
             sums = yield from self.chip.read_layer(self.units, request, own, kind, priority)
         if sums is not None:
             yield from self.chip.compute(operations, priority)
@@ -470,26 +361,3 @@ class HardwareLayer:
         if self.stuck is not None:
             intended = np.where(np.isnan(self.stuck[index]), intended, self.stuck[index])
         return intended
-
-    def set_range(self, codes: list[Codes], groups: int) -> Process:
-        """Choose each tile's amplifier gain from measured reads at gain 1, to use 80 % of the range.
-
-        One gain a tile, for the columns that have weights; one in ten that carry the most does not count, for a
-        saturated one would hide all the others.
-        """
-        for unit in self.units:
-            unit.readout.adc.set_pga_gain(1.0)
-        self.choose_gains((yield from self._planes(codes, groups, "calibration_read")))
-
-    def choose_gains(self, currents: Floats) -> None:
-        """Set the gain of each tile for single reads like these, (groups, tiles, batch, planes, columns) A."""
-        for index, unit in enumerate(self.units):
-            adc = unit.readout.adc
-            used = currents[:, index].max(axis=(0, 1, 2))[self.placements[index].columns]
-            largest = np.quantile(used, 0.9) * adc.tia.transimpedance
-            adc.set_pga_gain(_gain(adc, largest))
-
-
-def _gain(adc: AdcBank, largest: float) -> float:
-    """Return the gain at which an output of ``largest`` at gain 1 [V] uses 80 % of the range."""
-    return float(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), *GAINS))

@@ -57,6 +57,7 @@ VARIANTS = (
     ("chip.converters.adc.architecture=sar",),
     ("chip.converters.dac.input=serial",),
     ("trace=true",),
+    ("chip.gated=true",),
     ("granularity=pulse",),
 )
 """Settings that open other tables and other code."""

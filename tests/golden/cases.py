@@ -144,6 +144,8 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "cut_lines": ("in_situ", ["chip.defects.cut_word_lines=0.05", "chip.defects.cut_bit_lines=0.05",
                               "chip.defects.dead_channels=0.05"]),
     "reused_matrices": ("in_situ", ["reuse_error=1e-3"]),
+    "gated": ("best", ["chip.gated=true"]),
+    "gated_by_pulse": ("best", ["chip.gated=true", "granularity=pulse"]),
     "mapping_offset": ("in_situ", [*OFFSET, "in_situ.gradient=read", "in_situ.read_batches=3"]),
     "mapping_offset_best": ("best", OFFSET),
     "mapping_sliced": ("calibration_in_situ", [*SLICED, "calibration.method=affine"]),

@@ -31,3 +31,12 @@ def test_the_costs_are_those_of_a_summary(title):
     costs = [float(cell) for cell in line.split("|")[2:7]]
     assert costs[:3] == [found.tiles, found.columns, found.reads]
     assert costs[3:] == [float(f"{found.time_s * 1e6:.3g}"), float(f"{found.energy_j * 1e9:.3g}")]
+
+
+@pytest.mark.parametrize(("title", "gated"), [("whole tiles are read", "false"), ("`gated`", "true")])
+def test_what_gating_saves_is_that_of_a_summary(title, gated):
+    spec = load_run(None, [f"chip.gated={gated}"])
+    found = summarize(spec, load_data(spec.data, spec.network, spec.seed))
+    lines = (ROOT / "docs/mappings.md").read_text("utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"| {title} |"))
+    assert line.split("|")[2:4] == [f" {found.time_s * 1e6:.4g} us ", f" {found.energy_j * 1e9:.4g} nJ "]

@@ -1,0 +1,236 @@
+"""The tiles of a layer as they are read: which of their lines are used, codes for each, currents of each column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem.control import OPERATIONS, Chip, Priority, Process, Unit, UsedLines, turns
+from circuitmem.converter import AdcBank
+from circuitmem.network.partition import Partition
+from circuitmem.network.placement import Placement
+from circuitmem.network.tiling import LayerTiling, split
+
+__all__ = ["TiledLayer"]
+
+GAINS = 0.25, 64.0
+"""Least and largest gain of a tile's programmable amplifiers."""
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+class TiledLayer:
+    """Reads of the tiles of one layer; what is made of them is that of its subclass.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    units : list of Unit
+        Its tiles, as many as the partition says.
+    partition : Partition
+        How the layer is cut.
+
+    Attributes
+    ----------
+    placements : list of Placement
+        Where on each tile its inputs and outputs lie.
+    """
+
+    def __init__(self, chip: Chip, units: list[Unit], partition: Partition) -> None:
+        self.chip, self.units, self.partition = chip, units, partition
+        self.placements = [Placement.of(partition, tile) for tile in range(len(units))]
+        self._tiling: LayerTiling | None = None
+        self._used: tuple[LayerTiling, list[UsedLines]] | None = None
+
+    @property
+    def tiling(self) -> LayerTiling:
+        """Where weights, inputs and outputs lie on the tiles."""
+        if self._tiling is None or not self._tiling.is_of(self.placements):
+            self._tiling = LayerTiling(self.partition, self.placements)
+        return self._tiling
+
+    def used_lines(self, *, whole: bool = False) -> Sequence[UsedLines | None]:
+        """Return the lines of each tile that are read; None for all of them, as on a chip that is not gated.
+
+        The tiles of a layer are read in step: all wait for the ADC that has most to convert.
+        """
+        spec, tiling = self.chip.spec, self.tiling
+        if whole or not spec.gated:
+            return [None] * len(self.units)
+        if self._used is None or self._used[0] is not tiling:
+            columns = []
+            for place in self.placements:
+                own = np.zeros(spec.tile.columns, dtype=bool)
+                own[place.columns] = True
+                columns.append(own)
+            most = max(turns(spec, own) for own in columns)
+            pairs = zip(self.placements, columns, strict=True)
+            self._used = tiling, [UsedLines.of(spec, len(place.rows), own, most) for place, own in pairs]
+        return self._used[1]
+
+    def columns_read(self, *, whole: bool = False) -> int:
+        """Return how many bit lines all tiles together convert in a read."""
+        pairs = zip(self.units, self.used_lines(whole=whole), strict=True)
+        return sum(unit.read_cost(used).columns for unit, used in pairs)
+
+    def each_row(self, *, whole: bool = False) -> list[Codes]:
+        """Return DAC codes that drive the word lines of each tile alone, one after another, (reads, rows) each.
+
+        On a gated chip those that are used, unless the ``whole`` tile is to be read; then the last read of a tile that
+        uses fewer than the others drives none.
+        """
+        high, rows = self.chip.spec.converters.dac.levels - 1, self.partition.rows
+        if whole or not self.chip.spec.gated:
+            return [np.diag(np.full(rows, high))] * len(self.units)
+        most, found = max(len(place.rows) for place in self.placements), []
+        for place in self.placements:
+            drive = np.zeros((most, rows), dtype=np.int64)
+            drive[np.arange(len(place.rows)), place.rows] = high
+            found.append(drive)
+        return found
+
+    def of_cells(self, found: Floats, known: Sequence[Floats], *, whole: bool = False) -> Floats:
+        """Return one number a cell, (tiles, rows, columns), for what reads of :meth:`each_row` ``found`` at columns.
+
+        ``known`` holds for cells that were not read.
+        """
+        if whole or not self.chip.spec.gated:
+            return found
+        cells = np.stack(known)
+        for own, read, place in zip(cells, found, self.placements, strict=True):
+            own[place.cells] = read[: len(place.rows), place.columns]
+        return cells
+
+    def _codes_of_tiles(self, codes: Codes) -> list[Codes]:
+        return [self._codes_of(index, codes) for index in range(len(self.units))]
+
+    def _codes_of(self, index: int, codes: Codes) -> Codes:
+        """Return the codes of a tile's word lines, (batch, rows), for those of the layer, (batch, inputs)."""
+        own = np.zeros((len(codes), self.partition.rows), dtype=codes.dtype)
+        own[:, self.placements[index].rows] = codes[:, self.partition.input_slice(index)]
+        return own
+
+    def drives(self, codes: list[Codes], groups: int, kind: str = "mac_read") -> list[Codes]:
+        """Return the DAC codes of each single read of every tile, (reads, rows), for inputs (batch, rows).
+
+        Groups of word lines come one after another, and for each input its bits, if they are read serially.
+        """
+        cut = [split(tile_codes, groups) for tile_codes in codes]
+        if not OPERATIONS[kind].levels:
+            return cut
+        return [unit.readout.dac.planes(some) for unit, some in zip(self.units, cut, strict=True)]
+
+    def measure(
+        self,
+        codes: list[Codes],
+        groups: int,
+        kind: str,
+        priority: Priority = Priority.NORMAL,
+        gain: float | None = None,
+        *,
+        whole: bool = False,
+    ) -> Process:
+        """Read all tiles, group of word lines after group; returns currents (groups, tiles, batch, columns) A.
+
+        The currents are what the codes mean to somebody who knows only the design of the converters. The digital core
+        adds those of bit-serial inputs. A ``gain`` holds for these reads alone. ``whole`` tiles are read on
+        a gated chip, too.
+        """
+        planes = yield from self._planes(codes, groups, kind, priority, gain, whole)
+        if planes.shape[3] > 1:
+            reads = planes.size // (len(self.units) * self.partition.columns)
+            yield from self.chip.compute(2 * reads * self.columns_read(whole=whole), priority)
+        return self.whole_inputs(planes)
+
+    def _planes(
+        self,
+        codes: list[Codes],
+        groups: int,
+        kind: str,
+        priority: Priority = Priority.NORMAL,
+        gain: float | None = None,
+        whole: bool = False,
+    ) -> Process:
+        """Read all tiles; returns the currents of single reads, (groups, tiles, batch, planes, columns) A."""
+        answers = yield from self._answers(codes, groups, kind, priority, gain, whole)
+        return self.currents(answers, len(codes[0]), groups, gain)
+
+    def currents(self, answers: Sequence[Codes], batch: int, groups: int, gain: float | None = None) -> Floats:
+        """Return what the ADC codes of all tiles mean, (groups, tiles, batch, planes, columns) A.
+
+        ``answers`` are those of single reads as :meth:`drives` has them, (groups·batch·planes, columns) for each tile.
+        """
+        found = [
+            unit.readout.adc.nominal_current(answer, gain).reshape(groups, batch, -1, answer.shape[1])
+            for unit, answer in zip(self.units, answers, strict=True)
+        ]
+        return np.stack(found, axis=1)
+
+    def whole_inputs(self, planes: Floats) -> Floats:
+        """Return the currents of whole inputs (…, columns) for those of single reads (…, planes, columns) [A]."""
+        if planes.shape[-2] == 1:
+            return planes[..., 0, :]
+        weights = np.array(self.chip.spec.converters.dac.plane_weights)
+        return np.asarray((weights[:, None] * planes).sum(axis=-2))
+
+    def _answers(
+        self,
+        codes: list[Codes],
+        groups: int,
+        kind: str,
+        priority: Priority,
+        gain: float | None = None,
+        whole: bool = False,
+    ) -> Process:
+        """Read all tiles; returns the ADC codes of each, (groups·batch·planes, columns)."""
+        drives, used = self.drives(codes, groups, kind), self.used_lines(whole=whole)
+        return (yield from self.chip.read_all(self.units, drives, kind, priority, gain, used))
+
+    def read_back(self, kind: str, priority: Priority = Priority.NORMAL) -> Process:
+        """Read every cell, row by row; returns the memristors' conductances (tiles, rows, columns) S as measured.
+
+        Cells that a gated chip does not read are taken at what was asked of them.
+        """
+        found = yield from self.read_cells(self.each_row(), kind, priority)
+        return self.of_cells(found, [unit.asked for unit in self.units])
+
+    def read_cells(self, codes: list[Codes], kind: str, priority: Priority = Priority.NORMAL) -> Process:
+        """Read single word lines of all tiles, at the highest DAC code; returns (tiles, lines, columns) S."""
+        spec, converters = self.chip.spec, self.chip.spec.converters  # a cell at its maximum uses 80 % of the range
+        most = spec.device.maximum_conductance * converters.dac.full_scale * converters.tia.transimpedance
+        gain = 0.8 * (converters.adc.maximum - converters.adc.minimum) / most
+        currents = yield from self.measure(codes, 1, kind, priority, gain)
+        return spec.tile.cell.memristor_conductance(currents[0] / converters.dac.full_scale)
+
+    @property
+    def least_gains(self) -> int:
+        """How many tiles have amplifiers at the least gain: reads at gain 1 filled the range and told no lower one."""
+        adcs = [unit.readout.adc for unit in self.units]
+        return sum(bool((adc.pga_gain <= _gain(adc, adc.spec.maximum - 0.5 * adc.spec.lsb)).all()) for adc in adcs)
+
+    def set_range(self, codes: list[Codes], groups: int) -> Process:
+        """Choose each tile's amplifier gain from measured reads at gain 1, to use 80 % of the range.
+
+        One gain a tile, for the columns that have weights; one in ten that carry the most does not count, for a
+        saturated one would hide all the others.
+        """
+        for unit in self.units:
+            unit.readout.adc.set_pga_gain(1.0)
+        self.choose_gains((yield from self._planes(codes, groups, "calibration_read")))
+
+    def choose_gains(self, currents: Floats) -> None:
+        """Set the gain of each tile for single reads like these, (groups, tiles, batch, planes, columns) A."""
+        for index, unit in enumerate(self.units):
+            adc = unit.readout.adc
+            used = currents[:, index].max(axis=(0, 1, 2))[self.placements[index].columns]
+            largest = np.quantile(used, 0.9) * adc.tia.transimpedance
+            adc.set_pga_gain(_gain(adc, largest))
+
+
+def _gain(adc: AdcBank, largest: float) -> float:
+    """Return the gain at which an output of ``largest`` at gain 1 [V] uses 80 % of the range."""
+    return float(np.clip(0.8 * (adc.spec.maximum - adc.spec.minimum) / max(largest, 1e-9), *GAINS))
