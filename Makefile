@@ -14,7 +14,7 @@ OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 WORKERS ?= 2
 # Of make coverage.
 TESTS ?= tests
-SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
+SOURCES := setup.py pyproject.toml $(wildcard cython_ext/*/*.pyx cython_ext/*/*.pxd)
 # badcrossbar declares pycairo, which has no wheel and needs the headers of cairo, but uses it for its plots only:
 # it is installed without its dependencies, and beside it the two that its computations need.
 BADCROSSBAR := badcrossbar==1.1.0 pathvalidate==3.3.1 sigfig==1.4.0
@@ -126,4 +126,4 @@ sanitize: system .venv/venv.stamp
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find circuitmem -name '*.so' -delete
-	rm -f cython_ext/*.c
+	rm -f cython_ext/*.c cython_ext/*/*.c

@@ -1,7 +1,7 @@
 """Extensions and the mapping of folders to packages; everything else is in pyproject.toml.
 
 Each kernel is compiled for several instruction sets from one source, and the best one that the machine can run
-is chosen at import (``circuitmem._kernels``): a wheel runs anywhere, and still uses AVX-512 where there is any.
+is chosen at import (``circuitmem._kernels``): a wheel runs anywhere, and still uses the widest vectors that there are.
 A machine without a C compiler gets the NumPy reference kernels instead: the extensions are optional.
 """
 
@@ -20,24 +20,13 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
-KERNELS = (
-    "_backward",
-    "_cpu",
-    "_devices",
-    "_layers",
-    "_mesh",
-    "_programming",
-    "_pulses",
-    "_reads",
-    "_switching",
-    "_tree",
-)
-VARIANTS: dict[str, list[str]] = {"": []}
+FOLDER = ROOT / "cython_ext"
+OURS = ROOT / "circuitmem" / "_kernels"
+DECLARED = runpy.run_path(str(OURS / "variants.py"))
 SANITIZE = os.environ.get("CIRCUITMEM_SANITIZE")
 # What threads do is the same for every instruction set, so ThreadSanitizer needs but one.
-if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32" and SANITIZE != "thread":
-    VARIANTS["_v3"] = ["-march=x86-64-v3"]
-    VARIANTS["_v4"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
+HAS_LEVELS = platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32" and SANITIZE != "thread"
+LEVELS = DECLARED["LEVELS"] if HAS_LEVELS else DECLARED["LEVELS"][:1]
 
 
 def has_openmp() -> bool:
@@ -66,36 +55,39 @@ def extensions() -> list[Extension]:
     flags = ["/O2"] if windows else ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
     openmp = [] if windows or not has_openmp() else ["-fopenmp"]
     extra = [f"-fsanitize={SANITIZE}", "-g", "-O1"] if SANITIZE else []
-    found = []
-    folder = ROOT / "cython_ext"
-    sources = runpy.run_path(str(ROOT / "circuitmem" / "_kernels" / "sources.py"))["digest"](folder)
-    for kernel in KERNELS:
+    sources = runpy.run_path(str(OURS / "sources.py"))["digest"](FOLDER)
+    # One module, which compiles in no time, tells what all of them were compiled from. The x makes a name of it.
+    cpu = extension("_cpu", FOLDER / "simd" / "cpu.pyx", [*flags, *extra], [*extra])
+    cpu.define_macros.append(("CIRCUITMEM_SOURCES", f"x{sources}"))
+    cpu.depends = [str(file) for file in sorted(FOLDER.rglob("*.p*"))]
+    found = [cpu]
+    for kernel, folder in DECLARED["KERNELS"].items():
         # The bits of this one are those of its NumPy twin.
-        apart = ["-ffp-contract=off"] if kernel == "_backward" and not windows else []
-        source = folder / f"{kernel}.pyx"
-        # One kernel, which compiles in no time, tells what all of them were compiled from. The x makes a name of it.
-        macros = [("CIRCUITMEM_SOURCES", f"x{sources}")] if kernel == "_cpu" else []
-        for suffix, march in VARIANTS.items() if kernel != "_cpu" else [("", [])]:
-            name = kernel + suffix
-            path = source.relative_to(ROOT)
-            if suffix:
-                path = Path("build", "variants", f"{name}.pyx")
+        apart = ["-ffp-contract=off"] if kernel == "backward" and not windows else []
+        source = FOLDER / folder / f"{kernel}.pyx"
+        for level in LEVELS:
+            name, path = f"_{kernel}{level.suffix}", source
+            if level.suffix:
+                path = ROOT / "build" / "variants" / f"{name}.pyx"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if not path.exists() or path.read_bytes() != source.read_bytes():
                     shutil.copyfile(source, path)
-            found.append(
-                Extension(
-                    f"circuitmem._kernels.{name}",
-                    [str(path)],
-                    include_dirs=[np.get_include()],
-                    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *macros],
-                    depends=[str(file) for file in sorted(folder.glob("*.p*"))] if kernel == "_cpu" else [],
-                    extra_compile_args=flags + apart + march + openmp + extra,
-                    extra_link_args=openmp + extra,
-                    optional=True,
-                )
-            )
+            words = [*flags, *apart, *level.flags, *openmp, *extra]
+            found.append(extension(name, path, words, [*openmp, *extra]))
     return found
+
+
+def extension(name: str, source: Path, compiling: list[str], linking: list[str]) -> Extension:
+    """Return the extension ``circuitmem._kernels.name``, which is left out where nothing compiles it."""
+    return Extension(
+        f"circuitmem._kernels.{name}",
+        [str(source.relative_to(ROOT))],
+        include_dirs=[np.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        extra_compile_args=compiling,
+        extra_link_args=linking,
+        optional=True,
+    )
 
 
 os.chdir(ROOT)

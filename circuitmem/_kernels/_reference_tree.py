@@ -1,4 +1,4 @@
-"""The tree kernel in NumPy: the readable twin of ``cython_ext/_tree.pyx``, and its stand-in where nothing compiles.
+"""The tree kernel in NumPy: the readable twin of ``cython_ext/tree/tree.pyx``, and its stand-in where nothing compiles.
 
 **A block of cells is a multi-port.** It is known by the conductance between every two of its terminals, all >= 0. Cell
 (i, j) brings the word-line segment on its left and the bit-line segment below it, so its four terminals are a chain,

@@ -1,4 +1,4 @@
-"""The mesh kernel in NumPy: the readable twin of ``cython_ext/_mesh.pyx``, and its stand-in where nothing compiles.
+"""The mesh kernel in NumPy: the readable twin of ``cython_ext/mesh/mesh.pyx``, and its stand-in where nothing compiles.
 
 **A line is a ladder.** Let the voltages u of the other line's nodes be given, and count nodes away from the source.
 Seen from node j away from the source, the line is a Norton current and an admittance,

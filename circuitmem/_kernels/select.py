@@ -1,7 +1,7 @@
 """Which variant of each kernel runs: the best that was compiled and that this processor can run.
 
-Every kernel is compiled once for each x86-64 level (``setup.py``). ``CIRCUITMEM_KERNELS`` forces one of
-``reference``, ``baseline``, ``v3`` and ``v4``; a forced variant that cannot run is an error, never a silent change.
+Every kernel is compiled once for each instruction set (``variants.py``). ``CIRCUITMEM_KERNELS`` forces the name of one,
+or ``reference``, the NumPy twin; a forced variant that cannot run is an error, never a silent change.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from types import ModuleType
 from typing import NamedTuple
 
 from circuitmem._kernels import sources
+from circuitmem._kernels.variants import KERNELS, LEVELS
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean, integer
 
 __all__ = [
-    "KERNELS",
     "Variant",
     "are_old",
     "compiled_from",
@@ -27,12 +27,6 @@ __all__ = [
     "thread_count",
     "warn_of_old_kernels",
 ]
-
-KERNELS = ("backward", "devices", "layers", "mesh", "programming", "pulses", "reads", "switching", "tree")
-"""The kernels that have a compiled form."""
-
-_LEVELS = {"v4": ("_v4", 4), "v3": ("_v3", 3), "baseline": ("", 1)}
-"""Names of the compiled variants, best first: suffix of the module, and the processor level that it needs."""
 
 
 # OpenMP reads this when a kernel is first loaded. A thread that spins while it waits takes the processor from the one
@@ -64,21 +58,20 @@ def load(kernel: str) -> Variant:
         If ``CIRCUITMEM_KERNELS`` is not a known name, or names a variant that was not compiled or cannot run.
     """
     forced = os.environ.get("CIRCUITMEM_KERNELS", "")
-    if forced and forced != "reference" and forced not in _LEVELS:
-        known = ("reference", *reversed(_LEVELS))
+    known = ("reference", *(level.name for level in LEVELS))
+    if forced and forced not in known:
         rule = f"must be one of {', '.join(known)}{did_you_mean(forced, known)}"
         raise ValidationError("CIRCUITMEM_KERNELS", rule, forced)
     if forced == "reference":
         return Variant(None, "reference")
     available = _processor_level()
-    if forced and available < _LEVELS[forced][1]:
+    wanted = [level for level in reversed(LEVELS) if not forced or level.name == forced]
+    if forced and available < wanted[0].needed:
         raise ValidationError("CIRCUITMEM_KERNELS", "must name instructions that this processor has", forced)
-    for name, (suffix, needed) in _LEVELS.items():
-        if (forced and name != forced) or needed > available:
-            continue
-        module = _import(f"circuitmem._kernels._{kernel}{suffix}")
+    for level in wanted:
+        module = _import(f"circuitmem._kernels._{kernel}{level.suffix}") if level.needed <= available else None
         if module is not None:
-            return Variant(module, name)
+            return Variant(module, level.name)
     if forced:
         raise ValidationError(
             "CIRCUITMEM_KERNELS", f"must name a variant that was compiled for kernel {kernel}", forced
@@ -87,7 +80,7 @@ def load(kernel: str) -> Variant:
 
 
 def kernel_info() -> dict[str, str]:
-    """Say which variant of each kernel runs, e.g. ``{"mesh": "compiled x86-64-v4, OpenMP"}``."""
+    """Say which variant of each kernel runs, e.g. ``{"mesh": "compiled x86-64, OpenMP"}``."""
     return {kernel: str(load(kernel)) for kernel in KERNELS}
 
 

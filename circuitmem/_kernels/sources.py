@@ -16,8 +16,10 @@ FOLDER = Path(__file__).parent.parent.parent / "cython_ext"
 
 
 def digest(folder: Path) -> str:
-    """Return the SHA-256 of all sources of the kernels in ``folder``, 16 hexadecimal digits."""
+    """Return the SHA-256 of all sources of the kernels in ``folder`` and the folders in it, 16 hexadecimal digits."""
     found = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.suffix in (".pyx", ".pxd", ".h")):
-        found.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".pyx", ".pxd", ".h")):
+        found.update(
+            path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0"
+        )
     return found.hexdigest()[:16]

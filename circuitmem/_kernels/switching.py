@@ -1,8 +1,8 @@
 """A pulse on a tile of ODE devices, all steps of all cells in one call; ``engine/programming.py`` has the twin.
 
 At each moment the network of wires and cells is solved for the voltages across the devices
-(``cython_ext/_moment.pxd``), and these drive the states, all with one step (``cython_ext/_switching.pyx``). Bridges
-between lines are the twin's alone.
+(``cython_ext/devices/moment.pxd``), and these drive the states, all with one step
+(``cython_ext/devices/switching.pyx``). Bridges between lines are the twin's alone.
 """
 
 from __future__ import annotations

@@ -2,15 +2,18 @@ import importlib
 
 import pytest
 
+from circuitmem._kernels.variants import LEVELS
+
+
+@pytest.fixture(params=LEVELS, ids=[level.name for level in LEVELS])
+def level(request):
+    """Every instruction set that kernels are compiled for, or those of them that this processor can run."""
+    if importlib.import_module("circuitmem._kernels._cpu").level() < request.param.needed:
+        pytest.skip("this processor cannot run it")
+    return request.param
+
 
 @pytest.fixture
-def kernel_variant():
-    """Import a compiled variant of a kernel by name and suffix, or skip what this processor cannot run."""
-
-    def variant(name, suffix):
-        cpu = importlib.import_module("circuitmem._kernels._cpu")
-        if cpu.level() < {"": 1, "_v3": 3, "_v4": 4}[suffix]:
-            pytest.skip("this processor cannot run it")
-        return importlib.import_module(f"circuitmem._kernels._{name}{suffix}")
-
-    return variant
+def kernel_variant(level):
+    """Import a compiled kernel by its name: each variant of it in turn."""
+    return lambda name: importlib.import_module(f"circuitmem._kernels._{name}{level.suffix}")

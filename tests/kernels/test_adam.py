@@ -15,11 +15,10 @@ def arrays(shape, seed=0):
     return rng.normal(size=shape), 0.1 * rng.normal(size=shape), rng.random(shape) * 1e-3, gradient
 
 
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_kernel_on_threads_has_the_bits_of_numpy(shape, threads, suffix, kernel_variant, monkeypatch):
-    compiled = kernel_variant("backward", suffix)
+def test_the_kernel_on_threads_has_the_bits_of_numpy(shape, threads, kernel_variant, monkeypatch):
+    compiled = kernel_variant("backward")
     found = {}
     for name, step in (("twin", adam._reference_step), ("kernel", compiled.adam_step)):
         monkeypatch.setattr(adam, "_adam_step", step)

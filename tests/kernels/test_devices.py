@@ -124,10 +124,9 @@ def test_a_smaller_tolerance_gives_a_smaller_error(name):
     assert errors[-1] < 1e-4
 
 
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
 @pytest.mark.parametrize("name", CASES)
-def test_every_variant_agrees_with_the_twin(name, suffix, kernel_variant):
-    module = kernel_variant("devices", suffix)
+def test_every_variant_agrees_with_the_twin(name, kernel_variant):
+    module = kernel_variant("devices")
     spec, time, voltage = drive(name, points=60)
     law = device_law(spec)
     numbers = (*law[:3], np.array(law.parameters))

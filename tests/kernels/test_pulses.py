@@ -53,9 +53,8 @@ def test_it_is_the_power_of_the_solved_network_with_one_row_selected(shape, both
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
-def test_every_variant_agrees_with_the_twin(kernel_variant, shape, both, suffix):
-    module = kernel_variant("pulses", suffix)
+def test_every_variant_agrees_with_the_twin(kernel_variant, shape, both):
+    module = kernel_variant("pulses")
     tile, selected = drawn(shape, 7, both)
     mesh = tile.mesh
     given = (
@@ -146,9 +145,8 @@ def test_one_array_may_be_both_states():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
-def test_pulses_of_every_variant_agree_with_the_twin(kernel_variant, shape, suffix):
-    module = kernel_variant("pulses", suffix)
+def test_pulses_of_every_variant_agree_with_the_twin(kernel_variant, shape):
+    module = kernel_variant("pulses")
     programmed, effective, stuck, wanted, asked, slope, _ = programmable(shape, 8, True)
     for found, expected in zip(
         module.changes(wanted, asked, 5e-6), pulses._reference_changes(wanted, asked, 5e-6), strict=True

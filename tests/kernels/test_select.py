@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -10,11 +11,10 @@ import numpy as np
 import pytest
 
 from circuitmem import doctor
-from circuitmem._kernels import _reference_tree, kernel_info, load, mesh, reference, select, thread_count, tree
+from circuitmem._kernels import _reference_tree, kernel_info, load, mesh, reference, select, sources, thread_count, tree
 from circuitmem._kernels.mesh import solve_mesh
+from circuitmem._kernels.variants import KERNELS, LEVELS
 from circuitmem.errors import ValidationError
-
-LEVELS = {"baseline": 1, "v3": 3, "v4": 4}
 
 PROGRAM = """
 import numpy as np
@@ -30,7 +30,7 @@ print(solution.column_current.tobytes().hex())
 @pytest.mark.skipif(os.environ.get("CIRCUITMEM_KERNELS") == "reference", reason="the reference is what was asked for")
 def test_every_kernel_runs_compiled():
     found = kernel_info()
-    assert len(found) == 9
+    assert list(found) == list(KERNELS)
     assert [name for name, variant in found.items() if not variant.startswith("compiled")] == []
     assert mesh._solve is not reference.solve
     assert tree._transfer is not _reference_tree.transfer
@@ -46,12 +46,11 @@ def run(**environment):
 
 def compiled():
     """Return the names of the variants that were compiled and can run here."""
-    level = importlib.import_module("circuitmem._kernels._cpu").level()
-    suffix = {"baseline": "", "v3": "_v3", "v4": "_v4"}
+    available = importlib.import_module("circuitmem._kernels._cpu").level()
     return [
-        name
-        for name, needed in LEVELS.items()
-        if needed <= level and importlib.util.find_spec(f"circuitmem._kernels._mesh{suffix[name]}")
+        level.name
+        for level in LEVELS
+        if level.needed <= available and importlib.util.find_spec(f"circuitmem._kernels._mesh{level.suffix}")
     ]
 
 
@@ -156,3 +155,20 @@ def test_bad_numbers_of_threads_are_refused(monkeypatch, value):
         thread_count(0)
     with pytest.raises(ValidationError, match=r"^threads must be"):
         solve_mesh(np.ones((1, 1)), np.ones((1, 2)), np.ones((2, 1)), np.ones((1, 1)), threads=1.5)
+
+
+@pytest.mark.skipif(not sources.FOLDER.is_dir(), reason="only a checkout has the sources")
+def test_every_source_is_declared_and_every_header_lies_in_a_folder_of_its_own_subject():
+    found = {path.stem: path.parent.name for path in sources.FOLDER.rglob("*.pyx")}
+    assert found == {**KERNELS, "cpu": "simd"}
+    assert [path.name for path in sources.FOLDER.glob("*.p*")] == []
+
+
+def test_no_other_place_names_an_instruction_set():
+    """A new one is declared in one file, or asked for in the folder of vectors."""
+    root = sources.FOLDER.parent
+    names = re.compile(r"_v[34]\b|x86-64-v\d|avx\w*", re.IGNORECASE)
+    searched = [root / "setup.py", *(root / "circuitmem").rglob("*.py"), *sources.FOLDER.rglob("*.p*")]
+    said = {path for path in searched if names.search(path.read_text("utf-8"))}
+    assert said
+    assert [path for path in said if path.name != "variants.py" and path.parent.name != "simd"] == []

@@ -60,9 +60,8 @@ def use_twin(monkeypatch):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
-def test_the_kernel_on_threads_has_the_bits_of_numpy(kernel_variant, monkeypatch, case, suffix):
-    module, layer = kernel_variant("backward", suffix), Layer(*case)
+def test_the_kernel_on_threads_has_the_bits_of_numpy(kernel_variant, monkeypatch, case):
+    module, layer = kernel_variant("backward"), Layer(*case)
 
     def all_of_them(**options):
         loaded = layer.loaded(**options)

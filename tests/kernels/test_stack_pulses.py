@@ -145,10 +145,9 @@ def test_cells_are_left_as_by_the_kernels_of_single_tiles_bit_for_bit(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
-def test_every_variant_agrees_with_the_twin(kernel_variant, monkeypatch, case, suffix):
+def test_every_variant_agrees_with_the_twin(kernel_variant, monkeypatch, case):
     layer = Layer(*case)
-    module = kernel_variant("programming", suffix)
+    module = kernel_variant("programming")
     monkeypatch.setattr(stack_pulses, "_plan_stack", stack_pulses._reference_plan)
     monkeypatch.setattr(stack_pulses, "_two_pulse_stack", stack_pulses._reference_pulses)
     plan = layer.plan()
@@ -162,11 +161,10 @@ def test_every_variant_agrees_with_the_twin(kernel_variant, monkeypatch, case, s
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
 @pytest.mark.parametrize("names", [("stuck",), ("prefactor",), ("stuck", "prefactor")])
-def test_what_is_known_of_cells_enters_the_plan(kernel_variant, monkeypatch, case, suffix, names):
+def test_what_is_known_of_cells_enters_the_plan(kernel_variant, monkeypatch, case, names):
     """Partners make up for stuck cells, which get no pulses, and factors for wires: as tile by tile, in every bit."""
-    layer, module = Layer(*case), kernel_variant("programming", suffix)
+    layer, module = Layer(*case), kernel_variant("programming")
     known = {"stuck": layer.known, "prefactor": layer.prefactor}
     known = {name: known[name] for name in names}
     monkeypatch.setattr(stack_pulses, "_plan_stack", module.plan_stack)

@@ -1,7 +1,6 @@
 """The tree kernel: against nodal analysis, with sixty digits on small tiles, and against its NumPy twin."""
 
 import decimal
-import importlib
 
 import numpy as np
 import pytest
@@ -197,20 +196,9 @@ def test_twins_agree_in_each_element(shape, kind, monkeypatch):
         np.testing.assert_allclose(actual, expected, rtol=ELEMENTWISE, atol=0.0)
 
 
-def variant(suffix):
-    """Return the kernel compiled for a level of processors, if there is one and this processor can run it."""
-    if importlib.import_module("circuitmem._kernels._cpu").level() < {"": 1, "_v3": 3, "_v4": 4}[suffix]:
-        pytest.skip("this processor lacks the instructions")
-    try:
-        return importlib.import_module(f"circuitmem._kernels._tree{suffix}")
-    except ModuleNotFoundError:
-        pytest.skip("not compiled for this machine")
-
-
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_every_variant_agrees_with_the_twin(suffix, dtype, monkeypatch):
-    module = variant(suffix)
+def test_every_variant_agrees_with_the_twin(kernel_variant, dtype, monkeypatch):
+    module = kernel_variant("tree")
     rng = np.random.default_rng(4)
     for shape in SHAPES:
         conductance = draw(shape, 3, rng)
@@ -241,12 +229,11 @@ def test_bits_depend_neither_on_threads_nor_on_the_other_tiles(shape, tiles, dty
         assert (together[which] == np.concatenate([result[which] for result in alone])).all()
 
 
-@pytest.mark.parametrize("suffix", ["", "_v3", "_v4"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shape", [(6, 3), (16, 16), (21, 34)])
-def test_tiles_abreast_on_two_threads_have_the_bits_of_each_alone(shape, dtype, suffix, monkeypatch):
+def test_tiles_abreast_on_two_threads_have_the_bits_of_each_alone(kernel_variant, shape, dtype, monkeypatch):
     # 35 tiles are two groups or more of as many tiles as a vector has lanes, and some that are left over.
-    monkeypatch.setattr(tree, "_transfer", variant(suffix).transfer)
+    monkeypatch.setattr(tree, "_transfer", kernel_variant("tree").transfer)
     rng = np.random.default_rng([13, *shape])
     conductance = 10.0 ** rng.uniform(-12.0, 0.0, (35, *shape)) * (rng.random((35, *shape)) > 0.05)
     word, bit = (np.stack([wires(shape, "some cut", rng)[k] for _ in range(35)]) for k in range(2))

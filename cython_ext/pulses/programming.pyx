@@ -1,0 +1,465 @@
+"""Two-pulse programming of all tiles of a layer in one call; ``circuitmem/_kernels/stack_pulses.py`` says it in NumPy.
+
+A thread takes a tile, row after row: so the bits do not depend on how many threads there are.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY, isinf, isnan
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from simd.threads cimport HAS_OPENMP, SMALL
+from simd.philox cimport eight_normals, normals, philox
+from simd.rounded cimport pairs_of, rounded
+from pulses.row_power cimport SIDE, drive
+
+import numpy as np
+
+OPENMP = bool(HAS_OPENMP)
+
+cdef extern from *:
+    """
+    #include <string.h>
+
+    /* Which cells are to fall, and which are to change. */
+    static inline void compare(
+        const double *restrict wanted, const double *restrict asked, double deadband, Py_ssize_t count,
+        unsigned char *restrict lowered, unsigned char *restrict selected
+    ) {
+        for (Py_ssize_t j = 0; j < count; j++) lowered[j] = wanted[j] - asked[j] < -deadband;
+        for (Py_ssize_t j = 0; j < count; j++) selected[j] = lowered[j] | (wanted[j] - asked[j] > deadband);
+    }
+
+    /* List the chosen cells of a row, rising; returns how many there are. Most are not: eight are skipped at once. */
+    static inline Py_ssize_t list_cells(const unsigned char *cells, Py_ssize_t columns, int *found) {
+        Py_ssize_t count = 0, j = 0;
+        for (; j + 8 <= columns; j += 8) {
+            uint64_t eight;
+            memcpy(&eight, cells + j, 8);
+            if (eight == 0) continue;
+            for (int k = 0; k < 8; k++) {
+                found[count] = (int)(j + k);
+                count += cells[j + k];
+            }
+        }
+        for (; j < columns; j++) {
+            found[count] = (int)j;
+            count += cells[j];
+        }
+        return count;
+    }
+    """
+    void compare(const double*, const double*, double, Py_ssize_t, unsigned char*, unsigned char*) noexcept nogil
+    Py_ssize_t list_cells(const unsigned char*, Py_ssize_t, int*) noexcept nogil
+
+
+cdef enum:
+    FEW = 3  # blocks of noise of a row up to which each is drawn alone
+
+
+cdef struct Plan:
+    Py_ssize_t tiles, rows, columns
+    const double* weights        # of the layer, (inputs, outputs), or NULL: wanted is given
+    Py_ssize_t outputs
+    const int32_t* input_places
+    const int32_t* output_places
+    double scale, minimum, maximum, series, deadband
+    const double* prefactor      # (tiles, rows, columns), or NULL
+    const double* stuck          # likewise, nan for cells that follow pulses
+    const double** asked
+    double* wanted
+    unsigned char* lowered
+    unsigned char* selected
+    int64_t* counts
+
+
+cdef inline double within(double x, double lowest, double highest) noexcept nogil:
+    x = x if x > lowest else lowest
+    return x if x < highest else highest
+
+
+cdef inline void make_up(
+    const Plan* p, const double* prefactor, const double* stuck, const double* weights, double* pairs
+) noexcept nogil:
+    """Let partners make up for stuck cells, multiply by what wires lack, and take off what is in series."""
+    cdef Py_ssize_t j
+    cdef double share, rest
+    if stuck != NULL:
+        for j in range(p.columns // 2):
+            share = rounded(p.scale * weights[j])
+            if not isnan(stuck[2 * j + 1]):
+                pairs[2 * j] = within(stuck[2 * j + 1] + share, p.minimum, p.maximum)
+            if not isnan(stuck[2 * j]):
+                pairs[2 * j + 1] = within(stuck[2 * j] - share, p.minimum, p.maximum)
+    if prefactor != NULL:
+        for j in range(p.columns // 2 * 2):
+            pairs[j] = within(pairs[j] * prefactor[j], p.minimum, p.maximum)
+    if p.series != 0.0:
+        for j in range(p.columns // 2 * 2):
+            rest = 1.0 - rounded(pairs[j] * p.series)
+            pairs[j] = pairs[j] / (rest if rest > 1e-3 else 1e-3)
+
+
+cdef inline void want_row(const Plan* p, Py_ssize_t tile, Py_ssize_t row, double* memory) noexcept nogil:
+    """Work out what the cells of a row are to conduct; spare ones what was asked of them."""
+    cdef const int32_t* outputs = p.output_places + tile * (p.columns // 2)
+    cdef const double* asked = p.asked[tile] + row * p.columns
+    cdef double* wanted = p.wanted + (tile * p.rows + row) * p.columns
+    cdef Py_ssize_t pairs = p.columns // 2, j
+    cdef int input = p.input_places[tile * p.rows + row]
+    cdef Py_ssize_t at = (tile * p.rows + row) * p.columns, run = 0
+    cdef bint plain = p.prefactor == NULL and p.stuck == NULL
+    cdef const double* weights
+    cdef double* found = memory + pairs + 8
+    if input < 0:
+        memcpy(wanted, asked, p.columns * 8)
+        return
+    weights = p.weights + input * p.outputs
+    while run < pairs and outputs[run] >= 0 and outputs[run] == outputs[0] + run:
+        run += 1  # outputs that follow each other, as most do, are copied whole
+    if run > 0:
+        memcpy(memory, weights + outputs[0], run * 8)
+    for j in range(run, pairs):
+        memory[j] = weights[outputs[j]] if outputs[j] >= 0 else 0.0
+    pairs_of(memory, pairs, p.scale, p.minimum, p.maximum, p.series if plain else 0.0, found)
+    if not plain:
+        make_up(
+            p, NULL if p.prefactor == NULL else p.prefactor + at, NULL if p.stuck == NULL else p.stuck + at, memory,
+            found,
+        )
+    memcpy(wanted, found, 2 * run * 8)
+    memcpy(wanted + 2 * run, asked + 2 * run, (p.columns - 2 * run) * 8)
+    for j in range(run, pairs):
+        if outputs[j] >= 0:
+            wanted[2 * j], wanted[2 * j + 1] = found[2 * j], found[2 * j + 1]
+    if p.stuck != NULL:  # no pulses for cells that are known to ignore them
+        for j in range(2 * pairs):
+            if not isnan(p.stuck[at + j]):
+                wanted[j] = asked[j]
+
+
+cdef void plan_tile(const Plan* p, Py_ssize_t tile, double* memory) noexcept nogil:
+    """Find the cells of a tile that are to change."""
+    cdef Py_ssize_t row, j, at
+    cdef const double* asked
+    cdef const double* wanted
+    cdef unsigned char* lowered
+    cdef unsigned char* selected
+    cdef double deadband = p.deadband
+    cdef int64_t falls, changes
+    for row in range(p.rows):
+        if p.weights != NULL:
+            want_row(p, tile, row, memory)
+        at = (tile * p.rows + row) * p.columns
+        asked, wanted = p.asked[tile] + row * p.columns, p.wanted + at
+        lowered, selected = p.lowered + at, p.selected + at
+        compare(wanted, asked, deadband, p.columns, lowered, selected)
+        falls = changes = 0
+        for j in range(p.columns):
+            falls += lowered[j]
+            changes += selected[j]
+        p.counts[tile * p.rows + row] = falls
+        p.counts[(p.tiles + tile) * p.rows + row] = changes
+
+
+cdef list keep_addresses(arrays, Py_ssize_t tiles, uintptr_t* to):
+    """Note where the array of each tile is, or that of all; returns what has to stay until they are no longer used."""
+    cdef const double[:, ::1] view
+    cdef Py_ssize_t k
+    kept = []
+    for k in range(len(arrays)):
+        view = arrays[k]
+        to[k] = <uintptr_t> &view[0, 0]
+        kept.append(view)
+    for k in range(len(arrays), tiles):
+        to[k] = to[0]
+    return kept
+
+
+def plan_stack(
+    const double[:, ::1] weights, const int32_t[:, ::1] inputs, const int32_t[:, ::1] outputs, double scale,
+    double minimum, double maximum, double series, const double[:, :, ::1] prefactor, const double[:, :, ::1] stuck,
+    asked, const double[:, :, ::1] wanted, lowered, selected, double deadband, int threads,
+):
+    """Work out what is wanted, if there are weights, and which cells are to fall and to change; returns how many."""
+    cdef Plan p
+    cdef Py_ssize_t k, share
+    cdef double* memory
+    tiles = len(asked)
+    p.tiles, p.rows, p.columns = tiles, asked[0].shape[0], asked[0].shape[1]
+    counts = np.empty((2, tiles, p.rows), dtype=np.int64)
+    cdef unsigned char[:, :, ::1] to_lowered = lowered.view(np.uint8), to_selected = selected.view(np.uint8)
+    cdef int64_t[:, :, ::1] to_counts = counts
+    cdef uintptr_t[::1] addresses = np.empty(tiles, dtype=np.uintp)
+    kept = keep_addresses(asked, tiles, &addresses[0])
+    p.asked = <const double**> &addresses[0]
+    p.weights, p.outputs = NULL, 0
+    if weights is not None:
+        p.weights, p.outputs = &weights[0, 0], weights.shape[1]
+        p.input_places = &inputs[0, 0]
+        p.output_places = &outputs[0, 0] if p.columns > 1 else NULL
+    p.scale, p.minimum, p.maximum, p.series, p.deadband = scale, minimum, maximum, series, deadband
+    p.prefactor = NULL if prefactor is None else &prefactor[0, 0, 0]
+    p.stuck = NULL if stuck is None else &stuck[0, 0, 0]
+    p.wanted = <double*> &wanted[0, 0, 0]  # written to where there are weights
+    p.lowered, p.selected = &to_lowered[0, 0, 0], &to_selected[0, 0, 0]
+    p.counts = &to_counts[0, 0, 0]
+    share = 2 * p.columns + 24
+    if p.tiles * p.rows * p.columns * 16 < SMALL:
+        threads = 1
+    memory = <double*> malloc(threads * share * 8)
+    if memory == NULL:
+        raise MemoryError("for the plan of a layer's pulses")
+    with nogil:
+        memset(memory, 0, threads * share * 8)
+        for k in prange(p.tiles, num_threads=threads, schedule="dynamic"):
+            plan_tile(&p, k, memory + threadid() * share)
+        free(memory)
+    return counts
+
+
+cdef struct Pulses:
+    Py_ssize_t rows, columns
+    const uintptr_t* conductance  # of each tile
+    const uintptr_t* effective
+    const uintptr_t* asked
+    const uintptr_t* slope
+    const uintptr_t* word         # or NULL: no energy is worked out
+    const uintptr_t* ground
+    const uintptr_t* stuck
+    const double* wanted
+    const unsigned char* lowered
+    const unsigned char* selected
+    const int64_t* counts         # (2, tiles, rows), of the falling and of all that change
+    Py_ssize_t tiles
+    const unsigned char* dead     # (tiles, rows), or NULL
+    const uint64_t* keys
+    const uint64_t* operations
+    const double* normal
+    double minimum, nominal, lowest, highest, sigma
+    double series, reset_voltage, set_voltage
+    double* power                 # (2, tiles, rows)
+    bint alike, ideal             # whether word lines are those of one design, and without resistance then
+
+
+cdef inline void draw(
+    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, const int* cells, Py_ssize_t count, double* noise
+) noexcept nogil:
+    """Draw the noise of the chosen cells of a row; of the others there may be any number, or none."""
+    cdef Py_ssize_t start = row * p.columns, first = start // 8, last = (start + p.columns - 1) // 8
+    cdef Py_ssize_t block, before = -1, needed = 0, i, k
+    cdef uint64_t raw[4]
+    cdef uint64_t words[8]
+    for i in range(count):
+        block = (start + cells[i]) // 8
+        needed += block != before
+        before = block
+    if needed > FEW:
+        normals(
+            p.keys[2 * tile], p.keys[2 * tile + 1], 1 + first, p.operations[tile], last - first + 1, p.normal, noise
+        )
+        return
+    before = -1
+    for i in range(count):
+        block = (start + cells[i]) // 8
+        if block != before:
+            before = block
+            philox(p.keys[2 * tile], p.keys[2 * tile + 1], 1 + block, p.operations[tile], raw)
+            for k in range(4):
+                words[2 * k] = raw[k] & <uint64_t> 0xFFFFFFFF
+                words[2 * k + 1] = raw[k] >> 32
+            eight_normals(words, p.normal, noise + 8 * (block - first))
+
+
+cdef inline void reset_row(
+    const int* cells, Py_ssize_t count, const unsigned char* stuck, double floor, double* conductance,
+    double* effective
+) noexcept nogil:
+    """Bring the cells down to ``floor``."""
+    cdef Py_ssize_t i, j
+    for i in range(count):
+        j = cells[i]
+        if conductance[j] > floor:
+            conductance[j] = floor
+            if not stuck[j]:
+                effective[j] = floor
+
+
+cdef inline void set_row(
+    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, const int* cells, Py_ssize_t count, const unsigned char* stuck,
+    const double* noise, double* conductance, double* effective
+) noexcept nogil:
+    """Set the cells for what is wanted, and note that it was asked of them."""
+    cdef Py_ssize_t at = row * p.columns, i, j
+    cdef const double* wanted = p.wanted + tile * p.rows * p.columns + at
+    cdef const double* slope = <const double*> p.slope[tile] + at
+    cdef double* asked = <double*> p.asked[tile] + at
+    cdef double gate, after
+    for i in range(count):
+        j = cells[i]
+        gate = min(max(p.lowest + (wanted[j] - p.minimum) / p.nominal, p.lowest), p.highest)
+        after = p.minimum + slope[j] * (gate - p.lowest)
+        after = max(max(after, conductance[j]) + p.sigma * noise[j], 0.0)
+        conductance[j] = after
+        asked[j] = wanted[j]
+        if not stuck[j]:
+            effective[j] = after
+
+
+cdef bint is_ideal(const double* word, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+    """Say whether word lines have no resistance and are driven from the left alone: then every cell is for itself."""
+    cdef Py_ssize_t i, j
+    cdef double largest = 0.0
+    for i in range(rows):
+        for j in range(columns):
+            largest = max(largest, word[i * (columns + 1) + j])
+        if not isinf(word[i * (columns + 1) + columns]):
+            return False
+    return largest == 0.0
+
+
+cdef void take_power(
+    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t count, const unsigned char* cells, const int* listed,
+    const Py_ssize_t* lengths, bint ideal, double voltage, double* memory, double* power
+) noexcept nogil:
+    """Work out the power of some rows, each driven alone."""
+    cdef const double* g = <const double*> p.effective[tile] + row * p.columns
+    cdef const double* word = <const double*> p.word[tile] + row * (p.columns + 1)
+    cdef const double* ground = <const double*> p.ground[tile] + row * p.columns
+    cdef double current, cell
+    cdef Py_ssize_t k, i, j
+    if ideal:
+        for k in range(count):
+            current = 0.0
+            for i in range(lengths[k] - 1, -1, -1):
+                j = k * p.columns + listed[k * p.columns + i]
+                if ground[j] < INFINITY:
+                    cell = g[j] / (1.0 + g[j] * p.series)
+                    current = current + cell / (1.0 + cell * ground[j])
+            power[k] = current * voltage * voltage
+    else:
+        if p.series != 0.0:
+            for k in range(count * p.columns):
+                memory[k] = g[k] / (1.0 + g[k] * p.series)
+            g = memory
+        drive(g, cells, count, p.columns, word, ground, voltage, power)
+    if p.dead != NULL:
+        for k in range(count):
+            if p.dead[tile * p.rows + row + k]:
+                power[k] = 0.0
+
+
+cdef void pulse_tile(const Pulses* p, Py_ssize_t tile, double* memory) noexcept nogil:
+    """Give all pulses of a tile; rows are worked out side by side, though driven one after another."""
+    cdef double* noise = memory + SIDE * p.columns
+    cdef int* listed = <int*> (noise + p.columns + 80)
+    cdef Py_ssize_t lengths[SIDE]
+    cdef double* conductance = <double*> p.conductance[tile]
+    cdef double* effective = <double*> p.effective[tile]
+    cdef const unsigned char* stuck = <const unsigned char*> p.stuck[tile]
+    cdef const int64_t* falls = p.counts + tile * p.rows
+    cdef const int64_t* changes = p.counts + (p.tiles + tile) * p.rows
+    cdef const unsigned char* cells
+    cdef Py_ssize_t row = 0, count, i, at
+    cdef bint ideal = False, some
+    if p.word != NULL:
+        ideal = p.ideal if p.alike else is_ideal(<const double*> p.word[tile], p.rows, p.columns)
+    while row < p.rows:
+        count = min(<Py_ssize_t> SIDE, p.rows - row)
+        some = False
+        for i in range(count):
+            some |= falls[row + i] > 0
+        if some:
+            cells = p.lowered + (tile * p.rows + row) * p.columns
+            for i in range(count):
+                lengths[i] = list_cells(cells + i * p.columns, p.columns, listed + i * p.columns)
+            # A RESET's current flows through what it finds, a SET's is limited to what it leaves.
+            if p.word != NULL:
+                take_power(
+                    p, tile, row, count, cells, listed, lengths, ideal, p.reset_voltage, memory,
+                    p.power + tile * p.rows + row,
+                )
+            for i in range(count):
+                at = (row + i) * p.columns
+                reset_row(
+                    listed + i * p.columns, lengths[i], stuck + at, p.minimum, conductance + at, effective + at
+                )
+        some = False
+        for i in range(count):
+            some |= changes[row + i] > 0
+        if some:
+            cells = p.selected + (tile * p.rows + row) * p.columns
+            for i in range(count):
+                lengths[i] = list_cells(cells + i * p.columns, p.columns, listed + i * p.columns)
+                at = (row + i) * p.columns
+                draw(p, tile, row + i, listed + i * p.columns, lengths[i], noise)
+                set_row(
+                    p, tile, row + i, listed + i * p.columns, lengths[i], stuck + at, noise + at % 8, conductance + at,
+                    effective + at,
+                )
+            if p.word != NULL:
+                take_power(
+                    p, tile, row, count, cells, listed, lengths, ideal, p.set_voltage, memory,
+                    p.power + (p.tiles + tile) * p.rows + row,
+                )
+        row += SIDE
+
+
+cdef list keep_masks(arrays, uintptr_t* to):
+    cdef const unsigned char[:, ::1] view
+    cdef Py_ssize_t k
+    kept = []
+    for k in range(len(arrays)):
+        view = arrays[k].view(np.uint8)
+        to[k] = <uintptr_t> &view[0, 0]
+        kept.append(view)
+    return kept
+
+
+def two_pulse_stack(
+    conductance, effective, stuck, asked, slope, const double[:, :, ::1] wanted, lowered, selected,
+    const int64_t[:, :, ::1] counts, const int64_t[::1] tiles, law, const double[:, ::1] normal,
+    const uint64_t[:, ::1] keys, const uint64_t[::1] operations, word, ground, dead, double series, voltages,
+    int threads,
+):
+    """Pulse the numbered tiles in place, and return the power of each row's RESET and SET, (2, tiles, rows) W."""
+    cdef Pulses p
+    cdef Py_ssize_t k, share, number = len(conductance), some = tiles.shape[0]
+    cdef double* memory
+    p.tiles, p.rows, p.columns = number, wanted.shape[1], wanted.shape[2]
+    power = np.zeros((2, number, p.rows))
+    cdef double[:, :, ::1] watts = power
+    cdef const unsigned char[:, :, ::1] falls = lowered.view(np.uint8), changes = selected.view(np.uint8)
+    cdef const unsigned char[:, ::1] broken
+    cdef uintptr_t[:, ::1] addresses = np.empty((7, number), dtype=np.uintp)
+    if some == 0:
+        return power
+    kept = keep_addresses(conductance, number, &addresses[0, 0]) + keep_addresses(effective, number, &addresses[1, 0])
+    kept += keep_addresses(asked, number, &addresses[2, 0]) + keep_addresses(slope, number, &addresses[3, 0])
+    kept += keep_masks(stuck, &addresses[6, 0])
+    p.conductance, p.effective, p.asked, p.slope = &addresses[0, 0], &addresses[1, 0], &addresses[2, 0], &addresses[3, 0]
+    p.word, p.ground, p.stuck, p.dead = NULL, NULL, &addresses[6, 0], NULL
+    if word is not None:
+        kept += keep_addresses(word, number, &addresses[4, 0]) + keep_addresses(ground, number, &addresses[5, 0])
+        p.word, p.ground, p.alike = &addresses[4, 0], &addresses[5, 0], len(word) == 1
+        p.ideal = p.alike and is_ideal(<const double*> p.word[0], p.rows, p.columns)
+    if dead is not None:
+        broken = dead.view(np.uint8)
+        p.dead = &broken[0, 0]
+    p.wanted, p.lowered, p.selected, p.counts = &wanted[0, 0, 0], &falls[0, 0, 0], &changes[0, 0, 0], &counts[0, 0, 0]
+    p.keys, p.operations, p.normal, p.power = &keys[0, 0], &operations[0], &normal[0, 0], &watts[0, 0, 0]
+    p.minimum, p.nominal, p.lowest, p.highest, p.sigma = law
+    p.series = series
+    p.reset_voltage, p.set_voltage = voltages
+    share = (2 * SIDE + 1) * p.columns + 88
+    if some * p.rows * p.columns * 16 < SMALL:
+        threads = 1
+    memory = <double*> malloc(threads * share * 8)
+    if memory == NULL:
+        raise MemoryError("for the pulses of a layer")
+    with nogil:
+        for k in prange(some, num_threads=threads, schedule="dynamic"):
+            pulse_tile(&p, tiles[k], memory + threadid() * share)
+        free(memory)
+    return power

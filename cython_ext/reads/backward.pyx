@@ -1,0 +1,348 @@
+"""Gradients of a layer's weights through its tiles, in one call; ``circuitmem/_kernels/stack_gradients.py`` says it in
+NumPy, and gets the same bits: nothing here multiplies and adds in one instruction (``setup.py``). So does Adam, which
+``circuitmem/_kernels/adam.py`` says.
+
+A thread takes a tile, whose arrays stay in its cache. Word lines lie in transposed arrays, so that a step along all
+lines of a tile is one pass through memory.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.math cimport isnan, sqrt
+from libc.stdint cimport int32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from simd.threads cimport HAS_OPENMP, SMALL
+
+import numpy as np
+
+OPENMP = bool(HAS_OPENMP)
+
+
+cdef void load_lines_of(
+    const double* cells, const double* along, Py_ssize_t nodes, Py_ssize_t lines, double* pivot, double* ratio,
+    double* found
+) noexcept nogil:
+    """Load lines with cells to ground; ``found`` becomes what 1 V at their ends is at each node."""
+    cdef Py_ssize_t k, j, at
+    # What a node sees of its cell and of the line before it, in ``found`` for the time. Nothing is subtracted: lines
+    # that let next to nothing through keep their digits, and no pivot is 0.
+    for j in range(lines):
+        ratio[j] = 0.0
+        found[j] = cells[j] + along[j]
+        pivot[j] = found[j] + along[lines + j]
+    for k in range(1, nodes):
+        at = k * lines
+        for j in range(lines):
+            ratio[at + j] = along[at + j] / pivot[at - lines + j]
+            found[at + j] = cells[at + j] + ratio[at + j] * found[at - lines + j]
+            pivot[at + j] = found[at + j] + along[at + lines + j]
+    memset(found, 0, nodes * lines * 8)
+    for j in range(lines):
+        found[j] = along[j]
+    at = (nodes - 1) * lines
+    for j in range(lines):
+        found[at + j] = found[at + j] + along[at + lines + j]
+    solve_lines(pivot, ratio, along, nodes, lines, found)
+
+
+cdef void solve_lines(
+    const double* pivot, const double* ratio, const double* along, Py_ssize_t nodes, Py_ssize_t lines, double* found
+) noexcept nogil:
+    """Turn currents into the nodes of loaded lines, whose ends are at 0 V, into their voltages."""
+    cdef Py_ssize_t k, j, at
+    for at in range(lines, nodes * lines):
+        found[at] = found[at] + ratio[at] * found[at - lines]
+    at = (nodes - 1) * lines
+    for j in range(lines):
+        found[at + j] = found[at + j] / pivot[at + j]
+    for k in range(nodes - 2, -1, -1):
+        at = k * lines
+        for j in range(lines):
+            found[at + j] = (found[at + j] + along[at + lines + j] * found[at + lines + j]) / pivot[at + j]
+
+
+cdef inline void turn(const double* rows, Py_ssize_t count, Py_ssize_t columns, double* turned) noexcept nogil:
+    """Transpose, in squares that stay in the cache."""
+    cdef Py_ssize_t i, j, first, second
+    for first in range(0, count, 8):
+        for second in range(0, columns, 8):
+            for i in range(first, min(first + 8, count)):
+                for j in range(second, min(second + 8, columns)):
+                    turned[j * count + i] = rows[i * columns + j]
+
+
+cdef struct Lines:
+    Py_ssize_t rows, columns
+    const double* along_word
+    const double* along_bit
+    double* cells
+    double* word_end
+    double* bit_end
+    double* word_pivot
+    double* word_ratio
+    double* bit_pivot
+    double* bit_ratio
+
+
+cdef void load_tile(
+    const Lines* l, const double* measured, Py_ssize_t tile, int turns, double least_reach, double* memory
+) noexcept nogil:
+    """Find the cells of a tile, and load its lines with them."""
+    cdef Py_ssize_t size = l.rows * l.columns, at = tile * size, n
+    cdef const double* seen = measured + at
+    cdef double* cells = l.cells + at
+    cdef double* word_end = l.word_end + at
+    cdef double* bit_end = l.bit_end + at
+    cdef double reach
+    cdef int turned
+    for n in range(size):
+        cells[n] = seen[n] if seen[n] > 0.0 else 0.0
+    for turned in range(turns + 1):
+        turn(cells, l.rows, l.columns, memory)
+        load_lines_of(memory, l.along_word, l.columns, l.rows, l.word_pivot + at, l.word_ratio + at, memory + size)
+        turn(memory + size, l.columns, l.rows, word_end)
+        load_lines_of(cells, l.along_bit, l.rows, l.columns, l.bit_pivot + at, l.bit_ratio + at, bit_end)
+        if turned < turns:
+            for n in range(size):
+                reach = word_end[n] * bit_end[n]
+                cells[n] = (seen[n] if seen[n] > 0.0 else 0.0) / (reach if reach > least_reach else least_reach)
+
+
+def load_lines(
+    const double[:, :, ::1] measured, const double[:, ::1] along_word, const double[:, ::1] along_bit, int turns,
+    double least_reach, int threads,
+):
+    """Return cells, voltages for 1 V at the ends of word and of bit lines, and pivots and ratios of both."""
+    cdef Lines l
+    cdef Py_ssize_t tiles = measured.shape[0], k, share
+    cdef double* memory
+    cdef double[:, :, ::1] view
+    cdef double* places[7]
+    l.rows, l.columns = measured.shape[1], measured.shape[2]
+    upright, turned = (tiles, l.rows, l.columns), (tiles, l.columns, l.rows)
+    found = [np.empty(shape) for shape in (upright, upright, upright, turned, turned, upright, upright)]
+    if tiles == 0 or l.rows == 0 or l.columns == 0:
+        return tuple(found)
+    for k in range(7):
+        view = found[k]
+        places[k] = &view[0, 0, 0]
+    l.cells, l.word_end, l.bit_end, l.word_pivot, l.word_ratio = places[0], places[1], places[2], places[3], places[4]
+    l.bit_pivot, l.bit_ratio = places[5], places[6]
+    l.along_word, l.along_bit = &along_word[0, 0], &along_bit[0, 0]
+    share = 2 * l.rows * l.columns
+    if tiles * share * 16 < SMALL:
+        threads = 1
+    memory = <double*> malloc(threads * share * 8)
+    if memory == NULL:
+        raise MemoryError("for the lines of a layer")
+    with nogil:
+        for k in prange(tiles, num_threads=threads, schedule="dynamic"):
+            load_tile(&l, &measured[0, 0, 0], k, turns, least_reach, memory + threadid() * share)
+        free(memory)
+    return tuple(found)
+
+
+cdef struct Layer:
+    Py_ssize_t tiles, rows, columns, groups, outputs
+    const int32_t* input_places
+    const int32_t* output_places
+    const double* outer
+    const double* weights
+    const double* scale       # (groups, tiles, columns)
+    const double* prefactor   # or NULL
+    const double* stuck       # or NULL
+    const double* cells       # of loaded lines, or NULL: wires are ideal
+    const double* word_end
+    const double* bit_end
+    const double* word_pivot
+    const double* word_ratio
+    const double* bit_pivot
+    const double* bit_ratio
+    const double* along_word
+    const double* along_bit
+    double* found
+
+
+cdef inline Py_ssize_t run_of(const int32_t* outputs, Py_ssize_t pairs) noexcept nogil:
+    """Return how many pairs from the first on have outputs that follow each other, as most do."""
+    cdef Py_ssize_t run = 0
+    while run < pairs and outputs[run] >= 0 and outputs[run] == outputs[0] + run:
+        run += 1
+    return run
+
+
+cdef inline void spread_row(
+    const Layer* l, Py_ssize_t tile, Py_ssize_t i, const int32_t* outputs, Py_ssize_t run, double* row
+) noexcept nogil:
+    """Put the outer products on the cells of a row, each with what the correction makes of its current."""
+    cdef const double* scale = l.scale + (i * l.groups // l.rows * l.tiles + tile) * l.columns
+    cdef int input = l.input_places[tile * l.rows + i]
+    cdef const double* own
+    cdef Py_ssize_t p
+    if input < 0:
+        memset(row, 0, l.columns * 8)
+        return
+    own = l.outer + input * l.outputs
+    if run > 0:
+        own = own + outputs[0]
+        for p in range(run):
+            row[2 * p] = own[p] * scale[2 * p]
+            row[2 * p + 1] = -(own[p] * scale[2 * p + 1])
+        own = own - outputs[0]
+    for p in range(2 * run, l.columns):
+        row[p] = 0.0
+    for p in range(run, l.columns // 2):
+        if outputs[p] >= 0:
+            row[2 * p] = own[outputs[p]] * scale[2 * p]
+            row[2 * p + 1] = -(own[outputs[p]] * scale[2 * p + 1])
+
+
+cdef inline void through_lines(
+    const Layer* l, Py_ssize_t tile, double* slopes, double* bits, double* words, double* turned
+) noexcept nogil:
+    """Turn slopes by the currents that columns see of the cells into slopes by the cells themselves."""
+    cdef Py_ssize_t size = l.rows * l.columns, n
+    cdef const double* cells = l.cells + tile * size
+    cdef const double* word_end = l.word_end + tile * size
+    cdef const double* bit_end = l.bit_end + tile * size
+    for n in range(size):
+        bits[n] = cells[n] * word_end[n] * slopes[n]
+        words[n] = cells[n] * bit_end[n] * slopes[n]
+    solve_lines(l.bit_pivot + tile * size, l.bit_ratio + tile * size, l.along_bit, l.rows, l.columns, bits)
+    turn(words, l.rows, l.columns, turned)
+    solve_lines(l.word_pivot + tile * size, l.word_ratio + tile * size, l.along_word, l.columns, l.rows, turned)
+    turn(turned, l.columns, l.rows, words)
+    for n in range(size):
+        slopes[n] = word_end[n] * bit_end[n] * slopes[n] - bit_end[n] * bits[n] - word_end[n] * words[n]
+
+
+cdef inline double chosen(double moved, double plus, double minus) noexcept nogil:
+    return plus if moved > 0.0 else minus if moved < 0.0 else 0.5 * (plus + minus)
+
+
+cdef inline void collect_row(
+    const Layer* l, Py_ssize_t tile, Py_ssize_t i, const int32_t* outputs, Py_ssize_t run, const double* row
+) noexcept nogil:
+    """Take for each weight of a row what holds for the device that it moves."""
+    cdef int input = l.input_places[tile * l.rows + i]
+    cdef const double* weights
+    cdef double* found
+    cdef Py_ssize_t p, place
+    cdef double moved
+    if input < 0:
+        return
+    weights, found = l.weights + input * l.outputs, l.found + input * l.outputs
+    if l.stuck != NULL:
+        run = 0
+    if run > 0:
+        weights, found = weights + outputs[0], found + outputs[0]
+        for p in range(run):
+            found[p] = chosen(weights[p], row[2 * p], -row[2 * p + 1])
+        weights, found = weights - outputs[0], found - outputs[0]
+    for p in range(run, l.columns // 2):
+        if outputs[p] < 0:
+            continue
+        moved = weights[outputs[p]]
+        if l.stuck != NULL:
+            place = (tile * l.rows + i) * l.columns + 2 * p
+            if not isnan(l.stuck[place + 1]):
+                moved = 1.0
+            elif not isnan(l.stuck[place]):
+                moved = -1.0
+        found[outputs[p]] = chosen(moved, row[2 * p], -row[2 * p + 1])
+
+
+cdef void gradient_of_tile(const Layer* l, Py_ssize_t tile, double* memory) noexcept nogil:
+    cdef Py_ssize_t size = l.rows * l.columns, i, n
+    cdef const int32_t* outputs = l.output_places + tile * (l.columns // 2)
+    cdef Py_ssize_t run = run_of(outputs, l.columns // 2)
+    cdef const double* factor
+    cdef double* row
+    if l.cells != NULL:
+        for i in range(l.rows):
+            spread_row(l, tile, i, outputs, run, memory + i * l.columns)
+        through_lines(l, tile, memory, memory + size, memory + 2 * size, memory + 3 * size)
+    for i in range(l.rows):
+        row = memory if l.cells == NULL else memory + i * l.columns
+        if l.cells == NULL:  # no row depends on another
+            spread_row(l, tile, i, outputs, run, row)
+        if l.prefactor != NULL:
+            factor = l.prefactor + tile * size + i * l.columns
+            for n in range(l.columns):
+                row[n] = row[n] * factor[n]
+        collect_row(l, tile, i, outputs, run, row)
+
+
+def weight_gradient(
+    const double[:, ::1] outer, const int32_t[:, ::1] inputs, const int32_t[:, ::1] outputs,
+    const double[:, :, ::1] scale, const double[:, ::1] weights, const double[:, :, ::1] stuck,
+    const double[:, :, ::1] prefactor, lines, const double[:, ::1] along_word, const double[:, ::1] along_bit,
+    int threads,
+):
+    """Return the gradient of each weight, (inputs, outputs)."""
+    cdef Layer l
+    cdef Py_ssize_t k, share
+    cdef double* memory
+    cdef const double[:, :, ::1] cells, word_end, bit_end, word_pivot, word_ratio, bit_pivot, bit_ratio
+    cdef double[:, ::1] found = np.zeros((outer.shape[0], outer.shape[1]))
+    memset(&l, 0, sizeof(Layer))
+    l.tiles, l.rows, l.columns, l.groups = inputs.shape[0], inputs.shape[1], scale.shape[2], scale.shape[0]
+    if l.columns < 2 or outer.shape[0] == 0 or outer.shape[1] == 0:
+        return np.asarray(found)
+    l.outputs, l.outer, l.weights, l.found = outer.shape[1], &outer[0, 0], &weights[0, 0], &found[0, 0]
+    l.input_places, l.output_places, l.scale = &inputs[0, 0], &outputs[0, 0], &scale[0, 0, 0]
+    if stuck is not None:
+        l.stuck = &stuck[0, 0, 0]
+    if prefactor is not None:
+        l.prefactor = &prefactor[0, 0, 0]
+    if lines is not None:
+        cells, word_end, bit_end, word_pivot, word_ratio, bit_pivot, bit_ratio = lines
+        l.cells, l.word_end, l.bit_end = &cells[0, 0, 0], &word_end[0, 0, 0], &bit_end[0, 0, 0]
+        l.word_pivot, l.word_ratio = &word_pivot[0, 0, 0], &word_ratio[0, 0, 0]
+        l.bit_pivot, l.bit_ratio = &bit_pivot[0, 0, 0], &bit_ratio[0, 0, 0]
+        l.along_word, l.along_bit = &along_word[0, 0], &along_bit[0, 0]
+    share = l.columns if lines is None else 4 * l.rows * l.columns
+    if l.tiles * l.rows * l.columns * 16 < SMALL:
+        threads = 1
+    memory = <double*> malloc(threads * share * 8)
+    if memory == NULL:
+        raise MemoryError("for the gradients of a layer")
+    with nogil:
+        for k in prange(l.tiles, num_threads=threads, schedule="dynamic"):
+            gradient_of_tile(&l, k, memory + threadid() * share)
+        free(memory)
+    return np.asarray(found)
+
+
+# Parameters that a thread moves at a time: of fewer, to wake another takes as long.
+cdef Py_ssize_t SHARE = 131072
+
+
+cdef void move(
+    double* p, double* m, double* v, const double* gradient, Py_ssize_t count, double mean, double square, double rate
+) noexcept nogil:
+    """Move parameters that follow each other."""
+    cdef Py_ssize_t k
+    for k in range(count):
+        m[k] = m[k] + 0.1 * (gradient[k] - m[k])
+        v[k] = v[k] + 0.001 * (gradient[k] * gradient[k] - v[k])
+        p[k] = p[k] - rate * (m[k] / mean) / (sqrt(v[k] / square) + 1e-8)
+
+
+def adam_step(
+    double[::1] parameters, double[::1] first, double[::1] second, const double[::1] gradient, double mean,
+    double square, double rate, int threads,
+):
+    """Move parameters against their gradients, in place."""
+    cdef Py_ssize_t count = parameters.shape[0], share, shares = (count + SHARE - 1) // SHARE, start
+    if count == 0:
+        return
+    cdef double* p = &parameters[0]
+    cdef double* m = &first[0]
+    cdef double* v = &second[0]
+    cdef const double* g = &gradient[0]
+    with nogil:
+        for share in prange(shares, num_threads=min(threads, <int> shares), schedule="static"):
+            start = share * SHARE
+            move(p + start, m + start, v + start, g + start, min(SHARE, count - start), mean, square, rate)
