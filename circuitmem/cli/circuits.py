@@ -61,10 +61,16 @@ def netlist(
     what: Annotated[What, typer.Option(help="A read, a programming pulse, or a read with ADCs, in time.")] = What.READ,
     seed: Seed = None,
     setting: Setting = None,
-    device: Annotated[str | None, typer.Option(help="Devices to program: model:preset; vteam:A when left out.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Devices to program: model:preset; else the chip's own, or vteam:A if pulses only count there."
+        ),
+    ] = None,
     pulse: Annotated[PulseKind | None, typer.Option(help="Direction of the pulse; set when left out.")] = None,
     scheme: Annotated[
-        Scheme | None, typer.Option(help="What unselected lines get during the pulse; v/2 when left out.")
+        Scheme | None,
+        typer.Option(help="What unselected lines get during the pulse; the chip's own, or v/2, when left out."),
     ] = None,
     row: Annotated[
         list[int] | None, typer.Option(help="Word line to program; repeatable. The middle one when left out.")
@@ -82,17 +88,18 @@ def netlist(
 ) -> None:
     """Write a defective tile of the chip as a netlist for plain ngspice -b: a read, a programming pulse, or an adc.
 
-    The read has random conductances and inputs, and prints the column currents. The pulse meets devices of a published
-    model in random states, and prints their final states. The adc is a read from DACs to SARs, clock by clock, and
-    prints the codes. Small tiles (--set chip.tile.rows=8) are done in seconds. With --referee vacask a read is written
-    for plain vacask; what cells need beside it goes into the folder va.
+    The read has random conductances and inputs, and prints the column currents. The pulse meets devices of the chip or
+    of a published model, in random states, and prints their final states. The adc is a read from DACs to SARs, clock by
+    clock, and prints the codes. Small tiles (--set chip.tile.rows=8) are done in seconds. With --referee vacask a read
+    is written for plain vacask; what cells need beside it goes into the folder va.
     """
     from circuitmem.config import load_run
+    from circuitmem.config.ode_cells import OdeCellSpec
     from circuitmem.console import Progress
     from circuitmem.engine import adc_netlist, program_netlist, tile_netlist, vacask_netlist
     from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
-    from circuitmem.study.benches import bench
+    from circuitmem.study.benches import bench, bench_of
     from circuitmem.study.random_tile import random_device_tile, random_read, random_tile
 
     if _EXECUTED.search(str(out)):
@@ -125,22 +132,24 @@ def netlist(
             details |= {"what": what.value, "codes": read.answer.tolist()}
         else:
             kind = pulse or PulseKind.SET
-            chosen = bench(device or "vteam:A")
-            tile = random_device_tile(spec.chip, chosen.device, spec.seed)
+            own = spec.chip.device if device is None and isinstance(spec.chip.device, OdeCellSpec) else None
+            chosen = bench_of(own) if own else bench(device or "vteam:A")
+            name = own.kind if own else device or "vteam:A"
+            tile = random_device_tile(spec.chip, chosen.device, spec.seed, chosen.states)
             rows = (tile.spec.rows // 2,) if row is None else tuple(row)
             given = chosen.pulse(
                 kind.value,
                 rows,
                 None if column is None else tuple(column),
-                (scheme or Scheme.HALF).value,
+                scheme.value if scheme else own.scheme if own else "v/2",
                 amplitude=amplitude,
                 width=width,
             )
             text, title = (
                 program_netlist(tile, chosen.device, given),
-                f"tile of {device or 'vteam:A'} during a {kind.value} pulse",
+                f"tile of {name} during a {kind.value} pulse",
             )
-            details |= {"what": what.value, "device": device or "vteam:A", "pulse": given.model_dump()}
+            details |= {"what": what.value, "device": name, "pulse": given.model_dump()}
     written = {out.parent / "va" / f"{name}.va": source for name, source in models.items()}
     for path, source in written.items():
         if path.exists() and not force and path.read_text("utf-8") != source:
@@ -163,6 +172,9 @@ def netlist(
 @app.command()
 def validate(
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html, validation.json and figures.")],
+    config: Annotated[
+        str | None, typer.Argument(help="TOML file or preset: compare its own tile and devices, not all that there is.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and smaller cases.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the cases, >= 0.")] = 1,
     baseline: Annotated[
@@ -180,7 +192,7 @@ def validate(
     from circuitmem.study.validate import validate_engines
 
     with Progress() as progress:
-        record = validate_engines(out, seed, quick, progress.update, baseline, stage or (), referee.value)
+        record = validate_engines(out, seed, quick, progress.update, baseline, stage or (), referee.value, config)
         progress.update("page", 0, 1)
         began = time.perf_counter()
         page = draw_validation(record, out)[0]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from circuitmem.config import OdeDevice, Pulse, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config.ode_cells import OdeCellSpec
+from circuitmem.device import state_of
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["BENCHES", "Bench", "bench"]
+__all__ = ["BENCHES", "Bench", "bench", "bench_of"]
 
 
 class Bench(NamedTuple):
@@ -25,6 +29,8 @@ class Bench(NamedTuple):
     """Of the other's [s]."""
     transistor: float
     """Resistance in 1T1R tiles [ohm]: some of that of the device."""
+    states: tuple[float, float] = (0.2, 0.8)
+    """Between which states devices begin."""
 
     def pulse(
         self,
@@ -57,6 +63,25 @@ BENCHES: dict[str, Bench] = {
     "stanford:1.0": Bench(StanfordSpec.preset("1.0"), 1.8, -1.8, 2e-8, 1e-7, 200.0),
 }
 """By model and preset."""
+
+
+OWN_PULSES = 8
+"""Pulses of a chip's own devices that one of a bench is as long as: its devices cross their range in some tens."""
+
+
+def bench_of(spec: OdeCellSpec) -> Bench:
+    """Return the devices of a chip, in states of its working range, and longer ones of its pulses."""
+    model, sign = spec.model, spec.model.set_sign
+    low, high = np.sort(state_of(model, [spec.minimum_conductance, spec.maximum_conductance]))
+    return Bench(
+        model,
+        sign * spec.set_voltage,
+        -sign * spec.reset_voltage,
+        OWN_PULSES * spec.set_time,
+        OWN_PULSES * spec.reset_time,
+        0.1 / spec.maximum_conductance,
+        (float(low), float(high)),
+    )
 
 
 def bench(name: str) -> Bench:

@@ -27,10 +27,10 @@ def random_tile(chip: ChipSpec, seed: int) -> tuple[Tile, NDArray[np.float64]]:
     return Tile(spec, conductance, defect_map), chip.converters.dac.full_scale * rng.random(spec.rows)
 
 
-def random_device_tile(chip: ChipSpec, device: OdeDevice, seed: int) -> Tile:
-    """Return a tile of the chip with its stuck devices, the others of an ODE device in random states, 0.2 to 0.8."""
+def random_device_tile(chip: ChipSpec, device: OdeDevice, seed: int, states: tuple[float, float] = (0.2, 0.8)) -> Tile:
+    """Return a tile of the chip with its stuck devices, the others of an ODE device in random states."""
     rng, spec = stream(seed, Purpose.VALIDATION), chip.tile_spec
-    return Tile(spec, conductance_of(device, rng.uniform(0.2, 0.8, spec.shape)), DefectMap.fabricated(chip, seed))
+    return Tile(spec, conductance_of(device, rng.uniform(*states, spec.shape)), DefectMap.fabricated(chip, seed))
 
 
 class RandomRead(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import numpy as np
 
 import circuitmem
 from circuitmem._kernels import kernel_info
+from circuitmem.config import load_run
 from circuitmem.engine import (
     LIMIT,
     REFEREES,
@@ -32,7 +34,7 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import write_text
 from circuitmem.records import Validation, read_record, write_record
 from circuitmem.study.speed import measure_speed, speed_plot
-from circuitmem.study.stages import STAGES, Context, Stage, StageModule, apart
+from circuitmem.study.stages import STAGES, Context, Stage, StageModule, apart, own_stages
 from circuitmem.validation import did_you_mean, integer
 
 __all__ = ["compare_records", "load_record", "validate_engines"]
@@ -46,6 +48,7 @@ def validate_engines(
     baseline: str | Path | None = None,
     only: Sequence[str] = (),
     referee: str = "ngspice",
+    config: str | None = None,
 ) -> dict[str, Any]:
     """Run every stage, write ``validation.json`` into ``folder``, and return its content.
 
@@ -66,6 +69,9 @@ def validate_engines(
     referee : str
         What computes the cases beside the kernels: ``ngspice``, ``vacask``, or ``all``. With ``all`` each stage has a
         line a referee, and the record says by how much the referees differ from each other.
+    config : str, optional
+        TOML file or preset: the stages are then those of its own tile and devices, and none else unless ``only``
+        names them.
 
     Raises
     ------
@@ -78,7 +84,8 @@ def validate_engines(
     """
     seed = integer("seed", seed)
     names = referee_names(referee)
-    chosen = _chosen(only, names)
+    own = [] if config is None else own_stages(load_run(config).chip)
+    chosen = _chosen(only, names, own)
     before = None if baseline is None else load_record(baseline)
     libraries, began = {name: REFEREES[name].probe() for name in names}, time.time()
     try:
@@ -93,7 +100,7 @@ def validate_engines(
             stack.callback(engine.close)
         for module in chosen:
             found = {
-                name: _run(module, name, engines[name], seed, quick, progress, Path(folder))
+                name: _run(module, name, engines[name], seed, quick, progress, Path(folder), config)
                 for name in names
                 if _refereed(module, name)
             }
@@ -188,6 +195,7 @@ def _run(
     quick: bool,
     progress: Callable[[str, int, int], None],
     folder: Path,
+    config: str | None,
 ) -> tuple[dict[str, Any], Stage]:
     """Run one stage and return its line of the record, and what it found."""
     began = time.perf_counter()
@@ -206,14 +214,17 @@ def _run(
         "seconds": {engine: round(seconds, 6) for engine, seconds in context.seconds.items()},
         **stage.details,
         "plots": [plot.as_dict() for plot in stage.plots],
-        "replay": _keep_worst(stage, module.NAME, referee, seed, quick, folder),
+        "replay": _keep_worst(stage, module.NAME, referee, seed, quick, folder, config),
     }
     return line, stage
 
 
-def _keep_worst(stage: Stage, name: str, referee: RefereeName, seed: int, quick: bool, folder: Path) -> dict[str, Any]:
+def _keep_worst(
+    stage: Stage, name: str, referee: RefereeName, seed: int, quick: bool, folder: Path, config: str | None
+) -> dict[str, Any]:
     """Save the worst case of a stage for ``circuitmem replay``, and its netlist; say how to compute it again."""
-    again = f'circuitmem validate -o again --stage "{name}" --seed {seed}{" --quick" if quick else ""}'
+    own = "" if config is None else f"{shlex.quote(config)} "
+    again = f'circuitmem validate {own}-o again --stage "{name}" --seed {seed}{" --quick" if quick else ""}'
     if referee != "ngspice":
         again += f" --referee {referee}"
     if stage.worst_case is None and (stage.netlist is None or referee != "ngspice"):
@@ -235,14 +246,15 @@ def _keep_worst(stage: Stage, name: str, referee: RefereeName, seed: int, quick:
     return {"files": [f"{stem}.npz", f"{stem}.cir"], "command": f"circuitmem replay {stem}.npz"}
 
 
-def _chosen(only: Sequence[str], referees: Sequence[RefereeName]) -> list[StageModule]:
-    """Return the stages of these names, in their order; all that one of the referees can compute if there is none."""
-    names = {stage.NAME: stage for stage in STAGES}
+def _chosen(only: Sequence[str], referees: Sequence[RefereeName], own: Sequence[StageModule]) -> list[StageModule]:
+    """Return the stages of these names, in their order; all of a chip, or else all, that a referee can compute."""
+    names = {stage.NAME: stage for stage in (*own, *STAGES)}
     for name in only:
         if name not in names:
             raise ValidationError("stage", f"must be one of {', '.join(names)}{did_you_mean(name, names)}", name)
         if not any(_refereed(names[name], referee) for referee in referees):
             other = next(referee for referee in REFEREES if _refereed(names[name], referee))
             raise ValidationError("referee", f"must be {other} for the stage {name}", referees[0])
-    able = {name: stage for name, stage in names.items() if any(_refereed(stage, referee) for referee in referees)}
+    every = names if only or not own else {stage.NAME: stage for stage in own}
+    able = {name: stage for name, stage in every.items() if any(_refereed(stage, referee) for referee in referees)}
     return [stage for name, stage in able.items() if not only or name in only]

@@ -26,9 +26,10 @@ from circuitmem.study.stages import (
     tile_transistor,
     trajectory,
 )
+from circuitmem.study.stages.own import own_stages
 from circuitmem.study.stages.stage import Context, Stage, StageModule, apart
 
-__all__ = ["STAGES", "Context", "Stage", "StageModule", "apart"]
+__all__ = ["STAGES", "Context", "Stage", "StageModule", "apart", "own_stages"]
 
 STAGES: tuple[StageModule, ...] = (
     tile_linear,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import ChipSpec, DefectSpec, ProgrammingSpec, PulseTrain, TileSpec
+from circuitmem.config import ChipSpec, DefectSpec, ProgrammingSpec, PulseTrain, TabulatedSpec, TileSpec
 from circuitmem.control import Chip
 from circuitmem.device import OdeCells, state_of
 from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netlist
@@ -50,7 +51,7 @@ class _Both(BehavioralEngine):
         return ours
 
 
-def compare_chips(context: Context, kind: str) -> Stage:
+def compare_chips(context: Context, device: Mapping[str, Any]) -> Stage:
     """Program and verify tiles with every kind of defect; one difference of states at the end a case.
 
     The chip decides which pulses to give by what its converters read; the referee gives the same pulses to the same
@@ -63,7 +64,7 @@ def compare_chips(context: Context, kind: str) -> Stage:
     netlist = None
     for case, (side, scheme) in enumerate(plans):
         both = _Both(context)
-        chip, shares = _write(context, both, kind, side, scheme, case)
+        chip, shares = _write(context, both, {**device, "scheme": scheme}, side, case)
         assert both.theirs is not None
         assert both.last is not None
         differences.append(both.apart[-1])
@@ -76,15 +77,14 @@ def compare_chips(context: Context, kind: str) -> Stage:
         number = np.arange(1.0, len(both.apart) + 1.0)
         curves.append(Series(f"{side}x{side}, {scheme}", number, np.array(both.apart)))
         beside, train = both.last
-        netlist = netlist or program_netlist(beside, train.device, train.pulses[0])
+        if not isinstance(train.device, TabulatedSpec):  # ngspice has no Verilog-A
+            netlist = netlist or program_netlist(beside, train.device, train.pulses[0])
         context.report(case + 1, len(plans))
     plot = Lines("Difference of states after each pulse", "pulse", "of the range", tuple(curves))
     return Stage(differences, STATE_BOUND, {"pulses": pulses, "off": off}, [plot], netlist=netlist, answers=answers)
 
 
-def _write(
-    context: Context, engine: _Both, kind: str, side: int, scheme: Scheme, case: int
-) -> tuple[Chip, list[float]]:
+def _write(context: Context, engine: _Both, device: dict[str, Any], side: int, case: int) -> tuple[Chip, list[float]]:
     """Write random weights to a chip of one tile, and verify; return it, and the shares of cells that were off."""
     rng = context.stream(case)
     columns = side + side % 2
@@ -93,15 +93,15 @@ def _write(
         tile=TileSpec(
             rows=side, columns=columns, driver_resistance=5.0, word_line_resistance=word, bit_line_resistance=bit
         ),
-        device={"kind": kind, "scheme": scheme},  # type: ignore[arg-type]
+        device=device,  # type: ignore[arg-type]  # as a file declares them
         defects=DefectSpec(device_yield=1.0),
         programming=ProgrammingSpec(deadband=0.0, verify_tolerance=1e-12),
     )
     chip = Chip(spec, 1, context.seed, engine=engine)
-    unit, device = chip.units[0], spec.device
+    unit, low, high = chip.units[0], spec.device.minimum_conductance, spec.device.maximum_conductance
     unit.tile.damage(every_defect(rng, unit.tile.spec))
-    span = device.maximum_conductance - device.minimum_conductance
-    mapping = PairMapping(device.minimum_conductance, device.maximum_conductance, 1.0)
+    span = high - low
+    mapping = PairMapping(low, high, 1.0)
     layer = HardwareLayer(chip, chip.units, Partition(side, columns // 2, side, columns), mapping, 1.0)
     chip.run(layer.program(rng.uniform(-1.0, 1.0, (side, columns // 2)), 0.0))
     wanted = unit.asked.copy()

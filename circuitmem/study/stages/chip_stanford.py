@@ -10,4 +10,4 @@ NAME = "chip Stanford-PKU"
 
 def run(context: Context) -> Stage:
     """Compare final states."""
-    return compare_chips(context, "stanford-pku")
+    return compare_chips(context, {"kind": "stanford-pku"})

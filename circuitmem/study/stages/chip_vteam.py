@@ -10,4 +10,4 @@ NAME = "chip VTEAM"
 
 def run(context: Context) -> Stage:
     """Compare final states."""
-    return compare_chips(context, "vteam")
+    return compare_chips(context, {"kind": "vteam"})

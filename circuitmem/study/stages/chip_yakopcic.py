@@ -10,4 +10,4 @@ NAME = "chip Yakopcic"
 
 def run(context: Context) -> Stage:
     """Compare final states."""
-    return compare_chips(context, "yakopcic")
+    return compare_chips(context, {"kind": "yakopcic"})

@@ -86,7 +86,7 @@ def _case(rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kin
         cell=cell,
     )
     defects = every_defect(rng, spec)
-    tile = Tile(spec, conductance(bench.device, rng.uniform(0.2, 0.8, spec.shape)), defects)
+    tile = Tile(spec, conductance(bench.device, rng.uniform(*bench.states, spec.shape)), defects)
     assert defects.dead_drivers is not None
     assert defects.open_word_segments is not None
     alive = np.flatnonzero(~defects.dead_drivers & ~defects.open_word_segments[:, 0])

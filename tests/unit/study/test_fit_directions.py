@@ -37,6 +37,7 @@ def assert_range(found, low=LOW, high=HIGH):
 
 
 def test_each_direction_has_its_own_number_of_pulses(tmp_path):
+    """Row *unequal.csv*: 10 and 60 µS, both linear."""
     found = fit(tmp_path, ramp(100), ramp(40)[::-1])
     assert_range(found)
     assert (found.spec.states, found.spec.states_down) == (100, 40)
@@ -47,6 +48,7 @@ def test_each_direction_has_its_own_number_of_pulses(tmp_path):
 
 
 def test_one_counter_through_both_directions_gives_the_range_that_was_measured(tmp_path):
+    """Row *running.csv*: 10 and 60 µS, no 111."""
     found = fit(tmp_path, ramp(50), ramp(50)[::-1], begin=51)
     assert_range(found)
     assert (found.spec.states, found.spec.states_down) == (50, None)
@@ -54,6 +56,7 @@ def test_one_counter_through_both_directions_gives_the_range_that_was_measured(t
 
 
 def test_pulses_that_do_more_and_more_have_a_negative_nonlinearity(tmp_path):
+    """Row *convex.csv*: to 1e-9."""
     found = fit(tmp_path, ramp(100, 2.0), ramp(100)[::-1])
     assert_range(found)
     assert found.spec.potentiation == pytest.approx(-2.3965, abs=1e-3)
@@ -62,6 +65,7 @@ def test_pulses_that_do_more_and_more_have_a_negative_nonlinearity(tmp_path):
 
 @pytest.mark.parametrize(("known", "unknown"), [("up", "depression"), ("down", "potentiation")])
 def test_one_direction_alone_is_a_device(known, unknown, tmp_path):
+    """Row *up_only.csv*: the other direction is said to be unknown."""
     curve = ramp(50, -2.5)
     found = fit(tmp_path, curve if known == "up" else [], [] if known == "up" else curve[::-1])
     assert_range(found)
@@ -84,6 +88,7 @@ def test_a_range_beyond_the_data_is_said(tmp_path):
 
 
 def test_the_fragment_of_a_device_of_nanosiemens_is_a_run(tmp_path):
+    """Row *nanosiemens.csv*: programming numbers that suit it; ``test_fit_fragments.py`` trains with it."""
     scale = 1e-9 / 1e-6
     found = fit(tmp_path, scale * ramp(97, -3.0), scale * ramp(100)[::-1])
     (tmp_path / "run.toml").write_text(found.toml())

@@ -128,6 +128,7 @@ def assert_loop(curve, rows=ROWS):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_curve_is_read_however_it_is_written_and_what_was_assumed_is_said(name, tmp_path):
+    """Rows *iv_semicolon, iv_tab, iv_decimal_comma, ..., iv_latin1*: as iv_base, and what was assumed is said."""
     content, encoding, assumed = CASES[name]
     curve = read(tmp_path, content, encoding)
     assert_loop(curve)
@@ -137,10 +138,12 @@ def test_a_curve_is_read_however_it_is_written_and_what_was_assumed_is_said(name
 
 @pytest.mark.parametrize("name", FORMS)
 def test_further_forms_are_read(name, tmp_path):
+    """Two dozen forms of our own."""
     assert_loop(read(tmp_path, *FORMS[name]))
 
 
 def test_two_sweeps_follow_one_another(tmp_path):
+    """Row *iv_two_sweeps*."""
     curve = read(tmp_path, text(HEAD) + text("", ROWS))
     assert len(curve.time) == 402
     assert (np.diff(curve.time) > 0.0).all()
@@ -150,6 +153,7 @@ def test_two_sweeps_follow_one_another(tmp_path):
 
 
 def test_a_sweep_without_time_has_equal_steps(tmp_path):
+    """Row *iv_no_time*."""
     content = text("voltage_v,current_a", ROWS[:, 1:])
     curve = read(tmp_path, content)
     np.testing.assert_array_equal(curve.time, np.arange(201.0))
@@ -168,6 +172,7 @@ def test_swapped_electrodes_are_found(tmp_path):
 
 
 def test_vteam_and_yakopcic_fit_a_device_of_either_polarity_alike(tmp_path):
+    """Row *iv_mirrored.csv against iv_base.csv*: the same fit, and the polarity is reported."""
     held = {
         "yakopcic": {"b": 0.01, "positive_decay": 4.0, "negative_decay": 4.0, "positive_limit": 0.1},
         "vteam": {"on_power": 2.0, "off_power": 2.0},
