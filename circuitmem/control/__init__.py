@@ -10,7 +10,7 @@ from circuitmem.control.jobs import LayerCodes, LayerSums
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.observe import Done, Held, Holding, Observer
 from circuitmem.control.operations import OPERATIONS, OperationSpec
-from circuitmem.control.pulse_stack import Conductances, Targets
+from circuitmem.control.programming import Conductances, Targets
 from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit, check_devices

@@ -17,19 +17,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.stack_pulses import wanted_conductances
 from circuitmem._kernels.stack_reads import StackCorrection as LayerSums
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.control.arbiter import Train
 from circuitmem.control.context import Context
+from circuitmem.control.count_stack import CountStack
 from circuitmem.control.ledger import PICOSECOND, attojoules_each, on_clock
-from circuitmem.control.pulse_stack import PulseStack, Wanted, targets_of
+from circuitmem.control.programming import Programming
+from circuitmem.control.pulse_stack import PulseStack
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trains import ReadTrain
+from circuitmem.control.two_pulse_stack import TwoPulseStack
 from circuitmem.control.unit import Unit
 from circuitmem.control.used_lines import ReadCost, UsedLines
 
-__all__ = ["LayerCodes", "LayerSums", "conductances", "program_at_once", "read_at_once", "read_layer_at_once"]
+__all__ = ["LayerCodes", "LayerSums", "program_at_once", "read_at_once", "read_layer_at_once"]
 
 Floats = NDArray[np.float64]
 
@@ -158,45 +160,33 @@ def _book_reads(
     )
 
 
-def program_at_once(
-    context: Context,
-    units: Sequence[Unit],
-    wanted: Wanted,
-    deadband: float,
-    kind: str,
-    make_train: Callable[[Unit, Floats], PulseTrain],
-) -> tuple[int, list[int]] | None:
+STACKS: tuple[type[PulseStack], ...] = (TwoPulseStack, CountStack)
+"""What gives the pulses of many tiles at once."""
+
+
+def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]] | None:
     """Program different tiles, as many at a time as there are drivers; returns the time that all take [ps], and pulses.
 
     None, and nothing is done, if something can come between them.
-
-    Parameters
-    ----------
-    context : Context
-        What it needs of its chip.
-    units : sequence of Unit
-        The tiles.
-    wanted : sequence of Targets, or of (rows, columns) ndarray
-        What they are to conduct.
-    deadband : float
-        Changes up to this are not worth a pulse [S].
-    kind : str
-        Account of the SET pulses.
-    make_train : callable
-        Makes the train of a tile for its wanted conductances, where one is needed.
     """
+    units = job.units
     if len({unit.index for unit in units}) != len(units):
         return None
     trains: dict[int, PulseTrain] = {}
-    stacked = PulseStack.can_take(context, units)
-    if stacked:
-        longest = len(units) * PulseStack.longest(units[0].spec, kind)
-    else:
-        trains = dict(enumerate(map(make_train, units, conductances(units, wanted))))
+    kind = next((each for each in STACKS if each.can_take(context, job)), None)
+    stack = None
+    if kind is None:
+        trains = dict(enumerate(job.trains(context)))
         longest = sum(train.longest for train in trains.values())
+    elif job.counts is not None:
+        stack = kind(context, job)
+        longest = sum(stack.durations())
+    else:
+        longest = kind.longest(job)
     if not _is_certain(context, longest):
         return None
-    stack = PulseStack.planned(context, units, wanted, deadband, kind) if stacked else None
+    if kind is not None and stack is None:
+        stack = kind(context, job)
     drivers, now, planned = context.drivers, context.clock.clock, None if stack is None else stack.durations()
     time = last = now
     running: list[tuple[int, int, int, int]] = []
@@ -218,7 +208,7 @@ def program_at_once(
         slot = drivers.free.pop()
         drivers.waited += time - now
         if stack is not None and planned is not None and planned[place] and _is_looked_at(context, unit):
-            trains[place] = make_train(unit, stack.wanted(place))
+            trains[place] = job.train(context, place, stack.wanted(place))
         if place in trains:
             train = trains[place]
             _begin(context, train, time)
@@ -236,14 +226,6 @@ def program_at_once(
         given[place] = train.result()
     context.pulses_are_given = False
     return last - now, given
-
-
-def conductances(units: Sequence[Unit], wanted: Wanted) -> Sequence[Floats] | Floats:
-    """Return what each tile is to conduct, (tiles, rows, columns) S."""
-    targets = targets_of(wanted)
-    if targets is not None:
-        return wanted_conductances(targets, [unit.asked for unit in units])
-    return [np.asarray(each) for each in wanted]
 
 
 def _is_looked_at(context: Context, unit: Unit) -> bool:

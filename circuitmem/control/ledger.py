@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from circuitmem.config.quantity import CLOCK_LIMIT, LONGEST_JOB
 from circuitmem.errors import ValidationError
 
-__all__ = ["ATTOJOULE", "PICOSECOND", "Account", "Ledger", "attojoules", "attojoules_each", "on_clock", "picoseconds"]
+__all__ = [
+    "ATTOJOULE",
+    "PICOSECOND",
+    "Account",
+    "Ledger",
+    "attojoules",
+    "attojoules_each",
+    "attojoules_of_groups",
+    "on_clock",
+    "picoseconds",
+]
 
 PICOSECOND = 1e-12
 ATTOJOULE = 1e-18
@@ -80,6 +90,17 @@ def attojoules_each(joules: NDArray[np.float64]) -> list[int]:
     if steps.size and float(np.abs(steps).max()) * steps.shape[1] < EXACT:
         return [int(row) for row in steps.astype(np.int64).sum(axis=1)]
     return [attojoules(row) for row in joules]
+
+
+def attojoules_of_groups(joules: NDArray[np.float64], sizes: NDArray[np.int64]) -> list[int]:
+    """Return the sums of groups of energies that follow each other [J], of these sizes, as :func:`attojoules` does."""
+    with np.errstate(over="ignore"):
+        steps = np.rint(joules / ATTOJOULE)
+    ends = np.cumsum(sizes)
+    if float(np.abs(steps).max(initial=0.0)) * steps.size < EXACT:
+        sums = np.concatenate([[0], np.cumsum(steps.astype(np.int64))])
+        return [int(each) for each in sums[ends] - sums[ends - sizes]]
+    return [attojoules(joules[end - size : end]) for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)]
 
 
 @dataclass

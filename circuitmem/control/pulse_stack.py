@@ -1,4 +1,4 @@
-"""Two-pulse programming of a row of tiles at once: what :mod:`circuitmem.control.pulses` does, in few calls for all.
+"""Programming of a row of tiles at once: what :mod:`circuitmem.control.pulses` does, in few calls for all.
 
 It is for tiles whose rows are driven alone, whose cells neither move nor wear, and of which nothing breaks by pulses:
 then no pulse depends on when another was given.
@@ -6,24 +6,22 @@ then no pulse depends on when another was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Addresses
-from circuitmem._kernels.stack_pulses import Amplitudes, Cells, Conductances, Plan, Targets, plan_stack, two_pulse_stack
-from circuitmem.config import ChipSpec
+from circuitmem._kernels.stack_pulses import Amplitudes
 from circuitmem.control.context import Context
-from circuitmem.control.ledger import PICOSECOND, attojoules_each
 from circuitmem.control.operations import OPERATIONS, polarities
+from circuitmem.control.programming import Conductances, Programming, Targets
 from circuitmem.control.state import ChipState
-from circuitmem.control.unit import Unit
-from circuitmem.device import TwoPulse
+from circuitmem.device import Device
 
-__all__ = ["Conductances", "PulseStack", "Targets", "Wanted", "targets_of"]
+__all__ = ["PulseStack"]
 
 PIECE = 1 << 20
 """Cells that are planned at once. What is wanted of the cells of a large chip is as large as their state: it is worked
@@ -31,164 +29,159 @@ out twice instead, piece by piece."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-Layers = Sequence[Targets | Conductances]
-Wanted = Layers | Sequence[Floats] | Floats
-"""What tiles are to conduct: weights or conductances of layers, or conductances [S] of each tile."""
 
 
-def targets_of(wanted: Wanted) -> list[Targets | Conductances] | None:
-    """Return what is wanted of layers; None for what is wanted of single tiles."""
-    if isinstance(wanted, np.ndarray):
-        return None
-    return [each for each in wanted if isinstance(each, Targets | Conductances)] or None
+class PulseStack(ABC):
+    """The pulses of a row of tiles, planned; a subclass is for one kind of device.
 
+    Parameters
+    ----------
+    context : Context
+        What it needs of its chip.
+    job : Programming
+        What is asked of the tiles, one that :meth:`can_take` allows.
 
-class PulseStack(NamedTuple):
-    """The pulses of a row of tiles, planned."""
+    Attributes
+    ----------
+    steps : (2, tiles) ndarray of int
+        Pulses of rows that each tile gets, RESETs and SETs.
+    pulses : (2, tiles) ndarray of int
+        Pulses of its cells.
+    """
 
-    context: Context
-    units: Sequence[Unit]
-    part: slice
-    """Where the tiles lie in the stacks."""
-    plan: Callable[[slice], Plan]
-    """Says what each cell of some of the tiles gets."""
-    counts: Counts
-    """Pulses of each row: RESETs and SETs, (2, tiles, rows)."""
-    beats: Counts
-    """RESETs and SETs of rows, (2, tiles)."""
-    kinds: tuple[str, str]
-    """Accounts of RESETs and SETs."""
+    devices: ClassVar[type[Device]]
+    """Which devices get such pulses; one of somebody's own that derives from them may do otherwise."""
 
-    @staticmethod
-    def can_take(context: Context, units: Sequence[Unit]) -> bool:
-        """Say whether the pulses of tiles can be given at once."""
-        state, first = context.electrics.state, units[0] if units else None
+    def __init__(self, context: Context, job: Programming) -> None:
+        self.context, self.job = context, job
+        state = context.electrics.state
+        part = None if state is None else state.part(job.units)
+        assert state is not None
+        assert part is not None
+        self.state: ChipState = state
+        self.part = part
+        self.kinds = polarities(job.kind)
+        self.steps = np.empty((2, len(job.units)), dtype=np.int64)
+        self.pulses = np.empty_like(self.steps)
+        for piece in self._pieces():
+            self.steps[:, piece], self.pulses[:, piece] = self._count(piece)
+
+    @classmethod
+    def can_take(cls, context: Context, job: Programming) -> bool:
+        """Say whether the pulses of a job can be given at once."""
+        state, units = context.electrics.state, job.units
+        first = units[0] if units else None
         if first is None or state is None or state.part(units) is None or first.spec.programming.by_cell:
             return False
         plain = context.electrics.pulses_are_ladders and not (first.cells.moves or first.cells.wears)
-        # A device or law of one's own may do otherwise.
-        plain = plain and type(first.devices) is TwoPulse and first.spec.tile.cell.is_plain
+        plain = plain and type(first.devices) is cls.devices and first.spec.tile.cell.is_plain
         return plain and not any(unit.fragile for unit in units)
 
     @staticmethod
-    def longest(spec: ChipSpec, kind: str) -> int:
-        """No tile takes longer [ps]."""
-        return spec.tile.rows * sum(OPERATIONS[each].beat(spec) for each in polarities(kind))
+    def longest(job: Programming) -> int:
+        """No job of this kind takes longer [ps], of what is wanted: pulses that are counted out can."""
+        unit = job.units[0]
+        beats = sum(OPERATIONS[each].beat(unit.spec) for each in polarities(job.kind))
+        return len(job.units) * unit.spec.tile.rows * unit.devices.most * beats
 
-    @classmethod
-    def planned(cls, context: Context, units: Sequence[Unit], wanted: Wanted, deadband: float, kind: str) -> PulseStack:
-        """Plan the pulses of tiles that :meth:`can_take` allows, for what is wanted of them."""
-        state, threads = context.electrics.state, context.electrics.behavioral.threads
-        assert state is not None
-        part, given = state.part(units), targets_of(wanted)
-        assert part is not None
-        asked = state.asked[part]
+    @abstractmethod
+    def wanted(self, place: int) -> Floats | None:
+        """Return what a tile of the row is asked for, (rows, columns) S; None where pulses are counted out."""
 
-        @lru_cache(maxsize=1)
-        def plan(first: int, end: int) -> Plan:
-            goal = (
-                np.ascontiguousarray(wanted[first:end], dtype=np.float64) if given is None else _cut(given, first, end)
-            )
-            return plan_stack(goal, asked[first:end], deadband, threads=threads)
+    @abstractmethod
+    def _count(self, piece: slice) -> tuple[Counts, Counts]:
+        """Return how many pulses of rows and of cells each tile of a piece of the row gets, (2, tiles) both."""
 
-        counts = np.empty((2, *asked.shape[:2]), dtype=np.int64)
-        for piece in _pieces(asked.shape):
-            counts[:, piece] = plan(piece.start, piece.stop).counts
-        beats = np.count_nonzero(counts, axis=2)
-        return cls(context, units, part, lambda piece: plan(piece.start, piece.stop), counts, beats, polarities(kind))
-
-    def wanted(self, place: int) -> Floats:
-        """Return what a tile of the row is asked for, (rows, columns) S."""
-        (piece,) = (each for each in _pieces(self._shape) if each.start <= place < each.stop)
-        return np.asarray(self.plan(piece).wanted[place - piece.start])
-
-    @property
-    def _shape(self) -> tuple[int, int, int]:
-        spec = self.units[0].spec.tile
-        return len(self.units), spec.rows, spec.columns
+    @abstractmethod
+    def _pulse(self, piece: slice, tiles: Counts, noise: Addresses) -> tuple[list[int], list[int]]:
+        """Give their pulses to some tiles of a piece; returns what RESETs and SETs take of each tile of it [aJ]."""
 
     def durations(self) -> list[int]:
         """Return how long the pulses of each tile take [ps]."""
-        reset, each = (OPERATIONS[kind].beat(self.units[0].spec) for kind in self.kinds)
-        return [resets * reset + sets * each for resets, sets in zip(*self.beats.tolist(), strict=True)]
+        reset, each = self._times
+        return [resets * reset + sets * each for resets, sets in zip(*self.steps.tolist(), strict=True)]
 
     def give(self, left_out: Sequence[int]) -> list[int]:
         """Give the pulses and book them, but for those of some tiles, by their place in the row; returns how many."""
-        units, state = self.units, self.context.electrics.state
-        assert state is not None
-        self.beats[:, left_out] = 0
-        self.counts[:, left_out] = 0
-        some = np.flatnonzero(self.beats[1])
+        units = self.job.units
+        self.steps[:, left_out] = 0
+        self.pulses[:, left_out] = 0
+        some = np.flatnonzero(self.steps.any(axis=0))
         keys = np.zeros((len(units), 2), dtype=np.uint64)
         operations = np.zeros(len(units), dtype=np.uint64)
-        rows = self.beats.sum(axis=0).tolist()
+        rows = self.steps.sum(axis=0).tolist()
         for place in some.tolist():
             unit = units[place]
             keys[place], operations[place] = unit.next_update(self.context.noise_seed)
             unit.tile.change()
             unit.pulses += rows[place]
-        spec, power = units[0].spec, np.zeros(self.counts.shape)
-        for piece in _pieces(self._shape):
+        energy = [0] * len(units), [0] * len(units)
+        for piece in self._pieces():
             own = some[(some >= piece.start) & (some < piece.stop)]
             if own.size:
                 noise = Addresses(keys[piece], operations[piece])
-                power[:, piece] = self._pulse(state, self.plan(piece), piece, own - piece.start, noise)
-        pulses = self.counts.sum(axis=2)
-        for is_set, kind in enumerate(self.kinds):
-            time = OPERATIONS[kind].beat(spec)
-            self._book(is_set, kind, time, attojoules_each(power[is_set] * (time * PICOSECOND)), pulses[is_set])
-        return [int(each) for each in pulses.sum(axis=0)]
+                for all_tiles, found in zip(energy, self._pulse(piece, own - piece.start, noise), strict=True):
+                    all_tiles[piece] = found
+        for is_set, array in enumerate(energy):
+            self._book(is_set, array)
+        return [int(each) for each in self.pulses.sum(axis=0)]
 
-    def _pulse(self, state: ChipState, plan: Plan, piece: slice, tiles: NDArray[np.int64], noise: Addresses) -> Floats:
-        """Give the pulses of some tiles of a piece of the row; returns their power, (2, tiles of the piece, rows) W."""
-        part = slice(self.part.start + piece.start, self.part.start + piece.stop)
-        units, device = self.units[piece], self.units[0].devices
-        assert isinstance(device, TwoPulse)
-        cells = state.conductance[part], state.effective[part], state.asked[part]
-        voltages = self.units[0].spec.device
-        return two_pulse_stack(
-            plan,
-            Cells(*cells, list(state.stuck(part))),
-            [unit.devices.slope for unit in units],
-            device.law,
-            noise,
-            wires=state.wires(part),
-            amplitudes=Amplitudes(voltages.reset_voltage, voltages.set_voltage),
-            tiles=tiles,
-            threads=self.context.electrics.behavioral.threads,
-        )
-
-    def _book(self, is_set: int, kind: str, time: int, array: list[int], pulses: Counts) -> None:
-        """Book the pulses of one polarity, each of ``time`` ps, on the tiles that had any."""
-        some = np.flatnonzero(self.beats[is_set])
+    def _book(self, is_set: int, array: list[int]) -> None:
+        """Book the pulses of one polarity on the tiles that had any; ``array`` is what they took of each [aJ]."""
+        some = np.flatnonzero(self.steps[is_set])
         if not some.size:
             return
-        rows, units, energy = self.beats[is_set, some].tolist(), self.units, self.units[0].stroke_energy
+        units, energy, time = self.job.units, self.job.units[0].stroke_energy, self._times[is_set]
+        rows = self.steps[is_set, some].tolist()
         self.context.ledger.add_all(
-            kind,
+            self.kinds[is_set],
             [units[place].index for place in some.tolist()],
             operations=rows,
             busy=[count * time for count in rows],
             energy={"array": [array[place] for place in some.tolist()], "driver": [count * energy for count in rows]},
-            pulses=pulses[some].tolist(),
+            pulses=self.pulses[is_set, some].tolist(),
             phase=self.context.clock.phase,
         )
 
+    @property
+    def _times(self) -> tuple[int, int]:
+        """How long a RESET and a SET take [ps]."""
+        reset, each = (OPERATIONS[kind].beat(self.job.units[0].spec) for kind in self.kinds)
+        return reset, each
 
-def _pieces(shape: tuple[int, ...]) -> list[slice]:
-    """Return the pieces of a row of tiles that are planned at once, for stacks of (tiles, rows, columns)."""
-    tiles, rows, columns = shape
-    step = max(1, PIECE // (rows * columns))
-    return [slice(first, min(first + step, tiles)) for first in range(0, tiles, step)]
+    @property
+    def _amplitudes(self) -> Amplitudes:
+        device = self.job.units[0].spec.device
+        return Amplitudes(device.reset_voltage, device.set_voltage)
 
+    @property
+    def _threads(self) -> int | None:
+        return self.context.electrics.behavioral.threads
 
-def _cut(layers: Layers, first: int, end: int) -> list[Targets | Conductances]:
-    """Return the weights of those tiles of layers that follow each other which are ``first`` to ``end`` - 1."""
-    found: list[Targets | Conductances] = []
-    begin = 0
-    for layer in layers:
-        own = slice(max(first - begin, 0), min(end - begin, layer.tiles))
-        begin += layer.tiles
-        if own.start < own.stop:
-            found.append(layer.part(own))
-    return found
+    def _pieces(self) -> list[slice]:
+        """Return the pieces of the row that are planned at once."""
+        tiles, tile = len(self.job.units), self.job.units[0].spec.tile
+        step = max(1, PIECE // (tile.rows * tile.columns))
+        return [slice(first, min(first + step, tiles)) for first in range(0, tiles, step)]
+
+    def _piece_of(self, place: int) -> slice:
+        (piece,) = (each for each in self._pieces() if each.start <= place < each.stop)
+        return piece
+
+    def _own(self, piece: slice) -> slice:
+        """Return where a piece of the row lies in the stacks."""
+        return slice(self.part.start + piece.start, self.part.start + piece.stop)
+
+    def _goal(self, piece: slice) -> Floats | list[Targets | Conductances]:
+        """Return what is wanted of the tiles of a piece: conductances (tiles, rows, columns) [S], or layers."""
+        layers = self.job.layers
+        if layers is None:
+            return np.ascontiguousarray(self.job.wanted[piece], dtype=np.float64)
+        found: list[Targets | Conductances] = []
+        begin = 0
+        for layer in layers:
+            own = slice(max(piece.start - begin, 0), min(piece.stop - begin, layer.tiles))
+            begin += layer.tiles
+            if own.start < own.stop:
+                found.append(layer.part(own))
+        return found

@@ -209,7 +209,10 @@ class PulseTrain(TileTrain):
         """No train of this kind takes longer [ps]."""
         spec = self.unit.spec
         places = spec.tile.rows * (spec.tile.columns if spec.programming.by_cell else 1)
-        return places * self.unit.devices.most * sum(OPERATIONS[kind].beat(spec) for kind in self.kinds)
+        most = self.unit.devices.most
+        if self.counts is not None:
+            most = max(int(counts.max(initial=0)) for counts in self.counts)
+        return places * most * sum(OPERATIONS[kind].beat(spec) for kind in self.kinds)
 
     def notice(self, now: int) -> None:
         """Pulses meet the tile as it is when they end: nothing is to be done again."""

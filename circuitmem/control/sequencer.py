@@ -17,13 +17,12 @@ from circuitmem.control.electrics import Electrics
 from circuitmem.control.jobs import (
     LayerCodes,
     LayerSums,
-    conductances,
     program_at_once,
     read_at_once,
     read_layer_at_once,
 )
 from circuitmem.control.ledger import Ledger
-from circuitmem.control.pulse_stack import Wanted
+from circuitmem.control.programming import Programming, Wanted
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.trains import ReadTrain, bus_step, core_step
 from circuitmem.control.unit import Unit
@@ -187,17 +186,18 @@ class Sequencer(Clock):
 
         ``wanted`` is what each tile is to conduct, or what layers are to weigh whose tiles follow each other.
         """
-        kind = self._set_pulse
+        return (yield from self._carry_out(Programming(units, self._set_pulse, priority, wanted, deadband)))
 
-        def make_train(unit: Unit, own: Floats) -> PulseTrain:
-            return PulseTrain(self.context, unit, own, deadband, kind, priority)
-
-        found = program_at_once(self.context, units, wanted, deadband, kind, make_train)
+    def _carry_out(self, job: Programming) -> Process:
+        """Give the pulses of a job, at once if nothing can come between them; returns the number of each tile's."""
+        found = program_at_once(self.context, job)
         if found is None:
-            pairs = zip(units, conductances(units, wanted), strict=True)
-            return (yield from self.together(self.program(unit, own, deadband, priority) for unit, own in pairs))
+            return (yield from self.together(self._perform(train) for train in job.trains(self.context)))
         yield from self.wait_until(self.clock + found[0])
         return found[1]
+
+    def _perform(self, train: PulseTrain) -> Process:
+        return (yield self.arbiter.perform(train))
 
     @property
     def _set_pulse(self) -> str:
@@ -230,8 +230,7 @@ class Sequencer(Clock):
         self, units: Sequence[Unit], counts: Sequence[tuple[Counts, Counts]], priority: Priority = Priority.NORMAL
     ) -> Process:
         """Give the cells of tiles pulses, side by side; arguments as in :meth:`pulse`."""
-        pairs = zip(units, counts, strict=True)
-        return (yield from self.together(self.pulse(unit, *own, priority) for unit, own in pairs))
+        return (yield from self._carry_out(Programming(units, self._set_pulse, priority, counts=counts)))
 
     def compute(self, operations: int, priority: Priority = Priority.NORMAL) -> Process:
         """Hold the digital core for so many operations."""

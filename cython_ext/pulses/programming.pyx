@@ -9,10 +9,11 @@ from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from simd.threads cimport HAS_OPENMP, SMALL
-from simd.philox cimport eight_normals, normals, philox
-from simd.rounded cimport pairs_of, rounded
+from pulses.addresses cimport keep_addresses
+from pulses.listed cimport draw_cells, list_cells
 from pulses.row_power cimport SIDE, drive
+from simd.rounded cimport pairs_of, rounded
+from simd.threads cimport HAS_OPENMP, SMALL
 
 import numpy as np
 
@@ -20,8 +21,6 @@ OPENMP = bool(HAS_OPENMP)
 
 cdef extern from *:
     """
-    #include <string.h>
-
     /* Which cells are to fall, and which are to change. */
     static inline void compare(
         const double *restrict wanted, const double *restrict asked, double deadband, Py_ssize_t count,
@@ -30,32 +29,8 @@ cdef extern from *:
         for (Py_ssize_t j = 0; j < count; j++) lowered[j] = wanted[j] - asked[j] < -deadband;
         for (Py_ssize_t j = 0; j < count; j++) selected[j] = lowered[j] | (wanted[j] - asked[j] > deadband);
     }
-
-    /* List the chosen cells of a row, rising; returns how many there are. Most are not: eight are skipped at once. */
-    static inline Py_ssize_t list_cells(const unsigned char *cells, Py_ssize_t columns, int *found) {
-        Py_ssize_t count = 0, j = 0;
-        for (; j + 8 <= columns; j += 8) {
-            uint64_t eight;
-            memcpy(&eight, cells + j, 8);
-            if (eight == 0) continue;
-            for (int k = 0; k < 8; k++) {
-                found[count] = (int)(j + k);
-                count += cells[j + k];
-            }
-        }
-        for (; j < columns; j++) {
-            found[count] = (int)j;
-            count += cells[j];
-        }
-        return count;
-    }
     """
     void compare(const double*, const double*, double, Py_ssize_t, unsigned char*, unsigned char*) noexcept nogil
-    Py_ssize_t list_cells(const unsigned char*, Py_ssize_t, int*) noexcept nogil
-
-
-cdef enum:
-    FEW = 3  # blocks of noise of a row up to which each is drawn alone
 
 
 cdef struct Plan:
@@ -163,20 +138,6 @@ cdef void plan_tile(const Plan* p, Py_ssize_t tile, double* memory) noexcept nog
         p.counts[(p.tiles + tile) * p.rows + row] = changes
 
 
-cdef list keep_addresses(arrays, Py_ssize_t tiles, uintptr_t* to):
-    """Note where the array of each tile is, or that of all; returns what has to stay until they are no longer used."""
-    cdef const double[:, ::1] view
-    cdef Py_ssize_t k
-    kept = []
-    for k in range(len(arrays)):
-        view = arrays[k]
-        to[k] = <uintptr_t> &view[0, 0]
-        kept.append(view)
-    for k in range(len(arrays), tiles):
-        to[k] = to[0]
-    return kept
-
-
 def plan_stack(
     const double[:, ::1] weights, const int32_t[:, ::1] inputs, const int32_t[:, ::1] outputs, double scale,
     double minimum, double maximum, double series, const double[:, :, ::1] prefactor, const double[:, :, ::1] stuck,
@@ -241,35 +202,6 @@ cdef struct Pulses:
     double series, reset_voltage, set_voltage
     double* power                 # (2, tiles, rows)
     bint alike, ideal             # whether word lines are those of one design, and without resistance then
-
-
-cdef inline void draw(
-    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, const int* cells, Py_ssize_t count, double* noise
-) noexcept nogil:
-    """Draw the noise of the chosen cells of a row; of the others there may be any number, or none."""
-    cdef Py_ssize_t start = row * p.columns, first = start // 8, last = (start + p.columns - 1) // 8
-    cdef Py_ssize_t block, before = -1, needed = 0, i, k
-    cdef uint64_t raw[4]
-    cdef uint64_t words[8]
-    for i in range(count):
-        block = (start + cells[i]) // 8
-        needed += block != before
-        before = block
-    if needed > FEW:
-        normals(
-            p.keys[2 * tile], p.keys[2 * tile + 1], 1 + first, p.operations[tile], last - first + 1, p.normal, noise
-        )
-        return
-    before = -1
-    for i in range(count):
-        block = (start + cells[i]) // 8
-        if block != before:
-            before = block
-            philox(p.keys[2 * tile], p.keys[2 * tile + 1], 1 + block, p.operations[tile], raw)
-            for k in range(4):
-                words[2 * k] = raw[k] & <uint64_t> 0xFFFFFFFF
-                words[2 * k + 1] = raw[k] >> 32
-            eight_normals(words, p.normal, noise + 8 * (block - first))
 
 
 cdef inline void reset_row(
@@ -393,7 +325,10 @@ cdef void pulse_tile(const Pulses* p, Py_ssize_t tile, double* memory) noexcept 
             for i in range(count):
                 lengths[i] = list_cells(cells + i * p.columns, p.columns, listed + i * p.columns)
                 at = (row + i) * p.columns
-                draw(p, tile, row + i, listed + i * p.columns, lengths[i], noise)
+                draw_cells(
+                    &p.keys[2 * tile], p.operations[tile], p.normal, at, p.columns, listed + i * p.columns, lengths[i],
+                    noise,
+                )
                 set_row(
                     p, tile, row + i, listed + i * p.columns, lengths[i], stuck + at, noise + at % 8, conductance + at,
                     effective + at,

@@ -18,7 +18,8 @@ from circuitmem.config import (
     TemperatureSpec,
     TwoPulseSpec,
 )
-from circuitmem.control import Chip, jobs
+from circuitmem.config.cell import TransistorCell
+from circuitmem.control import Chip, jobs, pulse_stack
 
 TIMES = {"set_time": 30e-9, "reset_time": 20e-9, "minimum_conductance": 1e-6, "maximum_conductance": 3e-4}
 COUNTED = PulseUpdateSpec(states=6, cycle_noise=0.05, nonlinearity_spread=0.3, **TIMES)
@@ -35,6 +36,12 @@ CHIPS = {
     "moving": {"device": TwoPulseSpec(**TIMES), **MOVING},
     "ideal wires": {"tile": TileSpec(rows=5, columns=4), "device": TwoPulseSpec(**TIMES), **MOVING},
     "counted on ideal wires": {"tile": TileSpec(rows=5, columns=4), "device": COUNTED},
+    "counted with transistors": {
+        "tile": TileSpec(rows=19, columns=11, word_line_resistance=3.0, cell=TransistorCell(on_resistance=2e3)),
+        "device": COUNTED,
+        "programming": ProgrammingSpec(drivers=2, energy_per_pulse=1e-12),
+    },
+    "counted alike": {"device": COUNTED.model_copy(update={"nonlinearity_spread": 0.0, "cycle_noise": 0.0})},
     "fragile adc": {"faults": [FaultSpec(what="adc", tile=1, column=2, pulses=9.0)]},
     "fragile": {"faults": [FaultSpec(what="driver", tile=1, row=2, pulses=3.0)]},
     "late fault": {"faults": [FaultSpec(what="cell", tile=1, row=2, column=1, conductance=2e-4, time=1.0)]},
@@ -74,7 +81,10 @@ def work(chip):
         ]
         with chip.during(f"round {round_}"):
             answers.append(chip.run(chip.program_all(chip.units, wanted, 1e-6)))
-            codes = [rng.integers(0, 256, (3, 5)) for _ in chip.units]
+            if isinstance(device, PulseUpdateSpec):
+                counts = [rng.integers(0, 4, (2, *unit.asked.shape)) * (rng.random() < 0.8) for unit in chip.units]
+                answers.append(chip.run(chip.pulse_all(chip.units, counts)))
+            codes = [rng.integers(0, 256, (3, chip.spec.tile.rows)) for _ in chip.units]
             answers.append(chip.run(chip.read_all(chip.units, codes, "mac_read", gain=None if round_ else 2.0)))
     return answers
 
@@ -107,11 +117,22 @@ def test_a_closed_form_ends_as_events_do(name, monkeypatch):
     jobs_of = {
         kind: (sum(counts[: len(counts) // 2]), sum(counts[len(counts) // 2 :])) for kind, counts in done.items()
     }
-    assert jobs_of == {"read": (0 if name in IN_EVENTS else 4, 0), "program": (4, 0)}
+    programmed = 8 if isinstance(chips[True].spec.device, PulseUpdateSpec) else 4
+    assert jobs_of == {"read": (0 if name in IN_EVENTS else 4, 0), "program": (programmed, 0)}
     np.testing.assert_equal(found[False], found[True])
     np.testing.assert_equal(ordered(chips[False].state()), ordered(chips[True].state()))
-    alive = [bool(codes[1][:, 2].any()) for codes in found[False][1::2]]
+    each = len(found[False]) // 4
+    alive = [bool(codes[1][:, 2].any()) for codes in found[False][each - 1 :: each]]
     assert (alive[0], alive[-1]) == (True, name != "fragile adc")
+
+
+@pytest.mark.parametrize("name", ["two-pulse", "counted", "counted alike"])
+def test_bits_do_not_depend_on_pieces(name, monkeypatch):
+    chips = make_chip(CHIPS[name]), make_chip(CHIPS[name])
+    expected = work(chips[0])
+    monkeypatch.setattr(pulse_stack, "PIECE", 2 * 5 * 4)
+    np.testing.assert_equal(work(chips[1]), expected)
+    np.testing.assert_equal(ordered(chips[1].state()), ordered(chips[0].state()))
 
 
 def test_a_fault_in_between_is_met_by_what_has_not_begun():

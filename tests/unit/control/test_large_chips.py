@@ -5,7 +5,7 @@ import pytest
 
 from circuitmem.config import load_run
 from circuitmem.control import chip as chips
-from circuitmem.control import pulse_stack, stack_reads
+from circuitmem.control import pulse_stack, stack_reads, two_pulse_stack
 from circuitmem.data import load_mnist
 from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
@@ -35,7 +35,7 @@ def trained(settings):
 @pytest.mark.parametrize("name", CHIPS)
 def test_a_large_chip_has_the_bits_of_a_small_one(name, monkeypatch):
     small, expected = trained(CHIPS[name])
-    pieces, read, plan = [], stack_reads.StackReads.read_in_pieces, pulse_stack.plan_stack
+    pieces, read, plan = [], stack_reads.StackReads.read_in_pieces, two_pulse_stack.plan_stack
 
     def noted(what, work):
         return lambda *given, **options: pieces.append(what(*given)) or work(*given, **options)
@@ -44,7 +44,7 @@ def test_a_large_chip_has_the_bits_of_a_small_one(name, monkeypatch):
     monkeypatch.setattr(stack_reads, "PIECE", 1)
     monkeypatch.setattr(pulse_stack, "PIECE", 3 * 16 * 16)
     monkeypatch.setattr(stack_reads.StackReads, "read_in_pieces", noted(lambda *_: "read", read))
-    monkeypatch.setattr(pulse_stack, "plan_stack", noted(lambda _, asked, *__: len(asked), plan))
+    monkeypatch.setattr(two_pulse_stack, "plan_stack", noted(lambda _, asked, *__: len(asked), plan))
     large, found = trained(CHIPS[name])
     np.testing.assert_array_equal(found, expected)
     for array in ("asked", "conductance", "effective"):

@@ -1,0 +1,62 @@
+"""What is asked of tiles that are programmed side by side: conductances, weights of layers, or numbers of pulses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.stack_pulses import Conductances, Targets, wanted_conductances
+from circuitmem.control.arbiter import Priority
+from circuitmem.control.context import Context
+from circuitmem.control.pulses import PulseTrain
+from circuitmem.control.unit import Unit
+
+__all__ = ["Conductances", "Layers", "Programming", "Targets", "Wanted"]
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Layers = Sequence[Targets | Conductances]
+Wanted = Layers | Sequence[Floats] | Floats
+"""What tiles are to conduct: weights or conductances of layers, or conductances [S] of each tile."""
+
+
+class Programming(NamedTuple):
+    """What is asked of different tiles."""
+
+    units: Sequence[Unit]
+    kind: str
+    """Account of the SET pulses, a key of ``OPERATIONS``."""
+    priority: Priority
+    wanted: Wanted = ()
+    """What they are to conduct, unless pulses are counted out."""
+    deadband: float = 0.0
+    """Changes up to this are not worth a pulse [S]."""
+    counts: Sequence[tuple[Counts, Counts]] | None = None
+    """How many pulses down and up the cells of each tile get, (rows, columns)."""
+
+    @property
+    def layers(self) -> list[Targets | Conductances] | None:
+        """What is wanted of layers; None for what is wanted of single tiles."""
+        if isinstance(self.wanted, np.ndarray):
+            return None
+        return [each for each in self.wanted if isinstance(each, Targets | Conductances)] or None
+
+    def conductances(self) -> Sequence[Floats] | Floats:
+        """Return what each tile is to conduct, (tiles, rows, columns) S."""
+        layers = self.layers
+        if layers is not None:
+            return wanted_conductances(layers, [unit.asked for unit in self.units])
+        return [np.asarray(each) for each in self.wanted]
+
+    def train(self, context: Context, place: int, wanted: Floats | None) -> PulseTrain:
+        """Make the train of one tile, by its place among them, for what it is to conduct (rows, columns) [S]."""
+        unit, counts = self.units[place], None if self.counts is None else self.counts[place]
+        return PulseTrain(context, unit, wanted, self.deadband, self.kind, self.priority, counts=counts)
+
+    def trains(self, context: Context) -> list[PulseTrain]:
+        """Make the trains of all tiles."""
+        wanted = [None] * len(self.units) if self.counts is not None else self.conductances()
+        return [self.train(context, place, own) for place, own in enumerate(wanted)]

@@ -1,0 +1,68 @@
+"""Two-pulse programming of a row of tiles at once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Addresses
+from circuitmem._kernels.stack_pulses import Cells, Plan, plan_stack, two_pulse_stack
+from circuitmem.control.context import Context
+from circuitmem.control.ledger import PICOSECOND, attojoules_each
+from circuitmem.control.programming import Programming
+from circuitmem.control.pulse_stack import PulseStack
+from circuitmem.device import TwoPulse
+
+__all__ = ["TwoPulseStack"]
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+class TwoPulseStack(PulseStack):
+    """A RESET and a SET at most for each row, of gate-controlled cells."""
+
+    devices = TwoPulse
+
+    def __init__(self, context: Context, job: Programming) -> None:
+        self._plan = lru_cache(maxsize=1)(self._plan_piece)
+        super().__init__(context, job)
+
+    @classmethod
+    def can_take(cls, context: Context, job: Programming) -> bool:
+        """Say whether the pulses of a job can be given at once: their targets are, numbers of pulses are not."""
+        return job.counts is None and super().can_take(context, job)
+
+    def _plan_piece(self, first: int, end: int) -> Plan:
+        piece = slice(first, end)
+        asked = self.state.asked[self._own(piece)]
+        return plan_stack(self._goal(piece), asked, self.job.deadband, threads=self._threads)
+
+    def wanted(self, place: int) -> Floats:
+        """Return what a tile of the row is asked for, (rows, columns) S."""
+        piece = self._piece_of(place)
+        return np.asarray(self._plan(piece.start, piece.stop).wanted[place - piece.start])
+
+    def _count(self, piece: slice) -> tuple[Counts, Counts]:
+        counts = self._plan(piece.start, piece.stop).counts
+        return np.count_nonzero(counts, axis=2), counts.sum(axis=2)
+
+    def _pulse(self, piece: slice, tiles: Counts, noise: Addresses) -> tuple[list[int], list[int]]:
+        state, part, units = self.state, self._own(piece), self.job.units[piece]
+        device = units[0].devices
+        assert isinstance(device, TwoPulse)
+        power = two_pulse_stack(
+            self._plan(piece.start, piece.stop),
+            Cells(state.conductance[part], state.effective[part], state.asked[part], list(state.stuck(part))),
+            [unit.devices.slope for unit in units],
+            device.law,
+            noise,
+            wires=state.wires(part),
+            amplitudes=self._amplitudes,
+            tiles=tiles,
+            threads=self._threads,
+        )
+        down, up = (attojoules_each(own * (time * PICOSECOND)) for own, time in zip(power, self._times, strict=True))
+        return down, up
