@@ -1,19 +1,39 @@
-"""The tree kernel in NumPy: the readable twin of ``cython_ext/tree/tree.pyx``, and its stand-in where nothing compiles.
+r"""The tree kernel in NumPy: the twin of ``cython_ext/tree/tree.pyx``, and its stand-in where nothing compiles.
 
 **A block of cells is a multi-port.** It is known by the conductance between every two of its terminals, all >= 0. Cell
 (i, j) brings the word-line segment on its left and the bit-line segment below it, so its four terminals are a chain,
 
-    left --word segment-- right --cell-- top --bit segment-- bottom
+.. math::
+
+   \text{left} \overset{\text{word segment}}{-\!\!\!-\!\!\!-} \text{right} \overset{\text{cell}}{-\!\!\!-\!\!\!-}
+   \text{top} \overset{\text{bit segment}}{-\!\!\!-\!\!\!-} \text{bottom}
 
 where right and top are its word-line and its bit-line node. Blocks side by side have the terminals between them in
 common: add the two multi-ports, and eliminate what they share. At last only the drivers (left) and the grounds
-(bottom) remain. Right ends of word lines and top ends of bit lines are eliminated at once, unless they are driven or
-sensed.
+(bottom) remain, and the conductances between them are the transfer matrix. Right ends of word lines and top ends of
+bit lines are eliminated at once, unless they are driven or sensed.
 
-**Elimination subtracts nothing.** A node with conductances p_j to its neighbours leaves p_i p_j / sum(p) between each
-two of them: the star-mesh transformation, and Gaussian elimination of a Laplacian whose diagonal is always summed from
-its row (Grassmann, Taksar and Heyman, Operations Research 33:1107, 1985). No conductance is ever subtracted from
-another, so each keeps its relative accuracy whatever the values; a node that floats has sum(p) = 0 and leaves nothing.
+**Elimination subtracts nothing.** A node with conductances :math:`p_j` to its neighbours leaves, between each two,
+
+.. math:: p_{ij} \leftarrow p_{ij} + \frac{p_i\, p_j}{\sum_k p_k} :
+
+the star-mesh transformation, and Gaussian elimination of a Laplacian whose diagonal is always summed from its row
+(Grassmann, Taksar and Heyman, Operations Research 33:1107, 1985). No conductance is ever subtracted from another, so
+each keeps its relative accuracy whatever the values, and open cells, shorts and ideal wires are ordinary numbers.
+
+**No pivoting.** Pivots are sums of conductances, so none is negative, and their order changes no digit that matters. A
+node that floats has :math:`\sum p = 0` and leaves nothing.
+
+**How far off.** Each rounding is a small relative change of a conductance. What is seen between two terminals is a
+quotient of sums of products of conductances, without a minus sign (the matrix-tree theorem), one factor more above
+than below: where N nodes are left, a relative change of all of them by e changes it by at most (2 N + 1) e. So errors
+add up over the eliminations, element by element, and are never amplified (C. A. O'Cinneide, Numerische Mathematik
+65:109, 1993). ``tests/kernels/test_tree.py`` holds every element of kernel and twin to 1e-13 of itself, for cells of
+1e-12 to 1 S.
+
+**Cost.** Two halves of a block of k by k cells share k terminals, which are eliminated among 4 k that stay: some
+:math:`8 k^3` multiplications, symmetry used. There are :math:`(n/k)^2` such merges in a tile of n by n, so the largest
+decide: the sum grows as :math:`n^3`, memory as :math:`n^2`. Merging row by row would take :math:`n^4`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,14 @@
-"""A step of Adam (Kingma & Ba, ICLR 2015) in one pass through memory: the face of the kernel, and its twin."""
+r"""A step of Adam (Kingma & Ba, ICLR 2015) in one pass through memory: the face of the kernel, and its twin.
+
+With the gradient d and the number n of the step,
+
+.. math::
+
+   m \leftarrow m + 0.1\,(d - m), \quad v \leftarrow v + 0.001\,(d^2 - v), \quad
+   p \leftarrow p - \eta\, \frac{m / (1 - 0.9^n)}{\sqrt{v / (1 - 0.999^n)} + 10^{-8}}.
+
+The kernel is compiled without fused multiplications, and has the bits of what stands here.
+"""
 
 from __future__ import annotations
 

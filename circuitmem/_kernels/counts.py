@@ -1,11 +1,12 @@
-"""Pulses of devices that count them, in place on a whole tile: the face of the kernel, and its twin.
+r"""Pulses of devices that count them, in place on a whole tile: the face of the kernel, and its twin.
 
-On the way up y = (G - minimum)/(maximum - minimum) goes towards a ceiling, ``B (1 - e^(-P/A))`` after P pulses from 0.
-Whatever it is, n pulses leave
+On the way up :math:`y = (G - G_{\min})/(G_{\max} - G_{\min})` goes towards a ceiling, :math:`B (1 - e^{-P/A})` after P
+pulses from 0. Whatever it is, n pulses leave
 
-    y + (B - y)(1 - e^(-n/A)) + sigma·sqrt(n)·z
+.. math:: y + (B - y)(1 - e^{-n/A}) + \sigma \sqrt{n}\, z
 
-and never more than 1; the way down is the same for 1 - y. z is the standard normal number of the cell's place.
+and never more than 1; the way down is the same for 1 - y. z is the standard normal number of the cell's place. The
+kernel takes :math:`1 - e^{-n/A}` from ``expm1``, so that a pulse of a device with many states keeps its digits.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""Normal numbers by address: key, operation and place say which number it is, whoever draws it, when, on what thread.
+r"""Normal numbers by address: key, operation and place say which number it is, whoever draws it, when, on what thread.
 
 NumPy's ``Philox`` (4x64; Salmon et al., SC 2011) gives 32 random bits for each place: the operation is the second
-word of its counter. Of these bits, k are 31 and a sign one. The normal number is then ``±Φ⁻¹((k + 1/2) / 2^32)``, at
-most 6.2 standard deviations, by polynomials of degree 4 in each eighth of an octave of 2k + 1, right to 4e-9: no
+word of its counter. Of these bits, k are 31 and a sign one. The normal number is then
+
+.. math:: \pm\, \Phi^{-1}\!\left(\frac{k + 1/2}{2^{32}}\right),
+
+at most 6.2 standard deviations, by polynomials of degree 4 in each eighth of an octave of 2k + 1, right to 4e-9: no
 logarithm, no rejection, the same work for each number.
 """
 

@@ -1,22 +1,23 @@
-"""Two-pulse updates of a tile, in place, and the power that they take: the face of the kernels, and their twins.
+r"""Two-pulse updates of a tile, in place, and the power that they take: the face of the kernels, and their twins.
 
 A cell changes if it is asked to by more than a deadband. If it is to fall it gets a RESET pulse first, which leaves the
-minimum of the working range, or less if it had less; then each gets a SET pulse with the gate at the voltage for the
-wanted conductance, which leaves ``max(minimum + slope·(gate - minimum gate), G) + noise·z``: z is the standard normal
-number of the cell's place.
+minimum of the working range, or less if it had less; then each gets a SET pulse with the gate at the voltage V for the
+wanted conductance, which leaves
+
+.. math:: \max(G_{\min} + k\,(V - V_{\min}),\ G) + \sigma z,
+
+where k is the cell's slope and z the standard normal number of its place.
 
 Rows are driven one after another. With the transistors of all other rows off, what is left of a tile is a ladder: the
 word line from its driver, and at each cell whose transistor conducts the bit line down (and up, if sensed there) to its
 ends. It is worked out exactly from the right end on. Per volt, seen from a node with the driver of the right end, if
-there is one, at 1 V:
+there is one, at 1 V: Y is the admittance to the right, H the current sent from there, and A v + B the current of the
+cells there, with the node at v. A cell of c siemens adds c to Y and to A. A segment of r ohms leaves
 
-    Y  admittance to the right     H  current sent from there     A v + B  current of the cells there, the node at v
+.. math:: Y x, \qquad H x, \qquad A x, \qquad B + A r x H, \qquad x = \frac{1}{1 + r Y},
 
-A cell of c siemens adds c to Y and A. A segment of r ohms, with x = 1 / (1 + r Y), leaves
-
-    Y x     H x     A x     B + A r x H
-
-of which, both drivers at 1 V, A + B is the current of all cells. Nothing is subtracted.
+of which, both drivers at 1 V, A + B is the current of all cells. All terms are positive: nothing is pivoted, nothing
+is subtracted, and each of a row's n cells costs one division.
 """
 
 from __future__ import annotations

@@ -1,4 +1,22 @@
-"""Reads through a transfer matrix, in one pass from DAC codes to ADC codes: the face of the kernel, and its twin."""
+r"""Reads through a transfer matrix, in one pass from DAC codes to ADC codes: the face of the kernel, and its twin.
+
+With the matrix W of :mod:`circuitmem._kernels.tree`, and the DACs' voltages v for the codes that come in, a channel's
+code is
+
+.. math::
+
+   \operatorname{clip}\!\Big(\operatorname{round}\frac{f\, (W v) + o + \sigma z - \text{minimum}}{\text{lsb}},
+   \ 0,\ \text{highest}\Big),
+
+ties to even, with z the standard normal number of its place (:mod:`circuitmem._kernels.noise`). What drivers deliver is
+:math:`v^T Y v`; where wires are ideal, the cells' own :math:`\sum_k c_k v_k^2` less what the bit lines' own
+voltages take off.
+
+The kernel reads vectors in panels of 64, whose voltages stay in the nearest cache, ROWS vectors by STRIP columns at a
+time in registers. Word lines at rest are summed once for all vectors; leaving out a line that no vector of a block
+moves changes no bit, for it would add 0. So the bits depend neither on threads nor on what else is in a batch. Sums
+are taken in another order than here: currents differ by rounding, and a code at a tie may go the other way.
+"""
 
 from __future__ import annotations
 

@@ -1,34 +1,53 @@
-"""The mesh kernel in NumPy: the readable twin of ``cython_ext/mesh/mesh.pyx``, and its stand-in where nothing compiles.
+r"""The mesh kernel in NumPy: the twin of ``cython_ext/mesh/mesh.pyx``, and its stand-in where nothing compiles.
 
 **A line is a ladder.** Let the voltages u of the other line's nodes be given, and count nodes away from the source.
 Seen from node j away from the source, the line is a Norton current and an admittance,
 
-    Y_j = g_j + t_{j+1} Y_{j+1}        J_j = g_j u_j + t_{j+1} J_{j+1}        t_j = 1 / (1 + r_j Y_j)
+.. math::
 
-where r_j is the segment between nodes j - 1 and j; then, starting from the source,
+   Y_j = g_j + t_{j+1} Y_{j+1}, \qquad J_j = g_j u_j + t_{j+1} J_{j+1}, \qquad t_j = \frac{1}{1 + r_j Y_j},
 
-    v_j = t_j v_{j-1} + s_j J_j        s_j = r_j t_j.
+where :math:`r_j` is the segment between nodes j - 1 and j; then, starting from the source,
 
-Every term is positive: nothing cancels, whatever the values. An ideal segment has t = 1, s = 0; a cut one has t = 0,
-s = 1/Y (0 if Y = 0: the node floats, and is 0 V). A second source at the far end is where the recursion begins.
+.. math:: v_j = t_j v_{j-1} + s_j J_j, \qquad s_j = r_j t_j.
 
-**Two sets of ladders.** Let A_w and A_b be the matrices of the word lines and of the bit lines alone (cells
-included, their far sides at 0 V), G the diagonal matrix of the cells. Currents c_w, c_b into the nodes give
+Every term is positive: nothing cancels, whatever the values, and no pivot is ever 0 that a current flows to. An ideal
+segment has t = 1, s = 0; a cut one has t = 0, s = 1/Y (0 if Y = 0: the node floats, and is 0 V). A second source at the
+far end is where the recursion begins.
 
-    (A_b - G A_w^-1 G) x_b = c_b + G A_w^-1 c_w        x_w = A_w^-1 (c_w + G x_b)
+**Word lines are eliminated.** Let :math:`A_w` and :math:`A_b` be the matrices of the word lines and of the bit lines
+alone (cells included, their far sides at 0 V), G the diagonal matrix of the cells. Currents :math:`c_w, c_b` into the
+nodes give
 
-which conjugate gradients solve, preconditioned by A_b^-1. A_b x is never computed, since its elements may be
-infinite: with z = A_b^-1 r, the product A_b p follows the recurrence of p itself.
+.. math::
+
+   (A_b - G A_w^{-1} G)\, x_b = c_b + G A_w^{-1} c_w, \qquad x_w = A_w^{-1} (c_w + G x_b),
+
+which conjugate gradients solve, preconditioned by :math:`A_b^{-1}`. :math:`A_b x` is never computed, since its elements
+may be infinite: with :math:`z = A_b^{-1} r`, the product :math:`A_b p` follows the recurrence of p itself.
 
 **Until it is right.** The residual of Kirchhoff's current law in the state found, taken branch by branch, gives a
-correction by the same two equations, until the correction, or a bound on the error, is within the tolerance. Cells
-with I = g sinh(a V) / a, or with a selector, need corrections anyway: each is a Newton step, with the slopes of the
-cells as G.
+correction by the same two equations, until the correction, or a bound on the error, is within the tolerance. The bound
+is that of :mod:`circuitmem._kernels._reference_relaxation`: with l the least share of the voltage of its own ends that
+a node of a line has, an error is at most
+
+.. math:: \|x - x^*\|_\infty \le \frac{\|A_b^{-1} r\|_\infty}{\tau}, \qquad \tau = l_w + l_b - l_w l_b.
+
+It decides where :math:`1/\tau` is at most 10,000; above, rounding errors would hide behind it. Cells with
+:math:`I = g \sinh(a V) / a`, or with a selector, need corrections anyway: each is a Newton step, with the slopes of the
+cells as G, shortened where it overshoots.
 
 **Hard tiles.** Where strong cells tie parts of lines to each other that only weak cells tie to the rest, no iteration
 keeps its digits, and no useful bound exists. Such a tile is solved by elimination, row of bit-line nodes by row, with
 every node's own conductance summed from its ties, so that again nothing is subtracted (Grassmann, Taksar and Heyman,
 Operations Research 33:1107, 1985).
+
+**Currents at the terminals.** By reciprocity a current that enters a line at a node reaches its ends in the proportion
+h, the voltage that the node has while both ends are at 1 V and all cells see 0 V. So a terminal's current is a sum
+over cells, never a difference of nearly equal voltages.
+
+**Cost.** An iteration is four recursions over m n cells, and reads or writes 19 numbers a cell. Elimination takes
+:math:`m n^3` multiplications and :math:`m n^2` numbers of memory; it is not tried beyond 256 by 256, or 134 MB.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""A memristor of conductance G in series with a selector: the law of a 1S1R cell, in NumPy.
+r"""A memristor of conductance G in series with a selector: the law of a 1S1R cell, in NumPy.
 
 The selector conducts ``leak·sinh(V_s/scale)``, the memristor ``G·(V - V_s)``, and the node between them belongs to the
 cell alone. In units of ``scale``, with r = G·scale, its voltage x is the root of
 
-    r·x + leak·sinh(x) = r·u
+.. math:: r x + \text{leak} \sinh x = r u
 
-for the cell's u >= 0. The left side rises and is convex, and both u and ``asinh(r·u/leak)`` lie above the root:
-Newton's method comes down from the smaller of them, monotonically, in a few steps.
+for the cell's u >= 0. The left side rises and is convex, and both u and :math:`\sinh^{-1}(r u / \text{leak})` lie above
+the root: Newton's method comes down from the smaller of them, monotonically, in a few steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,25 @@
-"""Gradients of a layer's weights through the lines of its tiles in one call: the face of the kernel, and its twin."""
+r"""Gradients of a layer's weights through the lines of its tiles in one call: the face of the kernel, and its twin.
+
+**What a cell behind lines does.** Each line is taken for itself, loaded by its cells to ground. With :math:`a_{ij}` the
+share of its driver's voltage that reaches cell (i, j) and :math:`b_{ij}` the share of its current that reaches the
+sense amplifier, a column sees :math:`a_{ij} c_{ij} b_{ij}` of the cell's conductance. Its derivative by the conductance
+:math:`c_{kl}` has a term of the cell itself, and one of the load that it is to each of its two lines,
+
+.. math:: a_{kl} b_{kl}\, s_{kl} - b_{kl}\, (A_b^{-1} c\, a\, s)_{kl} - a_{kl}\, (A_w^{-1} c\, b\, s)_{kl},
+
+for the derivatives s by what columns see, with :math:`A_w, A_b` the tridiagonal matrices of the loaded lines.
+
+**Elimination along a line.** With segments :math:`w_k`, what node k sees of its cell and of the line before it is
+
+.. math:: y_k = c_k + \rho_k\, y_{k-1}, \qquad \rho_k = \frac{w_k}{y_{k-1} + w_k},
+
+and its pivot :math:`y_k + w_{k+1}` is a sum of conductances: never 0 on a line that ends somewhere, so that nothing is
+pivoted; nothing is subtracted, and lines that let next to nothing through keep their digits. The three terms above are
+subtracted once, at the end, where they are of the size of the result.
+
+The kernel is compiled without fused multiplications, and has the bits of what stands here, on every instruction set.
+Its cost is four recursions over the cells of all tiles.
+"""
 
 from __future__ import annotations
 

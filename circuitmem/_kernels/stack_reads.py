@@ -1,4 +1,10 @@
-"""Reads of all tiles of a layer in one call, from its codes to its sums: the face of the kernel, and its twin."""
+r"""Reads of all tiles of a layer in one call, from its codes to its sums: the face of the kernel, and its twin.
+
+A layer's inputs lie on groups of tiles (:mod:`circuitmem._kernels.tiling`). Each tile is read as in
+:mod:`circuitmem._kernels.reads`; a column's code is corrected, ``gain·(code - offset)``, and added to those of its
+output in the order of the tiles, each product rounded before it is added, as NumPy rounds it. So the sums have the bits
+of tiles read one after another, for any number of threads.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,20 @@
-"""A pulse on a tile of ODE devices, all steps of all cells in one call; ``engine/programming.py`` has the twin.
+r"""A pulse on a tile of ODE devices, all steps of all cells in one call; ``engine/programming.py`` has the twin.
 
 At each moment the network of wires and cells is solved for the voltages across the devices
 (``cython_ext/devices/moment.pxd``), and these drive the states, all with one step
 (``cython_ext/devices/switching.pyx``). Bridges between lines are the twin's alone.
+
+**A moment.** For given states each cell's law is replaced by its tangent, and the tile so made linear is solved as in
+:mod:`circuitmem._kernels.reference`, by corrections that start from the moment before: conjugate gradients, or
+elimination where lines hang together badly. It is right to a hundredth of the tolerance of a state.
+
+**A step** is one of :mod:`circuitmem._kernels.devices`, with four moments. Its length is what keeps two estimates
+within their tolerances: the largest error of a state, and that of the energy :math:`\int \sum V I\, dt` that the
+drivers give, which the same quadrature adds up. So a pulse in which little moves takes a dozen steps, and one in which
+cells run away one after another takes as many as the fastest of them asks for.
+
+**Cost.** A moment is one solution of the tile, for a vector: some passes over its cells. The derivatives that the
+method wants are those of each cell alone, so that no larger system is ever formed.
 """
 
 from __future__ import annotations

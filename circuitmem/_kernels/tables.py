@@ -1,9 +1,13 @@
-"""A device law in tables: current and rate of the state over state and voltage, for the kernels.
+r"""A device law in tables: current and rate of the state over state and voltage, for the kernels.
 
-For each sign of the voltage there are two surfaces over state s and u = |V|, bicubic between the nodes of a grid:
-L = log(I/V) of the current, and Y of the rate, ``ds/dt = d · scale · sinh(Y)``; d is 1, or the distance to the limit
-that the state moves to, so that windows that end the motion there are smooth. Logarithms hold many decades, sinh holds
-0 between thresholds. Beyond the last voltage I/V and the rate are those there: who gives pulses must not go so far.
+For each sign of the voltage there are two surfaces over state s and :math:`u = |V|`, bicubic between the nodes of a
+grid: L of the current, and Y of the rate,
+
+.. math:: I = V e^{L(s, u)}, \qquad \frac{ds}{dt} = d \cdot \text{scale} \cdot \sinh Y(s, u),
+
+where d is 1, or the distance to the limit that the state moves to, so that windows that end the motion there are
+smooth. Logarithms hold many decades, sinh holds 0 between thresholds. Beyond the last voltage I/V and the rate are
+those there: who gives pulses must not go so far.
 """
 
 from __future__ import annotations
