@@ -12,7 +12,7 @@ from circuitmem.netlists.devices import model_text, vteam_parameters
 from circuitmem.netlists.jobs import Transient
 from circuitmem.netlists.text import TITLE, Netlist, number
 
-__all__ = ["ComplianceNetlist"]
+__all__ = ["COMPLIANCE_OPTIONS", "ComplianceNetlist"]
 
 COMPLIANCE_OPTIONS = ".options method=gear reltol=1e-6 trtol=1 abstol=1e-12 vntol=1e-9 gmin=1e-18"
 """The device is stiff where its SET ends: Gear's method does not ring there."""

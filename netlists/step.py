@@ -11,7 +11,7 @@ from circuitmem.netlists.tile import HEADER
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import Tile
 
-__all__ = ["STEP_OPTIONS", "StepNetlist", "amplifier_in_time"]
+__all__ = ["POLE_RESISTANCE", "STEP_OPTIONS", "StepNetlist", "amplifier_in_time"]
 
 STEP_OPTIONS = ".options method=trap reltol=1e-6 trtol=1 abstol=1e-15 vntol=1e-12 chgtol=1e-24 gmin=1e-18"
 """Lines of femtofarads carry charges of attocoulombs: without a small ``chgtol`` ngspice would not follow them."""

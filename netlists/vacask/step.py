@@ -12,7 +12,7 @@ from circuitmem.netlists.vacask.text import VacaskNetlist, quantity
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import Tile
 
-__all__ = ["VacaskStep"]
+__all__ = ["STEP_OPTIONS", "VacaskStep"]
 
 STEP_OPTIONS = "reltol=1e-7 vntol=1e-12 gmin=1e-18"
 

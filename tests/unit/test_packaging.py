@@ -129,3 +129,14 @@ def test_the_declaration_of_wheels_can_be_read(platform):
     )
     assert done.returncode == 0, done.stderr
     assert "cp311-" in done.stdout
+
+
+def test_the_types_of_netlists_are_found_without_a_link():
+    """Links are files of text on Windows: a stub for each file of netlists/ says where mypy finds it."""
+    stubs = ROOT / "typings" / "circuitmem" / "netlists"
+    assert not stubs.is_symlink()
+    files = {path.relative_to(ROOT / "netlists").with_suffix("") for path in (ROOT / "netlists").rglob("*.py")}
+    assert files == {path.relative_to(stubs).with_suffix("") for path in stubs.rglob("*.pyi")}
+    for file in files:
+        module = ".".join(("netlists", *file.parts)).removesuffix(".__init__")
+        assert (stubs / file).with_suffix(".pyi").read_text("utf-8") == f"from {module} import *\n"

@@ -1,0 +1,1 @@
+from netlists.compliance import *

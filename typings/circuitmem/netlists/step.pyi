@@ -1,0 +1,1 @@
+from netlists.step import *

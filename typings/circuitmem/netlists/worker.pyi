@@ -1,0 +1,1 @@
+from netlists.worker import *
