@@ -288,6 +288,11 @@ def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:
     entry : Entry, optional
         What declares it, if a package does.
 
+    Returns
+    -------
+    object
+        What has that name there.
+
     Raises
     ------
     ValidationError

@@ -82,6 +82,11 @@ class Calibration(ABC):
             Calibration inputs.
         kept : Products, optional
             What the products of these inputs shall be. Left out, those of the weights that were asked for.
+
+        Returns
+        -------
+        Process
+            For the chip's clock; it returns nothing.
         """
 
     @abstractmethod

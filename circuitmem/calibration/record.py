@@ -97,6 +97,11 @@ def calibrate_layer(
         Where to add the cost.
     again : bool
         Whether this was done before with the same method: then no cell is programmed for it.
+
+    Returns
+    -------
+    Process
+        For the chip's clock; it returns nothing.
     """
     kept = None
     if again:

@@ -42,6 +42,11 @@ def refresh_periodically(
         When to stop [ps].
     record : list of Refresh
         What was done is appended.
+
+    Returns
+    -------
+    Process
+        For the chip's clock; it returns nothing.
     """
     chip = network.chip
     while chip.clock + period <= until:

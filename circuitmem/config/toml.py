@@ -46,6 +46,11 @@ def load_run(
     own : bool
         Whether the user names the source, and with it the Verilog-A of its devices; a run folder names none.
 
+    Returns
+    -------
+    RunSpec
+        The file's values over the defaults, the overrides over both; checked.
+
     Raises
     ------
     DataFileError
@@ -99,6 +104,15 @@ def _override(values: dict[str, Any], item: str) -> None:
 
 def set_key(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key in nested tables, in place.
+
+    Parameters
+    ----------
+    values : dict
+        Tables as TOML has them; missing ones are made.
+    key : str
+        Names of tables and of the key, joined by dots.
+    value : object
+        What it becomes.
 
     Raises
     ------

@@ -136,7 +136,16 @@ class ChipAuditor:
     def read(self, unit: Unit, drives: Callable[[], NDArray[np.int64]], operation: str, now: int) -> None:
         """Look at reads of a tile that were just answered, and begin at ``now`` [ps]; perhaps keep some of them.
 
-        ``drives`` gives their DAC codes, (batch, rows), if they are looked at.
+        Parameters
+        ----------
+        unit : Unit
+            The tile.
+        drives : callable
+            Gives their DAC codes, (batch, rows); asked only if they are looked at.
+        operation : str
+            What they were booked as.
+        now : int
+            When they begin [ps].
         """
         draw = self._draw("read", unit.index, unit.reads)
         if draw is None:
@@ -154,7 +163,23 @@ class ChipAuditor:
     def train(
         self, unit: Unit, wanted: Floats, noise: Address, beats: NDArray[np.intp], operation: str, now: int
     ) -> PulseWatch | StateWatch | None:
-        """Say whether a programming train that begins at ``now`` [ps], with these beats, is looked at, and which."""
+        """Say whether a programming train that begins at ``now`` [ps], with these beats, is looked at, and which.
+
+        Parameters
+        ----------
+        unit : Unit
+            The tile.
+        wanted : (rows, columns) ndarray
+            Target conductances [S].
+        noise : Address
+            Where the noise of its pulses is drawn.
+        beats : ndarray of int
+            Rows that get pulses, in their order.
+        operation : str
+            What the train is booked as.
+        now : int
+            When it begins [ps].
+        """
         draw = self._draw("pulse_train", unit.index, unit.updates)
         if draw is None:
             return None

@@ -152,6 +152,28 @@ class Electrics:
         """Read the tiles of a layer for codes of its inputs, (batch, inputs), and add up what theirs mean, in one call.
 
         None, and nothing is done, if they have to be read one by one.
+
+        Parameters
+        ----------
+        units : sequence of Unit
+            The layer's tiles.
+        codes : (batch, inputs) ndarray of int
+            DAC codes of its inputs.
+        lines : Tiling
+            Which word line takes which input, and which bit lines give which output.
+        groups : int
+            Groups of word lines that are read one after another.
+        sums : StackCorrection
+            What the codes of a column mean.
+        noise : sequence of Address
+            Where each tile's noise is drawn.
+        used : sequence of UsedLines or None
+            Lines that are read, of each tile; None: all.
+
+        Returns
+        -------
+        StackRead or None
+            Sums, (batch, outputs), codes if they are wanted, and the power of the arrays, (tiles, reads) W.
         """
         layout = {"tiling": lines, "correction": sums, "groups": groups, "keep_codes": False}
         return self._read(units, lambda: codes, noise, used, **layout)
@@ -195,7 +217,16 @@ class Electrics:
     def codes(self, unit: Unit, codes: Codes, noise: Address, first: int = 0) -> tuple[Codes, Floats]:
         """Return the ADC codes (batch, columns) for DAC codes (batch, rows), and the power of the array (batch,) W.
 
-        ``first`` is the number of the first of these vectors at the address of the noise.
+        Parameters
+        ----------
+        unit : Unit
+            The tile.
+        codes : (batch, rows) ndarray of int
+            DAC codes.
+        noise : Address
+            Where the noise is drawn.
+        first : int
+            Number of the first of these vectors at that address.
         """
         if self.through_matrices and self._white is None:
             matrix, admittance = self.transfers.get(unit.index, unit.tile)

@@ -153,7 +153,27 @@ class Ledger:
         tile: int = -1,
         phase: str = "",
     ) -> Account:
-        """Book finished operations of one kind, their energy [aJ] given by part; returns what was booked."""
+        """Book finished operations of one kind; returns what was booked.
+
+        Parameters
+        ----------
+        kind : str
+            The account.
+        operations : int
+            How many of them.
+        busy : int
+            Their times, added up [ps].
+        energy : mapping
+            Energy by part of the chip [aJ].
+        pulses : int
+            Programming pulses among them.
+        saturated : int
+            Codes at the end of a converter's range.
+        tile : int
+            Number of the tile that did them; -1 if it was none.
+        phase : str
+            Part of the run that they belong to.
+        """
         booked = Account(operations, busy, sum(energy.values()), pulses, saturated)
         self.entries.setdefault((phase, kind, tile), Account()).add(booked)
         self.total.add(booked)

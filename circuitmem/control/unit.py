@@ -112,7 +112,13 @@ class Unit:
         self._asked[...] = conductance
 
     def keep_in(self, asked: Floats, conductance: Floats, effective: Floats) -> None:
-        """Keep the state of the cells in the caller's arrays from now on, (rows, columns) S each: parts of stacks."""
+        """Keep the state of the cells in the caller's arrays from now on, (rows, columns) S each: parts of stacks.
+
+        Parameters
+        ----------
+        asked, conductance, effective : (rows, columns) ndarray
+            Of each cell [S]: what was asked of it, what it was programmed to, and what the circuit sees of it.
+        """
         asked[...] = self._asked
         self._asked = asked
         self.tile.keep_in(conductance, effective)

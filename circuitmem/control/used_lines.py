@@ -41,7 +41,19 @@ class UsedLines(NamedTuple):
 
     @classmethod
     def of(cls, spec: ChipSpec, rows: int, columns: Mask, turns: int) -> UsedLines:
-        """Return those of so many word lines; an ADC converts ``turns`` columns one after another."""
+        """Return those of so many word lines; an ADC converts ``turns`` columns one after another.
+
+        Parameters
+        ----------
+        spec : ChipSpec
+            The chip.
+        rows : int
+            Word lines that are used, the first ones.
+        columns : (columns,) ndarray of bool
+            Which bit lines are used.
+        turns : int
+            Columns that share an ADC.
+        """
         return cls(columns, _cost(spec, rows, int(np.count_nonzero(columns)), turns))
 
 

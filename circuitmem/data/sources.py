@@ -78,6 +78,11 @@ def load_dataset(
     seed : int
         Of the split.
 
+    Returns
+    -------
+    Dataset
+        Training and test samples, perhaps validation samples: inputs (samples, ...), classes (samples,) or values.
+
     Raises
     ------
     ValidationError

@@ -135,7 +135,15 @@ class Device(ABC):
         return [(1, counts > number) for number in range(int(counts.max(initial=0)))]
 
     def plan(self, wanted: Floats, asked: Floats, deadband: float) -> tuple[Counts, Counts]:
-        """Return the pulses down and up of cells that are wanted further than ``deadband`` [S] from what was asked."""
+        """Return the pulses down and up of cells that are wanted further than ``deadband`` [S] from what was asked.
+
+        Parameters
+        ----------
+        wanted, asked : (rows, columns) ndarray
+            Conductances that are wanted now, and that were asked for before [S].
+        deadband : float
+            Differences up to which nothing is done [S].
+        """
         down, up = self.counts(wanted, asked)
         small = np.abs(wanted - asked) <= deadband
         return np.where(small, 0, down), np.where(small, 0, up)
@@ -144,7 +152,15 @@ class Device(ABC):
         """Return the pulses that bring ``selected`` cells to what was asked of them, wherever they are now.
 
         By default all of them are brought to the bottom of the range by as many pulses as there can be, and up again.
-        ``lowered`` says which of them were found to conduct too much.
+
+        Parameters
+        ----------
+        lowered : (rows, columns) ndarray of bool
+            Which cells were found to conduct too much.
+        selected : (rows, columns) ndarray of bool
+            Which cells are brought.
+        asked : (rows, columns) ndarray
+            What was asked of them [S].
         """
         bottom = np.full_like(asked, self.spec.minimum_conductance)
         down = self.counts(bottom, np.full_like(asked, self.spec.maximum_conductance))[0]
@@ -157,7 +173,17 @@ class Device(ABC):
         return noise._replace(operation=(2 * noise.operation + pulse.is_set) * _NUMBERS + pulse.number)
 
     def give(self, pulse: PulseGroup, state: CellState, noise: Address) -> None:
-        """Give a pulse, in place: to the cells as they are, and to what the digital core believes of them."""
+        """Give a pulse, in place: to the cells as they are, and to what the digital core believes of them.
+
+        Parameters
+        ----------
+        pulse : PulseGroup
+            Which cells get how many pulses, and of what kind.
+        state : CellState
+            What the cells have, and what the core believes.
+        noise : Address
+            Where the noise of each cell is drawn.
+        """
         drawn = standard_normal(self.noise_of(pulse, noise), pulse.cells.size).reshape(pulse.cells.shape)
         left = np.maximum(self.after(pulse, state.conductance, drawn), 0.0)
         state.conductance[pulse.cells] = left[pulse.cells]

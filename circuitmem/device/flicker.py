@@ -50,7 +50,15 @@ def flicker(key: Callable[[int], tuple[int, int]], when: int, age: Floats, phase
 
 
 def flicker_covariance(first: ArrayLike, second: ArrayLike, time: float) -> Floats:
-    """Return the covariance of the noise, for an amplitude of 1, at two times since the last pulse [s]."""
+    """Return the covariance of the noise, for an amplitude of 1, at two times since the last pulse [s].
+
+    Parameters
+    ----------
+    first, second : array_like
+        Times since the last pulse [s], >= 0; of shapes that go together.
+    time : float
+        ``flicker_time`` [s], > 0: what fluctuates faster belongs to the white noise.
+    """
     a, b = np.broadcast_arrays(np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64))
     found = np.zeros(a.shape)
     apart = np.abs(a - b) / PICOSECOND

@@ -130,7 +130,17 @@ class AuditQueue(_Finished):
     def record_of(
         self, group: str | None = None, kind: str | None = None, referee: RefereeName | None = None
     ) -> AuditRecord:
-        """Return what has been found so far among the cases of one group, one kind and one referee, or of all."""
+        """Return what has been found so far among the cases of one group, one kind and one referee, or of all.
+
+        Parameters
+        ----------
+        group : str, optional
+            Of a method, for instance; all groups when left out.
+        kind : str, optional
+            Of a case, ``"read"`` for instance; all when left out.
+        referee : {"ngspice", "vacask"}, optional
+            Who computed again; all when left out.
+        """
         return self._findings.record(group, kind, referee)
 
     def submit(self, tile: Tile, voltages: ArrayLike, currents: ArrayLike, *, each: bool = False) -> None:
@@ -283,7 +293,19 @@ class AuditedEngine(_Finished):
     def audit(
         self, case: Case, *, each: bool = False, name: str = "", provenance: Mapping[str, Any] | None = None
     ) -> None:
-        """Compute an operation again, now or in the background."""
+        """Compute an operation again, now or in the background.
+
+        Parameters
+        ----------
+        case : ReadCase, PulseCase or StateCase
+            The operation, with its answer.
+        each : bool
+            Whether each of its reads was chosen by itself, and is an operation by itself.
+        name : str
+            Part of the name of the file that keeps it, should it differ; its number when left out.
+        provenance : mapping, optional
+            What that file says of its origin.
+        """
         options: dict[str, Any] = {"each": each, "name": name, "provenance": provenance}
         if self._queue is not None:
             self._queue.add(case, **options)
@@ -312,5 +334,15 @@ class AuditedEngine(_Finished):
         return self.behavioral.transfer_matrix(tile)
 
     def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
-        """Return what a pulse train does to a tile of ODE devices; this is not audited."""
+        """Return what a pulse train does to a tile of ODE devices; this is not audited.
+
+        Parameters
+        ----------
+        tile : Tile
+            Its cells have the devices' conductances, free or stuck.
+        train : PulseTrain
+            The device and its pulses, one after another.
+        samples : int
+            States of each pulse that are kept on the way, evenly spread, >= 0.
+        """
         return self.behavioral.program(tile, train, samples=samples)

@@ -260,4 +260,14 @@ class Engine(Protocol):
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``; linear cells only."""
 
     def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
-        """Return what a pulse train does to a tile of ODE devices, with ``samples`` states of each pulse on the way."""
+        """Return what a pulse train does to a tile of ODE devices, with ``samples`` states of each pulse on the way.
+
+        Parameters
+        ----------
+        tile : Tile
+            Its cells have the devices' conductances, free or stuck.
+        train : PulseTrain
+            The device and its pulses, one after another.
+        samples : int
+            States of each pulse that are kept on the way, evenly spread, >= 0.
+        """

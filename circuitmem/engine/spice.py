@@ -172,6 +172,8 @@ class SpiceEngine(CircuitEngine):
         ------
         ValidationError
             If the ADCs are no SARs, or the shape is wrong.
+        SpiceError
+            If ngspice fails, or gives what is no code.
         """
         if bank.capacitors is None:
             raise ValidationError("bank", "must be of SAR ADCs", bank.spec.architecture)

@@ -54,7 +54,17 @@ def take_model(spec: VerilogASpec) -> Model:
 
 
 def verilog_law(spec: VerilogASpec, state: Floats, voltage: Floats) -> tuple[Floats, Floats]:
-    """Return current [A] and rate of the state [1/s] for states 0 to 1 and voltages [V], (points,) each."""
+    """Return current [A] and rate of the state [1/s] for states 0 to 1 and voltages [V], (points,) each.
+
+    Parameters
+    ----------
+    spec : VerilogASpec
+        The device.
+    state : (points,) ndarray
+        States, 0 to 1.
+    voltage : (points,) ndarray
+        Voltages [V].
+    """
     circuit = LawCircuit(spec, take_model(spec))
     low, high = spec.state_range
     parts = []

@@ -52,7 +52,19 @@ Product = Callable[[int, Floats], Process]
 
 
 def on_chip(chip: Chip, steps: Steps, product: Product, priority: Priority = Priority.NORMAL) -> Process:
-    """Answer what a network asks for from a chip; returns the outputs."""
+    """Answer what a network asks for from a chip; returns the outputs.
+
+    Parameters
+    ----------
+    chip : Chip
+        Its clock and digital core.
+    steps : generator
+        Yields what it asks for (:class:`Ask`), is sent the products, and returns the outputs.
+    product : callable
+        Begins a product on tiles.
+    priority : Priority
+        Of the reads, for the chip's arbiter.
+    """
     try:
         ask = next(steps)
         while True:

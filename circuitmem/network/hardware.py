@@ -130,7 +130,17 @@ class HardwareNetwork:
         return [*map(joined, found), outputs]
 
     def multiply(self, matrix: int, vectors: Floats, priority: Priority = Priority.NORMAL) -> Process:
-        """Return the products of a matrix with vectors, and these as the DACs could say them."""
+        """Return the products of a matrix with vectors, and these as the DACs could say them.
+
+        Parameters
+        ----------
+        matrix : int
+            Number of the layer.
+        vectors : (batch, inputs) ndarray
+            What is multiplied.
+        priority : Priority
+            Of the reads, for the chip's arbiter.
+        """
         layer = self.layers[matrix]
         if not (self.model.signed and (vectors < 0.0).any()):
             within = layer.within_range(vectors)

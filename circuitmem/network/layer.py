@@ -275,7 +275,14 @@ class HardwareLayer(TiledLayer):
     def forward(self, activities: Floats, priority: Priority = Priority.NORMAL, kind: str = "mac_read") -> Process:
         """Multiply activities (batch, inputs) by the weights on the tiles; returns (batch, outputs).
 
-        ``kind`` is the account of the reads.
+        Parameters
+        ----------
+        activities : (batch, inputs) ndarray
+            Within the DACs' range after division by ``input_scale``; beyond, a code saturates.
+        priority : Priority
+            Of the reads, for the chip's arbiter.
+        kind : str
+            The account of the reads.
         """
         correction, layer_codes = self.correction, self._layer_codes(activities)
         operations = 2 * correction.groups * len(activities) * self.columns_read()

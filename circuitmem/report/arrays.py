@@ -52,14 +52,19 @@ def plot_voltages(tile: Tile, voltages: ArrayLike, path: str | Path | None = Non
 
 
 def plot_cell_currents(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
-    """Draw the current of each cell; parameters, result and errors as in :func:`plot_voltages`."""
+    """Draw the current of each cell; returns the figure. Parameters and errors are as in :func:`plot_voltages`."""
     return _drawn(_current_map(tile, tile.one_input(voltages)), path)
 
 
 def plot_error(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
     """Draw what each cell gives more or less than its programmed conductance would at its driver's voltage.
 
-    Parameters, result and errors as in :func:`plot_voltages`.
+    Parameters and errors are as in :func:`plot_voltages`.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     return _drawn(_error_map(tile, tile.one_input(voltages)), path)
 

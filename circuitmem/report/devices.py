@@ -58,6 +58,11 @@ def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tu
         The law.
     measured : dict
         Gate voltages [V] and conductances [S] that were found, by the drain voltage that the cell was made for [V].
+
+    Returns
+    -------
+    Figure
+        The figure, which is in the file too.
     """
     figure = Figure(figsize=(5.5, 4.0), layout="constrained")
     axes = figure.subplots()

@@ -193,7 +193,7 @@ class DefectMap:
 
     @classmethod
     def fabricated(cls, chip: ChipSpec, seed: int, key: tuple[int, ...] = ()) -> DefectMap:
-        """Draw the defects of a tile with the chip's statistics; parameters are those of :meth:`random`."""
+        """Return the defects of a tile, drawn with the chip's statistics; parameters are those of :meth:`random`."""
         defects, spec = chip.defects, chip.tile_spec
         found = cls.random(
             spec,
@@ -259,6 +259,11 @@ class DefectMap:
         key : tuple of int
             Further coordinates of the random stream, for instance the index of the tile on its chip.
 
+        Returns
+        -------
+        DefectMap
+            Stuck devices and their conductances; nothing else is defective.
+
         Raises
         ------
         ValidationError
@@ -287,6 +292,20 @@ class DefectMap:
         conductance: float,
     ) -> DefectMap:
         """Make whole rows and columns stuck at ``conductance`` [S].
+
+        Parameters
+        ----------
+        spec : TileSpec
+            The tile.
+        rows, columns : iterable of int
+            Which word lines and bit lines, counted from 0.
+        conductance : float
+            What all their cells have [S], >= 0.
+
+        Returns
+        -------
+        DefectMap
+            These stuck cells; nothing else is defective.
 
         Raises
         ------

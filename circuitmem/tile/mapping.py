@@ -367,7 +367,17 @@ class BitSlicing(WeightMapping):
 
 
 def mapping_of(spec: MappingSpec, minimum: float, maximum: float, largest_weight: float) -> WeightMapping:
-    """Return the mapping that a chip declares, for devices of a range [S] and weights of a largest magnitude."""
+    """Return the mapping that a chip declares, for devices of a range [S] and weights of a largest magnitude.
+
+    Parameters
+    ----------
+    spec : MappingSpec
+        What the chip declares.
+    minimum, maximum : float
+        Range of the devices [S].
+    largest_weight : float
+        Magnitude that the range stands for, > 0.
+    """
     if isinstance(spec, BitSlicingSpec):
         return BitSlicing(minimum, maximum, largest_weight, spec.slices, spec.bits)
     if isinstance(spec, OffsetSpec):

@@ -32,7 +32,26 @@ LOOKED_AT = 200
 def bring_up(
     network: HardwareNetwork, spec: RunSpec, data: Dataset, calibrate: bool, record: CalibrationRecord | None = None
 ) -> Process:
-    """Program the starting weights, choose the amplifiers' gains, and calibrate if asked to."""
+    """Program the starting weights, choose the amplifiers' gains, and calibrate if asked to.
+
+    Parameters
+    ----------
+    network : HardwareNetwork
+        The network, laid out on its chip.
+    spec : RunSpec
+        What the run declares.
+    data : Dataset
+        Calibration inputs are training samples.
+    calibrate : bool
+        Whether the calibration is carried out.
+    record : CalibrationRecord, optional
+        Where to add its cost.
+
+    Returns
+    -------
+    Process
+        For the chip's clock; it returns nothing.
+    """
     yield from prepare_chip(
         network, spec, data, Recipe("", ("program", "calibrate") if calibrate else ("program",)), record
     )

@@ -30,7 +30,7 @@ def calibrate_run(
     held_out: int,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Train the starting weights of a run ex situ, and compare calibrations with them.
+    """Return a comparison of calibrations, with the weights of a run as training ex situ leaves them.
 
     Parameters are those of :func:`compare_calibrations`, but ``progress`` is called with (what, steps done, steps).
     """

@@ -44,6 +44,22 @@ def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = Fa
     They may have ``values`` to predict instead of classes if the caller can do with them, and the network may be one
     that asks for products: then inputs have both signs.
 
+    Parameters
+    ----------
+    spec : DataSpec
+        Where the data come from.
+    network : NetworkSpec
+        Whose inputs and outputs they are to fit.
+    seed : int
+        Of a split at random.
+    values : bool
+        Whether they may have values to predict.
+
+    Returns
+    -------
+    Dataset
+        Inputs (samples, inputs), targets (samples,) or (samples, outputs).
+
     Raises
     ------
     DataFileError

@@ -101,6 +101,11 @@ def train_ex_situ(
     objective : Objective, optional
         What to train for; classes when left out.
 
+    Returns
+    -------
+    Perceptron
+        The trained network.
+
     Raises
     ------
     ValidationError

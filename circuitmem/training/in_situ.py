@@ -120,7 +120,17 @@ class InSituTrainer:
         return self.network.back(activities, error, self._maps)
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
-        """Move weights and biases against the gradient; weights stay within what a pair can hold."""
+        """Move weights and biases against the gradient; weights stay within what a pair can hold.
+
+        Parameters
+        ----------
+        activities : list of (batch, inputs) ndarray
+            Of each layer, as its tiles got them.
+        error : (batch, outputs) ndarray
+            Derivative of the loss by the outputs.
+        rate : float
+            Step size.
+        """
         model, layers = self.network.model, self.network.layers
         self.batches += 1
         weight_gradients, bias_gradients = self._gradients(activities, error)
@@ -174,6 +184,11 @@ def train_epoch(
         Stop when so many batches of the epoch are over.
     objective : Objective, optional
         What to train for; classes when left out.
+
+    Raises
+    ------
+    ValidationError
+        If the loss of a batch is no number.
     """
     objective = Classes(network.model.weights[-1].shape[1]) if objective is None else objective
     spec = trainer.spec

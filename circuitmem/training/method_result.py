@@ -124,7 +124,17 @@ class MethodResult:
         self.confusion = confusion.tolist()
 
     def note_inference(self, samples: int, time_s: float, energy_j: float) -> None:
-        """Note what a test of so many samples took on the chip."""
+        """Note what a test of so many samples took on the chip.
+
+        Parameters
+        ----------
+        samples : int
+            Test samples.
+        time_s : float
+            Simulated time [s].
+        energy_j : float
+            Energy [J].
+        """
         self.inference = {"time_s": time_s / samples, "energy_j": energy_j / samples}
 
     @property
@@ -135,12 +145,36 @@ class MethodResult:
         return {"accuracy_percent": self.accuracy_percent}
 
     def note_cost(self, time_s: float, energy_j: float, pulses: int) -> None:
-        """Note what was spent until the test that was noted, tests left out, and end the line of its epoch."""
+        """Note what was spent until the test that was noted, tests left out, and end the line of its epoch.
+
+        Parameters
+        ----------
+        time_s : float
+            Simulated time [s].
+        energy_j : float
+            Energy [J].
+        pulses : int
+            Programming pulses.
+        """
         self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
         self.history.append(self._line(len(self.history), self.score))
 
     def note_between(self, epoch: float, percent: float, time_s: float, energy_j: float, pulses: int) -> None:
-        """Note the accuracy that a test within an epoch gave [%], and what was spent until it, tests left out."""
+        """Note the accuracy that a test within an epoch gave [%], and what was spent until it, tests left out.
+
+        Parameters
+        ----------
+        epoch : float
+            How far training was, in epochs.
+        percent : float
+            Accuracy [%].
+        time_s : float
+            Simulated time [s].
+        energy_j : float
+            Energy [J].
+        pulses : int
+            Programming pulses.
+        """
         self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
         self.between.append(self._line(epoch, {"accuracy_percent": percent}))
 

@@ -85,6 +85,22 @@ def build_network(spec: RunSpec, model: Network, data: Dataset, engine: Engine |
     The circuit is computed by ``engine``, or by that which the run names. The highest DAC code of a layer stands for
     the 99.9th percentile of the activity that the digital network shows on the training samples; that of the first
     of a network of layers for 1 where that is the range of inputs.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        What the run declares.
+    model : Network
+        Trained ex situ: weights, and what to compute with them.
+    data : Dataset
+        Training samples say what activities there are.
+    engine : Engine or str, optional
+        What computes the circuit; the run's own when left out.
+
+    Returns
+    -------
+    HardwareNetwork
+        The network on its chip.
     """
     seed, layers = spec.seed, spec.chip.defects.layers
     belongs = [layer for layer, part in enumerate(_partitions(spec)) for _ in range(part.tiles)]
@@ -367,5 +383,24 @@ def conversions(layer: HardwareLayer) -> dict[str, int]:
 def run_method(
     name: str, spec: RunSpec, network: HardwareNetwork, data: Dataset, progress: Callable[[int, int], None]
 ) -> MethodResult:
-    """Run one method on a freshly built network from beginning to end; ``progress`` is called as in :class:`Hooks`."""
+    """Run one method on a freshly built network from beginning to end; ``progress`` is called as in :class:`Hooks`.
+
+    Parameters
+    ----------
+    name : str
+        The method.
+    spec : RunSpec
+        What the run declares.
+    network : HardwareNetwork
+        From :func:`build_network`.
+    data : Dataset
+        To train and to test with.
+    progress : callable
+        Called with (steps done, steps).
+
+    Returns
+    -------
+    MethodResult
+        What it reached, epoch by epoch, and what it took.
+    """
     return MethodRun(name, spec, network, data, Hooks(progress)).finish()

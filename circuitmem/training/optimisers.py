@@ -68,7 +68,17 @@ class Optimiser(ABC):
 
     @abstractmethod
     def change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
-        """Return the change of one parameter, and bring its memory up to date."""
+        """Return the change of one parameter, and bring its memory up to date.
+
+        Parameters
+        ----------
+        gradient : ndarray
+            Of the loss by the parameter, of its shape.
+        rate : float
+            Step size.
+        memory : ndarray
+            What the optimiser keeps for the parameter, of its shape each.
+        """
 
 
 class Sgd(Optimiser):

@@ -50,6 +50,11 @@ def serve(network: HardwareNetwork, spec: InferenceSpec, data: Dataset) -> dict[
         The load.
     data : Dataset
         Requests are test samples; checks use training samples.
+
+    Returns
+    -------
+    dict
+        What the requests met, energy, checks, refreshes, how busy each resource was, and how matrices were worked out.
     """
     chip = network.chip
     stream = RequestStream(network, data.test_inputs, spec.rate, spec.queue, spec.seed)
@@ -129,6 +134,17 @@ def _energy(spent: dict[str, int], answers: int) -> dict[str, Any]:
 
 def load_chip(folder: str | Path, method: str, spec: RunSpec, data: Dataset) -> HardwareNetwork:
     """Return the network of a method of a finished run, on its chip as the method left it.
+
+    Parameters
+    ----------
+    folder : path
+        The run.
+    method : str
+        Its method.
+    spec : RunSpec
+        What the run declares.
+    data : Dataset
+        Its data.
 
     Raises
     ------

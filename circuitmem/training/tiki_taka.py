@@ -90,7 +90,17 @@ class FastArrayRule(UpdateRule):
         return np.ones((len(self.memory[place]), 1))
 
     def gradient(self, place: int, read: Mask, pulses: Floats) -> Floats:
-        """Return what came of changes, (read inputs, outputs), of what a read found: pulses from the middle."""
+        """Return what came of changes, (read inputs, outputs), of what a read found: pulses from the middle.
+
+        Parameters
+        ----------
+        place : int
+            Number of the weight matrix.
+        read : (inputs,) ndarray of bool
+            Which inputs' weights were read.
+        pulses : (read inputs, outputs) ndarray
+            What the read found.
+        """
         return self.signs(place)[read] * (pulses - self.reference[place][read])
 
     def _pulses(self, place: int) -> NDArray[np.int64]:
