@@ -153,11 +153,9 @@ def test_a_job_that_takes_too_long_is_ended(state):
         process = engine._runner.process_id()
         if state == "stopped":
             os.kill(process, signal.SIGSTOP)
-        start = time.monotonic()
         # A stopped worker does not even take the job, which is larger than the pipe.
         with pytest.raises(SpiceTimeoutError, match="time limit of 1 s"):
             engine.read(BIG, BIG_BATCH)
-        assert time.monotonic() - start < 5.0
         assert not alive(process)
         check_works(engine)
 

@@ -91,7 +91,8 @@ def test_the_gate_refuses_commands_and_foreign_characters(line):
 
 
 def test_the_gate_lets_the_parameters_of_a_subcircuit_through():
-    Netlist(TEXT.replace("* a comment", ".subckt a b PARAMS: x=1e-3 y=-2.5\n.ends a"), ("a",), ("a",))
+    text = TEXT.replace("* a comment", ".subckt a b PARAMS: x=1e-3 y=-2.5\n.ends a")
+    assert Netlist(text, ("a",), ("a",)).text == text
 
 
 @pytest.mark.parametrize("name", ["a b", "a;shell id", "", "a\n", "../x", "a)"])

@@ -53,7 +53,9 @@ def test_the_table_and_the_record(tmp_path):
     peers = ("SuperLU", "CHOLMOD", "KLU", "badcrossbar", "ngspice")
     rows = [*record["transfer_matrix"], *record["vector"]]
     assert text.count("missing") == sum("missing" in row.get(name, {}) for row in rows for name in peers)
-    assert [row["planned"] >= 2 for row in record["plan"]] == [True] * 3
+    # Of 0.1, 1 and 10 ohm: the more wires matter, the more iterations a vector takes, the sooner the matrix pays.
+    planned = [row["planned"] for row in record["plan"]]
+    assert planned[0] > planned[1] > planned[2] >= 2
     assert [row["size"] for row in record["peaks"]] == [64]
     assert record["peaks"][0]["ours"] >= 0.0
     assert record["peaks"][0]["SuperLU"] > 0.0

@@ -72,7 +72,7 @@ def test_each_heals_what_it_is_for_on_held_out_vectors(name):
     chip, bound = HEALED[name]
     before, after, _ = calibrated(name, network_of(**chip))
     assert after.rmse < bound * before.rmse
-    assert after.rmse < after.largest
+    assert 0.0 < after.largest < 1.01 * before.largest  # nor does it harm the worst output
 
 
 @pytest.mark.parametrize("name", sorted(HEALED))
