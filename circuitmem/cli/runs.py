@@ -120,7 +120,7 @@ def _warn(results: dict[str, Any]) -> None:
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")], as_json: Json = False
 ) -> None:
-    """Write the page of a run, report.html, and its figures as SVG and PNG."""
+    """Write the page of a run, report.html, and its figures as SVG, PNG and PDF."""
     from circuitmem.console import Progress
     from circuitmem.records import Results, read_record
     from circuitmem.report import draw_run, draw_run_page

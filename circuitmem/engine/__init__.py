@@ -11,7 +11,7 @@ from circuitmem.engine.plan import Plan
 from circuitmem.engine.referees import REFEREES, Referee, RefereeName, referee_names, simulators
 from circuitmem.engine.replay import replay_case
 from circuitmem.engine.settling import Settling
-from circuitmem.engine.software import software
+from circuitmem.engine.software import environment, software
 from circuitmem.engine.spice import SpiceEngine, adc_netlist, program_netlist, tile_netlist
 from circuitmem.engine.state_case import StateCase
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
@@ -46,6 +46,7 @@ __all__ = [
     "VacaskEngine",
     "adc_netlist",
     "case_from_arrays",
+    "environment",
     "fraction_bound",
     "load_case",
     "program_netlist",

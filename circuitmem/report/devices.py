@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from circuitmem.config import ComplianceCell, PulseUpdateSpec, TwoPulseSpec
 from circuitmem.device import final_conductance, pulse_curves
+from circuitmem.report.palette import COLOURS
 
 __all__ = ["draw_gate_law", "draw_pulse_curves"]
 
@@ -32,9 +33,9 @@ def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None
     for axes, (name, spec) in zip(panels, devices.items(), strict=False):
         count, left = np.arange(spec.states + 1), np.arange(spec.pulses_down + 1)
         up, down = pulse_curves(spec, count, left)
-        axes.plot(count, 1e6 * up, color="#0072b2", label=f"up, {spec.potentiation:g}")
+        axes.plot(count, 1e6 * up, color=COLOURS[0], label=f"up, {spec.potentiation:g}")
         axes.plot(
-            spec.states + spec.pulses_down - left, 1e6 * down, color="#e69f00", label=f"down, {spec.depression:g}"
+            spec.states + spec.pulses_down - left, 1e6 * down, color=COLOURS[1], label=f"down, {spec.depression:g}"
         )
         axes.set_title(name)
         axes.legend(fontsize="small", title="nonlinearity", title_fontsize="small")
@@ -42,7 +43,7 @@ def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None
     for axes in panels[len(devices) :]:
         axes.set_visible(False)
     figure.supxlabel("pulses: up, then down")
-    figure.supylabel("conductance [uS]")
+    figure.supylabel("conductance [µS]")
     figure.savefig(path, dpi=120)
     return figure
 
@@ -69,14 +70,14 @@ def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tu
     gates = np.linspace(spec.minimum_gate, spec.maximum_gate, 200)
     law = spec.minimum_conductance + spec.slope * (gates - spec.minimum_gate)
     axes.plot(gates, 1e6 * law, color="black", linestyle="--", label="two-pulse law")
-    for (drain, (voltages, found)), colour in zip(measured.items(), ("#0072b2", "#e69f00", "#009e73"), strict=False):
+    for (drain, (voltages, found)), colour in zip(measured.items(), COLOURS, strict=False):
         ends = final_conductance(ComplianceCell.of(spec, drain), gates)
         axes.plot(gates, 1e6 * ends, color=colour, label=f"I/V_stop, {drain:g} V left for the transistor")
         axes.plot(
             np.asarray(voltages), 1e6 * np.asarray(found), "o", color=colour, markersize=4, label="ngspice, .tran"
         )
     axes.set_xlabel("gate voltage of the SET [V]")
-    axes.set_ylabel("conductance left [uS]")
+    axes.set_ylabel("conductance left [µS]")
     axes.legend(fontsize="small")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)

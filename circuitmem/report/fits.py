@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from circuitmem.files import write_bytes
+from circuitmem.report.palette import COLOURS
 
 if TYPE_CHECKING:
     from circuitmem.study.fit import Fit
@@ -46,7 +47,7 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
     measured, y_label = _scaled(curve.measured, curve.y_label)
     fitted = curve.fitted * _factor(curve.measured, curve.y_label)
     group = np.zeros(len(x), dtype=np.intp) if curve.group is None else curve.group
-    for (name, some), colour, line in zip(branches.items(), ("#0072b2", "#d55e00"), ("-", "--"), strict=False):
+    for (name, some), colour, line in zip(branches.items(), COLOURS, ("-", "--"), strict=False):
         if not some.any():
             continue
         both.plot(x[some], measured[some], ".", color=colour, alpha=0.4, markersize=4, label=f"measured{name}")

@@ -5,11 +5,16 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from circuitmem.report.stills import COLOURS
+from circuitmem.report.palette import CLASSES, name_colours
+from circuitmem.report.stills import LONGEST
 
 __all__ = ["interactive", "plotly_source"]
 
 _MODES = {"line": "lines", "dashed": "lines", "both": "lines+markers", "points": "markers"}
+_GREY = "#808890"
+"""Of the digital network: to be seen on a light and on a dark page."""
+_FEW = 12
+"""Whole numbers up to so far apart have a tick each."""
 
 
 @cache
@@ -30,8 +35,9 @@ def interactive(plot: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _lines(plot: dict[str, Any]) -> dict[str, Any]:
     traces = []
-    for index, series in enumerate(plot["series"]):
-        colour = COLOURS[index % len(COLOURS)]
+    colours = name_colours([series["name"] for series in plot["series"]], _GREY)
+    for series in plot["series"]:
+        colour = colours[series["name"]]
         trace = {
             "type": "scatter",
             "mode": _MODES[series["style"]],
@@ -43,6 +49,9 @@ def _lines(plot: dict[str, Any]) -> dict[str, Any]:
         }
         traces.append(trace)
     layout = _layout(plot) | {"showlegend": len(traces) > 1, "legend": {"orientation": "h", "y": -0.25}}
+    places = [x for series in plot["series"] for x in series["x"] if x is not None]
+    if places and max(places) - min(places) <= _FEW and all(x == round(x) for x in places):
+        layout["xaxis"]["dtick"] = 1  # epochs, bits: there is no half of one
     for name in plot["log"]:
         layout[f"{name}axis"] |= {"type": "log", "exponentformat": "power", "dtick": 1}
     return {"title": plot["title"], "traces": traces, "layout": layout}
@@ -59,12 +68,24 @@ def _heat_map(plot: dict[str, Any]) -> dict[str, Any]:
     }
     if plot["limits"]:
         trace |= {"zmin": plot["limits"][0], "zmax": plot["limits"][1]}
+    if classes := plot.get("classes"):
+        count = len(classes)
+        steps = [[place / count, colour] for k, colour in enumerate(CLASSES[:count]) for place in (k, k + 1)]
+        ticks = {"tickvals": list(range(count)), "ticktext": classes}
+        trace |= {"colorscale": steps, "zmin": -0.5, "zmax": count - 0.5, "colorbar": ticks}
+        trace["hovertemplate"] = f"{plot['y_label']} %{{y}}, {plot['x_label']} %{{x}}<extra></extra>"
     layout = _layout(plot)
+    layout["margin"]["r"] = 90  # the words of the scale
     layout["yaxis"]["autorange"] = "reversed"
+    rows, columns = len(plot["values"]), len(plot["values"][0])
+    if max(rows / columns, columns / rows) <= LONGEST:  # cells are square
+        layout["yaxis"] |= {"scaleanchor": "x", "constrain": "domain"}
+        layout["xaxis"] |= {"constrain": "domain"}
     return {"title": plot["title"], "traces": [trace], "layout": layout}
 
 
 def _bars(plot: dict[str, Any]) -> dict[str, Any]:
+    colours = name_colours(list(plot["parts"]), _GREY)
     traces = [
         {
             "type": "bar",
@@ -72,9 +93,9 @@ def _bars(plot: dict[str, Any]) -> dict[str, Any]:
             "name": name,
             "x": values,
             "y": plot["categories"],
-            "marker": {"color": COLOURS[index % len(COLOURS)]},
+            "marker": {"color": colours[name]},
         }
-        for index, (name, values) in enumerate(plot["parts"].items())
+        for name, values in plot["parts"].items()
     ]
     layout = _layout({"x_label": plot["value_label"], "y_label": ""})
     layout |= {"barmode": "stack" if plot["stacked"] else "group", "legend": {"orientation": "h", "y": -0.25}}

@@ -15,7 +15,7 @@ import circuitmem
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_bytes, write_text
 from circuitmem.report.interactive import interactive, plotly_source
-from circuitmem.report.stills import INK, draw, png, svg
+from circuitmem.report.stills import INK, draw, pdf, png, svg
 
 __all__ = ["Page", "make_folder", "slug"]
 
@@ -43,19 +43,20 @@ class Page:
         name = slug(name)
         self._figures[name], text = _drawn(json.dumps(plot), name)
         options = plot["options"] if plot["kind"] == "views" else [plot]
+        live = interactive(plot) if plotly_source() else None
         return {
             "name": name,
             "title": plot["label"] if plot["kind"] == "views" else plot["title"],
-            "wide": plot["kind"] == "views",
+            "wide": plot["kind"] == "views" and live is None,  # where one is chosen, one is shown
             "group": plot.get("group", ""),
             "choices": [option["title"] for option in options] if plot["kind"] == "views" else [],
             "description": "; ".join(_describe(option) for option in options),
             "svg": text,
-            "live": interactive(plot) if plotly_source() else None,
+            "live": live,
         }
 
     def write(self, template: str, name: str, content: dict[str, Any], figures: bool = True) -> list[Path]:
-        """Render the page and, if asked for, save its figures as SVG and PNG into ``figures``.
+        """Render the page and, if asked for, save its figures as SVG, PNG and PDF into ``figures``.
 
         Returns the paths of everything written, the page first.
         """
@@ -77,7 +78,8 @@ class Page:
             path = self.folder / "figures" / figure
             write_text(path.with_suffix(".svg"), svg(drawn, figure, page=False))
             write_bytes(path.with_suffix(".png"), png(drawn))
-            written += [path.with_suffix(".svg"), path.with_suffix(".png")]
+            write_bytes(path.with_suffix(".pdf"), pdf(drawn))
+            written += [path.with_suffix(ending) for ending in (".svg", ".png", ".pdf")]
         write_text(self.folder / name, text)
         return written
 
@@ -112,6 +114,9 @@ def _describe(plot: dict[str, Any]) -> str:
     """Say in words what a plot shows, for those who do not see it."""
     if plot["kind"] == "heat map":
         values = [value for row in plot["values"] for value in row if value is not None]
+        if plot.get("classes"):
+            counts = ", ".join(f"{values.count(k)} {name}" for k, name in enumerate(plot["classes"]))
+            return f"{plot['title']}: {counts}"
         text = f"{plot['title']}, {len(plot['values'])} by {len(plot['values'][0])} map"
         return f"{text}, from {min(values):.3g} to {max(values):.3g} {plot['value_label']}" if values else text
     if plot["kind"] == "bars":

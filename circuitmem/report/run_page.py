@@ -5,36 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from circuitmem.control import ATTOJOULE
 from circuitmem.engine import REFEREES, referee_names, simulators
-from circuitmem.records import (
-    STATE_ARRAYS,
-    Digital,
-    Method,
-    Partial,
-    Provenance,
-    Record,
-    Results,
-    read_arrays,
-    read_config,
-    read_record,
-)
+from circuitmem.records import Digital, Method, Partial, Provenance, Record, Results, read_config, read_record
 from circuitmem.report.costs import precision_note, product_costs, rms_errors
 from circuitmem.report.page import Page
-from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
-from circuitmem.training import method_title
-from circuitmem.training.method_result import ERROR_EDGES
+from circuitmem.report.run_plots import (
+    WHEN,
+    accuracy_plots,
+    confusion_plots,
+    cost_plots,
+    error_plots,
+    label_of,
+    map_plots,
+    predicts_values,
+    product_plots,
+    saturation_plots,
+)
 
 __all__ = ["draw_run_page", "load_run_record"]
 
-TILES = 12
-"""Maps of so many tiles are put into the page, spread over all of them: every tile of a large run would be too much."""
-WHEN = ("before", "after")
 SCORES = ("accuracy_percent", "rmse", "r2")
 """What a test says: the first of classes, the others of values."""
+_ARRAY = (
+    "Stuck devices, conductances before and after training in situ, and what training changed, tile by tile. All tiles "
+    "have the same scale: the range of the cells that are not stuck; what conducts more has the colour of its end."
+)
+_ERRORS = (
+    "What the hardware gave for the test samples, less what the digital core's own weights give: the error that "
+    "calibration takes away, and that training learns to live with."
+)
+_COST = "What each phase of a run took, test reads included, and what used the energy."
+_PRODUCTS = (
+    "What each layer's tiles made of test samples when the chip was brought up, against the product with the weights "
+    "that were asked for: root mean square, relative to the largest. Training in situ then changes the weights."
+)
 
 
 def load_run_record(folder: str | Path) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def _load(path: Path, kind: type[Record]) -> dict[str, Any]:
 
 
 def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -> list[Path]:
-    """Write ``report.html``, and its figures as SVG and PNG, into the folder of a run, finished or under way.
+    """Write ``report.html``, and its figures as SVG, PNG and PDF, into the folder of a run, finished or under way.
 
     Parameters
     ----------
@@ -106,16 +110,20 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
     spec = read_config(path)
     page = Page(path)
     methods = record["methods"]
-    values = _predicts_values(record)
+    values = predicts_values(record)
     reached, words = ("RMSE", "RMSE in the units of the targets") if values else ("Accuracy", "accuracy")
     sections = [
-        (reached, f"Test {words}, epoch by epoch; epoch 0 is before training in situ.", _accuracy(record)),
-        ("What is taken for what", "At the last test: true classes in rows, answers in columns.", _confusion(methods)),
-        ("The array", _ARRAY, _maps(path, methods)),
-        ("Time and energy", _COST, _costs(methods)),
-        ("Errors of the outputs", _ERRORS, _errors(methods)),
-        ("Errors of the products", _PRODUCTS, _products(methods)),
-        ("Saturation", "Codes at the end of a converter's range, test reads included.", _saturation(methods)),
+        (reached, f"Test {words}, epoch by epoch; epoch 0 is before training in situ.", accuracy_plots(record)),
+        (
+            "What is taken for what",
+            "At the last test: true classes in rows, answers in columns.",
+            confusion_plots(methods),
+        ),
+        ("The array", _ARRAY, map_plots(path, methods)),
+        ("Time and energy", _COST, cost_plots(methods)),
+        ("Errors of the outputs", _ERRORS, error_plots(methods)),
+        ("Errors of the products", _PRODUCTS, product_plots(methods)),
+        ("Saturation", "Codes at the end of a converter's range, test reads included.", saturation_plots(methods)),
     ]
     audit = record["results"].get("audit") or _audit_so_far(record)
     traces = sorted(file.name for file in path.glob("trace_*.gz"))
@@ -123,7 +131,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "name": path.resolve().name,
         "news": news,
         "finished": record["finished"],
-        "running": [(_label(name), max(0, len(methods[name]["history"]) - 1)) for name in record["running"]],
+        "running": [(label_of(name), max(0, len(methods[name]["history"]) - 1)) for name in record["running"]],
         "all_epochs": spec.in_situ.epochs,
         "rows": _rows(record),
         "precision": "" if spec.precision == "double" else precision_note(_reuse(methods)),
@@ -177,7 +185,7 @@ def _audit(audit: dict[str, Any], names: str) -> dict[str, Any]:
     return {
         "simulators": names,
         "sentences": [sentence for sentence in (headline, bound) if sentence],
-        "methods": [(_label(name), *_audited(found)) for name, found in audit.get("methods", {}).items()],
+        "methods": [(label_of(name), *_audited(found)) for name, found in audit.get("methods", {}).items()],
         "referees": [
             (REFEREES[name].simulator, found["version"], *_audited(found)[:3])
             for name, found in audit.get("referees", {}).items()
@@ -200,18 +208,14 @@ def _audited(found: dict[str, Any]) -> tuple[str, ...]:
 def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     if record["digital"]:
-        rows.append((_label("digital"), _score(record["digital"]), *[""] * 7))
+        rows.append((label_of("digital"), _score(record["digital"]), *[""] * 7))
     for name, method in record["methods"].items():
         time, energy = f"{method['simulated_time_s'] * 1e3:.2f} ms", f"{method['energy_j'] * 1e3:.3f} mJ"
-        label = _label(name)
+        label = label_of(name)
         reached, pulses = _score(method), f"{method['pulses']:,}"
         errors = [rms_errors(method.get("product_errors", {}).get(when, ())) for when in WHEN]
         rows.append((label, reached, time, energy, pulses, *product_costs(method.get("calibration", {})), *errors))
     return rows
-
-
-def _predicts_values(record: dict[str, Any]) -> bool:
-    return "rmse" in record["digital"]
 
 
 def _score(found: dict[str, Any]) -> str:
@@ -221,181 +225,9 @@ def _score(found: dict[str, Any]) -> str:
     return f"{found['accuracy_percent']:.2f} %"
 
 
-def _accuracy(record: dict[str, Any]) -> list[Plot]:
-    """Accuracy, or RMSE, of each method against epochs, and against what it spent."""
-    score, title, words = "accuracy_percent", "Accuracy", "test accuracy (%)"
-    if _predicts_values(record):
-        score, title, words = "rmse", "RMSE", "test RMSE (units of the targets)"
-    methods = {name: method["history"] for name, method in record["methods"].items() if method["history"]}
-    if not methods:
-        return []
-    longest = max(len(history) for history in methods.values()) - 1
-    if not longest:  # nothing is trained, or not yet: there is one number a method
-        known = {"digital": record["digital"][score]} if record["digital"] else {}
-        known |= {name: history[0][score] for name, history in methods.items()}
-        return [Bars(title, tuple(map(_label, known)), words, {words: tuple(known.values())})]
-    plots: list[Plot] = []
-    for key, label, unit in (("epoch", "epoch", 1.0), ("pulses", "programming pulses (millions)", 1e-6)):
-        series = []
-        right = max(max(entry[key] for entry in history) for history in methods.values()) * unit
-        for name, history in methods.items():
-            x, y = ([entry[k] for entry in history] for k in (key, score))
-            if len(history) == 1:  # without training: a level to compare with
-                series.append(Series(_label(name), [0.0, right], [y[0], y[0]], "dashed"))
-            else:
-                series.append(Series(_label(name), np.array(x) * unit, y, "both"))
-        if record["digital"]:
-            series.append(Series(_label("digital"), [0.0, right], [record["digital"][score]] * 2, "dashed"))
-        plots.append(Lines(f"{title} against {label}", label, words, tuple(series)))
-    return plots
-
-
-def _confusion(methods: dict[str, Any]) -> list[Plot]:
-    maps = [
-        HeatMap(_label(name), method["confusion"], "samples", "taken for", "true class")
-        for name, method in reversed(methods.items())
-        if method.get("confusion")
-    ]
-    return [Views("Confusion matrix", tuple(maps))] if maps else []
-
-
-_ARRAY = (
-    "Stuck devices, conductances before and after training in situ, and what training changed, tile by tile. All tiles "
-    "have the same scale: the range of the cells that are not stuck; what conducts more has the colour of its end."
-)
-
-
-def _maps(path: Path, methods: dict[str, Any]) -> list[Plot]:
-    """Show the tiles of the last method that has left its state."""
-    for name in reversed(methods):
-        file = path / f"state_{name}.npz"
-        if file.is_file():
-            break
-    else:
-        return []
-    state: dict[str, NDArray[Any]] = read_arrays(file, STATE_ARRAYS)
-    count = len(state["stuck"])
-    tiles = np.unique(np.linspace(0, count - 1, min(TILES, count)).astype(int))
-    plots: list[Plot] = []
-    kinds = np.where(state["stuck"], np.where(state["before"] > np.median(state["before"]), 1.0, -1.0), 0.0)
-    before, after, free = state["before"] * 1e6, state["after"] * 1e6, ~state["stuck"]
-    span = _ends(np.concatenate([before[free], after[free]]))
-    largest = max(_ends(np.abs(after - before))[1], 1e-3)
-    for label, values, unit, limits, diverging in (
-        ("Defects", kinds, "-1 stuck low, 1 stuck high", (-1.0, 1.0), True),
-        ("Conductance before training", before, "µS", span, False),
-        ("Conductance after training", after, "µS", span, False),
-        ("What training changed", after - before, "µS", (-largest, largest), True),
-    ):
-        maps = tuple(
-            HeatMap(f"tile {tile} of {count}", np.round(values[tile], 2), unit, limits=limits, diverging=diverging)
-            for tile in tiles
-        )
-        plots.append(Views(f"{label}, {_label(name)}", maps, "tile"))
-    return plots
-
-
-def _ends(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the lowest and the highest value; 0 and 1 of none."""
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-
-
-_ERRORS = (
-    "What the hardware gave for the test samples, less what the digital core's own weights give: the error that "
-    "calibration takes away, and that training learns to live with."
-)
-_COST = "What each phase of a run took, test reads included, and what used the energy."
-
-
-def _costs(methods: dict[str, Any]) -> list[Plot]:
-    """Time and energy by phase and by part, a bar a method; utilisation by resource."""
-    done = {name: method for name, method in methods.items() if method.get("phases")}
-    if not done:
-        return []
-    names = tuple(_label(name) for name in done)
-    phases = list(dict.fromkeys(phase for method in done.values() for phase in method["phases"]))
-    parts = list(dict.fromkeys(part for method in done.values() for part in method["energy_by_part"]))
-    resources = list(dict.fromkeys(name for method in done.values() for name in method["utilisation"]))
-    energy = {
-        phase or "other": [
-            method["phases"].get(phase, {}).get("energy", 0) * ATTOJOULE * 1e3 for method in done.values()
-        ]
-        for phase in phases
-    }
-    by_part = {part: [m["energy_by_part"].get(part, 0) * ATTOJOULE * 1e3 for m in done.values()] for part in parts}
-    busy = {
-        name: [100.0 * method["utilisation"].get(name, {}).get("fraction", 0.0) for name in resources]
-        for name, method in zip(names, done.values(), strict=True)
-    }
-    used = tuple(
-        Bars(f"{name}", tuple(resources), "busy (% of the simulated time)", {"busy": values})
-        for name, values in busy.items()
-    )
-    return [
-        Bars("Energy by phase", names, "energy (mJ)", energy),
-        Bars("Energy by what used it", names, "energy (mJ)", by_part),
-        Views("Utilisation of each resource: the fullest is the bottleneck", tuple(reversed(used))),
-    ]
-
-
-def _errors(methods: dict[str, Any]) -> list[Plot]:
-    """Errors of the outputs of each method, before training in situ and at the end."""
-    plots: list[Plot] = []
-    middle = 0.5 * (ERROR_EDGES[1:] + ERROR_EDGES[:-1])
-    for key, when in (("before_training", "before training in situ"), ("at_the_end", "at the end of training")):
-        series = [
-            Series(_label(name), middle, 100.0 * np.array(counts) / max(sum(counts), 1))
-            for name, method in methods.items()
-            if (counts := method.get("output_errors", {}).get(key))
-        ]
-        if series:
-            plots.append(
-                Lines(f"Errors {when}", "error (fraction of the largest output)", "outputs (% a bin)", tuple(series))
-            )
-    return plots
-
-
-_PRODUCTS = (
-    "What each layer's tiles made of test samples when the chip was brought up, against the product with the weights "
-    "that were asked for: root mean square, relative to the largest. Training in situ then changes the weights."
-)
-
-
-def _products(methods: dict[str, Any]) -> list[Plot]:
-    """Errors of products before and after calibration, a pair of bars a method and a plot a layer."""
-    done = {name: found for name, method in methods.items() if "after" in (found := method.get("product_errors", {}))}
-    if not done:
-        return []
-    names = tuple(_label(name) for name in done)
-    layers = min(len(found["before"]) for found in done.values())
-    return [
-        Bars(
-            f"Errors of the products of layer {layer + 1}",
-            names,
-            "rms error (% of the largest)",
-            {f"{when} calibration": [100.0 * found[when][layer]["rmse"] for found in done.values()] for when in WHEN},
-            stacked=False,
-        )
-        for layer in range(layers)
-    ]
-
-
-def _saturation(methods: dict[str, Any]) -> list[Plot]:
-    """Conversions that ended at the end of the range."""
-    saturated = {name: method["saturated_codes"] for name, method in methods.items() if method.get("saturated_codes")}
-    names = tuple(_label(name) for name in saturated)
-    parts = {part.upper(): [counts[part] for counts in saturated.values()] for part in ("adc", "dac")}
-    return [Bars("Saturated codes", names, "codes", parts)] if saturated else []
-
-
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _label(name: str) -> str:
-    """Return what the page calls a method, or the digital network."""
-    return "digital network" if name == "digital" else method_title(name)

@@ -1,54 +1,70 @@
-"""Plots of a record as still pictures: SVG that takes the colours of the page it stands in, and PNG."""
+"""Plots of a record as still pictures: SVG that takes the colours of the page it stands in, PNG and PDF."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.rcsetup
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import TightLayoutEngine
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-__all__ = ["INK", "draw", "lay_out", "png", "svg"]
+from circuitmem.report.palette import CLASSES, COLOURS, mark, name_colours
+
+__all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "svg"]
 
 INK = "#010203"
 """Black to the eye. Stands for the colour of the page's text, and is replaced by it."""
-COLOURS = ("#0a7abf", "#d55e00", "#009e73", "#b0609b", "#8a7000", "#56849c")
-"""After Okabe and Ito's palette, as dark as it must be for both a light and a dark page."""
 STILL_VIEWS = 3
 """So many views of several are drawn; the others are for those who can choose."""
 STYLES: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
     "dashed": {"linestyle": "--"},
-    "both": {"linestyle": "-", "marker": "o", "markersize": 4},
+    "both": {"linestyle": "-", "markersize": 4},
     "points": {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.7},
 }
 _RC: Any = {
-    "font.size": 9,
+    "font.size": 8,  # 6.6 points and more where a panel is one column of a journal, 85 mm
+    "axes.titlesize": "medium",
     "svg.fonttype": "none",
     "svg.hashsalt": "circuitmem",  # the same record gives the same bytes
+    "pdf.fonttype": 42,  # letters that can be searched and copied
     "font.family": "sans-serif",
     "axes.prop_cycle": matplotlib.rcsetup.cycler(color=COLOURS),
 }
 _INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+_PANEL, _MAP = (4.0, 3.0), (3.4, 3.0)
+"""Width and height of a panel, and of a map beside others [inches]."""
+LONGEST = 3.0
+"""Maps with sides in a larger ratio are stretched: cells would be too small to be seen."""
 
 
-def draw(plot: dict[str, Any], ink: str = "black") -> Figure:
-    """Draw a plot (:meth:`circuitmem.study.plots.Plot.as_dict`); views follow one another."""
+def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black") -> Figure:
+    """Draw a plot (:meth:`circuitmem.study.plots.Plot.as_dict`), or several side by side; views follow one another.
+
+    Parameters
+    ----------
+    plot : dict or sequence of dict
+        What is drawn.
+    ink : str
+        The colour of text and axes.
+    """
+    plots = [plot] if isinstance(plot, dict) else list(plot)
+    options = [own for each in plots for own in (each["options"][:STILL_VIEWS] if each["kind"] == "views" else [each])]
+    width, height = _PANEL if len(options) == 1 or any(own["kind"] != "heat map" for own in options) else _MAP
     with mpl.rc_context(_RC | dict.fromkeys(_INKED, ink) | {"legend.labelcolor": ink}):
-        if plot["kind"] == "views":
-            options = plot["options"][:STILL_VIEWS]
-            figure = Figure(figsize=(4.2 * len(options), 3.6))
-            axes = np.atleast_1d(figure.subplots(1, len(options)))
-        else:
-            options, figure = [plot], Figure(figsize=(5.6, 3.6))
-            axes = np.array([figure.subplots()])
+        figure = Figure(figsize=(width * len(options), height))
+        axes = np.atleast_1d(figure.subplots(1, len(options)))
         for place, option in zip(axes, options, strict=True):
-            _DRAWERS[option["kind"]](place, option)
+            _DRAWERS[option["kind"]](place, option, ink)
         lay_out(figure)  # in this context, for it makes the ticks
     return figure
 
@@ -62,46 +78,98 @@ def lay_out(figure: Figure) -> None:
     TightLayoutEngine(pad=0.5, w_pad=1.5, rect=None).execute(figure)  # type: ignore[arg-type]
 
 
-def _lines(axes: Axes, plot: dict[str, Any]) -> None:
-    for series in plot["series"]:
+def _lines(axes: Axes, plot: dict[str, Any], ink: str) -> None:
+    colours = name_colours([series["name"] for series in plot["series"]], ink)
+    xs = []
+    for number, series in enumerate(plot["series"]):
         x, y = (np.array(series[key], dtype=float) for key in ("x", "y"))
+        xs.append(x[np.isfinite(x)])
+        style = STYLES[series["style"]] | ({"marker": mark(number)} if series["style"] == "both" else {})
         large: Any = {"rasterized": True} if len(x) > 500 else {}
-        axes.plot(x, y, label=series["name"], **STYLES[series["style"]], **large)
+        axes.plot(x, y, label=series["name"], color=colours[series["name"]], **style, **large)
     axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
     for name, set_scale in (("x", axes.set_xscale), ("y", axes.set_yscale)):
         values = [value for series in plot["series"] for value in series[name] if value is not None]
         if name in plot["log"] and any(value > 0.0 for value in values):
             set_scale("log")
+    places = np.concatenate(xs)
+    if "x" not in plot["log"] and np.array_equal(places, np.round(places)):
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # epochs, bits, codes: there is no half of one
     axes.grid(alpha=0.25)
     if len(plot["series"]) > 1:
-        axes.legend(fontsize="small", framealpha=0.0)
+        _legend(axes)
 
 
-def _heat_map(axes: Axes, plot: dict[str, Any]) -> None:
+def _legend(axes: Axes, **given: Any) -> None:
+    """Put the legend below the axes, off the data."""
+    _, labels = axes.get_legend_handles_labels()
+    words = [handle.get_label() for handle in given["handles"]] if given else labels
+    columns = 1 if max(map(len, words), default=0) > 30 else 3 if max(map(len, words), default=0) < 14 else 2
+    axes.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, **given)
+
+
+def _heat_map(axes: Axes, plot: dict[str, Any], ink: str) -> None:
     values = np.array(plot["values"], dtype=float)
+    rows, columns = values.shape
+    aspect: Any = "equal" if max(rows / columns, columns / rows) <= LONGEST else "auto"
+    axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6, integer=True))
+    if plot.get("classes"):
+        class_map(axes, values, plot["classes"], aspect, ink)
+        return
     low, high = plot["limits"] or (None, None)
     colours = "RdBu_r" if plot["diverging"] else "viridis"
-    picture = axes.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect="auto")
+    picture = axes.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect=aspect)
     below, above = low is not None and np.nanmin(values) < low, high is not None and np.nanmax(values) > high
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
-    axes.figure.colorbar(picture, ax=axes, label=plot["value_label"], extend=extend)
-    axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
+    axes.figure.colorbar(picture, ax=axes, label=plot["value_label"], extend=extend, fraction=0.046, pad=0.04)
 
 
-def _bars(axes: Axes, plot: dict[str, Any]) -> None:
+def class_map(axes: Axes, values: Any, classes: Sequence[str], aspect: Any = "equal", ink: str = "black") -> None:
+    """Draw a map of classes, with a legend of them below it.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to.
+    values : (rows, columns) array_like
+        The number of a class for each cell.
+    classes : sequence of str
+        Their names.
+    aspect, ink : str
+        Of the cells, and the colour of the legend's text.
+    """
+    colours = CLASSES[: len(classes)]
+    norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, len(classes))
+    axes.imshow(values, cmap=ListedColormap(colours), norm=norm, interpolation="nearest", aspect=aspect)
+    counted = np.bincount(np.asarray(values, dtype=int).ravel(), minlength=len(classes)) / np.size(values)
+    names = [f"{name}, {share:.0%}" for name, share in zip(classes, counted, strict=True)]
+    handles = [Patch(color=colour, label=name) for colour, name in zip(colours, names, strict=True)]
+    _legend(axes, handles=handles, labelcolor=ink)
+
+
+def _bars(axes: Axes, plot: dict[str, Any], ink: str) -> None:
     places, below = np.arange(len(plot["categories"])), np.zeros(len(plot["categories"]))
     height = 0.8 if plot["stacked"] else 0.8 / len(plot["parts"])
+    colours = name_colours(list(plot["parts"]), ink)
     for number, (name, values) in enumerate(plot["parts"].items()):
         lengths = np.nan_to_num(np.array(values, dtype=float))
         if plot["stacked"]:
-            axes.barh(places, lengths, height, left=below, label=name)
+            axes.barh(places, lengths, height, left=below, label=name, color=colours[name])
             below += lengths
         else:
-            axes.barh(places + (number + 0.5) * height - 0.4, lengths, height, label=name)
+            axes.barh(places + (number + 0.5) * height - 0.4, lengths, height, label=name, color=colours[name])
     axes.set_yticks(places, plot["categories"])
     axes.set(title=plot["title"], xlabel=plot["value_label"])
+    axes.use_sticky_edges = False
+    axes.margins(x=0.05)
+    axes.set_xlim(left=min(0.0, axes.dataLim.x0))
+    axes.grid(axis="x", alpha=0.25)
+    axes.set_axisbelow(True)
     axes.invert_yaxis()
-    axes.legend(fontsize="small", framealpha=0.0)
+    if len(plot["parts"]) > 1:
+        _legend(axes)
 
 
 _DRAWERS = {"lines": _lines, "heat map": _heat_map, "bars": _bars}
@@ -135,4 +203,12 @@ def png(figure: Figure) -> bytes:
     """Return a figure as PNG, 150 dots an inch."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+    """Return a figure as PDF, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(_RC):
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()

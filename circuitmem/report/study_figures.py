@@ -15,6 +15,9 @@ from circuitmem.config import FigureSpec
 from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz
 from circuitmem.records import read_arrays
+from circuitmem.report.palette import COLOURS, mark, name_colours
+from circuitmem.report.run_plots import STUCK, defect_classes
+from circuitmem.report.stills import class_map
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select, watched
 from circuitmem.study.store import INFERENCE, MEASURES, PART, Row, load_table
@@ -22,13 +25,10 @@ from circuitmem.training import method_title
 
 __all__ = ["AXIS_LABELS", "SCALES", "draw_study", "method_label", "pareto_front", "pareto_points"]
 
-COLOURS = {"raw": "#7f7f7f", "calibration": "#e69f00", "in_situ": "#0072b2", "calibration_in_situ": "#009e73"}
-OTHER_COLOURS = ("#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#8c510a", "#332288", "#882255", "#44aa99")
-"""For the methods that every study has, the same everywhere; and for others (Okabe & Ito, and Tol's)."""
-MARKERS = "osD^vP*X"
-"""For those who cannot tell the colours apart."""
 NO_LEVELS = {"seed", "point", "method", "epoch", "end", PART, *MEASURES, *INFERENCE}
 """Columns of a study's table that are no axes of it."""
+FEWEST = 3
+"""Of fewer maps an interval says nothing that a reader could use: none is drawn, and the figure says so."""
 ACROSS = 4
 """Panels side by side; more follow below."""
 
@@ -92,14 +92,14 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
     axes = grid.ravel()
     for panel in axes[max(1, len(levels)) :]:
         panel.set_visible(False)
-    colours, methods = _colours(study), spec.methods or study.spec.methods
+    colours, methods = name_colours(study.spec.methods), spec.methods or study.spec.methods
     for panel, level in zip(axes, levels, strict=False):
         some = rows if spec.panels is None else select(rows, **{spec.panels: level})
         for place, method in enumerate(methods):
             own = select(some, method=method)
             if not own:
                 continue
-            style = {"color": colours[method], "marker": MARKERS[place % len(MARKERS)], "markersize": 4}
+            style = {"color": colours[method], "marker": mark(place), "markersize": 4}
             style |= {"label": method_label(study, method)}
             if spec.kind == "pareto":
                 _points(panel, pareto_points(own, spec.x), style, SCALES[spec.x])
@@ -129,6 +129,9 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
         panel.grid(alpha=0.3)
     for panel in grid[:, 0]:
         panel.set_ylabel(AXIS_LABELS[spec.y])
+    if spec.kind == "lines" and any(select(rows, method=name) for name in methods):
+        few = min(len({row["seed"] for row in select(rows, method=name)}) or FEWEST for name in methods) < FEWEST
+        figure.supxlabel(f"fewer than {FEWEST} maps: no intervals" if few else "", fontsize="x-small")
     # Below the panels: inside, it hides points.
     figure.legend(*axes[0].get_legend_handles_labels(), fontsize="x-small", loc="outside lower center", ncols=3)
     return figure
@@ -148,7 +151,7 @@ def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, An
     ends = select(rows, end=True)
     levels = list(dict.fromkeys(row[spec.x] for row in ends))
     found = [mean([SCALES[spec.y] * row[spec.y] for row in select(ends, **{spec.x: level})]) for level in levels]
-    widths = [0.0 if np.isnan(each.half_width) else each.half_width for each in found]
+    widths = [each.half_width if each.count >= FEWEST else 0.0 for each in found]
     places: Any = levels
     if _are_names(levels):
         places = np.arange(len(levels)) + aside
@@ -233,19 +236,21 @@ def _maps(folder: Path) -> Figure:
     for axes, name in zip(grid, names, strict=True):
         stuck, before, after = (maps[f"{name}/{key}"] for key in ("stuck", "before", "after"))
         before, after = before * 1e6, after * 1e6
-        kinds = np.where(stuck, np.where(before > 100.0, 2, 1), 0)
-        picture = axes[0].imshow(kinds, cmap="viridis", vmin=0, vmax=2, interpolation="nearest", aspect="auto")
-        figure.colorbar(picture, ax=axes[0], ticks=[0, 1, 2]).set_ticklabels(["works", "stuck-off", "stuck-on"])
-        axes[0].set_title(f"{name}: {100 * stuck.mean():.0f} % stuck", fontsize="small")
+        working = np.concatenate([before[~stuck], after[~stuck]])
+        span = (float(working.min()), float(working.max())) if working.size else (0.0, 1.0)
+        class_map(axes[0], defect_classes(stuck, before, span), STUCK, "auto")
+        axes[0].set_title(name, fontsize="small")
         for panel, values, title in (
             (axes[1], before, "before in-situ training"),
             (axes[2], after, "after"),
         ):
-            picture = panel.imshow(values, cmap="magma", vmin=0, vmax=300, interpolation="nearest", aspect="auto")
+            picture = panel.imshow(
+                values, cmap="viridis", vmin=span[0], vmax=span[1], interpolation="nearest", aspect="auto"
+            )
             panel.set_title(f"conductance {title}", fontsize="small")
             figure.colorbar(picture, ax=panel, label="µS", extend="max")
         change = (after - before)[~stuck]
-        axes[3].hist(change, bins=60, color="#0072b2")
+        axes[3].hist(change, bins=60, color=COLOURS[0])
         axes[3].set_title(f"working devices: {np.abs(change).mean():.1f} µS on average", fontsize="small")
         axes[3].set(xlabel="change (µS)", ylabel="devices", yscale="log")
         for panel in axes[:3]:
@@ -256,8 +261,3 @@ def _maps(folder: Path) -> Figure:
 def _label(study: Study, axis: str) -> str:
     spec = study.spec.axes.get(axis)
     return (spec.label if spec is not None else "") or axis.replace("_", " ")
-
-
-def _colours(study: Study) -> dict[str, str]:
-    others = [name for name in study.spec.methods if name not in COLOURS]
-    return COLOURS | {name: OTHER_COLOURS[k % len(OTHER_COLOURS)] for k, name in enumerate(others)}

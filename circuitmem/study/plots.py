@@ -89,6 +89,8 @@ class HeatMap:
         range of the values when left out.
     diverging : bool
         Whether the colours say which side of 0 a value is on; limits are then symmetric.
+    classes : tuple of str
+        What the values 0, 1, ... stand for, where they are no quantities: the map has a legend, and no scale.
     """
 
     title: str
@@ -98,6 +100,7 @@ class HeatMap:
     y_label: str = "word line"
     limits: tuple[float, float] | None = None
     diverging: bool = False
+    classes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
@@ -110,6 +113,7 @@ class HeatMap:
             "values": [_plain(row) for row in np.asarray(self.values)],
             "limits": None if self.limits is None else list(self.limits),
             "diverging": self.diverging,
+            "classes": list(self.classes),
         }
 
 

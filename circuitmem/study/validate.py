@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 import re
 import shlex
 import time
@@ -13,10 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import circuitmem
-from circuitmem._kernels import kernel_info
 from circuitmem.config import load_run
 from circuitmem.engine import (
     LIMIT,
@@ -25,6 +21,7 @@ from circuitmem.engine import (
     Referee,
     RefereeName,
     SavedCase,
+    environment,
     referee_names,
     save_case,
     tile_netlist,
@@ -116,13 +113,9 @@ def validate_engines(
         "speed_plot": speed_plot(speed).as_dict(),
         "seed": seed,
         "quick": quick,
-        "circuitmem": circuitmem.__version__,
-        "kernels": kernel_info(),
+        **environment(),
         **{str(name): library.version for name, library in libraries.items()},
         **{f"{name}_options": REFEREES[name].options() for name in names},
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "platform": platform.platform(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_time_s": round(time.time() - began, 1),
     }

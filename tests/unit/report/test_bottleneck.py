@@ -2,24 +2,26 @@
 
 import pytest
 
-from circuitmem.report.bottleneck import bottleneck_table, draw_bottleneck
+from circuitmem.report.bottleneck import bottleneck_table
+from circuitmem.report.run_plots import cost_plots
+from circuitmem.report.stills import draw
 
 ACCOUNT = {"operations": 1, "busy": 2 * 10**9, "energy": 3 * 10**15, "pulses": 0}
-RESULTS = {
-    "phases": {"raw": {"bring-up": ACCOUNT, "test": ACCOUNT | {"energy": 10**15}}},
-    "accounts": {"raw": {"mac_read": ACCOUNT | {"energy": 4 * 10**15}}},
-    "energy_by_part_aj": {"raw": {"array": 10**15, "adc": 3 * 10**15}},
-    "utilisation": {
-        "raw": {
+METHODS = {
+    "raw": {
+        "phases": {"bring-up": ACCOUNT, "test": ACCOUNT | {"energy": 10**15}},
+        "accounts": {"mac_read": ACCOUNT | {"energy": 4 * 10**15}},
+        "energy_by_part": {"array": 10**15, "adc": 3 * 10**15},
+        "utilisation": {
             "tiles": {"things": 1, "busy": 3 * 10**9, "waited": 10**9, "fraction": 0.75},
             "bus": {"things": 1, "busy": 0, "waited": 0, "fraction": 0.0},
-        }
-    },
+        },
+    }
 }
 
 
 def test_the_table_has_every_account_once_and_the_bottleneck_first():
-    rows = [line.split() for line in bottleneck_table(RESULTS).splitlines() if line.endswith("%")]
+    rows = [line.split() for line in bottleneck_table(METHODS).splitlines() if line.endswith("%")]
     assert rows == [
         ["bring-up", "2.0000", "3.000000", "75.0%"],
         ["test", "2.0000", "1.000000", "25.0%"],
@@ -31,8 +33,10 @@ def test_the_table_has_every_account_once_and_the_bottleneck_first():
     ]
 
 
-def test_the_figure_stacks_to_the_same_energy():
-    by_phase, by_part, by_resource = draw_bottleneck(RESULTS).axes
+def test_the_figure_stacks_to_the_same_energy_in_words():
+    by_phase, by_part, by_resource = draw([plot.as_dict() for plot in cost_plots(METHODS)]).axes
     for axes in (by_phase, by_part):
-        assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(4.0)  # mJ
+        assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(4.0)  # mJ
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["raw defective chip"]
+    assert {text.get_text() for text in by_part.get_legend().get_texts()} == {"arrays", "ADCs"}
     assert [bar.get_width() for bar in by_resource.patches] == [75.0, 0.0]

@@ -1,5 +1,6 @@
 """Figures of a study show what its table holds, and join only what lies on a scale."""
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -51,6 +52,9 @@ def test_levels_that_are_names_are_not_joined(tmp_path, names, joined):
     assert {line.get_linestyle() for line in drawn.values()} == {"-" if joined else "None"}
     apart = drawn["raw defective chip"].get_xdata()[0] != drawn["in-situ only"].get_xdata()[0]
     assert apart is not joined
+    # Two maps: whoever reads them as an interval would be misled.
+    assert figure._supxlabel.get_text() == "fewer than 3 maps: no intervals"
+    assert all(np.ptp(bar.get_segments()[0][:, 1]) == 0.0 for bars in panel.containers for bar in bars.lines[2])
     assert figure.legends[0].get_window_extent().y1 <= panel.get_window_extent().y0  # the legend hides no point
 
 
