@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,17 @@ from circuitmem.files import write_bytes, write_text
 from circuitmem.report.interactive import interactive, plotly_source
 from circuitmem.report.stills import INK, draw, pdf, png, svg
 
-__all__ = ["Page", "make_folder", "slug"]
+__all__ = ["ENDINGS", "Page", "make_folder", "slug"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+ENDINGS = (".svg", ".png")
+"""What figures are saved as unless a caller says otherwise."""
+_FORMATS: dict[str, Callable[[Figure, str], bytes]] = {
+    ".svg": lambda figure, name: svg(figure, name, page=False).encode(),
+    ".png": lambda figure, _: png(figure),
+    ".pdf": lambda figure, _: pdf(figure),
+}
 
 _KEPT = 64
 """Pictures that are kept: a page that is drawn again, with some news, takes no time for the others."""
@@ -55,10 +64,22 @@ class Page:
             "live": live,
         }
 
-    def write(self, template: str, name: str, content: dict[str, Any], figures: bool = True) -> list[Path]:
-        """Render the page and, if asked for, save its figures as SVG, PNG and PDF into ``figures``.
+    def write(self, template: str, name: str, content: dict[str, Any], figures: Sequence[str] = ENDINGS) -> list[Path]:
+        """Render the page, and save its figures into ``figures``.
 
-        Returns the paths of everything written, the page first.
+        Parameters
+        ----------
+        template, name : str
+            The template, and the name of the page's file.
+        content : dict
+            What the template asks for.
+        figures : sequence of {".svg", ".png", ".pdf"}
+            Formats of the figures; none writes the page alone. PDF takes longer than the others together.
+
+        Returns
+        -------
+        list of path
+            What was written, the page first.
         """
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
@@ -68,18 +89,17 @@ class Page:
             "live": (_TEMPLATES / "live.js").read_text("utf-8"),
             "plotly": plotly_source(),
             "version": circuitmem.__version__,
-            "figures": figures,
+            "figures": bool(figures),
         }
         text = environment.get_template(template).render(assets | content)
         written = [self.folder / name]
         if figures:
             make_folder(self.folder / "figures")
-        for figure, drawn in self._figures.items() if figures else ():
+        for figure, drawn in self._figures.items():
             path = self.folder / "figures" / figure
-            write_text(path.with_suffix(".svg"), svg(drawn, figure, page=False))
-            write_bytes(path.with_suffix(".png"), png(drawn))
-            write_bytes(path.with_suffix(".pdf"), pdf(drawn))
-            written += [path.with_suffix(ending) for ending in (".svg", ".png", ".pdf")]
+            for ending in figures:
+                written.append(path.with_suffix(ending))
+                write_bytes(written[-1], _FORMATS[ending](drawn, figure))
         write_text(self.folder / name, text)
         return written
 

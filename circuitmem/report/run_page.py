@@ -8,7 +8,7 @@ from typing import Any
 from circuitmem.engine import REFEREES, referee_names, simulators
 from circuitmem.records import Digital, Method, Partial, Provenance, Record, Results, read_config, read_record
 from circuitmem.report.costs import precision_note, product_costs, rms_errors
-from circuitmem.report.page import Page
+from circuitmem.report.page import ENDINGS, Page
 from circuitmem.report.run_plots import (
     WHEN,
     accuracy_plots,
@@ -146,7 +146,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "traces": traces,
         "provenance": [(name, _text(value)) for name, value in record["provenance"].items()],
     }
-    return page.write("run.html", "report.html", content, figures=figures)
+    return page.write("run.html", "report.html", content, figures=(*ENDINGS, ".pdf") if figures else ())
 
 
 def _audit_so_far(record: dict[str, Any]) -> dict[str, Any]:

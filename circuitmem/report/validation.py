@@ -29,7 +29,7 @@ _PROVENANCE = (
 
 
 def draw_validation(record: dict[str, Any], folder: str | Path) -> list[Path]:
-    """Write ``report.html``, and its figures as SVG, PNG and PDF, into the folder of a validation.
+    """Write ``report.html``, and its figures as SVG and PNG, into the folder of a validation.
 
     Parameters
     ----------
