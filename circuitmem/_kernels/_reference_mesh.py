@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels._reference_ladder import Ladder, ladder, reciprocal
 
-__all__ = ["TRUSTED", "Elimination", "Mesh", "eliminate", "largest_of", "prepare", "tile_lines"]
+__all__ = ["TRUSTED", "BitLineElimination", "PreparedLines", "eliminate", "largest_of", "prepare", "tile_lines"]
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ TURNS = 64
 """Turns of block relaxation after which a better bound is given up."""
 
 
-class Mesh(NamedTuple):
+class PreparedLines(NamedTuple):
     """Both sets of lines prepared for the conductances ``g``, (batch, rows, columns) or (1, rows, columns) S."""
 
     g: Floats
@@ -45,31 +45,31 @@ class Mesh(NamedTuple):
         """The ``h`` of the bit lines, (batch, rows, columns)."""
         return np.moveaxis(self.bit.h, 0, 1)
 
-    def of(self, vectors: NDArray[np.intp]) -> Mesh:
+    def of(self, vectors: NDArray[np.intp]) -> PreparedLines:
         """Return the lines of some vectors of the batch."""
         if len(self.g) == 1:
             return self
         word = Ladder(*(array[:, vectors] for array in self.word))
         bit = Ladder(*(array[:, vectors] for array in self.bit))
-        return Mesh(self.g[vectors], word, bit, self.amplification[vectors])
+        return PreparedLines(self.g[vectors], word, bit, self.amplification[vectors])
 
 
-def tile_lines(g: Floats, word: Floats, bit: Floats) -> Mesh:
+def tile_lines(g: Floats, word: Floats, bit: Floats) -> PreparedLines:
     words = ladder(_along_words(g), _along_words(word[None, :, :-1]), word[None, :, -1])
     bits = ladder(_along_bits(g), _along_bits(bit[None, 1:]), bit[None, 0])
     # A line whose cells see 1 V reaches at most 1 - h. So solving one kind of lines and then the other, each for the
     # other's error, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
     low_word, low_bit = words.h.min(axis=(0, 2)), bits.h.min(axis=(0, 2))
     tied = low_word + low_bit - low_word * low_bit
-    return Mesh(g, words, bits, np.where(tied > 0.0, reciprocal(tied), np.inf))
+    return PreparedLines(g, words, bits, np.where(tied > 0.0, reciprocal(tied), np.inf))
 
 
-def prepare(g: Floats, word: Floats, bit: Floats) -> Mesh:
+def prepare(g: Floats, word: Floats, bit: Floats) -> PreparedLines:
     """Prepare both sets of lines for ``g``, (batch, rows, columns) S; the segments are those of a tile's mesh."""
     return _sharpen(tile_lines(g, word, bit))
 
 
-def _sharpen(mesh: Mesh) -> Mesh:
+def _sharpen(mesh: PreparedLines) -> PreparedLines:
     """Find better bounds on the amplification, if those of the weakest ties say too little.
 
     With N the map of an error by one turn of solving word lines, then bit lines, all its elements positive, the
@@ -89,7 +89,7 @@ def _sharpen(mesh: Mesh) -> Mesh:
     return mesh._replace(amplification=bound)
 
 
-class Elimination(NamedTuple):
+class BitLineElimination(NamedTuple):
     """One tile with its bit-line nodes eliminated; arrays are (rows, columns, ...)."""
 
     ties: Floats  # (rows, columns, columns) S: from each node to the others of its row, when its turn comes
@@ -115,7 +115,7 @@ class Elimination(NamedTuple):
         return out
 
 
-def eliminate(mesh: Mesh, bit: Floats) -> Elimination:
+def eliminate(mesh: PreparedLines, bit: Floats) -> BitLineElimination:
     """Eliminate the bit-line nodes of a tile from the top; each leaves its place to the node below it."""
     g, h = mesh.g[0], mesh.word_h[0]
     rows, columns = g.shape
@@ -145,7 +145,7 @@ def eliminate(mesh: Mesh, bit: Floats) -> Elimination:
                 known[k] *= t[i, k]
             ties[i, k] = row
             dense[k] = dense[:, k] = t[i, k] * row
-    return Elimination(ties, t, s)
+    return BitLineElimination(ties, t, s)
 
 
 def _along_words(array: Floats) -> Floats:

@@ -46,7 +46,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels._reference_ladder import reciprocal
-from circuitmem._kernels._reference_mesh import Mesh, tile_lines
+from circuitmem._kernels._reference_mesh import PreparedLines, tile_lines
 
 __all__ = ["Relaxed", "relax"]
 
@@ -154,7 +154,7 @@ def relax(
     return Relaxed(word, bit, columns, drivers, iterations, high / (tied * scale) if scale > 0.0 else 0.0)
 
 
-def _tied(mesh: Mesh) -> float:
+def _tied(mesh: PreparedLines) -> float:
     """Return tau, or a better bound where that of the weakest ties says too little."""
     tied = float(1.0 / mesh.amplification[0])
     if tied * TIED >= 1.0:

@@ -58,7 +58,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels._reference_ladder import reciprocal
-from circuitmem._kernels._reference_mesh import TRUSTED, Elimination, Mesh, eliminate, largest_of, prepare, tile_lines
+from circuitmem._kernels._reference_mesh import (
+    TRUSTED,
+    BitLineElimination,
+    PreparedLines,
+    eliminate,
+    largest_of,
+    prepare,
+    tile_lines,
+)
 from circuitmem._kernels.selector import selector_cell
 
 __all__ = ["solve"]
@@ -78,7 +86,9 @@ ROUNDING = 16.0 * float(np.finfo(np.float64).eps)
 """What rounding of the cells' own currents does to a terminal's, relative to the sum of all of these."""
 
 
-def gradients(mesh: Mesh, r: Floats, reduction: Floats, goal: Floats, budget: Floats) -> tuple[Floats, Floats, Floats]:
+def conjugate_gradients(
+    mesh: PreparedLines, r: Floats, reduction: Floats, goal: Floats, budget: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Solve ``(A_b - G A_w^-1 G) x = r`` until max|z| <= goal or reduction * max|z| of the start, vector by vector.
 
     Returns x, max|z| of the start, and the iterations, at most ``budget``, of each vector.
@@ -209,7 +219,7 @@ def solve(
         else:
             w = w + np.where(driven, (1.0 - shorts.word_h) * estimate[:, 0], 0.0)
     open_ = np.flatnonzero(scales > 0.0)
-    factors: dict[int, Elimination] = {}
+    factors: dict[int, BitLineElimination] = {}
     for turn in range(ROUNDS):
         if not len(open_):
             break
@@ -235,7 +245,7 @@ def solve(
         # A hard tile takes about as many iterations as it has lines. Far beyond that rounding errors are in charge,
         # and a fresh residual helps more.
         budget = np.minimum(max_iterations - used[open_], 10 * (rows + columns) + 100)
-        db, z, spent = gradients(mesh, rb, reduction, goal, np.where(bounded, budget, 0))
+        db, z, spent = conjugate_gradients(mesh, rb, reduction, goal, np.where(bounded, budget, 0))
         for k in np.flatnonzero(~np.broadcast_to(bounded, len(open_))):
             index = 0 if len(conductance) == 1 and linear else int(open_[k])
             if index not in factors or not linear:
@@ -277,7 +287,7 @@ def solve(
 
 
 def _terminal_currents(
-    circuit: _Circuit, mesh: Mesh, source: Floats, injection: Floats, cells: Floats, state: _State
+    circuit: _Circuit, mesh: PreparedLines, source: Floats, injection: Floats, cells: Floats, state: _State
 ) -> tuple[Floats, Floats]:
     """Return the currents into the sense amplifiers and out of the drivers, (batch, columns) and (batch, rows) A.
 
@@ -298,7 +308,7 @@ def _terminal_currents(
 
 def _settle_currents(
     circuit: _Circuit,
-    base: Mesh,
+    base: PreparedLines,
     source: Floats,
     injection: Floats,
     state: _State,
@@ -337,7 +347,7 @@ def _settle_currents(
         budget = np.minimum(iterations[open_] - spent[open_], 10 * sum(w.shape[1:]) + 100)
         budget[hard] = 0
         none = np.zeros(len(open_))
-        db, _, more = gradients(mesh, rb, none + REDUCTION, none, budget)
+        db, _, more = conjugate_gradients(mesh, rb, none + REDUCTION, none, budget)
         spent[open_] += more
         lost = spent[open_] >= iterations[open_]
         lost[hard] = False

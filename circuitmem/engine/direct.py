@@ -22,7 +22,7 @@ from circuitmem.errors import ConvergenceError
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
 
-__all__ = ["Factors", "Network", "floating_cells", "solve_directly"]
+__all__ = ["Factors", "NodalGraph", "floating_cells", "solve_directly"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -45,7 +45,7 @@ class Factors:
     A factorisation that loses its digits is seen by its own correction, and replaced by an elimination that loses none.
     """
 
-    def __init__(self, network: Network, conductance: Floats) -> None:
+    def __init__(self, network: NodalGraph, conductance: Floats) -> None:
         self._network, self._conductance = network, conductance
         self._careful: Elimination | None = None
         try:
@@ -74,7 +74,7 @@ class Factors:
         return self._careful.solve(current)
 
 
-class Network:
+class NodalGraph:
     """Nodes and branches of one tile. Ideal wires make one node of two; floating nodes stay at 0 V.
 
     Nodes are numbered drivers, sense amplifiers, word-line nodes, bit-line nodes, before merging.
@@ -262,7 +262,7 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
     ConvergenceError
         If a vector does not reach the tolerance.
     """
-    network = Network(tile)
+    network = NodalGraph(tile)
     rows, columns = tile.spec.shape
     factors = network.factor(network.conductance) if tile.spec.cell.linear else None
     column, driver = np.empty((len(voltages), columns)), np.empty((len(voltages), rows))
@@ -278,7 +278,7 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
 
 def floating_cells(tile: Tile) -> NDArray[np.bool_]:
     """Say which cells end at a node that nothing ties to a driver or a sense amplifier, (rows, columns)."""
-    network = Network(tile)
+    network = NodalGraph(tile)
     return np.asarray(network.floats[network.word] | network.floats[network.bit])
 
 

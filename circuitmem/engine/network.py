@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.devices import TABULATED, DeviceLaw, Response, respond
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem._kernels.tables import voltage_of
-from circuitmem.engine.direct import Network
+from circuitmem.engine.direct import NodalGraph
 from circuitmem.engine.plan import plan_nodes
 from circuitmem.errors import ConvergenceError
 from circuitmem.tile import Tile
@@ -184,7 +184,7 @@ class _DirectLines:
     """Lines with bridges of any kind."""
 
     def __init__(self, tile: Tile) -> None:
-        self._network = Network(tile)
+        self._network = NodalGraph(tile)
         self._live = self._network.conductance[self._network.cells] > 0.0
 
     def solve(self, slope: Floats, offset: Floats, word: Floats, bit: Floats) -> tuple[Floats, float]:

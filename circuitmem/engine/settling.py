@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import TiaSpec
-from circuitmem.engine.direct import Network
+from circuitmem.engine.direct import NodalGraph
 from circuitmem.errors import ValidationError
 from circuitmem.tile import Tile
 
@@ -91,7 +91,7 @@ def settle(tile: Tile, voltages: Floats, amplifier: TiaSpec | None) -> Settling:
     spec = tile.spec
     if not spec.cell.linear:
         raise ValidationError("cell", "must be linear for an estimate of settling", spec.cell.kind)
-    network = Network(tile)
+    network = NodalGraph(tile)
     factors = network.factor(network.conductance)
     capacitance = network.gather(network.word, np.full(spec.shape, spec.word_line_capacitance))
     capacitance += network.gather(network.bit, np.full(spec.shape, spec.bit_line_capacitance))

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.adam import adam_step
 
-__all__ = ["Adam"]
+__all__ = ["DigitalAdam"]
 
 Floats = NDArray[np.float64]
 
 
-class Adam:
+class DigitalAdam:
     """Steps parameters in place.
 
     Parameters

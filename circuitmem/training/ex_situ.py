@@ -13,7 +13,7 @@ from circuitmem.config import ExSituSpec, NetworkSpec
 from circuitmem.errors import ValidationError
 from circuitmem.network import Perceptron, patches_of
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.adam import Adam
+from circuitmem.training.adam import DigitalAdam
 from circuitmem.training.objective import Classes, Objective, accuracy_percent
 from circuitmem.training.schedules import Patience, Samples, rate_factor
 
@@ -116,7 +116,7 @@ def train_ex_situ(
     progress(0, total)
     model = initial_perceptron(network, seed)
     parameters = [*model.weights, *model.biases]
-    optimiser = Adam(parameters)
+    optimiser = DigitalAdam(parameters)
     batches = -(-len(images) // spec.batch)
     objective = Classes(network.layers[-1]) if objective is None else objective
     guessing = objective.guessing

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from circuitmem.config import ChipSpec, RetrainingSpec
 from circuitmem.network import HardwareLayer, Network
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.adam import Adam
+from circuitmem.training.adam import DigitalAdam
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.schedules import Patience, Samples, rate_factor
@@ -71,7 +71,7 @@ def retrain(
     key = "retraining.patience" if perturb is None else "hardware_aware.patience"
     patience, best = Patience(key, spec.patience, validation), model
     parameters = [*model.weights, *model.biases]
-    optimiser = Adam(parameters)
+    optimiser = DigitalAdam(parameters)
     batches = -(-len(images) // spec.batch)
     for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
         np.clip(weights, lowest, highest, out=weights)

@@ -5,7 +5,7 @@ import pytest
 
 from circuitmem import LinearCell
 from circuitmem.engine import BehavioralEngine
-from circuitmem.engine.direct import Network
+from circuitmem.engine.direct import NodalGraph
 
 AGREEMENT = 1e-10
 """Of the largest current."""
@@ -13,7 +13,7 @@ AGREEMENT = 1e-10
 
 def sensed(tile, sense_voltage):
     """Solve the nodal equations with the virtual grounds at voltages of their own."""
-    network = Network(tile)
+    network = NodalGraph(tile)
     factors = network.factor(network.conductance)
     voltage = network.solve_linear(factors, np.concatenate([np.zeros(tile.spec.rows), sense_voltage]))
     return network.into_sources(voltage)[tile.spec.rows :]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import circuitmem
 from circuitmem.engine import REFEREES, BehavioralEngine, RefereeName, Solution
-from circuitmem.engine.direct import Network
+from circuitmem.engine.direct import NodalGraph
 from circuitmem.errors import CircuitmemError, ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.study.conformance.groups import GROUPS, VERSION
@@ -84,7 +84,7 @@ def solve(case: Case, engine: Any = None) -> Answer:
             strict=True,
         )
     )
-    network = Network(case.tile)
+    network = NodalGraph(case.tile)
     for name, nodes in (("word_line_voltage_v", network.word), ("bit_line_voltage_v", network.bit)):
         answer[name][:, network.floats[nodes]] = np.nan
     return answer
