@@ -7,13 +7,16 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from circuitmem.cli.app import INTERRUPTED, app
 from circuitmem.cli.drawing import PageDrawer
 from circuitmem.cli.options import Config, Json, Seed, Setting, Workers, overrides
+
+if TYPE_CHECKING:
+    from circuitmem.config import RunSpec
 
 
 @app.command()
@@ -32,19 +35,33 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in SPICE."""
-    from circuitmem.config import load_run
     from circuitmem.registry import torch_room
     from circuitmem.training.own import is_of_torch
     from circuitmem.training.run import start_run
 
     records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
-    spec = load_run(config, [*overrides(setting, seed), *records])
+    spec = refereed(config, [*overrides(setting, seed), *records])
     if is_of_torch(spec.network):
         _check_alone(workers)
         start_alone = torch_room().start_model_run
         _carry_out(out, as_json, lambda progress: start_alone(spec, out, progress))
     else:
         _carry_out(out, as_json, lambda progress: start_run(spec, out, progress, workers))
+
+
+def refereed(config: str | None, settings: list[str]) -> RunSpec:
+    """Return the run that is declared; VACASK audits it where nobody says who does, it is there and does it quickly.
+
+    The run's ``config.toml`` says who it was: from there the run is the same wherever it goes on.
+    """
+    from circuitmem.config import load_run
+    from circuitmem.engine import VacaskEngine
+
+    spec = load_run(config, settings)
+    undeclared = spec.audit.tiles > 0 and "referee" not in spec.audit.model_fields_set
+    if undeclared and spec.audits_together and VacaskEngine.available():
+        return load_run(config, [*settings, "audit.referee=vacask"])
+    return spec
 
 
 @app.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pydantic
 
 from circuitmem import registry
 from circuitmem.config.base import Spec
+from circuitmem.config.cell import LinearCell
 from circuitmem.config.chip import ChipSpec
 from circuitmem.config.data import SIDE, DataSpec
 from circuitmem.config.device import DeviceSpec, TwoPulseSpec
@@ -36,29 +37,46 @@ class AuditSpec(Spec):
     ----------
     tiles : int
         Operations of each kind in each method that are audited at least, >= 0; 0 switches the audit off.
-    fraction : float
-        Expected fraction of all operations that is audited, in [0, 1]. A read of a 64x64 tile takes ngspice some 5 s
-        of one processor; a pulse half a second.
-    reads, pulses : int
-        Reads of an audited read operation, and pulses of an audited train, that are done again, >= 1.
+    fraction : float, optional
+        Expected fraction of all operations that is audited, in [0, 1]. Left out, it is what the referee can do beside
+        the run: 1e-4; with VACASK, where it computes many states of a tile together, so many that the bound on the
+        operations beyond the limit is below 1 % for a run as long as the default one (:attr:`RunSpec.audited`).
+    reads, pulses : int, optional
+        Reads of an audited read operation, and pulses of an audited train, that are done again, >= 1. Left out, 4; one
+        where many operations are audited.
     limit : float
         Relative difference beyond which an operation is reported and saved, > 0; ``reuse_error`` is added to it, and
         2e-5 in single precision.
     referee : {"ngspice", "vacask", "all"}
         The circuit simulator; with ``all`` each operation goes to one of the two, by a coin of the run's seed. For
-        Verilog-A devices it is VACASK, which alone has them.
+        Verilog-A devices it is VACASK, which alone has them. ``circuitmem train`` takes VACASK, too, where none is
+        declared, it is installed, and it can compute many states of these tiles together.
     workers : int
         Processes of each simulator at once, >= 1. They let the run itself go first.
     """
 
     tiles: int = pydantic.Field(default=1, ge=0)
-    fraction: float = pydantic.Field(default=1e-4, ge=0.0, le=1.0)
-    reads: int = pydantic.Field(default=4, ge=1)
-    pulses: int = pydantic.Field(default=4, ge=1)
+    fraction: float | None = pydantic.Field(default=None, ge=0.0, le=1.0)
+    reads: int | None = pydantic.Field(default=None, ge=1)
+    pulses: int | None = pydantic.Field(default=None, ge=1)
     limit: float = pydantic.Field(default=1e-6, gt=0.0)
     referee: Literal["ngspice", "vacask", "all"] = "ngspice"
     workers: int = pydantic.Field(default=1, ge=1)
 
+
+class Audited(NamedTuple):
+    """Which operations are audited, and how much of each."""
+
+    fraction: float
+    reads: int
+    pulses: int
+
+
+_FEW = Audited(1e-4, 4, 4)
+_MANY = Audited(0.0115, 1, 1)
+"""What VACASK can do together: some 380 of the 33,000 operations of the default run, at 0.03 s of a processor each."""
+_MANY_CELLS, _MANY_EPOCHS = 64 * 64, 3
+"""A state's time grows with the square of the cells; a longer run has its bound from as many operations."""
 
 _OWN_RULES = ("two-pulse", "pulse-count")
 """Update rules that are each for one kind of device."""
@@ -149,6 +167,27 @@ class RunSpec(Spec):
             own = device.rule if isinstance(device, DeviceSpec) else _rule_of(kind)
             return values | {"in_situ": {**in_situ, "rule": own}}
         return values
+
+    @property
+    def audits_together(self) -> bool:
+        """Whether VACASK computes many states of these tiles in one process: linear cells whose lines are whole."""
+        defects = self.chip.defects
+        cut = defects.cut_word_lines > 0.0 or defects.cut_bit_lines > 0.0
+        return type(self.chip.tile.cell) is LinearCell and not self.chip.device.stateful and not cut
+
+    @property
+    def audited(self) -> Audited:
+        """The fraction of the operations that is audited, and the reads and pulses of each, declared or not."""
+        own, usual = self.audit, _FEW
+        if own.referee == "vacask" and self.audits_together:
+            cells = self.chip.tile.rows * self.chip.tile.columns
+            share = min(1.0, (_MANY_CELLS / cells) ** 2) * min(1.0, _MANY_EPOCHS / max(1, self.in_situ.epochs))
+            usual = _MANY._replace(fraction=max(_FEW.fraction, _MANY.fraction * share))
+        return Audited(
+            usual.fraction if own.fraction is None else own.fraction,
+            usual.reads if own.reads is None else own.reads,
+            usual.pulses if own.pulses is None else own.pulses,
+        )
 
     @pydantic.model_validator(mode="after")
     def _check_referee(self) -> RunSpec:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import queue
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from circuitmem.config import PulseTrain
 from circuitmem.engine.base import Engine, ProgrammingResult, Solution
 from circuitmem.engine.cases import Case, ReadCase, relative_errors
-from circuitmem.engine.findings import LIMIT, AuditRecord, Findings
+from circuitmem.engine.findings import LIMIT, AuditRecord, Check, Findings
 from circuitmem.engine.referees import REFEREES, Referee, RefereeName
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
@@ -56,12 +56,8 @@ class _Finished(ABC):
         """Wait until all is computed, at most ``timeout`` seconds, and return the record."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    case: Case
-    number: int
-    referee: RefereeName
-    options: dict[str, Any]
+AT_ONCE = 32
+"""Input vectors that are computed in one process at most: half a second of it, at 64x64."""
 
 
 class AuditQueue(_Finished):
@@ -104,11 +100,13 @@ class AuditQueue(_Finished):
             name: REFEREES[name](time_limit=time_limit, workers=workers, niceness=niceness) for name in referees
         }
         self._findings = Findings(in_range("limit", limit, 0.0), folder)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: deque[Check] = deque()
+        self._closed = False
         self._submitted: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._numbered = 0
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._stopping = threading.Event()
         self._record: AuditRecord | None = None
         self._threads = [
@@ -186,15 +184,16 @@ class AuditQueue(_Finished):
             amount = case.size if case.kind == "read" else 1
             self._submitted[case.kind] = self._submitted.get(case.kind, 0) + amount
             number, self._numbered = self._numbered, self._numbered + 1
-        options = {"group": group, "name": name, "each": each, "provenance": provenance}
-        chosen = next(iter(self._engines)) if referee is None else referee
-        self._jobs.put(_Job(case, number, chosen, options))
+            chosen = next(iter(self._engines)) if referee is None else referee
+            self._waiting.append(Check(case, group, number, name, each, provenance, chosen))
+            self._changed.notify()
 
     def finish(self, timeout: float | None = None) -> AuditRecord:
         """Wait until all is computed, at most ``timeout`` seconds, and return the record; what is left is skipped."""
         if self._record is None:
-            for _ in self._threads:
-                self._jobs.put(None)
+            with self._lock:
+                self._closed = True
+                self._changed.notify_all()
             deadline = None if timeout is None else time.monotonic() + timeout
             for thread in self._threads:
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -219,17 +218,39 @@ class AuditQueue(_Finished):
         return self._record
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None and not self._stopping.is_set():
+        while (checks := self._next()) and not self._stopping.is_set():
             if self._findings.skipped is None:
-                engine = self._engines[job.referee]
-                self._findings.check(engine, job.case, number=job.number, referee=job.referee, **job.options)
-            if self._stopping.is_set():
-                # finish() has ended the simulator: that is no failure of the circuit.
-                self._findings.drop_failure(job.number)
-            else:
-                amount = job.case.size if job.case.kind == "read" else 1
+                self._findings.check(self._engines[checks[0].referee], *checks)
+            for check in checks:
+                if self._stopping.is_set():
+                    # finish() has ended the simulator: that is no failure of the circuit.
+                    self._findings.drop_failure(check.number)
+                    continue
+                amount = check.case.size if check.case.kind == "read" else 1
                 with self._lock:
-                    self._done[job.case.kind] = self._done.get(job.case.kind, 0) + amount
+                    self._done[check.case.kind] = self._done.get(check.case.kind, 0) + amount
+
+    def _next(self) -> list[Check]:
+        """Wait for the next case, and take it with those waiting that can be computed in the same process."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return []
+            first = self._waiting.popleft()
+            chosen, size, left = [first], first.case.size, deque[Check]()
+            site = first.case.site
+            if site is None or not self._engines[first.referee].shares(*site):
+                return chosen
+            while self._waiting and size < AT_ONCE:
+                check = self._waiting.popleft()
+                fits = check.referee == first.referee and size + check.case.size <= AT_ONCE
+                if fits and check.case.site == site:
+                    chosen.append(check)
+                    size += check.case.size
+                else:
+                    left.append(check)
+            self._waiting.extendleft(reversed(left))
+            return chosen
 
 
 class AuditedEngine(_Finished):
@@ -306,12 +327,12 @@ class AuditedEngine(_Finished):
         provenance : mapping, optional
             What that file says of its origin.
         """
-        options: dict[str, Any] = {"each": each, "name": name, "provenance": provenance}
         if self._queue is not None:
-            self._queue.add(case, **options)
+            self._queue.add(case, each=each, name=name, provenance=provenance)
             return
         assert self._spice is not None
-        self._findings.check(self._spice, case, number=self._numbered, **options)
+        check = Check(case, number=self._numbered, each=each, name=name, provenance=provenance)
+        self._findings.check(self._spice, check)
         self._numbered += 1
 
     def read(self, tile: Tile, voltages: ArrayLike) -> Floats:

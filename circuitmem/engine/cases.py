@@ -6,7 +6,7 @@ A case has everything that its answer depends on: geometry, state, defects, inpu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from circuitmem._kernels.noise import Address, standard_normal
 from circuitmem._kernels.pulses import TwoPulseLaw, ground_resistance, reset_pulse, row_power, set_pulse
 from circuitmem.config import TileSpec
 from circuitmem.engine.base import Engine
+from circuitmem.engine.circuit import Terminals, TileRead
 from circuitmem.engine.state_case import StateCase
 from circuitmem.errors import ValidationError
 from circuitmem.tile import DefectMap, Tile
@@ -66,6 +67,19 @@ class ReadCase:
     def size(self) -> int:
         """How many reads."""
         return len(self.voltages)
+
+    @property
+    def site(self) -> tuple[TileSpec, DefectMap]:
+        """The tile without its cells."""
+        return self.tile.spec, self.tile.defects.lines_only()
+
+    def reads(self) -> list[TileRead]:
+        """Return what is to be computed again."""
+        return [TileRead(self.tile, self.voltages)]
+
+    def answered(self, found: Sequence[Terminals]) -> Floats:
+        """Return what :meth:`reference` does, of the answers to :meth:`reads`."""
+        return found[0].column_current
 
     def reference(self, engine: Engine) -> Floats:
         """Return the currents (reads, columns) A that an engine finds."""
@@ -147,6 +161,20 @@ class PulseCase:
     def size(self) -> int:
         """How many pulses."""
         return len(self.is_set)
+
+    @property
+    def site(self) -> tuple[TileSpec, DefectMap]:
+        """The tile without its cells."""
+        return self.spec, self.defects.lines_only()
+
+    def reads(self) -> list[TileRead]:
+        """Return what is to be computed again: one input vector for each pulse."""
+        circuits = (self._circuit(index) for index in range(self.size))
+        return [TileRead(tile, voltages[None]) for tile, voltages in circuits]
+
+    def answered(self, found: Sequence[Terminals]) -> Floats:
+        """Return what :meth:`reference` does, of the answers to :meth:`reads`."""
+        return np.array([float(each.power[0]) for each in found])
 
     def reference(self, engine: Engine) -> Floats:
         """Return the power of each pulse, (pulses,) W, from the currents of the drivers that an engine finds."""

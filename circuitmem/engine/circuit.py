@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem.config import OdeDevice, Pulse, PulseTrain, TiaSpec
+from circuitmem.config import OdeDevice, Pulse, PulseTrain, TiaSpec, TileSpec
 from circuitmem.converter import Readout
 from circuitmem.engine.base import ProgrammingResult, ReadoutSolution, Solution, StepResponse
 from circuitmem.engine.programming import check_pulse, first_state, result_of, sample_times
@@ -19,15 +20,34 @@ from circuitmem.netlists.jobs import Analysis, Answer, Circuit, Sweep, Transient
 from circuitmem.netlists.program import Times
 from circuitmem.netlists.runner import Runner
 from circuitmem.netlists.wiring import Wiring
-from circuitmem.tile import Tile
+from circuitmem.tile import DefectMap, Tile
 from circuitmem.validation import finite_array, integer
 
-__all__ = ["RESIDUAL_TOLERANCE", "CircuitEngine"]
+__all__ = ["RESIDUAL_TOLERANCE", "CircuitEngine", "Terminals", "TileRead"]
 
 Floats = NDArray[np.float64]
 
 RESIDUAL_TOLERANCE = 1e-9
 """Largest current that may get lost between drivers and grounds, relative to the sum of all terminal currents."""
+
+
+class TileRead(NamedTuple):
+    """Input vectors of a tile."""
+
+    tile: Tile
+    voltages: Floats
+    """(batch, rows) V."""
+
+
+class Terminals(NamedTuple):
+    """What flows into and out of a tile."""
+
+    column_current: Floats
+    """(batch, columns) A."""
+    driver_current: Floats
+    """(batch, rows) A."""
+    power: Floats
+    """What the drivers deliver, (batch,) W."""
 
 
 class TileCircuit(Protocol):
@@ -138,7 +158,7 @@ class CircuitEngine(ABC):
         batch = tile.input_voltages(voltages)
         if len(batch) == 0:
             return np.zeros((0, tile.spec.columns))
-        currents = self._simulate(tile, batch, all_nodes=False).column_current
+        currents = self._terminals(TileRead(tile, batch)).column_current
         return currents if np.ndim(voltages) == 2 else currents[0]
 
     def solve(self, tile: Tile, voltages: ArrayLike) -> Solution:
@@ -148,8 +168,26 @@ class CircuitEngine(ABC):
             lines = np.zeros((0, *tile.spec.shape))
             empty = Solution(np.zeros((0, tile.spec.columns)), np.zeros((0, tile.spec.rows)), lines, lines, np.zeros(0))
             return empty.answers(tile, single=False)
-        solution = self._simulate(tile, batch, all_nodes=True)
+        solution = self._simulate(tile, batch)
         return solution.answers(tile, single=np.ndim(voltages) < 2)
+
+    def shares(self, spec: TileSpec, defects: DefectMap) -> bool:  # noqa: ARG002
+        """Say whether states of such a tile, with these defects of its lines, are computed together, in one process."""
+        return False
+
+    def terminals(self, reads: Sequence[TileRead]) -> list[Terminals]:
+        """Return the currents of all terminals for input vectors of several tiles.
+
+        Raises
+        ------
+        ValidationError
+            If a shape is wrong or an element is not finite.
+        """
+        return [self._terminals(read) for read in reads]
+
+    def _terminals(self, read: TileRead) -> Terminals:
+        batch = read.tile.input_voltages(read.voltages)
+        return self._measured(*self._computed(read.tile, batch, all_nodes=False), batch)
 
     def transfer_matrix(self, tile: Tile) -> Floats:
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``: one read of 1 V on each word line.
@@ -293,11 +331,15 @@ class CircuitEngine(ABC):
         column = np.stack([np.sum([at[name] for name in names], axis=0) for names in circuit.columns], axis=1)
         return StepResponse(answer.axis, word, column)
 
-    def _simulate(self, tile: Tile, batch: Floats, *, all_nodes: bool) -> Solution:
+    def _computed(self, tile: Tile, batch: Floats, *, all_nodes: bool) -> tuple[TileCircuit, Floats]:
+        """Return the circuit of a tile that is read, and its outputs (batch, outputs)."""
         began = time.perf_counter()
         circuit = self._tile_circuit(tile, all_nodes=all_nodes)
         self._built = {"build": time.perf_counter() - began}
-        results = self._run(tile, circuit.netlist, Sweep(batch[:, circuit.live])).values
+        return circuit, self._run(tile, circuit.netlist, Sweep(batch[:, circuit.live])).values
+
+    def _measured(self, circuit: TileCircuit, results: Floats, batch: Floats) -> Terminals:
+        """Take the currents of the terminals from a circuit's outputs, and check that none gets lost."""
         position = {name: index for index, name in enumerate(circuit.netlist.outputs)}
         driver = -results[:, [position[name] for name in circuit.drive_currents]]
         column = np.stack(
@@ -311,13 +353,17 @@ class CircuitEngine(ABC):
             raise self._error(
                 f"{self.simulator}'s currents do not add up: {lost.max():.3g} A of {scale.max():.3g} A are lost"
             )
-        word = bit = np.zeros((len(batch), 0, 0))
-        if all_nodes:
-            word = _line_voltages(circuit.wiring.word_nodes, position, results)
-            bit = _line_voltages(circuit.wiring.bit_nodes, position, results)
-            if not _within(batch, word, bit):
-                raise self._error(f"{self.simulator} gave a node voltage beyond those of the sources")
-        return Solution(column, driver, word, bit, (driver * batch).sum(axis=1))
+        return Terminals(column, driver, (driver * batch).sum(axis=1))
+
+    def _simulate(self, tile: Tile, batch: Floats) -> Solution:
+        circuit, results = self._computed(tile, batch, all_nodes=True)
+        position = {name: index for index, name in enumerate(circuit.netlist.outputs)}
+        found = self._measured(circuit, results, batch)
+        word = _line_voltages(circuit.wiring.word_nodes, position, results)
+        bit = _line_voltages(circuit.wiring.bit_nodes, position, results)
+        if not _within(batch, word, bit):
+            raise self._error(f"{self.simulator} gave a node voltage beyond those of the sources")
+        return Solution(found.column_current, found.driver_current, word, bit, found.power)
 
 
 def _line_voltages(nodes: NDArray[np.object_], position: dict[str, int], results: Floats) -> Floats:

@@ -13,6 +13,9 @@ __all__ = ["CONFIDENCE", "fraction_bound", "stratified_bound"]
 
 CONFIDENCE = 0.95
 
+UNSEEN = 0.9
+"""Share of the risk that belongs to samples without a finding, of several groups: decided before any is drawn."""
+
 
 def fraction_bound(exceeded: int, audited: int, confidence: float = CONFIDENCE) -> float:
     """Return the upper confidence bound on the fraction of operations that are beyond the limit.
@@ -42,10 +45,10 @@ def fraction_bound(exceeded: int, audited: int, confidence: float = CONFIDENCE) 
 def stratified_bound(strata: Iterable[tuple[int, int, int]], confidence: float = CONFIDENCE) -> float:
     """Return the bound for several groups of operations, each with a sample of its own.
 
-    Half of the risk goes to each of two cases. If nothing was beyond the limit, the bound is the largest fraction, over
-    all ways to spread it over the groups, at which finding nothing has at least that probability. Otherwise each
-    group's own bound is taken at a confidence so high that together they hold (Bonferroni). Groups weigh as much as
-    they have operations.
+    Nine tenths of the risk go to the first of two cases, the rest to the other. If nothing was beyond the limit, the
+    bound is the largest fraction, over all ways to spread it over the groups, at which finding nothing has at least
+    that probability. Otherwise each group's own bound is taken at a confidence so high that together they hold
+    (Bonferroni). Groups weigh as much as they have operations.
 
     Parameters
     ----------
@@ -57,10 +60,10 @@ def stratified_bound(strata: Iterable[tuple[int, int, int]], confidence: float =
     groups = [group for group in strata if group[2] > 0]
     if not groups:
         return 1.0
-    risk = 0.5 * (1.0 - in_range("confidence", confidence, 0.0, 1.0)) if len(groups) > 1 else 1.0 - confidence
+    risk = 1.0 - in_range("confidence", confidence, 0.0, 1.0)
     if len(groups) > 1 and not any(exceeded for exceeded, _, _ in groups):
-        return _largest_unseen(groups, risk)
-    each = 1.0 - risk / len(groups)
+        return _largest_unseen(groups, UNSEEN * risk)
+    each = 1.0 - (risk if len(groups) == 1 else (1.0 - UNSEEN) * risk / len(groups))
     total = sum(group[2] for group in groups)
     return sum(fraction_bound(exceeded, audited, each) * size for exceeded, audited, size in groups) / total
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import circuitmem
 from circuitmem.engine.base import Engine
 from circuitmem.engine.cases import Case, case_from_arrays, numbers_of
+from circuitmem.engine.circuit import CircuitEngine
 from circuitmem.engine.confidence import fraction_bound
+from circuitmem.engine.referees import RefereeName
+from circuitmem.engine.state_case import StateCase
 from circuitmem.errors import CircuitmemError, DataFileError, SpiceUnavailableError
 from circuitmem.files import load_npz, save_npz
 from circuitmem.validation import finite_array, in_range
 
-__all__ = ["LIMIT", "AuditRecord", "Findings", "SavedCase", "load_case", "save_case"]
+__all__ = ["LIMIT", "AuditRecord", "Check", "Findings", "SavedCase", "load_case", "save_case"]
+
+Floats = NDArray[np.float64]
 
 LIMIT = 1e-6
 """Relative difference that counts: the engines agree to 1e-9 for linear cells and to 1e-7 for others."""
@@ -93,7 +99,7 @@ class SavedCase:
     """
 
     case: Case
-    reference: np.ndarray[Any, np.dtype[np.float64]]
+    reference: Floats
     limit: float
     provenance: dict[str, Any]
 
@@ -137,6 +143,63 @@ def load_case(path: str | os.PathLike[str]) -> SavedCase:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A case to be done again.
+
+    Attributes
+    ----------
+    case : ReadCase, PulseCase or StateCase
+        What was done.
+    group : str
+        What it belongs to (:meth:`Findings.record`).
+    number : int
+        Its place in the record.
+    name : str
+        Name of its file, if there will be one.
+    each : bool
+        Whether each of its reads was chosen by itself, and is an operation by itself.
+    provenance : mapping, optional
+        Plain values for its file.
+    referee : str
+        What the reference is called.
+    """
+
+    case: Case
+    group: str = ""
+    number: int = 0
+    name: str = ""
+    each: bool = False
+    provenance: Mapping[str, Any] | None = None
+    referee: RefereeName = "ngspice"
+
+
+def _references(engine: Engine, cases: Sequence[Case]) -> list[Floats | CircuitmemError]:
+    """Return what an engine answers to each case, or why it does not."""
+    if len(cases) > 1:
+        try:
+            return list(_together(engine, cases))
+        except CircuitmemError:
+            pass  # whichever it was is found by asking for one after the other
+    found: list[Floats | CircuitmemError] = []
+    for case in cases:
+        try:
+            found.append(_together(engine, [case])[0])
+        except CircuitmemError as problem:
+            found.append(problem)
+    return found
+
+
+def _together(engine: Engine, cases: Sequence[Case]) -> list[Floats]:
+    """Return what an engine answers to cases, all of their reads asked at once if it is a circuit simulator."""
+    if not isinstance(engine, CircuitEngine) or any(isinstance(case, StateCase) for case in cases):
+        return [case.reference(engine) for case in cases]
+    circuits = [case for case in cases if not isinstance(case, StateCase)]
+    reads = [case.reads() for case in circuits]
+    answers = iter(engine.terminals([read for some in reads for read in some]))
+    return [case.answered([next(answers) for _ in some]) for case, some in zip(circuits, reads, strict=True)]
+
+
+@dataclass(frozen=True)
 class _Outcome:
     """What became of one case."""
 
@@ -172,57 +235,38 @@ class Findings:
     _outcomes: list[_Outcome] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def check(
-        self,
-        engine: Engine,
-        case: Case,
-        *,
-        group: str = "",
-        number: int = 0,
-        name: str = "",
-        each: bool = False,
-        provenance: Mapping[str, Any] | None = None,
-        referee: str = "ngspice",
-    ) -> None:
-        """Do a case again and note the difference, or why that was not possible.
+    def check(self, engine: Engine, *checks: Check) -> None:
+        """Do cases again and note the differences, or why that was not possible.
 
         Parameters
         ----------
         engine : Engine
-            The reference.
-        case : ReadCase, PulseCase or StateCase
-            What was done.
-        group : str
-            What it belongs to (:meth:`record`).
-        number : int
-            Its place in the record.
-        name : str
-            Name of its file, if there will be one.
-        each : bool
-            Whether each of its reads was chosen by itself, and is an operation by itself.
-        provenance : mapping, optional
-            Plain values for its file.
-        referee : str
-            What the reference is called.
+            The reference; one that can do circuits side by side gets those of all cases at once.
+        *checks : Check
+            The cases, and what is to be said about each.
         """
-        try:
-            reference = case.reference(engine)
-        except SpiceUnavailableError as problem:
-            self.skipped = problem.reason
-        except CircuitmemError as problem:
-            self._add(_Outcome(number, group, case.kind, case.size, referee, failure=str(problem)))
+        for check, reference in zip(checks, _references(engine, [check.case for check in checks]), strict=True):
+            self._note(check, reference)
+
+    def _note(self, check: Check, reference: Floats | CircuitmemError) -> None:
+        case = check.case
+        kept = _Outcome(check.number, check.group, case.kind, case.size, check.referee)
+        if isinstance(reference, SpiceUnavailableError):
+            self.skipped = reference.reason
+        elif isinstance(reference, CircuitmemError):
+            self._add(replace(kept, failure=str(reference)))
         else:
             errors = case.errors(reference)
             worst, file = float(errors.max(initial=0.0)), None
             limit = self.limit if case.agreement is None else case.agreement
             if not worst <= limit and self.folder is not None:
-                file = str(Path(self.folder) / f"audit_{name or number}_{case.kind}.npz")
-                origin = {"circuitmem": circuitmem.__version__, "error": worst, "referee": referee}
-                origin |= provenance or {}
+                file = str(Path(self.folder) / f"audit_{check.name or check.number}_{case.kind}.npz")
+                origin = {"circuitmem": circuitmem.__version__, "error": worst, "referee": check.referee}
+                origin |= check.provenance or {}
                 save_case(file, SavedCase(case, reference, limit, origin))
-            kept = tuple(errors.tolist()) if each else (worst,)
+            found = tuple(errors.tolist()) if check.each else (worst,)
             states = case.agreement is not None
-            self._add(_Outcome(number, group, case.kind, case.size, referee, limit, states, kept, file=file))
+            self._add(replace(kept, limit=limit, of_states=states, errors=found, file=file))
 
     def record(self, group: str | None = None, kind: str | None = None, referee: str | None = None) -> AuditRecord:
         """Return what was found so far, of one group, kind of operation and referee, or of all."""

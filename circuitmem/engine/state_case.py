@@ -50,6 +50,8 @@ class StateCase:
 
     kind: ClassVar[str] = "pulse_train"
     agreement: ClassVar[float | None] = STATE_AGREEMENT
+    site: ClassVar[None] = None
+    """What operating points have, which can be computed together: these are analyses in time."""
     spec: TileSpec
     defects: DefectMap
     trains: tuple[PulseTrain, ...]

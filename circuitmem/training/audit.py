@@ -194,14 +194,14 @@ def sampler(spec: RunSpec, chip: Chip, number: int, take: Callable[[Sample], Non
     take : callable
         Called with each :class:`circuitmem.control.Sample`.
     """
-    own = spec.audit
+    fraction, reads, pulses = spec.audited
     chip.context.auditor = ChipAuditor(
         chip.electrics,
         take,
-        fraction=own.fraction if own.tiles else 0.0,
-        least=own.tiles,
-        reads=own.reads,
-        pulses=own.pulses,
+        fraction=fraction if spec.audit.tiles else 0.0,
+        least=spec.audit.tiles,
+        reads=reads,
+        pulses=pulses,
         seed=spec.seed,
         key=(number,),
     )

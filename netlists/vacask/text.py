@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.errors import ValidationError
-from circuitmem.netlists.text import numbers
 
 __all__ = ["OPTIONS", "VacaskNetlist", "complete", "model_source", "quantities", "quantity", "vector"]
 
@@ -57,7 +56,8 @@ def quantity(value: float) -> str:
 def quantities(values: ArrayLike) -> list[str]:
     """Return the texts of a flattened array of numbers; errors as in :func:`quantity`."""
     array = np.asarray(values, dtype=np.float64).ravel()
-    numbers(array)  # refuses what is not finite
+    if not np.isfinite(array).all():
+        raise ValidationError("netlist value", "must be finite", float(array[~np.isfinite(array)][0]))
     # VACASK refuses numbers that are not normalised.
     tiny = np.abs(array) < np.finfo(np.float64).tiny
     return [repr(value) for value in np.where(tiny, 0.0, array).tolist()]

@@ -271,13 +271,13 @@ def test_the_bound_covers_what_it_says():
 
 
 def test_the_bound_of_groups_without_a_difference_is_the_worst_spread():
-    # Eight groups alike: as if one sample of eight had been drawn, at half the risk.
-    assert stratified_bound([(0, 1, 100)] * 8) == pytest.approx(1.0 - 0.025 ** (1 / 8))
+    # Eight groups alike: as if one sample of eight had been drawn, at nine tenths of the risk.
+    assert stratified_bound([(0, 1, 100)] * 8) == pytest.approx(1.0 - 0.045 ** (1 / 8))
     assert stratified_bound([(0, 10, 100), (0, 0, 50)]) > 50 / 150  # of what nobody looked at all may be beyond
     groups = [(0, 3, 1000), (0, 10, 300), (0, 1, 50)]
     audited, weight = np.array([3, 10, 1]), np.array([1000, 300, 50]) / 1350
     # Fractions in all proportions at which nothing is found with a probability of the risk: none has a larger sum.
-    spread = np.random.default_rng(0).dirichlet([0.3] * 3, 20_000) * np.log(0.025)
+    spread = np.random.default_rng(0).dirichlet([0.3] * 3, 20_000) * np.log(0.045)
     sums = (1.0 - np.exp(spread / audited)) @ weight
     bound = stratified_bound(groups)
     assert sums.max() <= bound

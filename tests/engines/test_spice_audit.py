@@ -1,12 +1,23 @@
 """Audits: what is re-computed, what is recorded, and that nothing is dropped."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from circuitmem import Tile, TileSpec
 from circuitmem.config import Pulse, PulseTrain, VteamSpec
 from circuitmem.device import conductance
-from circuitmem.engine import AuditedEngine, AuditQueue, AuditRecord, BehavioralEngine, Engine, Solution, SpiceEngine
+from circuitmem.engine import (
+    AuditedEngine,
+    AuditQueue,
+    AuditRecord,
+    BehavioralEngine,
+    Engine,
+    Solution,
+    SpiceEngine,
+    VacaskEngine,
+)
 from circuitmem.engine.audited import relative_error
 from circuitmem.errors import SpiceError, ValidationError
 
@@ -152,14 +163,47 @@ def test_the_queue_says_when_ngspice_is_missing(monkeypatch):
 
 @pytest.mark.spice
 def test_the_queue_reports_a_failed_audit(monkeypatch):
-    def fail(self, tile, voltages):
+    def fail(self, reads):
         raise SpiceError("it broke", ("singular matrix",))
 
-    monkeypatch.setattr(SpiceEngine, "read", fail)
+    monkeypatch.setattr(SpiceEngine, "terminals", fail)
     audit = AuditQueue()
     tile = make_tile()
     audit.submit(tile, VOLTAGES[:2], Product().read(tile, VOLTAGES[:2]))
     assert audit.finish(timeout=60.0).failures == ("it broke; ngspice said: singular matrix",)
+
+
+@pytest.mark.vacask
+def test_states_of_a_tile_that_wait_together_are_computed_together_and_a_failure_is_one_alone(monkeypatch):
+    asked, terminals, going = [], VacaskEngine.terminals, threading.Event()
+
+    def counted(self, reads):
+        going.wait(60.0)
+        asked.append(len(reads))
+        if any(read.voltages.max() > 1.0 for read in reads):
+            raise SpiceError("it broke", simulator="VACASK")
+        return terminals(self, reads)
+
+    monkeypatch.setattr(VacaskEngine, "terminals", counted)
+    with AuditQueue(referees=("vacask",)) as audit:
+        for seed in range(4):
+            tile = make_tile(seed)
+            audit.submit(tile, VOLTAGES[:2], Product().read(tile, VOLTAGES[:2]))
+        audit.submit(make_tile(0, 5), np.ones((1, 5)), Product().read(make_tile(0, 5), np.ones((1, 5))))
+        going.set()
+        assert audit.finish(timeout=60.0).failures == ()
+        together = list(asked)
+        audit, going = AuditQueue(referees=("vacask",)), threading.Event()
+        for seed in range(4):
+            volts = VOLTAGES[:2] * (100.0 if seed == 2 else 1.0)
+            audit.submit(make_tile(seed), volts, Product().read(make_tile(seed), volts))
+        going.set()
+        record = audit.finish(timeout=60.0)
+    assert sum(together) == 5
+    assert max(together) >= 3  # of the first kind of tile, all that waited when the first had been taken
+    assert (record.reads, record.operations) == (6, 3)
+    assert len(record.failures) == 1
+    assert record.largest_relative_error < LINEAR_AGREEMENT
 
 
 @pytest.mark.parametrize(
@@ -179,7 +223,7 @@ def test_bad_samples_are_refused(voltages, currents):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_audit_that_breaks_off_says_so(monkeypatch):
-    monkeypatch.setattr(SpiceEngine, "read", lambda *a: 1 / 0)
+    monkeypatch.setattr(SpiceEngine, "terminals", lambda *a: 1 / 0)
     audit = AuditQueue()
     tile = make_tile()
     audit.submit(tile, VOLTAGES[:2], Product().read(tile, VOLTAGES[:2]))

@@ -15,6 +15,7 @@ from circuitmem import SinhCell, Tile, TileSpec, TransistorCell
 from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, SelectorCell, TiaSpec
 from circuitmem.converter import Readout
 from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine, vacask_netlist
+from circuitmem.engine.circuit import TileRead
 from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, SpiceWorkerError, ValidationError
 from circuitmem.netlists.jobs import Sweep, Transient
 from circuitmem.netlists.vacask import installation, rawfile
@@ -44,6 +45,57 @@ def test_currents_agree_with_the_kernels_far_beyond_ngspice(vacask, kind, side):
     tile = make_tile(side, **CELLS[kind])
     voltages = np.random.default_rng(1).uniform(0.0, 0.4, (2, side))
     assert apart(vacask.read(tile, voltages), BehavioralEngine().read(tile, voltages)) < 1e-12
+
+
+def many_states(side=8):
+    """Return reads of tiles that differ in their cells: stuck, open, a row's pulse, nothing at all; and a bridge."""
+    spec = make_tile(side).spec
+    lines = DefectMap(dead_drivers=np.arange(side) == 2, bridges=[(("word", 1, 1), ("bit", 3, 1), 500.0)])
+    rng, reads = np.random.default_rng(3), []
+    for seed in range(6):
+        siemens = rng.uniform(1e-6, 3e-4, (side, side))
+        siemens[rng.random((side, side)) < 0.3] = 0.0
+        stuck = DefectMap.random(spec, yield_=0.7, stuck_on_fraction=0.5, seed=seed)
+        defects = DefectMap(
+            stuck=stuck.stuck,
+            stuck_conductance=stuck.stuck_conductance,
+            dead_drivers=lines.dead_drivers,
+            bridges=lines.bridges,
+        )
+        reads.append(TileRead(Tile(spec, siemens, defects), rng.uniform(0.0, 0.2, (1 + seed % 3, side))))
+    row = np.zeros((side, side))
+    row[3, 2:5] = 1e-5
+    reads.append(TileRead(Tile(spec, row, lines), 2.5 * (np.arange(side) == 3)[None]))
+    return reads
+
+
+@vacask_only
+def test_states_that_are_computed_together_do_not_depend_on_their_company(vacask):
+    reads = many_states()
+    found = vacask.terminals(reads)
+    for read, one in zip(reads, found, strict=True):
+        reference = BehavioralEngine().solve(read.tile, read.voltages)
+        assert apart(one.column_current, reference.column_current) < 1e-12
+        assert apart(one.power, reference.power) < 1e-12
+    company = vacask.terminals(reads[4:]) + [vacask.terminals([read])[0] for read in reads[:4]]
+    for one, other in zip(found, company[3:] + company[:3], strict=True):
+        for first, second in zip(one, other, strict=True):
+            np.testing.assert_array_equal(first, second)
+
+
+@vacask_only
+def test_a_state_in_which_nothing_conducts_has_no_current_and_cut_lines_are_computed_one_by_one(vacask):
+    spec = make_tile(4).spec
+    still = TileRead(Tile(spec, np.zeros((4, 4))), np.ones((1, 4)))
+    (found,) = vacask.terminals([still])
+    assert not found.column_current.any()
+    assert not found.power.any()
+    cut = DefectMap(open_word_segments=np.arange(16).reshape(4, 4) == 5)
+    mixed = [still, TileRead(Tile(spec, np.full((4, 4), 1e-4), cut), np.ones((2, 4)))]
+    assert not vacask.shares(spec, cut)
+    answers = vacask.terminals(mixed)
+    reference = BehavioralEngine().read(mixed[1].tile, mixed[1].voltages)
+    assert apart(answers[1].column_current, reference) < 1e-12
 
 
 @vacask_only

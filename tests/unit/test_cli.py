@@ -23,6 +23,7 @@ TINY = [
     "calibration.vectors=40",
     "ex_situ.epochs=5",
     "audit.reads=2",
+    "audit.referee=ngspice",
 ]
 SETTINGS = [word for item in TINY for word in ("--set", item)]
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from circuitmem import TileSpec
+from circuitmem.cli.runs import refereed
 from circuitmem.config import ChipSpec, DefectSpec, FaultSpec, ProgrammingSpec, RetentionSpec, load_run
 from circuitmem.control import Chip, ChipAuditor
 from circuitmem.engine import BehavioralEngine, VacaskEngine
@@ -155,6 +156,34 @@ def test_a_referee_that_is_missing_is_why_nothing_is_audited(tmp_path, monkeypat
     assert audit.finish()["referees"] == {}
     audit = RunAudit(load_run(None, ["audit.referee=all", "audit.tiles=0"]), tmp_path)
     assert audit.skipped == "audit.tiles is 0"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ([], (1e-4, 4, 4)),
+        (["audit.referee=vacask"], (0.0115, 1, 1)),
+        (["audit.referee=vacask", "audit.fraction=0.5", "audit.reads=3", "audit.pulses=2"], (0.5, 3, 2)),
+        (["audit.referee=all"], (1e-4, 4, 4)),
+        (["audit.referee=vacask", "in_situ.epochs=30"], (0.00115, 1, 1)),
+        (["audit.referee=vacask", "chip.tile.rows=128", "chip.tile.columns=128"], (0.0115 / 16, 1, 1)),
+        (["audit.referee=vacask", "chip.tile.cell.kind=sinh", "chip.tile.cell.a=2.0"], (1e-4, 4, 4)),
+        (["audit.referee=vacask", "chip.defects.cut_word_lines=0.1"], (1e-4, 4, 4)),
+    ],
+)
+def test_how_much_is_audited_follows_from_what_the_referee_can_do(settings, expected):
+    assert load_run(None, settings).audited == pytest.approx(expected)
+
+
+def test_a_run_that_names_no_referee_has_vacask_where_it_is_there_and_quick(monkeypatch):
+    for there, settings, expected in (
+        (True, [], "vacask"),
+        (False, [], "ngspice"),
+        (True, ["audit.referee=ngspice"], "ngspice"),
+        (True, ["chip.tile.cell.kind=sinh", "chip.tile.cell.a=2.0"], "ngspice"),
+    ):
+        monkeypatch.setattr(VacaskEngine, "available", classmethod(lambda cls, found=there: found))
+        assert refereed(None, settings).audit.referee == expected
 
 
 @pytest.mark.spice
