@@ -1,6 +1,7 @@
 """What is particular to the VACASK engine: how closely it agrees, and what happens when it fails."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -246,6 +247,18 @@ def test_a_model_that_loops_ends_with_what_ends_it_and_leaves_nothing(runner, wh
     thread.join(30.0)
     assert [type(error) for error in caught] == [errors.get(what, SpiceTimeoutError)]
     assert wait_for(lambda: gone(process))
+
+
+@vacask_only
+@pytest.mark.parametrize(("room", "reason"), [(64, "files cannot be used: File too large"), (20_000, "VACASK")])
+def test_a_disk_without_room_for_netlist_or_results_is_an_error_of_that_job_alone(runner, room, reason):
+    good = circuit("v1 (a 0) v dc=1.0\nr1 (a 0) r r=1.0\n")
+    runner.run(good, np.zeros((1, 0)))
+    (worker,) = runner.process_ids()
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (room, resource.prlimit(worker, resource.RLIMIT_FSIZE)[1]))
+    with pytest.raises(SpiceError, match=reason):
+        runner.run(good, np.zeros((3000, 0)))  # a netlist of 14 kB, results of 48 kB
+    np.testing.assert_array_equal(runner.run(good, np.zeros((3000, 0))), np.ones((3000, 1)))
 
 
 @vacask_only

@@ -1,0 +1,1 @@
+from netlists.vacask.states import *
