@@ -68,7 +68,7 @@ def _raw_products(layer: HardwareLayer, activities: Floats) -> Floats:
 def _products(layer: HardwareLayer, activities: Floats) -> Floats:
     """Return what the layer would make of activities, (vectors, outputs)."""
     currents = layer.whole_inputs(_planes(layer, activities))
-    return layer.products(layer.correction.apply(currents).sum(axis=0), layer.input_codes(activities))
+    return layer.products(layer.correction.apply(currents).sum(axis=0), layer.layer_codes(activities))
 
 
 def _planes(layer: HardwareLayer, activities: Floats) -> Floats:

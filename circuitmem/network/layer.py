@@ -81,6 +81,7 @@ class HardwareLayer(TiledLayer):
         self.stuck: Floats | None = None
         self.prefactor: Floats | None = None
         self._slopes: tuple[Correction, list[Floats], LayerSums] | None = None
+        self._excess: tuple[Correction, Floats] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # The tiles belong to the chip, which other layers may share: a copy finds them on the chip's copy.
@@ -202,9 +203,9 @@ class HardwareLayer(TiledLayer):
             If an activity is negative (word lines have no such voltage: a signed input is read in two halves) or not
             finite, or there are none, or as many as the layer has no inputs for.
         """
-        return self._codes_of_tiles(self._layer_codes(activities))
+        return self._codes_of_tiles(self.layer_codes(activities))
 
-    def _layer_codes(self, activities: Floats) -> Codes:
+    def layer_codes(self, activities: Floats) -> Codes:
         """Return the DAC codes of the layer's inputs: what code an activity gets is a matter of design, of no tile."""
         inputs, shape = self.partition.inputs, np.shape(activities)
         if len(shape) != 2 or shape[1] != inputs or not shape[0]:
@@ -284,7 +285,7 @@ class HardwareLayer(TiledLayer):
         kind : str
             The account of the reads.
         """
-        correction, layer_codes = self.correction, self._layer_codes(activities)
+        correction, layer_codes = self.correction, self.layer_codes(activities)
         operations = 2 * correction.groups * len(activities) * self.columns_read()
         operations += self.mapping.combining * len(activities) * self.partition.outputs * self.partition.grid[0]
         if correction.excess is not None:
@@ -293,18 +294,17 @@ class HardwareLayer(TiledLayer):
             operations += 2 * len(activities) * self.partition.outputs
         sums = None
         parallel = self.chip.spec.converters.dac.input == "parallel"
-        if correction.excess is None and parallel and isinstance(self.mapping, PairMapping):
+        if parallel and isinstance(self.mapping, PairMapping):
             own, lines, groups = self._sums_of_codes(), self.tiling.lines, correction.groups
             drives = lambda index: split(self._codes_of(index, layer_codes), groups)  # noqa: E731
             request = LayerCodes(layer_codes, lines, groups, drives, self.used_lines())
             sums = yield from self.chip.read_layer(self.units, request, own, kind, priority)
         if sums is not None:
             yield from self.chip.compute(operations, priority)
-            return self._outputs(sums)
-        codes = self._codes_of_tiles(layer_codes)
-        partial = yield from self._corrected(codes, kind, priority)
+            return self._outputs(self._less_excess(sums, layer_codes))
+        partial = yield from self._corrected(self._codes_of_tiles(layer_codes), kind, priority)
         yield from self.chip.compute(operations, priority)
-        return self.products(partial, codes)
+        return self.products(partial, layer_codes)
 
     def _sums_of_codes(self) -> LayerSums:
         """Return what the digital core makes of the codes: what a code means is a line, and so is the correction."""
@@ -319,24 +319,39 @@ class HardwareLayer(TiledLayer):
         self._slopes = self.correction, gains, sums
         return sums
 
-    def products(self, currents: Sequence[Floats] | Floats, codes: Sequence[Codes]) -> Floats:
+    def products(self, currents: Sequence[Floats] | Floats, codes: Codes) -> Floats:
         """Return the layer's outputs, (batch, outputs), for its tiles' corrected currents, (tiles, batch, columns) A.
 
-        What cells conduct too much is subtracted, from the codes of the inputs, (batch, rows) for each tile.
+        What cells conduct too much is subtracted, from the codes of the layer's inputs, (batch, inputs).
         """
-        excess = self.correction.excess
-        if excess is not None:
-            driven = (unit.readout.dac.nominal(own) for unit, own in zip(self.units, codes, strict=True))
-            currents = [found - own @ much for found, own, much in zip(currents, driven, excess, strict=True)]
-        return self.sums(currents)
+        return self._outputs(self._less_excess(self._summed(currents), codes))
 
     def sums(self, currents: Sequence[Floats] | Floats) -> Floats:
         """Return the layer's outputs, (batch, outputs), for its tiles' corrected currents, (tiles, batch, columns)."""
+        return self._outputs(self._summed(currents))
+
+    def _summed(self, currents: Sequence[Floats] | Floats) -> Floats:
         sums = np.zeros((len(currents[0]), self.partition.outputs))
         for index, place in enumerate(self.placements):
             used = currents[index][:, place.columns]
             sums[:, self.partition.output_slice(index)] += self.mapping.difference(used)
-        return self._outputs(sums)
+        return sums
+
+    def _less_excess(self, sums: Floats, codes: Codes) -> Floats:
+        """Subtract what cells conduct too much from sums of currents, (batch, outputs) A, for codes of the inputs.
+
+        The digital core knows it of single cells, and so of weights: it multiplies once for the whole layer.
+        """
+        correction = self.correction
+        if correction.excess is None:
+            return sums
+        if self._excess is None or self._excess[0] is not correction:
+            of_weights = np.zeros((self.partition.inputs, self.partition.outputs))
+            for index, (place, much) in enumerate(zip(self.placements, correction.excess, strict=True)):
+                own = self.partition.input_slice(index), self.partition.output_slice(index)
+                of_weights[own] = self.mapping.difference(much[place.cells])
+            self._excess = correction, of_weights
+        return np.asarray(sums - self.units[0].readout.dac.nominal(codes) @ self._excess[1])
 
     def _outputs(self, sums: Floats) -> Floats:
         """Return the layer's outputs for sums of currents, (batch, outputs) A."""

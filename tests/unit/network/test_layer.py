@@ -132,3 +132,30 @@ def test_the_range_of_a_tile_is_that_of_the_columns_that_have_weights():
     # Only four of the 64 columns have weights: the quiet others would ask for a gain that saturates these.
     assert network.chip.run(layer.forward(activities)) == pytest.approx(activities @ weights, abs=0.01)
     assert network.chip.ledger.total.saturated == 0
+
+
+@pytest.mark.parametrize("by_events", [False, True])
+def test_excess_is_subtracted_once_for_the_layer_however_it_is_read(by_events, monkeypatch):
+    inputs, at_once = np.random.default_rng(5).random((4, 20)), []
+    network = network_of(np.random.default_rng(0), errors=True)
+    layer, chip = network.layers[0], network.chip
+    if by_events:
+        chip.granularity = "pulse"
+    read = chip.electrics.read_layer
+    monkeypatch.setattr(chip.electrics, "read_layer", lambda *given: at_once.append(1) or read(*given))
+    plain = chip.run(layer.forward(inputs))
+    for unit in layer.units:
+        unit.reads -= 1  # the same noise again
+    excess = np.random.default_rng(6).uniform(0.0, 3e-5, (len(layer.units), 8, 6))
+    layer.correction = layer.correction.then_subtracted(excess, np.zeros_like(excess))
+    found = chip.run(layer.forward(inputs))
+    assert len(at_once) == (0 if by_events else 2)
+    codes = layer.layer_codes(inputs)
+    driven = layer.units[0].readout.dac.nominal(codes)
+    expected = plain.copy()
+    for index, place in enumerate(layer.placements):
+        own = excess[index][place.cells]
+        share = driven[:, layer.partition.input_slice(index)] @ (own[:, 0::2] - own[:, 1::2])
+        expected[:, layer.partition.output_slice(index)] -= share / layer.current_scale
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-12 * np.abs(plain).max())
+    assert np.abs(found - plain).max() > 1e-3 * np.abs(plain).max()
