@@ -174,7 +174,7 @@ def carry_out_method(
         states[key] = np.array([unit.tile.effective_conductance for unit in chip.units], dtype=np.float32)
 
     def keep(ended: bool) -> None:
-        if ended or keeper.due:
+        if keeper.is_worth_it if ended else keeper.due:
             parts = {"method": job.state(), "auditor": auditor.state(), "states": states}
             keeper.save(parts | {key: record.state() for key, record in records.items()})
         if ended:

@@ -29,6 +29,9 @@ KEPT = 2
 FORMAT = 4
 """Counts changes of what a state holds: one of another format than ``READABLE`` is not used."""
 
+SHARE = 20.0
+"""Times as long as saving took, that pass at least before the end of an epoch leaves another."""
+
 READABLE = ("3", "4")
 """In format 3 each array was by itself."""
 
@@ -53,6 +56,7 @@ class Keeper:
         self._name = name
         self._interval = interval
         self._last = time.monotonic()
+        self._took = 0.0
         self._number = max((_number(path) for path in self._files()), default=0)
 
     @property
@@ -60,14 +64,21 @@ class Keeper:
         """Whether it is time for another."""
         return time.monotonic() - self._last >= self._interval
 
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether another at the end of an epoch leaves saving a small part of the time: epochs may be short."""
+        return time.monotonic() - self._last >= min(self._interval, SHARE * self._took)
+
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint and remove those that are too old."""
+        began = time.monotonic()
         self._number += 1
         path = self._folder / f"checkpoint_{self._name}_{self._number:06d}.npz"
         save_state(path, state, "checkpoint", compress=False)
         for old in self._files()[:-KEPT]:
             old.unlink()
         self._last = time.monotonic()
+        self._took = self._last - began
 
     def newest(self, like: Mapping[str, Any]) -> tuple[dict[str, Any] | None, Path]:
         """Return the newest state that can be read, or None, and its file; one that cannot is named in a warning.

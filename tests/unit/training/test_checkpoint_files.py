@@ -7,7 +7,7 @@ import pytest
 
 from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz, save_npz
-from circuitmem.training.checkpoint import load_state, save_state
+from circuitmem.training.checkpoint import Keeper, load_state, save_state
 
 UNITS = [{"g": np.full((2, 3), float(k)), "alive": np.array([k > 1, True]), "reads": k} for k in range(50)]
 STATE = {"units": UNITS, "name": np.array("text"), "other": np.arange(6).reshape(2, 3), "none": None, "x": [1.5, True]}
@@ -35,3 +35,24 @@ def test_a_state_of_the_format_before_is_read_and_one_of_another_is_not(tmp_path
     save_npz(tmp_path / "odd.npz", arrays | {"format": np.array(5)})
     with pytest.raises(DataFileError, match="is not a state of format 3 or 4"):
         load_state(tmp_path / "odd.npz", "chip")
+
+
+def test_epochs_shorter_than_saving_leave_fewer_checkpoints(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("circuitmem.training.checkpoint.time.monotonic", lambda: now[0])
+
+    def save(path, *_, **__):
+        now[0] += 0.5
+        path.touch()
+
+    monkeypatch.setattr("circuitmem.training.checkpoint.save_state", save)
+    keeper = Keeper(tmp_path, "raw", 20.0)
+    assert keeper.is_worth_it  # nothing is known of how long it takes
+    keeper.save({})
+    now[0] += 9.9
+    assert not keeper.is_worth_it
+    now[0] += 0.2  # twenty times as long
+    assert keeper.is_worth_it
+    keeper = Keeper(tmp_path, "raw", 0.0)
+    keeper.save({})
+    assert keeper.is_worth_it
