@@ -15,41 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels import kernel_info
-from circuitmem._kernels.noise import Address
-from circuitmem.config import OdeDevice, PulseTrain
-from circuitmem.config import Pulse as LinePulse
-from circuitmem.control.electrics import Electrics
-from circuitmem.control.unit import Unit
+from circuitmem.config import PulseTrain
+from circuitmem.control.observe import SeenPulse, SeenReads, SeenStatePulse, SeenTrain
 from circuitmem.device import state_of
 from circuitmem.engine import AuditedEngine, PulseCase, ReadCase, StateCase, case_from_arrays
 from circuitmem.rng import Purpose, stream
-from circuitmem.tile import DefectMap, Tile
+from circuitmem.tile import Tile
 
-__all__ = ["ChipAuditor", "Pulse", "PulseWatch", "Sample", "auditor_of"]
+__all__ = ["ChipAuditor", "PulseWatch", "Sample", "StateWatch", "auditor_of"]
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 _KINDS = ("read", "pulse_train")
 _BLOCK = 1024
 """Numbers that are drawn at once."""
-
-
-class Pulse(NamedTuple):
-    """One pulse of a programming train."""
-
-    is_set: bool
-    cells: Mask
-    voltage: float
-    """V."""
-    power: float
-    """What the drivers deliver [W]."""
-    driven: Floats
-    """What the cells conduct [S]."""
-    before: Floats
-    """As programmed before it [S]."""
-    after: Floats
-    """As programmed after it [S]."""
 
 
 class Sample(NamedTuple):
@@ -90,8 +69,6 @@ class ChipAuditor:
 
     Parameters
     ----------
-    electrics : Electrics
-        What computes the circuits of the chip.
     take : callable
         Called with a :class:`Sample` as soon as it is certain that it belongs to the sample.
     fraction : float
@@ -115,7 +92,6 @@ class ChipAuditor:
 
     def __init__(
         self,
-        electrics: Electrics,
         take: Callable[[Sample], None],
         *,
         fraction: float,
@@ -125,7 +101,7 @@ class ChipAuditor:
         seed: int = 0,
         key: tuple[int, ...] = (),
     ) -> None:
-        self._electrics, self._take = electrics, take
+        self._take = take
         self.fraction, self.least, self.reads, self.pulses = fraction, least, reads, pulses
         self._seed, self._key = seed, key
         self._blocks: dict[tuple[int, int], tuple[int, Floats]] = {}
@@ -133,66 +109,63 @@ class ChipAuditor:
         self.samples: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
         self._kept: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
 
-    def read(self, unit: Unit, drives: Callable[[], NDArray[np.int64]], operation: str, now: int) -> None:
-        """Look at reads of a tile that were just answered, and begin at ``now`` [ps]; perhaps keep some of them.
+    def wants_reads(self, tile: int, number: int) -> bool:
+        """Say whether reads of a tile that were just answered, its operation of this number, are looked at."""
+        return self._draw("read", tile, number) is not None
+
+    def some_reads(self, tile: int, number: int, count: int) -> NDArray[np.intp]:
+        """Return which of the reads of an operation are looked at, rising.
 
         Parameters
         ----------
-        unit : Unit
-            The tile.
-        drives : callable
-            Gives their DAC codes, (batch, rows); asked only if they are looked at.
-        operation : str
-            What they were booked as.
-        now : int
-            When they begin [ps].
+        tile, number : int
+            The tile, and which of its reads.
+        count : int
+            How many single reads it has.
+
+        Returns
+        -------
+        chosen : (some,) ndarray of int
+            Numbers from 0.
         """
-        draw = self._draw("read", unit.index, unit.reads)
-        if draw is None:
-            return
-        rng = stream(self._seed, Purpose.AUDIT, *self._key, len(_KINDS), unit.index, unit.reads)
-        codes = drives()
-        chosen = np.sort(rng.permutation(len(codes))[: self.reads])
-        voltages = unit.readout.dac.voltages(codes[chosen])
-        currents, _ = self._electrics.currents(unit, voltages)
-        # A copy, with what was broken then: a chip changes, wears and fails while it works.
-        tile = Tile(unit.tile.spec, unit.tile.conductance, unit.tile.defects)
-        case = ReadCase(tile, voltages, np.array(currents))
-        self._keep("read", Sample(draw, unit.index, unit.reads, now, operation, case))
+        rng = stream(self._seed, Purpose.AUDIT, *self._key, len(_KINDS), tile, number)
+        return np.sort(rng.permutation(count)[: self.reads])
 
-    def train(
-        self, unit: Unit, wanted: Floats, noise: Address, beats: NDArray[np.intp], operation: str, now: int
-    ) -> PulseWatch | StateWatch | None:
-        """Say whether a programming train that begins at ``now`` [ps], with these beats, is looked at, and which.
+    def read(self, seen: SeenReads) -> None:
+        """Look at reads that :meth:`wants_reads`; perhaps keep them."""
+        draw = self._peek("read", seen.tile, seen.number)
+        assert draw is not None
+        case = ReadCase(Tile(seen.spec, seen.conductance, seen.defects), seen.voltages, seen.currents)
+        self._keep("read", Sample(draw, seen.tile, seen.number, seen.time, seen.operation, case))
+
+    def some_beats(self, tile: int, number: int, beats: NDArray[np.intp]) -> frozenset[int] | None:
+        """Return which beats of a programming train that begins are looked at; None if it is not.
 
         Parameters
         ----------
-        unit : Unit
-            The tile.
-        wanted : (rows, columns) ndarray
-            Target conductances [S].
-        noise : Address
-            Where the noise of its pulses is drawn.
+        tile, number : int
+            The tile, and which of its trains.
         beats : ndarray of int
-            Rows that get pulses, in their order.
-        operation : str
-            What the train is booked as.
-        now : int
-            When it begins [ps].
+            Those that the train has.
+
+        Returns
+        -------
+        chosen : set of int, or None
         """
-        draw = self._draw("pulse_train", unit.index, unit.updates)
-        if draw is None:
+        if self._draw("pulse_train", tile, number) is None:
             return None
-        rng = stream(self._seed, Purpose.AUDIT, *self._key, len(_KINDS) + 1, unit.index, unit.updates)
-        chosen = frozenset(rng.permutation(beats)[: self.pulses].tolist())
-        place = unit.index, unit.updates, now, operation
+        rng = stream(self._seed, Purpose.AUDIT, *self._key, len(_KINDS) + 1, tile, number)
+        return frozenset(rng.permutation(beats)[: self.pulses].tolist())
+
+    def train(self, seen: SeenTrain, beats: frozenset[int]) -> PulseWatch | StateWatch:
+        """Return what looks at these beats of a train."""
+        draw = self._peek("pulse_train", seen.tile, seen.number)
+        assert draw is not None
 
         def done(case: PulseCase | StateCase) -> None:
-            self._keep("pulse_train", Sample(draw, *place, case))
+            self._keep("pulse_train", Sample(draw, *seen[:2], seen.time, seen.operation, case))
 
-        if unit.spec.device.stateful:
-            return StateWatch(unit, chosen, done)
-        return PulseWatch(unit, wanted, noise, chosen, done)
+        return StateWatch(seen, beats, done) if seen.stateful else PulseWatch(seen, beats, done)
 
     def finish(self) -> None:
         """Hand on what is needed to make up the least number of each kind."""
@@ -207,9 +180,9 @@ class ChipAuditor:
         self.seen[kind] += 1
         return self._peek(kind, tile, number)
 
-    def wants_train(self, unit: Unit, number: int) -> bool:
+    def wants_train(self, tile: int, number: int) -> bool:
         """Say whether a train that begins, with this number among its tile's, may be chosen; if not, it is counted."""
-        wanted = self._peek("pulse_train", unit.index, number) is not None
+        wanted = self._peek("pulse_train", tile, number) is not None
         if not wanted:
             self.seen["pulse_train"] += 1
         return wanted
@@ -262,48 +235,40 @@ class PulseWatch:
 
     Parameters
     ----------
-    unit : Unit
-        The tile.
-    wanted : (rows, columns) ndarray
-        Wanted conductance [S].
-    noise : Address
-        Where the noise of the train is found.
+    train : SeenTrain
+        The train.
     beats : set of int
         The pulses that are looked at, by their beats.
     done : callable
         Called with the case, when all of them have been given.
     """
 
-    def __init__(
-        self, unit: Unit, wanted: Floats, noise: Address, beats: frozenset[int], done: Callable[[PulseCase], None]
-    ) -> None:
-        self._unit, self.wanted, self._noise = unit, wanted, noise
-        self.beats = beats
-        self._done = done
+    def __init__(self, train: SeenTrain, beats: frozenset[int], done: Callable[[PulseCase], None]) -> None:
+        self._train, self.beats, self._done = train, beats, done
         self._left = len(beats)
-        self._defects: DefectMap | None = None
-        self._seen: list[tuple[Any, ...]] = []
+        self._seen: list[SeenPulse] = []
 
-    def see(self, pulse: Pulse) -> None:
+    def want(self, wanted: Floats) -> None:
+        """Note that something else is wanted from now on: a train that was interrupted goes on."""
+        self._train = self._train._replace(wanted=wanted)
+
+    def see(self, pulse: SeenPulse) -> None:
         """Note one pulse of the train."""
-        defects = self._unit.wire_defects
-        self._defects = self._defects or defects
-        if defects == self._defects:  # a line that breaks in the middle of a train makes another circuit of the rest
-            driven, before, after = (np.where(pulse.cells, array, 0.0) for array in pulse[4:])
-            self._seen.append((*pulse[:4], driven, before, after))
+        # A line that breaks in the middle of a train makes another circuit of the rest.
+        if not self._seen or pulse.defects == self._seen[0].defects:
+            self._seen.append(pulse)
         self._left -= 1
         if self._left == 0:
             self._finish()
 
     def _finish(self) -> None:
         # RESETs first, whatever came first in time: that depends on the granularity.
-        seen = sorted(self._seen, key=lambda pulse: (pulse[0], int(np.flatnonzero(pulse[1])[0])))
-        is_set, cells, voltage, power, driven, before, after = (np.array(c) for c in zip(*seen, strict=True))
-        unit, devices = self._unit, self._unit.devices
-        assert self._defects is not None
+        seen = sorted(self._seen, key=lambda pulse: (pulse.is_set, int(np.flatnonzero(pulse.cells)[0])))
+        is_set, cells, voltage, power, driven, before, after = (np.array(c) for c in list(zip(*seen, strict=True))[:-1])
+        train = self._train
         case = PulseCase(
-            spec=unit.tile.spec,
-            defects=self._defects,
+            spec=train.spec,
+            defects=seen[0].defects,
             is_set=is_set,
             cells=cells,
             voltage=voltage,
@@ -311,10 +276,10 @@ class PulseWatch:
             power=power,
             before=before,
             after=after,
-            wanted=np.array(self.wanted),
-            slope=devices.slope,
-            law=devices.law,
-            noise=self._noise,
+            wanted=train.wanted,
+            slope=train.slope,
+            law=train.law,
+            noise=train.noise,
         )
         self._done(case)
 
@@ -322,40 +287,32 @@ class PulseWatch:
 class StateWatch:
     """Looks at some pulses of one train on ODE devices while they are given.
 
-    Parameters
-    ----------
-    unit : Unit
-        The tile.
-    beats : set of int
-        The pulses that are looked at, by their beats.
-    done : callable
-        Called with the case, when all of them have been given.
+    Parameters are those of :class:`PulseWatch`.
     """
 
-    def __init__(self, unit: Unit, beats: frozenset[int], done: Callable[[StateCase], None]) -> None:
-        self._unit, self.beats, self._done = unit, beats, done
+    def __init__(self, train: SeenTrain, beats: frozenset[int], done: Callable[[StateCase], None]) -> None:
+        self._train, self.beats, self._done = train, beats, done
         self._left = len(beats)
-        self._defects: DefectMap | None = None
-        self._seen: list[tuple[PulseTrain, Floats, Floats, float]] = []
+        self._seen: list[tuple[SeenStatePulse, Floats]] = []
 
-    def see(self, model: OdeDevice, pulse: LinePulse, before: Floats, after: Floats, energy: float) -> None:
-        """Note one pulse of the train: what was programmed before and after it [S], and its energy [J]."""
-        unit = self._unit
-        self._defects = self._defects or unit.tile.defects
-        if unit.tile.defects == self._defects:  # a line that breaks in between makes another circuit of the rest
+    def see(self, pulse: SeenStatePulse) -> None:
+        """Note one pulse of the train."""
+        # A line that breaks in between makes another circuit of the rest.
+        if not self._seen or pulse.defects == self._seen[0][0].defects:
             # Stuck cells may have been left anywhere; what they conduct is in the defects.
-            state = np.zeros(before.shape)
-            free = ~unit.tile.stuck
-            state[free] = state_of(model, after[free])
-            self._seen.append((PulseTrain(device=model, pulses=(pulse,)), before, state, energy))
+            state = np.zeros(pulse.before.shape)
+            free = ~pulse.stuck
+            state[free] = state_of(pulse.model, pulse.after[free])
+            self._seen.append((pulse, state))
         self._left -= 1
         if self._left == 0:
-            trains, befores, states, energies = zip(*self._seen, strict=True)
-            arrays = (np.array(each) for each in (befores, states, energies))
-            self._done(StateCase(unit.tile.spec, self._defects, tuple(trains), *arrays))
+            pulses, states = zip(*self._seen, strict=True)
+            trains = tuple(PulseTrain(device=each.model, pulses=(each.pulse,)) for each in pulses)
+            before, energy = np.array([each.before for each in pulses]), np.array([each.energy for each in pulses])
+            self._done(StateCase(self._train.spec, pulses[0].defects, trains, before, np.array(states), energy))
 
 
-def auditor_of(engine: object, electrics: Electrics) -> ChipAuditor | None:
+def auditor_of(engine: object) -> ChipAuditor | None:
     """Return what chooses operations for an audited engine; None for another."""
     if not isinstance(engine, AuditedEngine):
         return None
@@ -363,4 +320,4 @@ def auditor_of(engine: object, electrics: Electrics) -> ChipAuditor | None:
     def take(sample: Sample) -> None:
         engine.audit(sample.case, name=sample.name, provenance=sample.provenance)
 
-    return ChipAuditor(electrics, take, fraction=engine.fraction, seed=engine.seed)
+    return ChipAuditor(take, fraction=engine.fraction, seed=engine.seed)

@@ -79,7 +79,7 @@ class Chip(Sequencer):
     ) -> None:
         electrics = Electrics(spec, engine, reuse_error, seed)
         super().__init__(spec, granularity, electrics, noise_seed)
-        self.context.auditor = auditor_of(engine, electrics)
+        self.context.auditor = auditor_of(engine)
         self.seed = seed
         dacs = None if spec.dac_banks is None else Resource("DAC banks", spec.dac_banks)
         adcs = None if spec.adc_banks is None else Resource("ADC banks", spec.adc_banks)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from circuitmem.control.arbiter import Resource, Train
 from circuitmem.control.auditor import ChipAuditor
 from circuitmem.control.clock import Clock
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.ledger import Account, Ledger
-from circuitmem.control.observe import Done
+from circuitmem.control.observe import Done, SeenReads, unchangeable
 from circuitmem.control.trace import Trace
+from circuitmem.control.unit import Unit
 
 __all__ = ["Context"]
 
@@ -52,6 +57,30 @@ class Context:
     def traces_beats(self) -> bool:
         """Whether each read and pulse is booked alone: a trace in the granularity of pulses shows them."""
         return self.trace is not None and self.clock.granularity == "pulse"
+
+    def let_audit(self, unit: Unit, drives: Callable[[], NDArray[np.int64]], kind: str, now: int) -> None:
+        """Let the auditor, if there is one that wants it, see reads of a tile that were just answered.
+
+        Parameters
+        ----------
+        unit : Unit
+            The tile.
+        drives : callable
+            Gives their DAC codes, (batch, rows); asked only if they are looked at.
+        kind : str
+            What they were booked as.
+        now : int
+            When they begin [ps].
+        """
+        auditor, tile, number = self.auditor, unit.index, unit.reads
+        if auditor is None or not auditor.wants_reads(tile, number):
+            return
+        codes = drives()
+        voltages = unit.readout.dac.voltages(codes[auditor.some_reads(tile, number, len(codes))])
+        currents, _ = self.electrics.currents(unit, voltages)
+        state = unchangeable(unit.tile.conductance), unit.tile.defects
+        found = unchangeable(voltages), unchangeable(currents)
+        auditor.read(SeenReads(tile, number, kind, now, unit.tile.spec, *state, *found))
 
     def show(
         self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account, since: int | None = None

@@ -76,8 +76,7 @@ def _read_in_one_call(context: Context, trains: Sequence[ReadTrain], now: int) -
         _number(context, train, now)
         train.answer = answer
         train.unit.reads += 1
-        if context.auditor is not None:
-            context.auditor.read(train.unit, train.drives, train.kind, now)
+        context.let_audit(train.unit, train.drives, train.kind, now)
         if train.unit.cells.disturbed:
             train.unit.cells.read(np.count_nonzero(train.codes, axis=0), train.cost.time)
     _book_reads(context, units, [train.cost for train in trains], first.kind, first.phase, power, saturated)
@@ -127,8 +126,7 @@ def read_layer_at_once(
     context.clock.arbiter.numbered += len(units)
     for index, unit in enumerate(units):
         unit.reads += 1
-        if context.auditor is not None:
-            context.auditor.read(unit, partial(layer.drives, index), kind, now)
+        context.let_audit(unit, partial(layer.drives, index), kind, now)
     for resource in resources:
         resource.busy += duration
     _book_reads(context, units, costs, kind, context.clock.phase, found.power, found.saturated)
@@ -230,7 +228,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
 
 def _is_looked_at(context: Context, unit: Unit) -> bool:
     """Say whether an audit may look at the single pulses of a tile."""
-    return context.auditor is not None and context.auditor.wants_train(unit, unit.updates + 1)
+    return context.auditor is not None and context.auditor.wants_train(unit.index, unit.updates + 1)
 
 
 def _is_certain(context: Context, duration: int) -> bool:

@@ -8,7 +8,29 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-__all__ = ["Done", "Held", "Holding", "Observer"]
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitmem._kernels.noise import Address
+from circuitmem._kernels.pulses import TwoPulseLaw
+from circuitmem.config import OdeDevice, TileSpec
+from circuitmem.config import Pulse as LinePulse
+from circuitmem.tile import DefectMap
+
+__all__ = [
+    "Done",
+    "Held",
+    "Holding",
+    "Observer",
+    "SeenPulse",
+    "SeenReads",
+    "SeenStatePulse",
+    "SeenTrain",
+    "unchangeable",
+]
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 class Held(NamedTuple):
@@ -61,3 +83,84 @@ class Observer(Protocol):
 
     def ended(self, holding: Holding) -> None:
         """Hear that an operation gave its resources back."""
+
+
+def unchangeable(array: Floats) -> Floats:
+    """Return a copy that nobody can write into."""
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
+
+
+class SeenReads(NamedTuple):
+    """Some reads of a tile that were just answered, for an audit."""
+
+    tile: int
+    number: int
+    """Of the operation, among the tile's reads."""
+    operation: str
+    time: int
+    """When it began [ps]."""
+    spec: TileSpec
+    conductance: Floats
+    """As programmed, (rows, columns) S."""
+    defects: DefectMap
+    voltages: Floats
+    """Of the drivers, (reads, rows) V."""
+    currents: Floats
+    """What was found, (reads, columns) A."""
+
+
+class SeenTrain(NamedTuple):
+    """A programming train that begins on a tile, for an audit."""
+
+    tile: int
+    number: int
+    """Among the tile's trains."""
+    operation: str
+    time: int
+    """When it begins [ps]."""
+    spec: TileSpec
+    stateful: bool
+    """Whether its devices have a state that ordinary differential equations move."""
+    wanted: Floats
+    """Wanted conductance, (rows, columns) S."""
+    noise: Address
+    slope: Floats
+    """Conductance per gate voltage of each device, (rows, columns) S/V."""
+    law: TwoPulseLaw | None
+
+
+class SeenPulse(NamedTuple):
+    """One pulse of a programming train."""
+
+    is_set: bool
+    cells: Mask
+    """Cells that got it, (rows, columns)."""
+    voltage: float
+    """V."""
+    power: float
+    """What the drivers deliver [W]."""
+    driven: Floats
+    """What these cells conduct [S], 0 for others; as the next two."""
+    before: Floats
+    """As programmed before it."""
+    after: Floats
+    """As programmed after it."""
+    defects: DefectMap
+    """Of the wires and drivers."""
+
+
+class SeenStatePulse(NamedTuple):
+    """One pulse on a tile of ODE devices."""
+
+    model: OdeDevice
+    pulse: LinePulse
+    before: Floats
+    """As programmed before it, (rows, columns) S."""
+    after: Floats
+    """As programmed after it, (rows, columns) S."""
+    energy: float
+    """J."""
+    defects: DefectMap
+    stuck: Mask

@@ -52,7 +52,21 @@ class Programming(NamedTuple):
         return [np.asarray(each) for each in self.wanted]
 
     def train(self, context: Context, place: int, wanted: Floats | None) -> PulseTrain:
-        """Make the train of one tile, by its place among them, for what it is to conduct (rows, columns) [S]."""
+        """Make the train of one tile.
+
+        Parameters
+        ----------
+        context : Context
+            What it needs of its chip.
+        place : int
+            Which of the tiles, from 0.
+        wanted : (rows, columns) ndarray, optional
+            What it is to conduct [S]; None where pulses are counted out.
+
+        Returns
+        -------
+        train : PulseTrain
+        """
         unit, counts = self.units[place], None if self.counts is None else self.counts[place]
         return PulseTrain(context, unit, wanted, self.deadband, self.kind, self.priority, counts=counts)
 

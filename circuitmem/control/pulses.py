@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address
 from circuitmem.control.arbiter import Priority
-from circuitmem.control.auditor import Pulse, PulseWatch, StateWatch
+from circuitmem.control.auditor import PulseWatch, StateWatch
 from circuitmem.control.context import Context
 from circuitmem.control.faults import damage, wear_out
 from circuitmem.control.ledger import PICOSECOND, Account, attojoules, on_clock
+from circuitmem.control.observe import SeenPulse, SeenStatePulse, SeenTrain, unchangeable
 from circuitmem.control.operations import OPERATIONS, polarities
 from circuitmem.control.trains import TileTrain
 from circuitmem.control.unit import Unit
@@ -124,13 +125,22 @@ class PulseTrain(TileTrain):
         if self.given is None:
             self.wanted = self.unit.asked
             if isinstance(self.watch, PulseWatch):
-                self.watch.wanted = self.wanted
+                self.watch.want(unchangeable(self.wanted))
         if self.strokes is None:
             self.strokes = self._plan()
-            if self.context.auditor is not None and self.noise is not None:
-                beats = np.unique(np.concatenate([strokes.beats for strokes in self.strokes]))
-                devices = self.unit, self.wanted, self.noise
-                self.watch = self.context.auditor.train(*devices, beats, self.kinds[1], now)
+            self._let_audit(now)
+
+    def _let_audit(self, now: int) -> None:
+        """Let the auditor, if there is one that wants it, look at some of the pulses."""
+        auditor, unit = self.context.auditor, self.unit
+        if auditor is None or self.noise is None or self.strokes is None:
+            return
+        beats = np.unique(np.concatenate([strokes.beats for strokes in self.strokes]))
+        chosen = auditor.some_beats(unit.index, unit.updates, beats)
+        if chosen is not None:
+            place = unit.index, unit.updates, self.kinds[1], now, unit.tile.spec, unit.spec.device.stateful
+            devices = unchangeable(self.wanted), self.noise, unchangeable(unit.devices.slope), unit.devices.law
+            self.watch = auditor.train(SeenTrain(*place, *devices), chosen)
 
     def _plan(self) -> list[Strokes]:
         """List the pulses, those of one cell in the order in which it gets them, and call :meth:`_schedule`."""
@@ -311,7 +321,8 @@ class PulseTrain(TileTrain):
         before = unit.tile.conductance.copy()
         left, energy = self.context.electrics.drive(unit, on_lines)
         if isinstance(self.watch, StateWatch) and int(strokes.beats[0]) in self.watch.beats:
-            self.watch.see(devices.model, on_lines, before, left, energy)
+            states = unchangeable(before), unchangeable(left), energy
+            self.watch.see(SeenStatePulse(devices.model, on_lines, *states, unit.tile.defects, unit.tile.stuck))
         unit.tile.program(left)
         devices.give(pulse, CellState(left, left, unit.tile.stuck, unit.asked), self.noise)
         if unit.cells.wears:
@@ -333,7 +344,18 @@ class PulseTrain(TileTrain):
         for cells in watched:
             assert isinstance(self.watch, PulseWatch)
             power = self._power(cells, driven, voltage)
-            self.watch.see(Pulse(is_set, cells, voltage, power, driven, before, after))
+            self.watch.see(
+                SeenPulse(
+                    is_set,
+                    cells,
+                    voltage,
+                    power,
+                    driven=unchangeable(np.where(cells, driven, 0.0)),
+                    before=unchangeable(np.where(cells, before, 0.0)),
+                    after=unchangeable(np.where(cells, after, 0.0)),
+                    defects=self.unit.wire_defects,
+                )
+            )
 
     def _when(self, strokes: Strokes) -> Floats:
         """Return when each cell's pulse ends [ps], (rows, columns); for those without one, when the train does."""

@@ -163,8 +163,8 @@ class ReadTrain(TileTrain):
         if self.noise is None:  # once for the whole train, so that the noise does not depend on interruptions
             self.noise = self.unit.next_read(self.context.noise_seed)
         self._read(self.done)
-        if self.context.auditor is not None and self.done == 0:
-            self.context.auditor.read(self.unit, self.drives, self.kind, now)
+        if self.done == 0:
+            self.context.let_audit(self.unit, self.drives, self.kind, now)
 
     def drives(self) -> Codes:
         """Return the DAC codes of each read, (batch, rows)."""

@@ -196,7 +196,6 @@ def sampler(spec: RunSpec, chip: Chip, number: int, take: Callable[[Sample], Non
     """
     fraction, reads, pulses = spec.audited
     chip.context.auditor = ChipAuditor(
-        chip.electrics,
         take,
         fraction=fraction if spec.audit.tiles else 0.0,
         least=spec.audit.tiles,

@@ -242,7 +242,7 @@ def _watched(name: str) -> dict[str, Any]:
             def take(sample: Sample, taken: list[str] = samples) -> None:
                 taken.append(f"{sample.name} {sample.time} {sample.operation}")
 
-            auditor = ChipAuditor(chip.electrics, take, fraction=0.01, least=2, seed=1)
+            auditor = ChipAuditor(take, fraction=0.01, least=2, seed=1)
             chip.context.auditor = auditor
             paths = Path(folder, "trace.json.gz"), Path(folder, "signals.vcd")
             with Trace(paths[0], "golden") as trace, Signals(paths[1], chip.resources) as signals:

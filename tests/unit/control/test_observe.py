@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from circuitmem.config import ChipSpec, TileSpec
-from circuitmem.control import Chip, Done, Held, Holding
+from circuitmem.control import Chip, ChipAuditor, Done, Held, Holding
+from circuitmem.control.observe import SeenPulse, SeenReads, SeenTrain
 
 
 class Notes:
@@ -52,3 +53,40 @@ def test_records_are_plain_and_do_not_change_with_the_chip(granularity):
     assert ends == sorted(ends)
     labels = {held.label for holding in notes.holdings for held in holding.held}
     assert {"tile 0", "tile 1"} <= labels
+
+
+class Looker(ChipAuditor):
+    """Keeps what an auditor is given."""
+
+    def __init__(self):
+        super().__init__(lambda _: None, fraction=1.0)
+        self.given = []
+
+    def read(self, seen):
+        self.given.append(seen)
+        super().read(seen)
+
+    def train(self, seen, beats):
+        self.given.append(seen)
+        watch = super().train(seen, beats)
+        see = watch.see
+        watch.see = lambda pulse: self.given.append(pulse) or see(pulse)
+        return watch
+
+
+def test_an_auditor_gets_records_that_do_not_change_with_the_chip():
+    chip = Chip(ChipSpec(tile=TileSpec(rows=5, columns=4)), 2, 1, 1)
+    chip.context.auditor = looker = Looker()
+    chip.run(chip.program_all(chip.units, [np.full((5, 4), 1e-4)] * 2, 0.0))
+    chip.run(chip.read_all(chip.units, [np.full((3, 5), 255)] * 2, "mac_read"))
+    assert {type(record) for record in looker.given} == {SeenTrain, SeenPulse, SeenReads}
+    copies = [[np.array(each) for each in record if isinstance(each, np.ndarray)] for record in looker.given]
+    for unit in chip.units:
+        unit.put(np.full((5, 4), 2e-4), chip.clock)
+    for record, before in zip(looker.given, copies, strict=True):
+        arrays = [each for each in record if isinstance(each, np.ndarray)]
+        for array, copy in zip(arrays, before, strict=True):
+            np.testing.assert_array_equal(array, copy)
+            if array.dtype == float:
+                assert not array.flags.writeable
+        assert not any(each is part for each in record for unit in chip.units for part in (unit, unit.tile, unit.asked))

@@ -199,7 +199,7 @@ def test_the_audit_sees_the_fast_arrays(start):
     spec, network = built(start, "tiki-taka", "in_situ.epochs=1")
     own, taken, chip = len(network.chip.units), [], network.chip
     run = MethodRun("in_situ", spec, network, digits)
-    chip.context.auditor = ChipAuditor(chip.electrics, taken.append, fraction=0.2, seed=1)
+    chip.context.auditor = ChipAuditor(taken.append, fraction=0.2, seed=1)
     run.finish()
     operations = {sample.operation for sample in taken if sample.tile >= own}
     assert operations == {"transfer_read", "set_row_pulse"}
