@@ -3,8 +3,8 @@
 
 A number in a sentence stands between two comments, ``<!-- = STUDY WHAT [AXIS=LEVEL ...] [FORMAT] -->91.04<!-- / -->``:
 WHAT is a method, or two as ``METHOD-METHOD`` for the paired difference; what is given of AXIS=LEVEL (or seed=1) chooses
-rows of the study's ``results.csv``. Without FORMAT a mean has its 95 % interval; with one, such as ``:.0f``, the mean
-alone.
+rows of the study's ``results.csv``; a level with a space stands in quotes. Without FORMAT a mean has its 95 % interval;
+with one, such as ``:.0f``, the mean alone.
 
 The table after ``<!-- table STUDY [AXIS=LEVEL ...] -->`` has a row for each method, by its title: the columns test
 accuracy, simulated time, energy and pulses are written, the others stay.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def rows_of(study: str, words: list[str]) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     for word in words:
         axis, _, level = word.partition("=")
-        if axis not in rows[0]:
+        if rows and axis not in rows[0]:
             raise WrongMarkError(f"{study} has no axis {axis}")
         rows = [row for row in rows if row[axis] == level]
     if not rows:
@@ -58,7 +59,7 @@ def rows_of(study: str, words: list[str]) -> list[dict[str, str]]:
 
 def number(study: str, rest: str) -> str:
     """Return the text of a number in a sentence."""
-    what, *words = rest.split()
+    what, *words = shlex.split(rest)
     form = words.pop() if words and words[-1].startswith(":") else ""
     rows = rows_of(study, words)
     known = {row["method"] for row in rows}
@@ -82,7 +83,7 @@ def number(study: str, rest: str) -> str:
 
 def table(study: str, rest: str, text: str) -> str:
     """Return a table with the columns that are written."""
-    by_method = {row["method"]: row for row in rows_of(study, rest.split())}
+    by_method = {row["method"]: row for row in rows_of(study, shlex.split(rest))}
     lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines()]
     heads = lines[0]
     for cells in lines[2:]:

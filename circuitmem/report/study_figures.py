@@ -93,6 +93,7 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
     for panel in axes[max(1, len(levels)) :]:
         panel.set_visible(False)
     colours, methods = name_colours(study.spec.methods), spec.methods or study.spec.methods
+    validated = spec.kind == "training" and any(row[PART] == "validation" for row in rows)
     for panel, level in zip(axes, levels, strict=False):
         some = rows if spec.panels is None else select(rows, **{spec.panels: level})
         for place, method in enumerate(methods):
@@ -111,7 +112,8 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
             found = [point for name in methods for point in pareto_points(select(some, method=name), spec.x)]
             _front(panel, found, SCALES[spec.x])
         if spec.y == "accuracy_percent":
-            _reference(panel, select(some, method="digital"), spec)
+            if not validated:  # the digital network is tested with the test samples alone
+                _reference(panel, select(some, method="digital"), spec)
             panel.set_ylim(spec.minimum, spec.maximum)
         else:
             panel.set_yscale("log")
@@ -128,7 +130,7 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
         panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
         panel.grid(alpha=0.3)
     for panel in grid[:, 0]:
-        panel.set_ylabel(AXIS_LABELS[spec.y])
+        panel.set_ylabel("accuracy on validation samples (%)" if validated else AXIS_LABELS[spec.y])
     if spec.kind == "lines" and any(select(rows, method=name) for name in methods):
         few = min(len({row["seed"] for row in select(rows, method=name)}) or FEWEST for name in methods) < FEWEST
         figure.supxlabel(f"fewer than {FEWEST} maps: no intervals" if few else "", fontsize="x-small")

@@ -130,3 +130,31 @@ def test_the_row_of_the_end_alone_has_what_an_inference_takes():
         own = [row for row in rows if row["method"] == "in_situ"]
         assert [used.items() <= row.items() for row in own] == [row["end"] for row in own]
     assert all(row["inference_j"] is None for row in table_rows(record))  # a point of an older version
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_figure_of_training_says_which_samples_it_was_watched_with(tmp_path, part):
+    text = STUDY.format(axis="kind", levels='"one" = { "chip.read_noise" = 0.0 }')
+    (tmp_path / "study.toml").write_text(text)
+    study = load_study(tmp_path)
+    costs = {"pulses": 1, "simulated_time_s": 1.0, "energy_j": 1.0}
+    rows = [
+        {
+            "kind": "one",
+            "method": "in_situ",
+            "epoch": epoch,
+            "end": False,
+            "part": part,
+            "accuracy_percent": 90.0,
+            "seed": 1,
+        }
+        | costs
+        for epoch in (0, 1, 2)
+    ]
+    rows.append({**rows[-1], "end": True, "part": "test", "epoch": 2})
+    rows.append({**rows[-1], "method": "digital", "epoch": 0})
+    (panel,) = study_figures._panels(study, FigureSpec(kind="training", x="epoch"), rows).axes
+    labels = {line.get_label() for line in panel.lines}
+    # The digital network is known with the test samples: beside others it would mislead.
+    assert ("digital network" in labels) is (part == "test")
+    assert ("validation" in panel.get_ylabel()) is (part == "validation")
