@@ -20,7 +20,7 @@ class DacSpec(Spec):
     Parameters
     ----------
     bits : int
-        Resolution, 1 to 12.
+        Resolution, 1 to 16.
     input : {"parallel", "serial"}
         Whether a word line gets all bits of an input at once, as one of 2^bits levels, or one bit after another: then
         a product takes ``bits`` reads, each with some word lines at full scale and the others at 0, whose results are
@@ -44,7 +44,7 @@ class DacSpec(Spec):
         Energy of one conversion of one DAC [J], >= 0.
     """
 
-    bits: int = pydantic.Field(default=8, ge=1, le=12)
+    bits: int = pydantic.Field(default=8, ge=1, le=16)
     input: Literal["parallel", "serial"] = "parallel"
     full_scale: Voltage = 0.2
     unit_resistance: float = pydantic.Field(default=10e3, gt=0.0)

@@ -34,6 +34,9 @@ LARGE = 1 << 22
 """Cells from which on a chip is large. What follows from the seed alone, slopes of devices and tables of DACs, takes
 three times the room of what cells conduct: it is then worked out whenever it is wanted, some tiles at a time."""
 
+TABLES = 1 << 26
+"""Voltages of DAC codes that a chip keeps, half a gigabyte of them: with 16 bits a word line has 65,536."""
+
 
 class Chip(Sequencer):
     """Tiles on one clock.
@@ -119,8 +122,10 @@ class Chip(Sequencer):
         state.units = [*map(state.take, self.units), *added]
         self.units += added
         keep = state.asked.size < LARGE
+        tables = total * self.spec.tile.rows * self.spec.converters.dac.levels
         for unit in self.units:
-            unit.readout.dac.keeps_table = unit.devices.keeps_slope = keep
+            unit.devices.keeps_slope = keep
+            unit.readout.dac.keep_table(keep and tables <= TABLES)
         self.electrics.state = state
         faults.note_fragile(self.spec, self.seed, added)
         self._start_faults(-1, first)

@@ -23,7 +23,9 @@ from circuitmem.converter import Readout
 __all__ = ["StackReads"]
 
 PIECE = 64
-"""Tiles that are read at once, where their converters are put together for each read."""
+"""Tiles that are read at once, where their converters are put together for each read,"""
+VOLTAGES = 1 << 25
+"""if their DACs have no more codes than these together."""
 
 Places = NDArray[np.intp]
 Mask = NDArray[np.bool_]
@@ -71,7 +73,8 @@ class StackReads:
         """Do the same piece by piece, with the same bits: no output has tiles in two pieces."""
         found: list[tuple[Places, StackRead]] = []
         top = readouts[0].adc.spec.highest_code
-        for tiles in self._pieces(len(readouts)):
+        voltages = readouts[0].dac.rows * readouts[0].dac.spec.levels
+        for tiles in self._pieces(len(readouts), min(PIECE, VOLTAGES // voltages)):
             each = [readouts[tile].channels() for tile in tiles.tolist()]
             own = None if converted is None else converted[tiles]
             found.append((tiles, self._of(tiles).read(StackChannels.of(each, top), threads, own)))
@@ -91,10 +94,10 @@ class StackReads:
                 sums[:, own] = part.sums[:, own]
         return StackRead(codes, sums, power, saturated)
 
-    def _pieces(self, count: int) -> list[Places]:
+    def _pieces(self, count: int, most: int) -> list[Places]:
         """Return the tiles of each piece: whole columns of the grid, whose outputs are theirs alone."""
         rows, columns = (1, count) if self.tiling is None else self.tiling.grid
-        step, places = max(1, PIECE // rows), np.arange(count).reshape(rows, columns)
+        step, places = max(1, most // rows), np.arange(count).reshape(rows, columns)
         return [places[:, first : first + step].ravel() for first in range(0, columns, step)]
 
     def _of(self, tiles: Places) -> StackReads:

@@ -48,7 +48,8 @@ class DacBank:
     gain, offset : (rows,) ndarray
         Buffer gain and output offset [V].
     keeps_table : bool
-        Whether :attr:`table` is kept once it is worked out, or worked out anew whenever it is wanted.
+        Whether :attr:`table` is kept once it is worked out, or worked out anew whenever it is wanted;
+        :meth:`keep_table` says so.
     """
 
     def __init__(self, spec: DacSpec, rows: int, seed: int = 0, key: tuple[int, ...] = ()) -> None:
@@ -65,6 +66,12 @@ class DacBank:
         self.offset = spec.offset_error * rng.standard_normal(rows)
         self.keeps_table = True
         self._table: Floats | None = None
+
+    def keep_table(self, keep: bool) -> None:
+        """Say whether :attr:`table` is to be kept from now on."""
+        self.keeps_table = keep
+        if not keep:
+            self._table = None
 
     @property
     def table(self) -> Floats:

@@ -19,7 +19,7 @@ from circuitmem.errors import ValidationError
 torch = pytest.importorskip("torch")
 from circuitmem.torch import CrossbarLinear  # noqa: E402
 
-FINE = ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16))
+FINE = ConverterSpec(dac=DacSpec(bits=16), adc=AdcSpec(bits=16))
 
 
 SLICED = BitSlicingSpec(kind="bit-slicing", slices=3, bits=4)

@@ -48,7 +48,7 @@ def perfect(**kwargs):
     """A chip whose products are right but for rounding."""
     spec = ChipSpec(
         tile=TileSpec(rows=6, columns=6, word_line_resistance=0.0, bit_line_resistance=0.0),
-        converters=ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16)),
+        converters=ConverterSpec(dac=DacSpec(bits=16), adc=AdcSpec(bits=16)),
         defects=DefectSpec(device_yield=1.0),
     )
     return {"chip": spec, "seed": 1, **kwargs}

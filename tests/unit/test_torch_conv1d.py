@@ -17,14 +17,14 @@ from circuitmem.torch import CrossbarConv1d, convert, digitally, summary  # noqa
 def chip(yield_=1.0, wire=0.0):
     return ChipSpec(
         tile=TileSpec(rows=8, columns=6, word_line_resistance=wire, bit_line_resistance=wire),
-        converters=ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16)),
+        converters=ConverterSpec(dac=DacSpec(bits=16), adc=AdcSpec(bits=16)),
         defects=DefectSpec(device_yield=yield_),
     )
 
 
 def levels(*shape):
-    """Random inputs of both signs that 12 bits hold exactly."""
-    return torch.randint(-4095, 4096, shape) / 4095
+    """Random inputs of both signs."""
+    return torch.rand(shape) * 2.0 - 1.0
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")  # torch's own

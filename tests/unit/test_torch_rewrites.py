@@ -17,7 +17,7 @@ from circuitmem.torch.rewrites import SplitAttention, UnrolledRecurrent  # noqa:
 
 PERFECT = ChipSpec(
     tile=TileSpec(rows=16, columns=16, word_line_resistance=0.0, bit_line_resistance=0.0),
-    converters=ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16)),
+    converters=ConverterSpec(dac=DacSpec(bits=16), adc=AdcSpec(bits=16)),
     defects=DefectSpec(device_yield=1.0),
 )
 
@@ -131,8 +131,8 @@ def test_converted_they_are_on_tiles_in_every_mode(body):
     assert torch.equal(copy.deepcopy(analog).eval()(inputs), analog.eval()(inputs))
 
 
-STEPS = 1e-3
-"""What 12-bit DACs leave of numbers that lie between their steps, 1.2e-4 of the range each, after several layers."""
+STEPS = 1e-4
+"""What converters of 16 bits may leave of numbers that lie between their steps, after several layers."""
 
 
 def within_reach(net, inputs):

@@ -82,7 +82,7 @@ def test_codes_of_a_thousand_macs_are_identical(spice, sense, record_property):
     assert (found.codes[:, 6] == 0).all()
 
 
-@pytest.mark.parametrize("bits", [1, 3, 12])
+@pytest.mark.parametrize("bits", [1, 3, 16])
 @pytest.mark.parametrize("switch", [0.0, 150.0])
 def test_dac_transfer(spice, bits, switch):
     dac = DacSpec(bits=bits, resistor_mismatch=0.02, gain_error=0.1, offset_error=0.01, switch_resistance=switch)

@@ -57,3 +57,15 @@ def test_a_large_chip_has_the_bits_of_a_small_one(name, monkeypatch):
         assert unit.readout.dac.table is not unit.readout.dac.table
         assert unit.devices.slope is not unit.devices.slope
     assert small.chip.units[0].readout.dac.table is small.chip.units[0].readout.dac.table
+
+
+def test_tables_of_many_codes_are_not_kept_either(monkeypatch):
+    settings = [*CHIPS["wires"], "chip.converters.dac.bits=12"]
+    small, expected = trained(settings)
+    monkeypatch.setattr(chips, "TABLES", len(small.chip.units) * 16 * 4096 - 1)
+    monkeypatch.setattr(stack_reads, "VOLTAGES", 2 * 16 * 4096)
+    large, found = trained(settings)
+    np.testing.assert_array_equal(found, expected)
+    bank = large.chip.units[0].readout.dac
+    assert bank.table is not bank.table
+    assert large.chip.units[0].devices.slope is large.chip.units[0].devices.slope

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, TileSpec
+from circuitmem._kernels.noise import Address
 from circuitmem.config import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.converter import AdcBank, DacBank, Readout
 from circuitmem.errors import ValidationError
@@ -31,6 +32,21 @@ def test_ladder_transfer_equals_a_nodal_solve(bits):
     for row in range(3):
         for code in range(spec.levels):
             assert dac.table[row, code] == pytest.approx(ladder_output(dac, row, code), rel=0, abs=1e-15)
+
+
+def test_sixteen_bits_reach_every_code_from_end_to_end():
+    spec = ConverterSpec(dac=DacSpec(bits=16, gain_error=0.02), adc=AdcSpec(bits=16), tia=TiaSpec(open_loop_gain=1e9))
+    tile = TileSpec(rows=2, columns=2, sense_resistance=spec.tia.input_resistance)
+    readout = Readout(spec, tile, seed=3)
+    readout.adc.set_pga_gain(10.0)
+    codes, matrix = np.array([[0, 65535], [65535, 0], [1, 65534], [32768, 3]]), np.full((2, 2), 2e-4)
+    found, _ = readout.read(codes, matrix, None, Address((0, 0), 0))
+    expected = readout.adc.codes(readout.dac.voltages(codes) @ matrix.T)
+    assert np.array_equal(found, expected)
+    assert (np.diff(readout.dac.table) > 0.0).all()
+    assert readout.dac.table[:, -1] == pytest.approx(readout.dac.gain * spec.dac.full_scale, rel=1e-12)
+    with pytest.raises(ValidationError, match=r"codes must lie in \[0, 65535\]"):
+        readout.dac.voltages(codes + 1)
 
 
 def test_perfect_dac_is_a_straight_line_up_to_full_scale():
