@@ -68,8 +68,11 @@ class RedundantColumns(Calibration):
         """Find the stuck cells, move outputs, and program the weights again."""
         stuck = yield from find_stuck(layer)
         for index, place in enumerate(layer.placements):
-            own = layer.weights[layer.partition.input_slice(index), layer.partition.output_slice(index)]
+            outputs = layer.partition.output_slice(index)
+            own = layer.relative(layer.weights)[layer.partition.input_slice(index), outputs]
             damage = damage_of_places(layer.mapping, stuck[index], place.rows, own)
+            if layer.ranges is not None:
+                damage *= layer.ranges[outputs, None] ** 2
             layer.placements[index] = move_to_spares(place, damage)
             yield from layer.chip.compute(6 * damage.size * len(place.rows))
         yield from layer.program(layer.weights, 0.0)

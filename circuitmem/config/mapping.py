@@ -15,13 +15,29 @@ MOST_BITS = 24
 """Of a magnitude in all its slices: a weight then keeps more digits than any read resolves."""
 
 
-class DifferentialSpec(Spec):
+class _RangeSpec(Spec):
+    """What every mapping has.
+
+    Parameters
+    ----------
+    largest_weight : {"layer", "output"}
+        Whether the range of the devices goes to the largest weight of the layer, or for each output to its own largest
+        one: then the digital core multiplies each output by a factor. An output whose weights are all smaller than 1/64
+        of the layer's largest gets a range of that.
+    """
+
+    largest_weight: Literal["layer", "output"] = "layer"
+
+
+class DifferentialSpec(_RangeSpec):
     """A pair of columns for each output: positive weights on the first, negative ones on the second.
 
     Parameters
     ----------
     kind : {"differential"}
         A signed weight is the difference of a pair of devices, one of which stays at its minimum.
+    largest_weight : {"layer", "output"}
+        What the range of the devices goes to: the largest weight of the layer, or of each output.
     """
 
     references: ClassVar[int] = 0
@@ -30,13 +46,15 @@ class DifferentialSpec(Spec):
     kind: Literal["differential"] = "differential"
 
 
-class OffsetSpec(Spec):
+class OffsetSpec(_RangeSpec):
     """One column for each output, and one reference column a tile, which the digital core subtracts.
 
     Parameters
     ----------
     kind : {"offset"}
         A weight is what its device conducts above or below the middle of the range, which the reference column holds.
+    largest_weight : {"layer", "output"}
+        As in :class:`DifferentialSpec`.
     """
 
     references: ClassVar[int] = 1
@@ -45,7 +63,7 @@ class OffsetSpec(Spec):
     kind: Literal["offset"] = "offset"
 
 
-class BitSlicingSpec(Spec):
+class BitSlicingSpec(_RangeSpec):
     """Several pairs of columns for each output: the digits of its weights, added up digitally with their significance.
 
     Parameters
@@ -57,6 +75,8 @@ class BitSlicingSpec(Spec):
     bits : int
         Bits of a device, >= 1: it conducts one of 2^bits levels. A step between levels must be larger than
         ``chip.programming.deadband``, and a weight has 24 bits at most.
+    largest_weight : {"layer", "output"}
+        As in :class:`DifferentialSpec`.
     """
 
     references: ClassVar[int] = 0

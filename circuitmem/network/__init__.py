@@ -3,7 +3,7 @@
 from circuitmem.network.ask import Ask, Network, Steps, digitally, halves_of, on_chip
 from circuitmem.network.correction import Correction
 from circuitmem.network.digital import Perceptron, of_layers
-from circuitmem.network.hardware import BackwardMap, HardwareNetwork, mapping_on, partitions
+from circuitmem.network.hardware import BackwardMap, HardwareNetwork, mapping_on, output_ranges, partitions
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.network.patches import Patches, patches_of, positions
@@ -34,6 +34,7 @@ __all__ = [
     "mapping_on",
     "of_layers",
     "on_chip",
+    "output_ranges",
     "partitions",
     "patches_of",
     "positions",

@@ -16,7 +16,10 @@ from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.tile import WeightMapping, layout_of, mapping_of
 
-__all__ = ["BackwardMap", "HardwareNetwork", "mapping_on", "partitions"]
+__all__ = ["BackwardMap", "HardwareNetwork", "mapping_on", "output_ranges", "partitions"]
+
+LEAST_RANGE = 1.0 / 64.0
+"""An output of small weights gets at least so much of its layer's range: noise would grow with the factor."""
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +59,13 @@ def mapping_on(chip: ChipSpec, largest_weight: float) -> WeightMapping:
     return mapping_of(chip.mapping, low, high, largest_weight)
 
 
+def output_ranges(chip: ChipSpec, largest: Floats, of_layer: float) -> Floats | None:
+    """Return the part of a layer's largest weight that each output needs, (outputs,); None if all have the layer's."""
+    if chip.mapping.largest_weight == "layer":
+        return None
+    return np.maximum(largest / of_layer, LEAST_RANGE)
+
+
 class HardwareNetwork:
     """The matrices of a network on a chip; biases, ReLU, pooling and the addition of partial sums are digital.
 
@@ -85,7 +95,9 @@ class HardwareNetwork:
         for weights, scale, partition in zip(model.weights, input_scales, partitions(shapes, chip.spec), strict=True):
             mapping = mapping_on(chip.spec, max(room * float(np.abs(weights).max()), 1e-12))
             units = chip.units[first : first + partition.tiles]
-            self.layers.append(HardwareLayer(chip, units, partition, mapping, scale))
+            layer = HardwareLayer(chip, units, partition, mapping, scale)
+            layer.ranges = output_ranges(chip.spec, room * np.abs(weights).max(axis=0), mapping.largest_weight)
+            self.layers.append(layer)
             first += partition.tiles
 
     @property

@@ -59,6 +59,9 @@ class HardwareLayer(TiledLayer):
     stuck : (tiles, rows, columns) ndarray, optional
         What cells conduct that do not follow pulses [S], as reads have found them; nan for the others. Those that are
         left of a weight make up for it.
+    ranges : (outputs,) ndarray, optional
+        Largest weight of each output, as a part of that of the mapping, by which the digital core multiplies its sums;
+        left out, all outputs have that of the mapping.
     prefactor : (tiles, rows, columns) ndarray, optional
         What wanted conductances are multiplied by before they are programmed.
     seen : (batch, inputs) ndarray
@@ -80,6 +83,7 @@ class HardwareLayer(TiledLayer):
         self.correction = Correction.identity(len(units), chip.spec.tile.columns)
         self.stuck: Floats | None = None
         self.prefactor: Floats | None = None
+        self.ranges: Floats | None = None
         self._slopes: tuple[Correction, list[Floats], LayerSums] | None = None
         self._excess: tuple[Correction, Floats] | None = None
 
@@ -99,6 +103,7 @@ class HardwareLayer(TiledLayer):
             "placements": [[place.rows, place.pairs] for place in self.placements],
             "stuck": self.stuck,
             "prefactor": self.prefactor,
+            "ranges": self.ranges,
             "input_scale": self.input_scale,
             "converted": self.converted,
             "saturated": self.saturated,
@@ -107,6 +112,7 @@ class HardwareLayer(TiledLayer):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.weights, self.stuck, self.prefactor = state["weights"], state["stuck"], state["prefactor"]
+        self.ranges = state.get("ranges")
         self.correction, self.saturated = Correction.of(state["correction"]), state["saturated"]
         self.input_scale = state.get("input_scale", self.input_scale)  # those of older versions never changed it
         self.converted = state.get("converted", 0)  # chips of older versions have not counted
@@ -115,8 +121,17 @@ class HardwareLayer(TiledLayer):
     def target(self, index: int, weights: Floats) -> Floats:
         """Return what the :attr:`Placement.cells` of a tile conduct for its share of weights (inputs, outputs) [S]."""
         partition, place = self.partition, self.placements[index]
-        share = weights[partition.input_slice(index), partition.output_slice(index)]
+        share = self.relative(weights)[partition.input_slice(index), partition.output_slice(index)]
         return self.mapping.conductances(share, None if self.stuck is None else self.stuck[index][place.cells])
+
+    def relative(self, weights: Floats) -> Floats:
+        """Return what the cells stand for: weights (inputs, outputs) as parts of the ranges of their outputs."""
+        return weights if self.ranges is None else weights / self.ranges
+
+    @property
+    def largest_weights(self) -> Floats | float:
+        """Magnitude of weight that uses the whole range, of the layer or of each output, (outputs,)."""
+        return self.mapping.largest_weight if self.ranges is None else self.mapping.largest_weight * self.ranges
 
     def program(self, weights: Floats, deadband: float) -> Process:
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
@@ -130,7 +145,7 @@ class HardwareLayer(TiledLayer):
         if not isinstance(mapping, PairMapping):
             return Conductances(np.stack([self._wanted(index) for index in range(len(self.units))]))
         return Targets(
-            self.weights,
+            self.relative(self.weights),
             self.tiling.lines,
             mapping.scale,
             mapping.minimum,
@@ -160,17 +175,20 @@ class HardwareLayer(TiledLayer):
 
     def limits(self) -> tuple[Floats, Floats]:
         """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs)."""
-        highest = np.full((self.partition.inputs, self.partition.outputs), self.mapping.largest_weight)
+        highest = np.empty((self.partition.inputs, self.partition.outputs))
+        highest[:] = self.largest_weights
         lowest = -highest
         if self.stuck is not None:
             for index, place in enumerate(self.placements):
                 own = self.partition.input_slice(index), self.partition.output_slice(index)
-                lowest[own], highest[own] = self.mapping.limits(self.stuck[index][place.cells])
+                ranges = 1.0 if self.ranges is None else self.ranges[own[1]]
+                least, most = self.mapping.limits(self.stuck[index][place.cells])
+                lowest[own], highest[own] = least * ranges, most * ranges
         return lowest, highest
 
     def at_limit(self, weights: Floats) -> int:
         """Return how many weights (inputs, outputs) use the whole range of the cells: larger ones are clipped."""
-        return int(np.count_nonzero(np.abs(weights) >= self.mapping.largest_weight * (1.0 - 1e-12)))
+        return int(np.count_nonzero(np.abs(weights) >= self.largest_weights * (1.0 - 1e-12)))
 
     def verify(self, tries: int, tolerance: float) -> Process:
         """Read every cell back, row by row, and program again what is off by more than ``tolerance`` [S].
@@ -292,6 +310,8 @@ class HardwareLayer(TiledLayer):
             operations += 2 * len(activities) * self.digital_products
         if correction.output_scale is not None:
             operations += 2 * len(activities) * self.partition.outputs
+        if self.ranges is not None:
+            operations += len(activities) * self.partition.outputs
         sums = None
         parallel = self.chip.spec.converters.dac.input == "parallel"
         if parallel and isinstance(self.mapping, PairMapping):
@@ -360,10 +380,10 @@ class HardwareLayer(TiledLayer):
         return sums if scale is None or shift is None else scale * sums + shift
 
     @property
-    def current_scale(self) -> float:
-        """Current [A] that a product of 1 (weight times activity) stands for."""
-        full_scale = self.chip.spec.converters.dac.full_scale
-        return full_scale / self.input_scale * self.mapping.scale
+    def current_scale(self) -> Floats | float:
+        """Current [A] that a product of 1 (weight times activity) stands for, of the layer or of each output."""
+        scale = self.chip.spec.converters.dac.full_scale / self.input_scale * self.mapping.scale
+        return scale if self.ranges is None else scale / self.ranges
 
     def ideal_currents(self, codes: list[Codes], groups: int) -> Floats:
         """Return what perfect tiles, programmed as asked, would give: (groups, tiles, batch, columns) A."""

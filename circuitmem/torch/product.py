@@ -16,7 +16,7 @@ from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibrati
 from circuitmem.config import CalibrationSpec, check_joined
 from circuitmem.control import Chip, Conductances, Targets
 from circuitmem.errors import ValidationError
-from circuitmem.network import BackwardMap, HardwareLayer, mapping_on, partitions
+from circuitmem.network import BackwardMap, HardwareLayer, mapping_on, output_ranges, partitions
 from circuitmem.torch.passes import carry_out, priority_of_pass
 from circuitmem.training.gradients import layer_gradient
 from circuitmem.validation import finite_array, in_range
@@ -115,7 +115,7 @@ class TileProduct:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.layer.input_scale = state["input_scale"]
-        self._set_range(state["largest_weight"])
+        self._set_range(state["largest_weight"], state["layer"].get("ranges"))
         self._fitted, self._scaled, self._ranged = state["fitted"], state["scaled"], state["ranged"]
         self.placed = state["placed"]
         self.layer.restore(state["layer"])
@@ -139,13 +139,20 @@ class TileProduct:
         With ``room`` it is so many times the largest of them.
         """
         if self.follows:
-            largest = float(np.abs(finite_array("weight", weights)).max())
-            self._set_range(max(RANGE * float(weights.std()) if room is None else room * largest, largest, 1e-12))
+            largest = np.abs(finite_array("weight", weights)).max(axis=1)  # of each output
+            whole, spread = float(largest.max()), weights.std(axis=1)
+            of_layer = max(RANGE * float(weights.std()) if room is None else room * whole, whole, 1e-12)
+            own = np.minimum(np.maximum(RANGE * spread if room is None else room * largest, largest), of_layer)
+            self._set_range(of_layer, output_ranges(self.layer.chip.spec, own, of_layer))
             self._fitted = True
 
-    def _set_range(self, largest_weight: float) -> None:
-        if largest_weight != self.layer.mapping.largest_weight:
+    def _set_range(self, largest_weight: float, ranges: Floats | None) -> None:
+        """Choose the largest weight that devices can stand for, and which part of it each output needs."""
+        before = self.layer.ranges
+        alike = ranges is before or (ranges is not None and before is not None and np.array_equal(ranges, before))
+        if largest_weight != self.layer.mapping.largest_weight or not alike:
             self.layer.mapping = replace(self.layer.mapping, largest_weight=largest_weight)
+            self.layer.ranges = ranges
             self.layer.weights = np.full_like(self.layer.weights, np.nan)  # no cell stands for its weight any more
             self._ranged = False
 
@@ -185,7 +192,7 @@ class TileProduct:
         if not self._fitted:
             self.fit_range(weights)
         magnitudes = np.abs(weights)
-        self._warn("weights", magnitudes > self.layer.mapping.largest_weight, "largest_weight", magnitudes.max())
+        self._warn("weights", self.layer.largest_weights < magnitudes.T, "largest_weight", magnitudes.max())
 
     def _warn(self, what: str, beyond: NDArray[np.bool_], setting: str, largest: float) -> None:
         """Say once that values saturate; of inputs that is meant for a few, which :attr:`layer.saturated` counts."""
@@ -277,7 +284,7 @@ class TileProduct:
         if way is not None:  # whoever steps keeps weights within the range
             return found.T, back
         # A weight beyond the range of its devices moves nothing.
-        return np.where(np.abs(weights) > layer.mapping.largest_weight, 0.0, found.T), back
+        return np.where(np.abs(weights.T) > layer.largest_weights, 0.0, found).T, back
 
 
 class Product(torch.autograd.Function):

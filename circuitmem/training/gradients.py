@@ -126,6 +126,8 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
             corrected = np.where(fixed, correction.left[index], corrected)
         own = partition.input_slice(index), partition.output_slice(index)
         weights[own] = layer.mapping.difference(corrected[place.cells]) / layer.mapping.scale
+    if layer.ranges is not None:
+        weights *= layer.ranges
     return weights if correction.output_scale is None else weights * correction.output_scale
 
 
@@ -216,6 +218,8 @@ def layer_gradient(
             conductance = conductance * layer.prefactor[index]
         stuck = None if layer.stuck is None else layer.stuck[index][place.cells]
         weights[own] = layer.mapping.moved(conductance[place.cells], layer.weights[own], stuck)
+    if layer.ranges is not None:
+        weights /= layer.ranges
     return weights, inputs
 
 

@@ -124,8 +124,8 @@ def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
     noise = device.programming_noise
 
     def perturb(rng: np.random.Generator, layer: int, weights: Floats) -> Floats:
-        mapping = layers[layer].mapping
-        pairs = mapping.conductances(weights)
+        mapping, ranges = layers[layer].mapping, layers[layer].ranges
+        pairs = mapping.conductances(layers[layer].relative(weights))
         pairs += noise * rng.standard_normal(pairs.shape, dtype=np.float32)
         if defects.layers is None or layer in defects.layers:
             works, kind, place = rng.random((3, *pairs.shape), dtype=np.float32)
@@ -135,7 +135,8 @@ def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
             ):
                 stuck = is_kind & (works >= defects.device_yield)
                 pairs = np.where(stuck, low + (high - low) * place, pairs)
-        return np.asarray(mapping.difference(pairs) / mapping.scale)
+        found = np.asarray(mapping.difference(pairs) / mapping.scale)
+        return found if ranges is None else found * ranges
 
     return perturb
 

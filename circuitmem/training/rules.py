@@ -77,7 +77,7 @@ class Manhattan(UpdateRule):
 
     def asked(self, layer: HardwareLayer, change: Floats) -> Floats:
         """Return steps of one size."""
-        return np.sign(change) * (self.spec.manhattan_step * layer.mapping.largest_weight)
+        return np.sign(change) * (self.spec.manhattan_step * layer.largest_weights)
 
     def program(self) -> Process:
         """Give every cell that was asked to move its pulse."""
@@ -126,7 +126,7 @@ class MixedPrecision(UpdateRule):
         place = next(k for k, own in enumerate(self.network.layers) if own is layer)
         held = self.memory[place]
         held = change.copy() if held is None else held + change
-        step = self.spec.mixed_precision_step * layer.mapping.largest_weight
+        step = self.spec.mixed_precision_step * layer.largest_weights
         steps = np.trunc(held / step) * step
         self.memory[place] = held - steps
         self._added += change.size

@@ -143,7 +143,9 @@ def _place(work: Work, assign: Assign) -> None:
         assert layer.stuck is not None
         for index, place in enumerate(layer.placements):
             own = layer.partition.input_slice(index), layer.partition.output_slice(index)
-            layer.placements[index] = assign(layer.mapping, layer.stuck[index], place, weights[own], cost[own])
+            ranges = 1.0 if layer.ranges is None else layer.ranges[own[1]]
+            parts = weights[own] / ranges, cost[own] * ranges**2  # as the cells have them
+            layer.placements[index] = assign(layer.mapping, layer.stuck[index], place, *parts)
 
 
 def _frozen(layer: HardwareLayer) -> tuple[Floats, Floats]:
@@ -153,6 +155,7 @@ def _frozen(layer: HardwareLayer) -> tuple[Floats, Floats]:
     for index, place in enumerate(layer.placements):
         own = layer.partition.input_slice(index), layer.partition.output_slice(index)
         frozen, broken = layer.mapping.frozen(layer.stuck[index][place.cells])
+        frozen = frozen * (1.0 if layer.ranges is None else layer.ranges[own[1]])
         lowest[own] = np.where(broken, frozen, lowest[own])
         highest[own] = np.where(broken, frozen, highest[own])
     return lowest, highest

@@ -63,7 +63,7 @@ class FastArrayRule(UpdateRule):
         """Take a change for the layer's fast array, and return the whole steps that its memory has come to."""
         place = next(k for k, own in enumerate(self.network.layers) if own is layer)
         self._changes[place] = change
-        step = self.options.step * layer.mapping.largest_weight
+        step = self.options.step * layer.largest_weights
         steps = np.trunc(self.memory[place] / step) * step
         self.memory[place] -= steps
         return np.asarray(steps)

@@ -58,6 +58,7 @@ VARIANTS = (
     ("chip.converters.dac.input=serial",),
     ("trace=true",),
     ("chip.gated=true",),
+    ("chip.mapping.kind=differential", "chip.mapping.largest_weight=output"),
     ("granularity=pulse",),
 )
 """Settings that open other tables and other code."""

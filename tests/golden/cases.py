@@ -146,6 +146,11 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "reused_matrices": ("in_situ", ["reuse_error=1e-3"]),
     "gated": ("best", ["chip.gated=true"]),
     "gated_by_pulse": ("best", ["chip.gated=true", "granularity=pulse"]),
+    "output_ranges": (
+        "calibration_in_situ",
+        ['chip.mapping={kind="differential", largest_weight="output"}', "calibration.method=affine"],
+    ),
+    "output_ranges_best": ("best", ['chip.mapping={kind="bit-slicing", bits=2, largest_weight="output"}']),
     "mapping_offset": ("in_situ", [*OFFSET, "in_situ.gradient=read", "in_situ.read_batches=3"]),
     "mapping_offset_best": ("best", OFFSET),
     "mapping_sliced": ("calibration_in_situ", [*SLICED, "calibration.method=affine"]),
@@ -165,7 +170,8 @@ SERVED: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"rate": 4e4, "duration": 1e-3, "queue": 8, "check_every": 1e-4, "limit": 0.01, "refresh_every": 2e-4},
     ),
 }
-WATCHED = {"traced": ["granularity=pulse"], "traced_burst": [], "resumed": [], "resumed_sliced": SLICED}
+WATCHED = {"traced": ["granularity=pulse"], "traced_burst": [], "resumed": []}
+WATCHED["resumed_sliced"] = ['chip.mapping={kind="bit-slicing", slices=2, bits=4, largest_weight="output"}']
 """Runs of ``two_pulse`` with somebody who looks on, or with an interruption: what is written down is compared too."""
 
 NAMES = (*RUNS, *SERVED, *WATCHED)
