@@ -66,19 +66,34 @@ def find_stuck(layer: HardwareLayer) -> Process:
     reads = []
     for level in (low, high):
         wanted = cell.memristor_conductance(np.full(layer.chip.spec.tile.shape, level))
-        yield from layer.chip.program_all(layer.units, [wanted] * len(layer.units), 0.0)
+        each = [layer.of_own_cells(wanted, index) for index in range(len(layer.units))]
+        yield from layer.chip.program_all(layer.units, each, 0.0)
         reads.append((yield from read_conductances(layer, whole=True)))
-    change = reads[1] - reads[0]
+    yield from layer.chip.compute(16 * reads[0].size)
+    if not layer.shares_tiles:
+        return _stuck(reads[0], reads[1], high - low)
+    found = np.full(reads[0].shape, np.nan)
+    for index, place in enumerate(layer.placements):
+        before, after = (each[index][place.cells][None] for each in reads)
+        found[index][place.cells] = _stuck(before, after, high - low)[0]
+    return found
+
+
+def _stuck(before: Floats, after: Floats, span: float) -> Floats:
+    """Return what cells conduct that have not followed a change of ``span``, nan for others, (tiles, rows, columns) S.
+
+    ``before`` and ``after`` are what was read.
+    """
+    change = after - before
     # Once against an upper quartile, which a fifth of stuck cells does not move; once more against those that follow.
     expected = _expected(*(np.quantile(change, 0.75, axis=axis, keepdims=True) for axis in ((1, 2), 2, 1)))
     follows = change > FOLLOWS * expected
     expected = _expected(*(_mean(change, follows, axis) for axis in ((1, 2), 2, 1)))
     # Rows and columns that do not answer at all have nothing to compare with.
-    dead = expected < 0.05 * (high - low)
-    seen = np.where(dead, 1.0, expected / (high - low))
+    dead = expected < 0.05 * span
+    seen = np.where(dead, 1.0, expected / span)
     stuck = dead | (change < FOLLOWS * expected)
-    yield from layer.chip.compute(16 * change.size)
-    return np.where(stuck, np.maximum(0.5 * (reads[0] + reads[1]) / seen, 0.0), np.nan)
+    return np.where(stuck, np.maximum(0.5 * (before + after) / seen, 0.0), np.nan)
 
 
 def _expected(whole: Floats, by_row: Floats, by_column: Floats) -> Floats:

@@ -59,7 +59,7 @@ def move_to_spares(place: Placement, damage: Floats) -> Placement:
 
 
 class RedundantColumns(Calibration):
-    """Uses the places that a tile's share of outputs leaves free."""
+    """Uses the places that a tile's share of outputs leaves free; where tiles are shared there are none."""
 
     name = "redundant-column"
     programs = True
@@ -67,13 +67,16 @@ class RedundantColumns(Calibration):
     def prepare(self, layer: HardwareLayer) -> Process:
         """Find the stuck cells, move outputs, and program the weights again."""
         stuck = yield from find_stuck(layer)
-        for index, place in enumerate(layer.placements):
+        for index in range(len(layer.placements)):
             outputs = layer.partition.output_slice(index)
             own = layer.relative(layer.weights)[layer.partition.input_slice(index), outputs]
-            damage = damage_of_places(layer.mapping, stuck[index], place.rows, own)
+            place, places = layer.own_places(index)
+            there = stuck[index][:, layer.partition.layout.columns(places)]
+            damage = damage_of_places(layer.mapping, there, place.rows, own)
             if layer.ranges is not None:
                 damage *= layer.ranges[outputs, None] ** 2
-            layer.placements[index] = move_to_spares(place, damage)
+            moved = move_to_spares(place, damage)
+            layer.placements[index] = replace(moved, pairs=places[moved.pairs])
             yield from layer.chip.compute(6 * damage.size * len(place.rows))
         yield from layer.program(layer.weights, 0.0)
 
@@ -88,5 +91,6 @@ class RedundantColumns(Calibration):
 
     def stored_words(self, layer: HardwareLayer) -> int:
         """Return one word an output that does not lie where it was meant to."""
-        moved = [place.pairs != np.arange(len(place.pairs)) for place in layer.placements]
+        places = [layer.own_places(index)[0] for index in range(len(layer.placements))]
+        moved = [place.pairs != np.arange(len(place.pairs)) for place in places]
         return sum(int(np.count_nonzero(each)) for each in moved)

@@ -161,6 +161,9 @@ class ChipSpec(Spec):
         Whether word and bit lines that a product does not need are left out of its reads: their DACs stay at code 0
         without converting, their amplifiers and ADCs are off. It holds for all reads but those that look for stuck
         cells, on spare lines too.
+    packed : bool
+        Whether matrices that do not fill their tiles share them, side by side on the same word lines. What shares a
+        tile is read one after another, as on a chip that is gated.
     retention : RetentionSpec
         Drift and read disturb.
     noise : NoiseSpec
@@ -187,6 +190,7 @@ class ChipSpec(Spec):
     dac_banks: Count | None = None
     adc_banks: Count | None = None
     gated: bool = False
+    packed: bool = False
     retention: RetentionSpec = RetentionSpec()
     noise: NoiseSpec = NoiseSpec()
     temperature: TemperatureSpec = TemperatureSpec()
@@ -227,6 +231,20 @@ class ChipSpec(Spec):
                     f"programming.{name}", f"must be < the range of the devices (={span:.6g} S)", value
                 )
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _check_packed(self) -> ChipSpec:
+        if self.packed and self.mapping.references:
+            rule = f"must be false with mapping {self.mapping.kind}, whose reference column matrices cannot share"
+            raise ValidationError("packed", rule, self.packed)
+        if self.packed and self.defects.layers is not None:
+            raise ValidationError("packed", "must be false with defects.layers: layers share tiles", self.packed)
+        return self
+
+    @property
+    def reads_used_lines(self) -> bool:
+        """Whether a layer's reads leave out lines that it does not use."""
+        return self.gated or self.packed
 
     @pydantic.model_validator(mode="after")
     def _check_tile(self) -> ChipSpec:

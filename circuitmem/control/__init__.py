@@ -6,6 +6,7 @@ from circuitmem.control.chip import Chip
 from circuitmem.control.clock import Process
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.faults import check_faults
+from circuitmem.control.floor_plan import FloorPlan
 from circuitmem.control.jobs import LayerCodes, LayerSums
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.observe import Done, Held, Holding, Observer
@@ -28,6 +29,7 @@ __all__ = [
     "Conductances",
     "Done",
     "Electrics",
+    "FloorPlan",
     "Held",
     "Holding",
     "LayerCodes",

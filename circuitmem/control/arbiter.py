@@ -58,9 +58,11 @@ class Resource:
         Time that its things were held, added up [ps].
     waited : int
         Time that trains waited because this was taken [ps].
+    until : int
+        When an operation ends that took it without a train [ps]; it may be long ago.
     """
 
-    __slots__ = ("busy", "capacity", "claimed", "free", "kind", "name", "users", "waited")
+    __slots__ = ("busy", "capacity", "claimed", "free", "kind", "name", "until", "users", "waited")
 
     def __init__(self, name: str, capacity: int = 1, kind: str | None = None) -> None:
         self.name = name
@@ -76,6 +78,7 @@ class Resource:
         self.users.clear()
         self.free = list(range(self.capacity - 1, -1, -1))
         self.claimed = 0
+        self.until = 0
 
 
 class Train(ABC):

@@ -6,7 +6,7 @@ specification says, changes the state of the devices when its pulse ends, and bo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import simpy
@@ -17,6 +17,7 @@ from circuitmem.control.arbiter import Resource
 from circuitmem.control.auditor import auditor_of
 from circuitmem.control.clock import Process
 from circuitmem.control.electrics import Electrics
+from circuitmem.control.floor_plan import FloorPlan
 from circuitmem.control.pulses import PulseTrain
 from circuitmem.control.sequencer import Sequencer
 from circuitmem.control.signals import Signals
@@ -89,9 +90,10 @@ class Chip(Sequencer):
         self._banks = dacs, adcs
         self._made_by = engine, granularity, reuse_error, frozenset(sound)
         self._broken = ""
+        self.floor = FloorPlan((spec.tile.columns - spec.mapping.references) // spec.mapping.width)
         if tiles:
             faults.check_faults(spec, tiles)
-            self.add_tiles(tiles)
+            self._make_tiles(tiles, shared=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let a copy be made anew and brought to the same state."""
@@ -106,8 +108,21 @@ class Chip(Sequencer):
     def add_tiles(self, count: int, *, sound: bool = False) -> list[Unit]:
         """Make ``count`` more tiles, as fabricated, and return them; their place on the chip follows the last one's.
 
-        All their devices work if they are ``sound``, whatever the specification says of stuck ones.
+        All their devices work if they are ``sound``, whatever the specification says of stuck ones. They are no part of
+        those that :meth:`take_places` deals out.
         """
+        return self._make_tiles(count, sound=sound)
+
+    def take_places(self, shares: Sequence[int]) -> tuple[list[Unit], list[int]]:
+        """Return tiles in a row with room for so many outputs each, and the first place on each, which are taken then.
+
+        Tiles that others have left room on come first; what is missing is made.
+        """
+        first = self.floor.room(shares)
+        self._make_tiles(max(first + len(shares) - len(self.units), 0), shared=True)
+        return self.units[first : first + len(shares)], self.floor.take(first, shares)
+
+    def _make_tiles(self, count: int, *, sound: bool = False, shared: bool = False) -> list[Unit]:
         first = len(self.units)
         total = first + integer("count", count, 0)
         if sound:
@@ -121,6 +136,7 @@ class Chip(Sequencer):
         ]
         state.units = [*map(state.take, self.units), *added]
         self.units += added
+        self.floor.add(len(added), shared=shared)
         keep = state.asked.size < LARGE
         tables = total * self.spec.tile.rows * self.spec.converters.dac.levels
         for unit in self.units:
@@ -154,6 +170,7 @@ class Chip(Sequencer):
             "resources": [[resource.busy, resource.waited, resource.free] for resource in self.resources],
             "units": [unit.state() for unit in self.units],
             "transfers": self.electrics.transfers.state(),
+            "places": list(self.floor.taken),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -166,6 +183,7 @@ class Chip(Sequencer):
         for unit, saved in zip(self.units, state["units"], strict=True):
             unit.restore(saved, self.clock)
         self.electrics.transfers.restore(state["transfers"], {unit.index: unit.tile for unit in self.units})
+        self.floor.taken = list(state.get("places", self.floor.taken))  # those of older versions shared none
         self._start_faults(self.clock)
 
     def run(self, process: Process) -> Any:

@@ -55,6 +55,7 @@ def read_at_once(context: Context, trains: Sequence[ReadTrain]) -> int | None:
             _end(context, train, now + duration)
     for resource in resources:
         resource.busy += duration
+        resource.until = now + duration
     return duration
 
 
@@ -129,6 +130,7 @@ def read_layer_at_once(
         context.let_audit(unit, partial(layer.drives, index), kind, now)
     for resource in resources:
         resource.busy += duration
+        resource.until = now + duration
     _book_reads(context, units, costs, kind, context.clock.phase, found.power, found.saturated)
     assert found.sums is not None
     return duration, found.sums
@@ -223,6 +225,8 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
     for place, train in trains.items():
         given[place] = train.result()
     context.pulses_are_given = False
+    for unit in units:
+        unit.array.until = last
     return last - now, given
 
 

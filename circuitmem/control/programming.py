@@ -47,6 +47,8 @@ class Programming(NamedTuple):
     def conductances(self) -> Sequence[Floats] | Floats:
         """Return what each tile is to conduct, (tiles, rows, columns) S."""
         layers = self.layers
+        if layers is not None and self.units[0].spec.packed:  # nan where a layer asks nothing
+            return np.concatenate([each.wanted for each in layers if isinstance(each, Conductances)])
         if layers is not None:
             return wanted_conductances(layers, [unit.asked for unit in self.units])
         return [np.asarray(each) for each in self.wanted]

@@ -73,6 +73,8 @@ class PulseStack(ABC):
         first = units[0] if units else None
         if first is None or state is None or state.part(units) is None or first.spec.programming.by_cell:
             return False
+        if first.spec.packed and job.counts is None:  # a layer wants something of some cells alone
+            return False
         plain = context.electrics.pulses_are_ladders and not (first.cells.moves or first.cells.wears)
         plain = plain and type(first.devices) is cls.devices and first.spec.tile.cell.is_plain
         return plain and not any(unit.fragile for unit in units)

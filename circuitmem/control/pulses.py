@@ -122,6 +122,9 @@ class PulseTrain(TileTrain):
 
     def begin(self, now: int) -> None:
         """Decide which pulses to give, the first time."""
+        if self.strokes is None and self.given is not None and self.unit.spec.packed:
+            # What others have on the tile stays as it was asked by now.
+            self.wanted = np.where(np.isnan(self.given), self.unit.asked, self.given)
         if self.given is None:
             self.wanted = self.unit.asked
             if isinstance(self.watch, PulseWatch):

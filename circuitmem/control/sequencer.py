@@ -86,6 +86,13 @@ class Sequencer(Clock):
         per_tile = [resource for unit in self.units for resource in (unit.array, unit.dacs, unit.adcs)]
         return list(dict.fromkeys([*per_tile, self.context.drivers, self.digital, self.bus]))
 
+    def _until_free(self, units: Sequence[Unit]) -> Process:
+        """Wait for what was done on these tiles at once, without a train that others would wait for."""
+        while units and (end := max(unit.array.until for unit in units)) > self.clock:
+            for unit in units:
+                unit.array.waited += max(unit.array.until - self.clock, 0)
+            yield from self.wait_until(end)
+
     def read(
         self,
         unit: Unit,
@@ -112,6 +119,7 @@ class Sequencer(Clock):
         """
         if len(codes) == 0:
             return np.zeros((0, unit.tile.spec.columns), dtype=np.int64)
+        yield from self._until_free([unit])
         answer = yield self.arbiter.perform(ReadTrain(self.context, unit, codes, kind, priority, gain, used))
         columns = unit.read_cost(used).columns
         yield from self.transfer(len(codes) * columns * self.spec.converters.adc.bits, priority)
@@ -125,12 +133,13 @@ class Sequencer(Clock):
         Parameters
         ----------
         wanted : (rows, columns) ndarray
-            Wanted conductance [S].
+            Wanted conductance [S]; on a chip that is packed, nan for cells that are to stay.
         deadband : float
             Changes up to this are not worth a pulse [S].
         priority : Priority
             ``BACKGROUND`` pulses let others go first, between two of them.
         """
+        yield from self._until_free([unit])
         train = PulseTrain(self.context, unit, wanted, deadband, self._set_pulse, priority)
         return (yield self.arbiter.perform(train))
 
@@ -144,6 +153,7 @@ class Sequencer(Clock):
         used: Sequence[UsedLines | None] | None = None,
     ) -> Process:
         """Read tiles side by side; returns the ADC codes (batch, columns) of each. Arguments as in :meth:`read`."""
+        yield from self._until_free(units)
         asked = list(zip(units, codes, [None] * len(units) if used is None else used, strict=True))
         if self.spec.bus.bandwidth is None and all(len(some) for some in codes):
             trains = [ReadTrain(self.context, unit, some, kind, priority, gain, own) for unit, some, own in asked]
@@ -168,6 +178,7 @@ class Sequencer(Clock):
         None, and nothing is done, if single tiles have to be read: :meth:`read_all` does.
         """
         found = None
+        yield from self._until_free(units)
         if self.spec.bus.bandwidth is None:
             found = read_layer_at_once(self.context, units, layer, sums, kind)
         if found is not None:
@@ -190,6 +201,7 @@ class Sequencer(Clock):
 
     def _carry_out(self, job: Programming) -> Process:
         """Give the pulses of a job, at once if nothing can come between them; returns the number of each tile's."""
+        yield from self._until_free(job.units)
         found = program_at_once(self.context, job)
         if found is None:
             return (yield from self.together(self._perform(train) for train in job.trains(self.context)))

@@ -3,13 +3,13 @@
 from circuitmem.network.ask import Ask, Network, Steps, digitally, halves_of, on_chip
 from circuitmem.network.correction import Correction
 from circuitmem.network.digital import Perceptron, of_layers
-from circuitmem.network.hardware import BackwardMap, HardwareNetwork, mapping_on, output_ranges, partitions
+from circuitmem.network.hardware import BackwardMap, HardwareNetwork, mapping_on, output_ranges, partitions, tile_counts
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.network.patches import Patches, patches_of, positions
 from circuitmem.network.placement import Placement
 from circuitmem.network.stream import RequestStream
-from circuitmem.network.summary import LayerSummary, NetworkSummary, cells_used, used_columns
+from circuitmem.network.summary import LayerSummary, NetworkSummary, cells_used, tiles_of, used_columns
 from circuitmem.network.tiling import LayerTiling, split
 
 __all__ = [
@@ -39,5 +39,7 @@ __all__ = [
     "patches_of",
     "positions",
     "split",
+    "tile_counts",
+    "tiles_of",
     "used_columns",
 ]

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec
-from circuitmem.control import Chip, Priority, Process
+from circuitmem.control import Chip, FloorPlan, Priority, Process
 from circuitmem.network.ask import Network, joined, on_chip
 from circuitmem.network.digital import of_layers
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.tile import WeightMapping, layout_of, mapping_of
 
-__all__ = ["BackwardMap", "HardwareNetwork", "mapping_on", "output_ranges", "partitions"]
+__all__ = ["BackwardMap", "HardwareNetwork", "mapping_on", "output_ranges", "partitions", "tile_counts"]
 
 LEAST_RANGE = 1.0 / 64.0
 """An output of small weights gets at least so much of its layer's range: noise would grow with the factor."""
@@ -50,6 +50,20 @@ def partitions(shapes: Iterable[tuple[int, ...]], chip: ChipSpec) -> list[Partit
     """Return how each layer of a network is cut into the tiles of a chip; ``shapes`` are (inputs, outputs) each."""
     layout = layout_of(chip.mapping)
     return [Partition(inputs, outputs, *chip.tile.shape, layout) for inputs, outputs in shapes]
+
+
+def tile_counts(shapes: Iterable[tuple[int, ...]], chip: ChipSpec) -> list[int]:
+    """Return how many tiles each layer of a network needs beyond those that others have left room on."""
+    parts = partitions(shapes, chip)
+    if not chip.packed:
+        return [part.tiles for part in parts]
+    plan, counts = FloorPlan(layout_of(chip.mapping).places(chip.tile.columns)), []
+    for part in parts:
+        first = plan.room(part.shares)
+        counts.append(max(first + part.tiles - len(plan.taken), 0))
+        plan.add(counts[-1], shared=True)
+        plan.take(first, part.shares)
+    return counts
 
 
 def mapping_on(chip: ChipSpec, largest_weight: float) -> WeightMapping:
@@ -91,11 +105,15 @@ class HardwareNetwork:
         self.model = model.copy()
         shapes = [weights.shape for weights in model.weights]
         self.layers: list[HardwareLayer] = []
+        firsts: list[int] | None
         first = 0
         for weights, scale, partition in zip(model.weights, input_scales, partitions(shapes, chip.spec), strict=True):
             mapping = mapping_on(chip.spec, max(room * float(np.abs(weights).max()), 1e-12))
-            units = chip.units[first : first + partition.tiles]
-            layer = HardwareLayer(chip, units, partition, mapping, scale)
+            if chip.spec.packed:
+                units, firsts = chip.take_places(partition.shares)
+            else:
+                units, firsts = chip.units[first : first + partition.tiles], None
+            layer = HardwareLayer(chip, units, partition, mapping, scale, firsts)
             layer.ranges = output_ranges(chip.spec, room * np.abs(weights).max(axis=0), mapping.largest_weight)
             self.layers.append(layer)
             first += partition.tiles

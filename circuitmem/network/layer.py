@@ -49,6 +49,8 @@ class HardwareLayer(TiledLayer):
         Weights to the conductances between word and bit lines, in columns as the partition has them.
     input_scale : float
         Activity that the highest DAC code stands for, > 0.
+    firsts : sequence of int, optional
+        The first place of its outputs on each tile, where it shares tiles with others.
 
     Attributes
     ----------
@@ -72,9 +74,15 @@ class HardwareLayer(TiledLayer):
     """
 
     def __init__(
-        self, chip: Chip, units: list[Unit], partition: Partition, mapping: WeightMapping, input_scale: float
+        self,
+        chip: Chip,
+        units: list[Unit],
+        partition: Partition,
+        mapping: WeightMapping,
+        input_scale: float,
+        firsts: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(chip, units, partition)
+        super().__init__(chip, units, partition, firsts)
         self.mapping = mapping
         self.input_scale = input_scale
         self.converted = self.saturated = 0
@@ -107,12 +115,14 @@ class HardwareLayer(TiledLayer):
             "input_scale": self.input_scale,
             "converted": self.converted,
             "saturated": self.saturated,
+            "codes": [self.codes_read, self.codes_saturated],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.weights, self.stuck, self.prefactor = state["weights"], state["stuck"], state["prefactor"]
         self.ranges = state.get("ranges")
+        self.codes_read, self.codes_saturated = state.get("codes", (0, 0))
         self.correction, self.saturated = Correction.of(state["correction"]), state["saturated"]
         self.input_scale = state.get("input_scale", self.input_scale)  # those of older versions never changed it
         self.converted = state.get("converted", 0)  # chips of older versions have not counted
@@ -142,7 +152,7 @@ class HardwareLayer(TiledLayer):
         self.weights = weights  # the last ones make room
         self.weights = weights.copy()
         mapping, cell = self.mapping, self.chip.spec.tile.cell
-        if not isinstance(mapping, PairMapping):
+        if self.chip.spec.packed or not isinstance(mapping, PairMapping):
             return Conductances(np.stack([self._wanted(index) for index in range(len(self.units))]))
         return Targets(
             self.relative(self.weights),
@@ -163,7 +173,7 @@ class HardwareLayer(TiledLayer):
         if self.stuck is not None:
             devices = np.where(np.isnan(self.stuck[index][place.cells]), devices, wanted[place.cells])
         wanted[place.cells] = devices
-        return wanted
+        return self.of_own_cells(wanted, index)
 
     def _devices(self, index: int, weights: Floats) -> Floats:
         """Return what the devices of the :attr:`Placement.cells` of a tile conduct for its share of weights [S]."""
@@ -200,7 +210,8 @@ class HardwareLayer(TiledLayer):
             wanted = [unit.asked.copy() for unit in self.units]
             for unit, found, own in zip(self.units, conductances, wanted, strict=True):
                 unit.asked = np.where(np.abs(found - own) > tolerance, found, own)
-            yield from self.chip.program_all(self.units, wanted, tolerance)
+            own_cells = [self.of_own_cells(own, index) for index, own in enumerate(wanted)]
+            yield from self.chip.program_all(self.units, own_cells, tolerance)
 
     def within_range(self, activities: Floats) -> Floats:
         """Return activities as the DACs can say them: from 0 to :attr:`input_scale`; what saturates is counted."""
@@ -314,7 +325,8 @@ class HardwareLayer(TiledLayer):
             operations += len(activities) * self.partition.outputs
         sums = None
         parallel = self.chip.spec.converters.dac.input == "parallel"
-        if parallel and isinstance(self.mapping, PairMapping):
+        at_once = parallel and isinstance(self.mapping, PairMapping) and not self.shares_tiles
+        if at_once:
             own, lines, groups = self._sums_of_codes(), self.tiling.lines, correction.groups
             drives = lambda index: split(self._codes_of(index, layer_codes), groups)  # noqa: E731
             request = LayerCodes(layer_codes, lines, groups, drives, self.used_lines())

@@ -51,6 +51,12 @@ class Partition:
         """Return the outputs of a tile."""
         return _share(self.outputs, self.grid[1], tile % self.grid[1])
 
+    @property
+    def shares(self) -> list[int]:
+        """Outputs of each tile."""
+        slices = map(self.output_slice, range(self.tiles))
+        return [own.stop - own.start for own in slices]
+
     def word_lines(self, tile: int) -> slice:
         """Return the used word lines of a tile."""
         inputs = self.input_slice(tile)

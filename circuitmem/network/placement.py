@@ -35,10 +35,11 @@ class Placement:
     layout: ColumnLayout = PAIRS
 
     @classmethod
-    def of(cls, partition: Partition, tile: int) -> Placement:
-        """Return the places that a partition gives to the inputs and outputs of a tile, in order."""
+    def of(cls, partition: Partition, tile: int, first: int = 0) -> Placement:
+        """Return the places that a partition gives to the inputs and outputs of a tile, in order, ``first`` first."""
         lines, outputs = partition.word_lines(tile), partition.output_slice(tile)
-        return cls(np.arange(lines.start, lines.stop), np.arange(outputs.stop - outputs.start), partition.layout)
+        places = np.arange(first, first + outputs.stop - outputs.start)
+        return cls(np.arange(lines.start, lines.stop), places, partition.layout)
 
     @cached_property
     def columns(self) -> Places:

@@ -8,7 +8,7 @@ from typing import Any
 
 from circuitmem.network.layer import HardwareLayer
 
-__all__ = ["LayerSummary", "NetworkSummary", "cells_used", "used_columns"]
+__all__ = ["LayerSummary", "NetworkSummary", "cells_used", "tiles_of", "used_columns"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LayerSummary:
     inputs, outputs, groups : int
         Size of the matrix of each group, and how many groups there are.
     tiles : int
-        Tiles of the layer.
+        Tiles of the layer; it may share them.
     columns : int
         Bit lines of them that stand for outputs, reference columns included.
     cells_used : float
@@ -64,17 +64,20 @@ class NetworkSummary:
         Multiplications by the weights on tiles, and between matrices elsewhere, for an input of the network.
     on_tiles : float, optional
         Fraction of them that tiles do.
+    shared : int
+        How often a tile is counted again, because several layers share it.
     """
 
     layers: tuple[LayerSummary, ...]
     digital: tuple[str, ...]
     multiplications: int | None = None
     on_tiles: float | None = None
+    shared: int = 0
 
     @property
     def tiles(self) -> int:
         """Tiles of all layers."""
-        return sum(layer.tiles for layer in self.layers)
+        return sum(layer.tiles for layer in self.layers) - self.shared
 
     @property
     def columns(self) -> int:
@@ -145,7 +148,13 @@ def used_columns(layers: Iterable[HardwareLayer]) -> int:
 def cells_used(layers: Sequence[HardwareLayer]) -> float:
     """Return which part of the cells of the layers' tiles stands for weights, or for what they refer to."""
     used = sum(len(place.rows) * len(place.columns) for layer in layers for place in layer.placements)
-    return used / sum(len(layer.units) * layer.partition.rows * layer.partition.columns for layer in layers)
+    rows, columns = layers[0].chip.spec.tile.shape
+    return used / (tiles_of(layers) * rows * columns)
+
+
+def tiles_of(layers: Iterable[HardwareLayer]) -> int:
+    """Return on how many tiles layers lie, those that they share counted once."""
+    return len({unit.index for layer in layers for unit in layer.units})
 
 
 def _total(values: Sequence[float | None]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +34,28 @@ class TiledLayer:
         Its tiles, as many as the partition says.
     partition : Partition
         How the layer is cut.
+    firsts : sequence of int, optional
+        The first place of its outputs on each tile, where it shares tiles with others.
 
     Attributes
     ----------
     placements : list of Placement
         Where on each tile its inputs and outputs lie.
+    shares_tiles : bool
+        Whether its tiles may be those of others, too.
+    codes_read, codes_saturated : int
+        Codes that products have taken so far, and the highest ones of them, where tiles are shared: accounts are those
+        of whole tiles.
     """
 
-    def __init__(self, chip: Chip, units: list[Unit], partition: Partition) -> None:
+    def __init__(
+        self, chip: Chip, units: list[Unit], partition: Partition, firsts: Sequence[int] | None = None
+    ) -> None:
         self.chip, self.units, self.partition = chip, units, partition
-        self.placements = [Placement.of(partition, tile) for tile in range(len(units))]
+        self.shares_tiles = firsts is not None
+        self.codes_read = self.codes_saturated = 0
+        begin = [0] * len(units) if firsts is None else firsts
+        self.placements = [Placement.of(partition, tile, first) for tile, first in enumerate(begin)]
         self._tiling: LayerTiling | None = None
         self._used: tuple[LayerTiling, list[UsedLines]] | None = None
 
@@ -59,7 +72,7 @@ class TiledLayer:
         The tiles of a layer are read in step: all wait for the ADC that has most to convert.
         """
         spec, tiling = self.chip.spec, self.tiling
-        if whole or not spec.gated:
+        if self._reads_whole(whole):
             return [None] * len(self.units)
         if self._used is None or self._used[0] is not tiling:
             columns = []
@@ -71,6 +84,29 @@ class TiledLayer:
             pairs = zip(self.placements, columns, strict=True)
             self._used = tiling, [UsedLines.of(spec, len(place.rows), own, most) for place, own in pairs]
         return self._used[1]
+
+    def _reads_whole(self, whole: bool) -> bool:
+        return not self.chip.spec.reads_used_lines or (whole and not self.shares_tiles)
+
+    def own_places(self, index: int) -> tuple[Placement, NDArray[np.intp]]:
+        """Return a placement on a tile as if there were only the places that the layer may use, and which they are.
+
+        All of the tile, unless others have theirs there, too.
+        """
+        place, layout = self.placements[index], self.partition.layout
+        if not self.shares_tiles:
+            return place, np.arange(layout.places(self.partition.columns))
+        own = np.sort(place.pairs)
+        return replace(place, pairs=np.searchsorted(own, place.pairs)), own
+
+    def of_own_cells(self, wanted: Floats, index: int) -> Floats:
+        """Return what is wanted of the cells of a tile, (rows, columns), nan for those of others."""
+        if not self.shares_tiles:
+            return wanted
+        own = np.full_like(wanted, np.nan)
+        cells = self.placements[index].cells
+        own[cells] = wanted[cells]
+        return own
 
     def columns_read(self, *, whole: bool = False) -> int:
         """Return how many bit lines all tiles together convert in a read."""
@@ -84,7 +120,7 @@ class TiledLayer:
         uses fewer than the others drives none.
         """
         high, rows = self.chip.spec.converters.dac.levels - 1, self.partition.rows
-        if whole or not self.chip.spec.gated:
+        if self._reads_whole(whole):
             return [np.diag(np.full(rows, high))] * len(self.units)
         most, found = max(len(place.rows) for place in self.placements), []
         for place in self.placements:
@@ -98,7 +134,7 @@ class TiledLayer:
 
         ``known`` holds for cells that were not read.
         """
-        if whole or not self.chip.spec.gated:
+        if self._reads_whole(whole):
             return found
         cells = np.stack(known)
         for own, read, place in zip(cells, found, self.placements, strict=True):
@@ -188,7 +224,12 @@ class TiledLayer:
     ) -> Process:
         """Read all tiles; returns the ADC codes of each, (groups·batch·planes, columns)."""
         drives, used = self.drives(codes, groups, kind), self.used_lines(whole=whole)
-        return (yield from self.chip.read_all(self.units, drives, kind, priority, gain, used))
+        answers = yield from self.chip.read_all(self.units, drives, kind, priority, gain, used)
+        if kind == "mac_read" and self.shares_tiles:
+            self.codes_read += len(answers[0]) * self.columns_read()
+            top = self.chip.spec.converters.adc.highest_code
+            self.codes_saturated += sum(int(np.count_nonzero(each == top)) for each in answers)
+        return answers
 
     def read_back(self, kind: str, priority: Priority = Priority.NORMAL) -> Process:
         """Read every cell, row by row; returns the memristors' conductances (tiles, rows, columns) S as measured.
@@ -209,8 +250,12 @@ class TiledLayer:
     @property
     def least_gains(self) -> int:
         """How many tiles have amplifiers at the least gain: reads at gain 1 filled the range and told no lower one."""
-        adcs = [unit.readout.adc for unit in self.units]
-        return sum(bool((adc.pga_gain <= _gain(adc, adc.spec.maximum - 0.5 * adc.spec.lsb)).all()) for adc in adcs)
+        found = 0
+        for unit, place in zip(self.units, self.placements, strict=True):
+            adc = unit.readout.adc
+            gains = adc.pga_gain[place.columns] if self.shares_tiles else adc.pga_gain
+            found += bool((gains <= _gain(adc, adc.spec.maximum - 0.5 * adc.spec.lsb)).all())
+        return found
 
     def set_range(self, codes: list[Codes], groups: int) -> Process:
         """Choose each tile's amplifier gain from measured reads at gain 1, to use 80 % of the range.
@@ -218,8 +263,8 @@ class TiledLayer:
         One gain a tile, for the columns that have weights; one in ten that carry the most does not count, for a
         saturated one would hide all the others.
         """
-        for unit in self.units:
-            unit.readout.adc.set_pga_gain(1.0)
+        for index in range(len(self.units)):
+            self._set_gain(index, 1.0)
         self.choose_gains((yield from self._planes(codes, groups, "calibration_read")))
 
     def choose_gains(self, currents: Floats) -> None:
@@ -228,7 +273,17 @@ class TiledLayer:
             adc = unit.readout.adc
             used = currents[:, index].max(axis=(0, 1, 2))[self.placements[index].columns]
             largest = np.quantile(used, 0.9) * adc.tia.transimpedance
-            adc.set_pga_gain(_gain(adc, largest))
+            self._set_gain(index, _gain(adc, largest))
+
+    def _set_gain(self, index: int, gain: float) -> None:
+        """Set the gain of a tile's amplifiers, or of those of the layer's columns on it."""
+        adc = self.units[index].readout.adc
+        if self.shares_tiles:
+            gains = adc.pga_gain.copy()
+            gains[self.placements[index].columns] = gain
+            adc.set_pga_gain(gains)
+        else:
+            adc.set_pga_gain(gain)
 
 
 def _gain(adc: AdcBank, largest: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, RetrainingSpec, RunSpec
-from circuitmem.network import partitions, positions
+from circuitmem.network import positions, tile_counts
 from circuitmem.registry import torch_room
 from circuitmem.study.point import SISTERS
 from circuitmem.study.spec import Job, Point
@@ -69,7 +69,7 @@ def _job_seconds(job: Job) -> float:
     run, tile = job.run, job.run.chip.tile
     rows, columns = tile.shape
     sizes = _sizes(run.network, run.data)
-    tiles = [each.tiles for each in partitions([(m, n) for m, n, _ in sizes], run.chip)]
+    tiles = tile_counts([(m, n) for m, n, _ in sizes], run.chip)
     vectors = sum(tiles_of * n for tiles_of, (_, _, n) in zip(tiles, sizes, strict=True))
     train, watched, test = _samples(run.data, run.network)
     recipe = recipe_of(run, job.method)

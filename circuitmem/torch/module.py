@@ -11,7 +11,7 @@ import torch
 
 from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import CalibrationSpec, ChipSpec
-from circuitmem.control import Chip, check_faults
+from circuitmem.control import Chip, Unit, check_faults
 from circuitmem.errors import ValidationError
 from circuitmem.torch.product import Backward, Product, TileProduct, checked_methods, numbers
 from circuitmem.validation import did_you_mean, integer
@@ -103,8 +103,12 @@ class CrossbarModule(torch.nn.Module):
     def extra_repr(self) -> str:
         """Return what ``print`` shows of the chip."""
         rows, columns = self.chip.spec.tile.shape
-        tiles = sum(len(product.layer.units) for product in self.products)
+        tiles = len(self._units())
         return f"tiles={tiles} of {rows}x{columns}, seed={self.chip.seed}, read_noise={self.read_noise}"
+
+    def _units(self) -> list[Unit]:
+        """Return the tiles of the layer, each once."""
+        return list(dict.fromkeys(unit for product in self.products for unit in product.layer.units))
 
     def _multiply(self, vectors: torch.Tensor, weight: torch.Tensor, product: TileProduct) -> torch.Tensor:
         """Return (batch, outputs) for vectors (batch, inputs)."""
@@ -179,7 +183,7 @@ class CrossbarModule(torch.nn.Module):
         the accounts of the chip.
         """
         chip = self.chip.state()
-        units = [[unit.index, unit.state()] for product in self.products for unit in product.layer.units]
+        units = [[unit.index, unit.state()] for unit in self._units()]
         if "entries" not in chip["transfers"]:  # matrices are worked out again, to the same bits
             chip["transfers"] = {**chip["transfers"], "fresh": []}
         return {
@@ -224,7 +228,7 @@ class CrossbarModule(torch.nn.Module):
             raise ValidationError("state_dict", f"must be of format {FORMAT}{hint}", state["format"])
         if state["spec"] != self.chip.spec.model_dump_json():
             raise ValidationError("state_dict", f"must be that of a chip with the same specification{hint}")
-        own = [unit.index for product in self.products for unit in product.layer.units]
+        own = [unit.index for unit in self._units()]
         saved = {int(index): _unpacked(unit) for index, unit in state["units"]}
         if list(saved) != own or state["tiles"] != len(self.chip.units):
             rule = (

@@ -43,7 +43,7 @@ class TileProduct:
     Parameters
     ----------
     chip : Chip
-        The chip; it gets as many tiles more as the matrix needs.
+        The chip; it gets as many tiles more as the matrix needs. On one that is packed tiles may be shared.
     weights : (outputs, inputs) ndarray
         The starting weights, from which the range of the devices is chosen.
     input_scale : float, optional
@@ -88,7 +88,12 @@ class TileProduct:
         (partition,) = partitions([weights.T.shape], chip.spec)
         mapping = mapping_on(chip.spec, in_range("largest_weight", float(largest), 1e-12, np.inf))
         scale = 1.0 if input_scale is None else in_range("input_scale", input_scale, 1e-12, np.inf)
-        self.layer = HardwareLayer(chip, chip.add_tiles(partition.tiles), partition, mapping, scale)
+        firsts: list[int] | None = None
+        if chip.spec.packed:
+            units, firsts = chip.take_places(partition.shares)
+        else:
+            units = chip.add_tiles(partition.tiles)
+        self.layer = HardwareLayer(chip, units, partition, mapping, scale, firsts)
         self._fitted = not self.follows
         self._scaled = input_scale is not None
         self.placed = False

@@ -19,7 +19,7 @@ from circuitmem.config import ChipSpec
 from circuitmem.control import ATTOJOULE, PICOSECOND, Chip
 from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
-from circuitmem.network import LayerSummary, NetworkSummary, cells_used, used_columns
+from circuitmem.network import LayerSummary, NetworkSummary, cells_used, tiles_of, used_columns
 from circuitmem.torch.bring_up import chip_of
 from circuitmem.torch.convert import convert, inputs_of
 from circuitmem.torch.module import CrossbarModule
@@ -73,8 +73,10 @@ def summary(
         net = convert(model, chip, None if isinstance(chip, Chip) else seed, sample=inputs, digital=digital)
     layers = {name: _layer(name, layer) for name, layer in crossbar_layers(net).items()}
     others = tuple(f"{name} ({type(module).__name__})" for name, module in _digital(net))
+    every_part = [product.layer for layer in crossbar_layers(net).values() for product in layer.products]
+    shared = sum(layer.tiles for layer in layers.values()) - tiles_of(every_part)
     if inputs is None:
-        return NetworkSummary(tuple(layers.values()), others)
+        return NetworkSummary(tuple(layers.values()), others, shared=shared)
     few = tuple(each[:MEASURED] if each.dim() else each for each in inputs)
     count = next(len(each) for each in few if each.dim())
     on_tiles = _multiplications(net, few, layers, count)
@@ -82,7 +84,7 @@ def summary(
     with _decomposed(), digitally(net), evaluating(net), FlopCounterMode(display=False) as counter:
         net(*few)
     every = max(counter.get_total_flops() / 2, on_tiles)
-    return NetworkSummary(tuple(layers.values()), others, round(every / count), on_tiles / every)
+    return NetworkSummary(tuple(layers.values()), others, round(every / count), on_tiles / every, shared)
 
 
 def _inputs(data: Any) -> Any:
@@ -99,7 +101,7 @@ def _inputs(data: Any) -> Any:
 def _layer(name: str, layer: CrossbarModule) -> LayerSummary:
     outputs, inputs = layer.matrices()[0].shape
     parts = [product.layer for product in layer.products]
-    kind, tiles = type(layer).__name__.removeprefix("Crossbar"), sum(len(part.units) for part in parts)
+    kind, tiles = type(layer).__name__.removeprefix("Crossbar"), tiles_of(parts)
     return LayerSummary(name, kind, inputs, outputs, len(parts), tiles, used_columns(parts), cells_used(parts))
 
 

@@ -14,7 +14,7 @@ from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import PICOSECOND, Chip, Process
 from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine, Engine
-from circuitmem.network import HardwareLayer, HardwareNetwork, Network, Partition, Perceptron, partitions
+from circuitmem.network import HardwareLayer, HardwareNetwork, Network, Perceptron, tile_counts
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.method_result import MethodResult
@@ -65,11 +65,11 @@ NO_HOOKS = Hooks()
 
 def tile_count(spec: RunSpec) -> int:
     """Return how many tiles the network of a run needs."""
-    return sum(partition.tiles for partition in _partitions(spec))
+    return sum(_tile_counts(spec))
 
 
-def _partitions(spec: RunSpec) -> list[Partition]:
-    return partitions(shapes_of(spec.network), spec.chip)
+def _tile_counts(spec: RunSpec) -> list[int]:
+    return tile_counts(shapes_of(spec.network), spec.chip)
 
 
 def engine_of(spec: RunSpec, threads: int | None = None) -> Engine | str:
@@ -103,7 +103,7 @@ def build_network(spec: RunSpec, model: Network, data: Dataset, engine: Engine |
         The network on its chip.
     """
     seed, layers = spec.seed, spec.chip.defects.layers
-    belongs = [layer for layer, part in enumerate(_partitions(spec)) for _ in range(part.tiles)]
+    belongs = [layer for layer, count in enumerate(_tile_counts(spec)) for _ in range(count)]
     sound = {tile for tile, layer in enumerate(belongs) if layers is not None and layer not in layers}
     chosen = engine or engine_of(spec)
     chip = Chip(spec.chip, len(belongs), seed, seed, chosen, spec.granularity, spec.reuse_error, sound)
@@ -369,11 +369,15 @@ def _conversions(layers: Sequence[HardwareLayer]) -> dict[str, int]:
 
 def conversions(layer: HardwareLayer) -> dict[str, int]:
     """Return how many conversions a layer's products took, and how many of them saturated."""
-    chip, own = layer.chip, {unit.index for unit in layer.units}
-    accounts = [a for (_, kind, tile), a in chip.ledger.entries.items() if kind == "mac_read" and tile in own]
+    pairs = zip(layer.units, layer.used_lines(), strict=True)
+    columns = {unit.index: unit.read_cost(used).columns for unit, used in pairs}
+    found = [(t, a) for (_, kind, t), a in layer.chip.ledger.entries.items() if kind == "mac_read" and t in columns]
+    counted = sum(columns[t] * a.operations for t, a in found), sum(a.saturated for _, a in found)
+    if layer.shares_tiles:  # accounts are those of tiles
+        counted = layer.codes_read, layer.codes_saturated
     return {
-        "adc": chip.spec.tile.columns * sum(account.operations for account in accounts),
-        "adc_saturated": sum(account.saturated for account in accounts),
+        "adc": counted[0],
+        "adc_saturated": counted[1],
         "least_gain": layer.least_gains,
         "dac": layer.converted,
         "dac_saturated": layer.saturated,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -141,11 +141,14 @@ def _place(work: Work, assign: Assign) -> None:
     """Choose where the inputs and outputs of the layers lie."""
     for layer, weights, cost in zip(work.network.layers, work.network.model.weights, work.costs, strict=True):
         assert layer.stuck is not None
-        for index, place in enumerate(layer.placements):
+        for index in range(len(layer.placements)):
             own = layer.partition.input_slice(index), layer.partition.output_slice(index)
+            place, places = layer.own_places(index)
+            stuck = layer.stuck[index][:, layer.partition.layout.columns(places)]
             ranges = 1.0 if layer.ranges is None else layer.ranges[own[1]]
             parts = weights[own] / ranges, cost[own] * ranges**2  # as the cells have them
-            layer.placements[index] = assign(layer.mapping, layer.stuck[index], place, *parts)
+            found = assign(layer.mapping, stuck, place, *parts)
+            layer.placements[index] = replace(found, pairs=places[found.pairs])
 
 
 def _frozen(layer: HardwareLayer) -> tuple[Floats, Floats]:

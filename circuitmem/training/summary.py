@@ -11,7 +11,15 @@ from threadpoolctl import threadpool_limits
 from circuitmem.config import RunSpec
 from circuitmem.control import ATTOJOULE, PICOSECOND, Chip, Process
 from circuitmem.data import Dataset
-from circuitmem.network import HardwareNetwork, LayerSummary, NetworkSummary, cells_used, on_chip, used_columns
+from circuitmem.network import (
+    HardwareNetwork,
+    LayerSummary,
+    NetworkSummary,
+    cells_used,
+    on_chip,
+    tiles_of,
+    used_columns,
+)
 from circuitmem.training.ex_situ import initial_perceptron
 from circuitmem.training.methods import build_network
 from circuitmem.training.own import own_network
@@ -67,7 +75,8 @@ def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
                 )
             )
             products += weights.size * seen[index] // len(inputs)
-    return NetworkSummary(tuple(layers), ("biases",), products, 1.0)
+    shared = sum(layer.tiles for layer in layers) - tiles_of(network.layers)
+    return NetworkSummary(tuple(layers), ("biases",), products, 1.0, shared)
 
 
 def _spent(network: HardwareNetwork, inputs: Floats) -> tuple[NDArray[np.int64], list[int], list[bool]]:

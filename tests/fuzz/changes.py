@@ -58,6 +58,7 @@ VARIANTS = (
     ("chip.converters.dac.input=serial",),
     ("trace=true",),
     ("chip.gated=true",),
+    ("chip.packed=true", "chip.tile.columns=32"),
     ("chip.mapping.kind=differential", "chip.mapping.largest_weight=output"),
     ("granularity=pulse",),
 )

@@ -151,6 +151,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         ['chip.mapping={kind="differential", largest_weight="output"}', "calibration.method=affine"],
     ),
     "output_ranges_best": ("best", ['chip.mapping={kind="bit-slicing", bits=2, largest_weight="output"}']),
+    "packed": ("best", ["chip.packed=true", "chip.tile.columns=56"]),
     "mapping_offset": ("in_situ", [*OFFSET, "in_situ.gradient=read", "in_situ.read_batches=3"]),
     "mapping_offset_best": ("best", OFFSET),
     "mapping_sliced": ("calibration_in_situ", [*SLICED, "calibration.method=affine"]),
@@ -171,6 +172,7 @@ SERVED: dict[str, tuple[list[str], dict[str, Any]]] = {
     ),
 }
 WATCHED = {"traced": ["granularity=pulse"], "traced_burst": [], "resumed": []}
+WATCHED["resumed_packed"] = ["chip.packed=true", "chip.tile.columns=56"]
 WATCHED["resumed_sliced"] = ['chip.mapping={kind="bit-slicing", slices=2, bits=4, largest_weight="output"}']
 """Runs of ``two_pulse`` with somebody who looks on, or with an interruption: what is written down is compared too."""
 

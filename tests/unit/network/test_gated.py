@@ -8,6 +8,7 @@ from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibrati
 from circuitmem.config import AdcSpec, BitSlicingSpec, BusSpec, CalibrationSpec, ChipSpec, ConverterSpec, OffsetSpec
 from circuitmem.control import Chip, UsedLines, turns
 from circuitmem.network import HardwareNetwork, Perceptron, partitions
+from circuitmem.training.methods import conversions
 
 SIZES = 11, 3
 """Two tiles of 8 rows: 5 inputs on the first, 6 on the second; 6 of 20 columns."""
@@ -39,9 +40,10 @@ def test_products_are_those_of_a_chip_that_is_not_gated_to_the_bit(more):
 
 
 def test_only_used_lines_are_booked():
-    chips = []
+    chips, layers = [], []
     for gated in (False, True):
         network = network_on(gated)
+        layers += network.layers
         chip = network.chip
         before = chip.ledger.state()
         assert before
@@ -61,6 +63,7 @@ def test_only_used_lines_are_booked():
     assert array[0] > 0.0
     # The array is driven for less time, and takes the same power.
     assert array[1] / array[0] == pytest.approx(times[1] / times[0], rel=1e-5)
+    assert [conversions(layer)["adc"] for layer in layers] == [2 * 20, 2 * 6]
     steps = [chip.ledger.accounts["digital_step"].operations for chip in chips]
     assert steps[0] - steps[1] == 2 * (40 - 12)
 
