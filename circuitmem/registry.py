@@ -43,6 +43,7 @@ __all__ = [
 GROUPS = {
     "devices": "circuitmem.devices",
     "cells": "circuitmem.cells",
+    "mappings": "circuitmem.mappings",
     "calibrations": "circuitmem.calibrations",
     "rules": "circuitmem.update_rules",
     "optimisers": "circuitmem.optimisers",
@@ -86,6 +87,11 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "sinh": "circuitmem.config:SinhCell",
         "transistor": "circuitmem.config:TransistorCell",
         "selector": "circuitmem.config:SelectorCell",
+    },
+    "mappings": {
+        "differential": "circuitmem.tile:PairMapping",
+        "offset": "circuitmem.tile:OffsetMapping",
+        "bit-slicing": "circuitmem.tile:BitSlicing",
     },
     "calibrations": {
         "none": "circuitmem.calibration:NoCalibration",
@@ -148,6 +154,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
 
 _BASES = {
     "cells": "circuitmem.config:CellLaw",
+    "mappings": "circuitmem.tile:WeightMapping",
     "devices": "circuitmem.device:Device",
     "calibrations": "circuitmem.calibration:Calibration",
     "rules": "circuitmem.training:UpdateRule",

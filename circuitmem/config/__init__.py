@@ -9,7 +9,7 @@ from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec, TiaSpec
 from circuitmem.config.data import DataSpec
 from circuitmem.config.device import DeviceSpec, TwoPulseSpec
 from circuitmem.config.inference import InferenceSpec
-from circuitmem.config.mapping import BitSlicingSpec, DifferentialSpec, MappingSpec, OffsetSpec
+from circuitmem.config.mapping import BitSlicingSpec, DeclaredMapping, DifferentialSpec, MappingSpec, OffsetSpec
 from circuitmem.config.network import NetworkSpec
 from circuitmem.config.noise import NoiseSpec
 from circuitmem.config.ode_cells import OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
@@ -77,6 +77,7 @@ __all__ = [
     "ConverterSpec",
     "DacSpec",
     "DataSpec",
+    "DeclaredMapping",
     "DefectSpec",
     "DeviceSpec",
     "DifferentialSpec",

@@ -12,7 +12,7 @@ from circuitmem.config.base import Spec
 from circuitmem.config.converter import AdcSpec, ConverterSpec, DacSpec
 from circuitmem.config.device import DeclaredDevice, TwoPulseSpec
 from circuitmem.config.law import is_zero
-from circuitmem.config.mapping import BitSlicingSpec, DifferentialSpec, MappingSpec
+from circuitmem.config.mapping import DeclaredMapping, DifferentialSpec
 from circuitmem.config.noise import NoiseSpec
 from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Count, Energy, Rate
 from circuitmem.config.tile import TileSpec
@@ -144,8 +144,8 @@ class ChipSpec(Spec):
         DACs, amplifiers and ADCs of every tile.
     device : DeviceSpec
         Programming behaviour of the devices; a table without ``kind`` is one of two-pulse devices.
-    mapping : DifferentialSpec, OffsetSpec or BitSlicingSpec
-        How weights become conductances; ``kind`` says which.
+    mapping : MappingSpec
+        How weights become conductances; a table without ``kind`` is one of differential pairs.
     defects : DefectSpec
         Statistics of the stuck devices.
     programming : ProgrammingSpec
@@ -182,7 +182,7 @@ class ChipSpec(Spec):
         adc=AdcSpec(gain_error=0.05, offset_error=20e-3, noise=2e-3),
     )
     device: DeclaredDevice = TwoPulseSpec()
-    mapping: MappingSpec = DifferentialSpec()
+    mapping: DeclaredMapping = DifferentialSpec()
     defects: DefectSpec = DefectSpec()
     programming: ProgrammingSpec = ProgrammingSpec()
     digital: DigitalSpec = DigitalSpec()
@@ -259,10 +259,9 @@ class ChipSpec(Spec):
         if self.tile.columns < least:
             what = "a differential pair" if mapping.kind == "differential" else f"an output with mapping {mapping.kind}"
             raise ValidationError("tile.columns", f"must be >= {least}, for {what}", self.tile.columns)
-        if isinstance(mapping, BitSlicingSpec):
-            limits = np.array([self.device.minimum_conductance, self.device.maximum_conductance])
-            low, high = self.tile.cell.mesh_conductance(limits)
-            mapping.check_step(float(high - low), self.programming.deadband)
+        limits = np.array([self.device.minimum_conductance, self.device.maximum_conductance])
+        low, high = self.tile.cell.mesh_conductance(limits)
+        mapping.check_step(float(high - low), self.programming.deadband)
         for index, fault in enumerate(self.faults):
             for name, place, limit in (("row", fault.row, self.tile.rows), ("column", fault.column, self.tile.columns)):
                 if place >= limit:

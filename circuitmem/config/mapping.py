@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
+from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.errors import ValidationError
 
-__all__ = ["BitSlicingSpec", "DifferentialSpec", "MappingSpec", "OffsetSpec"]
+__all__ = ["BitSlicingSpec", "DeclaredMapping", "DifferentialSpec", "MappingSpec", "OffsetSpec"]
 
 MOST_BITS = 24
 """Of a magnitude in all its slices: a weight then keeps more digits than any read resolves."""
 
 
-class _RangeSpec(Spec):
-    """What every mapping has.
+class MappingSpec(Spec):
+    """What every kind of mapping declares; a kind of one's own adds what it needs, and says how many columns it takes.
 
     Parameters
     ----------
+    kind : str
+        Name of the kind (``circuitmem list mappings``), or ``"package.module:Name"`` of its class.
     largest_weight : {"layer", "output"}
         Whether the range of the devices goes to the largest weight of the layer, or for each output to its own largest
         one: then the digital core multiplies each output by a factor. An output whose weights are all smaller than 1/64
         of the layer's largest gets a range of that.
     """
 
+    references: ClassVar[int] = 0
+    """Columns of a tile that all its outputs share."""
+
+    kind: str
     largest_weight: Literal["layer", "output"] = "layer"
 
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Columns of an output."""
 
-class DifferentialSpec(_RangeSpec):
+    def check_step(self, span: float, deadband: float) -> None:
+        """Raise :class:`ValidationError` if levels of cells are too near: ``span`` is their range, both in S."""
+
+
+class DifferentialSpec(MappingSpec):
     """A pair of columns for each output: positive weights on the first, negative ones on the second.
 
     Parameters
@@ -40,13 +56,15 @@ class DifferentialSpec(_RangeSpec):
         What the range of the devices goes to: the largest weight of the layer, or of each output.
     """
 
-    references: ClassVar[int] = 0
-    width: ClassVar[int] = 2
-
     kind: Literal["differential"] = "differential"
 
+    @property
+    def width(self) -> int:
+        """Two."""
+        return 2
 
-class OffsetSpec(_RangeSpec):
+
+class OffsetSpec(MappingSpec):
     """One column for each output, and one reference column a tile, which the digital core subtracts.
 
     Parameters
@@ -58,12 +76,16 @@ class OffsetSpec(_RangeSpec):
     """
 
     references: ClassVar[int] = 1
-    width: ClassVar[int] = 1
 
     kind: Literal["offset"] = "offset"
 
+    @property
+    def width(self) -> int:
+        """One."""
+        return 1
 
-class BitSlicingSpec(_RangeSpec):
+
+class BitSlicingSpec(MappingSpec):
     """Several pairs of columns for each output: the digits of its weights, added up digitally with their significance.
 
     Parameters
@@ -78,8 +100,6 @@ class BitSlicingSpec(_RangeSpec):
     largest_weight : {"layer", "output"}
         As in :class:`DifferentialSpec`.
     """
-
-    references: ClassVar[int] = 0
 
     kind: Literal["bit-slicing"]
     slices: int = pydantic.Field(default=2, ge=2)
@@ -104,4 +124,15 @@ class BitSlicingSpec(_RangeSpec):
             raise ValidationError("mapping.bits", rule, self.bits)
 
 
-MappingSpec = Annotated[DifferentialSpec | OffsetSpec | BitSlicingSpec, pydantic.Field(discriminator="kind")]
+def _declared(value: Any) -> Any:
+    """Return the declaration of a mapping, of the class that its kind has."""
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("kind", "differential")
+    if not isinstance(kind, str):
+        raise ValidationError("kind", "must be a name", kind)
+    return registry.find("mappings", kind, "kind").Spec(**{**value, "kind": kind})
+
+
+DeclaredMapping = Annotated[pydantic.SerializeAsAny[MappingSpec], pydantic.BeforeValidator(_declared)]
+"""A mapping of any kind that the registry knows."""

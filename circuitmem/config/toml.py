@@ -170,6 +170,7 @@ def _named(spec: RunSpec) -> list[tuple[str, str, str]]:
     return [
         ("devices", spec.chip.device.kind, "chip.device.kind"),
         ("cells", spec.chip.tile.cell.kind, "chip.tile.cell.kind"),
+        ("mappings", spec.chip.mapping.kind, "chip.mapping.kind"),
         *(("calibrations", name, "calibration.method") for name in spec.calibration.method),
         ("rules", spec.in_situ.rule, "in_situ.rule"),
         ("optimisers", spec.in_situ.optimiser, "in_situ.optimiser"),

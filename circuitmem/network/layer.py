@@ -152,7 +152,7 @@ class HardwareLayer(TiledLayer):
         self.weights = weights  # the last ones make room
         self.weights = weights.copy()
         mapping, cell = self.mapping, self.chip.spec.tile.cell
-        if self.chip.spec.packed or not isinstance(mapping, PairMapping):
+        if self.chip.spec.packed or type(mapping) is not PairMapping:
             return Conductances(np.stack([self._wanted(index) for index in range(len(self.units))]))
         return Targets(
             self.relative(self.weights),
@@ -325,7 +325,7 @@ class HardwareLayer(TiledLayer):
             operations += len(activities) * self.partition.outputs
         sums = None
         parallel = self.chip.spec.converters.dac.input == "parallel"
-        at_once = parallel and isinstance(self.mapping, PairMapping) and not self.shares_tiles
+        at_once = parallel and type(self.mapping) is PairMapping and not self.shares_tiles
         if at_once:
             own, lines, groups = self._sums_of_codes(), self.tiling.lines, correction.groups
             drives = lambda index: split(self._codes_of(index, layer_codes), groups)  # noqa: E731

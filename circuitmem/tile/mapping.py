@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import BitSlicingSpec, MappingSpec, OffsetSpec
+from circuitmem.config import BitSlicingSpec, DifferentialSpec, MappingSpec, OffsetSpec
+from circuitmem.errors import ValidationError
+from circuitmem.registry import find
 
 __all__ = [
     "PAIRS",
@@ -66,6 +69,8 @@ PAIRS = ColumnLayout()
 class WeightMapping(ABC):
     """Weights of a tile to conductances between its lines, and back.
 
+    A kind of one's own is a frozen dataclass with a ``Spec``, what a declaration of it holds.
+
     Parameters
     ----------
     minimum, maximum : float
@@ -74,9 +79,16 @@ class WeightMapping(ABC):
         Magnitude of weight that uses the whole range, > 0; larger weights saturate.
     """
 
+    Spec: ClassVar[type[MappingSpec]]
+
     minimum: float
     maximum: float
     largest_weight: float
+
+    @classmethod
+    def of(cls, spec: Any, minimum: float, maximum: float, largest_weight: float) -> Self:  # noqa: ARG003
+        """Return the mapping that a ``spec`` of its kind declares; other arguments are those of the class."""
+        return cls(minimum, maximum, largest_weight)
 
     @property
     @abstractmethod
@@ -147,6 +159,8 @@ class PairMapping(WeightMapping):
     Columns of an output: G+, G-. The partner of a stuck device makes up for it.
     """
 
+    Spec = DifferentialSpec
+
     @property
     def layout(self) -> ColumnLayout:
         """Two columns an output."""
@@ -216,6 +230,8 @@ class OffsetMapping(WeightMapping):
     counted from there; a stuck device of a single weight has no partner.
     """
 
+    Spec = OffsetSpec
+
     @property
     def layout(self) -> ColumnLayout:
         """One column an output, and one for all."""
@@ -280,8 +296,15 @@ class BitSlicing(WeightMapping):
         Pairs of an output, and bits of the digit that each holds.
     """
 
+    Spec = BitSlicingSpec
+
     slices: int
     bits: int
+
+    @classmethod
+    def of(cls, spec: BitSlicingSpec, minimum: float, maximum: float, largest_weight: float) -> Self:
+        """Return the mapping that a ``spec`` declares."""
+        return cls(minimum, maximum, largest_weight, spec.slices, spec.bits)
 
     @property
     def layout(self) -> ColumnLayout:
@@ -377,12 +400,18 @@ def mapping_of(spec: MappingSpec, minimum: float, maximum: float, largest_weight
         Range of the devices [S].
     largest_weight : float
         Magnitude that the range stands for, > 0.
+
+    Raises
+    ------
+    ValidationError
+        If the class that the kind names has other columns than its declaration says.
     """
-    if isinstance(spec, BitSlicingSpec):
-        return BitSlicing(minimum, maximum, largest_weight, spec.slices, spec.bits)
-    if isinstance(spec, OffsetSpec):
-        return OffsetMapping(minimum, maximum, largest_weight)
-    return PairMapping(minimum, maximum, largest_weight)
+    kind: type[WeightMapping] = find("mappings", spec.kind, "chip.mapping.kind")
+    mapping = kind.of(spec, minimum, maximum, largest_weight)
+    if mapping.layout != layout_of(spec):
+        rule = f"must name a class whose layout is that of its Spec, {layout_of(spec)}"
+        raise ValidationError("chip.mapping.kind", rule, str(mapping.layout))
+    return mapping
 
 
 def layout_of(spec: MappingSpec) -> ColumnLayout:

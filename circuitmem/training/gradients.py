@@ -76,7 +76,7 @@ class ReadMap:
         layer, correction = self.layer, self.layer.correction
         if correction.output_scale is not None:
             outer = outer * correction.output_scale
-        if not isinstance(layer.mapping, PairMapping):
+        if type(layer.mapping) is not PairMapping:
             return self._by_cells(outer)
         given = outer, layer.tiling.lines, correction.scale, layer.weights
         if self._wires is not None:

@@ -1,13 +1,17 @@
 """One of each kind of thing that a package can add to circuitmem."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 
 from circuitmem.calibration import Calibration
-from circuitmem.config import CellLaw, DeviceSpec, Spec
+from circuitmem.config import CellLaw, DeviceSpec, MappingSpec, Spec
 from circuitmem.device import Device
 from circuitmem.engine import Solution
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
+from circuitmem.tile import ColumnLayout, PairMapping, WeightMapping
 from circuitmem.training import Optimiser, Recipe, UpdateRule
 
 
@@ -71,6 +75,67 @@ class Cubic(CellLaw):
     def spice(self, conductance, voltage):
         """Return the current as ngspice takes it."""
         return f"{conductance}*({voltage}+{self.k!r}*{voltage}*{voltage}*{voltage})"
+
+
+# [mapping]
+class TwinPairsSpec(MappingSpec):
+    """The declared numbers of twin pairs: none but those of every mapping, and four columns an output."""
+
+    width: ClassVar[int] = 4
+
+
+@dataclass(frozen=True)
+class TwinPairs(WeightMapping):
+    """Every weight on two pairs side by side, whose mean counts: noise and spread are those of two devices."""
+
+    Spec = TwinPairsSpec
+
+    @property
+    def layout(self):
+        """Two pairs an output."""
+        return ColumnLayout(width=4)
+
+    @property
+    def pair(self):
+        """What each of the pairs does."""
+        return PairMapping(self.minimum, self.maximum, self.largest_weight)
+
+    @property
+    def scale(self):
+        """Conductance per unit of weight [S]."""
+        return self.pair.scale
+
+    def conductances(self, weights, stuck=None):
+        """Return (inputs, 4·outputs) S for weights (inputs, outputs)."""
+        return self.pair.conductances(np.repeat(weights, 2, axis=1), stuck)
+
+    def limits(self, stuck):
+        """Return the lowest and the highest weight of each place."""
+        stuck = stuck[:, : stuck.shape[1] // 4 * 4]
+        return tuple(self.mean(each) for each in self.pair.limits(stuck))
+
+    def frozen(self, stuck):
+        """Return weights with a stuck device and the others without pulses, and which are to be frozen there."""
+        values, broken = self.pair.frozen(stuck)
+        return self.mean(values), broken[:, 0::2] | broken[:, 1::2]
+
+    def difference(self, columns):
+        """Return plus less minus, the mean of both pairs."""
+        return self.mean(self.pair.difference(columns))
+
+    def spread(self, error):
+        """Return half of the error for each pair."""
+        return self.pair.spread(np.repeat(0.5 * error, 2, axis=-1))
+
+    def moved(self, slopes, weights, stuck=None):
+        """Return the sum of what both pairs say: they move together."""
+        each = self.pair.moved(slopes, np.repeat(weights, 2, axis=1), stuck)
+        return each[:, 0::2] + each[:, 1::2]
+
+    @staticmethod
+    def mean(pairs):
+        """Return one number an output for those of its pairs."""
+        return 0.5 * (pairs[..., 0::2] + pairs[..., 1::2])
 
 
 # [calibration]

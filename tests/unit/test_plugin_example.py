@@ -9,23 +9,30 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from circuitmem import registry
+from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of, read_conductances
 from circuitmem.cli import main
-from circuitmem.config import load_run, to_toml
-from circuitmem.errors import DataFileError
+from circuitmem.config import CalibrationSpec, MappingSpec, load_run, to_toml
+from circuitmem.control import Chip
+from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.network import HardwareNetwork, Perceptron, mapping_on, tile_counts
 from circuitmem.records import read_config
 from circuitmem.study.runner import plan_study
 from circuitmem.study.spec import load_study
+from circuitmem.tile import ColumnLayout, WeightMapping
+from circuitmem.training.gradients import ReadMap, layer_gradient
 from circuitmem.training.run import start_run
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 NAMES = {
     "devices": "stairs",
     "cells": "cubic",
+    "mappings": "twin-pairs",
     "calibrations": "median-gain",
     "rules": "largest-share",
     "optimisers": "sign-momentum",
@@ -55,6 +62,9 @@ layers = [16, 10]
 rows = 17
 columns = 22
 cell = { kind = "cubic", k = 0.4 }
+
+[chip.mapping]
+kind = "twin-pairs"
 
 [chip.device]
 kind = "stairs"
@@ -131,9 +141,9 @@ def with_package(installed, monkeypatch):
     importlib.invalidate_caches()
 
 
-def test_one_of_each_kind_in_less_than_two_hundred_lines(with_package):
+def test_one_of_each_kind_in_less_than_two_hundred_and_fifty_lines(with_package):
     lines = (PLUGIN / "circuitmem_example.py").read_text("utf-8").splitlines()
-    assert len(lines) < 200
+    assert len(lines) < 250
     assert tuple(NAMES) == registry.KINDS
     for kind, name in NAMES.items():
         (entry,) = registry.entries(kind)[name]
@@ -201,6 +211,63 @@ def test_the_cells_and_devices_of_the_package_do_what_they_say(with_package):
     device = stairs(stairs.Spec(kind="stairs"), (20, 20), seed=1)
     assert device.counts(np.array([151e-6]), np.array([1e-6]))[1] == [15]
     assert 0.03 < (device.real / device.nominal).std() < 0.07
+
+
+def test_the_mapping_of_the_package_multiplies_halves_noise_and_knows_its_gradient(with_package):
+    errors = {}
+    for kind in ("differential", "twin-pairs"):
+        spec = load_run(None, [f"chip.mapping.kind={kind}", "chip.device.set_noise=8e-6"]).chip
+        model = Perceptron([np.random.default_rng(5).normal(size=(30, 6))], [np.zeros(6)])
+        network = HardwareNetwork(Chip(spec, sum(tile_counts([(30, 6)], spec)), seed=1, sound=(0,)), model, [1.0])
+        layer, chip = network.layers[0], network.chip
+        chip.run(network.program(0.0))
+        inputs = np.random.default_rng(1).random((200, 30))
+        chip.run(layer.set_range(layer.input_codes(inputs), 1))
+        calibrate_layer_ = calibrate_layer(
+            calibration_of(("affine",), CalibrationSpec()), layer, inputs, CalibrationRecord()
+        )
+        chip.run(calibrate_layer_)
+        wanted, through = inputs @ model.weights[0], layer_gradient(layer, inputs, np.ones((200, 6)))[0]
+        errors[kind] = np.abs(chip.run(layer.forward(inputs)) - wanted).mean()
+        read = ReadMap(layer, chip.run(read_conductances(layer))).gradient(inputs.T @ np.ones((200, 6)))
+        np.testing.assert_allclose(read, through, rtol=0.1)
+    assert errors["twin-pairs"] < 0.85 * errors["differential"]
+    mapping = registry.find("mappings", "twin-pairs")(1e-6, 1e-4, 2.0)
+    stuck = np.full((3, 8), np.nan)
+    stuck[1, 2] = 5e-5
+    weights = np.array([[1.0, -2.0], [0.5, 0.1], [-1.0, 0.0]])
+    found = np.where(np.isnan(stuck), mapping.conductances(weights, stuck), stuck)
+    np.testing.assert_allclose(mapping.difference(found) / mapping.scale, weights, atol=1e-12)
+    lowest, highest = mapping.limits(stuck)
+    assert (lowest[0] == -2.0).all()
+    assert (highest[0] == 2.0).all()
+    assert lowest[1, 0] > -2.0
+    assert mapping.frozen(stuck)[1].tolist() == [[False, False], [True, False], [False, False]]
+
+
+class Odd(WeightMapping):
+    """A class whose layout is not what its Spec says."""
+
+    class Spec(MappingSpec):
+        width: ClassVar[int] = 3
+
+    layout = ColumnLayout(width=2)
+    scale = 1.0
+    conductances = limits = frozen = difference = spread = moved = None
+
+
+def test_a_mapping_must_be_one_and_have_the_columns_that_it_says(with_package):
+    with pytest.raises(
+        ValidationError, match=r"chip.mapping.kind must be one of differential, offset, bit-slicing, .*did"
+    ):
+        load_run(None, ["chip.mapping.kind=twin-pair"])
+    with pytest.raises(
+        ValidationError, match=r"chip.mapping.kind must name a subclass of circuitmem.tile.WeightMapping"
+    ):
+        load_run(None, ["chip.mapping.kind=circuitmem.tile:PAIRS"])
+    spec = load_run(None, [f"chip.mapping.kind={__name__}:Odd"]).chip
+    with pytest.raises(ValidationError, match=r"chip.mapping.kind must name a class whose layout is that of its Spec"):
+        mapping_on(spec, 1.0)
 
 
 def test_options_are_checked_and_reach_the_class(with_package):
