@@ -74,7 +74,17 @@ def mapping_on(chip: ChipSpec, largest_weight: float) -> WeightMapping:
 
 
 def output_ranges(chip: ChipSpec, largest: Floats, of_layer: float) -> Floats | None:
-    """Return the part of a layer's largest weight that each output needs, (outputs,); None if all have the layer's."""
+    """Return the part of a layer's largest weight that each output needs, (outputs,); None if all have the layer's.
+
+    Parameters
+    ----------
+    chip : ChipSpec
+        Whose mapping says which of both it is.
+    largest : (outputs,) ndarray
+        Magnitude of weight that each output needs.
+    of_layer : float
+        That of the layer, > 0.
+    """
     if chip.mapping.largest_weight == "layer":
         return None
     return np.maximum(largest / of_layer, LEAST_RANGE)

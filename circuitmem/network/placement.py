@@ -36,7 +36,17 @@ class Placement:
 
     @classmethod
     def of(cls, partition: Partition, tile: int, first: int = 0) -> Placement:
-        """Return the places that a partition gives to the inputs and outputs of a tile, in order, ``first`` first."""
+        """Return the places that a partition gives to the inputs and outputs of a tile, in order.
+
+        Parameters
+        ----------
+        partition : Partition
+            How the layer is cut.
+        tile : int
+            Which of its tiles.
+        first : int
+            Place of the first output, >= 0.
+        """
         lines, outputs = partition.word_lines(tile), partition.output_slice(tile)
         places = np.arange(first, first + outputs.stop - outputs.start)
         return cls(np.arange(lines.start, lines.stop), places, partition.layout)

@@ -87,7 +87,15 @@ class WeightMapping(ABC):
 
     @classmethod
     def of(cls, spec: Any, minimum: float, maximum: float, largest_weight: float) -> Self:  # noqa: ARG003
-        """Return the mapping that a ``spec`` of its kind declares; other arguments are those of the class."""
+        """Return the mapping that is declared.
+
+        Parameters
+        ----------
+        spec : MappingSpec
+            The declaration, of the class's ``Spec``.
+        minimum, maximum, largest_weight : float
+            As the class has them.
+        """
         return cls(minimum, maximum, largest_weight)
 
     @property
