@@ -23,6 +23,7 @@ from circuitmem.study.stages import (
     tile_linear,
     tile_selector,
     tile_sinh,
+    tile_thousand,
     tile_transistor,
     trajectory,
 )
@@ -40,6 +41,7 @@ STAGES: tuple[StageModule, ...] = (
     tile_selector,
     tile_large_linear,
     tile_large_sinh,
+    tile_thousand,
     dac,
     tia,
     line_delay,

@@ -25,15 +25,19 @@ NON_LINEAR_BOUND = 1e-7
 MAPPED = 64 * 64
 """Cells up to which a tile is shown cell by cell: a page of larger ones would have megabytes of numbers."""
 
+SHOWN = 50
+"""Tiles whose currents are shown; all are compared."""
+
 DrawDefects = Callable[[np.random.Generator, TileSpec], DefectMap]
 
 
 def compare(
     context: Context,
     bound: float,
-    cell: Cell | None = None,
+    cell: Cell | Sequence[Cell] | None = None,
     defects: DrawDefects | None = None,
     shapes: Sequence[tuple[int, int]] = (),
+    many: tuple[int, int] | None = None,
 ) -> Stage:
     """Solve random tiles in both engines; one difference a tile.
 
@@ -43,19 +47,22 @@ def compare(
         The stage's.
     bound : float
         Largest difference allowed.
-    cell : Cell, optional
-        Kind of cell; linear when left out.
+    cell : Cell or sequence of Cell, optional
+        Kind of cell; linear when left out, one after the other of several.
     defects : callable, optional
         Draws a tile's defects; none when left out.
     shapes : sequence of (int, int), optional
         Rows and columns of the tiles; twenty up to 32x32 (quick: four up to 12x12) when left out.
+    many : (int, int), optional
+        Another number of tiles, and their largest side.
     """
-    cases, side = (4, 12) if context.quick else (20, 32)
+    cases, side = many or ((4, 12) if context.quick else (20, 32))
     cases = len(shapes) or cases
+    cells = cell if isinstance(cell, Sequence) else (cell or LinearCell(),)
     pairs, tiles = [], []
     for case in range(cases):
         shape = shapes[case] if shapes else None
-        tile, voltages = random_case(context.stream(case), side, cell or LinearCell(), defects, shape)
+        tile, voltages = random_case(context.stream(case), side, cells[case % len(cells)], defects, shape)
         with context.timed("behavioral"):
             ours = BehavioralEngine().solve(tile, voltages)
         with context.timed("referee"):
@@ -66,7 +73,7 @@ def compare(
     differences = [difference(*pair) for pair in pairs]
     worst = int(np.argmax(differences))
     currents = [solution.column_current for solution in pairs[worst]]
-    plots: list[Plot] = _currents(pairs, context.simulator)
+    plots: list[Plot] = _currents(pairs[:SHOWN], context.simulator)
     if tiles[worst][0].conductance.size <= MAPPED:
         plots.append(_maps(*pairs[worst]))
     return Stage(

@@ -222,6 +222,13 @@ def test_large_tiles_are_for_vacask(tmp_path):
     assert [(stage["stage"], stage["cases"], stage["pass"]) for stage in stages] == [(name, 1, True) for name in LARGE]
 
 
+@pytest.mark.vacask
+def test_random_tiles_of_every_kind_agree_with_vacask(tmp_path):
+    (stage,) = validate_engines(tmp_path, quick=True, only=["thousand tiles"], referee="vacask")["stages"]
+    assert (stage["cases"], stage["bound"], stage["pass"]) == (20, 1e-9, True)
+    assert stage["worst"] <= 1e-12
+
+
 @pytest.mark.slow
 @pytest.mark.vacask
 def test_tiles_up_to_256x256_agree_with_vacask(tmp_path):
