@@ -25,7 +25,7 @@ __all__ = [
     "__version__",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WITH_TORCH = dict.fromkeys(("evaluate", "summary"), "circuitmem.torch")
 """Names that come with the extra circuitmem[torch], which is imported when they are asked for."""
