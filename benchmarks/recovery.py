@@ -1,8 +1,9 @@
 """How often the intervals of ``circuitmem fit`` hold the truth: curves of known devices, with 2 % noise, fitted again.
 
 ``python benchmarks/recovery.py [--repeats N] [MODEL ...]``; 200 repetitions of every model are the default, and take an
-hour or two. Writes results/recovery.txt: of 95 % intervals, how many held what the curve was made with, by model, and
-the parameter with the fewest. What a fit calls hardly determined is left out and counted: its users are told so.
+hour or two. Writes results/recovery.txt, where lines of models that are not counted again stay: of 95 % intervals, how
+many held what the curve was made with, by model, and the parameter with the fewest. What a fit calls hardly determined
+is left out and counted: its users are told so.
 """
 
 from __future__ import annotations
@@ -139,12 +140,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "recovery.txt")
     given = parser.parse_args()
     head = f"{'model':<12}{'curves':>8}{'intervals':>11}{'hold':>9}{'fewest':>9}  of{'':<32}"
-    lines = [f"{head}{'weak':>7}{'failed':>8}{'CPU':>9}"]
+    head += f"{'weak':>7}{'failed':>8}{'CPU':>9}"
+    old = given.out.read_text().splitlines()[1:] if given.out.exists() else []
+    lines = {line.split()[0]: line for line in old}
     with tempfile.TemporaryDirectory() as folder:
         for name in given.models:
-            lines.append(measured(name, given.repeats, Path(folder) / "curve.csv"))
-            print(lines[-1], flush=True)
-    given.out.write_text("\n".join(lines) + "\n")
+            lines[name] = measured(name, given.repeats, Path(folder) / "curve.csv")
+            print(lines[name], flush=True)
+    given.out.write_text("\n".join([head, *(lines[name] for name in MODELS if name in lines)]) + "\n")
 
 
 def measured(name: str, repeats: int, path: Path) -> str:

@@ -80,6 +80,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "vteam": "circuitmem.device:VteamCells",
         "yakopcic": "circuitmem.device:YakopcicCells",
         "stanford-pku": "circuitmem.device:StanfordCells",
+        "ion-drift": "circuitmem.device:IonDriftCells",
         "verilog-a": "circuitmem.device:VerilogACells",
     },
     "cells": {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from circuitmem.config import OdeDevice, StanfordSpec, TabulatedSpec, VteamSpec, YakopcicSpec
+from circuitmem.config import IonDriftSpec, OdeDevice, StanfordSpec, TabulatedSpec, VteamSpec, YakopcicSpec
 from circuitmem.errors import ValidationError
 from circuitmem.netlists.text import number
 
-__all__ = ["device_parameters", "device_subcircuit", "model_text", "static_law", "vteam_parameters"]
+__all__ = ["device_parameters", "device_subcircuit", "model_name", "model_text", "static_law", "vteam_parameters"]
 
 
 def model_text(device: OdeDevice) -> str:
@@ -22,19 +22,24 @@ def model_text(device: OdeDevice) -> str:
     if isinstance(device, TabulatedSpec):
         rule = f"must have a model for ngspice; {' and '.join(device.referees) or 'no simulator'} has this one"
         raise ValidationError("device", rule, device.kind)
-    return files("circuitmem.netlists").joinpath("models", f"{device.kind}.lib").read_text("ascii")
+    return files("circuitmem.netlists").joinpath("models", f"{model_name(device)}.lib").read_text("ascii")
+
+
+def model_name(device: OdeDevice) -> str:
+    """Return the name of the model in circuits, which may have no hyphen."""
+    return device.kind.replace("-", "_")
 
 
 def device_subcircuit(device: OdeDevice) -> str:
     """Return a subcircuit ``device``, the model with this device's numbers; its parameter x0 is the first state."""
     values = " ".join(f"{name}={number(value)}" for name, value in device_parameters(device).items())
-    return f".subckt device p n x PARAMS: x0=0\nXmodel p n x {device.kind} {values} x0={{x0}}\n.ends device\n"
+    return f".subckt device p n x PARAMS: x0=0\nXmodel p n x {model_name(device)} {values} x0={{x0}}\n.ends device\n"
 
 
 def static_law(device: OdeDevice, siemens: float, first: str, second: str) -> str | None:
     """Return the current of a cell stuck at a conductance, None if that is ohmic."""
     across = f"V({first},{second})"
-    if isinstance(device, VteamSpec | TabulatedSpec):
+    if isinstance(device, VteamSpec | IonDriftSpec | TabulatedSpec):
         return None
     if isinstance(device, StanfordSpec):
         v0 = number(device.current_voltage)
@@ -84,6 +89,15 @@ def device_parameters(device: OdeDevice) -> dict[str, float]:
         }
     if isinstance(device, TabulatedSpec):
         return {}
+    if isinstance(device, IonDriftSpec):
+        return {
+            "ron": device.on_resistance,
+            "roff": device.off_resistance,
+            "mobility": device.mobility,
+            "length": device.length,
+            "biolek": float(device.window == "biolek"),
+            "window": device.window_power,
+        }
     return {
         "i0": device.current,
         "g0": device.current_gap,

@@ -1,7 +1,7 @@
 """ODE devices: what a cell's current and its state's rate are, and how the state moves: face of the kernel, and twin.
 
 A device has a state s in [0, 1], a static law I = G(s) φ(V), with φ(V) = sinh(a V) / a (V where a is 0), times
-``ratio`` for V < 0, and a rate ds/dt = f(s, V, I). The kernel knows three models by number; ``circuitmem.device`` says
+``ratio`` for V < 0, and a rate ds/dt = f(s, V, I). The kernel knows four models by number; ``circuitmem.device`` says
 what their parameters are. Any other law comes in tables (:mod:`circuitmem._kernels.tables`), I and f of s and V. States
 are clamped to [0, 1] wherever they are used, so that trial steps beyond do no harm.
 
@@ -27,7 +27,7 @@ __all__ = ["MAX_STEPS", "METHOD", "TABULATED", "DeviceLaw", "Method", "Response"
 Floats = NDArray[np.float64]
 _compiled = load("devices").module
 
-VTEAM, YAKOPCIC, STANFORD, TABULATED = range(4)
+VTEAM, YAKOPCIC, STANFORD, TABULATED, ION_DRIFT = range(5)
 MAX_STEPS = 5_000_000
 """Steps after which one device is given up."""
 
@@ -178,6 +178,8 @@ def _reference_conductance(model: int, p: Floats, state: Floats) -> Floats:
         return np.asarray(np.exp(-np.log(p[1] / p[0]) * s) / p[0] if p[2] else 1.0 / (p[0] + (p[1] - p[0]) * s))
     if model == YAKOPCIC:
         return np.asarray(p[0] * np.maximum(s, CLOSED))
+    if model == ION_DRIFT:
+        return np.asarray(1.0 / (p[0] + (p[1] - p[0]) * s))
     return np.asarray(p[0] * np.exp(-(p[1] + p[2] * s) / p[3]))
 
 
@@ -187,6 +189,9 @@ def _reference_rate(model: int, p: Floats, state: Floats, v: Floats, current: Fl
         off = p[4] * np.maximum(v / p[6] - 1.0, 0.0) ** p[8] * (1.0 - s ** (2.0 * p[9]))
         on = p[3] * np.maximum(v / p[5] - 1.0, 0.0) ** p[7] * (1.0 - (1.0 - s) ** (2.0 * p[9]))
         return np.where(v > p[6], off, np.where(v < p[5], on, 0.0))
+    if model == ION_DRIFT:
+        away = np.where(current < 0.0, 1.0 - s, s) if p[4] else np.abs(2.0 * s - 1.0)
+        return np.asarray(p[2] * current * (1.0 - away ** p[3]))
     if model == YAKOPCIC:
         up, down = p[3] * (np.exp(v) - np.exp(p[1])), -p[4] * (np.exp(-v) - np.exp(p[2]))
         push = p[9] * np.where(v > p[1], up, np.where(v < -p[2], down, 0.0))

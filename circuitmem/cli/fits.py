@@ -21,7 +21,10 @@ def fit(
             "polarity; for statistical: cell, time, target and read."
         ),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="yakopcic, vteam, pulse, steps or statistical.")],
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="yakopcic, vteam, stanford-pku, ion-drift, pulse, steps or statistical."),
+    ],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure and the TOML fragment.")] = Path(),
     fix: Annotated[
         list[str] | None, typer.Option("--fix", help="NAME=VALUE: a parameter that is known; repeatable.")

@@ -12,8 +12,8 @@ from circuitmem.config.inference import InferenceSpec
 from circuitmem.config.mapping import BitSlicingSpec, DeclaredMapping, DifferentialSpec, MappingSpec, OffsetSpec
 from circuitmem.config.network import NetworkSpec
 from circuitmem.config.noise import NoiseSpec
-from circuitmem.config.ode_cells import OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
-from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config.ode_cells import IonDriftCellSpec, OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
+from circuitmem.config.ode_device import IonDriftSpec, OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.protocol import ProtocolSpec, SearchedSpec
 from circuitmem.config.pulse_train import Pulse, PulseTrain
 from circuitmem.config.pulse_update import PulseUpdateSpec
@@ -92,6 +92,8 @@ __all__ = [
     "HardwareAwareSpec",
     "InSituSpec",
     "InferenceSpec",
+    "IonDriftCellSpec",
+    "IonDriftSpec",
     "LinearCell",
     "MappingSpec",
     "MapsSpec",

@@ -12,16 +12,16 @@ import pydantic
 
 from circuitmem.config.cell import CellLaw, LinearCell, TransistorCell
 from circuitmem.config.device import DeviceSpec
-from circuitmem.config.ode_device import OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config.ode_device import IonDriftSpec, OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.quantity import Duration, Voltage
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["OdeCellSpec", "StanfordCellSpec", "VteamCellSpec", "YakopcicCellSpec"]
+__all__ = ["IonDriftCellSpec", "OdeCellSpec", "StanfordCellSpec", "VteamCellSpec", "YakopcicCellSpec"]
 
 
 class OdeCellSpec(DeviceSpec):
-    """What the three kinds have in common beside the numbers of their models.
+    """What the kinds have in common beside the numbers of their models.
 
     Parameters
     ----------
@@ -173,3 +173,36 @@ class StanfordCellSpec(OdeCellSpec, StanfordSpec):
     }
 
     kind: Literal["stanford-pku"] = "stanford-pku"  # type: ignore[assignment]  # the registry's name of them
+
+
+class IonDriftCellSpec(OdeCellSpec, IonDriftSpec):
+    """Linear ion drift on a chip: :class:`circuitmem.config.IonDriftSpec`, and :class:`OdeCellSpec`.
+
+    There is no threshold, so that half a pulse moves half-selected cells half as far: the scheme is ``1t1r`` unless
+    another is declared.
+    """
+
+    Model = IonDriftSpec
+    PULSES: ClassVar[dict[str, dict[str, float]]] = {
+        "HP": {
+            "minimum_conductance": 80e-6,
+            "maximum_conductance": 400e-6,
+            "set_voltage": 1.0,
+            "reset_voltage": 1.0,
+            "set_time": 10e-3,
+            "reset_time": 10e-3,
+            "rise_time": 1e-3,
+        },
+        "Biolek": {
+            "minimum_conductance": 1.2e-3,
+            "maximum_conductance": 6e-3,
+            "set_voltage": 1.0,
+            "reset_voltage": 1.0,
+            "set_time": 0.5e-3,
+            "reset_time": 0.5e-3,
+            "rise_time": 0.05e-3,
+        },
+    }
+
+    kind: Literal["ion-drift"] = "ion-drift"
+    scheme: Literal["v/2", "v/3", "1t1r"] = "1t1r"

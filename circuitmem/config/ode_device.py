@@ -1,49 +1,32 @@
 """Devices whose state follows a differential equation: VTEAM, Yakopcic, Stanford-PKU; published sets by name.
 
+Linear ion drift, another of them, has a file of its own.
+
 A voltage is that of the word-line side against the bit-line side. Marks as in the design's list of sources: [P] read in
 a primary source, [D] from a digest of one, [I] our choice.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
 from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.config.cell import LinearCell, SinhCell
+from circuitmem.config.ion_drift import IonDriftSpec
+from circuitmem.config.published import PublishedSpec
 from circuitmem.config.verilog_a import TabulatedSpec, VerilogASpec
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["OdeDevice", "StanfordSpec", "VteamSpec", "YakopcicSpec"]
+__all__ = ["IonDriftSpec", "OdeDevice", "StanfordSpec", "VteamSpec", "YakopcicSpec"]
 
 _Positive = Annotated[float, pydantic.Field(gt=0.0)]
 
 
-class _OdeSpec(Spec):
-    """What the three have in common: presets by name."""
-
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
-    SOURCE: ClassVar[str] = ""
-
-    @classmethod
-    def preset(cls, name: str) -> Self:
-        """Return a published parameter set.
-
-        Raises
-        ------
-        ValidationError
-            If there is none of that name.
-        """
-        if name not in cls.PRESETS:
-            known = ", ".join(cls.PRESETS)
-            raise ValidationError("preset", f"must be one of {known}{did_you_mean(name, cls.PRESETS)}", name)
-        return cls(**cls.PRESETS[name])
-
-
-class VteamSpec(_OdeSpec):
+class VteamSpec(PublishedSpec):
     """VTEAM: thresholds and powers of the voltage (Kvatinsky et al., TCAS-II 62:786, 2015).
 
     State s = (w - w_on)/(w_off - w_on): 0 is ``on_resistance``, 1 is ``off_resistance``; a positive voltage switches
@@ -136,7 +119,7 @@ class VteamSpec(_OdeSpec):
         return -1
 
 
-class YakopcicSpec(_OdeSpec):
+class YakopcicSpec(PublishedSpec):
     """Yakopcic's generalised device (Yakopcic et al., TCAD 32:1201, 2013).
 
     State s = x: 0 is off, 1 is on::
@@ -223,7 +206,7 @@ class YakopcicSpec(_OdeSpec):
         return self.direction
 
 
-class StanfordSpec(_OdeSpec):
+class StanfordSpec(PublishedSpec):
     """Stanford-PKU RRAM model 1.0 (Jiang et al., SISPAD 2014; code doi 10.4231/D37H1DN48), without its noise.
 
     State s = (gap - minimum_gap)/(maximum_gap - minimum_gap): 0 is on, 1 is off; a positive voltage closes the gap::
@@ -320,6 +303,7 @@ _KINDS: dict[str, type[Spec]] = {
     "vteam": VteamSpec,
     "yakopcic": YakopcicSpec,
     "stanford": StanfordSpec,
+    "ion-drift": IonDriftSpec,
     "verilog-a": VerilogASpec,
 }
 
@@ -342,6 +326,6 @@ def _declared(value: Any) -> Any:
 
 
 OdeDevice = Annotated[
-    VteamSpec | YakopcicSpec | StanfordSpec | pydantic.SerializeAsAny[TabulatedSpec],
+    VteamSpec | YakopcicSpec | StanfordSpec | IonDriftSpec | pydantic.SerializeAsAny[TabulatedSpec],
     pydantic.BeforeValidator(_declared),
 ]

@@ -4,7 +4,7 @@ from circuitmem.device.compliance import final_conductance, two_pulses
 from circuitmem.device.device import CellState, Device, PulseGroup
 from circuitmem.device.flicker import flicker, flicker_covariance
 from circuitmem.device.ode import DeviceResponse, conductance, simulate, state_of
-from circuitmem.device.ode_cells import OdeCells, StanfordCells, VerilogACells, VteamCells, YakopcicCells
+from circuitmem.device.ode_cells import IonDriftCells, OdeCells, StanfordCells, VerilogACells, VteamCells, YakopcicCells
 from circuitmem.device.pulse_update import PulseUpdate, nonlinearity, pulse_curves, steepness
 from circuitmem.device.statistical import Statistical
 from circuitmem.device.step_table import StepTable
@@ -15,6 +15,7 @@ __all__ = [
     "CellState",
     "Device",
     "DeviceResponse",
+    "IonDriftCells",
     "OdeCells",
     "PulseGroup",
     "PulseUpdate",

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem._kernels.devices import DeviceLaw, integrate
 from circuitmem._kernels.select import thread_count
-from circuitmem.config import OdeDevice, StanfordSpec, TabulatedSpec, VteamSpec, YakopcicSpec
-from circuitmem.device import stanford, tabulated, vteam, yakopcic
+from circuitmem.config import IonDriftSpec, OdeDevice, StanfordSpec, TabulatedSpec, VteamSpec, YakopcicSpec
+from circuitmem.device import ion_drift, stanford, tabulated, vteam, yakopcic
 from circuitmem.errors import ValidationError
 from circuitmem.validation import finite_array, in_range
 
@@ -21,7 +21,12 @@ Floats = NDArray[np.float64]
 TOLERANCE = 1e-6
 """Largest estimated error of the state in one step, the state's range being 1."""
 
-_MODELS: dict[type, ModuleType] = {VteamSpec: vteam, YakopcicSpec: yakopcic, StanfordSpec: stanford}
+_MODELS: dict[type, ModuleType] = {
+    VteamSpec: vteam,
+    YakopcicSpec: yakopcic,
+    StanfordSpec: stanford,
+    IonDriftSpec: ion_drift,
+}
 _SLACK = 1e-9
 
 
@@ -86,14 +91,14 @@ def simulate(
 
     Parameters
     ----------
-    spec : VteamSpec, YakopcicSpec, StanfordSpec or TabulatedSpec
+    spec : VteamSpec, YakopcicSpec, StanfordSpec, IonDriftSpec or TabulatedSpec
         The device.
     time : (points,) array_like
         Times, rising [s].
     voltage : (points,) or (devices, points) array_like
         Voltage at these times, straight lines between [V].
     state : float or (devices,) array_like, optional
-        State at the first time, 0 to 1; when left out, that of high resistance (Yakopcic: ``initial_state``).
+        State at the first time, 0 to 1; when left out, ``initial_state``, or that of high resistance.
     series_resistance : float
         Resistance in series with each device [Ω], >= 0; the voltage is across both.
     tolerance : float
@@ -145,5 +150,6 @@ def _model(spec: OdeDevice) -> ModuleType:
     if isinstance(spec, TabulatedSpec):
         return tabulated
     if type(spec) not in _MODELS:
-        raise ValidationError("device", "must be a VteamSpec, YakopcicSpec, StanfordSpec or TabulatedSpec", spec)
+        names = ", ".join(known.__name__ for known in _MODELS)
+        raise ValidationError("device", f"must be one of {names}, or a TabulatedSpec", spec)
     return _MODELS[type(spec)]

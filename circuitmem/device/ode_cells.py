@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from circuitmem._kernels.devices import integrate
 from circuitmem._kernels.noise import Address
 from circuitmem.config import OdeDevice, Pulse
-from circuitmem.config.ode_cells import OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
+from circuitmem.config.ode_cells import IonDriftCellSpec, OdeCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
 from circuitmem.config.verilog_cells import VerilogACellSpec
 from circuitmem.device.device import CellState, Device, PulseGroup
 from circuitmem.device.ode import TOLERANCE, conductance, device_law, state_of
 from circuitmem.errors import ValidationError
 
-__all__ = ["OdeCells", "StanfordCells", "VerilogACells", "VteamCells", "YakopcicCells"]
+__all__ = ["IonDriftCells", "OdeCells", "StanfordCells", "VerilogACells", "VteamCells", "YakopcicCells"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -115,6 +115,12 @@ class StanfordCells(OdeCells):
     """Stanford-PKU RRAM: a gap that any voltage moves, more the hotter (Jiang et al. 2014)."""
 
     Spec: ClassVar = StanfordCellSpec
+
+
+class IonDriftCells(OdeCells):
+    """Linear ion drift: every current moves the state, and a window ends the motion (Strukov et al. 2008)."""
+
+    Spec: ClassVar = IonDriftCellSpec
 
 
 class VerilogACells(OdeCells):

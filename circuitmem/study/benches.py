@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from circuitmem.config import OdeDevice, Pulse, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config import IonDriftSpec, OdeDevice, Pulse, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.config.ode_cells import OdeCellSpec
 from circuitmem.device import state_of
 from circuitmem.errors import ValidationError
@@ -60,6 +60,8 @@ BENCHES: dict[str, Bench] = {
     "vteam:B": Bench(VteamSpec.preset("B"), -0.5, 0.3, 1e-9, 2e-7, 50.0),
     "yakopcic:Oblea": Bench(YakopcicSpec.preset("Oblea"), 0.8, -0.8, 2e-4, 2e-4, 20.0),
     "yakopcic:Miao": Bench(YakopcicSpec.preset("Miao"), 2.0, -3.0, 0.1, 0.1, 10.0),
+    "ion-drift:HP": Bench(IonDriftSpec.preset("HP"), 1.0, -1.0, 0.1, 0.1, 500.0),
+    "ion-drift:Biolek": Bench(IonDriftSpec.preset("Biolek"), 1.0, -1.0, 5e-3, 5e-3, 50.0),
     "stanford:1.0": Bench(StanfordSpec.preset("1.0"), 1.8, -1.8, 2e-8, 1e-7, 200.0),
 }
 """By model and preset."""

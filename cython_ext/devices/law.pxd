@@ -6,7 +6,7 @@ from devices.table cimport Tables, read_tables, table_current, table_rate, table
 
 cdef extern from *:
     """
-    enum { VTEAM, YAKOPCIC, STANFORD, TABULATED, PARAMETERS = 16 };
+    enum { VTEAM, YAKOPCIC, STANFORD, TABULATED, ION_DRIFT, PARAMETERS = 16 };
     /* Difference of the state by which the rate's derivative is measured; the method keeps its order whatever is measured. */
     #define NUDGE 1e-7
     #define CLOSED 1e-9
@@ -27,6 +27,7 @@ cdef extern from *:
             return splat(1.0) / (splat(p[0]) + splat(p[1] - p[0]) * s);
         }
         if (l->model == YAKOPCIC) return splat(p[0]) * larger(s, splat(CLOSED));
+        if (l->model == ION_DRIFT) return splat(1.0) / (splat(p[0]) + splat(p[1] - p[0]) * s);
         return splat(p[0]) * exponential(-(splat(p[1]) + splat(p[2]) * s) / splat(p[3]));
     }
 
@@ -48,6 +49,12 @@ cdef extern from *:
                 found = choose(on, splat(p[3]) * force * (one - to_the(one - s, 2.0 * p[9])), found);
             }
             return found;
+        }
+        if (l->model == ION_DRIFT) {
+            /* How far the window has closed: Joglekar's by the distance from the middle, Biolek's by that from the limit
+               behind, which the sign of the current says. */
+            vec away = p[4] != 0.0 ? choose(current < none, one - s, s) : magnitude(s + s - one);
+            return splat(p[2]) * current * (one - to_the(away, p[3]));
         }
         if (l->model == YAKOPCIC) {
             mask up = v > splat(p[1]), down = v < splat(-p[2]);

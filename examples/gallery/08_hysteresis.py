@@ -1,22 +1,23 @@
 """The loop that names the memristor.
 
-Three published device models under two periods of a sine: current against voltage, at amplitudes and frequencies
+Four published device models under two periods of a sine: current against voltage, at amplitudes and frequencies
 at which they switch. The third has 2 kohm in series, which limits its current.
 """
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from circuitmem.config import StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
+from circuitmem.config import IonDriftCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
 from circuitmem.device import simulate
 
-figure = Figure(figsize=(7.5, 2.6), layout="constrained")
+figure = Figure(figsize=(9.5, 2.6), layout="constrained")
 for axes, (name, declared, amplitude, period, ohms) in zip(
-    figure.subplots(1, 3),
+    figure.subplots(1, 4),
     (
         ("VTEAM", VteamCellSpec(), 2.2, 4e-9, 0.0),
         ("Yakopcic", YakopcicCellSpec(), 0.45, 0.02, 0.0),
         ("Stanford-PKU", StanfordCellSpec(), 1.8, 1e-4, 2e3),
+        ("linear ion drift", IonDriftCellSpec(), 1.0, 2.0, 0.0),
     ),
     strict=True,
 ):

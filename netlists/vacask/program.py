@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import (
+    IonDriftSpec,
     OdeDevice,
     Pulse,
     StanfordSpec,
@@ -16,7 +17,7 @@ from circuitmem.config import (
     YakopcicSpec,
 )
 from circuitmem.errors import ValidationError
-from circuitmem.netlists.devices import device_parameters
+from circuitmem.netlists.devices import device_parameters, model_name
 from circuitmem.netlists.program import Times, bare_lines
 from circuitmem.netlists.vacask.elements import BASE, driven, header, shipped, wires
 from circuitmem.netlists.vacask.law import parameter_text
@@ -104,15 +105,15 @@ class VacaskProgram:
             first = quantity(low + (high - low) * state)
             return f"x{name} ({cell.word} {end} {node}) device {self._start}={first}\n{rest}"
         siemens = float(tile.effective_conductance[cell.row, cell.column])
-        if isinstance(device, VteamSpec | TabulatedSpec):
+        if isinstance(device, VteamSpec | IonDriftSpec | TabulatedSpec):
             return f"r{name} ({cell.word} {end}) r r={quantity(1.0 / siemens)}\n{rest}"
         return f"x{name} ({cell.word} {end}) stuck g={quantity(siemens)}\n{rest}"
 
 
-def _static(device: VteamSpec | StanfordSpec | YakopcicSpec) -> tuple[str, float, float]:
+def _static(device: VteamSpec | StanfordSpec | YakopcicSpec | IonDriftSpec) -> tuple[str, float, float]:
     """Return the kind of a device, and of its static law the non-linearity [1/V] and the ratio of the two sides."""
-    if isinstance(device, VteamSpec):
-        return "vteam", 1.0, 1.0
+    if isinstance(device, VteamSpec | IonDriftSpec):
+        return model_name(device), 1.0, 1.0
     if isinstance(device, StanfordSpec):
         return "stanford", 1.0 / device.current_voltage, 1.0
     return "yakopcic", device.b, device.a2 / device.a1

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from circuitmem import DefectMap, LinearCell, Tile, TileSpec, TransistorCell
-from circuitmem.config import Pulse, PulseTrain, SelectorCell, SinhCell, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config import (
+    IonDriftSpec,
+    Pulse,
+    PulseTrain,
+    SelectorCell,
+    SinhCell,
+    StanfordSpec,
+    VteamSpec,
+    YakopcicSpec,
+)
 from circuitmem.device import conductance, simulate
 from circuitmem.engine import BehavioralEngine, Plan, network
 from circuitmem.errors import ValidationError
@@ -24,6 +33,8 @@ PULSES = {
     "yakopcic reset": (YAKOPCIC, -0.8, 2e-4, 2e-5),
     "stanford set": (STANFORD, 1.8, 2e-8, 2e-9),
     "stanford reset": (STANFORD, -1.8, 1e-7, 1e-8),
+    "ion drift set, Joglekar": (IonDriftSpec.preset("HP"), 1.0, 0.1, 0.01),
+    "ion drift reset, Biolek": (IonDriftSpec.preset("Biolek"), -1.0, 5e-3, 5e-4),
 }
 """Device, amplitude [V], width [s], rise [s]."""
 
@@ -135,7 +146,7 @@ def test_one_cell_is_the_single_device_behind_its_driver(name):
     pulses = train(name)
     times, levels = zip(*pulses.pulses[0].corners, strict=True)
     alone = simulate(device, times, amplitude * np.array(levels), state=0.5, series_resistance=200.0, tolerance=1e-9)
-    found = BehavioralEngine().program(Tile(spec, conductance(device, [[0.5]])), pulses, tolerance=1e-8)
+    found = BehavioralEngine().program(Tile(spec, conductance(device, [[0.5]])), pulses, tolerance=1e-9)
     assert found.state[0, 0] == pytest.approx(alone.state[-1], abs=1e-7)
     fine = np.linspace(0.0, times[-1], 3001)
     across = np.interp(fine, times, amplitude * np.array(levels))

@@ -48,6 +48,7 @@ VARIANTS = (
     ("chip.device.kind=statistical", "chip.programming.verify_tolerance=1e-6", "chip.programming.deadband=0.0"),
     ("chip.device.kind=vteam", "chip.tile.cell.kind=linear"),
     ("chip.device.kind=stanford-pku", "chip.device.scheme=v/3"),
+    ("chip.device.kind=ion-drift", "chip.device.window=biolek"),
     ("chip.device.kind=yakopcic", "chip.device.scheme=1t1r", "in_situ.ranges=follow"),
     ("chip.mapping.kind=offset",),
     ("chip.mapping.kind=bit-slicing", "chip.mapping.bits=2"),

@@ -175,7 +175,9 @@ def _netlist(rng: random.Random) -> Try:
     words += _options(
         rng,
         0.3 if what == "program" else 0.03,
-        device=lambda: rng.choice(("vteam:A", "vteam:B", "yakopcic:Miao", "stanford:1.0", "vteam", "word:A", "")),
+        device=lambda: rng.choice(
+            ("vteam:A", "vteam:B", "yakopcic:Miao", "stanford:1.0", "ion-drift:HP", "vteam", "word:A", "")
+        ),
         pulse=lambda: rng.choice(("set", "reset", "word")),
         scheme=lambda: rng.choice(("v/2", "v/3", "1t1r", "v")),
         row=lambda: _number(rng, 3, whole=True),

@@ -44,6 +44,12 @@ ODE = [
     "in_situ.rule=pulse-count",
     "in_situ.batch=150",
 ]
+ION_DRIFT = [
+    'chip.device={kind="ion-drift", published="HP", window="biolek", set_time=0.2, reset_time=0.2}',
+    'chip.tile.cell={kind="transistor", on_resistance=0.0}',
+    "in_situ.rule=pulse-count",
+    "in_situ.batch=150",
+]
 CNN = [
     "network.kind=cnn",
     "network.convolutions=[[8,3]]",
@@ -104,6 +110,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "agad": ("in_situ", [*PULSE_COUNT, "in_situ.rule=agad", "in_situ.options.agad.lines=8"]),
     "ode_device": ("in_situ", ODE),
     "ode_device_by_pulse": ("in_situ", [*ODE, "granularity=pulse"]),
+    "ion_drift": ("in_situ", ION_DRIFT),
     "by_cell": ("in_situ", ["chip.programming.by_cell=true", "chip.programming.energy_per_pulse=1e-12"]),
     "rows_at_once": ("in_situ", ["chip.programming.rows_at_once=4"]),
     "transistor": ("in_situ", ['chip.tile.cell={kind="transistor", on_resistance=500.0}']),

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from circuitmem._kernels import devices as kernel
-from circuitmem.config import StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config import IonDriftSpec, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.device import conductance, simulate, state_of
 from circuitmem.device.ode import device_law
 from circuitmem.errors import ConvergenceError, ValidationError
@@ -23,6 +23,10 @@ CASES = {
         YakopcicSpec(**YakopcicSpec.PRESETS["Miao"] | {"a2": 0.2, "direction": -1}), (-1.5, 1.0), 1.0,
     ),
     "stanford": (StanfordSpec.preset("1.0"), (-1.5, 1.4), 1e-6),
+    "ion drift, Joglekar's window": (IonDriftSpec.preset("HP"), (-1.5, 1.5), 0.5),
+    "ion drift, Biolek's window": (
+        IonDriftSpec(**IonDriftSpec.PRESETS["Biolek"] | {"window_power": 1.3}), (-0.5, 0.5), 0.06,
+    ),
 }  # fmt: skip
 """Device, voltages of a sine's two halves, its period."""
 
@@ -71,6 +75,19 @@ def published(spec):
             return spec.direction * g * window
 
         return lambda s, v: (spec.a1 if v >= 0.0 else spec.a2) * s * np.sinh(spec.b * v), rate
+
+    if isinstance(spec, IonDriftSpec):
+
+        def drawn(s, v):
+            return v / (spec.on_resistance * s + spec.off_resistance * (1.0 - s))
+
+        def rate(s, v):
+            step = 1.0 if -v >= 0.0 else 0.0  # of Biolek's stp(-i)
+            origin = {"joglekar": abs(2.0 * s - 1.0), "biolek": abs(s - step)}[spec.window]
+            window = 1.0 - origin ** (2.0 * spec.window_power)
+            return spec.mobility * spec.on_resistance / spec.length**2 * drawn(s, v) * window
+
+        return drawn, rate
 
     def current(s, v):
         gap = spec.minimum_gap + s * (spec.maximum_gap - spec.minimum_gap)
@@ -173,10 +190,12 @@ def test_states_stay_in_their_range_however_long_the_pulse(name):
     spec, (low, high), period = CASES[name]
     for voltage in (low, high):
         time = np.array([0.0, 1e-3, 1e3]) * period
-        found = simulate(spec, time, [0.0, voltage, voltage], state=[0.0, 0.5, 1.0]).state
+        # Joglekar's window keeps what is at a limit.
+        near = 0.05 if getattr(spec, "window", "") == "joglekar" else 0.0
+        found = simulate(spec, time, [0.0, voltage, voltage], state=[near, 0.5, 1.0 - near]).state
         assert found.min() >= 0.0
         assert found.max() <= 1.0
-        rises = (voltage * spec.set_sign > 0.0) == isinstance(spec, YakopcicSpec)
+        rises = (voltage * spec.set_sign > 0.0) == isinstance(spec, YakopcicSpec | IonDriftSpec)
         np.testing.assert_allclose(found[:, -1], float(rises), atol=0.02)
 
 
@@ -221,3 +240,27 @@ def test_wrong_states_devices_and_presets_are_refused():
         YakopcicSpec.preset("Maio")
     with pytest.raises(ValidationError, match="off_resistance must be > on_resistance"):
         VteamSpec(**VteamSpec.PRESETS["A"] | {"off_resistance": 1.0})
+
+
+@pytest.mark.parametrize(("window", "leaves"), [("joglekar", False), ("biolek", True)])
+@pytest.mark.parametrize(("limit", "volts"), [(0.0, 1.0), (1.0, -1.0)])
+def test_a_device_of_ion_drift_leaves_a_limit_with_one_window_and_not_with_the_other(window, leaves, limit, volts):
+    """The terminal-state problem: Joglekar's window is 0 there whatever the sign of the current."""
+    spec = IonDriftSpec(**IonDriftSpec.PRESETS["HP"] | {"window": window, "window_power": 2.0})
+    away = simulate(spec, [0.0, 0.05], [volts, volts], state=limit).state[-1]
+    assert bool(abs(away - limit) > 0.01) is leaves
+    further = simulate(spec, [0.0, 0.05], [-volts, -volts], state=limit).state[-1]
+    assert further == limit
+
+
+def test_the_charge_says_the_state_of_ion_drift_with_one_window_and_not_with_the_other():
+    """After a current to and fro, of no charge in sum, Joglekar's device is where it was; Biolek's is not."""
+    apart = {}
+    for window in ("joglekar", "biolek"):
+        spec = IonDriftSpec(**IonDriftSpec.PRESETS["HP"] | {"off_resistance": 100.001, "window": window})
+        time = np.linspace(0.0, 0.4e-2, 81)  # nearly the same resistance everywhere: voltage is current
+        states = simulate(spec, time, 0.5 * np.sin(2.0 * np.pi * time / time[-1]), state=0.8, tolerance=1e-9).state
+        assert np.ptp(states) > 0.02
+        apart[window] = states[-1] - states[0]
+    assert abs(apart["joglekar"]) < 1e-6
+    assert apart["biolek"] < -1e-3  # towards the middle

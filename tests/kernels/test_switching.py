@@ -7,7 +7,7 @@ import pytest
 
 from circuitmem import DefectMap, LinearCell, Tile, TileSpec, TransistorCell
 from circuitmem._kernels import switching
-from circuitmem.config import Pulse, PulseTrain, StanfordSpec, VteamSpec, YakopcicSpec
+from circuitmem.config import IonDriftSpec, Pulse, PulseTrain, StanfordSpec, VteamSpec, YakopcicSpec
 from circuitmem.device import conductance
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ConvergenceError
@@ -40,6 +40,12 @@ CASES = {
     "Stanford-PKU behind transistors": (
         STANFORD, {"cell": TransistorCell(on_resistance=1e3)},
         {"amplitude": 1.8, "width": 2e-8, "rise": 2e-9, "rows": (3,), "columns": (0, 5), "scheme": "1t1r"},
+    ),
+    "ion drift, Biolek's window": (
+        IonDriftSpec.preset("Biolek"), {}, {"amplitude": -1.0, "width": 5e-3, "rise": 5e-4, "rows": (3,)},
+    ),
+    "ion drift, Joglekar's window": (
+        IonDriftSpec.preset("HP"), {}, {"amplitude": 1.0, "width": 0.1, "rise": 1e-2, "rows": (3,)},
     ),
     "VTEAM behind transistors": (
         VTEAM, {"cell": TransistorCell(on_resistance=2e3)},

@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import DeviceSpec, OdeDevice, VteamSpec, YakopcicSpec, load_run
-from circuitmem.config.ode_cells import OdeCellSpec, VteamCellSpec, YakopcicCellSpec
-from circuitmem.device import OdeCells, VteamCells, YakopcicCells, conductance, simulate, state_of
+from circuitmem.config import DeviceSpec, IonDriftSpec, OdeDevice, StanfordSpec, VteamSpec, YakopcicSpec, load_run
+from circuitmem.config.ode_cells import OdeCellSpec
+from circuitmem.device import (
+    IonDriftCells,
+    OdeCells,
+    StanfordCells,
+    VteamCells,
+    YakopcicCells,
+    conductance,
+    simulate,
+    state_of,
+)
 from circuitmem.errors import ValidationError
 
-__all__ = ["CHOSEN", "around", "cells_of"]
+__all__ = ["CHOSEN", "around", "cell_kind", "cells_of"]
 
 Floats = NDArray[np.float64]
 
@@ -37,13 +46,20 @@ CHOSEN = (
 )
 """What :func:`cells_of` chooses."""
 
-_CELLS: dict[type, tuple[type[OdeCellSpec], type[OdeCells]]] = {
-    VteamSpec: (VteamCellSpec, VteamCells),
-    YakopcicSpec: (YakopcicCellSpec, YakopcicCells),
+_CELLS: dict[type, type[OdeCells]] = {
+    VteamSpec: VteamCells,
+    YakopcicSpec: YakopcicCells,
+    StanfordSpec: StanfordCells,
+    IonDriftSpec: IonDriftCells,
 }
 
 
-def cells_of(model: VteamSpec | YakopcicSpec, time: Floats, voltage: Floats) -> OdeCellSpec:
+def cell_kind(model: OdeDevice) -> str:
+    """Return what a chip of such devices says as ``chip.device.kind``."""
+    return str(_CELLS[type(model)].Spec.model_fields["kind"].default)
+
+
+def cells_of(model: OdeDevice, time: Floats, voltage: Floats) -> OdeCellSpec:
     """Return fitted devices as a chip's: range and pulses lie within what was measured.
 
     The range is that of the states which the measurement reached, less a twentieth at each end; amplitudes are the
@@ -51,7 +67,7 @@ def cells_of(model: VteamSpec | YakopcicSpec, time: Floats, voltage: Floats) -> 
 
     Parameters
     ----------
-    model : VteamSpec or YakopcicSpec
+    model : OdeDevice
         The device as fitted.
     time, voltage : (points,) ndarray
         What was put across it [s, V].
@@ -72,17 +88,18 @@ def cells_of(model: VteamSpec | YakopcicSpec, time: Floats, voltage: Floats) -> 
     longest = float(time[-1] - time[0])
     set_time = _crossing(model, bottom, top, model.set_sign * set_voltage, longest) / PULSES
     reset_time = _crossing(model, top, bottom, -model.set_sign * reset_voltage, longest) / PULSES
-    spec, cells = _CELLS[type(model)]
-    found = spec(
-        **{name: value for name, value in model.model_dump().items() if name != "kind"},
-        minimum_conductance=bottom,
-        maximum_conductance=top,
-        set_voltage=set_voltage,
-        reset_voltage=reset_voltage,
-        set_time=float(f"{set_time:.3g}"),
-        reset_time=float(f"{reset_time:.3g}"),
-        rise_time=float(f"{SLOPE * min(set_time, reset_time):.2g}"),
-    )
+    cells = _CELLS[type(model)]
+    chosen: dict[str, Any] = {
+        "minimum_conductance": bottom,
+        "maximum_conductance": top,
+        "set_voltage": set_voltage,
+        "reset_voltage": reset_voltage,
+        "set_time": float(f"{set_time:.3g}"),
+        "reset_time": float(f"{reset_time:.3g}"),
+        "rise_time": float(f"{SLOPE * min(set_time, reset_time):.2g}"),
+    }
+    found = cells.Spec(**model.model_dump(exclude={"kind"}), **chosen)
+    assert isinstance(found, OdeCellSpec)
     assert cells(found, (1, 1)).most >= 1  # raises if its pulses do not cross the range
     return found
 

@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from circuitmem.errors import CircuitmemError, ConvergenceError
 from circuitmem.rng import Purpose, stream
 
-__all__ = ["Estimate", "Parameter", "estimate"]
+__all__ = ["Estimate", "Parameter", "estimate", "is_weak"]
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +26,12 @@ HOPELESS = 1e6
 
 LOST = 1e10
 """Condition of the Jacobian beyond which some parameters are not determined by the data at all."""
+
+
+WEAK = 3.0
+"""An interval whose ends are further apart than by this factor hardly says anything."""
+WIDE = 0.8
+"""So does an interval of a number between 0 and 1 that is longer than this."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,14 @@ def estimate(
     ]
     agreeing = sum(float(end.cost) <= 1.001 * float(nearest.cost) + 1e-300 for end in ends)
     return Estimate(named(found.x), intervals, at_bound, np.asarray(found.fun), agreeing, len(ends))
+
+
+def is_weak(parameter: Parameter, interval: tuple[float, float] | None) -> bool:
+    """Say whether the data hardly determine a parameter: it has no interval, or a very wide one."""
+    if interval is None:
+        return True
+    near, far = sorted(abs(end) for end in interval)
+    return {"log": far > WEAK * near, "logit": far - near > WIDE, "linear": False}[parameter.scale]
 
 
 def _spread(jacobian: Floats, residuals: Floats, confidence: float) -> Floats:

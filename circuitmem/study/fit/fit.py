@@ -7,6 +7,7 @@ import os
 from circuitmem.errors import ValidationError
 from circuitmem.study.fit.model import Fit
 from circuitmem.study.fit.ode import fit_ode
+from circuitmem.study.fit.ode_models import ODE_MODELS
 from circuitmem.study.fit.pulse import fit_pulses
 from circuitmem.study.fit.statistics import fit_statistics
 from circuitmem.study.fit.steps import fit_steps
@@ -15,7 +16,7 @@ from circuitmem.validation import did_you_mean, in_range, integer
 
 __all__ = ["MODELS", "fit_device"]
 
-MODELS = ("yakopcic", "vteam", "pulse", "steps", "statistical")
+MODELS = (*ODE_MODELS, "pulse", "steps", "statistical")
 
 
 def fit_device(
@@ -36,8 +37,8 @@ def fit_device(
         pulse, conductance and polarity for pulses (:func:`circuitmem.study.fit.pulse.fit_pulses`) and steps
         (:func:`circuitmem.study.fit.steps.fit_steps`); cell, time, target and read for devices known by statistics
         (:func:`circuitmem.study.fit.statistics.fit_statistics`).
-    model : {"yakopcic", "vteam", "pulse", "steps", "statistical"}
-        Which model.
+    model : str
+        One of :data:`MODELS`.
     held : dict, optional
         Parameters that are known.
     seed : int
@@ -61,7 +62,7 @@ def fit_device(
     level, start = in_range("--confidence", confidence, 0.5, 0.999), integer("--seed", seed)
     if model in ("pulse", "steps"):
         if held:
-            raise ValidationError("--fix", "is for yakopcic, vteam and statistical", ", ".join(held))
+            raise ValidationError("--fix", f"is for {', '.join(ODE_MODELS)} and statistical", ", ".join(held))
         own = fit_pulses if model == "pulse" else fit_steps
         return own(path, seed=start, confidence=level, reading=reading)
     if model == "statistical":

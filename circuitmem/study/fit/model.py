@@ -10,16 +10,11 @@ import tomli_w
 from numpy.typing import NDArray
 
 from circuitmem.config import Spec
-from circuitmem.study.fit.estimate import Estimate, Parameter
+from circuitmem.study.fit.estimate import Estimate, Parameter, is_weak
 
 __all__ = ["Curve", "Fit"]
 
 Floats = NDArray[np.float64]
-
-WEAK = 3.0
-"""An interval whose ends are further apart than by this factor hardly says anything."""
-WIDE = 0.8
-"""So does an interval of a number between 0 and 1 that is longer than this."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ class Fit:
     Attributes
     ----------
     model : str
-        ``"pulse"``, ``"steps"``, ``"yakopcic"``, ``"vteam"`` or ``"statistical"``.
+        One of :data:`.fit.MODELS`.
     spec : Spec
         The device.
     table : str
@@ -116,17 +111,8 @@ class Fit:
         The linear model behind the intervals is not to be trusted then: parameters stand in for one another, and one of
         them should be held.
         """
-        found = []
-        for parameter in self.parameters:
-            interval = self.estimate.intervals[parameter.name]
-            if interval is None:
-                found.append(parameter.name)
-                continue
-            near, far = sorted(abs(end) for end in interval)
-            wide = {"log": far > WEAK * near, "logit": far - near > WIDE, "linear": False}
-            if wide[parameter.scale]:
-                found.append(parameter.name)
-        return found
+        intervals = self.estimate.intervals
+        return [parameter.name for parameter in self.parameters if is_weak(parameter, intervals[parameter.name])]
 
     def toml(self) -> str:
         """Return what was found as a table to be pasted into a TOML file; what the data cannot tell is left out."""

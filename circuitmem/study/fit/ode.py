@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import VteamSpec, YakopcicSpec
+from circuitmem.config import IonDriftSpec
 from circuitmem.device import simulate
 from circuitmem.errors import CircuitmemError, ValidationError
-from circuitmem.study.fit.chip import CHOSEN, around, cells_of
+from circuitmem.study.fit.chip import CHOSEN, around, cell_kind, cells_of
 from circuitmem.study.fit.curves import read_iv
-from circuitmem.study.fit.estimate import Parameter, estimate
+from circuitmem.study.fit.estimate import Estimate, Parameter, estimate
 from circuitmem.study.fit.model import Curve, Fit
+from circuitmem.study.fit.ode_models import ODE_MODELS, Build, OdeModel
 from circuitmem.study.fit.table import Reading
 from circuitmem.validation import did_you_mean
 
@@ -37,24 +36,19 @@ def fit_ode(
     confidence: float = 0.95,
     reading: Reading | None = None,
 ) -> Fit:
-    """Fit a Yakopcic or VTEAM device to a table of voltage, current and time (:func:`.curves.read_iv`).
+    """Fit a device that follows an ODE to a table of voltage, current and time (:func:`.curves.read_iv`).
 
-    Straight lines lie between the points of the voltage. A VTEAM device begins off.
+    Straight lines lie between the points of the voltage. A VTEAM and a Stanford-PKU device begin off. What no such
+    curve determines is held at a published value (:attr:`.OdeModel.held`), and a note says so.
 
     Parameters
     ----------
     path : path
         The file.
-    model : {"yakopcic", "vteam"}
-        Which.
-    held : dict, optional
-        Parameters that are known, by name, and not searched.
-    seed : int
-        Seed of the starts.
-    confidence : float
-        Of the intervals.
-    reading : Reading, optional
-        How to read the file.
+    model : str
+        One of :data:`.ode_models.ODE_MODELS`.
+    held, seed, confidence, reading
+        As in :func:`.fit.fit_device`.
 
     Raises
     ------
@@ -63,55 +57,32 @@ def fit_ode(
     ValidationError
         If a parameter that is held is none of the model's, or breaks a rule.
     """
-    measured = read_iv(path, reading)
+    measured, own = read_iv(path, reading), ODE_MODELS[model]
     # A model is fitted as if its electrodes were the other way round where the measured device's are.
-    mirrored = measured.polarity != _SET_SIGN[model]
+    mirrored = measured.polarity != own.set_sign
     way = -1.0 if mirrored else 1.0
     time, voltage, current = measured.time, way * measured.voltage, way * measured.current
-    scale = float(np.abs(current).max())
-    ranges, build = _MODELS[model]
-    every = ranges(time, voltage, current)
-    known = held or {}
-    for name in known:
-        names = [parameter.name for parameter in every]
+    every = own.ranges(time, voltage, current)
+    names = [*(parameter.name for parameter in every), *own.held]
+    for name in held or {}:
         if name not in names:
             rule = f"is no parameter of {model}, whose are {', '.join(names)}{did_you_mean(name, names)}"
             raise ValidationError(f"--fix {name}", rule)
-    parameters = [parameter for parameter in every if parameter.name not in known]
-    if not parameters:
-        raise ValidationError("--fix", "must leave a parameter to be found")
-    middle = {p.name: float(p.out(0.5 * (p.into(p.sign * p.low) + p.into(p.sign * p.high)))) for p in parameters}
-    build(middle | known)  # a value that is held may break a rule
-
-    def fitted(values: dict[str, float], rough: bool = False) -> Floats:
-        tolerance = ROUGH if rough else TOLERANCE
-        return simulate(build(values | known), time, voltage, tolerance=tolerance, threads=1).current
-
-    def improve(values: dict[str, float]) -> dict[str, float]:
-        """Scale the amplitudes of both signs to the data: the state does not depend on them."""
-        if model != "yakopcic":
-            return values
-        shape, better = fitted(values, True), dict(values)
-        for name, some in (("a1", voltage > 0.0), ("a2", voltage < 0.0)):
-            power = float(shape[some] @ shape[some])
-            if name in values and power > 0.0:
-                factor = float(shape[some] @ current[some]) / power
-                parameter = next(p for p in parameters if p.name == name)
-                better[name] = min(max(values[name] * max(factor, 0.0), parameter.low), parameter.high)
-        return better
-
-    found = estimate(
-        parameters,
-        lambda values, rough: (fitted(values, rough) - current) / scale,
-        len(time),
-        seed=seed,
-        confidence=confidence,
-        improve=improve,
+    told = dict(own.held) | (held or {})
+    found = min(
+        (_Search(own, build, every, told, time, voltage, current, seed, confidence).run() for build in own.builds),
+        key=lambda done: float(done.estimate.residuals @ done.estimate.residuals),
     )
-    device = build(found.values | known)
-    notes = [_MIRRORED.format(_SIGNS[_SET_SIGN[model]], _SIGNS[measured.polarity])] if mirrored else []
+    device = found.build(found.estimate.values | found.known)
+    notes = [_MIRRORED.format(_SIGNS[own.set_sign], _SIGNS[measured.polarity])] if mirrored else []
+    taken = [f"{name} = {value:g}" for name, value in found.known.items() if name not in (held or {})]
+    if taken:
+        notes.append(f"{_TAKEN}: {', '.join(taken)}; --fix NAME=VALUE says another")
+    if isinstance(device, IonDriftSpec):
+        notes.append(f"window: {device.window}, which fits better than the other")
     # All numbers of the law: a chip would take those of a published set for what is left out.
-    beside, others = {name: value for name, value in device.model_dump().items() if name not in found.values}, {}
+    beside: dict[str, Any] = {k: v for k, v in device.model_dump().items() if k not in found.estimate.values}
+    beside["kind"], others = cell_kind(device), {}
     try:
         cells = cells_of(device, time, voltage)
     except CircuitmemError as error:
@@ -123,20 +94,20 @@ def fit_ode(
         model=model,
         spec=device,
         table="chip.device",
-        parameters=parameters,
-        estimate=found,
-        derived=dict(known),
+        parameters=found.parameters,
+        estimate=found.estimate,
+        derived=dict(found.known),
         curve=Curve(
             "voltage [V]",
             way * voltage,
             "current [A]",
             way * current,
-            way * fitted(found.values),
+            way * found.fitted(found.estimate.values),
             np.gradient(way * voltage) >= 0.0,
             ("voltage rises", "voltage falls"),
             in_order=True,
         ),
-        scale=scale,
+        scale=found.scale,
         assumed=measured.assumed,
         notes=notes,
         polarity=measured.polarity,
@@ -145,78 +116,86 @@ def fit_ode(
     )
 
 
-def _yakopcic_ranges(time: Floats, voltage: Floats, current: Floats) -> list[Parameter]:
-    volts, amperes, seconds = float(np.abs(voltage).max()), float(np.abs(current).max()), float(time[-1] - time[0])
-    push = math.expm1(volts)
-    slowest, fastest = 0.1 / (seconds * push), 1e5 / (seconds * push)
-    return [
-        Parameter("a1", 1e-3 * amperes, 1e5 * amperes, unit="A"),
-        Parameter("a2", 1e-3 * amperes, 1e5 * amperes, unit="A"),
-        Parameter("b", 1e-2 / volts, 20.0 / volts, unit="1/V"),
-        Parameter("positive_threshold", 0.02 * volts, volts, unit="V"),
-        Parameter("negative_threshold", 0.02 * volts, volts, unit="V"),
-        Parameter("positive_rate", slowest, fastest, unit="1/s"),
-        Parameter("negative_rate", slowest, fastest, unit="1/s"),
-        Parameter("positive_limit", 0.02, 0.98, "logit"),
-        Parameter("negative_limit", 0.02, 0.98, "logit"),
-        Parameter("positive_decay", 0.05, 20.0),
-        Parameter("negative_decay", 0.05, 20.0),
-        Parameter("initial_state", 1e-3, 0.999, "logit"),
-    ]
+class _Search:
+    """The search for the parameters of one model, and what it ends with.
+
+    Attributes
+    ----------
+    known : dict
+        What is held.
+    parameters : list of Parameter
+        What is searched.
+    estimate : Estimate
+        What was found.
+    """
+
+    estimate: Estimate
+
+    def __init__(
+        self,
+        model: OdeModel,
+        build: Build,
+        every: list[Parameter],
+        told: dict[str, float],
+        time: Floats,
+        voltage: Floats,
+        current: Floats,
+        seed: int,
+        confidence: float,
+    ) -> None:
+        self.model, self.build, self._every, self.known = model, build, every, dict(told)
+        self._time, self._voltage, self._current = time, voltage, current
+        self._seed, self._confidence = seed, confidence
+        self.scale = float(np.abs(current).max())
+        if not self.parameters:
+            raise ValidationError("--fix", "must leave a parameter to be found")
+        middle = {p.name: float(p.out(0.5 * (p.into(p.sign * p.low) + p.into(p.sign * p.high)))) for p in every}
+        build(middle | told)  # a value that is held may break a rule
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        return [parameter for parameter in self._every if parameter.name not in self.known]
+
+    def run(self) -> Self:
+        """Search all that is not held."""
+        self.estimate = estimate(
+            self.parameters,
+            lambda values, rough: (self.fitted(values, rough) - self._current) / self.scale,
+            len(self._time),
+            seed=self._seed,
+            confidence=self._confidence,
+            improve=self._improve,
+        )
+        return self
+
+    def fitted(self, values: dict[str, float], rough: bool = False) -> Floats:
+        """Return the current of the model [A]."""
+        tolerance = ROUGH if rough else TOLERANCE
+        device = self.build(values | self.known)
+        return simulate(device, self._time, self._voltage, tolerance=tolerance, threads=1).current
+
+    def _improve(self, values: dict[str, float]) -> dict[str, float]:
+        """Scale the amplitudes of both signs to the data, where the state does not depend on them."""
+        if not self.model.amplitudes:
+            return values
+        shape, better = self.fitted(values, True), dict(values)
+        for name, sign in self.model.amplitudes.items():
+            some = sign * self._voltage > 0.0
+            power = float(shape[some] @ shape[some])
+            if name in values and power > 0.0:
+                factor = float(shape[some] @ self._current[some]) / power
+                parameter = next(p for p in self.parameters if p.name == name)
+                better[name] = min(max(values[name] * max(factor, 0.0), parameter.low), parameter.high)
+        return better
 
 
-def _vteam_ranges(time: Floats, voltage: Floats, current: Floats) -> list[Parameter]:
-    volts, seconds = float(np.abs(voltage).max()), float(time[-1] - time[0])
-    # What is seen lies between the two resistances; a few points of noise do not count.
-    seen = np.abs(voltage[np.abs(voltage) > 0.3 * volts] / _nonzero(current[np.abs(voltage) > 0.3 * volts]))
-    least, most = (float(np.quantile(seen, part)) for part in (0.05, 0.95))
-    between = math.sqrt(least * most)
-    slowest, fastest = 1e-3 * _LENGTH / seconds, 1e6 * _LENGTH / seconds
-    return [
-        Parameter("on_resistance", 0.01 * least, between, unit="ohm"),
-        Parameter("off_resistance", 1.0001 * between, 1e3 * most, unit="ohm"),
-        Parameter("on_speed", slowest, fastest, unit="m/s", sign=-1),
-        Parameter("off_speed", slowest, fastest, unit="m/s"),
-        Parameter("on_voltage", 0.02 * volts, volts, unit="V", sign=-1),
-        Parameter("off_voltage", 0.02 * volts, volts, unit="V"),
-        Parameter("on_power", 1.0, 10.0),
-        Parameter("off_power", 1.0, 10.0),
-    ]
-
-
-def _nonzero(current: Floats) -> Floats:
-    least = 1e-6 * float(np.abs(current).max())
-    return np.where(np.abs(current) > least, current, least)
-
-
-_LENGTH = 3e-9
-"""Only speed and length together show in a curve; this is the length of the published sets [m]."""
-
-
-def _yakopcic(values: dict[str, Any]) -> YakopcicSpec:
-    return YakopcicSpec(**values)
-
-
-def _vteam(values: dict[str, Any]) -> VteamSpec:
-    return VteamSpec(**({"length": _LENGTH} | values))
-
-
-_SET_SIGN = {"yakopcic": 1, "vteam": -1}
-"""Sign of the voltage that raises the conductance of each model as it is declared."""
 _SIGNS = {1: "positive", -1: "negative"}
 _MIRRORED = (
     "a {} voltage raises the conductance of the model, a {} one that of the measured device: the parameters are "
     "those of the device with its electrodes exchanged"
 )
-
+_TAKEN = "no such curve determines these, which are held at published values"
 _CHOSEN = (
     "on a chip: the working range is what the curve passed through, pulses have its largest voltages and are so long "
     "that some tens of them cross the range"
 )
-
-_Build = Callable[[dict[str, float]], Any]
-_Ranges = Callable[[Floats, Floats, Floats], list[Parameter]]
-_MODELS: dict[str, tuple[_Ranges, _Build]] = {
-    "yakopcic": (_yakopcic_ranges, _yakopcic),
-    "vteam": (_vteam_ranges, _vteam),
-}

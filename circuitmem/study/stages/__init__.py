@@ -1,6 +1,7 @@
 """What ``circuitmem validate`` compares: one file a stage, listed here in the order in which they run."""
 
 from circuitmem.study.stages import (
+    chip_ion_drift,
     chip_stanford,
     chip_vteam,
     chip_yakopcic,
@@ -9,6 +10,7 @@ from circuitmem.study.stages import (
     dac,
     line_delay,
     network,
+    program_ion_drift,
     program_stanford,
     program_verilog,
     program_vteam,
@@ -51,10 +53,12 @@ STAGES: tuple[StageModule, ...] = (
     program_vteam,
     program_yakopcic,
     program_stanford,
+    program_ion_drift,
     program_verilog,
     chip_vteam,
     chip_yakopcic,
     chip_stanford,
+    chip_ion_drift,
     compliance,
     network,
     trajectory,

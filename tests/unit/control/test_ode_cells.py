@@ -11,12 +11,12 @@ from circuitmem import TileSpec
 from circuitmem.config import ChipSpec, DefectSpec, ProgrammingSpec, load_run
 from circuitmem.config.ode_cells import VteamCellSpec
 from circuitmem.control import Chip
-from circuitmem.device import StanfordCells, TwoPulse, VteamCells, YakopcicCells, conductance, state_of
+from circuitmem.device import IonDriftCells, StanfordCells, TwoPulse, VteamCells, YakopcicCells, conductance, state_of
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
 from circuitmem.registry import find
 
-KINDS = ("vteam", "yakopcic", "stanford-pku")
+KINDS = ("vteam", "yakopcic", "stanford-pku", "ion-drift")
 SHAPE, TILES = (2, 3), 2
 SOUND = DefectSpec(device_yield=1.0)
 
@@ -25,6 +25,7 @@ COARSE = {
     "vteam": {"set_time": 1e-9, "reset_time": 1e-9},
     "yakopcic": {"set_time": 5e-6, "reset_time": 2.5e-3},
     "stanford-pku": {"set_time": 400e-9, "reset_time": 400e-9},
+    "ion-drift": {"set_time": 30e-3, "reset_time": 30e-3},
 }
 """A dozen pulses cross the range: fewer to compute."""
 
@@ -189,7 +190,7 @@ def test_cells_one_by_one_end_where_rows_do():
         np.testing.assert_allclose(one.tile.conductance, two.tile.conductance, atol=2e-3 * span(rows))
 
 
-@pytest.mark.parametrize("devices", [VteamCells, YakopcicCells, StanfordCells])
+@pytest.mark.parametrize("devices", [VteamCells, YakopcicCells, StanfordCells, IonDriftCells])
 def test_every_published_set_has_pulses_that_cross_its_range(devices):
     """In some tens of pulses each way, and within the range of the model."""
     for name in devices.Spec.PULSES:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from circuitmem.cli import main
-from circuitmem.config import PulseUpdateSpec, VteamSpec, YakopcicSpec, load_run
+from circuitmem.config import IonDriftSpec, PulseUpdateSpec, StanfordSpec, VteamSpec, YakopcicSpec, load_run
 from circuitmem.device import pulse_curves, simulate
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.report import draw_fit
@@ -51,12 +51,12 @@ def write_pulses(path, spec, noise, seed):
     return path
 
 
-def write_iv(path, spec, amplitude, period, noise, seed):
+def write_iv(path, spec, amplitude, period, noise, seed, way=1):
     rng, time = np.random.default_rng(seed), np.linspace(0.0, 2.0 * period, 201)
     voltage = amplitude * np.sin(2.0 * np.pi * time / period) * (1.0 - 0.15 * time / period)
     current = simulate(spec, time, voltage, tolerance=1e-9).current
     current = current + noise * np.abs(current).max() * rng.standard_normal(len(time))
-    rows = [",".join(f"{x:.10g}" for x in row) for row in zip(time, voltage, current, strict=True)]
+    rows = [",".join(f"{x:.10g}" for x in row) for row in zip(time, way * voltage, way * current, strict=True)]
     path.write_text("\n".join(["time_s,voltage_v,current_a", *rows]))
     return path
 
@@ -125,6 +125,58 @@ def test_a_vteam_device_is_found_within_the_intervals(tmp_path):
     assert_covers(fit, VTEAM)
     assert fit.estimate.values["off_resistance"] == pytest.approx(1e5, rel=0.02)
     assert fit.estimate.values["on_voltage"] == pytest.approx(-0.6, rel=0.15)
+
+
+OTHERS = {
+    "stanford-pku": (StanfordSpec.preset("1.0"), 1.5, 1e-6, {"velocity": 10.0, "gamma0": 16.0}),
+    "ion-drift": (
+        IonDriftSpec(**IonDriftSpec.PRESETS["HP"] | {"window": "biolek", "window_power": 2.0}), 1.2, 1.0,
+        {"on_resistance": 100.0, "window_power": 2.0},
+    ),
+}  # fmt: skip
+"""Device, amplitude, period, what is held."""
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize("name", OTHERS)
+def test_stanford_pku_and_ion_drift_are_found_whichever_way_round(name, way, tmp_path):
+    """Either polarity, the window that the curve has, and a fragment that a chip takes."""
+    spec, amplitude, period, held = OTHERS[name]
+    path = write_iv(tmp_path / "iv.csv", spec, amplitude, period, 0.01, 3, way)
+    fit = fit_device(path, name, held=held)
+    assert_covers(fit, spec)
+    assert fit.polarity == way
+    assert any("electrodes exchanged" in note for note in fit.notes) is (way < 0)
+    (tmp_path / "run.toml").write_text(fit.toml())
+    device = load_run(tmp_path / "run.toml").chip.device
+    assert device.kind == name
+    assert device.model == fit.spec
+    if name == "ion-drift":
+        assert fit.spec.window == "biolek"
+        assert "window: biolek, which fits better than the other" in fit.notes
+    else:
+        (held_note,) = [note for note in fit.notes if note.startswith("no such curve determines these")]
+        assert "current_gap = 2.5e-10" in held_note
+        assert "velocity" not in held_note  # which the user said
+
+
+def test_an_iv_curve_determines_five_of_eleven_numbers_of_stanford_pku():
+    """What the page on fits says: the others, and combinations of them, leave a curve as it is to 1e-4."""
+    spec, names = StanfordSpec.preset("1.0"), [
+        "current", "current_gap", "current_voltage", "velocity", "activation", "gamma0", "beta", "hop",
+        "thermal_resistance", "minimum_gap", "maximum_gap",
+    ]  # fmt: skip
+    time = np.linspace(0.0, 2e-4, 401)
+    voltage = 1.8 * np.sin(2.0 * np.pi * time / 1e-4) * (1.0 - 1.5e3 * time)
+
+    def current(**other):
+        device = spec.model_copy(update=other)
+        return simulate(device, time, voltage, series_resistance=2e3, tolerance=1e-11).current
+
+    columns = [(current(**{n: getattr(spec, n) * 1.0001}) - current(**{n: getattr(spec, n) * 0.9999})) for n in names]
+    strength = np.linalg.svd(np.array(columns).T, compute_uv=False)
+    assert strength[4] > 5e-3 * strength[0]
+    assert strength[5] < 5e-4 * strength[0]
 
 
 def test_the_same_seed_gives_the_same_fit(tmp_path):
@@ -258,11 +310,14 @@ def test_the_command_leaves_a_figure_and_toml_that_a_chip_takes(tmp_path, fit_co
         (["none.csv", "-m", "pulse"], "none.csv: cannot be read: No such file or directory"),
         (
             ["none.csv", "-m", "puls"],
-            "--model must be one of yakopcic, vteam, pulse, steps, statistical; did you mean 'pulse'? (got 'puls')",
+            "vteam, stanford-pku, ion-drift, pulse, steps, statistical; did you mean 'pulse'? (got 'puls')",
         ),
         (["none.csv", "-m", "pulse", "-o", "nowhere"], "--output must be a folder (got 'nowhere')"),
         (["none.csv", "-m", "vteam", "--fix", "x"], "--fix must look like name=number (got 'x')"),
-        (["none.csv", "-m", "pulse", "--fix", "x=1"], "--fix is for yakopcic, vteam and statistical (got 'x')"),
+        (
+            ["none.csv", "-m", "pulse", "--fix", "x=1"],
+            "vteam, stanford-pku, ion-drift and statistical (got 'x')",
+        ),
         (["none.csv", "-m", "pulse", "--confidence", "1.5"], "--confidence must be between 0.5 and 0.999 (got 1.5)"),
     ],
 )
