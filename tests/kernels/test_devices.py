@@ -234,7 +234,7 @@ def test_wrong_states_devices_and_presets_are_refused():
     for wrong in ({"state": 1.5}, {"state": -0.5}, {"state": [0.1, 0.2, 0.3]}, {"tolerance": 0.0}):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             simulate(VteamSpec.preset("A"), [0.0, 1.0], [[1.0, 1.0], [1.0, 1.0]], **wrong)
-    with pytest.raises(ValidationError, match="device must be a VteamSpec"):
+    with pytest.raises(ValidationError, match="device must be one of VteamSpec"):
         simulate("A", [0.0, 1.0], [1.0, 1.0])
     with pytest.raises(ValidationError, match="preset must be one of Oblea, Miao; did you mean 'Miao'"):
         YakopcicSpec.preset("Maio")
