@@ -14,13 +14,13 @@ COLOURS = (
     "#009e73",
     "#b0609b",
     "#8a7000",
-    "#56849c",
     "#a03a3a",
     "#6a5acd",
     "#4d7d1f",
     "#c0392b",
     "#2a7f9e",
     "#8c510a",
+    "#56849c",
 )
 """After Okabe and Ito's palette, as dark as it must be for both a light and a dark page."""
 MARKERS = "osD^vP*X"

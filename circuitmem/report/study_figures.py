@@ -29,6 +29,8 @@ NO_LEVELS = {"seed", "point", "method", "epoch", "end", PART, *MEASURES, *INFERE
 """Columns of a study's table that are no axes of it."""
 FEWEST = 3
 """Of fewer maps an interval says nothing that a reader could use: none is drawn, and the figure says so."""
+LETTERS = 15
+"""So many letters of the legend are an inch."""
 ACROSS = 4
 """Panels side by side; more follow below."""
 
@@ -135,7 +137,9 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
         few = min(len({row["seed"] for row in select(rows, method=name)}) or FEWEST for name in methods) < FEWEST
         figure.supxlabel(f"fewer than {FEWEST} maps: no intervals" if few else "", fontsize="x-small")
     # Below the panels: inside, it hides points.
-    figure.legend(*axes[0].get_legend_handles_labels(), fontsize="x-small", loc="outside lower center", ncols=3)
+    handles, labels = axes[0].get_legend_handles_labels()
+    beside = max(1, min(3, int(LETTERS * figure.get_figwidth() / (max(map(len, labels), default=1) + 6))))
+    figure.legend(handles, labels, fontsize="x-small", loc="outside lower center", ncols=beside)
     return figure
 
 
