@@ -25,7 +25,9 @@ def fit(
         str,
         typer.Option("--model", "-m", help="yakopcic, vteam, stanford-pku, ion-drift, pulse, steps or statistical."),
     ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure and the TOML fragment.")] = Path(),
+    out: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the figure and the TOML fragment, made if it is new.")
+    ] = Path(),
     fix: Annotated[
         list[str] | None, typer.Option("--fix", help="NAME=VALUE: a parameter that is known; repeatable.")
     ] = None,
@@ -46,6 +48,7 @@ def fit(
     from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
     from circuitmem.report import draw_fit
+    from circuitmem.report.page import make_folder
     from circuitmem.study.fit import Reading, fit_device
     from circuitmem.validation import in_range
 
@@ -56,8 +59,8 @@ def fit(
             held[name.strip()] = float(text)
         except ValueError:
             raise ValidationError("--fix", "must look like name=number", item) from None
-    if not out.is_dir():
-        raise ValidationError("--output", "must be a folder", str(out))
+    if out.exists() and not out.is_dir():
+        raise ValidationError("--output", "must be a folder, or new", str(out))
     if polarity not in (None, 1, -1):
         raise ValidationError("--polarity", "must be 1 or -1", polarity)
     if model in ("pulse", "steps", "statistical") and (step is not None or polarity is not None):
@@ -70,6 +73,7 @@ def fit(
     )
     with Progress("fit") as progress:
         found = fit_device(data, model, held=held, seed=seed, confidence=confidence, reading=reading)
+        make_folder(out)
         stem = out / f"{data.stem}_{model}"
         record = found.as_dict() | {"toml": f"{stem}.toml", "figure": f"{stem}.png"}
         progress.update("figure", 0, 1)

@@ -299,7 +299,8 @@ def test_the_command_leaves_a_figure_and_toml_that_a_chip_takes(tmp_path, fit_co
     run = tmp_path / "run.toml"
     run.write_text(text)
     assert load_run(run).chip.device.potentiation == device["potentiation"]
-    shown = fit_command(path, "--model", "pulse", "-o", tmp_path)[1]
+    shown = fit_command(path, "--model", "pulse", "-o", tmp_path / "new" / "folder")[1]
+    assert (tmp_path / "new" / "folder" / "mine_pulse.png").stat().st_size > 1000
     assert "potentiation" in shown
     assert "mine_pulse.toml" in shown
 
@@ -312,7 +313,7 @@ def test_the_command_leaves_a_figure_and_toml_that_a_chip_takes(tmp_path, fit_co
             ["none.csv", "-m", "puls"],
             "vteam, stanford-pku, ion-drift, pulse, steps, statistical; did you mean 'pulse'? (got 'puls')",
         ),
-        (["none.csv", "-m", "pulse", "-o", "nowhere"], "--output must be a folder (got 'nowhere')"),
+        (["none.csv", "-m", "pulse", "-o", __file__], f"--output must be a folder, or new (got {__file__!r})"),
         (["none.csv", "-m", "vteam", "--fix", "x"], "--fix must look like name=number (got 'x')"),
         (
             ["none.csv", "-m", "pulse", "--fix", "x=1"],
