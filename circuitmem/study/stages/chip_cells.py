@@ -15,15 +15,17 @@ from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netli
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.programming import STATE_BOUND
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.study.stages.tile_defects import every_defect
 from circuitmem.tile import PairMapping, Tile
 
-__all__ = ["compare_chips"]
+__all__ = ["WRITE_BOUND", "compare_chips"]
 
 Floats = NDArray[np.float64]
 Scheme = Literal["v/2", "v/3", "1t1r"]
+
+WRITE_BOUND = 1e-3
+"""Of the state's range, after all pulses of a write: their differences add up (design: physics.md, section 9)."""
 
 TRIES = 2
 """How often rows are read back, and what is off is programmed again."""
@@ -81,7 +83,7 @@ def compare_chips(context: Context, device: Mapping[str, Any]) -> Stage:
             netlist = netlist or program_netlist(beside, train.device, train.pulses[0])
         context.report(case + 1, len(plans))
     plot = Lines("Difference of states after each pulse", "pulse", "of the range", tuple(curves))
-    return Stage(differences, STATE_BOUND, {"pulses": pulses, "off": off}, [plot], netlist=netlist, answers=answers)
+    return Stage(differences, WRITE_BOUND, {"pulses": pulses, "off": off}, [plot], netlist=netlist, answers=answers)
 
 
 def _write(context: Context, engine: _Both, device: dict[str, Any], side: int, case: int) -> tuple[Chip, list[float]]:

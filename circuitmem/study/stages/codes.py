@@ -20,20 +20,24 @@ POINTS = 2000
 
 def run(context: Context) -> Stage:
     """Count the codes that differ, on a 16x16 tile; ``near_threshold`` are too near to a threshold to say."""
+    return compare_codes(context, 16, 100 if context.quick else 1000)
+
+
+def compare_codes(context: Context, side: int, cases: int) -> Stage:
+    """Count the codes that differ, of ``cases`` random products on a square tile of so many lines a side."""
     rng = context.stream()
     converters = ConverterSpec(
         dac=DacSpec(resistor_mismatch=0.005, gain_error=0.01, offset_error=1e-3),
         adc=AdcSpec(gain_error=0.03, offset_error=10e-3, noise=2e-3),
     )
     spec = ChipSpec(
-        tile=TileSpec(rows=16, columns=16, word_line_resistance=1.0, bit_line_resistance=1.0), converters=converters
+        tile=TileSpec(rows=side, columns=side, word_line_resistance=1.0, bit_line_resistance=1.0), converters=converters
     ).tile_spec
     tile = Tile(spec, rng.uniform(1e-6, 300e-6, spec.shape), DefectMap.random(spec, yield_=0.8, seed=context.seed))
     readout = Readout(converters, spec, context.seed, defects=tile.defects)
     readout.adc.set_pga_gain(8.0)
-    cases = 100 if context.quick else 1000
-    codes = rng.integers(0, converters.dac.levels, (cases, 16))
-    noise = converters.adc.noise * rng.standard_normal((cases, 16))
+    codes = rng.integers(0, converters.dac.levels, (cases, side))
+    noise = converters.adc.noise * rng.standard_normal((cases, side))
     with context.timed("behavioral"):
         voltages = readout.dac.voltages(codes)
         currents = BehavioralEngine().read(tile, voltages)

@@ -9,6 +9,8 @@ from circuitmem.study.stages.stage import Context, Stage
 
 NAME = "program Verilog-A"
 REFEREE = "vacask"
+ERROR = 1e-3
+"""Of the tables, which the stage allows."""
 
 
 def run(context: Context) -> Stage:
@@ -20,6 +22,6 @@ def run(context: Context) -> Stage:
         negative_voltage=0.7,
         time=1e-4,
         conductance=1e-4,
-        error=1e-3,
+        error=ERROR,
     )
-    return compare_programs(context, Bench(device, 0.5, -0.65, 2e-5, 1e-5, 50.0))
+    return compare_programs(context, Bench(device, 0.5, -0.65, 2e-5, 1e-5, 50.0), ERROR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,23 +20,28 @@ __all__ = ["STATE_BOUND", "compare_programs"]
 
 Scheme = Literal["v/2", "v/3", "1t1r"]
 Kind = Literal["set", "reset"]
-STATE_BOUND = 1e-3
+STATE_BOUND = 1e-4
 """Of the state's range, final states after a pulse (design: physics.md, section 9)."""
 
 SAMPLES = 24
 """States that are kept within each pulse, for the figure."""
 
 
-def compare_programs(context: Context, bench: Bench) -> Stage:
+def compare_programs(
+    context: Context, bench: Bench, bound: float = STATE_BOUND, plans: Sequence[tuple[int, Scheme]] = ()
+) -> Stage:
     """Give SET and RESET pulses to tiles with every kind of defect; one difference of final states a pulse.
+
+    ``plans`` are the lines a side of the tiles, and the scheme of each; some usual ones when left out.
 
     In the record, ``trajectories`` has the worst case: ``time`` [s] and, for a few ``cells`` (``row``, ``column``), the
     states of both engines at these times, ``behavioral`` and ``referee``; ``largest_on_the_way`` is the largest
     difference of states at any of the times of any case, ``largest_energy_difference`` that of energies, relative.
     """
-    plans: list[tuple[int, Scheme]] = (
-        [(5, "v/2")] if context.quick else [(8, "v/2"), (8, "v/3"), (8, "1t1r"), (16, "v/2")]
+    usual: list[tuple[int, Scheme]] = (
+        [(5, "v/2")] if context.quick else [(8, "v/2"), (8, "v/3"), (8, "1t1r"), (16, "v/2"), (16, "1t1r")]
     )
+    plans = plans or usual
     pairs: list[tuple[ProgrammingResult, ProgrammingResult]] = []
     circuits: list[tuple[Tile, PulseTrain]] = []
     kinds: tuple[Kind, Kind] = ("set", "reset")
@@ -62,7 +68,7 @@ def compare_programs(context: Context, bench: Bench) -> Stage:
     tile, train = circuits[number]
     return Stage(
         differences,
-        STATE_BOUND,
+        bound,
         details,
         [plot],
         # ngspice has no Verilog-A.

@@ -229,6 +229,16 @@ def test_random_tiles_of_every_kind_agree_with_vacask(tmp_path):
     assert stage["worst"] <= 1e-12
 
 
+@pytest.mark.vacask
+def test_converters_and_pulses_on_large_tiles_are_for_vacask(tmp_path):
+    names = ["large converters", "large pulses VTEAM"]
+    with pytest.raises(ValidationError, match="referee must be vacask for the stage large converters"):
+        validate_engines(tmp_path, only=names[:1])
+    stages = validate_engines(tmp_path, quick=True, only=names, referee="vacask")["stages"]
+    found = [(stage["stage"], stage["cases"], stage["bound"], stage["pass"]) for stage in stages]
+    assert found == [(names[0], 5, 0.0, True), (names[1], 2, 1e-4, True)]
+
+
 @pytest.mark.slow
 @pytest.mark.vacask
 def test_tiles_up_to_256x256_agree_with_vacask(tmp_path):
