@@ -1,9 +1,10 @@
 """How often the intervals of ``circuitmem fit`` hold the truth: curves of known devices, with 2 % noise, fitted again.
 
 ``python benchmarks/recovery.py [--repeats N] [--first-seed S] [MODEL ...]``; 200 repetitions of every model are the
-default, and take about an hour. The first seed is one that no choice of a method was made with. Writes results/recovery.txt, where lines of models that are not counted again stay: of 95 % intervals, how
-many held what the curve was made with, by model, and the parameter with the fewest. What a fit calls hardly determined
-is left out and counted: its users are told so.
+default, and take about an hour. The first seed is one that no choice of a method was made with. Writes
+results/recovery.txt, where lines of models that are not counted again stay: of 95 % intervals, how many held what the
+curve was made with, by model, and the parameter with the fewest. What a fit calls hardly determined is left out and
+counted: its users are told so.
 """
 
 from __future__ import annotations
