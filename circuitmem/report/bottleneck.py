@@ -21,7 +21,9 @@ def bottleneck_table(methods: dict[str, dict[str, Any]]) -> str:
     """
     lines = ["Where time and energy go; times of operations are added up, those side by side too."]
     for name, method in methods.items():
-        phases = method["phases"]
+        phases = method.get("phases")
+        if not phases:  # of a version that kept no accounts
+            continue
         total = sum(phase["energy"] for phase in phases.values())
         lines += ["", method_title(name), f"  {'phase':<24}{'busy (ms)':>14}{'energy (mJ)':>14}{'share':>8}"]
         for phase, account in phases.items():
@@ -29,16 +31,16 @@ def bottleneck_table(methods: dict[str, dict[str, Any]]) -> str:
                 f"  {phase:<24}{_ms(account['busy'])}{_mj(account['energy'])}{_share(account['energy'], total)}"
             )
         lines.append(f"  {'operation':<24}{'busy (ms)':>14}{'energy (mJ)':>14}{'share':>8}")
-        kinds = sorted(method["accounts"].items(), key=lambda item: -item[1]["energy"])
+        kinds = sorted(method.get("accounts", {}).items(), key=lambda item: -item[1]["energy"])
         for kind, account in kinds:
             lines.append(
                 f"  {kind:<24}{_ms(account['busy'])}{_mj(account['energy'])}{_share(account['energy'], total)}"
             )
         lines.append(f"  {'energy of':<24}{'':>14}{'energy (mJ)':>14}{'share':>8}")
-        for part, energy in sorted(method["energy_by_part"].items(), key=lambda item: -item[1]):
+        for part, energy in sorted(method.get("energy_by_part", {}).items(), key=lambda item: -item[1]):
             lines.append(f"  {part:<24}{'':>14}{_mj(energy)}{_share(energy, total)}")
         lines.append(f"  {'resource':<24}{'busy (ms)':>14}{'waited for':>14}{'in use':>8}")
-        for resource, used in method["utilisation"].items():
+        for resource, used in method.get("utilisation", {}).items():
             lines.append(f"  {resource:<24}{_ms(used['busy'])}{_ms(used['waited'])}{used['fraction']:>8.1%}")
     return "\n".join(lines) + "\n"
 

@@ -14,7 +14,7 @@ from circuitmem.console import print_results
 from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz, save_npz
 from circuitmem.records import check_record, read_arrays, read_config, read_record, write_record
-from circuitmem.report import run_page
+from circuitmem.report import run_page, run_plots
 from circuitmem.report.bottleneck import bottleneck_table
 from circuitmem.training.run import resume_run, start_run
 from circuitmem.training.serve import serve_run
@@ -74,13 +74,12 @@ def shown(path, content):
     if path.name == "results.json":
         results = read_record(path, records.Results)
         print_results(results, path.parent, [])
-        if "phases" in results:
-            bottleneck_table(results)
     record = run_page.load_run_record(path.parent)
     run_page._rows(record)
-    for draw in (run_page._confusion, run_page._costs, run_page._errors, run_page._saturation, run_page._products):
+    plots = (run_plots.confusion_plots, run_plots.cost_plots, run_plots.error_plots, run_plots.saturation_plots)
+    for draw in (*plots, run_plots.product_plots, bottleneck_table):
         draw(record["methods"])
-    run_page._accuracy(record)
+    run_plots.accuracy_plots(record)
 
 
 @pytest.mark.parametrize("name", ["results.json", "method_raw.json", "digital.json", "provenance.json"])
