@@ -21,6 +21,7 @@ __all__ = [
     "confusion_plots",
     "cost_plots",
     "defect_classes",
+    "ends",
     "error_plots",
     "label_of",
     "map_plots",
@@ -101,8 +102,8 @@ def map_plots(path: Path, methods: dict[str, Any]) -> list[Plot]:
     tiles = np.unique(np.linspace(0, count - 1, min(TILES, count)).astype(int))
     plots: list[Plot] = []
     before, after, stuck = state["before"] * 1e6, state["after"] * 1e6, state["stuck"]
-    span = _ends(np.concatenate([before[~stuck], after[~stuck]]))
-    largest = max(_ends(np.abs(after - before))[1], 1e-3)
+    span = ends(np.concatenate([before[~stuck], after[~stuck]]))
+    largest = max(ends(np.abs(after - before))[1], 1e-3)
     drawn: tuple[tuple[str, NDArray[Any], str, dict[str, Any]], ...] = (
         ("Defects", defect_classes(stuck, before, span), "", {"classes": STUCK}),
         ("Conductance before training", before, "µS", {"limits": span}),
@@ -129,11 +130,11 @@ def defect_classes(
     span : (low, high), optional
         The range of working cells; that of those that are not stuck when left out.
     """
-    low, high = _ends(conductance[~stuck]) if span is None else span
+    low, high = ends(conductance[~stuck]) if span is None else span
     return np.where(stuck, np.where(conductance > 0.5 * (low + high), 2, 1), 0).astype(np.int8)
 
 
-def _ends(values: NDArray[Any]) -> tuple[float, float]:
+def ends(values: NDArray[Any]) -> tuple[float, float]:
     """Return the lowest and the highest value; 0 and 1 of none."""
     return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
 

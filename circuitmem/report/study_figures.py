@@ -16,7 +16,7 @@ from circuitmem.errors import DataFileError
 from circuitmem.files import load_npz
 from circuitmem.records import read_arrays
 from circuitmem.report.palette import COLOURS, mark, name_colours
-from circuitmem.report.run_plots import STUCK, defect_classes
+from circuitmem.report.run_plots import STUCK, defect_classes, ends
 from circuitmem.report.stills import class_map
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select, watched
@@ -242,8 +242,7 @@ def _maps(folder: Path) -> Figure:
     for axes, name in zip(grid, names, strict=True):
         stuck, before, after = (maps[f"{name}/{key}"] for key in ("stuck", "before", "after"))
         before, after = before * 1e6, after * 1e6
-        working = np.concatenate([before[~stuck], after[~stuck]])
-        span = (float(working.min()), float(working.max())) if working.size else (0.0, 1.0)
+        span = ends(np.concatenate([before[~stuck], after[~stuck]]))
         class_map(axes[0], defect_classes(stuck, before, span), STUCK, "auto")
         axes[0].set_title(name, fontsize="small")
         for panel, values, title in (
