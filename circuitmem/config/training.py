@@ -285,10 +285,15 @@ class HardwareAwareSpec(RetrainingSpec):
     ----------
     epochs, batch, learning_rate, schedule, patience
         As in :class:`RetrainingSpec`.
+    input_ranges : {"measured", "learned"}
+        Where the ranges of the DACs of hidden layers come from: the activities of the network that training begins
+        with, or training itself, in which activities are then cut and rounded as the DACs do (LSQ: Esser et al.,
+        ICLR 2020). For networks of layers.
     """
 
     epochs: int = pydantic.Field(default=30, ge=1)
     learning_rate: float = pydantic.Field(default=5e-3, gt=0.0)
+    input_ranges: Literal["measured", "learned"] = "measured"
 
 
 class BestSpec(Spec):

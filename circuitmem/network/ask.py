@@ -20,7 +20,7 @@ from circuitmem.control import Chip, Priority, Process
 from circuitmem.errors import ValidationError
 from circuitmem.validation import finite_array
 
-__all__ = ["Ask", "Loss", "Network", "Steps", "digitally", "halves_of", "joined", "on_chip"]
+__all__ = ["Ask", "Enter", "Loss", "Network", "Steps", "as_it_is", "digitally", "halves_of", "joined", "on_chip"]
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +49,9 @@ Steps = Generator[Ask, list[Floats], Floats]
 
 Product = Callable[[int, Floats], Process]
 """Multiplies vectors (vectors, inputs) by the matrix of a number, in simulated time; returns (vectors, outputs)."""
+
+Enter = Callable[[int, Floats], Floats]
+"""What stands before the matrix of a number: called with vectors (vectors, inputs), returns what is multiplied."""
 
 
 def on_chip(chip: Chip, steps: Steps, product: Product, priority: Priority = Priority.NORMAL) -> Process:
@@ -79,7 +82,12 @@ def on_chip(chip: Chip, steps: Steps, product: Product, priority: Priority = Pri
         return end.value
 
 
-def digitally(steps: Steps, weights: Sequence[Floats], see: Callable[[int, Floats], None] = lambda *_: None) -> Floats:
+def as_it_is(matrix: int, vectors: Floats) -> Floats:  # noqa: ARG001
+    """Return vectors: nothing stands before a matrix."""
+    return vectors
+
+
+def digitally(steps: Steps, weights: Sequence[Floats], enter: Enter = as_it_is) -> Floats:
     """Answer what a network asks for from its weights; returns the outputs.
 
     Parameters
@@ -88,15 +96,14 @@ def digitally(steps: Steps, weights: Sequence[Floats], see: Callable[[int, Float
         The forward pass.
     weights : sequence of (inputs, outputs) ndarray
         The matrices.
-    see : callable
-        Called with each matrix's number and vectors.
+    enter : callable
+        What stands before the matrices, as converters do; nothing when left out.
     """
     try:
         ask = next(steps)
         while True:
-            for matrix, vectors in ask.products:
-                see(matrix, vectors)
-            ask = steps.send([vectors @ weights[matrix] for matrix, vectors in ask.products])
+            entered = [(matrix, enter(matrix, vectors)) for matrix, vectors in ask.products]
+            ask = steps.send([vectors @ weights[matrix] for matrix, vectors in entered])
     except StopIteration as end:
         found: Floats = end.value
         return found
@@ -180,20 +187,26 @@ class Network(ABC):
         """Whether vectors below 0 are read in two halves; else they are taken as 0, and counted as saturated."""
         return True
 
-    def activities(self, inputs: Floats) -> list[Floats]:
+    def activities(self, inputs: Floats, enter: Enter = as_it_is) -> list[Floats]:
         """Return what is multiplied with each matrix for inputs (samples, inputs), and last the outputs.
 
-        Of a matrix that is asked for several times all vectors, in the order of the asks.
+        Of a matrix that is asked for several times all vectors, in the order of the asks; as ``enter`` returns them
+        (:func:`digitally`).
         """
         seen: list[list[Floats]] = [[] for _ in self.weights]
-        outputs = digitally(self.steps(inputs), self.weights, lambda matrix, vectors: seen[matrix].append(vectors))
+
+        def note(matrix: int, vectors: Floats) -> Floats:
+            seen[matrix].append(enter(matrix, vectors))
+            return seen[matrix][-1]
+
+        outputs = digitally(self.steps(inputs), self.weights, note)
         return [*map(joined, seen), outputs]
 
-    def logits(self, inputs: Floats) -> Floats:
-        """Return the outputs, (samples, outputs), of inputs (samples, inputs)."""
+    def logits(self, inputs: Floats, enter: Enter = as_it_is) -> Floats:
+        """Return the outputs, (samples, outputs), of inputs (samples, inputs); ``enter`` as in :func:`digitally`."""
         size = self.at_once(len(inputs))
         parts = (inputs[k : k + size] for k in range(0, len(inputs), size))
-        return np.concatenate([digitally(self.steps(part), self.weights) for part in parts])
+        return np.concatenate([digitally(self.steps(part), self.weights, enter) for part in parts])
 
     def at_once(self, batch: int) -> int:
         """Return how many of ``batch`` inputs are best taken at once."""

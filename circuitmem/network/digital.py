@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.errors import ValidationError
-from circuitmem.network.ask import Ask, Loss, Network, Steps
+from circuitmem.network.ask import Ask, Enter, Loss, Network, Steps
 from circuitmem.network.patches import Patches
 
 __all__ = ["Perceptron", "of_layers"]
@@ -93,23 +93,36 @@ class Perceptron(Network):
         return batch if most == 1 else max(1, min(batch, VECTORS // most))
 
     def gradients(
-        self, activities: list[Floats], error: Floats, ceilings: Sequence[float] = ()
+        self,
+        activities: list[Floats],
+        error: Floats,
+        ceilings: Sequence[float] = (),
+        passes: Enter | None = None,
     ) -> tuple[list[Floats], list[Floats]]:
         """Back-propagate ``error``, dLoss/dlogits (batch, outputs), with these weights through measured activities.
 
         A hidden unit passes the error where it is active and below the ceiling of the layer that it feeds, if that has
         one: clipped activities do not follow the weights. Returns gradients of the weights and of the biases.
+
+        ``passes`` says it instead where it is given: called with a layer and the derivative by the vectors that it
+        multiplied, it returns that by the sums before the ReLU.
         """
         weights: list[Floats] = []
         biases: list[Floats] = []
         for layer in range(len(self.weights) - 1, -1, -1):
             weights.insert(0, activities[layer].T @ error)
             biases.insert(0, error.sum(axis=0))
-            if layer:
+            if not layer:
+                break
+            behind = error @ self.weights[layer].T
+            if passes is None:
                 follows = activities[layer] > 0.0
                 if ceilings:
                     follows &= activities[layer] < ceilings[layer]
-                error = self.scatter(layer, (error @ self.weights[layer].T) * follows)
+                behind *= follows
+            else:
+                behind = passes(layer, behind)
+            error = self.scatter(layer, behind)
         return weights, biases
 
     def squared_gradients(self, inputs: Floats, loss: Loss) -> list[Floats]:

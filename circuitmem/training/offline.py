@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec, RetrainingSpec
-from circuitmem.network import HardwareLayer, Network
+from circuitmem.errors import ValidationError
+from circuitmem.network import HardwareLayer, Network, Perceptron
+from circuitmem.network.ask import Loss
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import DigitalAdam
 from circuitmem.training.ex_situ import accuracy_percent
+from circuitmem.training.input_ranges import InputRanges
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.schedules import Patience, Samples, rate_factor
 
@@ -37,6 +40,7 @@ def retrain(
     seed: int,
     perturb: Perturb | None = None,
     validation: Samples | None = None,
+    ranges: InputRanges | None = None,
 ) -> None:
     """Go on training a model with Adam, in place; every weight stays within its limits.
 
@@ -62,15 +66,23 @@ def retrain(
         belong that are then used for the weights themselves.
     validation : (inputs, classes), optional
         Validation samples.
+    ranges : InputRanges, optional
+        Ranges of the DACs that are trained with the weights, in place; then activities are cut and rounded as by them.
 
     Raises
     ------
     ValidationError
-        If patience has no samples to look at.
+        If patience has no samples to look at, or ranges are to be trained of a network that is not one of layers.
     """
     key = "retraining.patience" if perturb is None else "hardware_aware.patience"
-    patience, best = Patience(key, spec.patience, validation), model
+    patience = Patience(key, spec.patience, validation)
     parameters = [*model.weights, *model.biases]
+    if ranges is not None:
+        if not isinstance(model, Perceptron):
+            rule = 'must be "measured" for a network that is not one of layers'
+            raise ValidationError("hardware_aware.input_ranges", rule, "learned")
+        parameters.append(ranges.logarithms)
+    best = parameters
     optimiser = DigitalAdam(parameters)
     batches = -(-len(images) // spec.batch)
     for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
@@ -82,19 +94,29 @@ def retrain(
             chosen = order[index * spec.batch : (index + 1) * spec.batch]
             seen = _perturbed(model, perturb, rng)
             loss = partial(cross_entropy, labels=labels[chosen])
-            _, weight_gradients, bias_gradients = seen.loss_gradients(images[chosen], loss)
+            gradients = _gradients(seen, images[chosen], loss, ranges)
             done = (epoch * batches + index) / (spec.epochs * batches)
             rate = spec.learning_rate * rate_factor(spec.schedule, done, 0.0)
-            optimiser.step(parameters, [*weight_gradients, *bias_gradients], rate)
+            optimiser.step(parameters, gradients, rate)
             for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
                 np.clip(weights, lowest, highest, out=weights)
         if patience.samples is not None:
-            if patience.note(_validated(model, perturb, seed, patience.samples)):
-                best = model.copy()
+            if patience.note(_validated(model, perturb, seed, patience.samples, ranges)):
+                best = [own.copy() for own in parameters]
             if patience.is_over:
                 break
-    for own, kept in zip(parameters, [*best.weights, *best.biases], strict=True):
+    for own, kept in zip(parameters, best, strict=True):
         own[...] = kept
+
+
+def _gradients(model: Network, inputs: Floats, loss: Loss, ranges: InputRanges | None) -> list[Floats]:
+    """Return the gradients by weights, biases, and what is trained of ranges."""
+    if ranges is None:
+        _, weights, biases = model.loss_gradients(inputs, loss)
+        return [*weights, *biases]
+    assert isinstance(model, Perceptron)
+    _, weights, biases, logarithms = ranges.loss_gradients(model, inputs, loss)
+    return [*weights, *biases, logarithms]
 
 
 def _perturbed(model: Network, perturb: Perturb | None, rng: np.random.Generator) -> Network:
@@ -103,11 +125,14 @@ def _perturbed(model: Network, perturb: Perturb | None, rng: np.random.Generator
     return model.through([perturb(rng, layer, weights) for layer, weights in enumerate(model.weights)])
 
 
-def _validated(model: Network, perturb: Perturb | None, seed: int, samples: Samples) -> float:
+def _validated(
+    model: Network, perturb: Perturb | None, seed: int, samples: Samples, ranges: InputRanges | None
+) -> float:
     """Return the accuracy on the validation samples [%], the mean over draws of what is injected."""
     rng, draws = stream(seed, Purpose.HELD_BACK, 0), 1 if perturb is None else LOOKS
-    seen = (_perturbed(model, perturb, rng) for _ in range(draws))
-    return float(np.mean([accuracy_percent(each.logits(samples[0]).argmax(axis=1), samples[1]) for each in seen]))
+    through = () if ranges is None else (ranges.enter,)
+    found = (_perturbed(model, perturb, rng).logits(samples[0], *through) for _ in range(draws))
+    return float(np.mean([accuracy_percent(outputs.argmax(axis=1), samples[1]) for outputs in found]))
 
 
 def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuitmem.config import NetworkSpec, RunSpec
 from circuitmem.config.recipe import split_step
@@ -125,7 +126,7 @@ def check_own_data(model: Network, data: Dataset) -> None:
     """
     seen = [False] * len(model.weights)
 
-    def see(matrix: int, vectors: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
+    def see(matrix: int, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         if not 0 <= matrix < len(seen):
             raise ValidationError("network.model", f"must ask for matrices from 0 to {len(seen) - 1}", matrix)
         width = len(model.weights[matrix])
@@ -133,6 +134,7 @@ def check_own_data(model: Network, data: Dataset) -> None:
             rule = f"must ask for matrix {matrix} with vectors (vectors, {width})"
             raise ValidationError("network.model", rule, np.shape(vectors))
         seen[matrix] = True
+        return vectors
 
     samples = data.train_inputs[:2]
     outputs = digitally(model.steps(samples), model.weights, see)

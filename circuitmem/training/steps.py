@@ -14,6 +14,7 @@ from circuitmem.config import RunSpec
 from circuitmem.control import Process
 from circuitmem.data import Dataset
 from circuitmem.network import HardwareLayer, HardwareNetwork
+from circuitmem.training.input_ranges import InputRanges
 from circuitmem.training.offline import inject_defects, retrain, significance
 from circuitmem.training.recipes import Recipe
 from circuitmem.training.remapping import Assign, place_columns, place_rows_and_columns
@@ -86,8 +87,13 @@ def inject(work: Work, word: str) -> Process:  # noqa: ARG001
     perturb = inject_defects(work.spec.chip, layers)
     train = data.train_inputs, data.train_targets
     limits = [layer.limits() for layer in layers]
-    spec = work.spec
-    retrain(work.network.model, limits, spec.hardware_aware, *train, spec.seed, perturb, data.validation)
+    spec, ranges = work.spec, None
+    if spec.hardware_aware.input_ranges == "learned":
+        ranges = InputRanges(layers, spec.chip.converters.dac.levels)
+    retrain(work.network.model, limits, spec.hardware_aware, *train, spec.seed, perturb, data.validation, ranges)
+    if ranges is not None:
+        for layer, learnt in zip(layers, ranges.now, strict=True):
+            layer.input_scale = learnt
     yield from ()
 
 

@@ -1,16 +1,20 @@
 """Methods that know the stuck cells: what they find, where they put weights, what they freeze, and that it helps."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from circuitmem.config import RetrainingSpec, load_run
 from circuitmem.control import Chip
 from circuitmem.data import load_mnist
-from circuitmem.network import HardwareNetwork, Partition, Perceptron, Placement
+from circuitmem.errors import ValidationError
+from circuitmem.network import Ask, HardwareNetwork, Network, Partition, Perceptron, Placement
 from circuitmem.tile import DefectMap, PairMapping
 from circuitmem.training import METHODS, Hooks, MethodRun, build_network, run_method, train_ex_situ
 from circuitmem.training.bring_up import prepare_chip
 from circuitmem.training.checkpoint import load_state, save_state
+from circuitmem.training.input_ranges import InputRanges
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.offline import inject_defects, retrain, significance
 from circuitmem.training.remapping import place_columns, place_rows_and_columns, placement_damage
@@ -150,6 +154,91 @@ def test_statistics_and_injection_help_without_any_map(start):
     assert "one_hot_read" not in {*aware.accounts, *normalised.accounts}
     assert aware.accuracy_percent > raw.accuracy_percent + 5.0
     assert normalised.accuracy_percent > raw.accuracy_percent + 20.0
+
+
+def test_learnt_input_ranges_follow_the_derivative_of_the_loss(start):
+    """With so many codes that rounding is nothing the derivative by a range is that of cutting."""
+    digits, _ = start
+    spec = load_run(None, [*SMALL, "network.layers=[64, 20, 15, 10]"])
+    rng = np.random.default_rng(0)
+    shapes = spec.network.shapes
+    model = Perceptron([rng.normal(0.0, m**-0.5, (m, n)) for m, n in shapes], [np.zeros(n) for _, n in shapes])
+    ranges = InputRanges(build_network(spec, model, digits).layers, 1 << 40)
+    ranges.logarithms[1:] = -0.5, -0.8  # much is cut
+    inputs, loss = digits.train_inputs[:50], partial(cross_entropy, labels=digits.train_targets[:50])
+    found = ranges.loss_gradients(model, inputs, loss)[-1]
+    assert found[0] == 0.0
+    for layer in (1, 2):
+        values = []
+        for change in (1e-6, -2e-6):
+            ranges.logarithms[layer] += change
+            values.append(ranges.loss_gradients(model, inputs, loss)[0])
+        ranges.logarithms[layer] += 1e-6
+        assert found[layer] == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5)
+
+
+def test_input_ranges_that_are_too_wide_are_learnt_narrower(start):
+    """Eight codes over ten times the activities say nearly nothing of them; learnt ones do."""
+    digits, model = start
+    network = build_network(load_run(None, SMALL), model, digits)
+    first = network.layers[1].input_scale
+    network.layers[1].input_scale = 10.0 * first
+    ranges, limits = InputRanges(network.layers, 8), [layer.limits() for layer in network.layers]
+    inputs, targets = digits.train_inputs, digits.train_targets
+    shares = []
+    for trained in (False, True):
+        if trained:
+            retrain(
+                model := model.copy(),
+                limits,
+                RetrainingSpec(epochs=8, learning_rate=0.02),
+                inputs,
+                targets,
+                1,
+                ranges=ranges,
+            )
+        shares.append(np.mean(model.logits(inputs, ranges.enter).argmax(axis=1) == targets))
+    assert ranges.now[0] == network.layers[0].input_scale
+    assert ranges.now[1] < 5.0 * first
+    assert shares[1] > shares[0] + 0.2
+
+
+def test_learnt_input_ranges_are_those_of_the_chip(start):
+    digits, model = start
+    scales = []
+    for how in ("measured", "learned"):
+        spec = load_run(None, [*SMALL, f"hardware_aware.input_ranges={how}", "hardware_aware.epochs=1"])
+        network = build_network(spec, model, digits)
+        network.chip.run(prepare_chip(network, spec, digits, METHODS["hardware_aware"]))
+        scales.append([layer.input_scale for layer in network.layers])
+    assert scales[0] == [layer.input_scale for layer in build_network(spec, model, digits).layers]
+    assert scales[1][0] == scales[0][0]
+    assert scales[1][1] != scales[0][1]
+
+
+def test_input_ranges_are_learnt_of_networks_of_layers_alone(start):
+    digits, model = start
+
+    class Other(Network):
+        def steps(self, inputs):
+            (products,) = yield Ask([(0, inputs)])
+            return products
+
+    ranges = InputRanges(build_network(load_run(None, SMALL), model, digits).layers, 16)
+    with pytest.raises(
+        ValidationError, match=r'hardware_aware.input_ranges must be "measured" for a network .*learned'
+    ):
+        retrain(
+            Other([np.ones((64, 10))]),
+            [],
+            RetrainingSpec(),
+            digits.train_inputs,
+            digits.train_targets,
+            1,
+            None,
+            None,
+            ranges,
+        )
 
 
 def test_the_best_method_is_best(start):
