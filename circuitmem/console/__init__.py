@@ -236,8 +236,10 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
     for stage in record["stages"]:
         verdict = "pass" if stage["pass"] else "FAIL"
         worst = "not finite" if stage["worst"] is None else f"{stage['worst']:.1e}"
-        rows.append((stage["stage"], stage["referee"], str(stage["cases"]), worst, f"{stage['bound']:.0e}", verdict))
-    print_table(("stage", "referee", "cases", "worst", "bound", "verdict"), rows, {0, 1})
+        size = "x".join(map(str, stage["size"] or ()))
+        numbers = str(stage["cases"]), size, worst, f"{stage['bound']:.0e}"
+        rows.append((stage["stage"], stage["referee"], *numbers, verdict))
+    print_table(("stage", "referee", "cases", "largest tile", "worst", "bound", "verdict"), rows, {0, 1})
     console = terminal()
     if record["between_referees"]:
         pairs = ("behavioral_ngspice", "behavioral_vacask", "ngspice_vacask")

@@ -75,6 +75,7 @@ def _stage(page: Page, stage: dict[str, Any], several: bool) -> dict[str, Any]:
         "stage": title,
         "name": name,
         "replay": stage["replay"],
+        "size_text": "x".join(map(str, stage["size"] or ())),
         "worst_text": _number(stage["worst"]),
         "bound_text": _number(stage["bound"]),
         "spice_text": _time(spice),

@@ -200,6 +200,7 @@ def _run(
         "referee": referee,
         "about": " ".join((module.__doc__ or "").partition(":")[2].split()),
         "cases": len(stage.differences),
+        "size": stage.size,
         "worst": stage.worst,
         "bound": stage.bound,
         "pass": stage.passed,

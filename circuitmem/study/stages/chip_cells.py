@@ -82,8 +82,12 @@ def compare_chips(context: Context, device: Mapping[str, Any]) -> Stage:
         if not isinstance(train.device, TabulatedSpec):  # ngspice has no Verilog-A
             netlist = netlist or program_netlist(beside, train.device, train.pulses[0])
         context.report(case + 1, len(plans))
+    side = plans[0][0]
+    size = side, side + side % 2
     plot = Lines("Difference of states after each pulse", "pulse", "of the range", tuple(curves))
-    return Stage(differences, WRITE_BOUND, {"pulses": pulses, "off": off}, [plot], netlist=netlist, answers=answers)
+    return Stage(
+        differences, WRITE_BOUND, {"pulses": pulses, "off": off}, [plot], netlist=netlist, answers=answers, size=size
+    )
 
 
 def _write(context: Context, engine: _Both, device: dict[str, Any], side: int, case: int) -> tuple[Chip, list[float]]:

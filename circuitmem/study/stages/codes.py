@@ -58,4 +58,6 @@ def compare_codes(context: Context, side: int, cases: int) -> Stage:
     )
     worst = slice(int(different.argmax()), int(different.argmax()) + 1)
     reads = tile, voltages[worst], currents[worst], context.referee.read(tile, voltages[worst])
-    return Stage([float(count) for count in different], 0.0, details, [plot], reads, answers=list(theirs))
+    return Stage(
+        [float(count) for count in different], 0.0, details, [plot], reads, answers=list(theirs), size=spec.shape
+    )

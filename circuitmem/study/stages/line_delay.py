@@ -55,7 +55,14 @@ def run(context: Context) -> Stage:
         "Elmore (ns)",
         (Series("lines", theirs * 1e9, ours * 1e9, "points"),),
     )
-    return Stage(differences, BOUND, {"longest_delay_s": longest}, [plot], answers=[theirs / ours])
+    return Stage(
+        differences,
+        BOUND,
+        {"longest_delay_s": longest},
+        [plot],
+        answers=[theirs / ours],
+        size=max(case[:2] for case in cases),
+    )
 
 
 def delay_difference(referee: Referee, tile: Tile) -> float:

@@ -51,4 +51,11 @@ def run(context: Context) -> Stage:
     right = int(np.count_nonzero(ours.argmax(axis=1) == digits.test_targets))
     outputs = Series("outputs", theirs.ravel(), ours.ravel(), "points")
     plot = Lines("Outputs of the network", f"{context.simulator} (logit)", "behavioral (logit)", (outputs,))
-    return Stage([float(n) for n in different], 0.0, {"right_labels": right}, [plot], answers=list(theirs))
+    return Stage(
+        [float(n) for n in different],
+        0.0,
+        {"right_labels": right},
+        [plot],
+        answers=list(theirs),
+        size=spec.chip.tile.shape,
+    )

@@ -54,6 +54,7 @@ class _Tile(_Own):
             LINEAR_BOUND if first.spec.cell.linear else NON_LINEAR_BOUND,
             worst_case=(first, voltages, ours.column_current, theirs.column_current),
             answers=[answer(ours, theirs)],
+            size=first.spec.shape,
         )
 
 

@@ -11,6 +11,7 @@ from circuitmem.config import Cell, PulseTrain, TabulatedSpec, TileSpec, Transis
 from circuitmem.device import conductance
 from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netlist
 from circuitmem.study.benches import Bench
+from circuitmem.study.stages.random_tiles import largest_size
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.study.stages.tile_defects import every_defect
 from circuitmem.study.trajectories import moving_cells, trajectory_lines, trajectory_record
@@ -76,6 +77,7 @@ def compare_programs(
         if isinstance(bench.device, TabulatedSpec)
         else program_netlist(tile, train.device, train.pulses[0]),
         answers=[theirs.state for _, theirs in pairs],
+        size=largest_size(tile for tile, _ in circuits),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from circuitmem.study.plots import HeatMap, Lines, Plot, Series, Views
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["LINEAR_BOUND", "NON_LINEAR_BOUND", "answer", "compare", "difference", "random_case"]
+__all__ = ["LINEAR_BOUND", "NON_LINEAR_BOUND", "answer", "compare", "difference", "largest_size", "random_case"]
 
 Floats = NDArray[np.float64]
 LINEAR_BOUND = 1e-9
@@ -38,6 +39,7 @@ def compare(
     defects: DrawDefects | None = None,
     shapes: Sequence[tuple[int, int]] = (),
     many: tuple[int, int] | None = None,
+    last: tuple[int, int] | None = None,
 ) -> Stage:
     """Solve random tiles in both engines; one difference a tile.
 
@@ -55,14 +57,17 @@ def compare(
         Rows and columns of the tiles; twenty up to 32x32 (quick: four up to 12x12) when left out.
     many : (int, int), optional
         Another number of tiles, and their largest side.
+    last : (int, int), optional
+        Rows and columns of one more tile.
     """
     cases, side = many or ((4, 12) if context.quick else (20, 32))
-    cases = len(shapes) or cases
+    drawn: list[tuple[int, int] | None] = [*shapes] or [None] * cases
+    drawn += [last] if last else []
+    cases = len(drawn)
     cells = cell if isinstance(cell, Sequence) else (cell or LinearCell(),)
     pairs, tiles = [], []
     for case in range(cases):
-        shape = shapes[case] if shapes else None
-        tile, voltages = random_case(context.stream(case), side, cells[case % len(cells)], defects, shape)
+        tile, voltages = random_case(context.stream(case), side, cells[case % len(cells)], defects, drawn[case])
         with context.timed("behavioral"):
             ours = BehavioralEngine().solve(tile, voltages)
         with context.timed("referee"):
@@ -82,6 +87,7 @@ def compare(
         plots=plots,
         worst_case=(*tiles[worst], currents[0], currents[1]),
         answers=[answer(*pair) for pair in pairs],
+        size=largest_size(tile for tile, _ in tiles),
     )
 
 
@@ -149,6 +155,11 @@ def difference(ours: Solution, theirs: Solution) -> float:
         scale = _largest(theirs.word_line_voltage if "voltage" in name else b)
         differences.append(float(np.abs(a - b).max()) / scale)
     return float(np.max(differences))
+
+
+def largest_size(tiles: Iterable[Tile]) -> tuple[int, int]:
+    """Return rows and columns of the tile with the most cells."""
+    return max((tile.spec.shape for tile in tiles), key=math.prod)
 
 
 def answer(ours: Solution, theirs: Solution) -> Floats:

@@ -69,4 +69,4 @@ def run(context: Context) -> Stage:
         (Series(context.simulator, bandwidths, found, "both"), Series("estimate", bandwidths, estimates, "both")),
         "xy",
     )
-    return Stage(differences, BOUND, details, [plot], answers=answers)
+    return Stage(differences, BOUND, details, [plot], answers=answers, size=geometry.shape)

@@ -89,6 +89,8 @@ class Stage:
         Its circuit for plain ``ngspice -b``, where that is no read.
     answers : sequence of ndarray
         One a case: what the referee computed, in the unit of the differences.
+    size : (int, int), optional
+        Rows and columns of the largest tile; None where there is no tile.
     """
 
     differences: Sequence[float]
@@ -98,6 +100,7 @@ class Stage:
     worst_case: tuple[Tile, Floats, Floats, Floats] | None = None
     netlist: str | None = None
     answers: Sequence[NDArray[Any]] = ()
+    size: tuple[int, int] | None = None
 
     @property
     def worst(self) -> float | None:

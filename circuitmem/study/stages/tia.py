@@ -40,4 +40,4 @@ def run(context: Context) -> Stage:
     series = tuple(Series(f"gain {gain:g}", a.ravel() * 1e3, b.ravel() * 1e3, "points") for gain, b, a in outputs)
     plot = Lines("Outputs of the amplifiers", f"{context.simulator} (mV)", "behavioral (mV)", series)
     answers = [found / np.abs(ours).max() for _, ours, found in outputs]
-    return Stage(differences, BOUND, plots=[plot], answers=answers)
+    return Stage(differences, BOUND, plots=[plot], answers=answers, size=geometry.shape)

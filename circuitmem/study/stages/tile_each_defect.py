@@ -7,7 +7,14 @@ import numpy as np
 from circuitmem.config import LinearCell, TileSpec
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Bars
-from circuitmem.study.stages.random_tiles import LINEAR_BOUND, DrawDefects, answer, difference, random_case
+from circuitmem.study.stages.random_tiles import (
+    LINEAR_BOUND,
+    DrawDefects,
+    answer,
+    difference,
+    largest_size,
+    random_case,
+)
 from circuitmem.study.stages.stage import Context, Stage
 from circuitmem.tile import DefectMap
 
@@ -34,8 +41,8 @@ def run(context: Context) -> Stage:
         differences += found
         worst[kind] = float(np.max(found))
     bars = Bars("Worst tile of each kind", tuple(worst), "relative difference", {"worst": list(worst.values())})
-    kept = cases[int(np.argmax(differences))]
-    return Stage(differences, LINEAR_BOUND, {"worst_by_kind": worst}, [bars], kept, answers=answers)
+    kept, size = cases[int(np.argmax(differences))], largest_size(tile for tile, *_ in cases)
+    return Stage(differences, LINEAR_BOUND, {"worst_by_kind": worst}, [bars], kept, answers=answers, size=size)
 
 
 def _stuck(values: tuple[float, float]) -> DrawDefects:

@@ -64,7 +64,7 @@ def run(context: Context) -> Stage:
         ),
     )
     details = {"pulses": pulses[-1], "values_a_step": int(found["referee"][0].size)}
-    return Stage(differences, 0.0, details, [plot], answers=found["referee"])
+    return Stage(differences, 0.0, details, [plot], answers=found["referee"], size=spec.chip.tile.shape)
 
 
 def _digits(steps: int) -> Dataset:
