@@ -93,11 +93,13 @@ class OdeCellSpec(DeviceSpec):
         """Raise :class:`ValidationError` if a tile of such devices cannot have this law."""
         if self.scheme == "1t1r":
             if not isinstance(cell, TransistorCell):
-                raise ValidationError("tile.cell", "must be of kind transistor for device.scheme 1t1r", cell.kind)
+                raise ValidationError("tile.cell", "must be of kind transistor for chip.device.scheme 1t1r", cell.kind)
         elif cell not in (self.model.cell, LinearCell()):
             own = self.model.cell
             also = "" if isinstance(own, LinearCell) else f", or {own!r}, that of the device"
-            raise ValidationError("tile.cell", f"must be LinearCell(){also}, for device.scheme {self.scheme}", cell)
+            raise ValidationError(
+                "tile.cell", f"must be LinearCell(){also}, for chip.device.scheme {self.scheme}", cell
+            )
 
 
 class VteamCellSpec(OdeCellSpec, VteamSpec):

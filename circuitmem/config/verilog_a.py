@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -34,8 +35,22 @@ SHIPPED = ("vteam", "yakopcic", "stanford", "taox")
 LARGEST_TEXT = 1 << 20
 """Bytes that a model may have."""
 
-_Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
-_Digest = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{64}$")]
+
+def _like(pattern: str, what: str) -> pydantic.AfterValidator:
+    """Make a check that a text matches a pattern."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {what}")
+        return text
+
+    return pydantic.AfterValidator(check)
+
+
+_Name = Annotated[
+    str, _like(r"[A-Za-z_][A-Za-z0-9_]{0,63}", "a name: a letter or _, then letters, digits and _, at most 64")
+]
+_Digest = Annotated[str, _like(r"[0-9a-f]{64}", "a SHA-256: 64 hexadecimal digits")]
 
 
 class VerilogModel(Spec):
@@ -211,14 +226,27 @@ def verilog_text(spec: VerilogASpec) -> str:
             raise ValidationError("chip.device.sha256", rule, spec.sha256)
         return content.decode("ascii")
     kept = cache_folder() / f"{spec.sha256}.va"
-    rule = "must be named in a command of yours first, circuitmem verilog-a CONFIG, once you have read it"
     try:
         content = kept.read_bytes()
     except OSError:
-        raise ValidationError("chip.device.file", f"{rule}: this run or study brings no code", spec.file) from None
+        raise ValidationError("chip.device.file", _missing(spec), spec.file) from None
     if _digest(content) != spec.sha256:
         raise DataFileError(kept, "is corrupt: remove it")
     return content.decode("utf-8", "replace")
+
+
+def _missing(spec: VerilogASpec) -> str:
+    """Return what is to be done about a model that is not in the cache."""
+    path = Path(spec.file)
+    try:
+        there, same = path.is_file(), path.is_file() and _digest(_read(spec.file)) == spec.sha256
+    except (OSError, ValueError):
+        there, same = False, False
+    if same:
+        rule = "must be named in a command of yours first, circuitmem verilog-a CONFIG, once you have read it"
+        return f"{rule}: this run or study brings no code"
+    now = "the file has another text now" if there else "there is no such file"
+    return f"must be what this run or study was made with, SHA-256 {spec.sha256}, which is not in your cache; {now}"
 
 
 def _read(file: str) -> bytes:

@@ -93,8 +93,10 @@ def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
             f"{audit.get('pulse_trains', 0)} pulse trains of this run again: {', '.join(found)}"
         )
     if audit.get("fraction_bound") is not None:
+        from circuitmem.engine import bound_text
+
         console.print(
-            f"with {audit['confidence']:.0%} confidence at most {audit['fraction_bound']:.1%} of its "
+            f"with {audit['confidence']:.0%} confidence at most {bound_text(audit['fraction_bound'])} of its "
             f"{audit['of_operations']:,} operations differ by more than {audit['limit']:.0e}"
         )
     if audit["skipped_reason"]:
@@ -237,8 +239,8 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
         verdict = "pass" if stage["pass"] else "FAIL"
         worst = "not finite" if stage["worst"] is None else f"{stage['worst']:.1e}"
         size = "x".join(map(str, stage["size"] or ()))
-        numbers = str(stage["cases"]), size, worst, f"{stage['bound']:.0e}"
-        rows.append((stage["stage"], stage["referee"], *numbers, verdict))
+        figures = str(stage["cases"]), size, worst, f"{stage['bound']:.0e}"
+        rows.append((stage["stage"], stage["referee"], *figures, verdict))
     print_table(("stage", "referee", "cases", "largest tile", "worst", "bound", "verdict"), rows, {0, 1})
     console = terminal()
     if record["between_referees"]:

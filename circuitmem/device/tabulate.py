@@ -100,7 +100,7 @@ def tabulate(law: Sampler, limits: Limits, seed: int = 0) -> Table:
         error = float(deviation(numbers, states, voltages, *known, limits).max())
         if error <= limits.error:
             return Table(numbers, max(half.steepness() for half in halves), error)
-    raise ValidationError("device.error", f"must be larger: random points are {error:.3g} off", limits.error)
+    raise ValidationError("chip.device.error", f"must be larger: random points are {error:.3g} off", limits.error)
 
 
 def deviation(
@@ -128,7 +128,7 @@ class _Half:
         self._end = _end(found)
         if np.abs(found[:, 0]).max() > limits.slow:
             state = float(first[int(np.abs(found[:, 0]).argmax())])
-            raise ValidationError("device.file", "must have a state that rests at 0 V; it moves in state", state)
+            raise ValidationError("chip.device.file", "must have a state that rests at 0 V; it moves in state", state)
 
     def refine(self, error: float) -> None:
         """Halve intervals until the middle of each is right to this error."""
@@ -154,7 +154,7 @@ class _Half:
             row, column = np.argwhere(~(slope > 0.0))[0]
             where = f"state {states[row]:.3g} and {self._sign * voltages[column]:.3g} V"
             raise ValidationError(
-                "device.file", f"must have a current that rises with the voltage; it falls at {where}"
+                "chip.device.file", f"must have a current that rises with the voltage; it falls at {where}"
             )
         growth = np.abs(np.diff(np.log(slope), axis=1)) / np.diff(voltages)
         # A bend at the smallest voltages, such as that of a square root, leads nobody astray.
@@ -182,7 +182,7 @@ class _Half:
             ):
                 if bad.any():
                     where = f"state {s[bad][0]:.6g} and {volts[bad][0]:.6g} V"
-                    raise ValidationError("device.file", f"must have {what}; it has not at {where}")
+                    raise ValidationError("chip.device.file", f"must have {what}; it has not at {where}")
             self._known |= zip(new, zip(siemens.tolist(), rates.tolist(), strict=True), strict=True)
 
     def _values(self, which: int, states: Floats, voltages: Floats) -> Floats:
@@ -244,7 +244,7 @@ class _Half:
             place = float(grid[:-1][bad][int(np.diff(grid)[bad].argmin())]) * (1.0, self._sign * self._last)[axis]
             name = ("state", "voltage")[axis]
             rule = f"must be larger: the {what} changes too fast for a table at {name} {place:.6g}{unit}"
-            raise ValidationError("device.error", rule, self._limits.error)
+            raise ValidationError("chip.device.error", rule, self._limits.error)
         return _balanced(np.sort(np.concatenate([grid, middle])))
 
 

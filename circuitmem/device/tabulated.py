@@ -125,7 +125,7 @@ def _check(spec: TabulatedSpec, numbers: Floats) -> None:
     if not ((steps > 0.0).all() or (steps < 0.0).all()):
         where = float(grid[int(np.argmax(np.sign(steps) != np.sign(steps.sum())))])
         raise ValidationError(
-            "device.state", "must be a node along which the conductance goes one way; it turns", where
+            "chip.device.state", "must be a node along which the conductance goes one way; it turns", where
         )
     order = np.sign(steps[0]) * spec.set_sign
     middle = np.full(1, 0.5)
@@ -134,6 +134,8 @@ def _check(spec: TabulatedSpec, numbers: Floats) -> None:
         if rate * sign < 0.0:
             what = "raises" if volts * spec.set_sign < 0.0 else "lowers"
             rule = f"must be {-spec.set_sign}: {volts:g} V {what} the conductance"
-            raise ValidationError("device.set_sign", rule, spec.set_sign)
+            raise ValidationError("chip.device.set_sign", rule, spec.set_sign)
         if rate == 0.0:
-            raise ValidationError("device.file", f"must have a state that {volts:g} V moves, the largest of its pulses")
+            raise ValidationError(
+                "chip.device.file", f"must have a state that {volts:g} V moves, the largest of its pulses"
+            )

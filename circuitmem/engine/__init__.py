@@ -5,7 +5,7 @@ from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
 from circuitmem.engine.base import Engine, ProgrammingResult, PulseResult, Solution, Transfer
 from circuitmem.engine.behavioral import BehavioralEngine
 from circuitmem.engine.cases import PulseCase, ReadCase, case_from_arrays
-from circuitmem.engine.confidence import CONFIDENCE, fraction_bound, stratified_bound
+from circuitmem.engine.confidence import CONFIDENCE, bound_text, fraction_bound, stratified_bound
 from circuitmem.engine.findings import LIMIT, SavedCase, load_case, save_case
 from circuitmem.engine.plan import Plan
 from circuitmem.engine.referees import REFEREES, Referee, RefereeName, referee_names, simulators
@@ -45,6 +45,7 @@ __all__ = [
     "TransferCache",
     "VacaskEngine",
     "adc_netlist",
+    "bound_text",
     "case_from_arrays",
     "environment",
     "fraction_bound",

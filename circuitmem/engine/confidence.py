@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import ROUND_CEILING, Decimal
 
 import numpy as np
 import scipy
 
 from circuitmem.validation import in_range, integer
 
-__all__ = ["CONFIDENCE", "fraction_bound", "stratified_bound"]
+__all__ = ["CONFIDENCE", "bound_text", "fraction_bound", "stratified_bound"]
 
 CONFIDENCE = 0.95
 
@@ -90,3 +91,17 @@ def _largest_unseen(groups: list[tuple[int, int, int]], risk: float) -> float:
     )
     missed = 1.0 - np.minimum(1.0, multiplier * ratio)
     return float(weight[seen] @ missed + weight[~seen].sum())
+
+
+def bound_text(fraction: float) -> str:
+    """Return a bound as a percentage with two digits, rounded up: rounded down it would claim more than was shown.
+
+    Parameters
+    ----------
+    fraction : float
+        In [0, 1].
+    """
+    percent = 100 * Decimal(repr(in_range("fraction", fraction, 0.0, 1.0)))
+    if not percent:
+        return "0%"
+    return f"{percent.quantize(Decimal(1).scaleb(percent.adjusted() - 1), ROUND_CEILING):f}%"

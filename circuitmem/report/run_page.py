@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from circuitmem.engine import REFEREES, referee_names, simulators
+from circuitmem.engine import REFEREES, bound_text, referee_names, simulators
 from circuitmem.records import Digital, Method, Partial, Provenance, Record, Results, read_config, read_record
 from circuitmem.report.costs import precision_note, product_costs, rms_errors
 from circuitmem.report.page import ENDINGS, Page
@@ -177,7 +177,7 @@ def _audit(audit: dict[str, Any], names: str) -> dict[str, Any]:
     bound = ""
     if audit.get("fraction_bound") is not None:
         bound = (
-            f"With {audit['confidence']:.0%} confidence at most {audit['fraction_bound']:.1%} of its "
+            f"With {audit['confidence']:.0%} confidence at most {bound_text(audit['fraction_bound'])} of its "
             f"{audit['of_operations']:,} operations differ by more than {audit['limit']:.0e}. That follows from how "
             "many were done again: audit.tiles and audit.fraction raise the number, and narrow the bound."
         )
@@ -201,7 +201,7 @@ def _audited(found: dict[str, Any]) -> tuple[str, ...]:
         f"{found['pulse_trains']:,}",
         "" if error is None else f"{error:.1e}",
         f"{found.get('operations', 0):,} of {found.get('of_operations', 0):,}",
-        "" if bound is None else f"{bound:.1%}",
+        "" if bound is None else bound_text(bound),
     )
 
 

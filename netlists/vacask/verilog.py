@@ -67,12 +67,12 @@ def read_model(spec: VerilogASpec) -> Model:
     _check_text(spec, text)
     module, ports, body = _module(spec, text)
     state, terminals = spec.state, [port.strip() for port in ports.split(",")]
+    if not re.search(rf"\belectrical\b[^;]*\b{state}\b", body):
+        raise ValidationError("chip.device.state", f"must be an electrical node of module {module}", state)
     devices = [port for port in terminals if port != state]
     if len(devices) != 2 or not all(re.fullmatch(r"\w+", port) for port in terminals):
         rule = "must have two terminals by name, and may have the state as a third"
         raise _refused(spec, rule, f"module {module}({ports.strip()})")
-    if not re.search(rf"\belectrical\b[^;]*\b{state}\b", body):
-        raise ValidationError("device.state", f"must be an electrical node of module {module}", state)
     rate, start, statement = _integral(spec, body)
     known = _parameters(body)
     if start not in _instance_parameters(body):
@@ -84,7 +84,7 @@ def read_model(spec: VerilogASpec) -> Model:
         if name not in known or name == start:
             listed = [each for each in known if each != start]
             rule = f"must be a parameter of module {module}: {', '.join(listed)}{did_you_mean(name, listed)}"
-            raise ValidationError("device.parameters", rule, name)
+            raise ValidationError("chip.device.parameters", rule, name)
     order = (*devices, state)
     declared = "" if state in terminals else f"\n  inout {state};"
     held = body.replace(statement, f"V({state}) <+ {start};\n    V({RATE}) <+ {rate};")
@@ -134,11 +134,11 @@ def _module(spec: VerilogASpec, text: str) -> tuple[str, str, str]:
     if spec.module is None:
         if len(found) != 1:
             rule = f"must be named: {spec.file} has {', '.join(found) or 'no module with a list of terminals'}"
-            raise ValidationError("device.module", rule)
+            raise ValidationError("chip.device.module", rule)
         return next(iter(found.values()))
     if spec.module not in found:
         rule = f"must be a module of {spec.file}: {', '.join(found)}{did_you_mean(spec.module, found)}"
-        raise ValidationError("device.module", rule, spec.module)
+        raise ValidationError("chip.device.module", rule, spec.module)
     return found[spec.module]
 
 
@@ -164,7 +164,7 @@ def _integral(spec: VerilogASpec, body: str) -> tuple[str, str, str]:
             raise _refused(spec, f"{rule}; write {right}")
         if alone[1] != spec.state:
             rule = f"must be the node that {spec.file} integrates into, {alone[1]}"
-            raise ValidationError("device.state", rule, spec.state)
+            raise ValidationError("chip.device.state", rule, spec.state)
         begin = place - len(line) + alone.start()
     if len(places) > 1:
         raise _refused(spec, "must have one state, and so one idt", len(places))

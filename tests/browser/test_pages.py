@@ -18,6 +18,7 @@ STAGES = [
         "referee": "ngspice",
         "about": "made up <b>for</b> a test.",
         "cases": 3,
+        "size": [64, 64],
         "worst": worst,
         "bound": 1e-9,
         "pass": good,

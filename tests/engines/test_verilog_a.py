@@ -3,16 +3,19 @@
 import hashlib
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
 
-from circuitmem import Tile, TileSpec
+from circuitmem import Tile, TileSpec, cli
 from circuitmem.config import ChipSpec, Pulse, PulseTrain, VerilogASpec, VteamSpec, load_run, remember_verilog
 from circuitmem.config.verilog_a import SHIPPED
 from circuitmem.control import Chip
 from circuitmem.device import conductance, tabulated_error
-from circuitmem.engine import BehavioralEngine, SpiceEngine, StateCase, verilog_law
+from circuitmem.device.tabulated import table_of
+from circuitmem.engine import BehavioralEngine, SavedCase, SpiceEngine, StateCase, save_case, verilog_law
+from circuitmem.engine.verilog_a import take_model
 from circuitmem.errors import ValidationError
 from circuitmem.netlists.vacask.text import model_source
 from circuitmem.netlists.vacask.verilog import read_model
@@ -71,7 +74,7 @@ TEXTS = {
     "half an integral in a variable": (MODEL.replace(STATEMENT, "s = 0.5*idt(k*v, start);"),
                                        "must integrate into a node, and variable 's' is none"),
     "an integral and more": (MODEL.replace(STATEMENT, "V(w) <+ idt(k*v, start) + 0.1;"), "must have idt alone"),
-    "another node": (MODEL.replace("V(w) <+", "V(q) <+"), "device.state must be the node that"),
+    "another node": (MODEL.replace("V(w) <+", "V(q) <+"), "chip.device.state must be the node that"),
     "a number to begin with": (MODEL.replace("1.0 - s), start)", "1.0 - s), 0.5)"), "the first state a parameter"),
     "a parameter of all": (MODEL.replace('(* type="instance" *) ', ""), 'must have start as (* type="instance" *)'),
     "two states": (MODEL.replace(STATEMENT, STATEMENT + " V(w) <+ idt(v, start);"), "must have one state"),
@@ -82,7 +85,7 @@ TEXTS = {
     "an include": (MODEL.replace("disciplines.vams", "/etc/passwd"), "must include nothing but constants.vams"),
     "a macro": (MODEL.replace("module mine", "`define K 1\nmodule mine"), "must have no macros of its own"),
     "three terminals": (MODEL.replace("mine(p, n)", "mine(p, n, g2)"), "must have two terminals by name"),
-    "two modules": (MODEL + MODEL.replace("module mine", "module other"), "device.module must be named"),
+    "two modules": (MODEL + MODEL.replace("module mine", "module other"), "chip.device.module must be named"),
 }  # fmt: skip
 
 
@@ -96,10 +99,10 @@ def test_a_text_that_would_go_wrong_is_refused_in_one_line(tmp_path, kind):
 
 def test_what_is_declared_wrongly_is_refused_by_name(tmp_path):
     for options, message in (
-        ({"state": "q"}, "device.state must be an electrical node of module mine"),
-        ({"module": "mime"}, r"device.module must be a module of .*mine.*did you mean"),
-        ({"parameters": {"gg": 1.0}}, "device.parameters must be a parameter of module mine: g, k"),
-        ({"parameters": {"start": 1.0}}, "device.parameters must be a parameter of module mine: g, k"),
+        ({"state": "q"}, "chip.device.state must be an electrical node of module mine"),
+        ({"module": "mime"}, r"chip.device.module must be a module of .*mine.*did you mean"),
+        ({"parameters": {"gg": 1.0}}, "chip.device.parameters must be a parameter of module mine: g, k"),
+        ({"parameters": {"start": 1.0}}, "chip.device.parameters must be a parameter of module mine: g, k"),
         ({"state_range": (1.0, 0.0)}, "state_range must be"),
         ({"module": "x; load"}, "module"),
         ({"parameters": {"g=1 h": 1.0}}, "parameters"),
@@ -224,6 +227,54 @@ def test_a_run_is_audited_in_vacask_and_goes_on_to_the_same_end(tmp_path, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "somebody"))
     with pytest.raises(ValidationError, match=r"chip.device.file must be named in a command of yours first"):
         Chip(read_config(tmp_path / "whole").chip.model_copy(update={"device": other_error(spec)}), 1)
+
+
+@vacask_only
+def test_an_operation_on_ones_own_model_is_replayed_by_the_command(tmp_path, monkeypatch, capsys):
+    """The model as it was then is in the cache, whatever became of the file; where it is not, the line says why."""
+    device = named(tmp_path, MODEL, state="w", error=1e-2, set_sign=1, time=1e-6)
+    path, spec = tmp_path / "mine.va", TileSpec(rows=2, columns=2, word_line_resistance=2.0)
+    pulse = Pulse(amplitude=1.0, width=4e-7, rise=1e-8, rows=(1,), columns=(0, 1))
+    tile, train = Tile(spec, np.full((2, 2), 5e-5)), PulseTrain(device=device, pulses=(pulse,))
+    right = BehavioralEngine().program(tile, train)
+    wrong = StateCase(spec, DefectMap(), (train,), tile.conductance[None], right.state[None] - 0.01,
+                      np.array([right.energy]))  # fmt: skip
+    saved = SavedCase(wrong, wrong.again(BehavioralEngine()).reference(BehavioralEngine()), 1e-3, {"referee": "vacask"})
+    save_case(tmp_path / "audit_in_situ_tile0_1_pulse_train.npz", saved)
+
+    def replay(*words):
+        for cached in (take_model, table_of):
+            cached.cache_clear()
+        file = str(tmp_path / "audit_in_situ_tile0_1_pulse_train.npz")
+        monkeypatch.setattr(sys, "argv", ["circuitmem", "replay", file, "--json", *words])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        return code or 0, json.loads(capsys.readouterr().out)
+
+    code, found = replay()
+    assert (code, found["agrees"], found["referee"]) == (0, True, "vacask")
+    assert found["saved_error"] == pytest.approx(0.01)
+    assert 0.0 < found["error"] < 1e-3
+    path.write_text(MODEL.replace("k = 1e6", "k = 2e6"))
+    assert replay("--engine", "spice")[0] == 1  # what the kernels said then still differs from the model of then
+    assert replay() == (code, found)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "somebody"))
+    for became, message in (
+        (None, f"which is not in your cache; the file has another text now (got '{path}')"),
+        (path.unlink, f"which is not in your cache; there is no such file (got '{path}')"),
+        (lambda: path.write_text(MODEL), "must be named in a command of yours first, circuitmem verilog-a CONFIG"),
+    ):
+        if became:
+            became()
+        code, said = replay()
+        assert code == 2
+        assert said["error"]["message"].startswith("chip.device.file must be ")
+        assert message in said["error"]["message"]
+    remember_verilog(path)
+    assert replay() == (0, found)
 
 
 def other_error(spec):

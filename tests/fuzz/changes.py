@@ -34,6 +34,15 @@ TINY = (
 
 COUNTED = ("chip.device.kind=pulse-update", "chip.programming.verify_tolerance=1e-6", "chip.programming.deadband=5e-7")
 
+VERILOG_A = (
+    (
+        'chip.device={kind="verilog-a", file="vteam", error=0.1, set_sign=-1, minimum_conductance=1e-5,'
+        " maximum_conductance=1.5e-4, set_voltage=1.8, reset_voltage=0.7, set_time=1e-9, reset_time=1e-9,"
+        " rise_time=1e-10}"
+    ),
+    "network.layers=[16,2,10]",
+)
+
 VARIANTS = (
     (),
     (),
@@ -62,6 +71,7 @@ VARIANTS = (
     ("chip.packed=true", "chip.tile.columns=32"),
     ("chip.mapping.kind=differential", "chip.mapping.largest_weight=output"),
     ("granularity=pulse",),
+    VERILOG_A,
 )
 """Settings that open other tables and other code."""
 

@@ -264,6 +264,7 @@ def run(arguments: argparse.Namespace) -> int:
         tries = ((name, trial) for name, (trial, _) in known.items())
     began, bad, codes = time.monotonic(), 0, dict.fromkeys(CODES, 0)
     slow, home = [], Home()
+    os.environ["XDG_CACHE_HOME"] = str(home.runs / "cache")  # tables of devices, which come and go
     for number, (name, trial) in enumerate(tries):
         if time.monotonic() - began > arguments.seconds:
             break

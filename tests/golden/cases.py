@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,18 @@ ODE = [
 ION_DRIFT = [
     'chip.device={kind="ion-drift", published="HP", window="biolek", set_time=0.2, reset_time=0.2}',
     'chip.tile.cell={kind="transistor", on_resistance=0.0}',
+    "in_situ.rule=pulse-count",
+    "in_situ.batch=150",
+]
+VERILOG_A = [
+    (
+        'chip.device={kind="verilog-a", file="vteam", error=0.1, set_sign=-1, minimum_conductance=1e-5,'
+        " maximum_conductance=1.5e-4, set_voltage=1.8, reset_voltage=0.7, set_time=1e-9, reset_time=1e-9,"
+        ' rise_time=1e-10, scheme="v/2"}'
+    ),
+    "chip.tile.rows=16",
+    "chip.tile.columns=8",
+    "network.layers=[64,2,10]",
     "in_situ.rule=pulse-count",
     "in_situ.batch=150",
 ]
@@ -111,6 +124,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "ode_device": ("in_situ", ODE),
     "ode_device_by_pulse": ("in_situ", [*ODE, "granularity=pulse"]),
     "ion_drift": ("in_situ", ION_DRIFT),
+    "verilog_a": ("in_situ", VERILOG_A),
     "by_cell": ("in_situ", ["chip.programming.by_cell=true", "chip.programming.energy_per_pulse=1e-12"]),
     "rows_at_once": ("in_situ", ["chip.programming.rows_at_once=4"]),
     "transistor": ("in_situ", ['chip.tile.cell={kind="transistor", on_resistance=500.0}']),
@@ -184,6 +198,8 @@ WATCHED["resumed_sliced"] = ['chip.mapping={kind="bit-slicing", slices=2, bits=4
 """Runs of ``two_pulse`` with somebody who looks on, or with an interruption: what is written down is compared too."""
 
 NAMES = (*RUNS, *SERVED, *WATCHED)
+NEED_VACASK = ("verilog_a",)
+"""Cases whose devices VACASK tabulates first."""
 
 
 def environment() -> dict[str, Any]:
@@ -196,7 +212,11 @@ def environment() -> dict[str, Any]:
 
 def observe(name: str) -> dict[str, Any]:
     """Run a case; returns what is compared: ``exact`` (plain values), ``near`` (lists of numbers) and ``bits``."""
-    with threadpool_limits(limits=1, user_api="blas"):
+    with (
+        threadpool_limits(limits=1, user_api="blas"),
+        tempfile.TemporaryDirectory() as cache,
+        patch.dict(os.environ, XDG_CACHE_HOME=cache),  # tables are made anew: those that are kept may be older
+    ):
         if name in SERVED:
             return _served(*SERVED[name])
         if name in WATCHED:

@@ -177,7 +177,7 @@ class Backward(Own):
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [(Turning, "along which the conductance goes one way"), (Backward, "device.set_sign must be -1: 1 V lowers")],
+    [(Turning, "along which the conductance goes one way"), (Backward, "chip.device.set_sign must be -1: 1 V lowers")],
 )
 def test_a_state_that_is_no_memory_is_refused(kind, message):
     numbers = OWN.model_dump(exclude={"kind"})

@@ -17,7 +17,8 @@ from circuitmem.console.table import print_table
 
 METHODS = ("raw", "calibration", "in_situ", "calibration_in_situ", "schr_device", "best")
 COSTS = {"time_s": 123.456789, "energy_j": 9.87654321, "stored_words": 123_456, "reads": 7_654_321}
-STAGE = {"stage": "linear cells with lines that are cut and bridged", "cases": 12345, "bound": 1e-9, "pass": True}
+STAGE = {"stage": "linear cells with lines that are cut and bridged", "cases": 12345, "size": (256, 256), "bound": 1e-9,
+         "pass": True}  # fmt: skip
 STAGE |= {"referee": "ngspice"}
 BETWEEN = {"stage": "tile linear", "behavioral_ngspice": 1.2e-113, "behavioral_vacask": None, "ngspice_vacask": 3.4e-10}
 FIT = {
