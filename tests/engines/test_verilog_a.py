@@ -225,7 +225,7 @@ def test_a_run_is_audited_in_vacask_and_goes_on_to_the_same_end(tmp_path, monkey
         assert rest[name] == whole[name], name
     assert len(calls) == 4  # three batches, and the one that was cut off again
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "somebody"))
-    with pytest.raises(ValidationError, match=r"chip.device.file must be named in a command of yours first"):
+    with pytest.raises(ValidationError, match=r"chip.device.file must be what this run .* there is no such file"):
         Chip(read_config(tmp_path / "whole").chip.model_copy(update={"device": other_error(spec)}), 1)
 
 
