@@ -9,10 +9,11 @@ The layers, each importing only those to its left::
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from circuitmem.config import LinearCell, SelectorCell, SinhCell, TileSpec, TransistorCell
-from circuitmem.tile import DefectMap, Tile
+if TYPE_CHECKING:
+    from circuitmem.config import LinearCell, SelectorCell, SinhCell, TileSpec, TransistorCell
+    from circuitmem.tile import DefectMap, Tile
 
 __all__ = [
     "DefectMap",
@@ -27,17 +28,28 @@ __all__ = [
 
 __version__ = "0.2.0"
 
-_WITH_TORCH = dict.fromkeys(("evaluate", "summary"), "circuitmem.torch")
-"""Names that come with the extra circuitmem[torch], which is imported when they are asked for."""
+_ROOMS = (
+    dict.fromkeys(("LinearCell", "SelectorCell", "SinhCell", "TileSpec", "TransistorCell"), "circuitmem.config")
+    | dict.fromkeys(("DefectMap", "Tile"), "circuitmem.tile")
+    | dict.fromkeys(("evaluate", "summary"), "circuitmem.torch")
+)
+"""Where each name comes from, which is imported when the name is asked for: a worker process of a simulator asks for
+none of them, and the last two come with the extra circuitmem[torch]."""
 
 
 def __getattr__(name: str) -> Any:
-    """Return :func:`circuitmem.torch.evaluate` or :func:`circuitmem.torch.summary`."""
-    if name not in _WITH_TORCH:
+    """Return a name of the public face from the room that has it."""
+    if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(_WITH_TORCH[name]), name)
+        found = getattr(importlib.import_module(_ROOMS[name]), name)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise ImportError(f"circuitmem.{name} needs PyTorch: pip install 'circuitmem[torch]'", name="torch") from None
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from circuitmem.config import CellLaw, SelectorCell, SinhCell, TransistorCell
 from circuitmem.netlists.text import number, numbers
@@ -324,8 +323,8 @@ class Wiring:
         """Return for every node the number of the connected part that it belongs to."""
         first, second = (np.concatenate(side) for side in zip(*ends, strict=True))
         count = len(self._names)
-        graph = coo_array((np.ones(first.size, dtype=bool), (first, second)), shape=(count, count))
-        return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+        graph = scipy.sparse.coo_array((np.ones(first.size, dtype=bool), (first, second)), shape=(count, count))
+        return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1], dtype=np.int64)
 
     def _resolve(self, nodes: Indices) -> list[str]:
         return [self._names[index] for index in self._leader[nodes].tolist()]

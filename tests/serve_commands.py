@@ -45,10 +45,11 @@ class DrawHere(contextlib.nullcontext):
         """Leave it for the end."""
 
     def begin(self):
-        self.page = circuitmem.report.draw_run_page(self.folder, figures=False)[0]
+        self.drawn = circuitmem.report.draw_run(self.folder)
+        self.drawn += circuitmem.report.draw_run_page(self.folder, figures=False)
 
     def result(self):
-        return self.page
+        return self.drawn
 
 
 def become(job, printed, said):

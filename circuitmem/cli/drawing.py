@@ -1,6 +1,6 @@
-"""The page of a run, drawn in a process beside it, which has imported all that it needs when the run is finished.
+"""Page and figures of a run, drawn in a process beside it, which has imported what it needs when the run is finished.
 
-Its pictures are drawn when the methods are finished, while circuit simulators still do the last operations again.
+They are drawn when the methods are finished, while circuit simulators still do the last operations again.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["PageDrawer"]
 
 
 class PageDrawer:
-    """A process that waits until it is told to draw the page of a run; it ends with the context, drawn or not.
+    """A process that waits until it is told to draw a run; it ends with the context, drawn or not.
 
-    Told first to :meth:`prepare`, it has drawn the pictures already.
+    Told first to :meth:`prepare`, it has drawn figures and pictures already.
 
     Parameters
     ----------
@@ -41,29 +41,29 @@ class PageDrawer:
         self._pipe.close()
 
     def prepare(self) -> None:
-        """Have the page of the run drawn as it is, without asking what became of it."""
+        """Have the run drawn as it is, its methods finished, without asking what became of it."""
         self._tell(False)
 
     def begin(self) -> None:
-        """Have the page drawn; the caller may do something else meanwhile."""
+        """Have the run drawn; the caller may do something else meanwhile."""
         self._tell(True)
 
     def _tell(self, last: bool) -> None:
         with contextlib.suppress(OSError):  # it is dead: :meth:`result` says so
             self._pipe.send(last)
 
-    def result(self) -> Path:
-        """Wait for the page, and return its path.
+    def result(self) -> list[Path]:
+        """Wait for figures and page, and return their paths, the page last.
 
         Raises
         ------
         CircuitmemError
-            What :func:`circuitmem.report.draw_run_page` raised.
+            What :func:`circuitmem.report.draw_run` or :func:`circuitmem.report.draw_run_page` raised.
         WorkerLostError
             If the process is dead.
         """
         try:
-            answer: Path | Exception = self._pipe.recv()
+            answer: list[Path] | Exception = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode
@@ -75,15 +75,19 @@ class PageDrawer:
 
 
 def _serve(pipe: Connection[Any, Any], folder: Path) -> None:
-    """Draw the page of a run when something comes through the pipe, and answer if it says that it is the last time."""
-    from circuitmem.report import draw_run_page  # here, so that only this process waits for matplotlib meanwhile
+    """Draw a run when something comes through the pipe, and answer if it says that it is the last time."""
+    # Here, so that only this process waits for matplotlib meanwhile.
+    from circuitmem.report import draw_run, draw_run_page
 
+    drawn: list[Path] = []  # they show the methods, which are finished
     with contextlib.suppress(EOFError, OSError):
         while not pipe.recv():
             with contextlib.suppress(Exception):  # it will be met again, and told, the last time
                 draw_run_page(folder, figures=False)
+                drawn = draw_run(folder)
         try:
-            answer: Path | Exception = draw_run_page(folder, figures=False)[0]
+            drawn = drawn or draw_run(folder)
+            answer: list[Path] | Exception = [*drawn, *draw_run_page(folder, figures=False)]
         except Exception as error:
             error.add_note(traceback.format_exc())  # shown if it is nobody's mistake but ours
             answer = error

@@ -96,27 +96,17 @@ def _carry_out(folder: Path, as_json: bool, job: Any) -> None:
 
     try:
         with Progress() as progress, PageDrawer(folder) as drawer:
-            figures: list[Path] = []
-
-            def draw() -> None:
-                from circuitmem.report import draw_run
-
-                figures[:] = draw_run(folder)
 
             def update(what: str, done: int, total: int) -> None:
                 progress.update(what, done, total)
                 if (what, done) == ("audit", 0):  # all else is there: draw while the simulators are still at work
                     drawer.prepare()
-                    draw()
 
             results = job(update)
-            progress.update("figures", 0, 2)
+            progress.update("page", 0, 1)
             drawer.begin()
-            if not figures:
-                draw()
-            progress.update("page", 1, 2)
-            figures.append(drawer.result())
-            progress.update("page", 2, 2)
+            figures = drawer.result()
+            progress.update("page", 1, 1)
     except KeyboardInterrupt:
         print(f"circuitmem: interrupted; go on with: circuitmem resume {shlex.quote(str(folder))}", file=sys.stderr)
         sys.exit(INTERRUPTED)

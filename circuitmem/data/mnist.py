@@ -55,7 +55,7 @@ def load_mnist(source: str | os.PathLike[str] = "bundled", mirror: str = MIRROR)
     hasher = hashlib.sha256()
     for part in parts:
         hasher.update(part.tobytes())
-    images = [np.asarray(part, np.float64).reshape(len(part), -1) / 255.0 for part in parts[0::2]]
+    images = [np.divide(part, 255.0, dtype=np.float64).reshape(len(part), -1) for part in parts[0::2]]
     labels = [np.asarray(part, np.int64) for part in parts[1::2]]
     found = Dataset(images[0], labels[0], images[1], labels[1], name, hasher.hexdigest(), classes=CLASSES)
     return replace(found, licence=LICENCE, credit=CREDIT)

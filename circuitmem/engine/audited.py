@@ -56,8 +56,12 @@ class _Finished(ABC):
         """Wait until all is computed, at most ``timeout`` seconds, and return the record."""
 
 
-AT_ONCE = 32
-"""Input vectors that are computed in one process at most: half a second of it, at 64x64."""
+AT_ONCE = 96
+"""Input vectors that are computed in one process at most: some three seconds of it, at 64x64, of which a tenth of a
+second is what every process takes."""
+
+ENOUGH, PATIENCE = 48, 1.0
+"""Operations that are worth a process of their own, and seconds that fewer wait for others to come."""
 
 
 class AuditQueue(_Finished):
@@ -233,14 +237,14 @@ class AuditQueue(_Finished):
     def _next(self) -> list[Check]:
         """Wait for the next case, and take it with those waiting that can be computed in the same process."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._wait()
             if not self._waiting:
                 return []
             first = self._waiting.popleft()
             chosen, size, left = [first], first.case.size, deque[Check]()
-            site = first.case.site
-            if site is None or not self._engines[first.referee].shares(*site):
+            if not self._is_shared(first):
                 return chosen
+            site = first.case.site
             while self._waiting and size < AT_ONCE:
                 check = self._waiting.popleft()
                 fits = check.referee == first.referee and size + check.case.size <= AT_ONCE
@@ -251,6 +255,20 @@ class AuditQueue(_Finished):
                     left.append(check)
             self._waiting.extendleft(reversed(left))
             return chosen
+
+    def _wait(self) -> None:
+        """Wait for a case, and for more of them if they are computed together, or until there will be none."""
+        while not self._closed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if self._waiting and self._is_shared(self._waiting[0]):
+                self._changed.wait_for(lambda: self._closed or len(self._waiting) >= ENOUGH, PATIENCE)
+            if self._waiting:  # another thread may have taken them meanwhile
+                return
+
+    def _is_shared(self, check: Check) -> bool:
+        """Say whether a case can be computed in one process with others."""
+        site = check.case.site
+        return site is not None and self._engines[check.referee].shares(*site)
 
 
 class AuditedEngine(_Finished):

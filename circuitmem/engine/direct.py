@@ -11,10 +11,8 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csc_array
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
 
 from circuitmem.engine.base import Solution
 from circuitmem.engine.elimination import Elimination, EliminationOrder
@@ -49,7 +47,8 @@ class Factors:
         self._network, self._conductance = network, conductance
         self._careful: Elimination | None = None
         try:
-            self._lu = splu(network.matrix(conductance), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+            matrix, options = network.matrix(conductance), {"SymmetricMode": True}
+            self._lu = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options=options)
         except RuntimeError:  # singular to double precision
             self.take_care()
 
@@ -128,7 +127,7 @@ class NodalGraph:
         """Factor the nodal equations for the conductances of the branches; None if no node is free."""
         return Factors(self, conductance) if len(self.free) else None
 
-    def matrix(self, conductance: Floats) -> csc_array:
+    def matrix(self, conductance: Floats) -> scipy.sparse.csc_array:
         """Return the nodal matrix of the free nodes for the conductances of the branches."""
         first, second = self._place[self._first], self._place[self._second]
         both = (first >= 0) & (second >= 0) & (conductance > 0.0)
@@ -140,7 +139,7 @@ class NodalGraph:
         row = np.concatenate([np.arange(size), first[both], second[both]])
         column = np.concatenate([np.arange(size), second[both], first[both]])
         value = np.concatenate([diagonal, -conductance[both], -conductance[both]])
-        return csc_array(coo_array((value, (row, column)), shape=(size, size)))
+        return scipy.sparse.csc_array(scipy.sparse.coo_array((value, (row, column)), shape=(size, size)))
 
     def across(self, voltage: Floats) -> Floats:
         """Return the voltage across each branch."""
@@ -297,5 +296,5 @@ def _unsettled(now: Floats, before: Floats, rows: int, rounding: float) -> float
 
 def _parts(first: Indices, second: Indices, count: int) -> Indices:
     """Return for every node the number of the connected part that it belongs to."""
-    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    graph = scipy.sparse.coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
+    return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1], dtype=np.int64)

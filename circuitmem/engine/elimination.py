@@ -13,9 +13,8 @@ It takes some 50 µs a node, a hundred times longer than a factorisation.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csc_array, eye_array
-from scipy.sparse.linalg import splu
 
 __all__ = ["Elimination", "EliminationOrder"]
 
@@ -37,11 +36,11 @@ class EliminationOrder:
     def __init__(self, size: int, first: Indices, second: Indices) -> None:
         both = (first >= 0) & (second >= 0) & (first != second)
         ends = np.concatenate([first[both], second[both]]), np.concatenate([second[both], first[both]])
-        pattern = csc_array(coo_array((np.ones(len(ends[0])), ends), shape=(size, size)))
+        pattern = scipy.sparse.csc_array(scipy.sparse.coo_array((np.ones(len(ends[0])), ends), shape=(size, size)))
         degrees = np.asarray(pattern.sum(axis=0))
         # Only the order is wanted: a matrix of the same pattern that cannot be singular.
-        regular = csc_array(eye_array(size) * (degrees.max(initial=0.0) + 1.0) - pattern)
-        place = splu(regular, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).perm_c
+        regular = scipy.sparse.csc_array(scipy.sparse.eye_array(size) * (degrees.max(initial=0.0) + 1.0) - pattern)
+        place = scipy.sparse.linalg.splu(regular, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).perm_c
         self.place = np.asarray(place, dtype=np.int64)
         """When each node is eliminated."""
         self._ends = self._places(first), self._places(second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,9 +98,7 @@ class VacaskEngine(CircuitEngine):
         SpiceUnavailableError
             If it is not installed, or does not start; the message says what to do.
         """
-        installation.find()
-        with cls(time_limit=60.0) as engine:
-            return engine._runner.library()
+        return _library(installation.find())
 
     @classmethod
     def available(cls) -> bool:
@@ -187,3 +186,10 @@ class VacaskEngine(CircuitEngine):
         # as long is allowed, and more for a machine under load.
         seconds = 30.0 + 10.0 * points * (4e-9 * cells**2 + 2e-5 * cells)
         return self._runner.simulate(netlist, analysis, seconds)
+
+
+@cache
+def _library(_found: installation.Installation) -> Library:
+    """Return what a worker says of an installation; its programs do not change behind a program's back."""
+    with VacaskEngine(time_limit=60.0) as engine:
+        return engine._runner.library()

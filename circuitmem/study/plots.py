@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -186,4 +187,4 @@ Plot = Lines | HeatMap | Bars | Views
 
 def _plain(values: ArrayLike) -> list[float | None]:
     """Return numbers that JSON can hold, with 9 digits: more cannot be seen."""
-    return [float(f"{x:.9g}") if np.isfinite(x) else None for x in np.asarray(values, dtype=float)]
+    return [float(f"{x:.9g}") if isfinite(x) else None for x in np.asarray(values, dtype=float).tolist()]

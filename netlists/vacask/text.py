@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["OPTIONS", "VacaskNetlist", "complete", "model_source", "quantities", "quantity", "vector"]
+__all__ = ["OPTIONS", "VacaskNetlist", "complete", "model_source", "quantities", "quantity", "vector", "vectors"]
 
 OPTIONS = "reltol=1e-9 vntol=1e-12 nr_conviter=2 gmin=1e-18"
 """One Newton step more than it takes (``nr_conviter``) refines linear solutions to rounding errors. ``abstol`` stays:
@@ -55,17 +55,25 @@ def quantity(value: float) -> str:
 
 def quantities(values: ArrayLike) -> list[str]:
     """Return the texts of a flattened array of numbers; errors as in :func:`quantity`."""
-    array = np.asarray(values, dtype=np.float64).ravel()
-    if not np.isfinite(array).all():
-        raise ValidationError("netlist value", "must be finite", float(array[~np.isfinite(array)][0]))
-    # VACASK refuses numbers that are not normalised.
-    tiny = np.abs(array) < np.finfo(np.float64).tiny
-    return [repr(value) for value in np.where(tiny, 0.0, array).tolist()]
+    return [repr(value) for value in _normal(np.ravel(values)).tolist()]
+
+
+def vectors(table: ArrayLike) -> list[str]:
+    """Return the rows of a table of numbers as vectors of VACASK; errors as in :func:`quantity`."""
+    return [str(row).replace(" ", "") for row in _normal(np.asarray(table)).tolist()]
 
 
 def vector(values: ArrayLike) -> str:
-    """Return numbers as a vector of VACASK."""
-    return f"[{','.join(quantities(values))}]"
+    """Return numbers as a vector of VACASK; errors as in :func:`quantity`."""
+    return vectors(np.ravel(values)[None])[0]
+
+
+def _normal(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return numbers with 0 for those that are not normalised, which VACASK refuses."""
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValidationError("netlist value", "must be finite", float(array[~np.isfinite(array)][0]))
+    return np.where(np.abs(array) < np.finfo(np.float64).tiny, 0.0, array)
 
 
 @cache
@@ -80,7 +88,8 @@ def complete(
     """Return the whole file: title, values of the inputs, circuit, and what to do."""
     sweep = analysis["kind"] == "sweep"
     lines = ["circuitmem\n"]
-    lines += [f"parameters in_{name}={vector(column)}\n" for name, column in zip(inputs, table.T, strict=True)]
+    values = vectors(table.T) if inputs else []
+    lines += [f"parameters in_{name}={column}\n" for name, column in zip(inputs, values, strict=True)]
     saved = (f"i({name.removesuffix('#branch')})" if name.endswith("#branch") else f"v({name})" for name in outputs)
     lines += [text, "control\n  abort always\n", f'  options rawfile="binary" {analysis["options"]}\n']
     lines.append(f"  save {' '.join(saved)}\n")

@@ -116,11 +116,11 @@ FIGURES = {
 
 
 class NoDrawer(contextlib.nullcontext[Any]):
-    """Stands for the process that draws the page of a run."""
+    """Stands for the process that draws a run."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(self)
-        self.result = Path(folder, "report.html").absolute
+        self.result = lambda: [Path(folder, "report.html").absolute()]
         self.prepare = self.begin = self.result
 
 

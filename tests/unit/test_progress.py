@@ -133,15 +133,15 @@ def test_every_part_of_a_run_that_lasts_is_spoken_of(tmp_path, monkeypatch, cloc
     delay(circuitmem.training.run, "build_network")
     delay(circuitmem.training.methods, "prepare_chip")
     delay(RunAudit, "finish")
-    delay(circuitmem.report, "draw_run", lambda _: [])
-    delay(circuitmem.cli.runs.PageDrawer, "result", lambda drawer: drawer.folder / "report.html")
+    delay(circuitmem.cli.runs.PageDrawer, "prepare", lambda _: None)
+    delay(circuitmem.cli.runs.PageDrawer, "result", lambda drawer: [drawer.folder / "report.html"])
     assert ended(["train", "--out", str(tmp_path / "run"), *SETTINGS], monkeypatch) == 0, capsys.readouterr().err
     words = {name: " ".join(each) for name, each in heard.items()}
     assert "progress: data after" in words["load_data"]
     assert "progress: digital network, 0 of 2 after" in words["initial_perceptron"]
     assert "progress: raw defective chip after" in words["build_network"]
-    assert "progress: audit after" in words["draw_run"]  # figures are drawn while simulators are at work
-    assert "progress: page, 1 of 2 after" in words["result"]
+    assert "progress: audit after" in words["prepare"]  # it is drawn while simulators are at work
+    assert "progress: page after" in words["result"]
     # Bringing a chip up belongs to the same thing as making it, which had its word three seconds ago.
     assert any("defective chip" in line or "best" in line.lower() for line in said)
     assert len(said) < 20
