@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from circuitmem.config import PulseTrain
 from circuitmem.engine.base import Engine, ProgrammingResult, Solution
 from circuitmem.engine.cases import Case, ReadCase, relative_errors
-from circuitmem.engine.findings import LIMIT, AuditRecord, Check, Findings
+from circuitmem.engine.circuit import Site
+from circuitmem.engine.findings import LIMIT, AuditRecord, Check, Findings, site_of
 from circuitmem.engine.referees import REFEREES, Referee, RefereeName
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
@@ -60,7 +61,7 @@ AT_ONCE = 96
 """Input vectors that are computed in one process at most: some three seconds of it, at 64x64, of which a tenth of a
 second is what every process takes."""
 
-ENOUGH, PATIENCE = 48, 1.0
+ENOUGH, PATIENCE = 80, 2.0
 """Operations that are worth a process of their own, and seconds that fewer wait for others to come."""
 
 
@@ -105,6 +106,7 @@ class AuditQueue(_Finished):
         }
         self._findings = Findings(in_range("limit", limit, 0.0), folder)
         self._waiting: deque[Check] = deque()
+        self._companies: list[tuple[RefereeName, Site]] = []
         self._closed = False
         self._submitted: dict[str, int] = {}
         self._done: dict[str, int] = {}
@@ -184,12 +186,14 @@ class AuditQueue(_Finished):
         """Queue an operation; what is said about it goes into the record and its file (:meth:`Findings.check`)."""
         if self._record is not None:
             raise ValidationError("audit", "must not be finished")
+        chosen = next(iter(self._engines)) if referee is None else referee
+        site = site_of(self._engines[chosen], case)
         with self._lock:
             amount = case.size if case.kind == "read" else 1
             self._submitted[case.kind] = self._submitted.get(case.kind, 0) + amount
             number, self._numbered = self._numbered, self._numbered + 1
-            chosen = next(iter(self._engines)) if referee is None else referee
-            self._waiting.append(Check(case, group, number, name, each, provenance, chosen))
+            company = None if site is None else self._company(chosen, site)
+            self._waiting.append(Check(case, group, number, name, each, provenance, chosen, company))
             self._changed.notify()
 
     def finish(self, timeout: float | None = None) -> AuditRecord:
@@ -234,41 +238,40 @@ class AuditQueue(_Finished):
                 with self._lock:
                     self._done[check.case.kind] = self._done.get(check.case.kind, 0) + amount
 
+    def _company(self, referee: RefereeName, site: Site) -> int:
+        """Return the number of what a simulator computes together."""
+        if (referee, site) not in self._companies:
+            self._companies.append((referee, site))
+        return self._companies.index((referee, site))
+
     def _next(self) -> list[Check]:
-        """Wait for the next case, and take it with those waiting that can be computed in the same process."""
+        """Wait for the next case, or for the largest company of those waiting, and take it."""
         with self._changed:
             self._wait()
             if not self._waiting:
                 return []
-            first = self._waiting.popleft()
-            chosen, size, left = [first], first.case.size, deque[Check]()
-            if not self._is_shared(first):
-                return chosen
-            site = first.case.site
-            while self._waiting and size < AT_ONCE:
-                check = self._waiting.popleft()
-                fits = check.referee == first.referee and size + check.case.size <= AT_ONCE
-                if fits and check.case.site == site:
+            if self._waiting[0].company is None:
+                return [self._waiting.popleft()]
+            companies = Counter(check.company for check in self._waiting if check.company is not None)
+            company = companies.most_common(1)[0][0]
+            chosen, size, left = list[Check](), 0, deque[Check]()
+            for check in self._waiting:
+                if check.company == company and (not chosen or size + check.case.size <= AT_ONCE):
                     chosen.append(check)
                     size += check.case.size
                 else:
                     left.append(check)
-            self._waiting.extendleft(reversed(left))
+            self._waiting = left
             return chosen
 
     def _wait(self) -> None:
-        """Wait for a case, and for more of them if they are computed together, or until there will be none."""
+        """Wait for a case, and for more of them if it is computed with others, or until there will be none."""
         while not self._closed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            if self._waiting and self._is_shared(self._waiting[0]):
+            if self._waiting and self._waiting[0].company is not None:
                 self._changed.wait_for(lambda: self._closed or len(self._waiting) >= ENOUGH, PATIENCE)
             if self._waiting:  # another thread may have taken them meanwhile
                 return
-
-    def _is_shared(self, check: Check) -> bool:
-        """Say whether a case can be computed in one process with others."""
-        site = check.case.site
-        return site is not None and self._engines[check.referee].shares(*site)
 
 
 class AuditedEngine(_Finished):

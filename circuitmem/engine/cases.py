@@ -68,11 +68,6 @@ class ReadCase:
         """How many reads."""
         return len(self.voltages)
 
-    @property
-    def site(self) -> tuple[TileSpec, DefectMap]:
-        """The tile without its cells."""
-        return self.tile.spec, self.tile.defects.lines_only()
-
     def reads(self) -> list[TileRead]:
         """Return what is to be computed again."""
         return [TileRead(self.tile, self.voltages)]
@@ -161,11 +156,6 @@ class PulseCase:
     def size(self) -> int:
         """How many pulses."""
         return len(self.is_set)
-
-    @property
-    def site(self) -> tuple[TileSpec, DefectMap]:
-        """The tile without its cells."""
-        return self.spec, self.defects.lines_only()
 
     def reads(self) -> list[TileRead]:
         """Return what is to be computed again: one input vector for each pulse."""

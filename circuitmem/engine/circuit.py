@@ -23,7 +23,7 @@ from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import DefectMap, Tile
 from circuitmem.validation import finite_array, integer
 
-__all__ = ["RESIDUAL_TOLERANCE", "CircuitEngine", "Terminals", "TileRead"]
+__all__ = ["RESIDUAL_TOLERANCE", "CircuitEngine", "Site", "Terminals", "TileRead"]
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +37,16 @@ class TileRead(NamedTuple):
     tile: Tile
     voltages: Floats
     """(batch, rows) V."""
+
+
+class Site(NamedTuple):
+    """What states of tiles have in common that are computed together, in one process."""
+
+    spec: TileSpec
+    defects: DefectMap
+    """Of lines and drivers."""
+    block: int | None = None
+    """Part of the tile that has all cells that conduct anything, if it is computed alone."""
 
 
 class Terminals(NamedTuple):
@@ -171,9 +181,9 @@ class CircuitEngine(ABC):
         solution = self._simulate(tile, batch)
         return solution.answers(tile, single=np.ndim(voltages) < 2)
 
-    def shares(self, spec: TileSpec, defects: DefectMap) -> bool:  # noqa: ARG002
-        """Say whether states of such a tile, with these defects of its lines, are computed together, in one process."""
-        return False
+    def site(self, tile: Tile) -> Site | None:  # noqa: ARG002
+        """Return what a tile's state has in common with those that are computed together with it; None if none are."""
+        return None
 
     def terminals(self, reads: Sequence[TileRead]) -> list[Terminals]:
         """Return the currents of all terminals for input vectors of several tiles.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import circuitmem
 from circuitmem.engine.base import Engine
 from circuitmem.engine.cases import Case, case_from_arrays, numbers_of
-from circuitmem.engine.circuit import CircuitEngine
+from circuitmem.engine.circuit import CircuitEngine, Site
 from circuitmem.engine.confidence import fraction_bound
 from circuitmem.engine.referees import RefereeName
 from circuitmem.engine.state_case import StateCase
@@ -24,7 +24,7 @@ from circuitmem.errors import CircuitmemError, DataFileError, SpiceUnavailableEr
 from circuitmem.files import load_npz, save_npz
 from circuitmem.validation import finite_array, in_range
 
-__all__ = ["LIMIT", "AuditRecord", "Check", "Findings", "SavedCase", "load_case", "save_case"]
+__all__ = ["LIMIT", "AuditRecord", "Check", "Findings", "SavedCase", "load_case", "save_case", "site_of"]
 
 Floats = NDArray[np.float64]
 
@@ -162,6 +162,8 @@ class Check:
         Plain values for its file.
     referee : str
         What the reference is called.
+    company : int, optional
+        A number that cases have in common which are computed together, in one process; None is computed by itself.
     """
 
     case: Case
@@ -171,6 +173,19 @@ class Check:
     each: bool = False
     provenance: Mapping[str, Any] | None = None
     referee: RefereeName = "ngspice"
+    company: int | None = None
+
+
+def site_of(engine: Engine, case: Case) -> Site | None:
+    """Return what the reads of a case have in common with those that an engine computes together with them."""
+    if isinstance(case, StateCase) or not isinstance(engine, CircuitEngine):
+        return None
+    sites = [engine.site(read.tile) for read in case.reads()]
+    alike = [site for site in sites if site is not None]
+    if len(alike) < len(sites):
+        return None
+    blocks = {site.block for site in alike}
+    return alike[0]._replace(block=blocks.pop() if len(blocks) == 1 else None)
 
 
 def _references(engine: Engine, cases: Sequence[Case]) -> list[Floats | CircuitmemError]:

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.config import LinearCell, OdeDevice, Pulse, TiaSpec, TileSpec
+from circuitmem.config import LinearCell, OdeDevice, Pulse, TiaSpec
 from circuitmem.converter import Readout
-from circuitmem.engine.circuit import CircuitEngine, Terminals, TileRead
+from circuitmem.engine.circuit import CircuitEngine, Site, Terminals, TileRead
 from circuitmem.errors import SpiceUnavailableError, ValidationError
 from circuitmem.netlists.jobs import Analysis, Answer, Circuit, Sweep
 from circuitmem.netlists.process import Program
@@ -18,11 +18,11 @@ from circuitmem.netlists.runner import Library, Runner
 from circuitmem.netlists.vacask import installation
 from circuitmem.netlists.vacask.program import PULSE_OPTIONS, VacaskProgram
 from circuitmem.netlists.vacask.readout import VacaskReadout
-from circuitmem.netlists.vacask.states import VacaskStates
+from circuitmem.netlists.vacask.states import VacaskStates, block_of
 from circuitmem.netlists.vacask.step import STEP_OPTIONS, VacaskStep
 from circuitmem.netlists.vacask.text import OPTIONS
 from circuitmem.netlists.vacask.tile import VacaskTile, vacask_netlist
-from circuitmem.tile import DefectMap, Tile
+from circuitmem.tile import Tile
 from circuitmem.validation import in_range, integer
 
 __all__ = ["VacaskEngine", "vacask_netlist"]
@@ -129,31 +129,41 @@ class VacaskEngine(CircuitEngine):
         """Return the currents of all terminals for input vectors of several tiles.
 
         Tiles that differ in their cells alone, which are linear, are computed together, in one process: a state takes a
-        quarter of the time that it takes by itself. The answers do not depend on what is computed together.
+        quarter of the time that it takes by itself, and if only one row conducts, a sixteenth. The answers do not
+        depend on what is computed together.
 
         Raises
         ------
         ValidationError
             If a shape is wrong or an element is not finite.
         """
-        if len(reads) == 0:
-            return []
-        tile = reads[0].tile
-        site = tile.spec, tile.defects.lines_only()
-        if not self.shares(*site) or any((one.spec, one.defects.lines_only()) != site for one, _ in reads[1:]):
+        sites = [self.site(read.tile) for read in reads]
+        if any(site is None or site[:2] != sites[0][:2] for site in sites):  # type: ignore[index]
             return super().terminals(reads)
+        blocks = [None if site is None else site.block for site in sites]
+        found: dict[int, Terminals] = {}
+        for block in dict.fromkeys(blocks):
+            places = [place for place, own in enumerate(blocks) if own == block]
+            found |= zip(places, self._together([reads[place] for place in places], block), strict=True)
+        return [found[place] for place in range(len(reads))]
+
+    def _together(self, reads: Sequence[TileRead], block: int | None) -> list[Terminals]:
+        """Return the currents of states of one site, computed in one process."""
+        tile = reads[0].tile
         self._check_size(tile, True)
         batches = [read.tile.input_voltages(read.voltages) for read in reads]
-        circuit = VacaskStates([read.tile for read in reads])
+        circuit = VacaskStates([read.tile for read in reads], block)
         results = self._run(tile, circuit.netlist, Sweep(circuit.table(batches))).values[1:]
         vectors = np.vstack(batches)
         found = self._measured(circuit, circuit.without_leaks(results, vectors), vectors)
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
         return [Terminals(*parts) for parts in zip(*(np.split(each, ends) for each in found), strict=True)]
 
-    def shares(self, spec: TileSpec, defects: DefectMap) -> bool:
-        """Say whether states of such a tile are computed together: linear cells do not float on whole lines."""
-        return type(spec.cell) is LinearCell and not defects.cuts_lines
+    def site(self, tile: Tile) -> Site | None:
+        """Return what states of one tile have in common if its cells are linear, which do not float on whole lines."""
+        if type(tile.spec.cell) is not LinearCell or tile.defects.cuts_lines:
+            return None
+        return Site(tile.spec, tile.defects.lines_only(), block_of(tile))
 
     def _tile_circuit(self, tile: Tile, *, all_nodes: bool) -> VacaskTile:
         self._check_size(tile, tile.spec.cell.linear and self._overdrive is None)

@@ -12,7 +12,7 @@ from circuitmem.netlists.vacask.text import VacaskNetlist
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import Tile
 
-__all__ = ["VacaskStates"]
+__all__ = ["VacaskStates", "block_of"]
 
 Floats = NDArray[np.float64]
 
@@ -23,6 +23,21 @@ order there and keeps it, so that the answer of a state does not depend on the s
 _OFF = 1e30
 """Resistance [ohm] of a cell that conducts nothing: what it carries is far below the rounding of any current."""
 
+_BLOCK = 16
+"""Word lines of a block."""
+
+
+def block_of(tile: Tile) -> int | None:
+    """Return the number of the block of word lines that has all cells that conduct anything, None if none has.
+
+    A pulse opens the transistors of one row: its circuit without the cells of other blocks, through which nothing
+    flows, takes a quarter of the time.
+    """
+    blocks = np.flatnonzero(tile.effective_conductance.any(axis=1)) // _BLOCK
+    if tile.spec.rows <= _BLOCK or not blocks.size or (blocks != blocks[0]).any():
+        return None
+    return int(blocks[0])
+
 
 class VacaskStates:
     """The netlist of tiles that differ in their cells alone; linear cells, no cut lines.
@@ -31,23 +46,28 @@ class VacaskStates:
     ----------
     tiles : sequence of Tile
         The states, of one specification and with the same defects of lines and drivers.
+    block : int, optional
+        Where all of their cells lie that conduct anything (:func:`block_of`): the others are left out.
 
     Attributes
     ----------
     netlist : VacaskNetlist
         Its inputs are the live drivers and the resistances of the cells.
     wiring : Wiring
-        The nodes and branches, with all cells.
+        The nodes and branches, with all cells of the block.
     live : list of int
         Word lines whose driver is not dead.
     drive_currents, sense_currents
         As of :class:`circuitmem.netlists.vacask.tile.VacaskTile`.
     """
 
-    def __init__(self, tiles: Sequence[Tile]) -> None:
+    def __init__(self, tiles: Sequence[Tile], block: int | None = None) -> None:
         spec, defects = tiles[0].spec, tiles[0].defects.lines_only()
         self._tiles = tiles
-        self.wiring = Wiring(Tile(spec, np.full(spec.shape, _USUAL), defects))
+        usual = np.full(spec.shape, _USUAL)
+        if block is not None:
+            usual[np.arange(spec.rows) // _BLOCK != block] = 0.0
+        self.wiring = Wiring(Tile(spec, usual, defects))
         dead = defects.dead_drivers
         self.live = [row for row in range(spec.rows) if dead is None or not dead[row]]
         self.drive_currents = [f"v{node}#branch" for node in self.wiring.drivers]

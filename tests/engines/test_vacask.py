@@ -85,6 +85,28 @@ def test_states_that_are_computed_together_do_not_depend_on_their_company(vacask
 
 
 @vacask_only
+def test_rows_that_conduct_alone_are_computed_without_the_cells_of_other_blocks(vacask):
+    """Whatever their block, beside states of the whole tile, and with what ties lines of different blocks together."""
+    spec = TileSpec(rows=40, columns=5, word_line_resistance=2.0, bit_line_resistance=3.0, sense_resistance=4.0)
+    lines = DefectMap(dead_drivers=np.arange(40) == 8, bridges=[(("word", 3, 1), ("word", 30, 2), 50.0)])
+    rng, reads = np.random.default_rng(8), []
+    for rows in ([3], [7], [15], [16, 31], [39], [15, 16], range(40)):
+        siemens = np.zeros(spec.shape)
+        siemens[rows] = rng.uniform(1e-5, 3e-4, (len(rows), 5))
+        reads.append(TileRead(Tile(spec, siemens, lines), rng.uniform(0.1, 2.0, (1, 40))))
+    sites = [vacask.site(read.tile) for read in reads]
+    assert [site.block for site in sites] == [0, 0, 0, 1, 2, None, None]
+    found = vacask.terminals(reads)
+    for read, one in zip(reads, found, strict=True):
+        reference = BehavioralEngine().solve(read.tile, read.voltages)
+        assert apart(one.column_current, reference.column_current) < 1e-12
+        assert apart(one.driver_current, reference.driver_current) < 1e-12
+    (alone,) = vacask.terminals(reads[3:4])
+    for first, second in zip(alone, found[3], strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@vacask_only
 def test_a_state_in_which_nothing_conducts_has_no_current_and_cut_lines_are_computed_one_by_one(vacask):
     spec = make_tile(4).spec
     still = TileRead(Tile(spec, np.zeros((4, 4))), np.ones((1, 4)))
@@ -93,7 +115,7 @@ def test_a_state_in_which_nothing_conducts_has_no_current_and_cut_lines_are_comp
     assert not found.power.any()
     cut = DefectMap(open_word_segments=np.arange(16).reshape(4, 4) == 5)
     mixed = [still, TileRead(Tile(spec, np.full((4, 4), 1e-4), cut), np.ones((2, 4)))]
-    assert not vacask.shares(spec, cut)
+    assert vacask.site(mixed[1].tile) is None
     answers = vacask.terminals(mixed)
     reference = BehavioralEngine().read(mixed[1].tile, mixed[1].voltages)
     assert apart(answers[1].column_current, reference) < 1e-12
