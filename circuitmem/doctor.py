@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shutil
 from importlib import metadata
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-import circuitmem
 from circuitmem import Tile, TileSpec
-from circuitmem._kernels import are_old, kernel_info, thread_count
+from circuitmem._kernels import are_old, thread_count
 from circuitmem.errors import CircuitmemError, SpiceError, SpiceUnavailableError
+from circuitmem.versions import environment
 
 __all__ = ["examine"]
 
@@ -30,14 +29,11 @@ def examine() -> dict[str, Any]:
     """
     missing: dict[str, str] = {}
     found: dict[str, Any] = {
-        "circuitmem": circuitmem.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
+        **environment(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": thread_count(),
         "packages": _packages(missing),
         "blas": _blas(),
-        "kernels": kernel_info(),
     }
     _check_behavioral(missing)
     essential = list(missing)

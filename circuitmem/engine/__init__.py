@@ -8,10 +8,9 @@ from circuitmem.engine.cases import PulseCase, ReadCase, case_from_arrays
 from circuitmem.engine.confidence import CONFIDENCE, bound_text, fraction_bound, stratified_bound
 from circuitmem.engine.findings import LIMIT, SavedCase, load_case, save_case
 from circuitmem.engine.plan import Plan
-from circuitmem.engine.referees import REFEREES, Referee, RefereeName, referee_names, simulators
+from circuitmem.engine.referees import REFEREES, Referee, RefereeName, referee_names, simulator_versions, simulators
 from circuitmem.engine.replay import replay_case
 from circuitmem.engine.settling import Settling
-from circuitmem.engine.software import environment, software
 from circuitmem.engine.spice import SpiceEngine, adc_netlist, program_netlist, tile_netlist
 from circuitmem.engine.state_case import StateCase
 from circuitmem.engine.transfers import ReuseRecord, TransferCache
@@ -47,15 +46,14 @@ __all__ = [
     "adc_netlist",
     "bound_text",
     "case_from_arrays",
-    "environment",
     "fraction_bound",
     "load_case",
     "program_netlist",
     "referee_names",
     "replay_case",
     "save_case",
+    "simulator_versions",
     "simulators",
-    "software",
     "stratified_bound",
     "tile_netlist",
     "vacask_netlist",

@@ -7,10 +7,10 @@ from typing import Literal, TypeAlias
 
 from circuitmem.engine.spice import SpiceEngine
 from circuitmem.engine.vacask import VacaskEngine
-from circuitmem.errors import ValidationError
+from circuitmem.errors import SpiceUnavailableError, ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["REFEREES", "Referee", "RefereeName", "referee_names", "simulators"]
+__all__ = ["REFEREES", "Referee", "RefereeName", "referee_names", "simulator_versions", "simulators"]
 
 Referee: TypeAlias = SpiceEngine | VacaskEngine
 RefereeName = Literal["ngspice", "vacask"]
@@ -39,3 +39,14 @@ def referee_names(choice: str) -> tuple[RefereeName, ...]:
 def simulators(names: Iterable[RefereeName]) -> str:
     """Return what the simulators are called in a sentence."""
     return " and ".join(REFEREES[name].simulator for name in names)
+
+
+def simulator_versions(names: Iterable[RefereeName] = ("ngspice",)) -> dict[str, str | None]:
+    """Return the version of each simulator, None where it is not installed or does not start."""
+    versions: dict[str, str | None] = {}
+    for name in names:
+        try:
+            versions[name] = REFEREES[name].probe().version
+        except SpiceUnavailableError:
+            versions[name] = None
+    return versions

@@ -98,7 +98,7 @@ class StudyProvenance(Record):
     tuning: list[Tuned] | None = None
 
 
-class Stage(Record):
+class StageRecord(Record):
     """One stage of a validation."""
 
     stage: str
@@ -111,4 +111,4 @@ class Stage(Record):
 class Validation(Record):
     """``validation.json``."""
 
-    stages: Annotated[list[Stage], Field(min_length=1)]
+    stages: Annotated[list[StageRecord], Field(min_length=1)]

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from circuitmem.engine import software
+from circuitmem.engine import simulator_versions
 from circuitmem.study.spec import Point, Study
 from circuitmem.training import load_source
+from circuitmem.versions import environment
 
 __all__ = ["failures", "study_provenance"]
 
@@ -47,7 +48,8 @@ def study_provenance(
         "test_samples": min(len(each.test_targets) for each in sets),
         "data": sorted({(each.name, each.sha256) for each in sets}),
         "codes": dict(sorted(Counter(record.get("code", "not recorded") for record in records).items())),
-        **software(),
+        **environment(),
+        **simulator_versions(),
         **how,
         "computing_time_s": round(sum(times), 1),
         "longest_point_s": max(times, default=0.0),

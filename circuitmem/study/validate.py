@@ -21,9 +21,9 @@ from circuitmem.engine import (
     Referee,
     RefereeName,
     SavedCase,
-    environment,
     referee_names,
     save_case,
+    simulator_versions,
     tile_netlist,
     vacask_netlist,
 )
@@ -31,8 +31,9 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import write_text
 from circuitmem.records import Validation, read_record, write_record
 from circuitmem.study.speed import measure_speed, speed_plot
-from circuitmem.study.stages import STAGES, Context, Stage, StageModule, apart, own_stages
+from circuitmem.study.stages import STAGES, Stage, StageContext, StageResult, apart, own_stages
 from circuitmem.validation import did_you_mean, integer
+from circuitmem.versions import environment
 
 __all__ = ["compare_records", "load_record", "validate_engines"]
 
@@ -84,7 +85,9 @@ def validate_engines(
     own = [] if config is None else own_stages(load_run(config).chip)
     chosen = _chosen(only, names, own)
     before = None if baseline is None else load_record(baseline)
-    libraries, began = {name: REFEREES[name].probe() for name in names}, time.time()
+    for name in names:
+        REFEREES[name].probe()
+    began = time.time()
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,15 +98,15 @@ def validate_engines(
         engines: dict[RefereeName, Referee] = {name: REFEREES[name]() for name in names}
         for engine in engines.values():
             stack.callback(engine.close)
-        for module in chosen:
+        for stage in chosen:
             found = {
-                name: _run(module, name, engines[name], seed, quick, progress, Path(folder), config)
+                name: _run(stage, name, engines[name], seed, quick, progress, Path(folder), config)
                 for name in names
-                if _refereed(module, name)
+                if stage.refereed_by(name)
             }
             stages += [line for line, _ in found.values()]
             if len(found) > 1:
-                between.append(_three_ways(module.NAME, found))
+                between.append(_three_ways(stage.name, found))
         speed = measure_speed(engines, seed, quick, progress)
     record = {
         "stages": stages,
@@ -114,7 +117,7 @@ def validate_engines(
         "seed": seed,
         "quick": quick,
         **environment(),
-        **{str(name): library.version for name, library in libraries.items()},
+        **simulator_versions(names),
         **{f"{name}_options": REFEREES[name].options() for name in names},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_time_s": round(time.time() - began, 1),
@@ -168,20 +171,15 @@ def _title(stage: Mapping[str, Any]) -> str:
     return str(stage["stage"]) if referee == "ngspice" else f"{stage['stage']} ({referee})"
 
 
-def _refereed(module: StageModule, name: RefereeName) -> bool:
-    """Say whether a referee can compute a stage."""
-    return bool(getattr(module, "REFEREE", name) == name)
-
-
-def _three_ways(name: str, found: Mapping[RefereeName, tuple[dict[str, Any], Stage]]) -> dict[str, Any]:
+def _three_ways(name: str, found: Mapping[RefereeName, tuple[dict[str, Any], StageResult]]) -> dict[str, Any]:
     """Return what the kernels and the referees differ by, each from each, at one stage."""
-    first, second = (stage for _, stage in found.values())
-    worst = {f"behavioral_{referee}": stage.worst for referee, (_, stage) in found.items()}
+    first, second = (result for _, result in found.values())
+    worst = {f"behavioral_{referee}": result.worst for referee, (_, result) in found.items()}
     return {"stage": name, **worst, "ngspice_vacask": apart(first, second), "bound": first.bound}
 
 
 def _run(
-    module: StageModule,
+    stage: Stage,
     referee: RefereeName,
     engine: Referee,
     seed: int,
@@ -189,49 +187,49 @@ def _run(
     progress: Callable[[str, int, int], None],
     folder: Path,
     config: str | None,
-) -> tuple[dict[str, Any], Stage]:
+) -> tuple[dict[str, Any], StageResult]:
     """Run one stage and return its line of the record, and what it found."""
     began = time.perf_counter()
-    title = _title({"stage": module.NAME, "referee": referee})
-    context = Context(module.NAME, engine, seed, quick, lambda done, cases: progress(title, done, cases))
-    stage = module.run(context)
+    title = _title({"stage": stage.name, "referee": referee})
+    context = StageContext(stage.name, engine, seed, quick, lambda done, cases: progress(title, done, cases))
+    result = stage.run(context)
     line = {
-        "stage": module.NAME,
+        "stage": stage.name,
         "referee": referee,
-        "about": " ".join((module.__doc__ or "").partition(":")[2].split()),
-        "cases": len(stage.differences),
-        "size": stage.size,
-        "worst": stage.worst,
-        "bound": stage.bound,
-        "pass": stage.passed,
+        "about": stage.about,
+        "cases": len(result.differences),
+        "size": result.size,
+        "worst": result.worst,
+        "bound": result.bound,
+        "pass": result.passed,
         "wall_time_s": round(time.perf_counter() - began, 2),
         "seconds": {engine: round(seconds, 6) for engine, seconds in context.seconds.items()},
-        **stage.details,
-        "plots": [plot.as_dict() for plot in stage.plots],
-        "replay": _keep_worst(stage, module.NAME, referee, seed, quick, folder, config),
+        **result.details,
+        "plots": [plot.as_dict() for plot in result.plots],
+        "replay": _keep_worst(result, stage.name, referee, seed, quick, folder, config),
     }
-    return line, stage
+    return line, result
 
 
 def _keep_worst(
-    stage: Stage, name: str, referee: RefereeName, seed: int, quick: bool, folder: Path, config: str | None
+    result: StageResult, name: str, referee: RefereeName, seed: int, quick: bool, folder: Path, config: str | None
 ) -> dict[str, Any]:
     """Save the worst case of a stage for ``circuitmem replay``, and its netlist; say how to compute it again."""
     own = "" if config is None else f"{shlex.quote(config)} "
     again = f'circuitmem validate {own}-o again --stage "{name}" --seed {seed}{" --quick" if quick else ""}'
     if referee != "ngspice":
         again += f" --referee {referee}"
-    if stage.worst_case is None and (stage.netlist is None or referee != "ngspice"):
+    if result.worst_case is None and (result.netlist is None or referee != "ngspice"):
         return {"files": [], "command": again}
     (folder / "cases").mkdir(exist_ok=True)
     stem = "cases/" + re.sub(r"[^a-z0-9]+", "-", _title({"stage": name, "referee": referee}).lower()).strip("-")
-    if stage.worst_case is None:
-        write_text(folder / f"{stem}.cir", stage.netlist or "")
+    if result.worst_case is None:
+        write_text(folder / f"{stem}.cir", result.netlist or "")
         return {"files": [f"{stem}.cir"], "command": again}
-    tile, voltages, ours, theirs = stage.worst_case
+    tile, voltages, ours, theirs = result.worst_case
     provenance = {"circuitmem": circuitmem.__version__, "stage": name, "seed": seed, "quick": quick}
     provenance["referee"] = referee
-    limit = stage.bound or LIMIT  # a stage of codes allows none to differ; currents do, by rounding
+    limit = result.bound or LIMIT  # a stage of codes allows none to differ; currents do, by rounding
     save_case(folder / f"{stem}.npz", SavedCase(ReadCase(tile, voltages, ours), theirs, limit, provenance))
     if referee == "vacask":
         write_text(folder / f"{stem}.sim", vacask_netlist(tile, voltages[0])[0])
@@ -240,15 +238,15 @@ def _keep_worst(
     return {"files": [f"{stem}.npz", f"{stem}.cir"], "command": f"circuitmem replay {stem}.npz"}
 
 
-def _chosen(only: Sequence[str], referees: Sequence[RefereeName], own: Sequence[StageModule]) -> list[StageModule]:
+def _chosen(only: Sequence[str], referees: Sequence[RefereeName], own: Sequence[Stage]) -> list[Stage]:
     """Return the stages of these names, in their order; all of a chip, or else all, that a referee can compute."""
-    names = {stage.NAME: stage for stage in (*own, *STAGES)}
+    names = {stage.name: stage for stage in (*own, *STAGES)}
     for name in only:
         if name not in names:
             raise ValidationError("stage", f"must be one of {', '.join(names)}{did_you_mean(name, names)}", name)
-        if not any(_refereed(names[name], referee) for referee in referees):
-            other = next(referee for referee in REFEREES if _refereed(names[name], referee))
+        if not any(names[name].refereed_by(referee) for referee in referees):
+            other = next(referee for referee in REFEREES if names[name].refereed_by(referee))
             raise ValidationError("referee", f"must be {other} for the stage {name}", referees[0])
-    every = names if only or not own else {stage.NAME: stage for stage in own}
-    able = {name: stage for name, stage in every.items() if any(_refereed(stage, referee) for referee in referees)}
+    every = names if only or not own else {stage.name: stage for stage in own}
+    able = {name: stage for name, stage in every.items() if any(stage.refereed_by(referee) for referee in referees)}
     return [stage for name, stage in able.items() if not only or name in only]

@@ -10,8 +10,9 @@ import numpy as np
 
 from circuitmem.config import RunSpec, needed_packages
 from circuitmem.data import Dataset
-from circuitmem.engine import software
+from circuitmem.engine import simulator_versions
 from circuitmem.training.methods import MethodResult
+from circuitmem.versions import environment
 
 __all__ = ["results_of", "run_provenance"]
 
@@ -81,7 +82,8 @@ def run_provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]
     """Return the content of provenance.json of a run that began at a time [s] and ends now."""
     packages = needed_packages(spec)
     return {
-        **software(),
+        **environment(),
+        **simulator_versions(),
         **({"packages": packages} if packages else {}),
         "data": {"name": data.name, "sha256": data.sha256, "licence": data.licence, "credit": data.credit},
         "seed": spec.seed,

@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 
 import circuitmem
-from circuitmem import doctor
+from circuitmem import doctor, versions
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.errors import SpiceUnavailableError
 
@@ -70,7 +70,7 @@ def test_what_can_be_left_out_is_missing_but_not_essential(monkeypatch):
         raise SpiceUnavailableError("no library found")
 
     monkeypatch.setattr(SpiceEngine, "probe", probe)
-    monkeypatch.setattr(doctor, "kernel_info", lambda: {"mesh": "NumPy reference"})
+    monkeypatch.setattr(versions, "kernel_info", lambda: {"mesh": "NumPy reference"})
     monkeypatch.setenv("PATH", "")
     findings = doctor.examine()
     assert "apt-get install libngspice0" in findings["missing"]["libngspice"]

@@ -17,6 +17,7 @@ LAYERS = (
     ("records",),
     ("device",),
     ("tile",),
+    ("versions",),
     ("converter",),
     ("netlists",),
     ("engine",),

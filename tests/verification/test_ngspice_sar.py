@@ -11,7 +11,7 @@ from circuitmem.converter.successive import approximate
 from circuitmem.errors import ValidationError
 from circuitmem.netlists.sar import SarNetlist, sar_clock
 from circuitmem.study.stages import sar
-from circuitmem.study.stages.stage import Context
+from circuitmem.study.stages.stage import StageContext
 
 NEAR = 0.01
 """LSB: see the stage's NEAR_LSB."""
@@ -56,7 +56,7 @@ def test_a_sample_that_does_not_settle_is_converted_as_the_hold_factor_says(spic
 
 @pytest.mark.spice
 def test_stage(spice):
-    found = sar.run(Context(sar.NAME, spice, 5, quick=True))
+    found = sar.run(StageContext(sar.NAME, spice, 5, quick=True))
     assert found.passed, found.differences
     assert found.details["conversions"] == 16
 

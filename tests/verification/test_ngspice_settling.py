@@ -8,7 +8,7 @@ from circuitmem.config import TiaSpec
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
 from circuitmem.study.stages import line_delay, settling
-from circuitmem.study.stages.stage import Context
+from circuitmem.study.stages.stage import StageContext
 
 LINES = {"word_line_capacitance": 1e-15, "bit_line_capacitance": 1e-15}
 WIRES = {"word_line_resistance": 5.0, "bit_line_resistance": 5.0}
@@ -109,7 +109,7 @@ def test_uniform_lines_settle_in_spice_as_estimated(spice, ends):
 @pytest.mark.spice
 @pytest.mark.parametrize("stage", [line_delay, settling], ids=["lines", "amplifiers"])
 def test_stage(spice, stage, record_property):
-    found = stage.run(Context(stage.NAME, spice, 3, quick=True))
+    found = stage.run(StageContext(stage.NAME, spice, 3, quick=True))
     record_property("worst", found.worst)
     assert found.passed, found.differences
     if stage is settling:

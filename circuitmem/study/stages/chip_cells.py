@@ -15,8 +15,8 @@ from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netli
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, Stage
-from circuitmem.study.stages.tile_defects import every_defect
+from circuitmem.study.stages.random_tiles import every_defect
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import PairMapping, Tile
 
 __all__ = ["WRITE_BOUND", "compare_chips"]
@@ -34,7 +34,7 @@ TRIES = 2
 class _Both(BehavioralEngine):
     """Gives each pulse of a chip to a second tile too, whose states only the referee has moved."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: StageContext) -> None:
         super().__init__(threads=1)
         self._context, self._referee = context, context.referee
         self.theirs: Floats | None = None
@@ -53,7 +53,7 @@ class _Both(BehavioralEngine):
         return ours
 
 
-def compare_chips(context: Context, device: Mapping[str, Any]) -> Stage:
+def compare_chips(context: StageContext, device: Mapping[str, Any]) -> StageResult:
     """Program and verify tiles with every kind of defect; one difference of states at the end a case.
 
     The chip decides which pulses to give by what its converters read; the referee gives the same pulses to the same
@@ -85,12 +85,14 @@ def compare_chips(context: Context, device: Mapping[str, Any]) -> Stage:
     side = plans[0][0]
     size = side, side + side % 2
     plot = Lines("Difference of states after each pulse", "pulse", "of the range", tuple(curves))
-    return Stage(
+    return StageResult(
         differences, WRITE_BOUND, {"pulses": pulses, "off": off}, [plot], netlist=netlist, answers=answers, size=size
     )
 
 
-def _write(context: Context, engine: _Both, device: dict[str, Any], side: int, case: int) -> tuple[Chip, list[float]]:
+def _write(
+    context: StageContext, engine: _Both, device: dict[str, Any], side: int, case: int
+) -> tuple[Chip, list[float]]:
     """Write random weights to a chip of one tile, and verify; return it, and the shares of cells that were off."""
     rng = context.stream(case)
     columns = side + side % 2

@@ -8,7 +8,7 @@ from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, TileSpe
 from circuitmem.converter import Readout
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import DefectMap, Tile
 
 NAME = "adc codes"
@@ -18,12 +18,12 @@ POINTS = 2000
 """So many codes are plotted; all are compared."""
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Count the codes that differ, on a 16x16 tile; ``near_threshold`` are too near to a threshold to say."""
     return compare_codes(context, 16, 100 if context.quick else 1000)
 
 
-def compare_codes(context: Context, side: int, cases: int) -> Stage:
+def compare_codes(context: StageContext, side: int, cases: int) -> StageResult:
     """Count the codes that differ, of ``cases`` random products on a square tile of so many lines a side."""
     rng = context.stream()
     converters = ConverterSpec(
@@ -58,6 +58,6 @@ def compare_codes(context: Context, side: int, cases: int) -> Stage:
     )
     worst = slice(int(different.argmax()), int(different.argmax()) + 1)
     reads = tile, voltages[worst], currents[worst], context.referee.read(tile, voltages[worst])
-    return Stage(
+    return StageResult(
         [float(count) for count in different], 0.0, details, [plot], reads, answers=list(theirs), size=spec.shape
     )

@@ -8,16 +8,16 @@ from circuitmem.config import ComplianceCell, TwoPulseSpec
 from circuitmem.device import two_pulses
 from circuitmem.engine import SpiceEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 
 NAME = "1T1R compliance"
-REFEREE = "ngspice"
+ONLY = "ngspice"
 """The only one that has the subcircuit of the cell."""
 BOUND = 1e-3
 """Of the conductance that a SET leaves, relative to the working range (design: physics.md, section 9)."""
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Compare what a RESET and a SET leave; one difference a gate voltage. ``from_law``: the law's own distance."""
     spec, cases = TwoPulseSpec(), 4 if context.quick else 16
     gates = context.stream().uniform(spec.minimum_gate, spec.maximum_gate, cases)
@@ -40,4 +40,4 @@ def run(context: Context) -> Stage:
         Series("law of two pulses", gates[order], law[order] * 1e6, "dashed"),
     )
     plot = Lines("What a SET leaves", "gate voltage (V)", "conductance (uS)", series)
-    return Stage(differences.tolist(), BOUND, {"from_law": float(np.abs(theirs - law).max() / span)}, [plot])
+    return StageResult(differences.tolist(), BOUND, {"from_law": float(np.abs(theirs - law).max() / span)}, [plot])

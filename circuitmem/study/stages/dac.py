@@ -9,7 +9,7 @@ from circuitmem.config import ConverterSpec, DacSpec, TileSpec
 from circuitmem.converter import Readout
 from circuitmem.converter.linearity import Linearity, linearity
 from circuitmem.study.plots import Lines, Plot, Series
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import Tile
 
 Floats = NDArray[np.float64]
@@ -18,7 +18,7 @@ BOUND = 1e-9
 """Of full scale (design: physics.md, section 9)."""
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Compare every code of 8-bit DACs; one case a DAC. INL and DNL of both are in the record [LSB]."""
     count = 2 if context.quick else 8
     spec = ConverterSpec(
@@ -32,7 +32,7 @@ def run(context: Context) -> Stage:
     context.report(count, count)
     differences = np.abs(found - readout.dac.table).max(axis=1) / spec.dac.full_scale
     ours, theirs = readout.dac.linearity(), linearity(found)
-    return Stage(
+    return StageResult(
         differences.tolist(),
         BOUND,
         {

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from circuitmem.config import TileSpec
 from circuitmem.engine import BehavioralEngine, Referee
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import Tile
 
 NAME = "line delay"
@@ -28,7 +28,7 @@ CASES = (
 )
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Compare the slowest word line and the slowest column with SPICE; one case a tile."""
     cases = CASES[:3] if context.quick else CASES
     differences, found, longest = [], [], 0.0
@@ -55,7 +55,7 @@ def run(context: Context) -> Stage:
         "Elmore (ns)",
         (Series("lines", theirs * 1e9, ours * 1e9, "points"),),
     )
-    return Stage(
+    return StageResult(
         differences,
         BOUND,
         {"longest_delay_s": longest},
@@ -67,7 +67,7 @@ def run(context: Context) -> Stage:
 
 def delay_difference(referee: Referee, tile: Tile) -> float:
     """Return how far the slowest word line's and column's Elmore delays are off the times to 63 %, relative."""
-    return difference(slowest_delays(Context(NAME, referee, 0), tile))
+    return difference(slowest_delays(StageContext(NAME, referee, 0), tile))
 
 
 def difference(delays: list[tuple[float, float]]) -> float:
@@ -75,7 +75,7 @@ def difference(delays: list[tuple[float, float]]) -> float:
     return max(abs(ours / theirs - 1.0) for ours, theirs in delays)
 
 
-def slowest_delays(context: Context, tile: Tile) -> list[tuple[float, float]]:
+def slowest_delays(context: StageContext, tile: Tile) -> list[tuple[float, float]]:
     """Return Elmore delay and time in the simulator of the slowest word line, if it has capacitance, and column."""
     with context.timed("behavioral"):
         ours = BehavioralEngine().settling_time(tile)

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from circuitmem.config import load_run
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, EngineName, Stage
+from circuitmem.study.stages.stage import EngineName, StageContext, StageResult
 from circuitmem.training import bring_up, build_network, load_data, train_ex_situ
 
 NAME = "network"
@@ -27,7 +27,7 @@ SETTINGS = (
 )
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Classify digits in both engines; one case a digit, its number of differing outputs, and one for another label."""
     count = 5 if context.quick else 20
     spec = load_run(None, [*SETTINGS, f"data.test={count}", f"seed={context.seed}"])
@@ -51,7 +51,7 @@ def run(context: Context) -> Stage:
     right = int(np.count_nonzero(ours.argmax(axis=1) == digits.test_targets))
     outputs = Series("outputs", theirs.ravel(), ours.ravel(), "points")
     plot = Lines("Outputs of the network", f"{context.simulator} (logit)", "behavioral (logit)", (outputs,))
-    return Stage(
+    return StageResult(
         [float(n) for n in different],
         0.0,
         {"right_labels": right},

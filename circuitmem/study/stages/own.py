@@ -2,89 +2,67 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from circuitmem.config import ChipSpec, OdeDevice, TabulatedSpec
+from circuitmem.config import ChipSpec, TabulatedSpec
 from circuitmem.config.ode_cells import OdeCellSpec
-from circuitmem.engine import BehavioralEngine
+from circuitmem.engine import BehavioralEngine, RefereeName
 from circuitmem.study.benches import bench_of
 from circuitmem.study.random_tile import random_tile
 from circuitmem.study.stages.chip_cells import WRITE_BOUND, compare_chips
 from circuitmem.study.stages.programming import compare_programs
 from circuitmem.study.stages.random_tiles import LINEAR_BOUND, NON_LINEAR_BOUND, answer, difference
-from circuitmem.study.stages.stage import Context, Stage, StageModule
+from circuitmem.study.stages.stage import Stage, StageContext, StageResult
 
 __all__ = ["own_stages"]
 
 
-class _Own:
-    """A stage of a declared chip."""
-
-    NAME: str
-
-    def __init__(self, chip: ChipSpec) -> None:
-        self.chip = chip
-
-
-class _Moved(_Own):
-    """A stage that moves the devices: those of a Verilog-A model VACASK alone has."""
-
-    def __init__(self, chip: ChipSpec) -> None:
-        super().__init__(chip)
-        if isinstance(_model(chip), TabulatedSpec):
-            self.REFEREE = "vacask"
-
-
-class _Tile(_Own):
-    """Stage: the declared tile, its devices at random conductances of their working range, with its stuck ones."""
-
-    NAME = "own tile"
-
-    def run(self, context: Context) -> Stage:
-        """Compare node voltages and column currents of two inputs."""
-        first, one = random_tile(self.chip, context.seed)
-        voltages = np.stack([one, one[::-1]])
-        with context.timed("behavioral"):
-            ours = BehavioralEngine().solve(first, voltages)
-        with context.timed("referee"):
-            theirs = context.referee.solve(first, voltages)
-        context.report(1, 1)
-        return Stage(
-            [difference(ours, theirs)],
-            LINEAR_BOUND if first.spec.cell.linear else NON_LINEAR_BOUND,
-            worst_case=(first, voltages, ours.column_current, theirs.column_current),
-            answers=[answer(ours, theirs)],
-            size=first.spec.shape,
-        )
-
-
-class _Pulses(_Moved):
-    """Stage: SET and RESET pulses on tiles of the declared devices, final states relative to their range."""
-
-    NAME = "own pulses"
-
-    def run(self, context: Context) -> Stage:
-        """Compare final states, within the bound of writes: a declared device may be steeper than published ones."""
-        assert isinstance(self.chip.device, OdeCellSpec)
-        return compare_programs(context, bench_of(self.chip.device), WRITE_BOUND)
-
-
-class _Chip(_Moved):
-    """Stage: write-verify on a chip of the declared devices with every kind of defect, final states."""
-
-    NAME = "own chip"
-
-    def run(self, context: Context) -> Stage:
-        """Compare final states."""
-        return compare_chips(context, self.chip.device.model_dump())
-
-
-def own_stages(chip: ChipSpec) -> list[StageModule]:
+def own_stages(chip: ChipSpec) -> list[Stage]:
     """Return the stages of a chip: reads of its tile and, for devices that follow an ODE, pulses."""
-    model = _model(chip)
-    known = model is not None and not (isinstance(model, TabulatedSpec) and not model.referees)
-    return [_Tile(chip), _Pulses(chip), _Chip(chip)] if known else [_Tile(chip)]
+    tile = Stage(
+        "own tile",
+        "the declared tile, its devices at random conductances of their working range, with its stuck ones.",
+        partial(_compare_tile, chip=chip),
+    )
+    if not isinstance(chip.device, OdeCellSpec):
+        return [tile]
+    model = chip.device.model
+    if isinstance(model, TabulatedSpec) and not model.referees:
+        return [tile]
+    only: RefereeName | None = "vacask" if isinstance(model, TabulatedSpec) else None  # ngspice has no Verilog-A
+    return [
+        tile,
+        Stage(
+            "own pulses",
+            "SET and RESET pulses on tiles of the declared devices, final states relative to their range.",
+            # Within the bound of writes: a declared device may be steeper than published ones.
+            partial(compare_programs, bench=bench_of(chip.device), bound=WRITE_BOUND),
+            only,
+        ),
+        Stage(
+            "own chip",
+            "write-verify on a chip of the declared devices with every kind of defect, final states.",
+            partial(compare_chips, device=chip.device.model_dump()),
+            only,
+        ),
+    ]
 
 
-def _model(chip: ChipSpec) -> OdeDevice | None:
-    return chip.device.model if isinstance(chip.device, OdeCellSpec) else None
+def _compare_tile(context: StageContext, chip: ChipSpec) -> StageResult:
+    """Compare node voltages and column currents of two inputs."""
+    first, one = random_tile(chip, context.seed)
+    voltages = np.stack([one, one[::-1]])
+    with context.timed("behavioral"):
+        ours = BehavioralEngine().solve(first, voltages)
+    with context.timed("referee"):
+        theirs = context.referee.solve(first, voltages)
+    context.report(1, 1)
+    return StageResult(
+        [difference(ours, theirs)],
+        LINEAR_BOUND if first.spec.cell.linear else NON_LINEAR_BOUND,
+        worst_case=(first, voltages, ours.column_current, theirs.column_current),
+        answers=[answer(ours, theirs)],
+        size=first.spec.shape,
+    )

@@ -11,9 +11,8 @@ from circuitmem.config import Cell, PulseTrain, TabulatedSpec, TileSpec, Transis
 from circuitmem.device import conductance
 from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netlist
 from circuitmem.study.benches import Bench
-from circuitmem.study.stages.random_tiles import largest_size
-from circuitmem.study.stages.stage import Context, Stage
-from circuitmem.study.stages.tile_defects import every_defect
+from circuitmem.study.stages.random_tiles import every_defect, largest_size
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.study.trajectories import moving_cells, trajectory_lines, trajectory_record
 from circuitmem.tile import Tile
 
@@ -29,8 +28,8 @@ SAMPLES = 24
 
 
 def compare_programs(
-    context: Context, bench: Bench, bound: float = STATE_BOUND, plans: Sequence[tuple[int, Scheme]] = ()
-) -> Stage:
+    context: StageContext, bench: Bench, bound: float = STATE_BOUND, plans: Sequence[tuple[int, Scheme]] = ()
+) -> StageResult:
     """Give SET and RESET pulses to tiles with every kind of defect; one difference of final states a pulse.
 
     ``plans`` are the lines a side of the tiles, and the scheme of each; some usual ones when left out.
@@ -67,7 +66,7 @@ def compare_programs(
     shown = {"behavioral": worst["behavioral"], context.simulator: worst["referee"]}
     plot = trajectory_lines(shown, cells, "States of the worst case in both engines")
     tile, train = circuits[number]
-    return Stage(
+    return StageResult(
         differences,
         bound,
         details,

@@ -12,10 +12,19 @@ from circuitmem.config import Cell, LinearCell, TileSpec
 from circuitmem.engine import BehavioralEngine
 from circuitmem.engine.base import Solution
 from circuitmem.study.plots import HeatMap, Lines, Plot, Series, Views
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["LINEAR_BOUND", "NON_LINEAR_BOUND", "answer", "compare", "difference", "largest_size", "random_case"]
+__all__ = [
+    "LINEAR_BOUND",
+    "NON_LINEAR_BOUND",
+    "answer",
+    "compare",
+    "difference",
+    "every_defect",
+    "largest_size",
+    "random_case",
+]
 
 Floats = NDArray[np.float64]
 LINEAR_BOUND = 1e-9
@@ -33,19 +42,19 @@ DrawDefects = Callable[[np.random.Generator, TileSpec], DefectMap]
 
 
 def compare(
-    context: Context,
+    context: StageContext,
     bound: float,
     cell: Cell | Sequence[Cell] | None = None,
     defects: DrawDefects | None = None,
     shapes: Sequence[tuple[int, int]] = (),
     many: tuple[int, int] | None = None,
     last: tuple[int, int] | None = None,
-) -> Stage:
+) -> StageResult:
     """Solve random tiles in both engines; one difference a tile.
 
     Parameters
     ----------
-    context : Context
+    context : StageContext
         The stage's.
     bound : float
         Largest difference allowed.
@@ -81,7 +90,7 @@ def compare(
     plots: list[Plot] = _currents(pairs[:SHOWN], context.simulator)
     if tiles[worst][0].conductance.size <= MAPPED:
         plots.append(_maps(*pairs[worst]))
-    return Stage(
+    return StageResult(
         differences,
         bound,
         plots=plots,
@@ -171,3 +180,22 @@ def answer(ours: Solution, theirs: Solution) -> Floats:
 
 def _largest(values: Floats) -> float:
     return max(float(np.abs(values).max()), 1e-300)
+
+
+def every_defect(rng: np.random.Generator, spec: TileSpec) -> DefectMap:
+    """Draw defects at random, but at least one of every kind."""
+    stuck, stuck_conductance = rng.random(spec.shape) < 0.2, rng.choice([0.0, 1e-8, 1e-3, 0.1], spec.shape)
+    word_cut, bit_cut = rng.random(spec.shape) < 0.02, rng.random(spec.shape) < 0.02
+    dead = rng.random(spec.rows) < 0.05
+    row, column = int(rng.integers(spec.rows - 1)), int(rng.integers(spec.columns))
+    stuck[row, column] = word_cut[row + 1, column] = bit_cut[row, column] = dead[row + 1] = True
+    stuck_conductance[row, column] = 0.0
+    word_cut[0, 0] = bit_cut[-1, 0] = dead[0] = False  # at least one driver and one sense amplifier stay connected
+    return DefectMap(
+        stuck=stuck,
+        stuck_conductance=stuck_conductance,
+        open_word_segments=word_cut,
+        open_bit_segments=bit_cut,
+        bridges=[(("word", row, column), ("word", row + 1, column), 50.0)],
+        dead_drivers=dead,
+    )

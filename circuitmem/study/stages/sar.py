@@ -9,17 +9,17 @@ from circuitmem.converter import AdcBank
 from circuitmem.converter.successive import approximate
 from circuitmem.engine import SpiceEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 
 NAME = "sar"
-REFEREE = "ngspice"
+ONLY = "ngspice"
 """The only one that has the logic of the registers, and analogue switches."""
 COLUMNS = 4
 NEAR_LSB = 0.02
 """How near to a threshold half of the inputs are: much nearer, and the tolerances of the transient analysis decide."""
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Count the codes that differ, conversion by conversion; ``logic`` says what the registers were made of."""
     spice, rng = context.referee, context.stream()
     assert isinstance(spice, SpiceEngine)
@@ -56,4 +56,4 @@ def run(context: Context) -> Stage:
         ),
         Lines("INL", "code", "INL (LSB)", tuple(Series(f"ADC {k}", code, line) for k, line in enumerate(inl))),
     ]
-    return Stage((found != expected).sum(axis=1).astype(float).tolist(), 0.0, details, plots)
+    return StageResult((found != expected).sum(axis=1).astype(float).tolist(), 0.0, details, plots)

@@ -7,7 +7,7 @@ import numpy as np
 from circuitmem.config import ChipSpec, ConverterSpec, DacSpec, TiaSpec, TileSpec
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import DefectMap, Tile
 
 NAME = "settling"
@@ -20,7 +20,7 @@ STOP = 10.0
 """End of the simulation, in longest delays beyond the read time: the last value is the settled one to 1e-4."""
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Compare the settling error at the read time, SPICE's and the estimated; one case an amplifier.
 
     The record has both for every case, as fractions of the final output, and the read time.
@@ -69,4 +69,4 @@ def run(context: Context) -> Stage:
         (Series(context.simulator, bandwidths, found, "both"), Series("estimate", bandwidths, estimates, "both")),
         "xy",
     )
-    return Stage(differences, BOUND, details, [plot], answers=answers, size=geometry.shape)
+    return StageResult(differences, BOUND, details, [plot], answers=answers, size=geometry.shape)

@@ -7,24 +7,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.engine import Referee
+from circuitmem.engine import Referee, RefereeName
 from circuitmem.rng import Purpose, stream
 from circuitmem.study.plots import Plot
 from circuitmem.tile import Tile
 
-__all__ = ["Context", "EngineName", "Stage", "StageModule", "apart"]
+__all__ = ["EngineName", "Run", "Stage", "StageContext", "StageResult", "apart"]
 
 Floats = NDArray[np.float64]
 EngineName = Literal["behavioral", "referee"]
 
 
 @dataclass(frozen=True)
-class Context:
+class StageContext:
     """What a stage works with.
 
     Attributes
@@ -70,7 +70,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageResult:
     """The differences between the engines that a stage has found.
 
     Attributes
@@ -113,7 +113,7 @@ class Stage:
         return bool(self.differences) and self.worst is not None and self.worst <= self.bound
 
 
-def apart(one: Stage, other: Stage) -> float | None:
+def apart(one: StageResult, other: StageResult) -> float | None:
     """Return the largest difference between two referees' answers to the same cases; None if one is not a number."""
     found = 0.0
     for first, second in zip(one.answers, other.answers, strict=True):
@@ -122,10 +122,30 @@ def apart(one: Stage, other: Stage) -> float | None:
     return float(found) if math.isfinite(found) else None
 
 
-class StageModule(Protocol):
-    """A file of this folder."""
+Run = Callable[[StageContext], StageResult]
 
-    NAME: str
 
-    def run(self, context: Context) -> Stage:
-        """Compare the engines."""
+@dataclass(frozen=True)
+class Stage:
+    """One comparison of the validation.
+
+    Attributes
+    ----------
+    name : str
+        As the table of results shows it; its random cases follow from it.
+    about : str
+        What is compared, in a sentence.
+    run : callable
+        Compares the engines.
+    only : {"ngspice", "vacask"}, optional
+        The only referee that can compute it; either when left out.
+    """
+
+    name: str
+    about: str
+    run: Run
+    only: RefereeName | None = None
+
+    def refereed_by(self, referee: RefereeName) -> bool:
+        """Say whether a referee can compute the stage."""
+        return self.only in (None, referee)

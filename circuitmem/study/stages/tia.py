@@ -8,7 +8,7 @@ from circuitmem.config import ChipSpec, ConverterSpec, TiaSpec, TileSpec
 from circuitmem.converter import Readout
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import Tile
 
 NAME = "tia"
@@ -16,7 +16,7 @@ BOUND = 1e-9
 """Of the largest output (design: physics.md, section 9)."""
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Compare the amplifiers' outputs for random inputs; one case a tile, of another gain each."""
     gains = (50.0, 1e4) if context.quick else (5.0, 50.0, 500.0, 1e4, 1e6)
     differences, outputs = [], []
@@ -40,4 +40,4 @@ def run(context: Context) -> Stage:
     series = tuple(Series(f"gain {gain:g}", a.ravel() * 1e3, b.ravel() * 1e3, "points") for gain, b, a in outputs)
     plot = Lines("Outputs of the amplifiers", f"{context.simulator} (mV)", "behavioral (mV)", series)
     answers = [found / np.abs(ours).max() for _, ours, found in outputs]
-    return Stage(differences, BOUND, plots=[plot], answers=answers, size=geometry.shape)
+    return StageResult(differences, BOUND, plots=[plot], answers=answers, size=geometry.shape)

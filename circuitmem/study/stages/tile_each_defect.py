@@ -15,13 +15,13 @@ from circuitmem.study.stages.random_tiles import (
     largest_size,
     random_case,
 )
-from circuitmem.study.stages.stage import Context, Stage
+from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import DefectMap
 
 NAME = "tile, each defect"
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Compare node voltages and column currents; one case a tile, the worst of each kind in the record."""
     tiles, side = (1, 10) if context.quick else (4, 24)
     worst, differences, cases, answers = {}, [], [], []
@@ -42,7 +42,7 @@ def run(context: Context) -> Stage:
         worst[kind] = float(np.max(found))
     bars = Bars("Worst tile of each kind", tuple(worst), "relative difference", {"worst": list(worst.values())})
     kept, size = cases[int(np.argmax(differences))], largest_size(tile for tile, *_ in cases)
-    return Stage(differences, LINEAR_BOUND, {"worst_by_kind": worst}, [bars], kept, answers=answers, size=size)
+    return StageResult(differences, LINEAR_BOUND, {"worst_by_kind": worst}, [bars], kept, answers=answers, size=size)
 
 
 def _stuck(values: tuple[float, float]) -> DrawDefects:

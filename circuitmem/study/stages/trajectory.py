@@ -12,7 +12,7 @@ from circuitmem.config import NetworkSpec, RunSpec, load_run
 from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import Context, EngineName, Stage
+from circuitmem.study.stages.stage import EngineName, StageContext, StageResult
 from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
 NAME = "trajectory"
@@ -35,7 +35,7 @@ SETTINGS = (
 )
 
 
-def run(context: Context) -> Stage:
+def run(context: StageContext) -> StageResult:
     """Count what differs after each step: outputs and labels of test digits, loss, pulses, weights, conductances."""
     steps = 4 if context.quick else 20
     spec = load_run(None, [*SETTINGS, f"seed={context.seed}"])
@@ -64,7 +64,7 @@ def run(context: Context) -> Stage:
         ),
     )
     details = {"pulses": pulses[-1], "values_a_step": int(found["referee"][0].size)}
-    return Stage(differences, 0.0, details, [plot], answers=found["referee"], size=spec.chip.tile.shape)
+    return StageResult(differences, 0.0, details, [plot], answers=found["referee"], size=spec.chip.tile.shape)
 
 
 def _digits(steps: int) -> Dataset:

@@ -12,16 +12,18 @@ from circuitmem.device import conductance
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
 from circuitmem.report import draw_trajectories
-from circuitmem.study.stages import Context, chip_vteam, program_stanford, program_vteam, program_yakopcic
+from circuitmem.study.stages import STAGES, StageContext
 from circuitmem.study.trajectories import moving_cells, trajectory_lines
+
+TABLE = {stage.name: stage for stage in STAGES}
 
 
 @pytest.mark.spice
-@pytest.mark.parametrize("module", [program_vteam, program_yakopcic, program_stanford])
-def test_a_stage_has_set_and_reset_and_keeps_the_worst_trajectories(module, spice):
-    context = Context(module.NAME, spice, seed=3, quick=True)
-    stage = module.run(context)
-    print(f"{module.NAME}: {stage.worst:.1e}")
+@pytest.mark.parametrize("name", ["program VTEAM", "program Yakopcic", "program Stanford-PKU"])
+def test_a_stage_has_set_and_reset_and_keeps_the_worst_trajectories(name, spice):
+    context = StageContext(name, spice, seed=3, quick=True)
+    stage = TABLE[name].run(context)
+    print(f"{name}: {stage.worst:.1e}")
     assert stage.passed
     assert len(stage.differences) == 2
     record = json.loads(json.dumps(stage.details["trajectories"]))
@@ -49,14 +51,14 @@ def test_a_stage_fails_where_one_cell_is_off_by_more_than_the_bound(spice, monke
         return dataclasses.replace(result, state=state)
 
     monkeypatch.setattr(BehavioralEngine, "program", wrong)
-    stage = program_vteam.run(Context("program VTEAM", spice, seed=3, quick=True))
+    stage = TABLE["program VTEAM"].run(StageContext("program VTEAM", spice, seed=3, quick=True))
     assert not stage.passed
 
 
 @pytest.mark.spice
 def test_a_chip_of_devices_writes_and_verifies_as_the_circuit_does(spice):
-    stage = chip_vteam.run(Context(chip_vteam.NAME, spice, seed=3, quick=True))
-    print(f"{chip_vteam.NAME}: {stage.worst:.1e}")
+    stage = TABLE["chip VTEAM"].run(StageContext("chip VTEAM", spice, seed=3, quick=True))
+    print(f"chip VTEAM: {stage.worst:.1e}")
     assert stage.passed
     assert stage.worst > 0.0
     assert stage.details["pulses"] > 20
@@ -78,7 +80,7 @@ def test_a_chip_whose_pulses_do_a_little_more_in_one_engine_is_found():
             left = np.where(tile.stuck, tile.conductance, conductance(train.device, state))
             return dataclasses.replace(result, state=state, conductance=left)
 
-    stage = chip_vteam.run(Context(chip_vteam.NAME, Stronger(), seed=3, quick=True))
+    stage = TABLE["chip VTEAM"].run(StageContext("chip VTEAM", Stronger(), seed=3, quick=True))
     assert not stage.passed
     assert 1e-3 < stage.worst < 0.1
 

@@ -13,8 +13,8 @@ from circuitmem.config import TileSpec
 from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine, replay_case
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.report import draw_validation
-from circuitmem.study.stages import STAGES, Stage
-from circuitmem.study.stages.tile_defects import every_defect
+from circuitmem.study.stages import STAGES, StageResult
+from circuitmem.study.stages.random_tiles import every_defect
 from circuitmem.study.validate import compare_records, load_record, validate_engines
 
 
@@ -67,7 +67,7 @@ def test_a_wrong_engine_fails_and_the_exit_code_says_so(spoil, worst, tmp_path, 
 
 
 def test_stages_have_names_of_their_own():
-    names = [stage.NAME for stage in STAGES]
+    names = [stage.name for stage in STAGES]
     assert len(set(names)) == len(names)
 
 
@@ -76,7 +76,7 @@ def test_stages_have_names_of_their_own():
     [([0.5, 1.0], 1.0, True), ([0.5, 1.1], 1.1, False), ([0.5, np.nan], None, False), ([], None, False)],
 )
 def test_a_stage_passes_only_on_numbers_within_its_bound(differences, worst, passed):
-    stage = Stage(differences, 1.0)
+    stage = StageResult(differences, 1.0)
     assert stage.worst == worst
     assert stage.passed is passed
 

@@ -1,0 +1,31 @@
+"""What computed a result: versions, kernels, and the machine."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import numpy as np
+
+import circuitmem
+from circuitmem._kernels import kernel_info
+
+__all__ = ["environment"]
+
+
+def environment() -> dict[str, Any]:
+    """Return what every record of results says of its origin.
+
+    Returns
+    -------
+    dict
+        Versions of ``circuitmem``, ``python`` and ``numpy``, the ``kernels`` that run, by name, and the ``platform``.
+        Those of circuit simulators are :func:`circuitmem.engine.simulator_versions`.
+    """
+    return {
+        "circuitmem": circuitmem.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "kernels": kernel_info(),
+        "platform": platform.platform(),
+    }
