@@ -1,7 +1,10 @@
 """What every engine must do. Expected values are worked out by hand, or follow from conservation alone."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from builders import random_tile
 from scipy.optimize import brentq
 
 from circuitmem import DefectMap, SinhCell, Tile, TileSpec
@@ -17,10 +20,7 @@ NON_LINEAR = 1e-7
 """Agreement of tiles whose cells are not linear (the same)."""
 
 
-def make_tile(rows=4, columns=3, seed=0, defects=None, **spec):
-    values = {"word_line_resistance": 1.5, "bit_line_resistance": 2.0, **spec}
-    conductance = np.random.default_rng(seed).uniform(1e-6, 3e-4, (rows, columns))
-    return Tile(TileSpec(rows=rows, columns=columns, **values), conductance, defects)
+make_tile = partial(random_tile, rows=4, columns=3, ohms=(1.5, 2.0))
 
 
 def ideal_tile(conductance, defects=None, **spec):
@@ -263,7 +263,7 @@ def test_no_conductance_and_no_voltage_give_no_current(engine, defects, cell):
 
 @pytest.mark.parametrize("cell", [{}, {"cell": SinhCell(a=2.0)}])
 def test_answers_do_not_depend_on_calls_before_and_leave_the_tile(engine, cell):
-    tile, other = make_tile(defects=EVERYTHING, **cell), make_tile(2, 5, seed=9)
+    tile, other = make_tile(defects=EVERYTHING, **cell), make_tile(rows=2, columns=5, seed=9)
     voltages = drawn_voltages(tile)
     before = (tile.conductance.copy(), tile.version)
     first = engine.solve(tile, voltages)

@@ -1,9 +1,11 @@
 """What is particular to the SPICE engine; what every engine must do is in the common suite."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
+from builders import random_tile
 
 from circuitmem import DefectMap, SinhCell, Tile, TileSpec
 from circuitmem.config import ConverterSpec
@@ -19,10 +21,7 @@ ROUNDING = 1e-12
 """Two direct solves of a small tile with wires of ohms differ by far less."""
 
 
-def make_tile(rows=3, columns=4, seed=0, defects=None, **spec):
-    values = {"word_line_resistance": 1.0, "bit_line_resistance": 2.0, **spec}
-    conductance = np.random.default_rng(seed).uniform(1e-6, 3e-4, (rows, columns))
-    return Tile(TileSpec(rows=rows, columns=columns, **values), conductance, defects)
+make_tile = partial(random_tile, rows=3, columns=4, ohms=(1.0, 2.0))
 
 
 def test_it_is_an_engine(spice):
@@ -55,7 +54,7 @@ def test_one_cell_by_hand(spice):
 
 
 def test_one_sinh_cell_by_hand(spice):
-    tile = make_tile(1, 1, word_line_resistance=0.0, bit_line_resistance=0.0, cell=SinhCell(a=5.0))
+    tile = make_tile(rows=1, columns=1, word_line_resistance=0.0, bit_line_resistance=0.0, cell=SinhCell(a=5.0))
     expected = tile.conductance[0, 0] * np.sinh(5.0 * 0.3) / 5.0
     assert spice.read(tile, [0.3])[0] == pytest.approx(expected, rel=1e-10)
 
@@ -102,7 +101,7 @@ def test_no_transfer_matrix_of_non_linear_cells(spice):
 
 @pytest.mark.parametrize("cell", [{}, {"cell": SinhCell(a=3.0)}])
 def test_an_answer_does_not_depend_on_the_calls_before(cell):
-    tile, other = make_tile(**cell), make_tile(5, 2, seed=1)
+    tile, other = make_tile(**cell), make_tile(rows=5, columns=2, seed=1)
     voltages = np.random.default_rng(2).uniform(-0.3, 0.3, (4, 3))
     with SpiceEngine() as fresh:
         first = fresh.read(tile, voltages)
@@ -113,7 +112,7 @@ def test_an_answer_does_not_depend_on_the_calls_before(cell):
 
 
 def test_many_calls_share_one_process_that_does_not_grow():
-    tile = make_tile(16, 16)
+    tile = make_tile(rows=16, columns=16)
     runner = Runner()
     circuit = TileNetlist(tile, all_nodes=True)
     table = np.full((3, 16), 0.1)
@@ -187,7 +186,7 @@ def test_bad_arguments_of_convert_are_refused(spice):
     with pytest.raises(ValidationError, match="noise must have shape"):
         spice.codes(tile, readout, codes, np.zeros(4))
     with pytest.raises(ValidationError, match="readout must be of 3 rows and 5 columns"):
-        spice.codes(make_tile(3, 5), readout, codes)
+        spice.codes(make_tile(rows=3, columns=5), readout, codes)
     with pytest.raises(ValidationError, match="readout must have the tile's sense resistance"):
         spice.codes(make_tile(), readout, codes)
     assert spice.codes(tile, readout, codes[:0]).shape == (0, 4)

@@ -1,9 +1,11 @@
 """Audits: what is re-computed, what is recorded, and that nothing is dropped."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
+from builders import random_tile
 
 from circuitmem import Tile, TileSpec
 from circuitmem.config import Pulse, PulseTrain, VteamSpec
@@ -48,9 +50,7 @@ class Broken(Product):
         raise SpiceError("it broke", ("singular matrix",))
 
 
-def make_tile(seed=0, size=4):
-    conductance = np.random.default_rng(seed).uniform(1e-6, 3e-4, (size, size))
-    return Tile(TileSpec(rows=size, columns=size), conductance)
+make_tile = partial(random_tile, 4, 4)
 
 
 VOLTAGES = np.random.default_rng(1).uniform(-0.2, 0.2, (200, 4))
@@ -189,7 +189,7 @@ def test_states_of_a_tile_that_wait_together_are_computed_together_and_a_failure
         for seed in range(4):
             tile = make_tile(seed)
             audit.submit(tile, VOLTAGES[:2], Product().read(tile, VOLTAGES[:2]))
-        audit.submit(make_tile(0, 5), np.ones((1, 5)), Product().read(make_tile(0, 5), np.ones((1, 5))))
+        audit.submit(random_tile(5, 5), np.ones((1, 5)), Product().read(random_tile(5, 5), np.ones((1, 5))))
         going.set()
         assert audit.finish(timeout=60.0).failures == ()
         together = list(asked)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import random_tile
 
 from circuitmem import SinhCell, Tile, TileSpec, TransistorCell
 from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, SelectorCell, TiaSpec
@@ -29,12 +30,6 @@ CELLS = {"linear": {}, "sinh": {"cell": SinhCell(a=2.0)}, "1T1R": {"cell": Trans
 CELLS["1S1R"] = {"cell": SelectorCell(threshold=0.25, swing=0.08)}
 
 
-def make_tile(side, seed=0, **spec):
-    values = {"word_line_resistance": 1.0, "bit_line_resistance": 1.0, **spec}
-    conductance = np.random.default_rng(seed).uniform(1e-6, 3e-4, (side, side))
-    return Tile(TileSpec(rows=side, columns=side, **values), conductance)
-
-
 def apart(found, reference):
     return np.abs(found - reference).max() / np.abs(reference).max()
 
@@ -43,14 +38,14 @@ def apart(found, reference):
 @pytest.mark.parametrize("side", [16, 64])
 @pytest.mark.parametrize("kind", CELLS)
 def test_currents_agree_with_the_kernels_far_beyond_ngspice(vacask, kind, side):
-    tile = make_tile(side, **CELLS[kind])
+    tile = random_tile(side, side, ohms=1.0, **CELLS[kind])
     voltages = np.random.default_rng(1).uniform(0.0, 0.4, (2, side))
     assert apart(vacask.read(tile, voltages), BehavioralEngine().read(tile, voltages)) < 1e-12
 
 
 def many_states(side=8):
     """Return reads of tiles that differ in their cells: stuck, open, a row's pulse, nothing at all; and a bridge."""
-    spec = make_tile(side).spec
+    spec = random_tile(side, side, ohms=1.0).spec
     lines = DefectMap(dead_drivers=np.arange(side) == 2, bridges=[(("word", 1, 1), ("bit", 3, 1), 500.0)])
     rng, reads = np.random.default_rng(3), []
     for seed in range(6):
@@ -108,7 +103,7 @@ def test_rows_that_conduct_alone_are_computed_without_the_cells_of_other_blocks(
 
 @vacask_only
 def test_a_state_in_which_nothing_conducts_has_no_current_and_cut_lines_are_computed_one_by_one(vacask):
-    spec = make_tile(4).spec
+    spec = random_tile(4, 4, ohms=1.0).spec
     still = TileRead(Tile(spec, np.zeros((4, 4))), np.ones((1, 4)))
     (found,) = vacask.terminals([still])
     assert not found.column_current.any()
@@ -125,7 +120,7 @@ def test_a_state_in_which_nothing_conducts_has_no_current_and_cut_lines_are_comp
 @pytest.mark.spice
 @pytest.mark.parametrize("overdrive", [0.5, 3.0])
 def test_transistors_agree_with_those_of_ngspice(overdrive):
-    tile = make_tile(8, **CELLS["1T1R"])
+    tile = random_tile(8, 8, ohms=1.0, **CELLS["1T1R"])
     voltages = np.random.default_rng(1).uniform(0.0, 0.3, (2, 8))
     with VacaskEngine(gate_overdrive=overdrive) as first, SpiceEngine(gate_overdrive=overdrive) as second:
         found, other = first.read(tile, voltages), second.read(tile, voltages)
@@ -162,7 +157,8 @@ def test_codes_of_all_converters_agree_with_ngspice(vacask, spice, adc):
 @pytest.mark.parametrize("amplifier", [None, TiaSpec(gain_bandwidth=1e9)])
 def test_reads_in_time_agree_with_ngspice(vacask, spice, amplifier):
     sense = {} if amplifier is None else {"sense_resistance": amplifier.input_resistance}
-    tile = make_tile(6, word_line_capacitance=1e-14, bit_line_capacitance=1e-14, driver_resistance=500.0, **sense)
+    lines = {"word_line_capacitance": 1e-14, "bit_line_capacitance": 1e-14, "driver_resistance": 500.0}
+    tile = random_tile(6, 6, ohms=1.0, **lines, **sense)
     stop = 1e-9 if amplifier is None else 2e-9
     found, other = (
         engine.step_response(tile, np.full(6, 0.2), stop, amplifier=amplifier) for engine in (vacask, spice)
@@ -353,9 +349,9 @@ def test_numbers_are_real_and_exact():
 def test_tiles_that_are_too_large_are_refused_before_anything_runs():
     engine = VacaskEngine(largest_tile=16)
     with pytest.raises(ValidationError, match=r"tile must have <= 16 cells for VACASK \(largest_tile\) \(got 25\)"):
-        engine.read(make_tile(5), np.ones(5))
+        engine.read(random_tile(5, 5, ohms=1.0), np.ones(5))
     with pytest.raises(ValidationError, match="tile must have <= 4 cells that are not linear"):
-        engine.read(make_tile(4, **CELLS["sinh"]), np.ones(4))
+        engine.read(random_tile(4, 4, ohms=1.0, **CELLS["sinh"]), np.ones(4))
 
 
 def test_without_the_package_the_message_says_what_to_install(monkeypatch):
@@ -368,7 +364,7 @@ def test_without_the_package_the_message_says_what_to_install(monkeypatch):
 @vacask_only
 @pytest.mark.parametrize("cell", ["linear", "sinh"])
 def test_a_netlist_runs_in_plain_vacask(tmp_path, cell):
-    tile = make_tile(5, **CELLS[cell])
+    tile = random_tile(5, 5, ohms=1.0, **CELLS[cell])
     voltages = np.random.default_rng(2).uniform(0.0, 0.4, 5)
     text, models = vacask_netlist(tile, voltages)
     assert set(models) == ({"sinh"} if cell == "sinh" else set())

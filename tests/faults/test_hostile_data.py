@@ -10,12 +10,14 @@ import pickle
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import tomli_w
+from builders import uniform_tile
 
-from circuitmem import DefectMap, Tile, TileSpec
+from circuitmem import DefectMap, Tile
 from circuitmem.cli import main
 from circuitmem.config import RunSpec, load_run
 from circuitmem.engine import AuditQueue, BehavioralEngine, load_case, tile_netlist
@@ -207,8 +209,7 @@ def test_output_paths(trap, monkeypatch, capsys):
     capsys.readouterr()
 
 
-def make_tile():
-    return Tile(TileSpec(rows=2, columns=2, word_line_resistance=1.0), np.full((2, 2), 1e-4))
+make_tile = partial(uniform_tile, 2, 2, word_line_resistance=1.0)
 
 
 @pytest.mark.spice

@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from builders import options
 
 from circuitmem import files
 from circuitmem.config import load_run
@@ -21,7 +22,7 @@ from circuitmem.training.run import resume_run, start_run
 TINY = ["data.side=8", "data.train=60", "data.test=40", "network.layers=[64,6,10]", "chip.tile.rows=16"]
 TINY += ["chip.tile.columns=16", "ex_situ.epochs=1", "in_situ.epochs=2", "in_situ.batch=10", "audit.tiles=0"]
 TINY += ["audit.fraction=0.0", "checkpoint_interval=0.0", 'methods=["raw","in_situ","calibration_in_situ"]']
-SETTINGS = [word for item in TINY for word in ("--set", item)]
+SETTINGS = options(TINY)
 KINDS = {"results": Results, "method": Method, "partial": Partial, "digital": Digital, "provenance": Provenance}
 KINDS["data"] = DataRecord
 

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from builders import options
 
 TINY = [
     "data.side=8",
@@ -50,7 +51,7 @@ def start(*words):
 
 
 def train(folder, settings):
-    words = [word for item in settings for word in ("--set", item)]
+    words = options(settings)
     return start("train", "--out", folder, "--seed", 3, *words)
 
 

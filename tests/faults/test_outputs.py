@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import typer
+from builders import options
 
 from circuitmem.cli import app
 from circuitmem.config import load_run
@@ -20,7 +21,7 @@ from circuitmem.training.run import start_run
 TINY = ["data.side=8", "data.train=60", "data.test=40", "network.layers=[64,6,10]", "chip.tile.rows=16"]
 TINY += ["chip.tile.columns=16", "ex_situ.epochs=1", "in_situ.epochs=1", "audit.tiles=0", "audit.fraction=0.0"]
 TINY += ['methods=["raw"]']
-SETTINGS = [word for item in TINY for word in ("--set", item)]
+SETTINGS = options(TINY)
 SMALL = ["--set", "chip.tile.rows=4", "--set", "chip.tile.columns=4"]
 STUDY = """
 title = "Outputs"

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from builders import options
 
 from circuitmem.config import load_run
 from circuitmem.errors import ValidationError
@@ -33,7 +34,7 @@ def test_a_run_killed_in_training_ends_with_the_same_bits(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     start_model_run(load_run(None, SETTINGS), "whole")
-    words = [word for item in SETTINGS for word in ("--set", item)]
+    words = options(SETTINGS)
     command = [sys.executable, "-m", "circuitmem", "train", "-o", "killed", *words]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     limit = time.monotonic() + 100

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from builders import options
 
 from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, TiaSpec, TileSpec
 from circuitmem.converter import Readout
@@ -86,7 +87,7 @@ def test_plain_ngspice_finds_the_behavioral_codes(run_ngspice, seed):
 @pytest.mark.spice
 def test_the_command_writes_such_a_netlist(run_ngspice, tmp_path):
     size = ("chip.tile.rows=3", "chip.tile.columns=2", "chip.converters.adc.bits=4", "chip.converters.dac.bits=3")
-    words = [word for item in size for word in ("--set", item)]
+    words = options(size)
     command = ["circuitmem", "netlist", "--what", "adc", "-o", str(tmp_path / "read.cir"), "--json", *words]
     done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=True, timeout=120)
     record = json.loads(done.stdout)

@@ -1,17 +1,17 @@
 """What is merged, what is left out, and what is tied to what."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
+from builders import uniform_tile
 
 from circuitmem import DefectMap, Tile, TileSpec
 from circuitmem.netlists.tile import TileNetlist
 from circuitmem.netlists.wiring import Wiring
 
-
-def tile(rows=2, columns=2, defects=None, conductance=1e-4, **spec):
-    return Tile(TileSpec(rows=rows, columns=columns, **spec), np.full((rows, columns), conductance), defects)
+tile = partial(uniform_tile, 2, 2)
 
 
 def elements(circuit):
@@ -44,7 +44,7 @@ def test_open_cells_and_cut_segments_are_left_out():
         open_word_segments=[[False, True], [False, False]],
         open_bit_segments=[[True, False], [False, False]],
     )
-    found = elements(Wiring(tile(defects=defects, word_line_resistance=1.0, bit_line_resistance=1.0)))
+    found = elements(Wiring(tile(defects=defects, ohms=1.0)))
     assert {"Rcell_0_0", "Rword_0_1", "Rbit_0_0"}.isdisjoint(found)
     assert {"Rcell_0_1", "Rword_0_0", "Rword_1_1", "Rbit_0_1", "Rbit_1_0"} <= set(found)
 
@@ -59,7 +59,7 @@ def test_a_floating_node_and_a_floating_island_have_no_name_and_no_branch():
     cut_word[0, 1] = cut_word[0, 2] = cut_word[2, 0] = True
     cut_bit = np.zeros((3, 3), bool)
     cut_bit[1, 2] = True
-    spec = TileSpec(rows=3, columns=3, word_line_resistance=1.0, bit_line_resistance=1.0)
+    spec = TileSpec(rows=3, columns=3, ohms=1.0)
     wiring = Wiring(Tile(spec, conductance, DefectMap(open_word_segments=cut_word, open_bit_segments=cut_bit)))
     assert {tuple(x) for x in np.argwhere(wiring.word_nodes == None).tolist()} == {(0, 1), (0, 2)}  # noqa: E711
     assert {tuple(x) for x in np.argwhere(wiring.bit_nodes == None).tolist()} == {(0, 2), (1, 2)}  # noqa: E711
@@ -70,10 +70,10 @@ def test_a_floating_node_and_a_floating_island_have_no_name_and_no_branch():
 def test_a_bridge_can_tie_an_island():
     cut = [[True, False], [False, False]]
     defects = DefectMap(open_bit_segments=cut, open_word_segments=cut)
-    dark = tile(defects=defects, conductance=0.0, word_line_resistance=1.0, bit_line_resistance=1.0)
+    dark = tile(defects=defects, conductance=0.0, ohms=1.0)
     assert Wiring(dark).bit_nodes[0, 0] is None
     joined = DefectMap(open_bit_segments=cut, open_word_segments=cut, bridges=[(("bit", 0, 0), ("word", 1, 0), 5.0)])
-    tied = tile(defects=joined, conductance=0.0, word_line_resistance=1.0, bit_line_resistance=1.0)
+    tied = tile(defects=joined, conductance=0.0, ohms=1.0)
     assert Wiring(tied).bit_nodes[0, 0] == "b_0_0"
     assert elements(Wiring(tied))["Rbridge_0"] == ("b_0_0", "w_1_0")
 
@@ -91,7 +91,7 @@ def test_many_parallel_branches_stay_connected():
         open_bit_segments=cut,
         bridges=[(("word", 0, 0), ("word", 1, 0), 5.0)] * 512,
     )
-    wiring = Wiring(tile(defects=defects, conductance=0.0, word_line_resistance=1.0, bit_line_resistance=1.0))
+    wiring = Wiring(tile(defects=defects, conductance=0.0, ohms=1.0))
     assert wiring.word_nodes[0, 0] == "w_0_0"
 
 

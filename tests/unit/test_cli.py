@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import options
 
 from circuitmem.config import load_run
 
@@ -25,7 +26,7 @@ TINY = [
     "audit.reads=2",
     "audit.referee=ngspice",
 ]
-SETTINGS = [word for item in TINY for word in ("--set", item)]
+SETTINGS = options(TINY)
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +258,7 @@ def test_the_trace_of_a_method_adds_up_to_its_accounts(tiny_run):
 def test_saturated_codes_are_counted_and_printed(run, tmp_path):
     # A hundredth of the range: whatever gain the chip chooses, the offsets alone pass its end.
     settings = ("chip.converters.adc.maximum=0.01", "data.train=60", "in_situ.epochs=1", "audit.tiles=0")
-    words = SETTINGS + [word for item in settings for word in ("--set", item)]
+    words = SETTINGS + options(settings)
     done = run("train", "--out", tmp_path / "run", *words)
     assert done.returncode == 0, done.stderr
     counts = json.loads((tmp_path / "run" / "results.json").read_text())["saturated_codes"]

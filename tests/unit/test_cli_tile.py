@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from builders import options
 
 from circuitmem import DefectMap, Tile, TileSpec
 from circuitmem.config import load_run
@@ -96,7 +97,7 @@ def test_a_cell_is_read_at_both_ends_of_its_range_and_around_it(run, array, cell
 def test_the_sneak_path_of_four_cells_is_three_in_series(run, tmp_path):
     (tmp_path / "g.csv").write_text("# uS\n100 200\n400 50\n")
     ideal = [f"chip.tile.{name}=0.0" for name in ("word_line_resistance", "bit_line_resistance", "driver_resistance")]
-    words = [word for setting in ideal for word in ("--set", setting)]
+    words = options(ideal)
     done = run(tmp_path, "--conductance", "g.csv", "--cell", "0,0", "--out", "found", "--json", *words)
     chip = load_run(None, ideal).chip
     around = 1 / 200e-6 + 1 / 50e-6 + 1 / 400e-6 + chip.tile_spec.sense_resistance

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+from builders import options
 
 
 def test_a_network_of_20_64_3_on_a_table(command, tmp_path):
@@ -25,7 +26,7 @@ def test_a_network_of_20_64_3_on_a_table(command, tmp_path):
         "audit.tiles=0",
         "audit.fraction=0.0",
     ]
-    words = [word for setting in (*settings, *quick) for word in ("--set", setting)]
+    words = options((*settings, *quick))
     done = command("train", "--out", "run", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "run" / "results.json").read_text())["accuracy_percent"]

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from builders import options
 
 import circuitmem.cli.runs
 import circuitmem.console.progress as module
@@ -20,7 +21,7 @@ from circuitmem.training.audit import RunAudit
 TINY = ["data.side=4", "data.train=20", "data.test=10", "network.layers=[16,6,10]", "chip.tile.rows=8"]
 TINY += ["chip.tile.columns=8", "ex_situ.epochs=2", "in_situ.epochs=1", "calibration.vectors=5", "audit.tiles=0"]
 TINY += ["audit.fraction=0.0", 'methods=["raw","best"]']
-SETTINGS = [word for item in TINY for word in ("--set", item)]
+SETTINGS = options(TINY)
 
 
 class Clock:

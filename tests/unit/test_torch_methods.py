@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.cli import main
 from circuitmem.config import InferenceSpec, load_run
@@ -13,7 +14,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.study.point import compute_point
 from circuitmem.study.runner import plan_study
 from circuitmem.study.spec import load_study
-from circuitmem.training import METHODS, MethodRun, build_network, calibrate_run, serve_run, train_ex_situ
+from circuitmem.training import METHODS, MethodRun, build_network, calibrate_run, serve_run
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -82,7 +83,7 @@ def test_a_converted_mlp_is_the_built_in_one_in_training_too(gradient, rule, mor
     settings = ["network.layers=[36,12,10]", "data.side=6", "chip.tile.rows=32", "chip.tile.columns=32"]
     settings += ["in_situ.batch=40", "in_situ.epochs=1", f"in_situ.gradient={gradient}", f"in_situ.rule={rule}"]
     spec = load_run(None, [*settings, *more, "in_situ.optimiser=adam"])
-    model = train_ex_situ(spec.ex_situ, spec.network, data.train_inputs, data.train_targets, 1, lambda *_: None)
+    model = trained(spec, data)
     own = build_network(spec, model, data)
     net = nn.Sequential(nn.Linear(36, 12), nn.ReLU(), nn.Linear(12, 10)).double()
     for layer, weights, biases in zip((net[0], net[2]), model.weights, model.biases, strict=True):

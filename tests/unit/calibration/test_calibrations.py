@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from builders import options
 
 from circuitmem import DefectMap, TileSpec
 from circuitmem.calibration import (
@@ -258,7 +259,7 @@ TINY += ["chip.tile.rows=32", "chip.tile.columns=16", "calibration.vectors=20"]
 
 @pytest.fixture
 def calibrate(command):
-    settings = [word for item in TINY for word in ("--set", item)]
+    settings = options(TINY)
     return lambda *words: command("calibrate", *settings, *words)
 
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import load_run
 from circuitmem.control import chip as chips
 from circuitmem.control import pulse_stack, stack_reads, two_pulse_stack
 from circuitmem.data import load_mnist
-from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
+from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch
 
 SMALL = ["data.side=8", "network.layers=[64, 20, 10]", "ex_situ.epochs=1", "in_situ.batch=20", "calibration.vectors=30"]
 SMALL += ["chip.tile.rows=16", "chip.tile.columns=16", "chip.defects.device_yield=0.9"]
@@ -20,11 +21,11 @@ CHIPS = {
 }
 
 
-def trained(settings):
+def run_of(settings):
     """Bring a network up, calibrate and train it; returns it, and its answers."""
     spec = load_run(None, [*SMALL, *settings])
     digits = load_mnist("bundled").resized(8).first(60, 30)
-    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
+    model = trained(spec, digits)
     network = build_network(spec, model, digits)
     network.chip.run(bring_up(network, spec, digits, calibrate=True))
     trainer = InSituTrainer(spec.in_situ, network)
@@ -34,7 +35,7 @@ def trained(settings):
 
 @pytest.mark.parametrize("name", CHIPS)
 def test_a_large_chip_has_the_bits_of_a_small_one(name, monkeypatch):
-    small, expected = trained(CHIPS[name])
+    small, expected = run_of(CHIPS[name])
     pieces, read, plan = [], stack_reads.StackReads.read_in_pieces, two_pulse_stack.plan_stack
 
     def noted(what, work):
@@ -45,7 +46,7 @@ def test_a_large_chip_has_the_bits_of_a_small_one(name, monkeypatch):
     monkeypatch.setattr(pulse_stack, "PIECE", 3 * 16 * 16)
     monkeypatch.setattr(stack_reads.StackReads, "read_in_pieces", noted(lambda *_: "read", read))
     monkeypatch.setattr(two_pulse_stack, "plan_stack", noted(lambda _, asked, *__: len(asked), plan))
-    large, found = trained(CHIPS[name])
+    large, found = run_of(CHIPS[name])
     np.testing.assert_array_equal(found, expected)
     for array in ("asked", "conductance", "effective"):
         np.testing.assert_array_equal(*(getattr(each.chip.electrics.state, array) for each in (large, small)))
@@ -61,10 +62,10 @@ def test_a_large_chip_has_the_bits_of_a_small_one(name, monkeypatch):
 
 def test_tables_of_many_codes_are_not_kept_either(monkeypatch):
     settings = [*CHIPS["wires"], "chip.converters.dac.bits=12"]
-    small, expected = trained(settings)
+    small, expected = run_of(settings)
     monkeypatch.setattr(chips, "TABLES", len(small.chip.units) * 16 * 4096 - 1)
     monkeypatch.setattr(stack_reads, "VOLTAGES", 2 * 16 * 4096)
-    large, found = trained(settings)
+    large, found = run_of(settings)
     np.testing.assert_array_equal(found, expected)
     bank = large.chip.units[0].readout.dac
     assert bank.table is not bank.table

@@ -1,7 +1,10 @@
 """What is particular to the behavioral engine; what every engine must do is in the common suite."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from builders import random_tile
 
 from circuitmem import DefectMap, SinhCell, Tile, TileSpec
 from circuitmem.engine import BehavioralEngine, Transfer
@@ -15,10 +18,7 @@ BRIDGE = (("word", 1, 2), ("word", 2, 2), 40.0)
 CUT = np.arange(20).reshape(5, 4) == 6  # word line 1 before cell 2
 
 
-def make_tile(seed=0, defects=None, rows=5, columns=4, **spec):
-    values = {"word_line_resistance": 1.0, "bit_line_resistance": 2.0, "driver_resistance": 10.0, **spec}
-    conductance = np.random.default_rng(seed).uniform(1e-6, 3e-4, (rows, columns))
-    return Tile(TileSpec(rows=rows, columns=columns, **values), conductance, defects)
+make_tile = partial(random_tile, rows=5, columns=4, ohms=(1.0, 2.0), driver_resistance=10.0)
 
 
 def name_of(tile, batch=1):
@@ -79,7 +79,7 @@ def test_bits_do_not_depend_on_threads(name, batch):
     cut[:5, :4] = CUT
     defects = TILES[name].defects
     wide = DefectMap(bridges=defects.bridges, open_word_segments=cut if name == "direct" else None)
-    tile = make_tile(3, wide, 50, 60)
+    tile = make_tile(seed=3, defects=wide, rows=50, columns=60)
     assert name_of(tile) == name
     voltages = drawn_voltages(tile, batch)
     one, two = BehavioralEngine(threads=1), BehavioralEngine(threads=2)
@@ -88,7 +88,7 @@ def test_bits_do_not_depend_on_threads(name, batch):
 
 
 def test_transfer_of_many_tiles():
-    tiles = [*TILES.values(), make_tile(7, DefectMap(dead_drivers=[False, True, False, False, True]))]
+    tiles = [*TILES.values(), make_tile(seed=7, defects=DefectMap(dead_drivers=[False, True, False, False, True]))]
     engine = BehavioralEngine()
     transfer = engine.transfer(tiles)
     assert isinstance(transfer, Transfer)

@@ -4,11 +4,13 @@ import copy
 import gc
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
+from builders import random_tile
 
-from circuitmem import DefectMap, SinhCell, Tile, TileSpec
+from circuitmem import DefectMap, SinhCell
 from circuitmem.engine import BehavioralEngine
 from circuitmem.engine.kept import KeptMatrices
 from circuitmem.errors import ValidationError
@@ -17,9 +19,7 @@ SHAPE = (24, 18)
 BYTES = 8 * 24 * 18
 
 
-def make_tile(seed=0, ohms=2.0, **spec):
-    geometry = TileSpec(rows=24, columns=18, word_line_resistance=ohms, bit_line_resistance=ohms, **spec)
-    return Tile(geometry, np.random.default_rng(seed).uniform(2e-5, 3e-4, SHAPE))
+make_tile = partial(random_tile, *SHAPE, ohms=2.0, between=(2e-5, 3e-4))
 
 
 def inputs(count, seed=1):
@@ -116,7 +116,7 @@ def test_a_change_starts_the_count_anew(mutate, trees):
 def test_tiles_at_one_address(monkeypatch):
     """Addresses come again when tiles are gone; here all tiles have one, so that each finds the entry of another."""
     monkeypatch.setattr("circuitmem.engine.kept.id", lambda _: 7, raising=False)
-    engine, tiles = BehavioralEngine(), [make_tile(seed) for seed in range(3)]
+    engine, tiles = BehavioralEngine(), [make_tile(seed=seed) for seed in range(3)]
     for tile in tiles + tiles:
         assert engine.plan(tile).method == "conjugate gradients"
         found = engine.read(tile, inputs(100))
@@ -146,7 +146,7 @@ def test_a_matrix_of_an_earlier_state_is_not_used():
 
 
 def test_entries_go_with_their_tiles():
-    engine, tiles = BehavioralEngine(), [make_tile(seed) for seed in range(3)]
+    engine, tiles = BehavioralEngine(), [make_tile(seed=seed) for seed in range(3)]
     # No name here holds a tile: where pytest explains asserts that hold, it keeps a copy of all names.
     assert [len(engine.read(each, inputs(100))) for each in tiles] == [100] * 3
     engine.read(make_tile(9), inputs(1))  # counted, and gone at once
@@ -160,7 +160,7 @@ def test_entries_go_with_their_tiles():
 
 
 def test_memory_is_bounded_and_the_one_used_longest_ago_goes(trees):
-    engine, tiles = BehavioralEngine(kept_bytes=2 * BYTES), [make_tile(seed) for seed in range(3)]
+    engine, tiles = BehavioralEngine(kept_bytes=2 * BYTES), [make_tile(seed=seed) for seed in range(3)]
     for k in (0, 1, 0, 2):  # 1 has to go
         engine.read(tiles[k], inputs(100))
     assert engine._kept.size == 2 * BYTES
@@ -223,7 +223,7 @@ def test_engines_are_copied_without_their_matrices():
 
 
 def test_several_threads_may_read_at_once():
-    engine, tiles = BehavioralEngine(threads=1, kept_bytes=3 * BYTES), [make_tile(seed) for seed in range(5)]
+    engine, tiles = BehavioralEngine(threads=1, kept_bytes=3 * BYTES), [make_tile(seed=seed) for seed in range(5)]
     expected = [BehavioralEngine().read(tile, inputs(100)) for tile in tiles]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda k: engine.read(tiles[k % 5], inputs(100)), range(200)))

@@ -1,9 +1,12 @@
 """How the engine chooses its way, and that every way gives the same answer."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from builders import random_tile
 
-from circuitmem import DefectMap, SinhCell, Tile, TileSpec
+from circuitmem import DefectMap, SinhCell
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
 
@@ -11,9 +14,7 @@ BRIDGE = (("word", 1, 2), ("word", 2, 2), 40.0)
 CUT = np.arange(20).reshape(5, 4) == 6  # word line 1 before cell 2
 
 
-def make_tile(rows=20, columns=30, defects=None, ohms=1.0, **spec):
-    geometry = TileSpec(rows=rows, columns=columns, word_line_resistance=ohms, bit_line_resistance=ohms, **spec)
-    return Tile(geometry, np.random.default_rng(0).uniform(1e-6, 3e-4, (rows, columns)), defects)
+make_tile = partial(random_tile, rows=20, columns=30, ohms=1.0)
 
 
 def test_the_number_of_vectors_decides():
@@ -28,7 +29,8 @@ def test_the_number_of_vectors_decides():
 def test_more_iterations_lower_the_border():
     """Longer drops along the wires cost conjugate gradients more iterations, and the tree nothing."""
     engine = BehavioralEngine()
-    assert engine.plan(make_tile(64, 64, ohms=20.0)).break_even < engine.plan(make_tile(64, 64, ohms=0.1)).break_even
+    high, low = (engine.plan(make_tile(rows=64, columns=64, ohms=ohms)).break_even for ohms in (20.0, 0.1))
+    assert high < low
 
 
 def test_a_plan_can_be_printed():
@@ -52,7 +54,7 @@ def test_a_plan_names_the_tolerance():
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-10])
 def test_a_tolerance_is_kept_and_saves_work(method, tolerance):
     cell = {} if method == "conjugate gradients" else {"cell": SinhCell(a=2.0)}
-    tile, voltages = make_tile(48, 64, ohms=10.0, **cell), np.random.default_rng(2).uniform(0.0, 0.2, 48)
+    tile, voltages = make_tile(rows=48, columns=64, ohms=10.0, **cell), np.random.default_rng(2).uniform(0.0, 0.2, 48)
     exact, loose = BehavioralEngine().solve(tile, voltages), BehavioralEngine(tolerance=tolerance).solve(tile, voltages)
     for name in ("word_line_voltage", "bit_line_voltage"):
         assert np.abs(getattr(loose, name) - getattr(exact, name)).max() <= tolerance * np.abs(voltages).max()
@@ -98,7 +100,7 @@ def test_one_vector_keeps_its_shape_whatever_the_way():
         ("newton", make_tile(), "must be one of conjugate gradients, transfer matrix, direct for this tile"),
         (
             "conjugate gradients",
-            make_tile(5, 4, DefectMap(bridges=[BRIDGE], open_word_segments=CUT)),
+            make_tile(rows=5, columns=4, defects=DefectMap(bridges=[BRIDGE], open_word_segments=CUT)),
             "must be one of direct, transfer matrix for this tile",
         ),
     ],
@@ -114,12 +116,12 @@ def test_an_unknown_method_is_refused():
 
 
 def test_bridges_on_a_floating_line_go_through_the_matrix_when_there_are_many_vectors():
-    tile = make_tile(5, 4, DefectMap(bridges=[BRIDGE], open_word_segments=CUT))
+    tile = make_tile(rows=5, columns=4, defects=DefectMap(bridges=[BRIDGE], open_word_segments=CUT))
     assert [BehavioralEngine().plan(tile, batch).method for batch in (5, 6)] == ["direct", "transfer matrix"]
 
 
 def test_single_precision_is_right_to_five_digits_and_really_single():
-    tile = make_tile(64, 48)
+    tile = make_tile(rows=64, columns=48)
     double, single = (BehavioralEngine().transfer_matrix(tile, dtype) for dtype in (np.float64, np.float32))
     assert single.dtype == np.float32
     error = np.abs(single - double).max() / np.abs(double).max()

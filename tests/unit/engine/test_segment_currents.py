@@ -1,19 +1,19 @@
 """Currents of wire segments: what enters a node of a line leaves it, through its cell or along the line."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from builders import random_tile
 
-from circuitmem import DefectMap, SinhCell, Tile, TileSpec
+from circuitmem import DefectMap, SinhCell
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.errors import ValidationError
 
 ROWS, COLUMNS = 6, 5
 
 
-def tile(defects=None, **settings):
-    rng = np.random.default_rng(3)
-    given = {"word_line_resistance": 20.0, "bit_line_resistance": 30.0, **settings}
-    return Tile(TileSpec(rows=ROWS, columns=COLUMNS, **given), rng.uniform(1e-5, 3e-4, (ROWS, COLUMNS)), defects)
+tile = partial(random_tile, ROWS, COLUMNS, seed=3, ohms=(20.0, 30.0), between=(1e-5, 3e-4))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_enters_a_node_leaves_it(settings):
 def test_nothing_flows_in_a_cut_segment_and_a_single_vector_has_no_batch():
     cut = np.zeros((ROWS, COLUMNS), dtype=bool)
     cut[2, 3] = True  # before cell (2, 3)
-    found = BehavioralEngine().solve(tile(DefectMap(open_word_segments=cut)), np.full(ROWS, 0.2))
+    found = BehavioralEngine().solve(tile(defects=DefectMap(open_word_segments=cut)), np.full(ROWS, 0.2))
     assert found.word_line_current.shape == (ROWS, COLUMNS - 1)
     assert found.word_line_current[2, 2] == 0.0
     assert (found.word_line_current[2, :2] > 0.0).all()

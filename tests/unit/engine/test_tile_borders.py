@@ -2,9 +2,11 @@
 
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
+from builders import uniform_tile
 
 from circuitmem import DefectMap, SinhCell, Tile, TileSpec
 from circuitmem.config import DacSpec
@@ -16,16 +18,14 @@ from circuitmem.files import locked, save_npz, write_bytes, write_text
 BRIDGE = (("word", 0, 0), ("word", 1, 0), 100.0)
 
 
-def tile(rows=2, columns=3, wire=1.0, defects=None, **declared):
-    spec = TileSpec(rows=rows, columns=columns, word_line_resistance=wire, bit_line_resistance=wire, **declared)
-    return Tile(spec, np.full((rows, columns), 1e-5), defects)
+tile = partial(uniform_tile, rows=2, columns=3, conductance=1e-5, ohms=1.0)
 
 
 @pytest.mark.parametrize("wire", [0.0, 1.0])
 @pytest.mark.parametrize("defects", [None, DefectMap(bridges=[BRIDGE])])
 @pytest.mark.parametrize("declared", [{}, {"cell": SinhCell(a=2.0)}])
 def test_the_gradient_of_an_empty_batch_is_zero(wire, defects, declared):
-    found = BehavioralEngine().gradient(tile(2, 3, wire, defects, **declared), np.ones((0, 2)), np.ones((0, 3)))
+    found = BehavioralEngine().gradient(tile(ohms=wire, defects=defects, **declared), np.ones((0, 2)), np.ones((0, 3)))
     assert found.voltages.shape == (0, 2)
     assert np.array_equal(found.conductance, np.zeros((2, 3)))
 
@@ -65,7 +65,7 @@ def test_bridges_nested_without_end_are_no_defect_map(tmp_path):
 @pytest.mark.parametrize("defects", [None, DefectMap(bridges=[BRIDGE])])
 def test_a_law_that_overflows_is_named_with_the_voltage(defects):
     with pytest.raises(ValidationError, match=r"cell\.a must be <= 350 for cells at up to 2 V.*got 1000"):
-        BehavioralEngine().read(tile(wire=0.0, defects=defects, cell=SinhCell(a=1000.0)), [1.5, -0.5])
+        BehavioralEngine().read(tile(ohms=0.0, defects=defects, cell=SinhCell(a=1000.0)), [1.5, -0.5])
     # Where wires take the voltage, the same law can be solved.
     assert np.isfinite(BehavioralEngine().read(tile(cell=SinhCell(a=1000.0)), [1.0, 0.5])).all()
 

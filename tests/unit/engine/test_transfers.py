@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builders import random_tile
 
 from circuitmem import DefectMap, Tile, TileSpec
 from circuitmem._kernels.noise import Address
@@ -15,9 +16,8 @@ EXACT = 1e-12
 """Rounding errors of up to 64 updates of low rank, relative to the largest element."""
 
 
-def make_tile(rng, shape=(24, 18), **kinds):
-    spec = TileSpec(rows=shape[0], columns=shape[1], word_line_resistance=2.0, bit_line_resistance=2.0)
-    return Tile(spec, rng.uniform(20e-6, 300e-6, shape), DefectMap(**kinds))
+def make_tile(rng, **kinds):
+    return random_tile(24, 18, rng, ohms=2.0, between=(20e-6, 300e-6), defects=DefectMap(**kinds))
 
 
 def close(actual, expected, tolerance=EXACT):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import InferenceSpec, NetworkSpec, load_run
 from circuitmem.data import load_mnist
 from circuitmem.network import Perceptron, patches_of
-from circuitmem.training import METHODS, build_network, compare_calibrations, run_method, train_ex_situ
+from circuitmem.training import METHODS, build_network, compare_calibrations, run_method
 from circuitmem.training.gradients import TileMap
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.offline import significance
@@ -24,8 +25,7 @@ SMALL += ["ex_situ.weight_limit=4.0", "calibration.method=split-affine", "in_sit
 def start():
     digits = load_mnist().resized(8).first(2000, 300)
     spec = load_run(None, SMALL)
-    train = digits.train_inputs, digits.train_targets
-    return digits, train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
+    return digits, trained(spec, digits)
 
 
 def reached(name, start, *settings):

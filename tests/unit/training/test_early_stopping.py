@@ -6,6 +6,7 @@ from math import cos, pi
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import NetworkSpec, RetrainingSpec, RunSpec
 from circuitmem.data import load_dataset
@@ -33,8 +34,7 @@ def spec_of(**tables):
 def start():
     spec = spec_of()
     data = load_data(spec.data, spec.network, 1)
-    train = data.train_inputs, data.train_targets
-    return data, train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
+    return data, trained(spec, data)
 
 
 def method(spec, start, name="in_situ", data=None, **more):

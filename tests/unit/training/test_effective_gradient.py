@@ -4,13 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem import TileSpec
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import load_run
 from circuitmem.data import load_mnist
 from circuitmem.registry import names
-from circuitmem.training import build_network, train_ex_situ
+from circuitmem.training import build_network
 from circuitmem.training.bring_up import calibrate_network
 from circuitmem.training.gradients import ReadMap, TileMap, read_cells
 from circuitmem.training.loss import cross_entropy
@@ -24,8 +25,7 @@ SMALL += ["calibration.vectors=200", "ex_situ.weight_limit=1.5", "ex_situ.epochs
 def start():
     digits = load_mnist().resized(8).first(1000, 300)
     spec = load_run(None, SMALL)
-    train = digits.train_inputs, digits.train_targets
-    return digits, train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
+    return digits, trained(spec, digits)
 
 
 def brought_up(start, method, yield_, wire):
@@ -82,7 +82,7 @@ def test_it_is_the_exact_gradient_behind_the_wires_of_a_default_tile_too(more):
     digits = load_mnist().resized(14).first(600, 100)
     spec = load_run(None, ["data.side=14", "network.layers=[196, 24, 10]", "ex_situ.epochs=5", *more])
     assert spec.chip.tile.shape == (64, 64)
-    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
+    model = trained(spec, digits)
     network = build_network(spec, model, digits)
     network.chip.run(network.program(0.0))
     network.chip.run(calibrate_network(network, spec, digits, ["out-of-range"]))

@@ -4,13 +4,14 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import load_run
 from circuitmem.control import ChipAuditor
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.registry import find
-from circuitmem.training import build_network, run_method, train_ex_situ
+from circuitmem.training import build_network, run_method
 from circuitmem.training.fast_array import FastArray, symmetry
 from circuitmem.training.methods import Hooks, MethodRun
 
@@ -41,8 +42,7 @@ CURVED = ("chip.device.potentiation=5.0", "chip.device.depression=-3.0")
 def start():
     digits = load_mnist().resized(4).first(100, 60)
     spec = load_run("epiram", SMALL)
-    train = digits.train_inputs, digits.train_targets
-    return digits, train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
+    return digits, trained(spec, digits)
 
 
 def built(start, rule, *more):
@@ -131,8 +131,7 @@ def test_a_network_learns_from_random_weights(rule):
     how = ["ex_situ.epochs=0", f"in_situ.rule={rule}", "in_situ.learning_rate=0.3", "in_situ.optimiser=sgd"]
     how += ["in_situ.epochs=3", "in_situ.batch=20", f"in_situ.options.{rule}.lines=32"]
     spec = load_run("epiram", [*small, *soft, *how, "chip.device.cycle_noise=0.01"])
-    train = digits.train_inputs, digits.train_targets
-    model = train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
+    model = trained(spec, digits)
     result = run_method("in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None)
     assert result.accuracy_percent > 25.0, [entry["accuracy_percent"] for entry in result.history]
 

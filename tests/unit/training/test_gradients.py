@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem import TileSpec
 from circuitmem.config import (
@@ -19,7 +20,7 @@ from circuitmem.control import Chip
 from circuitmem.data import load_mnist
 from circuitmem.network import Correction, HardwareNetwork, Partition, Perceptron, split
 from circuitmem.tile import Tile
-from circuitmem.training import build_network, run_method, train_ex_situ
+from circuitmem.training import build_network, run_method
 from circuitmem.training.gradients import TileMap, effective_map, layer_gradient, read_cells
 from circuitmem.training.in_situ import InSituTrainer
 
@@ -191,9 +192,7 @@ SMALL += ["ex_situ.weight_limit=4.0", "in_situ.learning_rate=0.1"]
 def start():
     digits = load_mnist().resized(8).first(600, 300)
     spec = load_run(None, SMALL)
-    return digits, train_ex_situ(
-        spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None
-    )
+    return digits, trained(spec, digits)
 
 
 def test_weights_are_read_back_as_the_cells_have_them(start):

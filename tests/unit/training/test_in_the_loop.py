@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import load_run
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
-from circuitmem.training import METHODS, build_network, run_method, train_ex_situ
+from circuitmem.training import METHODS, build_network, run_method
 from circuitmem.training.bring_up import prepare_chip
 from circuitmem.training.methods import MethodRun
 
@@ -25,8 +26,7 @@ SMALL += ["calibration.method=affine"]
 def start():
     digits = load_mnist().resized(8).first(600, 300)
     spec = load_run(None, SMALL)
-    train = digits.train_inputs, digits.train_targets
-    return digits, train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
+    return digits, trained(spec, digits)
 
 
 def test_later_layers_make_up_for_what_the_first_one_does_on_the_chip(start):
@@ -63,8 +63,7 @@ def test_it_takes_convolutions_as_they_are():
     more = ["network.kind=cnn", "network.convolutions=[[4,3]]", "network.layers=[64,8,10]", "retraining.epochs=1"]
     digits = load_mnist().resized(8).first(60, 30)
     spec = load_run(None, [*SMALL, *more])
-    train = digits.train_inputs, digits.train_targets
-    model = train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
+    model = trained(spec, digits)
     run = MethodRun("chip_in_the_loop", spec, build_network(spec, model, digits), digits)
     run.finish()
     assert np.array_equal(run.network.model.weights[0], model.weights[0])

@@ -4,10 +4,11 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import RunSpec
 from circuitmem.errors import ValidationError
-from circuitmem.training import build_network, load_data, train_ex_situ
+from circuitmem.training import build_network, load_data
 from circuitmem.training.bring_up import calibrate_network
 from circuitmem.training.methods import Hooks, MethodRun
 from circuitmem.training.ranges import follow_ranges
@@ -24,8 +25,7 @@ def spec_of(**in_situ):
 def start():
     spec = spec_of()
     data = load_data(spec.data, spec.network, 1)
-    train = data.train_inputs, data.train_targets
-    return data, train_ex_situ(spec.ex_situ, spec.network, *train, 1, lambda *_: None)
+    return data, trained(spec, data)
 
 
 def method(spec, start, **more):

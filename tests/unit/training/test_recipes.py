@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import RetrainingSpec, load_run
 from circuitmem.control import Chip
@@ -11,7 +12,7 @@ from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.network import Ask, HardwareNetwork, Network, Partition, Perceptron, Placement
 from circuitmem.tile import DefectMap, PairMapping
-from circuitmem.training import METHODS, Hooks, MethodRun, build_network, run_method, train_ex_situ
+from circuitmem.training import METHODS, Hooks, MethodRun, build_network, run_method
 from circuitmem.training.bring_up import prepare_chip
 from circuitmem.training.checkpoint import load_state, save_state
 from circuitmem.training.input_ranges import InputRanges
@@ -32,9 +33,7 @@ SMALL += ["ex_situ.weight_limit=4.0", "calibration.method=split-affine", "in_sit
 def start():
     digits = load_mnist().resized(8).first(1500, 400)
     spec = load_run(None, SMALL)
-    return digits, train_ex_situ(
-        spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None
-    )
+    return digits, trained(spec, digits)
 
 
 def reached(name, start, *settings):

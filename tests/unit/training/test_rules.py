@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import InSituSpec, RunSpec, load_run
 from circuitmem.config.training import LEARNING_RATES
@@ -11,7 +12,6 @@ from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
 from circuitmem.registry import find, names
 from circuitmem.training import METHODS, InSituTrainer, build_network, run_method
-from circuitmem.training.ex_situ import train_ex_situ
 from circuitmem.training.methods import training_of
 
 SMALL = [
@@ -36,9 +36,7 @@ RULES = [name for name in names("rules") if name not in FAST]
 def start():
     digits = load_mnist().resized(8).first(1000, 300)
     spec = load_run(None, SMALL)
-    return digits, train_ex_situ(
-        spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None
-    )
+    return digits, trained(spec, digits)
 
 
 def test_what_is_declared_is_there_and_nothing_else():
@@ -192,7 +190,7 @@ def test_defects_can_be_kept_to_a_layer(start):
 def test_three_layers_learn_too():
     digits = load_mnist().resized(8).first(1000, 300)
     spec = load_run(None, [*SMALL, "network.layers=[64, 32, 32, 10]", "in_situ.epochs=2"])
-    model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
+    model = trained(spec, digits)
     history = run_method(
         "calibration_in_situ", spec, build_network(spec, model, digits), digits, lambda *_: None
     ).history

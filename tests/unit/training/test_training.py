@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builders import trained
 from threadpoolctl import threadpool_limits
 
 from circuitmem.config import RunSpec, load_run
@@ -9,7 +10,6 @@ from circuitmem.data import load_mnist
 from circuitmem.engine import BehavioralEngine, SpiceEngine
 from circuitmem.network import Perceptron
 from circuitmem.training.bring_up import bring_up
-from circuitmem.training.ex_situ import train_ex_situ
 from circuitmem.training.in_situ import InSituTrainer
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.methods import build_network, run_method
@@ -36,7 +36,7 @@ def digits():
 @pytest.fixture(scope="module")
 def model(digits):
     spec = small_spec()
-    return train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
+    return trained(spec, digits)
 
 
 def quiet(*_):
@@ -69,7 +69,7 @@ MEDIUM += ["calibration.method=affine", "ex_situ.weight_limit=4.0", "in_situ.lea
 def medium_start():
     digits = load_mnist().resized(14).first(3000, 500)
     spec = load_run(None, MEDIUM)
-    return digits, train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, quiet)
+    return digits, trained(spec, digits)
 
 
 @pytest.mark.slow

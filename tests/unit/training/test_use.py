@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from builders import trained
 
 from circuitmem.config import UseSpec, load_run
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
-from circuitmem.training import MethodRun, build_network, train_ex_situ
+from circuitmem.training import MethodRun, build_network
 from circuitmem.training.bring_up import bring_up
 from circuitmem.training.serve import age
 from circuitmem.training.use import Upkeep
@@ -34,8 +35,7 @@ DAY, YEAR = 86_400.0, 365.25 * 86_400.0
 def started():
     spec = load_run("joshi2020", SETTINGS)
     digits = load_mnist("bundled").resized(8).first(600, 200)
-    train = digits.train_inputs, digits.train_targets
-    return spec, digits, train_ex_situ(spec.ex_situ, spec.network, *train, spec.seed, lambda *_: None)
+    return spec, digits, trained(spec, digits, spec.seed)
 
 
 def aged(started, ages, granularity="burst", **use):

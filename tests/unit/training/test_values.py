@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from builders import options
 
 from circuitmem.config import load_run
 from circuitmem.data import load_dataset
@@ -84,7 +85,7 @@ def check(found, folder, network):
 
 
 def test_a_network_of_layers_predicts_values(home, command):
-    words = [word for item in TINY for word in ("--set", item)]
+    words = options(TINY)
     done = command("train", "-o", "run", *words, cwd=home)
     assert done.returncode == 0, done.stderr
     assert "RMSE, R2" in done.stdout
