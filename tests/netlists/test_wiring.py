@@ -59,7 +59,7 @@ def test_a_floating_node_and_a_floating_island_have_no_name_and_no_branch():
     cut_word[0, 1] = cut_word[0, 2] = cut_word[2, 0] = True
     cut_bit = np.zeros((3, 3), bool)
     cut_bit[1, 2] = True
-    spec = TileSpec(rows=3, columns=3, ohms=1.0)
+    spec = TileSpec(rows=3, columns=3, word_line_resistance=1.0, bit_line_resistance=1.0)
     wiring = Wiring(Tile(spec, conductance, DefectMap(open_word_segments=cut_word, open_bit_segments=cut_bit)))
     assert {tuple(x) for x in np.argwhere(wiring.word_nodes == None).tolist()} == {(0, 1), (0, 2)}  # noqa: E711
     assert {tuple(x) for x in np.argwhere(wiring.bit_nodes == None).tolist()} == {(0, 2), (1, 2)}  # noqa: E711
