@@ -185,8 +185,8 @@ def test_input_ranges_that_are_too_wide_are_learnt_narrower(start):
     ranges, limits = InputRanges(network.layers, 8), [layer.limits() for layer in network.layers]
     inputs, targets = digits.train_inputs, digits.train_targets
     shares = []
-    for trained in (False, True):
-        if trained:
+    for again in (False, True):
+        if again:
             retrain(
                 model := model.copy(),
                 limits,
