@@ -20,7 +20,7 @@ from circuitmem.engine import (
     AuditRecord,
     RefereeName,
     referee_names,
-    software,
+    simulator_versions,
     stratified_bound,
 )
 from circuitmem.errors import SpiceUnavailableError
@@ -57,7 +57,7 @@ class RunAudit:
         # A simulator takes a moment to start, in which the network is trained already.
         asking = ThreadPoolExecutor(1)
         self._answer = asking.submit(_versions, spec)
-        asking.submit(software)  # what the run's provenance says of ngspice, which is remembered
+        asking.submit(simulator_versions)  # what the run's provenance says of ngspice, which is remembered
         asking.shutdown(wait=False)
 
     @cached_property
