@@ -203,7 +203,10 @@ NEED_VACASK = ("verilog_a",)
 
 
 def environment() -> dict[str, Any]:
-    """Return what the last bits of a sum depend on: kernels, NumPy and its BLAS."""
+    """Return what the last bits of a sum depend on: kernels, NumPy, its BLAS and that of SciPy."""
+    # SciPy's library is loaded with its first user; before, a machine would not be known again by what it has loaded.
+    import scipy.linalg  # noqa: F401
+
     _ = np.ones((2, 2)) @ np.ones((2, 2))
     blas = [f"{lib['internal_api']} {lib['version']} {lib.get('architecture')}" for lib in threadpool_info()
             if lib["user_api"] == "blas"]  # fmt: skip
