@@ -231,15 +231,16 @@ def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None,
 
 
 def _published(study: Study, published: Sequence[PublishedSpec], rows: Sequence[Row]) -> str:
-    """Return published figures beside ours, absolute and relative to the digital network."""
-    lines = []
+    """Return published figures beside ours, absolute and relative to the digital network, if that was trained."""
+    lines, trained = [], study.spec.run.get("ex_situ", {}).get("epochs") != 0
     for spec in published:
         ours = ["", ""]
         if spec.method is not None:
             own = select(rows, end=True, **spec.where)
             accuracy, digital = _mean(select(own, method=spec.method)), _mean(select(own, method="digital"))
             if accuracy is not None and digital is not None:
-                ours = [interval(accuracy), f"{100 * accuracy.mean / digital.mean:.2f} %"]
+                share = f"{100 * accuracy.mean / digital.mean:.2f} %" if trained else "(not trained)"
+                ours = [interval(accuracy), share]
         where = ", ".join(f"{axis} {level}" for axis, level in spec.where.items())
         name = method_label(study, spec.method) if spec.method else ""
         lines.append([f"{spec.source} [{spec.mark}]", where, f"{spec.value:g}", name, *ours])

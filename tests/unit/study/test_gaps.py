@@ -96,3 +96,16 @@ def test_a_default_that_is_not_there_yet_is_not_judged(write_study):
 def test_the_default_must_be_a_point_of_the_study(write_study, default):
     with pytest.raises(ValidationError, match=r"tunings.0.default must be one of the study's points"):
         load_study(write_study(TUNED.format(default, 1.0)))
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(5, "200.00 %"), (0, "(not trained)")])
+def test_a_published_figure_is_held_against_a_digital_network_that_was_trained(epochs, share, write_study):
+    published = '[[published]]\nsource = "Somebody"\nmark = "P"\nvalue = 70.0\nmethod = "in_situ"\n'
+    folder = write_study(f"{published}where = {{ device_yield = 1.0 }}\n")
+    declared = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(
+        declared.replace("[run.ex_situ]\nepochs = 5", f"[run.ex_situ]\nepochs = {epochs}")
+    )
+    digital = [{**row, "method": "digital", "accuracy_percent": 30.5} for row in table() if row["method"] == "raw"]
+    text = study_text(load_study(folder), [*table(), *digital], PROVENANCE)
+    assert f"| 70 | in-situ only | 61.00 ± 12.71 | {share} |" in text
