@@ -53,7 +53,7 @@ def of_rule(rule: str) -> dict[str, Any]:
 
 def measure(name: str, preset: str | None, settings: list[str], data: Dataset) -> dict[str, Any]:
     """Train in situ, some steps as whole layers and some as events in turn; returns the best of each [s a step]."""
-    spec = load_run(preset, [*settings, "data.test=100"])
+    spec = load_run(preset, [*settings, "data.test=100", f"in_situ.epochs={2 * ROUNDS}"])
     images = spec.in_situ.batch * STEPS
     digits = data.first(images, 100)
     model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)

@@ -47,6 +47,7 @@ def measure(size: int) -> tuple[float, float, dict[str, float]]:
         settings = [
             "network.layers=[784,256,10]",
             f"in_situ.batch={BATCH}",
+            f"in_situ.epochs={TURNS}",
             "ex_situ.epochs=1",
             f"data.train={2 * count}",
         ]

@@ -117,7 +117,7 @@ def _vacask() -> str:
     try:
         from circuitmem.engine import VacaskEngine
 
-        library = VacaskEngine.probe()
+        library, compiler = VacaskEngine.probe(), VacaskEngine.compiler_version()
         spec = TileSpec(rows=1, columns=1, word_line_resistance=2.0, bit_line_resistance=2.0)
         with VacaskEngine() as engine:
             current = float(engine.read(Tile(spec, np.array([[1e-3]])), np.array([0.2]))[0])
@@ -126,12 +126,12 @@ def _vacask() -> str:
     except SpiceUnavailableError as error:
         if "not installed" in error.reason:
             return "not installed (pip install 'circuitmem[vacask]'); ngspice alone is the referee"
-        return f"installed but does not start: {error.reason}"
+        return f"installed but does not start: {error.reason.rpartition('does not start: ')[2]}"
     except SpiceError as error:
         return f"installed but does not compute: {error.message}"
     off = abs(current / (0.2 / 1004.0) - 1.0)
     smoke = f"smoke read within {OHM_TOLERANCE:g}" if off <= OHM_TOLERANCE else f"smoke read WRONG by {off:.1e}"
-    return f"{library.version} (sha {VacaskEngine.digest()[:6]}…); {smoke}"
+    return f"{library.version} (sha {VacaskEngine.digest()[:6]}…), openvaf {compiler}; {smoke}"
 
 
 def _mnist() -> str:

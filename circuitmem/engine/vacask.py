@@ -110,6 +110,17 @@ class VacaskEngine(CircuitEngine):
         return True
 
     @staticmethod
+    def compiler_version() -> str:
+        """Return the version of OpenVAF, the compiler of Verilog-A beside it.
+
+        Raises
+        ------
+        SpiceUnavailableError
+            If it is not installed, or does not start.
+        """
+        return installation.find().compiler_version
+
+    @staticmethod
     def digest() -> str:
         """Return the SHA-256 of the program.
 

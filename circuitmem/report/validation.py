@@ -51,6 +51,7 @@ def draw_validation(record: dict[str, Any], folder: str | Path) -> list[Path]:
         "failed": [stage["stage"] for stage in stages if not stage["pass"]],
         "referees": " and ".join(label for name, label in _NAMES.items() if name in record),
         "between": [_three_ways(line) for line in record["between_referees"]],
+        "steps": _steps(record["stages"]),
         "speed_columns": _speed_columns(record["speed"]),
         "passed": all(stage["pass"] for stage in record["stages"]),
         "cases": sum({stage["stage"]: stage["cases"] for stage in record["stages"]}.values()),
@@ -93,6 +94,28 @@ def _stage(page: Page, stage: dict[str, Any], several: bool) -> dict[str, Any]:
 def _three_ways(line: dict[str, Any]) -> tuple[str, ...]:
     pairs = ("behavioral_ngspice", "behavioral_vacask", "ngspice_vacask")
     return line["stage"], *(_number(line[pair]) for pair in pairs), _number(line["bound"])
+
+
+def _steps(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the steps of a training trajectory in all engines side by side; None if no stage has one."""
+    trained = [stage for stage in stages if "steps" in stage]
+    if not trained:
+        return None
+    engines = {"kernels": trained[0]["steps"]["behavioral"]}
+    engines |= {_NAMES[stage["referee"]]: stage["steps"]["referee"] for stage in trained}
+    parts = ("loss", "pulses so far", "labels", "digest of all values")
+    rows = []
+    for number, line in enumerate(zip(*engines.values(), strict=True), 1):
+        losses, pulses = [repr(step["loss"]) for step in line], [f"{step['pulses']:,}" for step in line]
+        labels = [" ".join(map(str, step["labels"])) for step in line]
+        rows.append((str(number), *losses, *pulses, *labels, *(step["digest"] for step in line)))
+    return {
+        "stage": trained[0]["stage"],
+        "values": trained[0]["values_a_step"],
+        "same": sum(len({step["digest"] for step in line}) == 1 for line in zip(*engines.values(), strict=True)),
+        "columns": ["step", *(f"{part}, {engine}" for part in parts for engine in engines)],
+        "rows": rows,
+    }
 
 
 def _speed_columns(rows: list[dict[str, Any]]) -> list[str]:

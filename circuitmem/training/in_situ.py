@@ -22,6 +22,7 @@ from circuitmem.training.ranges import follow_ranges
 from circuitmem.training.rules import UpdateRule
 from circuitmem.training.schedules import rate_factor
 from circuitmem.training.wires import WireModel
+from circuitmem.validation import integer
 
 __all__ = ["InSituTrainer", "train_epoch"]
 
@@ -173,7 +174,7 @@ def train_epoch(
     seed : int
         Seed of the order of the samples.
     epoch : int
-        Which epoch, from 0.
+        Which epoch, from 0, < ``in_situ.epochs``: the step size falls until that is over.
     losses : list of float, optional
         Losses of the batches that are over; those that follow are appended.
     after_batch : callable
@@ -188,8 +189,9 @@ def train_epoch(
     Raises
     ------
     ValidationError
-        If the loss of a batch is no number.
+        If the loss of a batch is no number, or no such epoch is declared.
     """
+    integer("epoch", epoch, maximum=trainer.spec.epochs - 1)
     objective = Classes(network.model.weights[-1].shape[1]) if objective is None else objective
     spec = trainer.spec
     order = stream(seed, Purpose.BATCHES, 1, epoch).permutation(len(images))

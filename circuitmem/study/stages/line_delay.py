@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,7 +63,7 @@ def run(context: StageContext) -> StageResult:
         {"longest_delay_s": longest},
         [plot],
         answers=[theirs / ours],
-        size=max(case[:2] for case in cases),
+        size=max((case[:2] for case in cases), key=math.prod),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ NAME = "trajectory"
 LAYERS = (16, 8, 4)
 BATCH = 10
 TESTED = 8
+OUTPUTS = slice(2, 2 + TESTED * (LAYERS[-1] + 1))
+"""Where a step's outputs and labels of the test digits are, among all its values."""
 SETTINGS = (
     "data.side=4",
     "network.layers=[16, 8, 10]",
@@ -29,16 +32,17 @@ SETTINGS = (
     "chip.defects.device_yield=0.8",
     "chip.programming.verify_tries=0",
     "calibration.vectors=10",
-    "ex_situ.epochs=5",
+    "ex_situ.epochs=40",
+    "ex_situ.batch=20",
+    "ex_situ.learning_rate=0.02",
     f"in_situ.batch={BATCH}",
-    "in_situ.epochs=1",
 )
 
 
 def run(context: StageContext) -> StageResult:
     """Count what differs after each step: outputs and labels of test digits, loss, pulses, weights, conductances."""
     steps = 4 if context.quick else 20
-    spec = load_run(None, [*SETTINGS, f"seed={context.seed}"])
+    spec = load_run(None, [*SETTINGS, f"in_situ.epochs={steps}", f"seed={context.seed}"])
     spec = spec.model_copy(update={"network": NetworkSpec(layers=LAYERS)})  # four digits, for a network of four outputs
     digits = _digits(steps)
     engines: dict[EngineName, Any] = {"behavioral": BehavioralEngine(), "referee": context.referee}
@@ -63,8 +67,23 @@ def run(context: StageContext) -> StageResult:
             Series(context.simulator, shown, losses["referee"], "points"),
         ),
     )
-    details = {"pulses": pulses[-1], "values_a_step": int(found["referee"][0].size)}
+    details = {
+        "pulses": pulses[-1],
+        "values_a_step": int(found["referee"][0].size),
+        "steps": {name: [_said(step) for step in states] for name, states in found.items()},
+    }
     return StageResult(differences, 0.0, details, [plot], answers=found["referee"], size=spec.chip.tile.shape)
+
+
+def _said(step: NDArray[np.float64]) -> dict[str, Any]:
+    """Return what is shown of a step: loss, pulses so far, labels of the test digits, and a digest of all values."""
+    labels = step[OUTPUTS][TESTED * LAYERS[-1] :].astype(int).tolist()
+    return {
+        "loss": float(step[0]),
+        "pulses": int(step[1]),
+        "labels": labels,
+        "digest": hashlib.sha256(step.tobytes()).hexdigest()[:12],
+    }
 
 
 def _digits(steps: int) -> Dataset:

@@ -13,7 +13,7 @@ from circuitmem.config import TileSpec
 from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine, replay_case
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.report import draw_validation
-from circuitmem.study.stages import STAGES, StageResult
+from circuitmem.study.stages import STAGES, StageContext, StageResult, trajectory
 from circuitmem.study.stages.random_tiles import every_defect
 from circuitmem.study.validate import compare_records, load_record, validate_engines
 
@@ -205,10 +205,26 @@ def test_training_takes_the_same_steps_in_the_kernels_and_in_vacask(tmp_path, mo
     (stage,) = validate_engines(tmp_path, quick=True, only=["trajectory"], referee="vacask")["stages"]
     assert (stage["cases"], stage["worst"], stage["pass"]) == (4, 0.0, True)
     assert stage["pulses"] > 200
+    assert stage["steps"]["behavioral"] == stage["steps"]["referee"]
+    assert [len(step["labels"]) for step in stage["steps"]["referee"]] == [8] * 4
+    assert {label for step in stage["steps"]["referee"] for label in step["labels"]} <= {0, 1, 2, 3}
+    assert stage["steps"]["referee"][-1]["pulses"] == stage["pulses"]
     right = VacaskEngine.codes
     monkeypatch.setattr(VacaskEngine, "codes", lambda self, *words: right(self, *words) + 1)
     (stage,) = validate_engines(tmp_path, quick=True, only=["trajectory"], referee="vacask")["stages"]
     assert not stage["pass"]
+
+
+def test_the_trajectory_that_referees_see_learns():
+    """A network that training drives into saturation would give the same codes in any engine."""
+    kernels = BehavioralEngine()
+    kernels.simulator = "kernels"
+    context = StageContext("trajectory", kernels, 1)
+    steps = trajectory.run(context).details["steps"]["behavioral"]
+    losses = [step["loss"] for step in steps]
+    assert len(losses) == 20
+    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:6])
+    assert len(set(steps[-1]["labels"])) == 3  # the test digits are of four classes, one of them there once
 
 
 LARGE = ["large linear tiles", "large sinh tiles"]
