@@ -106,8 +106,8 @@ def _steps(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
     parts = ("loss", "pulses so far", "labels", "digest of all values")
     rows = []
     for number, line in enumerate(zip(*engines.values(), strict=True), 1):
-        losses, pulses = [repr(step["loss"]) for step in line], [f"{step['pulses']:,}" for step in line]
-        labels = [" ".join(map(str, step["labels"])) for step in line]
+        losses, pulses = ([f"{step['loss']:.6f}" for step in line], [f"{step['pulses']:,}" for step in line])
+        labels = ["".join(map(str, step["labels"])) for step in line]
         rows.append((str(number), *losses, *pulses, *labels, *(step["digest"] for step in line)))
     return {
         "stage": trained[0]["stage"],
