@@ -1,15 +1,16 @@
 """How often the intervals of ``circuitmem fit`` hold the truth: curves of known devices, with 2 % noise, fitted again.
 
 ``python benchmarks/recovery.py [--repeats N] [--first-seed S] [MODEL ...]``; 200 repetitions of every model are the
-default, and take about an hour. The first seed is one that no choice of a method was made with. Writes
-results/recovery.txt, where lines of models that are not counted again stay: of 95 % intervals, how many held what the
-curve was made with, by model, and the parameter with the fewest. What a fit calls hardly determined is left out and
-counted: its users are told so.
+default. The first seed is one that no choice of a method was made with. Writes results/recovery.txt after each curve,
+where models that are not counted again stay: of 95 % intervals, how many held what the curve was made with, for each
+parameter and for all of a model. An interval that is open on one side counts; a parameter without an interval, which
+the fit calls not determined, is counted apart.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,43 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from circuitmem.config import OdeDevice, PulseUpdateSpec, VteamSpec, YakopcicSpec
-from circuitmem.device import flicker, pulse_curves, simulate
+from circuitmem.config import PulseUpdateSpec
+from circuitmem.device import flicker
 from circuitmem.errors import CircuitmemError
 from circuitmem.rng import Purpose, stream_key
-from circuitmem.study.fit import fit_device
+from circuitmem.study.fit import SWEEPS, fit_device, write_pulses, write_sweep
 
 RESULTS = Path(__file__).parent / "results"
-FIRST_SEED = 10_000
+FIRST_SEED = 20_000
 NOISE = 0.02
 """Standard deviation of a reading, of the largest one."""
-YAKOPCIC = YakopcicSpec(
-    a1=0.01,
-    a2=0.02,
-    b=1.5,
-    positive_threshold=0.4,
-    negative_threshold=0.5,
-    positive_rate=30.0,
-    negative_rate=20.0,
-    positive_limit=0.3,
-    negative_limit=0.5,
-    positive_decay=1.0,
-    negative_decay=5.0,
-)
-VTEAM = VteamSpec(
-    on_resistance=2e3,
-    off_resistance=100e3,
-    on_speed=-1e-3,
-    off_speed=2e-3,
-    on_voltage=-0.6,
-    off_voltage=0.5,
-    on_power=2.0,
-    off_power=3.0,
-)
 PULSES = PulseUpdateSpec.preset("AlOx/HfO2")
 CELLS = {"programming_error": 0.05, "drift_exponent": 0.05, "drift_spread": 0.3, "white": NOISE, "flicker": 0.01}
 TARGETS, PER_TARGET = (2e-6, 8e-6, 20e-6), 60
 T_0, T_R = 20.0, 0.25
+HEAD = f"{'model':<14}{'curves':>7}  {'parameter':<32}{'intervals':>10}{'hold':>8}{'none':>7}"
 
 Found = tuple[Any, dict[str, float]]
 """A fit, and what its parameters should be."""
@@ -63,26 +42,14 @@ Found = tuple[Any, dict[str, float]]
 
 def pulses(path: Path, seed: int) -> Found:
     """Fit a device that counts pulses."""
-    rng, count = np.random.default_rng(seed), np.arange(PULSES.states + 1)
-    rows = ["pulse,conductance_s,polarity"]
-    for way, curve in zip(("up", "down"), pulse_curves(PULSES, count), strict=True):
-        values = (curve if way == "up" else curve[::-1]) + NOISE * PULSES.maximum_conductance * rng.standard_normal(
-            len(count)
-        )
-        rows += [f"{k},{max(value, 1e-12):.10g},{way}" for k, value in zip(count, values, strict=True)]
-    path.write_text("\n".join(rows))
-    return fit_device(path, "pulse"), PULSES.model_dump()
+    return fit_device(write_pulses(path, PULSES, noise=NOISE, seed=seed), "pulse"), PULSES.model_dump()
 
 
-def sweep(spec: OdeDevice, model: str, amplitude: float, held: dict[str, float], path: Path, seed: int) -> Found:
-    """Fit a device that follows an ODE to two sweeps of 201 points."""
-    rng, when = np.random.default_rng(seed), np.linspace(0.0, 0.2, 201)
-    voltage = amplitude * np.sin(2.0 * np.pi * when / 0.1) * (1.0 - 1.5 * when)
-    current = simulate(spec, when, voltage, tolerance=1e-9, threads=1).current
-    current = current + NOISE * np.abs(current).max() * rng.standard_normal(len(when))
-    rows = [",".join(f"{x:.10g}" for x in row) for row in zip(when, voltage, current, strict=True)]
-    path.write_text("\n".join(["time_s,voltage_v,current_a", *rows]))
-    return fit_device(path, model, held=held), spec.model_dump()
+def swept(name: str, path: Path, seed: int) -> Found:
+    """Fit a device that follows an ODE."""
+    own = SWEEPS[name]
+    write_sweep(path, own.spec, own.amplitude, own.period, noise=NOISE, seed=seed)
+    return fit_device(path, own.model, held=own.held), own.spec.model_dump()
 
 
 def cells(path: Path, seed: int) -> Found:
@@ -129,9 +96,64 @@ MODELS: dict[str, Callable[[Path, int], Found]] = {
     "pulse": pulses,
     "steps": steps,
     "statistical": cells,
-    "yakopcic": partial(sweep, YAKOPCIC, "yakopcic", 1.5, {"positive_limit": 0.3}),
-    "vteam": partial(sweep, VTEAM, "vteam", 1.2, {}),
+    **{name: partial(swept, name) for name in SWEEPS},
 }
+
+
+class Count:
+    """What the fits of one model held.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`MODELS`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.curves, self.failed, self.seconds = name, 0, 0, 0.0
+        self.held: dict[str, list[bool]] = {}
+        self.none: dict[str, int] = {}
+
+    def add(self, path: Path, seed: int) -> None:
+        """Make a curve and fit it."""
+        began = time.process_time()
+        self.curves += 1
+        try:
+            fit, truth = MODELS[self.name](path, seed)
+        except CircuitmemError:
+            self.failed += 1
+            return
+        for parameter, interval in fit.estimate.intervals.items():
+            # Rows of a table of steps lie elsewhere in each repetition.
+            key = " ".join(parameter.split()[:2]) if self.name == "steps" else parameter
+            own = self.held.setdefault(key, [])
+            self.none[key] = self.none.get(key, 0) + (interval is None)
+            if interval is not None:
+                own.append(interval[0] <= truth[parameter] <= interval[1])
+        self.seconds += time.process_time() - began
+
+    def lines(self) -> list[str]:
+        """Return a line for each parameter, and one for all."""
+        every = [each for own in self.held.values() for each in own]
+        rows = [*self.held.items(), ("all", every)]
+        found = []
+        for parameter, own in rows:
+            none = sum(self.none.values()) if parameter == "all" else self.none[parameter]
+            hold = f"{np.mean(own):.1%}" if own else "-"
+            found.append(f"{self.name:<14}{self.curves:>7}  {parameter:<32}{len(own):>10}{hold:>8}{none:>7}")
+        found[-1] += f"   {self.failed} failed, {self.seconds / self.curves:.2f} s of CPU each"
+        return found
+
+
+def write(path: Path, count: Count) -> None:
+    """Write the lines of a model, and leave those of others as they are."""
+    old = path.read_text().splitlines()[1:] if path.exists() else []
+    lines = {name: [line for line in old if line.split()[0] == name] for name in MODELS}
+    lines[count.name] = count.lines()
+    text = "\n".join([HEAD, *(line for name in MODELS for line in lines[name])]) + "\n"
+    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 def main() -> None:
@@ -142,42 +164,16 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL")
     parser.add_argument("--out", type=Path, default=RESULTS / "recovery.txt")
     given = parser.parse_args()
-    head = f"{'model':<12}{'curves':>8}{'intervals':>11}{'hold':>9}{'fewest':>9}  of{'':<32}"
-    head += f"{'weak':>7}{'failed':>8}{'CPU':>9}"
-    old = given.out.read_text().splitlines()[1:] if given.out.exists() else []
-    lines = {line.split()[0]: line for line in old}
+    for name in given.models:
+        if name not in MODELS:
+            parser.error(f"MODEL must be some of {', '.join(MODELS)} (got {name!r})")
     with tempfile.TemporaryDirectory() as folder:
         for name in given.models:
-            lines[name] = measured(name, given.repeats, Path(folder) / "curve.csv", given.first_seed)
-            print(lines[name], flush=True)
-    given.out.write_text("\n".join([head, *(lines[name] for name in MODELS if name in lines)]) + "\n")
-
-
-def measured(name: str, repeats: int, path: Path, first_seed: int = FIRST_SEED) -> str:
-    """Return the line of a model."""
-    held: dict[str, list[bool]] = {}
-    weak = failed = 0
-    began = time.process_time()
-    for seed in range(first_seed, first_seed + repeats):
-        try:
-            fit, truth = MODELS[name](path, seed)
-        except CircuitmemError:
-            failed += 1
-            continue
-        for parameter, interval in fit.estimate.intervals.items():
-            if interval is None or parameter in fit.weak:
-                weak += 1
-                continue
-            # Rows of a table of steps lie elsewhere in each repetition.
-            key = " ".join(parameter.split()[:2]) if name == "steps" else parameter
-            held.setdefault(key, []).append(interval[0] <= truth[parameter] <= interval[1])
-    every = [each for own in held.values() for each in own]
-    least = min(held, key=lambda key: float(np.mean(held[key])))
-    spent = (time.process_time() - began) / repeats
-    return (
-        f"{name:<12}{repeats:>8}{len(every):>11}{np.mean(every):>9.1%}{np.mean(held[least]):>9.1%}  {least:<34}"
-        f"{weak:>7}{failed:>8}{spent:>7.2f} s"
-    )
+            count = Count(name)
+            for seed in range(given.first_seed, given.first_seed + given.repeats):
+                count.add(Path(folder) / "curve.csv", seed)
+                write(given.out, count)
+            print("\n".join(count.lines()), flush=True)
 
 
 if __name__ == "__main__":

@@ -315,7 +315,7 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     headings = ("parameter", "value", f"{confidence:.4g} interval", "unit", "note")
     rows = []
     for row in record["parameters"]:
-        span = "not determined" if row["low"] is None else f"{row['low']:.5g} to {row['high']:.5g}"
+        span = _span(row["low"], row["high"])
         mark = "end of the range searched" if row["at_bound"] else ""
         rows.append((row["name"], f"{row['value']:.6g}", span, row["unit"], mark))
     rows += [(name, f"{value:.6g}", "", "", "") for name, value in record["derived"].items()]
@@ -333,6 +333,13 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     for note in record["notes"]:
         console.print(f"note: {note}")
     console.print(f"written: {record['toml']}, {record['figure']}")
+
+
+def _span(low: float | None, high: float | None) -> str:
+    """Say an interval, of which the data may not tell an end."""
+    if low is None:
+        return "not determined" if high is None else f"at most {high:.5g}"
+    return f"at least {low:.5g}" if high is None else f"{low:.5g} to {high:.5g}"
 
 
 def print_verilog(found: dict[str, Any]) -> None:

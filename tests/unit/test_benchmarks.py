@@ -221,10 +221,21 @@ def test_algorithms_are_drawn_within_what_is_declared():
 
 def test_intervals_of_fits_are_counted_against_what_curves_were_made_with(tmp_path, monkeypatch):
     recovery = importlib.import_module("recovery")
-    line = recovery.measured("pulse", 4, tmp_path / "curve.csv").split()
-    assert line[:2] == ["pulse", "4"]
-    assert int(line[2]) >= 12  # range and curvature of each direction, or most of them
-    assert float(line[3].rstrip("%")) >= 75.0
+
+    def counted():
+        count = recovery.Count("pulse")
+        for seed in range(4):
+            count.add(tmp_path / "curve.csv", seed)
+        recovery.write(tmp_path / "recovery.txt", count)
+        return count.lines()[-1].split()
+
+    (tmp_path / "recovery.txt").write_text(f"{recovery.HEAD}\nsteps 3 all 9 100.0% 0\npulse 1 all 9 1.0% 0\n")
+    line = counted()
+    assert line[:3] == ["pulse", "4", "all"]
+    assert int(line[3]) >= 12  # range and curvature of each direction, or most of them
+    assert float(line[4].rstrip("%")) >= 75.0
+    lines = (tmp_path / "recovery.txt").read_text().splitlines()
+    assert [each.split()[0] for each in lines] == ["model", *["pulse"] * 5, "steps"]
     # Were the truth another, few intervals would hold it.
     fit = recovery.MODELS["pulse"]
     monkeypatch.setitem(
@@ -235,4 +246,4 @@ def test_intervals_of_fits_are_counted_against_what_curves_were_made_with(tmp_pa
             {name: 1.2 * value for name, value in fit(*at)[1].items() if isinstance(value, float)},
         ),
     )
-    assert float(recovery.measured("pulse", 4, tmp_path / "curve.csv").split()[3].rstrip("%")) <= 50.0
+    assert float(counted()[4].rstrip("%")) <= 50.0

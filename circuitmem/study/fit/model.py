@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,9 @@ import tomli_w
 from numpy.typing import NDArray
 
 from circuitmem.config import Spec
-from circuitmem.study.fit.estimate import Estimate, Parameter, is_weak
+from circuitmem.study.fit.estimate import Estimate
+from circuitmem.study.fit.intervals import is_weak
+from circuitmem.study.fit.problem import Parameter
 
 __all__ = ["Curve", "Fit"]
 
@@ -106,10 +109,9 @@ class Fit:
 
     @property
     def weak(self) -> list[str]:
-        """Names of parameters that the data hardly determine: without an interval, or with a very wide one.
+        """Names of parameters that the data hardly determine: without an interval, or with an open or very wide one.
 
-        The linear model behind the intervals is not to be trusted then: parameters stand in for one another, and one of
-        them should be held.
+        Parameters stand in for one another then, and one of them should be held.
         """
         intervals = self.estimate.intervals
         return [parameter.name for parameter in self.parameters if is_weak(parameter, intervals[parameter.name])]
@@ -134,8 +136,8 @@ class Fit:
                 {
                     "name": parameter.name,
                     "value": self.estimate.values[parameter.name],
-                    "low": None if interval is None else interval[0],
-                    "high": None if interval is None else interval[1],
+                    "low": _told(interval, 0),
+                    "high": _told(interval, 1),
                     "unit": parameter.unit,
                     "at_bound": parameter.name in self.estimate.at_bound,
                 }
@@ -153,3 +155,8 @@ class Fit:
             "assumed": list(self.assumed),
             "notes": list(self.notes),
         }
+
+
+def _told(interval: tuple[float, float] | None, end: int) -> float | None:
+    """Return an end of an interval; None if the data do not tell it."""
+    return interval[end] if interval is not None and math.isfinite(interval[end]) else None

@@ -13,18 +13,16 @@ from circuitmem.device import simulate
 from circuitmem.errors import CircuitmemError, ValidationError
 from circuitmem.study.fit.chip import CHOSEN, around, cell_kind, cells_of
 from circuitmem.study.fit.curves import read_iv
-from circuitmem.study.fit.estimate import Estimate, Parameter, estimate
+from circuitmem.study.fit.estimate import Estimate, estimate
 from circuitmem.study.fit.model import Curve, Fit
 from circuitmem.study.fit.ode_models import ODE_MODELS, Build, OdeModel
+from circuitmem.study.fit.problem import FINEST, ROUGH, Parameter
 from circuitmem.study.fit.table import Reading
 from circuitmem.validation import did_you_mean
 
 __all__ = ["fit_ode"]
 
 Floats = NDArray[np.float64]
-
-ROUGH, TOLERANCE = 1e-6, 1e-9
-"""Of the ODE, while searching and at the end: derivatives are differences of solutions."""
 
 
 def fit_ode(
@@ -160,7 +158,7 @@ class _Search:
         """Search all that is not held."""
         self.estimate = estimate(
             self.parameters,
-            lambda values, rough: (self.fitted(values, rough) - self._current) / self.scale,
+            lambda values, error: (self.fitted(values, error) - self._current) / self.scale,
             len(self._time),
             seed=self._seed,
             confidence=self._confidence,
@@ -168,9 +166,8 @@ class _Search:
         )
         return self
 
-    def fitted(self, values: dict[str, float], rough: bool = False) -> Floats:
+    def fitted(self, values: dict[str, float], tolerance: float = FINEST) -> Floats:
         """Return the current of the model [A]."""
-        tolerance = ROUGH if rough else TOLERANCE
         device = self.build(values | self.known)
         return simulate(device, self._time, self._voltage, tolerance=tolerance, threads=1).current
 
@@ -178,7 +175,7 @@ class _Search:
         """Scale the amplitudes of both signs to the data, where the state does not depend on them."""
         if not self.model.amplitudes:
             return values
-        shape, better = self.fitted(values, True), dict(values)
+        shape, better = self.fitted(values, ROUGH), dict(values)
         for name, sign in self.model.amplitudes.items():
             some = sign * self._voltage > 0.0
             power = float(shape[some] @ shape[some])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import IonDriftSpec, StanfordSpec, VteamSpec, YakopcicSpec
-from circuitmem.study.fit.estimate import Parameter
+from circuitmem.study.fit.problem import Parameter
 
 __all__ = ["ODE_MODELS", "Build", "OdeModel"]
 
@@ -67,8 +67,8 @@ def _vteam_ranges(time: Floats, voltage: Floats, current: Floats) -> list[Parame
         Parameter("off_speed", slowest, fastest, unit="m/s"),
         Parameter("on_voltage", 0.02 * volts, volts, unit="V", sign=-1),
         Parameter("off_voltage", 0.02 * volts, volts, unit="V"),
-        Parameter("on_power", 1.0, 10.0),
-        Parameter("off_power", 1.0, 10.0),
+        Parameter("on_power", 1.0, 10.0, least=1.0),
+        Parameter("off_power", 1.0, 10.0, least=1.0),
     ]
 
 
@@ -91,7 +91,7 @@ def _drift_ranges(time: Floats, voltage: Floats, current: Floats) -> list[Parame
         Parameter("on_resistance", 0.01 * least, between, unit="ohm"),
         Parameter("off_resistance", 1.0001 * between, 1e3 * most, unit="ohm"),
         Parameter("mobility", 1e-3 * across, 1e5 * across, unit="m2/(V s)"),
-        Parameter("window_power", 1.0, 20.0),
+        Parameter("window_power", 1.0, 20.0, least=1.0),
         Parameter("initial_state", 1e-3, 0.999, "logit"),
     ]
 

@@ -13,8 +13,9 @@ from circuitmem.device import pulse_curves
 from circuitmem.errors import DataFileError
 from circuitmem.study.fit.chip import around
 from circuitmem.study.fit.curves import read_pulses
-from circuitmem.study.fit.estimate import Parameter, estimate
+from circuitmem.study.fit.estimate import estimate
 from circuitmem.study.fit.model import Curve, Fit
+from circuitmem.study.fit.problem import Parameter
 from circuitmem.study.fit.table import Reading
 
 __all__ = ["fit_pulses"]

@@ -22,8 +22,9 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.study.fit.cells import CellReads, read_cells
 from circuitmem.study.fit.chip import around
-from circuitmem.study.fit.estimate import Estimate, Parameter
+from circuitmem.study.fit.estimate import Estimate
 from circuitmem.study.fit.model import Curve, Fit
+from circuitmem.study.fit.problem import Parameter
 from circuitmem.study.fit.table import Reading
 from circuitmem.validation import did_you_mean
 

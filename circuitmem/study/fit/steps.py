@@ -13,8 +13,9 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.study.fit.chip import around
 from circuitmem.study.fit.curves import PulseCurve, read_pulses
-from circuitmem.study.fit.estimate import Estimate, Parameter
+from circuitmem.study.fit.estimate import Estimate
 from circuitmem.study.fit.model import Curve, Fit
+from circuitmem.study.fit.problem import Parameter
 from circuitmem.study.fit.table import Reading
 
 __all__ = ["fit_steps"]

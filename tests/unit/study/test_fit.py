@@ -8,63 +8,20 @@ import numpy as np
 import pytest
 
 from circuitmem.cli import main
-from circuitmem.config import IonDriftSpec, PulseUpdateSpec, StanfordSpec, VteamSpec, YakopcicSpec, load_run
+from circuitmem.config import PulseUpdateSpec, StanfordSpec, load_run
 from circuitmem.device import pulse_curves, simulate
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.report import draw_fit
 from circuitmem.study.fit import fit_device
-from circuitmem.study.fit.estimate import Parameter, estimate
-
-YAKOPCIC = YakopcicSpec(
-    a1=0.01,
-    a2=0.02,
-    b=1.5,
-    positive_threshold=0.4,
-    negative_threshold=0.5,
-    positive_rate=30.0,
-    negative_rate=20.0,
-    positive_limit=0.3,
-    negative_limit=0.5,
-    positive_decay=1.0,
-    negative_decay=5.0,
-)
-VTEAM = VteamSpec(
-    on_resistance=2e3,
-    off_resistance=100e3,
-    on_speed=-1e-3,
-    off_speed=2e-3,
-    on_voltage=-0.6,
-    off_voltage=0.5,
-    on_power=2.0,
-    off_power=3.0,
-)
-
-
-def write_pulses(path, spec, noise, seed):
-    rng, count = np.random.default_rng(seed), np.arange(spec.states + 1)
-    lines = ["polarity, pulse, conductance_s, note"]
-    for way, curve in zip(("up", "down"), pulse_curves(spec, count), strict=True):
-        values = curve if way == "up" else curve[::-1]
-        values = np.maximum(values + noise * spec.maximum_conductance * rng.standard_normal(len(count)), 1e-12)
-        lines += [f"{way}, {k}, {value:.10g}, x" for k, value in zip(count, values, strict=True)]
-    path.write_text("# measured on Tuesday\n" + "\n".join(lines) + "\n\n")
-    return path
-
-
-def write_iv(path, spec, amplitude, period, noise, seed, way=1):
-    rng, time = np.random.default_rng(seed), np.linspace(0.0, 2.0 * period, 201)
-    voltage = amplitude * np.sin(2.0 * np.pi * time / period) * (1.0 - 0.15 * time / period)
-    current = simulate(spec, time, voltage, tolerance=1e-9).current
-    current = current + noise * np.abs(current).max() * rng.standard_normal(len(time))
-    rows = [",".join(f"{x:.10g}" for x in row) for row in zip(time, way * voltage, way * current, strict=True)]
-    path.write_text("\n".join(["time_s,voltage_v,current_a", *rows]))
-    return path
+from circuitmem.study.fit.estimate import estimate
+from circuitmem.study.fit.made import SWEEPS, VTEAM, YAKOPCIC, write_pulses, write_sweep
+from circuitmem.study.fit.problem import Parameter
 
 
 @pytest.mark.parametrize("name", PulseUpdateSpec.PRESETS)
 def test_a_published_device_is_found_from_its_curve(name, tmp_path):
     spec = PulseUpdateSpec.preset(name)
-    fit = fit_device(write_pulses(tmp_path / "curve.csv", spec, 0.0, 0), "pulse")
+    fit = fit_device(write_pulses(tmp_path / "curve.csv", spec, noise=0.0, seed=0), "pulse")
     assert fit.spec.states == spec.states
     for parameter in ("potentiation", "depression"):
         assert getattr(fit.spec, parameter) == pytest.approx(getattr(spec, parameter), abs=1e-4)
@@ -77,7 +34,7 @@ def test_intervals_cover_as_often_as_they_say(tmp_path):
     """Of 40 intervals 38 are due; 32 or fewer would be a coincidence of 1 in 300."""
     spec, hits = PulseUpdateSpec.preset("AlOx/HfO2"), 0
     for seed in range(10):
-        fit = fit_device(write_pulses(tmp_path / "curve.csv", spec, 0.01, seed), "pulse")
+        fit = fit_device(write_pulses(tmp_path / "curve.csv", spec, noise=0.01, seed=seed), "pulse")
         for name, (low, high) in fit.estimate.intervals.items():
             hits += low <= getattr(spec, name) <= high
     assert hits >= 33
@@ -110,7 +67,7 @@ def assert_covers(fit, spec, reach=1.6):
 
 @pytest.mark.slow
 def test_a_yakopcic_device_is_found_within_the_intervals(tmp_path):
-    path = write_iv(tmp_path / "iv.csv", YAKOPCIC, 1.5, 0.2, 0.01, 1)
+    path = write_sweep(tmp_path / "iv.csv", YAKOPCIC, 1.5, 0.2, noise=0.01, seed=1)
     fit = fit_device(path, "yakopcic", held={"positive_limit": 0.3})
     assert_covers(fit, YAKOPCIC)
     assert fit.residual == pytest.approx(0.01, rel=0.2)
@@ -120,7 +77,7 @@ def test_a_yakopcic_device_is_found_within_the_intervals(tmp_path):
 
 @pytest.mark.slow
 def test_a_vteam_device_is_found_within_the_intervals(tmp_path):
-    path = write_iv(tmp_path / "iv.csv", VTEAM, 1.5, 1e-5, 0.005, 2)
+    path = write_sweep(tmp_path / "iv.csv", VTEAM, 1.5, 1e-5, noise=0.005, seed=2)
     fit = fit_device(path, "vteam", held={"on_power": 2.0, "off_power": 3.0})
     assert_covers(fit, VTEAM)
     assert fit.estimate.values["off_resistance"] == pytest.approx(1e5, rel=0.02)
@@ -128,21 +85,18 @@ def test_a_vteam_device_is_found_within_the_intervals(tmp_path):
 
 
 OTHERS = {
-    "stanford-pku": (StanfordSpec.preset("1.0"), 1.5, 1e-6, {"velocity": 10.0, "gamma0": 16.0}),
-    "ion-drift": (
-        IonDriftSpec(**IonDriftSpec.PRESETS["HP"] | {"window": "biolek", "window_power": 2.0}), 1.2, 1.0,
-        {"on_resistance": 100.0, "window_power": 2.0},
-    ),
-}  # fmt: skip
-"""Device, amplitude, period, what is held."""
+    "stanford-pku": {"velocity": 10.0, "gamma0": 16.0},
+    "ion-drift": {"on_resistance": 100.0, "window_power": 2.0},
+}
+"""What is held."""
 
 
 @pytest.mark.parametrize("way", [1, -1])
 @pytest.mark.parametrize("name", OTHERS)
 def test_stanford_pku_and_ion_drift_are_found_whichever_way_round(name, way, tmp_path):
     """Either polarity, the window that the curve has, and a fragment that a chip takes."""
-    spec, amplitude, period, held = OTHERS[name]
-    path = write_iv(tmp_path / "iv.csv", spec, amplitude, period, 0.01, 3, way)
+    (spec, _, amplitude, period, _), held = SWEEPS[name], OTHERS[name]
+    path = write_sweep(tmp_path / "iv.csv", spec, amplitude, period, noise=0.01, seed=3, way=way)
     fit = fit_device(path, name, held=held)
     assert_covers(fit, spec)
     assert fit.polarity == way
@@ -180,7 +134,7 @@ def test_an_iv_curve_determines_five_of_eleven_numbers_of_stanford_pku():
 
 
 def test_the_same_seed_gives_the_same_fit(tmp_path):
-    path = write_pulses(tmp_path / "curve.csv", PulseUpdateSpec.preset("PCMO"), 0.01, 0)
+    path = write_pulses(tmp_path / "curve.csv", PulseUpdateSpec.preset("PCMO"), noise=0.01, seed=0)
     assert fit_device(path, "pulse", seed=3).as_dict() == fit_device(path, "pulse", seed=3).as_dict()
 
 
@@ -216,7 +170,7 @@ def test_intervals_of_a_straight_line_are_those_of_the_textbook():
 
 
 def test_the_figure_shows_data_and_model(tmp_path):
-    path = write_pulses(tmp_path / "curve.csv", PulseUpdateSpec.preset("EpiRAM"), 0.01, 0)
+    path = write_pulses(tmp_path / "curve.csv", PulseUpdateSpec.preset("EpiRAM"), noise=0.01, seed=0)
     fit = fit_device(path, "pulse")
     figure = draw_fit(tmp_path / "fit.png", fit)
     drawn = 1e-6 * np.concatenate([line.get_ydata() for line in figure.axes[0].lines])  # in microsiemens
@@ -285,7 +239,7 @@ def fit_command(monkeypatch, capsys):
 
 
 def test_the_command_leaves_a_figure_and_toml_that_a_chip_takes(tmp_path, fit_command):
-    path = write_pulses(tmp_path / "mine.csv", PulseUpdateSpec.preset("EpiRAM"), 0.005, 0)
+    path = write_pulses(tmp_path / "mine.csv", PulseUpdateSpec.preset("EpiRAM"), noise=0.005, seed=0)
     code, printed, errors = fit_command(path, "--model", "pulse", "--json", "-o", tmp_path)
     assert code == 0, errors
     record = json.loads(printed)
@@ -330,7 +284,7 @@ def test_a_bad_command_is_one_line(words, message, fit_command):
 
 
 def test_a_parameter_that_is_held_must_be_one_of_the_model(tmp_path):
-    path = write_iv(tmp_path / "iv.csv", VTEAM, 1.5, 1e-5, 0.0, 0)
+    path = write_sweep(tmp_path / "iv.csv", VTEAM, 1.5, 1e-5)
     with pytest.raises(ValidationError, match=r"--fix on_pover is no parameter of vteam.*did you mean 'on_power'"):
         fit_device(path, "vteam", held={"on_pover": 1.0})
     with pytest.raises(ValidationError, match="on_power must be greater than or equal to 1"):

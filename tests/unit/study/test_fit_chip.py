@@ -1,54 +1,27 @@
 """Fits of I-V curves as devices of a chip: range and pulses within the data, and a fragment that a chip takes."""
 
 import tomllib
+from functools import partial
 
 import numpy as np
 import pytest
 
-from circuitmem.config import VteamSpec, YakopcicSpec, load_run
+from circuitmem.config import load_run
 from circuitmem.control import Chip
 from circuitmem.device import VteamCells, YakopcicCells, conductance, simulate
 from circuitmem.errors import ValidationError
-from circuitmem.study.fit import fit_device
+from circuitmem.study.fit import fit_device, made
 from circuitmem.study.fit.chip import cells_of
 
-YAKOPCIC = YakopcicSpec(
-    a1=1e-3,
-    a2=1e-3,
-    b=1.5,
-    positive_threshold=0.4,
-    negative_threshold=0.5,
-    positive_rate=30.0,
-    negative_rate=20.0,
-    positive_limit=0.3,
-    negative_limit=0.5,
-    positive_decay=1.0,
-    negative_decay=5.0,
-)
-VTEAM = VteamSpec(
-    on_resistance=2e3,
-    off_resistance=100e3,
-    on_speed=-1e-3,
-    off_speed=2e-3,
-    on_voltage=-0.6,
-    off_voltage=0.5,
-    on_power=2.0,
-    off_power=3.0,
-)
-CASES = [(YAKOPCIC, 0.2, YakopcicCells), (VTEAM, 1e-5, VteamCells)]
+YAKOPCIC = made.YAKOPCIC.model_copy(update={"a1": 1e-3, "a2": 1e-3})
+CASES = [(YAKOPCIC, 0.2, YakopcicCells), (made.VTEAM, 1e-5, VteamCells)]
 
 
-def sweep(period):
-    time = np.linspace(0.0, period, 201)
-    return time, 1.5 * np.sin(2.0 * np.pi * time / period)
+sweep = partial(made.sweep, 1.5, cycles=1, fading=0.0)
 
 
 def write(path, spec, period):
-    time, voltage = sweep(period)
-    current = simulate(spec, time, voltage, tolerance=1e-9).current
-    rows = [",".join(f"{x:.10g}" for x in row) for row in zip(time, voltage, current, strict=True)]
-    path.write_text("\n".join(["time_s,voltage_v,current_a", *rows]))
-    return path
+    return made.write_sweep(path, spec, 1.5, period, cycles=1, fading=0.0)
 
 
 @pytest.mark.parametrize(("model", "period", "cells"), CASES)

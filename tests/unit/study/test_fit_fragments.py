@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tomli_w
 
-from circuitmem.config import VteamSpec, YakopcicSpec
+from circuitmem.config import YakopcicSpec
 from circuitmem.device import simulate
 from circuitmem.netlists.text import number
+from circuitmem.study.fit.made import VTEAM
 
 DOCS = Path(__file__).parents[3] / "docs"
 TINY = {
@@ -30,11 +31,7 @@ ODES = {
                                                        "negative_threshold": 0.5}),
         0.2, "a1",
     ),
-    "vteam": (
-        VteamSpec(on_resistance=2e3, off_resistance=1e5, on_speed=-1e-3, off_speed=2e-3, on_voltage=-0.6,
-                  off_voltage=0.5, on_power=2.0, off_power=3.0),
-        1e-5, "off_resistance",
-    ),
+    "vteam": (VTEAM, 1e-5, "off_resistance"),
 }  # fmt: skip
 """Device, period of the sweep [s], and the parameter that is searched."""
 KINDS = ("nanosiemens", "steps", "statistical", "yakopcic", "vteam")

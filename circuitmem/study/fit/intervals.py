@@ -1,0 +1,136 @@
+"""Confidence intervals of a fit: from profiles of the sum of squares, or from its curvature where data are exact."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+from scipy.stats import t as student
+
+from circuitmem.study.fit.descent import At
+from circuitmem.study.fit.problem import Parameter, Problem
+from circuitmem.study.fit.profile import LOWER, BetterFitError, Profile, unit_spread
+
+__all__ = ["BetterFitError", "intervals", "is_weak"]
+
+Ends = tuple[float | None, float | None]
+
+EXACT = 1e-5
+"""Data whose residuals are smaller than this have no noise to speak of: the sum of squares is a parabola about them."""
+WEAK = 3.0
+"""An interval whose ends are further apart than by this factor hardly says anything."""
+WIDE = 0.8
+"""So does an interval of a number between 0 and 1 that is longer than this."""
+OTHERS = 2
+"""Further minima that are followed, at most."""
+
+
+def intervals(
+    problem: Problem, minima: list[OptimizeResult], confidence: float, error: float, *, final: bool = False
+) -> dict[str, tuple[float, float] | None]:
+    """Return the interval of each parameter: the values with which the data can be fitted nearly as well.
+
+    An interval ends where the least sum of squares, all other parameters searched again, exceeds the fit's by Student's
+    t squared times the variance that is left: the profile likelihood of independent normal errors of one size. For a
+    model that is linear in its parameters that is the interval of the textbook. Another minimum that is nearly as low
+    widens it. An end that is not reached within the range that is searched is not in the data: the parameter's own
+    limit (0, infinity, 1) stands there, and where both ends are such the parameter has no interval. Data without noise
+    have intervals from the Jacobian: a profile would show the error of the solver.
+
+    Parameters
+    ----------
+    problem : Problem
+        What was fitted.
+    minima : list of OptimizeResult
+        Minima that were found, the fit first, with residuals and Jacobian of all parameters.
+    confidence : float
+        In (0, 1).
+    error : float
+        Error that is allowed in the model along the profiles.
+    final : bool
+        Whether a better fit on the way is to be left alone.
+
+    Returns
+    -------
+    dict
+        (low, high) by name, or None.
+
+    Raises
+    ------
+    BetterFitError
+        If a profile comes upon a better fit, unless ``final``.
+    """
+    found = minima[0]
+    points, count = found.jac.shape
+    if points <= count:
+        return {parameter.name: None for parameter in problem.parameters}
+    least = float(found.fun @ found.fun)
+    variance = least / (points - count)
+    reach = float(student.ppf(0.5 + 0.5 * confidence, points - count))
+    places: list[Ends]
+    if math.sqrt(variance) < EXACT:
+        half = reach * math.sqrt(variance) * unit_spread(found.jac)
+        places = [(x - h, x + h) if math.isfinite(h) else (None, None) for x, h in zip(found.x, half, strict=True)]
+    else:
+        rest = _others(problem, minima, least, variance, reach, error)
+        profiles = [
+            Profile(problem, At(each.x, each.fun, each.jac), least, variance, reach, error, final)
+            for each in (found, *rest)
+        ]
+        places = [_hull([profile.ends(number) for profile in profiles]) for number in range(count)]
+    return {p.name: _named(problem, p, number, places[number]) for number, p in enumerate(problem.parameters)}
+
+
+def is_weak(parameter: Parameter, interval: tuple[float, float] | None) -> bool:
+    """Say whether the data hardly determine a parameter: no interval, one with an open end, or a very wide one.
+
+    Parameters
+    ----------
+    parameter : Parameter
+        Which one.
+    interval : (float, float), optional
+        What :func:`intervals` found.
+
+    Returns
+    -------
+    bool
+        Whether to hold it.
+    """
+    if interval is None or not np.isfinite(interval).all():
+        return True
+    near, far = sorted(abs(end) for end in interval)
+    return {"log": far > WEAK * near, "logit": far - near > WIDE, "linear": False}[parameter.scale]
+
+
+def _others(
+    problem: Problem, minima: list[OptimizeResult], least: float, variance: float, reach: float, error: float
+) -> list[OptimizeResult]:
+    """Return other minima that are nearly as low, with higher ground between: not places on the way to the fit."""
+    found: list[OptimizeResult] = []
+    for each in sorted(minima[1:], key=lambda end: float(end.cost)):
+        squares = float(each.fun @ each.fun)
+        if len(found) == OTHERS or squares - least > reach**2 * variance:
+            break
+        known = [minima[0].x, *(other.x for other in found)]
+        middles = [problem.differences(0.5 * (each.x + place), error) for place in known]
+        if all(float(middle @ middle) > squares + LOWER * variance for middle in middles):
+            found.append(each)
+    return found
+
+
+def _hull(ends: list[Ends]) -> Ends:
+    """Return the shortest interval that holds all of them."""
+    lows, highs = zip(*ends, strict=True)
+    low = None if None in lows else min(each for each in lows if each is not None)
+    return low, None if None in highs else max(each for each in highs if each is not None)
+
+
+def _named(problem: Problem, parameter: Parameter, number: int, ends: Ends) -> tuple[float, float] | None:
+    """Return an interval in the parameter's unit; None where the data end it on neither side."""
+    values = [None if end is None else problem.value(number, end) for end in ends]
+    # A negative number falls where its magnitude rises.
+    first, last = values if parameter.sign > 0 else values[::-1]
+    least, most = parameter.limits
+    interval = (least if first is None else first, most if last is None else last)
+    return None if interval == (least, most) else interval
