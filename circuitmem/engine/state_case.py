@@ -50,7 +50,6 @@ class StateCase:
 
     kind: ClassVar[str] = "pulse_train"
     agreement: ClassVar[float | None] = STATE_AGREEMENT
-    """What operating points have, which can be computed together: these are analyses in time."""
     spec: TileSpec
     defects: DefectMap
     trains: tuple[PulseTrain, ...]
