@@ -126,7 +126,7 @@ def _vacask() -> str:
     except SpiceUnavailableError as error:
         if "not installed" in error.reason:
             return "not installed (pip install 'circuitmem[vacask]'); ngspice alone is the referee"
-        return f"installed but does not start: {error.reason.rpartition('does not start: ')[2]}"
+        return f"installed but does not start: {error.reason.rpartition('does not start')[2].lstrip(': ')}"
     except SpiceError as error:
         return f"installed but does not compute: {error.message}"
     off = abs(current / (0.2 / 1004.0) - 1.0)

@@ -44,6 +44,9 @@ _KEPT_LINES = 8
 _COMPILE_LIMIT = 60.0
 """Seconds that a model may take to compile; usual ones take less than one."""
 
+_START_LIMIT = 30.0
+"""Seconds for a start that takes 25 ms: one that hangs must end before its worker's time is over."""
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -69,10 +72,14 @@ class Simulator:
         setpriv = shutil.which("setpriv")
         self._before = [] if setpriv is None else [setpriv, "--pdeathsig", "KILL", "--"]
         try:
-            code, lines = self._execute([str(self._found.simulator), "-dp"], self._folder)
+            start = [str(self._found.simulator), "-dp"]
+            code, lines = self._execute(start, self._folder, _START_LIMIT, "VACASK is installed but does not start")
         except OSError as error:
             self.end()
             raise SpiceUnavailableError(f"VACASK does not start: {error.strerror}", simulator="VACASK") from None
+        except SpiceError as error:
+            self.end()
+            raise SpiceUnavailableError(error.reason, simulator="VACASK") from None
         if code != 0:
             self.end()
             last = " | ".join(lines) or f"it ends with status {code}"
@@ -143,8 +150,10 @@ class Simulator:
         self._compiled[digest] = made
         return made
 
-    def _execute(self, command: list[str], folder: Path, limit: float | None = None) -> tuple[int, tuple[str, ...]]:
-        """Run a program; return its status, and the last lines that it printed."""
+    def _execute(
+        self, command: list[str], folder: Path, limit: float | None = None, what: str = "a model does not compile"
+    ) -> tuple[int, tuple[str, ...]]:
+        """Run a program; return its status and last lines; ``what`` is wrong beyond ``limit`` s."""
         environment = {"HOME": str(folder), "TMPDIR": str(folder), "PATH": "/usr/bin:/bin"}
         environment |= {"LC_ALL": "C", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         kept: deque[bytes] = deque(maxlen=64)
@@ -173,7 +182,7 @@ class Simulator:
                 if timer is not None:
                     timer.cancel()
         if late.is_set():
-            raise SpiceError(f"a model does not compile within {limit:g} s")
+            raise SpiceError(f"{what} within {limit:g} s")
         text = (_COLOURS.sub("", part.decode("utf-8", "replace")).strip() for part in kept)
         return code, tuple(dict.fromkeys(line for line in text if not _BANNER.match(line)))[-_KEPT_LINES:]
 

