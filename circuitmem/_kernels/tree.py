@@ -218,7 +218,10 @@ def have_ideal_wires(
     # Beyond, currents would be differences of larger ones, and lose digits; the tree kernel subtracts nothing.
     ends = bit[:, [0, -1]].min(axis=1)
     sensed = np.isfinite(ends)  # a bit line of one cell may be cut off at both ends
-    small = (sensed & (cells.sum(axis=1) * np.where(sensed, ends, 0.0) <= 1.0)).all(axis=1)
+    if cells.max(initial=0.0) * cells.shape[1] * ends.max(where=sensed, initial=0.0) <= 0.5:
+        small = sensed.all(axis=1)  # no sum can come near: the look of nearly every chip, in a fifth of the time
+    else:
+        small = (sensed & (cells.sum(axis=1) * np.where(sensed, ends, 0.0) <= 1.0)).all(axis=1)
     return np.asarray(np.broadcast_to(lines, len(cells)) & small)
 
 

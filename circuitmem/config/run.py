@@ -99,7 +99,7 @@ class RunSpec(Spec):
         Whether to write the control signals of each method to ``signals_METHOD.vcd``, for GTKWave.
     checkpoint_interval : float
         Seconds of wall time after which a method under way leaves a checkpoint, >= 0; at 0 it does so after every
-        batch. The end of an epoch leaves one too, unless saving would take more than a twentieth of the time.
+        batch. The end of an epoch leaves one too, unless saving would take more than a fiftieth of the time.
     engine : str
         What computes the circuits: ``behavioral``, ``ngspice``, ``vacask``, or another that :mod:`circuitmem.registry`
         finds. All but the first take long.

@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 _KINDS = ("read", "pulse_train")
 _BLOCK = 1024
 """Numbers that are drawn at once."""
+_NO_BLOCK = -1, np.zeros(0)
 
 
 class Sample(NamedTuple):
@@ -104,7 +105,7 @@ class ChipAuditor:
         self._take = take
         self.fraction, self.least, self.reads, self.pulses = fraction, least, reads, pulses
         self._seed, self._key = seed, key
-        self._blocks: dict[tuple[int, int], tuple[int, Floats]] = {}
+        self._blocks: dict[tuple[str, int], tuple[int, Floats]] = {}
         self.seen = dict.fromkeys(_KINDS, 0)
         self.samples: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
         self._kept: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
@@ -188,18 +189,19 @@ class ChipAuditor:
         return wanted
 
     def _peek(self, kind: str, tile: int, number: int) -> float | None:
-        place = _KINDS.index(kind), tile
-        block, numbers = self._blocks.get(place, (-1, np.zeros(0)))
+        block, numbers = self._blocks.get((kind, tile), _NO_BLOCK)
         if block != number // _BLOCK:
             block = number // _BLOCK
+            place = _KINDS.index(kind), tile
             numbers = stream(self._seed, Purpose.AUDIT, *self._key, *place, block).random(_BLOCK)
-            self._blocks[place] = block, numbers
-        draw = float(numbers[number % _BLOCK])
-        kept = self._kept[kind]
-        if draw < self.fraction or (
-            len(self.samples[kind]) < self.least and (len(kept) < self.least or draw < kept[-1].draw)
-        ):
+            self._blocks[kind, tile] = block, numbers
+        draw = numbers.item(number % _BLOCK)
+        if draw < self.fraction:
             return draw
+        if len(self.samples[kind]) < self.least:
+            kept = self._kept[kind]
+            if len(kept) < self.least or draw < kept[-1].draw:
+                return draw
         return None
 
     def _keep(self, kind: str, sample: Sample) -> None:

@@ -29,7 +29,7 @@ KEPT = 2
 FORMAT = 4
 """Counts changes of what a state holds: one of another format than ``READABLE`` is not used."""
 
-SHARE = 20.0
+SHARE = 50.0
 """Times as long as saving took, that pass at least before the end of an epoch leaves another."""
 
 READABLE = ("3", "4")

@@ -42,7 +42,7 @@ def test_epochs_shorter_than_saving_leave_fewer_checkpoints(tmp_path, monkeypatc
     monkeypatch.setattr("circuitmem.training.checkpoint.time.monotonic", lambda: now[0])
 
     def save(path, *_, **__):
-        now[0] += 0.5
+        now[0] += 0.2
         path.touch()
 
     monkeypatch.setattr("circuitmem.training.checkpoint.save_state", save)
@@ -51,7 +51,7 @@ def test_epochs_shorter_than_saving_leave_fewer_checkpoints(tmp_path, monkeypatc
     keeper.save({})
     now[0] += 9.9
     assert not keeper.is_worth_it
-    now[0] += 0.2  # twenty times as long
+    now[0] += 0.2  # fifty times as long
     assert keeper.is_worth_it
     keeper = Keeper(tmp_path, "raw", 0.0)
     keeper.save({})
