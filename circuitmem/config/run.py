@@ -215,10 +215,8 @@ class RunSpec(Spec):
 
     @pydantic.model_validator(mode="after")
     def _check_use(self) -> RunSpec:
-        for name, rule in (("model", "with network.model"), ("values", 'with data.task = "values"')):
-            given = self.network.model if name == "model" else self.data.task == "values"
-            if self.use.after and given:
-                raise ValidationError("use.after", f"must be 0 {rule}", self.use.after)
+        if self.use.after and self.data.task == "values":
+            raise ValidationError("use.after", 'must be 0 with data.task = "values"', self.use.after)
         return self
 
     @pydantic.model_validator(mode="after")

@@ -6,13 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
-from circuitmem.config import load_run
+from circuitmem.config import UseSpec, load_run
 from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from circuitmem.torch import evaluate, resume_model_run, start_model_run  # noqa: E402
+from circuitmem.training.serve import age_run  # noqa: E402
 
 MODULE = """
 from torch import nn
@@ -148,6 +149,21 @@ def test_a_run_has_errors_of_products_layers_and_phases_as_any(whole):
     assert all(each["adc"] > 0 and each["dac"] > 0 for each in layers)
     assert list(found["phases"]["calibration_in_situ"]) == ["bring-up", "test", "training"]
     assert len(found["losses"]["calibration_in_situ"]) == 2
+
+
+def test_a_network_ages_at_the_end_of_its_run_as_when_it_is_used(home):
+    """``use.after`` and ``infer --after`` let the same chip become as old, at the same cost."""
+    aged = ["chip.retention.drift_exponent=0.3", "chip.retention.drift_spread=1.0", 'methods=["raw"]']
+    settings = [*TINY, *aged]
+    found = start_model_run(load_run(None, [*settings, "use.after=3e8", "use.check_every=1e8"]), home / "aged")
+    assert found["upkeep"]["raw"]["checks"] == 3
+    fresh = start_model_run(load_run(None, settings), home / "fresh")
+    assert found["accuracy_percent"]["raw"] != fresh["accuracy_percent"]["raw"]
+    used = age_run(home / "fresh", "raw", UseSpec(check_every=1e8), [3e8])["ages"][0]
+    assert used["accuracy_percent"] == found["accuracy_percent"]["raw"]
+    assert used["upkeep"] == found["upkeep"]["raw"]
+    with pytest.raises(ValidationError, match=r'use\.after must be 0 with data\.task = "values"'):
+        load_run(None, [*settings, "data.task=values", "use.after=1.0"])
 
 
 def test_a_run_warns_of_what_makes_its_numbers_mean_little(tmp_path):
