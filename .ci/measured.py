@@ -50,7 +50,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     ),
     "what a SET leaves in a cell with a MOSFET": ("1T1R compliance",),
     "outputs and labels of a network, end to end": ("network",),
-    "20 steps in situ: codes, pulses, weights, labels": ("trajectory",),
+    "20 steps in situ: outputs, labels, pulses, weights, cells": ("trajectory",),
 }  # fmt: skip
 """What is validated, and the stages that do it."""
 
