@@ -33,7 +33,7 @@ _VALUE = rf'(?:{_NUMBER}|{_NAME}\[point\]|{_VECTOR}|"[a-z]+")'
 _LINE = re.compile(
     rf"(?://[ -~]*"
     rf"|ground 0"
-    rf'|load "(?:[a-z0-9_]+/)?[a-z0-9_]+\.osdi"'
+    rf'|load "(?:resistor|capacitor|spice/mos1|va/[a-z0-9_]+)\.osdi"'
     rf"|model {_NAME} {_MODEL_NAME}(?: {_MODEL_NAME}={_VALUE})*"
     rf"|subckt {_NAME}\({_NAME}(?: {_NAME})*\)|ends"
     rf"|{_NAME} \([a-z0-9_]+(?: [a-z0-9_]+)*\) {_NAME}(?: {_MODEL_NAME}={_VALUE})*)"

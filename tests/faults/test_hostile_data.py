@@ -19,13 +19,17 @@ from builders import uniform_tile
 
 from circuitmem import DefectMap, Tile
 from circuitmem.cli import main
-from circuitmem.config import RunSpec, load_run
-from circuitmem.engine import AuditQueue, BehavioralEngine, load_case, tile_netlist
+from circuitmem.config import RunSpec, VerilogASpec, load_run, remember_verilog
+from circuitmem.engine import AuditQueue, BehavioralEngine, load_case, tile_netlist, verilog_law
 from circuitmem.errors import CircuitmemError, DataFileError, SpiceError, ValidationError
 from circuitmem.files import load_npz, save_npz
 from circuitmem.netlists.jobs import Sweep
 from circuitmem.netlists.runner import Runner
 from circuitmem.netlists.text import OPTIONS, Netlist
+from circuitmem.netlists.vacask.elements import BASE
+from circuitmem.netlists.vacask.text import OPTIONS as VACASK_OPTIONS
+from circuitmem.netlists.vacask.text import VacaskNetlist, model_source
+from circuitmem.netlists.vacask.verilog import read_model
 from circuitmem.study.random_tile import random_tile
 
 CANARY = "canary"
@@ -318,3 +322,52 @@ def test_names_of_inputs_and_outputs(place):
     for text in HOSTILE:
         with pytest.raises(ValidationError, match="must match"):
             Netlist(TEXT, **{"inputs": (), "outputs": (), place: (text,)})
+
+
+FOR_VACASK = [
+    f'postprocess("/bin/sh","-c","touch {CANARY}")',
+    f'embed "{CANARY}" "x"',
+    'load "evil.osdi"',
+    'include "/etc/passwd"',
+    "analysis '../canary' op",
+    f"parameters x=1\ncontrol\npostprocess(PYTHON,\"-c\",\"open('{CANARY}','w')\")\nendc",
+]
+"""Ways to say so to VACASK, whose control blocks run commands and write files."""
+
+
+def test_no_text_passes_the_gate_of_vacask():
+    for text in [*HOSTILE, *FOR_VACASK]:
+        for lines, outputs in ((f"{text}\n", ("a",)), (f"r1 (a 0) r r={text}\n", ("a",)), ("", (text,))):
+            with pytest.raises(ValidationError) as error:
+                VacaskNetlist(BASE + lines, (), outputs, VACASK_OPTIONS, {})
+            assert "\n" not in str(error.value)
+
+
+def test_names_in_the_declaration_of_a_verilog_device():
+    limits = {"positive_voltage": 1.0, "negative_voltage": 1.0, "time": 1e-6}
+    for text in [*HOSTILE, *FOR_VACASK]:
+        for words in ({"module": text}, {"state": text}, {"sha256": text}, {"parameters": {text: 1.0}}, {"file": text}):
+            assert refused(VerilogASpec, **({"file": "vteam"} | limits | words)) is None, words
+
+
+@pytest.mark.vacask
+def test_a_verilog_file_whose_name_and_comments_are_hostile(trap, monkeypatch):
+    """The text is code that its user has read; its name and its comments are not, and reach no simulator."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(trap / "cache"))
+    every = [text.replace("\0", "") for text in [*HOSTILE, *FOR_VACASK]]
+    comments = "".join(
+        f"// {line}\n" for text in every for line in text.encode("ascii", "replace").decode().splitlines()
+    )
+    found = []
+    for number, text in enumerate(["mine", *every]):
+        name = f"{number} {text.replace('/', '_')}"[:60].encode("utf-8", "replace").decode()
+        path = trap / f"{name}.va"
+        path.write_text(comments + model_source("vteam"))
+        if refused(remember_verilog, path) is not None:
+            spec = VerilogASpec(file=str(path), positive_voltage=1.0, negative_voltage=1.0, time=1e-6)
+            found.append(read_model(spec))
+    assert len(found) > len(HOSTILE) / 2
+    assert {model.text for model in found} == {found[0].text}
+    assert CANARY not in found[0].text
+    amperes, _ = verilog_law(spec, np.full(1, 0.5), np.full(1, 0.1))
+    assert amperes[0] > 0.0
