@@ -74,6 +74,8 @@ lint: system .venv/test.stamp
 	@$(BIN)/python -m ruff check .
 	@echo "== ruff format"
 	@$(BIN)/python -m ruff format --check .
+	@echo "== repeats"
+	@$(BIN)/python .ci/repeats --limit 19
 	@echo "== mypy"
 	@$(BIN)/python -m mypy
 

@@ -10,9 +10,8 @@ spread and converters stay; what a cell at the top of its range lacks it cannot 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration, Products
+from circuitmem.calibration.method import Unmeasured
 from circuitmem.control import Process
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import ValidationError
@@ -25,7 +24,7 @@ TURNS = 8
 """Turns of the fixed point: with 1 ohm a segment the error falls about tenfold in each."""
 
 
-class Conversion(Calibration):
+class Conversion(Unmeasured):
     """Programs conductances that make up for the wires."""
 
     name = "conversion"
@@ -50,16 +49,3 @@ class Conversion(Calibration):
             yield from chip.compute(2 * programmed.size * sum(geometry.shape))
         layer.prefactor = programmed / targets
         yield from layer.program(layer.weights, 0.0)
-
-    def learn(
-        self,
-        layer: HardwareLayer,  # noqa: ARG002
-        activities: NDArray[np.float64],  # noqa: ARG002
-        kept: Products | None = None,  # noqa: ARG002
-    ) -> Process:
-        """Measure nothing."""
-        yield from ()
-
-    def stored_words(self, layer: HardwareLayer) -> int:  # noqa: ARG002
-        """Return 0: the conductances themselves are the memory."""
-        return 0

@@ -14,7 +14,7 @@ from circuitmem.config.names import options_of
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer
 
-__all__ = ["Calibration", "Products", "measure_products"]
+__all__ = ["Calibration", "Products", "Unmeasured", "measure_products"]
 
 Floats = NDArray[np.float64]
 
@@ -92,6 +92,23 @@ class Calibration(ABC):
     @abstractmethod
     def stored_words(self, layer: HardwareLayer) -> int:
         """Return how many numbers the digital core keeps for a layer after :meth:`learn`."""
+
+
+class Unmeasured(Calibration):
+    """A calibration that measures nothing, and for which the digital core keeps nothing."""
+
+    def learn(
+        self,
+        layer: HardwareLayer,  # noqa: ARG002
+        activities: Floats,  # noqa: ARG002
+        kept: Products | None = None,  # noqa: ARG002
+    ) -> Process:
+        """Measure nothing."""
+        yield from ()
+
+    def stored_words(self, layer: HardwareLayer) -> int:  # noqa: ARG002
+        """Return 0."""
+        return 0
 
 
 def measure_products(layer: HardwareLayer, activities: Floats) -> Process:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.method import Calibration, Products
+from circuitmem.calibration.method import Unmeasured
 from circuitmem.calibration.one_hot import find_stuck
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, Placement
@@ -58,7 +58,7 @@ def move_to_spares(place: Placement, damage: Floats) -> Placement:
     return replace(place, pairs=pairs)
 
 
-class RedundantColumns(Calibration):
+class RedundantColumns(Unmeasured):
     """Uses the places that a tile's share of outputs leaves free; where tiles are shared there are none."""
 
     name = "redundant-column"
@@ -79,15 +79,6 @@ class RedundantColumns(Calibration):
             layer.placements[index] = replace(moved, pairs=places[moved.pairs])
             yield from layer.chip.compute(6 * damage.size * len(place.rows))
         yield from layer.program(layer.weights, 0.0)
-
-    def learn(
-        self,
-        layer: HardwareLayer,  # noqa: ARG002
-        activities: Floats,  # noqa: ARG002
-        kept: Products | None = None,  # noqa: ARG002
-    ) -> Process:
-        """Measure nothing more."""
-        yield from ()
 
     def stored_words(self, layer: HardwareLayer) -> int:
         """Return one word an output that does not lie where it was meant to."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
-from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.config.cell import CellLaw
+from circuitmem.config.names import declaration
 from circuitmem.config.quantity import LARGEST_CONDUCTANCE, Conductance, Duration, Voltage
 from circuitmem.errors import ValidationError
 
@@ -120,15 +121,8 @@ class TwoPulseSpec(DeviceSpec):
         return (self.maximum_conductance - self.minimum_conductance) / (self.maximum_gate - self.minimum_gate)
 
 
-def _declared(value: Any) -> Any:
-    """Return the declaration of a device, of the class that its kind has."""
-    if not isinstance(value, dict):
-        return value
-    kind = value.get("kind", "two-pulse")  # files from before there were others have none
-    if not isinstance(kind, str):
-        raise ValidationError("kind", "must be a name", kind)
-    return registry.find("devices", kind, "kind").Spec(**{**value, "kind": kind})
-
-
-DeclaredDevice = Annotated[pydantic.SerializeAsAny[DeviceSpec], pydantic.BeforeValidator(_declared)]
+DeclaredDevice = Annotated[
+    pydantic.SerializeAsAny[DeviceSpec],
+    pydantic.BeforeValidator(partial(declaration, "devices", "two-pulse")),
+]
 """A device of any kind that the registry knows."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Literal
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
-from circuitmem import registry
 from circuitmem.config.base import Spec
+from circuitmem.config.names import declaration
 from circuitmem.errors import ValidationError
 
 __all__ = ["BitSlicingSpec", "DeclaredMapping", "DifferentialSpec", "MappingSpec", "OffsetSpec"]
@@ -124,15 +125,8 @@ class BitSlicingSpec(MappingSpec):
             raise ValidationError("mapping.bits", rule, self.bits)
 
 
-def _declared(value: Any) -> Any:
-    """Return the declaration of a mapping, of the class that its kind has."""
-    if not isinstance(value, dict):
-        return value
-    kind = value.get("kind", "differential")
-    if not isinstance(kind, str):
-        raise ValidationError("kind", "must be a name", kind)
-    return registry.find("mappings", kind, "kind").Spec(**{**value, "kind": kind})
-
-
-DeclaredMapping = Annotated[pydantic.SerializeAsAny[MappingSpec], pydantic.BeforeValidator(_declared)]
+DeclaredMapping = Annotated[
+    pydantic.SerializeAsAny[MappingSpec],
+    pydantic.BeforeValidator(partial(declaration, "mappings", "differential")),
+]
 """A mapping of any kind that the registry knows."""

@@ -12,7 +12,16 @@ from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.errors import ValidationError
 
-__all__ = ["CalibrationName", "EngineName", "OptimiserName", "Options", "RuleName", "check_options", "options_of"]
+__all__ = [
+    "CalibrationName",
+    "EngineName",
+    "OptimiserName",
+    "Options",
+    "RuleName",
+    "check_options",
+    "declaration",
+    "options_of",
+]
 
 
 def _known(kind: str, name: str) -> str:
@@ -29,6 +38,36 @@ OptimiserName = Annotated[str, pydantic.AfterValidator(partial(_known, "optimise
 RuleName = Annotated[str, pydantic.AfterValidator(partial(_known, "rules"))]
 Options = dict[str, dict[str, Any]]
 """Numbers of things of somebody else, by their names."""
+
+
+def declaration(room: str, usual: str, value: Any) -> Any:
+    """Return a declaration, a table with its ``kind``, as the specification that the class of its kind takes.
+
+    Parameters
+    ----------
+    room : str
+        Where the registry looks for the kind: ``devices`` or ``mappings``.
+    usual : str
+        The kind of a table that says none: files from before there were others.
+    value : object
+        What was given; all but a table is returned as it is.
+
+    Returns
+    -------
+    object
+        The specification, the class's ``Spec``.
+
+    Raises
+    ------
+    ValidationError
+        If the kind is no name or not known, or the table breaks a rule of its specification.
+    """
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("kind", usual)
+    if not isinstance(kind, str):
+        raise ValidationError("kind", "must be a name", kind)
+    return registry.find(room, kind, "kind").Spec(**{**value, "kind": kind})
 
 
 def check_options(options: Options | None, chosen: Iterable[tuple[str, str]]) -> None:

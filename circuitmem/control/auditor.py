@@ -266,24 +266,12 @@ class PulseWatch:
     def _finish(self) -> None:
         # RESETs first, whatever came first in time: that depends on the granularity.
         seen = sorted(self._seen, key=lambda pulse: (pulse.is_set, int(np.flatnonzero(pulse.cells)[0])))
-        is_set, cells, voltage, power, driven, before, after = (np.array(c) for c in list(zip(*seen, strict=True))[:-1])
-        train = self._train
-        case = PulseCase(
-            spec=train.spec,
-            defects=seen[0].defects,
-            is_set=is_set,
-            cells=cells,
-            voltage=voltage,
-            driven=driven,
-            power=power,
-            before=before,
-            after=after,
-            wanted=train.wanted,
-            slope=train.slope,
-            law=train.law,
-            noise=train.noise,
-        )
-        self._done(case)
+        names = ("is_set", "cells", "voltage", "power", "driven", "before", "after")
+        pulses: dict[str, Any] = {name: np.array([getattr(pulse, name) for pulse in seen]) for name in names}
+        train: dict[str, Any] = {
+            name: getattr(self._train, name) for name in ("spec", "wanted", "slope", "law", "noise")
+        }
+        self._done(PulseCase(defects=seen[0].defects, **train, **pulses))
 
 
 class StateWatch:

@@ -79,18 +79,14 @@ class PulseTrain(TileTrain):
 
     Parameters
     ----------
-    context : Context
-        What it needs of its chip.
-    unit : Unit
-        The tile.
+    context, unit, priority
+        As in :class:`circuitmem.control.trains.TileTrain`.
     wanted : (rows, columns) ndarray, optional
         Wanted conductance [S]; what was last asked for when left out, which also holds after an interruption.
     deadband : float
         Changes up to this are not worth a pulse [S].
     kind : str
         A key of ``OPERATIONS``: that of the SET pulses.
-    priority : Priority
-        Its priority.
     cells : tuple of (rows, columns) ndarray of bool, optional
         Cells that get a RESET, and cells that get a SET, whatever was asked of them.
     counts : tuple of (rows, columns) ndarray of int, optional

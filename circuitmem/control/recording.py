@@ -27,7 +27,23 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952: deflate, no name and no time stamp, so that the same run gives the same bytes."""
 
 
-class Recording:
+class _Written(ABC):
+    """What is written within a ``with``, and finished at its end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave(failed=kind is not None)
+
+    @abstractmethod
+    def leave(self, *, failed: bool) -> None:
+        """Finish what was written, or let go of it if something ``failed``."""
+
+
+class Recording(_Written):
     """A text file, compressed if its name ends in ``.gz``.
 
     The file has its name only once it is closed without an error; until then it is ``NAME.part``, which an error
@@ -77,13 +93,9 @@ class Recording:
         self._file.truncate(self._position)
         self._file.seek(self._position)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
+    def leave(self, *, failed: bool) -> None:
+        """Give the file its name, or remove it if something ``failed`` and nobody means to go on with it."""
+        if not failed:
             self.close()
             return
         self._file.close()
@@ -134,7 +146,7 @@ class Recording:
         self._position += len(content)
 
 
-class Recorder(ABC):
+class Recorder(_Written):
     """Who writes one recording, which ends with a ``with``, and is finished there unless an error ends that.
 
     Parameters
@@ -146,15 +158,11 @@ class Recorder(ABC):
     def __init__(self, file: Recording) -> None:
         self._file = file
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
+    def leave(self, *, failed: bool) -> None:
+        """Write what the file ends with, if nothing ``failed``, and leave the file."""
+        if not failed:
             self._end()
-        self._file.__exit__(kind, error, trace)
+        self._file.leave(failed=failed)
 
     def abandon(self) -> None:
         """Close the file and forget it."""

@@ -38,10 +38,8 @@ class Unit:
     ----------
     spec : ChipSpec
         The chip.
-    seed : int
-        Seed of the fabrication.
-    index : int
-        Place on the chip.
+    seed, index : int
+        Seed of the fabrication, and the tile's place on the chip.
 
     Attributes
     ----------

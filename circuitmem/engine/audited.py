@@ -380,11 +380,7 @@ class AuditedEngine(_Finished):
 
         Parameters
         ----------
-        tile : Tile
-            Its cells have the devices' conductances, free or stuck.
-        train : PulseTrain
-            The device and its pulses, one after another.
-        samples : int
-            States of each pulse that are kept on the way, evenly spread, >= 0.
+        tile, train, samples
+            As :meth:`Engine.program` takes them.
         """
         return self.behavioral.program(tile, train, samples=samples)

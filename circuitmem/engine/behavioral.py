@@ -154,10 +154,8 @@ class BehavioralEngine:
 
         Parameters
         ----------
-        tile : Tile
-            The tile.
-        voltages : (batch, rows) or (rows,) array_like
-            Driver voltages [V].
+        tile, voltages
+            As for :meth:`read`.
         start : Solution, optional
             An earlier solution of this tile, for as many voltages. The nearer it is, the fewer iterations are needed;
             the tolerance is kept whatever it is.

@@ -200,12 +200,8 @@ class SpiceEngine(CircuitEngine):
 
         Parameters
         ----------
-        cell : ComplianceCell
-            The cell.
-        gates : (cells,) array_like
-            Gate voltage of the SET of each.
-        state : float
-            State of the devices before, in [0, 1].
+        cell, gates, state
+            As :func:`circuitmem.device.two_pulses` takes them.
 
         Raises
         ------

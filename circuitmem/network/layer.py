@@ -39,18 +39,12 @@ class HardwareLayer(TiledLayer):
 
     Parameters
     ----------
-    chip : Chip
-        The chip.
-    units : list of Unit
-        Its tiles, as many as the partition says.
-    partition : Partition
-        How the layer is cut.
+    chip, units, partition, firsts
+        As in :class:`~circuitmem.network.tiled.TiledLayer`.
     mapping : WeightMapping
         Weights to the conductances between word and bit lines, in columns as the partition has them.
     input_scale : float
         Activity that the highest DAC code stands for, > 0.
-    firsts : sequence of int, optional
-        The first place of its outputs on each tile, where it shares tiles with others.
 
     Attributes
     ----------

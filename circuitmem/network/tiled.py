@@ -176,24 +176,12 @@ class TiledLayer:
         adds those of bit-serial inputs. A ``gain`` holds for these reads alone. ``whole`` tiles are read on
         a gated chip, too.
         """
-        planes = yield from self._planes(codes, groups, kind, priority, gain, whole)
+        answers = yield from self._answers(codes, groups, kind, priority, gain, whole)
+        planes = self.currents(answers, len(codes[0]), groups, gain)
         if planes.shape[3] > 1:
             reads = planes.size // (len(self.units) * self.partition.columns)
             yield from self.chip.compute(2 * reads * self.columns_read(whole=whole), priority)
         return self.whole_inputs(planes)
-
-    def _planes(
-        self,
-        codes: list[Codes],
-        groups: int,
-        kind: str,
-        priority: Priority = Priority.NORMAL,
-        gain: float | None = None,
-        whole: bool = False,
-    ) -> Process:
-        """Read all tiles; returns the currents of single reads, (groups, tiles, batch, planes, columns) A."""
-        answers = yield from self._answers(codes, groups, kind, priority, gain, whole)
-        return self.currents(answers, len(codes[0]), groups, gain)
 
     def currents(self, answers: Sequence[Codes], batch: int, groups: int, gain: float | None = None) -> Floats:
         """Return what the ADC codes of all tiles mean, (groups, tiles, batch, planes, columns) A.
@@ -265,7 +253,8 @@ class TiledLayer:
         """
         for index in range(len(self.units)):
             self._set_gain(index, 1.0)
-        self.choose_gains((yield from self._planes(codes, groups, "calibration_read")))
+        answers = yield from self._answers(codes, groups, "calibration_read", Priority.NORMAL)
+        self.choose_gains(self.currents(answers, len(codes[0]), groups))
 
     def choose_gains(self, currents: Floats) -> None:
         """Set the gain of each tile for single reads like these, (groups, tiles, batch, planes, columns) A."""

@@ -138,18 +138,12 @@ class CrossbarConv1d(CrossbarConv2d):
 
     Parameters
     ----------
-    in_channels, out_channels : int
-        Channels, >= 1.
+    in_channels, out_channels, groups, bias, chip, seed, input_scale, largest_weight, backward, converters, read_noise
+        As in :class:`CrossbarConv2d`.
     kernel_size, stride, dilation : int
         As in ``torch.nn.Conv1d``.
     padding : int, "same" or "valid"
         Zeros before and behind the sequences.
-    groups : int
-        Divides both numbers of channels.
-    bias : bool
-        Whether there is one.
-    chip, seed, input_scale, largest_weight, backward, converters, read_noise
-        As in :class:`CrossbarLinear`.
 
     Raises
     ------

@@ -168,12 +168,8 @@ class MethodResult:
             How far training was, in epochs.
         percent : float
             Accuracy [%].
-        time_s : float
-            Simulated time [s].
-        energy_j : float
-            Energy [J].
-        pulses : int
-            Programming pulses.
+        time_s, energy_j, pulses
+            As for :meth:`note_cost`.
         """
         self.simulated_time_s, self.energy_j, self.pulses = time_s, energy_j, pulses
         self.between.append(self._line(epoch, {"accuracy_percent": percent}))

@@ -40,12 +40,8 @@ def fit_pulses(
     ----------
     path : path
         The file.
-    seed : int
-        Seed of the starts.
-    confidence : float
-        Of the intervals.
-    reading : Reading, optional
-        How to read the file.
+    seed, confidence, reading
+        As in :func:`~circuitmem.study.fit.fit.fit_device`.
 
     Raises
     ------

@@ -46,12 +46,8 @@ def fit_steps(
     ----------
     path : path
         The file: pulse, conductance, polarity and, for several devices, cell.
-    seed : int
-        Seed of the bootstrap.
-    confidence : float
-        Of the intervals.
-    reading : Reading, optional
-        How to read the file.
+    seed, confidence, reading
+        As in :func:`~circuitmem.study.fit.fit.fit_device`.
 
     Raises
     ------
