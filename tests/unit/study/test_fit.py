@@ -1,19 +1,23 @@
 """Fits: known parameters come back, within intervals that cover as often as they say; bad tables are one line."""
 
 import json
+import math
 import sys
 import tomllib
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from circuitmem.cli import main
 from circuitmem.config import PulseUpdateSpec, StanfordSpec, load_run
+from circuitmem.console import print_fit
 from circuitmem.device import pulse_curves, simulate
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.report import draw_fit
 from circuitmem.study.fit import fit_device
 from circuitmem.study.fit.estimate import estimate
+from circuitmem.study.fit.intervals import is_weak
 from circuitmem.study.fit.made import SWEEPS, VTEAM, YAKOPCIC, write_pulses, write_sweep
 from circuitmem.study.fit.problem import Parameter
 
@@ -156,7 +160,6 @@ def test_what_the_data_do_not_tell_has_no_interval():
 
 def test_intervals_of_a_straight_line_are_those_of_the_textbook():
     from scipy.stats import linregress
-    from scipy.stats import t as student
 
     rng = np.random.default_rng(0)
     x = np.linspace(0.0, 1.0, 25)
@@ -167,6 +170,36 @@ def test_intervals_of_a_straight_line_are_those_of_the_textbook():
     assert found.values["slope"] == pytest.approx(line.slope, rel=1e-6)
     low, high = found.intervals["slope"]
     assert (high - low) / 2.0 == pytest.approx(student.ppf(0.95, 23) * line.stderr, rel=1e-4)
+
+
+@pytest.mark.parametrize(("slope", "sign"), [(0.15, 1), (0.15, -1), (0.02, 1), (0.02, -1)])
+def test_an_interval_is_where_the_curve_can_be_fitted_as_well_however_the_parameter_is_scaled(slope, sign):
+    """A slope that is searched by its logarithm has the interval of a straight line, or an open end below zero."""
+    rng, x = np.random.default_rng(1), np.linspace(0.1, 1.0, 40)
+    y = slope * x + 0.1 * rng.standard_normal(40)
+    found = estimate([Parameter("k", 1e-4, 10.0, sign=sign)], lambda p, _: sign * p["k"] * x - y, 40)
+    best = float(x @ y / (x @ x))
+    half = student.ppf(0.975, 39) * math.sqrt(float(((best * x - y) ** 2).sum()) / 39 / float(x @ x))
+    low, high = found.intervals["k"] if sign > 0 else [-end for end in found.intervals["k"][::-1]]
+    assert high == pytest.approx(best + half, rel=0.01)
+    if slope < 0.1:
+        assert low == 0.0
+        assert is_weak(Parameter("k", 1e-4, 10.0, sign=sign), found.intervals["k"])
+    else:
+        assert low == pytest.approx(best - half, rel=0.02)
+
+
+def test_an_end_that_the_data_do_not_tell_is_said_so(capsys):
+    row = {"name": "k", "value": 1.0, "unit": "V", "at_bound": False}
+    ends = [(None, None), (0.5, None), (None, -0.5), (0.0, 2.0)]
+    record = {
+        "parameters": [row | {"low": low, "high": high} for low, high in ends], "derived": {}, "points": 9,
+        "relative_residual": 0.1, "starts": 0, "weak": [], "assumed": [], "notes": [], "toml": "a", "figure": "b",
+    }  # fmt: skip
+    print_fit(record, 0.95)
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("not determined", "at least 0.5", "at most -0.5", "0 to 2"))
+    assert "inf" not in shown
 
 
 def test_the_figure_shows_data_and_model(tmp_path):
