@@ -74,7 +74,7 @@ class RedundantColumns(Unmeasured):
             there = stuck[index][:, layer.partition.layout.columns(places)]
             damage = damage_of_places(layer.mapping, there, place.rows, own)
             if layer.ranges is not None:
-                damage *= layer.ranges[outputs, None] ** 2
+                damage *= layer.of_copies(layer.ranges)[outputs, None] ** 2
             moved = move_to_spares(place, damage)
             layer.placements[index] = replace(moved, pairs=places[moved.pairs])
             yield from layer.chip.compute(6 * damage.size * len(place.rows))

@@ -164,6 +164,9 @@ class ChipSpec(Spec):
     packed : bool
         Whether matrices that do not fill their tiles share them, side by side on the same word lines. What shares a
         tile is read one after another, as on a chip that is gated.
+    kernel_copies : int
+        On how many sets of tiles each kernel of a convolution lies, from 1 to 4096: its patches are dealt out among
+        them in turn, and read at the same time.
     retention : RetentionSpec
         Drift and read disturb.
     noise : NoiseSpec
@@ -191,6 +194,7 @@ class ChipSpec(Spec):
     adc_banks: Count | None = None
     gated: bool = False
     packed: bool = False
+    kernel_copies: Annotated[int, pydantic.Field(ge=1, le=4096)] = 1
     retention: RetentionSpec = RetentionSpec()
     noise: NoiseSpec = NoiseSpec()
     temperature: TemperatureSpec = TemperatureSpec()

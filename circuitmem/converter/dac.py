@@ -110,11 +110,16 @@ class DacBank:
         ValidationError
             If a value is NaN, or no real number.
         """
-        given = finite_array("values", values, allow_infinite=True, copy=False)
-        scaled = np.asarray(given * (self.spec.levels - 1))
-        np.rint(scaled, out=scaled)  # in place: of a convolution there are millions
-        np.clip(scaled, 0.0, self.spec.levels - 1.0, out=scaled)
-        return scaled.astype(np.int64)
+        given = finite_array("values", values, allow_infinite=True)
+        given.flags.writeable = True
+        return self.quantise(given).astype(np.int64)
+
+    def quantise(self, values: Floats) -> NDArray[np.uint16]:
+        """Do as :meth:`codes` does with numbers that are known to be none but finite; ``values`` are used up."""
+        values *= self.spec.levels - 1  # in place: of a convolution there are millions
+        np.rint(values, out=values)
+        np.clip(values, 0.0, self.spec.levels - 1.0, out=values)
+        return values.astype(np.uint16)
 
     def nominal(self, codes: ArrayLike) -> Floats:
         """Return what perfect DACs would give for ``codes``, same shape, V."""

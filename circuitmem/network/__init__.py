@@ -2,8 +2,17 @@
 
 from circuitmem.network.ask import Ask, Network, Steps, digitally, halves_of, on_chip
 from circuitmem.network.correction import Correction
+from circuitmem.network.cuts import Cut
 from circuitmem.network.digital import Perceptron, of_layers
-from circuitmem.network.hardware import BackwardMap, HardwareNetwork, mapping_on, output_ranges, partitions, tile_counts
+from circuitmem.network.hardware import (
+    BackwardMap,
+    HardwareNetwork,
+    kernels_of,
+    mapping_on,
+    output_ranges,
+    partitions,
+    tile_counts,
+)
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.network.patches import Patches, patches_of, positions
@@ -16,6 +25,7 @@ __all__ = [
     "Ask",
     "BackwardMap",
     "Correction",
+    "Cut",
     "HardwareLayer",
     "HardwareNetwork",
     "LayerSummary",
@@ -31,6 +41,7 @@ __all__ = [
     "cells_used",
     "digitally",
     "halves_of",
+    "kernels_of",
     "mapping_on",
     "of_layers",
     "on_chip",

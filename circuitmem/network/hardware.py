@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from circuitmem.config import ChipSpec
 from circuitmem.control import Chip, FloorPlan, Priority, Process
 from circuitmem.network.ask import Network, joined, on_chip
-from circuitmem.network.digital import of_layers
+from circuitmem.network.cuts import Cut, LayerCut
+from circuitmem.network.digital import Perceptron, of_layers
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.tile import WeightMapping, layout_of, mapping_of
 
-__all__ = ["BackwardMap", "HardwareNetwork", "mapping_on", "output_ranges", "partitions", "tile_counts"]
+__all__ = ["BackwardMap", "HardwareNetwork", "kernels_of", "mapping_on", "output_ranges", "partitions", "tile_counts"]
 
 LEAST_RANGE = 1.0 / 64.0
 """An output of small weights gets at least so much of its layer's range: noise would grow with the factor."""
@@ -46,15 +47,32 @@ class BackwardMap(Protocol):
         """
 
 
-def partitions(shapes: Iterable[tuple[int, ...]], chip: ChipSpec) -> list[Partition]:
-    """Return how each layer of a network is cut into the tiles of a chip; ``shapes`` are (inputs, outputs) each."""
-    layout = layout_of(chip.mapping)
-    return [Partition(inputs, outputs, *chip.tile.shape, layout) for inputs, outputs in shapes]
+def partitions(
+    shapes: Iterable[tuple[int, ...]], chip: ChipSpec, kernels: Iterable[bool] | None = None
+) -> list[Partition]:
+    """Return how each layer of a network is cut into the tiles of a chip.
+
+    Parameters
+    ----------
+    shapes : iterable of (int, int)
+        Inputs and outputs of each.
+    chip : ChipSpec
+        The chip.
+    kernels : iterable of bool, optional
+        Which of them multiply many vectors an input, as kernels of convolutions do: none when left out.
+    """
+    layout, every = layout_of(chip.mapping), list(shapes)
+    copies = [1] * len(every) if kernels is None else [chip.kernel_copies if many else 1 for many in kernels]
+    found = zip(every, copies, strict=True)
+    return [Partition(size[0], size[1] * count, *chip.tile.shape, layout, count) for size, count in found]
 
 
-def tile_counts(shapes: Iterable[tuple[int, ...]], chip: ChipSpec) -> list[int]:
-    """Return how many tiles each layer of a network needs beyond those that others have left room on."""
-    parts = partitions(shapes, chip)
+def tile_counts(shapes: Iterable[tuple[int, ...]], chip: ChipSpec, kernels: Iterable[bool] | None = None) -> list[int]:
+    """Return how many tiles each layer of a network needs beyond those that others have left room on.
+
+    Parameters are those of :func:`partitions`.
+    """
+    parts = partitions(shapes, chip, kernels)
     if not chip.packed:
         return [part.tiles for part in parts]
     plan, counts = FloorPlan(layout_of(chip.mapping).places(chip.tile.columns)), []
@@ -64,6 +82,11 @@ def tile_counts(shapes: Iterable[tuple[int, ...]], chip: ChipSpec) -> list[int]:
         plan.add(counts[-1], shared=True)
         plan.take(first, part.shares)
     return counts
+
+
+def kernels_of(model: Network) -> list[bool]:
+    """Return which matrices of a network multiply many vectors an input; of one that asks that is not known."""
+    return [isinstance(model, Perceptron) and model.positions[place] > 1 for place in range(len(model.weights))]
 
 
 def mapping_on(chip: ChipSpec, largest_weight: float) -> WeightMapping:
@@ -113,11 +136,11 @@ class HardwareNetwork:
     def __init__(self, chip: Chip, model: Network, input_scales: list[float], room: float = 1.0) -> None:
         self.chip = chip
         self.model = model.copy()
-        shapes = [weights.shape for weights in model.weights]
+        parts = partitions([weights.shape for weights in model.weights], chip.spec, kernels_of(model))
         self.layers: list[HardwareLayer] = []
         firsts: list[int] | None
         first = 0
-        for weights, scale, partition in zip(model.weights, input_scales, partitions(shapes, chip.spec), strict=True):
+        for weights, scale, partition in zip(model.weights, input_scales, parts, strict=True):
             mapping = mapping_on(chip.spec, max(room * float(np.abs(weights).max()), 1e-12))
             if chip.spec.packed:
                 units, firsts = chip.take_places(partition.shares)
@@ -229,6 +252,19 @@ class HardwareNetwork:
                 follows = (activities[index] > 0.0) & (activities[index] < self.layers[index].input_scale)
                 error = model.scatter(index, behind * follows)
         return weights, biases
+
+    def cuts(self, inputs: Floats) -> Iterator[Cut]:  # noqa: ARG002
+        """Give the cuts in front of each layer but the first that multiplies one vector an input, front to back.
+
+        Parameters
+        ----------
+        inputs : (samples, inputs) ndarray
+            Some inputs of the network.
+        """
+        model = of_layers(self.model, "fine-tune")
+        for index in range(1, len(self.layers)):
+            if model.positions[index] == 1:
+                yield LayerCut(self, model, index)
 
     def settle(self, inputs: Floats, record: Any) -> Process:  # noqa: ARG002
         """Do what is left after a calibration: nothing."""

@@ -31,7 +31,10 @@ from circuitmem.validation import finite_array
 __all__ = ["HardwareLayer"]
 
 Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
+Codes = NDArray[Any]
+
+AT_ONCE = 1 << 14
+"""Vectors whose codes are numbers at a time."""
 
 
 class HardwareLayer(TiledLayer):
@@ -49,13 +52,13 @@ class HardwareLayer(TiledLayer):
     Attributes
     ----------
     weights : (inputs, outputs) ndarray
-        What the tiles were last programmed towards.
+        What the tiles were last programmed towards, those of each copy of the layer.
     correction : Correction
         What the digital core does to the measured currents.
     stuck : (tiles, rows, columns) ndarray, optional
         What cells conduct that do not follow pulses [S], as reads have found them; nan for the others. Those that are
         left of a weight make up for it.
-    ranges : (outputs,) ndarray, optional
+    ranges : (outputs of a copy,) ndarray, optional
         Largest weight of each output, as a part of that of the mapping, by which the digital core multiplies its sums;
         left out, all outputs have that of the mapping.
     prefactor : (tiles, rows, columns) ndarray, optional
@@ -130,11 +133,27 @@ class HardwareLayer(TiledLayer):
 
     def relative(self, weights: Floats) -> Floats:
         """Return what the cells stand for: weights (inputs, outputs) as parts of the ranges of their outputs."""
-        return weights if self.ranges is None else weights / self.ranges
+        if self.ranges is None:
+            return weights
+        return weights / (self.ranges if weights.shape[1] == len(self.ranges) else self.of_copies(self.ranges))
+
+    @property
+    def kernel(self) -> Floats:
+        """What each copy was last programmed towards, (inputs, outputs of a copy)."""
+        return self.weights[:, : self.partition.of_each]
+
+    def of_copies(self, values: Floats) -> Floats:
+        """Return values (..., outputs of a copy) for the outputs of all copies."""
+        copies = self.partition.copies
+        return values if copies == 1 else np.tile(values, (1,) * (values.ndim - 1) + (copies,))
+
+    def _of_all(self, weights: Floats) -> Floats:
+        """Return weights of each copy, (inputs, outputs), for those of one, or of each."""
+        return weights if weights.shape[1] == self.partition.outputs else self.of_copies(weights)
 
     @property
     def largest_weights(self) -> Floats | float:
-        """Magnitude of weight that uses the whole range, of the layer or of each output, (outputs,)."""
+        """Magnitude of weight that uses the whole range, of the layer or of each output of a copy."""
         return self.mapping.largest_weight if self.ranges is None else self.mapping.largest_weight * self.ranges
 
     def program(self, weights: Floats, deadband: float) -> Process:
@@ -144,7 +163,7 @@ class HardwareLayer(TiledLayer):
     def targets(self, weights: Floats) -> Targets | Conductances:
         """Take ``weights`` (inputs, outputs) as asked, and return what they mean for the cells."""
         self.weights = weights  # the last ones make room
-        self.weights = weights.copy()
+        self.weights = self._of_all(weights).copy()
         mapping, cell = self.mapping, self.chip.spec.tile.cell
         if self.chip.spec.packed or type(mapping) is not PairMapping:
             return Conductances(np.stack([self._wanted(index) for index in range(len(self.units))]))
@@ -178,17 +197,21 @@ class HardwareLayer(TiledLayer):
         return np.asarray(self.chip.spec.tile.cell.memristor_conductance(between))
 
     def limits(self) -> tuple[Floats, Floats]:
-        """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs)."""
+        """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs).
+
+        Of copies what all of them can.
+        """
+        ranges = self.of_copies(np.broadcast_to(1.0 if self.ranges is None else self.ranges, self.partition.of_each))
         highest = np.empty((self.partition.inputs, self.partition.outputs))
-        highest[:] = self.largest_weights
+        highest[:] = self.mapping.largest_weight * ranges
         lowest = -highest
         if self.stuck is not None:
             for index, place in enumerate(self.placements):
                 own = self.partition.input_slice(index), self.partition.output_slice(index)
-                ranges = 1.0 if self.ranges is None else self.ranges[own[1]]
                 least, most = self.mapping.limits(self.stuck[index][place.cells])
-                lowest[own], highest[own] = least * ranges, most * ranges
-        return lowest, highest
+                lowest[own], highest[own] = least * ranges[own[1]], most * ranges[own[1]]
+        each = len(highest), self.partition.copies, self.partition.of_each
+        return lowest.reshape(each).max(axis=1), highest.reshape(each).min(axis=1)
 
     def at_limit(self, weights: Floats) -> int:
         """Return how many weights (inputs, outputs) use the whole range of the cells: larger ones are clipped."""
@@ -210,10 +233,14 @@ class HardwareLayer(TiledLayer):
     def within_range(self, activities: Floats) -> Floats:
         """Return activities as the DACs can say them: from 0 to :attr:`input_scale`; what saturates is counted."""
         self.seen = activities
-        self.converted += activities.size
-        self.saturated += int(np.count_nonzero(activities > self.input_scale))
-        self.saturated += int(np.count_nonzero(activities < 0.0))
+        beyond = np.count_nonzero(activities > self.input_scale) + np.count_nonzero(activities < 0.0)
+        self.count_converted(activities.size, int(beyond))
         return np.clip(activities, 0.0, self.input_scale)
+
+    def count_converted(self, activities: int, beyond: int) -> None:
+        """Count activities that are brought into the range of the DACs, and those of them that saturate."""
+        self.converted += activities
+        self.saturated += beyond
 
     def input_codes(self, activities: Floats) -> list[Codes]:
         """Return the DAC codes of every tile, each (batch, rows), for activities (batch, inputs).
@@ -226,7 +253,7 @@ class HardwareLayer(TiledLayer):
             If an activity is negative (word lines have no such voltage: a signed input is read in two halves) or not
             finite, or there are none, or as many as the layer has no inputs for.
         """
-        return self._codes_of_tiles(self.layer_codes(activities))
+        return self.drives_of(self.layer_codes(activities))
 
     def layer_codes(self, activities: Floats) -> Codes:
         """Return the DAC codes of the layer's inputs: what code an activity gets is a matter of design, of no tile."""
@@ -234,7 +261,11 @@ class HardwareLayer(TiledLayer):
         if len(shape) != 2 or shape[1] != inputs or not shape[0]:
             raise ValidationError("activities", f"must have shape (batch, {inputs}), with at least one vector", shape)
         activities = finite_array("activities", activities, minimum=0.0, copy=False)
-        return self.units[0].readout.dac.codes(activities / self.input_scale)
+        return self.codes_within(activities)
+
+    def codes_within(self, activities: Floats) -> Codes:
+        """Return the DAC codes of activities within the range of the DACs, of any shape."""
+        return self.units[0].readout.dac.quantise(activities / self.input_scale)
 
     def line_voltages(self, index: int, activities: Floats) -> Floats:
         """Return what perfect DACs without steps would drive the word lines of a tile with, (batch, rows) V."""
@@ -244,6 +275,7 @@ class HardwareLayer(TiledLayer):
 
     def set_cells(self, weights: Floats) -> None:
         """Put the cells at what stands for ``weights``, without pulses, time or noise; stuck ones stay as they are."""
+        weights = self._of_all(weights)
         for index, (unit, place) in enumerate(zip(self.units, self.placements, strict=True)):
             wanted = unit.asked.copy()
             wanted[place.cells] = self._devices(index, weights)
@@ -308,29 +340,41 @@ class HardwareLayer(TiledLayer):
         kind : str
             The account of the reads.
         """
-        correction, layer_codes = self.correction, self.layer_codes(activities)
-        operations = 2 * correction.groups * len(activities) * self.columns_read()
-        operations += self.mapping.combining * len(activities) * self.partition.outputs * self.partition.grid[0]
+        return (yield from self.multiply(self.layer_codes(activities), priority, kind))
+
+    def multiply(self, layer_codes: Codes, priority: Priority = Priority.NORMAL, kind: str = "mac_read") -> Process:
+        """Do as :meth:`forward` does, for DAC codes of its inputs, (batch, inputs); returns (batch, outputs).
+
+        Copies of the layer take them in turn, and are read at the same time.
+        """
+        vectors, layer_codes = len(layer_codes), self.dealt(layer_codes)
+        correction, batch = self.correction, len(layer_codes)
+        operations = 2 * correction.groups * batch * self.columns_read()
+        operations += self.mapping.combining * batch * self.partition.outputs * self.partition.grid[0]
         if correction.excess is not None:
-            operations += 2 * len(activities) * self.digital_products
+            operations += 2 * batch * self.digital_products
         if correction.output_scale is not None:
-            operations += 2 * len(activities) * self.partition.outputs
+            operations += 2 * batch * self.partition.outputs
         if self.ranges is not None:
-            operations += len(activities) * self.partition.outputs
+            operations += batch * self.partition.outputs
         sums = None
         parallel = self.chip.spec.converters.dac.input == "parallel"
         at_once = parallel and type(self.mapping) is PairMapping and not self.shares_tiles
         if at_once:
-            own, lines, groups = self._sums_of_codes(), self.tiling.lines, correction.groups
+            own, lines, groups = self._sums_of_codes(), self.tiling.dealt, correction.groups
             drives = lambda index: split(self._codes_of(index, layer_codes), groups)  # noqa: E731
             request = LayerCodes(layer_codes, lines, groups, drives, self.used_lines())
             sums = yield from self.chip.read_layer(self.units, request, own, kind, priority)
         if sums is not None:
             yield from self.chip.compute(operations, priority)
-            return self._outputs(self._less_excess(sums, layer_codes))
-        partial = yield from self._corrected(self._codes_of_tiles(layer_codes), kind, priority)
+            return self._collected(self._outputs(self._less_excess(sums, layer_codes)), vectors)
+        partial = yield from self._corrected(self.drives_of(layer_codes), kind, priority)
         yield from self.chip.compute(operations, priority)
-        return self.products(partial, layer_codes)
+        return self._collected(self.products(partial, layer_codes), vectors)
+
+    def _collected(self, outputs: Floats, vectors: int) -> Floats:
+        """Return the outputs of so many vectors that were dealt out among the copies, (vectors, outputs of a copy)."""
+        return outputs if self.partition.copies == 1 else outputs.reshape(-1, self.partition.of_each)[:vectors]
 
     def _sums_of_codes(self) -> LayerSums:
         """Return what the digital core makes of the codes: what a code means is a line, and so is the correction."""
@@ -377,7 +421,14 @@ class HardwareLayer(TiledLayer):
                 own = self.partition.input_slice(index), self.partition.output_slice(index)
                 of_weights[own] = self.mapping.difference(much[place.cells])
             self._excess = correction, of_weights
-        return np.asarray(sums - self.units[0].readout.dac.nominal(codes) @ self._excess[1])
+        excess, inputs, dac = self._excess[1], self.partition.inputs, self.units[0].readout.dac
+        each = self.partition.outputs * inputs // codes.shape[1]  # outputs that the same codes have to do with
+        for copy in range(codes.shape[1] // inputs):
+            taken, given = slice(copy * each, (copy + 1) * each), slice(copy * inputs, (copy + 1) * inputs)
+            for first in range(0, len(sums), AT_ONCE):  # codes as numbers take four times the room
+                part = slice(first, first + AT_ONCE)
+                sums[part, taken] -= dac.nominal(codes[part, given]) @ excess[:, taken]
+        return sums
 
     def _outputs(self, sums: Floats) -> Floats:
         """Return the layer's outputs for sums of currents, (batch, outputs) A."""
@@ -389,7 +440,7 @@ class HardwareLayer(TiledLayer):
     def current_scale(self) -> Floats | float:
         """Current [A] that a product of 1 (weight times activity) stands for, of the layer or of each output."""
         scale = self.chip.spec.converters.dac.full_scale / self.input_scale * self.mapping.scale
-        return scale if self.ranges is None else scale / self.ranges
+        return scale if self.ranges is None else scale / self.of_copies(self.ranges)
 
     def ideal_currents(self, codes: list[Codes], groups: int) -> Floats:
         """Return what perfect tiles, programmed as asked, would give: (groups, tiles, batch, columns) A."""

@@ -16,15 +16,19 @@ class Partition:
 
     Inputs and outputs are dealt out evenly. On each tile the used word lines are the last ones, nearest to the sense
     amplifiers, and the used bit lines the first ones, nearest to the drivers; an output's are never on two tiles.
+    Copies of a layer lie beside each other, on tiles of their own: its outputs are those of the first one, then those
+    of the next.
 
     Parameters
     ----------
     inputs, outputs : int
-        Size of the layer.
+        Size of the layer; outputs of all its copies.
     rows, columns : int
         Size of a tile.
     layout : ColumnLayout
         Which of its columns stand for an output; pairs when left out.
+    copies : int
+        On how many sets of tiles the layer lies; divides ``outputs``.
     """
 
     inputs: int
@@ -32,11 +36,21 @@ class Partition:
     rows: int
     columns: int
     layout: ColumnLayout = PAIRS
+    copies: int = 1
 
     @property
     def grid(self) -> tuple[int, int]:
         """Tiles along the inputs and along the outputs."""
-        return ceil(self.inputs / self.rows), ceil(self.outputs / self.layout.places(self.columns))
+        return ceil(self.inputs / self.rows), self.copies * ceil(self.of_each / self.layout.places(self.columns))
+
+    @property
+    def of_each(self) -> int:
+        """Outputs of each copy."""
+        return self.outputs // self.copies
+
+    def copy_of(self, tile: int) -> int:
+        """Return which copy a tile belongs to, from 0."""
+        return tile % self.grid[1] // (self.grid[1] // self.copies)
 
     @property
     def tiles(self) -> int:
@@ -49,7 +63,9 @@ class Partition:
 
     def output_slice(self, tile: int) -> slice:
         """Return the outputs of a tile."""
-        return _share(self.outputs, self.grid[1], tile % self.grid[1])
+        copy, columns = self.copy_of(tile), self.grid[1] // self.copies
+        own = _share(self.of_each, columns, tile % columns)
+        return slice(copy * self.of_each + own.start, copy * self.of_each + own.stop)
 
     @property
     def shares(self) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,14 +142,30 @@ class TiledLayer:
             own[place.cells] = read[: len(place.rows), place.columns]
         return cells
 
-    def _codes_of_tiles(self, codes: Codes) -> list[Codes]:
+    def drives_of(self, codes: NDArray[Any]) -> list[Codes]:
+        """Return the codes of each tile's word lines, (batch, rows), for those of the layer, (batch, inputs).
+
+        All copies of the layer get the same, unless they are :meth:`dealt` out.
+        """
         return [self._codes_of(index, codes) for index in range(len(self.units))]
 
-    def _codes_of(self, index: int, codes: Codes) -> Codes:
+    def _codes_of(self, index: int, codes: NDArray[Any]) -> Codes:
         """Return the codes of a tile's word lines, (batch, rows), for those of the layer, (batch, inputs)."""
-        own = np.zeros((len(codes), self.partition.rows), dtype=codes.dtype)
-        own[:, self.placements[index].rows] = codes[:, self.partition.input_slice(index)]
+        inputs, own = self.partition.input_slice(index), np.zeros((len(codes), self.partition.rows), dtype=np.int64)
+        first = 0 if codes.shape[1] == self.partition.inputs else self.partition.copy_of(index) * self.partition.inputs
+        own[:, self.placements[index].rows] = codes[:, first + inputs.start : first + inputs.stop]
         return own
+
+    def dealt(self, vectors: NDArray[Any]) -> NDArray[Any]:
+        """Return vectors (batch, inputs) as the copies of the layer get them, one each in turn, (reads, copies·inputs).
+
+        Where they are no multiple of the copies the last ones get zeros.
+        """
+        copies = self.partition.copies
+        missing = -len(vectors) % copies
+        if missing:
+            vectors = np.concatenate([vectors, np.zeros((missing, vectors.shape[1]), vectors.dtype)])
+        return vectors.reshape(-1, copies * vectors.shape[1])
 
     def drives(self, codes: list[Codes], groups: int, kind: str = "mac_read") -> list[Codes]:
         """Return the DAC codes of each single read of every tile, (reads, rows), for inputs (batch, rows).

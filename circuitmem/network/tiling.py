@@ -47,6 +47,17 @@ class LayerTiling:
             outputs[tile, place.pairs] = np.arange(own[1].start, own[1].stop)
         return Tiling(inputs, outputs, partition.grid, (partition.inputs, partition.outputs)).check()
 
+    @cached_property
+    def dealt(self) -> Tiling:
+        """The same for vectors that are dealt out among the copies of the layer: (copies·inputs), one for each."""
+        partition, lines = self.partition, self.lines
+        if partition.copies == 1:
+            return lines
+        first = np.array([partition.copy_of(tile) * partition.inputs for tile in range(len(self.placements))])
+        inputs = np.where(lines.inputs < 0, -1, lines.inputs + first[:, None]).astype(np.int32)
+        shape = partition.copies * partition.inputs, partition.outputs
+        return lines._replace(inputs=inputs, shape=shape).check()
+
     def is_of(self, placements: Sequence[Placement]) -> bool:
         """Say whether it is the layout of these placements."""
         return all(map(operator.is_, self.placements, placements))

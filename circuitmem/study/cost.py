@@ -69,7 +69,7 @@ def _job_seconds(job: Job) -> float:
     run, tile = job.run, job.run.chip.tile
     rows, columns = tile.shape
     sizes = _sizes(run.network, run.data)
-    tiles = tile_counts([(m, n) for m, n, _ in sizes], run.chip)
+    tiles = tile_counts([(m, n) for m, n, _ in sizes], run.chip, [many > 1 for _, _, many in sizes])
     vectors = sum(tiles_of * n for tiles_of, (_, _, n) in zip(tiles, sizes, strict=True))
     train, watched, test = _samples(run.data, run.network)
     recipe = recipe_of(run, job.method)

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, RunSpec, needed_packages
 from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine
-from circuitmem.network import Perceptron
+from circuitmem.network import Network, Perceptron
 from circuitmem.registry import torch_room
 from circuitmem.study.fingerprint import code_fingerprint
 from circuitmem.study.spec import Job, Point, config_values
@@ -27,6 +27,7 @@ from circuitmem.training import (
     train_ex_situ,
 )
 from circuitmem.training.data import check_classes
+from circuitmem.training.own import check_own_run, is_of_torch, own_network
 
 __all__ = ["SISTERS", "compute_point", "failure"]
 
@@ -117,7 +118,7 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult,
     run = job.run
     engine = BehavioralEngine(threads=1, precision=run.precision) if run.engine == "behavioral" else None
     hooks = Hooks(brought_up=lambda: keep("before"))
-    method, digital, on_tiles = (_of_torch if run.network.model else _of_layers)(job, engine, hooks)
+    method, digital, on_tiles = (_of_torch if is_of_torch(run.network) else _of_layers)(job, engine, hooks)
 
     def keep(when: str) -> None:
         for index in point.map_tiles:
@@ -132,10 +133,20 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult,
 
 
 def _of_layers(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
-    """Return a method on a fresh chip, the test accuracy of the network that it begins with, and what is on tiles."""
+    """Return a method on a fresh chip, the test accuracy of the network that it begins with, and what is on tiles.
+
+    The network is one of layers, or one that asks for products and brings its weights.
+    """
     run = job.run
+    own = own_network(run.network)
+    if own is not None:
+        check_own_run(run.model_copy(update={"methods": (job.method,)}), own)
     data = _samples(run.data, run.network, run.seed)
-    model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
+    model: Network
+    if own is None:
+        model, digital = _digital(run.ex_situ, run.network, run.data, run.seed)
+    else:
+        model, digital = own, accuracy_percent(own.logits(data.test_inputs).argmax(axis=1), data.test_targets)
     return MethodRun(job.method, run, build_network(run, model, data, engine), data, hooks), digital, 1.0
 
 

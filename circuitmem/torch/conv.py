@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Unpack
 
 import torch
 
 from circuitmem.errors import ValidationError
-from circuitmem.torch.module import CrossbarModule, TileOptions
+from circuitmem.torch.module import CrossbarModule, Floats, Rows, TileOptions
+from circuitmem.torch.product import numbers, scale_of
+from circuitmem.torch.windows import Windows
 from circuitmem.validation import integer
 
 __all__ = ["CrossbarConv1d", "CrossbarConv2d"]
@@ -67,7 +70,7 @@ class CrossbarConv2d(CrossbarModule):
         self._zeros = self._padded(padding)
         conv = torch.nn.Conv2d(in_channels, out_channels, self.kernel_size, groups=groups, bias=bias)
         self.weight, self.bias = conv.weight, conv.bias
-        self._place(groups, "in_channels", options)
+        self._place(groups, "in_channels", options, kernel=True)
 
     def _padded(self, padding: Pair | str) -> tuple[int, int, int, int]:
         """Return the zeros left, right, above and below."""
@@ -101,9 +104,11 @@ class CrossbarConv2d(CrossbarModule):
             options = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
             weight = self.weight if self.weight.dim() == 4 else self.weight.unsqueeze(2)
             return torch.nn.functional.conv2d(maps, weight, self.bias, **options)
-        patches, (high, wide) = self._patches(inputs)
+        windows = None if torch.is_grad_enabled() else self._windows  # derivatives are torch's own way back to maps
+        parts = self._patches(inputs) if windows is None else self._maps(inputs).chunk(self.groups, dim=1)
+        high, wide = self._windows.steps(inputs.shape)
         weights = self.weight.flatten(1).chunk(self.groups)
-        sums = [self._multiply(*each) for each in zip(patches, weights, self.products, strict=True)]
+        sums = [self._multiply(*each, windows) for each in zip(parts, weights, self.products, strict=True)]
         found = torch.cat(sums, dim=1)
         if self.bias is not None:
             found = found + self.bias
@@ -112,25 +117,46 @@ class CrossbarConv2d(CrossbarModule):
 
     def vectors(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         """Return the patches of maps as each group multiplies them, (batch·positions, inputs of a group)."""
-        return self._patches(inputs)[0]
+        return self._patches(inputs)
+
+    def some_vectors(self, inputs: torch.Tensor, choose: Callable[[int], Rows]) -> list[Floats]:
+        """Return of what :meth:`vectors` gives those rows that ``choose`` returns for their number."""
+        groups, windows = self._groups(inputs), self._windows
+        high, wide = windows.steps(groups[0].shape)
+        chosen = choose(len(groups[0]) * high * wide)
+        return [windows.some(maps, chosen) for maps in groups]
+
+    def scales(self, inputs: torch.Tensor) -> list[float]:
+        """Return for each group the magnitude that one element in a thousand of its patches exceeds."""
+        return [scale_of(maps, self._windows) for maps in self._groups(inputs)]
 
     def _about(self) -> str:
         return " of the patches" + super()._about()
 
-    def _patches(self, inputs: torch.Tensor) -> tuple[list[torch.Tensor], tuple[int, int]]:
-        """Return the patches of each group, (batch·positions, inputs), and how many there are down and across."""
+    @property
+    def _windows(self) -> Windows:
+        return Windows(self.kernel_size, self.stride, self.dilation, self._zeros)
+
+    def _groups(self, inputs: torch.Tensor) -> list[Floats]:
+        """Return the maps of each group as arrays, (batch, channels, height, width)."""
+        about = super()._about()
+        return [numbers(maps, "inputs", about) for maps in self._maps(inputs).chunk(self.groups, dim=1)]
+
+    def _maps(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return maps (batch, in_channels, height, width), which with their zeros are as large as the kernel."""
         self._check_inputs(inputs, (3, 4), -3, "(batch, in_channels, height, width)")
-        maps = torch.nn.functional.pad(inputs if inputs.dim() == 4 else inputs[None], self._zeros)
-        reach = [step * (size - 1) + 1 for step, size in zip(self.dilation, self.kernel_size, strict=True)]
-        if maps.shape[2] < reach[0] or maps.shape[3] < reach[1]:
-            rule = f"must be at least {reach[0]}x{reach[1]} with their padding, the reach of the kernel"
+        (high, wide), (down, across) = self._windows.padded(inputs.shape), self._windows.reach
+        if high < down or wide < across:
+            rule = f"must be at least {down}x{across} with their padding, the reach of the kernel"
             raise ValidationError("inputs", rule, tuple(inputs.shape))
-        high, wide = (
-            (size - far) // step + 1 for size, far, step in zip(maps.shape[2:], reach, self.stride, strict=True)
-        )
+        return inputs if inputs.dim() == 4 else inputs[None]
+
+    def _patches(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return the patches of each group, (batch·positions, inputs), as torch makes them of its maps."""
+        maps = torch.nn.functional.pad(self._maps(inputs), self._zeros)
         columns = torch.nn.functional.unfold(maps, self.kernel_size, self.dilation, 0, self.stride)
         vectors = columns.transpose(1, 2).reshape(-1, columns.shape[1])
-        return list(vectors.chunk(self.groups, dim=1)), (high, wide)
+        return list(vectors.chunk(self.groups, dim=1))
 
 
 class CrossbarConv1d(CrossbarConv2d):
@@ -184,6 +210,14 @@ class CrossbarConv1d(CrossbarConv2d):
     def vectors(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         """Return the stretches of sequences as each group multiplies them, (batch·positions, inputs of a group)."""
         return super().vectors(self._as_maps(inputs))
+
+    def some_vectors(self, inputs: torch.Tensor, choose: Callable[[int], Rows]) -> list[Floats]:
+        """Return of what :meth:`vectors` gives those rows that ``choose`` returns for their number."""
+        return super().some_vectors(self._as_maps(inputs), choose)
+
+    def scales(self, inputs: torch.Tensor) -> list[float]:
+        """Return for each group the magnitude that one element in a thousand of its stretches exceeds."""
+        return super().scales(self._as_maps(inputs))
 
     def _as_maps(self, inputs: torch.Tensor) -> torch.Tensor:
         self._check_inputs(inputs, (2, 3), -2, "(batch, in_channels, length)")

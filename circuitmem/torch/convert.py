@@ -17,7 +17,7 @@ from circuitmem.torch.conv import CrossbarConv1d, CrossbarConv2d
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import CrossbarModule, TileOptions
 from circuitmem.torch.observe import fitting, observe
-from circuitmem.torch.product import Backward, scale_of
+from circuitmem.torch.product import Backward
 from circuitmem.torch.rewrites import REWRITTEN, rewritten
 from circuitmem.validation import did_you_mean, in_range, integer
 
@@ -252,8 +252,8 @@ def _set_scales(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
     """Learn each layer's range of inputs from a digital pass."""
     scales: dict[CrossbarModule, list[float]] = {}
 
-    def see(_: str, layer: CrossbarModule, vectors: list[Any]) -> None:
-        found = [scale_of(own) for own in vectors]
+    def see(_: str, layer: CrossbarModule, given: torch.Tensor) -> None:
+        found = layer.scales(given)
         scales[layer] = [max(pair) for pair in zip(found, scales.get(layer, found), strict=True)]
 
     observe(net, inputs, see)

@@ -16,17 +16,17 @@ from circuitmem.config import AuditSpec, CalibrationSpec, ChipSpec, DataSpec, Ne
 from circuitmem.control import Chip
 from circuitmem.data import Dataset
 from circuitmem.errors import ValidationError
-from circuitmem.files import save_npz
+from circuitmem.network import Network
 from circuitmem.records import Begun, Results, read_record, write_record
 from circuitmem.registry import check, is_reference
 from circuitmem.report import draw_run, draw_run_page
+from circuitmem.torch.asking import AskingPlan, check_asking
 from circuitmem.torch.bring_up import JOINED
 from circuitmem.torch.examples import examples_of
 from circuitmem.torch.network import MakeOptimiser, default_optimiser
 from circuitmem.torch.plan import Plan, one_thread
 from circuitmem.torch.product import checked_methods
 from circuitmem.torch.source import check_begun, sha256_of_weights, sources_of
-from circuitmem.torch.state import as_array
 from circuitmem.training import Hooks
 from circuitmem.training.carry_out import carry_out, summary_of
 from circuitmem.training.run_folder import check_data, check_new, check_same, go_on_in, make_folder
@@ -108,7 +108,7 @@ class Run:
 
 
 def evaluate(
-    model: torch.nn.Module,
+    model: torch.nn.Module | Network,
     data: Any,
     chip: ChipSpec | str | os.PathLike[str] | None = None,
     methods: Sequence[str] = ("raw", "calibration"),
@@ -129,8 +129,9 @@ def evaluate(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        The network, trained; it is left as it is.
+    model : torch.nn.Module or Network
+        The network, trained, or one that asks for products (:class:`circuitmem.network.Network`), which gets rows of
+        inputs; it is left as it is.
     data : Dataset, torch Dataset, path, (inputs, labels), or (train inputs, train labels, test inputs, test labels)
         What :func:`circuitmem.data.load_dataset` takes, or what it returns (for values); without a part to test with, a
         fifth of each class is drawn for that.
@@ -146,13 +147,13 @@ def evaluate(
     seed : int
         Seed of chip, order and dropout.
     digital : sequence of str
-        As in :func:`convert`.
+        As in :func:`convert`; for a network of torch.
     calibration : str or sequence of str
         As in :func:`calibrate`.
     epochs, batch : int
         Passes over the training examples in situ, >= 1, and examples a step, >= 1.
     optimiser : callable, optional
-        Makes one for parameters; momentum with a step size of 0.01 when left out.
+        Makes one for parameters of torch; momentum with a step size of 0.01 when left out.
     weight_range : float, optional
         As in :func:`convert`: room that training in situ has; 1.5 when left out.
     audit : int
@@ -184,15 +185,19 @@ def evaluate(
         raise ValidationError(
             "chip", "must be a specification or a file, for each method has a chip of its own", "Chip"
         )
-    if not isinstance(model, torch.nn.Module):
-        raise ValidationError("model", "must be a torch.nn.Module", type(model).__name__)
+    if not isinstance(model, torch.nn.Module | Network):
+        raise ValidationError("model", "must be a torch.nn.Module, or a Network that asks", type(model).__name__)
     if resume and out is None:
         raise ValidationError("out", "must be the folder of the run to go on with")
     if out is not None and not resume:
         check_new(Path(out))
     examples = examples_of(data, seed)
+    if isinstance(model, Network):
+        check_asking(model, digital, optimiser)
     made_by = f"{type(model).__module__}:{type(model).__qualname__}"
     in_situ = {"epochs": epochs, "batch": batch, "gradient": "adjoint", "schedule": "constant"}
+    if isinstance(model, Network):  # which has no optimiser of torch: the same, as a run declares it
+        in_situ |= {"optimiser": "momentum", "learning_rate": 0.01}
     spec = RunSpec(
         seed=seed,
         methods=cast(Any, tuple(chosen)),
@@ -202,13 +207,14 @@ def evaluate(
             digital=tuple(digital),
             weight_range=weight_range,
         ),
-        data=DataSpec(source=examples.data.name or "arrays", scale="none"),
+        data=DataSpec(source=examples.data.name or "arrays", scale="none", task=examples.data.task),
         calibration=CalibrationSpec(method=cast(Any, names)),
         in_situ=cast(Any, in_situ),
         audit=AuditSpec(tiles=integer("audit", audit, 0), fraction=AuditSpec().fraction if audit else 0.0),
     )
     with one_thread():
-        plan = Plan(spec, model, examples, optimiser)
+        asks = isinstance(model, Network)
+        plan = AskingPlan(spec, model, examples.data) if asks else Plan(spec, model, examples, optimiser)
         arguments = {"weight_range": spec.network.room, "optimiser": _description(optimiser)}
         return _carry_out(plan, None if out is None else Path(out), resume, arguments, progress)
 
@@ -219,12 +225,14 @@ def _description(optimiser: MakeOptimiser) -> str:
     return f"{type(made).__name__} {made.defaults}"
 
 
-def _carry_out(plan: Plan, out: Path | None, resume: bool, arguments: dict[str, Any], progress: Progress) -> Run:
+def _carry_out(
+    plan: Plan | AskingPlan, out: Path | None, resume: bool, arguments: dict[str, Any], progress: Progress
+) -> Run:
     """Do what :func:`evaluate` does, for a run that is declared."""
     if out is None:
         start = plan.start()
         results = {name: start.make(name, Hooks(partial(progress, name))).finish() for name in plan.spec.methods}
-        return Run.of(summary_of(plan.spec, plan.examples.data, start, results, {}))
+        return Run.of(summary_of(plan.spec, plan.loaded, start, results, {}))
     now = {
         "model": None,
         "sources": sources_of(plan.model, None),
@@ -232,11 +240,11 @@ def _carry_out(plan: Plan, out: Path | None, resume: bool, arguments: dict[str, 
         "weights": sha256_of_weights(plan.model),
         "arguments": arguments,
     }
-    data = plan.examples.data
+    data = plan.loaded
     with _continued(out, plan.spec, data, now) if resume else make_folder(out, plan.spec, data):
         if not resume:
             write_record(out / "model.json", now)
-            save_npz(out / "weights.npz", {name: as_array(own) for name, own in plan.model.state_dict().items()})
+            plan.save(out)
         elif (out / "results.json").exists():
             return Run.of(read_record(out / "results.json", Results))
         found = carry_out(plan.spec, out, data, plan.start, progress)

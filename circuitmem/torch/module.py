@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from circuitmem.calibration import CalibrationRecord
 from circuitmem.config import CalibrationSpec, ChipSpec
 from circuitmem.control import Chip, Unit, check_faults
 from circuitmem.errors import ValidationError
-from circuitmem.torch.product import Backward, Product, TileProduct, checked_methods, numbers
+from circuitmem.torch.product import Backward, Product, TileProduct, checked_methods, numbers, scale_of
+from circuitmem.torch.windows import Windows
 from circuitmem.validation import did_you_mean, integer
 
 __all__ = ["CrossbarModule", "TileOptions", "set_read_noise"]
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 FORMAT = 1
 """Counts changes of what a state holds."""
@@ -66,7 +71,7 @@ class CrossbarModule(torch.nn.Module):
     weight: torch.Tensor
     bias: torch.Tensor | None
 
-    def _place(self, groups: int, width: str, given: TileOptions) -> None:
+    def _place(self, groups: int, width: str, given: TileOptions, *, kernel: bool = False) -> None:
         """Put the weights on tiles; ``width`` is what errors call the size of an input."""
         for name in given:
             if name not in DEFAULTS:
@@ -89,8 +94,9 @@ class CrossbarModule(torch.nn.Module):
             # As starting weights are: torch.manual_seed repeats it, and no two layers have the same by accident.
             drawn = int(torch.randint(2**31, ())) if seed is None else integer("seed", seed, 0)
             self.chip = Chip(ChipSpec() if chip is None else chip, 0, drawn, drawn)
+        scale, largest = options["input_scale"], options["largest_weight"]
         self.products = [
-            TileProduct(self.chip, part, options["input_scale"], options["largest_weight"], backward, self.converters)
+            TileProduct(self.chip, part, scale, largest, backward, self.converters, kernel)
             for part in self._matrices(self.weight, groups)
         ]
         if self._own_chip:
@@ -110,10 +116,13 @@ class CrossbarModule(torch.nn.Module):
         """Return the tiles of the layer, each once."""
         return list(dict.fromkeys(unit for product in self.products for unit in product.layer.units))
 
-    def _multiply(self, vectors: torch.Tensor, weight: torch.Tensor, product: TileProduct) -> torch.Tensor:
-        """Return (batch, outputs) for vectors (batch, inputs)."""
+    def _multiply(
+        self, vectors: torch.Tensor, weight: torch.Tensor, product: TileProduct, windows: Windows | None = None
+    ) -> torch.Tensor:
+        """Return (batch, outputs) for vectors (batch, inputs), or for maps of which windows show these."""
         product.set_read_noise(self.read_noise)
-        found: torch.Tensor = Product.apply(vectors, weight, product, self._about())
+        about = self._about() if windows is None else CrossbarModule._about(self)
+        found: torch.Tensor = Product.apply(vectors, weight, product, about, windows)
         return found
 
     def _about(self) -> str:
@@ -139,6 +148,16 @@ class CrossbarModule(torch.nn.Module):
     @abstractmethod
     def vectors(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         """Return what the matrix of each group is multiplied by, (vectors, inputs of the matrix), for inputs."""
+
+    def some_vectors(self, inputs: torch.Tensor, choose: Callable[[int], Rows]) -> list[Floats]:
+        """Return of what :meth:`vectors` gives those rows that ``choose`` returns for their number."""
+        every = self.vectors(inputs)
+        chosen = choose(len(every[0]))
+        return [numbers(own, "inputs", self._about())[chosen] for own in every]
+
+    def scales(self, inputs: torch.Tensor) -> list[float]:
+        """Return for each group the magnitude that one element in a thousand of its vectors exceeds."""
+        return [scale_of(numbers(own, "inputs", self._about())) for own in self.vectors(inputs)]
 
     def calibrate(self, inputs: torch.Tensor, method: str | Sequence[str] = "affine") -> CalibrationRecord:
         """Choose the amplifiers' gains and calibrate with inputs as those of the layer; returns what it cost.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from circuitmem.calibration import CalibrationRecord
 from circuitmem.control import Chip, Priority, Process
-from circuitmem.network import BackwardMap, HardwareLayer, HardwareNetwork
+from circuitmem.network import BackwardMap, Cut, HardwareLayer, HardwareNetwork
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.torch.bring_up import chip_of, measure_norms
+from circuitmem.torch.cuts import cuts_of
 from circuitmem.torch.observe import crossbar_layers
 from circuitmem.torch.passes import as_process
 from circuitmem.torch.product import TileProduct
@@ -129,6 +130,10 @@ class TorchNetwork(HardwareNetwork):
         pairs = zip(self.products, self.model.weights, strict=True)
         wanted = [product.targets(weights.T) for product, weights in pairs]
         yield from self.chip.program_all(units, wanted, deadband)
+
+    def cuts(self, inputs: NDArray[Any]) -> Iterator[Cut]:
+        """Give the cuts in front of each layer but the first that is trained, as a forward pass comes to them."""
+        return cuts_of(self, inputs)
 
     def settle(self, inputs: NDArray[Any], record: CalibrationRecord) -> Process:
         """Measure the statistics of the norms on the chip."""

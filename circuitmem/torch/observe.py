@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import CircuitmemError, ValidationError
 from circuitmem.torch.module import CrossbarModule
-from circuitmem.torch.product import numbers
 
 __all__ = ["crossbar_layers", "digitally", "evaluating", "fitting", "observe", "taking", "vectors_of", "watched"]
 
@@ -102,9 +101,9 @@ def taking(inputs: tuple[torch.Tensor, ...]) -> Iterator[None]:
 def observe(
     module: torch.nn.Module,
     inputs: tuple[torch.Tensor, ...],
-    see: Callable[[str, CrossbarModule, list[NDArray[np.float64]]], None],
+    see: Callable[[str, CrossbarModule, torch.Tensor], None],
 ) -> None:
-    """Run the digital twin of a network once and let ``see`` have what each layer multiplies, at each of its calls.
+    """Run the digital twin of a network once and let ``see`` have the inputs of each layer, at each of its calls.
 
     Parameters
     ----------
@@ -113,7 +112,7 @@ def observe(
     inputs : tuple of Tensor
         Its inputs.
     see : callable
-        Called with name, layer, and for each group of outputs (vectors, inputs).
+        Called with name, layer, and inputs.
 
     Raises
     ------
@@ -124,7 +123,7 @@ def observe(
 
     def look(name: str, layer: CrossbarModule, given: torch.Tensor) -> None:
         unused.pop(name, None)
-        see(name, layer, [numbers(own, f"inputs of {name or 'the layer'}") for own in layer.vectors(given)])
+        see(name, layer, given)
 
     with taking(inputs), digitally(module), evaluating(module), watched(module, look):
         module(*inputs)
@@ -146,9 +145,8 @@ def vectors_of(
     """
     found: dict[CrossbarModule, list[list[NDArray[np.float64]]]] = {}
 
-    def see(_: str, layer: CrossbarModule, values: list[NDArray[np.float64]]) -> None:
-        chosen = _some(len(values[0]), most, rng)
-        found.setdefault(layer, []).append([own[chosen] for own in values])
+    def see(_: str, layer: CrossbarModule, given: torch.Tensor) -> None:
+        found.setdefault(layer, []).append(layer.some_vectors(given, lambda count: _some(count, most, rng)))
 
     observe(module, inputs, see)
     vectors = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -13,10 +14,13 @@ from circuitmem.config import RunSpec
 from circuitmem.control import Chip, check_faults
 from circuitmem.engine import Engine
 from circuitmem.errors import ValidationError
+from circuitmem.files import save_npz
 from circuitmem.torch.convert import convert
+from circuitmem.torch.cuts import check_cuts
 from circuitmem.torch.examples import Examples
 from circuitmem.torch.network import SAMPLE, MakeOptimiser, TorchNetwork, TorchOptimiser
 from circuitmem.torch.observe import evaluating, taking
+from circuitmem.torch.state import as_array
 from circuitmem.torch.summary import summary
 from circuitmem.training import Hooks, MethodResult, MethodRun, recipe_of
 from circuitmem.training.carry_out import Start
@@ -78,7 +82,7 @@ class Plan:
         optimiser: MakeOptimiser | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.spec, self.model = spec, model
+        self.spec, self.model, self.loaded = spec, model, examples.data
         self._optimiser, self._engine = optimiser, engine
         examples = examples.fitting(model)
         self._sound: frozenset[int] = frozenset()
@@ -87,15 +91,17 @@ class Plan:
         self.data = self.examples.as_data()
         if self.data.task == "values":
             check_values(spec)
-        for name in spec.methods:
-            if recipe_of(spec, name).word("fine-tune") is not None:
-                rule = "must not have fine-tune with network.model: it goes back through networks of layers alone"
-                raise ValidationError("methods", rule, name)
         for key, epochs in (("ex_situ", spec.ex_situ.patience), ("in_situ", spec.in_situ.patience)):
             Patience(f"{key}.patience", epochs, self.data.validation)
         analog = self.network()
         self._sound = self._sound_tiles(analog)
+        if any(recipe_of(spec, name).word("fine-tune") is not None for name in spec.methods):
+            check_cuts(analog.net, analog.model.tensor(self.data.train_inputs[:2]))
         check_faults(spec.chip, sum(len(layer.units) for layer in analog.layers))
+
+    def save(self, path: Path) -> None:
+        """Write the weights that the methods begin from into the folder of a run."""
+        save_npz(path / "weights.npz", {name: as_array(own) for name, own in self.model.state_dict().items()})
 
     def start(self, training: ExSituRecord | None = None) -> Start:
         """Return what the methods begin from, once the network is trained: how that went, if it is known."""

@@ -18,6 +18,7 @@ from circuitmem.control import Chip, Conductances, Targets
 from circuitmem.errors import ValidationError
 from circuitmem.network import BackwardMap, HardwareLayer, mapping_on, output_ranges, partitions
 from circuitmem.torch.passes import carry_out, priority_of_pass
+from circuitmem.torch.windows import Windows
 from circuitmem.training.gradients import layer_gradient
 from circuitmem.validation import finite_array, in_range
 
@@ -56,6 +57,8 @@ class TileProduct:
         What gradients are those of.
     converters : bool
         Whether DACs and ADCs are simulated.
+    kernel : bool
+        Whether it is that of a convolution, of which the chip may have copies.
 
     Attributes
     ----------
@@ -81,11 +84,12 @@ class TileProduct:
         largest_weight: float | None,
         backward: Backward,
         converters: bool,
+        kernel: bool = False,
     ) -> None:
         self.backward, self.converters = backward, converters
         self.follows = largest_weight is None
         largest = RANGE * weights.std() if largest_weight is None else largest_weight
-        (partition,) = partitions([weights.T.shape], chip.spec)
+        (partition,) = partitions([weights.T.shape], chip.spec, [kernel])
         mapping = mapping_on(chip.spec, in_range("largest_weight", float(largest), 1e-12, np.inf))
         scale = 1.0 if input_scale is None else in_range("input_scale", input_scale, 1e-12, np.inf)
         firsts: list[int] | None = None
@@ -166,14 +170,17 @@ class TileProduct:
         self.layer.input_scale = in_range("input_scale", scale, 1e-12, np.inf)
         self._scaled, self._ranged = True, False
 
-    def fit_scale(self, inputs: Floats) -> None:
-        """Let the highest DAC code stand for what one of these inputs in a thousand exceeds, if it was left open."""
+    def fit_scale(self, inputs: Floats, windows: Windows | None = None) -> None:
+        """Let the highest DAC code stand for what one of these inputs in a thousand exceeds, if it was left open.
+
+        They are vectors, or maps of which ``windows`` show some.
+        """
         if not self._scaled:
-            self.set_input_scale(scale_of(inputs))
+            self.set_input_scale(scale_of(inputs, windows))
 
     def set_cells(self, weights: Floats) -> None:
         """Put the cells at what stands for weights (outputs, inputs), if these have changed."""
-        if not np.array_equal(weights.T, self.layer.weights):
+        if not np.array_equal(weights.T, self.layer.kernel):
             self._take(weights)
             self._ranged = False  # larger weights would saturate the ADCs, and training, not told, ask for larger ones
             self.layer.set_cells(weights.T)
@@ -197,20 +204,17 @@ class TileProduct:
         if not self._fitted:
             self.fit_range(weights)
         magnitudes = np.abs(weights)
-        self._warn("weights", self.layer.largest_weights < magnitudes.T, "largest_weight", magnitudes.max())
+        beyond = int(np.count_nonzero(self.layer.largest_weights < magnitudes.T))
+        self._warn("weights", beyond, weights.size, "largest_weight", magnitudes.max())
 
-    def _warn(self, what: str, beyond: NDArray[np.bool_], setting: str, largest: float) -> None:
+    def _warn(self, what: str, beyond: int, count: int, setting: str, largest: float) -> None:
         """Say once that values saturate; of inputs that is meant for a few, which :attr:`layer.saturated` counts."""
-        if (
-            self.warns
-            and what not in self._warned
-            and beyond.sum() > (beyond.size * FEW if setting == "input_scale" else 0)
-        ):
+        if self.warns and what not in self._warned and beyond > (count * FEW if setting == "input_scale" else 0):
             self._warned.add(what)
             declared = self.layer.input_scale if setting == "input_scale" else self.layer.mapping.largest_weight
             _logger.warning(
                 "circuitmem: %d of %d %s are larger than %s=%g and count as that (the largest is %g); raise %s",
-                *(int(beyond.sum()), beyond.size, what, setting, declared, largest, setting),
+                *(beyond, count, what, setting, declared, largest, setting),
             )
 
     def calibrate(self, weights: Floats, inputs: Floats, spec: CalibrationSpec, record: CalibrationRecord) -> None:
@@ -236,36 +240,53 @@ class TileProduct:
             unit.cell_noise = on
             unit.readout.adc.noise = unit.readout.adc.spec.noise if on else 0.0
 
-    def multiply(self, inputs: Floats, weights: Floats) -> Floats:
-        """Return the product of inputs (batch, inputs) of both signs and weights (outputs, inputs)."""
-        self.fit_scale(inputs)
+    def multiply(self, inputs: Floats, weights: Floats, windows: Windows | None = None) -> Floats:
+        """Return the product of inputs (batch, inputs) of both signs and weights (outputs, inputs).
+
+        With ``windows`` the inputs are maps, and what these show of them is multiplied: maps have fewer elements to
+        work on than their vectors, which get DAC codes at once.
+        """
+        self.fit_scale(inputs, windows)
         self.set_cells(weights)
         if self.converters and self.chooses_gains and not self._ranged:
-            largest = self._within_range(np.abs(inputs))
-            carry_out(self.layer.chip, self.layer.set_range(self.layer.input_codes(largest), 1))
+            largest = self._within_range(np.abs(inputs), windows)
+            codes = self.layer.codes_within(largest)
+            drives = self.layer.drives_of(codes if windows is None else windows.gather(codes))
+            carry_out(self.layer.chip, self.layer.set_range(drives, 1))
             self._ranged = True
         if self.seen is not None:
-            self.seen.append(inputs)
-        plus = self._read(np.maximum(inputs, 0.0))
-        return plus - self._read(np.maximum(-inputs, 0.0)) if (inputs < 0.0).any() else plus
+            self.seen.append(inputs if windows is None else windows.gather(inputs))
+        below = inputs < 0.0
+        signed = below.any() if windows is None else windows.count(below) > 0
+        plus = self._read(np.maximum(inputs, 0.0), windows)
+        return plus - self._read(np.maximum(-inputs, 0.0), windows) if signed else plus
 
-    def _within_range(self, activities: Floats) -> Floats:
-        self._warn("inputs", activities > self.layer.input_scale, "input_scale", float(activities.max()))
-        return self.layer.within_range(activities)
+    def _within_range(self, activities: Floats, windows: Windows | None = None) -> Floats:
+        layer, beyond = self.layer, activities > self.layer.input_scale
+        count = activities.size if windows is None else windows.elements(activities.shape)
+        saturated = int(np.count_nonzero(beyond)) if windows is None else windows.count(beyond)
+        self._warn("inputs", saturated, count, "input_scale", float(activities.max()))
+        layer.count_converted(count, saturated)
+        return np.minimum(activities, layer.input_scale)
 
-    def _read(self, activities: Floats) -> Floats:
+    def _read(self, activities: Floats, windows: Windows | None) -> Floats:
         layer = self.layer
-        within = self._within_range(activities)
+        within = self._within_range(activities, windows)
         if self.converters:
-            return np.asarray(carry_out(layer.chip, layer.forward(within, priority_of_pass())))
-        sums = np.zeros((len(activities), layer.partition.outputs))
+            codes = layer.codes_within(within)
+            codes = codes if windows is None else windows.gather(codes)
+            return np.asarray(carry_out(layer.chip, layer.multiply(codes, priority_of_pass())))
+        within = within if windows is None else windows.gather(within)
+        sums = np.zeros((len(within), layer.partition.outputs))
         for index, (unit, place) in enumerate(zip(layer.units, layer.placements, strict=True)):
             unit.meet(layer.chip.clock, layer.chip.context.noise_seed)
             currents = layer.chip.electrics.behavioral.read(unit.tile, layer.line_voltages(index, within))[
                 :, place.columns
             ]
             sums[:, layer.partition.output_slice(index)] += layer.mapping.difference(currents)
-        return sums / layer.current_scale
+        sums = sums / layer.current_scale
+        turns = np.arange(len(sums)) % layer.partition.copies
+        return sums.reshape(len(sums), layer.partition.copies, -1)[np.arange(len(sums)), turns]
 
     def gradients(self, inputs: Floats, weights: Floats, error: Floats) -> tuple[Floats, Floats]:
         """Return gradients of weights (outputs, inputs) and inputs (batch, inputs) for that of the product."""
@@ -273,7 +294,7 @@ class TileProduct:
         layer, way = self.layer, self.way_back
         if way is None and self.backward == "straight-through":
             return error.T @ inputs, error @ weights
-        found, back = np.zeros_like(layer.weights), np.zeros_like(inputs)
+        found, back = np.zeros_like(layer.kernel), np.zeros_like(inputs)
         for sign in (1.0, -1.0):
             part = sign * inputs
             if not (part > 0.0).any():
@@ -293,26 +314,29 @@ class TileProduct:
 
 
 class Product(torch.autograd.Function):
-    """``Product.apply(vectors, weight, tiles, about)``: the product of (batch, inputs) and (outputs, inputs) on tiles.
+    """The product of (batch, inputs) and (outputs, inputs) on tiles: ``apply(vectors, weight, tiles, about, windows)``.
 
-    ``about`` is what an error adds to the place of an input that is not finite.
+    ``about`` is what an error adds to the place of an input that is not finite. With ``windows`` the first argument is
+    maps, and there are no derivatives.
     """
 
     @staticmethod
-    def forward(vectors: torch.Tensor, weight: torch.Tensor, tiles: TileProduct, about: str) -> torch.Tensor:
+    def forward(
+        vectors: torch.Tensor, weight: torch.Tensor, tiles: TileProduct, about: str, windows: Windows | None
+    ) -> torch.Tensor:
         """Read the tiles."""
-        product = tiles.multiply(numbers(vectors, "inputs", about), numbers(weight, "weight"))
+        product = tiles.multiply(numbers(vectors, "inputs", about), numbers(weight, "weight"), windows)
         return torch.as_tensor(product, dtype=vectors.dtype, device=vectors.device)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:  # noqa: ARG004
         """Keep what the derivatives need."""
-        vectors, weight, ctx.tiles, _ = inputs
+        vectors, weight, ctx.tiles, _, _ = inputs
         ctx.save_for_backward(vectors, weight)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, error: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
+    def backward(ctx: Any, error: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None, None]:
         """Return the gradients of vectors and weight."""
         vectors, weight = ctx.saved_tensors
         arrays = numbers(vectors, "inputs"), numbers(weight, "weight"), numbers(error, "gradient", finite=False)
@@ -322,17 +346,24 @@ class Product(torch.autograd.Function):
             torch.as_tensor(weights.copy(), dtype=weight.dtype, device=weight.device),
             None,
             None,
+            None,
         )
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], vectors: torch.Tensor, weight: torch.Tensor, tiles: TileProduct, about: str
+        info: Any,
+        in_dims: tuple[Any, ...],
+        vectors: torch.Tensor,
+        weight: torch.Tensor,
+        tiles: TileProduct,
+        about: str,
+        windows: Windows | None,
     ) -> tuple[torch.Tensor, int]:
         """Read a batch of batches as one; weights cannot be a batch, for a chip holds one."""
         if in_dims[1] is not None:
             raise ValidationError("weight", "must not be mapped by vmap: the tiles hold one matrix at a time")
         every = vectors.movedim(in_dims[0], 0)
-        found = Product.apply(every.reshape(-1, every.shape[-1]), weight, tiles, about)
+        found = Product.apply(every.flatten(0, 1), weight, tiles, about, windows)
         return found.reshape(info.batch_size, -1, found.shape[-1]), 0
 
 
@@ -351,9 +382,11 @@ def checked_methods(method: str | Sequence[str]) -> tuple[str, ...]:
     return methods
 
 
-def scale_of(inputs: Floats) -> float:
-    """Return the magnitude that one input in a thousand exceeds."""
-    return max(float(np.quantile(np.abs(inputs), 0.999)), 1e-6)
+def scale_of(inputs: Floats, windows: Windows | None = None) -> float:
+    """Return the magnitude that one input in a thousand exceeds, or one element of what windows show of maps."""
+    magnitudes = np.abs(inputs)
+    found = np.quantile(magnitudes, 0.999) if windows is None else windows.quantile(magnitudes, 0.999)
+    return max(float(found), 1e-6)
 
 
 def numbers(tensor: torch.Tensor, name: str, about: str = "", finite: bool = True) -> Floats:

@@ -12,24 +12,27 @@ from typing import Any
 import torch
 
 from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.network import Network
 from circuitmem.torch.state import as_array
+from circuitmem.training.run import arrays_of
 
 __all__ = ["check_begun", "sha256_of_file", "sha256_of_weights", "sources_of"]
 
 
-def sources_of(model: torch.nn.Module, reference: str | None) -> dict[str, str]:
+def sources_of(model: torch.nn.Module | Network, reference: str | None) -> dict[str, str]:
     """Return the SHA-256 of the source of each module that the network is made by, by its name.
 
     They are those of the classes of its parts and of the function that makes it; torch is not looked at.
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or Network
         The network.
     reference : str, optional
         ``"package.module:function"``, what made it.
     """
-    names = {type(part).__module__ for part in model.modules()}
+    parts = model.modules() if isinstance(model, torch.nn.Module) else [model]
+    names = {type(part).__module__ for part in parts}
     names |= {reference.partition(":")[0]} if reference else set()
     found = {}
     for name in sorted(names):
@@ -58,12 +61,13 @@ def sha256_of_file(path: str | Path) -> str:
         raise DataFileError(path, f"cannot be read: {error.strerror or error}") from None
 
 
-def sha256_of_weights(model: torch.nn.Module) -> str:
-    """Return one SHA-256 over names, types, shapes and values of all that a network's ``state_dict`` has."""
+def sha256_of_weights(model: torch.nn.Module | Network) -> str:
+    """Return one SHA-256 over names, types, shapes and values of what a network's ``state_dict`` has, or its arrays."""
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(as_array(tensor).tobytes())
+    every: Mapping[str, Any] = model.state_dict() if isinstance(model, torch.nn.Module) else arrays_of(model)
+    for name, values in every.items():
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update((as_array(values) if isinstance(values, torch.Tensor) else values).tobytes())
     return digest.hexdigest()
 
 

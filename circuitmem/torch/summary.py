@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from circuitmem.config import ChipSpec
@@ -24,6 +22,7 @@ from circuitmem.torch.bring_up import chip_of
 from circuitmem.torch.convert import convert, inputs_of
 from circuitmem.torch.module import CrossbarModule
 from circuitmem.torch.observe import crossbar_layers, digitally, evaluating, fitting, observe, watched
+from circuitmem.torch.product import numbers
 
 __all__ = ["summary"]
 
@@ -117,8 +116,9 @@ def _multiplications(
     """Note each layer's vectors and their sign; returns the multiplications by weights on tiles for all inputs."""
     products = 0
 
-    def see(name: str, layer: CrossbarModule, values: list[NDArray[np.float64]]) -> None:
+    def see(name: str, layer: CrossbarModule, given: torch.Tensor) -> None:
         nonlocal products
+        values = [numbers(own, f"inputs of {name or 'the layer'}") for own in layer.vectors(given)]
         found = layers[name]
         vectors = (found.vectors or 0.0) + len(values[0]) / count
         signed = bool(found.signed) or any(bool((own < 0.0).any()) for own in values)

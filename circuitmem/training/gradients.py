@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.stack_gradients import weight_gradient
 from circuitmem.calibration import COARSE_FROM, read_conductances
-from circuitmem.control import Process, Unit
+from circuitmem.control import Process
 from circuitmem.network import Correction, HardwareLayer, HardwareNetwork, LayerTiling, split
 from circuitmem.tile import PairMapping
 from circuitmem.training.wires import WireModel
 
-__all__ = ["AskedMap", "ReadMap", "TileMap", "effective_map", "layer_gradient", "read_cells"]
+__all__ = ["AskedMap", "LinearTileMap", "ReadMap", "TileMap", "effective_map", "layer_gradient", "read_cells"]
 
 Floats = NDArray[np.float64]
 
@@ -57,8 +57,13 @@ class ReadMap:
         self._known: tuple[Correction, LayerTiling, Floats] | None = None
 
     @property
-    def weights(self) -> Floats:
-        """The weights of the map, (inputs, outputs); worked out again when the layer was calibrated or placed anew."""
+    def weights(self) -> Floats | None:
+        """The weights of the map, (inputs, outputs); None where copies have maps of their own."""
+        return self._map if self.layer.partition.copies == 1 else None
+
+    @property
+    def _map(self) -> Floats:
+        """The weights of the map, of all copies; worked out again when the layer was calibrated or placed anew."""
         now = self.layer.correction, self.layer.tiling
         if self._known is None or not (self._known[0] is now[0] and self._known[1] is now[1]):
             self._known = *now, effective_map(self.layer, self.conductances)
@@ -66,7 +71,8 @@ class ReadMap:
 
     def back(self, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
         """Return the gradient of the weights, and the derivative by the activities."""
-        return self.gradient(activities.T @ error), error @ self.weights.T
+        error = dealt_errors(self.layer, error)
+        return _of_kernel(self.layer, self.gradient(activities.T @ error)), error @ self._map.T
 
     def gradient(self, outer: Floats) -> Floats:
         """Return the gradients of the layer's weights, (inputs, outputs), for outer products of inputs and errors.
@@ -127,7 +133,7 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
         own = partition.input_slice(index), partition.output_slice(index)
         weights[own] = layer.mapping.difference(corrected[place.cells]) / layer.mapping.scale
     if layer.ranges is not None:
-        weights *= layer.ranges
+        weights *= layer.of_copies(layer.ranges)
     return weights if correction.output_scale is None else weights * correction.output_scale
 
 
@@ -140,7 +146,7 @@ class AskedMap:
     @property
     def weights(self) -> Floats:
         """The weights, (inputs, outputs)."""
-        return self.layer.weights
+        return self.layer.kernel
 
     def gradient(self, outer: Floats) -> Floats:
         """Return the gradients of the weights: the outer products of inputs and errors themselves."""
@@ -168,6 +174,34 @@ class TileMap:
         return layer_gradient(self.layer, activities, error)
 
 
+class LinearTileMap:
+    """The tiles of a layer as they are where cells are linear: a matrix, as networks want it that go back themselves.
+
+    What DACs drive is taken as exact, not as the nearest code: a product of many inputs and errors has no code.
+    """
+
+    def __init__(self, layer: HardwareLayer) -> None:
+        self.layer = layer
+
+    @property
+    def weights(self) -> Floats:
+        """How the sums follow the activities, (inputs, outputs)."""
+        layer, found = self.layer, np.zeros((self.layer.partition.outputs, self.layer.partition.inputs))
+        error = _by_currents(layer, np.eye(len(found)))
+        for index in range(len(layer.units)):
+            columns, currents = _by_columns(layer, index, error)
+            _add_behind(layer, index, columns, _drive(layer, index, currents), found)
+        return found.T
+
+    def gradient(self, outer: Floats) -> Floats:
+        """Return the gradients of the weights, for outer products of inputs and errors."""
+        return layer_gradient(self.layer, np.eye(len(outer)), outer, quantised=False)[0]
+
+    def back(self, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
+        """Return the gradient of the weights, and the derivative by the activities."""
+        return self.gradient(activities.T @ error), error @ self.weights.T
+
+
 def layer_gradient(
     layer: HardwareLayer, activities: Floats, error: Floats, *, quantised: bool = True, stuck_follow: bool = True
 ) -> tuple[Floats, Floats]:
@@ -190,46 +224,87 @@ def layer_gradient(
         Whether a weight whose device is stuck gets the derivative by that device all the same, for a trainer that is
         not told; otherwise it gets 0.
     """
-    correction, partition, groups = layer.correction, layer.partition, layer.correction.groups
-    if correction.output_scale is not None:
-        error = error * correction.output_scale
-    error = error / layer.current_scale
+    partition, groups = layer.partition, layer.correction.groups
+    error = _by_currents(layer, dealt_errors(layer, error))
     weights, inputs = np.zeros((partition.inputs, partition.outputs)), np.zeros_like(activities)
-    volts = layer.chip.spec.converters.dac.full_scale / layer.input_scale
     for index, (unit, codes) in enumerate(zip(layer.units, layer.input_codes(activities), strict=True)):
         place = layer.placements[index]
-        columns = np.zeros((len(error), layer.chip.spec.tile.columns))
-        columns[:, place.columns] = layer.mapping.spread(error[:, partition.output_slice(index)])
+        columns, currents = _by_columns(layer, index, error)
         if quantised:
             voltages = unit.readout.dac.voltages(split(codes, groups)).reshape(groups, len(codes), -1)
         else:
-            voltages = layer.line_voltages(index, activities)[None]
-        currents = columns * correction.scale[:, index, None, :]
-        conductance, drive = _through(layer, unit, voltages, currents)
+            lines = split(layer.line_voltages(index, activities), groups)
+            voltages = lines.reshape(groups, len(codes), -1)
+        conductance, drive = _through(layer, index, voltages, currents)
         if not stuck_follow:
             conductance = np.where(unit.tile.stuck, 0.0, conductance)
-        row_group = correction.row_groups(partition.rows)
-        back = drive[row_group, :, np.arange(partition.rows)].T
-        if correction.excess is not None:
-            back = back - columns @ correction.excess[index].T
-        inputs[:, partition.input_slice(index)] += volts * back[:, place.rows]
+        _add_behind(layer, index, columns, drive, inputs)
         own = partition.input_slice(index), partition.output_slice(index)
         if layer.prefactor is not None:
             conductance = conductance * layer.prefactor[index]
         stuck = None if layer.stuck is None else layer.stuck[index][place.cells]
         weights[own] = layer.mapping.moved(conductance[place.cells], layer.weights[own], stuck)
     if layer.ranges is not None:
-        weights /= layer.ranges
-    return weights, inputs
+        weights /= layer.of_copies(layer.ranges)
+    return _of_kernel(layer, weights), inputs
 
 
-def _through(layer: HardwareLayer, unit: Unit, voltages: Floats, currents: Floats) -> tuple[Floats, Floats]:
+def dealt_errors(layer: HardwareLayer, error: Floats) -> Floats:
+    """Return the derivatives by the sums of all copies of a layer, each of which has taken its vectors in turn."""
+    copies, (batch, outputs) = layer.partition.copies, error.shape
+    if copies == 1:
+        return error
+    found = np.zeros((batch, copies, outputs))
+    found[np.arange(batch), np.arange(batch) % copies] = error
+    return found.reshape(batch, -1)
+
+
+def _of_kernel(layer: HardwareLayer, gradient: Floats) -> Floats:
+    """Return the gradient of the weights that the copies of a layer have in common."""
+    if layer.partition.copies == 1:
+        return gradient
+    return gradient.reshape(len(gradient), layer.partition.copies, -1).sum(axis=1)
+
+
+def _by_currents(layer: HardwareLayer, error: Floats) -> Floats:
+    """Return the derivative by the currents that a layer's sums are made of, for that by the sums."""
+    scale = layer.correction.output_scale
+    return (error if scale is None else error * scale) / layer.current_scale
+
+
+def _by_columns(layer: HardwareLayer, index: int, error: Floats) -> tuple[Floats, Floats]:
+    """Return the derivatives by the corrected currents of a tile's columns, and by what is measured, group by group."""
+    columns = np.zeros((len(error), layer.chip.spec.tile.columns))
+    own = error[:, layer.partition.output_slice(index)]
+    columns[:, layer.placements[index].columns] = layer.mapping.spread(own)
+    return columns, columns * layer.correction.scale[:, index, None, :]
+
+
+def _add_behind(layer: HardwareLayer, index: int, columns: Floats, drive: Floats, inputs: Floats) -> None:
+    """Add a tile's share of the derivative by the activities, (batch, inputs), for that by its driver voltages."""
+    correction, partition = layer.correction, layer.partition
+    row_group = correction.row_groups(partition.rows)
+    back = drive[row_group, :, np.arange(partition.rows)].T
+    if correction.excess is not None:
+        back = back - columns @ correction.excess[index].T
+    volts = layer.chip.spec.converters.dac.full_scale / layer.input_scale
+    inputs[:, partition.input_slice(index)] += volts * back[:, layer.placements[index].rows]
+
+
+def _drive(layer: HardwareLayer, index: int, currents: Floats) -> Floats:
+    """Return the derivatives by the driver voltages of a tile of linear cells, (groups, batch, rows)."""
+    unit = layer.units[index]
+    matrix, _ = layer.chip.electrics.transfers.get(unit.index, unit.tile)
+    return np.asarray(currents @ matrix)
+
+
+def _through(layer: HardwareLayer, index: int, voltages: Floats, currents: Floats) -> tuple[Floats, Floats]:
     """Return the derivatives by the conductances of a tile and by its driver voltages, for those by its currents.
 
     Voltages are (groups, batch, rows), currents (groups, batch, columns). Where the cells are linear only the sum of
     outer products counts, and no more solutions are needed than the tile has rows, or columns.
     """
-    engine, tile = layer.chip.electrics.behavioral, unit.tile
+    engine, tile = layer.chip.electrics.behavioral, layer.units[index].tile
     flat: Any = voltages.reshape(-1, voltages.shape[2]), currents.reshape(-1, currents.shape[2])
     if not tile.spec.cell.linear:
         found = engine.gradient(tile, *flat)
@@ -239,5 +314,4 @@ def _through(layer: HardwareLayer, unit: Unit, voltages: Floats, currents: Float
         outer = flat[0].T @ flat[1]
         flat = (np.eye(rows), outer) if rows <= columns else (np.ascontiguousarray(outer.T), np.eye(columns))
     conductance = engine.gradient(tile, *flat).conductance
-    matrix, _ = layer.chip.electrics.transfers.get(unit.index, tile)
-    return conductance, currents @ matrix
+    return conductance, _drive(layer, index, currents)

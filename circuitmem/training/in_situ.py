@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from circuitmem.config import InSituSpec
 from circuitmem.control import Process
 from circuitmem.errors import ValidationError
-from circuitmem.network import BackwardMap, HardwareNetwork
+from circuitmem.network import BackwardMap, HardwareLayer, HardwareNetwork, Network, Perceptron
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.gradients import AskedMap, ReadMap, TileMap, read_cells
+from circuitmem.training.gradients import AskedMap, LinearTileMap, ReadMap, TileMap, read_cells
 from circuitmem.training.objective import Classes, Objective
 from circuitmem.training.optimisers import Optimiser
 from circuitmem.training.ranges import follow_ranges
@@ -117,8 +117,14 @@ class InSituTrainer:
             if self.spec.gradient == "read":
                 self._maps = [ReadMap(*each) for each in zip(layers, self._read, strict=True)]
             else:
-                self._maps = [(TileMap if self.spec.gradient == "adjoint" else AskedMap)(layer) for layer in layers]
+                self._maps = [self._map(layer) for layer in layers]
         return self.network.back(activities, error, self._maps)
+
+    def _map(self, layer: HardwareLayer) -> BackwardMap:
+        if self.spec.gradient != "adjoint":
+            return AskedMap(layer)
+        asks = isinstance(self.network.model, Network) and not isinstance(self.network.model, Perceptron)
+        return LinearTileMap(layer) if asks else TileMap(layer)
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
         """Move weights and biases against the gradient; weights stay within what a pair can hold.

@@ -14,14 +14,14 @@ from circuitmem.config import InSituSpec, RunSpec
 from circuitmem.control import PICOSECOND, Chip, Process
 from circuitmem.data import Dataset
 from circuitmem.engine import BehavioralEngine, Engine
-from circuitmem.network import HardwareLayer, HardwareNetwork, Network, Perceptron, tile_counts
+from circuitmem.network import HardwareLayer, HardwareNetwork, Network, Perceptron, kernels_of, tile_counts
 from circuitmem.training.bring_up import calibrate_network, prepare_chip
 from circuitmem.training.in_situ import InSituTrainer, train_epoch
 from circuitmem.training.method_result import MethodResult
 from circuitmem.training.objective import Objective, accuracy_percent, objective_of
 from circuitmem.training.optimisers import Optimiser
-from circuitmem.training.own import shapes_of
-from circuitmem.training.recipes import Recipe, recipe_of
+from circuitmem.training.own import kernels_in, shapes_of
+from circuitmem.training.recipes import Recipe, check_copies, recipe_of
 from circuitmem.training.schedules import Patience, Samples
 from circuitmem.training.use import Upkeep
 
@@ -65,11 +65,7 @@ NO_HOOKS = Hooks()
 
 def tile_count(spec: RunSpec) -> int:
     """Return how many tiles the network of a run needs."""
-    return sum(_tile_counts(spec))
-
-
-def _tile_counts(spec: RunSpec) -> list[int]:
-    return tile_counts(shapes_of(spec.network), spec.chip)
+    return sum(tile_counts(shapes_of(spec.network), spec.chip, kernels_in(spec.network)))
 
 
 def engine_of(spec: RunSpec, threads: int | None = None) -> Engine | str:
@@ -103,7 +99,8 @@ def build_network(spec: RunSpec, model: Network, data: Dataset, engine: Engine |
         The network on its chip.
     """
     seed, layers = spec.seed, spec.chip.defects.layers
-    belongs = [layer for layer, count in enumerate(_tile_counts(spec)) for _ in range(count)]
+    counts = tile_counts([weights.shape for weights in model.weights], spec.chip, kernels_of(model))
+    belongs = [layer for layer, count in enumerate(counts) for _ in range(count)]
     sound = {tile for tile, layer in enumerate(belongs) if layers is not None and layer not in layers}
     chosen = engine or engine_of(spec)
     chip = Chip(spec.chip, len(belongs), seed, seed, chosen, spec.granularity, spec.reuse_error, sound)
@@ -163,6 +160,7 @@ class MethodRun:
         self.epochs = spec.in_situ.epochs if self.recipe.train else 0
         self.result = MethodResult()
         self._hooks = hooks
+        check_copies(spec, self.recipe)
         self._trainer = trainer_of(self.recipe, spec, network, optimiser)
         self._validating = bool(spec.data.held_back or spec.in_situ.patience)
         self._patience()  # before anything is computed
@@ -241,7 +239,7 @@ class MethodRun:
         clipped = sum(layer.saturated for layer in self.network.layers)
         result.saturated_codes = {"adc": chip.ledger.total.saturated, "dac": clipped}
         result.layers = [
-            each | _conversions(own) | {"weights": sum(layer.weights.size for layer in own), "limited_after": limited}
+            each | _conversions(own) | {"weights": sum(layer.kernel.size for layer in own), "limited_after": limited}
             for each, (_, own), limited in zip(result.layers, self.network.parts, self._limited(), strict=True)
         ]
         result.utilisation = {name: used._asdict() for name, used in chip.utilisation().items()}

@@ -12,12 +12,12 @@ from circuitmem.config import NetworkSpec, RunSpec
 from circuitmem.config.recipe import split_step
 from circuitmem.data import Dataset
 from circuitmem.errors import CircuitmemError, ValidationError
-from circuitmem.network import Network, digitally
+from circuitmem.network import Network, digitally, kernels_of, positions
 from circuitmem.registry import load, torch_room
 from circuitmem.training.recipes import recipe_of
 from circuitmem.validation import finite_array
 
-__all__ = ["check_own_data", "check_own_run", "is_of_torch", "own_network", "shapes_of"]
+__all__ = ["check_own_data", "check_own_run", "is_of_torch", "kernels_in", "own_network", "shapes_of"]
 
 STEPS = ("program", "calibrate", "find-defects", "use-partners", "freeze-pairs", "train")
 """Steps that ask nothing of a network but its weights, its products, and for training its gradients."""
@@ -56,6 +56,12 @@ def shapes_of(network: NetworkSpec) -> tuple[tuple[int, ...], ...]:
     """Return inputs and outputs of each matrix of a network of layers, or of one that asks."""
     made = _made(network)
     return network.shapes if made is None else tuple(weights.shape for weights in made.weights)
+
+
+def kernels_in(network: NetworkSpec) -> list[bool]:
+    """Return which of the matrices of a network of layers are kernels; of one that asks that is not known."""
+    made = _made(network)
+    return [many > 1 for many in positions(network)] if made is None else kernels_of(made)
 
 
 @lru_cache(maxsize=1)
@@ -105,8 +111,8 @@ def check_own_run(spec: RunSpec, model: Network) -> None:
     if trains and type(model).gradients is Network.gradients:
         rule = "must have gradients(activities, error, ceilings), or methods must not train in situ"
         raise ValidationError("network.model", rule, spec.network.model)
-    if trains and spec.in_situ.gradient == "adjoint":
-        rule = "must be read or ideal with a network.model that asks: what is between its products is its own business"
+    if trains and spec.in_situ.gradient == "adjoint" and not spec.chip.tile.cell.linear:
+        rule = "must be read or ideal with a network.model that asks: it goes back through matrices, linear cells alone"
         raise ValidationError("in_situ.gradient", rule, "adjoint")
     if spec.in_situ.ranges != "fixed":
         raise ValidationError("in_situ.ranges", "must be fixed with network.model", spec.in_situ.ranges)

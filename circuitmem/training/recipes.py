@@ -13,7 +13,7 @@ from circuitmem.config.recipe import check_steps, split_step
 from circuitmem.errors import ValidationError
 from circuitmem.rng import name_number
 
-__all__ = ["METHODS", "Recipe", "check_values", "method_number", "method_title", "recipe_of"]
+__all__ = ["METHODS", "Recipe", "check_copies", "check_values", "method_number", "method_title", "recipe_of"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,30 @@ def method_title(name: str) -> str:
 
 FOR_CLASSES = ("inject-defects", "remap-columns", "remap-rows-and-columns", "retrain", "fine-tune")
 """Steps that ask how much the loss of a classifier minds."""
+
+
+PLACED = ("remap-columns", "remap-rows-and-columns", "freeze-pairs")
+"""Steps that choose places for weights, or freeze them, by the devices of one set of tiles."""
+FAST = ("tiki-taka", "chopped-tiki-taka", "agad")
+"""Rules that train on tiles of their own."""
+
+
+def check_copies(spec: RunSpec, recipe: Recipe) -> None:
+    """Refuse what a chip with several copies of kernels cannot do.
+
+    Raises
+    ------
+    ValidationError
+        If a method places weights by the devices of one copy, or trains on tiles of its own.
+    """
+    copies, key = spec.chip.kernel_copies, "chip.kernel_copies"
+    if copies == 1:
+        return
+    for step in PLACED:
+        if recipe.word(step) is not None:
+            raise ValidationError(key, f"must be 1 with the step {step}: copies have stuck cells of their own", copies)
+    if recipe.train and spec.in_situ.rule in FAST:
+        raise ValidationError(key, f"must be 1 with in_situ.rule {spec.in_situ.rule}", copies)
 
 
 def check_values(spec: RunSpec) -> None:

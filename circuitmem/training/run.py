@@ -36,7 +36,7 @@ from circuitmem.training.recipes import check_values, recipe_of
 from circuitmem.training.run_folder import check_data, check_new, go_on_in, make_folder
 from circuitmem.validation import integer
 
-__all__ = ["load_digital", "resume_run", "start_run"]
+__all__ = ["arrays_of", "load_digital", "resume_run", "start_of", "start_run"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -136,7 +136,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress, workers: 
             progress(what, done, total)
 
     def begin() -> Start:
-        return _start(spec, data, *_digital(spec, path, data, one_at_a_time), threads)
+        return start_of(spec, data, *_digital(spec, path, data, one_at_a_time), threads)
 
     return carry_out(spec, path, data, begin, one_at_a_time, Crew(count - 1, _help, spec, path, threads))
 
@@ -158,14 +158,14 @@ def _help(pipe: Connection[Any, Any], spec: RunSpec, path: Path, threads: int) -
     def work(name: str, audit: Watches, progress: Progress) -> MethodResult:
         if not known:
             check_data(path, data)
-            known.append(_start(spec, data, load_digital(spec, path), None, threads))
+            known.append(start_of(spec, data, load_digital(spec, path), None, threads))
         return carry_out_method(name, spec, path, known[0], audit, progress)
 
     with one_blas_thread():
         serve(pipe, spec, work)
 
 
-def _start(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecord | None, threads: int | None) -> Start:
+def start_of(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecord | None, threads: int | None) -> Start:
     """Return what puts a digital network on chips whose kernels use so many threads."""
     objective = objective_of(data)
     digital = objective.score(model.logits(data.test_inputs), data.test_targets)
@@ -185,7 +185,7 @@ def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tu
     file = path / "digital.npz"
     own = own_network(spec.network)
     if own is not None and not file.exists():
-        save_npz(file, _arrays(own))
+        save_npz(file, arrays_of(own))
     if not file.exists():
         training = ExSituRecord()
         model = train_ex_situ(
@@ -199,14 +199,14 @@ def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tu
             data.validation,
             objective_of(data),
         )
-        save_npz(file, _arrays(model) | {name: np.array(value) for name, value in asdict(training).items()})
+        save_npz(file, arrays_of(model) | {name: np.array(value) for name, value in asdict(training).items()})
     if not EX_SITU_ARRAYS.keys() & load_npz(file).keys():  # a run of an older version, or of a network that asks
         return load_digital(spec, path), None
     saved = read_arrays(file, EX_SITU_ARRAYS)
     return load_digital(spec, path), ExSituRecord(**{name: saved[name].item() for name in EX_SITU_ARRAYS})
 
 
-def _arrays(model: Network) -> dict[str, NDArray[Any]]:
+def arrays_of(model: Network) -> dict[str, NDArray[Any]]:
     """Return what ``digital.npz`` has of a network."""
     parts = {"weights": model.weights, "biases": model.biases}
     return {f"{name}_{k}": own for name, each in parts.items() for k, own in enumerate(each)}
@@ -218,7 +218,7 @@ def load_digital(spec: RunSpec, path: Path) -> Network:
     layers = range(len(spec.network.shapes))
     declared: dict[str, tuple[str, Shape]] = {}
     if own is not None:
-        declared = {name: ("f", array.shape) for name, array in _arrays(own).items()}
+        declared = {name: ("f", array.shape) for name, array in arrays_of(own).items()}
     else:
         for k, shape in enumerate(spec.network.shapes):
             declared |= {f"weights_{k}": ("f", shape), f"biases_{k}": ("f", shape[1:])}

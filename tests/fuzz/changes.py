@@ -64,6 +64,7 @@ VARIANTS = (
     ("precision=single",),
     ("data.held_back=10", "in_situ.patience=1", "in_situ.evaluate_every=1", "ex_situ.patience=1"),
     ("network.kind=cnn", "network.convolutions=[[2,3]]", "network.layers=[16,10]"),
+    ("network.kind=cnn", "network.convolutions=[[2,3]]", "network.layers=[16,10]", "chip.kernel_copies=2"),
     ("chip.converters.adc.architecture=sar",),
     ("chip.converters.dac.input=serial",),
     ("trace=true",),

@@ -177,6 +177,8 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "mapping_offset_best": ("best", OFFSET),
     "mapping_sliced": ("calibration_in_situ", [*SLICED, "calibration.method=affine"]),
     "mapping_sliced_by_pulse": ("calibration_in_situ", [*SLICED, "calibration.method=affine", "granularity=pulse"]),
+    "kernel_copies": ("calibration_in_situ", [*CNN, "chip.kernel_copies=3"]),
+    "kernel_copies_by_pulse": ("calibration_in_situ", [*CNN, "chip.kernel_copies=3", "granularity=pulse"]),
     "convolution": ("calibration_in_situ", [*CNN, "calibration.method=affine"]),
 }  # fmt: skip
 

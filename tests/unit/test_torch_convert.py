@@ -219,7 +219,7 @@ def hooked():
         (Wrong(), {"digital": "head"}, r"digital must be a list of names of modules \(got 'head'\)"),
         (Unused(), {"sample": torch.rand(3, 4)}, "head.weight is never used with the sample inputs"),
         (nn.Linear(4, 4), {"sample": "x"}, "sample must be a tensor or an array, or a tuple of them"),
-        (nn.Linear(4, 4), {"sample": torch.full((3, 4), torch.nan)}, "inputs of the layer must be finite at index"),
+        (nn.Linear(4, 4), {"sample": torch.full((3, 4), torch.nan)}, "inputs must be finite at index"),
         (nn.Linear(4, 4), {"weight_range": 0.5}, "weight_range must .*1"),
         (nn.Linear(4, 4), {"seed": -1}, "seed must be >= 0"),
         (nn.Linear(4, 4), {"chip": Chip(chip(), 0, 1)}, "seed must be left out where chip is a Chip"),

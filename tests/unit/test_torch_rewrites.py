@@ -139,8 +139,8 @@ def within_reach(net, inputs):
     """Let each layer's range of inputs hold all that it gets."""
     seen = {}
 
-    def see(name, layer, vectors):
-        seen[layer] = max(seen.get(layer, 0.0), max(float(abs(own).max()) for own in vectors))
+    def see(name, layer, given):
+        seen[layer] = max(seen.get(layer, 0.0), max(float(abs(own).max()) for own in layer.vectors(given)))
 
     observe(net, (inputs,), see)
     for layer, largest in seen.items():

@@ -23,6 +23,7 @@ from circuitmem.study.runner import plan_study, run_study
 from circuitmem.study.spec import Point, config_values, load_study
 from circuitmem.study.store import Store, load_table, table_rows
 from circuitmem.training import METHODS, tile_count
+from circuitmem.training.run import start_run
 
 
 def children():
@@ -239,3 +240,54 @@ def test_only_one_process_works_on_a_study(write_study, tmp_path):
     assert run_study(study, tmp_path / "out")["finished"] == 1
     with pytest.raises(ValidationError, match="--workers must be >= 1"):
         run_study(study, tmp_path / "out", workers=0)
+
+
+NETWORK = """
+import numpy as np
+from circuitmem.network import Ask, Network
+
+class Linear(Network):
+    def __init__(self):
+        super().__init__([np.random.default_rng(0).normal(size=(16, 10))])
+
+    def steps(self, inputs):
+        (scores,) = yield Ask([(0, inputs)])
+        return scores
+"""
+OWN = """
+title = "Own"
+methods = ["raw", "calibration"]
+repeats = 1
+
+[run.network]
+model = "network_of_a_study:Linear"
+
+[run.data]
+side = 4
+train = 30
+test = 10
+
+[run.chip.tile]
+rows = 16
+columns = 8
+
+[run.calibration]
+vectors = 10
+
+[axes.device_yield]
+key = "chip.defects.device_yield"
+values = [0.8]
+"""
+
+
+def test_a_network_that_asks_is_what_it_is_in_a_run(write_study, tmp_path):
+    folder = write_study(text=OWN)
+    (folder / "network_of_a_study.py").write_text(NETWORK)
+    (point,) = load_study(folder).points()
+    record = compute_point(point)
+    assert record["status"] == "finished", record
+    run = next(job.run for job in point.jobs if job.method == "calibration")
+    found = start_run(run.model_copy(update={"methods": ("calibration",)}), tmp_path / "run")
+    assert record["digital_percent"] == found["accuracy_percent"]["digital"]
+    assert record["histories"]["calibration"][-1]["accuracy_percent"] == found["accuracy_percent"]["calibration"]
+    assert record["inferences"]["calibration"]["tiles"] == 3

@@ -21,7 +21,7 @@ from circuitmem.data import load_mnist
 from circuitmem.network import Correction, HardwareNetwork, Partition, Perceptron, split
 from circuitmem.tile import Tile
 from circuitmem.training import build_network, run_method
-from circuitmem.training.gradients import TileMap, effective_map, layer_gradient, read_cells
+from circuitmem.training.gradients import LinearTileMap, TileMap, effective_map, layer_gradient, read_cells
 from circuitmem.training.in_situ import InSituTrainer
 
 SIZES, ROWS, COLUMNS = (11, 5), 6, 6
@@ -112,6 +112,17 @@ def test_the_error_goes_back_through_the_tiles_as_they_are():
             moved[sample, unit] = np.rint(moved[sample, unit] / code) * code + way * code
             losses.append(float((error * sums(layer, tiles, layer.input_codes(moved))).sum()))
         assert back[sample, unit] == pytest.approx((losses[0] - losses[1]) / (8 * code), rel=1e-6)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_tiles_of_linear_cells_are_a_matrix_to_go_back_through(groups):
+    rng = np.random.default_rng(0)
+    layer = network_of(rng, None, groups).layers[0]
+    activities, error = rng.random((4, SIZES[0])), rng.normal(size=(4, SIZES[1]))
+    weights, back = layer_gradient(layer, activities, error, quantised=False)
+    found = LinearTileMap(layer)
+    np.testing.assert_allclose(error @ found.weights.T, back, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found.gradient(activities.T @ error), weights, rtol=1e-9, atol=1e-12 * weights.max())
 
 
 def test_without_wires_and_defects_the_exact_gradient_is_the_ideal_one():

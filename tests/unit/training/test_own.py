@@ -1,6 +1,7 @@
 """Networks of one's own that ask for products: the protocol, a run from the command's own door, what is refused."""
 
 import copy
+import importlib
 import sys
 import textwrap
 
@@ -14,6 +15,8 @@ from circuitmem.errors import ValidationError
 from circuitmem.network import Ask, HardwareNetwork, Network, Perceptron, digitally, on_chip
 from circuitmem.training import MethodRun, build_network, calibrate_run, serve_run, summarize
 from circuitmem.training.data import load_data
+from circuitmem.training.in_situ import InSituTrainer
+from circuitmem.training.loss import cross_entropy
 from circuitmem.training.methods import Hooks
 from circuitmem.training.own import own_network
 from circuitmem.training.run import resume_run, start_run
@@ -241,7 +244,11 @@ def test_a_summary_knows_signs_and_vectors(module):
         ("Short", (), "network.model must give (2, 10) numbers, (samples, classes), for 2 samples (got (2, 7))"),
         ("Flat", (), "network.model must have weights, each (inputs, outputs) (got [(3,)])"),
         ("Two", ("methods=['in_situ']",), "network.model must have gradients(activities, error, ceilings)"),
-        ("Trained", ("methods=['in_situ']", "in_situ.gradient=adjoint"), "in_situ.gradient must be read or ideal"),
+        (
+            "Trained",
+            ("methods=['in_situ']", "in_situ.gradient=adjoint", "chip.tile.cell={kind='sinh',a=2.0}"),
+            "in_situ.gradient must be read or ideal",
+        ),
         ("Trained", ("methods=['best']",), "methods must not have remap-rows-and-columns"),
         ("Two", ("methods=['raw']", "network.digital=['a']"), "network.digital must be left out"),
         ("Two", ("methods=['raw']", "in_situ.ranges=follow"), "in_situ.ranges must be fixed"),
@@ -257,21 +264,72 @@ def test_what_cannot_be_is_refused_in_one_line(module, tmp_path, name, more, mes
     assert not (tmp_path / "run" / "results.json").exists()
 
 
-def test_a_network_that_is_not_trained_answers_as_its_digital_twin_on_a_perfect_chip(module):
-    exact = ["chip.converters.adc.bits=16", "chip.converters.dac.bits=12", "chip.converters.adc.noise=0.0"]
-    exact += ["chip.converters.adc.gain_error=0.0", "chip.converters.adc.offset_error=0.0"]
-    exact += ["chip.converters.dac.gain_error=0.0", "chip.converters.dac.offset_error=0.0"]
-    exact += ["chip.converters.dac.resistor_mismatch=0.0", "chip.converters.tia.open_loop_gain=1e9"]
-    exact += ["chip.device.slope_spread=0.0", "chip.device.set_noise=0.0"]
-    exact += [f"chip.tile.{line}_line_resistance=0.0" for line in ("word", "bit")]
-    spec = run_of(module, "Two", *exact)
+EXACT = ["chip.converters.adc.bits=16", "chip.converters.dac.bits=12", "chip.converters.adc.noise=0.0"]
+EXACT += ["chip.converters.adc.gain_error=0.0", "chip.converters.adc.offset_error=0.0"]
+EXACT += ["chip.converters.dac.gain_error=0.0", "chip.converters.dac.offset_error=0.0"]
+EXACT += ["chip.converters.dac.resistor_mismatch=0.0", "chip.converters.tia.open_loop_gain=1e9"]
+EXACT += ["chip.device.slope_spread=0.0", "chip.device.set_noise=0.0"]
+EXACT += [f"chip.tile.{line}_line_resistance=0.0" for line in ("word", "bit")]
+
+
+def programmed(module, name, *more):
+    """Return a network on a perfect chip, with its gains chosen, and digits."""
+    spec = run_of(module, name, *EXACT, *more)
     digits = load_mnist().resized(4).first(40, 10)
     model = own_network(spec.network)
     network = build_network(spec, model, digits)
-    chip = network.chip
-    chip.run(network.program(0.0))
+    network.chip.run(network.program(0.0))
     for layer, vectors in zip(network.layers, model.activities(digits.train_inputs), strict=False):
-        chip.run(layer.set_range(layer.input_codes(np.abs(vectors).clip(0, layer.input_scale)), 1))
+        network.chip.run(layer.set_range(layer.input_codes(np.abs(vectors).clip(0, layer.input_scale)), 1))
+    return spec, network, digits
+
+
+def test_errors_go_back_through_the_tiles_as_they_are(module):
+    spec, network, digits = programmed(module, "Trained", "in_situ.gradient=adjoint", "in_situ.learning_rate=0.3")
+    activities = network.chip.run(network.forward(digits.train_inputs))
+    _, error = cross_entropy(activities[-1], digits.train_targets)
+    found, biases = InSituTrainer(spec.in_situ, network)._gradients(activities, error)
+    ideal = spec.in_situ.model_copy(update={"gradient": "ideal"})
+    wanted, same = InSituTrainer(ideal, network)._gradients(activities, error)
+    for own, exact in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(own, exact, atol=1e-6 * np.abs(wanted[0]).max())
+    np.testing.assert_array_equal(biases, same)
+    result = MethodRun("in_situ", spec, network, digits).finish()
+    assert result.history[-1]["pulses"] > result.history[0]["pulses"]
+
+
+def test_a_network_that_is_not_trained_answers_as_its_digital_twin_on_a_perfect_chip(module):
+    _, network, digits = programmed(module, "Two")
+    chip, model = network.chip, network.model
     wanted = model.logits(digits.test_inputs)
     found = chip.run(network.outputs(digits.test_inputs))
     assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+def test_evaluate_takes_it_and_goes_on_after_an_interruption_to_the_same_bits(module, tmp_path):
+    circuitmem = pytest.importorskip("circuitmem.torch", exc_type=ImportError)
+    network = importlib.import_module(module).Trained()
+    digits = load_mnist().resized(4).first(40, 10)
+    given = {"chip": CHIP, "methods": ["raw", "in_situ"], "calibration": "affine", "batch": 20, "audit": 0}
+
+    def stop(what, done, total):
+        if what == "in_situ" and done:
+            raise KeyboardInterrupt
+
+    wanted = circuitmem.evaluate(network, digits, **given)
+    assert wanted.pulses["in_situ"] > wanted.pulses["raw"] > 0
+    assert wanted.tiles == 5
+    with pytest.raises(KeyboardInterrupt):
+        circuitmem.evaluate(network, digits, **given, out=tmp_path / "run", progress=stop)
+    found = circuitmem.evaluate(network, digits, **given, out=tmp_path / "run", resume=True)
+    assert (found.accuracy_percent, found.energy_j, found.losses) == (
+        wanted.accuracy_percent,
+        wanted.energy_j,
+        wanted.losses,
+    )
+    assert (tmp_path / "run" / "report.html").exists()
+    network.weights[0][0, 0] += 1.0
+    with pytest.raises(ValidationError, match="model must be what the run was begun with: the weights"):
+        circuitmem.evaluate(network, digits, **given, out=tmp_path / "run", resume=True)
+    with pytest.raises(ValidationError, match="digital must be left out: it is for networks of torch"):
+        circuitmem.evaluate(network, digits, digital=["0"])
