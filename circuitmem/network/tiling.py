@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class LayerTiling:
         return all(map(operator.is_, self.placements, placements))
 
 
-def split(codes: Codes, groups: int) -> Codes:
+def split(codes: NDArray[Any], groups: int) -> NDArray[Any]:
     """Return (groups·batch, rows) codes in which only one group of word lines is driven at a time."""
     if groups == 1:
         return codes

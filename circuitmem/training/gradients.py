@@ -263,7 +263,7 @@ def _of_kernel(layer: HardwareLayer, gradient: Floats) -> Floats:
     """Return the gradient of the weights that the copies of a layer have in common."""
     if layer.partition.copies == 1:
         return gradient
-    return gradient.reshape(len(gradient), layer.partition.copies, -1).sum(axis=1)
+    return np.asarray(gradient.reshape(len(gradient), layer.partition.copies, -1).sum(axis=1))
 
 
 def _by_currents(layer: HardwareLayer, error: Floats) -> Floats:
