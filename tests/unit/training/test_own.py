@@ -117,7 +117,12 @@ def test_layers_ask_for_what_they_are_said_to_multiply():
     rng = np.random.default_rng(0)
     model = Perceptron([rng.normal(size=(5, 4)), rng.normal(size=(4, 3))], [rng.normal(size=4), rng.normal(size=3)])
     inputs, seen = rng.random((7, 5)), []
-    outputs = digitally(model.steps(inputs), model.weights, lambda *each: seen.append(each))
+
+    def note(matrix, vectors):
+        seen.append((matrix, vectors))
+        return vectors
+
+    outputs = digitally(model.steps(inputs), model.weights, note)
     hidden = np.maximum(inputs @ model.weights[0] + model.biases[0], 0.0)
     np.testing.assert_array_equal(outputs, hidden @ model.weights[1] + model.biases[1])
     assert [matrix for matrix, _ in seen] == [0, 1]
