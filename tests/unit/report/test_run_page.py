@@ -66,7 +66,9 @@ def check_drawing_before_the_audit_ends(folder):
         assert {path.name: path.read_bytes() for path in draw_run(folder)} == drawn
         results.rename(folder / "results.json")
         drawer.begin()
-        text = drawer.result().read_text("utf-8")
+        *figures, path = drawer.result()
+    assert {figure.name: figure.read_bytes() for figure in figures} == drawn
+    text = path.read_text("utf-8")
     assert "Finished." in text
     assert re.findall("<svg .*?</svg>", text, re.DOTALL) == page
     hits = _drawn.cache_info().hits
