@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import weakref
 from collections import deque
@@ -91,22 +92,27 @@ class Worker:
 
     def __init__(self, address_limit: int, niceness: int, program: Program = NGSPICE) -> None:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        # Made and removed here: a worker may be killed before it could say what it has made. The name is new.
+        folder = tempfile.mkdtemp(prefix=f"circuitmem-{program.name.lower()}-")
         # -P: no module of the working folder may stand in for a library. A session of its own: Ctrl-C is the parent's.
-        self.process = subprocess.Popen(  # noqa: S603  (a constant and two numbers are all that varies)
-            [sys.executable, "-P", "-m", program.module, str(address_limit), str(niceness)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**environment, "HOME": os.devnull, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,
-        )
+        try:
+            self.process = subprocess.Popen(  # noqa: S603  (two numbers and a name made here are all that varies)
+                [sys.executable, "-P", "-m", program.module, str(address_limit), str(niceness), folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**environment, "HOME": os.devnull, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+        except OSError:
+            shutil.rmtree(folder)
+            raise
         self.jobs = 0
         self.began = self.killed = False
         self.library = Library("", "")
         self._address_limit = address_limit
         self._name = program.name
-        self._folders: list[str] = []
-        self.stop = weakref.finalize(self, _end, self.process, os.getpid(), self._folders)
+        self.stop = weakref.finalize(self, _end, self.process, os.getpid(), folder)
         self._owner = os.getpid()
         self._errors: deque[bytes] = deque(maxlen=20)
         for pipe in self._pipes():
@@ -119,7 +125,6 @@ class Worker:
         if "unavailable" in hello:
             self.stop()
             raise SpiceUnavailableError(hello["unavailable"], simulator=program.name)
-        self._folders += hello["folders"]
         self.library = Library(hello["version"], hello["library"], hello["solver"])
         self.jobs = 0  # the greeting was none
 
@@ -229,14 +234,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _end(process: subprocess.Popen[bytes], owner: int, folders: list[str]) -> None:
-    """Kill and reap a worker, and remove its folders; a forked copy of the program leaves it to the owner."""
+def _end(process: subprocess.Popen[bytes], owner: int, folder: str) -> None:
+    """Kill and reap a worker, and remove its folder; a forked copy of the program leaves it to the owner."""
     if os.getpid() != owner:
         return
     _kill(process)
     process.wait()
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):

@@ -146,7 +146,6 @@ class Simulator:
         self.solver = choose_solver(self._shared.ngspice_version, self._try_klu)
         self.library = _loaded_path() or library
         self.seconds: dict[str, float] = {}
-        self.folders: list[str] = []
 
     def end(self) -> None:
         """End nothing: all of ngspice is in this process."""

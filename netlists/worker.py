@@ -10,10 +10,12 @@ import os
 import queue
 import resource
 import select
+import shutil
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,8 +39,6 @@ class Simulates(Protocol):
     library: str
     solver: str
     seconds: dict[str, float]
-    folders: list[str]
-    """What is to be removed when the worker ends."""
 
     def run(
         self,
@@ -51,31 +51,39 @@ class Simulates(Protocol):
         """Return axis and outputs, (points, 1 + outputs)."""
 
     def end(self) -> None:
-        """End what was started, and remove the folders; from any thread."""
+        """End what was started; from any thread."""
 
 
 def main() -> None:
     """Serve ngspice."""
-    serve(Simulator)
+    serve(lambda _: Simulator())
 
 
-def serve(make: Callable[[], Simulates]) -> None:
-    """Serve jobs until the parent closes the pipe or dies."""
+def serve(make: Callable[[Path], Simulates]) -> None:
+    """Serve jobs until the parent closes the pipe or dies.
+
+    Parameters
+    ----------
+    make : callable
+        Starts the simulator; called with a folder for its files, which is empty and nobody else's. The parent made it,
+        and removes it; this process does if the parent is gone.
+    """
     answers = os.dup(1)
     # Whatever C code prints must not get between the messages.
     os.dup2(2, 1)
     _hide()
     _limit(*(int(word) for word in sys.argv[1:3]))
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    ends: list[Callable[[], None]] = []
+    folder = Path(sys.argv[3])
+    ends: list[Callable[[], None]] = [partial(shutil.rmtree, folder, ignore_errors=True)]
     threading.Thread(target=_listen, args=(jobs, os.getppid(), ends), daemon=True).start()
     try:
-        simulator = make()
+        simulator = make(folder)
     except SpiceUnavailableError as error:
         _send(answers, encode({"unavailable": error.reason}))
         return
-    ends.append(simulator.end)
-    hello = {name: getattr(simulator, name) for name in ("version", "library", "solver", "folders")}
+    ends.insert(0, simulator.end)
+    hello = {name: getattr(simulator, name) for name in ("version", "library", "solver")}
     _send(answers, encode(hello))
     while True:
         header, body = jobs.get(), jobs.get()

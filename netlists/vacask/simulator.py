@@ -53,19 +53,22 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class Simulator:
     """Runs VACASK, once a job.
 
+    Parameters
+    ----------
+    folder : Path
+        An empty folder for its files, nobody else's: what lies in it is what this process put there.
+
     Raises
     ------
     SpiceUnavailableError
         If it is not installed, or does not start.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self._found = find()
         self.version, self.library, self.solver = f"vacask {self._found.version}", str(self._found.simulator), "KLU"
         self.seconds: dict[str, float] = {}
-        # The name is new, the folder nobody else's: what lies in it is what this process put there.
-        self._folder = Path(tempfile.mkdtemp(prefix="circuitmem-vacask-"))
-        self.folders = [str(self._folder)]
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._compiled: dict[str, Path] = {}
         # The kernel ends what runs when this process dies, however that comes.
@@ -86,10 +89,9 @@ class Simulator:
             raise SpiceUnavailableError(f"VACASK is installed but does not start: {last}", simulator="VACASK")
 
     def end(self) -> None:
-        """End what runs, and remove all files."""
+        """End what runs."""
         if self._process is not None:
             self._process.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, text: str, inputs: list[str], outputs: list[str], table: Floats, analysis: dict[str, Any]) -> Floats:
         """Return axis and outputs, (points, 1 + outputs), of the circuit.

@@ -19,7 +19,9 @@ from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, Selecto
 from circuitmem.converter import Readout
 from circuitmem.engine import BehavioralEngine, SpiceEngine, VacaskEngine, vacask_netlist
 from circuitmem.engine.circuit import TileRead
+from circuitmem.engine.vacask import VACASK
 from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, SpiceWorkerError, ValidationError
+from circuitmem.netlists import process
 from circuitmem.netlists.jobs import Sweep, Transient
 from circuitmem.netlists.vacask import installation, rawfile, simulator
 from circuitmem.netlists.vacask.elements import BASE
@@ -369,10 +371,33 @@ def test_a_program_that_hangs_at_its_start_counts_as_none(tmp_path, monkeypatch)
     program.chmod(0o755)
     monkeypatch.setattr(simulator, "find", lambda: installation.Installation("1", program, program))
     monkeypatch.setattr(simulator, "_START_LIMIT", 0.2)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SpiceUnavailableError, match=r"VACASK is installed but does not start within 0\.2 s"):
-        simulator.Simulator()
-    assert [path.name for path in tmp_path.iterdir()] == ["vacask"]
+        simulator.Simulator(tmp_path)
+
+
+def test_a_worker_that_is_killed_before_it_greets_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(process, "START_LIMIT", 0.01)
+    with pytest.raises(SpiceTimeoutError, match=r"VACASK did not answer within the time limit of 0\.01 s"):
+        process.Worker(8 << 30, 0, VACASK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_whose_parent_is_killed_while_it_starts_leaves_nothing(tmp_path):
+    script = """
+import os, signal
+from circuitmem.engine.vacask import VACASK
+from circuitmem.netlists import process
+process.Worker.exchange = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+process.Worker(8 << 30, 0, VACASK)
+"""
+    command, environment = [sys.executable, "-c", script], {**os.environ, "TMPDIR": str(tmp_path)}
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    for _ in range(600):
+        if not list(tmp_path.iterdir()):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{[path.name for path in tmp_path.iterdir()]} are left")
 
 
 @vacask_only
