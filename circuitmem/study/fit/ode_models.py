@@ -88,7 +88,9 @@ def _drift_ranges(time: Floats, voltage: Floats, current: Floats) -> list[Parame
     # Mobility at which the largest current would carry the layer across the film while the curve lasts.
     across = _FILM**2 / (least * float(np.abs(current).max()) * float(time[-1] - time[0]))
     return [
-        Parameter("on_resistance", 0.01 * least, between, unit="ohm"),
+        # Far below what is seen: a device that never comes near it shows only its product with the mobility, and an
+        # interval of the mobility must not end where this range does.
+        Parameter("on_resistance", 1e-4 * least, between, unit="ohm"),
         Parameter("off_resistance", 1.0001 * between, 1e3 * most, unit="ohm"),
         Parameter("mobility", 1e-3 * across, 1e5 * across, unit="m2/(V s)"),
         Parameter("window_power", 1.0, 20.0, least=1.0),

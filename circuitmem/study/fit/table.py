@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ def read_table(
             words[name] = column
             continue
         values = _numbers(path, column, sheet.lines, title)
-        numbers[name] = values * _scale(path, sheet, quantity, place, values, told, assumed)
+        numbers[name] = _times(values, _scale(path, sheet, quantity, place, values, told, assumed))
         _check_magnitude(path, sheet, quantity, numbers[name])
     return Table(numbers, words, sheet.lines, assumed)
 
@@ -216,6 +217,18 @@ def _scale(
     if scale != 1.0:
         assumed.append(f"{name}: in {unit}, times {scale:g} {quantity.unit}")
     return scale
+
+
+def _times(values: Floats, scale: float) -> Floats:
+    """Return values times a scale; by a power of ten exactly what the file says in SI units, to the last bit.
+
+    So a curve in uA and the same one in A are one curve, and have one fit, where the last bit decides between fits that
+    are equally good.
+    """
+    power = round(math.log10(scale))
+    if not power or float(f"1e{power}") != scale:
+        return np.asarray(values * scale)
+    return np.array([float(Decimal(repr(value)).scaleb(power)) for value in values.tolist()])
 
 
 def _check_magnitude(path: str | os.PathLike[str], sheet: Sheet, quantity: Quantity, values: Floats) -> None:

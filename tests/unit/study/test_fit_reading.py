@@ -142,6 +142,15 @@ def test_further_forms_are_read(name, tmp_path):
     assert_loop(read(tmp_path, *FORMS[name]))
 
 
+@pytest.mark.parametrize("name", ["units in the heading", "line of units", "micro sign in brackets"])
+def test_a_unit_changes_no_bit(name, tmp_path):
+    """Row *iv_units_in_header*: the same numbers as iv_base, and so the same fit, where the last bit may decide."""
+    content, encoding = (CASES | FORMS)[name][:2]
+    curve, base = read(tmp_path, content, encoding), read(tmp_path, text(HEAD))
+    for quantity in ("time", "voltage", "current"):
+        np.testing.assert_array_equal(getattr(curve, quantity), getattr(base, quantity))
+
+
 def test_two_sweeps_follow_one_another(tmp_path):
     """Row *iv_two_sweeps*."""
     curve = read(tmp_path, text(HEAD) + text("", ROWS))
