@@ -323,8 +323,7 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     console = terminal()
     console.print(
         f"residual: {record['relative_residual']:.3g} of the largest measured value, root mean square of "
-        f"{record['points']} points"
-        + (f"; {record['agreeing_starts']} of {record['starts']} starts found this fit" if record["starts"] else "")
+        f"{record['points']} points" + _found_by(record["agreeing_starts"], record["starts"])
     )
     if record["weak"]:
         console.print(f"hardly determined by these data: {', '.join(record['weak'])}; hold some of them with --fix")
@@ -333,6 +332,14 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
     for note in record["notes"]:
         console.print(f"note: {note}")
     console.print(f"written: {record['toml']}, {record['figure']}")
+
+
+def _found_by(agreeing: int, starts: int) -> str:
+    """Return how many of the starts of a search ended at a fit, after a semicolon; nothing if there were none."""
+    if not starts:
+        return ""
+    none = f"; none of {starts} starts, but the search for an interval, found this fit: look at its figure"
+    return f"; {agreeing} of {starts} starts found this fit" if agreeing else none
 
 
 def _span(low: float | None, high: float | None) -> str:

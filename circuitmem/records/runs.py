@@ -203,7 +203,7 @@ class Audit(Record):
     limit: Number | None = None
     confidence: Number | None = None
     of_operations: Count | None = None
-    fraction_bound: Number | None = None
+    fraction_bound: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = None
     methods: dict[MethodName, MethodAudit] = {}
 
     @pydantic.model_validator(mode="after")

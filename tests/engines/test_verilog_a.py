@@ -263,8 +263,8 @@ def test_an_operation_on_ones_own_model_is_replayed_by_the_command(tmp_path, mon
     assert replay() == (code, found)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "somebody"))
     for became, message in (
-        (None, f"which is not in your cache; the file has another text now (got '{path}')"),
-        (path.unlink, f"which is not in your cache; there is no such file (got '{path}')"),
+        (None, "which is not in your cache; the file has another text now (got '"),
+        (path.unlink, "which is not in your cache; there is no such file (got '"),
         (lambda: path.write_text(MODEL), "must be named in a command of yours first, circuitmem verilog-a CONFIG"),
     ):
         if became:

@@ -42,7 +42,8 @@ class Estimate:
     residuals : ndarray
         Differences that are left.
     agreeing : int
-        How many of the starts ended at this fit, to 0.1 % of its sum of squares: 1 is a reason for doubt.
+        How many of the starts ended at this fit, to 0.1 % of its sum of squares: 1 is a reason for doubt, and 0 says
+        that only the search for an interval came upon it.
     starts : int
         Of how many.
     """
@@ -124,7 +125,9 @@ def estimate(
         p.name for p, place in zip(parameters, found.x, strict=True) if not 1.0 + AT_BOUND < place < 2.0 - AT_BOUND
     ]
     least = min(float(nearest.cost), float(found.cost))
-    agreeing = sum(float(end.cost) <= 1.001 * least + 1e-300 for end in ends[: len(chosen)])
+    # Searches end with the error of a rough model, which is all that is left of exact data.
+    unseen = 0.5 * points * ROUGH**2
+    agreeing = sum(float(end.cost) <= 1.001 * least + unseen for end in ends[: len(chosen)])
     return Estimate(problem.named(found.x), own, at_bound, np.asarray(found.fun), agreeing, len(chosen))
 
 

@@ -194,12 +194,26 @@ def test_an_end_that_the_data_do_not_tell_is_said_so(capsys):
     ends = [(None, None), (0.5, None), (None, -0.5), (0.0, 2.0)]
     record = {
         "parameters": [row | {"low": low, "high": high} for low, high in ends], "derived": {}, "points": 9,
-        "relative_residual": 0.1, "starts": 0, "weak": [], "assumed": [], "notes": [], "toml": "a", "figure": "b",
+        "agreeing_starts": 0, "relative_residual": 0.1, "starts": 0, "weak": [], "assumed": [], "notes": [],
+        "toml": "a", "figure": "b",
     }  # fmt: skip
     print_fit(record, 0.95)
     shown = capsys.readouterr().out
     assert all(text in shown for text in ("not determined", "at least 0.5", "at most -0.5", "0 to 2"))
     assert "inf" not in shown
+
+
+@pytest.mark.parametrize(
+    ("agreeing", "starts", "said"),
+    [(3, 5, "; 3 of 5 starts found"), (0, 5, "; none of 5 starts, but the search for an interval"), (0, 0, "points\n")],
+)
+def test_who_found_a_fit_is_said(agreeing, starts, said, capsys):
+    record = {
+        "parameters": [], "derived": {}, "points": 9, "relative_residual": 0.1, "agreeing_starts": agreeing,
+        "starts": starts, "weak": [], "assumed": [], "notes": [], "toml": "a", "figure": "b",
+    }  # fmt: skip
+    print_fit(record, 0.95)
+    assert said in capsys.readouterr().out
 
 
 def test_the_figure_shows_data_and_model(tmp_path):
