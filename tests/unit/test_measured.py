@@ -30,8 +30,7 @@ def test_text_and_records_agree(script, capsys):
 def test_the_record_is_of_stages_that_there_are_and_of_both_referees(script):
     record = script.load("validation")
     bounds = {(line["stage"], line["referee"]): line["bound"] for line in record["stages"]}
-    names = {stage.name for stage in STAGES}
-    assert {stage for stage, _ in bounds} <= names
+    assert {stage for stage, _ in bounds} == {stage.name for stage in STAGES}
     assert {referee for _, referee in bounds} == {"ngspice", "vacask"}
     assert not record["quick"]
     assert all(record[name] for name in ("ngspice", "vacask", "platform", "finished"))

@@ -75,13 +75,8 @@ def estimate(
 
     Parameters
     ----------
-    parameters : list of Parameter
-        What to find, at least one.
-    residual : callable
-        Differences between model and data, relative to the largest measured value, for values by name and the error
-        that is allowed in the model.
-    points : int
-        How many differences.
+    parameters, residual, points
+        As :class:`.problem.Problem` takes them.
     seed : int
         Seed of the starts.
     confidence : float
