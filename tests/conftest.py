@@ -60,18 +60,19 @@ def vacask():
 def forked():
     """Return a function that carries out a command without a start of Python (``serve_commands.py``).
 
-    It is ``forked(*words, folder, stdout, room, kill_after, environment, draws)``, and what it returns has ``code``,
-    ``stdout``, ``stderr``, ``errors`` (lines of stderr that are neither progress nor warnings) and ``seconds``.
+    It is ``forked(*words, folder, stdout, room, kill_at, environment, draws)``, and what it returns has ``code``,
+    ``stdout``, ``stderr`` and ``errors`` (lines of stderr that are neither progress nor warnings).
     ``stdout`` is a file to write to, or ``"closed"`` for a pipe that nobody reads. ``room`` is how large a file may
-    become [bytes], ``kill_after`` when the process gets a SIGKILL [s]. Figures are empty, for to draw them takes most
-    of the time of small runs, unless ``draws``.
+    become [bytes], ``kill_at`` at which write of a file the process gets a SIGKILL, counted from 0, and how long after
+    it [s], or None for before the file has its name. Figures are empty, for to draw them takes most of the time of
+    small runs, unless ``draws``.
     """
     command = [sys.executable, str(Path(__file__).with_name("serve_commands.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
 
-        def call(*words, folder=".", stdout=None, room=None, kill_after=None, environment=None, draws=False):
+        def call(*words, folder=".", stdout=None, room=None, kill_at=None, environment=None, draws=False):
             job = {"words": [str(word) for word in words], "folder": str(folder), "stdout": stdout, "room": room}
-            job |= {"kill_after": kill_after, "environment": environment or {}, "draws": draws}
+            job |= {"kill_at": kill_at, "environment": environment or {}, "draws": draws}
             server.stdin.write(json.dumps(job) + "\n")
             server.stdin.flush()
             done = json.loads(server.stdout.readline())

@@ -5,12 +5,14 @@ Lines of JSON come in, each a command, and go out, each how it ended (:func:`for
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -24,7 +26,7 @@ import circuitmem.training.serve
 from circuitmem.cli import main, runs
 
 LIMIT = 200.0
-"""Seconds after which a command is killed that nobody wants killed sooner."""
+"""Seconds after which a command is killed."""
 
 
 def draw_nothing(figure, file, **_):
@@ -52,6 +54,21 @@ class DrawHere(contextlib.nullcontext):
         return self.drawn
 
 
+def kill_at(write, seconds):
+    """Have this process killed at its n-th write of a whole file: before the rename, or some seconds after it."""
+    replace, writes = os.replace, itertools.count()
+
+    def replace_or_die(*names):
+        reached = next(writes) == write
+        if reached and seconds is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(*names)
+        if reached:
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+    os.replace = replace_or_die
+
+
 def become(job, printed, said):
     """Carry out a command in this process, which is the child."""
     os.chdir(job["folder"])
@@ -66,15 +83,17 @@ def become(job, printed, said):
     if job["room"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], job["room"]))
     os.environ.update(job["environment"])
+    if job["kill_at"] is not None:
+        kill_at(*job["kill_at"])
     if not job["draws"]:
         Figure.savefig, TightLayoutEngine.execute = draw_nothing, lambda engine, figure: None
     sys.argv = ["circuitmem", *job["words"]]
     main()
 
 
-def wait_for(child, seconds):
-    """Return the status with which a child ends, were it killed after some seconds."""
-    limit = time.monotonic() + seconds
+def wait_for(child):
+    """Return the status with which a child ends, were it killed after ``LIMIT`` seconds."""
+    limit = time.monotonic() + LIMIT
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -92,13 +111,12 @@ def serve():
         with tempfile.TemporaryFile() as printed:
             errors, said = os.pipe()
             os.set_blocking(errors, False)
-            began = time.monotonic()
             child = os.fork()
             if not child:
                 become(job, printed, said)
             os.close(said)
-            status = wait_for(child, LIMIT if job["kill_after"] is None else job["kill_after"])
-            answer = {"code": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - began, "stderr": ""}
+            status = wait_for(child)
+            answer = {"code": os.waitstatus_to_exitcode(status), "stderr": ""}
             printed.seek(0)
             answer["stdout"] = printed.read().decode()
         with contextlib.suppress(BlockingIOError):  # a process that it has started still lives

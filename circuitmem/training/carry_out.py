@@ -180,11 +180,16 @@ def carry_out_method(
         if ended:
             write_record(partial, job.result.as_dict() | {"audit_so_far": audit.so_far()})
 
+    def tidy() -> None:
+        keeper.clear()
+        partial.unlink(missing_ok=True)
+
     job = start.make(name, Hooks(functools.partial(progress, name), lambda: snapshot("before"), keep))
     chip = job.chip
     auditor = audit.watch(chip, name, method_number(name))  # whatever the other methods of this run are
     if file.exists():
         load_sample(path / f"audit_{name}.npz", auditor)
+        tidy()  # who wrote the result may have been killed before this
         return _finished(file)
     made = {"method": _lasting(job), "auditor": auditor.state()}
     saved, source = keeper.newest(made)
@@ -203,8 +208,7 @@ def carry_out_method(
     save_npz(path / f"state_{name}.npz", states)
     save_state(path / f"chip_{name}.npz", _lasting(job), "chip")
     write_record(file, result.as_dict())
-    keeper.clear()
-    partial.unlink(missing_ok=True)
+    tidy()
     return result
 
 
