@@ -98,6 +98,11 @@ class Cells:
             setattr(self, name, array)
 
     @property
+    def history(self) -> tuple[Floats, Floats, Times, Times]:
+        """What :meth:`present` depends on, beside its arguments; what changes is put in a new array, never in place."""
+        return self.written, self.written_at, self.reads, self.read_time
+
+    @property
     def exponent(self) -> float | Floats:
         """Exponent of each cell's drift, (rows, columns); one for all if it is the same."""
         return self._of_what_was_left()[1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, Addresses, standard_normal
 from circuitmem._kernels.reads import IdealAdmittance, read_currents
-from circuitmem._kernels.stack_reads import StackCorrection, StackRead
+from circuitmem._kernels.stack_reads import IdealWires, Matrices, StackCorrection, StackRead
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import ChipSpec, Pulse, PulseTrain
 from circuitmem.config.law import is_zero, law_values
@@ -135,9 +135,30 @@ class Electrics:
         for unit, own in zip(units, codes, strict=True):
             unit.readout.dac.check_shape(own)
         found = self._read(units, lambda: np.stack(codes), noise, used)
-        if found is None or found.codes is None:
-            return None
-        return found.codes.astype(np.int64), found.power, found.saturated
+        if found is not None and found.codes is not None:
+            return found.codes.astype(np.int64), found.power, found.saturated
+        return self._read_in_turn(units, codes, noise, used) if self.through_matrices else None
+
+    def _read_in_turn(
+        self,
+        units: Sequence[Unit],
+        codes: Sequence[Codes],
+        noise: Sequence[Address],
+        used: Sequence[UsedLines | None],
+    ) -> tuple[Codes, Floats, NDArray[np.int64]]:
+        """Read tiles that the kernel cannot take together, as those whose cells are noisy; arguments as above."""
+        part = None if self.state is None else self.state.part(units)
+        if part is not None and self.state is not None:
+            self._source(self.state, part)
+        answers = np.empty((len(units), len(codes[0]), self._columns), dtype=np.int64)
+        power = np.empty(answers.shape[:2])
+        for place, unit in enumerate(units):
+            answers[place], power[place] = self.codes(unit, codes[place], noise[place])
+        converted = converted_of(used)
+        if converted is not None:
+            answers *= converted[:, None]
+        top = units[0].readout.adc.spec.highest_code
+        return answers, power, np.count_nonzero(answers == top, axis=(1, 2))
 
     def read_layer(
         self,
@@ -191,8 +212,7 @@ class Electrics:
             return None
         if self._white is not None or len({unit.readout.adc.noise for unit in units}) > 1:
             return None
-        cells = np.asarray(self._law.mesh_conductance(self.state.effective[part]))
-        source = self.transfers.stack({unit.index: unit.tile for unit in units}, cells, len(self.state.asked))
+        source = self._source(self.state, part)
         if source is None:
             return None
         keys = np.array([address.key for address in noise], dtype=np.uint64)
@@ -201,6 +221,11 @@ class Electrics:
         if units[0].readout.dac.keeps_table:
             return reads.read(self.state.channels(part), threads, converted_of(used))
         return reads.read_in_pieces([unit.readout for unit in units], threads, converted_of(used))
+
+    def _source(self, state: ChipState, part: slice) -> IdealWires | Matrices | None:
+        """Return what a row of tiles does to voltages; None if each has to be asked."""
+        cells = np.asarray(self._law.mesh_conductance(state.effective[part]))
+        return self.transfers.stack({unit.index: unit.tile for unit in state.units[part]}, cells, len(state.asked))
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,6 +81,7 @@ class Unit:
         self.cells = Cells(spec, seed, index, self.asked)
         self._ground: tuple[Floats, Floats] | None = None
         self._offset: tuple[int, Floats] | None = None
+        self._met: tuple[tuple[int, int | None, int], tuple[Any, ...]] | None = None
         self.cell_noise = True
         self.reads = 0
         self.updates = 0
@@ -123,10 +125,18 @@ class Unit:
 
     def meet(self, now: int, noise_seed: int | None = None) -> None:
         """Let time, heat and, with a seed, noise until ``now`` [ps] show in the tile's conductances."""
-        if self.cells.moves:
-            present = self.cells.present(now, noise_seed if self.cell_noise else None)
-            if not np.array_equal(present, self.tile.conductance):
-                self.tile.program(present)
+        if not self.cells.moves:
+            return
+        seed = noise_seed if self.cell_noise else None
+        # A read that is tried in one way and done in another comes here more than once, and reads are much alike.
+        history = self.cells.history
+        met = self._met
+        if met is not None and met[0] == (now, seed, self.tile.version) and all(map(operator.is_, met[1], history)):
+            return
+        present = self.cells.present(now, seed)
+        if not np.array_equal(present, self.tile.conductance):
+            self.tile.program(present)
+        self._met = (now, seed, self.tile.version), history
 
     def put(self, wanted: Floats, now: int) -> None:
         """Put the cells at ``wanted`` (rows, columns) S, without pulses or noise; stuck ones stay as they are."""

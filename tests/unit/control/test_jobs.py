@@ -1,5 +1,7 @@
 """Layers that are read and programmed in closed form end as with an event for each: times, accounts, states, bits."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -12,14 +14,18 @@ from circuitmem.config import (
     DefectSpec,
     EnduranceSpec,
     FaultSpec,
+    NoiseSpec,
     ProgrammingSpec,
     PulseUpdateSpec,
     RetentionSpec,
+    StatisticalSpec,
     TemperatureSpec,
+    TiaSpec,
     TwoPulseSpec,
 )
 from circuitmem.config.cell import TransistorCell
 from circuitmem.control import Chip, jobs, pulse_stack
+from circuitmem.control.cells import Cells
 
 TIMES = {"set_time": 30e-9, "reset_time": 20e-9, "minimum_conductance": 1e-6, "maximum_conductance": 3e-4}
 COUNTED = PulseUpdateSpec(states=6, cycle_noise=0.05, nonlinearity_spread=0.3, **TIMES)
@@ -27,6 +33,10 @@ MOVING = {
     "retention": RetentionSpec(drift_exponent=0.05, drift_time=1e-6, read_disturb=1e-3),
     "temperature": TemperatureSpec(coefficient=2e-3, profile=((0.0, 300.0), (1e-4, 340.0))),
     "endurance": EnduranceSpec(pulses=4.0, failure="stuck-off"),
+}
+NOISY = {
+    "retention": MOVING["retention"],
+    "noise": NoiseSpec(white=0.02, flicker=((0.0, 0.05), (3e-4, 0.01)), flicker_time=1e-8),
 }
 CHIPS = {
     "two-pulse": {"device": TwoPulseSpec(**TIMES)},
@@ -42,6 +52,9 @@ CHIPS = {
         "programming": ProgrammingSpec(drivers=2, energy_per_pulse=1e-12),
     },
     "counted alike": {"device": COUNTED.model_copy(update={"nonlinearity_spread": 0.0, "cycle_noise": 0.0})},
+    "noisy cells": {"device": StatisticalSpec(**TIMES, programming_error=2e-6), **NOISY},
+    "noisy cells on ideal wires": {"tile": TileSpec(rows=5, columns=4), "device": TwoPulseSpec(**TIMES), **NOISY},
+    "amplifiers with offsets": {"converters": ConverterSpec(tia=TiaSpec(input_offset=1e-3))},
     "fragile adc": {"faults": [FaultSpec(what="adc", tile=1, column=2, pulses=9.0)]},
     "fragile": {"faults": [FaultSpec(what="driver", tile=1, row=2, pulses=3.0)]},
     "late fault": {"faults": [FaultSpec(what="cell", tile=1, row=2, column=1, conductance=2e-4, time=1.0)]},
@@ -124,6 +137,40 @@ def test_a_closed_form_ends_as_events_do(name, monkeypatch):
     each = len(found[False]) // 4
     alive = [bool(codes[1][:, 2].any()) for codes in found[False][each - 1 :: each]]
     assert (alive[0], alive[-1]) == (True, name != "fragile adc")
+
+
+@pytest.mark.parametrize("name", ["noisy cells", "noisy cells on ideal wires", "amplifiers with offsets"])
+def test_tiles_that_no_kernel_reads_together_are_one_job(name, monkeypatch):
+    chip = make_chip(CHIPS[name])
+    chip.run(chip.program_all(chip.units, [np.full((5, 4), 1e-4)] * 5, 0.0))
+    met = []
+    present = Cells.present
+    monkeypatch.setattr(Cells, "present", lambda self, *now: met.append(self) or present(self, *now))
+    monkeypatch.setattr(jobs, "_begin", lambda *_: pytest.fail("a train of one tile"))
+    codes = [np.full((3, 5), 255)] * 5
+    first = chip.run(chip.read_all(chip.units, codes, "mac_read"))
+    assert all(own.any() for own in first)
+    assert len(met) == len(set(map(id, met))) == (5 if "noisy" in name else 0)  # no tile is met twice
+
+
+def test_what_moved_is_met_again_at_the_same_time():
+    unit = make_chip({"device": TwoPulseSpec(**TIMES), **NOISY}).units[0]
+    seen = []
+    for act in (
+        lambda: None,
+        lambda: unit.put(np.full((5, 4), 1e-4), 1_000_000),
+        lambda: unit.cells.put(np.ones((5, 4), dtype=bool), np.full((5, 4), 2e-4), 1_000_000),
+        lambda: unit.cells.read(np.full(5, 100), 1000),
+        lambda: unit.tile.program(np.full((5, 4), 5e-5)),  # not by a pulse: what is there is what the last pulse left
+        lambda: setattr(unit, "cell_noise", False),
+    ):
+        act()
+        unit.meet(10_000_000, 4)
+        noise_seed = 4 if unit.cell_noise else None
+        np.testing.assert_array_equal(unit.tile.conductance, unit.cells.present(10_000_000, noise_seed))
+        seen.append(unit.tile.conductance.copy())
+    differ = [not np.array_equal(one, other) for one, other in pairwise(seen)]
+    assert differ == [True, True, True, False, True]
 
 
 @pytest.mark.parametrize("name", ["two-pulse", "counted", "counted alike"])
