@@ -20,6 +20,7 @@ from circuitmem.torch.cuts import check_cuts
 from circuitmem.torch.examples import Examples
 from circuitmem.torch.network import SAMPLE, MakeOptimiser, TorchNetwork, TorchOptimiser
 from circuitmem.torch.observe import evaluating, taking
+from circuitmem.torch.source import sha256_of_weights
 from circuitmem.torch.state import as_array
 from circuitmem.torch.summary import summary
 from circuitmem.training import Hooks, MethodResult, MethodRun, recipe_of
@@ -86,6 +87,7 @@ class Plan:
         self._optimiser, self._engine = optimiser, engine
         examples = examples.fitting(model)
         self._sound: frozenset[int] = frozenset()
+        self._untouched: tuple[str, TorchNetwork] | None = None
         outputs = outputs_of(model, examples.test_inputs[:2])
         self.examples = examples.for_outputs(tuple(outputs.shape))
         self.data = self.examples.as_data()
@@ -95,6 +97,8 @@ class Plan:
             Patience(f"{key}.patience", epochs, self.data.validation)
         analog = self.network()
         self._sound = self._sound_tiles(analog)
+        if not self._sound:  # else it was fabricated with defects in every layer
+            self._keep(analog)
         if any(recipe_of(spec, name).word("fine-tune") is not None for name in spec.methods):
             check_cuts(analog.net, analog.model.tensor(self.data.train_inputs[:2]))
         check_faults(spec.chip, sum(len(layer.units) for layer in analog.layers))
@@ -105,12 +109,13 @@ class Plan:
 
     def start(self, training: ExSituRecord | None = None) -> Start:
         """Return what the methods begin from, once the network is trained: how that went, if it is known."""
-        analog, objective = self.network(), self.examples.objective
+        analog, objective = self._taken(), self.examples.objective
         outputs = analog.model.logits(self.data.test_inputs)
         if not np.isfinite(outputs).all():
             raise ValidationError("model", "must give finite outputs for the test inputs")
         needs = summary(analog.net, self._sample[:1])
         vectors = min(cast(float, layer.vectors) for layer in needs.layers)
+        self._keep(analog)
         return Start(
             objective.score(outputs, self.data.test_targets),
             objective.guessing,
@@ -124,7 +129,7 @@ class Plan:
 
     def make(self, name: str, hooks: Hooks = NO_HOOKS) -> TorchMethod:
         """Return a method on the chip as it was fabricated."""
-        network = self.network()
+        network = self._taken()
         optimiser = None if self._optimiser is None else TorchOptimiser(self._optimiser, network)
         return TorchMethod(name, self.spec, network, self.data, hooks, self.examples.objective, optimiser)
 
@@ -144,6 +149,17 @@ class Plan:
         chip = Chip(spec.chip, 0, spec.seed, spec.seed, engine, spec.granularity, spec.reuse_error, self._sound)
         options: Any = {"sample": self._sample, "digital": spec.network.digital, "weight_range": spec.network.room}
         return TorchNetwork(convert(self.model, chip, **options), spec.seed)
+
+    def _keep(self, network: TorchNetwork) -> None:
+        """Keep a network whose chip has done nothing: what comes next need not fabricate the same chip again."""
+        self._untouched = sha256_of_weights(self.model), network
+
+    def _taken(self) -> TorchNetwork:
+        """Return the network on a chip as it was fabricated, kept or new; a kept one is handed out once."""
+        kept, self._untouched = self._untouched, None
+        if kept is None or kept[0] != sha256_of_weights(self.model):  # trained meanwhile: ranges of devices follow
+            return self.network()
+        return kept[1]
 
     def _sound_tiles(self, analog: TorchNetwork) -> frozenset[int]:
         """Return the tiles of the layers whose devices all work, by ``chip.defects.layers``."""

@@ -12,7 +12,10 @@ from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
+from circuitmem.control import Chip  # noqa: E402
 from circuitmem.torch import evaluate, resume_model_run, start_model_run  # noqa: E402
+from circuitmem.torch.plan import Plan  # noqa: E402
+from circuitmem.torch.run import train_model  # noqa: E402
 from circuitmem.training.serve import age_run  # noqa: E402
 
 MODULE = """
@@ -248,3 +251,32 @@ def test_evaluate_goes_on_with_the_same_arguments(tmp_path, monkeypatch):
     found = evaluate(net, **given, out=folder, resume=True)
     assert (found.losses, found.history, found.energy_j) == (wanted.losses, wanted.history, wanted.energy_j)
     assert evaluate(net, **given, out=folder, resume=True) == found  # a finished run is returned
+
+
+@pytest.mark.parametrize("defective", [None, [1]])
+def test_what_is_looked_at_and_the_first_method_have_one_chip(defective, monkeypatch):
+    settings = [*TINY, "chip.defects.device_yield=0.9"]
+    spec = load_run(None, settings if defective is None else [*settings, f"chip.defects.layers={defective}"])
+    model, examples = train_model(spec)
+    made = []
+    monkeypatch.setattr("circuitmem.torch.plan.Chip", lambda *given: made.append(Chip(*given)) or made[-1])
+    start = Plan(spec, model, examples).start()
+    kept = start.make("calibration_in_situ")
+    looked_at = 1 if defective is None else 2  # which tiles are sound is known from a chip
+    assert len(made) == looked_at
+    assert kept.network.chip is made[-1]
+    anew = start.make("calibration_in_situ")
+    assert len(made) == looked_at + 1
+    assert kept.finish().as_dict() == anew.finish().as_dict()
+    for one, other in zip(kept.network.chip.units, anew.network.chip.units, strict=True):
+        assert np.array_equal(one.tile.conductance, other.tile.conductance)
+
+
+def test_weights_that_were_trained_meanwhile_get_a_chip_that_fits_them():
+    model, examples = train_model(spec := load_run(None, TINY))
+    plan = Plan(spec, model, examples)
+    before = plan.network().layers[0].mapping.largest_weight
+    with torch.no_grad():
+        model[0].weight *= 3.0
+    found = plan.start().make("raw").network.layers[0].mapping.largest_weight
+    assert found == pytest.approx(3.0 * before)
