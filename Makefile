@@ -99,6 +99,8 @@ wheel: system .venv/test.stamp
 docs: system .venv/test.stamp
 	@echo "== the site"
 	@$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs build/docs
+	@found=$$(grep -rlE '<(script|link|img)[^>]+(src|href)="(https?:)?//' --include='*.html' build/docs); \
+		test -z "$$found" || { echo "pages that load something from elsewhere:" $$found; exit 1; }
 
 bench: system .venv/test.stamp
 	@mkdir -p build

@@ -14,7 +14,9 @@ author = "The circuitmem developers"
 copyright = "The circuitmem developers; GPL-3.0-or-later"  # noqa: A001  (Sphinx wants this name)
 release = circuitmem.__version__
 
+sys.path.insert(0, str(Path(__file__).parent))
 extensions = [
+    "mathml",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -22,6 +24,7 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"circuitmem {release}"
 exclude_patterns = ["_build"]
 
