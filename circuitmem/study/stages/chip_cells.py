@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec, DefectSpec, ProgrammingSpec, PulseTrain, TabulatedSpec, TileSpec
 from circuitmem.control import Chip
-from circuitmem.device import OdeCells, state_of
+from circuitmem.device import OdeCells, conductance, state_of
 from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netlist
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
@@ -31,51 +31,86 @@ TRIES = 2
 """How often rows are read back, and what is off is programmed again."""
 
 
-class _Both(BehavioralEngine):
-    """Gives each pulse of a chip to a second tile too, whose states only the referee has moved."""
+NEAR = 1e-5
+"""Of the state's range: as far apart as states of two engines are where nothing multiplies their difference."""
 
-    def __init__(self, context: StageContext) -> None:
+
+class _Both(BehavioralEngine):
+    """Gives each pulse of a chip to a second tile too, whose states only the referee has moved.
+
+    Parameters
+    ----------
+    context : StageContext
+        What the stage works with.
+    anew : bool
+        Whether the second tile begins each pulse with the states of the first, and is held against all that the kernels
+        make of states up to ``NEAR`` from them.
+    """
+
+    def __init__(self, context: StageContext, anew: bool) -> None:
         super().__init__(threads=1)
-        self._context, self._referee = context, context.referee
+        self._context, self._referee, self._anew = context, context.referee, anew
         self.theirs: Floats | None = None
         self.apart: list[float] = []
+        self.undecided: list[float] = []
         self.last: tuple[Tile, PulseTrain] | None = None
 
     def program(self, tile: Tile, train: PulseTrain, **options: Any) -> ProgrammingResult:
         """Return what the kernels find, and note how far the referee's states are from theirs, of free cells."""
         with self._context.timed("behavioral"):
             ours = super().program(tile, train, **options)
-        beside = Tile(tile.spec, tile.conductance if self.theirs is None else self.theirs, tile.defects)
+        begun = tile.conductance if self._anew or self.theirs is None else self.theirs
+        beside = Tile(tile.spec, begun, tile.defects)
         with self._context.timed("referee"):
             theirs = self._referee.program(beside, train)
         self.theirs, self.last = theirs.conductance, (beside, train)
-        self.apart.append(float(np.abs(ours.state - theirs.state)[~tile.stuck].max(initial=0.0)))
+        lowest = highest = ours.state
+        if self._anew:
+            near = [super(_Both, self).program(_moved(tile, train, off), train).state for off in (-NEAR, NEAR)]
+            lowest, highest = np.minimum(lowest, near).min(axis=0), np.maximum(highest, near).max(axis=0)
+        beyond = np.maximum(lowest - theirs.state, theirs.state - highest)[~tile.stuck]
+        self.apart.append(float(beyond.max(initial=0.0)))
+        self.undecided.append(float((highest - lowest > WRITE_BOUND)[~tile.stuck].mean()))
         return ours
 
 
-def compare_chips(context: StageContext, device: Mapping[str, Any]) -> StageResult:
+def _moved(tile: Tile, train: PulseTrain, off: float) -> Tile:
+    """Return a tile whose states are off by some of their range, but not beyond a limit."""
+    cells, moved = ~tile.stuck, tile.conductance.copy()
+    moved[cells] = conductance(train.device, np.clip(state_of(train.device, moved[cells]) + off, 0.0, 1.0))
+    return Tile(tile.spec, moved, tile.defects)
+
+
+def compare_chips(context: StageContext, device: Mapping[str, Any], *, anew: bool = False) -> StageResult:
     """Program and verify tiles with every kind of defect; one difference of states at the end a case.
 
     The chip decides which pulses to give by what its converters read; the referee gives the same pulses to the same
     tile. In the record ``pulses`` counts those on lines, and ``off`` has the shares of the free cells that were off by
     more than the tolerance, of the conductances that they have, after programming and after verifying.
+
+    With ``anew`` the referee begins each pulse with the states that the kernels left, and what counts is how far beyond
+    the states it ends which the kernels reach from up to ``NEAR`` of there; the difference of a case is the largest
+    after any pulse. That is for devices that multiply a difference when they leave a limit: after one pulse from there
+    no two engines need have one state. ``undecided`` in the record is the largest share of free cells, after any pulse,
+    which the kernels leave between states further apart than the bound.
     """
     plans: list[tuple[int, Scheme]] = [(3, "v/2")] if context.quick else [(6, "v/2"), (5, "v/3"), (5, "1t1r")]
-    differences, off, answers, pulses = [], [], [], 0
+    differences, off, answers, pulses, undecided = [], [], [], 0, 0.0
     curves = []
     netlist = None
     for case, (side, scheme) in enumerate(plans):
-        both = _Both(context)
+        both = _Both(context, anew)
         chip, shares = _write(context, both, {**device, "scheme": scheme}, side, case)
         assert both.theirs is not None
         assert both.last is not None
-        differences.append(both.apart[-1])
+        differences.append(max(both.apart) if anew else both.apart[-1])
         devices = chip.units[0].devices
         assert isinstance(devices, OdeCells)
         free = ~chip.units[0].tile.stuck
         answers.append(state_of(devices.model, both.theirs[free]))
         off.append(shares)
         pulses += len(both.apart)
+        undecided = max(undecided, *both.undecided)
         number = np.arange(1.0, len(both.apart) + 1.0)
         curves.append(Series(f"{side}x{side}, {scheme}", number, np.array(both.apart)))
         beside, train = both.last
@@ -85,9 +120,8 @@ def compare_chips(context: StageContext, device: Mapping[str, Any]) -> StageResu
     side = plans[0][0]
     size = side, side + side % 2
     plot = Lines("Difference of states after each pulse", "pulse", "of the range", tuple(curves))
-    return StageResult(
-        differences, WRITE_BOUND, {"pulses": pulses, "off": off}, [plot], netlist=netlist, answers=answers, size=size
-    )
+    details: dict[str, Any] = {"pulses": pulses, "off": off} | ({"undecided": undecided} if anew else {})
+    return StageResult(differences, WRITE_BOUND, details, [plot], netlist=netlist, answers=answers, size=size)
 
 
 def _write(
