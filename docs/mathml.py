@@ -1,4 +1,4 @@
-"""Formulas as MathML, made while the site is built: its pages fetch nothing from elsewhere, and work without a network."""
+"""Formulas as MathML, made while the site is built: its pages fetch nothing from elsewhere, and need no network."""
 
 from __future__ import annotations
 
