@@ -18,7 +18,7 @@ from circuitmem.data.mnist import SUBSET
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz
 
-FULL = Path(__file__).parents[3] / "shared" / "data" / "mnist"
+FULL = Path(__file__).parents[4] / "shared" / "data" / "mnist"
 needs_full = pytest.mark.skipif(not FULL.is_dir(), reason=f"the full MNIST is not at {FULL}")
 
 

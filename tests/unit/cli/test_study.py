@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = Path(__file__).parents[3] / "studies"
 
 
 @pytest.fixture

@@ -297,7 +297,7 @@ def test_the_table_of_a_run_names_the_bottleneck(run, tiny_run):
 
 
 def test_the_chip_that_the_readme_declares_is_one(tmp_path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
     (tmp_path / "chip.toml").write_text(readme.split("```toml\n")[1].split("```")[0], "utf-8")
     chip = load_run(tmp_path / "chip.toml", []).chip
     assert (chip.adc_banks, chip.retention.drift_exponent, chip.endurance.pulses) == (4, 0.01, 1e6)
