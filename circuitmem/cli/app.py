@@ -60,7 +60,7 @@ def main() -> None:
         _drop_output()
         sys.exit(1)
     except typer.TyperException as error:
-        _fail("UsageError", error.format_message())
+        _fail("UsageError", error.format_message().replace("Value error, ", ""))  # typer checks by pydantic
     except OSError as error:  # a full disk under stdout, and what no reader or writer of files has named
         _drop_output()
         where = f"{error.filename}: " if error.filename else ""

@@ -70,6 +70,7 @@ def run(command):
         (["infer", "nowhere"], "nowhere: is not a run folder"),
         (["report", "nowhere"], "nowhere: is not a run folder"),
         (["validate", "-o", "x", "--seed", "-1"], "seed must be >= 0 (got -1)"),
+        (["validate", "-o", "x", "--referee", "spectre"], "Invalid value for '--referee': 'spectre' is not one of"),
         (["watch", "nowhere"], "nowhere: is not a run folder"),
         (["validate", "-o", "x", "--stage", "tile linaer"], "did you mean 'tile linear'"),
         (["validate", "-o", "x", "--baseline", "nope.json"], "nope.json: cannot be read: No such file"),
