@@ -52,14 +52,18 @@ def _plain(value: Any) -> Any:
 
 
 def _first_error(model: type[Spec], values: dict[str, Any], error: pydantic.ValidationError) -> ValidationError:
-    """Translate one pydantic error into name, rule and value; a misspelt key comes before a missing one."""
+    """Translate one pydantic error into name, rule and value: a misspelt key before all missing ones."""
     errors = error.errors(include_url=False)
     first = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
     name = _name(first["loc"], values, keep_last=first["type"] in ("missing", "extra_forbidden")) or model.__name__
     if first["type"] == "extra_forbidden":
         return ValidationError(name, f"is not a known key{did_you_mean(str(first['loc'][-1]), model.model_fields)}")
     if first["type"] == "missing":
-        return ValidationError(name, "is required")
+        table = first["loc"][:-1]
+        missing = [str(item["loc"][-1]) for item in errors if item["type"] == "missing" and item["loc"][:-1] == table]
+        verb = "is" if len(missing) == 2 else "are"
+        others = f", and so {verb} {', '.join(missing[1:])}" if missing[1:] else ""
+        return ValidationError(name, f"is required{others}")
     if first["type"].startswith("union_tag"):
         return _wrong_kind(name, first)
     inner = first.get("ctx", {}).get("error")

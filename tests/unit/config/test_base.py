@@ -22,6 +22,12 @@ class Cable(Spec):
     spare: Wire | None = None
 
 
+class Plug(Spec):
+    pins: int
+    width: float
+    height: float
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -51,6 +57,8 @@ class Cable(Spec):
         ),
         (lambda: TileSpec(rows=2, columns=2, cell={}), "cell must be a table that says its kind (got {})"),
         (lambda: TileSpec(rows=2, columns=2, cell={"kind": "sinh"}), "cell.a is required"),
+        (lambda: TileSpec(), "rows is required, and so is columns"),
+        (lambda: Plug(), "pins is required, and so are width, height"),
         (lambda: TileSpec(rows=True, columns=2), "rows must be a valid integer (got True)"),
         (lambda: TileSpec(rows="2", columns=2), "rows must be a valid integer (got '2')"),
         (lambda: TileSpec(rows=2, columns=2, word_line_drive="right"), "must be 'left' or 'both' (got 'right')"),
