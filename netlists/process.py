@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import re
 import selectors
@@ -11,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections import deque
@@ -30,6 +33,9 @@ START_LIMIT = 60.0
 
 OUT_OF_MEMORY = re.compile(r"can't allocate|out of memory|MemoryError|bad_alloc|unable to allocate", re.I)
 """What simulators, Python and NumPy say when an allocation fails."""
+
+_ENDING = threading.Event()
+"""Whether the program ends, and its workers with it."""
 
 _CHUNK = 1 << 16
 _INHERITED = ("LANG", "LD_LIBRARY_PATH", "NGSPICE_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TMPDIR")
@@ -91,6 +97,8 @@ class Worker:
     """
 
     def __init__(self, address_limit: int, niceness: int, program: Program = NGSPICE) -> None:
+        if _ENDING.is_set():
+            raise SpiceWorkerError(f"no {program.name} is started while the program ends", simulator=program.name)
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         # Made and removed here: a worker may be killed before it could say what it has made. The name is new.
         folder = tempfile.mkdtemp(prefix=f"circuitmem-{program.name.lower()}-")
@@ -113,6 +121,7 @@ class Worker:
         self._address_limit = address_limit
         self._name = program.name
         self.stop = weakref.finalize(self, _end, self.process, os.getpid(), folder)
+        _watch_the_end()
         self._owner = os.getpid()
         self._errors: deque[bytes] = deque(maxlen=20)
         for pipe in self._pipes():
@@ -222,6 +231,15 @@ class Worker:
             # Simulators do not look whether all of their allocations succeed.
             how += f" (a crash can mean that it needs more memory than its {self._address_limit >> 20} MiB)"
         return SpiceWorkerError(f"the {self._name} worker {how}", last, self._name)
+
+
+@functools.cache
+def _watch_the_end() -> None:
+    """Have it known when the program ends, once: before workers are ended, for a thread may have jobs left.
+
+    What is registered last comes first, and that by which workers end was registered with the first of them.
+    """
+    atexit.register(_ENDING.set)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

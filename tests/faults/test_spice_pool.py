@@ -268,6 +268,34 @@ def test_the_memory_of_the_program_is_not_that_of_its_workers():
     assert hog[-1] == 1.0
 
 
+AT_THE_END = """
+import atexit
+from circuitmem.errors import SpiceWorkerError
+from circuitmem.netlists.runner import Runner
+from circuitmem.netlists.process import Worker
+
+def start():
+    try:
+        Worker(1 << 33, 0)
+    except SpiceWorkerError as error:
+        print(error)
+
+atexit.register(start)  # comes after all that is registered later
+print(Runner().library().version)
+"""
+
+
+def test_no_worker_is_started_while_the_program_ends(tmp_path):
+    """A thread of the pool whose worker is ended has jobs left: a new one would stay behind, and its folder."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, env=environment, timeout=100
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1:] == ["no ngspice is started while the program ends"]
+    assert not list(tmp_path.iterdir())
+
+
 SCRIPT = """
 import sys, time
 import numpy as np
