@@ -9,6 +9,7 @@ import io
 import os
 import re
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from numpy.typing import NDArray
 from circuitmem.errors import CircuitmemError, DataFileError
 
 __all__ = ["is_leftover", "load_npz", "locked", "remove_leftovers", "save_npz", "write_bytes", "write_text"]
+
+PATIENCE = 1.0
+"""Seconds after which a lock that another process has is refused."""
 
 _DIGEST = "sha256"
 
@@ -97,16 +101,25 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str], busy: CircuitmemError) -> Iterator[None]:
-    """Hold a lock, made of a file, that dies with its process; ``busy`` is raised if another has it."""
+    """Hold a lock, made of a file, that dies with its process; ``busy`` is raised if another has it.
+
+    A process that is killed while it starts another leaves its files to that one until it has begun: the lock is asked
+    for again within ``PATIENCE``.
+    """
     try:
         file = open(path, "w")  # noqa: SIM115  (closed below)
     except (OSError, ValueError) as error:
         raise DataFileError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    limit = time.monotonic() + PATIENCE
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise busy from None
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > limit:
+                    raise busy from None
+            time.sleep(0.02)
         yield
 
 

@@ -1,16 +1,18 @@
 """Files that are never half-written, and npz files that are refused if a bit is wrong."""
 
+import fcntl
 import os
 import stat
 import subprocess
 import sys
+import threading
 import zipfile
 
 import numpy as np
 import pytest
 
-from circuitmem.errors import DataFileError
-from circuitmem.files import load_npz, save_npz, write_bytes, write_text
+from circuitmem.errors import CircuitmemError, DataFileError
+from circuitmem.files import load_npz, locked, save_npz, write_bytes, write_text
 from circuitmem.rng import Purpose, stream
 
 ARRAYS = {
@@ -154,3 +156,15 @@ def test_the_numbers_of_a_stream_are_part_of_the_file_format():
     # A saved run resumes to the same bits only if these never change; Philox is specified, its doubles are too.
     assert [purpose.value for purpose in Purpose] == list(range(1, len(Purpose) + 1))
     assert stream(1, Purpose.DEFECTS).integers(2**32, size=3).tolist() == [3825502332, 775629595, 4036871576]
+
+
+def test_a_lock_that_is_free_within_a_moment_is_waited_for(tmp_path):
+    path = tmp_path / ".lock"
+    with open(path, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(CircuitmemError, match="busy"), locked(path, CircuitmemError("busy")):
+            pytest.fail("two have it")
+        free = threading.Timer(0.2, fcntl.flock, (held, fcntl.LOCK_UN))
+        free.start()
+        with locked(path, CircuitmemError("busy")):
+            free.join()
