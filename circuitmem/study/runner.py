@@ -177,6 +177,7 @@ def run_study(
             how = {}
         how |= {"tuning": tuned} if tuned else {}
         table = store.write_table(study, records, study_provenance(study, points, records, how))
+        store.pack([*tried, *points])
     return {
         "study": study.name,
         "folder": str(store.folder),

@@ -1,7 +1,8 @@
 """The files of a study: one for each finished point, and the one table that is made of them.
 
 A point's file appears at once and complete (:mod:`circuitmem.files`), under a name that is made of its content: after a
-kill -9 every point is there or is not, and none is there twice. The table is made anew from the points each time.
+kill -9 every point is there or is not, and none is there twice. The table is made anew from the points each time, and
+its points are packed beside it (:mod:`circuitmem.study.pack`): one that has no file is looked for there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from circuitmem.errors import CircuitmemError, DataFileError, StudyBusyError
 from circuitmem.files import save_npz, write_bytes, write_text
 from circuitmem.records import Point as PointRecord
 from circuitmem.records import StudyProvenance, check_record, read_arrays, read_record, record_text, write_record
+from circuitmem.study.pack import pack, unpack
 from circuitmem.study.spec import Point, Study, config_values
 
 __all__ = ["INFERENCE", "MEASURES", "PART", "Row", "Store", "load_table"]
@@ -93,14 +96,31 @@ class Store:
             If the file is damaged.
         """
         path = self.points / f"{point.id}.json"
-        if not path.exists():
+        packed = None if path.exists() else self._packed.get(path.name)
+        if packed is None and not path.exists():
             return None
         try:
-            record = read_record(path, PointRecord)
+            record = read_record(path, PointRecord) if packed is None else check_record(path, packed, PointRecord)
         except DataFileError as error:
             rule = f"is damaged ({error.rule}); delete it, and the point is computed again"
             raise DataFileError(path, rule) from None
         return record if _is_within(record["config"], config_values(point)) else None
+
+    @cached_property
+    def _packed(self) -> dict[str, bytes]:
+        return unpack(self.folder)
+
+    def pack(self, points: Sequence[Point]) -> None:
+        """Add to ``points.tar.xz`` the records of points that are finished; those with maps are too large."""
+        kept = dict(self._packed)
+        for point in points:
+            record = self.load(point)
+            if record is not None and record["status"] == "finished" and not record["maps"]:
+                name = f"{point.id}.json"
+                path = self.points / name
+                if path.exists():
+                    kept[name] = path.read_bytes()
+        pack(self.folder, kept)
 
     def records(self, points: Sequence[Point]) -> list[dict[str, Any]]:
         """Return the records of those points that have one, in order."""

@@ -1,6 +1,7 @@
 """Running a study: the same bits whatever the workers, failures as records, the table in three libraries."""
 
 import json
+import lzma
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import xarray as xr
 
 import circuitmem
 from circuitmem.console import print_study
-from circuitmem.errors import StudyBusyError, ValidationError
+from circuitmem.errors import DataFileError, StudyBusyError, ValidationError
 from circuitmem.report.study_inference import inference_text
 from circuitmem.report.study_report import study_text
 from circuitmem.study.cost import point_seconds
@@ -76,6 +77,36 @@ def test_more_repeats_keep_what_is_there(write_study, tmp_path):
     assert (summary["computed"], summary["finished"]) == (2, 4)
     assert len(before) == 2
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_a_clone_goes_on_from_the_packed_points(write_study, tmp_path, results):
+    folder, here, clone = write_study(), tmp_path / "here", tmp_path / "clone"
+    run_study(load_study(folder, repeats=1), here)
+    first = (here / "points.tar.xz").read_bytes()
+    clone.mkdir()
+    shutil.copy(here / "points.tar.xz", clone)  # what is committed: no points/
+    assert plan_study(load_study(folder), clone)["missing"] == 2
+    summary = run_study(load_study(folder), clone)
+    assert (summary["computed"], summary["finished"]) == (2, 4)
+    assert len(list((clone / "points").glob("*.json"))) == 2
+    run_study(load_study(folder), here)
+    assert results(clone) == results(here)
+    # A run with fewer repeats loses none of them, and the same points make the same file.
+    both = (here / "points.tar.xz").read_bytes()
+    assert both != first
+    run_study(load_study(folder, repeats=1), here)
+    assert (here / "points.tar.xz").read_bytes() == both
+    assert plan_study(load_study(folder), here)["missing"] == 0
+
+
+def test_a_damaged_pack_of_points_is_said(write_study, tmp_path):
+    folder, out = write_study(), tmp_path / "out"
+    out.mkdir()
+    said = r"points.tar.xz: is damaged .*; delete it, and its points are computed again"
+    for content in (b"no archive", lzma.compress(b"no archive either"), b""):
+        (out / "points.tar.xz").write_bytes(content)
+        with pytest.raises(DataFileError, match=said):
+            plan_study(load_study(folder), out)
 
 
 def test_what_is_finished_can_be_collected_at_any_time(write_study, tmp_path):

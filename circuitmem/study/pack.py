@@ -1,0 +1,59 @@
+"""The finished points of a study in one compressed file, to be committed: a clone goes on where others stopped."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from circuitmem.errors import DataFileError
+from circuitmem.files import write_bytes
+
+__all__ = ["PACK", "pack", "unpack"]
+
+PACK = "points.tar.xz"
+
+
+def pack(folder: Path, records: Mapping[str, bytes]) -> None:
+    """Write ``points.tar.xz`` in a folder; the same records make the same file.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of a study's results.
+    records : mapping of str to bytes
+        Records of points, by the name of their file.
+    """
+    buffer = io.BytesIO()
+    # Records of one study have most of their text in common: one stream takes a fortieth of their size.
+    with tarfile.open(fileobj=buffer, mode="w:xz", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(records):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(records[name])
+            archive.addfile(entry, io.BytesIO(records[name]))
+    write_bytes(folder / PACK, buffer.getvalue())
+
+
+def unpack(folder: Path) -> dict[str, bytes]:
+    """Return the records that :func:`pack` wrote in a folder, by name; none if it wrote none.
+
+    Raises
+    ------
+    DataFileError
+        If the file is damaged.
+    """
+    path = folder / PACK
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r:xz") as archive:
+            for entry in archive:
+                file = archive.extractfile(entry)
+                found[entry.name] = b"" if file is None else file.read()
+    except FileNotFoundError:
+        return {}
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+        rule = f"is damaged ({' '.join(str(error).split())}); delete it, and its points are computed again"
+        raise DataFileError(path, rule) from None
+    return found
