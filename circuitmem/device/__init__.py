@@ -3,7 +3,7 @@
 from circuitmem.device.compliance import final_conductance, two_pulses
 from circuitmem.device.device import CellState, Device, PulseGroup
 from circuitmem.device.flicker import flicker, flicker_covariance
-from circuitmem.device.ode import DeviceResponse, conductance, simulate, state_of
+from circuitmem.device.ode import DeviceResponse, Drive, conductance, simulate, state_of
 from circuitmem.device.ode_cells import IonDriftCells, OdeCells, StanfordCells, VerilogACells, VteamCells, YakopcicCells
 from circuitmem.device.pulse_update import PulseUpdate, nonlinearity, pulse_curves, steepness
 from circuitmem.device.statistical import Statistical
@@ -15,6 +15,7 @@ __all__ = [
     "CellState",
     "Device",
     "DeviceResponse",
+    "Drive",
     "IonDriftCells",
     "OdeCells",
     "PulseGroup",

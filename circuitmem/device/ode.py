@@ -15,7 +15,7 @@ from circuitmem.device import ion_drift, stanford, tabulated, vteam, yakopcic
 from circuitmem.errors import ValidationError
 from circuitmem.validation import finite_array, in_range
 
-__all__ = ["TOLERANCE", "DeviceResponse", "conductance", "device_law", "simulate", "state_of"]
+__all__ = ["TOLERANCE", "DeviceResponse", "Drive", "conductance", "device_law", "simulate", "state_of"]
 
 Floats = NDArray[np.float64]
 TOLERANCE = 1e-6
@@ -77,6 +77,54 @@ def state_of(spec: OdeDevice, value: ArrayLike) -> Floats:
     return np.asarray(np.clip(_model(spec).state_of(spec, np.clip(wanted, lowest, highest)), 0.0, 1.0))
 
 
+class Drive:
+    """A voltage across one device, checked once and applied to many: what a fit does with every guess.
+
+    Parameters
+    ----------
+    time : (points,) array_like
+        Times, rising [s].
+    voltage : (points,) array_like
+        Voltage at these times, straight lines between [V].
+
+    Raises
+    ------
+    ValidationError
+        If an argument breaks its rule.
+    """
+
+    def __init__(self, time: ArrayLike, voltage: ArrayLike) -> None:
+        self._time = _times(time)
+        voltages = finite_array("voltage", voltage)
+        if voltages.shape != self._time.shape:
+            raise ValidationError("voltage", f"must have shape ({len(self._time)},)", voltages.shape)
+        self._voltage = voltages.reshape(1, -1)
+
+    def current(self, spec: OdeDevice, tolerance: float = TOLERANCE) -> Floats:
+        """Return the current of a device that begins in its own first state, as :func:`simulate` does, to the last bit.
+
+        Parameters
+        ----------
+        spec : VteamSpec, YakopcicSpec, StanfordSpec, IonDriftSpec or TabulatedSpec
+            The device.
+        tolerance : float
+            As in :func:`simulate`.
+
+        Returns
+        -------
+        (points,) ndarray
+            At the times [A].
+
+        Raises
+        ------
+        ConvergenceError
+            If the device takes too many steps.
+        """
+        state = np.full(1, _first_state(spec), dtype=np.float64)
+        found = integrate(device_law(spec), state, np.zeros(1), self._time, self._voltage, tolerance)
+        return np.asarray(found[1][0])
+
+
 def simulate(
     spec: OdeDevice,
     time: ArrayLike,
@@ -119,14 +167,11 @@ def simulate(
         If a device takes too many steps.
     """
     law = device_law(spec)
-    times = finite_array("time", time)
-    if times.ndim != 1 or len(times) < 2 or not (np.diff(times) > 0.0).all():
-        raise ValidationError("time", "must be a rising sequence of at least two", times.shape)
+    times = _times(time)
     voltages = finite_array("voltage", voltage)
     if voltages.ndim not in (1, 2) or voltages.shape[-1] != len(times):
         raise ValidationError("voltage", f"must have shape ({len(times)},) or (devices, {len(times)})", voltages.shape)
-    default = getattr(spec, "initial_state", 1.0)
-    states = finite_array("state", default if state is None else state, minimum=0.0)
+    states = finite_array("state", _first_state(spec) if state is None else state, minimum=0.0)
     if states.ndim > 1 or (states.size and states.max() > 1.0):
         raise ValidationError("state", "must be numbers between 0 and 1", state)
     table = voltages.reshape(-1, len(times))
@@ -144,6 +189,17 @@ def simulate(
     )
     one = voltages.ndim == 1 and states.ndim == 0
     return DeviceResponse(current[0], found[0]) if one else DeviceResponse(current, found)
+
+
+def _times(time: ArrayLike) -> Floats:
+    times = finite_array("time", time)
+    if times.ndim != 1 or len(times) < 2 or not (np.diff(times) > 0.0).all():
+        raise ValidationError("time", "must be a rising sequence of at least two", times.shape)
+    return times
+
+
+def _first_state(spec: OdeDevice) -> float:
+    return float(getattr(spec, "initial_state", 1.0))
 
 
 def _model(spec: OdeDevice) -> ModuleType:

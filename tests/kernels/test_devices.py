@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 from circuitmem._kernels import devices as kernel
 from circuitmem.config import IonDriftSpec, StanfordSpec, VteamSpec, YakopcicSpec
-from circuitmem.device import conductance, simulate, state_of
+from circuitmem.device import Drive, conductance, simulate, state_of
 from circuitmem.device.ode import device_law
 from circuitmem.errors import ConvergenceError, ValidationError
 
@@ -264,3 +264,13 @@ def test_the_charge_says_the_state_of_ion_drift_with_one_window_and_not_with_the
         apart[window] = states[-1] - states[0]
     assert abs(apart["joglekar"]) < 1e-6
     assert apart["biolek"] < -1e-3  # towards the middle
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_voltage_that_was_checked_once_gives_the_same_bits(name):
+    spec, time, voltage = drive(name)
+    for tolerance in (1e-4, 1e-8):
+        found = Drive(time, voltage).current(spec, tolerance)
+        np.testing.assert_array_equal(found, simulate(spec, time, voltage, tolerance=tolerance).current)
+    with pytest.raises(ValidationError, match=r"voltage must have shape \(201,\)"):
+        Drive(time, voltage[1:])

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 networks = importlib.import_module("networks")
+recovery = importlib.import_module("recovery")
 
 
 @pytest.mark.parametrize("name", ["superlu", "cholmod", "klu"])
@@ -247,3 +248,40 @@ def test_intervals_of_fits_are_counted_against_what_curves_were_made_with(tmp_pa
         ),
     )
     assert float(counted()[4].rstrip("%")) <= 50.0
+
+
+def recovered(monkeypatch, folder, *arguments):
+    """Count intervals, and return what the record has of each model but for the time."""
+    record = folder / "recovery.json"
+    given = [
+        "recovery.py",
+        *arguments,
+        "--out",
+        str(folder),
+        "--record",
+        str(record),
+        "--ends",
+        str(folder / "ends.csv"),
+    ]
+    monkeypatch.setattr(sys, "argv", given)
+    recovery.main()
+    models = json.loads(record.read_text("utf-8"))["models"]
+    return {name: {key: own[key] for key in own if key != "cpu_s"} for name, own in models.items()}
+
+
+def test_a_count_of_intervals_goes_on_where_it_was_stopped(monkeypatch, tmp_path, capsys):
+    once, twice = (tmp_path / name for name in ("once", "twice"))
+    once.mkdir()
+    twice.mkdir()
+    whole = recovered(monkeypatch, once, "steps", "statistical", "--repeats", "3")
+    assert set(whole) == {"steps", "statistical"}
+    assert whole["steps"]["curves"] == 3
+    assert sum(each["intervals"] for each in whole["steps"]["parameters"].values()) == 120
+    assert recovered(monkeypatch, twice, "steps", "statistical", "--repeats", "1") != whole
+    assert recovered(monkeypatch, twice, "steps", "statistical", "--repeats", "3") == whole
+    assert (twice / "ends.csv").read_text() == (once / "ends.csv").read_text()
+    assert (once / "recovery.txt").read_text() in capsys.readouterr().out
+    # Other code, or other seeds: from the beginning.
+    monkeypatch.setattr(recovery, "fit_code", lambda name: "other")
+    assert recovered(monkeypatch, twice, "steps", "--repeats", "1")["steps"]["curves"] == 1
+    assert recovered(monkeypatch, twice, "steps", "--repeats", "1", "--first-seed", "7")["steps"]["first_seed"] == 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,10 @@ from scipy.optimize import OptimizeResult
 
 from circuitmem.errors import ConvergenceError
 from circuitmem.rng import Purpose, stream
-from circuitmem.study.fit.intervals import BetterFitError, intervals
+from circuitmem.study.fit.intervals import BetterFitError, intervals, is_near
 from circuitmem.study.fit.problem import FINEST, HOPELESS, ROUGH, Parameter, Problem
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "Search", "concluded", "estimate"]
 
 Floats = NDArray[np.float64]
 
@@ -56,22 +57,8 @@ class Estimate:
     starts: int
 
 
-def estimate(
-    parameters: list[Parameter],
-    residual: Callable[[dict[str, float], float], Floats],
-    points: int,
-    *,
-    seed: int = 0,
-    confidence: float = 0.95,
-    random_points: int = 400,
-    searches: int = 5,
-    improve: Callable[[dict[str, float]], dict[str, float]] = lambda values: values,
-    guesses: tuple[dict[str, float], ...] = (),
-) -> Estimate:
-    """Find the parameters whose residuals have the least sum of squares, and their intervals.
-
-    The intervals are those of independent normal errors of one size (:func:`.intervals.intervals`). Where their search
-    comes upon a better fit, that is searched from, and counts.
+class Search:
+    """The minima that the starts of one problem lead to.
 
     Parameters
     ----------
@@ -79,14 +66,82 @@ def estimate(
         As :class:`.problem.Problem` takes them.
     seed : int
         Seed of the starts.
-    confidence : float
-        Of the intervals, in (0, 1).
     random_points, searches : int
         Random points that are looked at, and how many of the best are searched from.
     improve : callable
         Makes a better start of a random one, by what is known of the model.
     guesses : tuple of dict
         Starts that are searched from in any case.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is searched.
+    found : OptimizeResult
+        The lowest minimum.
+    ends : list of OptimizeResult
+        All of them.
+
+    Raises
+    ------
+    ConvergenceError
+        If no start has a finite sum of squares.
+    """
+
+    def __init__(
+        self,
+        parameters: list[Parameter],
+        residual: Callable[[dict[str, float], float], Floats],
+        points: int,
+        *,
+        seed: int = 0,
+        random_points: int = 400,
+        searches: int = 5,
+        improve: Callable[[dict[str, float]], dict[str, float]] = lambda values: values,
+        guesses: tuple[dict[str, float], ...] = (),
+    ) -> None:
+        problem = self.problem = Problem(parameters, residual, points)
+        candidates = [problem.placed(guess) for guess in guesses]
+        drawn = stream(seed, Purpose.FIT).random((random_points, len(parameters)))
+        candidates += [problem.placed(improve(problem.named(1.0 + point))) for point in drawn]
+        costs = np.array([float((problem.differences(place, ROUGH) ** 2).sum()) for place in candidates])
+        best = np.argsort(costs, kind="stable")[:searches]
+        chosen = list(dict.fromkeys([*range(len(guesses)), *best.tolist()]))
+        self.ends = [_rough(problem, candidates[k]) for k in chosen]
+        self.starts, nearest = len(chosen), min(self.ends, key=lambda end: float(end.cost))
+        self.found, self._least = _polished(problem, nearest), float(nearest.cost)
+        if np.abs(self.found.fun).max() >= HOPELESS:
+            raise ConvergenceError("a fit", float(np.abs(self.found.fun).max()), HOPELESS, self.starts)
+
+    @property
+    def agreeing(self) -> int:
+        """How many starts ended at the minimum."""
+        least = min(self._least, float(self.found.cost))
+        # Searches end with the error of a rough model, which is all that is left of exact data.
+        unseen = 0.5 * self.problem.points * ROUGH**2
+        return sum(float(end.cost) <= 1.001 * least + unseen for end in self.ends[-self.starts :])
+
+    def go_on(self, place: Floats) -> None:
+        """Search from a place that is lower than the minimum."""
+        self.ends, self.found = [self.found, *self.ends], _polished(self.problem, _rough(self.problem, place))
+
+
+def estimate(
+    parameters: list[Parameter],
+    residual: Callable[[dict[str, float], float], Floats],
+    points: int,
+    *,
+    confidence: float = 0.95,
+    **how: Any,
+) -> Estimate:
+    """Find the parameters whose residuals have the least sum of squares, and their intervals.
+
+    Parameters
+    ----------
+    parameters, residual, points, **how
+        As :class:`Search` takes them.
+    confidence : float
+        Of the intervals, in (0, 1).
 
     Returns
     -------
@@ -98,32 +153,47 @@ def estimate(
     ConvergenceError
         If no start has a finite sum of squares.
     """
-    problem = Problem(parameters, residual, points)
-    candidates = [problem.placed(guess) for guess in guesses]
-    drawn = stream(seed, Purpose.FIT).random((random_points, len(parameters)))
-    candidates += [problem.placed(improve(problem.named(1.0 + point))) for point in drawn]
-    costs = np.array([float((problem.differences(place, ROUGH) ** 2).sum()) for place in candidates])
-    best = np.argsort(costs, kind="stable")[:searches]
-    chosen = list(dict.fromkeys([*range(len(guesses)), *best.tolist()]))
-    ends = [_rough(problem, candidates[k]) for k in chosen]
-    nearest = min(ends, key=lambda end: float(end.cost))
-    found = _polished(problem, nearest)
-    if np.abs(found.fun).max() >= HOPELESS:
-        raise ConvergenceError("a fit", float(np.abs(found.fun).max()), HOPELESS, len(chosen))
+    return concluded([Search(parameters, residual, points, **how)], confidence)[0]
+
+
+def concluded(variants: list[Search], confidence: float) -> tuple[Estimate, list[Search]]:
+    """Return the best fit of all variants of a model, with its intervals, and the variants that fit about as well.
+
+    The intervals are those of independent normal errors of one size (:func:`.intervals.intervals`). Where their search
+    comes upon a better fit, that is searched from, and counts.
+
+    Parameters
+    ----------
+    variants : list of Search
+        Searches for the same parameters, at least one.
+    confidence : float
+        Of the intervals, in (0, 1).
+
+    Returns
+    -------
+    estimate : Estimate
+        Of the best of them.
+    order : list of Search
+        The best, and those that the data do not exclude: the intervals hold for them too.
+    """
     for again in range(AGAIN + 1):
+        order = sorted(variants, key=lambda each: float(each.found.cost))
+        best = order[0]
+        order = [best, *(each for each in order[1:] if is_near(best.found, each.found, confidence))]
         try:
-            own = intervals(problem, [found, *ends], confidence, _error(found), final=again == AGAIN)
+            minima = [(each.problem, [each.found, *each.ends]) for each in order]
+            own = intervals(minima, confidence, _error(best.found), final=again == AGAIN)
             break
         except BetterFitError as better:
-            ends, found = [*ends, found], _polished(problem, _rough(problem, better.place))
+            next(each for each in order if each.problem is better.problem).go_on(better.place)
+    found, problem = best.found, best.problem
     at_bound = [
-        p.name for p, place in zip(parameters, found.x, strict=True) if not 1.0 + AT_BOUND < place < 2.0 - AT_BOUND
+        p.name
+        for p, place in zip(problem.parameters, found.x, strict=True)
+        if not 1.0 + AT_BOUND < place < 2.0 - AT_BOUND
     ]
-    least = min(float(nearest.cost), float(found.cost))
-    # Searches end with the error of a rough model, which is all that is left of exact data.
-    unseen = 0.5 * points * ROUGH**2
-    agreeing = sum(float(end.cost) <= 1.001 * least + unseen for end in ends[: len(chosen)])
-    return Estimate(problem.named(found.x), own, at_bound, np.asarray(found.fun), agreeing, len(chosen))
+    values, left = problem.named(found.x), np.asarray(found.fun)
+    return Estimate(values, own, at_bound, left, best.agreeing, best.starts), order
 
 
 def _rough(problem: Problem, start: Floats) -> OptimizeResult:

@@ -10,11 +10,9 @@ from scipy.stats import t as student
 
 from circuitmem.study.fit.descent import At
 from circuitmem.study.fit.problem import Parameter, Problem
-from circuitmem.study.fit.profile import LOWER, BetterFitError, Profile, unit_spread
+from circuitmem.study.fit.profile import LOWER, BetterFitError, Ends, Profile, unit_spread
 
-__all__ = ["BetterFitError", "intervals", "is_weak"]
-
-Ends = tuple[float | None, float | None]
+__all__ = ["BetterFitError", "intervals", "is_near", "is_weak"]
 
 EXACT = 1e-5
 """Data whose residuals are smaller than this have no noise to speak of: the sum of squares is a parabola about them."""
@@ -27,23 +25,23 @@ OTHERS = 2
 
 
 def intervals(
-    problem: Problem, minima: list[OptimizeResult], confidence: float, error: float, *, final: bool = False
+    variants: list[tuple[Problem, list[OptimizeResult]]], confidence: float, error: float, *, final: bool = False
 ) -> dict[str, tuple[float, float] | None]:
     """Return the interval of each parameter: the values with which the data can be fitted nearly as well.
 
     An interval ends where the least sum of squares, all other parameters searched again, exceeds the fit's by Student's
     t squared times the variance that is left: the profile likelihood of independent normal errors of one size. For a
     model that is linear in its parameters that is the interval of the textbook. Another minimum that is nearly as low
-    widens it. An end that is not reached within the range that is searched is not in the data: the parameter's own
-    limit (0, infinity, 1) stands there, and where both ends are such the parameter has no interval. Data without noise
-    have intervals from the Jacobian: a profile would show the error of the solver.
+    widens it, of this or of another variant of the model. An end that is not reached within the range that is searched
+    is not in the data: the parameter's own limit (0, infinity, 1) stands there, and where both ends are such the
+    parameter has no interval. Data without noise have intervals from the Jacobian: a profile would show the error of
+    the solver.
 
     Parameters
     ----------
-    problem : Problem
-        What was fitted.
-    minima : list of OptimizeResult
-        Minima that were found, the fit first, with residuals and Jacobian of all parameters.
+    variants : list of (Problem, list of OptimizeResult)
+        What was fitted, the best variant first, and others that fit about as well: minima that were found, the lowest
+        first, with residuals and Jacobian of all parameters.
     confidence : float
         In (0, 1).
     error : float
@@ -61,25 +59,50 @@ def intervals(
     BetterFitError
         If a profile comes upon a better fit, unless ``final``.
     """
-    found = minima[0]
+    problem, found = variants[0][0], variants[0][1][0]
     points, count = found.jac.shape
     if points <= count:
         return {parameter.name: None for parameter in problem.parameters}
-    least = float(found.fun @ found.fun)
-    variance = least / (points - count)
-    reach = float(student.ppf(0.5 + 0.5 * confidence, points - count))
+    least, variance, reach = _limit(found, confidence)
     places: list[Ends]
     if math.sqrt(variance) < EXACT:
         half = reach * math.sqrt(variance) * unit_spread(found.jac)
         places = [(x - h, x + h) if math.isfinite(h) else (None, None) for x, h in zip(found.x, half, strict=True)]
     else:
-        rest = _others(problem, minima, least, variance, reach, error)
-        profiles = [
-            Profile(problem, At(each.x, each.fun, each.jac), least, variance, reach, error, final)
-            for each in (found, *rest)
-        ]
-        places = [_hull([profile.ends(number) for profile in profiles]) for number in range(count)]
+        spans: list[list[Ends]] = [[] for _ in range(count)]
+        for own, minima in variants:
+            rest, seen = _others(own, minima, least, variance, reach, error), list[tuple[int, At]]()
+            profiles = [
+                Profile(own, At(each.x, each.fun, each.jac), least, variance, reach, error, final, seen)
+                for each in (minima[0], *rest)
+            ]
+            found_here = [_hull([profile.ends(number) for profile in profiles]) for number in range(count)]
+            for span, ends in zip(spans, profiles[0].widened(found_here), strict=True):
+                span.append(ends)
+        places = [_hull(span) for span in spans]
     return {p.name: _named(problem, p, number, places[number]) for number, p in enumerate(problem.parameters)}
+
+
+def is_near(best: OptimizeResult, other: OptimizeResult, confidence: float) -> bool:
+    """Say whether another minimum is so low that the data do not exclude it.
+
+    Parameters
+    ----------
+    best, other : OptimizeResult
+        Minima, of the same data.
+    confidence : float
+        With which they would.
+
+    Returns
+    -------
+    bool
+        Whether it counts for the intervals.
+    """
+    points, count = best.jac.shape
+    if points <= count:
+        return False
+    least, variance, reach = _limit(best, confidence)
+    return float(other.fun @ other.fun) - least <= reach**2 * variance
 
 
 def is_weak(parameter: Parameter, interval: tuple[float, float] | None) -> bool:
@@ -101,6 +124,13 @@ def is_weak(parameter: Parameter, interval: tuple[float, float] | None) -> bool:
         return True
     near, far = sorted(abs(end) for end in interval)
     return {"log": far > WEAK * near, "logit": far - near > WIDE, "linear": False}[parameter.scale]
+
+
+def _limit(found: OptimizeResult, confidence: float) -> tuple[float, float, float]:
+    """Return the least sum of squares, the variance that is left, and the root of the rise that ends an interval."""
+    points, count = found.jac.shape
+    least = float(found.fun @ found.fun)
+    return least, least / (points - count), float(student.ppf(0.5 + 0.5 * confidence, points - count))
 
 
 def _others(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,6 +115,25 @@ class Fit:
         intervals = self.estimate.intervals
         return [parameter.name for parameter in self.parameters if is_weak(parameter, intervals[parameter.name])]
 
+    def ends(self, parameter: Parameter) -> tuple[float | None, float | None]:
+        """Return the ends of a parameter's interval, None for one that the data do not tell.
+
+        Parameters
+        ----------
+        parameter : Parameter
+            One of :attr:`parameters`.
+
+        Returns
+        -------
+        low, high : float or None
+            An end at which the parameter's scale or specification ends (0, infinity, 1) is none of the data's.
+        """
+        interval = self.estimate.intervals[parameter.name]
+        if interval is None:
+            return None, None
+        low, high = (None if end == limit else end for end, limit in zip(interval, parameter.limits, strict=True))
+        return low, high
+
     def toml(self) -> str:
         """Return what was found as a table to be pasted into a TOML file; what the data cannot tell is left out."""
         every: dict[str, Any] = self.spec.model_dump()
@@ -131,13 +149,13 @@ class Fit:
         """Return plain values, for JSON."""
         rows = []
         for parameter in self.parameters:
-            interval = self.estimate.intervals[parameter.name]
+            low, high = self.ends(parameter)
             rows.append(
                 {
                     "name": parameter.name,
                     "value": self.estimate.values[parameter.name],
-                    "low": _told(interval, 0),
-                    "high": _told(interval, 1),
+                    "low": low,
+                    "high": high,
                     "unit": parameter.unit,
                     "at_bound": parameter.name in self.estimate.at_bound,
                 }
@@ -155,8 +173,3 @@ class Fit:
             "assumed": list(self.assumed),
             "notes": list(self.notes),
         }
-
-
-def _told(interval: tuple[float, float] | None, end: int) -> float | None:
-    """Return an end of an interval; None if the data do not tell it."""
-    return interval[end] if interval is not None and math.isfinite(interval[end]) else None

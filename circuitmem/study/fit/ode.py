@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import IonDriftSpec
-from circuitmem.device import simulate
+from circuitmem.device import Drive
 from circuitmem.errors import CircuitmemError, ValidationError
 from circuitmem.study.fit.chip import CHOSEN, around, cell_kind, cells_of
 from circuitmem.study.fit.curves import read_iv
-from circuitmem.study.fit.estimate import Estimate, estimate
+from circuitmem.study.fit.estimate import Search, concluded
 from circuitmem.study.fit.model import Curve, Fit
 from circuitmem.study.fit.ode_models import ODE_MODELS, Build, OdeModel
 from circuitmem.study.fit.problem import FINEST, ROUGH, Parameter
@@ -67,19 +67,20 @@ def fit_ode(
             rule = f"is no parameter of {model}, whose are {', '.join(names)}{did_you_mean(name, names)}"
             raise ValidationError(f"--fix {name}", rule)
     told = dict(own.held) | (held or {})
-    found = min(
-        (_Search(own, build, every, told, time, voltage, current, seed, confidence).run() for build in own.builds),
-        key=lambda done: float(done.estimate.residuals @ done.estimate.residuals),
-    )
-    device = found.build(found.estimate.values | found.known)
+    variants = [_Variant(own, build, every, told, time, voltage, current) for build in own.builds]
+    done = [variant.search(seed) for variant in variants]
+    best, near = concluded(done, confidence)
+    found = variants[done.index(near[0])]
+    device = found.build(best.values | found.known)
     notes = [_MIRRORED.format(_SIGNS[own.set_sign], _SIGNS[measured.polarity])] if mirrored else []
     taken = [f"{name} = {value:g}" for name, value in found.known.items() if name not in (held or {})]
     if taken:
         notes.append(f"{_TAKEN}: {', '.join(taken)}; --fix NAME=VALUE says another")
     if isinstance(device, IonDriftSpec):
-        notes.append(f"window: {device.window}, which fits better than the other")
+        both = "; the other is not excluded by these data, and the intervals hold for both"
+        notes.append(f"window: {device.window}, which fits better than the other" + both * (len(near) > 1))
     # All numbers of the law: a chip would take those of a published set for what is left out.
-    beside: dict[str, Any] = {k: v for k, v in device.model_dump().items() if k not in found.estimate.values}
+    beside: dict[str, Any] = {k: v for k, v in device.model_dump().items() if k not in best.values}
     beside["kind"], others = cell_kind(device), {}
     try:
         cells = cells_of(device, time, voltage)
@@ -93,14 +94,14 @@ def fit_ode(
         spec=device,
         table="chip.device",
         parameters=found.parameters,
-        estimate=found.estimate,
+        estimate=best,
         derived=dict(found.known),
         curve=Curve(
             "voltage [V]",
             way * voltage,
             "current [A]",
             way * current,
-            way * found.fitted(found.estimate.values),
+            way * found.fitted(best.values),
             np.gradient(way * voltage) >= 0.0,
             ("voltage rises", "voltage falls"),
             in_order=True,
@@ -114,8 +115,8 @@ def fit_ode(
     )
 
 
-class _Search:
-    """The search for the parameters of one model, and what it ends with.
+class _Variant:
+    """One variant of a model, and what is searched of it.
 
     Attributes
     ----------
@@ -123,11 +124,7 @@ class _Search:
         What is held.
     parameters : list of Parameter
         What is searched.
-    estimate : Estimate
-        What was found.
     """
-
-    estimate: Estimate
 
     def __init__(
         self,
@@ -138,12 +135,9 @@ class _Search:
         time: Floats,
         voltage: Floats,
         current: Floats,
-        seed: int,
-        confidence: float,
     ) -> None:
         self.model, self.build, self._every, self.known = model, build, every, dict(told)
-        self._time, self._voltage, self._current = time, voltage, current
-        self._seed, self._confidence = seed, confidence
+        self._drive, self._voltage, self._current = Drive(time, voltage), voltage, current
         self.scale = float(np.abs(current).max())
         if not self.parameters:
             raise ValidationError("--fix", "must leave a parameter to be found")
@@ -154,22 +148,20 @@ class _Search:
     def parameters(self) -> list[Parameter]:
         return [parameter for parameter in self._every if parameter.name not in self.known]
 
-    def run(self) -> Self:
+    def search(self, seed: int) -> Search:
         """Search all that is not held."""
-        self.estimate = estimate(
+        return Search(
             self.parameters,
             lambda values, error: (self.fitted(values, error) - self._current) / self.scale,
-            len(self._time),
-            seed=self._seed,
-            confidence=self._confidence,
+            len(self._current),
+            seed=seed,
             improve=self._improve,
         )
-        return self
 
     def fitted(self, values: dict[str, float], tolerance: float = FINEST) -> Floats:
         """Return the current of the model [A]."""
         device = self.build(values | self.known)
-        return simulate(device, self._time, self._voltage, tolerance=tolerance, threads=1).current
+        return self._drive.current(device, tolerance)
 
     def _improve(self, values: dict[str, float]) -> dict[str, float]:
         """Scale the amplitudes of both signs to the data, where the state does not depend on them."""

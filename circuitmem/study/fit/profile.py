@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from circuitmem.study.fit.descent import At, descend
 from circuitmem.study.fit.problem import Problem
 
-__all__ = ["BetterFitError", "Profile", "unit_spread"]
+__all__ = ["BetterFitError", "Ends", "Profile", "unit_spread"]
 
 Floats = NDArray[np.float64]
+Ends = tuple[float | None, float | None]
+"""Of an interval; None where it is open."""
 
 LOST = 1e10
 """Condition of the Jacobian beyond which some parameters are not determined by the data at all."""
@@ -32,6 +34,10 @@ STILL = 0.8
 """So much of the rise must be left when they may leave their ranges, for the data to be what ends an interval."""
 LOWER = 0.1
 """A sum of squares that is lower by so many variances is a better fit."""
+BEYOND = 0.05
+"""So far beyond an end, relative to its distance from the fit, it is tried to come from places that are known."""
+TRIED, ROUNDS = 2, 3
+"""From how many places at most, and how often while ends still move."""
 MATTERS = 0.005
 """Decrease of the sum of squares that is looked for, of the one at which an interval ends."""
 
@@ -41,13 +47,15 @@ class BetterFitError(Exception):
 
     Parameters
     ----------
+    problem : Problem
+        Of which problem.
     place : ndarray
         Where.
     """
 
-    def __init__(self, place: Floats) -> None:
+    def __init__(self, problem: Problem, place: Floats) -> None:
         super().__init__("a better fit")
-        self.place = place
+        self.problem, self.place = problem, place
 
 
 class Profile:
@@ -69,16 +77,27 @@ class Profile:
         Error that is allowed in the model.
     final : bool
         Whether a better fit on the way is to be left alone.
+    seen : list of (int, At)
+        Where it comes by, with the parameter whose profile led there; profiles of other minima may share it.
     """
 
     def __init__(
-        self, problem: Problem, origin: At, least: float, variance: float, reach: float, error: float, final: bool
+        self,
+        problem: Problem,
+        origin: At,
+        least: float,
+        variance: float,
+        reach: float,
+        error: float,
+        final: bool,
+        seen: list[tuple[int, At]],
     ) -> None:
         self._problem, self._origin, self._least = problem, origin, least
         self._variance, self._reach, self._error, self._final = variance, reach, error, final
         self._half = reach * math.sqrt(variance) * unit_spread(origin.jacobian)
         self._none = np.zeros(len(origin.place), dtype=bool)
         self._freed: float | None = None
+        self._seen = seen
 
     def ends(self, number: int) -> tuple[float | None, float | None]:
         """Return the places where the interval of a parameter ends, None where it does not within the range.
@@ -98,19 +117,79 @@ class Profile:
         BetterFitError
             If there is a better fit, unless it is to be left alone.
         """
-        return self._end(number, -1.0), self._end(number, 1.0)
+        return self._end(number, -1.0, self._origin), self._end(number, 1.0, self._origin)
 
-    def _end(self, number: int, way: float) -> float | None:
-        origin = self._origin
-        place = float(origin.place[number])
+    def widened(self, ends: list[Ends]) -> list[Ends]:
+        """Return intervals that hold what profiles of other parameters came by, and where it leads.
+
+        A profile may end in a side valley: all other parameters are searched again, but from where the last step left
+        them. Places that belong to the profiles of other parameters are in other valleys, and say by their Jacobian
+        whether the sum of squares is less beyond an end that was found.
+
+        Parameters
+        ----------
+        ends : list of (float or None, float or None)
+            Places where the intervals of all parameters end.
+
+        Returns
+        -------
+        list of (float or None, float or None)
+            The same, or further apart.
+
+        Raises
+        ------
+        BetterFitError
+            If there is a better fit, unless it is to be left alone.
+        """
+        found = [list(each) for each in ends]
+        for _ in range(ROUNDS):
+            before = [list(each) for each in found]
+            for number, own in enumerate(found):
+                for side, way in enumerate((-1.0, 1.0)):
+                    end = own[side]
+                    if end is not None:
+                        own[side] = self._further_end(number, way, end)
+            if found == before:
+                break
+        return [(low, high) for low, high in found]
+
+    def _further_end(self, number: int, way: float, end: float) -> float | None:
+        """Return where an interval ends if it is come to from what is known."""
+        distance = way * (end - float(self._origin.place[number]))
+        beyond = end + way * max(BEYOND * distance, 2.0 * SHORT)
+        if not 1.0 < beyond < 2.0:
+            return end
+        known = [at for whose, at in self._seen if whose != number and self._rise(at) < self._reach]
+        furthest = max(known, key=lambda at: way * float(at.place[number]), default=self._origin)
+        if way * (float(furthest.place[number]) - end) > SHORT:
+            return self._end(number, way, furthest)
+        promising = []
+        for at in known:
+            start = at.place + (beyond - at.place[number]) * _tangent(at.jacobian, number)
+            left = at.residuals + at.jacobian @ (start - at.place)
+            promised = float(left @ left) - self._least
+            if promised < self._reach**2 * self._variance:
+                promising.append((promised, at, start))
+        promising.sort(key=lambda each: each[0])
+        for _, at, start in promising[:TRIED]:
+            start[number] = beyond
+            reached = self._settled(at, start, number)
+            if self._rise(reached) < self._reach:
+                return self._end(number, way, reached)
+        return end
+
+    def _end(self, number: int, way: float, begun: At) -> float | None:
+        place = float(begun.place[number])
         room = 2.0 - place if way > 0.0 else place - 1.0
-        tangent = self._tangent(number)
-        length, at = min(FIRST, float(self._half[number])), origin
-        start = origin.place + length * way * tangent
-        below, above = (0.0, self._rise(origin)), None  # how far, and how high the profile is there
+        if room < SHORT:
+            return None
+        first = rise = self._rise(begun)
+        length, at = min(FIRST, float(self._half[number]) * (1.0 - first / self._reach), room), begun
+        start = begun.place + length * way * _tangent(begun.jacobian, number)
+        below, above = (0.0, first), None  # how far, and how high the profile is there
         for _ in range(STEPS):
             if length > room:
-                start, length = origin.place + (start - origin.place) * room / length, room
+                start, length = begun.place + (start - begun.place) * room / length, room
             start[number] = place + length * way
             at = self._settled(at, start, number)
             rise = self._rise(at)
@@ -125,31 +204,25 @@ class Profile:
                 below = (length, rise)
             if abs(rise - self._reach) < NEAR * self._reach or (above and above[0] - below[0] < SHORT):
                 break
-            further = self._further(length, below, above)
-            start = origin.place + (at.place - origin.place) * further / length
+            further = self._further(length, first, below, above)
+            start = begun.place + (at.place - begun.place) * further / length
             length = further
         if not self._is_shown(number, at):
             return None
         if above is None:
-            return place + way * min(length * self._reach / rise, room)
+            return place + way * min(length * (self._reach - first) / max(rise - first, 1e-9), room)
         part = (self._reach - below[1]) / (above[1] - below[1])
         return float(place + way * (below[0] + (above[0] - below[0]) * part))
 
-    def _further(self, length: float, below: tuple[float, float], above: tuple[float, float] | None) -> float:
+    def _further(
+        self, length: float, first: float, below: tuple[float, float], above: tuple[float, float] | None
+    ) -> float:
         """Return how far to look next: in the middle of an interval where the profile is no line."""
         if above is None:
-            return length * min(max(self._reach / max(below[1], 1e-9), 1.1), LONGER)
+            return length * min(max((self._reach - first) / max(below[1] - first, 1e-9), 1.1), LONGER)
         part = (self._reach - below[1]) / (above[1] - below[1])
         part = 0.5 if above[1] > LONGER * self._reach else min(max(part, 0.1), 0.9)
         return below[0] + (above[0] - below[0]) * part
-
-    def _tangent(self, number: int) -> Floats:
-        """Return how all parameters move along the profile at its minimum, as the Jacobian has it."""
-        jacobian = self._origin.jacobian
-        others = np.arange(jacobian.shape[1]) != number
-        tangent = np.ones(jacobian.shape[1])
-        tangent[others] = np.linalg.lstsq(jacobian[:, others], -jacobian[:, number], rcond=1.0 / LOST)[0]
-        return tangent
 
     def _settled(self, at: At, start: Floats, number: int, *, sure: bool = False) -> At:
         """Return the minimum of all other parameters, begun at a place with the Jacobian of another."""
@@ -158,12 +231,14 @@ class Profile:
         residuals = at.residuals if start is at.place else self._problem.differences(inside, self._error)
         matters = MATTERS * self._reach**2 * self._variance
         begun = At(inside, residuals, at.jacobian)
-        return descend(self._problem, begun, free, self._error, matters, sure=sure, wider=self._none)
+        found = descend(self._problem, begun, free, self._error, matters, sure=sure, wider=self._none)
+        self._seen.append((number, found))
+        return found
 
     def _rise(self, at: At) -> float:
         above = at.squares - self._least
         if above < -LOWER * self._variance and not self._final:
-            raise BetterFitError(at.place)
+            raise BetterFitError(self._problem, at.place)
         return math.sqrt(max(above, 0.0) / self._variance)
 
     def _is_shown(self, number: int, at: At) -> bool:
@@ -199,6 +274,14 @@ def unit_spread(jacobian: Floats) -> Floats:
     lost = (directions[~strong] ** 2).sum(axis=0) > 1e-6
     half[seen] = np.where(lost, np.inf, np.sqrt(within.sum(axis=0)) / size[seen])
     return half
+
+
+def _tangent(jacobian: Floats, number: int) -> Floats:
+    """Return how all parameters move along the profile of one, as the Jacobian has it."""
+    others = np.arange(jacobian.shape[1]) != number
+    tangent = np.ones(jacobian.shape[1])
+    tangent[others] = np.linalg.lstsq(jacobian[:, others], -jacobian[:, number], rcond=1.0 / LOST)[0]
+    return tangent
 
 
 def _near_edge(place: Floats) -> NDArray[np.bool_]:

@@ -16,9 +16,11 @@ from circuitmem.device import pulse_curves, simulate
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.report import draw_fit
 from circuitmem.study.fit import fit_device
-from circuitmem.study.fit.estimate import estimate
+from circuitmem.study.fit.estimate import Estimate, estimate
 from circuitmem.study.fit.intervals import is_weak
 from circuitmem.study.fit.made import SWEEPS, VTEAM, YAKOPCIC, write_pulses, write_sweep
+from circuitmem.study.fit.model import Curve, Fit
+from circuitmem.study.fit.ode_models import ODE_MODELS
 from circuitmem.study.fit.problem import Parameter
 
 
@@ -118,6 +120,41 @@ def test_stanford_pku_and_ion_drift_are_found_whichever_way_round(name, way, tmp
         assert "velocity" not in held_note  # which the user said
 
 
+def test_a_profile_leaves_a_side_valley(tmp_path):
+    """A resistance that hardly shows makes valleys: beyond the end of each, what other profiles came by goes on.
+
+    With each of the true values the rest fits this curve nearly as well (the sum of squares rises by 1.5 to 3.2
+    variances, and 3.9 end an interval).
+    """
+    spec, model, amplitude, period, _ = SWEEPS["ion-drift"]
+    path = write_sweep(tmp_path / "iv.csv", spec, amplitude, period, noise=0.02, seed=20_007)
+    fit = fit_device(path, model)
+    for name in ("off_resistance", "window_power", "initial_state"):
+        low, high = fit.estimate.intervals[name]
+        assert low <= getattr(spec, name) <= high, name
+
+
+def test_intervals_hold_for_a_window_that_the_data_do_not_exclude(tmp_path, monkeypatch):
+    spec = SWEEPS["ion-drift"].spec.model_copy(update={"initial_state": 0.5})
+    held = {"on_resistance": 100.0, "initial_state": 0.5}
+    said = "window: biolek, which fits better than the other"
+    for amplitude, rest in (
+        (0.1, "; the other is not excluded by these data, and the intervals hold for both"),
+        (0.4, ""),
+    ):
+        path = write_sweep(tmp_path / "iv.csv", spec, amplitude, 1.0, noise=0.02, seed=3)
+        both = fit_device(path, "ion-drift", held=held)
+        assert said + rest in both.notes
+        with monkeypatch.context() as patch:
+            own = ODE_MODELS["ion-drift"]
+            patch.setitem(ODE_MODELS, "ion-drift", own._replace(builds=own.builds[1:]))
+            alone = fit_device(path, "ion-drift", held=held)
+        assert both.estimate.values == alone.estimate.values
+        low, high = both.estimate.intervals["mobility"]
+        assert high == alone.estimate.intervals["mobility"][1]
+        assert (low < 0.999 * alone.estimate.intervals["mobility"][0]) is bool(rest)
+
+
 def test_an_iv_curve_determines_five_of_eleven_numbers_of_stanford_pku():
     """What the page on fits says: the others, and combinations of them, leave a curve as it is to 1e-4."""
     spec, names = StanfordSpec.preset("1.0"), [
@@ -201,6 +238,29 @@ def test_an_end_that_the_data_do_not_tell_is_said_so(capsys):
     shown = capsys.readouterr().out
     assert all(text in shown for text in ("not determined", "at least 0.5", "at most -0.5", "0 to 2"))
     assert "inf" not in shown
+
+
+@pytest.mark.parametrize(
+    ("scale", "least", "sign", "interval", "told"),
+    [
+        ("log", None, 1, (0.0, 2.0), (None, 2.0)),
+        ("log", None, 1, (0.5, math.inf), (0.5, None)),
+        ("log", None, -1, (-2.0, 0.0), (-2.0, None)),
+        ("log", 1.0, 1, (1.0, 3.0), (None, 3.0)),
+        ("log", None, 1, (1.0, 3.0), (1.0, 3.0)),
+        ("logit", None, 1, (0.2, 1.0), (0.2, None)),
+        ("linear", None, 1, (0.0, 1.0), (0.0, 1.0)),
+        ("linear", None, 1, None, (None, None)),
+    ],
+)
+def test_an_end_that_every_such_parameter_has_is_none_of_the_datas(scale, least, sign, interval, told):
+    parameter = Parameter("k", 1e-3, 9.0, scale, sign=sign, least=least)
+    curve = Curve("x", np.zeros(1), "y", np.zeros(1), np.zeros(1))
+    found = Estimate({"k": sign * 1.5}, {"k": interval}, [], np.zeros(1), 1, 1)
+    fit = Fit("pulse", PulseUpdateSpec.preset("PCMO"), "chip.device", [parameter], found, curve, 1.0)
+    assert fit.ends(parameter) == told
+    (row,) = fit.as_dict()["parameters"]
+    assert (row["low"], row["high"]) == told
 
 
 @pytest.mark.parametrize(
