@@ -236,13 +236,20 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
     """Print the table of a validation."""
     rows = []
     for stage in record["stages"]:
-        verdict = "pass" if stage["pass"] else "FAIL"
+        verdict = {"fail": "FAIL"}.get(stage["verdict"], stage["verdict"])
         worst = "not finite" if stage["worst"] is None else f"{stage['worst']:.1e}"
         size = "x".join(map(str, stage["size"] or ()))
         figures = str(stage["cases"]), size, worst, f"{stage['bound']:.0e}"
         rows.append((stage["stage"], stage["referee"], *figures, verdict))
     print_table(("stage", "referee", "cases", "largest tile", "worst", "bound", "verdict"), rows, {0, 1})
     console = terminal()
+    for stage in record["stages"]:
+        if stage.get("undecided"):
+            console.print(
+                f"{stage['stage']}, {stage['referee']}: {_share(stage['undecided'])} of the cells are undecided after"
+                f" the worst pulse, {_share(stage['undecided_of_all'])} after all: 1e-5 of their state at its beginning"
+                " makes more than the bound, and no engine can be held against another"
+            )
     if record["between_referees"]:
         pairs = ("behavioral_ngspice", "behavioral_vacask", "ngspice_vacask")
         lines = [
@@ -340,6 +347,11 @@ def _found_by(agreeing: int, starts: int) -> str:
         return ""
     none = f"; none of {starts} starts, but the search for an interval, found this fit: look at its figure"
     return f"; {agreeing} of {starts} starts found this fit" if agreeing else none
+
+
+def _share(part: float) -> str:
+    """Say a share in percent; one that is not quite nothing, or all, does not become it."""
+    return f"{min(max(100.0 * part, 0.1 if part else 0.0), 99.9 if part < 1.0 else 100.0):.3g} %"
 
 
 def _span(low: float | None, high: float | None) -> str:

@@ -10,7 +10,20 @@ from circuitmem.report.page import Page, slug
 
 __all__ = ["draw_validation"]
 
-_SHOWN = {"stage", "referee", "about", "cases", "worst", "bound", "pass", "wall_time_s", "seconds", "plots", "replay"}
+_SHOWN = {
+    "stage",
+    "referee",
+    "about",
+    "cases",
+    "worst",
+    "bound",
+    "pass",
+    "verdict",
+    "wall_time_s",
+    "seconds",
+    "plots",
+    "replay",
+}
 _NAMES: dict[str, str] = {name: engine.simulator for name, engine in REFEREES.items()}
 _PROVENANCE = (
     "circuitmem",
@@ -48,12 +61,12 @@ def draw_validation(record: dict[str, Any], folder: str | Path) -> list[Path]:
     content = {
         **{key: record[key] for key in ("finished", "seed", "quick")},
         "stages": stages,
-        "failed": [stage["stage"] for stage in stages if not stage["pass"]],
+        "failed": [stage["stage"] for stage in stages if stage["verdict"] == "fail"],
+        "undecided": [stage["stage"] for stage in stages if stage["verdict"] == "undecided"],
         "referees": " and ".join(label for name, label in _NAMES.items() if name in record),
         "between": [_three_ways(line) for line in record["between_referees"]],
         "steps": _steps(record["stages"]),
         "speed_columns": _speed_columns(record["speed"]),
-        "passed": all(stage["pass"] for stage in record["stages"]),
         "cases": sum({stage["stage"]: stage["cases"] for stage in record["stages"]}.values()),
         "speed_plot": page.picture(record["speed_plot"], "speed"),
         "speed_rows": [_speed_row(row) for row in record["speed"]],
@@ -72,7 +85,9 @@ def _stage(page: Page, stage: dict[str, Any], several: bool) -> dict[str, Any]:
     seconds = stage["seconds"]
     spice, behavioral = seconds.get("referee"), seconds.get("behavioral")
     return {
-        **{key: stage[key] for key in ("about", "cases", "pass")},
+        **{key: stage[key] for key in ("about", "cases", "verdict")},
+        "mood": {"pass": "good", "undecided": "quiet", "fail": "bad"}[stage["verdict"]],
+        "verdict_text": "FAIL" if stage["verdict"] == "fail" else stage["verdict"],
         "stage": title,
         "name": name,
         "replay": stage["replay"],

@@ -202,6 +202,7 @@ def _run(
         "worst": result.worst,
         "bound": result.bound,
         "pass": result.passed,
+        "verdict": result.verdict,
         "wall_time_s": round(time.perf_counter() - began, 2),
         "seconds": {engine: round(seconds, 6) for engine, seconds in context.seconds.items()},
         **result.details,

@@ -22,6 +22,7 @@ STAGES = [
         "worst": worst,
         "bound": 1e-9,
         "pass": good,
+        "verdict": "pass" if good else "fail",
         "wall_time_s": 1.0,
         "seconds": {"referee": 2.0, "behavioral": 0.001},
         "near_threshold": 0,

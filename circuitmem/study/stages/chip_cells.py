@@ -92,11 +92,12 @@ def compare_chips(context: StageContext, device: Mapping[str, Any], *, anew: boo
     the states it ends which the kernels reach from up to ``NEAR`` of there; the difference of a case is the largest
     after any pulse. That is for devices that multiply a difference when they leave a limit: after one pulse from there
     no two engines need have one state. ``undecided`` in the record is the largest share of free cells, after any pulse,
-    which the kernels leave between states further apart than the bound.
+    which the kernels leave between states further apart than the bound, and ``undecided_of_all`` that of all cells
+    after all pulses: of these the stage says next to nothing.
     """
     plans: list[tuple[int, Scheme]] = [(3, "v/2")] if context.quick else [(6, "v/2"), (5, "v/3"), (5, "1t1r")]
-    differences, off, answers, pulses, undecided = [], [], [], 0, 0.0
-    curves = []
+    differences, off, answers, curves = [], [], [], []
+    undecided: list[float] = []
     netlist = None
     for case, (side, scheme) in enumerate(plans):
         both = _Both(context, anew)
@@ -109,8 +110,7 @@ def compare_chips(context: StageContext, device: Mapping[str, Any], *, anew: boo
         free = ~chip.units[0].tile.stuck
         answers.append(state_of(devices.model, both.theirs[free]))
         off.append(shares)
-        pulses += len(both.apart)
-        undecided = max(undecided, *both.undecided)
+        undecided += both.undecided
         number = np.arange(1.0, len(both.apart) + 1.0)
         curves.append(Series(f"{side}x{side}, {scheme}", number, np.array(both.apart)))
         beside, train = both.last
@@ -120,7 +120,9 @@ def compare_chips(context: StageContext, device: Mapping[str, Any], *, anew: boo
     side = plans[0][0]
     size = side, side + side % 2
     plot = Lines("Difference of states after each pulse", "pulse", "of the range", tuple(curves))
-    details: dict[str, Any] = {"pulses": pulses, "off": off} | ({"undecided": undecided} if anew else {})
+    details: dict[str, Any] = {"pulses": len(undecided), "off": off}
+    if anew:
+        details |= {"undecided": max(undecided), "undecided_of_all": float(np.mean(undecided))}
     return StageResult(differences, WRITE_BOUND, details, [plot], netlist=netlist, answers=answers, size=size)
 
 

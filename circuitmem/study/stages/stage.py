@@ -21,6 +21,9 @@ __all__ = ["EngineName", "Run", "Stage", "StageContext", "StageResult", "apart"]
 
 Floats = NDArray[np.float64]
 EngineName = Literal["behavioral", "referee"]
+Verdict = Literal["pass", "undecided", "fail"]
+MOST = 0.5
+"""A stage that leaves more of its comparisons undecided than this has not passed."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,13 @@ class StageResult:
     def passed(self) -> bool:
         """Whether there was a case, and every difference is within the bound."""
         return bool(self.differences) and self.worst is not None and self.worst <= self.bound
+
+    @property
+    def verdict(self) -> Verdict:
+        """``pass`` or ``fail``; ``undecided`` where nothing differs, but most of what was compared cannot be told."""
+        if not self.passed:
+            return "fail"
+        return "undecided" if self.details.get("undecided_of_all", 0.0) > MOST else "pass"
 
 
 def apart(one: StageResult, other: StageResult) -> float | None:

@@ -18,7 +18,7 @@ from circuitmem.console.table import print_table
 METHODS = ("raw", "calibration", "in_situ", "calibration_in_situ", "schr_device", "best")
 COSTS = {"time_s": 123.456789, "energy_j": 9.87654321, "stored_words": 123_456, "reads": 7_654_321}
 STAGE = {"stage": "linear cells with lines that are cut and bridged", "cases": 12345, "size": (256, 256), "bound": 1e-9,
-         "pass": True}  # fmt: skip
+         "pass": True, "verdict": "pass"}  # fmt: skip
 STAGE |= {"referee": "ngspice"}
 BETWEEN = {"stage": "tile linear", "behavioral_ngspice": 1.2e-113, "behavioral_vacask": None, "ngspice_vacask": 3.4e-10}
 FIT = {
@@ -83,7 +83,11 @@ FINDINGS = {
 LAYER = {"rmse_after": 1.23456789, "largest_after": 98.7654321}
 CALIBRATIONS = {"defect-subtract": {"layers": [LAYER, LAYER], "accuracy_percent": 93.75, **COSTS}}
 RECORD = {
-    "stages": [STAGE | {"worst": 1.2e-113}, STAGE | {"worst": None, "pass": False}],
+    "stages": [
+        STAGE | {"worst": 1.2e-113},
+        STAGE | {"worst": None, "verdict": "fail"},
+        STAGE | {"worst": 1e-12, "undecided": 0.99996, "undecided_of_all": 1e-5, "verdict": "undecided"},
+    ],
     "baseline": [{"change": "worse", "stage": "a", "before": 1.2e-12, "after": 3.4e-10}],
     "wall_time_s": 123456.7,
     "drawing_s": 1234.5,
@@ -190,3 +194,14 @@ def test_a_terminal_of_40_columns_gets_whole_numbers():
     os.close(ours)
     assert shown.count("8.99746e-10") == 2
     assert max(map(len, shown.splitlines())) <= 40
+
+
+def test_a_stage_of_which_most_is_undecided_does_not_read_as_a_pass(capsys):
+    console.print_stages(RECORD, Path("report.html"))
+    shown = capsys.readouterr().out
+    verdicts = [line.split()[-1] for line in shown.splitlines() if line.startswith(STAGE["stage"] + "  ")]
+    assert verdicts[:3] == ["pass", "FAIL", "undecided"]
+    assert (
+        ", ngspice: 99.9 % of the cells are undecided after the worst pulse, 0.1 % after all: 1e-5 of their state"
+        in shown
+    )

@@ -182,6 +182,14 @@ def test_both_referees_compute_the_same_cases_and_are_compared_with_each_other(t
     page = draw_validation(record, tmp_path)[0].read_text()
     assert "ngspice and VACASK against behavioral" in page
     assert "Three ways" in page
+    assert "1 of 3 stages fail: dac, VACASK." in page
+    for stage in record["stages"]:
+        stage |= {"verdict": "pass"}
+    assert "All 3 stages pass." in draw_validation(record, tmp_path)[0].read_text()
+    record["stages"][0] |= {"verdict": "undecided", "undecided": 1.0, "undecided_of_all": 0.75}
+    page = draw_validation(record, tmp_path)[0].read_text()
+    assert "2 of 3 stages pass; undecided: dac, ngspice." in page
+    assert "undecided of all: 0.75" in page
 
 
 @pytest.mark.vacask
