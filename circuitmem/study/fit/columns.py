@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 __all__ = ["QUANTITIES", "Quantity", "heading", "scale_of"]
 
+_LONG_TIMES = {
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
 _PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -47,7 +52,8 @@ QUANTITIES = {
     quantity.name: quantity
     for quantity in (
         Quantity(
-            "time", "s", ("time", "t", "times", "time stamp", "timestamp", "elapsed time", "elapsed", "zeit", "temps"),
+            "time", "s", ("time", "t", "times", "time stamp", "timestamp", "elapsed time", "elapsed", "zeit", "temps",
+             "x value"),
             ("sec", "second", "seconds"), between=(1e-15, 1e12),
         ),
         Quantity(
@@ -68,10 +74,11 @@ QUANTITIES = {
         Quantity(
             "pulse", "",
             ("pulse", "pulses", "n", "pulse number", "pulse no", "pulse index", "pulse count", "number of pulses",
-             "pulsenumber", "pulse #", "#", "count"),
+             "pulsenumber", "pulse #", "#", "count", "puls", "pulse nr", "pulsnummer"),
         ),
         Quantity(
-            "polarity", "", ("polarity", "direction", "sign", "way", "branch", "pulse polarity", "ltp/ltd"),
+            "polarity", "", ("polarity", "direction", "sign", "way", "branch", "pulse polarity", "ltp/ltd",
+             "polarit\u00e4t", "richtung"),
             is_text=True,
         ),
         Quantity(
@@ -102,6 +109,8 @@ def scale_of(quantity: Quantity, text: str) -> float | None:
     text = text.strip().replace("\u00b5", "u").replace("\u03bc", "u").replace("\u2126", "ohm")
     if not quantity.unit or not text:
         return None
+    if quantity.unit == "s" and text.lower() in _LONG_TIMES:
+        return _LONG_TIMES[text.lower()]
     for spelling in (quantity.unit, *quantity.units):
         if not text.lower().endswith(spelling.lower()):
             continue
@@ -120,10 +129,11 @@ def scale_of(quantity: Quantity, text: str) -> float | None:
 def heading(quantity: Quantity, text: str) -> tuple[bool, str]:
     """Return whether a column's heading names a quantity, and the unit that it names, or an empty string.
 
-    Understood are ``Voltage (V)``, ``I [uA]``, ``V / mV``, ``current_a``, ``Current uA``, ``TIME_S``, ``AV``.
+    Understood are ``Voltage (V)``, ``I [uA]``, ``V / mV``, ``current_a``, ``Current uA``, ``Zeit in s``, ``TIME_S``,
+    ``AV``; with a number of a channel or a sweep too: ``V1``, ``Voltage 2 (V)``, ``SMU-1 Current (A)``.
     """
     text = " ".join(text.strip().strip("\"'").split())
-    bracket = re.fullmatch(r"(.*?)\s*(?:[(\[{]\s*([^)\]}]*)\s*[)\]}]|/\s*(\S+)|,\s*(\S+))", text)
+    bracket = re.fullmatch(r"(.*?)\s*(?:[(\[{]\s*([^)\]}]*)\s*[)\]}]|/\s*(\S+)|,\s*(\S+)|\s+in\s+(\S+))", text)
     if bracket:
         name, unit = bracket[1], next((part for part in bracket.groups()[1:] if part is not None), "")
         if _named(quantity, name):
@@ -141,7 +151,11 @@ def _unit_like(text: str) -> bool:
 
 
 def _named(quantity: Quantity, text: str) -> bool:
-    return " ".join(re.split(r"[\s_\-]+", text.strip().lower())) in quantity.names
+    name = " ".join(re.split(r"[\s_\-]+", text.strip().lower()))
+    if name in quantity.names:
+        return True
+    name = re.sub(r"^(smu|ch|channel) ?\d*[ :.]+", "", name)
+    return re.sub(r"[ .]?\d+$", "", name) in quantity.names
 
 
 def wanted_units(quantity: Quantity) -> Sequence[str]:

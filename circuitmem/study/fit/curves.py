@@ -93,6 +93,7 @@ def read_iv(path: str | os.PathLike[str], reading: Reading | None = None) -> IvC
     for name, values in (("voltage", voltage), ("current", current)):
         if not values.any():
             raise DataFileError(path, f"column of {name}: must have a value other than 0")
+    current = _own_sign(path, voltage, current, assumed)
     if "time" in table.numbers:
         time = _joined(path, table, assumed)
     else:
@@ -123,6 +124,21 @@ def _joined(path: str | os.PathLike[str], table: Table, assumed: list[str]) -> F
         lines = ", ".join(str(table.lines[k]) for k in starts)
         assumed.append(f"sweeps: {len(starts) + 1}, one after another; time starts again at line {lines}")
     return time
+
+
+def _own_sign(path: str | os.PathLike[str], voltage: Floats, current: Floats, assumed: list[str]) -> Floats:
+    """Return the current with the sign of the voltage that drives it: a device gives no power."""
+    power = [float((voltage * current)[some].sum()) for some in (voltage > 0.0, voltage < 0.0)]
+    if min(power) < 0.0 < max(power):
+        sign = "a negative" if power[1] < 0.0 else "a positive"
+        rule = (
+            f"column of current: has the wrong sign at {sign} voltage, as magnitudes have; a device takes power at both"
+        )
+        raise DataFileError(path, rule)
+    if max(power) <= 0.0 and min(power) < 0.0:
+        assumed.append("current: its sign is that of the other electrode, where it leaves the device; turned round")
+        return -current
+    return current
 
 
 def _polarity(path: str | os.PathLike[str], voltage: Floats, current: Floats) -> int:

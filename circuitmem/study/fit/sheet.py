@@ -21,6 +21,8 @@ SAMPLE = 500
 """Lines by which the separator is found."""
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eEdD][+-]?\d+)?")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?|[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
+"""Numbers with a sign for thousands: known as numbers, and refused, for 1,234 may be either."""
 _COMMENT = ("#", "%", "//", "!", "*")
 
 
@@ -40,6 +42,8 @@ class Sheet:
         Fields by column, numbers with a decimal point.
     lines : list of int
         Line in the file of each row.
+    stray : list of str
+        Words of the line before the first values, where they are not as many as the columns.
     assumed : list of str
         What was taken to be so.
     """
@@ -49,6 +53,7 @@ class Sheet:
     first: int
     columns: list[list[str]]
     lines: list[int]
+    stray: list[str]
     assumed: list[str]
 
 
@@ -72,6 +77,7 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
     heads = [k for k, (_, line) in enumerate(lines[:half]) if _is_heading(line, separator, width)]
     titles: list[str] = []
     units: list[str] = []
+    stray: list[str] = []
     first = lines[min(begin, len(lines) - 1)][0]
     repeated = lines[heads[0]][1] if heads else None
     if heads:
@@ -86,8 +92,13 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
         first, repeated = lines[wanted][0], lines[wanted][1]
         titles = _split(repeated, separator)
     else:
+        stray = _split(lines[begin - 1][1], separator) if 0 < begin < len(lines) else []
+        if any(_is_number(field) for field in stray):
+            stray = []
+        elif len(stray) > width > 1 and separator != " ":  # columns at the end without any value
+            titles, first, stray = stray[:width], lines[begin - 1][0], []
         commented = [(p, line) for p, line in every if p < first and line.lstrip().startswith(_COMMENT)]
-        if commented:  # as numpy.savetxt writes it
+        if commented and not titles:  # as numpy.savetxt writes it
             place, line = commented[-1]
             fields = _split(line.lstrip().lstrip("#%/!*").strip(), separator)
             if len(fields) == width and width > 1:
@@ -102,7 +113,7 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
     columns = _columns(path, rows, separator, len(titles) or width)
     if separator != ",":
         columns = _with_points(path, columns, assumed)
-    return Sheet(titles, units, first, columns, [place for place, _ in rows], assumed)
+    return Sheet(titles, units, first, columns, [place for place, _ in rows], stray, assumed)
 
 
 def _decoded(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
@@ -120,7 +131,7 @@ def _decoded(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
         choices = [("utf-8-sig", ""), ("latin-1", "encoding: Latin-1")]
     for encoding, words in choices:
         try:
-            text = data.decode(encoding)
+            text = data.decode(encoding).replace("\u2212", "-")
         except UnicodeDecodeError:
             continue
         if "\0" in text:
@@ -143,12 +154,16 @@ def _split(line: str, separator: str) -> list[str]:
 
 def _is_data(line: str, separator: str, width: int) -> bool:
     fields = _split(line, separator)
-    return len(fields) == width and any(_NUMBER.fullmatch(field) for field in fields)
+    return len(fields) == width and any(_is_number(field) for field in fields)
 
 
 def _is_heading(line: str, separator: str, width: int) -> bool:
     fields = _split(line, separator)
-    return len(fields) == width and not any(_NUMBER.fullmatch(field) for field in fields) and any(fields)
+    return len(fields) == width and not any(_is_number(field) for field in fields) and any(fields)
+
+
+def _is_number(field: str) -> bool:
+    return bool(_NUMBER.fullmatch(field) or _GROUPED.fullmatch(field))
 
 
 def _are_units(fields: list[str]) -> bool:
@@ -164,7 +179,7 @@ def _separator(lines: list[str]) -> tuple[str, int]:
         widths: Counter[int] = Counter()
         for line in sample:
             fields = _split(line, separator)
-            known = sum(bool(_NUMBER.fullmatch(field)) for field in fields)
+            known = sum(_is_number(field) for field in fields)
             broken = any(re.search(r"[\d.,]\s+[+-]?[\d.,]", field) for field in fields)
             if len(fields) > 1 and known and not broken:
                 widths[len(fields)] += 1
@@ -222,6 +237,11 @@ def _padded(line: str, separator: str, width: int) -> bool:
 
 def _with_points(path: str | os.PathLike[str], columns: list[list[str]], assumed: list[str]) -> list[list[str]]:
     numbers = [field for column in columns for field in column if _NUMBER.fullmatch(field)]
+    grouped = next(
+        (f for column in columns for f in column if _GROUPED.fullmatch(f) and not _NUMBER.fullmatch(f)), None
+    )
+    if grouped is not None:
+        raise DataFileError(path, f"numbers must have no sign for thousands (got {grouped})")
     commas = [field for field in numbers if "," in field]
     if not commas:
         return columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -19,6 +20,8 @@ from circuitmem.validation import did_you_mean
 __all__ = ["Reading", "Table", "read_table"]
 
 Floats = NDArray[np.float64]
+OVERFLOW = 9.9e37
+"""What SCPI instruments write for an overflow (9.9E37) and for no number (9.91E37)."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,9 @@ def _places(
     rest = [name for name in (*optional, *wanted) if name not in places]
     if not sheet.names:
         missing = [name for name in wanted if name not in places]
+        if missing and any(heading(QUANTITIES[name], text)[0] for name in (*optional, *wanted) for text in sheet.stray):
+            rule = f"line {sheet.first}: has {width} columns, and the line before names {len(sheet.stray)}"
+            raise DataFileError(path, f"{rule} ({_list(sheet.stray)}); say --columns {_example(wanted)}")
         order = next((some for some in ((*optional, *wanted), tuple(wanted)) if len(some) == width), ())
         if missing and (places or not order):
             rule = f"line {sheet.first}: has no headings and {width} columns; wanted {_list(wanted)}; say --columns "
@@ -137,18 +143,21 @@ def _places(
             assumed.append(f"columns: no headings; taken to be {', '.join(order)}")
             return {name: k for k, name in enumerate(order)}
         return places
+    several: dict[str, str] = {}
     for name in rest:
         found = [k for k, text in enumerate(sheet.names) if heading(QUANTITIES[name], text)[0]]
         found = [k for k in found if k not in places.values()]
         if len(found) > 1:
-            several = ", ".join(sheet.names[k] for k in found)
-            rule = f"line {sheet.first}: has several columns for {name} ({several}); say --columns {name}=HEADING"
-            raise DataFileError(path, rule)
-        if found:
+            several[name] = ", ".join(sheet.names[k] for k in found)
+        elif found:
             places[name] = found[0]
             plain = QUANTITIES[name].names[0]
             if not sheet.names[found[0]].lower().startswith(plain):
                 assumed.append(f"{name}: column {sheet.names[found[0]]}")
+    if several:
+        which = ", ".join(f"{name} ({found})" for name, found in several.items())
+        options = ",".join(f"{name}=HEADING" for name in several)
+        raise DataFileError(path, f"line {sheet.first}: has several columns for {which}; say --columns {options}")
     missing = [name for name in wanted if name not in places]
     if missing:
         rule = f"line {sheet.first}: has columns {_list(sheet.names)}; wanted {_list(wanted)}, of which "
@@ -176,8 +185,15 @@ def _numbers(path: str | os.PathLike[str], column: list[str], lines: list[int], 
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         row = int(bad[0])
-        shown = column[row][:40]
-        raise DataFileError(path, f"line {lines[row]}, {title}: must be a finite number (got {shown!r})")
+        shown, rule = column[row][:40], "must be a finite number"
+        if re.fullmatch(r"[+-]?\d{1,3}([.,]\d{3})+([.,]\d*)?", column[row]):
+            rule += ", without a sign for thousands"
+        raise DataFileError(path, f"line {lines[row]}, {title}: {rule} (got {shown!r})")
+    over = np.flatnonzero(np.abs(values) >= OVERFLOW)
+    if over.size:
+        row = int(over[0])
+        rule = "is no measured value but what instruments write where they have none"
+        raise DataFileError(path, f"line {lines[row]}, {title}: {column[row]} {rule}; leave the row out")
     # pandas rounds some decimals to a neighbour of the nearest number; float() does not.
     return np.array([float(text) for text in fortran], dtype=np.float64)
 

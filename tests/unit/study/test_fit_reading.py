@@ -110,6 +110,27 @@ FORMS = {
     "tabs and decimal commas": (text(HEAD.replace(",", "\t"), separator="\t", decimal=","), "utf-16"),
     "headings repeated within": (text(HEAD, ROWS[:100]) + "\n" + text(HEAD, ROWS[100:]), "utf-8"),
     "comments within": (text(HEAD, ROWS[:100]) + "# paused\n\n" + text("", ROWS[100:]), "utf-8"),
+    "a source meter's export": (
+        "Instrument Model,2450\nRun Date,2025-03-11 10:22:11\n\n"
+        + text("Index,SMU-1 Time (s),SMU-1 Voltage (V),SMU-1 Current (A)", np.c_[range(1, 202), ROWS]),
+        "utf-8",
+    ),
+    "an analyser's export, each line named": (
+        "SetupTitle,I/V Sweep\nDimension1,201,201,201\nDataName, Time1, V1, I1\n"
+        + "".join(f"DataValue, {line}\n" for line in text("").splitlines()),
+        "utf-8",
+    ),
+    "a file of LabVIEW, whose last column is empty": (
+        "LabVIEW Measurement\t\n***End_of_Header***\t\n\t\nChannels\t2\t\t\n"
+        + text("X_Value\tVoltage\tCurrent\tComment", separator="\t"),
+        "utf-8",
+    ),
+    "the separator said first, as Excel writes it": ("sep=;\n" + semicolons(","), "utf-8-sig"),
+    "a flag behind the numbers": (text(HEAD + ",Compliance").replace("\n", ",N\n").replace("ance,N", "ance"), "utf-8"),
+    "a unit in words": (text("Zeit in s;Spannung in V;Strom in \xb5A", SCALED, separator=";", decimal=","), "latin-1"),
+    "minutes": (text("Time (min),Voltage (V),Current (A)", ROWS / [60.0, 1.0, 1.0], digits=12), "utf-8"),
+    "a minus sign of typographers": (text(HEAD).replace(",-", ",\u2212"), "utf-8"),
+    "empty lines and two separators at the end": (text(HEAD).replace("\n", ",,\n\n"), "utf-8"),
     "name and unit by a blank": (text("Time s,Voltage mV,Current uA", ROWS * [1.0, 1e3, 1e6]), "utf-8"),
 }
 
@@ -138,7 +159,7 @@ def test_a_curve_is_read_however_it_is_written_and_what_was_assumed_is_said(name
 
 @pytest.mark.parametrize("name", FORMS)
 def test_further_forms_are_read(name, tmp_path):
-    """Two dozen forms of our own."""
+    """Thirty forms of our own."""
     assert_loop(read(tmp_path, *FORMS[name]))
 
 
@@ -201,6 +222,15 @@ def test_vteam_and_yakopcic_fit_a_device_of_either_polarity_alike(tmp_path):
         np.testing.assert_array_equal(mirrored.curve.measured, -base.curve.measured)
 
 
+def test_a_current_into_the_other_electrode_is_turned_round_and_said_so(tmp_path):
+    curve = read(tmp_path, text(HEAD, ROWS * [1.0, 1.0, -1.0]))
+    assert_loop(curve)
+    assert curve.polarity == 1
+    assert curve.assumed == [
+        "current: its sign is that of the other electrode, where it leaves the device; turned round"
+    ]
+
+
 def test_what_is_told_settles_columns_and_units(tmp_path):
     content = text("a,b,c", SCALED)
     assert_loop(read(tmp_path, content, columns={"time": "1", "voltage": "B", "current": "c"}, units={"current": "uA"}))
@@ -245,6 +275,44 @@ MESSAGES = {
     "nearly no current": (
         text(HEAD, ROWS * [1.0, 1.0, 1e-30]),
         "); say --units current=nA|uA|mA|A if the unit is another",
+    ),
+    "a magnitude in place of the current": (
+        text(HEAD, np.abs(ROWS) * [1.0, 0.0, 1.0] + ROWS * [0.0, 1.0, 0.0]),
+        "column of current: has the wrong sign at a negative voltage, as magnitudes have; a device takes power at both",
+    ),
+    "sweeps beside one another": (
+        text("Time 1 (s),V1 (V),I1 (A),Time 2 (s),V2 (V),I2 (A)", np.c_[ROWS, ROWS]),
+        "voltage (V1 (V), V2 (V)), current (I1 (A), I2 (A)); say --columns time=HEADING,voltage=HEADING,current=HEAD",
+    ),
+    "fewer headings than columns": (
+        text("voltage_v,current_a"),
+        "line 2: has 3 columns, and the line before names 2 (voltage_v, current_a); say --columns voltage=HEADING",
+    ),
+    "a row without its last column": (text(HEAD) + "0.2,0.1\n", "line 203: must have 3 columns (got 2)"),
+    "no number": (text(HEAD) + "0.2,0.1,NaN\n", "line 203, column current_a: must be a finite number (got 'NaN')"),
+    "an overflow": (
+        text(HEAD) + "0.2,0.1,9.91E+37\n",
+        "line 203, column current_a: 9.91E+37 is no measured value but what instruments write where they have none",
+    ),
+    "thousands with a comma": (
+        "Time (us),Voltage (V),Current (A)\n"
+        + "".join(f'"{1e3 * k:,.2f}",{r[1]},{r[2]}\n' for k, r in enumerate(ROWS)),
+        "line 3, column Time (us): must be a finite number, without a sign for thousands (got '1,000.00')",
+    ),
+    "thousands with a point": (
+        "Time (us);Voltage (V);Current (A)\n"
+        + "".join(f"{1e3 * k:,.2f};{r[1]:.6f};{r[2]:.9f}\n" for k, r in enumerate(ROWS)).translate(
+            str.maketrans(".,", ",.")
+        ),
+        "numbers must have no sign for thousands (got 1.000,00)",
+    ),
+    "a clock": (
+        "Timestamp,Voltage (V),Current (A)\n" + "".join(f"12:00:{r[0]:09.6f},{r[1]},{r[2]}\n" for r in ROWS),
+        "line 2, column Timestamp: must be a finite number (got '12:00:00.000000')",
+    ),
+    "columns of another device": (
+        text("No.\tTime\tVG\tID", np.c_[range(201), ROWS], separator="\t"),
+        "line 1: has columns No., Time, VG, ID; wanted voltage, current, of which voltage, current cannot be told",
     ),
     "no text": ("\x00\x01\x02\x03" * 50, "must be a text file (UTF-8, UTF-16 or Latin-1)"),
 }
