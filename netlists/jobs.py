@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from circuitmem.errors import ValidationError
 from circuitmem.validation import in_range
 
-__all__ = ["Analysis", "Answer", "Circuit", "Sweep", "Transient"]
+__all__ = ["Analysis", "Circuit", "OperatingPoints", "SimulatorOutputs", "Transient"]
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Circuit(Protocol):
 
 
 @dataclass(frozen=True)
-class Sweep:
+class OperatingPoints:
     """One operating point for each vector of input voltages.
 
     Parameters
@@ -104,11 +104,11 @@ class Transient:
         return fields, np.zeros(0)
 
 
-Analysis = Sweep | Transient
+Analysis = OperatingPoints | Transient
 
 
 @dataclass(frozen=True)
-class Answer:
+class SimulatorOutputs:
     """What the simulator computed.
 
     Attributes

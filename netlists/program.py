@@ -18,7 +18,7 @@ from circuitmem.netlists.tile import HEADER
 from circuitmem.netlists.wiring import CellNodes, Wiring
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["TRANSIENT_OPTIONS", "ProgramNetlist", "Times", "bare_lines", "program_netlist"]
+__all__ = ["TRANSIENT_OPTIONS", "ProgramNetlist", "TransientTimes", "bare_lines", "pulse_netlist"]
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ _HEADER = (
 )
 
 
-class Times(NamedTuple):
+class TransientTimes(NamedTuple):
     """What the transient analysis is asked for [s]."""
 
     step: float
@@ -69,7 +69,7 @@ class ProgramNetlist:
         Row and column of each state.
     word_sources, bit_sources : list of (str, float)
         Vector of a source's current and its plateau voltage [V].
-    times : Times
+    times : TransientTimes
         For the analysis.
     initial : bool
         That it begins with the states written at the devices.
@@ -102,7 +102,7 @@ class ProgramNetlist:
                 lines.append(_source(node, float(bit[column]), pulse))
         self.states = [f"state_{row}_{column}" for row, column in self.moving]
         self.text = "".join(lines)
-        self.times = Times(pulse.duration / 100.0, pulse.duration, pulse.duration / _STEPS)
+        self.times = TransientTimes(pulse.duration / 100.0, pulse.duration, pulse.duration / _STEPS)
         outputs = (*self.states, *(name for name, _ in (*self.word_sources, *self.bit_sources)))
         save = f".save {' '.join(outputs)}\n"
         self.netlist = Netlist(f".title {TITLE}\n{self.text}{save}{TRANSIENT_OPTIONS}\n.end\n", (), outputs)
@@ -124,7 +124,7 @@ class ProgramNetlist:
         return f"B{name} {cell.word} {end} I={{{law}}}\n{rest}"
 
 
-def program_netlist(tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> str:
+def pulse_netlist(tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> str:
     """Return a netlist of a pulse that plain ``ngspice -b`` runs and that prints each final state ``final_i_j``.
 
     Arguments are those of :class:`ProgramNetlist`.

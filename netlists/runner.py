@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import SpiceError, SpiceMemoryError, SpiceWorkerError, ValidationError
 from circuitmem.netlists.frames import encode
-from circuitmem.netlists.jobs import Analysis, Answer, Circuit, Sweep
+from circuitmem.netlists.jobs import Analysis, Circuit, OperatingPoints, SimulatorOutputs
 from circuitmem.netlists.process import NGSPICE, OUT_OF_MEMORY, Library, Program, Worker
 from circuitmem.validation import in_range, integer
 
 __all__ = ["Library", "Runner"]
 
-_Entry = tuple["Future[Answer]", Circuit, Analysis]
+_Entry = tuple["Future[SimulatorOutputs]", Circuit, Analysis]
 
 
 class Runner:
@@ -104,9 +104,9 @@ class Runner:
         SpiceError
             If the simulator cannot simulate the circuit.
         """
-        return self.simulate(netlist, Sweep(table)).values
+        return self.simulate(netlist, OperatingPoints(table)).values
 
-    def simulate(self, netlist: Circuit, analysis: Analysis, time_limit: float | None = None) -> Answer:
+    def simulate(self, netlist: Circuit, analysis: Analysis, time_limit: float | None = None) -> SimulatorOutputs:
         """Simulate a circuit, waiting for a free worker and for the answer; errors as in :meth:`run`.
 
         ``time_limit`` is another one [s] for this job.
@@ -126,11 +126,11 @@ class Runner:
             except _NotBegunError as error:
                 raise error.reason from None
 
-    def submit(self, netlist: Circuit, analysis: Analysis) -> Future[Answer]:
+    def submit(self, netlist: Circuit, analysis: Analysis) -> Future[SimulatorOutputs]:
         """Simulate a circuit in the background; the future has the answer, or the error of this job alone."""
         analysis.request(netlist)
         self._own()
-        future: Future[Answer] = Future()
+        future: Future[SimulatorOutputs] = Future()
         with self._lock:
             self._waiting.append((future, netlist, analysis))
             if self._servants < self.workers:
@@ -196,7 +196,7 @@ class Runner:
             except BaseException as error:
                 future.set_exception(error)
 
-    def _attempt(self, request: bytes, time_limit: float) -> Answer:
+    def _attempt(self, request: bytes, time_limit: float) -> SimulatorOutputs:
         try:
             worker = self._take()
         except SpiceWorkerError as error:
@@ -226,7 +226,7 @@ class Runner:
         else:
             self._give_back(worker)
         found = results.copy()
-        return Answer(found[:, 0], found[:, 1:], seconds)
+        return SimulatorOutputs(found[:, 0], found[:, 1:], seconds)
 
     def _take(self) -> Worker:
         """Take an idle worker that lives, or start one; there is room for it."""

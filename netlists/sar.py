@@ -1,8 +1,8 @@
 """A SAR ADC in time: sample-and-hold, capacitor array, comparator, and the register that finds the code.
 
-One conversion, of :attr:`Clock.period`: the hold capacitor is emptied, the sample is taken, the array takes it over,
-and each bit is tried in turn. A switch is a conductance that its clock, 0 V to 1 V, multiplies: open, it carries
-nothing.
+One conversion, of :attr:`ConversionClock.period`: the hold capacitor is emptied, the sample is taken, the array takes
+it over, and each bit is tried in turn. A switch is a conductance that its clock, 0 V to 1 V, multiplies: open, it
+carries nothing.
 The register is made of XSPICE's flip-flops (``logic="xspice"``) or of capacitors that keep a decision
 (``logic="behavioral"``), which need no code models.
 
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from circuitmem.config.converter import AdcSpec
 from circuitmem.converter import AdcBank
 from circuitmem.errors import ValidationError
-from circuitmem.netlists.text import TITLE, Netlist, number, numbers
+from circuitmem.netlists.text import TITLE, Netlist, number, number_texts
 
 __all__ = [
     "SAR_OPTIONS",
     "XSPICE_MODELS",
-    "Clock",
+    "ConversionClock",
     "Logic",
     "SarNetlist",
     "clock_nodes",
@@ -61,7 +61,7 @@ XSPICE_MODELS = """\
 """Models of the register's code models; in ngspice's ``digital.cm``."""
 
 
-class Clock(NamedTuple):
+class ConversionClock(NamedTuple):
     """Times of one conversion [s]."""
 
     period: float
@@ -75,7 +75,7 @@ class Clock(NamedTuple):
         return self.begin + self.period - 0.1 * self.bit
 
 
-def sar_clock(spec: AdcSpec, begin: float = 0.0) -> Clock:
+def sar_clock(spec: AdcSpec, begin: float = 0.0) -> ConversionClock:
     """Return the times of a conversion: beside the sample, reset, take-over and every bit last equally long.
 
     Parameters
@@ -96,7 +96,7 @@ def sar_clock(spec: AdcSpec, begin: float = 0.0) -> Clock:
             "adc.sample_time", f"must be < {spec.conversion_time!r}, conversion_time", spec.sample_time
         )
     bit = (spec.conversion_time - spec.sample_time) / (spec.bits + 2)
-    return Clock(spec.conversion_time, spec.sample_time, bit, max(0.0, begin - bit))
+    return ConversionClock(spec.conversion_time, spec.sample_time, bit, max(0.0, begin - bit))
 
 
 def clock_nodes(bits: int) -> list[str]:
@@ -105,7 +105,7 @@ def clock_nodes(bits: int) -> list[str]:
     return ["reset", "track", "take", "close", *trials]
 
 
-def clock_sources(clock: Clock, bits: int, conversions: int = 1) -> str:
+def clock_sources(clock: ConversionClock, bits: int, conversions: int = 1) -> str:
     """Return the sources of the clocks for so many conversions, one after another."""
     step, edge = clock.bit, EDGE * clock.bit
     taken = step + clock.sample
@@ -125,7 +125,7 @@ def clock_sources(clock: Clock, bits: int, conversions: int = 1) -> str:
     return "".join(lines)
 
 
-def sar_subcircuit(bank: AdcBank, column: int, logic: Logic, clock: Clock) -> str:
+def sar_subcircuit(bank: AdcBank, column: int, logic: Logic, clock: ConversionClock) -> str:
     """Return the SAR of one column: nodes ``level`` (its input), ``code`` (the code, 1 V for 1) and its clocks.
 
     Raises
@@ -199,7 +199,7 @@ class SarNetlist:
     ----------
     netlist : Netlist
         Without inputs; its outputs are the codes of the columns.
-    clock : Clock
+    clock : ConversionClock
         Times of a conversion.
     """
 
@@ -214,7 +214,7 @@ class SarNetlist:
         for column in range(columns):
             times = np.stack([begin, begin + self.clock.period - EDGE * self.clock.bit], axis=1).ravel()
             points = np.stack([times, np.repeat(levels[:, column], 2)], axis=1)
-            lines.append(wrapped(f"Vlevel_{column} level_{column} 0 PWL({' '.join(numbers(points))})"))
+            lines.append(wrapped(f"Vlevel_{column} level_{column} 0 PWL({' '.join(number_texts(points))})"))
             lines.append(sar_subcircuit(bank, column, logic, self.clock))
             lines.append(wrapped(f"Xsar_{column} level_{column} code_{column} {clocks} sar_{column}"))
         codes = tuple(f"code_{column}" for column in range(columns))

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["OPTIONS", "TITLE", "Netlist", "number", "numbers"]
+__all__ = ["OPTIONS", "TITLE", "Netlist", "number", "number_texts"]
 
 OPTIONS = ".options reltol=1e-9 abstol=1e-15 vntol=1e-12 gmin=1e-18"
 """Tight tolerances: linear tiles do not need them, cells with a sinh law agree to 1e-10 with them."""
@@ -47,10 +47,10 @@ def number(value: float) -> str:
     ValidationError
         If it is not a finite real number.
     """
-    return numbers([value])[0]
+    return number_texts([value])[0]
 
 
-def numbers(values: ArrayLike) -> list[str]:
+def number_texts(values: ArrayLike) -> list[str]:
     """Return the texts of a flattened array of numbers; errors as in :func:`number`."""
     array = np.asarray(values, dtype=np.float64).ravel()
     if not np.isfinite(array).all():

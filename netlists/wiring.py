@@ -14,7 +14,7 @@ import scipy
 from numpy.typing import NDArray
 
 from circuitmem.config import CellLaw, SelectorCell, SinhCell, TransistorCell
-from circuitmem.netlists.text import number, numbers
+from circuitmem.netlists.text import number, number_texts
 from circuitmem.tile import Tile
 from circuitmem.tile.defects import Node
 
@@ -114,7 +114,7 @@ class Wiring:
         for branches in self._wires:
             if branches.names:
                 lines.append(f"* {branches.comment}")
-                lines += self._elements("R", branches, numbers(branches.ohms))
+                lines += self._elements("R", branches, number_texts(branches.ohms))
         return "".join(f"{line}\n" for line in lines)
 
     def resistors(self) -> list[tuple[str, list[Branch]]]:
@@ -161,7 +161,7 @@ class Wiring:
         elif type(cell) is SelectorCell:
             lines += self._selector_cells(cell)
         elif cell.linear:
-            lines += self._elements("R", self._cells, numbers(self._cells.ohms))
+            lines += self._elements("R", self._cells, number_texts(self._cells.ohms))
         else:
             lines += self._other_cells(cell)
         return self.wires() + "\n".join(lines) + "\n"
@@ -179,7 +179,7 @@ class Wiring:
         first, second = self._resolve(self._cells.first), self._resolve(self._cells.second)
         values = [
             f"i={g}*sinh({a}*v({w},{b}))/{a}"
-            for g, w, b in zip(numbers(1.0 / self._cells.ohms), first, second, strict=True)
+            for g, w, b in zip(number_texts(1.0 / self._cells.ohms), first, second, strict=True)
         ]
         return self._elements("B", self._cells, values)
 
@@ -188,14 +188,14 @@ class Wiring:
         first, second = self._resolve(self._cells.first), self._resolve(self._cells.second)
         values = [
             f"i={cell.spice(g, f'v({w},{b})')}"
-            for g, w, b in zip(numbers(1.0 / self._cells.ohms), first, second, strict=True)
+            for g, w, b in zip(number_texts(1.0 / self._cells.ohms), first, second, strict=True)
         ]
         return self._elements("B", self._cells, values)
 
     def _transistor_cells(self, cell: TransistorCell, overdrive: float | None) -> list[str]:
         """Return the memristors, from the word line to a node of the cell's own, and the transistors that follow."""
         inner, names = self._inner(), self._cells.names
-        second, ohms = self._resolve(self._cells.second), numbers(self._cells.ohms)
+        second, ohms = self._resolve(self._cells.second), number_texts(self._cells.ohms)
         places = list(zip(names, inner, second, strict=True))
         memristors = self._memristors(self._resolve(self._cells.first), inner, ohms)
         if overdrive is None:
@@ -214,7 +214,7 @@ class Wiring:
     def _selector_cells(self, cell: SelectorCell) -> list[str]:
         """Return the selectors, from the word line to a node of the cell's own, and the memristors that follow."""
         inner, names = self._inner(), self._cells.names
-        first, ohms = self._resolve(self._cells.first), numbers(self._cells.ohms)
+        first, ohms = self._resolve(self._cells.first), number_texts(self._cells.ohms)
         leak, bend = number(cell.leak), number(cell.bend)
         return [
             *self._memristors(inner, self._resolve(self._cells.second), ohms),

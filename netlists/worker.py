@@ -1,7 +1,7 @@
 """The worker process: one simulator, jobs on standard input, results on standard output.
 
-Started by :mod:`circuitmem.netlists.runner` and by nobody else. :func:`serve` is what the worker of every simulator
-runs; this module itself is the one of ngspice.
+Started by :mod:`circuitmem.netlists.runner` and by nobody else. :func:`serve_jobs` is what the worker of every
+simulator runs; this module itself is the one of ngspice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from circuitmem.errors import SpiceError, SpiceUnavailableError
 from circuitmem.netlists.frames import PREFIX, decode, encode, sizes
 from circuitmem.netlists.simulator import Simulator
 
-__all__ = ["main", "serve"]
+__all__ = ["main", "serve_jobs"]
 
 _ORPHAN_CHECK = 1.0
 """Seconds between looks at whether the parent still lives; normally the end of its pipe tells at once."""
@@ -56,10 +56,10 @@ class Simulates(Protocol):
 
 def main() -> None:
     """Serve ngspice."""
-    serve(lambda _: Simulator())
+    serve_jobs(lambda _: Simulator())
 
 
-def serve(make: Callable[[Path], Simulates]) -> None:
+def serve_jobs(make: Callable[[Path], Simulates]) -> None:
     """Serve jobs until the parent closes the pipe or dies.
 
     Parameters

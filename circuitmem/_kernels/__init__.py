@@ -4,8 +4,8 @@
 stands in.
 """
 
-from circuitmem._kernels.select import are_old, kernel_info, load, thread_count, warn_of_old_kernels
+from circuitmem._kernels.select import are_old, kernel_info, load_kernel, thread_count, warn_of_old_kernels
 
 warn_of_old_kernels()
 
-__all__ = ["are_old", "kernel_info", "load", "thread_count"]
+__all__ = ["are_old", "kernel_info", "load_kernel", "thread_count"]

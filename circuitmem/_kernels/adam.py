@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.select import load_kernel, thread_count
 from circuitmem._kernels.stacks import expect_each
 
 __all__ = ["adam_step"]
 
 Floats = NDArray[np.float64]
-_compiled = load("backward").module
+_compiled = load_kernel("backward").module
 
 
 def adam_step(

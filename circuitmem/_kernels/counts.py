@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, normal_table
 from circuitmem._kernels.noise import _reference as _normals
-from circuitmem._kernels.select import load
+from circuitmem._kernels.select import load_kernel
 
-__all__ = ["Curve", "count_pulses"]
+__all__ = ["DirectionCurve", "count_pulses"]
 
 Floats = NDArray[np.float64]
-_compiled = load("pulses").module
+_compiled = load_kernel("pulses").module
 
 
-class Curve(NamedTuple):
+class DirectionCurve(NamedTuple):
     """One direction of a tile's devices."""
 
     fade: Floats
@@ -41,7 +41,7 @@ def count_pulses(
     stuck: NDArray[np.bool_],
     pulses: NDArray[np.int64],
     up: bool,
-    curve: Curve,
+    curve: DirectionCurve,
     limits: tuple[float, float],
     sigma: float,
     noise: Address,
@@ -58,7 +58,7 @@ def count_pulses(
         How many each cell gets, >= 0.
     up : bool
         Whether they raise the conductance.
-    curve : Curve
+    curve : DirectionCurve
         Of this direction.
     limits : (float, float)
         Minimum and maximum [S].

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels import tables
-from circuitmem._kernels.select import load
+from circuitmem._kernels.select import load_kernel
 from circuitmem.errors import ConvergenceError
 
-__all__ = ["MAX_STEPS", "METHOD", "TABULATED", "DeviceLaw", "Method", "Response", "integrate", "respond"]
+__all__ = ["MAX_STEPS", "METHOD", "TABULATED", "DeviceLaw", "Response", "RosenbrockTableau", "integrate", "respond"]
 
 Floats = NDArray[np.float64]
-_compiled = load("devices").module
+_compiled = load_kernel("devices").module
 
 VTEAM, YAKOPCIC, STANFORD, TABULATED, ION_DRIFT = range(5)
 MAX_STEPS = 5_000_000
@@ -65,7 +65,7 @@ class Response(NamedTuple):
     """Derivative of the rate by the state, at this voltage [1/s]."""
 
 
-class Method(NamedTuple):
+class RosenbrockTableau(NamedTuple):
     """Coefficients of the Rosenbrock-W method: stages, implicit part, weights, weights of the error."""
 
     a: Floats
@@ -74,7 +74,7 @@ class Method(NamedTuple):
     e: Floats
 
 
-def _method() -> Method:
+def _method() -> RosenbrockTableau:
     gamma = 0.43586652150845900
     a, g = np.zeros((4, 4)), gamma * np.eye(4)
     a[1, 0], a[2, :2], a[3, 2] = 2.0 * gamma, (0.84457060015369423, -0.11299064236484185), 1.0
@@ -82,7 +82,7 @@ def _method() -> Method:
     g[3, :3] = 0.24212380706095346, -1.2232505839045147, 0.54526025533510214
     b = a[3] + g[3]
     embedded = np.array([0.37810903145819369, -0.096042292212423178, 0.5, 0.5 * gamma])
-    return Method(a, g, b, b - embedded)
+    return RosenbrockTableau(a, g, b, b - embedded)
 
 
 METHOD = _method()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from circuitmem._kernels import reference
-from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.select import load_kernel, thread_count
 from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.validation import in_range, integer
 
@@ -22,7 +22,7 @@ TOLERANCE = 1e-13
 MAX_ITERATIONS = 20_000
 """Iterations after which a vector is given up. A few are usual; thousands occur with cells of 1 S on wires of 20 Ω."""
 
-_compiled = load("mesh").module
+_compiled = load_kernel("mesh").module
 _solve: Any = reference.solve if _compiled is None else _compiled.solve
 
 

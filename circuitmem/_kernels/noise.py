@@ -19,12 +19,12 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from circuitmem._kernels.select import load
+from circuitmem._kernels.select import load_kernel
 
 __all__ = ["Address", "Addresses", "normal_table", "standard_normal"]
 
 Floats = NDArray[np.float64]
-_compiled = load("reads").module
+_compiled = load_kernel("reads").module
 
 _OCTAVES, _PARTS, _DEGREE = 32, 8, 4
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, normal_table
 from circuitmem._kernels.noise import _reference as _normals
-from circuitmem._kernels.select import load
+from circuitmem._kernels.select import load_kernel
 
 __all__ = ["TwoPulseLaw", "changes", "ground_resistance", "reset_pulse", "row_power", "set_pulse"]
 
@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
-_compiled = load("pulses").module
+_compiled = load_kernel("pulses").module
 
 
 class TwoPulseLaw(NamedTuple):

@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Address, normal_table
 from circuitmem._kernels.noise import _reference as _normals
-from circuitmem._kernels.select import load
+from circuitmem._kernels.select import load_kernel
 from circuitmem.errors import ValidationError
 
 __all__ = ["Channels", "IdealAdmittance", "read_codes", "read_currents"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-_compiled = load("reads").module
+_compiled = load_kernel("reads").module
 
 
 class Channels(NamedTuple):

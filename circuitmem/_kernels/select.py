@@ -23,7 +23,7 @@ __all__ = [
     "are_old",
     "compiled_from",
     "kernel_info",
-    "load",
+    "load_kernel",
     "thread_count",
     "warn_of_old_kernels",
 ]
@@ -49,7 +49,7 @@ class Variant(NamedTuple):
         return f"compiled {machine}{level}, {threads}"
 
 
-def load(kernel: str) -> Variant:
+def load_kernel(kernel: str) -> Variant:
     """Return the variant of ``kernel`` (one of :data:`KERNELS`) that runs here.
 
     Raises
@@ -81,7 +81,7 @@ def load(kernel: str) -> Variant:
 
 def kernel_info() -> dict[str, str]:
     """Say which variant of each kernel runs, e.g. ``{"mesh": "compiled x86-64, OpenMP"}``."""
-    return {kernel: str(load(kernel)) for kernel in KERNELS}
+    return {kernel: str(load_kernel(kernel)) for kernel in KERNELS}
 
 
 def compiled_from() -> str | None:
@@ -101,7 +101,7 @@ def warn_of_old_kernels() -> None:
     if compiled_from() is None or os.environ.get("CIRCUITMEM_KERNELS") == "reference":
         return
     again = "compile them again (python setup.py build_ext --inplace)"
-    missing = [kernel for kernel in KERNELS if load(kernel).module is None]
+    missing = [kernel for kernel in KERNELS if load_kernel(kernel).module is None]
     if are_old():
         warnings.warn(f"the kernels are older than their sources in {sources.FOLDER}: {again}", stacklevel=2)
     elif missing:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.counts import _reference_count
 from circuitmem._kernels.noise import Addresses, normal_table
 from circuitmem._kernels.pulses import _reference_power
-from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.select import load_kernel, thread_count
 from circuitmem._kernels.stack_pulses import Amplitudes, PulseWires
 from circuitmem._kernels.stacks import Stack, expect, expect_each
 
@@ -26,7 +26,7 @@ __all__ = ["CountedCells", "Curves", "count_stack", "first_pulses"]
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-_compiled = load("pulses").module
+_compiled = load_kernel("pulses").module
 
 _NUMBERS = 1 << 16
 """As in :mod:`circuitmem.device.device`: the noise of each pulse of a job has an address of its own."""

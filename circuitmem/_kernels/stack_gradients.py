@@ -28,17 +28,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.select import load_kernel, thread_count
 from circuitmem._kernels.stacks import expect
 from circuitmem._kernels.tiling import Tiling
 
-__all__ = ["Lines", "LoadedLines", "load_lines", "through_lines", "weight_gradient"]
+__all__ = ["LineSegments", "LoadedLines", "load_lines", "through_lines", "weight_gradient"]
 
 Floats = NDArray[np.float64]
-_compiled = load("backward").module
+_compiled = load_kernel("backward").module
 
 
-class Lines(NamedTuple):
+class LineSegments(NamedTuple):
     """The segments of the lines of all tiles, 0 S where there is no second end."""
 
     word: Floats
@@ -67,7 +67,7 @@ class LoadedLines(NamedTuple):
 
 
 def load_lines(
-    measured: Floats, lines: Lines, *, turns: int, least_reach: float, threads: int | None = None
+    measured: Floats, lines: LineSegments, *, turns: int, least_reach: float, threads: int | None = None
 ) -> LoadedLines:
     """Find the cells whose columns see so much of them, and load their lines with them.
 
@@ -75,7 +75,7 @@ def load_lines(
     ----------
     measured : (tiles, rows, columns) ndarray
         What columns see of each cell, one row driven at a time [S]; what is negative counts as 0.
-    lines : Lines
+    lines : LineSegments
         The lines of each tile.
     turns : int
         Turns of the fixed point, >= 0.
@@ -104,7 +104,7 @@ def weight_gradient(
     *,
     stuck: Floats | None = None,
     prefactor: Floats | None = None,
-    lines: tuple[Lines, LoadedLines] | None = None,
+    lines: tuple[LineSegments, LoadedLines] | None = None,
     threads: int | None = None,
 ) -> Floats:
     """Return the gradients of weights, (inputs, outputs), by the devices that they move.
@@ -126,7 +126,7 @@ def weight_gradient(
         nan for cells that follow pulses, another number for those that do not.
     prefactor : (tiles, rows, columns) ndarray, optional
         What wanted conductances are multiplied by.
-    lines : tuple of Lines and LoadedLines, optional
+    lines : tuple of LineSegments and LoadedLines, optional
         The wires; ideal when left out.
     threads : int, optional
         Threads to use; the bits do not depend on it, nor on the instruction set.
@@ -163,7 +163,7 @@ def weight_gradient(
     )
 
 
-def through_lines(slopes: Floats, lines: Lines, loaded: LoadedLines) -> Floats:
+def through_lines(slopes: Floats, lines: LineSegments, loaded: LoadedLines) -> Floats:
     """Return derivatives by cells behind lines, for those by what columns see of them, both (tiles, rows, columns)."""
     reach = loaded.word_end * loaded.bit_end
     bit = _solve(loaded.cells * loaded.word_end * slopes, lines.bit, loaded.bit_pivot, loaded.bit_ratio)
@@ -238,7 +238,7 @@ def _reference_gradient(
     slopes *= np.moveaxis(scale[np.arange(rows) * groups // rows], 0, 1)
     slopes[:, :, 1 : pairs.stop : 2] *= -1.0
     if loaded is not None and along_word is not None and along_bit is not None:
-        slopes = through_lines(slopes, Lines(along_word, along_bit), loaded)
+        slopes = through_lines(slopes, LineSegments(along_word, along_bit), loaded)
     if prefactor is not None:
         slopes *= prefactor
     plus, minus = slopes[:, :, 0 : pairs.stop : 2], -slopes[:, :, 1 : pairs.stop : 2]

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from circuitmem._kernels.noise import Addresses, normal_table
 from circuitmem._kernels.pulses import TwoPulseLaw, _reference_changes, _reference_power, _reference_reset
 from circuitmem._kernels.pulses import _reference_set as _reference_set_pulse
-from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.select import load_kernel, thread_count
 from circuitmem._kernels.stacks import Stack, expect, expect_each
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.errors import ValidationError
 
 __all__ = [
     "Amplitudes",
-    "Cells",
+    "CellArrays",
     "Conductances",
-    "Plan",
+    "PairTargets",
+    "PulsePlan",
     "PulseWires",
-    "Targets",
     "plan_stack",
     "two_pulse_stack",
     "wanted_conductances",
@@ -33,10 +33,10 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-_compiled = load("programming").module
+_compiled = load_kernel("programming").module
 
 
-class Targets(NamedTuple):
+class PairTargets(NamedTuple):
     """Weights of a layer, for which pairs of devices are to be programmed."""
 
     weights: Floats
@@ -64,7 +64,7 @@ class Targets(NamedTuple):
         """Tiles of the layer."""
         return len(self.tiling.inputs)
 
-    def part(self, own: slice) -> Targets:
+    def part(self, own: slice) -> PairTargets:
         """Return those of some of its tiles."""
         tiling = self.tiling._replace(inputs=self.tiling.inputs[own], outputs=self.tiling.outputs[own])
         prefactor, stuck = (None if each is None else each[own] for each in (self.prefactor, self.stuck))
@@ -87,7 +87,7 @@ class Conductances(NamedTuple):
         return Conductances(self.wanted[own])
 
 
-class Plan(NamedTuple):
+class PulsePlan(NamedTuple):
     """Which cells get which pulses."""
 
     wanted: Floats
@@ -100,7 +100,7 @@ class Plan(NamedTuple):
     """How many these are in each row, (2, tiles, rows): a row without any gets no pulse."""
 
 
-class Cells(NamedTuple):
+class CellArrays(NamedTuple):
     """The cells of tiles, changed in place; one array a tile, of (rows, columns)."""
 
     conductance: Stack
@@ -134,13 +134,13 @@ class Amplitudes(NamedTuple):
 
 
 def plan_stack(
-    wanted: Floats | Sequence[Targets | Conductances], asked: Stack, deadband: float, *, threads: int | None = None
-) -> Plan:
+    wanted: Floats | Sequence[PairTargets | Conductances], asked: Stack, deadband: float, *, threads: int | None = None
+) -> PulsePlan:
     """Say which cells are to change, as :func:`circuitmem._kernels.pulses.changes` does of one tile.
 
     Parameters
     ----------
-    wanted : sequence of Targets and Conductances, or (tiles, rows, columns) ndarray
+    wanted : sequence of PairTargets and Conductances, or (tiles, rows, columns) ndarray
         Weights or conductances of layers, whose tiles follow each other; or those of all [S]. The bits do not depend on
         the instruction set.
     asked : (tiles, rows, columns) array, or sequence of (rows, columns)
@@ -161,7 +161,7 @@ def plan_stack(
     if isinstance(wanted, np.ndarray):
         expect_each("wanted", wanted, shape)
         counts = _plan_stack(*_KNOWN, asked, wanted, lowered, selected, deadband, thread_count(threads))
-        return Plan(wanted, lowered, selected, counts)
+        return PulsePlan(wanted, lowered, selected, counts)
     if sum(layer.tiles for layer in wanted) != shape[0]:
         raise ValidationError("wanted", f"must be of {shape[0]} tiles", sum(layer.tiles for layer in wanted))
     found, counts, first = np.empty(shape), np.empty((2, *shape[:2]), dtype=np.int64), 0
@@ -177,14 +177,14 @@ def plan_stack(
                 continue
             _apply_law(layer, into[0])
         counts[:, part] = _plan_stack(*_KNOWN, asked[part], *into, deadband, thread_count(threads))
-    return Plan(found, lowered, selected, counts)
+    return PulsePlan(found, lowered, selected, counts)
 
 
 _KNOWN = None, None, None, 0.0, 0.0, 0.0, 0.0, None, None
 """What the kernel is told of a layer if its conductances are given."""
 
 
-def _apply_law(layer: Targets, wanted: Floats) -> None:
+def _apply_law(layer: PairTargets, wanted: Floats) -> None:
     """Turn the conductances between the lines of the cells that stand for weights into those of devices."""
     assert layer.law is not None
     lines, pairs = layer.tiling.inputs >= 0, layer.tiling.outputs >= 0
@@ -196,13 +196,13 @@ def _apply_law(layer: Targets, wanted: Floats) -> None:
 
 
 def wanted_conductances(
-    layers: Sequence[Targets | Conductances], asked: Stack, *, threads: int | None = None
+    layers: Sequence[PairTargets | Conductances], asked: Stack, *, threads: int | None = None
 ) -> Floats:
     """Return what the cells of layers are to conduct, (tiles, rows, columns) S; parameters as in :func:`plan_stack`."""
     return plan_stack(layers, asked, 0.0, threads=threads).wanted
 
 
-def _given(layer: Targets, shape: tuple[int, ...]) -> tuple[Any, ...]:
+def _given(layer: PairTargets, shape: tuple[int, ...]) -> tuple[Any, ...]:
     """Return what the kernel wants to know of a layer on tiles of this shape."""
     weights, tiling, *numbers, prefactor, stuck, _ = layer
     own = layer.tiles, *shape[1:]
@@ -220,8 +220,8 @@ def _given(layer: Targets, shape: tuple[int, ...]) -> tuple[Any, ...]:
 
 
 def two_pulse_stack(
-    plan: Plan,
-    cells: Cells,
+    plan: PulsePlan,
+    cells: CellArrays,
     slope: Stack,
     law: TwoPulseLaw,
     noise: Addresses,
@@ -238,9 +238,9 @@ def two_pulse_stack(
 
     Parameters
     ----------
-    plan : Plan
+    plan : PulsePlan
         Which cells get which pulses.
-    cells : Cells
+    cells : CellArrays
         The cells of all tiles.
     slope : (tiles, rows, columns) array, or sequence of (rows, columns)
         Conductance per gate voltage of each device [S/V].
@@ -263,7 +263,7 @@ def two_pulse_stack(
         If shapes disagree.
     """
     shape = plan.wanted.shape
-    for name, each in (*zip(Cells._fields[:3], cells[:3], strict=True), ("slope", slope)):
+    for name, each in (*zip(CellArrays._fields[:3], cells[:3], strict=True), ("slope", slope)):
         expect_each(name, each, shape)
     chosen = np.flatnonzero(plan.counts[1].any(axis=1)) if tiles is None else np.asarray(tiles, dtype=np.int64)
     if chosen.size and not 0 <= chosen.min() <= chosen.max() < shape[0]:

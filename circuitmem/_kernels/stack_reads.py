@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Addresses, normal_table
 from circuitmem._kernels.reads import Channels, _reference_codes
-from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.select import load_kernel, thread_count
 from circuitmem._kernels.stacks import Stack, expect_each
 from circuitmem._kernels.tiling import Tiling
 from circuitmem._kernels.tree import sense_ends
@@ -25,7 +25,7 @@ __all__ = ["IdealWires", "Matrices", "StackChannels", "StackCorrection", "StackR
 
 Floats = NDArray[np.float64]
 Codes = NDArray[Any]
-_compiled = load("layers").module
+_compiled = load_kernel("layers").module
 
 
 class StackChannels(NamedTuple):

@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.devices import METHOD, DeviceLaw
-from circuitmem._kernels.select import load
+from circuitmem._kernels.select import load_kernel
 from circuitmem.errors import ConvergenceError
 
 __all__ = ["ENERGY_TOLERANCE", "MAX_STEPS", "Switched", "available", "switch"]
 
 Floats = NDArray[np.float64]
-_compiled = load("switching").module
+_compiled = load_kernel("switching").module
 
 MAX_STEPS = 200_000
 """Steps of one pulse after which it is given up."""

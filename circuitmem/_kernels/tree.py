@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
 from circuitmem._kernels import _reference_tree
-from circuitmem._kernels.select import load, thread_count
+from circuitmem._kernels.select import load_kernel, thread_count
 from circuitmem.errors import ValidationError
 
 __all__ = ["have_ideal_wires", "sense_ends", "transfer_of_ideal", "transfer_stack"]
@@ -20,7 +20,7 @@ It stays exact, because no conductance is ever subtracted: n ideal segments in a
 itself, which even at n = 1000 is far below a rounding error (1e-16 and 6e-8)."""
 
 _libraries = ThreadpoolController()
-_compiled = load("tree").module
+_compiled = load_kernel("tree").module
 _transfer: Any = _reference_tree.transfer if _compiled is None else _compiled.transfer
 
 

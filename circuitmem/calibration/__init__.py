@@ -1,6 +1,7 @@
 """Calibration methods, one file each: what is learnt from measured codes, and what that costs."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from circuitmem.calibration.affine import Affine, fit_affine
 from circuitmem.calibration.batch_norm import BatchNorm
@@ -18,8 +19,9 @@ from circuitmem.calibration.redundant_column import RedundantColumns
 from circuitmem.calibration.refresh import Refresh, refresh, refresh_periodically
 from circuitmem.calibration.split_affine import SplitAffine
 from circuitmem.calibration.still import still_error, still_products
-from circuitmem.calibration.watch import Check, DriftWatch
+from circuitmem.calibration.watch import DriftCheck, DriftWatch
 from circuitmem.config import CalibrationSpec
+from circuitmem.deprecation import renamed
 from circuitmem.registry import find
 
 __all__ = [
@@ -28,9 +30,9 @@ __all__ = [
     "BatchNorm",
     "Calibration",
     "CalibrationRecord",
-    "Check",
     "Conversion",
     "DefectSubtraction",
+    "DriftCheck",
     "DriftWatch",
     "GlobalScale",
     "NoCalibration",
@@ -52,6 +54,9 @@ __all__ = [
     "still_error",
     "still_products",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__, {"Check": "DriftCheck"}, "0.4.0")
 
 
 def calibration_of(methods: Sequence[str], spec: CalibrationSpec) -> Calibration:

@@ -21,7 +21,7 @@ from circuitmem.control import PICOSECOND, Priority, Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
 from circuitmem.rng import Purpose, stream
 
-__all__ = ["Check", "DriftWatch"]
+__all__ = ["DriftCheck", "DriftWatch"]
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ PER_CALIBRATION = 10
 
 
 @dataclass
-class Check:
+class DriftCheck:
     """One check: when it ended [s], the largest error of a layer, and whether the chip was calibrated for it."""
 
     time_s: float
@@ -60,7 +60,7 @@ class DriftWatch:
 
     Attributes
     ----------
-    checks : list of Check
+    checks : list of DriftCheck
         What was found.
     """
 
@@ -78,7 +78,7 @@ class DriftWatch:
         self.period = period
         self.limit = limit
         self.correction = correction
-        self.checks: list[Check] = []
+        self.checks: list[DriftCheck] = []
         rng = stream(network.chip.seed, Purpose.CALIBRATION, 1)  # where a layer sees many patches of an input
         self._activities = network.model.vectors(inputs[: PER_CALIBRATION * vectors], rng)
         self._reference: list[Floats] = []
@@ -104,7 +104,7 @@ class DriftWatch:
             if error > self.limit:
                 yield from self._calibrate(index, layer)
             errors.append(error)
-        self.checks.append(Check(self.network.chip.clock * PICOSECOND, max(errors), max(errors) > self.limit))
+        self.checks.append(DriftCheck(self.network.chip.clock * PICOSECOND, max(errors), max(errors) > self.limit))
 
     def _check(self, index: int, layer: HardwareLayer) -> Process:
         """Return by how much a layer's products have changed."""

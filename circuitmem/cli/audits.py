@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from circuitmem.cli.app import app
-from circuitmem.cli.options import Json, Simulator
+from circuitmem.cli.options import Json, SimulatorName
 
 
 class Engines(Enum):
@@ -28,7 +28,7 @@ def replay(
         Engines, typer.Option(help="Which engine does it again; the other's answer is that of the file.")
     ] = Engines.both,
     referee: Annotated[
-        Simulator | None, typer.Option(help="The circuit simulator; the one that was saved when left out.")
+        SimulatorName | None, typer.Option(help="The circuit simulator; the one that was saved when left out.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from circuitmem.cli.app import app
-from circuitmem.cli.options import Config, Json, Seed, Setting, Simulator, overrides
+from circuitmem.cli.options import Config, Json, Seed, Setting, SimulatorName, overrides
 
 _EXECUTED = re.compile(r"[`;$\\|&<>!'\"{}\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """``ngspice -b NAME`` is a command line to ngspice itself: it executes what stands in backticks in the name."""
@@ -46,7 +46,7 @@ class PulseKind(StrEnum):
     RESET = "reset"
 
 
-class Scheme(StrEnum):
+class BiasScheme(StrEnum):
     """What unselected lines get."""
 
     HALF = "v/2"
@@ -69,7 +69,7 @@ def netlist(
     ] = None,
     pulse: Annotated[PulseKind | None, typer.Option(help="Direction of the pulse; set when left out.")] = None,
     scheme: Annotated[
-        Scheme | None,
+        BiasScheme | None,
         typer.Option(help="What unselected lines get during the pulse; the chip's own, or v/2, when left out."),
     ] = None,
     row: Annotated[
@@ -81,8 +81,8 @@ def netlist(
     amplitude: Annotated[float | None, typer.Option(help="Voltage of the pulse [V]; the device's own.")] = None,
     width: Annotated[float | None, typer.Option(help="Width of the pulse [s]; the device's own.")] = None,
     referee: Annotated[
-        Simulator, typer.Option(help="The simulator that it is for; vacask for a read only.")
-    ] = Simulator.NGSPICE,
+        SimulatorName, typer.Option(help="The simulator that it is for; vacask for a read only.")
+    ] = SimulatorName.NGSPICE,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -107,7 +107,7 @@ def netlist(
         raise ValidationError("--output", rule, str(out))
     if out.exists() and not force:
         raise ValidationError("--output", "must be a new file; --force overwrites", str(out))
-    if referee is Simulator.VACASK and what is not What.READ:
+    if referee is SimulatorName.VACASK and what is not What.READ:
         raise ValidationError("--referee", f"must be ngspice for --what {what.value}", referee.value)
     spec = load_run(config, overrides(setting, seed))
     details: dict[str, object] = {"referee": referee.value}
@@ -121,7 +121,7 @@ def netlist(
         if what is What.READ:
             tile, voltages = random_tile(spec.chip, spec.seed)
             title = "tile"
-            if referee is Simulator.NGSPICE:
+            if referee is SimulatorName.NGSPICE:
                 text = tile_netlist(tile, voltages)
             else:
                 text, models = vacask_netlist(tile, voltages)
@@ -162,7 +162,7 @@ def netlist(
         details |= {"models": [str(path) for path in written]} if written else {}
         print(json.dumps({"file": str(out), **size, "seed": spec.seed, **details}))
     else:
-        run = "ngspice -b" if referee is Simulator.NGSPICE else "vacask -se -sp"
+        run = "ngspice -b" if referee is SimulatorName.NGSPICE else "vacask -se -sp"
         for path in written:
             source, made = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".osdi")))
             print(f"{path}: a model of its cells; compile it with: {_OPENVAF} {source} -o {made}")

@@ -48,7 +48,7 @@ def fit(
     from circuitmem.errors import ValidationError
     from circuitmem.files import write_text
     from circuitmem.report import draw_fit
-    from circuitmem.report.page import make_folder
+    from circuitmem.report.page import make_output_folder
     from circuitmem.study.fit import Reading, fit_device
     from circuitmem.validation import in_range
 
@@ -73,7 +73,7 @@ def fit(
     )
     with Progress("fit") as progress:
         found = fit_device(data, model, held=held, seed=seed, confidence=confidence, reading=reading)
-        make_folder(out)
+        make_output_folder(out)
         stem = out / f"{data.stem}_{model}"
         record = found.as_dict() | {"toml": f"{stem}.toml", "figure": f"{stem}.png"}
         progress.update("figure", 0, 1)

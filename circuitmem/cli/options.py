@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Config", "Json", "Seed", "Setting", "Simulator", "Workers", "overrides"]
+__all__ = ["Config", "Json", "Seed", "Setting", "SimulatorName", "Workers", "overrides"]
 
 Config = Annotated[str | None, typer.Argument(help="TOML file or preset; the default chip when left out.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. chip.tile.rows=128; repeatable.")]
@@ -24,7 +24,7 @@ def overrides(setting: list[str] | None, seed: int | None) -> list[str]:
     return [*(setting or []), *([f"seed={seed}"] if seed is not None else [])]
 
 
-class Simulator(StrEnum):
+class SimulatorName(StrEnum):
     """Circuit simulators that can be asked."""
 
     NGSPICE = "ngspice"

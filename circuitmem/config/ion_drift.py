@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 
 from circuitmem.config.cell import LinearCell
-from circuitmem.config.published import PublishedSpec
+from circuitmem.config.published import PublishedSets
 from circuitmem.errors import ValidationError
 
 __all__ = ["IonDriftSpec"]
@@ -18,7 +18,7 @@ __all__ = ["IonDriftSpec"]
 _Positive = Annotated[float, pydantic.Field(gt=0.0)]
 
 
-class IonDriftSpec(PublishedSpec):
+class IonDriftSpec(PublishedSets):
     """Linear ion drift (Strukov et al., Nature 453:80, 2008): a doped layer that the current makes wider or thinner.
 
     State s = w/D, the doped part of the film: 0 is off, 1 is on::

@@ -17,8 +17,8 @@ from circuitmem.errors import ValidationError
 __all__ = ["ConductanceLaw", "Fraction", "Law", "NonNegative", "is_zero", "law_range", "law_values"]
 
 Floats = NDArray[np.float64]
-Table = tuple[tuple[float, float], ...]
-ConductanceLaw = float | Table | str
+TablePoints = tuple[tuple[float, float], ...]
+ConductanceLaw = float | TablePoints | str
 """A number; pairs of a conductance [S], rising, and the number there, with straight lines between them; or
 ``"package.module:function"`` of a function that takes conductances [S] and returns as many numbers."""
 

@@ -14,7 +14,7 @@ from circuitmem.registry import is_reference
 
 __all__ = ["NetworkSpec"]
 
-Count = Annotated[int, pydantic.Field(ge=1)]
+Positive = Annotated[int, pydantic.Field(ge=1)]
 
 MOST_WEIGHTS = 10**9
 """Of one layer: 8 GB, beyond every chip; no size of an array overflows."""
@@ -59,7 +59,7 @@ class NetworkSpec(Spec):
     weight_range: float | None = pydantic.Field(default=None, ge=1.0, le=1e6)
     kind: Literal["mlp", "cnn"] = "mlp"
     layers: tuple[int, ...] = (784, 100, 10)
-    convolutions: tuple[tuple[Count, Count], ...] = ()
+    convolutions: tuple[tuple[Positive, Positive], ...] = ()
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from circuitmem import registry
 from circuitmem.config.base import Spec
 from circuitmem.config.cell import LinearCell, SinhCell
 from circuitmem.config.ion_drift import IonDriftSpec
-from circuitmem.config.published import PublishedSpec
+from circuitmem.config.published import PublishedSets
 from circuitmem.config.verilog_a import TabulatedSpec, VerilogASpec
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
@@ -26,7 +26,7 @@ __all__ = ["IonDriftSpec", "OdeDevice", "StanfordSpec", "VteamSpec", "YakopcicSp
 _Positive = Annotated[float, pydantic.Field(gt=0.0)]
 
 
-class VteamSpec(PublishedSpec):
+class VteamSpec(PublishedSets):
     """VTEAM: thresholds and powers of the voltage (Kvatinsky et al., TCAS-II 62:786, 2015).
 
     State s = (w - w_on)/(w_off - w_on): 0 is ``on_resistance``, 1 is ``off_resistance``; a positive voltage switches
@@ -119,7 +119,7 @@ class VteamSpec(PublishedSpec):
         return -1
 
 
-class YakopcicSpec(PublishedSpec):
+class YakopcicSpec(PublishedSets):
     """Yakopcic's generalised device (Yakopcic et al., TCAD 32:1201, 2013).
 
     State s = x: 0 is off, 1 is on::
@@ -206,7 +206,7 @@ class YakopcicSpec(PublishedSpec):
         return self.direction
 
 
-class StanfordSpec(PublishedSpec):
+class StanfordSpec(PublishedSets):
     """Stanford-PKU RRAM model 1.0 (Jiang et al., SISPAD 2014; code doi 10.4231/D37H1DN48), without its noise.
 
     State s = (gap - minimum_gap)/(maximum_gap - minimum_gap): 0 is on, 1 is off; a positive voltage closes the gap::

@@ -10,9 +10,10 @@ import pydantic
 from circuitmem.config.base import Spec
 from circuitmem.errors import ValidationError
 
-__all__ = ["ProtocolSpec", "SearchedSpec"]
+__all__ = ["FactorLevel", "ProtocolSpec", "SearchedSpec"]
 
-Level = str | int | float | bool
+FactorLevel = str | int | float | bool
+"""What a point has on an axis, as the table shows it."""
 
 
 class SearchedSpec(Spec):
@@ -74,7 +75,7 @@ class ProtocolSpec(Spec):
     search: Literal["grid", "random"] = "grid"
     tuning_maps: int = pydantic.Field(default=3, ge=1)
     first_tuning_seed: int = pydantic.Field(default=1001, ge=0)
-    at: dict[str, Level] = pydantic.Field(default_factory=dict)
+    at: dict[str, FactorLevel] = pydantic.Field(default_factory=dict)
     tune: dict[str, dict[str, SearchedSpec]] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")

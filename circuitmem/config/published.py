@@ -8,10 +8,10 @@ from circuitmem.config.base import Spec
 from circuitmem.errors import ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["PublishedSpec"]
+__all__ = ["PublishedSets"]
 
 
-class PublishedSpec(Spec):
+class PublishedSets(Spec):
     """What devices that follow an ODE have in common: published sets by name."""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}

@@ -14,7 +14,7 @@ from circuitmem.errors import ValidationError
 
 __all__ = ["StepTableSpec"]
 
-Steps = tuple[tuple[float, float, float], ...]
+StepRows = tuple[tuple[float, float, float], ...]
 
 
 def _steps(value: Any) -> Any:
@@ -58,8 +58,11 @@ class StepTableSpec(DeviceSpec):
     kind: Literal["step-table"] = "step-table"
     minimum_conductance: Conductance = 1e-6
     maximum_conductance: Conductance = 11e-6
-    steps_up: Annotated[Steps, pydantic.PlainValidator(_steps)] = ((1e-6, 0.2e-6, 0.02e-6), (11e-6, 0.2e-6, 0.02e-6))
-    steps_down: Annotated[Steps, pydantic.PlainValidator(_steps)] = ((1e-6, 0.2e-6, 0.02e-6), (11e-6, 0.2e-6, 0.02e-6))
+    steps_up: Annotated[StepRows, pydantic.PlainValidator(_steps)] = ((1e-6, 0.2e-6, 0.02e-6), (11e-6, 0.2e-6, 0.02e-6))
+    steps_down: Annotated[StepRows, pydantic.PlainValidator(_steps)] = (
+        (1e-6, 0.2e-6, 0.02e-6),
+        (11e-6, 0.2e-6, 0.02e-6),
+    )
     device_spread: float = pydantic.Field(default=0.0, ge=0.0, le=0.5)
     set_voltage: Voltage = 2.0
     reset_voltage: Voltage = 2.0

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pydantic
 
 from circuitmem.config.base import Spec
-from circuitmem.config.protocol import ProtocolSpec
+from circuitmem.config.protocol import FactorLevel, ProtocolSpec
 from circuitmem.errors import ValidationError
 
 __all__ = [
@@ -22,9 +22,6 @@ __all__ = [
     "TuningSpec",
     "VariantSpec",
 ]
-
-Level = str | int | float | bool
-"""What a point has on an axis, as the table shows it."""
 
 
 class AxisSpec(Spec):
@@ -121,10 +118,10 @@ class GoalSpec(Spec):
 
     claim: str
     method: str
-    where: dict[str, Level] = pydantic.Field(default_factory=dict)
+    where: dict[str, FactorLevel] = pydantic.Field(default_factory=dict)
     minimum: float
     against: str | None = None
-    against_where: dict[str, Level] | None = None
+    against_where: dict[str, FactorLevel] | None = None
 
 
 class PublishedSpec(Spec):
@@ -148,7 +145,7 @@ class PublishedSpec(Spec):
     mark: Literal["P", "D", "I"]
     value: float
     method: str | None = None
-    where: dict[str, Level] = pydantic.Field(default_factory=dict)
+    where: dict[str, FactorLevel] = pydantic.Field(default_factory=dict)
 
 
 class GapSpec(Spec):
@@ -183,7 +180,7 @@ class GapSpec(Spec):
     gap: float
     candidates: tuple[str, ...] = pydantic.Field(min_length=1)
     candidate_gap: float
-    where: dict[str, Level] = pydantic.Field(default_factory=dict)
+    where: dict[str, FactorLevel] = pydantic.Field(default_factory=dict)
 
 
 class TuningSpec(Spec):
@@ -200,7 +197,7 @@ class TuningSpec(Spec):
     """
 
     method: str
-    default: dict[str, Level]
+    default: dict[str, FactorLevel]
     within: float = pydantic.Field(ge=0.0)
 
 
@@ -240,7 +237,7 @@ class FigureSpec(Spec):
     y: Literal["accuracy_percent", "simulated_time_s", "energy_j"] = "accuracy_percent"
     panels: str | None = None
     methods: tuple[str, ...] = ()
-    where: dict[str, Level] = pydantic.Field(default_factory=dict)
+    where: dict[str, FactorLevel] = pydantic.Field(default_factory=dict)
     title: str = ""
     minimum: float = 0.0
     maximum: float = 100.0
@@ -297,7 +294,7 @@ class StudySpec(Spec):
     repeats: int = pydantic.Field(default=1, ge=1)
     first_seed: int = pydantic.Field(default=1, ge=0)
     axes: dict[str, AxisSpec] = pydantic.Field(default_factory=dict)
-    points: tuple[dict[str, Level], ...] = ()
+    points: tuple[dict[str, FactorLevel], ...] = ()
     maps: MapsSpec = MapsSpec()
     protocol: ProtocolSpec = ProtocolSpec()
     comparisons: tuple[ComparisonSpec, ...] = ()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-__all__ = ["PATIENCE", "Lines", "Progress", "title"]
+__all__ = ["PATIENCE", "Progress", "ProgressLines", "title"]
 
 PATIENCE = 2.0
 """Nothing lasts longer than this without a word [s]."""
@@ -30,7 +30,7 @@ def title(name: str) -> str:
     return recipes.METHODS[name].title if recipes is not None and name in recipes.METHODS else name
 
 
-class Lines:
+class ProgressLines:
     """Plain lines of progress, few however long it takes.
 
     A thing is spoken of when it has taken ``PATIENCE`` seconds, then after twice as long, and so on: an hour of one
@@ -106,8 +106,8 @@ class Progress:
         self._thread = threading.Thread(target=self._speak, name="progress", daemon=True)
         self._first = what
 
-    def _lines(self, what: str) -> Lines:
-        return Lines(what, _say)
+    def _lines(self, what: str) -> ProgressLines:
+        return ProgressLines(what, _say)
 
     def _speak(self) -> None:
         while not self._ended.wait(PATIENCE / 8.0):  # not until the next line is due: another thing may begin before

@@ -1,5 +1,7 @@
 """The chip in time: SimPy lives here and nowhere else."""
 
+from typing import TYPE_CHECKING
+
 from circuitmem.control.arbiter import Arbiter, Priority, Resource, Train
 from circuitmem.control.auditor import ChipAuditor, Sample
 from circuitmem.control.chip import Chip
@@ -11,12 +13,13 @@ from circuitmem.control.jobs import LayerCodes, LayerSums
 from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, picoseconds
 from circuitmem.control.observe import Done, Held, Holding, Observer
 from circuitmem.control.operations import OPERATIONS, OperationSpec
-from circuitmem.control.programming import Conductances, Targets
+from circuitmem.control.programming import Conductances, PairTargets
 from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit, check_devices
 from circuitmem.control.used_lines import UsedLines, turns
 from circuitmem.control.utilisation import Utilisation
+from circuitmem.deprecation import renamed
 
 __all__ = [
     "ATTOJOULE",
@@ -37,12 +40,12 @@ __all__ = [
     "Ledger",
     "Observer",
     "OperationSpec",
+    "PairTargets",
     "Priority",
     "Process",
     "Resource",
     "Sample",
     "Signals",
-    "Targets",
     "Trace",
     "Train",
     "Unit",
@@ -54,3 +57,6 @@ __all__ = [
     "picoseconds",
     "turns",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__, {"Targets": "PairTargets"}, "0.4.0")

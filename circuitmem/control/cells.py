@@ -17,7 +17,7 @@ from circuitmem.device.flicker import flicker
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream, stream_key
 
-__all__ = ["Cells"]
+__all__ = ["CellHistory"]
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -26,7 +26,7 @@ Times = NDArray[np.int64]
 _STATE = ("written", "written_at", "reads", "read_time", "_reads_then", "_time_then", "pulses")
 
 
-class Cells:
+class CellHistory:
     """What a tile's conductances depend on beside its pulses.
 
     A cell's conductance is that left by its last pulse, times a drift with the time since, times a disturb with the

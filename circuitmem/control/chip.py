@@ -18,7 +18,7 @@ from circuitmem.control.auditor import auditor_of
 from circuitmem.control.clock import Process
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.floor_plan import FloorPlan
-from circuitmem.control.pulses import PulseTrain
+from circuitmem.control.pulses import ProgrammingTrain
 from circuitmem.control.sequencer import Sequencer
 from circuitmem.control.signals import Signals
 from circuitmem.control.state import ChipState
@@ -228,7 +228,7 @@ class Chip(Sequencer):
             resource.reset()
         self.electrics.transfers.clear()  # the error may have come in the middle of an update
         halfway, self.context.pulses_are_given = self.context.pulses_are_given, False
-        if halfway or any(isinstance(train, PulseTrain) for train in running):
+        if halfway or any(isinstance(train, ProgrammingTrain) for train in running):
             self._broken = type(error).__name__
         else:
             self._start_faults(self.clock - 1)  # one that is due now breaks the same thing again, or at last

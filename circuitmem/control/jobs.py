@@ -25,7 +25,7 @@ from circuitmem.control.count_stack import CountStack
 from circuitmem.control.ledger import PICOSECOND, attojoules_each, on_clock
 from circuitmem.control.programming import Programming
 from circuitmem.control.pulse_stack import PulseStack
-from circuitmem.control.pulses import PulseTrain
+from circuitmem.control.pulses import ProgrammingTrain
 from circuitmem.control.trains import ReadTrain
 from circuitmem.control.two_pulse_stack import TwoPulseStack
 from circuitmem.control.unit import Unit
@@ -172,7 +172,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
     units = job.units
     if len({unit.index for unit in units}) != len(units):
         return None
-    trains: dict[int, PulseTrain] = {}
+    trains: dict[int, ProgrammingTrain] = {}
     kind = next((each for each in STACKS if each.can_take(context, job)), None)
     stack = None
     if kind is None:

@@ -8,17 +8,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.stack_pulses import Conductances, Targets, wanted_conductances
+from circuitmem._kernels.stack_pulses import Conductances, PairTargets, wanted_conductances
 from circuitmem.control.arbiter import Priority
 from circuitmem.control.context import Context
-from circuitmem.control.pulses import PulseTrain
+from circuitmem.control.pulses import ProgrammingTrain
 from circuitmem.control.unit import Unit
 
-__all__ = ["Conductances", "Layers", "Programming", "Targets", "Wanted"]
+__all__ = ["Conductances", "Layers", "PairTargets", "Programming", "Wanted"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-Layers = Sequence[Targets | Conductances]
+Layers = Sequence[PairTargets | Conductances]
 Wanted = Layers | Sequence[Floats] | Floats
 """What tiles are to conduct: weights or conductances of layers, or conductances [S] of each tile."""
 
@@ -38,11 +38,11 @@ class Programming(NamedTuple):
     """How many pulses down and up the cells of each tile get, (rows, columns)."""
 
     @property
-    def layers(self) -> list[Targets | Conductances] | None:
+    def layers(self) -> list[PairTargets | Conductances] | None:
         """What is wanted of layers; None for what is wanted of single tiles."""
         if isinstance(self.wanted, np.ndarray):
             return None
-        return [each for each in self.wanted if isinstance(each, Targets | Conductances)] or None
+        return [each for each in self.wanted if isinstance(each, PairTargets | Conductances)] or None
 
     def conductances(self) -> Sequence[Floats] | Floats:
         """Return what each tile is to conduct, (tiles, rows, columns) S."""
@@ -53,7 +53,7 @@ class Programming(NamedTuple):
             return wanted_conductances(layers, [unit.asked for unit in self.units])
         return [np.asarray(each) for each in self.wanted]
 
-    def train(self, context: Context, place: int, wanted: Floats | None) -> PulseTrain:
+    def train(self, context: Context, place: int, wanted: Floats | None) -> ProgrammingTrain:
         """Make the train of one tile.
 
         Parameters
@@ -67,12 +67,12 @@ class Programming(NamedTuple):
 
         Returns
         -------
-        train : PulseTrain
+        train : ProgrammingTrain
         """
         unit, counts = self.units[place], None if self.counts is None else self.counts[place]
-        return PulseTrain(context, unit, wanted, self.deadband, self.kind, self.priority, counts=counts)
+        return ProgrammingTrain(context, unit, wanted, self.deadband, self.kind, self.priority, counts=counts)
 
-    def trains(self, context: Context) -> list[PulseTrain]:
+    def trains(self, context: Context) -> list[ProgrammingTrain]:
         """Make the trains of all tiles."""
         wanted = [None] * len(self.units) if self.counts is not None else self.conductances()
         return [self.train(context, place, own) for place, own in enumerate(wanted)]

@@ -17,7 +17,7 @@ from circuitmem._kernels.noise import Addresses
 from circuitmem._kernels.stack_pulses import Amplitudes
 from circuitmem.control.context import Context
 from circuitmem.control.operations import OPERATIONS, polarities
-from circuitmem.control.programming import Conductances, Programming, Targets
+from circuitmem.control.programming import Conductances, PairTargets, Programming
 from circuitmem.control.state import ChipState
 from circuitmem.device import Device
 
@@ -174,12 +174,12 @@ class PulseStack(ABC):
         """Return where a piece of the row lies in the stacks."""
         return slice(self.part.start + piece.start, self.part.start + piece.stop)
 
-    def _goal(self, piece: slice) -> Floats | list[Targets | Conductances]:
+    def _goal(self, piece: slice) -> Floats | list[PairTargets | Conductances]:
         """Return what is wanted of the tiles of a piece: conductances (tiles, rows, columns) [S], or layers."""
         layers = self.job.layers
         if layers is None:
             return np.ascontiguousarray(self.job.wanted[piece], dtype=np.float64)
-        found: list[Targets | Conductances] = []
+        found: list[PairTargets | Conductances] = []
         begin = 0
         for layer in layers:
             own = slice(max(piece.start - begin, 0), min(piece.stop - begin, layer.tiles))

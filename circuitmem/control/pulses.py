@@ -21,7 +21,7 @@ from circuitmem.control.trains import TileTrain
 from circuitmem.control.unit import Unit
 from circuitmem.device import CellState, OdeCells, PulseGroup
 
-__all__ = ["PulseTrain", "Strokes"]
+__all__ = ["ProgrammingTrain", "Strokes"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -70,7 +70,7 @@ class _Slice:
         self.booked.add(booked)
 
 
-class PulseTrain(TileTrain):
+class ProgrammingTrain(TileTrain):
     """Programming of the cells of one tile that shall change by more than ``deadband``.
 
     Row after row (several at once, or cell after cell, if so declared). Which cells get which pulses is decided when

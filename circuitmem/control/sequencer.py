@@ -23,7 +23,7 @@ from circuitmem.control.jobs import (
 )
 from circuitmem.control.ledger import Ledger
 from circuitmem.control.programming import Programming, Wanted
-from circuitmem.control.pulses import PulseTrain
+from circuitmem.control.pulses import ProgrammingTrain
 from circuitmem.control.trains import ReadTrain, bus_step, core_step
 from circuitmem.control.unit import Unit
 from circuitmem.control.used_lines import UsedLines
@@ -140,7 +140,7 @@ class Sequencer(Clock):
             ``BACKGROUND`` pulses let others go first, between two of them.
         """
         yield from self._until_free([unit])
-        train = PulseTrain(self.context, unit, wanted, deadband, self._set_pulse, priority)
+        train = ProgrammingTrain(self.context, unit, wanted, deadband, self._set_pulse, priority)
         return (yield self.arbiter.perform(train))
 
     def read_all(
@@ -208,7 +208,7 @@ class Sequencer(Clock):
         yield from self.wait_until(self.clock + found[0])
         return found[1]
 
-    def _perform(self, train: PulseTrain) -> Process:
+    def _perform(self, train: ProgrammingTrain) -> Process:
         return (yield self.arbiter.perform(train))
 
     @property
@@ -222,7 +222,7 @@ class Sequencer(Clock):
         ``lowered`` of them get a RESET first. Returns the number of cell pulses.
         """
         chosen = cells & lowered, cells
-        train = PulseTrain(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
+        train = ProgrammingTrain(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
         return (yield self.arbiter.perform(train))
 
     def pulse(self, unit: Unit, down: Counts, up: Counts, priority: Priority = Priority.NORMAL) -> Process:
@@ -235,7 +235,7 @@ class Sequencer(Clock):
         down, up : (rows, columns) ndarray of int
             Pulses of each cell, >= 0.
         """
-        train = PulseTrain(self.context, unit, None, 0.0, self._set_pulse, priority, counts=(down, up))
+        train = ProgrammingTrain(self.context, unit, None, 0.0, self._set_pulse, priority, counts=(down, up))
         return (yield self.arbiter.perform(train))
 
     def pulse_all(

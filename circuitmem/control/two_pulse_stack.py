@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Addresses
-from circuitmem._kernels.stack_pulses import Cells, Plan, plan_stack, two_pulse_stack
+from circuitmem._kernels.stack_pulses import CellArrays, PulsePlan, plan_stack, two_pulse_stack
 from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules_each
 from circuitmem.control.programming import Programming
@@ -35,7 +35,7 @@ class TwoPulseStack(PulseStack):
         """Say whether the pulses of a job can be given at once: their targets are, numbers of pulses are not."""
         return job.counts is None and super().can_take(context, job)
 
-    def _plan_piece(self, first: int, end: int) -> Plan:
+    def _plan_piece(self, first: int, end: int) -> PulsePlan:
         piece = slice(first, end)
         asked = self.state.asked[self._own(piece)]
         return plan_stack(self._goal(piece), asked, self.job.deadband, threads=self._threads)
@@ -55,7 +55,7 @@ class TwoPulseStack(PulseStack):
         assert isinstance(device, TwoPulse)
         power = two_pulse_stack(
             self._plan(piece.start, piece.stop),
-            Cells(state.conductance[part], state.effective[part], state.asked[part], list(state.stuck(part))),
+            CellArrays(state.conductance[part], state.effective[part], state.asked[part], list(state.stuck(part))),
             [unit.devices.slope for unit in units],
             device.law,
             noise,

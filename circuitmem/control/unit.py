@@ -13,7 +13,7 @@ from circuitmem._kernels.noise import Address
 from circuitmem._kernels.pulses import ground_resistance, row_power
 from circuitmem.config import ChipSpec, FaultSpec
 from circuitmem.control.arbiter import Resource
-from circuitmem.control.cells import Cells
+from circuitmem.control.cells import CellHistory
 from circuitmem.control.ledger import attojoules
 from circuitmem.control.used_lines import ReadCost, UsedLines, read_cost
 from circuitmem.converter import Readout
@@ -78,7 +78,7 @@ class Unit:
         self.tile = Tile(geometry, self._asked, defects=defect_map)
         self.readout = Readout(spec.converters, geometry, seed, key, defect_map)
         self.devices = _device(spec)(spec.device, geometry.shape, seed, key)
-        self.cells = Cells(spec, seed, index, self.asked)
+        self.cells = CellHistory(spec, seed, index, self.asked)
         self._ground: tuple[Floats, Floats] | None = None
         self._offset: tuple[int, Floats] | None = None
         self._met: tuple[tuple[int, int | None, int], tuple[Any, ...]] | None = None

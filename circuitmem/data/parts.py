@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["Arrays", "check_parts", "digest"]
+__all__ = ["Arrays", "check_parts", "data_digest"]
 
 Arrays = tuple[Any, Any]
 """Inputs and targets of a part, as they came."""
@@ -81,7 +81,7 @@ def _targets(name: str, given: Any, samples: int) -> NDArray[Any]:
     return values
 
 
-def digest(parts: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], classes: Sequence[str]) -> str:
+def data_digest(parts: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], classes: Sequence[str]) -> str:
     """Return the SHA-256 of names, types, shapes and bytes of all arrays, and of the names of the classes.
 
     Numbers that are not bytes are taken as float64, so that a table has the same one in any format.

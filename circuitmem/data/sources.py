@@ -16,10 +16,10 @@ from circuitmem.data.dataset import Dataset
 from circuitmem.data.idx import read_idx_folder
 from circuitmem.data.images import read_image_folder
 from circuitmem.data.mnist import load_mnist
-from circuitmem.data.parts import check_parts, digest
+from circuitmem.data.parts import check_parts, data_digest
 from circuitmem.data.samples import Samples
 from circuitmem.data.split import SPLIT, divided
-from circuitmem.data.tables import Table, read_csv, read_parquet
+from circuitmem.data.tables import DataTable, read_csv, read_parquet
 from circuitmem.data.targets import encoded
 from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 from circuitmem.registry import find, is_reference, names
@@ -109,7 +109,7 @@ def _dataset(
 ) -> Dataset:
     checked = check_parts(found.parts)
     targets, classes = encoded({part: own for part, (_, own) in checked.items()}, task)
-    sha256 = digest({part: (inputs, targets[part]) for part, (inputs, _) in checked.items()}, classes)
+    sha256 = data_digest({part: (inputs, targets[part]) for part, (inputs, _) in checked.items()}, classes)
     grey = found.images and all(inputs.dtype == np.uint8 for inputs, _ in checked.values())
     parts = {
         part: (np.asarray(inputs, np.float64) / 255.0 if grey else np.asarray(inputs, np.float64), targets[part])
@@ -184,7 +184,7 @@ def _named(source: str | os.PathLike[str], target: Target, ignore: list[str]) ->
     if path.suffix not in readers:
         rule = f"must end with one of .npz, {', '.join(readers)}, or be a folder"
         raise DataFileError(path, rule)
-    table: Table = readers[path.suffix](path)
+    table: DataTable = readers[path.suffix](path)
     inputs, targets, features = table.divided(target, ignore)
     return Samples({"": (inputs, targets)}, path.name, features)
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 from circuitmem.validation import did_you_mean
 
-__all__ = ["Table", "read_csv", "read_parquet"]
+__all__ = ["DataTable", "read_csv", "read_parquet"]
 
 SEPARATORS = (";", "\t", "|", ",")
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
-class Table:
+class DataTable:
     """Columns of a file by name.
 
     Attributes
@@ -111,7 +111,7 @@ def _number(text: str) -> float:
         return float(text.replace(",", ".")) if _COMMA.fullmatch(text) else np.nan
 
 
-def read_csv(path: str | os.PathLike[str]) -> Table:
+def read_csv(path: str | os.PathLike[str]) -> DataTable:
     """Read a table of text: names of columns in the first line, then a line a sample.
 
     Separators are commas, semicolons, tabs or bars; numbers may have a decimal comma where fields are not separated by
@@ -153,10 +153,10 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
         names, rows, lines = [field.strip() for field in rows[0]], rows[1:], lines[1:]
     _check_names(path, names, len(rows))
     columns = {name: np.array([row[place] for row in rows], dtype=object) for place, name in enumerate(names)}
-    return Table(str(path), columns, lines)
+    return DataTable(str(path), columns, lines)
 
 
-def read_parquet(path: str | os.PathLike[str]) -> Table:
+def read_parquet(path: str | os.PathLike[str]) -> DataTable:
     """Read a Parquet file.
 
     Raises
@@ -187,7 +187,7 @@ def read_parquet(path: str | os.PathLike[str]) -> Table:
             else:
                 found = np.array(["" if value is None else str(value) for value in values], dtype=object)
         columns[name] = found
-    return Table(str(path), columns, range(1, table.num_rows + 1))
+    return DataTable(str(path), columns, range(1, table.num_rows + 1))
 
 
 def _check_names(path: str | os.PathLike[str], names: Sequence[str], rows: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuitmem._kernels.counts import Curve, count_pulses
+from circuitmem._kernels.counts import DirectionCurve, count_pulses
 from circuitmem._kernels.noise import Address
 from circuitmem.config.pulse_update import PulseUpdateSpec
 from circuitmem.device.device import CellState, Device, PulseGroup
@@ -85,9 +85,9 @@ class PulseUpdate(Device):
 
     Attributes
     ----------
-    up, down : Curve
+    up, down : DirectionCurve
         The curves of each device. Only the circuit may use them.
-    nominal_up, nominal_down : Curve
+    nominal_up, nominal_down : DirectionCurve
         Those of the declared device, which the digital core knows.
     limits : (float, float)
         Minimum and maximum conductance [S].
@@ -165,12 +165,12 @@ def _same_sign(declared: float, spread: Floats) -> Floats:
     return np.asarray(np.clip(declared + spread, low, high))
 
 
-def _curve(nonlinearity_: Floats, states: int) -> Curve:
+def _curve(nonlinearity_: Floats, states: int) -> DirectionCurve:
     s = _signed(nonlinearity_)
-    return Curve(np.ascontiguousarray(s / states), np.ascontiguousarray(-1.0 / np.expm1(-s)))
+    return DirectionCurve(np.ascontiguousarray(s / states), np.ascontiguousarray(-1.0 / np.expm1(-s)))
 
 
-def _place(y: Floats, curve: Curve) -> Floats:
+def _place(y: Floats, curve: DirectionCurve) -> Floats:
     """Return after how many pulses from 0 a curve is at y."""
     return np.asarray(-np.log1p(-y / curve.ceiling) / curve.fade)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.tables import Half, Surface, current, pack, rate
 from circuitmem.errors import ValidationError
 
-__all__ = ["Limits", "Sampler", "Table", "deviation", "tabulate"]
+__all__ = ["LawTable", "Limits", "Sampler", "deviation", "tabulate"]
 
 Floats = NDArray[np.float64]
 Sampler = Callable[[Floats, Floats], tuple[Floats, Floats]]
@@ -63,7 +63,7 @@ class Limits(NamedTuple):
         return 1e-3 / self.time
 
 
-class Table(NamedTuple):
+class LawTable(NamedTuple):
     """A tabulated law.
 
     Attributes
@@ -81,7 +81,7 @@ class Table(NamedTuple):
     error: float
 
 
-def tabulate(law: Sampler, limits: Limits, seed: int = 0) -> Table:
+def tabulate(law: Sampler, limits: Limits, seed: int = 0) -> LawTable:
     """Make tables of a law.
 
     Raises
@@ -99,7 +99,7 @@ def tabulate(law: Sampler, limits: Limits, seed: int = 0) -> Table:
         numbers = pack(*(half.packed() for half in halves))
         error = float(deviation(numbers, states, voltages, *known, limits).max())
         if error <= limits.error:
-            return Table(numbers, max(half.steepness() for half in halves), error)
+            return LawTable(numbers, max(half.steepness() for half in halves), error)
     raise ValidationError("chip.device.error", f"must be larger: random points are {error:.3g} off", limits.error)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels import tables
 from circuitmem._kernels.devices import TABULATED, DeviceLaw
 from circuitmem.config import TabulatedSpec, VerilogASpec, cache_folder
-from circuitmem.device.tabulate import Limits, Table, tabulate
+from circuitmem.device.tabulate import LawTable, Limits, tabulate
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, save_npz
 
@@ -73,7 +73,7 @@ def limits_of(spec: TabulatedSpec) -> Limits:
 
 
 @lru_cache(maxsize=16)
-def table_of(spec: TabulatedSpec) -> Table:
+def table_of(spec: TabulatedSpec) -> LawTable:
     """Return the tables of a device: made now, or kept in the user's cache if a simulator made them.
 
     Raises
@@ -82,7 +82,7 @@ def table_of(spec: TabulatedSpec) -> Table:
         If the law cannot be tabulated, or is not what a device's is.
     """
 
-    def make() -> Table:
+    def make() -> LawTable:
         return tabulate(spec.law, limits_of(spec))
 
     table = _kept(spec, make) if isinstance(spec, VerilogASpec) else make()
@@ -90,12 +90,12 @@ def table_of(spec: TabulatedSpec) -> Table:
     return table
 
 
-def _kept(spec: VerilogASpec, make: Callable[[], Table]) -> Table:
+def _kept(spec: VerilogASpec, make: Callable[[], LawTable]) -> LawTable:
     key = hashlib.sha256(f"{FORMAT} {spec.model_dump_json(exclude={'file'})}".encode()).hexdigest()
     path = cache_folder() / f"{key}.npz"
     try:
         saved = load_npz(path)
-        return Table(np.asarray(saved["numbers"], np.float64), float(saved["steepness"]), float(saved["error"]))
+        return LawTable(np.asarray(saved["numbers"], np.float64), float(saved["steepness"]), float(saved["error"]))
     except (DataFileError, KeyError):  # not made yet, or damaged
         table = make()
     save_npz(path, {name: np.asarray(value) for name, value in table._asdict().items()})

@@ -19,7 +19,7 @@ from circuitmem.config import PulseTrain
 from circuitmem.engine.base import Engine, ProgrammingResult, Solution
 from circuitmem.engine.cases import Case, ReadCase, relative_errors
 from circuitmem.engine.circuit import Site
-from circuitmem.engine.findings import LIMIT, AuditRecord, Check, Findings, site_of
+from circuitmem.engine.findings import LIMIT, AuditCheck, AuditRecord, Findings, site_of
 from circuitmem.engine.referees import REFEREES, Referee, RefereeName
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
@@ -105,7 +105,7 @@ class AuditQueue(_Finished):
             name: REFEREES[name](time_limit=time_limit, workers=workers, niceness=niceness) for name in referees
         }
         self._findings = Findings(in_range("limit", limit, 0.0), folder)
-        self._waiting: deque[Check] = deque()
+        self._waiting: deque[AuditCheck] = deque()
         self._companies: list[tuple[RefereeName, Site]] = []
         self._closed = False
         self._submitted: dict[str, int] = {}
@@ -193,7 +193,7 @@ class AuditQueue(_Finished):
             self._submitted[case.kind] = self._submitted.get(case.kind, 0) + amount
             number, self._numbered = self._numbered, self._numbered + 1
             company = None if site is None else self._company(chosen, site)
-            self._waiting.append(Check(case, group, number, name, each, provenance, chosen, company))
+            self._waiting.append(AuditCheck(case, group, number, name, each, provenance, chosen, company))
             self._changed.notify()
 
     def finish(self, timeout: float | None = None) -> AuditRecord:
@@ -244,7 +244,7 @@ class AuditQueue(_Finished):
             self._companies.append((referee, site))
         return self._companies.index((referee, site))
 
-    def _next(self) -> list[Check]:
+    def _next(self) -> list[AuditCheck]:
         """Wait for the next case, or for the largest company of those waiting, and take it."""
         with self._changed:
             self._wait()
@@ -254,7 +254,7 @@ class AuditQueue(_Finished):
                 return [self._waiting.popleft()]
             companies = Counter(check.company for check in self._waiting if check.company is not None)
             company = companies.most_common(1)[0][0]
-            chosen, size, left = list[Check](), 0, deque[Check]()
+            chosen, size, left = list[AuditCheck](), 0, deque[AuditCheck]()
             for check in self._waiting:
                 if check.company == company and (not chosen or size + check.case.size <= AT_ONCE):
                     chosen.append(check)
@@ -352,7 +352,7 @@ class AuditedEngine(_Finished):
             self._queue.add(case, each=each, name=name, provenance=provenance)
             return
         assert self._spice is not None
-        check = Check(case, number=self._numbered, each=each, name=name, provenance=provenance)
+        check = AuditCheck(case, number=self._numbered, each=each, name=name, provenance=provenance)
         self._findings.check(self._spice, check)
         self._numbered += 1
 

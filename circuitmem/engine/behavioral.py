@@ -18,7 +18,7 @@ from circuitmem.engine.base import ProgrammingResult, PulseResult, Solution, Tra
 from circuitmem.engine.bridges import bridge_drops, dipoles_of_bridges, one_blas_thread, superpose
 from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.kept import KEPT_BYTES, KeptMatrices
-from circuitmem.engine.plan import Method, Plan, check_linear, check_method, make_plan, plan_nodes
+from circuitmem.engine.plan import Plan, SolverChoice, check_linear, check_method, make_plan, plan_nodes
 from circuitmem.engine.precision import PRECISION, Precision, check_precision
 from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, Drive, program_tile, pulse_tile
 from circuitmem.engine.settling import Settling, settle
@@ -78,7 +78,7 @@ class BehavioralEngine:
         *,
         threads: int | None = None,
         tolerance: float = TOLERANCE,
-        method: Method | None = None,
+        method: SolverChoice | None = None,
         precision: Precision = "double",
         kept_bytes: int = KEPT_BYTES,
     ) -> None:

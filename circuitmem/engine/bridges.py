@@ -103,7 +103,7 @@ def superpose(
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Let BLAS add in one order, whatever number of threads it would use."""
+    """Let BLAS use one thread in this block: it adds in one order then, and the kernels have their own threads."""
     context: AbstractContextManager[object] = _libraries.limit(limits=1, user_api="blas")
     return context
 

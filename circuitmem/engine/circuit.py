@@ -16,8 +16,8 @@ from circuitmem.converter import Readout
 from circuitmem.engine.base import ProgrammingResult, ReadoutSolution, Solution, StepResponse
 from circuitmem.engine.programming import check_pulse, first_state, result_of, sample_times
 from circuitmem.errors import SpiceError, ValidationError
-from circuitmem.netlists.jobs import Analysis, Answer, Circuit, Sweep, Transient
-from circuitmem.netlists.program import Times
+from circuitmem.netlists.jobs import Analysis, Circuit, OperatingPoints, SimulatorOutputs, Transient
+from circuitmem.netlists.program import TransientTimes
 from circuitmem.netlists.runner import Runner
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import DefectMap, Tile
@@ -84,7 +84,7 @@ class PulseCircuit(Protocol):
     moving: list[tuple[int, int]]
     word_sources: list[tuple[str, float]]
     bit_sources: list[tuple[str, float]]
-    times: Times
+    times: TransientTimes
     initial: bool
     state_range: tuple[float, float]
 
@@ -131,7 +131,7 @@ class CircuitEngine(ABC):
     def _step_circuit(self, tile: Tile, voltages: Floats, amplifier: TiaSpec | None) -> StepCircuit:
         """Return the circuit of a tile whose drivers step."""
 
-    def _run(self, tile: Tile, netlist: Circuit, analysis: Analysis) -> Answer:  # noqa: ARG002
+    def _run(self, tile: Tile, netlist: Circuit, analysis: Analysis) -> SimulatorOutputs:  # noqa: ARG002
         """Simulate a circuit of a tile."""
         return self._runner.simulate(netlist, analysis)
 
@@ -251,7 +251,9 @@ class CircuitEngine(ABC):
         circuit = self._readout_circuit(tile, readout)
         bits = (np.asarray(input_codes)[:, circuit.live, None] >> np.arange(readout.dac.spec.bits)) & 1
         table = np.hstack([bits.reshape(batch, -1) * readout.dac.spec.reference_voltage, added])
-        parts = np.split(self._run(tile, circuit.netlist, Sweep(table)).values, [rows, -2 * columns, -columns], axis=1)
+        parts = np.split(
+            self._run(tile, circuit.netlist, OperatingPoints(table)).values, [rows, -2 * columns, -columns], axis=1
+        )
         codes = np.rint(parts[3]).astype(np.int64)
         if not (np.abs(parts[3] - codes) <= RESIDUAL_TOLERANCE * readout.adc.spec.highest_code).all():
             raise self._error("a quantiser gave something that is not a code")
@@ -346,7 +348,7 @@ class CircuitEngine(ABC):
         began = time.perf_counter()
         circuit = self._tile_circuit(tile, all_nodes=all_nodes)
         self._built = {"build": time.perf_counter() - began}
-        return circuit, self._run(tile, circuit.netlist, Sweep(batch[:, circuit.live])).values
+        return circuit, self._run(tile, circuit.netlist, OperatingPoints(batch[:, circuit.live])).values
 
     def _measured(self, circuit: TileCircuit, results: Floats, batch: Floats) -> Terminals:
         """Take the currents of the terminals from a circuit's outputs, and check that none gets lost."""

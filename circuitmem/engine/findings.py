@@ -24,7 +24,7 @@ from circuitmem.errors import CircuitmemError, DataFileError, SpiceUnavailableEr
 from circuitmem.files import load_npz, save_npz
 from circuitmem.validation import finite_array, in_range
 
-__all__ = ["LIMIT", "AuditRecord", "Check", "Findings", "SavedCase", "load_case", "save_case", "site_of"]
+__all__ = ["LIMIT", "AuditCheck", "AuditRecord", "Findings", "SavedCase", "load_case", "save_case", "site_of"]
 
 Floats = NDArray[np.float64]
 
@@ -143,7 +143,7 @@ def load_case(path: str | os.PathLike[str]) -> SavedCase:
 
 
 @dataclass(frozen=True)
-class Check:
+class AuditCheck:
     """A case to be done again.
 
     Attributes
@@ -250,20 +250,20 @@ class Findings:
     _outcomes: list[_Outcome] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def check(self, engine: Engine, *checks: Check) -> None:
+    def check(self, engine: Engine, *checks: AuditCheck) -> None:
         """Do cases again and note the differences, or why that was not possible.
 
         Parameters
         ----------
         engine : Engine
             The reference; one that can do circuits side by side gets those of all cases at once.
-        *checks : Check
+        *checks : AuditCheck
             The cases, and what is to be said about each.
         """
         for check, reference in zip(checks, _references(engine, [check.case for check in checks]), strict=True):
             self._note(check, reference)
 
-    def _note(self, check: Check, reference: Floats | CircuitmemError) -> None:
+    def _note(self, check: AuditCheck, reference: Floats | CircuitmemError) -> None:
         case = check.case
         kept = _Outcome(check.number, check.group, case.kind, case.size, check.referee)
         if isinstance(reference, SpiceUnavailableError):

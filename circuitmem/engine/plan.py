@@ -16,9 +16,9 @@ from circuitmem.errors import ValidationError
 from circuitmem.tile import Mesh, Tile
 from circuitmem.validation import did_you_mean, integer
 
-__all__ = ["Method", "Plan", "check_linear", "check_method", "make_plan", "plan_nodes"]
+__all__ = ["Plan", "SolverChoice", "check_linear", "check_method", "make_plan", "plan_nodes"]
 
-Method = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
+SolverChoice = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
 """``"transfer matrix"``: by the tree kernel, and then a matrix product. ``"conjugate gradients"``: vector by vector.
 ``"newton"``: the same for non-linear cells. ``"direct"``: by factoring the nodal equations."""
 
@@ -40,7 +40,7 @@ class Plan:
     Attributes
     ----------
     method : str
-        One of :data:`Method`.
+        One of :data:`SolverChoice`.
     superposed_bridges : bool
         Whether the bridges' currents are superposed on the answer of the tile without them.
     break_even : int
@@ -52,7 +52,7 @@ class Plan:
         is exact but for rounding errors, whatever it is.
     """
 
-    method: Method
+    method: SolverChoice
     superposed_bridges: bool
     break_even: int
     reason: str
@@ -70,7 +70,7 @@ def make_plan(
     *,
     known: bool = False,
     before: int = 0,
-    wanted: Method | None = None,
+    wanted: SolverChoice | None = None,
     tolerance: float = TOLERANCE,
 ) -> Plan:
     """Choose how to read a tile.
@@ -102,7 +102,7 @@ def make_plan(
     nodes = plan_nodes(tile)
     if not tile.spec.cell.linear:
         break_even, reason = 0, nodes.reason
-        possible: tuple[Method, ...] = ("direct",) if nodes.method == "direct" else (nodes.method, "direct")
+        possible: tuple[SolverChoice, ...] = ("direct",) if nodes.method == "direct" else (nodes.method, "direct")
     else:
         # Where every vector is solved directly, so is every row of the transfer matrix.
         break_even = tile.spec.rows + 1 if nodes.method == "direct" else _break_even(tile)
@@ -122,7 +122,7 @@ def make_plan(
     return Plan(method, superposed, break_even, reason if wanted is None else "as wanted", tolerance)
 
 
-def plan_nodes(tile: Tile, wanted: Method | None = None) -> Plan:
+def plan_nodes(tile: Tile, wanted: SolverChoice | None = None) -> Plan:
     """Choose how to solve vectors node by node, for which a transfer matrix is no help.
 
     Parameters
@@ -139,7 +139,7 @@ def plan_nodes(tile: Tile, wanted: Method | None = None) -> Plan:
     """
     linear, bridges = tile.spec.cell.linear, bool(tile.defects.bridges)
     superposed = bridges and linear and _are_tied(tile)
-    method: Method = "conjugate gradients" if linear else "newton"
+    method: SolverChoice = "conjugate gradients" if linear else "newton"
     reason = "linear cells" if linear else "non-linear cells"
     if not linear and type(tile.spec.cell) not in (SinhCell, SelectorCell):  # a subclass may say another law
         method, reason = "direct", "non-linear cells of a law that the kernels do not know"
@@ -153,9 +153,9 @@ def plan_nodes(tile: Tile, wanted: Method | None = None) -> Plan:
     return Plan(method, superposed, 0, reason)
 
 
-def check_method(method: Method | None) -> Method | None:
+def check_method(method: SolverChoice | None) -> SolverChoice | None:
     """Return the method, if it is one; raises ValidationError otherwise."""
-    names = get_args(Method)
+    names = get_args(SolverChoice)
     if method is not None and method not in names:
         raise ValidationError("method", f"must be one of {', '.join(names)}{did_you_mean(str(method), names)}", method)
     return method

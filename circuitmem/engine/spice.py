@@ -235,4 +235,4 @@ def program_netlist(tile: Tile, device: OdeDevice, pulse: Pulse) -> str:
     """
     check_pulse(tile, pulse)
     state = first_state(tile, PulseTrain(device=device, pulses=(pulse,)))
-    return program.program_netlist(tile, device, pulse, state)
+    return program.pulse_netlist(tile, device, pulse, state)

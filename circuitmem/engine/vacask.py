@@ -12,7 +12,7 @@ from circuitmem.config import LinearCell, OdeDevice, Pulse, TiaSpec
 from circuitmem.converter import Readout
 from circuitmem.engine.circuit import CircuitEngine, Site, Terminals, TileRead
 from circuitmem.errors import SpiceUnavailableError, ValidationError
-from circuitmem.netlists.jobs import Analysis, Answer, Circuit, Sweep
+from circuitmem.netlists.jobs import Analysis, Circuit, OperatingPoints, SimulatorOutputs
 from circuitmem.netlists.process import Program
 from circuitmem.netlists.runner import Library, Runner
 from circuitmem.netlists.vacask import installation
@@ -98,7 +98,7 @@ class VacaskEngine(CircuitEngine):
         SpiceUnavailableError
             If it is not installed, or does not start; the message says what to do.
         """
-        return _library(installation.find())
+        return _library(installation.find_vacask())
 
     @classmethod
     def available(cls) -> bool:
@@ -118,7 +118,7 @@ class VacaskEngine(CircuitEngine):
         SpiceUnavailableError
             If it is not installed, or does not start.
         """
-        return installation.find().compiler_version
+        return installation.find_vacask().compiler_version
 
     @staticmethod
     def digest() -> str:
@@ -129,7 +129,7 @@ class VacaskEngine(CircuitEngine):
         SpiceUnavailableError
             If it is not installed.
         """
-        return installation.find().digest
+        return installation.find_vacask().digest
 
     @staticmethod
     def options() -> dict[str, str]:
@@ -164,7 +164,7 @@ class VacaskEngine(CircuitEngine):
         self._check_size(tile, True)
         batches = [read.tile.input_voltages(read.voltages) for read in reads]
         circuit = VacaskStates([read.tile for read in reads], block)
-        results = self._run(tile, circuit.netlist, Sweep(circuit.table(batches))).values[1:]
+        results = self._run(tile, circuit.netlist, OperatingPoints(circuit.table(batches))).values[1:]
         vectors = np.vstack(batches)
         found = self._measured(circuit, circuit.without_leaks(results, vectors), vectors)
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
@@ -198,10 +198,10 @@ class VacaskEngine(CircuitEngine):
             what = "" if linear else " that are not linear, or move"
             raise ValidationError("tile", f"must have <= {largest} cells{what} for VACASK (largest_tile)", cells)
 
-    def _run(self, tile: Tile, netlist: Circuit, analysis: Analysis) -> Answer:
+    def _run(self, tile: Tile, netlist: Circuit, analysis: Analysis) -> SimulatorOutputs:
         if self._fixed:
             return self._runner.simulate(netlist, analysis)
-        points = len(analysis.table) if isinstance(analysis, Sweep) else 400
+        points = len(analysis.table) if isinstance(analysis, OperatingPoints) else 400
         cells = tile.spec.rows * tile.spec.columns
         # A vector takes some 2e-9 s a cell squared, sinh cells twice that, small tiles what their text takes; ten times
         # as long is allowed, and more for a machine under load.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from circuitmem.config import VerilogASpec
 from circuitmem.engine.vacask import VacaskEngine
 from circuitmem.errors import SpiceError, ValidationError
-from circuitmem.netlists.jobs import Sweep
+from circuitmem.netlists.jobs import OperatingPoints
 from circuitmem.netlists.vacask.hidden import hidden_variables
 from circuitmem.netlists.vacask.law import LawCircuit
 from circuitmem.netlists.vacask.verilog import Model, read_model
@@ -70,7 +70,7 @@ def verilog_law(spec: VerilogASpec, state: Floats, voltage: Floats) -> tuple[Flo
     parts = []
     for first in range(0, len(state), POINTS):
         table = circuit.table(voltage[first : first + POINTS], low + (high - low) * state[first : first + POINTS])
-        answers = _engine()._runner.simulate(circuit.netlist, Sweep(table), LIMIT).values
+        answers = _engine()._runner.simulate(circuit.netlist, OperatingPoints(table), LIMIT).values
         parts.append(circuit.points(answers, len(state[first : first + POINTS])))
     amperes, rates = (np.concatenate(each) for each in zip(*parts, strict=True))
     return amperes, rates / (high - low)

@@ -1,6 +1,9 @@
 """Layers of weights on tiles, and their digital twin."""
 
-from circuitmem.network.ask import Ask, Network, Steps, digitally, halves_of, on_chip
+from typing import TYPE_CHECKING
+
+from circuitmem.deprecation import renamed
+from circuitmem.network.ask import Ask, Network, Steps, answer_digitally, halves_of, on_chip
 from circuitmem.network.correction import Correction
 from circuitmem.network.cuts import Cut
 from circuitmem.network.digital import Perceptron, of_layers
@@ -38,8 +41,8 @@ __all__ = [
     "Placement",
     "RequestStream",
     "Steps",
+    "answer_digitally",
     "cells_used",
-    "digitally",
     "halves_of",
     "kernels_of",
     "mapping_on",
@@ -54,3 +57,6 @@ __all__ = [
     "tiles_of",
     "used_columns",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__, {"digitally": "answer_digitally"}, "0.4.0")

@@ -1,8 +1,8 @@
 """The protocol of networks: one asks for products of vectors with its matrices, and who answers is another's business.
 
 A network is written once, as a generator: it yields an :class:`Ask` and is sent the products. :func:`on_chip` answers
-from tiles, in simulated time; :func:`digitally` answers from the weights themselves. All that runs a network is one of
-the two: ranges and calibration vectors, training on a computer and on the chip, requests side by side.
+from tiles, in simulated time; :func:`answer_digitally` answers from the weights themselves. All that runs a network is
+one of the two: ranges and calibration vectors, training on a computer and on the chip, requests side by side.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from circuitmem.control import Chip, Priority, Process
 from circuitmem.errors import ValidationError
 from circuitmem.validation import finite_array
 
-__all__ = ["Ask", "Enter", "Loss", "Network", "Steps", "as_it_is", "digitally", "halves_of", "joined", "on_chip"]
+__all__ = ["Ask", "Enter", "Loss", "Network", "Steps", "answer_digitally", "as_it_is", "halves_of", "joined", "on_chip"]
 
 Floats = NDArray[np.float64]
 
@@ -47,14 +47,14 @@ Loss = Callable[[Floats], tuple[float, Floats]]
 Steps = Generator[Ask, list[Floats], Floats]
 """A forward pass: yields asks, is sent the products of each, and returns the outputs (samples, outputs)."""
 
-Product = Callable[[int, Floats], Process]
+LayerProduct = Callable[[int, Floats], Process]
 """Multiplies vectors (vectors, inputs) by the matrix of a number, in simulated time; returns (vectors, outputs)."""
 
 Enter = Callable[[int, Floats], Floats]
 """What stands before the matrix of a number: called with vectors (vectors, inputs), returns what is multiplied."""
 
 
-def on_chip(chip: Chip, steps: Steps, product: Product, priority: Priority = Priority.NORMAL) -> Process:
+def on_chip(chip: Chip, steps: Steps, product: LayerProduct, priority: Priority = Priority.NORMAL) -> Process:
     """Answer what a network asks for from a chip; returns the outputs.
 
     Parameters
@@ -87,7 +87,7 @@ def as_it_is(matrix: int, vectors: Floats) -> Floats:  # noqa: ARG001
     return vectors
 
 
-def digitally(steps: Steps, weights: Sequence[Floats], enter: Enter = as_it_is) -> Floats:
+def answer_digitally(steps: Steps, weights: Sequence[Floats], enter: Enter = as_it_is) -> Floats:
     """Answer what a network asks for from its weights; returns the outputs.
 
     Parameters
@@ -191,7 +191,7 @@ class Network(ABC):
         """Return what is multiplied with each matrix for inputs (samples, inputs), and last the outputs.
 
         Of a matrix that is asked for several times all vectors, in the order of the asks; as ``enter`` returns them
-        (:func:`digitally`).
+        (:func:`answer_digitally`).
         """
         seen: list[list[Floats]] = [[] for _ in self.weights]
 
@@ -199,14 +199,14 @@ class Network(ABC):
             seen[matrix].append(enter(matrix, vectors))
             return seen[matrix][-1]
 
-        outputs = digitally(self.steps(inputs), self.weights, note)
+        outputs = answer_digitally(self.steps(inputs), self.weights, note)
         return [*map(joined, seen), outputs]
 
     def logits(self, inputs: Floats, enter: Enter = as_it_is) -> Floats:
-        """Return the outputs, (samples, outputs), of inputs (samples, inputs); ``enter`` as in :func:`digitally`."""
+        """Return the outputs, (samples, outputs), of inputs (samples, inputs); ``enter``: :func:`answer_digitally`."""
         size = self.at_once(len(inputs))
         parts = (inputs[k : k + size] for k in range(0, len(inputs), size))
-        return np.concatenate([digitally(self.steps(part), self.weights, enter) for part in parts])
+        return np.concatenate([answer_digitally(self.steps(part), self.weights, enter) for part in parts])
 
     def at_once(self, batch: int) -> int:
         """Return how many of ``batch`` inputs are best taken at once."""

@@ -14,9 +14,9 @@ from circuitmem.control import (
     Conductances,
     LayerCodes,
     LayerSums,
+    PairTargets,
     Priority,
     Process,
-    Targets,
     Unit,
 )
 from circuitmem.errors import ValidationError
@@ -160,14 +160,14 @@ class HardwareLayer(TiledLayer):
         """Program the tiles towards ``weights`` (inputs, outputs), in parallel as far as there are drivers."""
         yield from self.chip.program_all(self.units, [self.targets(weights)], deadband)
 
-    def targets(self, weights: Floats) -> Targets | Conductances:
+    def targets(self, weights: Floats) -> PairTargets | Conductances:
         """Take ``weights`` (inputs, outputs) as asked, and return what they mean for the cells."""
         self.weights = weights  # the last ones make room
         self.weights = self._of_all(weights).copy()
         mapping, cell = self.mapping, self.chip.spec.tile.cell
         if self.chip.spec.packed or type(mapping) is not PairMapping:
             return Conductances(np.stack([self._wanted(index) for index in range(len(self.units))]))
-        return Targets(
+        return PairTargets(
             self.relative(self.weights),
             self.tiling.lines,
             mapping.scale,

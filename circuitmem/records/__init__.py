@@ -4,6 +4,9 @@ JSON files carry ``format``. A file without one is of a version that wrote none 
 later format is refused. Keys that are not declared here pass: later versions may add some. See ``docs/files.md``.
 """
 
+from typing import TYPE_CHECKING
+
+from circuitmem.deprecation import renamed
 from circuitmem.records.reading import (
     EX_SITU_ARRAYS,
     FORMAT,
@@ -17,11 +20,14 @@ from circuitmem.records.reading import (
     record_text,
     write_record,
 )
-from circuitmem.records.runs import Begun, DataRecord, Digital, Method, Partial, Provenance, Results, Weights
-from circuitmem.records.studies import Point, StudyProvenance, Tuned, Validation
+from circuitmem.records.runs import Begun, DataRecord, Digital, MethodRecord, Partial, Provenance, Results, Weights
+from circuitmem.records.studies import PointRecord, StudyProvenance, Tuned, Validation
 
 __all__ = [
-    "EX_SITU_ARRAYS", "FORMAT", "STATE_ARRAYS", "Begun", "DataRecord", "Digital", "Method", "Partial", "Point",
-    "Provenance", "Record", "Results", "Shape", "StudyProvenance", "Tuned", "Validation", "Weights", "check_record",
-    "read_arrays", "read_config", "read_record", "record_text", "write_record",
+    "EX_SITU_ARRAYS", "FORMAT", "STATE_ARRAYS", "Begun", "DataRecord", "Digital", "MethodRecord", "Partial",
+    "PointRecord", "Provenance", "Record", "Results", "Shape", "StudyProvenance", "Tuned", "Validation", "Weights",
+    "check_record", "read_arrays", "read_config", "read_record", "record_text", "write_record",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__, {"Method": "MethodRecord", "Point": "PointRecord"}, "0.4.0")

@@ -21,15 +21,27 @@ from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.files import load_npz, write_text
 
 __all__ = [
-    "EX_SITU_ARRAYS", "STATE_ARRAYS", "Count", "MethodName", "Number", "Percent", "Record", "Shape", "check_record",
-    "read_arrays", "read_config", "read_record", "record_text", "write_record",
+    "EX_SITU_ARRAYS",
+    "STATE_ARRAYS",
+    "MethodName",
+    "NotNegative",
+    "Number",
+    "Percent",
+    "Record",
+    "Shape",
+    "check_record",
+    "read_arrays",
+    "read_config",
+    "read_record",
+    "record_text",
+    "write_record",
 ]  # fmt: skip
 
 FORMAT = 1
 """Counts changes of JSON files that an older reader would misread."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+NotNegative = Annotated[int, Field(ge=0)]
 MethodName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]
 """Of a method of the comparison, which may be of somebody's own."""
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]

@@ -8,9 +8,9 @@ import pydantic
 from pydantic import Field
 
 from circuitmem.errors import ValidationError
-from circuitmem.records.reading import Count, MethodName, Number, Percent, Record
+from circuitmem.records.reading import MethodName, NotNegative, Number, Percent, Record
 
-__all__ = ["Begun", "DataRecord", "Digital", "History", "Method", "Partial", "Provenance", "Results", "Weights"]
+__all__ = ["Begun", "DataRecord", "Digital", "History", "MethodRecord", "Partial", "Provenance", "Results", "Weights"]
 
 
 def _check_score(record: Any) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ class Epoch(Record):
     accuracy_percent: Percent | None = None
     rmse: Number | None = None
     r2: Number | None = None
-    pulses: Count
+    pulses: NotNegative
     simulated_time_s: Number
     energy_j: Number
 
@@ -48,42 +48,42 @@ class Epoch(Record):
         return self
 
 
-class Account(Record):
+class AccountRecord(Record):
     """What operations added up to: times in ps, energy in aJ."""
 
-    operations: Count
-    busy: Count
-    energy: Count
-    pulses: Count
-    saturated: Count
+    operations: NotNegative
+    busy: NotNegative
+    energy: NotNegative
+    pulses: NotNegative
+    saturated: NotNegative
 
 
 class Saturated(Record):
     """Codes at the end of their range."""
 
-    adc: Count
-    dac: Count
+    adc: NotNegative
+    dac: NotNegative
 
 
 class LayerUse(Record):
     """What a layer's converters and cells were used for."""
 
-    adc: Count
-    adc_saturated: Count
-    dac: Count
-    dac_saturated: Count
-    least_gain: Count
-    weights: Count
-    limited_before: Count
-    limited_after: Count
+    adc: NotNegative
+    adc_saturated: NotNegative
+    dac: NotNegative
+    dac_saturated: NotNegative
+    least_gain: NotNegative
+    weights: NotNegative
+    limited_before: NotNegative
+    limited_after: NotNegative
 
 
 class CalibrationCost(Record):
     """What a calibration cost; older versions did not say what products cost since."""
 
-    reads_per_product: Count = 1
-    digital_products: Count = 0
-    products: Count = 0
+    reads_per_product: NotNegative = 1
+    digital_products: NotNegative = 0
+    products: NotNegative = 0
 
     @pydantic.model_validator(mode="after")
     def _complete(self) -> Self:
@@ -100,7 +100,7 @@ class ProductError(Record):
     largest: Number
 
 
-class RunWarning(Record):
+class WarningRecord(Record):
     """What a run warns of."""
 
     kind: str
@@ -111,14 +111,14 @@ class RunWarning(Record):
 class Used(Record):
     """How much of the time a resource was held, and what waited for it [ps]."""
 
-    busy: Count
-    waited: Count
+    busy: NotNegative
+    waited: NotNegative
     fraction: Number
 
 
 History = Annotated[list[Epoch], Field(min_length=1)]
-Accounts = dict[str, Account]
-Matrix = list[list[Count]]
+Accounts = dict[str, AccountRecord]
+Matrix = list[list[NotNegative]]
 ProductErrors = dict[Literal["before", "after"], Annotated[list[ProductError], Field(min_length=1)]]
 
 
@@ -139,15 +139,15 @@ class Partial(Record):
     r2: Number | None = None
     simulated_time_s: Number
     energy_j: Number
-    pulses: Count
+    pulses: NotNegative
     history: History
     between: list[Epoch] = []
     confusion: Matrix = []
-    output_errors: dict[str, list[Count]] = {}
+    output_errors: dict[str, list[NotNegative]] = {}
     accounts: Accounts = {}
     phases: Accounts = {}
-    energy_by_part: dict[str, Count] = {}
-    saturated_codes: dict[str, Count] = {}
+    energy_by_part: dict[str, NotNegative] = {}
+    saturated_codes: dict[str, NotNegative] = {}
     utilisation: dict[str, Used] = {}
     losses: list[float] = []
     reuse: dict[str, Number] = {}
@@ -169,7 +169,7 @@ class Partial(Record):
         return self
 
 
-class Method(Partial):
+class MethodRecord(Partial):
     """``method_NAME.json``: what a method reached and cost."""
 
     layers: list[LayerUse] = []
@@ -185,15 +185,15 @@ class MethodAudit(Record):
 class RefereeAudit(MethodAudit):
     """What one circuit simulator did again."""
 
-    reads: Count
-    pulse_trains: Count
+    reads: NotNegative
+    pulse_trains: NotNegative
 
 
 class Audit(Record):
     """What the audit of a run found."""
 
-    reads: Count
-    pulse_trains: Count = 0
+    reads: NotNegative
+    pulse_trains: NotNegative = 0
     largest_relative_error: float | None = None
     largest_state_error: float | None = None
     skipped_reason: str | None
@@ -202,7 +202,7 @@ class Audit(Record):
     referees: dict[Literal["ngspice", "vacask"], RefereeAudit] = {}
     limit: Number | None = None
     confidence: Number | None = None
-    of_operations: Count | None = None
+    of_operations: NotNegative | None = None
     fraction_bound: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = None
     methods: dict[MethodName, MethodAudit] = {}
 
@@ -228,13 +228,13 @@ class Gain(Record):
 class Results(Record):
     """``results.json``."""
 
-    seed: Count
+    seed: NotNegative
     accuracy_percent: dict[MethodName, Percent] | None = None
     rmse: dict[MethodName, Number] | None = None
     r2: dict[MethodName, Number] | None = None
     simulated_time_s: dict[MethodName, Number]
     energy_j: dict[MethodName, Number]
-    pulses: dict[MethodName, Count]
+    pulses: dict[MethodName, NotNegative]
     audit: Audit
     history: Annotated[dict[MethodName, History], Field(min_length=1)]
     between: dict[MethodName, list[Epoch]] | None = None
@@ -242,12 +242,12 @@ class Results(Record):
     confusion: dict[MethodName, Matrix] | None = None
     accounts: dict[MethodName, Accounts] | None = None
     phases: dict[MethodName, Accounts] | None = None
-    energy_by_part_aj: dict[MethodName, dict[str, Count]] | None = None
+    energy_by_part_aj: dict[MethodName, dict[str, NotNegative]] | None = None
     utilisation: dict[MethodName, dict[str, Used]] | None = None
     saturated_codes: dict[MethodName, Saturated] | None = None
     calibration: dict[MethodName, CalibrationCost] | None = None
     product_errors: dict[MethodName, ProductErrorsOfLayers] | None = None
-    warnings: list[RunWarning] = []
+    warnings: list[WarningRecord] = []
     reuse: dict[MethodName, dict[str, Any]] | None = None
     upkeep: dict[MethodName, dict[str, Number]] | None = None
     precision: Literal["double", "single"] = "double"
@@ -293,7 +293,7 @@ class Provenance(Record):
     """``provenance.json`` of a run."""
 
     circuitmem: str
-    seed: Count
+    seed: NotNegative
     kernels: dict[str, str] = {}
     data: dict[str, str] = {}
     finished: str = ""
@@ -321,7 +321,7 @@ class Begun(Record):
 class ExSitu(Record):
     """How training on a computer went."""
 
-    epochs: Count
+    epochs: NotNegative
     loss: Number
     converged: bool
 

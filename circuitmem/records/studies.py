@@ -8,10 +8,10 @@ import pydantic
 from pydantic import Field
 
 from circuitmem.errors import ValidationError
-from circuitmem.records.reading import Count, Number, Percent, Record
+from circuitmem.records.reading import NotNegative, Number, Percent, Record
 from circuitmem.records.runs import History
 
-__all__ = ["Point", "StudyProvenance", "Tuned", "Validation"]
+__all__ = ["PointRecord", "StudyProvenance", "Tuned", "Validation"]
 
 
 class Failure(Record):
@@ -22,15 +22,15 @@ class Failure(Record):
     where: str = ""
 
 
-Level = str | int | float | bool | list[Any]
+RecordedLevel = str | int | float | bool | list[Any]
 
 
-class Point(Record):
+class PointRecord(Record):
     """``points/ID.json`` of a study."""
 
     id: str
-    levels: dict[str, Level]
-    seed: Count
+    levels: dict[str, RecordedLevel]
+    seed: NotNegative
     status: Literal["finished", "failed"]
     config: dict[str, Any]
     wall_time_s: Number
@@ -53,25 +53,25 @@ class Point(Record):
 class FailedPoint(Failure):
     """A failed point, as the provenance of a study names it."""
 
-    levels: dict[str, Level]
-    seed: Count
+    levels: dict[str, RecordedLevel]
+    seed: NotNegative
 
 
 class Tuned(Record):
     """What tuning a method of a study at some levels found, and what all its trials together cost."""
 
     method: str
-    levels: dict[str, Level]
+    levels: dict[str, RecordedLevel]
     settings: dict[str, Any]
-    trials: Count
-    maps: Count
-    failed: Count
+    trials: NotNegative
+    maps: NotNegative
+    failed: NotNegative
     percent: Percent
     half_width: Number | None
     lowest_percent: Percent
     simulated_time_s: Number
     energy_j: Number
-    pulses: Count
+    pulses: NotNegative
     computing_time_s: Number
 
 
@@ -81,20 +81,20 @@ class StudyProvenance(Record):
     circuitmem: str
     quick: bool
     config_hash: str
-    points: Count
-    finished: Count
+    points: NotNegative
+    finished: NotNegative
     failed: list[FailedPoint]
-    seeds: Annotated[list[Count], Field(min_length=1)]
+    seeds: Annotated[list[NotNegative], Field(min_length=1)]
     data: list[tuple[str, str]]
     kernels: dict[str, str]
     platform: str
     computing_time_s: Number
     longest_point_s: Number
     written: str
-    codes: dict[str, Count] = {}
-    workers: Count | None = None
-    declared_repeats: Count | None = None
-    test_samples: Count | None = None
+    codes: dict[str, NotNegative] = {}
+    workers: NotNegative | None = None
+    declared_repeats: NotNegative | None = None
+    test_samples: NotNegative | None = None
     tuning: list[Tuned] | None = None
 
 

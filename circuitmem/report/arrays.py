@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from circuitmem.engine import BehavioralEngine, tile_netlist
 from circuitmem.files import write_text
-from circuitmem.report.page import Page, make_folder
+from circuitmem.report.page import Page, make_output_folder
 from circuitmem.report.stills import draw
 from circuitmem.study.array import ArrayStudy, CellRead
 from circuitmem.study.plots import HeatMap, Lines, Plot, Series
@@ -88,7 +88,7 @@ def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str,
         ``tile.cir``.
     """
     path = Path(folder)
-    make_folder(path)
+    make_output_folder(path)
     tile, worst = found.tile, found.voltages[found.worst]
     page = Page(path)
     plots: dict[str, Plot] = {

@@ -18,7 +18,7 @@ from circuitmem.files import write_bytes, write_text
 from circuitmem.report.interactive import interactive, plotly_source
 from circuitmem.report.stills import INK, draw, pdf, png, svg
 
-__all__ = ["ENDINGS", "Page", "make_folder", "slug"]
+__all__ = ["ENDINGS", "Page", "make_output_folder", "slug"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -94,7 +94,7 @@ class Page:
         text = environment.get_template(template).render(assets | content)
         written = [self.folder / name]
         if figures:
-            make_folder(self.folder / "figures")
+            make_output_folder(self.folder / "figures")
         for figure, drawn in self._figures.items():
             path = self.folder / "figures" / figure
             for ending in figures:
@@ -111,7 +111,7 @@ def _drawn(plot: str, name: str) -> tuple[Figure, str]:
     return figure, svg(figure, name)
 
 
-def make_folder(path: Path) -> None:
+def make_output_folder(path: Path) -> None:
     """Make a folder and those above it.
 
     Raises

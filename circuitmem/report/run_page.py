@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitmem.engine import REFEREES, bound_text, referee_names, simulators
-from circuitmem.records import Digital, Method, Partial, Provenance, Record, Results, read_config, read_record
+from circuitmem.records import Digital, MethodRecord, Partial, Provenance, Record, Results, read_config, read_record
 from circuitmem.report.costs import precision_note, product_costs, rms_errors
 from circuitmem.report.page import ENDINGS, Page
 from circuitmem.report.run_plots import (
@@ -66,7 +66,7 @@ def load_run_record(folder: str | Path) -> dict[str, Any]:
         state, _, name = file.stem.partition("_")
         found[name] = state, file  # the newer one, if a method has just ended
     names = [name for name in spec.methods if name in found]
-    methods = {name: _load(found[name][1], Partial if found[name][0] == "partial" else Method) for name in names}
+    methods = {name: _load(found[name][1], Partial if found[name][0] == "partial" else MethodRecord) for name in names}
     if results:
         digital = {key: results[key]["digital"] for key in SCORES if key in results}
     return {

@@ -19,7 +19,7 @@ from circuitmem.report.palette import COLOURS, mark, name_colours
 from circuitmem.report.run_plots import STUCK, defect_classes, ends
 from circuitmem.report.stills import class_map
 from circuitmem.study.spec import Study
-from circuitmem.study.statistics import mean, select, watched
+from circuitmem.study.statistics import mean, select, watched_rows
 from circuitmem.study.store import INFERENCE, MEASURES, PART, Row, load_table
 from circuitmem.training import method_title
 
@@ -174,7 +174,7 @@ def _are_names(levels: Sequence[Any]) -> bool:
 
 def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
     """Draw mean accuracy against mean cost while training goes on; a method without training is a dotted line."""
-    rows = watched(rows)
+    rows = watched_rows(rows)
     epochs = sorted({row["epoch"] for row in rows})
     by_epoch = [select(rows, epoch=epoch) for epoch in epochs]
     accuracy = [mean([row["accuracy_percent"] for row in some]).mean for some in by_epoch]

@@ -24,7 +24,7 @@ from circuitmem.study.statistics import (
     paired,
     sampling_half_width,
     select,
-    watched,
+    watched_rows,
 )
 from circuitmem.study.store import Row, load_table
 
@@ -219,7 +219,7 @@ def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None,
         return paired(*ends), 0
     pairs, unknown = {}, 0
     for seed in sorted(first.keys() & second.keys()):
-        found = (watched(select(rows, method=name, seed=seed)) for name in names)
+        found = (watched_rows(select(rows, method=name, seed=seed)) for name in names)
         histories = [sorted(own, key=lambda row: row["epoch"]) for own in found]
         reached = at_equal_cost(histories[0], histories[1], COSTS[spec.at])
         if reached is None:

@@ -14,7 +14,7 @@ from circuitmem.config import DataSpec, ExSituSpec, NetworkSpec, RetrainingSpec,
 from circuitmem.network import positions, tile_counts
 from circuitmem.registry import torch_room
 from circuitmem.study.point import SISTERS
-from circuitmem.study.spec import Job, Point
+from circuitmem.study.spec import MethodAtPoint, Point
 from circuitmem.training import load_data, load_source, recipe_of
 
 __all__ = ["estimate_seconds", "point_seconds"]
@@ -65,7 +65,7 @@ def point_seconds(point: Point) -> float:
     return sum(_job_seconds(job) for job in point.jobs if SISTERS.get(job.method) not in names)
 
 
-def _job_seconds(job: Job) -> float:
+def _job_seconds(job: MethodAtPoint) -> float:
     run, tile = job.run, job.run.chip.tile
     rows, columns = tile.shape
     sizes = _sizes(run.network, run.data)
@@ -91,12 +91,12 @@ def _job_seconds(job: Job) -> float:
     )
 
 
-def _network(job: Job) -> Hashable:
+def _network(job: MethodAtPoint) -> Hashable:
     """Return what the digital network of a method depends on."""
     return job.run.ex_situ, job.run.network, job.run.data, job.run.seed
 
 
-def _digital_seconds(job: Job) -> float:
+def _digital_seconds(job: MethodAtPoint) -> float:
     return _offline_seconds(job, _epochs(job.run.ex_situ.epochs, job.run.ex_situ), WEIGHT)
 
 
@@ -105,7 +105,7 @@ def _epochs(declared: int, spec: ExSituSpec | RetrainingSpec) -> int:
     return min(declared, 2 * spec.patience) if spec.patience else declared
 
 
-def _offline_seconds(job: Job, epochs: int, weight: float) -> float:
+def _offline_seconds(job: MethodAtPoint, epochs: int, weight: float) -> float:
     """Return a rough estimate of the seconds of training off-line."""
     network = job.run.network
     weights = sum(m * n * p for m, n, p in _sizes(network, job.run.data))

@@ -16,7 +16,7 @@ from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Network, Perceptron
 from circuitmem.registry import torch_room
 from circuitmem.study.fingerprint import code_fingerprint
-from circuitmem.study.spec import Job, Point, config_values
+from circuitmem.study.spec import MethodAtPoint, Point, config_values
 from circuitmem.training import (
     Hooks,
     MethodResult,
@@ -113,7 +113,7 @@ def _inference(method: MethodRun, on_tiles: float) -> dict[str, float]:
     }
 
 
-def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult, float, dict[str, float]]:
+def _method(job: MethodAtPoint, point: Point, maps: dict[str, Any]) -> tuple[MethodResult, float, dict[str, float]]:
     """Return what a method reached, the accuracy of the network that it began with, and an inference; add to maps."""
     run = job.run
     engine = BehavioralEngine(threads=1, precision=run.precision) if run.engine == "behavioral" else None
@@ -132,7 +132,7 @@ def _method(job: Job, point: Point, maps: dict[str, Any]) -> tuple[MethodResult,
     return result, digital, _inference(method, on_tiles)
 
 
-def _of_layers(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
+def _of_layers(job: MethodAtPoint, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
     """Return a method on a fresh chip, the test accuracy of the network that it begins with, and what is on tiles.
 
     The network is one of layers, or one that asks for products and brings its weights.
@@ -150,7 +150,7 @@ def _of_layers(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple
     return MethodRun(job.method, run, build_network(run, model, data, engine), data, hooks), digital, 1.0
 
 
-def _of_torch(job: Job, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
+def _of_torch(job: MethodAtPoint, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
     """Do as :func:`_of_layers` does, for a network of torch."""
     run, room = job.run, torch_room()
     with room.one_thread():

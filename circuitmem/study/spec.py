@@ -15,15 +15,15 @@ from typing import Any
 
 from circuitmem import registry
 from circuitmem.config import AxisSpec, RunSpec, StudySpec, VariantSpec, merge, read_toml, set_key
+from circuitmem.config.protocol import FactorLevel
 from circuitmem.control import check_faults
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.training import tile_count
 from circuitmem.validation import did_you_mean
 
-__all__ = ["Chosen", "Job", "Level", "Point", "Study", "config_values", "load_study"]
+__all__ = ["Chosen", "FactorLevel", "MethodAtPoint", "Point", "Study", "config_values", "load_study"]
 
-Level = str | int | float | bool
-Chosen = dict[tuple[str, tuple[Level, ...]], dict[str, Any]]
+Chosen = dict[tuple[str, tuple[FactorLevel, ...]], dict[str, Any]]
 """Settings that tuning has found, by the name of a method and the levels at which it was tuned."""
 RESERVED = (
     "point",
@@ -41,7 +41,7 @@ RESERVED = (
 
 
 @dataclass(frozen=True)
-class Job:
+class MethodAtPoint:
     """One method at one point: the name that the table gives it, the method, and the resolved run."""
 
     name: str
@@ -59,15 +59,15 @@ class Point:
         Level on each axis.
     seed : int
         Seed of everything random.
-    jobs : tuple of Job
+    jobs : tuple of MethodAtPoint
         Its methods, all on the same chip.
     map_tiles : tuple of int
         Tiles whose conductances are kept.
     """
 
-    levels: dict[str, Level]
+    levels: dict[str, FactorLevel]
     seed: int
-    jobs: tuple[Job, ...]
+    jobs: tuple[MethodAtPoint, ...]
     map_tiles: tuple[int, ...] = ()
 
     @cached_property
@@ -118,7 +118,7 @@ class Study:
         text = json.dumps([_plain(self.spec.model_dump()), _plain(self.values)], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def combinations(self) -> list[dict[str, Level]]:
+    def combinations(self) -> list[dict[str, FactorLevel]]:
         """Return the level of every axis, for every combination that is wanted."""
         if self.spec.points:
             return [dict(point) for point in self.spec.points]
@@ -145,27 +145,27 @@ class Study:
         """
         return [self._point(levels, seed, chosen or {}) for seed in self.seeds for levels in self.combinations()]
 
-    def tuned_at(self, levels: dict[str, Level]) -> dict[str, Level]:
+    def tuned_at(self, levels: dict[str, FactorLevel]) -> dict[str, FactorLevel]:
         """Return the levels at which the methods of a combination are tuned."""
         return {axis: self.spec.protocol.at.get(axis, levels[axis]) for axis in self.spec.axes if axis in levels}
 
-    def tuned_combinations(self) -> list[dict[str, Level]]:
+    def tuned_combinations(self) -> list[dict[str, FactorLevel]]:
         """Return the combinations at which methods are tuned, each once."""
         found = {tuple(at.values()): at for at in map(self.tuned_at, self.combinations())}
         return list(found.values())
 
-    def trial(self, levels: dict[str, Level], seed: int, method: str, settings: dict[str, Any]) -> Point:
+    def trial(self, levels: dict[str, FactorLevel], seed: int, method: str, settings: dict[str, Any]) -> Point:
         """Return the point at which a method is tried with some settings, and tested with validation samples."""
         values = changed(self._values(levels, seed), {"data.validation": self.spec.protocol.validation})
         return Point(levels, seed, (self._job(method, values, settings),))
 
-    def _point(self, levels: dict[str, Level], seed: int, chosen: Chosen) -> Point:
+    def _point(self, levels: dict[str, FactorLevel], seed: int, chosen: Chosen) -> Point:
         values, tuned = self._values(levels, seed), tuple(self.tuned_at(levels).values())
         jobs = tuple(self._job(name, values, chosen.get((name, tuned), {})) for name in self.spec.methods)
         tiles = self.spec.maps.tiles if seed == self.spec.first_seed else ()
         return Point(levels, seed, jobs, tiles)
 
-    def _values(self, levels: dict[str, Level], seed: int) -> dict[str, Any]:
+    def _values(self, levels: dict[str, FactorLevel], seed: int) -> dict[str, Any]:
         """Return the run at a combination of levels, as tables."""
         values = self.values
         for name, axis in self.spec.axes.items():
@@ -182,11 +182,11 @@ class Study:
         held_back = {"data.held_back": self.spec.protocol.validation} if self.spec.protocol.validation else {}
         return changed(values, {"seed": seed, "trace": False, **held_back})
 
-    def _job(self, name: str, values: dict[str, Any], settings: dict[str, Any]) -> Job:
+    def _job(self, name: str, values: dict[str, Any], settings: dict[str, Any]) -> MethodAtPoint:
         variant = self.spec.variants.get(name, VariantSpec(method=name))
         run = RunSpec(**changed(values, {**variant.set, **settings}))
         check_faults(run.chip, tile_count(run))
-        return Job(name, variant.method, run)
+        return MethodAtPoint(name, variant.method, run)
 
 
 def load_study(folder: str | Path, quick: bool = False, repeats: int | None = None) -> Study:
@@ -308,13 +308,13 @@ def _check_method(key: str, name: str, known: tuple[str, ...]) -> None:
         _check_name(key, name, known)
 
 
-def axis_levels(axis: AxisSpec) -> Iterator[tuple[Level, dict[str, Any]]]:
+def axis_levels(axis: AxisSpec) -> Iterator[tuple[FactorLevel, dict[str, Any]]]:
     """Yield every level of an axis, and the settings that it stands for."""
     if axis.key is None:
         yield from axis.levels.items()
         return
     for value in axis.values:
-        level = value if isinstance(value, Level) else "-".join(str(item) for item in value)
+        level = value if isinstance(value, FactorLevel) else "-".join(str(item) for item in value)
         yield level, {axis.key: value}
 
 

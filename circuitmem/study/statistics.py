@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 
-__all__ = ["Mean", "Paired", "at_equal_cost", "holm", "mean", "paired", "sampling_half_width", "select", "watched"]
+__all__ = ["Mean", "Paired", "at_equal_cost", "holm", "mean", "paired", "sampling_half_width", "select", "watched_rows"]
 
 CONFIDENCE = 0.95
 
@@ -136,7 +136,7 @@ def select(rows: Sequence[Mapping[str, Any]], /, **wanted: Any) -> list[Mapping[
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 
 
-def watched(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def watched_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rows of tests while training went on: those of the validation samples where there are some."""
     return [row for row in rows if row["part"] == "validation"] or list(rows)
 

@@ -19,8 +19,15 @@ from typing import Any
 
 from circuitmem.errors import CircuitmemError, DataFileError, StudyBusyError
 from circuitmem.files import save_npz, write_bytes, write_text
-from circuitmem.records import Point as PointRecord
-from circuitmem.records import StudyProvenance, check_record, read_arrays, read_record, record_text, write_record
+from circuitmem.records import (
+    PointRecord,
+    StudyProvenance,
+    check_record,
+    read_arrays,
+    read_record,
+    record_text,
+    write_record,
+)
 from circuitmem.study.pack import pack, unpack
 from circuitmem.study.spec import Point, Study, config_values
 

@@ -13,10 +13,10 @@ from circuitmem.study.plots import Lines, Series
 
 __all__ = ["moving_cells", "trajectory_lines", "trajectory_record"]
 
-Cell = tuple[int, int]
+CellIndex = tuple[int, int]
 
 
-def moving_cells(result: ProgrammingResult, count: int = 4) -> list[Cell]:
+def moving_cells(result: ProgrammingResult, count: int = 4) -> list[CellIndex]:
     """Return cells that show what a train did: the one that moved most, and others evenly down to one that hardly did.
 
     Cells that did not move at all are not among them, unless there is no other.
@@ -30,7 +30,7 @@ def moving_cells(result: ProgrammingResult, count: int = 4) -> list[Cell]:
 
 
 def trajectory_lines(
-    results: Mapping[str, ProgrammingResult], cells: Sequence[Cell] | None = None, title: str = "States in time"
+    results: Mapping[str, ProgrammingResult], cells: Sequence[CellIndex] | None = None, title: str = "States in time"
 ) -> Lines:
     """Return the states of some cells over time, one curve an engine.
 
@@ -63,7 +63,7 @@ def trajectory_lines(
     return Lines(title, "time (s)", "state", tuple(series))
 
 
-def trajectory_record(results: Mapping[str, ProgrammingResult], cells: Sequence[Cell]) -> dict[str, Any]:
+def trajectory_record(results: Mapping[str, ProgrammingResult], cells: Sequence[CellIndex]) -> dict[str, Any]:
     """Return ``{"time": [s], "cells": [{"row", "column", NAME: [state], ...}]}``, plain numbers of 9 digits."""
 
     def plain(values: Any) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any
 from circuitmem.config import ProtocolSpec, SearchedSpec
 from circuitmem.errors import CircuitmemError
 from circuitmem.rng import Purpose, name_number, stream
-from circuitmem.study.spec import Chosen, Level, Point, Study
+from circuitmem.study.spec import Chosen, FactorLevel, Point, Study
 from circuitmem.study.statistics import mean
 
 __all__ = ["Trial", "choose", "settings_tried", "trial_rows", "trials_of"]
@@ -120,7 +120,7 @@ def choose(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> tuple[
     by_id = {record["id"]: record for record in records}
     chosen: Chosen = {}
     tuned = []
-    groups: dict[tuple[str, tuple[Level, ...]], list[Trial]] = {}
+    groups: dict[tuple[str, tuple[FactorLevel, ...]], list[Trial]] = {}
     for trial in trials:
         groups.setdefault((trial.method, tuple(trial.point.levels.values())), []).append(trial)
     for (method, levels), own in groups.items():

@@ -14,7 +14,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.files import save_npz
 from circuitmem.network import Network, tile_counts
 from circuitmem.torch.network import default_optimiser
-from circuitmem.training.carry_out import Job, Start
+from circuitmem.training.carry_out import ResumableMethod, Start
 from circuitmem.training.methods import Hooks
 from circuitmem.training.own import check_own_data, check_own_run
 from circuitmem.training.recipes import check_values
@@ -74,6 +74,6 @@ class AskingPlan:
         begin = start_of(self.spec, self._data, self.model, None, None)
         return replace(begin, results={"on_tiles": 1.0, "tiles": self._tiles, **begin.results})
 
-    def make(self, name: str, hooks: Hooks) -> Job:
+    def make(self, name: str, hooks: Hooks) -> ResumableMethod:
         """Return a method on the chip as it was fabricated."""
         return self.start().make(name, hooks)

@@ -15,7 +15,7 @@ from circuitmem.validation import integer
 
 __all__ = ["CrossbarConv1d", "CrossbarConv2d"]
 
-Pair = int | tuple[int, int]
+SizeOrPair = int | tuple[int, int]
 
 
 class CrossbarConv2d(CrossbarModule):
@@ -49,10 +49,10 @@ class CrossbarConv2d(CrossbarModule):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Pair,
-        stride: Pair = 1,
-        padding: Pair | Literal["same", "valid"] = 0,
-        dilation: Pair = 1,
+        kernel_size: SizeOrPair,
+        stride: SizeOrPair = 1,
+        padding: SizeOrPair | Literal["same", "valid"] = 0,
+        dilation: SizeOrPair = 1,
         groups: int = 1,
         bias: bool = True,
         **options: Unpack[TileOptions],
@@ -72,7 +72,7 @@ class CrossbarConv2d(CrossbarModule):
         self.weight, self.bias = conv.weight, conv.bias
         self._place(groups, "in_channels", options, kernel=True)
 
-    def _padded(self, padding: Pair | str) -> tuple[int, int, int, int]:
+    def _padded(self, padding: SizeOrPair | str) -> tuple[int, int, int, int]:
         """Return the zeros left, right, above and below."""
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
@@ -224,7 +224,7 @@ class CrossbarConv1d(CrossbarConv2d):
         return inputs.unsqueeze(-2)
 
 
-def _pair(name: str, value: Pair, minimum: int) -> tuple[int, int]:
+def _pair(name: str, value: SizeOrPair, minimum: int) -> tuple[int, int]:
     """Return one or two integers as two, checked."""
     first, second = value if isinstance(value, tuple | list) and len(value) == 2 else (value, value)
     return integer(name, first, minimum), integer(name, second, minimum)

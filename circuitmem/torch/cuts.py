@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from circuitmem.control import Process
 from circuitmem.errors import ValidationError
+from circuitmem.network.ask import Loss
 from circuitmem.rng import Purpose, stream
 from circuitmem.torch.module import CrossbarModule
 from circuitmem.torch.observe import crossbar_layers, digitally, evaluating, observe
@@ -22,7 +23,6 @@ __all__ = ["Behind", "TorchCut", "check_cuts", "cuts_of"]
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
-Loss = Callable[[Floats], tuple[float, Floats]]
 Given = dict[CrossbarModule, list[torch.Tensor]]
 """Of each layer what it gave, call after call."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -24,17 +24,16 @@ from circuitmem.torch.asking import AskingPlan, check_asking
 from circuitmem.torch.bring_up import JOINED
 from circuitmem.torch.examples import examples_of
 from circuitmem.torch.network import MakeOptimiser, default_optimiser
-from circuitmem.torch.plan import Plan, one_thread
+from circuitmem.torch.plan import RunPlan, one_thread
 from circuitmem.torch.product import checked_methods
 from circuitmem.torch.source import check_begun, sha256_of_weights, sources_of
 from circuitmem.training import Hooks
+from circuitmem.training.beside import OnProgress
 from circuitmem.training.carry_out import carry_out, summary_of
 from circuitmem.training.run_folder import check_data, check_new, check_same, go_on_in, make_folder
 from circuitmem.validation import integer
 
 __all__ = ["Run", "evaluate"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -123,7 +122,7 @@ def evaluate(
     weight_range: float | None = None,
     audit: int = 1,
     resume: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: OnProgress = lambda *_: None,
 ) -> Run:
     """Put a trained network on a chip and test it; each method begins on the same chip, as it was fabricated.
 
@@ -214,7 +213,7 @@ def evaluate(
     )
     with one_thread():
         asks = isinstance(model, Network)
-        plan = AskingPlan(spec, model, examples.data) if asks else Plan(spec, model, examples, optimiser)
+        plan = AskingPlan(spec, model, examples.data) if asks else RunPlan(spec, model, examples, optimiser)
         arguments = {"weight_range": spec.network.room, "optimiser": _description(optimiser)}
         return _carry_out(plan, None if out is None else Path(out), resume, arguments, progress)
 
@@ -226,7 +225,7 @@ def _description(optimiser: MakeOptimiser) -> str:
 
 
 def _carry_out(
-    plan: Plan | AskingPlan, out: Path | None, resume: bool, arguments: dict[str, Any], progress: Progress
+    plan: RunPlan | AskingPlan, out: Path | None, resume: bool, arguments: dict[str, Any], progress: OnProgress
 ) -> Run:
     """Do what :func:`evaluate` does, for a run that is declared."""
     if out is None:

@@ -14,7 +14,7 @@ from greenlet import getcurrent, greenlet
 
 from circuitmem.control import Chip, Priority, Process
 
-__all__ = ["as_process", "carry_out", "priority_of_pass"]
+__all__ = ["as_process", "priority_of_pass", "run_process"]
 
 
 class _Pass(greenlet):
@@ -25,7 +25,7 @@ class _Pass(greenlet):
         self.priority = priority
 
 
-def carry_out(chip: Chip, process: Process) -> Any:
+def run_process(chip: Chip, process: Process) -> Any:
     """Return what a process of the chip returns: within a pass when the chip comes to it, else at once."""
     current = getcurrent()
     return current.parent.switch(process) if isinstance(current, _Pass) else chip.run(process)

@@ -30,7 +30,7 @@ from circuitmem.training.methods import NO_HOOKS, engine_of
 from circuitmem.training.recipes import check_values
 from circuitmem.training.schedules import Patience
 
-__all__ = ["Plan", "TorchMethod", "one_thread"]
+__all__ = ["RunPlan", "TorchMethod", "one_thread"]
 
 
 @contextmanager
@@ -53,7 +53,7 @@ class TorchMethod(MethodRun):
             return super().finish()
 
 
-class Plan:
+class RunPlan:
     """What a run does with a network.
 
     Parameters

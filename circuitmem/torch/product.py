@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from circuitmem import registry
 from circuitmem.calibration import CalibrationRecord, calibrate_layer, calibration_of
 from circuitmem.config import CalibrationSpec, check_joined
-from circuitmem.control import Chip, Conductances, Targets
+from circuitmem.control import Chip, Conductances, PairTargets
 from circuitmem.errors import ValidationError
 from circuitmem.network import BackwardMap, HardwareLayer, mapping_on, output_ranges, partitions
-from circuitmem.torch.passes import carry_out, priority_of_pass
+from circuitmem.torch.passes import priority_of_pass, run_process
 from circuitmem.torch.windows import Windows
 from circuitmem.training.gradients import layer_gradient
 from circuitmem.validation import finite_array, in_range
@@ -186,7 +186,7 @@ class TileProduct:
             self.layer.set_cells(weights.T)
             self.placed = True
 
-    def targets(self, weights: Floats) -> Targets | Conductances:
+    def targets(self, weights: Floats) -> PairTargets | Conductances:
         """Take weights (outputs, inputs) as asked, and return what they mean for the cells.
 
         The amplifiers' gains stay, for a calibration was learnt at them.
@@ -226,7 +226,7 @@ class TileProduct:
         layer, process = self.layer, calibration_of(spec.method, spec)
         before = layer.correction, [unit.readout.adc.pga_gain for unit in layer.units], self._ranged
         try:
-            carry_out(layer.chip, calibrate_layer(process, layer, activities, record))
+            run_process(layer.chip, calibrate_layer(process, layer, activities, record))
         except BaseException:  # gains that the correction was not learnt at would be wrong without a word
             layer.correction, gains, self._ranged = before
             for unit, gain in zip(layer.units, gains, strict=True):
@@ -252,7 +252,7 @@ class TileProduct:
             largest = self._within_range(np.abs(inputs), windows)
             codes = self.layer.codes_within(largest)
             drives = self.layer.drives_of(codes if windows is None else windows.gather(codes))
-            carry_out(self.layer.chip, self.layer.set_range(drives, 1))
+            run_process(self.layer.chip, self.layer.set_range(drives, 1))
             self._ranged = True
         if self.seen is not None:
             self.seen.append(inputs if windows is None else windows.gather(inputs))
@@ -275,7 +275,7 @@ class TileProduct:
         if self.converters:
             codes = layer.codes_within(within)
             codes = codes if windows is None else windows.gather(codes)
-            return np.asarray(carry_out(layer.chip, layer.multiply(codes, priority_of_pass())))
+            return np.asarray(run_process(layer.chip, layer.multiply(codes, priority_of_pass())))
         within = within if windows is None else windows.gather(within)
         sums = np.zeros((len(within), layer.partition.outputs))
         for index, (unit, place) in enumerate(zip(layer.units, layer.placements, strict=True)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -19,13 +18,14 @@ from circuitmem.records import Begun, Results, Weights, read_record, write_recor
 from circuitmem.torch.bring_up import JOINED
 from circuitmem.torch.ex_situ import train_digital
 from circuitmem.torch.examples import Examples
-from circuitmem.torch.plan import Plan, one_thread
+from circuitmem.torch.plan import RunPlan, one_thread
 from circuitmem.torch.product import checked_methods
 from circuitmem.torch.source import check_begun, sha256_of_file, sha256_of_weights, sources_of
 from circuitmem.torch.state import as_array
 from circuitmem.torch.summary import summary
 from circuitmem.torch.weights import build_model, load_weights
 from circuitmem.training import load_source
+from circuitmem.training.beside import OnProgress
 from circuitmem.training.carry_out import Start, carry_out
 from circuitmem.training.data import located
 from circuitmem.training.ex_situ import ExSituRecord
@@ -33,10 +33,8 @@ from circuitmem.training.run_folder import check_data, check_new, go_on_in, make
 
 __all__ = ["begin_model", "load_model", "resume_model_run", "start_model_run", "summarize_model", "train_model"]
 
-Progress = Callable[[str, int, int], None]
 
-
-def start_model_run(spec: RunSpec, folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
+def start_model_run(spec: RunSpec, folder: str | Path, progress: OnProgress = lambda *_: None) -> dict[str, Any]:
     """Make a new run folder and run all methods on a user's network; returns what ``results.json`` holds.
 
     Parameters
@@ -71,7 +69,7 @@ def start_model_run(spec: RunSpec, folder: str | Path, progress: Progress = lamb
             return _run(plan, path, progress)
 
 
-def resume_model_run(folder: str | Path, progress: Progress = lambda *_: None) -> dict[str, Any]:
+def resume_model_run(folder: str | Path, progress: OnProgress = lambda *_: None) -> dict[str, Any]:
     """Go on with a run of a user's network that was interrupted; a finished run is returned as it is.
 
     Raises
@@ -105,10 +103,10 @@ def resume_model_run(folder: str | Path, progress: Progress = lambda *_: None) -
 
 def begin_model(
     spec: RunSpec,
-    progress: Progress = lambda *_: None,
+    progress: OnProgress = lambda *_: None,
     engine: Engine | None = None,
     trained: tuple[torch.nn.Module, Examples] | None = None,
-) -> Plan:
+) -> RunPlan:
     """Return what puts the trained network of a configuration on chips, without a folder.
 
     Parameters
@@ -123,10 +121,10 @@ def begin_model(
         What :func:`train_model` returned for the run.
     """
     model, examples = train_model(spec, progress) if trained is None else trained
-    return Plan(_resolved(spec), model, examples, engine=engine)
+    return RunPlan(_resolved(spec), model, examples, engine=engine)
 
 
-def train_model(spec: RunSpec, progress: Progress = lambda *_: None) -> tuple[torch.nn.Module, Examples]:
+def train_model(spec: RunSpec, progress: OnProgress = lambda *_: None) -> tuple[torch.nn.Module, Examples]:
     """Return the network of a configuration with trained weights, its file's or by training it, and its examples."""
     examples, model = _examples(spec), build_model(spec)
     if spec.network.weights is not None:
@@ -137,7 +135,7 @@ def train_model(spec: RunSpec, progress: Progress = lambda *_: None) -> tuple[to
     return model, examples
 
 
-def load_model(folder: str | Path, spec: RunSpec) -> Plan:
+def load_model(folder: str | Path, spec: RunSpec) -> RunPlan:
     """Return what puts the network of a run on chips, with the weights that it had when its methods began.
 
     Raises
@@ -172,14 +170,14 @@ def summarize_model(spec: RunSpec) -> NetworkSummary:
     return summary(model, examples.data, spec.chip, spec.seed, digital=spec.network.digital)
 
 
-def _run(plan: Plan, path: Path, progress: Progress) -> dict[str, Any]:
+def _run(plan: RunPlan, path: Path, progress: OnProgress) -> dict[str, Any]:
     def begin() -> Start:
         return plan.start(_digital(plan, path, progress))
 
     return carry_out(plan.spec, path, plan.examples.data, begin, progress)
 
 
-def _digital(plan: Plan, path: Path, progress: Progress) -> ExSituRecord | None:
+def _digital(plan: RunPlan, path: Path, progress: OnProgress) -> ExSituRecord | None:
     """Train the network of a run, or load its weights if that was done before; say how it went, if it was trained."""
     file, about = path / "weights.npz", path / "weights.json"
     if not file.exists():
@@ -222,8 +220,8 @@ def _resolved(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update={"calibration": calibration})
 
 
-def _plan(spec: RunSpec, model: torch.nn.Module, examples: Examples) -> Plan:
-    return Plan(spec, model, examples)
+def _plan(spec: RunSpec, model: torch.nn.Module, examples: Examples) -> RunPlan:
+    return RunPlan(spec, model, examples)
 
 
 def _examples(spec: RunSpec) -> Examples:

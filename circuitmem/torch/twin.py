@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
 from typing import Any
 
@@ -11,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from circuitmem.network import halves_of
+from circuitmem.network.ask import Loss
 from circuitmem.torch.observe import crossbar_layers, digitally, evaluating, taking, vectors_of
 from circuitmem.torch.state import as_array
 
 __all__ = ["AT_ONCE", "Twin"]
 
 Floats = NDArray[np.float64]
-Loss = Callable[[Floats], tuple[float, Floats]]
 
 AT_ONCE = 250
 """Inputs of a forward pass: a bound on memory."""

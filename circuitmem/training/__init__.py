@@ -1,5 +1,8 @@
 """Training: ex situ on a computer, in situ on the chip."""
 
+from typing import TYPE_CHECKING
+
+from circuitmem.deprecation import renamed
 from circuitmem.training.agad import Agad
 from circuitmem.training.bring_up import bring_up, calibrate_network
 from circuitmem.training.chopped_tiki_taka import ChoppedTikiTaka
@@ -15,7 +18,7 @@ from circuitmem.training.rules import (
     MixedPrecision,
     PulseCount,
     Threshold,
-    TwoPulse,
+    TwoPulseRule,
     UpdateRule,
     WriteVerify,
 )
@@ -43,7 +46,7 @@ __all__ = [
     "Sgd",
     "Threshold",
     "TikiTaka",
-    "TwoPulse",
+    "TwoPulseRule",
     "UpdateRule",
     "WriteVerify",
     "accuracy_percent",
@@ -65,3 +68,6 @@ __all__ = [
     "train_epoch",
     "train_ex_situ",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__, {"TwoPulse": "TwoPulseRule"}, "0.4.0")

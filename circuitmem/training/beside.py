@@ -22,9 +22,9 @@ from circuitmem.training.audit import RunAudit, sampler
 from circuitmem.training.methods import MethodResult
 from circuitmem.workers import start_worker
 
-__all__ = ["Crew", "Watches", "serve"]
+__all__ = ["Crew", "Watches", "serve_methods"]
 
-Progress = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 
 class Watches(Protocol):
@@ -45,7 +45,7 @@ class Crew:
     helpers : int
         How many, >= 0; none when left out.
     work : callable
-        A function of a module, called in each with its pipe and the arguments: it answers by :func:`serve`.
+        A function of a module, called in each with its pipe and the arguments: it answers by :func:`serve_methods`.
     *arguments : object
         What can be pickled.
     """
@@ -71,7 +71,7 @@ class Crew:
             pipe.close()
 
     def carry_out(
-        self, methods: Sequence[str], own: Callable[[str], MethodResult], audit: RunAudit, progress: Progress
+        self, methods: Sequence[str], own: Callable[[str], MethodResult], audit: RunAudit, progress: OnProgress
     ) -> dict[str, MethodResult]:
         """Carry out methods, the first ones first, here by ``own`` and in the helpers; returns their results.
 
@@ -102,7 +102,7 @@ class Crew:
         with self._lock:
             return self._waiting.popleft() if self._waiting and not self._errors else None
 
-    def _lead(self, process: BaseProcess, pipe: Connection[Any, Any], audit: RunAudit, progress: Progress) -> None:
+    def _lead(self, process: BaseProcess, pipe: Connection[Any, Any], audit: RunAudit, progress: OnProgress) -> None:
         """Let a helper do one method after another, in a thread."""
         try:
             while (name := self._take()) is not None:
@@ -116,7 +116,7 @@ class Crew:
             self._errors.append(error)
 
 
-def _follow(pipe: Connection[Any, Any], name: str, audit: RunAudit, progress: Progress) -> MethodResult:
+def _follow(pipe: Connection[Any, Any], name: str, audit: RunAudit, progress: OnProgress) -> MethodResult:
     """Hear what a helper says while it carries out a method, and return the result."""
     while True:
         what, content = pipe.recv()
@@ -153,7 +153,9 @@ class _AuditBeside:
         return found
 
 
-def serve(pipe: Connection[Any, Any], spec: RunSpec, work: Callable[[str, Watches, Progress], MethodResult]) -> None:
+def serve_methods(
+    pipe: Connection[Any, Any], spec: RunSpec, work: Callable[[str, Watches, OnProgress], MethodResult]
+) -> None:
     """Do ``work`` for every name of a method that comes through a pipe, and say so through it.
 
     Parameters

@@ -21,7 +21,7 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.training.recipes import Recipe
 from circuitmem.training.steps import Work
 
-__all__ = ["bring_up", "calibrate", "calibrate_network", "prepare_chip"]
+__all__ = ["bring_up", "calibrate_layers", "calibrate_network", "prepare_chip"]
 
 Floats = NDArray[np.float64]
 
@@ -81,11 +81,11 @@ def prepare_chip(
         if name != "train":
             yield from find("steps", name, "methods")(work, word)
     if recipe.word("calibrate") is None:
-        yield from calibrate(work, "none")
+        yield from calibrate_layers(work, "none")
     return work.errors
 
 
-def calibrate(work: Work, word: str) -> Process:
+def calibrate_layers(work: Work, word: str) -> Process:
     """Choose the amplifiers' gains and learn the corrections that ``calibration`` declares, or those of the step."""
     methods = word.split("+") if word else work.spec.calibration.method
     work.errors = yield from calibrate_network(work.network, work.spec, work.data, methods, work.record)

@@ -10,22 +10,22 @@ import functools
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from circuitmem.config import RunSpec
 from circuitmem.control import Chip, Signals, Trace
 from circuitmem.data import Dataset
+from circuitmem.engine.bridges import one_blas_thread
 from circuitmem.errors import DataFileError
 from circuitmem.files import save_npz
-from circuitmem.records import Method, read_record, write_record
+from circuitmem.records import MethodRecord, read_record, write_record
 from circuitmem.training.audit import RunAudit, load_sample, save_sample
-from circuitmem.training.beside import Crew, Watches
+from circuitmem.training.beside import Crew, OnProgress, Watches
 from circuitmem.training.checkpoint import Keeper, restoring, save_state
 from circuitmem.training.ex_situ import ExSituRecord
 from circuitmem.training.methods import Hooks, MethodResult
@@ -33,14 +33,12 @@ from circuitmem.training.recipes import method_number
 from circuitmem.training.results import results_of, run_provenance
 from circuitmem.training.run_warnings import find_warnings
 
-__all__ = ["Job", "Start", "carry_out", "carry_out_method", "one_blas_thread", "summary_of"]
+__all__ = ["ResumableMethod", "Start", "carry_out", "carry_out_method", "summary_of"]
 
 _logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
 
-
-class Job(Protocol):
+class ResumableMethod(Protocol):
     """A method on its chip, begun or to be begun."""
 
     result: MethodResult
@@ -83,7 +81,7 @@ class Start:
 
     digital: dict[str, float]
     guessing: float
-    make: Callable[[str, Hooks], Job]
+    make: Callable[[str, Hooks], ResumableMethod]
     steps: Callable[[str], int]
     training: ExSituRecord | None = None
     samples: int | None = None
@@ -91,18 +89,12 @@ class Start:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Let BLAS use one thread: results must not depend on their number, and the kernels have their own."""
-    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
-    return limits
-
-
 def carry_out(
     spec: RunSpec,
     path: Path,
     data: Dataset,
     begin: Callable[[], Start],
-    progress: Progress,
+    progress: OnProgress,
     crew: Crew | None = None,
 ) -> dict[str, Any]:
     """Do what is missing of a run in its folder; returns what ``results.json`` holds.
@@ -160,7 +152,7 @@ def summary_of(
 
 
 def carry_out_method(
-    name: str, spec: RunSpec, path: Path, start: Start, audit: Watches, progress: Progress
+    name: str, spec: RunSpec, path: Path, start: Start, audit: Watches, progress: OnProgress
 ) -> MethodResult:
     """Run a method, or load its result; the result file is written last and so says that all of it is there."""
     progress(name, 0, start.steps(name))  # before devices are made
@@ -212,7 +204,7 @@ def carry_out_method(
     return result
 
 
-def _lasting(job: Job) -> dict[str, Any]:
+def _lasting(job: ResumableMethod) -> dict[str, Any]:
     """Return the state of a job's chip and network, as they are from beginning to end."""
     state = job.state()
     return {"chip": state["chip"], "network": state["network"]}
@@ -245,5 +237,5 @@ def _open_records(
 
 
 def _finished(file: Path) -> MethodResult:
-    found, known = read_record(file, Method), {field.name for field in fields(MethodResult)}
+    found, known = read_record(file, MethodRecord), {field.name for field in fields(MethodResult)}
     return MethodResult(**{key: value for key, value in found.items() if key in known})  # a later version may add keys

@@ -23,7 +23,7 @@ from circuitmem.files import load_npz, save_npz
 
 __all__ = ["Keeper", "load_state", "restoring", "save_state"]
 
-Kind = Literal["audit", "checkpoint", "chip"]
+CheckpointKind = Literal["audit", "checkpoint", "chip"]
 
 KEPT = 2
 FORMAT = 4
@@ -106,7 +106,7 @@ class Keeper:
         return sorted(self._folder.glob(f"checkpoint_{self._name}_[0-9]*.npz"), key=_number)
 
 
-def save_state(path: Path, state: dict[str, Any], kind: Kind, compress: bool = True) -> None:
+def save_state(path: Path, state: dict[str, Any], kind: CheckpointKind, compress: bool = True) -> None:
     """Save a state of some kind to one file."""
     alike: dict[tuple[Any, ...], list[NDArray[Any]]] = {}
     plan = json.dumps(_split(state, alike))
@@ -115,7 +115,7 @@ def save_state(path: Path, state: dict[str, Any], kind: Kind, compress: bool = T
     save_npz(path, {**arrays, **header}, compress)
 
 
-def load_state(path: Path, kind: Kind, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def load_state(path: Path, kind: CheckpointKind, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Load what :func:`save_state` saved.
 
     Parameters

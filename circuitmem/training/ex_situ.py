@@ -15,7 +15,7 @@ from circuitmem.network import Perceptron, patches_of
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.adam import DigitalAdam
 from circuitmem.training.objective import Classes, Objective, accuracy_percent
-from circuitmem.training.schedules import Patience, Samples, rate_factor
+from circuitmem.training.schedules import LabelledSamples, Patience, rate_factor
 
 __all__ = ["ExSituRecord", "accuracy_percent", "goes_on", "has_converged", "initial_perceptron", "train_ex_situ"]
 
@@ -71,7 +71,7 @@ def train_ex_situ(
     seed: int,
     progress: Callable[[int, int], None],
     record: ExSituRecord | None = None,
-    validation: Samples | None = None,
+    validation: LabelledSamples | None = None,
     objective: Objective | None = None,
 ) -> Perceptron:
     """Train with Adam (Kingma & Ba, ICLR 2015) and keep every weight within the layer's limit.

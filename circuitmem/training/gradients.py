@@ -22,12 +22,12 @@ from circuitmem.network import Correction, HardwareLayer, HardwareNetwork, Layer
 from circuitmem.tile import PairMapping
 from circuitmem.training.wires import WireModel
 
-__all__ = ["AskedMap", "LinearTileMap", "ReadMap", "TileMap", "effective_map", "layer_gradient", "read_cells"]
+__all__ = ["AskedMap", "LinearTileMap", "ReadMap", "TileMap", "effective_map", "layer_gradient", "read_back_cells"]
 
 Floats = NDArray[np.float64]
 
 
-def read_cells(network: HardwareNetwork) -> Process:
+def read_back_cells(network: HardwareNetwork) -> Process:
     """Read all cells back; returns for each layer what was measured, (tiles, rows, columns) S."""
     found = []
     for layer in network.layers:

@@ -15,7 +15,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.network import BackwardMap, HardwareLayer, HardwareNetwork, Network, Perceptron
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
-from circuitmem.training.gradients import AskedMap, LinearTileMap, ReadMap, TileMap, read_cells
+from circuitmem.training.gradients import AskedMap, LinearTileMap, ReadMap, TileMap, read_back_cells
 from circuitmem.training.objective import Classes, Objective
 from circuitmem.training.optimisers import Optimiser
 from circuitmem.training.ranges import follow_ranges
@@ -79,7 +79,7 @@ class InSituTrainer:
     def look(self) -> Process:
         """Read the cells back, if the gradient wants them and they are due."""
         if self.spec.gradient == "read" and self.batches % self.spec.read_batches == 0:
-            self._read = yield from read_cells(self.network)
+            self._read = yield from read_back_cells(self.network)
             self._maps = []
             if self._wired:
                 yield from self.network.chip.compute(WireModel.BUILDING * self._wired)

@@ -11,7 +11,7 @@ from circuitmem.control import Process
 from circuitmem.network import Cut
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.offline import retrain
-from circuitmem.training.schedules import Samples
+from circuitmem.training.schedules import LabelledSamples
 from circuitmem.training.steps import Work
 
 __all__ = ["fine_tune"]
@@ -29,7 +29,7 @@ def fine_tune(work: Work, word: str) -> Process:  # noqa: ARG001
     programming = spec.chip.programming
     for cut in network.cuts(data.train_inputs[:2]):
         measured = yield from cut.measure(data.train_inputs)
-        validation: Samples | None = None
+        validation: LabelledSamples | None = None
         if data.validation is not None and spec.retraining.patience:
             inputs, labels = data.validation
             validation = (yield from cut.measure(inputs)), labels

@@ -22,7 +22,7 @@ from circuitmem.training.objective import Objective, accuracy_percent, objective
 from circuitmem.training.optimisers import Optimiser
 from circuitmem.training.own import kernels_in, shapes_of
 from circuitmem.training.recipes import Recipe, check_copies, recipe_of
-from circuitmem.training.schedules import Patience, Samples
+from circuitmem.training.schedules import LabelledSamples, Patience
 from circuitmem.training.use import Upkeep
 
 __all__ = [
@@ -300,7 +300,7 @@ class MethodRun:
         self.result.calibration = record.as_dict()
 
     @property
-    def _watched(self) -> Samples:
+    def _watched(self) -> LabelledSamples:
         """What the network is tested with while training goes on."""
         if self._validating and self.data.validation is not None:
             return self.data.validation

@@ -20,7 +20,7 @@ from circuitmem.training.adam import DigitalAdam
 from circuitmem.training.ex_situ import accuracy_percent
 from circuitmem.training.input_ranges import InputRanges
 from circuitmem.training.loss import cross_entropy
-from circuitmem.training.schedules import Patience, Samples, rate_factor
+from circuitmem.training.schedules import LabelledSamples, Patience, rate_factor
 
 __all__ = ["inject_defects", "retrain", "significance"]
 
@@ -39,7 +39,7 @@ def retrain(
     labels: NDArray[np.int64],
     seed: int,
     perturb: Perturb | None = None,
-    validation: Samples | None = None,
+    validation: LabelledSamples | None = None,
     ranges: InputRanges | None = None,
 ) -> None:
     """Go on training a model with Adam, in place; every weight stays within its limits.
@@ -126,7 +126,7 @@ def _perturbed(model: Network, perturb: Perturb | None, rng: np.random.Generator
 
 
 def _validated(
-    model: Network, perturb: Perturb | None, seed: int, samples: Samples, ranges: InputRanges | None
+    model: Network, perturb: Perturb | None, seed: int, samples: LabelledSamples, ranges: InputRanges | None
 ) -> float:
     """Return the accuracy on the validation samples [%], the mean over draws of what is injected."""
     rng, draws = stream(seed, Purpose.HELD_BACK, 0), 1 if perturb is None else LOOKS

@@ -12,7 +12,7 @@ from circuitmem.config import NetworkSpec, RunSpec
 from circuitmem.config.recipe import split_step
 from circuitmem.data import Dataset
 from circuitmem.errors import CircuitmemError, ValidationError
-from circuitmem.network import Network, digitally, kernels_of, positions
+from circuitmem.network import Network, answer_digitally, kernels_of, positions
 from circuitmem.registry import load, torch_room
 from circuitmem.training.recipes import recipe_of
 from circuitmem.validation import finite_array
@@ -143,7 +143,7 @@ def check_own_data(model: Network, data: Dataset) -> None:
         return vectors
 
     samples = data.train_inputs[:2]
-    outputs = digitally(model.steps(samples), model.weights, see)
+    outputs = answer_digitally(model.steps(samples), model.weights, see)
     if not all(seen):
         raise ValidationError("network.model", "must ask for every matrix; it never asks for", seen.index(False))
     wanted = len(samples), data.outputs

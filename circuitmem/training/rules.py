@@ -17,7 +17,7 @@ from circuitmem.config.names import options_of
 from circuitmem.control import Process
 from circuitmem.network import HardwareLayer, HardwareNetwork
 
-__all__ = ["Manhattan", "MixedPrecision", "PulseCount", "Threshold", "TwoPulse", "UpdateRule", "WriteVerify"]
+__all__ = ["Manhattan", "MixedPrecision", "PulseCount", "Threshold", "TwoPulseRule", "UpdateRule", "WriteVerify"]
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class UpdateRule:
         yield from self.network.program(self.network.chip.spec.programming.deadband)
 
 
-class TwoPulse(UpdateRule):
+class TwoPulseRule(UpdateRule):
     """The rule of Li et al. (Nat. Commun. 9:2385, 2018): one SET at the wanted gate, after a RESET if it falls."""
 
 

@@ -8,7 +8,6 @@ last bit, because every random number is addressed by what it is for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,12 +20,13 @@ from circuitmem._kernels.select import thread_count
 from circuitmem.config import RunSpec
 from circuitmem.control import check_devices, check_faults, check_vcd
 from circuitmem.data import Dataset
+from circuitmem.engine.bridges import one_blas_thread
 from circuitmem.errors import ValidationError
 from circuitmem.files import load_npz, save_npz
 from circuitmem.network import Network, Perceptron, patches_of
 from circuitmem.records import EX_SITU_ARRAYS, Results, Shape, read_arrays, read_record
-from circuitmem.training.beside import Crew, Watches, serve
-from circuitmem.training.carry_out import Start, carry_out, carry_out_method, one_blas_thread
+from circuitmem.training.beside import Crew, OnProgress, Watches, serve_methods
+from circuitmem.training.carry_out import Start, carry_out, carry_out_method
 from circuitmem.training.data import load_data, located
 from circuitmem.training.ex_situ import ExSituRecord, train_ex_situ
 from circuitmem.training.methods import Hooks, MethodResult, MethodRun, build_network, engine_of, tile_count
@@ -38,8 +38,6 @@ from circuitmem.validation import integer
 
 __all__ = ["arrays_of", "load_digital", "resume_run", "start_of", "start_run"]
 
-Progress = Callable[[str, int, int], None]
-
 
 PRODUCTS = 2e9
 """Products of an input with a weight from which on another process is worth its start: some seconds of work."""
@@ -49,7 +47,7 @@ CELLS = 1 << 22
 
 
 def start_run(
-    spec: RunSpec, folder: str | Path, progress: Progress = lambda *_: None, workers: int | None = 1
+    spec: RunSpec, folder: str | Path, progress: OnProgress = lambda *_: None, workers: int | None = 1
 ) -> dict[str, Any]:
     """Make a new run folder and run everything; returns what ``results.json`` holds.
 
@@ -87,7 +85,7 @@ def start_run(
         return _run(spec, path, data, progress, workers)
 
 
-def resume_run(folder: str | Path, progress: Progress = lambda *_: None, workers: int | None = 1) -> dict[str, Any]:
+def resume_run(folder: str | Path, progress: OnProgress = lambda *_: None, workers: int | None = 1) -> dict[str, Any]:
     """Go on with a run that was interrupted; a finished run is returned as it is. Arguments as in :func:`start_run`.
 
     Raises
@@ -126,7 +124,7 @@ def _data(spec: RunSpec) -> Dataset:
     return data
 
 
-def _run(spec: RunSpec, path: Path, data: Dataset, progress: Progress, workers: int | None) -> dict[str, Any]:
+def _run(spec: RunSpec, path: Path, data: Dataset, progress: OnProgress, workers: int | None) -> dict[str, Any]:
     count = min(_fitting(spec, data) if workers is None else workers, len(spec.methods))
     threads = None if count == 1 else max(1, thread_count() // count)
     lock = threading.Lock()
@@ -155,14 +153,14 @@ def _help(pipe: Connection[Any, Any], spec: RunSpec, path: Path, threads: int) -
     data = _data(spec)  # while the digital network is trained
     known: list[Start] = []
 
-    def work(name: str, audit: Watches, progress: Progress) -> MethodResult:
+    def work(name: str, audit: Watches, progress: OnProgress) -> MethodResult:
         if not known:
             check_data(path, data)
             known.append(start_of(spec, data, load_digital(spec, path), None, threads))
         return carry_out_method(name, spec, path, known[0], audit, progress)
 
     with one_blas_thread():
-        serve(pipe, spec, work)
+        serve_methods(pipe, spec, work)
 
 
 def start_of(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecord | None, threads: int | None) -> Start:
@@ -180,7 +178,7 @@ def start_of(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecor
     return Start(digital, objective.guessing, make, steps, training, len(data.train_inputs), objective.record())
 
 
-def _digital(spec: RunSpec, path: Path, data: Dataset, progress: Progress) -> tuple[Network, ExSituRecord | None]:
+def _digital(spec: RunSpec, path: Path, data: Dataset, progress: OnProgress) -> tuple[Network, ExSituRecord | None]:
     """Train the starting weights, or load them if that was done before, and how it went if that is known."""
     file = path / "digital.npz"
     own = own_network(spec.network)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from circuitmem.config import ScheduleName
 from circuitmem.errors import ValidationError
 
-__all__ = ["Patience", "Samples", "rate_factor"]
+__all__ = ["LabelledSamples", "Patience", "rate_factor"]
 
-Samples = tuple[NDArray[np.float64], NDArray[np.int64]]
+LabelledSamples = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 STEP_AT, STEP_TO = 2 / 3, 0.1
 """Where the schedule ``step`` falls, as a part of all steps, and to which part of the first step size."""
@@ -56,7 +56,7 @@ class Patience:
         If there are none, and it does not wait for ever.
     """
 
-    def __init__(self, key: str, epochs: int, samples: Samples | None) -> None:
+    def __init__(self, key: str, epochs: int, samples: LabelledSamples | None) -> None:
         if epochs and samples is None:
             raise ValidationError(key, "must be 0 unless there are validation samples (data.held_back)", epochs)
         self.epochs = epochs

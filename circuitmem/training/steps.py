@@ -24,7 +24,7 @@ __all__ = [
     "find_defects",
     "freeze_pairs",
     "inject",
-    "program",
+    "program_weights",
     "remap_columns",
     "remap_rows_and_columns",
     "retrain_weights",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Limits = list[tuple[Floats, Floats]]
+ConductanceLimits = list[tuple[Floats, Floats]]
 
 SIGNIFICANT = 2000
 """Training samples from which the significance of weights is learnt."""
@@ -65,7 +65,7 @@ class Work:
     data: Dataset
     recipe: Recipe
     record: CalibrationRecord
-    limits: Limits = field(default_factory=list)
+    limits: ConductanceLimits = field(default_factory=list)
     errors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @cached_property
@@ -74,7 +74,7 @@ class Work:
         data = self.data
         return significance(self.network.model, data.train_inputs[:SIGNIFICANT], data.train_targets[:SIGNIFICANT])
 
-    def keep_within(self, limits: Limits) -> None:
+    def keep_within(self, limits: ConductanceLimits) -> None:
         """Keep the weights within limits, from now on."""
         self.limits = limits
         for weights, (lowest, highest) in zip(self.network.model.weights, limits, strict=True):
@@ -135,7 +135,7 @@ def retrain_weights(work: Work, word: str) -> Process:  # noqa: ARG001
     yield from ()
 
 
-def program(work: Work, word: str) -> Process:  # noqa: ARG001
+def program_weights(work: Work, word: str) -> Process:  # noqa: ARG001
     """Program the weights and verify them, as ``chip.programming`` declares."""
     programming = work.spec.chip.programming
     yield from work.network.program(0.0)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.stack_gradients import Lines, load_lines, through_lines, weight_gradient
+from circuitmem._kernels.stack_gradients import LineSegments, load_lines, through_lines, weight_gradient
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import TileSpec
 
@@ -52,7 +52,7 @@ class WireModel:
 
     def __init__(self, spec: TileSpec, measured: Floats, threads: int | None = None) -> None:
         word = _along(spec.word_segments().T, spec.driver_resistance)
-        self._lines = Lines(word, _along(spec.bit_segments(), spec.sense_resistance))
+        self._lines = LineSegments(word, _along(spec.bit_segments(), spec.sense_resistance))
         self._loaded = load_lines(measured, self._lines, turns=TURNS, least_reach=LEAST_REACH, threads=threads)
         self._threads = threads
 

@@ -10,7 +10,7 @@ from circuitmem.netlists.vacask.text import model_source, quantity
 from circuitmem.netlists.wiring import Branch, Wiring
 from circuitmem.tile import Tile
 
-__all__ = ["BASE", "Cells", "capacitors", "driven", "grounds", "header", "shipped", "wires"]
+__all__ = ["BASE", "CellElements", "capacitors", "driven", "grounds", "header", "shipped", "wires"]
 
 BASE = 'ground 0\nload "resistor.osdi"\nmodel r resistor\nmodel v vsource\nmodel e vcvs\n'
 """What all circuits begin with. Sources are built in."""
@@ -59,7 +59,7 @@ def shipped(*names: str) -> dict[str, str]:
     return {name: model_source(name) for name in names}
 
 
-class Cells:
+class CellElements:
     """The cells of a tile while it is read.
 
     Parameters

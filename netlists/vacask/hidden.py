@@ -16,7 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from circuitmem.errors import SpiceError
-from circuitmem.netlists.vacask.installation import find
+from circuitmem.netlists.vacask.installation import find_vacask
 
 __all__ = ["hidden_variables"]
 
@@ -87,7 +87,7 @@ def _seeded(text: str, names: Collection[str], values: dict[str, str]) -> str:
 
 def _constants(text: str) -> list[str]:
     """Return the constants in what OpenVAF makes of a text, sorted."""
-    compiler = find().compiler
+    compiler = find_vacask().compiler
     with tempfile.TemporaryDirectory(prefix="circuitmem-openvaf-") as folder:
         (Path(folder) / "model.va").write_text(text, "utf-8")
         # The kernel ends the compiler when this process dies.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from circuitmem.errors import SpiceUnavailableError
 
-__all__ = ["INSTALL", "Installation", "find"]
+__all__ = ["INSTALL", "Installation", "find_vacask"]
 
 INSTALL = "pip install 'circuitmem[vacask]'"
 START_LIMIT = 60.0
@@ -63,7 +63,7 @@ class Installation:
         return done.stdout.split()[-1]
 
 
-def find() -> Installation:
+def find_vacask() -> Installation:
     """Return the installation.
 
     Raises

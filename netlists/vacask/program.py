@@ -18,7 +18,7 @@ from circuitmem.config import (
 )
 from circuitmem.errors import ValidationError
 from circuitmem.netlists.devices import device_parameters, model_name
-from circuitmem.netlists.program import Times, bare_lines
+from circuitmem.netlists.program import TransientTimes, bare_lines
 from circuitmem.netlists.vacask.elements import BASE, driven, header, shipped, wires
 from circuitmem.netlists.vacask.law import parameter_text
 from circuitmem.netlists.vacask.text import VacaskNetlist, quantity, vector
@@ -69,7 +69,7 @@ class VacaskProgram:
                 self.bit_sources.append((f"v{node}#branch", float(bit[column])))
                 lines.append(_source(node, float(bit[column]), pulse))
         self.states = [f"state_{row}_{column}" for row, column in self.moving]
-        self.times = Times(pulse.duration / _STEPS, pulse.duration, pulse.duration / _STEPS)
+        self.times = TransientTimes(pulse.duration / _STEPS, pulse.duration, pulse.duration / _STEPS)
         outputs = (*self.states, *(name for name, _ in (*self.word_sources, *self.bit_sources)))
         self.netlist = VacaskNetlist("".join(lines), (), outputs, PULSE_OPTIONS, models)
 

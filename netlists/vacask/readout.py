@@ -6,7 +6,7 @@ from PySpice.Spice.Netlist import SubCircuit
 
 from circuitmem.converter import AdcBank, Readout
 from circuitmem.netlists.converters import adc_channel, amplifier, dac
-from circuitmem.netlists.vacask.elements import BASE, Cells, driven, header, shipped, wires
+from circuitmem.netlists.vacask.elements import BASE, CellElements, driven, header, shipped, wires
 from circuitmem.netlists.vacask.text import VacaskNetlist, quantity
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import Tile
@@ -22,7 +22,7 @@ class VacaskReadout:
         wiring = Wiring(tile, amplifiers=True)
         dead = tile.defects.dead_drivers
         self.live = [row for row in range(rows) if dead is None or not dead[row]]
-        cells, live = Cells(tile, wiring), set(self.live)
+        cells, live = CellElements(tile, wiring), set(self.live)
         highest = quantity(readout.adc.spec.highest_code)
         lines = [
             BASE,

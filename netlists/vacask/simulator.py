@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.errors import SpiceError, SpiceUnavailableError
-from circuitmem.netlists.vacask.installation import find
+from circuitmem.netlists.vacask.installation import find_vacask
 from circuitmem.netlists.vacask.rawfile import read_raw
 from circuitmem.netlists.vacask.text import complete
 
-__all__ = ["Simulator"]
+__all__ = ["VacaskSimulator"]
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ _START_LIMIT = 30.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class Simulator:
+class VacaskSimulator:
     """Runs VACASK, once a job.
 
     Parameters
@@ -65,7 +65,7 @@ class Simulator:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._found = find()
+        self._found = find_vacask()
         self.version, self.library, self.solver = f"vacask {self._found.version}", str(self._found.simulator), "KLU"
         self.seconds: dict[str, float] = {}
         self._folder = folder

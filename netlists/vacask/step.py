@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from circuitmem.config import TiaSpec
 from circuitmem.netlists.step import POLE_RESISTANCE
-from circuitmem.netlists.vacask.elements import BASE, Cells, capacitors, driven, grounds, header, wires
+from circuitmem.netlists.vacask.elements import BASE, CellElements, capacitors, driven, grounds, header, wires
 from circuitmem.netlists.vacask.text import VacaskNetlist, quantity
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import Tile
@@ -22,7 +22,7 @@ class VacaskStep:
 
     def __init__(self, tile: Tile, voltages: NDArray[np.float64], amplifier: TiaSpec | None = None) -> None:
         wiring = Wiring(tile, amplifiers=amplifier is not None)
-        cells = Cells(tile, wiring)
+        cells = CellElements(tile, wiring)
         lines = [BASE, header(tile), wires(wiring), cells.text, capacitors(wiring)]
         lines += [driven(node, f"dc={quantity(v)}") for node, v in zip(wiring.drivers, voltages.tolist(), strict=True)]
         self.columns: list[list[str]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from circuitmem.netlists.vacask.elements import BASE, Cells, driven, grounds, header, wires
+from circuitmem.netlists.vacask.elements import BASE, CellElements, driven, grounds, header, wires
 from circuitmem.netlists.vacask.text import VacaskNetlist, complete
 from circuitmem.netlists.wiring import Wiring
 from circuitmem.tile import Tile
@@ -22,7 +22,7 @@ class VacaskTile:
         self.live = [row for row in range(tile.spec.rows) if dead is None or not dead[row]]
         self.drive_currents = [f"v{node}#branch" for node in self.wiring.drivers]
         self.sense_currents = [[f"v{node}#branch" for node in dict.fromkeys(nodes)] for nodes in self.wiring.senses]
-        cells, live = Cells(tile, self.wiring, overdrive), set(self.live)
+        cells, live = CellElements(tile, self.wiring, overdrive), set(self.live)
         lines = [BASE, header(tile), wires(self.wiring), cells.text, grounds(self.wiring)]
         for row, node in enumerate(self.wiring.drivers):
             lines.append(driven(node, f"dc=in_{node}[point]" if row in live else "dc=0.0"))

@@ -1,9 +1,9 @@
 """The worker process of VACASK, started by :mod:`circuitmem.netlists.runner` and by nobody else."""
 
-from circuitmem.netlists.vacask.simulator import Simulator
-from circuitmem.netlists.worker import serve
+from circuitmem.netlists.vacask.simulator import VacaskSimulator
+from circuitmem.netlists.worker import serve_jobs
 
 __all__: list[str] = []
 
 if __name__ == "__main__":
-    serve(Simulator)
+    serve_jobs(VacaskSimulator)

@@ -22,7 +22,7 @@ from circuitmem.engine.circuit import TileRead
 from circuitmem.engine.vacask import VACASK
 from circuitmem.errors import SpiceError, SpiceTimeoutError, SpiceUnavailableError, SpiceWorkerError, ValidationError
 from circuitmem.netlists import process
-from circuitmem.netlists.jobs import Sweep, Transient
+from circuitmem.netlists.jobs import OperatingPoints, Transient
 from circuitmem.netlists.vacask import installation, rawfile, simulator
 from circuitmem.netlists.vacask.elements import BASE
 from circuitmem.netlists.vacask.text import OPTIONS, VacaskNetlist, quantity
@@ -252,7 +252,7 @@ def test_a_model_that_loops_ends_with_what_ends_it_and_leaves_nothing(runner, wh
 
     def work():
         try:
-            runner.simulate(ENDLESS, Sweep(np.zeros((1, 0))), 60.0 if what in errors else 4.0)
+            runner.simulate(ENDLESS, OperatingPoints(np.zeros((1, 0))), 60.0 if what in errors else 4.0)
         except SpiceError as error:
             caught.append(error)
 
@@ -372,7 +372,7 @@ def test_a_program_that_hangs_at_its_start_counts_as_none(tmp_path, monkeypatch)
     monkeypatch.setattr(simulator, "find", lambda: installation.Installation("1", program, program))
     monkeypatch.setattr(simulator, "_START_LIMIT", 0.2)
     with pytest.raises(SpiceUnavailableError, match=r"VACASK is installed but does not start within 0\.2 s"):
-        simulator.Simulator(tmp_path)
+        simulator.VacaskSimulator(tmp_path)
 
 
 def test_a_worker_that_is_killed_before_it_greets_leaves_nothing(tmp_path, monkeypatch):
@@ -407,7 +407,7 @@ def test_a_netlist_runs_in_plain_vacask(tmp_path, cell):
     voltages = np.random.default_rng(2).uniform(0.0, 0.4, 5)
     text, models = vacask_netlist(tile, voltages)
     assert set(models) == ({"sinh"} if cell == "sinh" else set())
-    found = installation.find()
+    found = installation.find_vacask()
     (tmp_path / "va").mkdir()
     for name, source in models.items():
         (tmp_path / "va" / f"{name}.va").write_text(source)

@@ -23,7 +23,7 @@ from circuitmem.config import RunSpec, VerilogASpec, load_run, remember_verilog
 from circuitmem.engine import AuditQueue, BehavioralEngine, load_case, tile_netlist, verilog_law
 from circuitmem.errors import CircuitmemError, DataFileError, SpiceError, ValidationError
 from circuitmem.files import load_npz, save_npz
-from circuitmem.netlists.jobs import Sweep
+from circuitmem.netlists.jobs import OperatingPoints
 from circuitmem.netlists.runner import Runner
 from circuitmem.netlists.text import OPTIONS, Netlist
 from circuitmem.netlists.vacask.elements import BASE
@@ -312,7 +312,7 @@ def test_a_fragment_of_a_netlist(door):
     # A job that fails costs a worker: of those that the gate lets pass, the first that would leave a trace.
     for netlist in [one for one in passed if CANARY in one.text or "evil" in one.text][:8]:
         with contextlib.suppress(SpiceError):
-            runner.simulate(netlist, Sweep(np.zeros((1, 0))))
+            runner.simulate(netlist, OperatingPoints(np.zeros((1, 0))))
     runner.close()
     assert len(passed) < len(HOSTILE) / 2
 

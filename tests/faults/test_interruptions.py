@@ -16,7 +16,7 @@ from builders import options
 from circuitmem import files
 from circuitmem.config import load_run
 from circuitmem.errors import DataFileError
-from circuitmem.records import DataRecord, Digital, Method, Partial, Provenance, Results, read_record
+from circuitmem.records import DataRecord, Digital, MethodRecord, Partial, Provenance, Results, read_record
 from circuitmem.training.checkpoint import Keeper
 from circuitmem.training.run import resume_run, start_run
 
@@ -24,7 +24,7 @@ TINY = ["data.side=8", "data.train=60", "data.test=40", "network.layers=[64,6,10
 TINY += ["chip.tile.columns=16", "ex_situ.epochs=1", "in_situ.epochs=2", "in_situ.batch=10", "audit.tiles=0"]
 TINY += ["audit.fraction=0.0", "checkpoint_interval=0.0", 'methods=["raw","in_situ","calibration_in_situ"]']
 SETTINGS = options(TINY)
-KINDS = {"results": Results, "method": Method, "partial": Partial, "digital": Digital, "provenance": Provenance}
+KINDS = {"results": Results, "method": MethodRecord, "partial": Partial, "digital": Digital, "provenance": Provenance}
 KINDS["data"] = DataRecord
 
 

@@ -129,7 +129,7 @@ def test_files_without_a_format_are_read(run):
 
 def test_whatever_is_wrong_in_a_point_or_a_validation_is_one_line(tmp_path):
     stage = {"stage": "a", "worst": 1e-9, "bound": 1e-6, "pass": True}
-    for content, kind in ((POINT, records.Point), ({"stages": [stage]}, records.Validation)):
+    for content, kind in ((POINT, records.PointRecord), ({"stages": [stage]}, records.Validation)):
         write_record(tmp_path / "a.json", content)
         assert read_record(tmp_path / "a.json", kind) == content
         refused = 0

@@ -15,7 +15,7 @@ import pytest
 from circuitmem.engine import SpiceEngine
 from circuitmem.errors import SpiceError, SpiceMemoryError, SpiceTimeoutError, SpiceWorkerError, ValidationError
 from circuitmem.netlists import process as worker_process
-from circuitmem.netlists.jobs import Sweep, Transient
+from circuitmem.netlists.jobs import OperatingPoints, Transient
 from circuitmem.netlists.runner import Runner
 from circuitmem.netlists.simulator import KLU, SPARSE, choose_solver
 from circuitmem.netlists.text import OPTIONS, Netlist
@@ -35,7 +35,7 @@ LOW_PASS = circuit("Va a 0 pwl 0 0 1e-6 0 1.000001e-6 1", "Ra a b 1k", "Cb b 0 1
 SINGULAR = circuit("Va a 0 1", "Vb a 0 2")
 STUCK_IN_TIME = circuit("Va a 0 1", "Bq a q i=v(q)>0.5?1e300:-1e300", "Cq q 0 1e-30", "Rq q 0 1e30")
 ABORTING = circuit("Va a 0 1", "Ea value a a 0 1")
-ONE = Sweep(np.zeros((1, 0)))
+ONE = OperatingPoints(np.zeros((1, 0)))
 LONG = Transient(step=1e-9, stop=10.0, largest_step=1e-9)
 """Ten thousand million steps."""
 
@@ -184,7 +184,7 @@ def test_out_of_memory_is_an_error_of_that_job(large):
     if large == "circuit":
         job = circuit("Va a 0 1", *(f"R{index} a 0 1" for index in range(200_000))), ONE
     else:
-        job = DIVIDER, Sweep(np.zeros((4_000_000, 0)))
+        job = DIVIDER, OperatingPoints(np.zeros((4_000_000, 0)))
     # Where ngspice does not look whether it got its memory, it crashes.
     with pytest.raises((SpiceMemoryError, SpiceWorkerError), match="memory") as caught:
         runner.simulate(*job)

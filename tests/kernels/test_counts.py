@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitmem._kernels import counts
-from circuitmem._kernels.counts import Curve, count_pulses
+from circuitmem._kernels.counts import DirectionCurve, count_pulses
 from circuitmem._kernels.noise import Address, normal_table, standard_normal
 
 NOISE = Address((17, 4), 9)
@@ -16,7 +16,7 @@ def drawn(shape, seed=0):
     programmed = rng.uniform(1e-6, 51e-6, shape)
     stuck = rng.random(shape) < 0.2
     steep = rng.uniform(1e-8, 8.0, shape)
-    curve = Curve(steep / 40.0, -1.0 / np.expm1(-steep))
+    curve = DirectionCurve(steep / 40.0, -1.0 / np.expm1(-steep))
     return programmed, np.where(stuck, 7e-4, programmed), stuck, rng.integers(0, 6, shape), curve
 
 
@@ -58,7 +58,7 @@ def test_every_variant_agrees_with_the_twin(kernel_variant, up):
 def test_noise_of_many_pulses_has_their_spread():
     shape = (60, 60)
     middle = np.full(shape, 26e-6)
-    curve = Curve(np.full(shape, 1e-9), np.full(shape, 1e9 / 40.0))
+    curve = DirectionCurve(np.full(shape, 1e-9), np.full(shape, 1e9 / 40.0))
     none = np.zeros(shape, dtype=bool)
     count_pulses(middle, middle, none, np.full(shape, 4), True, curve, LIMITS, 0.02, NOISE)
     # The curve is straight: each pulse is 1/40 of the range.

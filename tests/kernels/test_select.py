@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from circuitmem import doctor
-from circuitmem._kernels import _reference_tree, kernel_info, load, mesh, reference, select, sources, thread_count, tree
+from circuitmem._kernels import (
+    _reference_tree,
+    kernel_info,
+    load_kernel,
+    mesh,
+    reference,
+    select,
+    sources,
+    thread_count,
+    tree,
+)
 from circuitmem._kernels.mesh import solve_mesh
 from circuitmem._kernels.variants import KERNELS, LEVELS
 from circuitmem.errors import ValidationError
@@ -71,10 +81,10 @@ def test_the_number_of_threads_does_not_change_a_bit():
 
 def test_the_best_variant_is_chosen_and_named(monkeypatch):
     monkeypatch.delenv("CIRCUITMEM_KERNELS", raising=False)
-    assert load("mesh").name == compiled()[-1]
+    assert load_kernel("mesh").name == compiled()[-1]
     assert kernel_info()["mesh"].startswith("compiled ")
     monkeypatch.setenv("CIRCUITMEM_KERNELS", "reference")
-    assert load("mesh").module is None
+    assert load_kernel("mesh").module is None
     assert set(kernel_info().values()) == {"NumPy reference"}
 
 
@@ -104,10 +114,10 @@ def test_kernels_that_were_not_compiled_beside_others_are_named(monkeypatch):
 
 def test_a_missing_extension_is_replaced_by_the_reference(monkeypatch):
     monkeypatch.delenv("CIRCUITMEM_KERNELS", raising=False)
-    assert load("nothing") == (None, "reference")
+    assert load_kernel("nothing") == (None, "reference")
     monkeypatch.setenv("CIRCUITMEM_KERNELS", "baseline")
     with pytest.raises(ValidationError, match="must name a variant that was compiled for kernel nothing"):
-        load("nothing")
+        load_kernel("nothing")
 
 
 def test_a_broken_extension_is_an_error(monkeypatch):
@@ -122,17 +132,17 @@ def test_a_broken_extension_is_an_error(monkeypatch):
 
     monkeypatch.setattr(select.importlib, "import_module", broken)
     with pytest.raises(ModuleNotFoundError, match="gone"):
-        load("mesh")
+        load_kernel("mesh")
 
 
 def test_unknown_and_impossible_variants_are_refused(monkeypatch):
     monkeypatch.setenv("CIRCUITMEM_KERNELS", "referense")
     with pytest.raises(ValidationError, match=r"must be one of .*did you mean 'reference'"):
-        load("mesh")
+        load_kernel("mesh")
     monkeypatch.setenv("CIRCUITMEM_KERNELS", "v4")
     monkeypatch.setattr(select, "_processor_level", lambda: 3)
     with pytest.raises(ValidationError, match="instructions that this processor has"):
-        load("mesh")
+        load_kernel("mesh")
 
 
 def test_the_number_of_threads(monkeypatch):

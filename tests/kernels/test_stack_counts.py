@@ -5,7 +5,7 @@ import pytest
 
 from circuitmem import Tile, TileSpec
 from circuitmem._kernels import stack_counts
-from circuitmem._kernels.counts import Curve, count_pulses
+from circuitmem._kernels.counts import DirectionCurve, count_pulses
 from circuitmem._kernels.noise import Addresses
 from circuitmem._kernels.pulses import ground_resistance, row_power
 from circuitmem._kernels.stack_counts import CountedCells, Curves, count_stack, first_pulses
@@ -35,10 +35,10 @@ class Layer:
         self.pulses[:, tiles // 2, rows // 2] = 0
         self.pulses[0, -1, -1, -1] = 3
         steep = rng.uniform(1e-3, 8.0, (4, *shape))
-        curves = [Curve(own / 40.0, -1.0 / np.expm1(-own)) for own in steep]
+        curves = [DirectionCurve(own / 40.0, -1.0 / np.expm1(-own)) for own in steep]
         self.curves = [
             Curves(*(tuple(getattr(one, name) for one in pair) for name in Curves._fields))
-            for pair in (curves[:2], [Curve(each.fade[:1], each.ceiling[:1]) for each in curves[2:]])
+            for pair in (curves[:2], [DirectionCurve(each.fade[:1], each.ceiling[:1]) for each in curves[2:]])
         ]
         self.sigma, self.series = sigma, series
         self.noise = Addresses(
@@ -75,8 +75,8 @@ class Layer:
                     before, noise = work_out(), self.noise.of(tile)
                     noise = noise._replace(operation=(2 * noise.operation + up) * 65536 + number)
                     law = chosen.astype(np.int64), bool(up)
-                    own = Curve(real.fade[up][tile], real.ceiling[up][tile])
-                    believed = Curve(known.fade[up][0], known.ceiling[up][0])
+                    own = DirectionCurve(real.fade[up][tile], real.ceiling[up][tile])
+                    believed = DirectionCurve(known.fade[up][0], known.ceiling[up][0])
                     state = conductance[tile], effective[tile], self.stuck[tile]
                     count_pulses(*state, *law, own, LIMITS, self.sigma, noise)
                     free = np.zeros_like(self.stuck[tile])

@@ -5,7 +5,7 @@ import pytest
 
 from circuitmem import TileSpec
 from circuitmem._kernels import stack_gradients
-from circuitmem._kernels.stack_gradients import Lines, load_lines, weight_gradient
+from circuitmem._kernels.stack_gradients import LineSegments, load_lines, weight_gradient
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.errors import ValidationError
 
@@ -35,7 +35,7 @@ class Layer:
         ends = {"word_line_drive": "both", "bit_line_sense": "both"} if both else {}
         spec = TileSpec(rows=rows, columns=columns, word_line_resistance=ohms[0], bit_line_resistance=ohms[1], **ends)
         along = (1.0 / np.maximum(each, 1e-6) for each in (spec.word_segments().T, spec.bit_segments()))
-        self.lines = Lines(*map(np.ascontiguousarray, along))
+        self.lines = LineSegments(*map(np.ascontiguousarray, along))
         full = tiles, rows, columns
         self.measured = rng.uniform(-1e-6, 1e-3, full)
         self.scale = rng.uniform(0.5, 2.0, (groups, tiles, columns))

@@ -7,7 +7,14 @@ from circuitmem import Tile, TileSpec
 from circuitmem._kernels import stack_pulses
 from circuitmem._kernels.noise import Addresses
 from circuitmem._kernels.pulses import TwoPulseLaw, changes, ground_resistance, reset_pulse, row_power, set_pulse
-from circuitmem._kernels.stack_pulses import Amplitudes, Cells, PulseWires, Targets, plan_stack, two_pulse_stack
+from circuitmem._kernels.stack_pulses import (
+    Amplitudes,
+    CellArrays,
+    PairTargets,
+    PulseWires,
+    plan_stack,
+    two_pulse_stack,
+)
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config.cell import TransistorCell
 from circuitmem.errors import ValidationError
@@ -65,7 +72,7 @@ class Layer:
     def targets(self, weights, **known):
         """Return what the kernel is given."""
         mapping = self.mapping
-        return Targets(weights, self.tiling, mapping.scale, mapping.minimum, mapping.maximum, self.series, **known)
+        return PairTargets(weights, self.tiling, mapping.scale, mapping.minimum, mapping.maximum, self.series, **known)
 
     def plan(self, known=None, **options):
         """Plan with one call."""
@@ -74,7 +81,7 @@ class Layer:
 
     def copies(self):
         """Return cells to be pulsed."""
-        return Cells(self.conductance.copy(), self.effective.copy(), self.asked.copy(), self.stuck)
+        return CellArrays(self.conductance.copy(), self.effective.copy(), self.asked.copy(), self.stuck)
 
     def pulse(self, plan, **options):
         """Give the pulses; return what is left of the cells, and the power."""
@@ -243,7 +250,7 @@ def test_one_array_may_be_conductance_and_effective_conductance():
     nothing = np.zeros_like(layer.stuck)
     layer.stuck, layer.effective = nothing, layer.conductance.copy()
     wanted = layer.pulse(plan)
-    cells = Cells(own, own, layer.asked.copy(), nothing)
+    cells = CellArrays(own, own, layer.asked.copy(), nothing)
     wires = PulseWires(layer.word[None], layer.ground[None], layer.dead)
     power = two_pulse_stack(plan, cells, layer.slope, LAW, layer.noise, wires=wires, amplitudes=VOLTS)
     np.testing.assert_array_equal(own, wanted[0])

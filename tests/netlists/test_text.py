@@ -8,7 +8,7 @@ import pytest
 
 from circuitmem import DefectMap, SinhCell, Tile, TileSpec
 from circuitmem.errors import ValidationError
-from circuitmem.netlists.text import OPTIONS, Netlist, number, numbers
+from circuitmem.netlists.text import OPTIONS, Netlist, number, number_texts
 from circuitmem.netlists.tile import TileNetlist, tile_netlist
 
 TEXT = f".title circuitmem\n* a comment\nRx a 0 1\nVa a 0 external\n.save a\n{OPTIONS}\n.end\n"
@@ -29,7 +29,7 @@ def test_a_number_that_is_not_finite_is_refused(value):
 @pytest.mark.parametrize("value", ["1\n.control", "1; shell id", None, object(), 1j])
 def test_what_is_not_a_number_is_refused(value):
     with pytest.raises((ValueError, TypeError)):
-        numbers([value])
+        number_texts([value])
 
 
 class Hostile(float):

@@ -2,6 +2,6 @@
 
 from circuitmem.study.conformance.groups import GROUPS, Group
 from circuitmem.study.conformance.judge import Verdict, judge
-from circuitmem.study.conformance.suite import Case, cases, solve, suite_record
+from circuitmem.study.conformance.suite import ConformanceCase, cases, solve_case, suite_record
 
-__all__ = ["GROUPS", "Case", "Group", "Verdict", "cases", "judge", "solve", "suite_record"]
+__all__ = ["GROUPS", "ConformanceCase", "Group", "Verdict", "cases", "judge", "solve_case", "suite_record"]

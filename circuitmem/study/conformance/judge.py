@@ -12,7 +12,7 @@ import numpy as np
 
 from circuitmem.errors import DataFileError
 from circuitmem.study.conformance.groups import VERSION
-from circuitmem.study.conformance.suite import QUANTITIES, Case, cases, difference, solve
+from circuitmem.study.conformance.suite import QUANTITIES, ConformanceCase, answer_difference, cases, solve_case
 from circuitmem.validation import did_you_mean, in_range
 
 __all__ = ["ANSWERS", "Verdict", "judge"]
@@ -76,7 +76,7 @@ def _answers(path: str | os.PathLike[str]) -> dict[str, Any]:
     return answers
 
 
-def _verdict(case: Case, answer: Any, limit: float) -> Verdict:
+def _verdict(case: ConformanceCase, answer: Any, limit: float) -> Verdict:
     def failed(reason: str, off: float = np.inf) -> Verdict:
         return Verdict(case.name, False, reason, off)
 
@@ -84,7 +84,7 @@ def _verdict(case: Case, answer: Any, limit: float) -> Verdict:
         return failed("no answer")
     if not isinstance(answer, dict) or QUANTITIES[0] not in answer:
         return failed(f"no {QUANTITIES[0]}")
-    expected = solve(case)
+    expected = solve_case(case)
     given = {}
     for name, values in answer.items():
         if name not in QUANTITIES:
@@ -95,7 +95,7 @@ def _verdict(case: Case, answer: Any, limit: float) -> Verdict:
             return failed(f"{name} must be numbers of shape {expected[name].shape}")
         if given[name].shape != expected[name].shape:
             return failed(f"{name} must have shape {expected[name].shape} (got {given[name].shape})")
-    what, worst = max(difference(case, expected, given).items(), key=lambda item: item[1])
+    what, worst = max(answer_difference(case, expected, given).items(), key=lambda item: item[1])
     if worst <= limit:
         return Verdict(case.name, True, "", worst)
     size = f"{worst:.2e} of the largest {what.split('_')[-2]}" if np.isfinite(worst) else "not a number"

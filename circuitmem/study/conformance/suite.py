@@ -18,7 +18,7 @@ from circuitmem.study.stages.random_tiles import LINEAR_BOUND, NON_LINEAR_BOUND
 from circuitmem.tile import Tile
 from circuitmem.validation import did_you_mean
 
-__all__ = ["FORMAT", "QUANTITIES", "Case", "cases", "difference", "solve", "suite_record"]
+__all__ = ["FORMAT", "QUANTITIES", "ConformanceCase", "answer_difference", "cases", "solve_case", "suite_record"]
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ QUANTITIES = ("column_current_a", "driver_current_a", "word_line_voltage_v", "bi
 Answer = dict[str, Floats]
 
 
-class Case(NamedTuple):
+class ConformanceCase(NamedTuple):
     """One tile with its inputs."""
 
     name: str
@@ -46,7 +46,7 @@ class Case(NamedTuple):
         return LINEAR_BOUND if self.tile.spec.cell.linear else NON_LINEAR_BOUND
 
 
-def cases(groups: Sequence[str] = ()) -> list[Case]:
+def cases(groups: Sequence[str] = ()) -> list[ConformanceCase]:
     """Return the cases of some groups, of all when none is named: always the same.
 
     Raises
@@ -62,11 +62,11 @@ def cases(groups: Sequence[str] = ()) -> list[Case]:
     for place, group in enumerate(GROUPS):
         for k in range(group.tiles if not groups or group.name in groups else 0):
             tile, voltages = group.make(stream(_SEED, Purpose.VALIDATION, place, k), k)
-            found.append(Case(f"{group.name}-{k + 1}", group.name, tile, voltages))
+            found.append(ConformanceCase(f"{group.name}-{k + 1}", group.name, tile, voltages))
     return found
 
 
-def solve(case: Case, engine: Any = None) -> Answer:
+def solve_case(case: ConformanceCase, engine: Any = None) -> Answer:
     """Return the answer to a case by the behavioral engine, or by another that has ``solve``.
 
     The voltage of a node that nothing ties to a source or a ground is NaN: whatever a program says is right.
@@ -90,7 +90,7 @@ def solve(case: Case, engine: Any = None) -> Answer:
     return answer
 
 
-def difference(case: Case, expected: Answer, given: Answer) -> dict[str, float]:
+def answer_difference(case: ConformanceCase, expected: Answer, given: Answer) -> dict[str, float]:
     """Return by how much each quantity that is given differs, relative to the largest of its kind: current, voltage."""
     current = max(float(np.abs(expected[name]).max()) for name in QUANTITIES[:2])
     scales = current, current, *[float(np.abs(case.voltages).max())] * 2
@@ -121,9 +121,9 @@ def suite_record(
     written = []
     try:
         for number, case in enumerate(everything):
-            answer, checks = solve(case), {}
+            answer, checks = solve_case(case), {}
             for name, engine in engines.items():
-                checks[name] = difference(case, answer, solve(case, engine))
+                checks[name] = answer_difference(case, answer, solve_case(case, engine))
                 what, worst = max(checks[name].items(), key=lambda item: item[1])
                 if not worst <= case.tolerance:
                     reason = f"{what} of {case.name} is {worst:.1e} from that of the kernels (limit {case.tolerance:g})"
@@ -142,7 +142,7 @@ def suite_record(
     }
 
 
-def _circuit(case: Case) -> dict[str, Any]:
+def _circuit(case: ConformanceCase) -> dict[str, Any]:
     """Return a case as a circuit, defects applied: nothing of it needs circuitmem to be understood."""
     tile = case.tile
     word, bit = tile.wires

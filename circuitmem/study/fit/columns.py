@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["QUANTITIES", "Quantity", "heading", "scale_of"]
+__all__ = ["QUANTITIES", "Quantity", "heading", "unit_scale"]
 
 _LONG_TIMES = {
     **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
@@ -101,7 +101,7 @@ QUANTITIES = {
 """Every quantity that a table of measurements may have."""
 
 
-def scale_of(quantity: Quantity, text: str) -> float | None:
+def unit_scale(quantity: Quantity, text: str) -> float | None:
     """Return what a column in a unit is multiplied by, or None if the text is no unit of the quantity.
 
     Upper and lower case tell milli from mega, and do not matter otherwise. ``MA`` in capitals may be either: None.
@@ -141,7 +141,7 @@ def heading(quantity: Quantity, text: str) -> tuple[bool, str]:
     if _named(quantity, text):
         return True, ""
     parts = re.fullmatch(r"(.+?)[\s_.\-]+([^\s_.\-]+)", text)
-    if parts and _named(quantity, parts[1]) and (scale_of(quantity, parts[2]) is not None or _unit_like(parts[2])):
+    if parts and _named(quantity, parts[1]) and (unit_scale(quantity, parts[2]) is not None or _unit_like(parts[2])):
         return True, parts[2]
     return False, ""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.errors import DataFileError, ValidationError
-from circuitmem.study.fit.columns import QUANTITIES, Quantity, heading, scale_of, wanted_units
+from circuitmem.study.fit.columns import QUANTITIES, Quantity, heading, unit_scale, wanted_units
 from circuitmem.study.fit.sheet import Sheet, read_sheet
 from circuitmem.validation import did_you_mean
 
@@ -213,7 +213,7 @@ def _scale(
     option = f"--units {name}={'|'.join(wanted_units(quantity))}"
     if name in told.units:
         unit = told.units[name]
-        scale = scale_of(quantity, unit)
+        scale = unit_scale(quantity, unit)
         if scale is None:
             raise ValidationError(f"--units {name}", f"must be a unit of {quantity.unit}, e.g. u{quantity.unit}", unit)
         return scale
@@ -227,7 +227,7 @@ def _scale(
             raise DataFileError(path, rule)
         assumed.append(f"{name}: in {quantity.unit}; no unit is named")
         return 1.0
-    scale = scale_of(quantity, unit)
+    scale = unit_scale(quantity, unit)
     if scale is None or not math.isfinite(scale):
         raise DataFileError(path, f"line {sheet.first}: the unit {unit} of {name} cannot be told; say {option}")
     if scale != 1.0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from circuitmem.engine import BehavioralEngine, ProgrammingResult, program_netli
 from circuitmem.network.layer import HardwareLayer
 from circuitmem.network.partition import Partition
 from circuitmem.study.plots import Lines, Series
+from circuitmem.study.stages.programming import Scheme
 from circuitmem.study.stages.random_tiles import every_defect
 from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import PairMapping, Tile
@@ -22,7 +23,6 @@ from circuitmem.tile import PairMapping, Tile
 __all__ = ["WRITE_BOUND", "compare_chips"]
 
 Floats = NDArray[np.float64]
-Scheme = Literal["v/2", "v/3", "1t1r"]
 
 WRITE_BOUND = 1e-3
 """Of the state's range, after all pulses of a write: their differences add up (design: physics.md, section 9)."""

@@ -47,7 +47,7 @@ def run(context: StageContext) -> StageResult:
         tile = Tile(spec, np.full(spec.shape, conductance))
         delays = slowest_delays(context, tile)
         found += delays
-        differences.append(difference(delays))
+        differences.append(largest_difference(delays))
         longest = max(longest, BehavioralEngine().settling_time(tile).longest)
         context.report(number + 1, len(cases))
     ours, theirs = np.array(found).T
@@ -69,10 +69,10 @@ def run(context: StageContext) -> StageResult:
 
 def delay_difference(referee: Referee, tile: Tile) -> float:
     """Return how far the slowest word line's and column's Elmore delays are off the times to 63 %, relative."""
-    return difference(slowest_delays(StageContext(NAME, referee, 0), tile))
+    return largest_difference(slowest_delays(StageContext(NAME, referee, 0), tile))
 
 
-def difference(delays: list[tuple[float, float]]) -> float:
+def largest_difference(delays: list[tuple[float, float]]) -> float:
     """Return the largest relative difference of pairs of delays."""
     return max(abs(ours / theirs - 1.0) for ours, theirs in delays)
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from circuitmem.config import load_run
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import EngineName, StageContext, StageResult
+from circuitmem.study.stages.stage import EngineRole, StageContext, StageResult
 from circuitmem.training import bring_up, build_network, load_data, train_ex_situ
 
 NAME = "network"
@@ -38,7 +38,7 @@ def run(context: StageContext) -> StageResult:
             spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, spec.seed, lambda *_: None
         )
         found = {}
-        engines: dict[EngineName, Any] = {"behavioral": BehavioralEngine(), "referee": context.referee}
+        engines: dict[EngineRole, Any] = {"behavioral": BehavioralEngine(), "referee": context.referee}
         for name, engine in engines.items():
             with context.timed(name):
                 network = build_network(spec, model, digits, engine)

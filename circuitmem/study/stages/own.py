@@ -13,7 +13,7 @@ from circuitmem.study.benches import bench_of
 from circuitmem.study.random_tile import random_tile
 from circuitmem.study.stages.chip_cells import WRITE_BOUND, compare_chips
 from circuitmem.study.stages.programming import compare_programs
-from circuitmem.study.stages.random_tiles import LINEAR_BOUND, NON_LINEAR_BOUND, answer, difference
+from circuitmem.study.stages.random_tiles import LINEAR_BOUND, NON_LINEAR_BOUND, answer, tile_difference
 from circuitmem.study.stages.stage import Stage, StageContext, StageResult
 
 __all__ = ["own_stages"]
@@ -63,7 +63,7 @@ def _compare_tile(context: StageContext, chip: ChipSpec) -> StageResult:
         theirs = context.referee.solve(first, voltages)
     context.report(1, 1)
     return StageResult(
-        [difference(ours, theirs)],
+        [tile_difference(ours, theirs)],
         LINEAR_BOUND if first.spec.cell.linear else NON_LINEAR_BOUND,
         worst_case=(first, voltages, ours.column_current, theirs.column_current),
         answers=[answer(ours, theirs)],

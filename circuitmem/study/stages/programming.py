@@ -19,7 +19,7 @@ from circuitmem.tile import Tile
 __all__ = ["STATE_BOUND", "compare_programs"]
 
 Scheme = Literal["v/2", "v/3", "1t1r"]
-Kind = Literal["set", "reset"]
+PulseName = Literal["set", "reset"]
 STATE_BOUND = 1e-4
 """Of the state's range, final states after a pulse (design: physics.md, section 9)."""
 
@@ -44,7 +44,7 @@ def compare_programs(
     plans = plans or usual
     pairs: list[tuple[ProgrammingResult, ProgrammingResult]] = []
     circuits: list[tuple[Tile, PulseTrain]] = []
-    kinds: tuple[Kind, Kind] = ("set", "reset")
+    kinds: tuple[PulseName, PulseName] = ("set", "reset")
     for case, ((side, scheme), kind) in enumerate((plan, kind) for plan in plans for kind in kinds):
         tile, train = _case(context.stream(case), bench, side, scheme, kind)
         with context.timed("behavioral"):
@@ -80,7 +80,9 @@ def compare_programs(
     )
 
 
-def _case(rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kind: Kind) -> tuple[Tile, PulseTrain]:
+def _case(
+    rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kind: PulseName
+) -> tuple[Tile, PulseTrain]:
     """Draw a tile of devices in all states, with every kind of defect, and a pulse on two of its rows."""
     cell: Cell = TransistorCell(on_resistance=bench.transistor) if scheme == "1t1r" else bench.device.cell
     spec = TileSpec(

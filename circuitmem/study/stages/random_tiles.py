@@ -20,10 +20,10 @@ __all__ = [
     "NON_LINEAR_BOUND",
     "answer",
     "compare",
-    "difference",
     "every_defect",
     "largest_size",
     "random_case",
+    "tile_difference",
 ]
 
 Floats = NDArray[np.float64]
@@ -84,7 +84,7 @@ def compare(
         pairs.append((ours, theirs))
         tiles.append((tile, voltages))
         context.report(case + 1, cases)
-    differences = [difference(*pair) for pair in pairs]
+    differences = [tile_difference(*pair) for pair in pairs]
     worst = int(np.argmax(differences))
     currents = [solution.column_current for solution in pairs[worst]]
     plots: list[Plot] = _currents(pairs[:SHOWN], context.simulator)
@@ -153,7 +153,7 @@ def random_case(
     return Tile(spec, rng.uniform(1e-6, 300e-6, spec.shape), defect_map), rng.uniform(-0.5, 0.5, (2, rows))
 
 
-def difference(ours: Solution, theirs: Solution) -> float:
+def tile_difference(ours: Solution, theirs: Solution) -> float:
     """Return the largest difference of node voltages and column currents, relative to the largest of each.
 
     NaN if any of them is NaN: unlike Python's max, NumPy's keeps it.

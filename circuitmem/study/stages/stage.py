@@ -17,11 +17,11 @@ from circuitmem.rng import Purpose, stream
 from circuitmem.study.plots import Plot
 from circuitmem.tile import Tile
 
-__all__ = ["EngineName", "Run", "Stage", "StageContext", "StageResult", "apart"]
+__all__ = ["EngineRole", "Stage", "StageContext", "StageFunction", "StageResult", "apart"]
 
 Floats = NDArray[np.float64]
-EngineName = Literal["behavioral", "referee"]
-Verdict = Literal["pass", "undecided", "fail"]
+EngineRole = Literal["behavioral", "referee"]
+StageVerdict = Literal["pass", "undecided", "fail"]
 MOST = 0.5
 """A stage that leaves more of its comparisons undecided than this has not passed."""
 
@@ -59,7 +59,7 @@ class StageContext:
         return self.referee.simulator
 
     @contextmanager
-    def timed(self, engine: EngineName) -> Iterator[None]:
+    def timed(self, engine: EngineRole) -> Iterator[None]:
         """Book the wall time of this block on an engine."""
         began = time.perf_counter()
         try:
@@ -116,7 +116,7 @@ class StageResult:
         return bool(self.differences) and self.worst is not None and self.worst <= self.bound
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> StageVerdict:
         """``pass`` or ``fail``; ``undecided`` where nothing differs, but most of what was compared cannot be told."""
         if not self.passed:
             return "fail"
@@ -132,7 +132,7 @@ def apart(one: StageResult, other: StageResult) -> float | None:
     return float(found) if math.isfinite(found) else None
 
 
-Run = Callable[[StageContext], StageResult]
+StageFunction = Callable[[StageContext], StageResult]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Stage:
 
     name: str
     about: str
-    run: Run
+    run: StageFunction
     only: RefereeName | None = None
 
     def refereed_by(self, referee: RefereeName) -> bool:

@@ -24,7 +24,7 @@ from circuitmem.study.stages.chip_cells import compare_chips
 from circuitmem.study.stages.codes import compare_codes
 from circuitmem.study.stages.programming import compare_programs
 from circuitmem.study.stages.random_tiles import LINEAR_BOUND, NON_LINEAR_BOUND, compare, every_defect
-from circuitmem.study.stages.stage import Run, Stage, StageContext, StageResult
+from circuitmem.study.stages.stage import Stage, StageContext, StageFunction, StageResult
 
 __all__ = ["STAGES"]
 
@@ -53,7 +53,7 @@ def _of(module: ModuleType) -> Stage:
     return Stage(module.NAME, about, module.run, getattr(module, "ONLY", None))
 
 
-def _with(comparison: Callable[..., StageResult], quick: dict[str, Any] | None = None, **options: Any) -> Run:
+def _with(comparison: Callable[..., StageResult], quick: dict[str, Any] | None = None, **options: Any) -> StageFunction:
     """Return the comparison with options; those of ``quick`` take their place in a quick validation."""
 
     def run(context: StageContext) -> StageResult:

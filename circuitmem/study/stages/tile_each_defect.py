@@ -11,9 +11,9 @@ from circuitmem.study.stages.random_tiles import (
     LINEAR_BOUND,
     DrawDefects,
     answer,
-    difference,
     largest_size,
     random_case,
+    tile_difference,
 )
 from circuitmem.study.stages.stage import StageContext, StageResult
 from circuitmem.tile import DefectMap
@@ -34,7 +34,7 @@ def run(context: StageContext) -> StageResult:
                 ours = BehavioralEngine().solve(tile, voltages)
             with context.timed("referee"):
                 theirs = context.referee.solve(tile, voltages)
-            found.append(difference(ours, theirs))
+            found.append(tile_difference(ours, theirs))
             answers.append(answer(ours, theirs))
             cases.append((tile, voltages, ours.column_current, theirs.column_current))
             context.report(number * tiles + case + 1, len(KINDS) * tiles)

@@ -13,7 +13,7 @@ from circuitmem.config import NetworkSpec, RunSpec, load_run
 from circuitmem.data import Dataset, load_mnist
 from circuitmem.engine import BehavioralEngine
 from circuitmem.study.plots import Lines, Series
-from circuitmem.study.stages.stage import EngineName, StageContext, StageResult
+from circuitmem.study.stages.stage import EngineRole, StageContext, StageResult
 from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
 
 NAME = "trajectory"
@@ -45,8 +45,8 @@ def run(context: StageContext) -> StageResult:
     spec = load_run(None, [*SETTINGS, f"in_situ.epochs={steps}", f"seed={context.seed}"])
     spec = spec.model_copy(update={"network": NetworkSpec(layers=LAYERS)})  # four digits, for a network of four outputs
     digits = _digits(steps)
-    engines: dict[EngineName, Any] = {"behavioral": BehavioralEngine(), "referee": context.referee}
-    found: dict[EngineName, list[NDArray[np.float64]]] = {}
+    engines: dict[EngineRole, Any] = {"behavioral": BehavioralEngine(), "referee": context.referee}
+    found: dict[EngineRole, list[NDArray[np.float64]]] = {}
     # One BLAS thread: the digital part must do the same sums for both.
     with threadpool_limits(limits=1, user_api="blas"):
         for number, (name, engine) in enumerate(engines.items()):

@@ -15,7 +15,7 @@ import circuitmem.training.ex_situ
 import circuitmem.training.methods
 import circuitmem.training.run
 from circuitmem.cli import main
-from circuitmem.console.progress import PATIENCE, Lines
+from circuitmem.console.progress import PATIENCE, ProgressLines
 from circuitmem.training.audit import RunAudit
 
 TINY = ["data.side=4", "data.train=20", "data.test=10", "network.layers=[16,6,10]", "chip.tile.rows=8"]
@@ -46,7 +46,7 @@ def said():
 
 @pytest.fixture
 def lines(clock, said):
-    return Lines("preparing", said.append, clock)
+    return ProgressLines("preparing", said.append, clock)
 
 
 def test_a_short_command_says_nothing(lines, clock, said):
@@ -111,7 +111,7 @@ def test_every_part_of_a_run_that_lasts_is_spoken_of(tmp_path, monkeypatch, cloc
     made = []
 
     def lines(what, _):
-        made.append(Lines(what, said.append, clock))
+        made.append(ProgressLines(what, said.append, clock))
         return made[-1]
 
     heard = {}
@@ -128,7 +128,7 @@ def test_every_part_of_a_run_that_lasts_is_spoken_of(tmp_path, monkeypatch, cloc
 
         monkeypatch.setattr(owner, name, slow)
 
-    monkeypatch.setattr(module, "Lines", lines)
+    monkeypatch.setattr(module, "ProgressLines", lines)
     delay(circuitmem.training.run, "load_data")
     delay(circuitmem.training.ex_situ, "initial_perceptron")
     delay(circuitmem.training.run, "build_network")
@@ -161,10 +161,10 @@ def test_other_commands_speak_too(tmp_path, monkeypatch, clock, said, command, o
     made = []
 
     def lines(what, _):
-        made.append(Lines(what, said.append, clock))
+        made.append(ProgressLines(what, said.append, clock))
         return made[-1]
 
-    monkeypatch.setattr(module, "Lines", lines)
+    monkeypatch.setattr(module, "ProgressLines", lines)
     place = importlib.import_module(owner)
     real = getattr(place, name)
 

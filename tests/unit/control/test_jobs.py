@@ -25,7 +25,7 @@ from circuitmem.config import (
 )
 from circuitmem.config.cell import TransistorCell
 from circuitmem.control import Chip, jobs, pulse_stack
-from circuitmem.control.cells import Cells
+from circuitmem.control.cells import CellHistory
 
 TIMES = {"set_time": 30e-9, "reset_time": 20e-9, "minimum_conductance": 1e-6, "maximum_conductance": 3e-4}
 COUNTED = PulseUpdateSpec(states=6, cycle_noise=0.05, nonlinearity_spread=0.3, **TIMES)
@@ -144,8 +144,8 @@ def test_tiles_that_no_kernel_reads_together_are_one_job(name, monkeypatch):
     chip = make_chip(CHIPS[name])
     chip.run(chip.program_all(chip.units, [np.full((5, 4), 1e-4)] * 5, 0.0))
     met = []
-    present = Cells.present
-    monkeypatch.setattr(Cells, "present", lambda self, *now: met.append(self) or present(self, *now))
+    present = CellHistory.present
+    monkeypatch.setattr(CellHistory, "present", lambda self, *now: met.append(self) or present(self, *now))
     monkeypatch.setattr(jobs, "_begin", lambda *_: pytest.fail("a train of one tile"))
     codes = [np.full((3, 5), 255)] * 5
     first = chip.run(chip.read_all(chip.units, codes, "mac_read"))

@@ -9,9 +9,9 @@ import pytest
 
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import DataFileError, SpiceUnavailableError, ValidationError
-from circuitmem.study.conformance import GROUPS, cases, judge, solve, suite_record
+from circuitmem.study.conformance import GROUPS, cases, judge, solve_case, suite_record
 from circuitmem.study.conformance.schema import answers_schema, suite_schema
-from circuitmem.study.conformance.suite import QUANTITIES, difference
+from circuitmem.study.conformance.suite import QUANTITIES, answer_difference
 
 PAGE = Path(__file__).parents[3] / "docs" / "conformance.md"
 
@@ -21,7 +21,7 @@ def answers_file(folder, change=lambda answers: None, groups=()):
     answers = {
         case.name: {
             name: np.where(np.isnan(values), 7.0, values).tolist()  # where a node floats anything is right
-            for name, values in solve(case).items()
+            for name, values in solve_case(case).items()
         }
         for case in cases(groups)
     }
@@ -47,7 +47,7 @@ def test_it_has_200_tiles_of_every_kind_of_cell_and_defect(record):
         assert any(getattr(found, name) is not None and getattr(found, name).any() for found in defects), name
     lines = {frozenset((b.first.line, b.second.line)) for found in defects for b in found.bridges}
     assert lines == {frozenset({"word"}), frozenset({"bit"}), frozenset({"word", "bit"})}
-    assert any(np.isnan(solve(case)["word_line_voltage_v"]).any() for case in cases(("crossing-cuts",)))
+    assert any(np.isnan(solve_case(case)["word_line_voltage_v"]).any() for case in cases(("crossing-cuts",)))
     assert len(json.dumps(record)) < 5e6
     assert json.loads(json.dumps(record)) == json.loads(json.dumps(suite_record()))
 
@@ -92,7 +92,7 @@ def test_what_is_written_is_the_whole_circuit(record):
 def test_referees_find_the_same(which, request):
     referee = request.getfixturevalue(which)
     for case in cases(("single-cell", "steep", "crossing-cuts")):
-        found = difference(case, solve(case), solve(case, referee))
+        found = answer_difference(case, solve_case(case), solve_case(case, referee))
         assert set(found) == set(QUANTITIES)
         assert max(found.values()) <= case.tolerance, case.name
 

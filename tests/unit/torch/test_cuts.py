@@ -15,7 +15,7 @@ from circuitmem.torch import convert  # noqa: E402
 from circuitmem.torch.cuts import check_cuts, cuts_of  # noqa: E402
 from circuitmem.torch.examples import Examples  # noqa: E402
 from circuitmem.torch.network import TorchNetwork  # noqa: E402
-from circuitmem.torch.plan import Plan  # noqa: E402
+from circuitmem.torch.plan import RunPlan  # noqa: E402
 from circuitmem.training import Hooks  # noqa: E402
 
 TINY = ["chip.tile.rows=12", "chip.tile.columns=12", "calibration.vectors=30", "retraining.epochs=4"]
@@ -90,7 +90,7 @@ def test_fine_tuning_makes_up_for_layers_in_front_and_leaves_them_alone():
     net = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     data = load_dataset((inputs[:60], targets[:60], inputs[60:], targets[60:]))
     spec = load_run(None, [*TINY, "methods=['calibration','chip_in_the_loop']", "calibration.method=affine"])
-    plan = Plan(spec, net, Examples.of(data))
+    plan = RunPlan(spec, net, Examples.of(data))
     jobs = {name: plan.make(name, Hooks()) for name in spec.methods}
     found = {name: job.finish() for name, job in jobs.items()}
     assert found["chip_in_the_loop"].pulses > found["calibration"].pulses

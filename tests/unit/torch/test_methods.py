@@ -20,7 +20,7 @@ from torch import nn  # noqa: E402
 
 from circuitmem.torch import resume_model_run, start_model_run  # noqa: E402
 from circuitmem.torch.examples import Examples  # noqa: E402
-from circuitmem.torch.plan import Plan  # noqa: E402
+from circuitmem.torch.plan import RunPlan  # noqa: E402
 
 MODULE = """
 from torch import nn
@@ -87,7 +87,7 @@ def test_a_converted_mlp_is_the_built_in_one_in_training_too(gradient, rule, mor
     net = nn.Sequential(nn.Linear(36, 12), nn.ReLU(), nn.Linear(12, 10)).double()
     for layer, weights, biases in zip((net[0], net[2]), model.weights, model.biases, strict=True):
         layer.weight.data, layer.bias.data = torch.tensor(weights.T.copy()), torch.tensor(biases)
-    converted = Plan(spec, net, Examples.of(data)).network()
+    converted = RunPlan(spec, net, Examples.of(data)).network()
     for product, layer in zip(converted.products, own.layers, strict=True):
         product.set_input_scale(layer.input_scale)  # a range that is that of the data is known of grey values only
     name = "calibration_in_situ"

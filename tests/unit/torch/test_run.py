@@ -14,7 +14,7 @@ from torch import nn  # noqa: E402
 
 from circuitmem.control import Chip  # noqa: E402
 from circuitmem.torch import evaluate, resume_model_run, start_model_run  # noqa: E402
-from circuitmem.torch.plan import Plan  # noqa: E402
+from circuitmem.torch.plan import RunPlan  # noqa: E402
 from circuitmem.torch.run import train_model  # noqa: E402
 from circuitmem.training.serve import age_run  # noqa: E402
 
@@ -260,7 +260,7 @@ def test_what_is_looked_at_and_the_first_method_have_one_chip(defective, monkeyp
     model, examples = train_model(spec)
     made = []
     monkeypatch.setattr("circuitmem.torch.plan.Chip", lambda *given: made.append(Chip(*given)) or made[-1])
-    start = Plan(spec, model, examples).start()
+    start = RunPlan(spec, model, examples).start()
     kept = start.make("calibration_in_situ")
     looked_at = 1 if defective is None else 2  # which tiles are sound is known from a chip
     assert len(made) == looked_at
@@ -274,7 +274,7 @@ def test_what_is_looked_at_and_the_first_method_have_one_chip(defective, monkeyp
 
 def test_weights_that_were_trained_meanwhile_get_a_chip_that_fits_them():
     model, examples = train_model(spec := load_run(None, TINY))
-    plan = Plan(spec, model, examples)
+    plan = RunPlan(spec, model, examples)
     before = plan.network().layers[0].mapping.largest_weight
     with torch.no_grad():
         model[0].weight *= 3.0

@@ -13,7 +13,7 @@ from circuitmem.data import load_mnist
 from circuitmem.registry import names
 from circuitmem.training import build_network
 from circuitmem.training.bring_up import calibrate_network
-from circuitmem.training.gradients import ReadMap, TileMap, read_cells
+from circuitmem.training.gradients import ReadMap, TileMap, read_back_cells
 from circuitmem.training.loss import cross_entropy
 from circuitmem.training.wires import WireModel
 
@@ -60,7 +60,7 @@ def test_read_is_the_exact_gradient_through_every_calibration(start, method, yie
     network = brought_up(start, method, yield_, wire)
     activities = network.chip.run(network.forward(digits.train_inputs[:200]))
     _, error = cross_entropy(activities[-1], digits.train_targets[:200])
-    maps = read_maps(network, network.chip.run(read_cells(network)))
+    maps = read_maps(network, network.chip.run(read_back_cells(network)))
     found, biases = network.back(activities, error, maps)
     exact, exact_biases = network.back(activities, error, [TileMap(layer) for layer in network.layers])
     for one, other in zip([*found, *biases], [*exact, *exact_biases], strict=True):
@@ -88,7 +88,7 @@ def test_it_is_the_exact_gradient_behind_the_wires_of_a_default_tile_too(more):
     network.chip.run(calibrate_network(network, spec, digits, ["out-of-range"]))
     activities = network.chip.run(network.forward(digits.train_inputs[:100]))
     _, error = cross_entropy(activities[-1], digits.train_targets[:100])
-    cells = network.chip.run(read_cells(network))
+    cells = network.chip.run(read_back_cells(network))
     exact, _ = network.back(activities, error, [TileMap(layer) for layer in network.layers])
     for one, other in zip(network.back(activities, error, read_maps(network, cells))[0], exact, strict=True):
         cosine, ratio = angle_and_length(one, other)

@@ -21,7 +21,7 @@ from circuitmem.data import load_mnist
 from circuitmem.network import Correction, HardwareNetwork, Partition, Perceptron, split
 from circuitmem.tile import Tile
 from circuitmem.training import build_network, run_method
-from circuitmem.training.gradients import LinearTileMap, TileMap, effective_map, layer_gradient, read_cells
+from circuitmem.training.gradients import LinearTileMap, TileMap, effective_map, layer_gradient, read_back_cells
 from circuitmem.training.in_situ import InSituTrainer
 
 SIZES, ROWS, COLUMNS = (11, 5), 6, 6
@@ -210,7 +210,7 @@ def test_weights_are_read_back_as_the_cells_have_them(start):
     digits, model = start
     network = build_network(load_run(None, [*SMALL, "chip.tile.word_line_resistance=0.0"]), model, digits)
     network.chip.run(network.program(0.0))
-    found = network.chip.run(read_cells(network))
+    found = network.chip.run(read_back_cells(network))
     for layer, cells in zip(network.layers, found, strict=True):
         weights = effective_map(layer, cells)
         for index, place in enumerate(layer.placements):

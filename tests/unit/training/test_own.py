@@ -12,7 +12,7 @@ from circuitmem.config import InferenceSpec, load_run
 from circuitmem.control import Chip
 from circuitmem.data import load_mnist
 from circuitmem.errors import ValidationError
-from circuitmem.network import Ask, HardwareNetwork, Network, Perceptron, digitally, on_chip
+from circuitmem.network import Ask, HardwareNetwork, Network, Perceptron, answer_digitally, on_chip
 from circuitmem.training import MethodRun, build_network, calibrate_run, serve_run, summarize
 from circuitmem.training.data import load_data
 from circuitmem.training.in_situ import InSituTrainer
@@ -122,7 +122,7 @@ def test_layers_ask_for_what_they_are_said_to_multiply():
         seen.append((matrix, vectors))
         return vectors
 
-    outputs = digitally(model.steps(inputs), model.weights, note)
+    outputs = answer_digitally(model.steps(inputs), model.weights, note)
     hidden = np.maximum(inputs @ model.weights[0] + model.biases[0], 0.0)
     np.testing.assert_array_equal(outputs, hidden @ model.weights[1] + model.biases[1])
     assert [matrix for matrix, _ in seen] == [0, 1]

@@ -9,7 +9,7 @@ from builders import options
 from circuitmem.config import load_run
 from circuitmem.data import load_dataset
 from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
-from circuitmem.records import Digital, Method, Results, read_record
+from circuitmem.records import Digital, MethodRecord, Results, read_record
 from circuitmem.training import calibrate_run, load_data
 from circuitmem.training.objective import Values, objective_of
 from circuitmem.training.run import resume_run, start_run
@@ -80,7 +80,7 @@ def check(found, folder, network):
     assert found["history"]["raw"][0].keys() >= {"rmse", "r2", "pulses"}
     assert read_record(folder / "results.json", Results) == found
     assert read_record(folder / "digital.json", Digital)["rmse"] == found["rmse"]["digital"]
-    assert "confusion" not in read_record(folder / "method_raw.json", Method)
+    assert "confusion" not in read_record(folder / "method_raw.json", MethodRecord)
     assert network in (folder / "config.toml").read_text()
 
 
