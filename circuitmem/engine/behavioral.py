@@ -20,7 +20,7 @@ from circuitmem.engine.direct import solve_directly
 from circuitmem.engine.kept import KEPT_BYTES, KeptMatrices
 from circuitmem.engine.plan import Plan, SolverChoice, check_linear, check_method, make_plan, plan_nodes
 from circuitmem.engine.precision import PRECISION, Precision, check_precision
-from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, Drive, program_tile, pulse_tile
+from circuitmem.engine.programming import PROGRAMMING_TOLERANCE, PulseDrive, program_tile, pulse_tile
 from circuitmem.engine.settling import Settling, settle
 from circuitmem.engine.steepness import check_steepness
 from circuitmem.errors import ConvergenceError, ValidationError
@@ -232,7 +232,7 @@ class BehavioralEngine:
         tolerance : float
             Largest estimated error of a state in one step, between 1e-12 and 0.1; the state's range is 1.
         """
-        return pulse_tile(tile, device, state, Drive(word, bit, width, rise, conducting), tolerance, self.threads)
+        return pulse_tile(tile, device, state, PulseDrive(word, bit, width, rise, conducting), tolerance, self.threads)
 
     def gradient(self, tile: Tile, voltages: ArrayLike, current_gradient: ArrayLike) -> Gradient:
         """Return the gradient of a scalar of the column currents, through wires, defects and the law of the cells.

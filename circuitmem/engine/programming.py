@@ -29,7 +29,7 @@ from circuitmem.errors import ConvergenceError, ValidationError
 from circuitmem.tile import Tile
 from circuitmem.validation import finite_array, in_range, integer
 
-__all__ = ["PROGRAMMING_TOLERANCE", "Drive", "check_pulse", "first_state", "program_tile", "pulse_tile"]
+__all__ = ["PROGRAMMING_TOLERANCE", "PulseDrive", "check_pulse", "first_state", "program_tile", "pulse_tile"]
 
 Floats = NDArray[np.float64]
 
@@ -167,7 +167,7 @@ def program_tile(
     return result_of(tile, train, times, states, energy, steps)
 
 
-class Drive(NamedTuple):
+class PulseDrive(NamedTuple):
     """What the drivers of a tile do in one pulse, as ``BehavioralEngine.pulse`` is told it."""
 
     word: ArrayLike
@@ -178,7 +178,7 @@ class Drive(NamedTuple):
 
 
 def pulse_tile(
-    tile: Tile, device: OdeDevice, state: ArrayLike, drive: Drive, tolerance: float, threads: int
+    tile: Tile, device: OdeDevice, state: ArrayLike, drive: PulseDrive, tolerance: float, threads: int
 ) -> PulseResult:
     """Integrate the states of a tile through one pulse; see ``BehavioralEngine.pulse``."""
     word, bit, width, rise, conducting = drive

@@ -11,12 +11,12 @@ from pathlib import Path
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_bytes
 
-__all__ = ["PACK", "pack", "unpack"]
+__all__ = ["PACK", "pack_points", "unpack_points"]
 
 PACK = "points.tar.xz"
 
 
-def pack(folder: Path, records: Mapping[str, bytes]) -> None:
+def pack_points(folder: Path, records: Mapping[str, bytes]) -> None:
     """Write ``points.tar.xz`` in a folder; the same records make the same file.
 
     Parameters
@@ -36,8 +36,8 @@ def pack(folder: Path, records: Mapping[str, bytes]) -> None:
     write_bytes(folder / PACK, buffer.getvalue())
 
 
-def unpack(folder: Path) -> dict[str, bytes]:
-    """Return the records that :func:`pack` wrote in a folder, by name; none if it wrote none.
+def unpack_points(folder: Path) -> dict[str, bytes]:
+    """Return the records that :func:`pack_points` wrote in a folder, by name; none if it wrote none.
 
     Raises
     ------

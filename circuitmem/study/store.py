@@ -28,7 +28,7 @@ from circuitmem.records import (
     record_text,
     write_record,
 )
-from circuitmem.study.pack import pack, unpack
+from circuitmem.study.pack import pack_points, unpack_points
 from circuitmem.study.spec import Point, Study, config_values
 
 __all__ = ["INFERENCE", "MEASURES", "PART", "Row", "Store", "load_table"]
@@ -115,7 +115,7 @@ class Store:
 
     @cached_property
     def _packed(self) -> dict[str, bytes]:
-        return unpack(self.folder)
+        return unpack_points(self.folder)
 
     def pack(self, points: Sequence[Point]) -> None:
         """Add to ``points.tar.xz`` the records of points that are finished; those with maps are too large."""
@@ -127,7 +127,7 @@ class Store:
                 path = self.points / name
                 if path.exists():
                     kept[name] = path.read_bytes()
-        pack(self.folder, kept)
+        pack_points(self.folder, kept)
 
     def records(self, points: Sequence[Point]) -> list[dict[str, Any]]:
         """Return the records of those points that have one, in order."""

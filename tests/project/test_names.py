@@ -35,17 +35,18 @@ def definitions(tree):
 def shared(modules, names_of):
     """Return the names that more than one of the modules has, each with its modules."""
     found = defaultdict(list)
-    for module, text in modules.items():
-        for name in set(names_of(ast.parse(text))):
+    for module, tree in modules.items():
+        for name in set(names_of(tree)):
             if not name.startswith("_"):
                 found[name].append(module)
     return {name: sorted(places) for name, places in found.items() if len(places) > 1}
 
 
+@pytest.fixture(scope="module")
 def modules():
-    """Return the text of every module of the package, by path."""
+    """Every module of the package, parsed, by path."""
     files = [path for folder in ("circuitmem", "netlists") for path in (ROOT / folder).rglob("*.py")]
-    return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in files}
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text("utf-8")) for path in files}
 
 
 def functions(tree):
@@ -53,8 +54,8 @@ def functions(tree):
     return [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
-def test_every_class_and_type_has_a_name_of_its_own():
-    found = shared(modules(), definitions)
+def test_every_class_and_type_has_a_name_of_its_own(modules):
+    found = shared(modules, definitions)
     assert {name: places for name, places in found.items() if name not in ALLOWED} == {}
     assert set(ALLOWED) <= set(found), "allowed, but shared no more"
 
@@ -74,17 +75,16 @@ def test_no_two_public_packages_give_one_name_to_two_things():
     assert {name: list(things.values()) for name, things in found.items() if len(things) > 1} == {}
 
 
-def test_a_public_function_shares_its_name_with_no_other():
-    inside = {path: text for path, text in modules().items() if not path.startswith("circuitmem/cli/")}
+def test_a_public_function_shares_its_name_with_no_other(modules):
+    inside = {path: tree for path, tree in modules.items() if not path.startswith("circuitmem/cli/")}
     found = shared(inside, functions)
     assert {name: places for name, places in found.items() if name not in ALLOWED_FUNCTIONS} == {}
     assert set(ALLOWED_FUNCTIONS) <= set(found), "allowed, but shared no more"
 
 
 def test_a_new_pair_is_found():
-    texts = {
-        "a.py": "class Job: ...\nFloats = NDArray[float]",
-        "b.py": "Job = tuple[int, int]\nFloats = NDArray[float]",
-    }
-    assert shared(texts, definitions) == {"Job": ["a.py", "b.py"]}
-    assert shared({"a.py": "def find(): ...", "b.py": "def find(): ..."}, functions) == {"find": ["a.py", "b.py"]}
+    array = "Floats = NDArray[float]"
+    first, second = ast.parse(f"class Job: ...\n{array}"), ast.parse(f"Job = tuple[int, int]\n{array}")
+    assert shared({"a.py": first, "b.py": second}, definitions) == {"Job": ["a.py", "b.py"]}
+    text = ast.parse("def find(): ...")
+    assert shared({"a.py": text, "b.py": text}, functions) == {"find": ["a.py", "b.py"]}
