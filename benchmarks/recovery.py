@@ -4,8 +4,8 @@
 model are the default, without vteam-slow, which is counted when it is named. The first seed is one that no choice of a
 method was made with. After each curve it writes the record (docs/measured/recovery.json, which docs/fit.md is written
 from) and results/recovery.txt: of 95 % intervals, how many held what the curve was made with, for each parameter and
-for all of a model. An interval that is open on one side counts, and how many are open is said; a parameter without an
-interval, which the fit calls not determined, is counted apart.
+for all of a model. Intervals that are open on one side are counted apart: a miss on that side there is none, and 97.5 %
+of them are due. So is a parameter without an interval, which the fit calls not determined.
 
 The model with the fewest curves comes next, so that a run that is stopped has counted all alike. It is gone on with
 where it ended, and more repetitions are added to those that there are, as long as the code that fits is the same;
@@ -46,8 +46,9 @@ PULSES = PulseUpdateSpec.preset("AlOx/HfO2")
 CELLS = {"programming_error": 0.05, "drift_exponent": 0.05, "drift_spread": 0.3, "white": NOISE, "flicker": 0.01}
 TARGETS, PER_TARGET = (2e-6, 8e-6, 20e-6), 60
 T_0, T_R = 20.0, 0.25
-HEAD = f"{'model':<14}{'curves':>7}  {'parameter':<32}{'intervals':>10}{'hold':>8}{'open':>7}{'none':>7}"
-COUNTED = "intervals", "hold", "open", "none"
+HEAD = f"{'model':<14}{'curves':>7}  {'parameter':<32}{'both ends':>10}{'hold':>8}{'one end':>10}{'hold':>8}{'none':>7}"
+COUNTED = "both", "both_hold", "one", "one_hold", "none"
+"""Intervals with two ends and with one, how many of them held the truth, and parameters without any."""
 
 Found = tuple[Any, dict[str, float]]
 """A fit, and what its parameters should be."""
@@ -159,9 +160,9 @@ class Count:
             if interval is None:
                 counts["none"] += 1
             else:
-                counts["intervals"] += 1
-                counts["hold"] += int(interval[0] <= truth[name] <= interval[1])
-                counts["open"] += int(None in told)
+                ends_told = "one" if None in told else "both"
+                counts[ends_told] += 1
+                counts[f"{ends_told}_hold"] += int(interval[0] <= truth[name] <= interval[1])
             if ends is not None:
                 row = [self.name, seed, name, truth[name], fit.estimate.values[name]]
                 with open(ends, "a", encoding="utf-8", newline="") as file:
@@ -184,10 +185,10 @@ def lines_of(name: str, own: dict[str, Any]) -> list[str]:
     every = {key: sum(counts[key] for counts in rows.values()) for key in COUNTED}
     found = []
     for parameter, counts in [*rows.items(), ("all", every)]:
-        hold = f"{counts['hold'] / counts['intervals']:.1%}" if counts["intervals"] else "-"
+        shares = [f"{counts[f'{ends}_hold'] / counts[ends]:.1%}" if counts[ends] else "-" for ends in ("both", "one")]
         found.append(
-            f"{name:<14}{own['curves']:>7}  {parameter:<32}{counts['intervals']:>10}{hold:>8}"
-            f"{counts['open']:>7}{counts['none']:>7}"
+            f"{name:<14}{own['curves']:>7}  {parameter:<32}{counts['both']:>10}{shares[0]:>8}"
+            f"{counts['one']:>10}{shares[1]:>8}{counts['none']:>7}"
         )
     found[-1] += f"   {own['failed']} failed, {own['cpu_s'] / own['curves']:.2f} s of CPU each"
     return found

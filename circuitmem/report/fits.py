@@ -6,7 +6,7 @@ import io
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -37,8 +37,9 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
         If the file cannot be written.
     """
     curve = fit.curve
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    both, left = figure.subplots(1, 2)
+    # One above the other: in a column of 85 mm its letters are 7 points high, and it is sharp 1280 pixels wide.
+    figure = Figure(figsize=(5.0, 5.2), layout="constrained")
+    both, left = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     branches = {"": np.ones(len(curve.x), dtype=bool)}
     if curve.branch is not None:
         first, second = curve.branches
@@ -47,10 +48,11 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
     measured, y_label = _scaled(curve.measured, curve.y_label)
     fitted = curve.fitted * _factor(curve.measured, curve.y_label)
     group = np.zeros(len(x), dtype=np.intp) if curve.group is None else curve.group
-    for (name, some), colour, line in zip(branches.items(), COLOURS, ("-", "--"), strict=False):
+    for (name, some), colour, line, marker in zip(branches.items(), COLOURS, ("-", "--"), "o^", strict=False):
         if not some.any():
             continue
-        both.plot(x[some], measured[some], ".", color=colour, alpha=0.4, markersize=4, label=f"measured{name}")
+        points: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "alpha": 0.4, "markersize": 3}
+        both.plot(x[some], measured[some], **points, label=f"measured{name}")
         for number in np.unique(group[some]):
             own = some & (group == number)
             label = f"{fit.model} model{name}" if number == group[some].min() else None
@@ -61,19 +63,19 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
                 places, values = x[own][order], fitted[own][order]
             both.plot(places, values, color="black", linestyle=line, linewidth=1.0, label=label)
         difference = (curve.measured - curve.fitted)[some] / fit.scale
-        left.plot(x[some], 100.0 * difference, ".", color=colour, alpha=0.4, markersize=4, label=f"residual{name}")
+        left.plot(x[some], 100.0 * difference, **points)
     left.axhline(0.0, color="black", linewidth=0.8)
-    both.legend(fontsize="small")
-    left.legend(fontsize="small")
+    # Beside the axes: within them it would lie on points.
+    figure.legend(*both.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="small")
     both.set_ylabel(y_label)
-    left.set_ylabel("measured - model [% of the largest measured]")
+    left.set_ylabel("measured - model\n[% of the largest]")
+    left.set_xlabel(x_label)
     for axes in (both, left):
-        axes.set_xlabel(x_label)
         axes.grid(alpha=0.3)
         if curve.x_log:
             axes.set_xscale("log")
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=120, format="png")
+    figure.savefig(picture, dpi=256, format="png")
     write_bytes(path, picture.getvalue())
     return figure
 

@@ -276,7 +276,7 @@ def test_a_count_of_intervals_goes_on_where_it_was_stopped(monkeypatch, tmp_path
     whole = recovered(monkeypatch, once, "steps", "statistical", "--repeats", "3")
     assert set(whole) == {"steps", "statistical"}
     assert whole["steps"]["curves"] == 3
-    assert sum(each["intervals"] for each in whole["steps"]["parameters"].values()) == 120
+    assert sum(each["both"] for each in whole["steps"]["parameters"].values()) == 120
     assert recovered(monkeypatch, twice, "steps", "statistical", "--repeats", "1") != whole
     assert recovered(monkeypatch, twice, "steps", "statistical", "--repeats", "3") == whole
     assert (twice / "ends.csv").read_text() == (once / "ends.csv").read_text()

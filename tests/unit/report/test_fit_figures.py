@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from circuitmem.report import draw_fit
 from circuitmem.study.fit import fit_device
@@ -23,11 +24,23 @@ def test_both_directions_are_drawn_in_microsiemens(tmp_path, model):
     figure = draw_fit(tmp_path / "p.png", fit)
     both, left = figure.axes
     assert "[µS]" in both.get_ylabel()
-    assert both.get_xlabel() == left.get_xlabel()
-    assert ("[µS]" in both.get_xlabel()) == (model == "steps")
-    labels = [text.get_text() for text in both.get_legend().get_texts()]
+    assert both.get_shared_x_axes().joined(both, left)
+    assert ("[µS]" in left.get_xlabel()) == (model == "steps")
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["measured, up", f"{model} model, up", "measured, down", f"{model} model, down"]
-    assert [text.get_text() for text in left.get_legend().get_texts()] == ["residual, up", "residual, down"]
+    assert [line.get_marker() for line in both.get_lines()[::2]] == [line.get_marker() for line in left.get_lines()[:2]]
+    # Printed 85 mm wide no letter is smaller than 5.5 points, and nothing lies over the data.
+    width, height = figure.get_size_inches()
+    texts = [*legend.get_texts(), both.yaxis.label, left.yaxis.label, left.xaxis.label, *left.get_xticklabels()]
+    assert min(text.get_fontsize() for text in texts) * 85.0 / 25.4 / width > 5.5
+    with Image.open(tmp_path / "p.png") as picture:
+        assert picture.width == 1280
+    figure.draw_without_rendering()
+    assert legend.get_window_extent().y0 >= both.get_window_extent().y1
+    for label, axes in ((both.yaxis.label, both), (left.yaxis.label, left)):
+        assert label.get_window_extent().height <= 1.1 * axes.get_window_extent().height
+    assert height > width
     dots, line = both.get_lines()[:2]
     up = fit.curve.branch
     np.testing.assert_allclose(dots.get_ydata(), 1e6 * fit.curve.measured[up], rtol=1e-12)
