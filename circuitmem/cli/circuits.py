@@ -145,10 +145,9 @@ def netlist(
                 amplitude=amplitude,
                 width=width,
             )
-            text, title = (
-                program_netlist(tile, chosen.device, given),
-                f"tile of {name} during a {kind.value} pulse",
-            )
+            text, title = program_netlist(tile, chosen.device, given), f"tile of {name} during a {kind.value} pulse"
+            if own is None and device is None:
+                title += f" ({spec.chip.device.kind} devices have no circuit: --device names others)"
             details |= {"what": what.value, "device": name, "pulse": given.model_dump()}
     written = {out.parent / "va" / f"{name}.va": source for name, source in models.items()}
     for path, source in written.items():

@@ -143,6 +143,11 @@ def test_netlist_writes_a_pulse_on_a_tile_of_devices(run, tmp_path):
     text = (tmp_path / "a.cir").read_text()
     assert ".subckt yakopcic p n x" in text
     assert ".meas tran final_" in text
+    # Of devices that are only counted there is no circuit: what stands in for them is said, unless it was asked for.
+    for named, said in (([], True), (["--device", "vteam:A"], False)):
+        done = run("netlist", "-o", tmp_path / f"{said}.cir", "--what", "program", *small, *named)
+        assert "of vteam:A during a set pulse" in done.stdout
+        assert ("(two-pulse devices have no circuit: --device names others)" in done.stdout) is said
 
 
 def test_validate_without_ngspice_says_how_to_install_it(run, tmp_path):
