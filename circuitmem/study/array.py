@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from circuitmem.config import ChipSpec, TileSpec
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.rng import Purpose, stream
+from circuitmem.study.fit.sheet import NUMBER, decoded, separator_of
 from circuitmem.tile import DefectMap, Tile
 from circuitmem.validation import finite_array
 
@@ -30,14 +32,16 @@ UNITS = {"S": 1.0, "mS": 1e-3, "uS": 1e-6, "nS": 1e-9, "pS": 1e-12}
 PLAUSIBLE = 0.1
 """Conductance [S] beyond which a cell of 10 ohm is: more likely the unit is another, and it is asked for."""
 
+_BLANK = {"", "nan", "-"}
 _UNIT = re.compile(r"(?<![\w.])(S|mS|uS|nS|pS)(?!\w)")
 _FLOATING_MICRO = str.maketrans({"µ": "u", "μ": "u"})
 
 
 def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tuple[Floats, str]:
-    """Load a matrix of numbers from a text file: one row a line, separated by commas, semicolons, tabs or blanks.
+    """Load a matrix of numbers from a text file: one row a line, separated by commas, semicolons, tabs, bars or blanks.
 
-    Lines that begin with ``#`` and lines before the first row of numbers are its header.
+    Encodings, separators and decimal commas are those of measured curves (:func:`.fit.sheet.read_sheet`). Lines that
+    begin with ``#`` and lines before the first row of numbers are its header.
 
     Parameters
     ----------
@@ -58,51 +62,57 @@ def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tup
     DataFileError
         If the file cannot be read, has no numbers, or a line is not as long as the first or holds something else.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = file.read().splitlines()
-    except (OSError, ValueError) as error:
-        raise DataFileError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    lines = re.split(r"\r\n|\r|\n", decoded(path)[0])
+    given = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    separator, _ = separator_of(given) if given else (",", 0)
     header: list[str] = []
-    rows: list[list[float]] = []
+    rows: list[list[str]] = []
+    places: list[int] = []
     for place, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        if line.lstrip().startswith("#"):
+        row = [] if line.lstrip().startswith("#") else _fields(line, separator)
+        wrong = next((text for text in row if not _is_value(text, blank)), None)
+        if not row or (wrong is not None and not rows and not any(map(NUMBER.fullmatch, row[1:]))):
             header.append(line)
             continue
-        try:
-            row = [_value(text, blank) for text in _fields(line)]
-        except ValueError as error:
-            if not rows:
-                header.append(line)
-                continue
-            raise DataFileError(path, f"line {place}: must have numbers only (got {str(error)[:40]!r})") from None
+        if wrong == "" and row[-1] == "" and all(_is_value(text, blank) for text in row[:-1]):
+            row, wrong = row[:-1], None  # a separator at the end of each line
+        if wrong is not None:
+            raise DataFileError(path, f"line {place}: must have numbers only (got {wrong[:40]!r})")
         if rows and len(row) != len(rows[0]):
             raise DataFileError(path, f"line {place}: must have {len(rows[0])} numbers like the first (got {len(row)})")
         rows.append(row)
+        places.append(place)
     if not rows:
         raise DataFileError(path, "must have at least one line of numbers")
-    return np.array(rows), "\n".join(header)
+    signs = {sign for row in rows for text in row for sign in ".," if sign in text}
+    if len(signs) > 1:
+        raise DataFileError(path, "numbers must have one decimal sign, a point or a comma, and none for thousands")
+    matrix = np.array([[_value(text) for text in row] for row in rows])
+    if not np.isfinite(matrix if blank is None else matrix[~np.isnan(matrix)]).all():
+        raise DataFileError(path, f"line {places[int(np.argwhere(np.isinf(matrix))[0, 0])]}: must have finite numbers")
+    if blank is not None:
+        matrix = np.where(np.isnan(matrix), blank, matrix)
+    count, rest = np.arange(len(matrix)), matrix[:, 1:]
+    counts = len(matrix) > 2 and any((matrix[:, 0] == count + first).all() for first in (0, 1))
+    if counts and (rest != np.round(rest)).any():
+        raise DataFileError(path, "the first column counts the lines: leave it out")
+    return matrix, "\n".join(header)
 
 
-def _fields(line: str) -> list[str]:
-    for separator in (";", "\t", ","):
-        if separator in line:
-            return [text.strip() for text in next(csv.reader([line], delimiter=separator))]
-    return line.split()
+def _fields(line: str, separator: str) -> list[str]:
+    if separator == " ":
+        return line.split()
+    return [text.strip() for text in next(csv.reader([line], delimiter=separator))]
 
 
-def _value(text: str, blank: float | None) -> float:
-    if blank is not None and text.lower() in {"", "nan", "-"}:
-        return blank
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(text) from None
-    if not np.isfinite(value):
-        raise ValueError(text)
-    return value
+def _is_value(text: str, blank: float | None) -> bool:
+    return bool(NUMBER.fullmatch(text)) or (blank is not None and text.lower() in _BLANK)
+
+
+def _value(text: str) -> float:
+    return math.nan if text.lower() in _BLANK else float(text.replace(",", ".").lower().replace("d", "e"))
 
 
 def load_conductances(path: str | os.PathLike[str], unit: str | None = None) -> tuple[Floats, str]:

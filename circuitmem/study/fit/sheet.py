@@ -13,17 +13,17 @@ from typing import Any
 
 from circuitmem.errors import CircuitmemError, DataFileError
 
-__all__ = ["Sheet", "read_sheet"]
+__all__ = ["COMMENT", "NUMBER", "Sheet", "decoded", "read_sheet", "separator_of"]
 
 SEPARATORS = {";": "semicolon", "\t": "tab", "|": "bar", ",": "comma", " ": "blank"}
 """In the order in which they are tried: a decimal comma is in no file that is separated by commas."""
 SAMPLE = 500
 """Lines by which the separator is found."""
 
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eEdD][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eEdD][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?|[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
 """Numbers with a sign for thousands: known as numbers, and refused, for 1,234 may be either."""
-_COMMENT = ("#", "%", "//", "!", "*")
+COMMENT = ("#", "%", "//", "!", "*")
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
     DataFileError
         If the file cannot be read, holds no table, or rows have different numbers of columns.
     """
-    text, assumed = _decoded(path)
+    text, assumed = decoded(path)
     every = [(place, line) for place, line in enumerate(re.split(r"\r\n|\r|\n", text), 1) if line.strip()]
-    lines = [(place, line) for place, line in every if not line.lstrip().startswith(_COMMENT)]
+    lines = [(place, line) for place, line in every if not line.lstrip().startswith(COMMENT)]
     if not lines:
         raise DataFileError(path, "line 1: must be a table of numbers (got an empty file)")
-    separator, width = _separator([line for _, line in lines])
+    separator, width = separator_of([line for _, line in lines])
     begin = next((k for k, (_, line) in enumerate(lines) if _is_data(line, separator, width)), len(lines))
     # A preamble may look like data ("Compliance,1,mA"): headings are the last line of words before half the data.
     half = begin + max(1, (len(lines) - begin) // 2)
@@ -97,7 +97,7 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
             stray = []
         elif len(stray) > width > 1 and separator != " ":  # columns at the end without any value
             titles, first, stray = stray[:width], lines[begin - 1][0], []
-        commented = [(p, line) for p, line in every if p < first and line.lstrip().startswith(_COMMENT)]
+        commented = [(p, line) for p, line in every if p < first and line.lstrip().startswith(COMMENT)]
         if commented and not titles:  # as numpy.savetxt writes it
             place, line = commented[-1]
             fields = _split(line.lstrip().lstrip("#%/!*").strip(), separator)
@@ -116,7 +116,14 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
     return Sheet(titles, units, first, columns, [place for place, _ in rows], stray, assumed)
 
 
-def _decoded(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
+def decoded(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
+    """Return the text of a file, and what was taken to be so of its encoding.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be read, or is no text.
+    """
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
@@ -163,7 +170,7 @@ def _is_heading(line: str, separator: str, width: int) -> bool:
 
 
 def _is_number(field: str) -> bool:
-    return bool(_NUMBER.fullmatch(field) or _GROUPED.fullmatch(field))
+    return bool(NUMBER.fullmatch(field) or _GROUPED.fullmatch(field))
 
 
 def _are_units(fields: list[str]) -> bool:
@@ -171,7 +178,7 @@ def _are_units(fields: list[str]) -> bool:
     return all(unit.fullmatch(field) for field in fields)
 
 
-def _separator(lines: list[str]) -> tuple[str, int]:
+def separator_of(lines: list[str]) -> tuple[str, int]:
     """Return the separator that most lines of the sample agree on, and how many columns it makes."""
     sample = lines[-SAMPLE:]
     found = []
@@ -236,10 +243,8 @@ def _padded(line: str, separator: str, width: int) -> bool:
 
 
 def _with_points(path: str | os.PathLike[str], columns: list[list[str]], assumed: list[str]) -> list[list[str]]:
-    numbers = [field for column in columns for field in column if _NUMBER.fullmatch(field)]
-    grouped = next(
-        (f for column in columns for f in column if _GROUPED.fullmatch(f) and not _NUMBER.fullmatch(f)), None
-    )
+    numbers = [field for column in columns for field in column if NUMBER.fullmatch(field)]
+    grouped = next((f for column in columns for f in column if _GROUPED.fullmatch(f) and not NUMBER.fullmatch(f)), None)
     if grouped is not None:
         raise DataFileError(path, f"numbers must have no sign for thousands (got {grouped})")
     commas = [field for field in numbers if "," in field]
@@ -250,4 +255,4 @@ def _with_points(path: str | os.PathLike[str], columns: list[list[str]], assumed
         rule = "numbers must have one decimal sign, a point or a comma"
         raise DataFileError(path, f"{rule} (got {points[0]} and {commas[0]})")
     assumed.append("decimal sign: comma")
-    return [[f.replace(",", ".") if _NUMBER.fullmatch(f) else f for f in column] for column in columns]
+    return [[f.replace(",", ".") if NUMBER.fullmatch(f) else f for f in column] for column in columns]

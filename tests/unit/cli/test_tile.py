@@ -9,7 +9,9 @@ from builders import options
 from circuitmem import DefectMap, Tile, TileSpec
 from circuitmem.config import load_run
 from circuitmem.engine import BehavioralEngine
+from circuitmem.errors import DataFileError
 from circuitmem.report import plot_cell_currents, plot_error, plot_voltages
+from circuitmem.study.array import load_conductances, load_stuck
 
 ROWS, COLUMNS = 6, 9
 WIRES = ["--set", "chip.tile.word_line_resistance=2.5", "--set", "chip.tile.bit_line_resistance=1.5"]
@@ -188,3 +190,58 @@ def test_maps_are_drawn_from_python(tmp_path, plot):
     figure = plot(tile, np.full(ROWS, 0.1), tmp_path / "map.png")
     assert figure.axes[0].get_xlabel() == "bit line"
     assert (tmp_path / "map.png").stat().st_size > 1000
+
+
+MAP = np.random.default_rng(0).uniform(1.0, 100.0, (4, 3)).round(3)
+
+
+def written(separator, decimal=".", head="# conductance (uS)", end=""):
+    rows = [separator.join(f"{x:.3f}".replace(".", decimal) for x in row) + end for row in MAP]
+    return "\n".join([head, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (written(","), "utf-8-sig"),
+        (written(";", ","), "utf-8"),
+        (written("\t", ","), "utf-16"),
+        (written("   "), "utf-8"),
+        (written("|"), "utf-8"),
+        (written(";", ",", "Leitwerte in µS bei 25 °C"), "latin-1"),
+        (written(",", end=","), "utf-8"),
+        (written(",", end="D0"), "utf-8"),
+        (written(",").replace("\n", "\r"), "utf-8"),
+    ],
+)
+def test_a_map_is_read_however_a_measured_curve_is(content, encoding, tmp_path):
+    (tmp_path / "g.csv").write_bytes(content.encode(encoding))
+    found, said = load_conductances(tmp_path / "g.csv")
+    np.testing.assert_allclose(found, 1e-6 * MAP, rtol=1e-12)
+    assert said == "uS, from its header"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (written(",").replace(f"{MAP[0, 1]:.3f}", "NaN"), "line 2: must have numbers only (got 'NaN')"),
+        (written(",") + "1.5,2\n", "line 6: must have 3 numbers like the first (got 2)"),
+        (written(";", ",").replace(f"{MAP[1, 1]:.3f}".replace(".", ","), "12.5"), "numbers must have one decimal sign"),
+        (written(",").replace(f"{MAP[1, 1]:.3f}", "1e999"), "line 3: must have finite numbers"),
+        (
+            "\n".join(["WL,BL0 (uS)", *(f"{k},{row[0]}" for k, row in enumerate(MAP))]),
+            "the first column counts the lines: leave it out",
+        ),
+    ],
+)
+def test_what_is_no_map_is_one_line(content, message, tmp_path):
+    (tmp_path / "g.csv").write_text(content)
+    with pytest.raises(DataFileError) as error:
+        load_conductances(tmp_path / "g.csv")
+    assert message in str(error.value)
+
+
+def test_an_empty_field_at_the_end_of_a_line_is_a_cell_that_works(tmp_path):
+    (tmp_path / "stuck.csv").write_text("# uS\n5,,\n,,7\n,,\n")
+    found = load_stuck(tmp_path / "stuck.csv", (3, 3), None, None)
+    assert found.stuck.tolist() == [[True, False, False], [False, False, True], [False] * 3]
