@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import os
 import pstats
 import resource
 import time
@@ -62,6 +63,8 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     net, images = resnet20().eval(), torch.rand(given.images, 3, 32, 32)
+    processors = len(os.sched_getaffinity(0))
+    print(f"{processors} processors, load {os.getloadavg()[0]:.1f} when it began; one thread of torch")
     with torch.no_grad():
         alone = timed(lambda: net(images), given.repeats)
     before = megabytes()
@@ -78,7 +81,32 @@ def main() -> None:
             pstats.Stats(profile).sort_stats("tottime").print_stats(25)
     for name, (wall, cpu) in (("torch alone", alone), ("on tiles", found)):
         print(f"{name}: {wall:.2f} s, {cpu:.2f} s of CPU for {given.images} images")
+    with torch.no_grad():
+        profile = cProfile.Profile()
+        profile.runcall(analog, images)
+    print_parts(pstats.Stats(profile))
     print(f"{megabytes() - before:.0f} MB beyond torch with the network")
+
+
+PARTS = {
+    "reads of tiles, kernel": ("read_stack",),
+    "vectors of maps": ("gather",),
+    "codes of inputs": ("codes_within", "_within_range", "_spread", "numbers"),
+    "sums": ("_outputs", "_less_excess"),
+}
+"""What a pass is made of, by functions whose own time counts, NumPy's within them included."""
+
+
+def print_parts(stats: pstats.Stats) -> None:
+    """Print which part of a pass is spent in what."""
+    times: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+    total: float = stats.total_tt  # type: ignore[attr-defined]
+    for (_, _, function), (_, _, own, whole, _) in stats.stats.items():  # type: ignore[attr-defined]
+        for part, names in PARTS.items():
+            if function in names:
+                times[part] += own if function == "read_stack" else whole
+    for part, spent in {**times, "the rest, torch's among it": total - sum(times.values())}.items():
+        print(f"  {spent / total:5.1%} {part}")
 
 
 def timed(call: object, repeats: int) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from circuitmem.control.ledger import ATTOJOULE, PICOSECOND, Account, Ledger, pi
 from circuitmem.control.observe import Done, Held, Holding, Observer
 from circuitmem.control.operations import OPERATIONS, OperationSpec
 from circuitmem.control.programming import Conductances, PairTargets
+from circuitmem.control.room import check_room
 from circuitmem.control.signals import Signals, check_vcd
 from circuitmem.control.trace import Trace
 from circuitmem.control.unit import Unit, check_devices
@@ -53,6 +54,7 @@ __all__ = [
     "Utilisation",
     "check_devices",
     "check_faults",
+    "check_room",
     "check_vcd",
     "picoseconds",
     "turns",

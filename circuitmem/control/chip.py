@@ -19,6 +19,7 @@ from circuitmem.control.clock import Process
 from circuitmem.control.electrics import Electrics
 from circuitmem.control.floor_plan import FloorPlan
 from circuitmem.control.pulses import ProgrammingTrain
+from circuitmem.control.room import check_room
 from circuitmem.control.sequencer import Sequencer
 from circuitmem.control.signals import Signals
 from circuitmem.control.state import ChipState
@@ -125,6 +126,7 @@ class Chip(Sequencer):
     def _make_tiles(self, count: int, *, sound: bool = False, shared: bool = False) -> list[Unit]:
         first = len(self.units)
         total = first + integer("count", count, 0)
+        check_room(self.spec, total)
         if sound:
             self._made_by = (*self._made_by[:-1], self._made_by[-1].union(range(first, total)))
         working = self._made_by[-1]

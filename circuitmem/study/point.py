@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
@@ -75,17 +76,21 @@ def _methods(point: Point) -> dict[str, Any]:
     digital: dict[str, float] = {}
     maps: dict[str, Any] = {}
     by_name = {job.name: job for job in point.jobs}
+    # Where there is a test at the end alone a sister makes its own, of the chip as the trained one began with it.
+    starts: dict[str, dict[str, Any]] = {}
+    wanted = {SISTERS.get(job.method, "") for job in point.jobs}
     # Trained methods first: their sisters take from them what they have in common.
     for job in sorted(point.jobs, key=lambda job: job.method in SISTERS):
         sister = by_name.get(SISTERS.get(job.method, ""))
-        # Their test is not the same where it is only at the end.
-        shared = sister is not None and sister.run == job.run and not (job.run.data.held_back or job.run.use.after)
-        if sister is not None and shared and sister.method == sister.name:
+        shared = sister is not None and sister.run == job.run and sister.method == sister.name
+        if sister is not None and shared and not _tests_at_the_end(job):
             histories[job.name] = histories[sister.name][:1]
         else:
-            result, digital[job.name], inferences[job.name] = _method(job, point, maps)
+            start = starts.pop(sister.name, None) if sister is not None and shared else None
+            keeps = starts if _tests_at_the_end(job) and job.name in wanted else None
+            result, digital[job.name], inferences[job.name] = _method(job, point, maps, keeps, start)
             histories[job.name] = sorted((*result.history, *result.between), key=lambda entry: entry["epoch"])
-            if job.run.data.held_back or job.run.use.after:
+            if _tests_at_the_end(job):
                 tests[job.name] = result.accuracy_percent
     # Variants may start from networks of their own; the table has that of the first method.
     first = next(job.name for job in point.jobs if job.name in digital)
@@ -113,11 +118,25 @@ def _inference(method: MethodRun, on_tiles: float) -> dict[str, float]:
     }
 
 
-def _method(job: MethodAtPoint, point: Point, maps: dict[str, Any]) -> tuple[MethodResult, float, dict[str, float]]:
-    """Return what a method reached, the accuracy of the network that it began with, and an inference; add to maps."""
+def _tests_at_the_end(job: MethodAtPoint) -> bool:
+    return bool(job.run.data.held_back or job.run.use.after)
+
+
+def _method(
+    job: MethodAtPoint,
+    point: Point,
+    maps: dict[str, Any],
+    starts: dict[str, dict[str, Any]] | None,
+    start: dict[str, Any] | None,
+) -> tuple[MethodResult, float, dict[str, float]]:
+    """Return what a method reached, the accuracy of the network that it began with, and an inference; add to maps.
+
+    What a method is before its first epoch is added to ``starts``, if they are there, unless its validation is booked:
+    that of methods without training is not. With a ``start`` the method goes on from there.
+    """
     run = job.run
     engine = BehavioralEngine(threads=1, precision=run.precision) if run.engine == "behavioral" else None
-    hooks = Hooks(brought_up=lambda: keep("before"))
+    hooks = Hooks(brought_up=lambda: keep("before"), safe=lambda _: keep_start())
     method, digital, on_tiles = (_of_torch if is_of_torch(run.network) else _of_layers)(job, engine, hooks)
 
     def keep(when: str) -> None:
@@ -127,6 +146,13 @@ def _method(job: MethodAtPoint, point: Point, maps: dict[str, Any]) -> tuple[Met
                 maps[f"{job.name}/{index}/{when}"] = tile.effective_conductance.astype(np.float32)
                 maps[f"{job.name}/{index}/stuck"] = tile.stuck.copy()
 
+    def keep_start() -> None:
+        if starts is not None and job.name not in starts and not run.in_situ.patience:
+            starts[job.name] = deepcopy(method.state())
+
+    if start is not None:
+        method.restore(start)
+        keep("before")
     result = method.finish()
     keep("after")
     return result, digital, _inference(method, on_tiles)

@@ -11,17 +11,18 @@ from typing import Any
 import torch
 
 from circuitmem.config import ChipSpec, load_run
-from circuitmem.control import Chip, check_faults
+from circuitmem.control import Chip, check_faults, check_room
 from circuitmem.errors import ValidationError
+from circuitmem.network import tile_counts
 from circuitmem.torch.conv import CrossbarConv1d, CrossbarConv2d
 from circuitmem.torch.linear import CrossbarLinear
 from circuitmem.torch.module import CrossbarModule, TileOptions
 from circuitmem.torch.observe import fitting, observe
-from circuitmem.torch.product import Backward
+from circuitmem.torch.product import Backward, numbers
 from circuitmem.torch.rewrites import REWRITTEN, rewritten
 from circuitmem.validation import did_you_mean, in_range, integer
 
-__all__ = ["convert", "inputs_of"]
+__all__ = ["convert", "inputs_of", "prepared"]
 
 MATRICES = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 """What goes on tiles, exactly these types: a subclass may compute something else."""
@@ -87,15 +88,30 @@ def convert(
     if not isinstance(model, torch.nn.Module):
         raise ValidationError("model", "must be a torch.nn.Module", type(model).__name__)
     in_range("weight_range", weight_range, 1.0, 1e6)
-    left = _left_digital(model, digital)
-    net = _rewritten(copy.deepcopy(model), left)
-    chosen = _check(net, left)
+    net, chosen = prepared(model, digital)
     shared = _shared_chip(chip, seed)
+    _check_room(net, chosen, shared)
     net = _replaced(net, chosen, shared, weight_range, backward, read_noise)
     check_faults(shared.spec, len(shared.units))
     if sample is not None:
         _set_scales(net, fitting(net, inputs_of(sample)))
     return net
+
+
+def prepared(model: torch.nn.Module, digital: Sequence[str]) -> tuple[torch.nn.Module, list[str]]:
+    """Return a copy of a network in which what goes on tiles is modules of their own, and the names of these.
+
+    Raises
+    ------
+    ValidationError
+        If there is nothing to put on tiles, a weight would stay digital unasked, or one is not finite.
+    """
+    left = _left_digital(model, digital)
+    for name, parameter in model.named_parameters():
+        if parameter.layout != torch.strided:  # torch cannot copy such modules
+            raise ValidationError(name, "must be dense", str(parameter.layout))
+    net = _rewritten(copy.deepcopy(model), left)
+    return net, _check(net, left)
 
 
 def inputs_of(sample: Any) -> tuple[torch.Tensor, ...]:
@@ -181,6 +197,17 @@ def _check_matrix(name: str, module: Any) -> None:
         raise ValidationError(f"{name}.weight", f"must be real numbers on tiles{hint}", str(module.weight.dtype))
     if module._forward_hooks or module._forward_pre_hooks:
         raise ValidationError(name, f"must have no forward hooks on tiles{hint}")
+    numbers(module.weight, f"{name}.weight")
+
+
+def _check_room(net: torch.nn.Module, chosen: Sequence[str], chip: Chip) -> None:
+    """Refuse a network whose tiles take more memory than there is, before one of them is made."""
+    modules: list[Any] = list({id(own): own for own in map(net.get_submodule, chosen)}.values())
+    groups = [getattr(own, "groups", 1) for own in modules]
+    each = [(own.weight[0].numel(), len(own.weight) // many) for own, many in zip(modules, groups, strict=True)]
+    shapes = [shape for shape, many in zip(each, groups, strict=True) for _ in range(many)]
+    kernels = [own.weight.dim() > 2 for own, many in zip(modules, groups, strict=True) for _ in range(many)]
+    check_room(chip.spec, len(chip.units) + sum(tile_counts(shapes, chip.spec, kernels)))
 
 
 def _shared_chip(chip: ChipSpec | Chip | str | os.PathLike[str] | None, seed: int | None) -> Chip:

@@ -15,7 +15,7 @@ from circuitmem.control import Chip, check_faults
 from circuitmem.engine import Engine
 from circuitmem.errors import ValidationError
 from circuitmem.files import save_npz
-from circuitmem.torch.convert import convert
+from circuitmem.torch.convert import convert, prepared
 from circuitmem.torch.cuts import check_cuts
 from circuitmem.torch.examples import Examples
 from circuitmem.torch.network import SAMPLE, MakeOptimiser, TorchNetwork, TorchOptimiser
@@ -85,6 +85,7 @@ class RunPlan:
     ) -> None:
         self.spec, self.model, self.loaded = spec, model, examples.data
         self._optimiser, self._engine = optimiser, engine
+        prepared(model, spec.network.digital)  # what cannot go on tiles is said before its forward pass is tried
         examples = examples.fitting(model)
         self._sound: frozenset[int] = frozenset()
         self._untouched: tuple[str, TorchNetwork] | None = None

@@ -23,7 +23,7 @@ from circuitmem.study.point import SISTERS, compute_point
 from circuitmem.study.runner import plan_study, run_study
 from circuitmem.study.spec import Point, config_values, load_study
 from circuitmem.study.store import Store, load_table, table_rows
-from circuitmem.training import METHODS, tile_count
+from circuitmem.training import METHODS, methods, tile_count
 from circuitmem.training.run import start_run
 
 
@@ -156,6 +156,20 @@ def test_a_method_without_training_is_its_sister_before_training(write_study, me
     own = Point(point.levels, point.seed, tuple(job for job in point.jobs if job.name == method))
     assert compute_point(own)["histories"][method] == both[method] == both[SISTERS[method]][:1]
     assert {method, SISTERS[method]} <= METHODS.keys()
+
+
+@pytest.mark.parametrize("more", ["[run.use]\nafter = 10.0\n", "[protocol]\nvalidation = 10\n"])
+def test_a_method_that_is_tested_at_the_end_is_brought_up_with_its_sister(write_study, monkeypatch, more):
+    point = load_study(write_study(more)).points()[1]
+    brought_up = []
+    prepare = methods.prepare_chip
+    monkeypatch.setattr(methods, "prepare_chip", lambda *given: brought_up.append(given) or prepare(*given))
+    both = compute_point(point)
+    assert len(brought_up) == 2
+    for method in SISTERS:
+        own = compute_point(Point(point.levels, point.seed, tuple(job for job in point.jobs if job.name == method)))
+        for what in ("histories", "tests", "inferences"):
+            assert own[what][method] == both[what][method]
 
 
 def test_the_report_says_how_exact_products_are(write_study):

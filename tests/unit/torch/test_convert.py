@@ -181,9 +181,24 @@ def hooked():
     return net
 
 
+def nowhere_finite():
+    net = nn.Sequential(nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2))
+    with torch.no_grad():
+        net[1].weight[1, 2] = net[1].weight[3, 0] = torch.nan
+    return net
+
+
+def sparse():
+    net = nn.Sequential(nn.Linear(4, 4))
+    net[0].weight = nn.Parameter(net[0].weight.detach().to_sparse())
+    return net
+
+
 @pytest.mark.parametrize(
     ("net", "options", "message"),
     [
+        (nowhere_finite(), {}, r"1.weight must be finite at index \(1, 2\), and at 1 places more \(got nan\)"),
+        (sparse(), {}, r"0.weight must be dense \(got 'torch.sparse_coo'\)"),
         (Wrong(), {}, r"digital must name what shall stay digital: w \(Wrong\) cannot go on tiles"),
         (
             nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 2)),
@@ -232,6 +247,19 @@ def test_what_cannot_be_converted_is_refused_in_one_line(net, options, message):
     with pytest.raises(CircuitmemError, match=message) as error:
         convert(net, **{"chip": chip(), "seed": 1, **options})
     assert "\n" not in str(error.value)
+
+
+def test_a_network_larger_than_memory_is_refused_before_a_tile_is_made(monkeypatch):
+    monkeypatch.setattr("circuitmem.control.room._memory", lambda: 100_000)
+    fits, large = nn.Sequential(nn.Linear(16, 8)), nn.Sequential(nn.Linear(16, 8), nn.Conv2d(8, 32, 3, groups=2))
+    assert len(convert(fits, chip(), seed=1)[0].chip.units) == 1
+    shared = Chip(chip(), 0, 1)
+    # A tile of 16x16: 25 + 16 bytes a cell. Each group has inputs for 3 tiles and outputs for 2.
+    with pytest.raises(ValidationError, match=r"13 tiles take 0.0 GB at least.*use other tiles, or keep"):
+        convert(large, shared)
+    assert not shared.units
+    with pytest.raises(ValidationError, match=r"chip.tile must be such that the network fits into memory: 10 tiles"):
+        Chip(chip(), 10, 1)
 
 
 def test_modules_stay_digital_if_they_are_named():

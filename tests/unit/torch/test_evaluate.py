@@ -152,6 +152,12 @@ def test_data_that_cannot_be_used_are_refused_in_one_line(data, message):
     assert "\n" not in str(error.value)
 
 
+def test_what_cannot_go_on_tiles_is_said_before_the_network_is_tried():
+    words = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(40, 3))  # torch: indices must be whole numbers
+    with pytest.raises(CircuitmemError, match=r"digital must name .*: 0.weight \(Embedding\) cannot go on tiles"):
+        evaluate(words, (np.zeros((20, 10)), np.arange(20) % 3), CHIP)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
