@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["QUANTITIES", "Quantity", "heading", "unit_scale"]
+__all__ = ["QUANTITIES", "Quantity", "heading", "named_unit", "unit_scale", "wanted_units"]
 
 _LONG_TIMES = {
     **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
@@ -126,6 +126,9 @@ def unit_scale(quantity: Quantity, text: str) -> float | None:
     return None
 
 
+_BRACKET = re.compile(r"(.*?)\s*(?:[(\[{]\s*([^)\]}]*)\s*[)\]}]|/\s*(\S+)|,\s*(\S+)|\s+in\s+(\S+))")
+
+
 def heading(quantity: Quantity, text: str) -> tuple[bool, str]:
     """Return whether a column's heading names a quantity, and the unit that it names, or an empty string.
 
@@ -133,7 +136,7 @@ def heading(quantity: Quantity, text: str) -> tuple[bool, str]:
     ``AV``; with a number of a channel or a sweep too: ``V1``, ``Voltage 2 (V)``, ``SMU-1 Current (A)``.
     """
     text = " ".join(text.strip().strip("\"'").split())
-    bracket = re.fullmatch(r"(.*?)\s*(?:[(\[{]\s*([^)\]}]*)\s*[)\]}]|/\s*(\S+)|,\s*(\S+)|\s+in\s+(\S+))", text)
+    bracket = _BRACKET.fullmatch(text)
     if bracket:
         name, unit = bracket[1], next((part for part in bracket.groups()[1:] if part is not None), "")
         if _named(quantity, name):
@@ -144,6 +147,19 @@ def heading(quantity: Quantity, text: str) -> tuple[bool, str]:
     if parts and _named(quantity, parts[1]) and (unit_scale(quantity, parts[2]) is not None or _unit_like(parts[2])):
         return True, parts[2]
     return False, ""
+
+
+def named_unit(quantity: Quantity, text: str) -> str:
+    """Return the unit in a heading, whatever its name is: the user may have chosen the column."""
+    known, unit = heading(quantity, text)
+    text = " ".join(text.strip().strip("\"'").split())
+    bracket = _BRACKET.fullmatch(text)
+    if known or not (text and quantity.unit):
+        return unit
+    if bracket:
+        return next((part for part in bracket.groups()[1:] if part is not None), "").strip()
+    last = re.split(r"[\s_]+", text)[-1]
+    return last if last != text and unit_scale(quantity, last) is not None else ""
 
 
 def _unit_like(text: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.errors import DataFileError, ValidationError
-from circuitmem.study.fit.columns import QUANTITIES, Quantity, heading, unit_scale, wanted_units
+from circuitmem.study.fit.columns import QUANTITIES, Quantity, heading, named_unit, unit_scale, wanted_units
 from circuitmem.study.fit.sheet import Sheet, read_sheet
 from circuitmem.validation import did_you_mean
 
@@ -217,7 +217,7 @@ def _scale(
         if scale is None:
             raise ValidationError(f"--units {name}", f"must be a unit of {quantity.unit}, e.g. u{quantity.unit}", unit)
         return scale
-    unit = heading(quantity, sheet.names[place])[1] if sheet.names else ""
+    unit = named_unit(quantity, sheet.names[place]) if sheet.names else ""
     if sheet.units and place < len(sheet.units):
         unit = sheet.units[place].strip("()[] ") or unit
     if not unit:

@@ -238,6 +238,15 @@ def test_what_is_told_settles_columns_and_units(tmp_path):
     assert_loop(read(tmp_path, content, columns={"current": "Current 1 (A)"}))
 
 
+@pytest.mark.parametrize("title", ["Vtop (mV)", "Vtop [mV]", "Vtop / mV", "V_top_mV", "Vtop in mV", "Vtop mV"])
+def test_a_column_that_is_told_has_the_unit_that_its_heading_names(title, tmp_path):
+    content = text(f"Time (s),{title},Ibottom (uA)", ROWS * [1.0, 1e3, 1e6])
+    assert_loop(read(tmp_path, content, columns={"voltage": title, "current": "3"}))
+    content = text("Time (s),Voltage (V),Resistance (ohm)")
+    with pytest.raises(DataFileError, match="the unit ohm of current cannot be told; say --units current="):
+        read(tmp_path, content, columns={"current": "3"})
+
+
 MESSAGES = {
     "columns that nobody knows": (
         text("a,b,c"),
