@@ -85,6 +85,8 @@ QUANTITIES = {
             "cell", "", ("cell", "cell id", "cell number", "device", "device id", "device number", "id", "address"),
             is_text=True,
         ),
+        Quantity("row", "", ("row", "row number", "wl", "word line", "wordline", "zeile"), is_text=True),
+        Quantity("column", "", ("column", "col", "column number", "bl", "bit line", "bitline", "spalte"), is_text=True),
         Quantity(
             "target", "S",
             ("target", "g target", "target g", "target conductance", "conductance target", "goal", "wanted", "g set"),

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import numpy as np
@@ -101,6 +101,8 @@ def read_table(
             if name not in every:
                 raise ValidationError(option, f"must name some of {', '.join(every)}{did_you_mean(name, every)}", name)
     sheet = read_sheet(path)
+    if "cell" in every and "cell" not in told.columns:
+        sheet = _with_cells(sheet)
     assumed = list(sheet.assumed)
     places = _places(path, sheet, wanted, optional, told, assumed)
     numbers: dict[str, Floats] = {}
@@ -163,6 +165,26 @@ def _places(
         rule = f"line {sheet.first}: has columns {_list(sheet.names)}; wanted {_list(wanted)}, of which "
         raise DataFileError(path, rule + f"{_list(missing)} cannot be told; say --columns {_example(missing)}")
     return places
+
+
+def _with_cells(sheet: Sheet) -> Sheet:
+    """Return a sheet whose cells are named by row and column, if it has these and no column of cells."""
+    found = [
+        [k for k, text in enumerate(sheet.names) if heading(QUANTITIES[name], text)[0]]
+        for name in ("cell", "row", "column")
+    ]
+    if found[0] or len(found[1]) != 1 or len(found[2]) != 1:
+        return sheet
+    (row,), (column,) = found[1:]
+    cells = [f"{i}, {j}" for i, j in zip(sheet.columns[row], sheet.columns[column], strict=True)]
+    said = f"cell: {sheet.names[row]} and {sheet.names[column]}"
+    return replace(
+        sheet,
+        names=[*sheet.names, "cell"],
+        units=[*sheet.units, *([""] * (len(sheet.names) + 1 - len(sheet.units)))] if sheet.units else [],
+        columns=[*sheet.columns, cells],
+        assumed=[*sheet.assumed, said],
+    )
 
 
 def _told(sheet: Sheet, name: str, text: str) -> int:

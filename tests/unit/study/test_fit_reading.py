@@ -7,6 +7,7 @@ import pytest
 
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.study.fit import Reading, fit_device, read_iv, read_pulses
+from circuitmem.study.fit.cells import read_cells
 
 
 def loop():
@@ -378,3 +379,26 @@ def test_directions_are_found_in_one_ramp_up_and_down(tmp_path):
     np.testing.assert_allclose(curve.conductance[:2], [10e-9, 11e-9])
     with pytest.raises(DataFileError, match="has no column of polarity, and is no ramp up and down; say --columns"):
         pulses(tmp_path, ["n,G (nS)", *(f"{p},{10 + p % 5}" for p in range(30))])
+
+
+def test_cells_may_be_named_by_row_and_column(tmp_path):
+    times, rows = np.geomspace(0.01, 100.0, 5), []
+    for cell in range(12):
+        rows += [f"{cell // 4};{cell % 4};{t:.6g};{5 + cell % 2};{5 + cell % 2 + 0.01 * cell}" for t in times]
+    for head, said in (
+        ("Row;Column;Time (h);Target (uS);Read (uS)", "cell: Row and Column"),
+        ("WL;BL;Time (h);Target (uS);Read (uS)", "cell: WL and BL"),
+    ):
+        (tmp_path / "cells.csv").write_text("\n".join([head, *rows]))
+        found = read_cells(tmp_path / "cells.csv")
+        assert said in found.assumed
+        assert "time: in h, times 3600 s" in found.assumed
+        assert len(found.target) == 12
+        np.testing.assert_allclose(found.time[:5], 3600.0 * times, rtol=1e-5)
+        np.testing.assert_allclose(found.target[:2], [5e-6, 6e-6])
+    # A column of cells counts more; a row alone names no cell.
+    (tmp_path / "cells.csv").write_text("\n".join(["Row;cell;Time (h);Target (uS);Read (uS)", *rows]))
+    assert not any(said.startswith("cell:") for said in read_cells(tmp_path / "cells.csv").assumed)
+    (tmp_path / "cells.csv").write_text("\n".join(["Row;Temp;Time (h);Target (uS);Read (uS)", *rows]))
+    with pytest.raises(DataFileError, match="wanted cell, time, target, read, of which cell cannot be told"):
+        read_cells(tmp_path / "cells.csv")
