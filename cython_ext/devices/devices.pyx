@@ -3,7 +3,7 @@
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, fabs, fmax, fmin, isfinite, pow
 
-from simd.lanes cimport LANES, splat, vec
+from simd.vectors cimport LANES, splat, vec
 from devices.law cimport Cells, Law, cells_flow, cells_siemens, cells_stiffness, law_of, motion, moving, small_signal
 from simd.threads cimport HAS_OPENMP
 from devices.rosenbrock cimport STAGES, Tableau, tableau_of

@@ -1,7 +1,7 @@
 """The laws of ODE devices on vectors of LANES cells; ``circuitmem/_kernels/devices.py`` says them in NumPy."""
 
 from simd.elementary cimport exponential
-from simd.lanes cimport vec
+from simd.vectors cimport vec
 from devices.table cimport Tables, read_tables, table_current, table_rate, table_voltage
 
 cdef extern from *:

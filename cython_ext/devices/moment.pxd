@@ -9,10 +9,10 @@ from libc.math cimport isfinite
 from mesh.correction cimport TRUSTED, correct, exactly, finish, sharpen, through_cells
 from simd.elementary cimport inverse_sine
 from mesh.bit_line_elimination cimport fits
-from mesh.conjugate_gradients cimport gradients
-from mesh.residual cimport Problem, Work, wire_residual
+from mesh.conjugate_gradients cimport conjugate_gradients
+from mesh.residual cimport Problem, Solution, wire_residual
 from mesh.ladder cimport Ladders, Wires, prepare, word_to_bit_layout
-from simd.lanes cimport larger, largest, magnitude, splat, total, vec
+from simd.vectors cimport larger, largest, magnitude, splat, total, vec
 from devices.law cimport TABULATED, Cells, Law, cells_flow, cells_siemens, cells_stiffness, motion, moving
 from devices.table cimport table_voltage
 
@@ -49,7 +49,7 @@ cdef extern from *:
 
 cdef struct Cross:
     Problem problem
-    Work work
+    Solution work
     Law law
     vec* word  # voltage of the word lines' drivers on the plateau, one vector a block
     vec* bit  # of the bit lines' drivers, one vector (all lanes alike) a column
@@ -73,7 +73,7 @@ cdef struct Cross:
 cdef inline void begin_moment(Cross* d, double level) noexcept nogil:
     """Set the lines' voltages, and start from the last moment: one soon after it, scaled, is almost it."""
     cdef Wires* t = &d.problem.wires
-    cdef Work* k = &d.work
+    cdef Solution* k = &d.work
     cdef Py_ssize_t o, block
     cdef vec scale = splat(level / d.level if d.level > 0.0 else 0.0), one = splat(1.0)
     cdef vec* w = k.w
@@ -92,7 +92,7 @@ cdef inline void begin_moment(Cross* d, double level) noexcept nogil:
 cdef inline void take_tangents(Cross* d) noexcept nogil:
     """Replace each cell by its tangent, and set the currents that they have at the voltages of the nodes."""
     cdef Wires* t = &d.problem.wires
-    cdef Work* k = &d.work
+    cdef Solution* k = &d.work
     cdef Py_ssize_t o, block, j
     cdef vec level = splat(d.level)
     cdef Cells cells
@@ -116,7 +116,7 @@ cdef inline void take_tangents(Cross* d) noexcept nogil:
 cdef inline double move_cells(Cross* d, bint* cut_short) noexcept nogil:
     """Take the voltages of the nodes for those of the cells; return by how much one of them moved at most."""
     cdef Wires* t = &d.problem.wires
-    cdef Work* k = &d.work
+    cdef Solution* k = &d.work
     cdef Py_ssize_t o, block, j
     cdef vec level = splat(d.level), high = splat(0.0), old, now
     cdef vec* w = k.w
@@ -144,7 +144,7 @@ cdef inline double move_cells(Cross* d, bint* cut_short) noexcept nogil:
 cdef inline bint correct_lines(Cross* d, double goal, double reduction) noexcept nogil:
     """Solve the wires for the cells' tangents, voltages to ``goal`` V; false if numbers overflow."""
     cdef Wires* t = &d.problem.wires
-    cdef Work* k = &d.work
+    cdef Solution* k = &d.work
     cdef Ladders* c = &k.own
     cdef double first, cells
     wire_residual(t, k, k.w, k.b)
@@ -157,7 +157,7 @@ cdef inline bint correct_lines(Cross* d, double goal, double reduction) noexcept
     if c.amplification > TRUSTED and fits(t):
         if not exactly(&d.problem, c, k, True):
             return False
-    elif not isfinite(gradients(
+    elif not isfinite(conjugate_gradients(
         &d.problem, c, k, reduction, goal / c.amplification if c.amplification <= TRUSTED else 0.0,
         (goal - first) / c.amplification,
     )):
@@ -170,7 +170,7 @@ cdef inline bint correct_lines(Cross* d, double goal, double reduction) noexcept
 cdef inline bint moment(Cross* d, double level, bint stiffness, double* power) noexcept nogil:
     """Solve the tile with the states d.trial; set rates, where wanted their stiffness, and the power. False if it failed."""
     cdef Wires* t = &d.problem.wires
-    cdef Work* k = &d.work
+    cdef Solution* k = &d.work
     cdef double allowed = d.accuracy * level * d.peak, change, rest
     cdef bint cut_short, tight
     cdef Py_ssize_t o, block, j

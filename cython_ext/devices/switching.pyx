@@ -7,9 +7,9 @@ from libc.math cimport INFINITY, fabs, isfinite, pow
 from libc.string cimport memcpy
 
 from mesh.bit_line_elimination cimport release
-from mesh.residual cimport Work
+from mesh.residual cimport Solution
 from mesh.ladder cimport Ladders, Wires, from_word_layout, prepare, to_layouts
-from simd.lanes cimport LANES, larger, largest, magnitude, smaller, splat, total, vec
+from simd.vectors cimport LANES, larger, largest, magnitude, smaller, splat, total, vec
 from devices.law cimport law_of
 from devices.moment cimport Cross, moment, set_siemens
 from devices.rosenbrock cimport STAGES, Tableau, tableau_of

@@ -1,7 +1,7 @@
 """Laws of devices in tables; ``circuitmem/_kernels/tables.py`` says what is in them, and has the NumPy twin."""
 
 from simd.elementary cimport exponential
-from simd.lanes cimport vec
+from simd.vectors cimport vec
 
 cdef extern from *:
     """

@@ -8,10 +8,10 @@ node's own conductance is always summed from its ties to other nodes.
 from libc.stdlib cimport free, malloc
 
 from mesh.ladder cimport Ladders, Wires
-from simd.lanes cimport LANES, splat, total, vec
+from simd.vectors cimport LANES, splat, total, vec
 
 
-cdef struct Front:
+cdef struct BitLineFactors:
     double* memory
     double* ties  # (rows, columns, width): conductance from each node to the others of its row, when it is eliminated
     double* t  # (rows, columns), as for ladders, of the segment after each node
@@ -28,7 +28,7 @@ cdef inline bint fits(Wires* t) noexcept nogil:
     return t.rows * t.columns * t.width <= 16_777_216
 
 
-cdef inline bint allocate(Front* f, Wires* t) noexcept nogil:
+cdef inline bint allocate(BitLineFactors* f, Wires* t) noexcept nogil:
     """Take memory, unless there is some; return whether that worked."""
     cdef Py_ssize_t nodes = t.rows * t.width, square = t.columns * t.width
     cdef size_t wide = sizeof(vec)
@@ -48,7 +48,7 @@ cdef inline bint allocate(Front* f, Wires* t) noexcept nogil:
     return True
 
 
-cdef inline void release(Front* f) noexcept nogil:
+cdef inline void release(BitLineFactors* f) noexcept nogil:
     free(f.memory)
     f.memory = NULL
 
@@ -68,7 +68,7 @@ cdef inline double dot(Py_ssize_t count, const double* first, const double* seco
     return total(products)
 
 
-cdef inline void tie_row(Wires* t, Ladders* c, Front* f, Py_ssize_t i) noexcept nogil:
+cdef inline void tie_row(Wires* t, Ladders* c, BitLineFactors* f, Py_ssize_t i) noexcept nogil:
     """Add what word line ``i`` ties: bit line j to bit line l by ``g_j (A_w^-1)_jl g_l``, to the driver by ``g_j h_j``."""
     cdef Py_ssize_t j, k, first = (i // LANES * t.width) * LANES + i % LANES
     cdef const double* g = <const double*> c.g + first
@@ -98,7 +98,7 @@ cdef inline void tie_row(Wires* t, Ladders* c, Front* f, Py_ssize_t i) noexcept 
         f.known[k] += factor * h[k * LANES]
 
 
-cdef inline void factor_tile(Wires* t, Ladders* c, Front* f) noexcept nogil:
+cdef inline void factor_tile(Wires* t, Ladders* c, BitLineFactors* f) noexcept nogil:
     """Eliminate all nodes of the bit lines, from the top; each leaves its place to the node below it."""
     cdef Py_ssize_t i, j, k, e
     cdef double* row
@@ -149,7 +149,7 @@ cdef inline void factor_tile(Wires* t, Ladders* c, Front* f) noexcept nogil:
     # What is left are the ties to the bottom sense amplifiers, at 0 V.
 
 
-cdef inline void eliminate(Wires* t, const Front* f, double* bits, double* current) noexcept nogil:
+cdef inline void eliminate(Wires* t, const BitLineFactors* f, double* bits, double* current) noexcept nogil:
     """Turn currents into the bit-line nodes into their voltages (bit layout), the word lines' answers included.
 
     ``current`` has room for one row.

@@ -2,12 +2,12 @@
 
 from libc.math cimport INFINITY, isfinite
 
-from mesh.residual cimport Problem, Work
+from mesh.residual cimport Problem, Solution
 from mesh.ladder cimport Ladders, Wires
-from simd.lanes cimport LANES, larger, largest, magnitude, splat, total, transpose, vec
+from simd.vectors cimport LANES, larger, largest, magnitude, splat, total, transpose, vec
 
 
-cdef inline double bits_down(Wires* t, Ladders* c, Work* k, double alpha) noexcept nogil:
+cdef inline double bits_down(Wires* t, Ladders* c, Solution* k, double alpha) noexcept nogil:
     """Subtract ``alpha q`` from the residual r, begin to solve the bit lines for it, and return (r, z)."""
     cdef Py_ssize_t block, group, l, o, e
     cdef vec tile[LANES]
@@ -35,7 +35,7 @@ cdef inline double bits_down(Wires* t, Ladders* c, Work* k, double alpha) noexce
     return total(rho)
 
 
-cdef inline double bits_up(Wires* t, Ladders* c, Work* k, double alpha, double beta, double* z_max) noexcept nogil:
+cdef inline double bits_up(Wires* t, Ladders* c, Solution* k, double alpha, double beta, double* z_max) noexcept nogil:
     """Finish z, take the last step ``alpha p``, make the next direction p and q = S p; return (p, q).
 
     ``ph`` is A p, where A is the matrix of the bit lines: it follows from A z = r, so that A, whose elements may be
@@ -79,7 +79,7 @@ cdef inline double bits_up(Wires* t, Ladders* c, Work* k, double alpha, double b
     return total(pq)
 
 
-cdef inline void start(Wires* t, Work* k) noexcept nogil:
+cdef inline void start(Wires* t, Solution* k) noexcept nogil:
     cdef Py_ssize_t o
     for o in range(t.size):
         k.db[o] = splat(0.0)
@@ -88,8 +88,8 @@ cdef inline void start(Wires* t, Work* k) noexcept nogil:
         k.ph[o] = splat(0.0)
 
 
-cdef inline double gradients(
-    Problem* s, Ladders* c, Work* k, double reduction, double goal, double accept
+cdef inline double conjugate_gradients(
+    Problem* s, Ladders* c, Solution* k, double reduction, double goal, double accept
 ) noexcept nogil:
     """Solve S db = r until max|z| <= goal, or <= reduction * max|z| of the start; return max|z| of the start.
 

@@ -2,11 +2,11 @@
 
 from libc.math cimport INFINITY, isfinite
 
-from mesh.bit_line_elimination cimport Front, allocate, eliminate, factor_tile, fits
+from mesh.bit_line_elimination cimport BitLineFactors, allocate, eliminate, factor_tile, fits
 from mesh.conjugate_gradients cimport bits_down, bits_up, start
-from mesh.residual cimport Problem, Work
-from mesh.ladder cimport Ladders, Wires, bit_to_word_layout, word_lines, word_to_bit_layout
-from simd.lanes cimport larger, largest, magnitude, splat, total, vec
+from mesh.residual cimport Problem, Solution
+from mesh.ladder cimport Ladders, Wires, bit_to_word_layout, turns_are_bounded, word_lines, word_to_bit_layout
+from simd.vectors cimport larger, largest, magnitude, splat, total, vec
 
 cdef extern from *:
     """
@@ -17,7 +17,7 @@ cdef extern from *:
     enum: TURNS
 
 
-cdef inline double through_cells(Wires* t, Ladders* c, Work* k) noexcept nogil:
+cdef inline double through_cells(Wires* t, Ladders* c, Solution* k) noexcept nogil:
     """Let the residual of the word lines act on that of the bit lines; return the largest word-line answer to it."""
     cdef Py_ssize_t o
     cdef vec high = splat(0.0)
@@ -28,7 +28,7 @@ cdef inline double through_cells(Wires* t, Ladders* c, Work* k) noexcept nogil:
     return largest(high)
 
 
-cdef inline double finish(Wires* t, Ladders* c, Work* k, double* cells) noexcept nogil:
+cdef inline double finish(Wires* t, Ladders* c, Solution* k, double* cells) noexcept nogil:
     """Work out the correction of the word lines; return the largest correction, and that of a cell's voltage."""
     cdef Py_ssize_t o
     cdef vec high = splat(0.0), across = splat(0.0)
@@ -42,13 +42,8 @@ cdef inline double finish(Wires* t, Ladders* c, Work* k, double* cells) noexcept
     return largest(high)
 
 
-cdef inline void sharpen(Wires* t, Ladders* c, Work* k) noexcept nogil:
-    """Find a better bound on the amplification, if that of the tile's weakest ties says too little.
-
-    With N the map of an error by one turn of solving word lines, then bit lines, all its elements positive, the
-    largest element of N^k 1 bounds N^k; so the errors of all turns are at most the sum of these, and the rest of a
-    geometric series.
-    """
+cdef inline void sharpen(Wires* t, Ladders* c, Solution* k) noexcept nogil:
+    """Find a better bound on the amplification, if that of the tile's weakest ties says too little."""
     cdef Py_ssize_t o
     cdef int turn
     cdef double sum_ = 1.0, now = 1.0
@@ -64,13 +59,13 @@ cdef inline void sharpen(Wires* t, Ladders* c, Work* k) noexcept nogil:
         start(t, k)
         bits_down(t, c, k, 0.0)
         bits_up(t, c, k, 0.0, 0.0, &now)
-        if sum_ < TRUSTED * (1.0 - now):
+        if turns_are_bounded(sum_, now, TRUSTED):
             c.amplification = sum_ / (1.0 - now)
             return
         sum_ += now
 
 
-cdef inline bint exactly(Problem* s, Ladders* c, Work* k, bint again) noexcept nogil:
+cdef inline bint exactly(Problem* s, Ladders* c, Solution* k, bint again) noexcept nogil:
     """Solve S db = r by elimination, factoring ``again`` if the conductances are new.
 
     Returns false if there is no memory, or numbers overflow.
@@ -78,7 +73,7 @@ cdef inline bint exactly(Problem* s, Ladders* c, Work* k, bint again) noexcept n
     cdef Wires* t = &s.wires
     cdef Py_ssize_t o
     cdef vec sum_ = splat(0.0)
-    cdef Front* front = &s.front if c == &s.shared else &k.front
+    cdef BitLineFactors* front = &s.front if c == &s.shared else &k.front
     if c != &s.shared and again:
         if not allocate(front, t):
             return False
@@ -92,7 +87,7 @@ cdef inline bint exactly(Problem* s, Ladders* c, Work* k, bint again) noexcept n
     return isfinite(total(sum_))
 
 
-cdef inline void correct(Wires* t, Work* k, double length) noexcept nogil:
+cdef inline void correct(Wires* t, Solution* k, double length) noexcept nogil:
     cdef Py_ssize_t o
     for o in range(t.size):
         k.w[o] = k.w[o] + splat(length) * k.dw[o]

@@ -10,7 +10,7 @@ its padding too, so that memory need not be cleared.
 
 from libc.math cimport INFINITY
 
-from simd.lanes cimport LANES, smaller, smallest, splat, transpose, vec, where_zero
+from simd.vectors cimport LANES, smaller, smallest, splat, transpose, vec, where_zero
 
 cdef extern from *:
     """
@@ -77,14 +77,38 @@ cdef inline void from_word_layout(Wires* t, const vec* words, vec* scratch, doub
             out[i * t.columns + j] = (<const double*> scratch)[i * t.width + j]
 
 
+cdef inline void take_square(const vec* words, vec* square) noexcept nogil:
+    """Take LANES columns of a block of word lines, in bit layout: a row of them becomes a vector."""
+    cdef Py_ssize_t l
+    for l in range(LANES):
+        square[l] = words[l]
+    transpose(square)
+
+
+cdef inline double tied(double low_word, double low_bit) noexcept nogil:
+    """1 - the largest that solving one kind of lines and then the other, each for the other's error, leaves of an error of 1.
+
+    ``low_word`` and ``low_bit`` say how much of the voltage of its terminals a line keeps everywhere while its cells see
+    another: a line whose cells see 1 V reaches at most ``1 - low``, and so what is left is ``(1 - low_word)(1 - low_bit)``.
+    """
+    return low_word + low_bit - low_word * low_bit
+
+
+cdef inline bint turns_are_bounded(double sum_, double now, double largest_sum) noexcept nogil:
+    """Whether errors of all turns add up to at most ``largest_sum`` times the first.
+
+    With N the map of an error by one turn, all its elements positive, the largest element of N^k 1 bounds N^k: ``sum_`` are
+    those up to a turn, which leaves ``now``; the rest is at most a geometric series, so that all is ``sum_ / (1 - now)``.
+    """
+    return sum_ < largest_sum * (1.0 - now)
+
+
 cdef inline void word_to_bit_layout(Wires* t, const vec* words, vec* bits) noexcept nogil:
     cdef Py_ssize_t block, group, l
     cdef vec tile[LANES]
     for block in range(t.blocks):
         for group in range(t.groups):
-            for l in range(LANES):
-                tile[l] = words[block * t.width + group * LANES + l]
-            transpose(tile)
+            take_square(words + block * t.width + group * LANES, tile)
             for l in range(LANES):
                 bits[(block * LANES + l) * t.groups + group] = tile[l]
 
@@ -149,7 +173,7 @@ cdef inline double ladder(
 cdef inline void prepare(Wires* t, Ladders* c, const vec* g_bit, vec* scratch) noexcept nogil:
     """Prepare all lines of a tile from the conductances ``c.g`` (word layout) and ``g_bit`` (bit layout)."""
     cdef Py_ssize_t last = t.columns - 1, block, o
-    cdef double low_word, low_bit, tied
+    cdef double low_word, low_bit, hold
     low_word = ladder(
         t.blocks, t.width, t.columns, -1, c.g + last, t.word + last, t.word_inverse + last, t.word_far,
         t.word_far_inverse, c.word_t + last, c.word_s + last, c.word_h + last, scratch)
@@ -165,10 +189,8 @@ cdef inline void prepare(Wires* t, Ladders* c, const vec* g_bit, vec* scratch) n
         c.bit_t[o] = splat(0.0)
         c.bit_s[o] = splat(0.0)
         c.bit_h[o] = splat(0.0)
-    # A line whose cells see 1 V reaches at most 1 - h. So solving one kind of lines and then the other, each for the
-    # other's error, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
-    tied = low_word + low_bit - low_word * low_bit
-    c.amplification = 1.0 / tied if tied > 0.0 else INFINITY
+    hold = tied(low_word, low_bit)
+    c.amplification = 1.0 / hold if hold > 0.0 else INFINITY
 
 
 cdef inline void word_lines(Wires* t, Ladders* c, const vec* current, vec* out) noexcept nogil:

@@ -18,7 +18,8 @@ of open cells on ideal wires.
 
 from libc.math cimport INFINITY, isfinite
 
-from simd.lanes cimport LANES, larger, largest, magnitude, reciprocal, smaller, smallest, splat, total, transpose, vec
+from mesh.ladder cimport take_square, tied, turns_are_bounded
+from simd.vectors cimport LANES, larger, largest, magnitude, reciprocal, smaller, smallest, splat, total, transpose, vec
 from simd.threads cimport Barrier, meet
 
 cdef extern from *:
@@ -162,7 +163,7 @@ cdef inline void load_weak(Weak* t, const double* conductance, const double* wor
         seen = larger(seen, t.admittance[block])
     t.driver_sight = largest(seen)
     # A line whose cells see 1 V keeps at least ``left`` of the 0 V of its terminal everywhere.
-    t.tied = smallest(low_word) + smallest(low_bit) - smallest(low_word) * smallest(low_bit)
+    t.tied = tied(smallest(low_word), smallest(low_bit))
 
 
 cdef inline void load_tile(Weak* t, const double* rows, Py_ssize_t block, Py_ssize_t group, vec* tile) noexcept nogil:
@@ -235,15 +236,11 @@ cdef inline void bits_answer(Weak* t, State* k, Py_ssize_t strip, vec* y, bint f
     cdef vec tile[LANES]
     cdef vec carry[STRIP]
     cdef vec down, part, across = splat(0.0), high = splat(0.0), step = splat(alpha)
-    cdef vec* place
     for group in range(count):
         carry[group] = splat(0.0)
     for block in range(t.blocks):
         for group in range(count):
-            place = k.flow + block * t.width + (first + group) * LANES
-            for l in range(LANES):
-                tile[l] = place[l]
-            transpose(tile)
+            take_square(k.flow + block * t.width + (first + group) * LANES, tile)
             down = carry[group]
             for l in range(LANES):
                 i = block * LANES + l
@@ -279,11 +276,7 @@ cdef inline void bits_answer(Weak* t, State* k, Py_ssize_t strip, vec* y, bint f
 
 
 cdef inline void sharpen_weak(Weak* t, State* k, vec* y) noexcept nogil:
-    """Find a better bound than that of the weakest ties, if there is one that is good enough.
-
-    The largest element of N^k 1 bounds N^k, whose elements are positive. So the errors of all turns are at most the sum of
-    these, and the rest of a geometric series.
-    """
+    """Find a better bound than that of the weakest ties, if there is one that is good enough."""
     cdef double sum_ = 1.0, now
     cdef Py_ssize_t o, i
     for o in range(t.size):
@@ -296,7 +289,7 @@ cdef inline void sharpen_weak(Weak* t, State* k, vec* y) noexcept nogil:
         for i in range(t.strips):
             bits_answer(t, k, i, y, True, 0.0)
             now = max(now, k.high[i])
-        if sum_ < TIED * (1.0 - now):
+        if turns_are_bounded(sum_, now, TIED):
             t.tied = (1.0 - now) / sum_
             return
         sum_ += now

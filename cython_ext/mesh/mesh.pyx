@@ -12,10 +12,10 @@ from libc.math cimport INFINITY, fabs, isfinite
 
 from mesh.correction cimport TRUSTED, correct, exactly, finish, sharpen, through_cells
 from mesh.bit_line_elimination cimport allocate, factor_tile, fits, release
-from mesh.conjugate_gradients cimport bits_down, bits_up, gradients, start
-from mesh.residual cimport Problem, Work, residual, sights, terminal_currents
+from mesh.conjugate_gradients cimport bits_down, bits_up, conjugate_gradients, start
+from mesh.residual cimport Problem, Solution, residual, sights, terminal_currents
 from mesh.ladder cimport Ladders, Wires, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout
-from simd.lanes cimport LANES, larger, largest, magnitude, splat, total, vec
+from simd.vectors cimport LANES, larger, largest, magnitude, splat, total, vec
 from simd.threads cimport HAS_OPENMP, TEAM
 from mesh.weak_wires cimport Batch, weakly
 from mesh.workspace cimport take_ladders, take_wires, take_work
@@ -35,7 +35,7 @@ cdef int EXTRA = 4
 cdef double ROUNDING = 16.0 * 2.220446049250313e-16
 
 
-cdef double power_along(Wires* t, Work* k) noexcept nogil:
+cdef double power_along(Wires* t, Solution* k) noexcept nogil:
     """Residual times correction: how fast the content of the network falls along the correction."""
     cdef Py_ssize_t o
     cdef vec power = splat(0.0)
@@ -44,7 +44,7 @@ cdef double power_along(Wires* t, Work* k) noexcept nogil:
     return total(power)
 
 
-cdef double step_length(Problem* s, const vec* g, Work* k) noexcept nogil:
+cdef double step_length(Problem* s, const vec* g, Solution* k) noexcept nogil:
     """Shorten a Newton step that overshoots: the content is convex along it, and falls until its slope turns."""
     cdef Py_ssize_t o
     cdef double length = 1.0, slope
@@ -62,7 +62,7 @@ cdef double step_length(Problem* s, const vec* g, Work* k) noexcept nogil:
     return length
 
 
-cdef double reach(Wires* t, Ladders* c, Work* k) noexcept nogil:
+cdef double reach(Wires* t, Ladders* c, Solution* k) noexcept nogil:
     """Largest voltage that the injected currents would cause if none cancelled another: the scale of their errors."""
     cdef Py_ssize_t o
     cdef double first, z
@@ -76,7 +76,7 @@ cdef double reach(Wires* t, Ladders* c, Work* k) noexcept nogil:
     return max(first, z)
 
 
-cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound, bint warm) noexcept nogil:
+cdef double solve_vector(Problem* s, Ladders* base, Solution* k, double bound, bint warm) noexcept nogil:
     """Find the state (k.w, k.b) and its last correction (k.dw, k.db); return its error relative to the largest voltage.
 
     A ``warm`` start finds an estimate of the state in (k.w, k.b); linear cells need only that of the bit lines.
@@ -139,7 +139,7 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound, bint 
             if not linear:  # no more than the linearisation is worth
                 reduction = min(1e-2, max(REDUCTION, error))
             z = (s.tolerance * scale - first) / c.amplification if turn > 0 or warm else 0.0
-            z = gradients(s, c, k, reduction, goal, z)
+            z = conjugate_gradients(s, c, k, reduction, goal, z)
             if not isfinite(z):
                 return INFINITY
         if (turn > 0 or warm) and bounded and first + z * c.amplification <= s.tolerance * scale:
@@ -158,7 +158,7 @@ cdef double solve_vector(Problem* s, Ladders* base, Work* k, double bound, bint 
     return max(error, 2.0 * s.tolerance)
 
 
-cdef bint correction(Problem* s, Ladders* base, Work* k) noexcept nogil:
+cdef bint correction(Problem* s, Ladders* base, Solution* k) noexcept nogil:
     """Find one more correction of the state; false if numbers overflow, or no iterations are left."""
     cdef Wires* t = &s.wires
     cdef Ladders* c = base
@@ -175,7 +175,7 @@ cdef bint correction(Problem* s, Ladders* base, Work* k) noexcept nogil:
     if c.amplification > TRUSTED and fits(t):
         if not exactly(s, c, k, s.a != 0.0):
             return False
-    elif not isfinite(gradients(s, c, k, REDUCTION, 0.0, 0.0)) or k.iterations >= s.max_iterations:
+    elif not isfinite(conjugate_gradients(s, c, k, REDUCTION, 0.0, 0.0)) or k.iterations >= s.max_iterations:
         return False
     finish(t, c, k, &cells)
     return True
@@ -197,7 +197,7 @@ cdef double unknown(Py_ssize_t count, const double* now, const double* before, d
     return error / high if high > 0.0 else INFINITY
 
 
-cdef double circulating(Wires* t, Work* k) noexcept nogil:
+cdef double circulating(Wires* t, Solution* k) noexcept nogil:
     """Add up the magnitudes of the currents of all cells, and of those injected."""
     cdef Py_ssize_t o
     cdef vec sum_ = splat(0.0)
@@ -207,7 +207,7 @@ cdef double circulating(Wires* t, Work* k) noexcept nogil:
 
 
 cdef double settle_currents(
-    Problem* s, Ladders* base, Work* k, double volts, double* column, double* driver
+    Problem* s, Ladders* base, Solution* k, double volts, double* column, double* driver
 ) noexcept nogil:
     """Correct the state until the currents are known as well as the voltages are, to ``volts``.
 
@@ -254,7 +254,7 @@ cdef double settle_currents(
 
 
 cdef void one_vector(
-    Problem* s, Work* k, const double* conductance, const double* source, const double* injection,
+    Problem* s, Solution* k, const double* conductance, const double* source, const double* injection,
     const double* start_word, const double* start_bit, double* word, double* bit, double* column, double* driver, int* iterations, double* error,
     double* unsettled,
 ) noexcept nogil:
@@ -296,7 +296,7 @@ cdef void one_vector(
         from_word_layout(t, k.b, k.y, bit)
 
 
-cdef void load(Wires* t, Ladders* c, const double* conductance, Work* k) noexcept nogil:
+cdef void load(Wires* t, Ladders* c, const double* conductance, Solution* k) noexcept nogil:
     to_layouts(t, conductance, t.columns, k.y, c.g)
     prepare(t, c, k.y, k.scratch)
     sharpen(t, c, k)
@@ -364,8 +364,8 @@ def solve(
     vectors += workers * ((13 + 7 * own + 2 * (not linear)) * t.size
                           + t.blocks + t.groups + t.width + 3 * max(t.blocks, t.groups))
     cdef double[::1] room = np.empty((vectors + 1) * LANES)
-    cdef unsigned char[::1] structs = np.empty(workers * sizeof(Work), dtype=np.uint8)
-    cdef Work* work = <Work*> &structs[0]
+    cdef unsigned char[::1] structs = np.empty(workers * sizeof(Solution), dtype=np.uint8)
+    cdef Solution* work = <Solution*> &structs[0]
     cdef size_t wide = sizeof(vec)
     cdef vec* memory = <vec*> ((<size_t> &room[0] + wide - 1) // wide * wide)
     take_wires(&memory, t, &word_resistance[0, 0], &bit_resistance[0, 0])

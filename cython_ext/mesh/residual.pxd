@@ -2,16 +2,16 @@
 
 from libc.math cimport asinh, copysign, expm1, fabs
 
-from mesh.bit_line_elimination cimport Front
+from mesh.bit_line_elimination cimport BitLineFactors
 from mesh.ladder cimport Ladders, Wires, word_to_bit_layout
-from simd.lanes cimport LANES, larger, largest, magnitude, splat, transpose, vec
+from simd.vectors cimport LANES, larger, largest, magnitude, splat, transpose, vec
 
 
 cdef struct Problem:
     Wires wires
     Ladders shared
     vec* word_held  # 1 where ideal wires join a node to a driver; word layout
-    Front front  # of the shared conductances
+    BitLineFactors front  # of the shared conductances
     double a  # 1/V; 0 if the cells are linear
     double leak  # current scale of selectors in series; 0 if there are none
     double tolerance
@@ -22,9 +22,9 @@ cdef struct Problem:
     bint separate  # each vector has conductances of its own
 
 
-cdef struct Work:
+cdef struct Solution:
     Ladders own  # for conductances that belong to one vector
-    Front front
+    BitLineFactors front
     vec* source  # voltage of the drivers, one vector a block
     vec* carry  # one a group of columns
     vec* line  # one block of word lines
@@ -97,13 +97,13 @@ cdef inline void cell_currents(
             slopes[o] = gs[o] * (1.0 + 0.5 * grow * (grow / (grow + 1.0)))
 
 
-cdef inline double residual(Problem* s, const vec* g, Work* k, const vec* w, const vec* b, vec* slope) noexcept nogil:
+cdef inline double residual(Problem* s, const vec* g, Solution* k, const vec* w, const vec* b, vec* slope) noexcept nogil:
     """Kirchhoff's residual of a state, to k.rw and k.r; returns the largest magnitude among the voltages."""
     cell_currents(s, g, w, b, k.cell, slope)
     return wire_residual(&s.wires, k, w, b)
 
 
-cdef inline double wire_residual(Wires* t, Work* k, const vec* w, const vec* b) noexcept nogil:
+cdef inline double wire_residual(Wires* t, Solution* k, const vec* w, const vec* b) noexcept nogil:
     """The residual of a state whose cells' currents are in k.cell; as :c:func:`residual`.
 
     A cell's current enters both with the same bits, and wire currents are differences: so the sum over an almost
@@ -151,7 +151,7 @@ cdef inline double wire_residual(Wires* t, Work* k, const vec* w, const vec* b) 
     return largest(high)
 
 
-cdef inline void terminal_currents(Problem* s, Ladders* c, Work* k, double* column, double* driver) noexcept nogil:
+cdef inline void terminal_currents(Problem* s, Ladders* c, Solution* k, double* column, double* driver) noexcept nogil:
     """Currents into the sense amplifiers and out of the drivers of a solved vector.
 
     By reciprocity a current that enters a line at a node reaches its ends in the proportion ``h``, which leaves no

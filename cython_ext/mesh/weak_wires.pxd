@@ -9,7 +9,8 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
-from simd.lanes cimport LANES, splat, transpose, vec
+from mesh.ladder cimport take_square
+from simd.vectors cimport LANES, splat, vec
 from simd.threads cimport Barrier, meet, team_size
 from mesh.line_relaxation cimport (
     STRIP, TIED, State, Weak, load_tile, load_weak, sharpen_weak, solve_weak, state_size, take_state, take_weak, weak_size,
@@ -41,9 +42,7 @@ cdef inline void store_block(Weak* t, vec* words, Py_ssize_t block, double* out)
     cdef Py_ssize_t group, l, j, i
     cdef vec tile[LANES]
     for group in range(t.groups):
-        for l in range(LANES):
-            tile[l] = words[group * LANES + l]
-        transpose(tile)
+        take_square(words + group * LANES, tile)
         for l in range(min(<Py_ssize_t> LANES, t.rows - block * LANES)):
             i = block * LANES + l
             for j in range(min(<Py_ssize_t> LANES, t.columns - group * LANES)):

@@ -2,9 +2,9 @@
 
 from libc.math cimport INFINITY
 
-from mesh.residual cimport Work
+from mesh.residual cimport Solution
 from mesh.ladder cimport Ladders, Wires, to_layouts
-from simd.lanes cimport reciprocal, vec
+from simd.vectors cimport reciprocal, vec
 
 
 cdef inline vec* take(vec** memory, Py_ssize_t count) noexcept nogil:
@@ -22,7 +22,7 @@ cdef inline void take_ladders(vec** memory, Py_ssize_t size, Ladders* c) noexcep
     c.bit_h = take(memory, size)
 
 
-cdef inline void take_work(vec** memory, Wires* t, Work* k, bint own, bint linear) noexcept nogil:
+cdef inline void take_work(vec** memory, Wires* t, Solution* k, bint own, bint linear) noexcept nogil:
     cdef Py_ssize_t trial = 0 if linear else t.size
     k.front.memory = NULL
     take_ladders(memory, t.size if own else 0, &k.own)

@@ -143,7 +143,7 @@ def load_lines(
     return tuple(found)
 
 
-cdef struct Layer:
+cdef struct LayerGradient:
     Py_ssize_t tiles, rows, columns, groups, outputs
     const int32_t* input_places
     const int32_t* output_places
@@ -173,7 +173,7 @@ cdef inline Py_ssize_t run_of(const int32_t* outputs, Py_ssize_t pairs) noexcept
 
 
 cdef inline void spread_row(
-    const Layer* l, Py_ssize_t tile, Py_ssize_t i, const int32_t* outputs, Py_ssize_t run, double* row
+    const LayerGradient* l, Py_ssize_t tile, Py_ssize_t i, const int32_t* outputs, Py_ssize_t run, double* row
 ) noexcept nogil:
     """Put the outer products on the cells of a row, each with what the correction makes of its current."""
     cdef const double* scale = l.scale + (i * l.groups // l.rows * l.tiles + tile) * l.columns
@@ -199,7 +199,7 @@ cdef inline void spread_row(
 
 
 cdef inline void through_lines(
-    const Layer* l, Py_ssize_t tile, double* slopes, double* bits, double* words, double* turned
+    const LayerGradient* l, Py_ssize_t tile, double* slopes, double* bits, double* words, double* turned
 ) noexcept nogil:
     """Turn slopes by the currents that columns see of the cells into slopes by the cells themselves."""
     cdef Py_ssize_t size = l.rows * l.columns, n
@@ -222,7 +222,7 @@ cdef inline double chosen(double moved, double plus, double minus) noexcept nogi
 
 
 cdef inline void collect_row(
-    const Layer* l, Py_ssize_t tile, Py_ssize_t i, const int32_t* outputs, Py_ssize_t run, const double* row
+    const LayerGradient* l, Py_ssize_t tile, Py_ssize_t i, const int32_t* outputs, Py_ssize_t run, const double* row
 ) noexcept nogil:
     """Take for each weight of a row what holds for the device that it moves."""
     cdef int input = l.input_places[tile * l.rows + i]
@@ -253,7 +253,7 @@ cdef inline void collect_row(
         found[outputs[p]] = chosen(moved, row[2 * p], -row[2 * p + 1])
 
 
-cdef void gradient_of_tile(const Layer* l, Py_ssize_t tile, double* memory) noexcept nogil:
+cdef void gradient_of_tile(const LayerGradient* l, Py_ssize_t tile, double* memory) noexcept nogil:
     cdef Py_ssize_t size = l.rows * l.columns, i, n
     cdef const int32_t* outputs = l.output_places + tile * (l.columns // 2)
     cdef Py_ssize_t run = run_of(outputs, l.columns // 2)
@@ -281,12 +281,12 @@ def weight_gradient(
     int threads,
 ):
     """Return the gradient of each weight, (inputs, outputs)."""
-    cdef Layer l
+    cdef LayerGradient l
     cdef Py_ssize_t k, share
     cdef double* memory
     cdef const double[:, :, ::1] cells, word_end, bit_end, word_pivot, word_ratio, bit_pivot, bit_ratio
     cdef double[:, ::1] found = np.zeros((outer.shape[0], outer.shape[1]))
-    memset(&l, 0, sizeof(Layer))
+    memset(&l, 0, sizeof(LayerGradient))
     l.tiles, l.rows, l.columns, l.groups = inputs.shape[0], inputs.shape[1], scale.shape[2], scale.shape[0]
     if l.columns < 2 or outer.shape[0] == 0 or outer.shape[1] == 0:
         return np.asarray(found)

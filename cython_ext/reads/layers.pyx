@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from simd.threads cimport HAS_OPENMP, SMALL
 from reads.panel cimport PANEL, Drive, Drives, Read, add_rest, panel_bytes, read_panel, set_rest, turn_in
 from simd.rounded cimport add_scaled
-from simd.vectors cimport ROWS, VECTOR_BYTES, double_load, get, lanes, put, vec_d, zero
+from simd.vectors cimport ROWS, VECTOR_BYTES, double_load, get, lanes, put, wide_d, zero
 
 import numpy as np
 
@@ -128,9 +128,9 @@ cdef void list_drives(const Layer* l, Py_ssize_t tile, Py_ssize_t group, Py_ssiz
         d.drives[block], d.moves[block] = drives, moves
 
 
-cdef inline vec_d part_of(const vec_d* unused, const double* row, Py_ssize_t count) noexcept nogil:
+cdef inline wide_d part_of(const wide_d* unused, const double* row, Py_ssize_t count) noexcept nogil:
     """Load a vector, 0 beyond ``count`` numbers."""
-    cdef vec_d x
+    cdef wide_d x
     cdef Py_ssize_t j
     if count >= lanes(unused):
         return double_load(row)
@@ -145,10 +145,10 @@ cdef void take_ideal(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
     cdef Read* r = &own.read
     cdef const double* g = l.conductance[tile]
     cdef const double* sense = l.sense + tile * l.sense_step
-    cdef vec_d* packed = <vec_d*> r.matrix
-    cdef vec_d* factor = <vec_d*> own.factor
+    cdef wide_d* packed = <wide_d*> r.matrix
+    cdef wide_d* factor = <wide_d*> own.factor
     cdef Py_ssize_t w = lanes(packed), k, s, j
-    cdef vec_d total
+    cdef wide_d total
     for s in range(r.strips):
         factor[s] = zero(packed)
     for k in range(l.rows):
@@ -171,7 +171,7 @@ cdef void take_ideal(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
         put(r.lost, j, own.losses[j] if j < l.columns else 0.0)
 
 
-cdef void take_matrix(const double* matrix, Py_ssize_t columns, Py_ssize_t rows, vec_d* packed) noexcept nogil:
+cdef void take_matrix(const double* matrix, Py_ssize_t columns, Py_ssize_t rows, wide_d* packed) noexcept nogil:
     """Pack a matrix (columns, rows)."""
     cdef Py_ssize_t w = lanes(packed), s
     for s in range((columns + w - 1) // w):
@@ -193,9 +193,9 @@ cdef void take_tile(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
     if l.conductance != NULL:
         take_ideal(l, tile, own)
     else:
-        take_matrix(l.matrix[tile], l.columns, l.rows, <vec_d*> r.matrix)
+        take_matrix(l.matrix[tile], l.columns, l.rows, <wide_d*> r.matrix)
         if r.row_strips > 0:
-            take_matrix(l.admittance[tile], l.rows, l.rows, <vec_d*> r.admittance)
+            take_matrix(l.admittance[tile], l.rows, l.rows, <wide_d*> r.admittance)
     set_rest(r)
     for s in range(r.strips):
         add_rest(r, r.matrix + s * l.rows, r.rest_currents + s)
@@ -289,11 +289,11 @@ cdef Py_ssize_t prepare(const Layer* l, const Read* pattern, Own* own, char* mem
     cdef Py_ssize_t columns = padded(l.columns)
     cdef char* at = memory
     r[0] = pattern[0]
-    r.matrix = <vec_d*> at
+    r.matrix = <wide_d*> at
     at = at + r.strips * l.rows * VECTOR_BYTES
-    r.admittance = <vec_d*> at
+    r.admittance = <wide_d*> at
     at = at + r.row_strips * l.rows * VECTOR_BYTES
-    r.rest = <vec_d*> at
+    r.rest = <wide_d*> at
     r.rest_currents = r.rest + l.rows
     r.rest_drivers = r.rest_currents + r.strips
     r.lost = r.rest_drivers + r.row_strips

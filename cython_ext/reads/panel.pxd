@@ -13,7 +13,7 @@ from simd.philox cimport normals
 from reads.quantise cimport Converters, quantise_by_table, quantise_lanes, quantise_vector
 from tree.dense_elimination cimport one, three, two, width
 from simd.vectors cimport (
-    ROWS, STRIP, VECTOR_BYTES, double_load, double_number, double_store, double_transpose, get, lanes, put, splat, vec_d,
+    ROWS, STRIP, VECTOR_BYTES, double_load, double_number, double_store, double_transpose, get, lanes, put, spread, wide_d,
     zero,
 )
 
@@ -52,14 +52,14 @@ cdef struct Read:
     const double* voltages
     const int64_t* codes
     const Drives* listed      # instead of codes, or NULL
-    const vec_d* matrix       # packed
-    const vec_d* admittance   # packed, or NULL
-    vec_d* rest               # the voltages of code 0, as many vectors as rows, all lanes the same
-    vec_d* rest_currents      # what they give in each column, a vector a strip,
-    vec_d* rest_drivers       # and at each driver, a vector a strip
+    const wide_d* matrix       # packed
+    const wide_d* admittance   # packed, or NULL
+    wide_d* rest               # the voltages of code 0, as many vectors as rows, all lanes the same
+    wide_d* rest_currents      # what they give in each column, a vector a strip,
+    wide_d* rest_drivers       # and at each driver, a vector a strip
     const double* own         # with ideal wires, instead of the admittance: conductance of each row, or NULL,
     const double* losses      # and what the square of each column's current takes off the power,
-    vec_d* lost               # a vector a strip
+    wide_d* lost               # a vector a strip
     int* rest_moved           # the lines whose code 0 is not 0 V, and how many
     int rest_moves
     double* currents
@@ -68,9 +68,9 @@ cdef struct Read:
     Converters converters
 
 
-cdef inline void turn_in(const double* rows, Py_ssize_t count, Py_ssize_t depth, vec_d* out) noexcept nogil:
+cdef inline void turn_in(const double* rows, Py_ssize_t count, Py_ssize_t depth, wide_d* out) noexcept nogil:
     """Turn up to as many rows as a vector has lanes: lane i of vector k becomes element k of row i, 0 beyond the last."""
-    cdef vec_d tile[ROWS]  # as many as there are lanes
+    cdef wide_d tile[ROWS]  # as many as there are lanes
     cdef Py_ssize_t w = lanes(out), i, k = 0
     if count == w:
         while k + w <= depth:
@@ -86,13 +86,13 @@ cdef inline void turn_in(const double* rows, Py_ssize_t count, Py_ssize_t depth,
         k += 1
 
 
-cdef inline void pack(const double[:, ::1] matrix, vec_d* packed, Py_ssize_t strip) noexcept nogil:
+cdef inline void pack(const double[:, ::1] matrix, wide_d* packed, Py_ssize_t strip) noexcept nogil:
     """Bring as many rows of the matrix as a vector has lanes into an order in which one vector follows the other."""
     cdef Py_ssize_t w = lanes(packed), first = strip * w, depth = matrix.shape[1]
     turn_in(&matrix[first, 0], min(w, matrix.shape[0] - first), depth, packed + strip * depth)
 
 
-cdef inline bint take_voltages(Read* r, Py_ssize_t vector, Py_ssize_t count, vec_d* block) noexcept nogil:
+cdef inline bint take_voltages(Read* r, Py_ssize_t vector, Py_ssize_t count, wide_d* block) noexcept nogil:
     """Fill a block with how far up to ROWS vectors move each line; returns whether a code was out of range."""
     cdef Py_ssize_t i, k
     cdef int64_t code
@@ -116,7 +116,7 @@ cdef inline bint take_voltages(Read* r, Py_ssize_t vector, Py_ssize_t count, vec
     return wrong
 
 
-cdef inline void place_voltages(Read* r, const Drive* drive, int drives, vec_d* block) noexcept nogil:
+cdef inline void place_voltages(Read* r, const Drive* drive, int drives, wide_d* block) noexcept nogil:
     """As :c:func:`take_voltages`, of codes that are listed."""
     cdef Py_ssize_t w = lanes(block)
     cdef const double* volts
@@ -129,7 +129,7 @@ cdef inline void place_voltages(Read* r, const Drive* drive, int drives, vec_d* 
         put(block, drive[k].place, volts[drive[k].code] - get(r.rest + drive[k].place // w, 0))
 
 
-cdef inline int find_moved(const vec_d* block, Py_ssize_t rows, int* moved) noexcept nogil:
+cdef inline int find_moved(const wide_d* block, Py_ssize_t rows, int* moved) noexcept nogil:
     """List the lines that any vector of a block moves; returns how many there are."""
     cdef Py_ssize_t k, i
     cdef int count = 0, any_moves
@@ -143,7 +143,7 @@ cdef inline int find_moved(const vec_d* block, Py_ssize_t rows, int* moved) noex
 
 
 cdef inline void quantise(
-    Read* r, const vec_d* sums, Py_ssize_t row, Py_ssize_t vector, Py_ssize_t column, Py_ssize_t columns,
+    Read* r, const wide_d* sums, Py_ssize_t row, Py_ssize_t vector, Py_ssize_t column, Py_ssize_t columns,
     const double* noise,
 ) noexcept nogil:
     """Turn the sums of one vector and strip into codes."""
@@ -170,7 +170,7 @@ cdef inline void quantise(
 
 
 cdef inline void keep(
-    Read* r, const vec_d* sums, Py_ssize_t row, Py_ssize_t vector, Py_ssize_t column, Py_ssize_t columns
+    Read* r, const wide_d* sums, Py_ssize_t row, Py_ssize_t vector, Py_ssize_t column, Py_ssize_t columns
 ) noexcept nogil:
     """Copy the sums of one vector and strip: they are the currents."""
     cdef Py_ssize_t j, w = lanes(sums), full = columns // w
@@ -182,11 +182,11 @@ cdef inline void keep(
 
 
 cdef inline void add_rows(
-    width unused, vec_d** start, const vec_d* block, vec_d** b, const int* moved, int count, vec_d* sums
+    width unused, wide_d** start, const wide_d* block, wide_d** b, const int* moved, int count, wide_d* sums
 ) noexcept nogil:
     """Set row i of strip k, ``sums[k * ROWS + i]``, to ``start[k]`` plus what the lines do that vector i moves."""
-    cdef vec_d c[3 * ROWS]
-    cdef vec_d x, y0, y1, y2
+    cdef wide_d c[3 * ROWS]
+    cdef wide_d x, y0, y1, y2
     cdef Py_ssize_t i, k
     cdef int t
     for i in range(ROWS):
@@ -203,7 +203,7 @@ cdef inline void add_rows(
         if width is three:
             y2 = b[2][k]
         for i in range(ROWS):
-            x = splat(block + k, i)
+            x = spread(block + k, i)
             c[3 * i] = c[3 * i] + x * y0
             if width is not one:
                 c[3 * i + 1] = c[3 * i + 1] + x * y1
@@ -218,7 +218,7 @@ cdef inline void add_rows(
 
 
 cdef inline void multiply(
-    Py_ssize_t strips, vec_d** start, const vec_d* block, vec_d** b, const int* moved, int count, vec_d* sums
+    Py_ssize_t strips, wide_d** start, const wide_d* block, wide_d** b, const int* moved, int count, wide_d* sums
 ) noexcept nogil:
     """Multiply ROWS vectors by up to three strips."""
     if strips == 3:
@@ -230,18 +230,18 @@ cdef inline void multiply(
 
 
 cdef inline void add_power(
-    Read* r, const vec_d* block, const int* moved, int moves, Py_ssize_t first, Py_ssize_t count
+    Read* r, const wide_d* block, const int* moved, int moves, Py_ssize_t first, Py_ssize_t count
 ) noexcept nogil:
     """Work out the power of ROWS vectors that move lines by d: ``(rest + d) @ admittance @ (rest + d)``.
 
     The admittance is symmetric. Only strips with a line that moves can add anything.
     """
-    cdef vec_d sums[3 * ROWS]
-    cdef vec_d total[ROWS]
-    cdef vec_d* start[3]
-    cdef vec_d* b[3]
+    cdef wide_d sums[3 * ROWS]
+    cdef wide_d total[ROWS]
+    cdef wide_d* start[3]
+    cdef wide_d* b[3]
     cdef Py_ssize_t strips[3]
-    cdef vec_d volts
+    cdef wide_d volts
     cdef Py_ssize_t w = lanes(sums), found, s, i, l
     cdef int t
     cdef double power, at_rest = 0.0
@@ -254,7 +254,7 @@ cdef inline void add_power(
         found = 0
         while t < moves and found < STRIP:
             strips[found] = moved[t] // w
-            b[found] = <vec_d*> r.admittance + strips[found] * r.rows
+            b[found] = <wide_d*> r.admittance + strips[found] * r.rows
             start[found] = r.rest_drivers + strips[found]
             while t < moves and moved[t] // w == strips[found]:
                 t += 1
@@ -273,10 +273,10 @@ cdef inline void add_power(
         r.power[first + i] = at_rest + power
 
 
-cdef inline void add_own_power(Read* r, const vec_d* block, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+cdef inline void add_own_power(Read* r, const wide_d* block, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
     """Work out what ROWS vectors would take if all bit lines were at 0 V; a lane is a vector."""
-    cdef vec_d total = zero(block)
-    cdef vec_d volts
+    cdef wide_d total = zero(block)
+    cdef wide_d volts
     cdef Py_ssize_t k, i
     for k in range(r.rows):
         volts = r.rest[k] + block[k]
@@ -286,7 +286,7 @@ cdef inline void add_own_power(Read* r, const vec_d* block, Py_ssize_t first, Py
 
 
 cdef inline void take_losses(
-    Read* r, const vec_d* sums, Py_ssize_t strip, Py_ssize_t strips, Py_ssize_t count, vec_d* losses
+    Read* r, const wide_d* sums, Py_ssize_t strip, Py_ssize_t strips, Py_ssize_t count, wide_d* losses
 ) noexcept nogil:
     """Add up what the bit lines' own voltages take off the power of each of ROWS vectors."""
     cdef Py_ssize_t s, i
@@ -304,27 +304,27 @@ cdef inline void set_rest(Read* r) noexcept nogil:
     r.rest_moves = find_moved(r.rest, r.rows, r.rest_moved)
 
 
-cdef inline void add_rest(Read* r, const vec_d* strip, vec_d* out) noexcept nogil:
+cdef inline void add_rest(Read* r, const wide_d* strip, wide_d* out) noexcept nogil:
     """Work out what the lines at rest give through a packed strip."""
-    cdef vec_d sums[ROWS]
-    cdef vec_d nothing = zero(sums)
-    cdef vec_d* start[1]
-    cdef vec_d* b[1]
-    start[0], b[0] = &nothing, <vec_d*> strip
+    cdef wide_d sums[ROWS]
+    cdef wide_d nothing = zero(sums)
+    cdef wide_d* start[1]
+    cdef wide_d* b[1]
+    start[0], b[0] = &nothing, <wide_d*> strip
     multiply(1, start, r.rest, b, r.rest_moved, r.rest_moves, sums)
     out[0] = sums[0]
 
 
 cdef inline bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept nogil:
     """Read up to PANEL vectors from ``first`` on; returns whether a code was out of range."""
-    cdef vec_d* panel = <vec_d*> memory
+    cdef wide_d* panel = <wide_d*> memory
     cdef double* noise = <double*> (panel + PANEL // ROWS * r.rows)
     cdef int* moved = <int*> (noise + PANEL * (r.columns + 8))
     cdef int moves[PANEL]  # of each block
-    cdef vec_d losses[PANEL]
-    cdef vec_d sums[3 * ROWS]
-    cdef vec_d* start[3]
-    cdef vec_d* b[3]
+    cdef wide_d losses[PANEL]
+    cdef wide_d sums[3 * ROWS]
+    cdef wide_d* start[3]
+    cdef wide_d* b[3]
     cdef Py_ssize_t count = min(<Py_ssize_t> PANEL, r.batch - first), w = lanes(panel), strip = 0, strips, block, i
     cdef Py_ssize_t vector, columns, place, blocks = (count + ROWS - 1) // ROWS, l
     cdef double loss
@@ -355,7 +355,7 @@ cdef inline bint read_panel(Read* r, Py_ssize_t first, char* memory) noexcept no
         strips = min(<Py_ssize_t> STRIP, r.strips - strip)
         columns = min(strips * w, r.columns - strip * w)
         for i in range(strips):
-            start[i], b[i] = r.rest_currents + strip + i, <vec_d*> r.matrix + (strip + i) * r.rows
+            start[i], b[i] = r.rest_currents + strip + i, <wide_d*> r.matrix + (strip + i) * r.rows
         for block in range(blocks):
             multiply(strips, start, panel + block * r.rows, b, moved + block * r.rows, moves[block], sums)
             if r.own != NULL:

@@ -3,7 +3,7 @@
 from libc.math cimport rint
 from libc.stdint cimport int64_t, uint64_t
 
-from simd.vectors cimport vec_d
+from simd.vectors cimport wide_d
 
 cdef extern from *:
     """
@@ -14,13 +14,11 @@ cdef extern from *:
         double lsb, double sigma, const double *noise, int64_t *out
     ) {
         typedef int64_t whole __attribute__((vector_size(VECTOR_BYTES), may_alias, aligned(8)));
-        vec_d steps = double_load(current) * double_load(factor) + double_load(offset), top = double_load(highest);
-        double_mask within;
+        wide_d steps = double_load(current) * double_load(factor) + double_load(offset), top = double_load(highest);
         if (noise) steps = steps + sigma * double_load(noise);
         steps = (steps - minimum) / lsb;
-        steps = (vec_d)((steps > (vec_d){0}) & (double_mask)steps);
-        within = steps < top;
-        steps = (vec_d)((within & (double_mask)steps) | (~within & (double_mask)top));
+        steps = (wide_d)((steps > (wide_d){0}) & (double_mask)steps);
+        steps = double_choose(steps < top, steps, top);
         steps = (steps + 0x1p52) - 0x1p52;
         *(whole *)out = __builtin_convertvector(steps, whole);
     }

@@ -12,7 +12,7 @@ from simd.threads cimport HAS_OPENMP, SMALL
 from reads.panel cimport PANEL, Read, add_rest, pack, panel_bytes, read_panel, set_rest
 from simd.philox cimport normals
 from reads.quantise cimport Converters
-from simd.vectors cimport VECTOR_BYTES, lanes, put, vec_d
+from simd.vectors cimport VECTOR_BYTES, lanes, put, wide_d
 
 import numpy as np
 
@@ -23,8 +23,8 @@ cdef bint run(
     Read* r, const double[:, ::1] matrix, const double[:, ::1] admittance, char* memory, Py_ssize_t share, int threads
 ) noexcept nogil:
     """Pack the matrices and read all panels; ``share`` bytes of the memory are each thread's."""
-    cdef vec_d* packed = <vec_d*> memory
-    cdef vec_d* packed_admittance = packed + r.strips * r.rows
+    cdef wide_d* packed = <wide_d*> memory
+    cdef wide_d* packed_admittance = packed + r.strips * r.rows
     cdef char* own
     cdef Py_ssize_t panels = (r.batch + PANEL - 1) // PANEL, i
     cdef int wrong = 0

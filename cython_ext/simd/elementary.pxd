@@ -4,7 +4,7 @@ Taken apart as usual (e.g. Muller, Elementary Functions, 2016): a power of two, 
 format, and a series for what is left.
 """
 
-from simd.lanes cimport vec
+from simd.vectors cimport vec
 
 cdef extern from *:
     """

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from simd.vectors cimport vec_d
+from simd.vectors cimport wide_d
 
 cdef extern from *:
     """
@@ -32,8 +32,8 @@ cdef extern from *:
         enum { W = VECTOR_BYTES / 8 };
         typedef int64_t whole __attribute__((vector_size(VECTOR_BYTES), may_alias, aligned(8)));
         for (Py_ssize_t j = 0; j < columns; j += W) {
-            vec_d product = __builtin_convertvector(*(const whole *)(codes + j), vec_d);
-            vec_d factor = weight * double_load(slope + j);
+            wide_d product = __builtin_convertvector(*(const whole *)(codes + j), wide_d);
+            wide_d factor = weight * double_load(slope + j);
             ROUND(factor);
             product *= factor;
             ROUND(product);
@@ -43,35 +43,30 @@ cdef extern from *:
 
     /* The conductances of `count` pairs for their weights, plus before minus, each product rounded. `series` is a
        resistance in series with each device that is to make this conductance with it. Both arrays are padded. */
-    static inline vec_d larger(vec_d x, vec_d y) {
-        double_mask above = x > y;
-        return (vec_d)((above & (double_mask)x) | (~above & (double_mask)y));
-    }
-
     static inline void pairs_of(
         const double *weights, Py_ssize_t count, double scale, double minimum, double maximum, double series,
         double *pairs
     ) {
         enum { W = VECTOR_BYTES / 8 };
         for (Py_ssize_t j = 0; j < count; j += W) {
-            vec_d share = scale * double_load(weights + j), own[2];
+            wide_d share = scale * double_load(weights + j), own[2];
             ROUND(share);
             for (int side = 0; side < 2; side++) {
-                vec_d x = larger(side ? -share : share, (vec_d){0}) + minimum;
-                x = -larger(-x, -maximum - (vec_d){0});
+                wide_d x = double_larger(side ? -share : share, (wide_d){0}) + minimum;
+                x = -double_larger(-x, -maximum - (wide_d){0});
                 if (series != 0.0) {
-                    vec_d lost = x * series;
+                    wide_d lost = x * series;
                     ROUND(lost);
-                    x /= larger(1.0 - lost, 1e-3 - (vec_d){0});
+                    x /= double_larger(1.0 - lost, 1e-3 - (wide_d){0});
                 }
                 own[side] = x;
             }
     #if VECTOR_BYTES == 64
-            double_store(pairs + 2 * j, EXCHANGE(own[0], own[1], 0, 8, 1, 9, 2, 10, 3, 11));
-            double_store(pairs + 2 * j + W, EXCHANGE(own[0], own[1], 4, 12, 5, 13, 6, 14, 7, 15));
+            double_store(pairs + 2 * j, SHUFFLE(own[0], own[1], 0, 8, 1, 9, 2, 10, 3, 11));
+            double_store(pairs + 2 * j + W, SHUFFLE(own[0], own[1], 4, 12, 5, 13, 6, 14, 7, 15));
     #else
-            double_store(pairs + 2 * j, EXCHANGE(own[0], own[1], 0, 4, 1, 5));
-            double_store(pairs + 2 * j + W, EXCHANGE(own[0], own[1], 2, 6, 3, 7));
+            double_store(pairs + 2 * j, SHUFFLE(own[0], own[1], 0, 4, 1, 5));
+            double_store(pairs + 2 * j + W, SHUFFLE(own[0], own[1], 2, 6, 3, 7));
     #endif
         }
     }

@@ -8,15 +8,15 @@ from tree.blocks cimport Block, Work, add_shared, join
 from tree.pivots cimport lane_pivots
 from tree.products cimport double_add_products, float_add_products
 from tree.dense_elimination cimport Front, column
-from simd.vectors cimport BROAD, ROWS, lanes, vec, vec_d, zero
+from simd.vectors cimport BROAD, ROWS, lanes, wide, wide_d, zero
 
 
-cdef inline void sum_rows(Front* f, vec* factor, Py_ssize_t base) noexcept nogil:
+cdef inline void sum_rows(Front* f, wide* factor, Py_ssize_t base) noexcept nogil:
     """Sum the conductances of ROWS terminals to those that stay."""
-    cdef vec* row
-    cdef vec* sums = <vec*> f.sums + base
-    cdef vec part[ROWS]
-    cdef vec total[ROWS]
+    cdef wide* row
+    cdef wide* sums = <wide*> f.sums + base
+    cdef wide part[ROWS]
+    cdef wide total[ROWS]
     cdef Py_ssize_t w = lanes(sums), i, l, j
     for i in range(ROWS):
         total[i] = zero(sums)
@@ -24,7 +24,7 @@ cdef inline void sum_rows(Front* f, vec* factor, Py_ssize_t base) noexcept nogil
         for i in range(ROWS):
             part[i] = zero(sums)
         for j in range(f.size // w):
-            row = <vec*> f.panel[j * w + l] + base
+            row = <wide*> f.panel[j * w + l] + base
             for i in range(ROWS):
                 part[i] = part[i] + row[i]
         for i in range(ROWS):
@@ -33,52 +33,52 @@ cdef inline void sum_rows(Front* f, vec* factor, Py_ssize_t base) noexcept nogil
         sums[i] = total[i]
 
 
-cdef inline void add_earlier(vec* factor, vec** b, Py_ssize_t base, Py_ssize_t rows) noexcept nogil:
+cdef inline void add_earlier(wide* factor, wide** b, Py_ssize_t base, Py_ssize_t rows) noexcept nogil:
     """Add to ``rows`` rows from ``base`` on of BROAD columns what the elimination of the terminals before them does."""
-    cdef vec* to[BROAD]
-    cdef vec* a[4]
+    cdef wide* to[BROAD]
+    cdef wide* a[4]
     cdef Py_ssize_t row, j
     for row in range(base, base + rows, 4):
         for j in range(4):
             a[j] = factor + column(row + j, 1)
         for j in range(BROAD):
             to[j] = b[j] + row
-        if vec is vec_d:
+        if wide is wide_d:
             double_add_products(to, to, a, b, 0, base)
         else:
             float_add_products(to, to, a, b, 0, base)
 
 
-cdef inline void divide(Front* f, vec* factor, vec** b, Py_ssize_t base) noexcept nogil:
+cdef inline void divide(Front* f, wide* factor, wide** b, Py_ssize_t base) noexcept nogil:
     """Do to ROWS rows of BROAD columns what the elimination of their own terminals does."""
-    cdef vec* to[BROAD]
-    cdef vec* start[BROAD]
-    cdef vec* a[4]
+    cdef wide* to[BROAD]
+    cdef wide* start[BROAD]
+    cdef wide* a[4]
     cdef Py_ssize_t row = base + ROWS, j
     for j in range(BROAD):
-        start[j] = <vec*> f.zeros
+        start[j] = <wide*> f.zeros
     while row > base:  # the last rows first: they need the others as they were
         row -= 4
         for j in range(4):
             a[j] = factor + column(row + j, 1)
         for j in range(BROAD):
             to[j] = b[j] + row
-        if vec is vec_d:
+        if wide is wide_d:
             double_add_products(to, start, a, b, base, row + 4)
         else:
             float_add_products(to, start, a, b, base, row + 4)
 
 
-cdef inline void factor_abreast(Front* f, vec* factor) noexcept nogil:
+cdef inline void factor_abreast(Front* f, wide* factor) noexcept nogil:
     """Eliminate the shared terminals among each other, ROWS at a time."""
-    cdef vec* sums = <vec*> f.sums
-    cdef vec* carried = <vec*> f.roots
-    cdef vec* b[BROAD]
-    cdef vec* own[ROWS]
-    cdef vec* other
-    cdef vec outside[ROWS]
-    cdef vec part[ROWS]
-    cdef vec x
+    cdef wide* sums = <wide*> f.sums
+    cdef wide* carried = <wide*> f.roots
+    cdef wide* b[BROAD]
+    cdef wide* own[ROWS]
+    cdef wide* other
+    cdef wide outside[ROWS]
+    cdef wide part[ROWS]
+    cdef wide x
     cdef Py_ssize_t w = lanes(factor), base, end, turn, i, j, k, l
     for turn in range(f.shared // ROWS):
         base = turn * ROWS
@@ -118,12 +118,12 @@ cdef inline void factor_abreast(Front* f, vec* factor) noexcept nogil:
             divide(f, factor, b, base)
 
 
-cdef inline void solve_abreast(Front* f, vec* factor, Py_ssize_t first) noexcept nogil:
+cdef inline void solve_abreast(Front* f, wide* factor, Py_ssize_t first) noexcept nogil:
     """Eliminate the shared terminals from BROAD columns."""
-    cdef vec* b[BROAD]
+    cdef wide* b[BROAD]
     cdef Py_ssize_t base, turn, i
     for i in range(BROAD):
-        b[i] = <vec*> f.panel[first + i]
+        b[i] = <wide*> f.panel[first + i]
     for turn in range(f.shared // ROWS):
         base = turn * ROWS
         if base > 0:
@@ -131,32 +131,32 @@ cdef inline void solve_abreast(Front* f, vec* factor, Py_ssize_t first) noexcept
         divide(f, factor, b, base)
 
 
-cdef inline void update_abreast(Front* f, vec* factor, Py_ssize_t first) noexcept nogil:
+cdef inline void update_abreast(Front* f, wide* factor, Py_ssize_t first) noexcept nogil:
     """Work out 2 BROAD columns of the result, as many as stay in the cache while rows pass by."""
-    cdef vec* to[2 * BROAD]
-    cdef vec* start[2 * BROAD]
-    cdef vec* a[4]
-    cdef vec* b[2 * BROAD]
+    cdef wide* to[2 * BROAD]
+    cdef wide* start[2 * BROAD]
+    cdef wide* a[4]
+    cdef wide* b[2 * BROAD]
     cdef Py_ssize_t i, j, l
     cdef int owner = f.owner[first]  # of all these columns: sides are whole vectors long
     for j in range(2 * BROAD):
-        b[j] = <vec*> f.panel[first + j]
-        to[j] = <vec*> f.target + column(first + j, 1)
+        b[j] = <wide*> f.panel[first + j]
+        to[j] = <wide*> f.target + column(first + j, 1)
     for i in range(0, first + 2 * BROAD, 4):
         for l in range(4):
-            a[l] = <vec*> f.panel[i + l]
+            a[l] = <wide*> f.panel[i + l]
         if f.owner[i] == owner:
             for j in range(2 * BROAD):
                 start[j] = b[j] + f.index[i]
         else:
             for j in range(2 * BROAD):
-                start[j] = <vec*> f.zeros
+                start[j] = <wide*> f.zeros
         if i < first + BROAD:
-            if vec is vec_d:
+            if wide is wide_d:
                 double_add_products(to, start, a, b, 0, f.shared)
             else:
                 float_add_products(to, start, a, b, 0, f.shared)
-        if vec is vec_d:
+        if wide is wide_d:
             double_add_products(to + BROAD, start + BROAD, a, b + BROAD, 0, f.shared)
         else:
             float_add_products(to + BROAD, start + BROAD, a, b + BROAD, 0, f.shared)
@@ -165,7 +165,7 @@ cdef inline void update_abreast(Front* f, vec* factor, Py_ssize_t first) noexcep
 
 
 cdef inline void merge_abreast(
-    vec* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first
+    wide* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first
 ) noexcept nogil:
     """Join two blocks at the first ``shared`` terminals of each and eliminate these; ``b`` may be NULL.
 
@@ -173,10 +173,10 @@ cdef inline void merge_abreast(
     """
     cdef Front f
     cdef Py_ssize_t mark = work.used, i
-    cdef vec* factor = <vec*> a.data
+    cdef wide* factor = <wide*> a.data
     join(zeros, work, a, b, shared, out, first, 1, &f)
     if b != NULL:
-        add_shared(&f, factor, <vec*> b.data, 1)
+        add_shared(&f, factor, <wide*> b.data, 1)
     for i in range(shared // ROWS):
         sum_rows(&f, factor, i * ROWS)
     factor_abreast(&f, factor)

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 
 from simd.threads cimport SMALL
 from tree.dense_elimination cimport Front, column, tile_factor, tile_solve, tile_sums, tile_update
-from simd.vectors cimport STRIP, vec
+from simd.vectors cimport STRIP, wide
 
 
 cdef enum:
@@ -139,19 +139,19 @@ cdef inline void cut(Block* whole, Py_ssize_t rows, Py_ssize_t columns, int dept
         lay_out(b, rows, columns - upper(columns), False)
 
 
-cdef inline void sums_in_parallel(Front* f, vec* factor, int threads) noexcept nogil:
+cdef inline void sums_in_parallel(Front* f, wide* factor, int threads) noexcept nogil:
     cdef Py_ssize_t i
     for i in prange(f.shared, num_threads=threads, schedule="static"):
         tile_sums(f, factor, i)
 
 
-cdef inline void solve_in_parallel(Front* f, vec* factor, int threads) noexcept nogil:
+cdef inline void solve_in_parallel(Front* f, wide* factor, int threads) noexcept nogil:
     cdef Py_ssize_t i
     for i in prange((f.size + STRIP - 1) // STRIP, num_threads=threads, schedule="dynamic"):
         tile_solve(f, factor, i * STRIP)
 
 
-cdef inline void update_in_parallel(Front* f, vec* factor, int threads) noexcept nogil:
+cdef inline void update_in_parallel(Front* f, wide* factor, int threads) noexcept nogil:
     """The longest columns first, so that no thread ends long after the others."""
     cdef Py_ssize_t i, strips = (f.size - f.first + STRIP - 1) // STRIP
     for i in prange(strips, num_threads=threads, schedule="dynamic"):
@@ -159,7 +159,7 @@ cdef inline void update_in_parallel(Front* f, vec* factor, int threads) noexcept
 
 
 cdef inline void join(
-    vec* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first, Py_ssize_t unit, Front* f
+    wide* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first, Py_ssize_t unit, Front* f
 ) noexcept nogil:
     """Describe the joining of two blocks at the first ``shared`` units of each; ``b`` may be NULL."""
     cdef Py_ssize_t i, n, vector = sizeof(zeros[0])
@@ -177,13 +177,13 @@ cdef inline void join(
             source = b if child else a
             if source != NULL and source.offset[side] >= shared:
                 for i in range(source.extent[side]):
-                    f.panel[n] = <vec*> source.data + column(source.offset[side] + i, unit)
+                    f.panel[n] = <wide*> source.data + column(source.offset[side] + i, unit)
                     f.owner[n] = child
                     f.index[n] = source.offset[side] + i
                     n += 1
 
 
-cdef inline void add_shared(Front* f, vec* factor, const vec* other, Py_ssize_t unit) noexcept nogil:
+cdef inline void add_shared(Front* f, wide* factor, const wide* other, Py_ssize_t unit) noexcept nogil:
     """Add what the second of two joined blocks has between the terminals that they share."""
     cdef Py_ssize_t i, j, n
     for j in range(f.shared):
@@ -193,16 +193,16 @@ cdef inline void add_shared(Front* f, vec* factor, const vec* other, Py_ssize_t 
 
 
 cdef inline void merge(
-    vec* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first, Py_ssize_t unit,
+    wide* zeros, Work* work, Block* a, Block* b, Py_ssize_t shared, Block* out, Py_ssize_t first, Py_ssize_t unit,
     int threads,
 ) noexcept nogil:
     """Join two blocks in tiles at the first ``shared`` units of each and eliminate these; ``b`` may be NULL."""
     cdef Front f
     cdef Py_ssize_t mark = work.used, i
-    cdef vec* factor = <vec*> a.data
+    cdef wide* factor = <wide*> a.data
     join(zeros, work, a, b, shared, out, first, unit, &f)
     if b != NULL:
-        add_shared(&f, factor, <vec*> b.data, unit)
+        add_shared(&f, factor, <wide*> b.data, unit)
     if threads > 1 and shared * out.size * out.size * unit * unit * unit > SMALL:
         sums_in_parallel(&f, factor, threads)
         tile_factor(&f, factor)

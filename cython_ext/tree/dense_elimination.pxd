@@ -11,7 +11,7 @@ diagonal is never needed, and holds nothing of meaning.
 
 from tree.products cimport double_add_from, float_add_from
 from tree.pivots cimport narrow, tile_pivots
-from simd.vectors cimport BROAD, ROWS, STRIP, get, inverse_root, lanes, put, splat, vec, vec_d, zero
+from simd.vectors cimport BROAD, ROWS, STRIP, get, inverse_root, lanes, put, spread, wide, wide_d, zero
 
 # Types that only tell the compiler how many vectors wide a strip of columns is, so that it can hold it in registers.
 ctypedef signed char one
@@ -45,11 +45,11 @@ cdef inline Py_ssize_t column(Py_ssize_t j, Py_ssize_t unit) noexcept nogil:
 
 
 cdef inline void rank_rows(
-    width unused, vec** to, vec** start, const vec* a, Py_ssize_t lane, vec** b, Py_ssize_t depth
+    width unused, wide** to, wide** start, const wide* a, Py_ssize_t lane, wide** b, Py_ssize_t depth
 ) noexcept nogil:
     """Set ROWS rows of a strip to those of ``start`` plus the product of ROWS columns of ``a``, transposed, with ``b``."""
-    cdef vec c[3 * ROWS]
-    cdef vec x, y0, y1, y2
+    cdef wide c[3 * ROWS]
+    cdef wide x, y0, y1, y2
     cdef Py_ssize_t i, k
     for i in range(ROWS):
         c[3 * i] = start[0][i]
@@ -64,7 +64,7 @@ cdef inline void rank_rows(
         if width is three:
             y2 = b[2][k]
         for i in range(ROWS):
-            x = splat(a + k, lane + i)
+            x = spread(a + k, lane + i)
             c[3 * i] = c[3 * i] + x * y0
             if width is not one:
                 c[3 * i + 1] = c[3 * i + 1] + x * y1
@@ -79,7 +79,7 @@ cdef inline void rank_rows(
 
 
 cdef inline void rank(
-    Py_ssize_t count, vec** to, vec** start, const vec* a, Py_ssize_t lane, vec** b, Py_ssize_t depth
+    Py_ssize_t count, wide** to, wide** start, const wide* a, Py_ssize_t lane, wide** b, Py_ssize_t depth
 ) noexcept nogil:
     if count == 3:
         rank_rows(<three> 0, to, start, a, lane, b, depth)
@@ -89,44 +89,44 @@ cdef inline void rank(
         rank_rows(<one> 0, to, start, a, lane, b, depth)
 
 
-cdef inline void tile_sums(Front* f, vec* factor, Py_ssize_t block) noexcept nogil:
+cdef inline void tile_sums(Front* f, wide* factor, Py_ssize_t block) noexcept nogil:
     """Sum the conductances of one row of tiles to the terminals that stay."""
     cdef Py_ssize_t w = lanes(factor), base, turn, i, j, l
-    cdef vec part[ROWS]
-    cdef vec* row
+    cdef wide part[ROWS]
+    cdef wide* row
     cdef double total
     for turn in range(w // ROWS):
         base = block * w + turn * ROWS
         for i in range(ROWS):
             part[i] = zero(factor)
         for j in range(f.size):
-            row = <vec*> f.panel[j] + base
+            row = <wide*> f.panel[j] + base
             for i in range(ROWS):
                 part[i] = part[i] + row[i]
         for i in range(ROWS):
             total = 0.0
             for l in range(w):
                 total = narrow(factor, total + get(part + i, l))
-            put(<vec*> f.sums, base + i, total)
+            put(<wide*> f.sums, base + i, total)
 
 
-cdef inline void tile_factor(Front* f, vec* factor) noexcept nogil:
+cdef inline void tile_factor(Front* f, wide* factor) noexcept nogil:
     """Eliminate the shared terminals among each other, ROWS at a time.
 
     Leaves in each column of tiles the rows above it as the elimination of others needs them, and in its last tile the
     ``inverse`` of :c:func:`tile_pivots`.
     """
     cdef Py_ssize_t w = lanes(factor), base, block, lane, low, count, turn, i, j, k
-    cdef vec* a
-    cdef vec* row
-    cdef vec* sums = <vec*> f.sums
-    cdef vec* carried = <vec*> f.roots
-    cdef vec* to[3]
-    cdef vec* start[3]
-    cdef vec* b[3]
-    cdef vec part[ROWS]
-    cdef vec inverse[ROWS]
-    cdef vec x
+    cdef wide* a
+    cdef wide* row
+    cdef wide* sums = <wide*> f.sums
+    cdef wide* carried = <wide*> f.roots
+    cdef wide* to[3]
+    cdef wide* start[3]
+    cdef wide* b[3]
+    cdef wide part[ROWS]
+    cdef wide inverse[ROWS]
+    cdef wide x
     cdef double outside[ROWS]
     for turn in range(f.shared * w // ROWS):
         base = turn * ROWS
@@ -136,7 +136,7 @@ cdef inline void tile_factor(Front* f, vec* factor) noexcept nogil:
         x = sums[block]
         low = block * w if lane else 0
         for k in range(low, base):
-            x = x + a[k] * splat(carried, k)
+            x = x + a[k] * spread(carried, k)
         sums[block] = x
         j = block
         while j < f.shared:
@@ -160,7 +160,7 @@ cdef inline void tile_factor(Front* f, vec* factor) noexcept nogil:
                 outside[i] = narrow(factor, outside[i] + get(a + base + i, k))
         tile_pivots(a, base, lane, outside, sums, carried, inverse)
         for i in range(3):
-            start[i] = <vec*> f.zeros
+            start[i] = <wide*> f.zeros
         j = block if lane + ROWS < w else block + 1
         while j < f.shared:
             count = min(STRIP, f.shared - j)
@@ -173,17 +173,17 @@ cdef inline void tile_factor(Front* f, vec* factor) noexcept nogil:
                 put(a + base + i, lane + k, get(inverse + i, lane + k))
 
 
-cdef inline void tile_solve(Front* f, vec* factor, Py_ssize_t first) noexcept nogil:
+cdef inline void tile_solve(Front* f, wide* factor, Py_ssize_t first) noexcept nogil:
     """Eliminate the shared terminals from a strip of columns."""
     cdef Py_ssize_t w = lanes(factor), base, lane, turn, i, count = min(STRIP, f.size - first)
-    cdef vec* a
-    cdef vec* to[3]
-    cdef vec* start[3]
-    cdef vec* b[3]
+    cdef wide* a
+    cdef wide* to[3]
+    cdef wide* start[3]
+    cdef wide* b[3]
     for i in range(3):
-        start[i] = <vec*> f.zeros
+        start[i] = <wide*> f.zeros
     for i in range(count):
-        b[i] = <vec*> f.panel[first + i]
+        b[i] = <wide*> f.panel[first + i]
     for turn in range(f.shared * w // ROWS):
         base = turn * ROWS
         lane = base % w
@@ -194,37 +194,37 @@ cdef inline void tile_solve(Front* f, vec* factor, Py_ssize_t first) noexcept no
         rank(count, to, start, a + base, lane, to, ROWS)
 
 
-cdef inline void tile_update(Front* f, vec* factor, Py_ssize_t first) noexcept nogil:
+cdef inline void tile_update(Front* f, wide* factor, Py_ssize_t first) noexcept nogil:
     """Work out a strip of columns of the result."""
     cdef Py_ssize_t w = lanes(factor), lane, turn, i, j, k, low, count = min(STRIP, f.size - first)
-    cdef vec* to[3]
-    cdef vec* start[3]
-    cdef vec* b[3]
+    cdef wide* to[3]
+    cdef wide* start[3]
+    cdef wide* b[3]
     for i in range(first + count):
         low = max(first, i)
         for turn in range(w // ROWS):
             lane = turn * ROWS
             for k in range(first + count - low):
                 j = low + k
-                b[k] = <vec*> f.panel[j]
-                to[k] = <vec*> f.target + column(j, w) + i * w + lane
-                start[k] = <vec*> f.zeros
+                b[k] = <wide*> f.panel[j]
+                to[k] = <wide*> f.target + column(j, w) + i * w + lane
+                start[k] = <wide*> f.zeros
                 if f.owner[i] == f.owner[j]:
                     start[k] = b[k] + f.index[i] * w + lane
-            rank(first + count - low, to, start, <vec*> f.panel[i], lane, b, f.shared * w)
+            rank(first + count - low, to, start, <wide*> f.panel[i], lane, b, f.shared * w)
 
 
-cdef inline void single_factor(Front* f, vec* factor, Py_ssize_t depth) noexcept nogil:
+cdef inline void single_factor(Front* f, wide* factor, Py_ssize_t depth) noexcept nogil:
     """Eliminate the shared terminals among each other, and all others' share in their sums."""
     cdef Py_ssize_t i, j, l
-    cdef vec* sums = <vec*> f.sums
-    cdef vec* roots = <vec*> f.roots
-    cdef vec* row
-    cdef vec d, u
+    cdef wide* sums = <wide*> f.sums
+    cdef wide* roots = <wide*> f.roots
+    cdef wide* row
+    cdef wide d, u
     for i in range(depth):
         d = zero(factor)
         for j in range(f.size):
-            d = d + (<vec*> f.panel[j])[i]
+            d = d + (<wide*> f.panel[j])[i]
         sums[i] = d
     for i in range(depth):
         d = sums[i]
@@ -242,16 +242,16 @@ cdef inline void single_factor(Front* f, vec* factor, Py_ssize_t depth) noexcept
                 row[l] = row[l] + u * factor[column(l, 1) + i]
 
 
-cdef inline void single_solve(Front* f, vec* factor, Py_ssize_t first, Py_ssize_t depth) noexcept nogil:
+cdef inline void single_solve(Front* f, wide* factor, Py_ssize_t first, Py_ssize_t depth) noexcept nogil:
     """Eliminate the shared terminals from four columns."""
     cdef Py_ssize_t i, k
-    cdef vec* p0 = <vec*> f.panel[first]
-    cdef vec* p1 = <vec*> f.panel[first + 1]
-    cdef vec* p2 = <vec*> f.panel[first + 2]
-    cdef vec* p3 = <vec*> f.panel[first + 3]
-    cdef vec* roots = <vec*> f.roots
-    cdef vec* u
-    cdef vec x0, x1, x2, x3
+    cdef wide* p0 = <wide*> f.panel[first]
+    cdef wide* p1 = <wide*> f.panel[first + 1]
+    cdef wide* p2 = <wide*> f.panel[first + 2]
+    cdef wide* p3 = <wide*> f.panel[first + 3]
+    cdef wide* roots = <wide*> f.roots
+    cdef wide* u
+    cdef wide x0, x1, x2, x3
     for i in range(depth):
         u = factor + column(i, 1)
         x0, x1, x2, x3 = p0[i], p1[i], p2[i], p3[i]
@@ -266,24 +266,24 @@ cdef inline void single_solve(Front* f, vec* factor, Py_ssize_t first, Py_ssize_
         p3[i] = x3 * roots[i]
 
 
-cdef inline void single_update(Front* f, vec* factor, vec* data, const int* starts, Py_ssize_t depth) noexcept nogil:
+cdef inline void single_update(Front* f, wide* factor, wide* data, const int* starts, Py_ssize_t depth) noexcept nogil:
     """Work out the result, four columns and four rows at a time; ``starts`` says where what it begins with is in ``data``.
 
     ``depth`` is as many terminals as are eliminated: a number that the compiler may know.
     """
     cdef Py_ssize_t first, i, l, turn
-    cdef vec* to[4]
-    cdef vec* a[4]
-    cdef vec* b[4]
+    cdef wide* to[4]
+    cdef wide* a[4]
+    cdef wide* b[4]
     for first in range(0, f.size, 4):
         for l in range(4):
-            b[l] = <vec*> f.panel[first + l]
-            to[l] = <vec*> f.target + column(first + l, 1)
+            b[l] = <wide*> f.panel[first + l]
+            to[l] = <wide*> f.target + column(first + l, 1)
         for i in range(0, first + 4, 4):
             for l in range(4):
-                a[l] = <vec*> f.panel[i + l]
+                a[l] = <wide*> f.panel[i + l]
             for turn in range(4 // BROAD):
-                if vec is vec_d:
+                if wide is wide_d:
                     double_add_from(to + turn * BROAD, data, starts, 4, 1, a, b + turn * BROAD, depth)
                 else:
                     float_add_from(to + turn * BROAD, data, starts, 4, 1, a, b + turn * BROAD, depth)
@@ -293,14 +293,14 @@ cdef inline void single_update(Front* f, vec* factor, vec* data, const int* star
 
 
 cdef inline void sorted_update(
-    Front* f, vec* factor, vec* data, const int* starts, vec* target, const Py_ssize_t* offset, Py_ssize_t depth
+    Front* f, wide* factor, wide* data, const int* starts, wide* target, const Py_ssize_t* offset, Py_ssize_t depth
 ) noexcept nogil:
     """As :c:func:`single_update`, of a leaf whose sides shall begin at ``offset``."""
     cdef Py_ssize_t side = f.size // 4, first, second, i, j, l, row, col, low, high, across, down, turn
     cdef const int* block
-    cdef vec* to[BROAD]
-    cdef vec* a[4]
-    cdef vec* b[BROAD]
+    cdef wide* to[BROAD]
+    cdef wide* a[4]
+    cdef wide* b[BROAD]
     for second in range(4):
         for first in range(4):
             if offset[first] > offset[second]:
@@ -309,16 +309,16 @@ cdef inline void sorted_update(
                 for i in range(0, j + 4 if first == second else side, 4):
                     row, col = (first * side + i) // 4, (second * side + j) // 4
                     for l in range(4):
-                        a[l] = <vec*> f.panel[4 * row + l]
+                        a[l] = <wide*> f.panel[4 * row + l]
                     low, high = min(row, col), max(row, col)
                     block = starts + 16 * (high * (high + 1) // 2 + low)
                     across = 4 if row <= col else 1  # of a block below the diagonal: its mirror image
                     down = 5 - across
                     for turn in range(4 // BROAD):
                         for l in range(BROAD):
-                            b[l] = <vec*> f.panel[4 * col + turn * BROAD + l]
+                            b[l] = <wide*> f.panel[4 * col + turn * BROAD + l]
                             to[l] = target + column(offset[second] + j + turn * BROAD + l, 1) + offset[first] + i
-                        if vec is vec_d:
+                        if wide is wide_d:
                             double_add_from(to, data, block, across, down, a, b, depth)
                         else:
                             float_add_from(to, data, block, across, down, a, b, depth)

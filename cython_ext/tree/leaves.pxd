@@ -9,21 +9,21 @@ from tree.blocks cimport (
     storage, take,
 )
 from tree.dense_elimination cimport Front, column, single_factor, single_solve, single_update, sorted_update
-from simd.vectors cimport collect, copy, inverse, lanes, put, vec, zero
+from simd.vectors cimport collect, copy, inverse, lanes, put, wide, zero
 
 
-cdef inline void corner(vec* zeros, Work* work, const Step* step) noexcept nogil:
+cdef inline void corner(wide* zeros, Work* work, const Step* step) noexcept nogil:
     """Merge two by two cells: of their eight nodes, three have three neighbours, and one has four.
 
     :c:func:`list_ties` says what lies where.
     """
     cdef Py_ssize_t w = lanes(zeros), k
-    cdef vec* g = <vec*> work.cells + step.cell
-    cdef vec* word = <vec*> work.words + step.cell
-    cdef vec* bit = <vec*> work.bits + step.cell
-    cdef vec* at = <vec*> step.corner
+    cdef wide* g = <wide*> work.cells + step.cell
+    cdef wide* word = <wide*> work.words + step.cell
+    cdef wide* bit = <wide*> work.bits + step.cell
+    cdef wide* at = <wide*> step.corner
     cdef const int* tie = step.ties
-    cdef vec p, q, r, left, right, share
+    cdef wide p, q, r, left, right, share
     at[tie[0]] = g[1]
     share = inverse(word[0] + word[1] + g[0])  # the word-line node of cell (0, 0)
     p, q, r = word[0] * share, word[1] * share, g[0]
@@ -75,26 +75,26 @@ cdef inline void list_ties(const Block* out, int* ties) noexcept nogil:
                 count += 1
 
 
-cdef inline void unpack(vec* zeros, Work* work, Py_ssize_t leaf, Block* out) noexcept nogil:
+cdef inline void unpack(wide* zeros, Work* work, Py_ssize_t leaf, Block* out) noexcept nogil:
     """Take one leaf out of its batch, into tiles, its sides in the order of ``out``."""
     cdef Py_ssize_t w = lanes(zeros), lane = leaf % w, i, j
     cdef int first, second
-    cdef vec* batch = <vec*> work.leaves + leaf // w * storage(4 * w, 1, 1)
-    cdef vec* to
+    cdef wide* batch = <wide*> work.leaves + leaf // w * storage(4 * w, 1, 1)
+    cdef wide* to
     for first in range(4):
         for second in range(4):
             if out.offset[first] > out.offset[second] or out.extent[first] == 0 or out.extent[second] == 0:
                 continue
-            to = <vec*> out.data + column(out.offset[second], w) + out.offset[first] * w
+            to = <wide*> out.data + column(out.offset[second], w) + out.offset[first] * w
             for i in range(w):
                 collect(to + i, batch, lane, work.places + (first * w + i) * 4 * w + second * w)
     for i in range(4):
-        to = <vec*> out.data + column(i, w) + i * w
+        to = <wide*> out.data + column(i, w) + i * w
         for j in range(w):
             put(to + j, j, 0.0)
 
 
-cdef inline void find_places(vec* zeros, int* places) noexcept nogil:
+cdef inline void find_places(wide* zeros, int* places) noexcept nogil:
     """Say where in a lane of a leaf the conductance between any two of its terminals is, its sides in their order."""
     cdef Py_ssize_t w = lanes(zeros), p, q
     for p in range(4 * w):
@@ -102,27 +102,27 @@ cdef inline void find_places(vec* zeros, int* places) noexcept nogil:
             places[p * 4 * w + q] = <int> ((column(max(p, q), 1) + min(p, q)) * w)
 
 
-cdef inline void fill(vec* zeros, Work* work, Stack* s, Py_ssize_t lane, Py_ssize_t number, Py_ssize_t row,
+cdef inline void fill(wide* zeros, Work* work, Stack* s, Py_ssize_t lane, Py_ssize_t number, Py_ssize_t row,
                Py_ssize_t col) noexcept nogil:
     """Put the conductances of a leaf into a lane; cells beyond the tile conduct nothing, and their wires are ideal."""
     cdef Py_ssize_t w = lanes(zeros), pad = s.leaf_rows * w - s.rows, i, j, p, q, o
     cdef Py_ssize_t tile = place_of(s, number)
-    cdef vec* g = <vec*> s.cells
-    cdef vec* word = <vec*> s.words
-    cdef vec* bit = <vec*> s.bits
+    cdef wide* g = <wide*> s.cells
+    cdef wide* word = <wide*> s.words
+    cdef wide* bit = <wide*> s.bits
     for i in range(w):
         p = row * w + i - pad
         for j in range(w):
             q = col * w + j
             o = (i * w + j) * w + lane
             if p >= 0 and q < s.columns:
-                copy(<vec*> work.cells, o, g, (tile * s.rows + p) * s.columns + q)
-                copy(<vec*> work.words, o, word, tile * s.word_step + p * (s.columns + 1) + q)
-                copy(<vec*> work.bits, o, bit, tile * s.bit_step + (p + 1) * s.columns + q)
+                copy(<wide*> work.cells, o, g, (tile * s.rows + p) * s.columns + q)
+                copy(<wide*> work.words, o, word, tile * s.word_step + p * (s.columns + 1) + q)
+                copy(<wide*> work.bits, o, bit, tile * s.bit_step + (p + 1) * s.columns + q)
             else:
-                put(<vec*> work.cells, o, 0.0)
-                put(<vec*> work.words, o, s.ideal)
-                put(<vec*> work.bits, o, s.ideal)
+                put(<wide*> work.cells, o, 0.0)
+                put(<wide*> work.words, o, s.ideal)
+                put(<wide*> work.bits, o, s.ideal)
 
 
 cdef struct Node:
@@ -131,7 +131,7 @@ cdef struct Node:
     Py_ssize_t row, rows, column, columns
 
 
-cdef inline void list_starts(vec* zeros, Work* work, const Front* f, Step* step) noexcept nogil:
+cdef inline void list_starts(wide* zeros, Work* work, const Front* f, Step* step) noexcept nogil:
     """Say which number each of a result begins with, those above the diagonal."""
     cdef Py_ssize_t i, j, l, first
     cdef char* data = <char*> work.data
@@ -143,11 +143,11 @@ cdef inline void list_starts(vec* zeros, Work* work, const Front* f, Step* step)
                 for l in range(i, i + 4):
                     starts[0] = 0
                     if l < j and f.owner[l] == f.owner[j]:
-                        starts[0] = <int> (<char*> (<vec*> f.panel[j] + f.index[l]) - data)
+                        starts[0] = <int> (<char*> (<wide*> f.panel[j] + f.index[l]) - data)
                     starts += 1
 
 
-cdef inline void plan_level(vec* zeros, Work* work, Node* nodes, Py_ssize_t first, Py_ssize_t count, bint corners) noexcept nogil:
+cdef inline void plan_level(wide* zeros, Work* work, Node* nodes, Py_ssize_t first, Py_ssize_t count, bint corners) noexcept nogil:
     """Add the steps for rectangles that do not depend on each other: a processor works at several of them at once."""
     cdef Py_ssize_t k
     cdef Step* step
@@ -173,7 +173,7 @@ cdef inline void plan_level(vec* zeros, Work* work, Node* nodes, Py_ssize_t firs
             work.count += 1
 
 
-cdef inline void plan_leaf(vec* zeros, Work* work) noexcept nogil:
+cdef inline void plan_leaf(wide* zeros, Work* work) noexcept nogil:
     """Lay out how leaves are merged, in the memory of a thread; without any, only take as much of it."""
     cdef Py_ssize_t w = lanes(zeros), vector = sizeof(zeros[0]), corners = w * w // 4, k, group, width, mark, done
     cdef Node nodes[128]
@@ -209,7 +209,7 @@ cdef inline void plan_leaf(vec* zeros, Work* work) noexcept nogil:
     group = max(<Py_ssize_t> 1, corners // 8)
     data.memory, data.used = <char*> work.data, 0
     take(&data, vector)
-    (<vec*> work.data)[0] = zero(zeros)
+    (<wide*> work.data)[0] = zero(zeros)
     for k in range(1, 2 * group):
         nodes[k].block.data = take(&data, column(nodes[k].block.size, 1) * vector)
     for k in range(group):
@@ -229,24 +229,24 @@ cdef inline void plan_leaf(vec* zeros, Work* work) noexcept nogil:
 
 
 cdef inline void take_step(
-    vec* zeros, Work* work, Step* step, const Py_ssize_t* offset, Py_ssize_t depth
+    wide* zeros, Work* work, Step* step, const Py_ssize_t* offset, Py_ssize_t depth
 ) noexcept nogil:
     """Take a step of the merging of two blocks that share ``depth`` terminals, a number that the compiler may know."""
     cdef Py_ssize_t i
     cdef Front* f = &step.front
-    cdef vec* factor = <vec*> f.factor
+    cdef wide* factor = <wide*> f.factor
     if step.kind == FACTOR:
-        add_shared(f, factor, <const vec*> step.other, 1)
+        add_shared(f, factor, <const wide*> step.other, 1)
         single_factor(f, factor, depth)
         for i in range(0, f.size, 4):
             single_solve(f, factor, i, depth)
     elif offset != NULL:
-        sorted_update(f, factor, <vec*> work.data, step.starts, <vec*> f.target, offset, depth)
+        sorted_update(f, factor, <wide*> work.data, step.starts, <wide*> f.target, offset, depth)
     else:
-        single_update(f, factor, <vec*> work.data, step.starts, depth)
+        single_update(f, factor, <wide*> work.data, step.starts, depth)
 
 
-cdef inline void merge_leaf(vec* zeros, Work* work, vec* out, const Py_ssize_t* offset) noexcept nogil:
+cdef inline void merge_leaf(wide* zeros, Work* work, wide* out, const Py_ssize_t* offset) noexcept nogil:
     """Merge leaves from the single cells of a batch, whose sides shall begin at ``offset``; NULL: in their order."""
     cdef Py_ssize_t k
     cdef Step* step
@@ -265,7 +265,7 @@ cdef inline void merge_leaf(vec* zeros, Work* work, vec* out, const Py_ssize_t* 
             take_step(zeros, work, step, offset if k == work.count - 1 else NULL, step.front.shared)
 
 
-cdef inline void build_leaves(vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t tiles,
+cdef inline void build_leaves(wide* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t tiles,
                        Py_ssize_t row, Py_ssize_t rows, Py_ssize_t col, Py_ssize_t columns) noexcept nogil:
     """Merge the leaves of a rectangle, of some tiles, from single cells; they lie in the order tile, row, column."""
     cdef Py_ssize_t w = lanes(zeros), count = tiles * rows * columns, batch, lane, k
@@ -275,4 +275,4 @@ cdef inline void build_leaves(vec* zeros, Work* work, Stack* s, Py_ssize_t tile,
         for lane in range(w):
             k = min(batch * w + lane, count - 1)  # idle lanes repeat the last leaf
             fill(zeros, work, s, lane, tile + k // (rows * columns), row + k // columns % rows, col + k % columns)
-        merge_leaf(zeros, work, <vec*> work.leaves + batch * storage(4 * w, 1, 1), NULL)
+        merge_leaf(zeros, work, <wide*> work.leaves + batch * storage(4 * w, 1, 1), NULL)

@@ -1,6 +1,6 @@
 """The innermost loop of elimination in lanes: four rows of BROAD columns of sums of products."""
 
-from simd.vectors cimport vec_d, vec_f
+from simd.vectors cimport wide_d, wide_f
 
 cdef extern from *:
     """
@@ -10,14 +10,14 @@ cdef extern from *:
     #define INLINE_ALWAYS static inline
     #endif
 
-    #define DEFINE_PRODUCTS(vec, name)                                                                             \
+    #define DEFINE_PRODUCTS(wide, name)                                                                             \
     INLINE_ALWAYS void name##_sum(                                                                                \
-        vec *c, vec **to, vec **a, vec **b, Py_ssize_t low, Py_ssize_t high                                       \
+        wide *c, wide **to, wide **a, wide **b, Py_ssize_t low, Py_ssize_t high                                       \
     ) {                                                                                                           \
         for (Py_ssize_t k = low; k < high; k++) {                                                                 \
-            vec x0 = a[0][k], x1 = a[1][k], x2 = a[2][k], x3 = a[3][k];                                           \
+            wide x0 = a[0][k], x1 = a[1][k], x2 = a[2][k], x3 = a[3][k];                                           \
             for (int j = 0; j < BROAD; j++) {                                                                     \
-                vec y = b[j][k];                                                                                  \
+                wide y = b[j][k];                                                                                  \
                 c[4 * j] = c[4 * j] + x0 * y;                                                                     \
                 c[4 * j + 1] = c[4 * j + 1] + x1 * y;                                                             \
                 c[4 * j + 2] = c[4 * j + 2] + x2 * y;                                                             \
@@ -28,35 +28,35 @@ cdef extern from *:
             for (int l = 0; l < 4; l++) to[j][l] = c[4 * j + l];                                                  \
     }                                                                                                             \
     INLINE_ALWAYS void name##_add_products(                                                                       \
-        vec **to, vec **start, vec **a, vec **b, Py_ssize_t low, Py_ssize_t high                                  \
+        wide **to, wide **start, wide **a, wide **b, Py_ssize_t low, Py_ssize_t high                                  \
     ) {                                                                                                           \
-        vec c[4 * BROAD];                                                                                         \
+        wide c[4 * BROAD];                                                                                         \
         for (int j = 0; j < BROAD; j++)                                                                           \
             for (int l = 0; l < 4; l++) c[4 * j + l] = start[j][l];                                               \
         name##_sum(c, to, a, b, low, high);                                                                       \
     }                                                                                                             \
     INLINE_ALWAYS void name##_add_from(                                                                           \
-        vec **to, const vec *data, const int *starts, Py_ssize_t across, Py_ssize_t down, vec **a, vec **b,       \
+        wide **to, const wide *data, const int *starts, Py_ssize_t across, Py_ssize_t down, wide **a, wide **b,       \
         Py_ssize_t depth                                                                                          \
     ) {                                                                                                           \
-        vec c[4 * BROAD];                                                                                         \
+        wide c[4 * BROAD];                                                                                         \
         for (int j = 0; j < BROAD; j++)                                                                           \
             for (int l = 0; l < 4; l++)                                                                           \
-                c[4 * j + l] = *(const vec *)((const char *)data + starts[across * j + down * l]);                \
+                c[4 * j + l] = *(const wide *)((const char *)data + starts[across * j + down * l]);                \
         name##_sum(c, to, a, b, 0, depth);                                                                        \
     }
-    DEFINE_PRODUCTS(vec_d, double)
-    DEFINE_PRODUCTS(vec_f, float)
+    DEFINE_PRODUCTS(wide_d, double)
+    DEFINE_PRODUCTS(wide_f, float)
 
     """
     # Set four rows of BROAD columns, to[j][l], to ``start`` plus the products of columns of ``a`` with those of ``b``.
     # They are called by these names: functions of Cython's that choose between them would not be inlined.
-    void double_add_products(vec_d**, vec_d**, vec_d**, vec_d**, Py_ssize_t, Py_ssize_t) noexcept nogil
-    void float_add_products(vec_f**, vec_f**, vec_f**, vec_f**, Py_ssize_t, Py_ssize_t) noexcept nogil
+    void double_add_products(wide_d**, wide_d**, wide_d**, wide_d**, Py_ssize_t, Py_ssize_t) noexcept nogil
+    void float_add_products(wide_f**, wide_f**, wide_f**, wide_f**, Py_ssize_t, Py_ssize_t) noexcept nogil
     # The same, from vectors of ``data`` whose places, in bytes, are ``across`` and ``down`` apart in a list.
     void double_add_from(
-        vec_d**, const vec_d*, const int*, Py_ssize_t, Py_ssize_t, vec_d**, vec_d**, Py_ssize_t
+        wide_d**, const wide_d*, const int*, Py_ssize_t, Py_ssize_t, wide_d**, wide_d**, Py_ssize_t
     ) noexcept nogil
     void float_add_from(
-        vec_f**, const vec_f*, const int*, Py_ssize_t, Py_ssize_t, vec_f**, vec_f**, Py_ssize_t
+        wide_f**, const wide_f*, const int*, Py_ssize_t, Py_ssize_t, wide_f**, wide_f**, Py_ssize_t
     ) noexcept nogil

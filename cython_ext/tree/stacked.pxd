@@ -8,11 +8,11 @@ from tree.abreast cimport merge_abreast
 from tree.blocks cimport BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, place_of, storage, take, upper
 from tree.leaves cimport merge_leaf
 from tree.dense_elimination cimport column
-from simd.vectors cimport copy, lanes, load_turned, put, store_turned, vec, zero
+from simd.vectors cimport copy, lanes, load_turned, put, store_turned, wide, zero
 
 
 cdef inline void fill_segment(
-    vec* to, Stack* s, Py_ssize_t tile, const vec* source, Py_ssize_t step, Py_ssize_t offset
+    wide* to, Stack* s, Py_ssize_t tile, const wide* source, Py_ssize_t step, Py_ssize_t offset
 ) noexcept nogil:
     """Take as many numbers as a vector has lanes, of as many tiles: lane t of vector j is number j of tile t."""
     cdef Py_ssize_t places[16]
@@ -22,19 +22,19 @@ cdef inline void fill_segment(
     load_turned(to, source, places)
 
 
-cdef inline void fill_leaf(vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t col) noexcept nogil:
+cdef inline void fill_leaf(wide* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t col) noexcept nogil:
     """Take the cells of a leaf; those beyond the tiles conduct nothing, and their wires are ideal."""
     cdef Py_ssize_t w = lanes(zeros), pad = s.leaf_rows * w - s.rows, i, j, p, q = col * w, lane
-    cdef vec* cells = <vec*> work.cells
-    cdef vec* words = <vec*> work.words
-    cdef vec* bits = <vec*> work.bits
+    cdef wide* cells = <wide*> work.cells
+    cdef wide* words = <wide*> work.words
+    cdef wide* bits = <wide*> work.bits
     cdef Py_ssize_t cell_step = s.rows * s.columns
     for i in range(w):
         p = row * w + i - pad
         if p >= 0 and q + w <= s.columns:
-            fill_segment(cells + i * w, s, tile, <vec*> s.cells, cell_step, p * s.columns + q)
-            fill_segment(words + i * w, s, tile, <vec*> s.words, s.word_step, p * (s.columns + 1) + q)
-            fill_segment(bits + i * w, s, tile, <vec*> s.bits, s.bit_step, (p + 1) * s.columns + q)
+            fill_segment(cells + i * w, s, tile, <wide*> s.cells, cell_step, p * s.columns + q)
+            fill_segment(words + i * w, s, tile, <wide*> s.words, s.word_step, p * (s.columns + 1) + q)
+            fill_segment(bits + i * w, s, tile, <wide*> s.bits, s.bit_step, (p + 1) * s.columns + q)
             continue
         for j in range(w):
             for lane in range(w):
@@ -43,20 +43,20 @@ cdef inline void fill_leaf(vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Py
                 put(bits, (i * w + j) * w + lane, s.ideal)
                 if p >= 0 and q + j < s.columns:
                     copy(
-                        cells, (i * w + j) * w + lane, <vec*> s.cells,
+                        cells, (i * w + j) * w + lane, <wide*> s.cells,
                         place_of(s, tile + lane) * cell_step + p * s.columns + q + j,
                     )
                     copy(
-                        words, (i * w + j) * w + lane, <vec*> s.words,
+                        words, (i * w + j) * w + lane, <wide*> s.words,
                         place_of(s, tile + lane) * s.word_step + p * (s.columns + 1) + q + j,
                     )
                     copy(
-                        bits, (i * w + j) * w + lane, <vec*> s.bits,
+                        bits, (i * w + j) * w + lane, <wide*> s.bits,
                         place_of(s, tile + lane) * s.bit_step + (p + 1) * s.columns + q + j,
                     )
 
 
-cdef inline void clear_diagonal(vec* at, Py_ssize_t size) noexcept nogil:
+cdef inline void clear_diagonal(wide* at, Py_ssize_t size) noexcept nogil:
     """Put numbers where none is ever looked at, though it is computed with."""
     cdef Py_ssize_t i, j
     for j in range(size):
@@ -65,7 +65,7 @@ cdef inline void clear_diagonal(vec* at, Py_ssize_t size) noexcept nogil:
 
 
 cdef inline void build_abreast(
-    vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t col,
+    wide* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t col,
     Py_ssize_t columns, int depth, Block* out, Py_ssize_t first
 ) noexcept nogil:
     """Work out a rectangle of leaves of tiles from number ``tile`` on."""
@@ -77,14 +77,14 @@ cdef inline void build_abreast(
     if rows == 1 and columns == 1:
         fill_leaf(zeros, work, s, tile, row, col)
         if out.size == 4 * w:
-            merge_leaf(zeros, work, <vec*> out.data, out.offset)
-            clear_diagonal(<vec*> out.data, out.size)
+            merge_leaf(zeros, work, <wide*> out.data, out.offset)
+            clear_diagonal(<wide*> out.data, out.size)
         else:
             a = out[0]
             lay_out(&a, 1, 1, True)
             a.data = take(work, storage(a.size, 1, vector))
-            merge_leaf(zeros, work, <vec*> a.data, a.offset)
-            clear_diagonal(<vec*> a.data, a.size)
+            merge_leaf(zeros, work, <wide*> a.data, a.offset)
+            clear_diagonal(<wide*> a.data, a.size)
             merge_abreast(zeros, work, &a, NULL, a.size - out.size, out, first)
     else:
         cut(out, rows, columns, depth, &a, &b)
@@ -101,11 +101,11 @@ cdef inline void build_abreast(
 
 
 cdef inline void read_row(
-    vec* zeros, const Py_ssize_t* places, vec* to, Py_ssize_t step, Py_ssize_t offset, vec** source, Py_ssize_t count,
-    vec* total, bint negative
+    wide* zeros, const Py_ssize_t* places, wide* to, Py_ssize_t step, Py_ssize_t offset, wide** source, Py_ssize_t count,
+    wide* total, bint negative
 ) noexcept nogil:
     """Add what ``count`` drivers give into one terminal to their totals, and store it."""
-    cdef vec found[16]
+    cdef wide found[16]
     cdef Py_ssize_t p
     for p in range(count):
         found[p] = source[p][0]
@@ -116,20 +116,20 @@ cdef inline void read_row(
 
 
 cdef inline void read_drivers(
-    vec* zeros, Stack* s, const Py_ssize_t* places, Block* root, Py_ssize_t i, Py_ssize_t count
+    wide* zeros, Stack* s, const Py_ssize_t* places, Block* root, Py_ssize_t i, Py_ssize_t count
 ) noexcept nogil:
     """Read off what ``count`` drivers from number ``i`` on do."""
     cdef Py_ssize_t w = lanes(zeros), j, p, lane, own_step = s.rows * s.rows
     cdef Py_ssize_t driver = root.offset[LEFT] + s.leaf_rows * w - s.rows, ground = root.offset[BOTTOM]
-    cdef vec* at = <vec*> root.data
-    cdef vec* own = <vec*> s.admittance
-    cdef vec total[16]
-    cdef vec* source[16]
+    cdef wide* at = <wide*> root.data
+    cdef wide* own = <wide*> s.admittance
+    cdef wide total[16]
+    cdef wide* source[16]
     for p in range(count):
         total[p] = zero(zeros)
         source[p] = at + column(driver + i + p, 1) + ground
     for j in range(s.columns):
-        read_row(zeros, places, <vec*> s.matrix, s.columns * s.rows, j * s.rows + i, source, count, total, False)
+        read_row(zeros, places, <wide*> s.matrix, s.columns * s.rows, j * s.rows + i, source, count, total, False)
         for p in range(count):
             source[p] = source[p] + 1
     for j in range(s.rows):
@@ -146,7 +146,7 @@ cdef inline void read_drivers(
             copy(own, places[lane] * own_step + (i + p) * (s.rows + 1), total + p, lane)
 
 
-cdef inline void read_off(vec* zeros, Stack* s, Py_ssize_t tile, Block* root) noexcept nogil:
+cdef inline void read_off(wide* zeros, Stack* s, Py_ssize_t tile, Block* root) noexcept nogil:
     """Read off the results, as many drivers at a time as a vector has lanes."""
     cdef Py_ssize_t w = lanes(zeros), i
     cdef Py_ssize_t places[16]

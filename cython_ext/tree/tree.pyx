@@ -21,7 +21,7 @@ from simd.threads cimport HAS_OPENMP
 from tree.stacked cimport build_abreast, read_off
 from tree.pivots cimport narrow
 from tree.dense_elimination cimport column
-from simd.vectors cimport copy, get, lanes, put, vec, vec_d, vec_f
+from simd.vectors cimport copy, get, lanes, put, wide, wide_d, wide_f
 
 import numpy as np
 
@@ -41,7 +41,7 @@ cdef struct Task:
     int depth
 
 
-cdef void build(vec* zeros, Work* work, Stack* s, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t col, Py_ssize_t columns,
+cdef void build(wide* zeros, Work* work, Stack* s, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t col, Py_ssize_t columns,
                 int depth, Block* out, Py_ssize_t first, int threads) noexcept nogil:
     """Work out a rectangle of leaves."""
     cdef Py_ssize_t unit = lanes(zeros), vector = sizeof(zeros[0]), mark, half, leaf
@@ -98,31 +98,31 @@ cdef inline Py_ssize_t number(Py_ssize_t i, Py_ssize_t j, Py_ssize_t w) noexcept
     return (column(j // w, w) + i) * w + j % w
 
 
-cdef void finish(vec* zeros, Work* work, Stack* s, Py_ssize_t number_of, Block* root, int threads) noexcept nogil:
+cdef void finish(wide* zeros, Work* work, Stack* s, Py_ssize_t number_of, Block* root, int threads) noexcept nogil:
     """Join the second ends of the lines to the first, and read off the results."""
     cdef Py_ssize_t tile = place_of(s, number_of)
     cdef Py_ssize_t w = lanes(zeros), pad = s.leaf_rows * w - s.rows, shared = 0, i, j, o, p
     cdef Block out = root[0]
-    cdef vec* at = <vec*> root.data
-    cdef vec* matrix = <vec*> s.matrix
-    cdef vec* admittance = <vec*> s.admittance
+    cdef wide* at = <wide*> root.data
+    cdef wide* matrix = <wide*> s.matrix
+    cdef wide* admittance = <wide*> s.admittance
     cdef double total
     if s.both_drive:
         shared += s.leaf_rows
         for i in range(s.rows):
             o = number(root.offset[RIGHT] * w + i + pad, root.offset[LEFT] * w + i + pad, w)
-            put(at, o, get(at, o) + get(<vec*> s.words, tile * s.word_step + (i + 1) * (s.columns + 1) - 1))
+            put(at, o, get(at, o) + get(<wide*> s.words, tile * s.word_step + (i + 1) * (s.columns + 1) - 1))
     if s.both_sense:
         shared += s.leaf_columns
         for j in range(s.columns):
             o = number(root.offset[TOP] * w + j, root.offset[BOTTOM] * w + j, w)
-            put(at, o, get(at, o) + get(<vec*> s.bits, tile * s.bit_step + j))
+            put(at, o, get(at, o) + get(<wide*> s.bits, tile * s.bit_step + j))
     if shared:
         out.time[RIGHT], out.time[TOP] = AT_ONCE, AT_ONCE + 1
         lay_out(&out, s.leaf_rows, s.leaf_columns, False)
         out.data = take(work, storage(out.size, w, sizeof(zeros[0])))
         merge(zeros, work, root, NULL, shared, &out, out.offset[LEFT], w, threads)
-        at = <vec*> out.data
+        at = <wide*> out.data
     for i in range(s.rows):
         total = 0.0
         p = out.offset[LEFT] * w + i + pad
@@ -138,7 +138,7 @@ cdef void finish(vec* zeros, Work* work, Stack* s, Py_ssize_t number_of, Block* 
         put(admittance, (tile * s.rows + i) * s.rows + i, total)
 
 
-cdef Py_ssize_t prepare(vec* zeros, Work* work, char* memory) noexcept nogil:
+cdef Py_ssize_t prepare(wide* zeros, Work* work, char* memory) noexcept nogil:
     """Give a thread its memory and return how much of it is used for good; with NULL, only say how much."""
     cdef Py_ssize_t w = lanes(zeros), vector = sizeof(zeros[0])
     work.memory, work.used = memory, 0
@@ -149,14 +149,14 @@ cdef Py_ssize_t prepare(vec* zeros, Work* work, char* memory) noexcept nogil:
     work.words = take(work, w * w * vector)
     work.bits = take(work, w * w * vector)
     work.places = <int*> take(work, 16 * w * w * <Py_ssize_t> sizeof(int))
-    plan_leaf(<vec*> work.zeros, work)
+    plan_leaf(<wide*> work.zeros, work)
     if memory != NULL:
         find_places(zeros, work.places)
         memset(work.zeros, 0, w * vector)
     return work.used
 
 
-cdef void compute_one(vec* zeros, Work* work, Stack* s, int threads) noexcept nogil:
+cdef void compute_one(wide* zeros, Work* work, Stack* s, int threads) noexcept nogil:
     cdef Block root
     cdef Py_ssize_t first
     begin(s, &root, 1)
@@ -165,7 +165,7 @@ cdef void compute_one(vec* zeros, Work* work, Stack* s, int threads) noexcept no
     finish(zeros, work, s, work.tile, &root, threads)
 
 
-cdef void compute(vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t tiles) noexcept nogil:
+cdef void compute(wide* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t tiles) noexcept nogil:
     """Compute some tiles one after another, whose leaves are built together if a tile has too few."""
     cdef Py_ssize_t mark = work.used, w = lanes(zeros), t, blocks = s.leaf_rows * s.leaf_columns, inner
     if tiles > 1:
@@ -180,7 +180,7 @@ cdef void compute(vec* zeros, Work* work, Stack* s, Py_ssize_t tile, Py_ssize_t 
     work.used = mark
 
 
-cdef void compute_abreast(vec* zeros, Work* work, Stack* s, Py_ssize_t tile) noexcept nogil:
+cdef void compute_abreast(wide* zeros, Work* work, Stack* s, Py_ssize_t tile) noexcept nogil:
     """Compute as many tiles as a vector has lanes."""
     cdef Block root
     cdef Py_ssize_t mark = work.used
@@ -190,7 +190,7 @@ cdef void compute_abreast(vec* zeros, Work* work, Stack* s, Py_ssize_t tile) noe
     work.used = mark
 
 
-cdef Py_ssize_t count_abreast(vec* unused, Stack* s, int threads) noexcept nogil:
+cdef Py_ssize_t count_abreast(wide* unused, Stack* s, int threads) noexcept nogil:
     """How many groups of tiles are computed abreast: none where it takes more memory than is near, or threads idle."""
     cdef Py_ssize_t groups = s.tiles // lanes(unused)
     if s.both_drive or s.both_sense or s.rows * s.columns > ABREAST or 2 * groups < threads:
@@ -219,7 +219,7 @@ cdef void list_tasks(Block* whole, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t c
         list_tasks(&b, row, rows, col + upper(columns), columns - upper(columns), depth + 1, tasks, count)
 
 
-cdef int run_small(vec* unused, Stack* s, int threads) except -1 nogil:
+cdef int run_small(wide* unused, Stack* s, int threads) except -1 nogil:
     """Compute tiles side by side, each by one thread."""
     cdef Py_ssize_t w = lanes(unused), vector = sizeof(unused[0]), blocks = s.leaf_rows * s.leaf_columns
     cdef Py_ssize_t together = max(1, w // blocks), groups = count_abreast(unused, s, threads), k, size, rest, items
@@ -247,16 +247,16 @@ cdef int run_small(vec* unused, Stack* s, int threads) except -1 nogil:
     for k in prange(items, num_threads=threads, schedule="dynamic"):
         work = &works[threadid()]
         if k < groups:
-            compute_abreast(<vec*> work.zeros, work, s, k * w)
+            compute_abreast(<wide*> work.zeros, work, s, k * w)
         else:
-            compute(<vec*> work.zeros, work, s, groups * w + (k - groups) * together,
+            compute(<wide*> work.zeros, work, s, groups * w + (k - groups) * together,
                     min(together, rest - (k - groups) * together))
     free(works)
     free(memory)
     return 0
 
 
-cdef int run_large(vec* unused, Stack* s, int threads) except -1 nogil:
+cdef int run_large(wide* unused, Stack* s, int threads) except -1 nogil:
     """Compute tiles one after another, each by all threads."""
     cdef Py_ssize_t w = lanes(unused), vector = sizeof(unused[0]), count = 0, k, t, size, own, all_size
     cdef Block root
@@ -307,10 +307,10 @@ cdef int run_large(vec* unused, Stack* s, int threads) except -1 nogil:
         for k in prange(count, num_threads=threads, schedule="dynamic"):
             work = &works[threadid()]
             task = &tasks[k]
-            build(<vec*> work.zeros, work, s, task.row, task.rows, task.col, task.columns, task.depth, &task.out, 0, 1)
+            build(<wide*> work.zeros, work, s, task.row, task.rows, task.col, task.columns, task.depth, &task.out, 0, 1)
         probe.tile = t
         probe.done = done
-        compute_one(<vec*> probe.zeros, &probe, s, threads)
+        compute_one(<wide*> probe.zeros, &probe, s, threads)
     free(tasks)
     free(done)
     free(works)
@@ -318,7 +318,7 @@ cdef int run_large(vec* unused, Stack* s, int threads) except -1 nogil:
     return 0
 
 
-cdef int run(vec* unused, Stack* s, int threads) except -1 nogil:
+cdef int run(wide* unused, Stack* s, int threads) except -1 nogil:
     cdef Py_ssize_t w = lanes(unused)
     s.leaf_rows = (s.rows + w - 1) // w
     s.leaf_columns = (s.columns + w - 1) // w
@@ -353,7 +353,7 @@ def transfer(
     s.ideal, s.both_drive, s.both_sense = ideal, both_drive, both_sense
     with nogil:
         if floating is double:
-            run(<vec_d*> NULL, &s, threads)
+            run(<wide_d*> NULL, &s, threads)
         else:
-            run(<vec_f*> NULL, &s, threads)
+            run(<wide_f*> NULL, &s, threads)
     return matrix, admittance
