@@ -8,6 +8,10 @@ With the gradient d and the number n of the step,
    p \leftarrow p - \eta\, \frac{m / (1 - 0.9^n)}{\sqrt{v / (1 - 0.999^n)} + 10^{-8}}.
 
 The kernel is compiled without fused multiplications, and has the bits of what stands here.
+
+**How far off.** A few roundings of each term: every parameter is by itself.
+
+**Cost.** One pass over four arrays, one root and three divisions a parameter; it is the memory that takes the time.
 """
 
 from __future__ import annotations

@@ -5,8 +5,12 @@ word of its counter. Of these bits, k are 31 and a sign one. The normal number i
 
 .. math:: \pm\, \Phi^{-1}\!\left(\frac{k + 1/2}{2^{32}}\right),
 
-at most 6.2 standard deviations, by polynomials of degree 4 in each eighth of an octave of 2k + 1, right to 4e-9: no
-logarithm, no rejection, the same work for each number.
+at most 6.2 standard deviations, by polynomials of degree 4 in each eighth of an octave of 2k + 1: no logarithm, no
+rejection, the same work for each number.
+
+**How far off.** 4e-9 at most, over all 2³¹ sizes.
+
+**Cost.** Ten rounds of two multiplications for eight normal numbers, and four multiplications for each.
 """
 
 from __future__ import annotations

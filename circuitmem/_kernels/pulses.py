@@ -16,8 +16,14 @@ cells there, with the node at v. A cell of c siemens adds c to Y and to A. A seg
 
 .. math:: Y x, \qquad H x, \qquad A x, \qquad B + A r x H, \qquad x = \frac{1}{1 + r Y},
 
-of which, both drivers at 1 V, A + B is the current of all cells. All terms are positive: nothing is pivoted, nothing
-is subtracted, and each of a row's n cells costs one division.
+of which, both drivers at 1 V, A + B is the current of all cells. All terms are positive: nothing is pivoted, and
+nothing is subtracted.
+
+**How far off.** An error of Y that comes to a node leaves it no larger, but for four roundings; so Y is right to some
+5 n roundings. A and H are products of up to n factors x: their errors add up, to at most some 3 n² roundings, and to
+a few n where wires are small beside what the cells let through.
+
+**Cost.** A division for each of a row's n cells.
 """
 
 from __future__ import annotations

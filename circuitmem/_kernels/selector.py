@@ -7,6 +7,12 @@ cell alone. In units of ``scale``, with r = G·scale, its voltage x is the root 
 
 for the cell's u >= 0. The left side rises and is convex, and both u and :math:`\sinh^{-1}(r u / \text{leak})` lie above
 the root: Newton's method comes down from the smaller of them, monotonically, in a few steps.
+
+**How far off.** Near the root a step leaves at most half its square, so that after a step below 1e-8 the rest is
+below a rounding error. Below the threshold the current is :math:`\text{leak} \sinh x`, above it :math:`r (u - x)`:
+never the small difference of two large numbers.
+
+**Cost.** A hyperbolic sine and cosine a step; from where it starts the method takes one to seven, and 40 at most.
 """
 
 from __future__ import annotations

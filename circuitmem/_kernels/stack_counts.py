@@ -3,6 +3,10 @@
 What a pulse does to a cell is as in :mod:`circuitmem._kernels.counts`, what power it takes as in
 :mod:`circuitmem._kernels.pulses`. Each pulse is one by itself, with noise of its own; a row gets its pulses one after
 another, first those down, then those up, each in the cells that need so many.
+
+**How far off.** As :mod:`circuitmem._kernels.counts`, once a pulse.
+
+**Cost.** An exponential and a normal number for each cell and pulse, and a ladder for each pulse of a row.
 """
 
 from __future__ import annotations

@@ -18,7 +18,12 @@ pivoted; nothing is subtracted, and lines that let next to nothing through keep 
 subtracted once, at the end, where they are of the size of the result.
 
 The kernel is compiled without fused multiplications, and has the bits of what stands here, on every instruction set.
-Its cost is four recursions over the cells of all tiles.
+
+**How far off.** A pivot is right to some 4 n roundings on a line of n cells, for an error of :math:`y_{k-1}` that comes
+in is made smaller; a voltage, a product of up to n of their quotients, to at most some 4 n². The three terms above lose
+by their subtraction what is common to them, and no more.
+
+**Cost.** Two recursions over the cells of all tiles to load the lines, a turn, and two for the gradient.
 """
 
 from __future__ import annotations

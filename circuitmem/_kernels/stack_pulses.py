@@ -1,6 +1,12 @@
 """Two-pulse programming of all tiles of a layer in one call, from weights to pulses: the face of the kernel, its twin.
 
 What a pulse does to a cell, and what power it takes, is as in :mod:`circuitmem._kernels.pulses`.
+
+**How far off.** What is planned has the bits of the mapping, product by product as NumPy rounds it; what pulses
+leave, and their power, is right as on single tiles.
+
+**Cost.** One pass over weights and cells to plan; then a normal number for each cell that gets a SET, and a ladder for
+each row that is driven.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ A layer's inputs lie on groups of tiles (:mod:`circuitmem._kernels.tiling`). Eac
 :mod:`circuitmem._kernels.reads`; a column's code is corrected, ``gain·(code - offset)``, and added to those of its
 output in the order of the tiles, each product rounded before it is added, as NumPy rounds it. So the sums have the bits
 of tiles read one after another, for any number of threads.
+
+**How far off.** As single reads. To the sums each code adds two roundings, of its product and of the sum.
+
+**Cost.** That of the reads of all tiles, shared by the threads, and a multiplication a code for the sums.
 """
 
 from __future__ import annotations

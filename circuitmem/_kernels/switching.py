@@ -15,6 +15,11 @@ cells run away one after another takes as many as the fastest of them asks for.
 
 **Cost.** A moment is one solution of the tile, for a vector: some passes over its cells. The derivatives that the
 method wants are those of each cell alone, so that no larger system is ever formed.
+
+**What is eliminated**, and why nothing is pivoted or subtracted, is as for any linear tile: currents rise with
+voltages, so that tangents are conductances, all at least 0; what they leave out enters as currents into the nodes.
+
+**How far off.** A moment's voltages have the bound of the linear tile; the steps have estimates, no bounds.
 """
 
 from __future__ import annotations

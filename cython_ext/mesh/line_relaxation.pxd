@@ -29,7 +29,7 @@ cdef extern from *:
     double PROVED
 
 cdef enum:
-    STRIP = 4  # groups of columns whose bit lines are taken together: independent recursions, in the nearest cache
+    STRIP_GROUPS = 4  # groups of columns whose bit lines are taken together: independent recursions, nearest cache
     TIED = 64  # amplification (1 / tied) up to which rounding errors let a turn prove 1e-13
     LAST = 8  # turns after conjugate gradients, each of which makes an error smaller, before other means are tried
 
@@ -102,8 +102,8 @@ cdef inline void load_weak(Weak* t, const double* conductance, const double* wor
     cdef Py_ssize_t block, group, strip, i, j, l, e, o, first, words = t.blocks if t.word_step else 1
     cdef Py_ssize_t bits = t.groups if t.bit_group else 1
     cdef vec tile[LANES]
-    cdef vec arriving[STRIP]
-    cdef vec left[STRIP]
+    cdef vec arriving[STRIP_GROUPS]
+    cdef vec left[STRIP_GROUPS]
     cdef vec y, part, low_word = splat(1.0), low_bit = splat(1.0), one = splat(1.0), seen = splat(0.0)
     cdef double* numbers
     for block in range(words):
@@ -122,11 +122,11 @@ cdef inline void load_weak(Weak* t, const double* conductance, const double* wor
                 numbers[l] = bit[(i + 1) * t.columns + j] if i < t.rows and j < t.columns else 0.0
     # Bit lines from the top; each row of the conductances is loaded once, and turned into word layout on the way.
     for strip in range(t.strips):
-        first = strip * STRIP
-        for group in range(min(<Py_ssize_t> STRIP, t.groups - first)):
+        first = strip * STRIP_GROUPS
+        for group in range(min(<Py_ssize_t> STRIP_GROUPS, t.groups - first)):
             arriving[group], left[group] = splat(0.0), one
         for block in range(t.blocks):
-            for group in range(min(<Py_ssize_t> STRIP, t.groups - first)):
+            for group in range(min(<Py_ssize_t> STRIP_GROUPS, t.groups - first)):
                 load_tile(t, conductance, block, first + group, tile)
                 y, part = arriving[group], left[group]
                 for l in range(LANES):
@@ -141,21 +141,21 @@ cdef inline void load_weak(Weak* t, const double* conductance, const double* wor
                 transpose(tile)
                 for l in range(LANES):
                     t.g[block * t.width + (first + group) * LANES + l] = tile[l]
-        for group in range(min(<Py_ssize_t> STRIP, t.groups - first)):
+        for group in range(min(<Py_ssize_t> STRIP_GROUPS, t.groups - first)):
             low_bit = smaller(low_bit, left[group])
             seen = larger(seen, arriving[group])
-    for strip in range((t.blocks + STRIP - 1) // STRIP):
-        first = strip * STRIP
-        for block in range(min(<Py_ssize_t> STRIP, t.blocks - first)):
+    for strip in range((t.blocks + STRIP_GROUPS - 1) // STRIP_GROUPS):
+        first = strip * STRIP_GROUPS
+        for block in range(min(<Py_ssize_t> STRIP_GROUPS, t.blocks - first)):
             arriving[block], left[block] = splat(0.0), one
         for j in range(t.width - 1, -1, -1):
-            for block in range(min(<Py_ssize_t> STRIP, t.blocks - first)):
+            for block in range(min(<Py_ssize_t> STRIP_GROUPS, t.blocks - first)):
                 o = (first + block) * t.width + j
                 y = t.g[o] + arriving[block]
                 t.word_t[o] = one / (one + t.word_ohms[(first + block) * t.word_step + j] * y)
                 arriving[block] = y * t.word_t[o]
                 left[block] = left[block] * t.word_t[o]
-        for block in range(min(<Py_ssize_t> STRIP, t.blocks - first)):
+        for block in range(min(<Py_ssize_t> STRIP_GROUPS, t.blocks - first)):
             t.admittance[first + block] = arriving[block]
             low_word = smaller(low_word, left[block])
     t.column_sight, seen = largest(seen), splat(0.0)
@@ -231,10 +231,10 @@ cdef inline void bits_answer(Weak* t, State* k, Py_ssize_t strip, vec* y, bint f
 
     ``fresh`` says which: the answer to x, or to p. ``y`` has room for the strip.
     """
-    cdef Py_ssize_t first = strip * STRIP, count = min(<Py_ssize_t> STRIP, t.groups - strip * STRIP)
+    cdef Py_ssize_t first = strip * STRIP_GROUPS, count = min(<Py_ssize_t> STRIP_GROUPS, t.groups - strip * STRIP_GROUPS)
     cdef Py_ssize_t block, group, l, o, e, i
     cdef vec tile[LANES]
-    cdef vec carry[STRIP]
+    cdef vec carry[STRIP_GROUPS]
     cdef vec down, part, across = splat(0.0), high = splat(0.0), step = splat(alpha)
     for group in range(count):
         carry[group] = splat(0.0)
@@ -248,8 +248,8 @@ cdef inline void bits_answer(Weak* t, State* k, Py_ssize_t strip, vec* y, bint f
                 e = i * t.bit_row + (first + group) * t.bit_group
                 part = tile[l] + down
                 down = t.bit_t[o] * down + t.bit_t[o] * tile[l]
-                y[i * STRIP + group] = t.bit_ohms[e] * down
-                across = across + y[i * STRIP + group] * part
+                y[i * STRIP_GROUPS + group] = t.bit_ohms[e] * down
+                across = across + y[i * STRIP_GROUPS + group] * part
             carry[group] = down
     for group in range(count):
         (<vec*> k.columns)[first + group] = carry[group]
@@ -259,7 +259,7 @@ cdef inline void bits_answer(Weak* t, State* k, Py_ssize_t strip, vec* y, bint f
             down = carry[group]
             for l in range(LANES - 1, -1, -1):
                 i = block * LANES + l
-                down = t.bit_t[i * t.groups + first + group] * down + y[i * STRIP + group]
+                down = t.bit_t[i * t.groups + first + group] * down + y[i * STRIP_GROUPS + group]
                 tile[l] = down
             carry[group] = down
             transpose(tile)
@@ -297,14 +297,14 @@ cdef inline void sharpen_weak(Weak* t, State* k, vec* y) noexcept nogil:
 
 cdef inline void energy(Weak* t, State* k, Py_ssize_t strip) noexcept nogil:
     """Work out (z, z) from the law of every wire and cell: what is dissipated if the bit lines have the voltages z."""
-    cdef Py_ssize_t first = strip * STRIP, block, group, l, o, i
+    cdef Py_ssize_t first = strip * STRIP_GROUPS, block, group, l, o, i
     cdef vec tile[LANES]
-    cdef vec below[STRIP]
+    cdef vec below[STRIP_GROUPS]
     cdef vec step, sum_ = splat(0.0)
-    for group in range(STRIP):
+    for group in range(STRIP_GROUPS):
         below[group] = splat(0.0)
     for block in range(t.blocks - 1, -1, -1):
-        for group in range(min(<Py_ssize_t> STRIP, t.groups - first)):
+        for group in range(min(<Py_ssize_t> STRIP_GROUPS, t.groups - first)):
             o = block * t.width + (first + group) * LANES
             for l in range(LANES):
                 tile[l] = k.z[o + l]
@@ -324,8 +324,9 @@ cdef inline void solve_weak(
 ) noexcept nogil:
     """Solve one vector; each member of a team of threads makes this call, with its own ``y``.
 
-    At first p = 0, and so is x unless the start is ``warm``; ``scale`` is the largest voltage of a driver. ``k.error`` becomes a bound on the largest error relative to the largest voltage, more than the tolerance if there is
-    no success. The bit lines are then x + z.
+    At first p = 0, and so is x unless the start is ``warm``; ``scale`` is the largest voltage of a driver. ``k.error``
+    becomes a bound on the largest error relative to the largest voltage, more than the tolerance if there is no success.
+    The bit lines are then x + z.
     """
     cdef Py_ssize_t i
     cdef double goal = tolerance * scale * t.tied, alpha = 0.0, beta = 0.0, rho, before, norm, along, across, high

@@ -10,10 +10,11 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from mesh.ladder cimport take_square
-from simd.vectors cimport LANES, splat, vec
+from simd.vectors cimport LANES, splat, transpose, vec
 from simd.threads cimport Barrier, meet, team_size
 from mesh.line_relaxation cimport (
-    STRIP, TIED, State, Weak, load_tile, load_weak, sharpen_weak, solve_weak, state_size, take_state, take_weak, weak_size,
+    STRIP_GROUPS, TIED, State, Weak, load_tile, load_weak, sharpen_weak, solve_weak, state_size, take_state, take_weak,
+    weak_size,
 )
 
 
@@ -146,9 +147,9 @@ cdef inline int weakly(
         same_bits = same_bits and memcmp(bit + i * columns, bit + i * columns + 1, (columns - 1) * sizeof(double)) == 0
     t.rows, t.columns = rows, columns
     t.blocks, t.groups = (rows + LANES - 1) // LANES, (columns + LANES - 1) // LANES
-    t.strips, t.width = (t.groups + STRIP - 1) // STRIP, t.groups * LANES
+    t.strips, t.width = (t.groups + STRIP_GROUPS - 1) // STRIP_GROUPS, t.groups * LANES
     t.size = t.blocks * t.width
-    per = t.blocks * LANES * STRIP
+    per = t.blocks * LANES * STRIP_GROUPS
     room = weak_size(t.blocks, t.groups, same_words, same_bits) + workers * state_size(&t) + n * per + 1
     memory = malloc(room * sizeof(vec))
     states = <State*> malloc(workers * sizeof(State))

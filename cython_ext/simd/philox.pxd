@@ -5,6 +5,8 @@
 
 from libc.stdint cimport uint64_t
 
+from simd.vectors cimport wide_d
+
 cdef extern from *:
     """
     #include <stdint.h>
@@ -52,41 +54,23 @@ cdef extern from *:
         return x;
     }
 
-    #if defined(__AVX512F__) && defined(__GNUC__)
+    #if VECTOR_BYTES == 64
     /* Eight normal numbers. The polynomials are loaded whole, each a vector, and transposed: that takes two thirds of the
        time of gathering their coefficients one by one. */
     static inline void eight_normals(const uint64_t *words, const double *table, double *out) {
-        typedef double real __attribute__((vector_size(64), may_alias));
-        typedef uint64_t whole __attribute__((vector_size(64), may_alias));
-        typedef int64_t index __attribute__((vector_size(64), may_alias));
-        typedef uint64_t whole_anywhere __attribute__((vector_size(64), may_alias, aligned(8)));
-        typedef double real_anywhere __attribute__((vector_size(64), may_alias, aligned(8)));
-    #ifdef __clang__
-    #define MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-    #else
-    #define MIX(a, b, ...) __builtin_shuffle(a, b, (index){__VA_ARGS__})
-    #endif
+        typedef uint64_t whole __attribute__((vector_size(VECTOR_BYTES), may_alias));
+        typedef int64_t index __attribute__((vector_size(VECTOR_BYTES), may_alias));
+        typedef uint64_t whole_anywhere __attribute__((vector_size(VECTOR_BYTES), may_alias, aligned(8)));
         whole word = (whole)*(const whole_anywhere *)words, sign = (word & 0x80000000u) << 32, bits, places;
-        bits = (whole)__builtin_convertvector((index)(2 * (word & 0x7FFFFFFFu) + 1), real);
+        bits = (whole)__builtin_convertvector((index)(2 * (word & 0x7FFFFFFFu) + 1), wide_d);
         places = ((bits >> 49) - (1023 << 3)) * 8;
-        real a[8], b[8], u;
-        for (int k = 0; k < 8; k++) a[k] = (real)*(const real_anywhere *)(table + places[k]);
-        for (int k = 0; k < 8; k += 2) {
-            b[k] = MIX(a[k], a[k + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-            b[k + 1] = MIX(a[k], a[k + 1], 1, 9, 3, 11, 5, 13, 7, 15);
-        }
-        for (int k = 0; k < 8; k++) {
-            int low = k & ~2;
-            a[k] = k & 2 ? MIX(b[low], b[low + 2], 2, 3, 10, 11, 6, 7, 14, 15)
-                         : MIX(b[low], b[low + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-        }
-        for (int k = 0; k < 4; k++) b[k] = MIX(a[k], a[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        b[4] = MIX(a[0], a[4], 4, 5, 6, 7, 12, 13, 14, 15);
+        wide_d c[8], u;
+        for (int k = 0; k < 8; k++) c[k] = double_load(table + places[k]);
+        double_transpose(c);
         bits = ((bits << 3) & 0x000FFFFFFFFFFFFFu) | 0x3FF0000000000000u;
-        u = (real)bits - 1.5;
-        u = b[0] + u * (b[1] + u * (b[2] + u * (b[3] + u * b[4])));
+        u = (wide_d)bits - 1.5;
+        u = c[0] + u * (c[1] + u * (c[2] + u * (c[3] + u * c[4])));
         *(whole_anywhere *)out = (whole_anywhere)((whole)u ^ sign);
-    #undef MIX
     }
     #else
     static inline void eight_normals(const uint64_t *words, const double *table, double *out) {

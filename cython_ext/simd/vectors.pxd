@@ -38,7 +38,7 @@ cdef extern from *:
     #ifdef __clang__
     #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
     #else
-    #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (__typeof__(a < b)){__VA_ARGS__})
+    #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (long long __attribute__((vector_size(sizeof(a))))){__VA_ARGS__})
     #endif
 
     /* Transpose the square matrix of which a[k] is row k, by exchanging blocks of 1, 2 and 4. */

@@ -183,3 +183,22 @@ def test_no_other_place_names_an_instruction_set():
     said = {path for path in searched if names.search(path.read_text("utf-8"))}
     assert said
     assert [path for path in said if path.name != "variants.py" and path.parent.name != "simd"] == []
+
+
+@pytest.mark.skipif(not sources.FOLDER.is_dir(), reason="only a checkout has the sources")
+def test_no_two_structs_have_one_name():
+    declared = r"(?:cdef|ctypedef) (?:packed )?(?:struct|union) (\w+):|typedef (?:struct|union) \{[^}]*\} (\w+);"
+    places = {}
+    for path in sorted(sources.FOLDER.rglob("*.p*")):
+        for found in re.findall(declared, path.read_text("utf-8")):
+            places.setdefault("".join(found), set()).add(path.name)
+    assert {"Wires", "Tables", "Stack", "Layer"} <= set(places)
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+@pytest.mark.skipif(not sources.FOLDER.is_dir(), reason="only a checkout has the sources")
+def test_one_header_says_what_a_vector_is():
+    """How wide it is, how its numbers change places, how squares are transposed."""
+    for word in ("__builtin_shuffle", "define LANES", "define VECTOR_BYTES", "define DEFINE_TRANSPOSE"):
+        having = [path.name for path in sources.FOLDER.rglob("*.p*") if word in path.read_text("utf-8")]
+        assert having == ["vectors.pxd"], word

@@ -1,4 +1,4 @@
-"""Every function that is compiled has a twin in NumPy, and every twin is on a page that renders its mathematics."""
+"""Every compiled function has a twin in NumPy, and every twin is on a page with its mathematics, error and cost."""
 
 import importlib
 import re
@@ -41,3 +41,14 @@ def test_every_twin_is_on_a_page():
     twins = {"reference", "_reference_tree", "_reference_relaxation", "selector", "tables", "switching"}
     twins |= {path.stem for path in FACES.glob("*.py") if "def _reference" in path.read_text("utf-8")}
     assert shown == twins
+    for name in shown:
+        said = importlib.import_module(f"circuitmem._kernels.{name}").__doc__
+        assert "**Cost.**" in said, name
+        assert re.search(r"\*\*(How far off|What bounds the error|Until it is right)\.\*\*", said), name
+
+
+@pytest.mark.parametrize("name", ["reference", "_reference_relaxation", "_reference_tree", "pulses", "stack_gradients"])
+def test_what_eliminates_says_why_nothing_is_pivoted_or_subtracted(name):
+    said = importlib.import_module(f"circuitmem._kernels.{name}").__doc__
+    assert "pivot" in said
+    assert "subtract" in said
