@@ -20,7 +20,7 @@ def test_every_compiled_function_has_a_twin():
     chosen = {kernel: set(names) for kernel, names in ELSEWHERE.items()}
     for path in FACES.glob("*.py"):
         text = path.read_text("utf-8")
-        if (loaded := re.search(r'_compiled = load\("(\w+)"\)', text)) is not None:
+        if (loaded := re.search(r'_compiled = load_kernel\("(\w+)"\)', text)) is not None:
             chosen.setdefault(loaded[1], set()).update(compiled for _, compiled in CHOICE.findall(text))
     for kernel in KERNELS:
         module = pytest.importorskip(f"circuitmem._kernels._{kernel}")
