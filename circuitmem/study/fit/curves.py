@@ -179,6 +179,10 @@ def read_pulses(path: str | os.PathLike[str], reading: Reading | None = None) ->
         up = np.array([_way(path, table, row) for row in range(len(count))], dtype=bool)
     else:
         up = _ways(path, count, conductance, assumed)
+    if count.size and count.min() == 1.0:
+        assumed.append(
+            "pulses: numbered from 1, the first reading is after one pulse; number from 0 if it is before any"
+        )
     cell = np.unique(table.words["cell"], return_inverse=True)[1] if "cell" in table.words else np.zeros(len(count))
     return PulseCurve(_own_count(count, conductance, up, assumed), conductance, up, cell.astype(np.intp), assumed)
 

@@ -371,6 +371,14 @@ def test_one_counter_through_both_directions_is_counted_anew(repeated, tmp_path)
     assert curve.assumed[-1] == "pulses: one counter through both directions; counted anew from each turn"
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_pulses_that_are_numbered_from_1_are_said_to_be(first, tmp_path):
+    rows = [f"{first + k},{g},{way}" for way in ("LTP", "LTD") for k, g in enumerate(range(10, 50))]
+    curve = pulses(tmp_path, ["Pulse #,G (uS),Direction", *rows])
+    assert any("numbered from 1, the first reading is after one pulse" in said for said in curve.assumed) is bool(first)
+    assert curve.count.min() == first
+
+
 def test_directions_are_found_in_one_ramp_up_and_down(tmp_path):
     lines = ["n,Conductance (nS)", *(f"{p},{10 + p}" for p in range(30)), *(f"{30 + p},{38 - p}" for p in range(28))]
     curve = pulses(tmp_path, lines)
