@@ -6,7 +6,8 @@ all`` (``validation.json``) or ``circuitmem train`` (the run of one referee) has
 
 A text of a record stands between two comments, ``<!-- @ RECORD WHAT [FORMAT] -->383<!-- / -->``: WHAT is a key of the
 record, and FORMAT that of a number; without it a bound is rounded up to two digits. ``<!-- @ validation table -->`` has
-the table of what is validated, with who computed it and when.
+the table of what is validated, with who computed it and when; ``<!-- @ recovery table -->`` how often the intervals of
+fits held the truth, from what benchmarks/recovery.py writes.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def text_of(name: str, what: str, form: str | None) -> str:
     """Return what stands between two marks."""
     record = load(name)
     if what == "table":
-        return table(record)
+        return recovery_table(record) if "models" in record else table(record)
     if what not in record:
         raise WrongRecordError(f"{name} has no {what}")
     value = record[what]
@@ -112,6 +113,32 @@ def table(record: dict[str, Any]) -> str:
         "cases were compared, and the largest difference of all."
     )
     return "\n" + "\n".join(lines) + f"\n\n{about}\n"
+
+
+def recovery_table(record: dict[str, Any]) -> str:
+    """Return how often intervals of fits held what curves were made with, model by model."""
+    heads = "model", "curves", "intervals", "held", "least often", "one end is open", "held", "none"
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, own in record["models"].items():
+        keys = "both", "both_hold", "one", "one_hold", "none"
+        every = {key: sum(each[key] for each in own["parameters"].values()) for key in keys}
+        counted = {key: each for key, each in own["parameters"].items() if 2 * each["both"] >= own["curves"]}
+        worst = min(counted, key=lambda key: counted[key]["both_hold"] / counted[key]["both"])
+        least = f"`{worst}`, {_percent(counted[worst]['both_hold'], counted[worst]['both'])}"
+        both, one = (_percent(every[f"{ends}_hold"], every[ends]) for ends in ("both", "one"))
+        cells = name, own["curves"], every["both"], both, least, every["one"], one, every["none"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    days = " and ".join(sorted({own["measured"] for own in record["models"].values()}))
+    failed = sum(own["failed"] for own in record["models"].values())
+    about = (
+        f"Counted by `benchmarks/recovery.py` of circuitmem {record['circuitmem']} on {days}; {failed} fits failed.\n"
+        "Every parameter is in [`docs/measured/recovery.json`](measured/recovery.json)."
+    )
+    return "\n" + "\n".join(lines) + f"\n\n{about}\n"
+
+
+def _percent(part: int, of: int) -> str:
+    return f"{100.0 * part / of:.1f} %" if of else ""
 
 
 def _cell(lines: list[dict[str, Any]]) -> str:

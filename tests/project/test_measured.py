@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from circuitmem.study.fit import MODELS
 from circuitmem.study.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
@@ -92,3 +93,26 @@ def test_a_record_is_kept_of_what_a_validation_or_a_run_wrote(script, tmp_path, 
     (run / "provenance.json").write_text(json.dumps({**audit, "data": {}}))
     assert script.keep(run) == "audit-vacask"
     assert script.load("audit-vacask") == audit
+
+
+def test_fits_hold_the_truth_as_often_as_they_say_and_the_page_has_the_record(script):
+    """Of intervals of 95 % no fewer than 90 % of 200 curves, model by model, and no more than 98 %.
+
+    Where most of a model's intervals are open on one side, parameters lie at ends of what they can be: intervals hold
+    more often there. A count of fewer curves is not judged.
+    """
+    record, page = script.load("recovery"), (ROOT / "docs" / "fit.md").read_text("utf-8")
+    assert set(record["models"]) >= {*MODELS}
+    assert record["noise"] == 0.02
+    for name, own in record["models"].items():
+        keys = "both", "both_hold", "one", "one_hold"
+        both, both_hold, one, one_hold = (sum(each[key] for each in own["parameters"].values()) for key in keys)
+        assert f"\n| {name} | {own['curves']} | {both} | {100.0 * both_hold / both:.1f} % |" in page
+        assert own["failed"] == 0
+        if own["curves"] >= 200:
+            assert both_hold >= 0.90 * both, name
+            assert one_hold >= 0.90 * one, name
+            assert one > both or both_hold <= 0.98 * both, name
+    wrong, changes = script.renewed(re.sub(r"(\| pulse \| )\d+", r"\g<1>1", page))
+    assert wrong == page
+    assert len(changes) == 1
