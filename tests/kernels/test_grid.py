@@ -280,7 +280,7 @@ def pulses_of_a_tile(case):
     pulses.reset_pulse(*state, falling, LAW)
     pulses.set_pulse(*state, changing, wanted, asked, slope, LAW, NOISE)
     steep = case.rng.uniform(1e-3, 8.0, case.shape)
-    curve = counts.Curve(steep / 40.0, -1.0 / np.expm1(-steep))
+    curve = counts.DirectionCurve(steep / 40.0, -1.0 / np.expm1(-steep))
     for up in (True, False):
         some = case.rng.integers(0, 6, case.shape)
         counts.count_pulses(*state, some, up, curve, (1e-6, 3e-4), 0.03, NOISE)
@@ -289,12 +289,12 @@ def pulses_of_a_tile(case):
 def pulses_of_a_layer(case):
     tiling, known = case.tiling(), np.where(case.stuck, case.effective, np.nan)
     weights = np.round(case.rng.uniform(-1.2, 1.2, tiling.shape), 1)
-    targets = stack_pulses.Targets(
+    targets = stack_pulses.PairTargets(
         weights, tiling, 8e-5, 5e-6, 3e-4, 500.0, case.rng.uniform(0.9, 1.3, case.full), known
     )
     plan = stack_pulses.plan_stack([targets], list(case.asked), 2e-6, threads=2)
     wires = stack_pulses.PulseWires(case.wires[0][None], case.ground[None], case.dead, 500.0)
-    cells = stack_pulses.Cells(case.programmed.copy(), case.effective.copy(), case.asked.copy(), case.stuck)
+    cells = stack_pulses.CellArrays(case.programmed.copy(), case.effective.copy(), case.asked.copy(), case.stuck)
     slope = 3.3e-4 * case.rng.uniform(0.9, 1.1, case.full)
     volts = stack_pulses.Amplitudes(1.2, 2.0)
     stack_pulses.two_pulse_stack(plan, cells, slope, LAW, case.noise, wires=wires, amplitudes=volts, threads=2)
@@ -313,7 +313,7 @@ def counted_pulses_of_a_layer(case):
 def gradients_of_a_layer(case):
     tiling, ideal = case.tiling(), Tile(case.spec, case.programmed[0]).mesh
     along = (1.0 / np.maximum(array, 1e-6) for array in (ideal.word_resistance.T, ideal.bit_resistance))
-    lines = stack_gradients.Lines(*map(np.ascontiguousarray, along))
+    lines = stack_gradients.LineSegments(*map(np.ascontiguousarray, along))
     seen = np.stack([tile.mesh.conductance for tile in case.tiles]) * ~case.dead[:, :, None]
     loaded = stack_gradients.load_lines(seen, lines, turns=3, least_reach=0.01, threads=2)
     outer, weights = case.rng.normal(size=(2, *tiling.shape))
