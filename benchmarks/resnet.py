@@ -15,6 +15,7 @@ import pstats
 import resource
 import time
 
+import circuitmem  # isort: skip - before torch, so that threads that wait do not spin (docs/torch.md)
 import torch
 from torch import nn
 
@@ -64,7 +65,8 @@ def main() -> None:
     torch.set_num_threads(1)
     net, images = resnet20().eval(), torch.rand(given.images, 3, 32, 32)
     processors = len(os.sched_getaffinity(0))
-    print(f"{processors} processors, load {os.getloadavg()[0]:.1f} when it began; one thread of torch")
+    load = f"load {os.getloadavg()[0]:.1f} when it began"
+    print(f"circuitmem {circuitmem.__version__}, {processors} processors, {load}; one thread of torch")
     with torch.no_grad():
         alone = timed(lambda: net(images), given.repeats)
     before = megabytes()

@@ -9,6 +9,7 @@ The layers, each importing only those to its left::
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ __all__ = [
 ]
 
 __version__ = "0.2.0"
+
+# OpenMP reads this when a library first loads it, torch or a kernel. A thread that spins while it waits takes the
+# processor from the one that it waits for, wherever others use the processors too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _ROOMS = (
     dict.fromkeys(("LinearCell", "SelectorCell", "SinhCell", "TileSpec", "TransistorCell"), "circuitmem.config")

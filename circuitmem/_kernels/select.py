@@ -29,11 +29,6 @@ __all__ = [
 ]
 
 
-# OpenMP reads this when a kernel is first loaded. A thread that spins while it waits takes the processor from the one
-# that it waits for, wherever others use the processors too (measured: half the speed with two threads on two).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 class Variant(NamedTuple):
     """A kernel as it was chosen: the compiled module (None is the NumPy reference) and the name of the variant."""
 

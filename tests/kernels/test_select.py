@@ -202,3 +202,13 @@ def test_one_header_says_what_a_vector_is():
     for word in ("__builtin_shuffle", "define LANES", "define VECTOR_BYTES", "define DEFINE_TRANSPOSE"):
         having = [path.name for path in sources.FOLDER.rglob("*.p*") if word in path.read_text("utf-8")]
         assert having == ["vectors.pxd"], word
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_wait_without_spinning_before_any_library_is_loaded(given, found):
+    program = "import os, sys, circuitmem; print(os.environ['OMP_WAIT_POLICY'], 'numpy' in sys.modules)"
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split() == [found, "False"]
