@@ -6,6 +6,9 @@ A test that needs something special says so in its call: every function takes th
 import numpy as np
 
 from circuitmem import Tile, TileSpec
+from circuitmem.config import AdcSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
+from circuitmem.control import Chip
+from circuitmem.network import HardwareNetwork, Partition, Perceptron
 from circuitmem.training import train_ex_situ
 
 
@@ -38,3 +41,21 @@ def uniform_tile(rows, columns, conductance=1e-4, ohms=0.0, defects=None, **fiel
 def trained(spec, data, seed=1):
     """Return the network that a run begins with: trained ex situ on the data's training samples."""
     return train_ex_situ(spec.ex_situ, spec.network, data.train_inputs, data.train_targets, seed, lambda *_: None)
+
+
+EXACT = {"dac": DacSpec(bits=12), "adc": AdcSpec(bits=16)}
+"""Converters that leave nothing to heal."""
+
+
+def one_layer(sizes=(20, 9), tile=(10, 8), *, yield_=1.0, wire=0.0, converters=EXACT, seed=1):
+    """Return a network of one layer of random weights, programmed on devices that are all alike."""
+    spec = ChipSpec(
+        tile=tile_spec(*tile, wire),
+        converters=ConverterSpec(**converters),
+        device=TwoPulseSpec(slope_spread=0.0, set_noise=0.0),
+        defects=DefectSpec(device_yield=yield_),
+    )
+    model = Perceptron([np.random.default_rng(0).normal(size=sizes)], [np.zeros(sizes[1])])
+    network = HardwareNetwork(Chip(spec, Partition(*sizes, *tile).tiles, seed=seed), model, [1.0])
+    network.chip.run(network.program(0.0))
+    return network

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from builders import options
+from builders import EXACT, one_layer, options
 
-from circuitmem import DefectMap, TileSpec
+from circuitmem import DefectMap
 from circuitmem.calibration import (
     CalibrationRecord,
     calibrate_layer,
@@ -14,29 +14,14 @@ from circuitmem.calibration import (
     find_stuck,
     mac_error,
 )
-from circuitmem.config import AdcSpec, CalibrationSpec, ChipSpec, ConverterSpec, DacSpec, DefectSpec, TwoPulseSpec
-from circuitmem.control import Chip
+from circuitmem.config import AdcSpec, CalibrationSpec, DacSpec
 from circuitmem.errors import ValidationError
-from circuitmem.network import HardwareNetwork, Partition, Perceptron
+from circuitmem.network import Partition
 from circuitmem.registry import find, names
 
 SIZES, ROWS, COLUMNS, VECTORS, GROUPS = (20, 9), 10, 8, 60, 5
 ERRORS = {"dac": DacSpec(gain_error=0.01), "adc": AdcSpec(gain_error=0.05, offset_error=0.02, noise=1e-3)}
-EXACT = {"dac": DacSpec(bits=12), "adc": AdcSpec(bits=16)}
 SPEC = CalibrationSpec(vectors=VECTORS, groups=GROUPS)
-
-
-def network_of(*, yield_=1.0, wire=0.0, converters=EXACT, seed=1):
-    spec = ChipSpec(
-        tile=TileSpec(rows=ROWS, columns=COLUMNS, word_line_resistance=wire, bit_line_resistance=wire),
-        converters=ConverterSpec(**converters),
-        device=TwoPulseSpec(slope_spread=0.0, set_noise=0.0),
-        defects=DefectSpec(device_yield=yield_),
-    )
-    model = Perceptron([np.random.default_rng(0).normal(size=SIZES)], [np.zeros(SIZES[1])])
-    network = HardwareNetwork(Chip(spec, Partition(*SIZES, ROWS, COLUMNS).tiles, seed=seed), model, [1.0])
-    network.chip.run(network.program(0.0))
-    return network
 
 
 def calibrated(name, network):
@@ -71,7 +56,7 @@ def test_what_is_declared_is_there():
 @pytest.mark.parametrize("name", sorted(HEALED))
 def test_each_heals_what_it_is_for_on_held_out_vectors(name):
     chip, bound = HEALED[name]
-    before, after, _ = calibrated(name, network_of(**chip))
+    before, after, _ = calibrated(name, one_layer(**chip))
     assert after.rmse < bound * before.rmse
     assert 0.0 < after.largest < 1.01 * before.largest  # nor does it harm the worst output
 
@@ -81,7 +66,7 @@ def test_a_method_learns_from_codes_alone(name):
     """On a chip of other devices and defects, given the codes of the first, it learns the same to the last bit."""
     states, codes = [], []
     for turn in range(3):
-        network = network_of(yield_=0.8, wire=1.0, converters=ERRORS)
+        network = one_layer(yield_=0.8, wire=1.0, converters=ERRORS)
         layer, chip = network.layers[0], network.chip
         answer, replay = chip.read_all, iter(list(codes))
         if turn:
@@ -126,7 +111,7 @@ def test_a_methods_cost_is_what_it_read_and_keeps():
     }
     assert set(expected) == set(names("calibrations"))
     for name, (reads, words, each) in expected.items():
-        network = network_of(yield_=0.8, converters=ERRORS)
+        network = one_layer(yield_=0.8, converters=ERRORS)
         _, _, record = calibrated(name, network)
         assert record.reads == tiles * reads, name
         assert record.reads_per_product == each
@@ -134,15 +119,15 @@ def test_a_methods_cost_is_what_it_read_and_keeps():
         assert (record.pulses > 0) == (name in ("redundant-column", "conversion"))
         if words is not None:
             assert record.stored_words == words
-    _, _, record = calibrated("defect-subtract", network_of(yield_=0.8))
-    stuck = sum(unit.tile.stuck.sum() for unit in network_of(yield_=0.8).chip.units)
+    _, _, record = calibrated("defect-subtract", one_layer(yield_=0.8))
+    stuck = sum(unit.tile.stuck.sum() for unit in one_layer(yield_=0.8).chip.units)
     assert 0.5 * stuck < record.stored_words < 1.5 * stuck
     assert record.digital_products == record.stored_words
     assert record.products == SIZES[0] * SIZES[1]
 
 
 def test_out_of_range_subtracts_used_cells_outside_the_working_range_alone():
-    network = network_of(yield_=0.8)
+    network = one_layer(yield_=0.8)
     layer = network.layers[0]
     _, _, record = calibrated("out-of-range", network)
     conductance = np.array([unit.tile.effective_conductance for unit in layer.units])
@@ -166,8 +151,8 @@ JOINED += ["redundant-column+conversion+affine"]
 def test_a_joined_calibration_learns_on_what_the_former_leave(names):
     """It is as good as the best of its parts alone, and costs what they cost."""
     chip = {"converters": ERRORS, "yield_": 0.8, "wire": 2.0}
-    _, joined, record = calibrated(names, network_of(**chip))
-    parts = [calibrated(name, network_of(**chip)) for name in names.split("+")]
+    _, joined, record = calibrated(names, one_layer(**chip))
+    parts = [calibrated(name, one_layer(**chip)) for name in names.split("+")]
     assert joined.rmse < 1.05 * min(part.rmse for _, part, _ in parts)
     assert record.reads == sum(cost.reads for _, _, cost in parts)
     assert record.reads_per_product == max(cost.reads_per_product for _, _, cost in parts)
@@ -178,14 +163,14 @@ def test_a_joined_calibration_learns_on_what_the_former_leave(names):
 @pytest.mark.parametrize("names", ["split-affine+affine", "split-affine+defect-subtract", "global-scale+out-of-range"])
 def test_calibrations_of_other_groups_and_cells_follow_each_other(names):
     chip = {"converters": ERRORS, "yield_": 0.8, "wire": 2.0}
-    before, after, record = calibrated(names, network_of(**chip))
+    before, after, record = calibrated(names, one_layer(**chip))
     assert after.rmse < 0.5 * before.rmse
     assert record.reads_per_product == (GROUPS if "split" in names else 1)
 
 
 def test_an_affine_fit_after_subtraction_is_one_of_each_output():
-    network = network_of(yield_=0.8, converters=ERRORS)
-    _, alone, _ = calibrated("defect-subtract", network_of(yield_=0.8, converters=ERRORS))
+    network = one_layer(yield_=0.8, converters=ERRORS)
+    _, alone, _ = calibrated("defect-subtract", one_layer(yield_=0.8, converters=ERRORS))
     _, joined, record = calibrated("defect-subtract+affine", network)
     correction = network.layers[0].correction
     assert correction.output_scale.shape == (SIZES[1],)
@@ -197,7 +182,7 @@ def test_an_affine_fit_after_subtraction_is_one_of_each_output():
 @pytest.mark.parametrize("name", [*sorted(set(HEALED) - {"conversion", "redundant-column"}), "defect-subtract+affine"])
 def test_calibrating_a_trained_chip_again_keeps_what_it_does(name):
     """Other weights are asked for than the chip has: again, its products stay, and its ranges follow."""
-    network = network_of(yield_=0.8, converters=ERRORS)
+    network = one_layer(yield_=0.8, converters=ERRORS)
     layer, chip, rng = network.layers[0], network.chip, np.random.default_rng(1)
     seen, unseen = rng.random((VECTORS, SIZES[0])), rng.random((80, SIZES[0]))
     method = calibration_of(name.split("+"), SPEC)
@@ -233,7 +218,7 @@ def test_calibrations_that_cannot_follow_each_other_are_refused(methods, rule):
 
 @pytest.mark.parametrize(("wire", "converters"), [(0.0, EXACT), (1.0, ERRORS)])
 def test_one_hot_reads_find_the_stuck_cells(wire, converters):
-    network = network_of(yield_=0.8, wire=wire, converters=converters)
+    network = one_layer(yield_=0.8, wire=wire, converters=converters)
     layer = network.layers[0]
     found = network.chip.run(find_stuck(layer))
     true = np.array([unit.tile.stuck for unit in layer.units])
@@ -245,7 +230,7 @@ def test_one_hot_reads_find_the_stuck_cells(wire, converters):
 
 
 def test_a_dead_sense_channel_is_found_stuck():
-    network = network_of(yield_=0.9)
+    network = one_layer(yield_=0.9)
     layer = network.layers[0]
     layer.units[0].readout.adc.alive = np.arange(COLUMNS) != 3
     found = network.chip.run(find_stuck(layer))

@@ -23,6 +23,34 @@ def test_linearity_of_levels_by_hand():
     np.testing.assert_allclose(np.cumsum(found.dnl, axis=1), found.inl[:, 1:])
 
 
+def test_two_points_are_a_straight_line_and_one_has_no_step():
+    found = linearity(np.array([[1.0, 3.0]]))
+    assert found.inl.tolist() == [[0.0, 0.0]]
+    assert found.dnl.tolist() == [[0.0]]
+    assert linearity(np.array([[1.0]])).dnl.shape == (1, 0)
+
+
+class _Far:
+    """Draws what a normal distribution hardly ever has."""
+
+    def standard_normal(self, shape):
+        return np.broadcast_to([9.0, -9.0, 0.5, -4.0], shape)
+
+
+def test_capacitors_are_off_by_four_standard_deviations_at_most_the_larger_the_less():
+    found = draw_capacitors(_Far(), 2, 3, 1e-15, 0.01)
+    root = np.sqrt([1.0, 2.0, 4.0, 1.0])
+    by_hand = 1e-15 * np.array([1.0, 2.0, 4.0, 1.0]) * (1.0 + 0.01 * np.array([4.0, -4.0, 0.5, -4.0]) / root)
+    np.testing.assert_allclose(found, [by_hand, by_hand], rtol=1e-14)
+
+
+def test_a_voltage_at_a_threshold_has_the_code_that_begins_there():
+    capacitors = draw_capacitors(_Far(), 1, 3, 1e-15, 0.0)
+    steps = np.arange(1, 8)[:, None] - 0.5
+    assert approximate(capacitors, np.zeros(1), steps)[:, 0].tolist() == list(range(1, 8))
+    np.testing.assert_array_equal(sar_thresholds(capacitors, np.zeros(1)), steps.T)
+
+
 def test_perfect_converters_are_linear_and_mismatch_and_switches_make_them_not():
     assert np.abs(DacBank(DacSpec(), 3).linearity().inl).max() < 1e-12
     gains = DacSpec(gain_error=0.1, offset_error=0.01)
@@ -47,6 +75,7 @@ def test_adc_thresholds_are_drawn_once_and_leave_gain_and_offset_as_they_were():
     np.testing.assert_array_equal(drawn.thresholds, again.thresholds)
     assert plain.thresholds is None
     assert not plain.linearity().inl.any()
+    assert plain.linearity().inl.shape == (4, 255)
     assert drawn.linearity().dnl.shape == (4, 254)
     assert 0.2 < np.abs(drawn.linearity().inl).max() < 2.0
 
