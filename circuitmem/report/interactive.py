@@ -44,7 +44,7 @@ def _lines(plot: dict[str, Any]) -> dict[str, Any]:
             "name": series["name"],
             "x": series["x"],
             "y": series["y"],
-            "line": {"color": colour, "dash": "dash" if series["style"] == "dashed" else "solid"},
+            "line": {"color": colour, "dash": _dash(series["style"], colour)},
             "marker": {"color": colour, "size": 5},
         }
         traces.append(trace)
@@ -55,6 +55,13 @@ def _lines(plot: dict[str, Any]) -> dict[str, Any]:
     for name in plot["log"]:
         layout[f"{name}axis"] |= {"type": "log", "exponentformat": "power", "dtick": 1}
     return {"title": plot["title"], "traces": traces, "layout": layout}
+
+
+def _dash(style: str, colour: str) -> str:
+    """Return the dash of a line; what has the colour of text is told from a grey method by it."""
+    if style != "dashed":
+        return "solid"
+    return "dot" if colour == _GREY else "dash"
 
 
 def _heat_map(plot: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +85,8 @@ def _heat_map(plot: dict[str, Any]) -> dict[str, Any]:
     layout["margin"]["r"] = 90  # the words of the scale
     layout["yaxis"]["autorange"] = "reversed"
     rows, columns = len(plot["values"]), len(plot["values"][0])
+    if max(rows, columns) <= _FEW:
+        layout["xaxis"]["dtick"] = layout["yaxis"]["dtick"] = 1  # classes: each has its own
     if max(rows / columns, columns / rows) <= LONGEST:  # cells are square
         layout["yaxis"] |= {"scaleanchor": "x", "constrain": "domain"}
         layout["xaxis"] |= {"constrain": "domain"}

@@ -59,7 +59,10 @@ def accuracy_plots(record: dict[str, Any]) -> list[Plot]:
         known |= {name: history[0][score] for name, history in methods.items()}
         return [Bars(title, tuple(map(label_of, known)), words, {words: tuple(known.values())})]
     plots: list[Plot] = []
-    for key, label, unit in (("epoch", "epoch", 1.0), ("pulses", "programming pulses (millions)", 1e-6)):
+    most = max(entry["pulses"] for history in methods.values() for entry in history)
+    thousands = most < 100_000
+    pulses = ("programming pulses (thousands)", 1e-3) if thousands else ("programming pulses (millions)", 1e-6)
+    for key, label, unit in (("epoch", "epoch", 1.0), ("pulses", *pulses)):
         series = []
         right = max(max(entry[key] for entry in history) for history in methods.values()) * unit
         for name, history in methods.items():

@@ -113,8 +113,9 @@ def _heat_map(axes: Axes, plot: dict[str, Any], ink: str) -> None:
     rows, columns = values.shape
     aspect: Any = "equal" if max(rows / columns, columns / rows) <= LONGEST else "auto"
     axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
+    ticks = 12 if max(rows, columns) <= 12 else 6  # classes: each has its own
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(6, integer=True))
+        axis.set_major_locator(MaxNLocator(ticks, integer=True))
     if plot.get("classes"):
         class_map(axes, values, plot["classes"], aspect, ink)
         return

@@ -123,14 +123,23 @@ def _steps(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
     for number, line in enumerate(zip(*engines.values(), strict=True), 1):
         losses, pulses = ([f"{step['loss']:.6f}" for step in line], [f"{step['pulses']:,}" for step in line])
         labels = ["".join(map(str, step["labels"])) for step in line]
-        rows.append((str(number), *losses, *pulses, *labels, *(step["digest"] for step in line)))
+        cells = (losses, pulses, labels, [step["digest"] for step in line])
+        rows.append((str(number), *(_merged(dict(zip(engines, cell, strict=True))) for cell in cells)))
     return {
         "stage": trained[0]["stage"],
         "values": trained[0]["values_a_step"],
         "same": sum(len({step["digest"] for step in line}) == 1 for line in zip(*engines.values(), strict=True)),
-        "columns": ["step", *(f"{part}, {engine}" for part in parts for engine in engines)],
+        "caption": f"What each step left in {', '.join(engines)}: one value where all have it",
+        "columns": ["step", *parts],
         "rows": rows,
     }
+
+
+def _merged(values: dict[str, str]) -> str:
+    """Return what all engines have, or else the value of each."""
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return "; ".join(f"{engine} {value}" for engine, value in values.items())
 
 
 def _speed_columns(rows: list[dict[str, Any]]) -> list[str]:

@@ -6,8 +6,9 @@ from matplotlib.colors import to_hex
 
 from circuitmem.report.interactive import interactive
 from circuitmem.report.palette import COLOURS, name_colours
-from circuitmem.report.run_plots import STUCK, defect_classes
+from circuitmem.report.run_plots import STUCK, accuracy_plots, defect_classes
 from circuitmem.report.stills import draw, pdf
+from circuitmem.report.validation import _steps
 from circuitmem.study.plots import Bars, HeatMap, Lines, Series
 from circuitmem.training import method_title
 
@@ -65,3 +66,40 @@ def test_a_figure_is_the_same_pdf_each_time():
     first = pdf(draw(plot))
     assert first.startswith(b"%PDF")
     assert first == pdf(draw(plot))
+
+
+def test_the_digital_network_is_told_from_the_raw_chip_on_a_page():
+    series = tuple(Series(method_title(name), [0, 1], [1, 1], "dashed") for name in ("digital", "raw"))
+    digital, raw = interactive(Lines("Accuracy", "epoch", "%", series).as_dict())[0]["traces"]
+    assert (digital["line"]["dash"], raw["line"]["dash"]) == ("dot", "dash")
+
+
+def test_each_class_of_a_confusion_matrix_has_a_tick():
+    plot = HeatMap("all", np.eye(10), "samples", "taken for", "true class").as_dict()
+    layout = interactive(plot)[0]["layout"]
+    assert layout["xaxis"]["dtick"] == layout["yaxis"]["dtick"] == 1
+    axes = draw(plot).axes[0]
+    assert set(range(10)) <= set(axes.get_xticks().tolist()) & set(axes.get_yticks().tolist())
+    assert "dtick" not in interactive(HeatMap("all", np.eye(64), "").as_dict())[0]["layout"]["xaxis"]
+
+
+@pytest.mark.parametrize(("pulses", "unit", "shown"), [(12_000, "thousands", 12.0), (1_200_000, "millions", 1.2)])
+def test_pulses_are_in_the_unit_that_suits_them(pulses, unit, shown):
+    history = [{"epoch": k, "pulses": k * pulses, "accuracy_percent": 50.0} for k in range(2)]
+    record = {"methods": {"in_situ": {"history": history}}, "digital": {"accuracy_percent": 90.0}}
+    _, plot = accuracy_plots(record)
+    assert plot.x_label == f"programming pulses ({unit})"
+    assert plot.series[0].x[-1] == pytest.approx(shown)
+
+
+def test_a_step_that_engines_share_is_said_once():
+    step = {"loss": 0.5, "pulses": 10, "labels": [1, 2], "digest": "abc"}
+    other = step | {"loss": 0.6}
+    stages = [
+        {"stage": "training", "values_a_step": 3, "referee": name, "steps": {"behavioral": [step], "referee": [found]}}
+        for name, found in (("ngspice", step), ("vacask", other))
+    ]
+    found = _steps(stages)
+    assert found["columns"] == ["step", "loss", "pulses so far", "labels", "digest of all values"]
+    assert found["rows"] == [("1", "kernels 0.500000; ngspice 0.500000; VACASK 0.600000", "10", "12", "abc")]
+    assert "kernels, ngspice, VACASK" in found["caption"]
