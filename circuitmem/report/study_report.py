@@ -109,6 +109,8 @@ def _origin(provenance: dict[str, Any]) -> str:
         where = f"on {workers} worker process{'es' * (workers != 1)}"
     declared = provenance.get("declared_repeats", len(seeds))  # a table of an older version has all
     maps = f"{len(seeds)} of the {declared} defect maps that the declaration asks for"
+    if provenance["finished"] + len(provenance["failed"]) < provenance["points"]:
+        maps += ", some points with fewer"
     kernels = sorted(set(provenance["kernels"].values()))
     data = ", ".join(name for name, _ in provenance["data"])
     codes = provenance.get("codes", {})

@@ -44,7 +44,7 @@ def study_provenance(
         "failed": failures(records),
         "methods": list(study.spec.methods),
         "declared_repeats": study.declared_repeats,
-        "seeds": sorted({point.seed for point in points}),
+        "seeds": sorted({record["seed"] for record in records}),
         "test_samples": min(len(each.test_targets) for each in sets),
         "data": sorted({(each.name, each.sha256) for each in sets}),
         "codes": dict(sorted(Counter(record.get("code", "not recorded") for record in records).items())),

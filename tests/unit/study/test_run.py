@@ -122,9 +122,23 @@ def test_what_is_finished_can_be_collected_at_any_time(write_study, tmp_path):
     (tmp_path / "r" / "results.parquet").unlink()
     summary = run_study(study, tmp_path / "r", collect=True)
     assert (summary["points"], summary["finished"], summary["computed"]) == (4, 2, 0)
+    assert {path.stem for path in (tmp_path / "r" / "points").glob("*.json")} == {point.id for point in part.points()}
     rows, _ = load_table(tmp_path / "r")
     assert {row["point"] for row in rows} == {point.id for point in part.points()}
-    assert {path.stem for path in (tmp_path / "r" / "points").glob("*.json")} == {point.id for point in part.points()}
+    _, provenance = load_table(tmp_path / "r")
+    assert provenance["seeds"] == [1]
+    # One point more: two maps are there now, but not at every level.
+    run_study(load_study(folder), tmp_path / "r")
+    next(
+        path for path in (tmp_path / "r" / "points").glob("*.json") if json.loads(path.read_text())["seed"] == 2
+    ).unlink()
+    (tmp_path / "r" / "points.tar.xz").unlink()
+    run_study(study, tmp_path / "r", collect=True)
+    said = study_text(study, *load_table(tmp_path / "r"))
+    assert (
+        "3 of 4 points, 2 of the 2 defect maps that the declaration asks for, some points with fewer (seeds 1 to 2)"
+        in said
+    )
 
 
 def test_a_plan_downloads_nothing(write_study, tmp_path, monkeypatch):
