@@ -95,6 +95,8 @@ def taking(inputs: tuple[torch.Tensor, ...]) -> Iterator[None]:
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         shapes = " and ".join(str(tuple(each.shape)) for each in inputs)
         words = (str(error).splitlines() or [type(error).__name__])[0]
+        if len(inputs) > 1:
+            words += " (a tuple has one tensor for each argument of forward, no targets)"
         raise ValidationError("data", f"must be what the network takes, not of shape {shapes}: {words}") from error
 
 

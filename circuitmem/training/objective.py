@@ -132,4 +132,4 @@ def objective_of(data: Dataset, in_units: bool = False) -> Objective:
 
 def accuracy_percent(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
     """Return the percentage of right answers."""
-    return 100.0 * np.count_nonzero(predicted == labels) / len(labels)
+    return float(100.0 * np.count_nonzero(predicted == labels) / len(labels))

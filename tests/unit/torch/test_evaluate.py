@@ -59,6 +59,7 @@ def test_every_method_begins_on_the_same_chip_and_a_run_is_written(tmp_path, mon
         net, data, CHIP, methods, tmp_path / "run", seed=2, epochs=2, audit=0, progress=lambda *what: heard.append(what)
     )
     assert list(run.accuracy_percent) == ["digital", *methods]
+    assert {type(value) for value in run.accuracy_percent.values()} == {float}  # not of NumPy: results.json has these
     assert run.accuracy_percent["digital"] > 95.0
     assert run.accuracy_percent["calibration"] > 90.0
     assert run.pulses["raw"] == run.pulses["calibration"] > 0

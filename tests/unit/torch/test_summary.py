@@ -105,6 +105,11 @@ def test_a_network_on_a_chip_is_left_as_it_is_and_data_may_be_a_data_set():
         (nn.Linear(4, 2), torch.tensor(1.0), "data must be a batch of one input at least"),
         (nn.Linear(4, 2), torch.zeros(0, 4), "data must be a batch of one input at least"),
         (nn.Linear(4, 2), torch.zeros(3, 5), r"inputs must have shape .* in_features=4.*\(got \(3, 5\)\)"),
+        (
+            nn.Linear(4, 2),
+            (torch.zeros(3, 4), torch.zeros(3)),
+            r"one tensor for each argument of forward, no targets",
+        ),
         (nn.Linear(4, 2), "x", "sample must be a tensor or an array"),
         (nn.ReLU(), None, "model must have a Linear, Conv1d or Conv2d module"),
     ],
