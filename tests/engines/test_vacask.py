@@ -369,7 +369,7 @@ def test_a_program_that_hangs_at_its_start_counts_as_none(tmp_path, monkeypatch)
     program = tmp_path / "vacask"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
-    monkeypatch.setattr(simulator, "find", lambda: installation.Installation("1", program, program))
+    monkeypatch.setattr(simulator, "find_vacask", lambda: installation.Installation("1", program, program))
     monkeypatch.setattr(simulator, "_START_LIMIT", 0.2)
     with pytest.raises(SpiceUnavailableError, match=r"VACASK is installed but does not start within 0\.2 s"):
         simulator.VacaskSimulator(tmp_path)

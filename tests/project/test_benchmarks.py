@@ -220,36 +220,6 @@ def test_algorithms_are_drawn_within_what_is_declared():
     assert (best["agad"]["test"], best["agad"]["each"]) == (6.0, [5, 7])
 
 
-def test_intervals_of_fits_are_counted_against_what_curves_were_made_with(tmp_path, monkeypatch):
-    recovery = importlib.import_module("recovery")
-
-    def counted():
-        count = recovery.Count("pulse")
-        for seed in range(4):
-            count.add(tmp_path / "curve.csv", seed)
-        recovery.write(tmp_path / "recovery.txt", count)
-        return count.lines()[-1].split()
-
-    (tmp_path / "recovery.txt").write_text(f"{recovery.HEAD}\nsteps 3 all 9 100.0% 0\npulse 1 all 9 1.0% 0\n")
-    line = counted()
-    assert line[:3] == ["pulse", "4", "all"]
-    assert int(line[3]) >= 12  # range and curvature of each direction, or most of them
-    assert float(line[4].rstrip("%")) >= 75.0
-    lines = (tmp_path / "recovery.txt").read_text().splitlines()
-    assert [each.split()[0] for each in lines] == ["model", *["pulse"] * 5, "steps"]
-    # Were the truth another, few intervals would hold it.
-    fit = recovery.MODELS["pulse"]
-    monkeypatch.setitem(
-        recovery.MODELS,
-        "pulse",
-        lambda *at: (
-            fit(*at)[0],
-            {name: 1.2 * value for name, value in fit(*at)[1].items() if isinstance(value, float)},
-        ),
-    )
-    assert float(counted()[4].rstrip("%")) <= 50.0
-
-
 def recovered(monkeypatch, folder, *arguments):
     """Count intervals, and return what the record has of each model but for the time."""
     record = folder / "recovery.json"
@@ -285,3 +255,23 @@ def test_a_count_of_intervals_goes_on_where_it_was_stopped(monkeypatch, tmp_path
     monkeypatch.setattr(recovery, "fit_code", lambda name: "other")
     assert recovered(monkeypatch, twice, "steps", "--repeats", "1")["steps"]["curves"] == 1
     assert recovered(monkeypatch, twice, "steps", "--repeats", "1", "--first-seed", "7")["steps"]["first_seed"] == 7
+
+
+def test_intervals_hold_what_curves_were_made_with_and_not_something_else(monkeypatch, tmp_path):
+    def held(folder):
+        folder.mkdir()
+        own = recovered(monkeypatch, folder, "pulse", "--repeats", "4")["pulse"]
+        ends = ("both", "one", "both_hold", "one_hold")
+        both, one, both_hold, one_hold = (sum(each[key] for each in own["parameters"].values()) for key in ends)
+        assert both + one >= 12  # range and curvature of each direction, or most of them
+        return (both_hold + one_hold) / (both + one)
+
+    assert held(tmp_path / "right") >= 0.75
+    fit = recovery.MODELS["pulse"]
+
+    def of_another(*at):
+        found, truth = fit(*at)
+        return found, {name: 1.2 * value if isinstance(value, float) else value for name, value in truth.items()}
+
+    monkeypatch.setitem(recovery.MODELS, "pulse", of_another)
+    assert held(tmp_path / "wrong") <= 0.5

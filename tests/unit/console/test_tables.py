@@ -196,7 +196,8 @@ def test_a_terminal_of_40_columns_gets_whole_numbers():
     assert max(map(len, shown.splitlines())) <= 40
 
 
-def test_a_stage_of_which_most_is_undecided_does_not_read_as_a_pass(capsys):
+def test_a_stage_of_which_most_is_undecided_does_not_read_as_a_pass(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     console.print_stages(RECORD, Path("report.html"))
     shown = capsys.readouterr().out
     verdicts = [line.split()[-1] for line in shown.splitlines() if line.startswith(STAGE["stage"] + "  ")]
