@@ -15,7 +15,7 @@ from circuitmem.config import ChipSpec, TileSpec
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.rng import Purpose, stream
-from circuitmem.study.fit.sheet import NUMBER, decoded, separator_of
+from circuitmem.study.sheet import NUMBER, decoded, separator_of
 from circuitmem.tile import DefectMap, Tile
 from circuitmem.validation import finite_array
 
@@ -40,7 +40,7 @@ _FLOATING_MICRO = str.maketrans({"µ": "u", "μ": "u"})
 def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tuple[Floats, str]:
     """Load a matrix of numbers from a text file: one row a line, separated by commas, semicolons, tabs, bars or blanks.
 
-    Encodings, separators and decimal commas are those of measured curves (:func:`.fit.sheet.read_sheet`). Lines that
+    Encodings, separators and decimal commas are those of measured curves (:func:`.sheet.read_sheet`). Lines that
     begin with ``#`` and lines before the first row of numbers are its header.
 
     Parameters

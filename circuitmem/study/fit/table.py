@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import DataFileError, ValidationError
 from circuitmem.study.fit.columns import QUANTITIES, Quantity, heading, named_unit, unit_scale, wanted_units
-from circuitmem.study.fit.sheet import Sheet, read_sheet
+from circuitmem.study.sheet import Sheet, read_sheet
 from circuitmem.validation import did_you_mean
 
 __all__ = ["Reading", "Table", "read_table"]
