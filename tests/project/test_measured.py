@@ -1,6 +1,5 @@
 """What README and docs say of validations and audits is what their records have."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -11,14 +10,7 @@ from circuitmem.study.fit import MODELS
 from circuitmem.study.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def script():
-    found = importlib.util.spec_from_file_location("measured", ROOT / ".ci" / "measured.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+SCRIPT = "measured"
 
 
 def test_text_and_records_agree(script, capsys):

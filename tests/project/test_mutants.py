@@ -1,21 +1,11 @@
 """The mutation run takes what is there: its sources, its tests; and tells what lived from what was not run."""
 
-import importlib.util
 import json
 import tomllib
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def script():
-    found = importlib.util.spec_from_file_location("mutants", ROOT / ".ci" / "mutants.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+SCRIPT = "mutants"
 
 
 def test_what_is_declared_for_it_is_there():

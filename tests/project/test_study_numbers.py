@@ -1,20 +1,12 @@
 """Numbers of studies in README and docs are those of their tables: text and data cannot differ unnoticed."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def script():
-    found = importlib.util.spec_from_file_location("study_numbers", ROOT / ".ci" / "study_numbers.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+SCRIPT = "study_numbers"
 
 
 def test_text_and_data_agree(script, capsys):

@@ -1,0 +1,16 @@
+"""Programs of .ci, for the tests that hold them against the project."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def script(request):
+    """The program of .ci that the module of the test names in ``SCRIPT``, loaded as a module."""
+    path = Path(__file__).parents[2] / ".ci" / f"{request.module.SCRIPT}.py"
+    found = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
