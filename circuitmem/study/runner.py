@@ -17,7 +17,7 @@ from circuitmem.study.local import run_locally
 from circuitmem.study.provenance import failures, study_provenance
 from circuitmem.study.spec import Chosen, Point, Study
 from circuitmem.study.store import Store
-from circuitmem.study.tuning import Trial, choose, trial_rows, trials_of
+from circuitmem.study.tuning import Trial, choose, trial_rows, trials_due, trials_of
 from circuitmem.training import load_data, load_source
 from circuitmem.training.data import check_classes
 from circuitmem.validation import integer
@@ -50,9 +50,11 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
     """
     workers = integer("--workers", workers, 1)
     trials, store = trials_of(study), Store(results_folder(study, out), make=False)
-    tried = _each_once(trials)
+    records = store.records(_each_once(trials))
+    due = trials_due(trials, records, study.spec.protocol.halving, guess=True)
+    tried = _each_once(due)
     records = store.records(tried)
-    chosen, _ = choose(trials, records) if len(records) == len(tried) else (_of_first_trials(trials), [])
+    chosen, _ = choose(due, records) if len(records) == len(tried) else (_of_first_trials(trials), [])
     points = study.points(chosen)
     _check_data([*tried, *points], fetch=False)
     records += store.records(points)
@@ -73,7 +75,7 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
     return {
         "study": study.name,
         "points": [line(point) for point in points],
-        "trials": [line(each.point) | {"method": each.method, "settings": each.settings} for each in trials],
+        "trials": [line(each.point) | {"method": each.method, "settings": each.settings} for each in due],
         "methods": list(study.spec.methods),
         "missing": len(missing),
         "workers": workers,
@@ -138,7 +140,7 @@ def run_study(
     """
     began = time.time()
     workers = integer("--workers", workers, 1)
-    trials = trials_of(study)
+    trials, halving = trials_of(study), study.spec.protocol.halving
     tried, declared = _each_once(trials), study.points(_of_first_trials(trials))
     for name, given in (("--retry", retry), ("--recompute", recompute), ("--scheduler", scheduler)):
         if collect and given:
@@ -146,11 +148,15 @@ def run_study(
     if not collect:
         _check_data([*tried, *declared])
     store = Store(results_folder(study, out), make=not collect)
-    if collect and len(store.records(tried)) < len(tried):
-        raise ValidationError("--collect", "needs all trials of the tuning of this study", str(store.folder))
-    if collect and not store.records(study.points(choose(trials, store.records(tried))[0])):
-        raise ValidationError("--collect", "needs a finished point of this study in its folder", str(store.folder))
-    done, computed, total = 0, 0, len(tried) + len(declared)
+    if collect:
+        kept = store.records(tried)
+        due = trials_due(trials, kept, halving)
+        if {trial.point.id for trial in due} - {record["id"] for record in kept}:
+            raise ValidationError("--collect", "needs all trials of the tuning of this study", str(store.folder))
+        if not store.records(study.points(choose(due, kept)[0])):
+            raise ValidationError("--collect", "needs a finished point of this study in its folder", str(store.folder))
+    done, computed = 0, 0
+    total = len(_each_once(trials_due(trials, [], halving, guess=True))) + len(declared)
 
     def compute(points: Sequence[Point]) -> list[dict[str, Any]]:
         nonlocal done, computed
@@ -167,9 +173,17 @@ def run_study(
         return store.records(points)
 
     with store.locked():
-        tuning = compute(tried)
-        chosen, tuned = choose(trials, tuning)
-        store.write_trials(study, trial_rows(trials, tuning))
+        tuning: list[dict[str, Any]] = []
+        while True:  # with halving, once for each tuning map
+            due = trials_due(trials, tuning, halving)
+            known = {record["id"] for record in tuning}
+            new = [point for point in _each_once(due) if point.id not in known]
+            if not new:
+                break
+            tuning += compute(new)
+        total = len(tuning) + len(declared)  # settings that failed or were drawn twice made fewer
+        chosen, tuned = choose(due, tuning)
+        store.write_trials(study, trial_rows(due, tuning))
         points = study.points(chosen)
         records = compute(points)
         how: dict[str, Any] = {"scheduler": scheduler} if scheduler is not None else {"workers": workers}
@@ -177,13 +191,13 @@ def run_study(
             how = {}
         how |= {"tuning": tuned} if tuned else {}
         table = store.write_table(study, records, study_provenance(study, points, records, how))
-        store.pack([*tried, *points])
+        store.pack([*_each_once(due), *points])
     return {
         "study": study.name,
         "folder": str(store.folder),
         "points": len(points),
         "finished": sum(record["status"] == "finished" for record in records),
-        "trials": len(trials),
+        "trials": len(due),
         "computed": computed,
         "failed": failures(records),
         "wall_time_s": round(time.time() - began, 1),

@@ -15,7 +15,7 @@ from circuitmem.rng import Purpose, name_number, stream
 from circuitmem.study.spec import Chosen, FactorLevel, Point, Study
 from circuitmem.study.statistics import mean
 
-__all__ = ["Trial", "choose", "settings_tried", "trial_rows", "trials_of"]
+__all__ = ["Trial", "choose", "settings_tried", "trial_rows", "trials_due", "trials_of"]
 
 COSTS = ("simulated_time_s", "energy_j", "pulses")
 """What a trial cost on its chip."""
@@ -86,6 +86,60 @@ def trials_of(study: Study) -> list[Trial]:
     ]
 
 
+def trials_due(
+    trials: Sequence[Trial], records: Sequence[dict[str, Any]], halving: bool, *, guess: bool = False
+) -> list[Trial]:
+    """Return the trials that the records so far make due, those with a record among them.
+
+    With ``halving`` (successive halving: Jamieson & Talwalkar, AISTATS 2016) the better half of a method's settings,
+    rounded up, goes on to each next map: all methods with as many settings get as many trials. What is due on a map is
+    known when every trial that was due on the maps before it has a record. A setting that failed does not go on.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        All trials of a study.
+    records : sequence of dict
+        Records of some of them.
+    halving : bool
+        Whether settings are left out on the way; else all trials are due.
+    guess : bool
+        Whether to go on with the first half where it is not known which half is better, to count what will be due.
+    """
+    if not halving:
+        return list(trials)
+    by_id = {record["id"]: record for record in records}
+    due: set[int] = set()
+    for own in _by_method(trials).values():
+        left = list(dict.fromkeys(trial.number for trial in own))
+        reached: dict[int, list[float]] = {number: [] for number in left}
+        for seed in dict.fromkeys(trial.point.seed for trial in own):
+            here = [trial for trial in own if trial.point.seed == seed and trial.number in left]
+            due.update(id(trial) for trial in here)
+            kept = (len(left) + 1) // 2
+            if all(trial.point.id in by_id for trial in here):
+                for trial in here:
+                    record = by_id[trial.point.id]
+                    if record["status"] == "finished":
+                        reached[trial.number].append(record["tests"][trial.method])
+                    else:
+                        left.remove(trial.number)
+                # Sorting keeps the order of equals: the first of them goes on.
+                left.sort(key=lambda number: -sum(reached[number]))
+            elif not guess:
+                break
+            left = left[:kept]
+    return [trial for trial in trials if id(trial) in due]
+
+
+def _by_method(trials: Sequence[Trial]) -> dict[tuple[str, tuple[FactorLevel, ...]], list[Trial]]:
+    """Return the trials of each method at each of its levels."""
+    groups: dict[tuple[str, tuple[FactorLevel, ...]], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.method, tuple(trial.point.levels.values())), []).append(trial)
+    return groups
+
+
 def trial_rows(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a row of each trial on each map, for a table: settings as JSON, and what they reached and cost."""
     by_id, rows = {record["id"]: record for record in records}, []
@@ -103,12 +157,12 @@ def trial_rows(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> li
 def choose(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> tuple[Chosen, list[dict[str, Any]]]:
     """Return the settings with the best mean accuracy on the validation samples, and what finding them took.
 
-    The first counts of those that are as good; one that failed on a map does not count.
+    The first counts of those that are as good; one that failed on a map, or was left out on the way, does not count.
 
     Parameters
     ----------
     trials : sequence of Trial
-        All trials of a study.
+        All trials that were due (:func:`trials_due`).
     records : sequence of dict
         A record of each.
 
@@ -120,22 +174,22 @@ def choose(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> tuple[
     by_id = {record["id"]: record for record in records}
     chosen: Chosen = {}
     tuned = []
-    groups: dict[tuple[str, tuple[FactorLevel, ...]], list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault((trial.method, tuple(trial.point.levels.values())), []).append(trial)
-    for (method, levels), own in groups.items():
+    for (method, levels), own in _by_method(trials).items():
         found: dict[int, list[dict[str, Any]]] = {}
         for trial in own:
             found.setdefault(trial.number, []).append(by_id[trial.point.id])
-        good = {k: some for k, some in found.items() if all(record["status"] == "finished" for record in some)}
+        finished = {k: some for k, some in found.items() if all(record["status"] == "finished" for record in some)}
+        maps = len({trial.point.seed for trial in own})
+        good = {k: some for k, some in finished.items() if len(some) == maps}
         if not good:
-            error = own[0].point.description, by_id[own[0].point.id]["error"]["message"]
+            lost = next(trial.point for trial in own if by_id[trial.point.id]["status"] != "finished")
+            error = lost.description, by_id[lost.id]["error"]["message"]
             raise CircuitmemError(f"all trials of {method} failed while it was tuned ({error[0]}: {error[1]})")
-        percents = {k: mean([record["tests"][method] for record in some]) for k, some in good.items()}
-        best = max(percents, key=lambda k: percents[k].mean)
+        percents = {k: mean([record["tests"][method] for record in some]) for k, some in finished.items()}
+        best = max(good, key=lambda k: percents[k].mean)
         settings = next(trial.settings for trial in own if trial.number == best)
         chosen[method, levels] = settings
-        ends = [record["histories"][method][-1] for some in good.values() for record in some]
+        ends = [record["histories"][method][-1] for some in finished.values() for record in some]
         tuned.append(
             {
                 "method": method,
@@ -143,7 +197,7 @@ def choose(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> tuple[
                 "settings": settings,
                 "trials": len(found),
                 "maps": len(found[best]),
-                "failed": len(found) - len(good),
+                "failed": len(found) - len(finished),
                 "percent": percents[best].mean,
                 "half_width": percents[best].half_width if percents[best].count > 1 else None,
                 "lowest_percent": min(each.mean for each in percents.values()),

@@ -14,7 +14,7 @@ from circuitmem.study import runner
 from circuitmem.study.runner import plan_study, run_study
 from circuitmem.study.spec import Point, load_study
 from circuitmem.study.store import Store, load_table, table_rows
-from circuitmem.study.tuning import Trial, choose, settings_tried, trials_of
+from circuitmem.study.tuning import Trial, choose, settings_tried, trials_due, trials_of
 
 PROTOCOL = """
 [protocol]
@@ -163,6 +163,7 @@ def test_methods_may_be_tuned_at_some_levels_for_all(write_study):
         ("[1e-9, 0.2]", "{ low = 0.2, high = 0.1 }", r"low must be > 0 and < high \(=0.1\) \(got 0.2\)"),
         ("[1e-9, 0.2]", "[]", "must be at least one, or low and high instead"),
         ("[protocol]", "[run.data]\nheld_back = 3\n[protocol]", "run.data.held_back must be left out with protocol"),
+        ("tuning_maps = 1", "halving = true\ntuning_maps = 1", r"tuning_maps must be >= 2 with halving: .* \(got 1\)"),
         ("trials = 2", "at = { wires = 1 }\ntrials = 2", "protocol.at must be one of device_yield"),
     ],
 )  # fmt: skip
@@ -225,6 +226,68 @@ def test_the_best_mean_is_chosen_and_a_trial_that_fails_on_a_map_is_not():
     )
     with pytest.raises(CircuitmemError, match=r"all trials of in_situ failed while it was tuned .*too fast"):
         choose(trials, [record(each, None) for each in trials])
+
+
+def test_with_halving_the_better_half_goes_on_to_the_next_map():
+    trials = [trial(number, seed) for seed in (101, 102, 103) for number in range(6)]
+    at = {(each.point.seed, each.number): each for each in trials}
+
+    def due(records, **more):
+        return [(each.point.seed, each.number) for each in trials_due(trials, records, True, **more)]
+
+    first = [(101, number) for number in range(6)]
+    assert due([]) == first
+    # Counted before anything is known: 6 settings, then 3, then 2 of them.
+    assert due([], guess=True) == [*first, (102, 0), (102, 1), (102, 2), (103, 0), (103, 1)]
+    percents = [60.0, 75.0, None, 75.0, 90.0, 70.0]
+    records = [record(at[place], percent) for place, percent in zip(first, percents, strict=True)]
+    assert due(records[:5]) == first
+    second = [(102, 1), (102, 3), (102, 4)]
+    assert due(records) == [*first, *second]
+    # The mean over both maps counts: 4 is behind on the second, and still in front.
+    records += [record(at[place], percent) for place, percent in zip(second, [79.0, 77.0, 70.0], strict=True)]
+    third = [(103, 1), (103, 4)]
+    assert due(records) == [*first, *second, *third]
+    records += [record(at[place], percent) for place, percent in zip(third, [77.0, 70.0], strict=True)]
+    chosen, (tuned,) = choose(trials_due(trials, records, True), records)
+    assert chosen == {("in_situ", (1,)): {"rate": 1}}  # 77 on three maps; 4 has 76.7
+    assert (tuned["trials"], tuned["failed"], tuned["maps"], tuned["percent"]) == (6, 1, 3, 77.0)
+    assert (tuned["lowest_percent"], tuned["pulses"]) == (60.0, 50)  # what was left out was paid for too
+    assert trials_due(trials, [], False) == trials
+
+
+def test_a_study_that_halves_runs_fewer_trials_and_goes_on_where_it_stopped(write_study, tmp_path, results):
+    rates = "[1e-9, 0.1, 1e-8, 0.2]"
+    protocol = PROTOCOL.replace("[1e-9, 0.2]", rates).replace("[1e-9, 0.01]", "[1e-9, 0.01, 1e-8, 0.005]")
+    protocol = protocol.replace("trials = 2\ntuning_maps = 1", "trials = 4\ntuning_maps = 2\nhalving = true")
+    study, out = load_study(write_study(protocol, text=SMALL)), tmp_path / "one"
+    counts = (4 + 2) * 2 * 2, 2
+    plan = plan_study(study, out)
+    assert (len(plan["trials"]), len(plan["points"]), plan["missing"]) == (*counts, sum(counts))
+    seen = []
+    summary = run_study(study, out, progress=lambda _, done, total: seen.append((done, total)))
+    assert (summary["trials"], summary["computed"]) == (24, 26)
+    assert seen[0] == (0, 26)
+    assert seen[-1] == (26, 26)
+    trials = pd.read_csv(out / "tuning.csv")
+    assert trials.groupby("seed").size().to_dict() == {101: 16, 102: 8}
+    for _, own in trials.groupby(["method", "device_yield"]):
+        first = own[own.seed == 101].sort_values("validation_percent", ascending=False, kind="stable")
+        assert set(own[own.seed == 102].trial) == set(first.trial[:2])
+    report_study(study, out)
+    text = (out / "results.md").read_text()
+    assert "After each map the better half of them, rounded up, went on to the next." in text
+    assert plan_study(study, out)["missing"] == 0
+    again = tmp_path / "two"
+    shutil.copytree(out, again)
+    (again / "points.tar.xz").unlink()
+    for path in sorted((again / "points").glob("*.json"))[::3]:
+        path.unlink()
+    with pytest.raises(ValidationError, match="--collect needs all trials"):
+        run_study(study, again, collect=True)
+    assert run_study(study, again)["computed"] == 9
+    assert results(again) == results(out)
+    assert run_study(study, again, collect=True)["computed"] == 0
 
 
 def test_rows_of_the_end_are_those_of_the_test():
