@@ -60,7 +60,7 @@ class ProtocolSpec(Spec):
     search : {"grid", "random"}
         All combinations of the declared values, which must be ``trials`` for every method; or so many at random.
     tuning_maps : int
-        Defect maps on which each is tried, >= 1; >= 2 with ``halving``.
+        Defect maps on which each is tried, >= 1.
     halving : bool
         Whether the better half of each method's settings, rounded up, goes on to each next map (successive halving:
         Jamieson & Talwalkar, AISTATS 2016). All methods have as many trials then too, with fewer in all.
@@ -86,10 +86,6 @@ class ProtocolSpec(Spec):
     def _check(self) -> ProtocolSpec:
         if self.tune and not self.validation:
             raise ValidationError("validation", "must be >= 1 where methods are tuned", 0)
-        if self.halving and self.tuning_maps < 2:
-            raise ValidationError(
-                "tuning_maps", "must be >= 2 with halving: the better half is that of the first map", 1
-            )
         for method, settings in self.tune.items():
             key = f"tune.{method}"
             if not settings:

@@ -52,7 +52,7 @@ def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
     intro = (
         f"Tuned on {protocol.validation:,} validation samples and {maps} ({which}), {protocol.trials} trials of each "
         f"method ({protocol.search} search), before the test samples were seen."
-        + (" After each map the better half of them, rounded up, went on to the next." if protocol.halving else "")
+        + (" After each map the better half of them, rounded up, went on to the next." if protocol.halving and len(seeds) > 1 else "")
         + "".join(f" At {axis} {level}, for all levels of {axis}." for axis, level in protocol.at.items())
         + (f" Not tuned: {', '.join(left)}." if left else "")
         + " The settings with the best mean, and what all trials together cost on chips and to compute:"

@@ -163,7 +163,6 @@ def test_methods_may_be_tuned_at_some_levels_for_all(write_study):
         ("[1e-9, 0.2]", "{ low = 0.2, high = 0.1 }", r"low must be > 0 and < high \(=0.1\) \(got 0.2\)"),
         ("[1e-9, 0.2]", "[]", "must be at least one, or low and high instead"),
         ("[protocol]", "[run.data]\nheld_back = 3\n[protocol]", "run.data.held_back must be left out with protocol"),
-        ("tuning_maps = 1", "halving = true\ntuning_maps = 1", r"tuning_maps must be >= 2 with halving: .* \(got 1\)"),
         ("trials = 2", "at = { wires = 1 }\ntrials = 2", "protocol.at must be one of device_yield"),
     ],
 )  # fmt: skip
