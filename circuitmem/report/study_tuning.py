@@ -48,11 +48,12 @@ def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
     seeds = protocol.tuning_seeds
     maps = f"{len(seeds)} map{'s' * (len(seeds) != 1)} that {'are' if len(seeds) != 1 else 'is'} not reported"
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    halved = protocol.halving and len(seeds) > 1
     left = [method_label(study, name) for name in study.spec.methods if name not in protocol.tune]
     intro = (
         f"Tuned on {protocol.validation:,} validation samples and {maps} ({which}), {protocol.trials} trials of each "
         f"method ({protocol.search} search), before the test samples were seen."
-        + (" After each map the better half of them, rounded up, went on to the next." if protocol.halving and len(seeds) > 1 else "")
+        + (" After each map the better half of them, rounded up, went on to the next." if halved else "")
         + "".join(f" At {axis} {level}, for all levels of {axis}." for axis, level in protocol.at.items())
         + (f" Not tuned: {', '.join(left)}." if left else "")
         + " The settings with the best mean, and what all trials together cost on chips and to compute:"
