@@ -6,6 +6,9 @@ WHAT is a method, or two as ``METHOD-METHOD`` for the paired difference; what is
 rows of the study's ``results.csv``; a level with a space stands in quotes. Without FORMAT a mean has its 95 % interval;
 with one, such as ``:.0f``, the mean alone.
 
+Between ``<!-- studies -->`` and ``<!-- / -->`` stands the list of all studies: title, maps, date, and whether methods
+were tuned as the study declares.
+
 The table after ``<!-- table STUDY [AXIS=LEVEL ...] -->`` has a row for each method, by its title: the columns test
 accuracy, simulated time, energy and pulses are written, the others stay.
 """
@@ -13,12 +16,14 @@ accuracy, simulated time, energy and pulses are written, the others stay.
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
 import sys
 from pathlib import Path
 
 from circuitmem.report.markdown import interval
+from circuitmem.study.spec import Study, load_study
 from circuitmem.study.statistics import mean, paired
 from circuitmem.training import METHODS
 
@@ -27,6 +32,7 @@ PAGES = ("README.md", "docs", "studies/README.md")
 
 NUMBER = re.compile(r"(<!-- = (?P<study>\S+) (?P<rest>[^>]*?) -->)(?P<text>.*?)(<!-- / -->)", re.S)
 TABLE = re.compile(r"(<!-- table (?P<study>\S+) ?(?P<rest>[^>]*?) ?-->\n)(?P<text>(?:\|.*\n)+)")
+LIST = re.compile(r"(?P<head><!-- studies -->\n)(?P<text>.*?)(?=<!-- / -->)", re.S)
 COLUMNS = {
     "test accuracy": ("accuracy_percent", "{:.2f} %", 1.0),
     "simulated time": ("simulated_time_s", "{:.2f} ms", 1e3),
@@ -99,6 +105,28 @@ def table(study: str, rest: str, text: str) -> str:
     return "\n".join(written) + "\n"
 
 
+def state(study: Study) -> list[str]:
+    """Return what the list says of a study: its title, the maps of its results, their date, and what they are worth."""
+    path = study.folder / "provenance.json"
+    if not path.is_file():
+        return [study.spec.title, "", "", "not run yet"]
+    found = json.loads(path.read_text("utf-8"))
+    maps = f"{len(found['seeds'])} of {study.spec.repeats}"
+    worth = "complete"
+    if study.spec.protocol.tune:
+        worth = "tuned" if found.get("tuning") else "withdrawn"
+    return [study.spec.title, maps, found["written"][:10], worth]
+
+
+def studies() -> str:
+    """Return the table of all studies."""
+    lines = ["| study | title | maps | run on | results |", "|---|---|---|---|---|"]
+    for path in sorted(ROOT.glob("studies/*/study.toml")):
+        name = path.parent.name
+        lines.append(f"| [`{name}`]({name}/README.md) | " + " | ".join(state(load_study(path.parent))) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def renewed(text: str) -> tuple[str, list[str]]:
     """Return a page with its numbers as the studies have them, and what was another."""
     changes: list[str] = []
@@ -110,7 +138,13 @@ def renewed(text: str) -> tuple[str, list[str]]:
             changes.append(f"{match['study']} {match['rest']}: {match['text'].strip()!r} should be {found.strip()!r}")
         return match[1] + found + (match[5] if is_number else "")
 
-    return TABLE.sub(write, NUMBER.sub(write, text)), changes
+    def list_all(match: re.Match[str]) -> str:
+        found = studies()
+        known = set(match["text"].splitlines())
+        changes.extend(f"studies: should have {line!r}" for line in found.splitlines() if line not in known)
+        return match["head"] + found
+
+    return LIST.sub(list_all, TABLE.sub(write, NUMBER.sub(write, text))), changes
 
 
 def main(arguments: list[str]) -> int:

@@ -31,6 +31,17 @@ def test_a_number_that_differs_is_said_and_written(script):
         assert "should be" in changes[0]
 
 
+def test_the_list_of_studies_is_that_of_their_results(script):
+    page = (ROOT / "studies" / "README.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| [`")]
+    assert len(rows) == len(list(ROOT.glob("studies/*/study.toml")))
+    old = next(row for row in rows if row.endswith("| tuned |"))
+    wrong = page.replace(old, old.replace("| tuned |", "| complete |"))
+    mended, changes = script.renewed(wrong)
+    assert mended == page
+    assert changes == [f"studies: should have {old!r}"]
+
+
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
