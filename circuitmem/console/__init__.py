@@ -78,27 +78,10 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
 
 def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
     """Print what the accuracies of a run rest on."""
-    if audit["reads"] or audit.get("pulse_trains"):
-        # A run of an older version had one referee and does not say which.
-        from circuitmem.engine import simulators
+    from circuitmem.engine import audit_sentences
 
-        names = simulators(audit.get("referees") or ("ngspice",))
-        found = []
-        if audit["largest_relative_error"] is not None:
-            found.append(f"{audit['largest_relative_error']:.1e} of the largest current")
-        if audit.get("largest_state_error") is not None:
-            found.append(f"{audit['largest_state_error']:.1e} of the range of the devices' states")
-        console.print(
-            f"error: the largest difference from {names}, which did {audit['reads']} random reads and "
-            f"{audit.get('pulse_trains', 0)} pulse trains of this run again: {', '.join(found)}"
-        )
-    if audit.get("fraction_bound") is not None:
-        from circuitmem.engine import bound_text
-
-        console.print(
-            f"with {audit['confidence']:.0%} confidence at most {bound_text(audit['fraction_bound'])} of its "
-            f"{audit['of_operations']:,} operations differ by more than {audit['limit']:.0e}"
-        )
+    for sentence in audit_sentences(audit):
+        console.print(sentence)
     if audit["skipped_reason"]:
         console.print(f"not audited: {audit['skipped_reason']}")
     for failure in audit["failures"]:

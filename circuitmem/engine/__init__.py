@@ -1,6 +1,7 @@
 """Engines: different ways to compute the same tile, behind one Protocol."""
 
 from circuitmem.engine.adjoint import Gradient
+from circuitmem.engine.audit_words import audit_sentences
 from circuitmem.engine.audited import AuditedEngine, AuditQueue, AuditRecord
 from circuitmem.engine.base import Engine, ProgrammingResult, PulseResult, Solution, Transfer
 from circuitmem.engine.behavioral import BehavioralEngine
@@ -44,6 +45,7 @@ __all__ = [
     "TransferCache",
     "VacaskEngine",
     "adc_netlist",
+    "audit_sentences",
     "bound_text",
     "case_from_arrays",
     "fraction_bound",

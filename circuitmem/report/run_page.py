@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from circuitmem.engine import REFEREES, bound_text, referee_names, simulators
+from circuitmem.engine import REFEREES, RefereeName, audit_sentences, bound_text, referee_names, simulators
 from circuitmem.records import Digital, MethodRecord, Partial, Provenance, Record, Results, read_config, read_record
 from circuitmem.report.costs import precision_note, product_costs, rms_errors
 from circuitmem.report.page import ENDINGS, Page
@@ -142,7 +142,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
             for title, text, plots in sections
             if (group := list(enumerate(plots)))
         ],
-        "audit": _audit(audit, simulators(referee_names(spec.audit.referee))),
+        "audit": _audit(audit, referee_names(spec.audit.referee)),
         "traces": traces,
         "provenance": [(name, _text(value)) for name, value in record["provenance"].items()],
     }
@@ -160,31 +160,12 @@ def _reuse(methods: dict[str, Any]) -> dict[str, dict[str, float]]:
     return {name: method["reuse"] for name, method in methods.items() if method.get("reuse")}
 
 
-def _audit(audit: dict[str, Any], names: str) -> dict[str, Any]:
-    """Return a sentence with what the audit found, what narrows its bound, and its tables."""
-    error, states = audit.get("largest_relative_error"), audit.get("largest_state_error")
-    headline = ""
-    if states is not None:
-        headline = f"States that pulses left differ by {states:.1e} of their range at most."
-    if error is not None:
-        left = f" {headline}" if headline else ""
-        done = f"{audit['reads']} reads and {audit['pulse_trains']} pulse trains of this run, chosen at random, were"
-        beyond = audit["exceeded"]
-        headline = f"{done} done again in {names}, all within {error:.1e} of the largest current."
-        if beyond:
-            headline = f"{done} done again in {names}; {beyond} of them differ by more than is allowed, by {error:.1e}."
-        headline += left
-    bound = ""
-    if audit.get("fraction_bound") is not None:
-        bound = (
-            f"With {audit['confidence']:.0%} confidence at most {bound_text(audit['fraction_bound'])} of its "
-            f"{audit['of_operations']:,} operations differ by more than {audit['limit']:.0e}. That follows from how "
-            "many were done again: audit.tiles and audit.fraction raise the number, and narrow the bound."
-        )
+def _audit(audit: dict[str, Any], referees: tuple[RefereeName, ...]) -> dict[str, Any]:
+    """Return what the audit found in sentences, and its tables."""
     rest = {name: audit[name] for name in ("skipped_reason", "failures", "files") if audit.get(name)}
     return {
-        "simulators": names,
-        "sentences": [sentence for sentence in (headline, bound) if sentence],
+        "simulators": simulators(referees),
+        "sentences": audit_sentences(audit, referees),
         "methods": [(label_of(name), *_audited(found)) for name, found in audit.get("methods", {}).items()],
         "referees": [
             (REFEREES[name].simulator, found["version"], *_audited(found)[:3])

@@ -61,8 +61,8 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
         "error of products, rms, layer by layer: 25.00 %, 50.00 % before calibration, 3.00 %, 4.56 % after "
         "(calibration only)\n"
     ) in printed
-    assert "16 random reads and 4 pulse trains of this run again: 3.4e-13 of the largest current" in printed
-    assert "with 95% confidence at most 37% of its 23,456 operations differ by more than 1e-06" in printed
+    assert "16 reads, 4 pulse trains re-done in ngspice, all within 3.4e-13 of the largest current.\n" in printed
+    assert "with 95% confidence at most 37% of the run's 23,456 operations differ by more than 1e-06" in printed
     assert "beyond the limit of 1e-06: circuitmem replay run/audit_raw_tile3_7_read.npz" in printed
 
 
