@@ -26,7 +26,7 @@ TORCH := torch==2.13.0+cpu
 help:
 	@echo "make run    train on the default chip, into a new folder runs/DATE (OUT=folder chooses another)"
 	@echo "make test   ruff, mypy and the whole test suite, WORKERS=2 tests at a time"
-	@echo "make coverage  say which lines no test runs, TESTS=tests of all; slower than make test"
+	@echo "make coverage  say which lines no test runs, and whether they are more than in tests/uncovered.json; TESTS=tests of all"
 	@echo "make lint   ruff and mypy only"
 	@echo "make wheel  build the package, install it outside the checkout and use it there"
 	@echo "make docs   build the site into build/docs; its notebooks run, and a warning is an error"
@@ -90,6 +90,7 @@ coverage: system .venv/test.stamp
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= $(TESTS)
 	@$(BIN)/python -m coverage report > build/coverage/report.txt
 	@$(BIN)/python -m coverage json -q -o build/coverage/report.json
+	@test "$(TESTS)" != tests || $(BIN)/python .ci/uncovered.py
 	@tail -n 1 build/coverage/report.txt
 
 wheel: system .venv/test.stamp

@@ -49,6 +49,47 @@ def test_files_of_the_project_can_be_read():
         assert isinstance(yaml.safe_load(path.read_text("utf-8")), dict), path
 
 
+def test_the_address_of_the_method_is_the_one_that_is_cited():
+    cited = re.search(r"^ +doi: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)[1]
+    assert project()["project"]["urls"]["Method"] == f"https://doi.org/{cited}"
+
+
+def test_a_commit_is_checked_as_make_lint_does():
+    yaml = pytest.importorskip("yaml")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
+    before = {hook["entry"].replace(" --force-exclude", "") for hook in hooks}
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.M)[1]
+    steps = [line.strip("@\t").replace("$(BIN)", ".venv/bin") for line in recipe.splitlines() if "@echo" not in line]
+    assert len(steps) == 4
+    assert {step.removesuffix(" .") for step in steps} <= before
+
+
+def test_hosted_checks_build_for_every_system_and_count_lines_without_a_test():
+    yaml = pytest.importorskip("yaml")
+    folder = ROOT / ".github" / "workflows"
+    wheels, checks = (yaml.safe_load((folder / f"{name}.yml").read_text("utf-8"))["jobs"] for name in ("wheels", "ci"))
+    systems = set(wheels["build"]["strategy"]["matrix"]["os"])
+    assert {name.partition("-")[0] for name in systems} == {"ubuntu", "macos", "windows"}
+    assert sum(name.endswith("-arm") for name in systems) == 1
+    assert sum(name.endswith("-arm") for name in checks["test"]["strategy"]["matrix"]["os"]) == 1
+    targets = {word for job in checks.values() for step in job["steps"] for word in step.get("run", "").split()}
+    made = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    assert {"test", "wheel", "docs", "coverage"} <= targets & made
+
+
+def test_people_are_told_how_to_join_and_what_stays():
+    conduct, stays, contributing = (
+        (ROOT / name).read_text("utf-8") for name in ("CODE_OF_CONDUCT.md", "docs/stability.md", "CONTRIBUTING.md")
+    )
+    assert "What to do" in conduct
+    for tier in ("**stable**", "**provisional**", "**private**", "**Deprecation.**"):
+        assert tier in stays
+    for name in ("CODE_OF_CONDUCT.md", "docs/stability.md", "CHANGELOG.md"):
+        assert name in contributing
+    asked = (ROOT / ".github" / "PULL_REQUEST_TEMPLATE.md").read_text("utf-8")
+    assert "CHANGELOG.md" in asked
+
+
 def test_the_paper_cites_what_its_bibliography_has_and_shows_a_figure_that_is_there():
     text = (ROOT / "paper" / "paper.md").read_text("utf-8")
     cited = set(re.findall(r"@(\w+)", text.split("---", 2)[2]))
