@@ -187,6 +187,7 @@ def validate(
 ) -> None:
     """Compare the behavioral engine with a circuit simulator, stage by stage; exit code 1 if a stage fails."""
     from circuitmem.console import Progress, print_stages
+    from circuitmem.records import write_record
     from circuitmem.report import draw_validation
     from circuitmem.study.validate import validate_engines
 
@@ -195,7 +196,8 @@ def validate(
         progress.update("page", 0, 1)
         began = time.perf_counter()
         page = draw_validation(record, out)[0]
-        record["drawing_s"] = round(time.perf_counter() - began, 1)
+        record["drawing_s"] = round(time.perf_counter() - began, 2)
+        write_record(out / "validation.json", record)
         progress.update("page", 1, 1)
     if as_json:
         # What is plotted stays in validation.json: it is long, and nobody greps for it.

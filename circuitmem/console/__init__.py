@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from circuitmem.console.progress import Progress, title
+from circuitmem.console.progress import Progress
 from circuitmem.console.table import print_table, terminal
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
 def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
     """Print the table and the audit line of a run."""
     from circuitmem.report.costs import precision_note, product_costs
+    from circuitmem.training import method_title
 
     rows = []
     audit = results["audit"]
@@ -45,7 +46,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
             cost = [f"{time * 1e3:.2f} ms", f"{energy * 1e3:.3f} mJ", f"{results['pulses'][name]:,}"]
             cost += product_costs(results.get("calibration", {}).get(name, {}))
         score = f"{reached:.4g}, {results['r2'][name]:.3f}" if values else f"{reached:.2f} %"
-        rows.append((title(name), score if error is None else f"{score}, {error:.0e}", *cost))
+        rows.append((method_title(name), score if error is None else f"{score}, {error:.0e}", *cost))
     headings = (
         "method",
         "RMSE, R2, error" if values else "accuracy, error",
@@ -71,7 +72,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     used = results.get("utilisation", {}).get(longest, {})  # a run of an older version has none
     if used:
         shares = ", ".join(f"{name} {entry['fraction']:.0%}" for name, entry in used.items())
-        console.print(f"busy in {title(longest)}, the bottleneck first: {shares}")
+        console.print(f"busy in {method_title(longest)}, the bottleneck first: {shares}")
     _print_audit(console, audit, folder)
     console.print(f"run folder: {folder}  figures: {', '.join(path.name for path in figures)}")
 
@@ -127,21 +128,24 @@ def print_replay(found: dict[str, Any]) -> None:
 def _print_product_errors(console: Console, errors: dict[str, Any]) -> None:
     """Print what calibration made of the errors of products, layer by layer; methods that are alike share a line."""
     from circuitmem.report.costs import rms_errors
+    from circuitmem.training import method_title
 
     lines: dict[str, list[str]] = {}
     for name, found in errors.items():
         if "after" in found:
             before, after = (rms_errors(found[when]) for when in ("before", "after"))
-            lines.setdefault(f"{before} before calibration, {after} after", []).append(title(name))
+            lines.setdefault(f"{before} before calibration, {after} after", []).append(method_title(name))
     for line, names in lines.items():
         console.print(f"error of products, rms, layer by layer: {line} ({', '.join(names)})")
 
 
 def _print_saturation(console: Console, counts: dict[str, dict[str, int]]) -> None:
     """Say how many codes stood at the end of their range, method by method, unless none did."""
+    from circuitmem.training import method_title
+
     saturated = {name: count for name, count in counts.items() if any(count.values())}
     if saturated:
-        words = ", ".join(f"{title(name)} {n['adc']:,} / {n['dac']:,}" for name, n in saturated.items())
+        words = ", ".join(f"{method_title(name)} {n['adc']:,} / {n['dac']:,}" for name, n in saturated.items())
         console.print(f"saturated codes, of ADCs / of DACs: {words}")
 
 
@@ -246,7 +250,8 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
         console.print(f"{line['change']}: {line['stage']}, {numbers}")
     if "baseline" in record and not changes:
         console.print("no stage became better or worse than the baseline")
-    console.print(f"computed in {record['wall_time_s']:.1f} s, drawn in {record['drawing_s']:.1f} s")
+    computed, drawn = record["wall_time_s"], record["drawing_s"]
+    console.print(f"took {computed + drawn:.1f} s: {computed:.1f} s to compute, {drawn:.1f} s to draw")
     console.print(f"written to {page}; the numbers are in {page.with_name('validation.json')}")
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-__all__ = ["PATIENCE", "Progress", "ProgressLines", "title"]
+__all__ = ["PATIENCE", "Progress", "ProgressLines"]
 
 PATIENCE = 2.0
 """Nothing lasts longer than this without a word [s]."""

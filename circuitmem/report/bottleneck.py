@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from circuitmem.control import ATTOJOULE, PICOSECOND
+from circuitmem.report.costs import part_title
 from circuitmem.training import method_title
 
 __all__ = ["bottleneck_table"]
@@ -38,7 +39,7 @@ def bottleneck_table(methods: dict[str, dict[str, Any]]) -> str:
             )
         lines.append(f"  {'energy of':<24}{'':>14}{'energy (mJ)':>14}{'share':>8}")
         for part, energy in sorted(method.get("energy_by_part", {}).items(), key=lambda item: -item[1]):
-            lines.append(f"  {part:<24}{'':>14}{_mj(energy)}{_share(energy, total)}")
+            lines.append(f"  {part_title(part):<24}{'':>14}{_mj(energy)}{_share(energy, total)}")
         lines.append(f"  {'resource':<24}{'busy (ms)':>14}{'waited for':>14}{'in use':>8}")
         for resource, used in method.get("utilisation", {}).items():
             lines.append(f"  {resource:<24}{_ms(used['busy'])}{_ms(used['waited'])}{used['fraction']:>8.1%}")

@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["precision_note", "product_costs", "rms_errors"]
+__all__ = ["part_title", "precision_note", "product_costs", "rms_errors"]
+
+_PARTS = {
+    "adc": "ADCs",
+    "dac": "DACs",
+    "amplifier": "amplifiers",
+    "array": "arrays",
+    "core": "digital core",
+    "driver": "programming drivers",
+}
+FEW = 6
+"""Errors of so many layers are listed; of more, the smallest and the largest are said."""
+
+
+def part_title(name: str) -> str:
+    """Return what a reader calls a part of the chip that uses energy."""
+    return _PARTS.get(name, name)
 
 
 def product_costs(calibration: Mapping[str, Any]) -> tuple[str, str]:
@@ -44,5 +60,8 @@ def precision_note(reuse: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def rms_errors(errors: Sequence[Mapping[str, float]]) -> str:
-    """Return the errors of products of every layer, root mean square, in percent of the largest ideal one."""
-    return ", ".join(f"{100 * error['rmse']:.2f} %" for error in errors)
+    """Return the errors of products, root mean square, in percent of the largest ideal one: layer by layer, if few."""
+    found = [100 * error["rmse"] for error in errors]
+    if len(found) > FEW:
+        return f"{min(found):.2f} % to {max(found):.2f} % ({len(found)} layers)"
+    return ", ".join(f"{error:.2f} %" for error in found)

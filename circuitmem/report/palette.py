@@ -42,7 +42,7 @@ def name_colours(names: Sequence[str], ink: str = "black") -> dict[str, str]:
     ink : str
         The colour of text.
     """
-    known = _METHODS | _TITLES | {"digital": ink, "digital network": ink}
+    known = _METHODS | _TITLES | dict.fromkeys(("digital", method_title("digital")), ink)
     taken = {known[name] for name in names if name in known}
     free = [colour for colour in COLOURS if colour not in taken] or list(COLOURS)
     others = iter(range(len(names)))

@@ -15,12 +15,12 @@ from circuitmem.report.run_plots import (
     confusion_plots,
     cost_plots,
     error_plots,
-    label_of,
     map_plots,
     predicts_values,
     product_plots,
     saturation_plots,
 )
+from circuitmem.training import method_title
 
 __all__ = ["draw_run_page", "load_run_record"]
 
@@ -131,7 +131,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
         "name": path.resolve().name,
         "news": news,
         "finished": record["finished"],
-        "running": [(label_of(name), max(0, len(methods[name]["history"]) - 1)) for name in record["running"]],
+        "running": [(method_title(name), max(0, len(methods[name]["history"]) - 1)) for name in record["running"]],
         "all_epochs": spec.in_situ.epochs,
         "rows": _rows(record),
         "precision": "" if spec.precision == "double" else precision_note(_reuse(methods)),
@@ -166,7 +166,7 @@ def _audit(audit: dict[str, Any], referees: tuple[RefereeName, ...]) -> dict[str
     return {
         "simulators": simulators(referees),
         "sentences": audit_sentences(audit, referees),
-        "methods": [(label_of(name), *_audited(found)) for name, found in audit.get("methods", {}).items()],
+        "methods": [(method_title(name), *_audited(found)) for name, found in audit.get("methods", {}).items()],
         "referees": [
             (REFEREES[name].simulator, found["version"], *_audited(found)[:3])
             for name, found in audit.get("referees", {}).items()
@@ -189,10 +189,10 @@ def _audited(found: dict[str, Any]) -> tuple[str, ...]:
 def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     if record["digital"]:
-        rows.append((label_of("digital"), _score(record["digital"]), *[""] * 7))
+        rows.append((method_title("digital"), _score(record["digital"]), *[""] * 7))
     for name, method in record["methods"].items():
         time, energy = f"{method['simulated_time_s'] * 1e3:.2f} ms", f"{method['energy_j'] * 1e3:.3f} mJ"
-        label = label_of(name)
+        label = method_title(name)
         reached, pulses = _score(method), f"{method['pulses']:,}"
         errors = [rms_errors(method.get("product_errors", {}).get(when, ())) for when in WHEN]
         rows.append((label, reached, time, energy, pulses, *product_costs(method.get("calibration", {})), *errors))

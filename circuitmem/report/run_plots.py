@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from circuitmem.control import ATTOJOULE
 from circuitmem.records import STATE_ARRAYS, read_arrays
+from circuitmem.report.costs import part_title
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
 from circuitmem.training import method_title
 from circuitmem.training.method_result import ERROR_EDGES
@@ -23,7 +24,6 @@ __all__ = [
     "defect_classes",
     "ends",
     "error_plots",
-    "label_of",
     "map_plots",
     "predicts_values",
     "product_plots",
@@ -35,14 +35,6 @@ TILES = 12
 WHEN = ("before", "after")
 STUCK = ("works", "stuck low", "stuck high")
 """What a cell is, in maps of defects."""
-_PARTS = {
-    "adc": "ADCs",
-    "dac": "DACs",
-    "amplifier": "amplifiers",
-    "array": "arrays",
-    "core": "digital core",
-    "driver": "programming drivers",
-}
 
 
 def accuracy_plots(record: dict[str, Any]) -> list[Plot]:
@@ -57,7 +49,7 @@ def accuracy_plots(record: dict[str, Any]) -> list[Plot]:
     if not longest:  # nothing is trained, or not yet: there is one number a method
         known = {"digital": record["digital"][score]} if record["digital"] else {}
         known |= {name: history[0][score] for name, history in methods.items()}
-        return [Bars(title, tuple(map(label_of, known)), words, {words: tuple(known.values())})]
+        return [Bars(title, tuple(map(method_title, known)), words, {words: tuple(known.values())})]
     plots: list[Plot] = []
     most = max(entry["pulses"] for history in methods.values() for entry in history)
     thousands = most < 100_000
@@ -68,11 +60,11 @@ def accuracy_plots(record: dict[str, Any]) -> list[Plot]:
         for name, history in methods.items():
             x, y = ([entry[k] for entry in history] for k in (key, score))
             if len(history) == 1:  # without training: a level to compare with
-                series.append(Series(label_of(name), [0.0, right], [y[0], y[0]], "dashed"))
+                series.append(Series(method_title(name), [0.0, right], [y[0], y[0]], "dashed"))
             else:
-                series.append(Series(label_of(name), np.array(x) * unit, y, "both"))
+                series.append(Series(method_title(name), np.array(x) * unit, y, "both"))
         if record["digital"]:
-            series.append(Series(label_of("digital"), [0.0, right], [record["digital"][score]] * 2, "dashed"))
+            series.append(Series(method_title("digital"), [0.0, right], [record["digital"][score]] * 2, "dashed"))
         plots.append(Lines(f"{title} against {label}", label, words, tuple(series)))
     return plots
 
@@ -85,7 +77,7 @@ def predicts_values(record: dict[str, Any]) -> bool:
 def confusion_plots(methods: dict[str, Any]) -> list[Plot]:
     """Confusion matrix of each method, the last first."""
     maps = [
-        HeatMap(label_of(name), method["confusion"], "samples", "taken for", "true class")
+        HeatMap(method_title(name), method["confusion"], "samples", "taken for", "true class")
         for name, method in reversed(methods.items())
         if method.get("confusion")
     ]
@@ -115,7 +107,7 @@ def map_plots(path: Path, methods: dict[str, Any]) -> list[Plot]:
     )
     for label, values, unit, given in drawn:
         maps = tuple(HeatMap(f"tile {tile} of {count}", np.round(values[tile], 2), unit, **given) for tile in tiles)
-        plots.append(Views(f"{label}, {label_of(name)}", maps, "tile"))
+        plots.append(Views(f"{label}, {method_title(name)}", maps, "tile"))
     return plots
 
 
@@ -147,7 +139,7 @@ def cost_plots(methods: dict[str, Any]) -> list[Plot]:
     done = {name: method for name, method in methods.items() if method.get("phases")}
     if not done:
         return []
-    names = tuple(label_of(name) for name in done)
+    names = tuple(method_title(name) for name in done)
     phases = list(dict.fromkeys(phase for method in done.values() for phase in method["phases"]))
     parts = list(dict.fromkeys(part for method in done.values() for part in method["energy_by_part"]))
     resources = list(dict.fromkeys(name for method in done.values() for name in method["utilisation"]))
@@ -158,8 +150,7 @@ def cost_plots(methods: dict[str, Any]) -> list[Plot]:
         for phase in phases
     }
     by_part = {
-        _PARTS.get(part, part): [m["energy_by_part"].get(part, 0) * ATTOJOULE * 1e3 for m in done.values()]
-        for part in parts
+        part_title(part): [m["energy_by_part"].get(part, 0) * ATTOJOULE * 1e3 for m in done.values()] for part in parts
     }
     busy = {
         name: [100.0 * method["utilisation"].get(name, {}).get("fraction", 0.0) for name in resources]
@@ -178,7 +169,7 @@ def error_plots(methods: dict[str, Any]) -> list[Plot]:
     middle = 0.5 * (ERROR_EDGES[1:] + ERROR_EDGES[:-1])
     for key, when in (("before_training", "before training in situ"), ("at_the_end", "at the end of training")):
         series = [
-            Series(label_of(name), middle, 100.0 * np.array(counts) / max(sum(counts), 1))
+            Series(method_title(name), middle, 100.0 * np.array(counts) / max(sum(counts), 1))
             for name, method in methods.items()
             if (counts := method.get("output_errors", {}).get(key))
         ]
@@ -194,7 +185,7 @@ def product_plots(methods: dict[str, Any]) -> list[Plot]:
     done = {name: found for name, method in methods.items() if "after" in (found := method.get("product_errors", {}))}
     if not done:
         return []
-    names = tuple(label_of(name) for name in done)
+    names = tuple(method_title(name) for name in done)
     layers = min(len(found["before"]) for found in done.values())
     return [
         Bars(
@@ -211,11 +202,6 @@ def product_plots(methods: dict[str, Any]) -> list[Plot]:
 def saturation_plots(methods: dict[str, Any]) -> list[Plot]:
     """Conversions that ended at the end of the range."""
     saturated = {name: method["saturated_codes"] for name, method in methods.items() if method.get("saturated_codes")}
-    names = tuple(label_of(name) for name in saturated)
+    names = tuple(method_title(name) for name in saturated)
     parts = {part.upper(): [counts[part] for counts in saturated.values()] for part in ("adc", "dac")}
     return [Bars("Saturated codes", names, "codes", parts)] if saturated else []
-
-
-def label_of(name: str) -> str:
-    """Return what the page calls a method, or the digital network."""
-    return "digital network" if name == "digital" else method_title(name)

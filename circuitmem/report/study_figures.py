@@ -222,7 +222,7 @@ def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:
     """Draw the digital network: a line where it is the same everywhere, else along the axis."""
     if not rows:
         return
-    style = {"color": "black", "linestyle": "--", "linewidth": 1.0, "label": "digital network"}
+    style = {"color": "black", "linestyle": "--", "linewidth": 1.0, "label": method_title("digital")}
     if spec.kind == "lines":
         levels = list(dict.fromkeys(row[spec.x] for row in rows))
         means = [mean([row["accuracy_percent"] for row in select(rows, **{spec.x: level})]).mean for level in levels]

@@ -141,7 +141,7 @@ def _accuracies(study: Study, rows: Sequence[Row], samples: int | None) -> str:
     A table of an older version does not know how many test ``samples`` there were.
     """
     names = ["digital", *study.spec.methods]
-    heads = ["digital network", *(method_label(study, name) for name in study.spec.methods)]
+    heads = [method_label(study, name) for name in names]
     lines = []
     for levels in _groups(study, rows):
         own = select(rows, end=True, **levels)

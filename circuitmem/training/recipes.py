@@ -112,7 +112,9 @@ def recipe_of(spec: RunSpec, name: str) -> Recipe:
 
 
 def method_title(name: str) -> str:
-    """Return what a reader calls a method; one that a run declares by its name."""
+    """Return what a reader calls a method, or the digital network; a method that a run declares by its name."""
+    if name == "digital":
+        return "digital network"
     if name in METHODS:
         return METHODS[name].title
     if registry.is_reference(name) or name in registry.names("methods"):

@@ -159,6 +159,7 @@ def test_no_number_is_cut_in_40_or_80_columns(folder, name, forked):
         environment = {"COLUMNS": columns} if columns else {}
         done = forked(*fresh(name, folder, columns), folder=folder, environment=environment)
         assert (done["code"], done["errors"]) == (0, [])
-        text = re.sub(r"computed in\s+\S+\s+s,\s+drawn in\s+\S+\s+s", "", done["stdout"])  # another time each time
+        times = r"took\s+\S+\s+s:\s+\S+\s+s\s+to\s+compute,\s+\S+\s+s\s+to\s+draw"  # others each time
+        text = re.sub(times, "", done["stdout"])
         found[columns] = set(NUMBER.findall(text)), text.count("…")
     assert found[None] == found["40"] == found["80"]

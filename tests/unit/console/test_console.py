@@ -66,6 +66,21 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
     assert "beyond the limit of 1e-06: circuitmem replay run/audit_raw_tile3_7_read.npz" in printed
 
 
+def test_methods_are_called_as_on_the_page_and_many_layers_are_not_listed(capsys):
+    once = {"two_steps": 1}
+    layers = [{"rmse": 0.01 * k} for k in range(1, 23)]
+    results = {
+        "accuracy_percent": {"digital": 90.0} | once, "simulated_time_s": once, "energy_j": once, "pulses": once,
+        "audit": AUDIT, "calibration_and_in_situ_against_in_situ": None,
+        "product_errors": {"two_steps": {"before": layers, "after": layers[:2]}},
+    }  # fmt: skip
+    print_results(results, Path("run"), [])
+    printed = capsys.readouterr().out
+    assert printed.count("two steps") == 2
+    assert "digital network" in printed
+    assert "1.00 % to 22.00 % (22 layers) before calibration, 1.00 %, 2.00 % after (two steps)" in printed
+
+
 def test_a_run_without_an_audit_says_why(capsys):
     results = {
         "accuracy_percent": {"raw": 12.5},
