@@ -66,7 +66,7 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
         left.plot(x[some], 100.0 * difference, **points)
     left.axhline(0.0, color="black", linewidth=0.8)
     # Beside the axes: within them it would lie on points.
-    figure.legend(*both.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="small")
+    figure.legend(*both.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
     both.set_ylabel(y_label)
     left.set_ylabel("measured - model\n[% of the largest]")
     left.set_xlabel(x_label)

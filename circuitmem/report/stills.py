@@ -15,11 +15,11 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from circuitmem.report.palette import CLASSES, COLOURS, mark, name_colours
 
-__all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "svg"]
+__all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "readable", "svg"]
 
 INK = "#010203"
 """Black to the eye. Stands for the colour of the page's text, and is replaced by it."""
@@ -32,7 +32,9 @@ STYLES: dict[str, dict[str, Any]] = {
     "points": {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.7},
 }
 _RC: Any = {
-    "font.size": 8,  # 6.6 points and more where a panel is one column of a journal, 85 mm
+    # Where a panel is one column of a journal, 85 mm, these are 6.7 and 6.3 points.
+    "font.size": 8,
+    "legend.fontsize": 7.5,
     "axes.titlesize": "medium",
     "svg.fonttype": "none",
     "svg.hashsalt": "circuitmem",  # the same record gives the same bytes
@@ -43,6 +45,10 @@ _RC: Any = {
 _INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
 _PANEL, _MAP = (4.0, 3.0), (3.4, 3.0)
 """Width and height of a panel, and of a map beside others [inches]."""
+SMALL, FEW_TICKS = 0.01, 6
+"""Below it an axis has a prefix or a power of ten; so many places on a logarithmic axis have a tick each."""
+_PREFIXES = ((3, "m"), (6, "µ"), (9, "n"), (12, "p"), (15, "f"))
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LONGEST = 3.0
 """Maps with sides in a larger ratio are stretched: cells would be too small to be seen."""
 
@@ -81,13 +87,19 @@ def lay_out(figure: Figure) -> None:
 def _lines(axes: Axes, plot: dict[str, Any], ink: str) -> None:
     colours = name_colours([series["name"] for series in plot["series"]], ink)
     xs = []
+    scales, labels = {}, {}
+    for name in "xy":
+        values = [value for series in plot["series"] for value in series[name] if value is not None]
+        scales[name], labels[name] = (1.0, plot[f"{name}_label"])
+        if name not in plot["log"]:
+            scales[name], labels[name] = readable(values, labels[name])
     for number, series in enumerate(plot["series"]):
-        x, y = (np.array(series[key], dtype=float) for key in ("x", "y"))
+        x, y = (np.array(series[key], dtype=float) * scales[key] for key in ("x", "y"))
         xs.append(x[np.isfinite(x)])
         style = STYLES[series["style"]] | ({"marker": mark(number)} if series["style"] == "both" else {})
         large: Any = {"rasterized": True} if len(x) > 500 else {}
         axes.plot(x, y, label=series["name"], color=colours[series["name"]], **style, **large)
-    axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
+    axes.set(title=plot["title"], xlabel=labels["x"], ylabel=labels["y"])
     for name, set_scale in (("x", axes.set_xscale), ("y", axes.set_yscale)):
         values = [value for series in plot["series"] for value in series[name] if value is not None]
         if name in plot["log"] and any(value > 0.0 for value in values):
@@ -95,9 +107,37 @@ def _lines(axes: Axes, plot: dict[str, Any], ink: str) -> None:
     places = np.concatenate(xs)
     if "x" not in plot["log"] and np.array_equal(places, np.round(places)):
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # epochs, bits, codes: there is no half of one
+    elif "x" in plot["log"] and len(ticks := np.unique(places[places > 0.0])) <= FEW_TICKS:  # sizes of tiles
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.25)
     if len(plot["series"]) > 1:
         _legend(axes)
+
+
+def readable(values: Sequence[float], label: str) -> tuple[float, str]:
+    """Return what to multiply values by so that the ticks of an axis need no power of ten beside them, and its label.
+
+    Parameters
+    ----------
+    values : sequence of float
+        All that the axis shows; nan counts for nothing.
+    label : str
+        Of the axis; a unit in brackets at its end, such as ``(s)``, gets a prefix.
+
+    Returns
+    -------
+    (float, str)
+        The factor, and the label with the prefix or the power of ten.
+    """
+    largest = max((abs(value) for value in values if np.isfinite(value)), default=0.0)
+    if not 0.0 < largest < SMALL:
+        return 1.0, label
+    if unit := re.search(r"\((s|A|V|S|J|W|F)\)$", label):
+        factor, prefix = next(((10.0**n, name) for n, name in _PREFIXES if largest * 10.0**n >= 1.0), (1e15, "f"))
+        return factor, f"{label[: unit.start()]}({prefix}{unit[1]})"
+    exponent = -int(np.floor(np.log10(largest)))
+    return 10.0**exponent, f"{label} × 10{str(-exponent).translate(_RAISED)}"
 
 
 def _legend(axes: Axes, **given: Any) -> None:
@@ -105,7 +145,7 @@ def _legend(axes: Axes, **given: Any) -> None:
     _, labels = axes.get_legend_handles_labels()
     words = [handle.get_label() for handle in given["handles"]] if given else labels
     columns = 1 if max(map(len, words), default=0) > 30 else 3 if max(map(len, words), default=0) < 14 else 2
-    axes.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, **given)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, **given)
 
 
 def _heat_map(axes: Axes, plot: dict[str, Any], ink: str) -> None:
@@ -120,11 +160,15 @@ def _heat_map(axes: Axes, plot: dict[str, Any], ink: str) -> None:
         class_map(axes, values, plot["classes"], aspect, ink)
         return
     low, high = plot["limits"] or (None, None)
+    factor, value_label = readable([*values.ravel(), *(plot["limits"] or ())], plot["value_label"])
+    if factor != 1.0:
+        values = values * factor
+        low, high = (None if end is None else end * factor for end in (low, high))
     colours = "RdBu_r" if plot["diverging"] else "viridis"
     picture = axes.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect=aspect)
     below, above = low is not None and np.nanmin(values) < low, high is not None and np.nanmax(values) > high
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
-    axes.figure.colorbar(picture, ax=axes, label=plot["value_label"], extend=extend, fraction=0.046, pad=0.04)
+    axes.figure.colorbar(picture, ax=axes, label=value_label, extend=extend, fraction=0.046, pad=0.04)
 
 
 def class_map(axes: Axes, values: Any, classes: Sequence[str], aspect: Any = "equal", ink: str = "black") -> None:

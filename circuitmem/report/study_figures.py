@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from circuitmem.config import FigureSpec
 from circuitmem.errors import DataFileError
-from circuitmem.files import load_npz
+from circuitmem.files import load_npz, write_bytes
 from circuitmem.records import read_arrays
 from circuitmem.report.palette import COLOURS, mark, name_colours
 from circuitmem.report.run_plots import STUCK, defect_classes, ends
-from circuitmem.report.stills import class_map
+from circuitmem.report.stills import LONGEST, class_map, pdf
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select, watched_rows
 from circuitmem.study.store import INFERENCE, MEASURES, PART, Row, load_table
@@ -29,10 +31,13 @@ NO_LEVELS = {"seed", "point", "method", "epoch", "end", PART, *MEASURES, *INFERE
 """Columns of a study's table that are no axes of it."""
 FEWEST = 3
 """Of fewer maps an interval says nothing that a reader could use: none is drawn, and the figure says so."""
-LETTERS = 15
-"""So many letters of the legend are an inch."""
+LETTERS = 20
+"""So many letters of the legend are an inch; of a title, three quarters as many."""
 ACROSS = 4
-"""Panels side by side; more follow below."""
+"""Panels side by side in a picture for pages; more follow below."""
+COLUMN = 85 / 25.4
+"""Width of a panel: one column of a journal [inches]. A PDF for papers has its panels one below the other."""
+_RC: Any = {"font.size": 8, "axes.titlesize": 8, "legend.fontsize": 7, "pdf.fonttype": 42, "lines.linewidth": 1.2}
 
 AXIS_LABELS = {
     "accuracy_percent": "test accuracy (%)",
@@ -55,7 +60,22 @@ SCALES: dict[str, float] = {
 
 
 def draw_study(study: Study, folder: Path) -> list[Path]:
-    """Draw every figure that a study declares into ``figures/`` of a folder with its results; returns their paths.
+    """Draw every figure that a study declares into ``figures/`` of a folder with its results.
+
+    Each is a PNG for pages, with panels side by side. A figure of curves is a PDF for papers too, 85 mm wide, with its
+    panels one below the other and no letter below 7 points.
+
+    Parameters
+    ----------
+    study : Study
+        What was declared.
+    folder : path
+        The folder with ``results.parquet``.
+
+    Returns
+    -------
+    list of path
+        The PNG files.
 
     Raises
     ------
@@ -70,10 +90,11 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
         raise DataFileError(target, f"cannot be made: {error.strerror}") from None
     paths = []
     for name, spec in study.spec.figures.items():
-        figure = _maps(folder) if spec.kind == "maps" else _panels(study, spec, rows)
-        if spec.title:
-            figure.suptitle(spec.title, fontsize="medium")
-        figure.savefig(target / f"{name}.png", dpi=60 if spec.kind == "maps" else 110)  # maps are many and large
+        with mpl.rc_context(_RC):
+            figure = _maps(study, folder) if spec.kind == "maps" else _panels(study, spec, rows)
+            figure.savefig(target / f"{name}.png", dpi=90 if spec.kind == "maps" else 200)  # maps are many and large
+            if spec.kind != "maps":
+                write_bytes(target / f"{name}.pdf", pdf(_panels(study, spec, rows, across=1)))
         paths.append(target / f"{name}.png")
     return paths
 
@@ -84,12 +105,14 @@ def method_label(study: Study, name: str) -> str:
     return (variant.label if variant is not None else "") or method_title(name)
 
 
-def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
+def _panels(study: Study, spec: FigureSpec, rows: list[Row], across: int = ACROSS) -> Figure:
     rows = [dict(row) for row in select(rows, **spec.where)]
     levels = list(dict.fromkeys(row[spec.panels] for row in rows)) if spec.panels else [None]
-    across = min(ACROSS, max(1, len(levels)))
+    across = min(across, max(1, len(levels)))
     down = -(-max(1, len(levels)) // across)
-    figure = Figure(figsize=(1.5 + 4.5 * across, 0.9 + 3.9 * down), layout="constrained")
+    figure = Figure(figsize=(COLUMN * across, 0.6 + 2.5 * down), layout="constrained")
+    if spec.title:
+        figure.suptitle("\n".join(wrap(spec.title, int(0.75 * LETTERS * COLUMN * across))), fontsize="medium")
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
     axes = grid.ravel()
     for panel in axes[max(1, len(levels)) :]:
@@ -102,7 +125,7 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
             own = select(some, method=method)
             if not own:
                 continue
-            style = {"color": colours[method], "marker": mark(place), "markersize": 4}
+            style = {"color": colours[method], "marker": mark(place), "markersize": 3.5}
             style |= {"label": method_label(study, method)}
             if spec.kind == "pareto":
                 _points(panel, pareto_points(own, spec.x), style, SCALES[spec.x])
@@ -120,26 +143,32 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row]) -> Figure:
         else:
             panel.set_yscale("log")
         if spec.panels:
-            panel.set_title(f"{_label(study, spec.panels)}: {level}", fontsize="small")
+            panel.set_title(f"{_label(study, spec.panels)}: {level}")
         if spec.x == "epoch":
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         if spec.logarithmic:
             panel.set_xscale("log")
             ticks = sorted({row[spec.x] for row in some}) if spec.x in study.spec.axes else []
             if ticks and not isinstance(ticks[0], str):  # the levels, not powers of ten between them
-                panel.set_xticks(ticks, [_short(tick) for tick in ticks])
+                words = [_short(tick) for tick in ticks]
+                slanted: Any = {"rotation": 30, "ha": "right"} if sum(map(len, words)) > 20 else {}
+                panel.set_xticks(ticks, words, **slanted)
                 panel.xaxis.set_minor_locator(NullLocator())
         panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
         panel.grid(alpha=0.3)
     for panel in grid[:, 0]:
         panel.set_ylabel("accuracy on validation samples (%)" if validated else AXIS_LABELS[spec.y])
+    note = ""
     if spec.kind == "lines" and any(select(rows, method=name) for name in methods):
         few = min(len({row["seed"] for row in select(rows, method=name)}) or FEWEST for name in methods) < FEWEST
-        figure.supxlabel(f"fewer than {FEWEST} maps: no intervals" if few else "", fontsize="x-small")
+        note = f"fewer than {FEWEST} maps: no intervals" if few else ""
     # Below the panels: inside, it hides points.
-    handles, labels = axes[0].get_legend_handles_labels()
-    beside = max(1, min(3, int(LETTERS * figure.get_figwidth() / (max(map(len, labels), default=1) + 6))))
-    figure.legend(handles, labels, fontsize="x-small", loc="outside lower center", ncols=beside)
+    drawn: dict[str, Any] = {}  # of all panels: a method may be missing in the first
+    for panel in axes:
+        drawn |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    beside = max(1, min(3, int(LETTERS * figure.get_figwidth() / (max(map(len, drawn), default=1) + 8))))
+    below: Any = {"title": note, "title_fontsize": 7} if note else {}
+    figure.legend(drawn.values(), drawn, frameon=False, loc="outside lower center", ncols=beside, **below)
     return figure
 
 
@@ -231,32 +260,37 @@ def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:
         panel.axhline(mean([row["accuracy_percent"] for row in rows]).mean, **style)
 
 
-def _maps(folder: Path) -> Figure:
+def _maps(study: Study, folder: Path) -> Figure:
     """Draw stuck devices, and conductances before and after, one row for each tile and method that was kept."""
     names = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in load_npz(folder / "maps.npz")))
     kinds_of = {"stuck": "b", "before": "f", "after": "f"}
     declared = {f"{name}/{key}": (kind, ("rows", "columns")) for name in names for key, kind in kinds_of.items()}
     maps: dict[str, Any] = read_arrays(folder / "maps.npz", declared)
-    figure = Figure(figsize=(13, 3.6 * len(names)), layout="constrained")
+    figure = Figure(figsize=(4 * COLUMN, 2.9 * len(names)), layout="constrained")
     grid = figure.subplots(len(names), 4, squeeze=False)
     for axes, name in zip(grid, names, strict=True):
         stuck, before, after = (maps[f"{name}/{key}"] for key in ("stuck", "before", "after"))
         before, after = before * 1e6, after * 1e6
+        rows, columns = stuck.shape
+        aspect: Any = "equal" if max(rows / columns, columns / rows) <= LONGEST else "auto"
         span = ends(np.concatenate([before[~stuck], after[~stuck]]))
-        class_map(axes[0], defect_classes(stuck, before, span), STUCK, "auto")
-        axes[0].set_title(name, fontsize="small")
+        class_map(axes[0], defect_classes(stuck, before, span), STUCK, aspect)
+        *level, method, tile = name.rsplit("/", 2)
+        if level and len(study.spec.axes) == 1:
+            level = [f"{_label(study, next(iter(study.spec.axes)))}: {level[0]}"]
+        axes[0].set_title(", ".join([*level, method_label(study, method), f"tile {tile}"]))
         for panel, values, title in (
             (axes[1], before, "before in-situ training"),
-            (axes[2], after, "after"),
+            (axes[2], after, "after in-situ training"),
         ):
             picture = panel.imshow(
-                values, cmap="viridis", vmin=span[0], vmax=span[1], interpolation="nearest", aspect="auto"
+                values, cmap="viridis", vmin=span[0], vmax=span[1], interpolation="nearest", aspect=aspect
             )
-            panel.set_title(f"conductance {title}", fontsize="small")
+            panel.set_title(f"conductance {title}")
             figure.colorbar(picture, ax=panel, label="µS", extend="max")
         change = (after - before)[~stuck]
         axes[3].hist(change, bins=60, color=COLOURS[0])
-        axes[3].set_title(f"working devices: {np.abs(change).mean():.1f} µS on average", fontsize="small")
+        axes[3].set_title(f"working devices: mean change {np.abs(change).mean():.1f} µS")
         axes[3].set(xlabel="change (µS)", ylabel="devices", yscale="log")
         for panel in axes[:3]:
             panel.set(xlabel="bit line", ylabel="word line")

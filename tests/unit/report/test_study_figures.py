@@ -1,12 +1,15 @@
 """Figures of a study show what its table holds, and join only what lies on a scale."""
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from circuitmem.config import FigureSpec
 from circuitmem.errors import ValidationError
 from circuitmem.report import study_figures
+from circuitmem.report.stills import draw, readable
 from circuitmem.report.study_pareto import pareto_text
 from circuitmem.study.spec import load_study
 from circuitmem.study.store import table_rows
@@ -53,7 +56,7 @@ def test_levels_that_are_names_are_not_joined(tmp_path, names, joined):
     apart = drawn["raw defective chip"].get_xdata()[0] != drawn["in-situ only"].get_xdata()[0]
     assert apart is not joined
     # Two maps: whoever reads them as an interval would be misled.
-    assert figure._supxlabel.get_text() == "fewer than 3 maps: no intervals"
+    assert figure.legends[0].get_title().get_text() == "fewer than 3 maps: no intervals"
     assert all(np.ptp(bar.get_segments()[0][:, 1]) == 0.0 for bars in panel.containers for bar in bars.lines[2])
     assert figure.legends[0].get_window_extent().y1 <= panel.get_window_extent().y0  # the legend hides no point
 
@@ -158,3 +161,57 @@ def test_a_figure_of_training_says_which_samples_it_was_watched_with(tmp_path, p
     # The digital network is known with the test samples: beside others it would mislead.
     assert ("digital network" in labels) is (part == "test")
     assert ("validation" in panel.get_ylabel()) is (part == "validation")
+
+
+def _letters(figure):
+    """Return the size of every text of a figure that is not empty [points]."""
+    return [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+
+
+def test_a_figure_of_a_study_can_be_read_in_a_column_of_85_mm(tmp_path):
+    declared = STUDY.replace('["raw", "in_situ"]', '["raw", "in_situ", "calibration"]').replace(".levels", "")
+    declared = declared.replace('x = "{axis}"', 'x = "{axis}"\nlogarithmic = true\ntitle = "{title}"')
+    levels = 'key = "chip.converters.adc.bits"\nvalues = [6, 8]'
+    (tmp_path / "study.toml").write_text(declared.format(axis="bits", levels=levels, title="many words " * 8))
+    study = load_study(tmp_path)
+    with mpl.rc_context(study_figures._RC):
+        figure = study_figures._panels(study, study.spec.figures["one"], ROWS, across=1)
+        figure.draw_without_rendering()
+    width = figure.get_window_extent().width
+    assert width / figure.dpi == pytest.approx(85 / 25.4)
+    assert min(_letters(figure)) >= 6.0
+    boxes = [text.get_window_extent() for text in (figure._suptitle, *figure.axes[0].get_xticklabels())]
+    assert all(0.0 <= box.x0 < box.x1 <= width for box in boxes)
+    assert boxes[1].x1 <= boxes[2].x0  # labels of ticks do not lie on each other
+
+
+def test_a_plot_of_a_page_can_be_read_in_a_column_of_85_mm():
+    series = [{"name": name, "x": [0, 1], "y": [1, 2], "style": "line"} for name in ("in-situ only", "digital network")]
+    plot = {"kind": "lines", "title": "Accuracy", "x_label": "epoch", "y_label": "%", "log": "", "series": series}
+    figure = draw(plot)
+    assert min(_letters(figure)) * (85 / 25.4) / figure.get_figwidth() >= 6.0
+
+
+@pytest.mark.parametrize(
+    ("largest", "label", "scaled", "said"),
+    [
+        (1.2e-9, "time (s)", 1.2, "time (ns)"),
+        (2.5e-4, "time (s)", 250.0, "time (µs)"),
+        (4.8e-5, "of the range", 4.8, "of the range × 10⁻⁵"),
+        (0.5, "time (s)", 0.5, "time (s)"),
+        (0.0, "of the range", 0.0, "of the range"),
+    ],
+)
+def test_an_axis_of_small_numbers_has_a_prefix_or_a_power_of_ten_in_its_label(largest, label, scaled, said):
+    factor, found = readable([0.0, float("nan"), -largest], label)
+    assert factor * largest == pytest.approx(scaled)
+    assert found == said
+
+
+def test_sizes_on_a_logarithmic_axis_have_a_tick_each():
+    plot = {"kind": "lines", "title": "", "x_label": "side", "y_label": "ms", "log": "xy"}
+    plot["series"] = [{"name": "one", "x": [8, 12], "y": [1.0, 2.0], "style": "both"}]
+    figure = draw(plot)
+    figure.draw_without_rendering()
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["8", "12"]
+    assert figure.axes[0].get_xticklabels(minor=True) == []
