@@ -20,10 +20,10 @@ def tile(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page, figures, JSON, CSV and netlist.")],
     config: Config = None,
     stuck: Annotated[
-        Path | None, typer.Option(help="CSV: what stuck cells conduct, empty for the others; or 0 and 1.")
+        Path | None, typer.Option(help="CSV: conductances of stuck cells, empty for the others; or 0 and 1.")
     ] = None,
     stuck_conductance: Annotated[
-        float | None, typer.Option(help="What the cells marked 1 conduct [S], if --stuck has 0 and 1.")
+        float | None, typer.Option(help="Conductance of the cells marked 1 [S], if --stuck has 0 and 1.")
     ] = None,
     voltages: Annotated[
         Path | None, typer.Option(help="CSV: driver voltages [V], a line a vector; random ones when left out.")
@@ -37,7 +37,7 @@ def tile(
     setting: Setting = None,
     as_json: Json = False,
 ) -> None:
-    """Ask what a measured or wanted array does: errors of its products, maps, one cell's read margin, a netlist.
+    """Analyse a measured or planned array: errors of its products, maps, one cell's read margin, a netlist.
 
     Wires, cell law and input range are those of the configuration's chip (--set chip.tile.word_line_resistance=2).
     """

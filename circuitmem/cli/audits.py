@@ -25,14 +25,14 @@ class Engines(Enum):
 def replay(
     file: Annotated[Path, typer.Argument(help="Operation that an audit saved, audit_....npz.")],
     engine: Annotated[
-        Engines, typer.Option(help="Which engine does it again; the other's answer is that of the file.")
+        Engines, typer.Option(help="Engine that repeats it; the other's answer is taken from the file.")
     ] = Engines.both,
     referee: Annotated[
         SimulatorName | None, typer.Option(help="The circuit simulator; the one that was saved when left out.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Do an operation again that an audit found beyond its limit; exit code 1 if it still is."""
+    """Repeat an operation that an audit found beyond its limit; exit code 1 if it still is."""
     from circuitmem.console import Progress, print_replay
     from circuitmem.engine import replay_case
 

@@ -70,7 +70,9 @@ def netlist(
     pulse: Annotated[PulseKind | None, typer.Option(help="Direction of the pulse; set when left out.")] = None,
     scheme: Annotated[
         BiasScheme | None,
-        typer.Option(help="What unselected lines get during the pulse; the chip's own, or v/2, when left out."),
+        typer.Option(
+            help="Voltages of unselected lines during the pulse; the chip's own scheme, or v/2, when left out."
+        ),
     ] = None,
     row: Annotated[
         list[int] | None, typer.Option(help="Word line to program; repeatable. The middle one when left out.")
@@ -172,7 +174,8 @@ def netlist(
 def validate(
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html, validation.json and figures.")],
     config: Annotated[
-        str | None, typer.Argument(help="TOML file or preset: compare its own tile and devices, not all that there is.")
+        str | None,
+        typer.Argument(help="TOML file or preset: compare its own tile and devices instead of all built-in ones."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and smaller cases.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the cases, >= 0.")] = 1,
@@ -181,7 +184,7 @@ def validate(
     ] = None,
     stage: Annotated[list[str] | None, typer.Option(help="Run this stage only; repeatable.")] = None,
     referee: Annotated[
-        RefereeChoice, typer.Option(help="What computes each case beside the kernels; all: both, and from each other.")
+        RefereeChoice, typer.Option(help="Simulator that checks the kernels; all: both, compared with each other too.")
     ] = RefereeChoice.NGSPICE,
     as_json: Json = False,
 ) -> None:

@@ -13,7 +13,9 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Json
 
 conformance = typer.Typer(
-    name="conformance", rich_markup_mode=None, help="Tiles with their exact answers, to hold another simulator against."
+    name="conformance",
+    rich_markup_mode=None,
+    help="Write tiles with their exact answers, and check another simulator with them.",
 )
 app.add_typer(conformance)
 

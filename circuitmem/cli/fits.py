@@ -29,17 +29,18 @@ def fit(
         Path, typer.Option("--output", "-o", help="Folder for the figure and the TOML fragment, made if it is new.")
     ] = Path(),
     fix: Annotated[
-        list[str] | None, typer.Option("--fix", help="NAME=VALUE: a parameter that is known; repeatable.")
+        list[str] | None, typer.Option("--fix", help="NAME=VALUE: a known parameter, which is not fitted; repeatable.")
     ] = None,
     confidence: Annotated[float, typer.Option(help="Of the intervals, 0.5 to 0.999.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the starts, >= 0.")] = 1,
     columns: Annotated[
-        str | None, typer.Option(help="Which column is what: voltage=AV,current=2 (headings, or numbers from 1).")
+        str | None, typer.Option(help="Columns of the quantities: voltage=AV,current=2 (headings, or numbers from 1).")
     ] = None,
     units: Annotated[str | None, typer.Option(help="Units of columns: current=uA,time=ms.")] = None,
     step: Annotated[float | None, typer.Option(help="Time between points [s], for an I-V table without time.")] = None,
     polarity: Annotated[
-        int | None, typer.Option(help="Sign of the voltage that raises the conductance, 1 or -1; else found.")
+        int | None,
+        typer.Option(help="Sign of the voltage that raises the conductance, 1 or -1; from the data when left out."),
     ] = None,
     as_json: Json = False,
 ) -> None:

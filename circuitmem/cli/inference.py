@@ -15,10 +15,10 @@ from circuitmem.cli.options import Json, Setting
 @app.command()
 def infer(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    method: Annotated[str, typer.Option(help="Whose chip to use.")] = "calibration_in_situ",
+    method: Annotated[str, typer.Option(help="Method whose chip is used.")] = "calibration_in_situ",
     rate: Annotated[float, typer.Option(help="Requests per second of simulated time.")] = 1e5,
     duration: Annotated[float, typer.Option(help="Simulated seconds for which requests come.")] = 1e-3,
-    queue: Annotated[int, typer.Option(help="Requests on the chip at once; one more is refused.")] = 64,
+    queue: Annotated[int, typer.Option(help="Most requests on the chip at once; others are refused.")] = 64,
     check_every: Annotated[
         str | None, typer.Option(help="Simulated time between drift checks: 1e-4, 1ms, 30d.")
     ] = None,
@@ -37,7 +37,7 @@ def infer(
     trace: Annotated[Path | None, typer.Option(help="Write every operation here, for ui.perfetto.dev.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Put a finished run's chip to use: requests at random times, drift checks and refreshes in the background.
+    """Use the chip of a finished run: requests at random times, drift checks and refreshes in the background.
 
     With --after the chip rests, is checked and refreshed as declared, and is tested with all test samples at each age.
     """

@@ -12,7 +12,7 @@ from circuitmem.cli.options import Json
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Show what is installed, which kernels and ngspice run, what is missing; exit code 1 if it cannot do without."""
+    """Show what is installed, which kernels and ngspice run, and what is missing; exit code 1 if that is essential."""
     from circuitmem.console import Progress, print_findings
     from circuitmem.doctor import examine
 

@@ -68,7 +68,7 @@ def refereed(config: str | None, settings: list[str]) -> RunSpec:
 def resume(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")], workers: Workers = None, as_json: Json = False
 ) -> None:
-    """Go on where an interrupted run stopped; the end is the same, bit for bit."""
+    """Continue an interrupted run; the result is the same, bit for bit."""
     from circuitmem.registry import torch_room
     from circuitmem.training.own import is_of_torch
     from circuitmem.training.run import resume_run
@@ -153,7 +153,7 @@ def watch(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Serve the page of a run to this machine, renewed while the run goes on; Ctrl-C ends it."""
+    """Serve the page of a run on this machine and update it during the run; Ctrl-C ends it."""
     from circuitmem.report.watch import RunServer
 
     with RunServer(run, port) as server:
