@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from circuitmem.engine import BehavioralEngine, tile_netlist
 from circuitmem.files import write_text
 from circuitmem.report.page import Page, make_output_folder
+from circuitmem.report.prefixes import prefixed, with_unit
 from circuitmem.report.stills import draw
 from circuitmem.study.array import ArrayStudy, CellRead
 from circuitmem.study.plots import HeatMap, Lines, Plot, Series
@@ -22,8 +23,6 @@ from circuitmem.tile import Tile
 __all__ = ["draw_array", "plot_cell_currents", "plot_error", "plot_voltages"]
 
 Floats = NDArray[np.float64]
-
-_SCALES = ((1.0, ""), (1e-3, "m"), (1e-6, "\N{MICRO SIGN}"), (1e-9, "n"), (1e-12, "p"))
 
 
 def plot_voltages(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
@@ -107,10 +106,10 @@ def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str,
         "plots": [page.picture(plot.as_dict(), name) for name, plot in plots.items()],
         "cell": [
             ("cell", f"word line {found.cell.row}, bit line {found.cell.column}"),
-            ("current, cell at its highest conductance", _with_unit(found.cell.high_a, "A")),
-            ("current, cell at its lowest conductance", _with_unit(found.cell.low_a, "A")),
+            ("current, cell at its highest conductance", with_unit(found.cell.high_a, "A")),
+            ("current, cell at its lowest conductance", with_unit(found.cell.low_a, "A")),
             ("read margin", f"{found.cell.margin:.1%}"),
-            ("sneak current, other lines floating", _with_unit(found.cell.sneak_a, "A")),
+            ("sneak current, other lines floating", _sneak(found.cell)),
             ("its worst path", _path(found.cell)),
         ],
         "about": list(about),
@@ -128,7 +127,12 @@ def _path(cell: CellRead) -> str:
     if cell.sneak_path is None:
         return "none"
     places = ", ".join(f"{row},{column}" for row, column in cell.sneak_path)
-    return f"{_with_unit(cell.sneak_path_a, 'A')} through the cells {places} (word line,bit line)"
+    return f"{with_unit(cell.sneak_path_a, 'A')} through the cells {places} (word line,bit line)"
+
+
+def _sneak(cell: CellRead) -> str:
+    """Return the sneak current, where there is a way to measure it."""
+    return "not defined: lines end at both sides" if cell.sneak_a is None else with_unit(cell.sneak_a, "A")
 
 
 def _drawn(plot: Plot, path: str | Path | None) -> Figure:
@@ -141,29 +145,25 @@ def _drawn(plot: Plot, path: str | Path | None) -> Figure:
 def _voltage_map(tile: Tile, voltages: Floats) -> HeatMap:
     solution = BehavioralEngine().solve(tile, voltages)
     lost = voltages[:, None] - (solution.word_line_voltage - solution.bit_line_voltage)
-    factor, prefix = _scale(float(np.abs(lost).max()))
-    return HeatMap("Voltage lost between the drivers and the cells", lost / factor, f"{prefix}V")
+    return HeatMap("Voltage lost between the drivers and the cells", *_scaled(lost, "V"))
 
 
 def _current_map(tile: Tile, voltages: Floats) -> HeatMap:
     current = BehavioralEngine().solve(tile, voltages).cell_current
-    factor, prefix = _scale(float(np.abs(current).max()))
-    return HeatMap("Current of the cells", current / factor, f"{prefix}A")
+    return HeatMap("Current of the cells", *_scaled(current, "A"))
 
 
 def _error_map(tile: Tile, voltages: Floats) -> HeatMap:
     wanted = voltages[:, None] * tile.conductance
     error = BehavioralEngine().solve(tile, voltages).cell_current - wanted
-    factor, prefix = _scale(float(np.abs(error).max()))
-    return HeatMap("Current of the cells, less what was wanted", error / factor, f"{prefix}A")
+    return HeatMap("Current of the cells, less what was wanted", *_scaled(error, "A"))
 
 
 def _products(found: ArrayStudy) -> Lines:
-    factor, prefix = _scale(float(np.abs(found.ideal).max()))
-    ends = np.array([found.ideal.min(), found.ideal.max()]) / factor
-    points = Series("products", found.ideal.ravel() / factor, found.currents.ravel() / factor, "points")
-    unit = f"{prefix}A"
-    line = Series("ideal", ends, ends)
+    power, prefix = prefixed(float(np.abs(found.ideal).max()))
+    ideal, currents, unit = found.ideal * 10.0**-power, found.currents * 10.0**-power, f"{prefix}A"
+    ends = np.array([ideal.min(), ideal.max()])
+    points, line = Series("products", ideal.ravel(), currents.ravel(), "points"), Series("ideal", ends, ends)
     return Lines("Products: what the array gives", f"wanted current [{unit}]", f"current [{unit}]", (points, line))
 
 
@@ -176,13 +176,7 @@ def _columns(found: ArrayStudy) -> Lines:
     return Lines("Error of the products, column by column", "bit line", "% of full scale", series)
 
 
-def _scale(largest: float) -> tuple[float, str]:
-    """Return the factor and the prefix in which a number is written best."""
-    return next((pair for pair in _SCALES if largest >= pair[0]), _SCALES[-1])
-
-
-def _with_unit(value: float | None, unit: str) -> str:
-    if value is None:
-        return "not defined: lines end at both sides"
-    factor, prefix = _scale(abs(value))
-    return f"{value / factor:.4g} {prefix}{unit}"
+def _scaled(values: Floats, unit: str) -> tuple[Floats, str]:
+    """Return values with a prefix before their unit, and that unit."""
+    power, prefix = prefixed(float(np.abs(values).max()))
+    return values * 10.0**-power, f"{prefix}{unit}"

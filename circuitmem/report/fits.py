@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from circuitmem.files import write_bytes
 from circuitmem.report.palette import COLOURS
+from circuitmem.report.prefixes import prefixed
 
 if TYPE_CHECKING:
     from circuitmem.study.fit import Fit
@@ -44,9 +44,9 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
     if curve.branch is not None:
         first, second = curve.branches
         branches = {f", {first}": curve.branch, f", {second}": ~curve.branch}
-    x, x_label = _scaled(curve.x, curve.x_label)
-    measured, y_label = _scaled(curve.measured, curve.y_label)
-    fitted = curve.fitted * _factor(curve.measured, curve.y_label)
+    x_factor, x_label = _unit(curve.x, curve.x_label)
+    y_factor, y_label = _unit(curve.measured, curve.y_label)
+    x, measured, fitted = x_factor * curve.x, y_factor * curve.measured, y_factor * curve.fitted
     group = np.zeros(len(x), dtype=np.intp) if curve.group is None else curve.group
     for (name, some), colour, line, marker in zip(branches.items(), COLOURS, ("-", "--"), "o^", strict=False):
         if not some.any():
@@ -80,24 +80,10 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
     return figure
 
 
-def _factor(values: NDArray[np.float64], label: str) -> float:
-    """Return what values are multiplied by to be shown with a prefix before their unit."""
-    return 10.0 ** -_power(values, label)
-
-
-def _scaled(values: NDArray[np.float64], label: str) -> tuple[NDArray[np.float64], str]:
-    """Return values with a prefix before their unit, as the label that ends with it in brackets then says."""
-    power = _power(values, label)
-    return values * 10.0**-power, re.sub(r"\[(\w+)\]$", rf"[{_PREFIXES[power]}\1]", label)
-
-
-def _power(values: NDArray[np.float64], label: str) -> int:
-    """Return the power of a thousand of the largest magnitude; 0 where there is no unit, or only seconds and more."""
+def _unit(values: NDArray[np.float64], label: str) -> tuple[float, str]:
+    """Return the factor and the label with which values have a prefix before the unit in brackets; 1 without a unit."""
+    if re.search(r"\[\w+\]$", label) is None:
+        return 1.0, label
     largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0.0 or re.search(r"\[\w+\]$", label) is None:
-        return 0
-    power = 3 * math.floor(math.log10(largest) / 3.0)
-    return min(max(power, min(_PREFIXES)), 0 if label.endswith("[s]") else max(_PREFIXES))
-
-
-_PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M"}
+    power, prefix = prefixed(largest, 0) if label.endswith("[s]") else prefixed(largest)
+    return 10.0**-power, re.sub(r"\[(\w+)\]$", rf"[{prefix}\1]", label)
