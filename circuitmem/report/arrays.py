@@ -124,7 +124,7 @@ def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str,
 
 def _path(cell: CellRead) -> str:
     """Return the three cells of the worst sneak path, and what they carry."""
-    if cell.sneak_path is None:
+    if cell.sneak_path is None or cell.sneak_path_a is None:
         return "none"
     places = ", ".join(f"{row},{column}" for row, column in cell.sneak_path)
     return f"{with_unit(cell.sneak_path_a, 'A')} through the cells {places} (word line,bit line)"
