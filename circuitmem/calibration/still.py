@@ -37,16 +37,15 @@ def still_error(layer: HardwareLayer, activities: Floats, weights: Floats, *, ra
 
 
 def still_products(
-    layer: HardwareLayer, activities: Floats, weights: Floats, *, raw: bool = False, signed: bool = False
+    layer: HardwareLayer, activities: Floats, weights: Floats, *, raw: bool = False
 ) -> tuple[Floats, Floats]:
     """Return a layer's products with activities, and those of the weights that were asked for, (vectors, outputs).
 
-    Parameters are those of :func:`still_error`; if ``signed``, what is below 0 is read by itself and subtracted.
+    Parameters are those of :func:`still_error`.
     """
-    within = np.clip(activities, -layer.input_scale if signed else 0.0, layer.input_scale)
-    parts = np.concatenate([np.maximum(within, 0.0), np.maximum(-within, 0.0)]) if signed else within
-    found = _raw_products(layer, parts) if raw else _products(layer, parts)
-    return (found[: len(within)] - found[len(within) :] if signed else found), within @ weights
+    within = np.clip(activities, 0.0, layer.input_scale)
+    found = _raw_products(layer, within) if raw else _products(layer, within)
+    return found, within @ weights
 
 
 def _raw_products(layer: HardwareLayer, activities: Floats) -> Floats:
