@@ -33,6 +33,8 @@ FEWEST = 3
 """Of fewer maps an interval says nothing that a reader could use: none is drawn, and the figure says so."""
 LETTERS = 20
 """So many letters of the legend are an inch; of a title, three quarters as many."""
+LINE = 0.16
+"""Height of a line of the legend [inches]; panels have room for two."""
 ACROSS = 4
 """Panels side by side in a picture for pages; more follow below."""
 COLUMN = 85 / 25.4
@@ -168,6 +170,10 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row], across: int = ACROS
         drawn |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     beside = max(1, min(3, int(LETTERS * figure.get_figwidth() / (max(map(len, drawn), default=1) + 8))))
     below: Any = {"title": note, "title_fontsize": 7} if note else {}
+    lines = -(-len(drawn) // beside) + bool(note)
+    figure.set_figheight(
+        figure.get_figheight() + LINE * max(0, lines - 2)
+    )  # a long legend takes nothing from the panels
     figure.legend(drawn.values(), drawn, frameon=False, loc="outside lower center", ncols=beside, **below)
     return figure
 
