@@ -39,6 +39,11 @@ _HEADER = (
 )
 
 
+HAIR = 1e-12
+"""Final states are taken so much of the time before the end: ngspice 44 reads the end in two ways, which differ in
+their last digit, and finds nothing where the analysis has ended before the time that is asked for."""
+
+
 class TransientTimes(NamedTuple):
     """What the transient analysis is asked for [s]."""
 
@@ -131,11 +136,12 @@ def pulse_netlist(tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) ->
     """
     circuit = ProgramNetlist(tile, device, pulse, state)
     step, stop, largest = (number(time) for time in circuit.times)
+    end = number(circuit.times.stop * (1.0 - HAIR))
     shape = f"{number(pulse.amplitude)} V, slopes of {number(pulse.rise)} s, {number(pulse.width)} s between them"
     lines = [
         f"* The pulse: scheme {pulse.scheme}, {shape}. Final states come out as final_i_j.",
         f".tran {step} {stop} 0 {largest} uic",
-        *(f".meas tran final_{node.removeprefix('state_')} find v({node}) at={stop}" for node in circuit.states),
+        *(f".meas tran final_{node.removeprefix('state_')} find v({node}) at={end}" for node in circuit.states),
         "* This block is for ngspice alone: its tolerances, and that it need not keep anything but the states.",
         ".control",
         TRANSIENT_OPTIONS.replace(".options", "option"),
