@@ -187,7 +187,7 @@ class Entry:
 
 
 def entries(kind: str) -> dict[str, list[Entry]]:
-    """Return what each known name of a kind stands for: built-in ones first, then those of packages, by name.
+    """Return the entry of each known name of a kind: built-in ones first, then those of packages, by name.
 
     A name of which a list holds more than one entry has no meaning: :func:`find` refuses it.
     """
@@ -225,7 +225,7 @@ def is_built_in(kind: str, name: str) -> bool:
 
 
 def find(kind: str, name: str, parameter: str = "name") -> Any:
-    """Return what a name of a kind stands for, imported.
+    """Import and return the object that a name of a kind refers to.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def check(kind: str, name: str, parameter: str = "name") -> str:
 
 
 def describe(entry: Entry) -> str:
-    """Return one line on what an entry is: the first of its docstring, its ``title``, or why it cannot be imported."""
+    """Return a description of an entry: the first line of its docstring, its ``title``, or why the import fails."""
     try:
         found = find(entry.kind, entry.name)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What computed a result: versions, kernels, and the machine."""
+"""Provenance of a result: versions, kernels, and the machine."""
 
 from __future__ import annotations
 

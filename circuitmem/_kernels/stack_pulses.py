@@ -78,7 +78,7 @@ class PairTargets(NamedTuple):
 
 
 class Conductances(NamedTuple):
-    """What devices of a layer are to be programmed to, where they are no pairs."""
+    """Target conductances of the devices of a layer, for mappings that are not pairs."""
 
     wanted: Floats
     """(tiles, rows, columns) S."""

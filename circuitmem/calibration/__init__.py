@@ -1,4 +1,4 @@
-"""Calibration methods, one file each: what is learnt from measured codes, and what that costs."""
+"""Calibrations, one file each: corrections learnt from measured codes, and their cost."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ if not TYPE_CHECKING:
 
 
 def calibration_of(methods: Sequence[str], spec: CalibrationSpec) -> Calibration:
-    """Return the calibration of these names, which learn one after another.
+    """Return the calibration with these names, which learn one after another.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def fit_affine(measured: Floats, wanted: Floats) -> Correction:
 
 
 class Affine(Calibration):
-    """Corrects every column by a factor and a shift, or every output if the columns are done."""
+    """Corrects every column by a factor and a shift, or every output if columns are corrected already."""
 
     name = "affine"
     settles_columns = True

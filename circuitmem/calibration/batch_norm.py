@@ -19,7 +19,7 @@ __all__ = ["BatchNorm"]
 
 
 class BatchNorm(Calibration):
-    """Gives every output the mean and the standard deviation that it should have."""
+    """Gives every output the mean and the standard deviation of the digital network."""
 
     name = "batch-norm"
 

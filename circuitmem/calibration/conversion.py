@@ -25,7 +25,7 @@ TURNS = 8
 
 
 class Conversion(Unmeasured):
-    """Programs conductances that make up for the wires."""
+    """Programs conductances that compensate the wires."""
 
     name = "conversion"
     programs = True

@@ -1,4 +1,4 @@
-"""What a calibration method is."""
+"""Base class of calibrations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Products:
 
 
 class Calibration(ABC):
-    """Learns from timed reads of a layer what its digital core shall correct, or where and how it is programmed.
+    """Learns a correction, or how a layer is programmed, from timed reads of the layer.
 
     Nothing but ADC codes, the design of the chip, and what was asked of the cells may be used: never a true conductance
     or the true defects.

@@ -22,7 +22,7 @@ REPEATS = 16
 
 
 class Offset(Calibration):
-    """Subtracts what columns answer to an input of zeros."""
+    """Subtracts the output of each column for an input of zeros."""
 
     name = "offset"
 

@@ -1,4 +1,4 @@
-"""What single cells conduct, and which do not follow pulses, from reads that drive one word line at a time."""
+"""Conductances of single cells, and which cells do not follow pulses, from reads that drive one word line at a time."""
 
 from __future__ import annotations
 

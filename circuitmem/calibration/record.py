@@ -1,4 +1,4 @@
-"""What a calibration cost, and what it brought: errors of the product on vectors that it has not seen."""
+"""Cost of a calibration, and its effect: errors of products on vectors that it has not used."""
 
 from __future__ import annotations
 

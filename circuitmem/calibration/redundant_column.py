@@ -59,7 +59,7 @@ def move_to_spares(place: Placement, damage: Floats) -> Placement:
 
 
 class RedundantColumns(Unmeasured):
-    """Uses the places that a tile's share of outputs leaves free; where tiles are shared there are none."""
+    """Moves outputs to columns of a tile that no output uses; shared tiles have none."""
 
     name = "redundant-column"
     programs = True

@@ -55,7 +55,7 @@ def refresh_periodically(
 
 
 def refresh(network: HardwareNetwork, tolerance: float) -> Process:
-    """Refresh all cells of a network now that are read further than ``tolerance`` [S] from what was asked of them."""
+    """Program all cells of a network again that are read more than ``tolerance`` [S] from their target."""
     chip, cells, pulses = network.chip, 0, 0
     with chip.during("refresh"):
         for layer in network.layers:

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 def still_error(layer: HardwareLayer, activities: Floats, weights: Floats, *, raw: bool = False) -> MacError:
-    """Return the errors of a layer's products with activities against those of the weights that were asked for.
+    """Return the errors of a layer's products with activities, relative to those of the target weights.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def still_error(layer: HardwareLayer, activities: Floats, weights: Floats, *, ra
 def still_products(
     layer: HardwareLayer, activities: Floats, weights: Floats, *, raw: bool = False
 ) -> tuple[Floats, Floats]:
-    """Return a layer's products with activities, and those of the weights that were asked for, (vectors, outputs).
+    """Return a layer's products with activities, and those of the target weights, (vectors, outputs).
 
     Parameters are those of :func:`still_error`.
     """

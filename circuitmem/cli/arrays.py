@@ -1,4 +1,4 @@
-"""Commands that look at one array: tile."""
+"""Commands that analyse one array: tile."""
 
 from __future__ import annotations
 

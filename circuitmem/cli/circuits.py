@@ -1,4 +1,4 @@
-"""Commands that look at circuits: netlist, validate."""
+"""Commands about circuits: netlist, validate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands for who writes another simulator: conformance export, conformance check."""
+"""Commands for authors of other simulators: conformance export, conformance check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that look at a configuration before it runs: summary, data."""
+"""Commands about a configuration before it runs: summary, data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is declared: frozen specifications, and the TOML files they come from."""
+"""Specifications: frozen declarations, and the TOML files that contain them."""
 
 from circuitmem.config.aging import EnduranceSpec, FaultSpec, RetentionSpec, TemperatureSpec
 from circuitmem.config.base import Spec

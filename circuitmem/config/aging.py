@@ -1,4 +1,4 @@
-"""What happens to a chip while time passes: drift, read disturb, temperature, wear, and things that break."""
+"""Aging of a chip: drift, read disturb, temperature, wear, and faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOTTEST = 1e6
 
 
 class RetentionSpec(Spec):
-    """How a conductance moves by itself; nothing by default.
+    """Drift and read disturb of a conductance; none by default.
 
     ``G(t) = G_0·((t + t_0)/t_0)^-nu`` for a cell written a time t ago (the power law of phase-change cells, used for
     filamentary ones too), and ``G·exp(n·a + s·b)`` after n reads that drove its word line for s seconds in all.
@@ -76,7 +76,7 @@ class TemperatureSpec(Spec):
 
 
 class EnduranceSpec(Spec):
-    """How many programming pulses a cell survives: Weibull-distributed, cell by cell; endless by default.
+    """The number of programming pulses that a cell survives: Weibull-distributed for each cell; unlimited by default.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 class CellLaw(Spec):
-    """What every law has; a law of one's own is a subclass with :meth:`current`, :meth:`slope` and :meth:`spice`.
+    """Base of all cell laws; your own is a subclass with :meth:`current`, :meth:`slope` and :meth:`spice`.
 
     Laws that the kernels do not know are solved by Newton's method with a sparse factorisation.
 

@@ -1,4 +1,4 @@
-"""The declared chip: one kind of tile with its converters and devices, what is broken, and the shared blocks."""
+"""The declared chip: one kind of tile with its converters, devices and defects, and the shared blocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["BusSpec", "ChipSpec", "DefectSpec", "DigitalSpec", "ProgrammingSpec"
 
 
 class DefectSpec(Spec):
-    """How many devices are stuck, and at what; how many lines are cut, how many channels dead.
+    """The shares of stuck devices, cut lines and dead channels, and the conductances of stuck devices.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class DefectSpec(Spec):
 
 
 class ProgrammingSpec(Spec):
-    """The shared programming drivers, and how a wanted change becomes pulses.
+    """The shared programming drivers, and how changes of conductances become pulses.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class DigitalSpec(Spec):
 
 
 class BusSpec(Spec):
-    """The bus that carries converted codes from the tiles to the digital core; free and endless by default.
+    """The bus that carries converted codes from the tiles to the digital core; no cost and no limit by default.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ SIDE = 28
 
 
 class DataSpec(Spec):
-    """What a network is trained and tested with (:func:`circuitmem.data.load_dataset`).
+    """The data for training and test of a network (:func:`circuitmem.data.load_dataset`).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ __all__ = ["DeclaredDevice", "DeviceSpec", "TwoPulseSpec"]
 
 
 class DeviceSpec(Spec):
-    """What every kind of device declares; a kind of one's own adds what it needs.
+    """Parameters that all kinds of devices have; your own kind adds its parameters.
 
     Parameters
     ----------

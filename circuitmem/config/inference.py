@@ -13,7 +13,7 @@ __all__ = ["InferenceSpec"]
 
 
 class InferenceSpec(Spec):
-    """A stream of requests at random times (Poisson), beside drift checks and refreshes in the background.
+    """A stream of requests at random times (Poisson), with drift checks and refreshes in the background.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A number of a device that depends on what it conducts: constant, a table, or somebody's function."""
+"""A parameter of a device that depends on its conductance: a constant, a table, or a user's function."""
 
 from __future__ import annotations
 

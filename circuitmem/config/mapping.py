@@ -1,4 +1,4 @@
-"""The declared mapping: which columns of a tile stand for a weight, and what the digital core makes of them."""
+"""The declared mapping: the columns of a tile that represent a weight, and how the digital core combines them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_BITS = 24
 
 
 class MappingSpec(Spec):
-    """What every kind of mapping declares; a kind of one's own adds what it needs, and says how many columns it takes.
+    """Parameters that all mappings have; your own adds its parameters and its number of columns.
 
     Parameters
     ----------

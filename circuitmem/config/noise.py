@@ -10,7 +10,7 @@ __all__ = ["NoiseSpec"]
 
 
 class NoiseSpec(Spec):
-    """How a cell's conductance fluctuates about what it was programmed and has drifted to; nothing by default.
+    """Fluctuations of a cell's conductance about its programmed and drifted value; none by default.
 
     Both are relative to the conductance, normally distributed, and independent from cell to cell. White noise is drawn
     anew for every read. Noise of a spectrum 1/f has grown to a standard deviation of

@@ -21,7 +21,7 @@ __all__ = ["IonDriftCellSpec", "OdeCellSpec", "StanfordCellSpec", "VteamCellSpec
 
 
 class OdeCellSpec(DeviceSpec):
-    """What the kinds have in common beside the numbers of their models.
+    """Parameters of all ODE devices in addition to those of their models.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ FactorLevel = str | int | float | bool
 
 
 class SearchedSpec(Spec):
-    """What a setting may be while a method is tuned; in a file a list of values will do.
+    """Values of a setting for the tuning of a method; in a file, a list of values is enough.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class SearchedSpec(Spec):
 
 
 class ProtocolSpec(Spec):
-    """How a study is kept honest: test samples are seen once, at the end, and every method is tuned as much.
+    """Rules of a fair study: test samples are used once, at the end, and all methods get equally many trials.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What declared numbers may be at most, so that nothing that is made of them overflows or is rounded away.
+"""Limits of declared numbers, so that no sum or product of them overflows or is rounded to zero.
 
 Times become whole picoseconds, durations of 64 bits, energies whole attojoules (:mod:`circuitmem.control.ledger`). The
 limits lie far beyond every device and every chip; within them all sums and products of declared numbers are finite.

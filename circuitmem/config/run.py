@@ -31,7 +31,7 @@ __all__ = ["AuditSpec", "RunSpec"]
 
 
 class AuditSpec(Spec):
-    """Which of the run's own operations, reads of a tile and pulse trains, are done again in a circuit simulator.
+    """Which of the run's own reads and pulse trains are computed again in a circuit simulator.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Devices known by statistics: how far from its target programming leaves a conductance."""
+"""Devices described by statistics: the error of a conductance after programming."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POINTS = 257
 
 
 class StatisticalSpec(DeviceSpec):
-    """A device of which only the outcome of programming is known: its target, and a normal error that depends on it.
+    """A device for which only the result of programming is known: its target, and a normal error that depends on it.
 
     One pulse stands for a whole sequence of programming and verifying: ``set_time`` is how long that takes. The
     defaults are those of phase-change cells (see the preset ``Joshi2020``); with a constant error.

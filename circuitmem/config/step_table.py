@@ -1,4 +1,4 @@
-"""Devices without a law: the step of a pulse as it was measured, from wherever a cell is."""
+"""Devices without a law: measured steps of a pulse, as functions of the conductance."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _steps(value: Any) -> Any:
 
 
 class StepTableSpec(DeviceSpec):
-    """A device that a pulse moves by a step of which mean and spread were measured, as functions of the conductance.
+    """A device that a pulse moves by a step whose mean and spread were measured as functions of the conductance.
 
     Between the rows of a table lie straight lines. The conductance stays within the range, which must lie within both
     tables. The defaults are a straight device of 50 pulses.

@@ -25,7 +25,7 @@ __all__ = [
 
 
 class AxisSpec(Spec):
-    """One thing that is varied: a key of the run's configuration, or named levels that set several keys each.
+    """One axis of a study: a key of the run's configuration, or named levels that set several keys each.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class AxisSpec(Spec):
 
 
 class VariantSpec(Spec):
-    """A method under a name of its own, with settings that the others do not have.
+    """A method under another name, with its own settings.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class ComparisonSpec(Spec):
 
 
 class GoalSpec(Spec):
-    """What the study was hoped to show; the report says whether it did.
+    """A goal of the study; the report says whether it is met.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class GoalSpec(Spec):
 
 
 class PublishedSpec(Spec):
-    """A figure that others published.
+    """A published number.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class PublishedSpec(Spec):
 
 
 class GapSpec(Spec):
-    """Two gaps that others published for one method, of which it is not known over what, or where, they are.
+    """Two published gaps of one method, for which the compared method, or the levels, are not known.
 
     The report has both gaps at all levels, and says for each candidate where it comes nearest to both.
 
@@ -184,7 +184,7 @@ class GapSpec(Spec):
 
 
 class TuningSpec(Spec):
-    """A setting that is the default, held against the best of all points of the study.
+    """A default setting that is compared with the best of all points of the study.
 
     Parameters
     ----------

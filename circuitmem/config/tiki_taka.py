@@ -1,4 +1,4 @@
-"""The numbers of training with fast arrays: Tiki-Taka v2, with choppers, and AGAD."""
+"""Parameters of training with fast arrays: Tiki-Taka v2, with choppers, and AGAD."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["AgadSpec", "ChoppedSpec", "FastArraySpec", "TikiTakaSpec"]
 
 
 class FastArraySpec(Spec):
-    """What is common to rules whose changes go onto an array of their own first.
+    """Parameters of rules that accumulate changes on separate arrays first.
 
     Parameters
     ----------

@@ -148,7 +148,7 @@ def to_toml(spec: RunSpec) -> str:
 
 
 def needed_packages(spec: RunSpec, *methods: str) -> list[str]:
-    """Return the packages of somebody else, with their versions, that bring what a run, or more ``methods``, name."""
+    """Return the external packages, with versions, that provide what a run, or additional ``methods``, name."""
     named = [(kind, name) for kind, name, _ in _named(spec)] + [("methods", name) for name in methods]
     return sorted({_package(kind, name) for kind, name in named} - {""})
 

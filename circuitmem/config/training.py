@@ -297,7 +297,7 @@ class HardwareAwareSpec(RetrainingSpec):
 
 
 class BestSpec(Spec):
-    """What the method ``best`` does in situ otherwise than ``in_situ`` declares.
+    """Settings of ``in_situ`` that the method ``best`` replaces.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The declared years of a finished chip: how long it rests, and what is done for it meanwhile."""
+"""The declared use of a finished chip: how long it rests, and its upkeep in this time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["UseSpec"]
 
 
 class UseSpec(Spec):
-    """How old a chip is when it is tested at the end, and its upkeep until then; at once, by default.
+    """The ages at which a chip is tested at the end, and its upkeep until then; by default it is tested at once.
 
     Parameters
     ----------

@@ -102,7 +102,7 @@ class VerilogModel(Spec):
 
 
 class TabulatedSpec(Spec):
-    """A device whose law is tabulated; one's own is a subclass with :meth:`law`, and a ``kind`` that names it.
+    """A device whose law is tabulated; your own is a subclass with :meth:`law`, and a ``kind`` that names it.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def cache_folder() -> Path:
 
 
 def remember_verilog(file: str | os.PathLike[str], sha256: str | None = None) -> str:
-    """Take a model of one's own into the cache: from now on declarations may use it. Returns its SHA-256.
+    """Copy your own model into the cache, so that declarations may use it; returns its SHA-256.
 
     Parameters
     ----------

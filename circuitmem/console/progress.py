@@ -1,4 +1,4 @@
-"""What a command says on stderr while it works: bars on a terminal, else a few plain lines."""
+"""Progress of a command on stderr: bars on a terminal, otherwise a few plain lines."""
 
 from __future__ import annotations
 

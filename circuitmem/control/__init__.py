@@ -1,4 +1,4 @@
-"""The chip in time: SimPy lives here and nowhere else."""
+"""The chip in time; the only package that uses SimPy."""
 
 from typing import TYPE_CHECKING
 

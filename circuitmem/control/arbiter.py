@@ -1,4 +1,4 @@
-"""Who holds what, and when: operations as trains of beats on shared resources.
+"""Allocation of shared resources to operations, as trains of beats.
 
 A *beat* is what nothing may interrupt: one read, or one pulse. A *train* is a row of beats for which an operation holds
 the same resources. A train gets all that it holds at once or waits, so that nothing is held idle and nothing can
@@ -33,7 +33,7 @@ _GRANT = EventPriority(3)
 
 
 class Priority(IntEnum):
-    """Who goes first; a background train gives way to others between two beats."""
+    """Priority of a train; a background train yields to others between two beats."""
 
     INFERENCE = 0
     NORMAL = 1
@@ -41,7 +41,7 @@ class Priority(IntEnum):
 
 
 class Resource:
-    """A number of equal things, each of which one train can hold.
+    """A number of equal units, each of which one train can hold.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class Train(ABC):
 
 
 class Arbiter:
-    """Gives resources to trains and lets their beats pass.
+    """Assigns resources to trains, and runs their beats.
 
     Parameters
     ----------

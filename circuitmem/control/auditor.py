@@ -1,4 +1,4 @@
-"""Which operations of a chip are done again by another engine: a random sample, chosen while the chip works.
+"""The random sample of a chip's operations that another engine computes again, chosen while the chip works.
 
 A number is drawn for each operation, at the address of the operation: so the choice does not depend on the order of
 events, and a run that is resumed makes it again. The sample is made of the operations whose number is below a
@@ -33,7 +33,7 @@ _NO_BLOCK = -1, np.zeros(0)
 
 
 class Sample(NamedTuple):
-    """An operation that was chosen, or may be."""
+    """An operation that was chosen for the audit, or may be chosen."""
 
     draw: float
     tile: int
@@ -66,7 +66,7 @@ class Sample(NamedTuple):
 
 
 class ChipAuditor:
-    """Chooses operations of a chip and hands them on.
+    """Chooses operations of a chip for the audit and passes them on.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The cells of one tile in simulated time: what the last pulse left, and what time, reads and heat made of it."""
+"""The cells of one tile in simulated time: conductances after the last pulse, changed by time, reads and heat."""
 
 from __future__ import annotations
 

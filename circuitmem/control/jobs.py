@@ -85,7 +85,7 @@ def _read_in_one_call(context: Context, trains: Sequence[ReadTrain], now: int) -
 
 
 class LayerCodes(NamedTuple):
-    """What the tiles of a layer are read for."""
+    """The codes with which the tiles of a layer are read."""
 
     codes: NDArray[np.int64]
     """DAC codes of the layer's inputs, (batch, inputs)."""

@@ -105,7 +105,7 @@ def attojoules_of_groups(joules: NDArray[np.float64], sizes: NDArray[np.int64]) 
 
 @dataclass
 class Account:
-    """What operations added up to: times in ps, energy in aJ."""
+    """Sums over operations: times in ps, energy in aJ."""
 
     operations: int = 0
     busy: int = 0

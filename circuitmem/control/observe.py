@@ -34,7 +34,7 @@ Mask = NDArray[np.bool_]
 
 
 class Held(NamedTuple):
-    """A thing that an operation holds."""
+    """A resource that an operation holds."""
 
     resource: str
     slot: int
@@ -44,7 +44,7 @@ class Held(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """An operation that begins to hold its resources, or gives them back."""
+    """An operation that takes its resources, or releases them."""
 
     operation: int
     """Its number on the chip."""
@@ -55,7 +55,7 @@ class Holding(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What an operation, or a part of one between two interruptions, has done."""
+    """The result of an operation, or of its part between two interruptions."""
 
     operation: int
     kind: str
@@ -76,7 +76,7 @@ class Done(NamedTuple):
 
 
 class Observer(Protocol):
-    """Who wants to know what is held."""
+    """Base of objects that are told which resources are held."""
 
     def began(self, holding: Holding) -> None:
         """Hear that an operation holds its resources from now on."""

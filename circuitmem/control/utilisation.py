@@ -11,7 +11,7 @@ __all__ = ["Utilisation", "utilisation"]
 
 
 class Utilisation(NamedTuple):
-    """How much of the time things of one kind were held."""
+    """The share of the time for which resources of one kind were held."""
 
     things: int
     """How many of them there are."""

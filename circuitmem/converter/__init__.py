@@ -1,4 +1,4 @@
-"""Between codes and the tile: DACs, transimpedance amplifiers, ADCs."""
+"""Converters between codes and a tile: DACs, transimpedance amplifiers and ADCs."""
 
 from circuitmem.converter.adc import AdcBank
 from circuitmem.converter.dac import DacBank

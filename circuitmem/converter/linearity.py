@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 class Linearity(NamedTuple):
-    """How far a bank of converters is off its straight line, end points on it: gain and offset do not count.
+    """Deviation of converters from the line through their end points; gain and offset do not count.
 
     ``inl`` : (converters, points) LSB, of each code's output (DAC), or of the threshold at which each code but the
     lowest begins (ADC); 0 at both ends.

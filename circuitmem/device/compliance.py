@@ -35,7 +35,7 @@ def final_conductance(cell: ComplianceCell, gates: ArrayLike) -> Floats:
 
 
 def two_pulses(cell: ComplianceCell, gates: ArrayLike, state: float = 0.5) -> Floats:
-    """Return the conductances [S] that a RESET and a SET at gate voltages (cells,) [V] leave, by integration.
+    """Return the conductances [S] after a RESET and a SET at gate voltages (cells,) [V], by integration.
 
     At each moment the current of the device is that of the transistor, which is solved exactly; no capacitance.
 

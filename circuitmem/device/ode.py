@@ -78,7 +78,7 @@ def state_of(spec: OdeDevice, value: ArrayLike) -> Floats:
 
 
 class Drive:
-    """A voltage across one device, checked once and applied to many: what a fit does with every guess.
+    """A voltage across a device that is checked once and then applied with many parameters, as in a fit.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def simulate(
     tolerance: float = TOLERANCE,
     threads: int | None = None,
 ) -> DeviceResponse:
-    """Put a voltage across one device, or across many side by side.
+    """Simulate one device, or many in parallel, under a voltage.
 
     Parameters
     ----------

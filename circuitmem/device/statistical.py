@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 
 
 class Statistical(Device):
-    """Devices of which only the outcome of programming is known: the target, and an error that depends on it.
+    """Devices for which only the result of programming is known: the target, and an error that depends on it.
 
     Parameters are those of :class:`circuitmem.device.Device`.
     """

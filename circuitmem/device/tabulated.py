@@ -61,7 +61,7 @@ def state_of(spec: TabulatedSpec, value: Floats) -> Floats:
 
 
 def tabulated_error(spec: TabulatedSpec) -> tuple[int, float]:
-    """Return of the tables of a device how many nodes they have, and their largest error at random points."""
+    """Return the number of nodes of a device's tables, and their largest error at random points."""
     table = table_of(spec)
     surfaces = (surface for half in tables.unpack(table.numbers) for surface in half[:2])
     return sum(len(each.state) * len(each.voltage) for each in surfaces), table.error

@@ -124,7 +124,7 @@ def _through(name: str, drop: Floats, resistance: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class ProgrammingResult:
-    """What a pulse train did to a tile. The tile itself is as it was; ``tile.program(result.conductance)`` changes it.
+    """The result of a pulse train on a tile. The tile is not changed; ``tile.program(result.conductance)`` changes it.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class ProgrammingResult:
 
 @dataclass(frozen=True)
 class PulseResult:
-    """What one pulse did to the devices of a tile.
+    """The effect of one pulse on the devices of a tile.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class PulseResult:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What tiles with linear cells do, whatever the input.
+    """The transfer matrices of tiles with linear cells.
 
     Attributes
     ----------

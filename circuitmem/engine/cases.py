@@ -106,7 +106,7 @@ class ReadCase:
 
 @dataclass(frozen=True)
 class PulseCase:
-    """Some pulses of one programming train: what they took from the drivers, and what they left in their cells.
+    """Some pulses of one programming train: their power, and the conductances after them.
 
     The transistors of all cells that get no pulse are off: only ``cells`` conduct.
 
@@ -257,7 +257,7 @@ Case = ReadCase | PulseCase | StateCase
 
 
 def case_from_arrays(arrays: Mapping[str, Any]) -> Case:
-    """Make a case of what its ``arrays`` gave."""
+    """Make a case from its ``arrays``."""
     if "trains" in arrays:
         return StateCase.from_arrays(arrays)
     kind = PulseCase if "law" in arrays else ReadCase

@@ -116,7 +116,7 @@ def save_case(path: str | os.PathLike[str], saved: SavedCase) -> None:
 
 
 def load_case(path: str | os.PathLike[str]) -> SavedCase:
-    """Load what :func:`save_case` saved.
+    """Load a case that :func:`save_case` saved.
 
     Raises
     ------

@@ -35,7 +35,7 @@ All fitted to ``benchmarks/results/kernels.txt``, which has the break-even that 
 
 @dataclass(frozen=True)
 class Plan:
-    """What :class:`~circuitmem.engine.BehavioralEngine` does for one call of ``read``.
+    """How :class:`~circuitmem.engine.BehavioralEngine` computes one call of ``read``.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ __all__ = ["replay_case"]
 def replay_case(
     path: str | os.PathLike[str], *, behavioral: bool = True, spice: bool = True, referee: RefereeName | None = None
 ) -> dict[str, Any]:
-    """Do a saved operation again and compare.
+    """Repeat a saved operation and compare.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ over the steps that the states need."""
 
 @dataclass(frozen=True)
 class StateCase:
-    """Some pulses of one programming train on ODE devices: the states that they left, and their energies.
+    """Some pulses of one programming train on ODE devices: the states after them, and their energies.
 
     Attributes
     ----------

@@ -48,7 +48,7 @@ SAMPLED = 16
 
 @dataclass
 class ReuseRecord:
-    """How matrices were kept up to date, and how right the scaled ones were.
+    """How matrices were updated, and the errors of the scaled ones.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ask:
-    """What a network wants to be multiplied next.
+    """A request of a network for products.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ Enter = Callable[[int, Floats], Floats]
 
 
 def on_chip(chip: Chip, steps: Steps, product: LayerProduct, priority: Priority = Priority.NORMAL) -> Process:
-    """Answer what a network asks for from a chip; returns the outputs.
+    """Compute the products that a network asks for on a chip; returns the outputs.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def as_it_is(matrix: int, vectors: Floats) -> Floats:  # noqa: ARG001
 
 
 def answer_digitally(steps: Steps, weights: Sequence[Floats], enter: Enter = as_it_is) -> Floats:
-    """Answer what a network asks for from its weights; returns the outputs.
+    """Compute the products that a network asks for with its weights; returns the outputs.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def answer_digitally(steps: Steps, weights: Sequence[Floats], enter: Enter = as_
 
 @dataclass
 class Network(ABC):
-    """A network that asks: matrices, and :meth:`steps`, which says what is multiplied with them.
+    """A network that asks for products: its matrices, and :meth:`steps`, which requests products with them.
 
     A subclass of one's own calls ``super().__init__(weights)`` and writes :meth:`steps`. With :meth:`gradients` it can
     be trained on the chip, too.
@@ -246,7 +246,7 @@ def joined(parts: list[Floats]) -> Floats:
 
 
 def halves_of(vectors: Floats) -> Floats:
-    """Return what is read for vectors: parts above 0, and magnitudes of those below 0, without rows of zeros."""
+    """Return the vectors to be read: positive parts, and magnitudes of negative parts, without rows of zeros."""
     if not (vectors < 0.0).any():
         return vectors
     halves = [part[part.any(axis=1)] for part in (np.maximum(vectors, 0.0), np.maximum(-vectors, 0.0))]

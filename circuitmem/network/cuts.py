@@ -20,7 +20,7 @@ AT_ONCE = 500
 
 
 class Cut(Protocol):
-    """What lies behind some layers of a network on a chip.
+    """The part of a network on a chip that lies behind some layers.
 
     Attributes
     ----------

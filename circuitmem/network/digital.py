@@ -147,7 +147,7 @@ class Perceptron(Network):
 
 
 def of_layers(model: Network, what: str) -> Perceptron:
-    """Return a network that is one of layers.
+    """Return the network if it is one of layers.
 
     Raises
     ------

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class BackwardMap(Protocol):
-    """Through what an error goes back from the sums of a layer."""
+    """The map through which the error of a layer's sums is propagated back."""
 
     @property
     def weights(self) -> Floats | None:
@@ -85,7 +85,7 @@ def tile_counts(shapes: Iterable[tuple[int, ...]], chip: ChipSpec, kernels: Iter
 
 
 def kernels_of(model: Network) -> list[bool]:
-    """Return which matrices of a network multiply many vectors an input; of one that asks that is not known."""
+    """Return the matrices of a network that multiply many vectors per input; unknown for one that asks for products."""
     return [isinstance(model, Perceptron) and model.positions[place] > 1 for place in range(len(model.weights))]
 
 

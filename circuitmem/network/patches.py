@@ -76,7 +76,7 @@ class Patches:
 
 
 def patches_of(spec: NetworkSpec) -> tuple[Patches | None, ...]:
-    """Return what lies before each layer of a network; None where a layer takes what the last one gave."""
+    """Return the patches before each layer of a network; None if a layer takes the previous output directly."""
     if not spec.convolutions:
         return (None,) * len(spec.shapes)
     kernels = [*(kernel for _, kernel in spec.convolutions), spec.maps[-1][0]]

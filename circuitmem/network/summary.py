@@ -141,19 +141,19 @@ class NetworkSummary:
 
 
 def used_columns(layers: Iterable[HardwareLayer]) -> int:
-    """Return on how many bit lines the tiles of layers have weights, or what their weights refer to."""
+    """Return the number of bit lines with weights or references on the tiles of layers."""
     return sum(len(place.columns) for layer in layers for place in layer.placements)
 
 
 def cells_used(layers: Sequence[HardwareLayer]) -> float:
-    """Return which part of the cells of the layers' tiles stands for weights, or for what they refer to."""
+    """Return the share of the cells of the layers' tiles that represent weights or references."""
     used = sum(len(place.rows) * len(place.columns) for layer in layers for place in layer.placements)
     rows, columns = layers[0].chip.spec.tile.shape
     return used / (tiles_of(layers) * rows * columns)
 
 
 def tiles_of(layers: Iterable[HardwareLayer]) -> int:
-    """Return on how many tiles layers lie, those that they share counted once."""
+    """Return the number of tiles of layers; shared tiles count once."""
     return len({unit.index for layer in layers for unit in layer.units})
 
 

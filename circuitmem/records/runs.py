@@ -49,7 +49,7 @@ class Epoch(Record):
 
 
 class AccountRecord(Record):
-    """What operations added up to: times in ps, energy in aJ."""
+    """Sums over operations: times in ps, energy in aJ."""
 
     operations: NotNegative
     busy: NotNegative
@@ -132,7 +132,7 @@ ProductErrorsOfLayers = Annotated[ProductErrors, pydantic.AfterValidator(_check_
 
 
 class Partial(Record):
-    """``partial_NAME.json``: what a method that is under way has reached."""
+    """``partial_NAME.json``: intermediate results of a running method."""
 
     accuracy_percent: Percent | None = None
     rmse: Number | None = None
@@ -170,7 +170,7 @@ class Partial(Record):
 
 
 class MethodRecord(Partial):
-    """``method_NAME.json``: what a method reached and cost."""
+    """``method_NAME.json``: results and cost of a method."""
 
     layers: list[LayerUse] = []
 
@@ -301,14 +301,14 @@ class Provenance(Record):
 
 
 class DataRecord(Record):
-    """``data.json``: what the network of a run is trained and tested with."""
+    """``data.json``: the data for training and test of a run."""
 
     name: str
     sha256: str
 
 
 class Begun(Record):
-    """``model.json``: what the network of torch of a run comes from."""
+    """``model.json``: the sources of the torch network of a run."""
 
     model: str | None
     sources: dict[str, str]

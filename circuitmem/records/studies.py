@@ -58,7 +58,7 @@ class FailedPoint(Failure):
 
 
 class Tuned(Record):
-    """What tuning a method of a study at some levels found, and what all its trials together cost."""
+    """Result of tuning a method of a study at some levels, and the cost of all its trials."""
 
     method: str
     levels: dict[str, RecordedLevel]

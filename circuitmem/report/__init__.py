@@ -1,4 +1,4 @@
-"""Figures, reports and pages; matplotlib and HTML live here and nowhere else."""
+"""Figures, reports and pages; the only package that uses matplotlib and HTML."""
 
 from circuitmem.report.arrays import draw_array, plot_cell_currents, plot_error, plot_voltages
 from circuitmem.report.devices import draw_gate_law, draw_pulse_curves

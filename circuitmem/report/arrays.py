@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 def plot_voltages(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
-    """Draw what each cell's voltage falls short of its driver's, into a file if one is given.
+    """Draw the voltage lost between each cell and its driver, into a file if one is given.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def plot_cell_currents(tile: Tile, voltages: ArrayLike, path: str | Path | None 
 
 
 def plot_error(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
-    """Draw what each cell gives more or less than its programmed conductance would at its driver's voltage.
+    """Draw the difference of each cell's current from that of its programmed conductance at its driver's voltage.
 
     Parameters and errors are as in :func:`plot_voltages`.
 
@@ -69,7 +69,7 @@ def plot_error(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) 
 
 
 def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str, str]] = ()) -> list[Path]:
-    """Write what :func:`circuitmem.study.array.study_array` found into a folder.
+    """Write the results of :func:`circuitmem.study.array.study_array` into a folder.
 
     Parameters
     ----------

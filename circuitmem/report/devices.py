@@ -49,7 +49,7 @@ def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None
 
 
 def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tuple[ArrayLike, ArrayLike]]) -> Figure:
-    """Draw what a SET leaves against its gate voltage: the two-pulse law, cells as circuits, and simulated ones.
+    """Draw conductance after a SET against gate voltage: the law, cells as circuits, and simulated cells.
 
     Parameters
     ----------

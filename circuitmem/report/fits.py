@@ -22,7 +22,7 @@ __all__ = ["draw_fit"]
 
 
 def draw_fit(path: str | Path, fit: Fit) -> Figure:
-    """Draw data and fitted model, and what is left, into a file; returns the figure.
+    """Draw data, fitted model and residuals into a file; returns the figure.
 
     Parameters
     ----------

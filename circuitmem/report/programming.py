@@ -20,7 +20,7 @@ def draw_trajectories(
     cells: Sequence[tuple[int, int]] | None = None,
     title: str = "States in time",
 ) -> Figure:
-    """Draw the states of some cells over time into a file, one engine over the other; returns the figure.
+    """Draw the states of some cells over time, from all engines in one figure, into a file; returns the figure.
 
     Parameters
     ----------

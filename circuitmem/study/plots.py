@@ -1,4 +1,4 @@
-"""What a study wants to show, as data: the report draws it, still or interactive, and JSON can hold it."""
+"""Plots as data: the report draws them, static or interactive, and JSON can store them."""
 
 from __future__ import annotations
 

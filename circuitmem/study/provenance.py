@@ -1,4 +1,4 @@
-"""Where a study's results come from: what is written beside the table, and into it."""
+"""Provenance of a study's results, written beside the table and into it."""
 
 from __future__ import annotations
 

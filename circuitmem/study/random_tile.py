@@ -1,4 +1,4 @@
-"""A tile as a chip would have it, to be looked at."""
+"""A random tile as on a chip, for examination."""
 
 from __future__ import annotations
 

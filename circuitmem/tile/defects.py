@@ -1,4 +1,4 @@
-"""What is broken on a tile: data, drawn once, saved, loaded, and given identically to every engine and method."""
+"""The defects of a tile: data that are drawn once, saved and loaded, and the same for every engine and method."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """Which bit lines of a tile stand for an output.
+    """The bit lines of a tile that represent an output.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ PAIRS = ColumnLayout()
 
 @dataclass(frozen=True)
 class WeightMapping(ABC):
-    """Weights of a tile to conductances between its lines, and back.
+    """Converts weights of a tile into conductances between its lines, and back.
 
-    A kind of one's own is a frozen dataclass with a ``Spec``, what a declaration of it holds.
+    Your own kind is a frozen dataclass with a ``Spec``, its declaration.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 
 
 class Mesh(NamedTuple):
-    """A tile as the behavioral kernels see it: every number of the circuit, defects applied.
+    """A tile for the behavioral kernels: every number of the circuit, with defects applied.
 
     ``conductance`` : (rows, columns) S, from word line to bit line; if the cells are not linear, that of their law.
 

@@ -1,4 +1,4 @@
-"""Layers for torch whose products are a memristor chip's: wires, defects, converters forward, exact gradients back.
+"""Torch layers whose products are computed on a memristor chip, with exact gradients.
 
 It needs the extra ``circuitmem[torch]``; nothing else here imports torch.
 """

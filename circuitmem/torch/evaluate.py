@@ -1,4 +1,4 @@
-"""What a network does on a chip: as programmed, calibrated, and trained in situ, on one defect map."""
+"""Evaluation of a network on a chip: as programmed, calibrated, and trained in situ, on one defect map."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["Run", "evaluate"]
 
 @dataclass
 class Run:
-    """What the methods came to; each dictionary is by method. ``print`` shows a table.
+    """Results of the methods; each dictionary is by method. ``print`` shows a table.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ def evaluate(
     resume: bool = False,
     progress: OnProgress = lambda *_: None,
 ) -> Run:
-    """Put a trained network on a chip and test it; each method begins on the same chip, as it was fabricated.
+    """Put a trained network on a chip and test it; each method begins on the same newly fabricated chip.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Examples that a network of torch is trained and tested with, from what users have."""
+"""Samples for training and test of a torch network, from the data of users."""
 
 from __future__ import annotations
 

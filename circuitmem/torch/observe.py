@@ -1,4 +1,4 @@
-"""What goes into the layers of a network on tiles: its digital twin is run, or the network itself, and looked at."""
+"""Inputs of the layers of a network on tiles, observed while its digital twin or the network itself runs."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def start_model_run(spec: RunSpec, folder: str | Path, progress: OnProgress = la
 
 
 def resume_model_run(folder: str | Path, progress: OnProgress = lambda *_: None) -> dict[str, Any]:
-    """Go on with a run of a user's network that was interrupted; a finished run is returned as it is.
+    """Continue an interrupted run of a user's network; a finished run is returned unchanged.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def begin_model(
     engine: Engine | None = None,
     trained: tuple[torch.nn.Module, Examples] | None = None,
 ) -> RunPlan:
-    """Return what puts the trained network of a configuration on chips, without a folder.
+    """Return an object that puts the trained network of a configuration on chips, without a folder.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def train_model(spec: RunSpec, progress: OnProgress = lambda *_: None) -> tuple[
 
 
 def load_model(folder: str | Path, spec: RunSpec) -> RunPlan:
-    """Return what puts the network of a run on chips, with the weights that it had when its methods began.
+    """Return an object that puts the network of a run on chips, with its weights at the beginning of the methods.
 
     Raises
     ------

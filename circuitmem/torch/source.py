@@ -1,4 +1,4 @@
-"""What a run of torch was begun with, so that it is not gone on with another network: hashes of source and weights."""
+"""Hashes of source and weights of a torch run, so that it is not continued with another network."""
 
 from __future__ import annotations
 

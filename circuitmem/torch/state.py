@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a network on tiles and of its optimiser: arrays and plain values, no code."""
+"""State of a network on tiles and of its optimiser for a checkpoint: arrays and plain values, no code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kernel sees of maps, place after place: the vectors of a convolution, copied once."""
+"""The patches of maps that a kernel multiplies, copied once."""
 
 from __future__ import annotations
 

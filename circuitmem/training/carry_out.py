@@ -1,4 +1,4 @@
-"""What every run does, whatever its network is made of: its methods, here or side by side, each with files of its own.
+"""The methods of a run, for every kind of network: one after another or in parallel, each with its own files.
 
 A method that is under way leaves checkpoints; one that is finished is loaded. A random part of the operations is done
 again in a circuit simulator meanwhile.

@@ -33,7 +33,7 @@ LAST_RATE = 0.1
 
 
 class InSituTrainer:
-    """What the digital core does between a forward pass and its pulses, and what it keeps from batch to batch.
+    """The digital core between a forward pass and its pulses, with its state from batch to batch.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a method of the comparison reached, and what it cost."""
+"""Results and cost of a method."""
 
 from __future__ import annotations
 

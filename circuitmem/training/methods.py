@@ -42,7 +42,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a job calls.
+    """Functions that a job calls.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ def trainer_of(
 
 
 class MethodRun:
-    """One method on its way: what it has done, and what is left.
+    """A running method: what it has done, and what remains.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 class Optimiser(ABC):
-    """Turns the gradients of a step into changes, and keeps what it needs of earlier steps.
+    """Converts the gradients of a step into changes, and keeps its state from step to step.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ def recipe_of(spec: RunSpec, name: str) -> Recipe:
 
 
 def method_title(name: str) -> str:
-    """Return what a reader calls a method, or the digital network; a method that a run declares by its name."""
+    """Return the title of a method, or of the digital network; a method that a run declares has its name as title."""
     if name == "digital":
         return "digital network"
     if name in METHODS:

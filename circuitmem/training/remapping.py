@@ -1,4 +1,4 @@
-"""Where inputs and outputs had best lie on tiles whose stuck cells are known."""
+"""The best placement of inputs and outputs on tiles whose stuck cells are known."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 class UpdateRule:
-    """Asks for the optimiser's changes as they are, and programs what is further than the dead band from its place.
+    """Programs the optimiser's changes for cells that are further than the deadband from their target.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Threshold(UpdateRule):
 
 
 class MixedPrecision(UpdateRule):
-    """Small changes add up in a digital memory, and whole steps are programmed, without a look at what came of them.
+    """Accumulates small changes in a digital memory and programs whole steps, without verifying them.
 
     The rule of Nandakumar et al. (Front. Neurosci. 14:406, 2020): a word of memory for each weight takes what the
     optimiser wants; as many whole steps as it holds are asked of the cells and taken out of it. Its additions are

@@ -1,4 +1,4 @@
-"""What a run should have told its user: numbers that mean little, with their cause and the setting that changes it."""
+"""Warnings of a run: numbers that are not reliable, with their cause and the setting to change."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ PURPOSES = ("inference", "drift check", "re-calibration", "refresh")
 
 
 def serve(network: HardwareNetwork, spec: InferenceSpec, data: Dataset) -> dict[str, Any]:
-    """Put a network to use, and return what it did.
+    """Serve requests with a network, and return the results.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _energy(spent: dict[str, int], answers: int) -> dict[str, Any]:
 
 
 def load_chip(folder: str | Path, method: str, spec: RunSpec, data: Dataset) -> HardwareNetwork:
-    """Return the network of a method of a finished run, on its chip as the method left it.
+    """Return the network of a method of a finished run, on its chip in its state at the end of the method.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ MEASURED = 8
 
 
 def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
-    """Return tiles and cells of each layer, and what an inference reads, takes and spends there.
+    """Return tiles and cells of each layer, and the reads, time and energy of an inference there.
 
     They are booked by a chip with the run's devices and defects whose cells stand for the starting weights, with
     samples of the training part: time and reads are those of any weights, energy changes with what cells conduct.

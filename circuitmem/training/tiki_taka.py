@@ -25,7 +25,7 @@ REMEMBERED = 0.9
 
 
 class FastArrayRule(UpdateRule):
-    """What rules with fast arrays have in common: pulses, transfers by reads of word lines, and the digital memory.
+    """Base of rules with fast arrays: pulses, transfers by reads of word lines, and the digital memory.
 
     After a batch, each layer's change goes as pulses onto an array of its own (:class:`FastArray`), in proportion to
     the largest change of late. Some word lines of that are read then; what is found, less what the subclass knows not

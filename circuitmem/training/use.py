@@ -1,4 +1,4 @@
-"""A finished chip as years go by: it rests, is checked and refreshed now and then, and is tested."""
+"""A finished chip over years: it rests, is checked and refreshed periodically, and is tested."""
 
 from __future__ import annotations
 

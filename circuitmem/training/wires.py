@@ -1,4 +1,4 @@
-"""What wires make of a change of a cell, from what one-hot reads found and the resistances that were designed.
+"""The effect of wires on a change of a cell, from one-hot reads and the designed resistances.
 
 A read of one row says what the tile's map is, wires included, but not how the map changes with a cell: with all rows
 driven, the cell's word line carries the currents of its other cells, and its bit line those of all rows. Here every
