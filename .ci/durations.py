@@ -3,8 +3,7 @@
 
 Tests of more than ``SLOW`` seconds carry the marker ``slow``; tests/project/test_tests.py compares the markers with
 the record, tests/durations.json. The processor time of a test and of the processes that it starts depends little on
-the load of the machine, and no test is judged by its time when it runs. The files that are run replace their part of
-the record.
+the load of the machine, and no test is judged by its time when it runs. The record keeps what it had of other tests.
 """
 
 import json
@@ -68,12 +67,10 @@ def pytest_sessionfinish(session):
     """Write the record, in the process that has all reports."""
     if hasattr(session.config, "workerinput") or not _found:
         return
-    old = json.loads(RECORD.read_text("utf-8")) if RECORD.is_file() else {"files": [], "cpu_seconds": {}}
-    files = {name.partition("::")[0] for name in _found}
-    kept = {name: value for name, value in old["cpu_seconds"].items() if name.partition("::")[0] not in files}
-    kept |= {name: round(value, 1) for name, value in _found.items() if value >= LEAST}
-    record = {"files": sorted(files | set(old["files"])), "cpu_seconds": dict(sorted(kept.items()))}
-    RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    kept = json.loads(RECORD.read_text("utf-8")) if RECORD.is_file() else {}
+    kept = {name: value for name, value in kept.items() if name not in _found}
+    record = kept | {name: round(value, 1) for name, value in _found.items() if value >= LEAST}
+    RECORD.write_text(json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
