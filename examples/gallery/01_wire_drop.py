@@ -1,7 +1,7 @@
 """Where a tile loses its voltage.
 
-All inputs of a 64x64 tile are at 0.2 V and all cells conduct well; each segment of wire has 2 ohm. The map shows
-the voltage that is left across each cell: the worst corner is far from the drivers and far from the amplifiers.
+All inputs of a 64x64 tile are at 0.2 V and all cells have 100 µS; each segment of wire has 2 ohm. The map shows
+the remaining voltage across each cell. It is lowest in the corner that is far from the drivers and the amplifiers.
 """
 
 import numpy as np

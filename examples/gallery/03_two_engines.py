@@ -1,7 +1,7 @@
 """Two engines, one tile.
 
 A tile with wires, stuck cells and sinh cells is computed by the kernels and by ngspice. The upper panel compares
-the currents, the lower one shows what is left of the difference.
+the currents, the lower one shows their difference.
 """
 
 import numpy as np

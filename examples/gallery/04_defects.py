@@ -1,7 +1,7 @@
 """What defects cost.
 
-The same weights on tiles of falling yield, with wires of 1 ohm: half of the cells that do not work are stuck on,
-half are stuck off. The error is against the same tile without defects; each point is a defect map.
+The same weights on tiles of decreasing yield, with wires of 1 ohm: half of the cells that do not work are stuck on,
+half are stuck off. The error is relative to the same tile without defects; each point is a defect map.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Sneak paths of a memory array, with and without selectors.
 
-One cell is read at half-voltage bias while all others conduct: the current that does not come from the selected
-cell, as a multiple of that which does, for linear cells and for cells with a threshold selector in series.
+One cell is read at half-voltage bias while all others conduct. The figure shows the current of all other cells
+divided by that of the selected cell, for linear cells and for cells with a threshold selector in series.
 """
 
 import numpy as np
@@ -27,6 +27,6 @@ for cell, label in ((LinearCell(), "linear cells"), (SelectorCell(threshold=0.6,
     axes.loglog(sizes, shares, "o-", label=label)
 axes.set_xticks(sizes, [str(size) for size in sizes])
 axes.minorticks_off()
-axes.set(xlabel="rows and columns", ylabel="current of other cells / of the selected one")
+axes.set(xlabel="rows and columns", ylabel="current of other cells / selected cell")
 axes.legend()
 figure.savefig("05_sneak_paths.png", dpi=150)

@@ -1,8 +1,8 @@
 """How many bits a converter needs.
 
 A tile with wires of 1 ohm is read through converters of 4 to 12 bits, on tiles without and with defects; the error
-is against the currents of the tile without defects. Beyond some bits the tile, and no longer the converter,
-decides.
+is relative to the currents of the tile without defects. Above a certain number of bits the tile limits the
+accuracy, and not the converter.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Devices that count pulses.
 
-Conductance against the number of identical pulses, up and down again, for published devices: few are as linear as
-back-propagation wants them.
+Conductance against the number of identical pulses, up and down again, for published devices. Few are as linear as
+training by back-propagation assumes.
 """
 
 import numpy as np
@@ -19,6 +19,6 @@ for name in ("Ag:a-Si", "TaOx/HfOx", "PCMO", "EpiRAM"):
     low, high = up.min(), up.max()
     curve = np.concatenate([up, down[::-1]])
     axes.plot(np.concatenate([share, 1.0 + share]), (curve - low) / (high - low), label=name)
-axes.set(xlabel="pulses, as a share of those from end to end", ylabel="share of the conductance range")
+axes.set(xlabel="pulses / number of states", ylabel="share of the conductance range")
 axes.legend()
 figure.savefig("07_pulse_curves.png", dpi=150)

@@ -1,4 +1,4 @@
-"""The loop that names the memristor.
+"""Hysteresis loops of four device models.
 
 Four published device models under two periods of a sine: current against voltage, at amplitudes and frequencies
 at which they switch. The third has 2 kohm in series, which limits its current.
@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from circuitmem.config import IonDriftCellSpec, StanfordCellSpec, VteamCellSpec, YakopcicCellSpec
 from circuitmem.device import simulate
 
-figure = Figure(figsize=(9.5, 2.6), layout="constrained")
+figure = Figure(figsize=(4.6, 4.2), layout="constrained")
 for axes, (name, declared, amplitude, period, ohms) in zip(
-    figure.subplots(1, 4),
+    figure.subplots(2, 2).ravel(),
     (
         ("VTEAM", VteamCellSpec(), 2.2, 4e-9, 0.0),
         ("Yakopcic", YakopcicCellSpec(), 0.45, 0.02, 0.0),

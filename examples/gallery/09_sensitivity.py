@@ -1,7 +1,7 @@
 """Which cells matter.
 
-The gradient of the mean square error of all products with respect to every conductance, wires included, in one
-call: cells near the drivers and amplifiers weigh more than those at the far corner.
+One call returns the gradient of the sum of all column currents with respect to every conductance, wires included.
+Cells near the drivers and amplifiers have a larger effect than those in the far corner.
 """
 
 import numpy as np
@@ -20,6 +20,6 @@ share = gradient.conductance / voltages.sum(axis=0)[:, None]
 figure = Figure(figsize=(4.2, 3.4), layout="constrained")
 axes = figure.subplots()
 image = axes.imshow(100.0 * share, cmap="viridis")
-axes.set(xlabel="column (bit line)", ylabel="row (word line)", title="what a change of a cell brings")
-figure.colorbar(image, label="of what ideal wires bring (%)")
+axes.set(xlabel="column (bit line)", ylabel="row (word line)", title="effect of a change of a cell")
+figure.colorbar(image, label="relative to ideal wires (%)")
 figure.savefig("09_sensitivity.png", dpi=150)

@@ -1,6 +1,6 @@
 """Calibration and training in situ, step by step.
 
-A small network on a chip whose devices are stuck in one case of five: test accuracy against the energy spent, for
+A small network on a chip in which one device of five is stuck: test accuracy against the energy spent, for
 training alone and for training of a calibrated chip. The dashed line is the digital network.
 """
 

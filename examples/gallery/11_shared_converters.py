@@ -1,7 +1,7 @@
-"""Time against silicon.
+"""Read time against the number of converters.
 
-An ADC that serves more columns makes a smaller chip and a slower one. Eight tiles of 64x64 are read 100 times;
-with shared banks the tiles wait for each other as well.
+If an ADC serves more columns, the chip is smaller but slower. Eight tiles of 64x64 are read 100 times;
+with shared banks the tiles also wait for each other.
 """
 
 import numpy as np

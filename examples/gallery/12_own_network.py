@@ -1,7 +1,7 @@
 """A network of your own on a chip.
 
-A small convolutional network of torch is trained off-line, put onto tiles of chips whose devices work in 80 to 100
-% of all cases, and tested raw and calibrated. Needs the extra ``circuitmem[torch]``.
+A small convolutional torch network is trained off-line, put onto the tiles of chips in which 80 to 100 % of the
+devices work, and tested raw and calibrated. It needs the extra ``circuitmem[torch]``.
 """
 
 import torch

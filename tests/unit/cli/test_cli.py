@@ -167,6 +167,7 @@ def test_doctor_shows_kernels_and_packages(run):
 
 @pytest.mark.spice
 @pytest.mark.usefixtures("spice")
+@pytest.mark.slow
 def test_validate_passes_and_writes_its_record(run, tmp_path):
     done = run("validate", "-o", tmp_path / "report", "--quick", "--json")
     assert done.returncode == 0, done.stderr

@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 from builders import options
 
 
+@pytest.mark.slow
 def test_a_network_of_20_64_3_on_a_table(command, tmp_path):
     rng = np.random.default_rng(0)
     kinds = np.arange(150) % 3
