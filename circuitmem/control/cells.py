@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem.config import ChipSpec
-from circuitmem.config.law import is_zero, law_values
-from circuitmem.config.quantity import LARGEST_CONDUCTANCE
+from circuitmem.config.law import law_values
+from circuitmem.control.aging import Aging
 from circuitmem.control.ledger import PICOSECOND, on_clock
 from circuitmem.device.flicker import flicker
-from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream, stream_key
 
 __all__ = ["CellHistory"]
@@ -60,15 +59,10 @@ class CellHistory:
 
     def __init__(self, spec: ChipSpec, seed: int, index: int, conductance: Floats) -> None:
         shape = conductance.shape
-        self.retention, self.heat, self.noise = spec.retention, spec.temperature, spec.noise
+        self.aging = aging = Aging(spec)
         self._index = index
-        retention, wear = spec.retention, spec.endurance
-        self.drifts = not is_zero(retention.drift_exponent)
-        self.flickers = not is_zero(spec.noise.flicker)
-        self.disturbed = retention.read_disturb != 0.0 or retention.read_disturb_rate != 0.0
-        self.warms = spec.temperature.coefficient != 0.0
-        self.moves = self.drifts or self.disturbed or self.warms or self.flickers
-        self.wears = wear.pulses is not None
+        self.drifts, self.flickers, self.disturbed = aging.drifts, aging.flickers, aging.disturbed
+        self.warms, self.moves, self.wears = aging.warms, aging.moves, aging.wears
         self.reads: Times = np.zeros(shape[0], dtype=np.int64)
         self.read_time: Times = np.zeros(shape[0], dtype=np.int64)
         # Cells that stay as they are have one number for all: a large chip has no room for arrays that say nothing.
@@ -76,12 +70,13 @@ class CellHistory:
         self.written = conductance.copy() if self.moves or self.wears else np.broadcast_to(np.nan, shape)
         self._reads_then = self._time_then = self.pulses = nothing
         self.written_at = np.broadcast_to(0.0, shape)
-        self._spread: Floats | None = None
-        if self.drifts and not is_zero(retention.drift_spread):
-            self._spread = stream(seed, Purpose.RETENTION, index).standard_normal(shape)
+        self.spread: Floats | None = None
+        if aging.spreads:
+            self.spread = stream(seed, Purpose.RETENTION, index).standard_normal(shape)
         self._laws: tuple[Floats, float | Floats, float | Floats] | None = None
         self._phase: tuple[int, Floats] | None = None
         self.endurance = np.broadcast_to(np.inf, shape)
+        wear = spec.endurance
         if wear.pulses is not None:
             self.endurance = wear.pulses * stream(seed, Purpose.ENDURANCE, index).weibull(wear.shape, shape)
 
@@ -110,13 +105,9 @@ class CellHistory:
     def _of_what_was_left(self) -> tuple[Floats, float | Floats, float | Floats]:
         """Return what the last pulses left, exponents of drift, and amplitudes of noise, (rows, columns)."""
         if self._laws is None or self._laws[0] is not self.written:
-            left, retention = self.written, self.retention
-            exponent = law_values(retention.drift_exponent, left, "chip.retention.drift_exponent")
-            if self._spread is not None:
-                spread = law_values(retention.drift_spread, left, "chip.retention.drift_spread")
-                # No cell drifts against the others: structural relaxation has one direction (Joshi et al. 2020).
-                exponent = exponent * np.abs(1.0 + spread * self._spread)
-            self._laws = left, exponent, law_values(self.noise.flicker, left, "chip.noise.flicker")
+            left, aging = self.written, self.aging
+            flicker = law_values(aging.noise.flicker, left, "chip.noise.flicker")
+            self._laws = left, aging.exponent(left, self.spread), flicker
         return self._laws
 
     def found(self, when: int | Floats) -> Floats:
@@ -128,24 +119,15 @@ class CellHistory:
             If drift or reading has made a cell conduct more than any declared device may: both laws grow for ever.
         """
         conductance = self.written
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self.drifts:
-                age = (when - self.written_at) * PICOSECOND
-                conductance = conductance * (1.0 + age / self.retention.drift_time) ** -self.exponent
-                self._check_bound(conductance, "drift_exponent")
-            if self.disturbed:
-                reads = self.reads[:, None] - self._reads_then
-                time = (self.read_time[:, None] - self._time_then) * PICOSECOND
-                by_reads, by_time = self.retention.read_disturb * reads, self.retention.read_disturb_rate * time
-                conductance = conductance * np.exp(by_reads + by_time)
-                more = "read_disturb" if np.max(by_reads) >= np.max(by_time) else "read_disturb_rate"
-                self._check_bound(conductance, more)
+        if self.drifts:
+            conductance = self.aging.drifted(conductance, when - self.written_at, self.exponent)
+        if self.disturbed:
+            conductance = self.aging.read_out(conductance, *self.since_pulse())
         return conductance
 
-    def _check_bound(self, conductance: Floats, name: str) -> None:
-        if not np.all(conductance <= LARGEST_CONDUCTANCE):  # 0 S times infinity is no number
-            rule = f"must be nearer to 0: it has made cells conduct more than {LARGEST_CONDUCTANCE:g} S"
-            raise ValidationError(f"chip.retention.{name}", rule, getattr(self.retention, name))
+    def since_pulse(self) -> tuple[Times, Times]:
+        """Return reads of each cell's word line since its last pulse, and their time [ps], (rows, columns) both."""
+        return self.reads[:, None] - self._reads_then, self.read_time[:, None] - self._time_then
 
     def present(self, when: int, noise_seed: int | None) -> Floats:
         """Return what a read meets at ``when`` [ps], (rows, columns) S; without a seed there is no noise."""
@@ -163,13 +145,11 @@ class CellHistory:
             self._phase = seed, stream(seed, Purpose.FLICKER, self._index).random(self.written.shape)
         age = (float(when) - self.written_at) * PICOSECOND
         key = partial(stream_key, seed, Purpose.FLICKER, self._index)
-        return flicker(key, when, age, self._phase[1], self.noise.flicker_time)
+        return flicker(key, when, age, self._phase[1], self.aging.noise.flicker_time)
 
     def factor(self, when: int | Floats) -> float | Floats:
         """Return what the chip's temperature at ``when`` [ps] multiplies conductances by."""
-        times, kelvins = zip(*self.heat.profile, strict=True)
-        kelvin = np.interp(np.asarray(when, dtype=np.float64) * PICOSECOND, times, kelvins)
-        return np.asarray(1.0 + self.heat.coefficient * (kelvin - self.heat.reference))
+        return self.aging.factor(when)
 
     def put(self, cells: NDArray[np.bool_], conductance: Floats, when: int | Floats) -> None:
         """Note that ``cells`` were put at ``conductance`` [S] at ``when`` [ps]: they age from there."""
@@ -186,6 +166,17 @@ class CellHistory:
         before = self.pulses
         self.pulses = before + cells
         return np.asarray((self.pulses >= self.endurance) & (before < self.endurance))
+
+    def take(self, pulses: Times, written: Floats, written_at: Floats) -> None:
+        """Take what so many pulses have left: of each cell, (rows, columns), what the last one did [S], and when [ps].
+
+        It is what :meth:`write` has noted after them all; cells without a pulse have what they had.
+        """
+        cells = pulses > 0
+        self.written, self.written_at = written, written_at
+        self._reads_then = np.where(cells, self.reads[:, None], self._reads_then)
+        self._time_then = np.where(cells, self.read_time[:, None], self._time_then)
+        self.pulses = self.pulses + pulses
 
     def read(self, driven: Times, time: int) -> None:
         """Note that each word line was driven by so many reads, (rows,), of ``time`` ps each."""

@@ -3,70 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Addresses
 from circuitmem._kernels.stack_counts import CountedCells, Curves, count_stack, first_pulses
-from circuitmem._kernels.stack_pulses import wanted_conductances
-from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules_of_groups
-from circuitmem.control.programming import Programming
-from circuitmem.control.pulse_stack import PulseStack
+from circuitmem.control.pulse_stack import CountedStack
 from circuitmem.control.unit import Unit
 from circuitmem.device import PulseUpdate
 
 __all__ = ["CountStack"]
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
-class _Plan(NamedTuple):
-    wanted: Floats | None
-    """What is asked of each cell, (tiles, rows, columns) S; None where pulses are counted out."""
-    pulses: Counts
-    """How many each cell gets, (2, tiles, rows, columns): down, up."""
-
-
-class CountStack(PulseStack):
-    """As many pulses down and up as each cell needs by the declared curves, or as are counted out for it."""
+class CountStack(CountedStack):
+    """Pulses of devices that count them, along curves that the kernel knows."""
 
     devices = PulseUpdate
 
-    def __init__(self, context: Context, job: Programming) -> None:
-        self._plan = lru_cache(maxsize=1)(self._plan_piece)
-        super().__init__(context, job)
-
-    def _plan_piece(self, first: int, end: int) -> _Plan:
-        piece, job = slice(first, end), self.job
-        if job.counts is not None:
-            counts = np.array([np.asarray(own, dtype=np.int64) for own in job.counts[piece]])
-            return _Plan(None, np.ascontiguousarray(np.swapaxes(counts, 0, 1)))
-        goal, asked = self._goal(piece), self.state.asked[self._own(piece)]
-        wanted = goal if isinstance(goal, np.ndarray) else wanted_conductances(goal, asked, threads=self._threads)
-        # Of all tiles alike: the digital core knows the declared curves alone.
-        return _Plan(wanted, np.stack(job.units[0].devices.plan(wanted, asked, job.deadband)))
-
-    def wanted(self, place: int) -> Floats | None:
-        """Return what a tile of the row is asked for, (rows, columns) S; None where pulses are counted out."""
-        piece = self._piece_of(place)
-        wanted = self._plan(piece.start, piece.stop).wanted
-        return None if wanted is None else np.asarray(wanted[place - piece.start])
-
-    def _count(self, piece: slice) -> tuple[Counts, Counts]:
-        pulses = self._plan(piece.start, piece.stop).pulses
-        return pulses.max(axis=3).sum(axis=2), pulses.sum(axis=(2, 3))
-
     def _pulse(self, piece: slice, tiles: Counts, noise: Addresses) -> tuple[list[int], list[int]]:
-        state, part, pulses = self.state, self._own(piece), self._plan(piece.start, piece.stop).pulses
-        if len(tiles) < pulses.shape[1]:
-            given = np.zeros_like(pulses)
-            given[:, tiles] = pulses[:, tiles]
-            pulses = given
+        state, part, pulses = self.state, self._own(piece), self._given(piece, tiles)
         units = [unit.devices for unit in self.job.units[piece]]
         first = units[0]
         assert isinstance(first, PulseUpdate)

@@ -16,7 +16,18 @@ from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["FaultSpec", "broken", "check_faults", "damage", "note_fragile", "strike", "stuck", "timed", "wear_out"]
+__all__ = [
+    "FaultSpec",
+    "broken",
+    "check_faults",
+    "damage",
+    "failed_at",
+    "note_fragile",
+    "strike",
+    "stuck",
+    "timed",
+    "wear_out",
+]
 
 _ARRAYS = ("open_word_segments", "open_bit_segments", "bridges", "dead_drivers", "dead_senses")
 
@@ -67,9 +78,14 @@ def damage(unit: Unit, fault: FaultSpec) -> None:
 
 def wear_out(unit: Unit, worn: NDArray[np.bool_], left: NDArray[np.float64]) -> None:
     """Let cells stick for ever, as the endurance specification says; ``left`` is what pulses left there [S]."""
-    failure, device = unit.spec.endurance.failure, unit.spec.device
-    value = {"stuck-on": device.maximum_conductance, "stuck-off": device.minimum_conductance}.get(failure)
+    value = failed_at(unit.spec)
     unit.tile.damage(stuck(unit.tile, worn, left if value is None else np.full(worn.shape, value)))
+
+
+def failed_at(spec: ChipSpec) -> float | None:
+    """Return where cells stick that are worn out [S]; None: at what they had."""
+    failure, device = spec.endurance.failure, spec.device
+    return {"stuck-on": device.maximum_conductance, "stuck-off": device.minimum_conductance}.get(failure)
 
 
 def stuck(tile: Tile, cells: NDArray[np.bool_], conductance: NDArray[np.float64]) -> DefectMap:

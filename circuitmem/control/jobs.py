@@ -26,6 +26,7 @@ from circuitmem.control.ledger import PICOSECOND, attojoules_each, on_clock
 from circuitmem.control.programming import Programming
 from circuitmem.control.pulse_stack import PulseStack
 from circuitmem.control.pulses import ProgrammingTrain
+from circuitmem.control.round_stack import RoundStack
 from circuitmem.control.trains import ReadTrain
 from circuitmem.control.two_pulse_stack import TwoPulseStack
 from circuitmem.control.unit import Unit
@@ -160,7 +161,7 @@ def _book_reads(
     )
 
 
-STACKS: tuple[type[PulseStack], ...] = (TwoPulseStack, CountStack)
+STACKS: tuple[type[PulseStack], ...] = (TwoPulseStack, CountStack, RoundStack)
 """What gives the pulses of many tiles at once."""
 
 
@@ -190,6 +191,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
     drivers, now, planned = context.drivers, context.clock.clock, None if stack is None else stack.durations()
     time = last = now
     running: list[tuple[int, int, int, int]] = []
+    begins: list[int] = []
 
     def release() -> None:
         end, place, slot, begun = heappop(running)
@@ -207,6 +209,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
                 release()
         slot = drivers.free.pop()
         drivers.waited += time - now
+        begins.append(time)
         if stack is not None and planned is not None and planned[place] and _is_looked_at(context, unit):
             trains[place] = job.train(context, place, stack.wanted(place))
         if place in trains:
@@ -221,7 +224,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
         last = max(last, end)
     while running:
         release()
-    given = [0] * len(units) if stack is None else stack.give(list(trains))
+    given = [0] * len(units) if stack is None else stack.give(list(trains), begins)
     for place, train in trains.items():
         given[place] = train.result()
     context.pulses_are_given = False

@@ -1,31 +1,37 @@
 """Programming of a row of tiles at once: what :mod:`circuitmem.control.pulses` does, in few calls for all.
 
-It is for tiles whose rows are driven alone, whose cells neither move nor wear, and of which nothing breaks by pulses:
-then no pulse depends on when another was given.
+It is for tiles whose rows are driven alone, and of which nothing but cells breaks by pulses: then no pulse of a tile
+depends on those of another.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Addresses
-from circuitmem._kernels.stack_pulses import Amplitudes
+from circuitmem._kernels.stack_pulses import Amplitudes, wanted_conductances
 from circuitmem.control.context import Context
 from circuitmem.control.operations import OPERATIONS, polarities
 from circuitmem.control.programming import Conductances, PairTargets, Programming
 from circuitmem.control.state import ChipState
+from circuitmem.control.unit import Unit
 from circuitmem.device import Device
+from circuitmem.device.rows import plan_row
 
-__all__ = ["PulseStack"]
+__all__ = ["CountedStack", "PulseStack"]
 
 PIECE = 1 << 20
 """Cells that are planned at once. What is wanted of the cells of a large chip is as large as their state: it is worked
 out twice instead, piece by piece."""
+
+BLOCK = 1 << 15
+"""Of these, cells that NumPy works on at once: so many stay in a processor's cache."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -51,6 +57,8 @@ class PulseStack(ABC):
 
     devices: ClassVar[type[Device]]
     """Which devices get such pulses; one of somebody's own that derives from them may do otherwise."""
+    begins: Sequence[int]
+    """When the pulses of each tile begin [ps]."""
 
     def __init__(self, context: Context, job: Programming) -> None:
         self.context, self.job = context, job
@@ -75,16 +83,20 @@ class PulseStack(ABC):
             return False
         if first.spec.packed and job.counts is None:  # a layer wants something of some cells alone
             return False
-        plain = context.electrics.pulses_are_ladders and not (first.cells.moves or first.cells.wears)
-        plain = plain and type(first.devices) is cls.devices and first.spec.tile.cell.is_plain
+        plain = context.electrics.pulses_are_ladders and first.spec.tile.cell.is_plain and cls._knows(first)
         return plain and not any(unit.fragile for unit in units)
+
+    @classmethod
+    def _knows(cls, unit: Unit) -> bool:
+        """Say whether it knows what pulses do to the cells of a tile."""
+        return type(unit.devices) is cls.devices and not (unit.cells.moves or unit.cells.wears)
 
     @staticmethod
     def longest(job: Programming) -> int:
         """No job of this kind takes longer [ps], of what is wanted: pulses that are counted out can."""
-        unit = job.units[0]
-        beats = sum(OPERATIONS[each].beat(unit.spec) for each in polarities(job.kind))
-        return len(job.units) * unit.spec.tile.rows * unit.devices.most * beats
+        spec = job.units[0].spec
+        beats = sum(OPERATIONS[each].beat(spec) for each in polarities(job.kind))
+        return sum(unit.devices.most for unit in job.units) * spec.tile.rows * beats
 
     @abstractmethod
     def wanted(self, place: int) -> Floats | None:
@@ -103,9 +115,12 @@ class PulseStack(ABC):
         reset, each = self._times
         return [resets * reset + sets * each for resets, sets in zip(*self.steps.tolist(), strict=True)]
 
-    def give(self, left_out: Sequence[int]) -> list[int]:
-        """Give the pulses and book them, but for those of some tiles, by their place in the row; returns how many."""
-        units = self.job.units
+    def give(self, left_out: Sequence[int], begins: Sequence[int]) -> list[int]:
+        """Give the pulses and book them, but for those of some tiles, by their place in the row; returns how many.
+
+        ``begins`` is when those of each tile begin [ps].
+        """
+        units, self.begins = self.job.units, begins
         self.steps[:, left_out] = 0
         self.pulses[:, left_out] = 0
         some = np.flatnonzero(self.steps.any(axis=0))
@@ -115,7 +130,8 @@ class PulseStack(ABC):
         for place in some.tolist():
             unit = units[place]
             keys[place], operations[place] = unit.next_update(self.context.noise_seed)
-            unit.tile.change()
+            if not unit.cells.moves:  # else the next read finds out what there is
+                unit.tile.change()
             unit.pulses += rows[place]
         energy = [0] * len(units), [0] * len(units)
         for piece in self._pieces():
@@ -162,8 +178,12 @@ class PulseStack(ABC):
 
     def _pieces(self) -> list[slice]:
         """Return the pieces of the row that are planned at once."""
-        tiles, tile = len(self.job.units), self.job.units[0].spec.tile
-        step = max(1, PIECE // (tile.rows * tile.columns))
+        return self._split(len(self.job.units), PIECE)
+
+    def _split(self, tiles: int, cells: int) -> list[slice]:
+        """Return parts of a row of so many tiles, of up to so many cells each."""
+        tile = self.job.units[0].spec.tile
+        step = max(1, cells // (tile.rows * tile.columns))
         return [slice(first, min(first + step, tiles)) for first in range(0, tiles, step)]
 
     def _piece_of(self, place: int) -> slice:
@@ -187,3 +207,52 @@ class PulseStack(ABC):
             if own.start < own.stop:
                 found.append(layer.part(own))
         return found
+
+
+class _Plan(NamedTuple):
+    wanted: Floats | None
+    """What is asked of each cell, (tiles, rows, columns) S; None where pulses are counted out."""
+    pulses: Counts
+    """How many each cell gets, (2, tiles, rows, columns): down, up."""
+
+
+class CountedStack(PulseStack):
+    """As many pulses down and up as each cell needs by what the digital core knows, or as are counted out for it."""
+
+    numbers: ClassVar[type[np.integer[Any]]] = np.int64
+    """Of what kind the planned numbers of pulses are."""
+
+    def __init__(self, context: Context, job: Programming) -> None:
+        self._plan = lru_cache(maxsize=1)(self._plan_piece)
+        super().__init__(context, job)
+
+    def _plan_piece(self, first: int, end: int) -> _Plan:
+        piece, job = slice(first, end), self.job
+        if job.counts is not None:
+            counts = np.array([np.asarray(own, dtype=np.int64) for own in job.counts[piece]])
+            return _Plan(None, np.ascontiguousarray(np.swapaxes(counts, 0, 1)))
+        goal, asked = self._goal(piece), self.state.asked[self._own(piece)]
+        wanted = goal if isinstance(goal, np.ndarray) else wanted_conductances(goal, asked, threads=self._threads)
+        devices, pulses = [unit.devices for unit in job.units[piece]], np.empty((2, *wanted.shape), self.numbers)
+        for block in self._split(len(wanted), BLOCK):
+            pulses[:, block] = plan_row(devices[block], wanted[block], asked[block], job.deadband)
+        return _Plan(wanted, pulses)
+
+    def wanted(self, place: int) -> Floats | None:
+        """Return what a tile of the row is asked for, (rows, columns) S; None where pulses are counted out."""
+        piece = self._piece_of(place)
+        wanted = self._plan(piece.start, piece.stop).wanted
+        return None if wanted is None else np.asarray(wanted[place - piece.start])
+
+    def _count(self, piece: slice) -> tuple[Counts, Counts]:
+        pulses = self._plan(piece.start, piece.stop).pulses
+        return pulses.max(axis=3).sum(axis=2, dtype=np.int64), pulses.sum(axis=(2, 3), dtype=np.int64)
+
+    def _given(self, piece: slice, tiles: Counts) -> Counts:
+        """Return how many pulses each cell of a piece gets, (2, tiles, rows, columns), if only some ``tiles`` do."""
+        pulses = self._plan(piece.start, piece.stop).pulses
+        if len(tiles) == pulses.shape[1]:
+            return pulses
+        given = np.zeros_like(pulses)
+        given[:, tiles] = pulses[:, tiles]
+        return given

@@ -29,6 +29,8 @@ class StepTable(Device):
     ----------
     paths : (down, up) of ndarray
         Conductances after 0, 1, 2, ... mean steps from one end of the range to the other [S].
+    sizes : (2, rows, columns) ndarray, optional
+        How many mean steps a step of each device is, down and up; None: one. Only the circuit may use it.
     """
 
     Spec = StepTableSpec
@@ -38,10 +40,10 @@ class StepTable(Device):
         super().__init__(spec, shape, seed, key)
         self._tables = np.array(spec.steps_down).T, np.array(spec.steps_up).T
         self.paths = self._path(is_set=False), self._path(is_set=True)
-        self._size: Floats | None = None
+        self.sizes: Floats | None = None
         if spec.device_spread > 0.0:
             drawn = stream(seed, Purpose.DEVICE, *key).standard_normal((2, *shape))
-            self._size = np.maximum(1.0 + spec.device_spread * drawn, 0.1)
+            self.sizes = np.maximum(1.0 + spec.device_spread * drawn, 0.1)
 
     def _path(self, *, is_set: bool) -> Floats:
         """Return the way of a device without noise, from one end of the range to the other."""
@@ -70,12 +72,30 @@ class StepTable(Device):
 
     def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
         """Return what one pulse leaves: a step further, with its spread, within the range."""
-        places, means, spreads = self._tables[pulse.is_set]
+        return self.moved(
+            pulse.is_set, conductance, noise, None if self.sizes is None else self.sizes[int(pulse.is_set)]
+        )
+
+    def moved(self, is_set: bool, conductance: Floats, noise: Floats | None, sizes: Floats | None) -> Floats:
+        """Return what a pulse leaves of cells of any shape [S]: of the declared device, if there is no ``noise``.
+
+        Parameters
+        ----------
+        is_set : bool
+            Whether it raises the conductance.
+        conductance : ndarray
+            What they conduct before [S].
+        noise : ndarray, optional
+            A standard normal number for each, of the same shape.
+        sizes : ndarray, optional
+            How many mean steps each cell's step is, of the same shape; 1 if left out.
+        """
+        places, means, spreads = self._tables[is_set]
         step = np.interp(conductance, places, means)
         if noise is not None:
-            step = step if self._size is None else step * self._size[int(pulse.is_set)]
+            step = step if sizes is None else step * sizes
             step = step + np.interp(conductance, places, spreads) * noise
-        moved = conductance + (step if pulse.is_set else -step)
+        moved = conductance + (step if is_set else -step)
         return np.asarray(np.clip(moved, self.spec.minimum_conductance, self.spec.maximum_conductance))
 
 

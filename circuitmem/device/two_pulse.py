@@ -58,8 +58,11 @@ class TwoPulse(Device):
 
     def plan(self, wanted: Floats, asked: Floats, deadband: float) -> tuple[Counts, Counts]:
         """Return the same for changes beyond the dead band."""
-        lowered, selected, _ = changes(wanted, asked, deadband)
-        return lowered.astype(np.int64), selected.astype(np.int64)
+        # Row after row, of one tile or of many.
+        goal, now = (each.reshape(-1, each.shape[-1]) for each in (wanted, asked))
+        masks = changes(goal, now, deadband)[:2]
+        lowered, selected = (mask.reshape(wanted.shape).astype(np.int64) for mask in masks)
+        return lowered, selected
 
     def again(self, lowered: Mask, selected: Mask, asked: Floats) -> tuple[Counts, Counts]:  # noqa: ARG002
         """Return a RESET for cells that were found to conduct too much, and a SET for all."""

@@ -1,6 +1,8 @@
 """Layers that are read and programmed in closed form end as with an event for each: times, accounts, states, bits."""
 
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from circuitmem.config import (
     PulseUpdateSpec,
     RetentionSpec,
     StatisticalSpec,
+    StepTableSpec,
     TemperatureSpec,
     TiaSpec,
     TwoPulseSpec,
@@ -26,13 +29,27 @@ from circuitmem.config import (
 from circuitmem.config.cell import TransistorCell
 from circuitmem.control import Chip, jobs, pulse_stack
 from circuitmem.control.cells import CellHistory
+from circuitmem.control.programming import Programming
+from circuitmem.errors import ValidationError
+from circuitmem.registry import find
 
 TIMES = {"set_time": 30e-9, "reset_time": 20e-9, "minimum_conductance": 1e-6, "maximum_conductance": 3e-4}
 COUNTED = PulseUpdateSpec(states=6, cycle_noise=0.05, nonlinearity_spread=0.3, **TIMES)
+STEPS = ((1e-6, 4e-5, 1e-5), (1e-4, 2.5e-5, 8e-6), (3e-4, 3e-5, 2e-5))
+TABLE = StepTableSpec(steps_up=STEPS, steps_down=STEPS, device_spread=0.2, **TIMES)
+sys.path.append(str(Path(__file__).parents[3] / "examples" / "plugin"))
+OWN = "circuitmem_example:Stairs"
+"""Devices of somebody else, without a kernel: those of the example package."""
+STAIRS = find("devices", OWN).Spec(kind=OWN, steps=6, noise=5e-6, **TIMES)
 MOVING = {
     "retention": RetentionSpec(drift_exponent=0.05, drift_time=1e-6, read_disturb=1e-3),
     "temperature": TemperatureSpec(coefficient=2e-3, profile=((0.0, 300.0), (1e-4, 340.0))),
     "endurance": EnduranceSpec(pulses=4.0, failure="stuck-off"),
+}
+WORN_ON = {"endurance": EnduranceSpec(pulses=4.0, failure="stuck-on")}
+DRIFTING = {
+    "retention": RetentionSpec(drift_exponent=((0.0, 0.1), (3e-4, 0.02)), drift_spread=0.4, drift_time=1e-7),
+    "endurance": EnduranceSpec(pulses=3.0),
 }
 NOISY = {
     "retention": MOVING["retention"],
@@ -54,6 +71,19 @@ CHIPS = {
     "counted alike": {"device": COUNTED.model_copy(update={"nonlinearity_spread": 0.0, "cycle_noise": 0.0})},
     "noisy cells": {"device": StatisticalSpec(**TIMES, programming_error=2e-6), **NOISY},
     "noisy cells on ideal wires": {"tile": TileSpec(rows=5, columns=4), "device": TwoPulseSpec(**TIMES), **NOISY},
+    "statistical": {"device": StatisticalSpec(**TIMES, programming_error=((1e-6, 1e-6), (3e-4, 6e-6)))},
+    "table": {"device": TABLE, "programming": ProgrammingSpec(drivers=3, energy_per_pulse=1e-12)},
+    "table with transistors": {
+        "tile": TileSpec(rows=19, columns=11, word_line_resistance=3.0, cell=TransistorCell(on_resistance=2e3)),
+        "device": TABLE,
+    },
+    "table that moves": {"device": TABLE, **MOVING, **WORN_ON},
+    "stairs": {"device": STAIRS, "endurance": EnduranceSpec(pulses=6.0, failure="stuck-on")},
+    "drifting": {"device": TwoPulseSpec(**TIMES), **DRIFTING},
+    "drifting table": {"device": TABLE, **DRIFTING},
+    "drifting and counted": {"device": COUNTED, "programming": ProgrammingSpec(drivers=2), **DRIFTING},
+    "moving and counted": {"device": COUNTED, **MOVING, **WORN_ON},
+    "worn": {"device": COUNTED, **WORN_ON},
     "amplifiers with offsets": {"converters": ConverterSpec(tia=TiaSpec(input_offset=1e-3))},
     "fragile adc": {"faults": [FaultSpec(what="adc", tile=1, column=2, pulses=9.0)]},
     "fragile": {"faults": [FaultSpec(what="driver", tile=1, row=2, pulses=3.0)]},
@@ -61,6 +91,8 @@ CHIPS = {
     "shared": {"adc_banks": 2},
     "bus": {"bus": BusSpec(bandwidth=3.2e9)},
 }
+BY_TRAINS = {"by cell", "rows at once", "fragile adc", "fragile"}
+"""Tiles of these chips are programmed at once, and yet one by one."""
 IN_EVENTS = {"shared", "bus"}
 """Reads of these chips wait for something shared: no closed form."""
 
@@ -94,7 +126,7 @@ def work(chip):
         ]
         with chip.during(f"round {round_}"):
             answers.append(chip.run(chip.program_all(chip.units, wanted, 1e-6)))
-            if isinstance(device, PulseUpdateSpec):
+            if isinstance(device, PulseUpdateSpec | StepTableSpec):
                 counts = [rng.integers(0, 4, (2, *unit.asked.shape)) * (rng.random() < 0.8) for unit in chip.units]
                 answers.append(chip.run(chip.pulse_all(chip.units, counts)))
             codes = [rng.integers(0, 256, (3, chip.spec.tile.rows)) for _ in chip.units]
@@ -130,7 +162,7 @@ def test_a_closed_form_ends_as_events_do(name, monkeypatch):
     jobs_of = {
         kind: (sum(counts[: len(counts) // 2]), sum(counts[len(counts) // 2 :])) for kind, counts in done.items()
     }
-    programmed = 8 if isinstance(chips[True].spec.device, PulseUpdateSpec) else 4
+    programmed = 8 if isinstance(chips[True].spec.device, PulseUpdateSpec | StepTableSpec) else 4
     assert jobs_of == {"read": (0 if name in IN_EVENTS else 4, 0), "program": (programmed, 0)}
     np.testing.assert_equal(found[False], found[True])
     np.testing.assert_equal(ordered(chips[False].state()), ordered(chips[True].state()))
@@ -173,7 +205,37 @@ def test_what_moved_is_met_again_at_the_same_time():
     assert differ == [True, True, True, False, True]
 
 
-@pytest.mark.parametrize("name", ["two-pulse", "counted", "counted alike"])
+@pytest.mark.parametrize("name", CHIPS)
+def test_only_what_depends_on_other_pulses_of_a_tile_is_programmed_tile_by_tile(name, monkeypatch):
+    made = []
+    train = Programming.train
+    monkeypatch.setattr(Programming, "train", lambda self, *which: made.append(which) or train(self, *which))
+    chip = make_chip(CHIPS[name])
+    work(chip)
+    assert chip.ledger.pulses > 100
+    assert bool(made) == (name in BY_TRAINS)
+
+
+def test_a_clock_beyond_64_bits_ages_cells_alike():
+    chips = [make_chip(CHIPS["drifting table"]) for _ in range(2)]
+    chips[1].arbiter.observer = Nobody()
+    for chip in chips:
+        chip.set_clock(2**63 - 10_000, 0)
+    np.testing.assert_equal(work(chips[0]), work(chips[1]))
+    np.testing.assert_equal(ordered(chips[0].state()), ordered(chips[1].state()))
+    assert chips[0].units[0].cells.written_at.max() > 2.0**63
+
+
+def test_cells_that_conduct_too_much_are_refused_where_pulses_find_them():
+    chip = make_chip({"device": TABLE, "retention": RetentionSpec(drift_exponent=-60.0, drift_time=1e-7)})
+    chip.run(chip.wait_until(10_000_000))
+    with pytest.raises(ValidationError, match=r"drift_exponent must be nearer to 0: it has made cells conduct more"):
+        chip.run(chip.program_all(chip.units, [np.full((5, 4), 1e-4)] * 5, 0.0))
+
+
+@pytest.mark.parametrize(
+    "name", ["two-pulse", "counted", "counted alike", "table", "stairs", "drifting", "moving and counted"]
+)
 def test_bits_do_not_depend_on_pieces(name, monkeypatch):
     chips = make_chip(CHIPS[name]), make_chip(CHIPS[name])
     expected = work(chips[0])
