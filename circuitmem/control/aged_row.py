@@ -19,6 +19,7 @@ __all__ = ["AgedRow"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+Places = NDArray[np.intp]
 
 
 class AgedRow:
@@ -39,6 +40,11 @@ class AgedRow:
         self._aging = first.aging
         self._written, self._written_at = self._stack("written"), self._stack("written_at")
         self._spread = None if first.spread is None else self._stack("spread")
+        known = [each.known_exponent() for each in self._histories] if self._aging.drifts else []
+        arrays = [each for each in known if isinstance(each, np.ndarray)]
+        # A table is long to look up, and the last read has done so: only what pulses leave is new.
+        self._exponent = np.stack(arrays) if arrays and len(arrays) == len(units) else None
+        self._new = np.zeros(cells.stuck.shape, dtype=bool)
         self._since = [each.since_pulse() for each in self._histories] if first.disturbed else None
         if self._since is not None:
             self._reads, self._read_time = (np.stack(each) for each in zip(*self._since, strict=True))
@@ -81,6 +87,7 @@ class AgedRow:
         left = now[cells]
         self._written.reshape(-1)[cells] = left
         self._written_at.reshape(-1)[cells] = when
+        self._new.reshape(-1)[cells] = True
         if self._since is not None:
             self._reads.reshape(-1)[cells] = self._read_time.reshape(-1)[cells] = 0
         if aging.wears:
@@ -94,22 +101,31 @@ class AgedRow:
         self._seen.reshape(-1)[cells] = driven
         return self._seen
 
-    def _found(self, cells: NDArray[np.intp], when: Floats) -> Floats:
+    def _found(self, cells: Places, when: Floats) -> Floats:
         """Return what pulses find of some cells [S], when they end [ps]: as :meth:`CellHistory.found`."""
         aging, found = self._aging, self._written.reshape(-1)[cells]
         if aging.drifts:
-            exponent = aging.exponent(found, None if self._spread is None else self._spread.reshape(-1)[cells])
-            found = aging.drifted(found, when - self._written_at.reshape(-1)[cells], exponent)
+            found = aging.drifted(found, when - self._written_at.reshape(-1)[cells], self._exponents(cells, found))
         if self._since is not None:
             found = aging.read_out(found, self._reads.reshape(-1)[cells], self._read_time.reshape(-1)[cells])
         return found
 
-    def _driven(self, cells: NDArray[np.intp]) -> Floats:
+    def _exponents(self, cells: Places, left: Floats) -> float | Floats:
+        """Return exponents of drift of some cells, of which the last pulses left so much [S]."""
+        spread = None if self._spread is None else self._spread.reshape(-1)[cells]
+        if self._exponent is None:
+            return self._aging.exponent(left, spread)
+        exponent, new = self._exponent.reshape(-1)[cells], np.flatnonzero(self._new.reshape(-1)[cells])
+        if new.size:
+            exponent[new] = self._aging.exponent(left[new], None if spread is None else spread[new])
+        return exponent
+
+    def _driven(self, cells: Places) -> Floats:
         """Return what the circuit sees of some cells [S]: stuck ones as they are."""
         stuck = self._stuck.reshape(-1)[cells]
         return np.where(stuck, self._cells.effective.reshape(-1)[cells], self._now.reshape(-1)[cells])
 
-    def _wear(self, cells: NDArray[np.intp], left: Floats) -> None:
+    def _wear(self, cells: Places, left: Floats) -> None:
         """Count a pulse of some cells, after which they conduct ``left`` [S]: those that have had enough stick."""
         before, endurance = self._pulses.reshape(-1)[cells], self._endurance.reshape(-1)[cells]
         self._pulses.reshape(-1)[cells] = before + 1

@@ -102,6 +102,10 @@ class CellHistory:
         """Exponent of each cell's drift, (rows, columns); one for all if it is the same."""
         return self._of_what_was_left()[1]
 
+    def known_exponent(self) -> float | Floats | None:
+        """Return :attr:`exponent` if it is known already."""
+        return self._laws[1] if self._laws is not None and self._laws[0] is self.written else None
+
     def _of_what_was_left(self) -> tuple[Floats, float | Floats, float | Floats]:
         """Return what the last pulses left, exponents of drift, and amplitudes of noise, (rows, columns)."""
         if self._laws is None or self._laws[0] is not self.written:
