@@ -225,7 +225,7 @@ def is_built_in(kind: str, name: str) -> bool:
 
 
 def find(kind: str, name: str, parameter: str = "name") -> Any:
-    """Import and return the object that a name of a kind refers to.
+    """Return the object that a name of a kind refers to, imported.
 
     Parameters
     ----------

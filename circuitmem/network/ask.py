@@ -146,7 +146,7 @@ class Network(ABC):
         error : (samples, outputs) ndarray
             Derivative of the loss by the outputs.
         ceilings : sequence of float
-            For each matrix, where its vectors were cut; nothing when left out.
+            For each matrix, the activity at which its vectors were clipped; no clipping when left out.
 
         Returns
         -------

@@ -106,7 +106,7 @@ def output_ranges(chip: ChipSpec, largest: Floats, of_layer: float) -> Floats | 
     largest : (outputs,) ndarray
         Magnitude of weight that each output needs.
     of_layer : float
-        That of the layer, > 0.
+        Largest weight of the layer, > 0.
     """
     if chip.mapping.largest_weight == "layer":
         return None
@@ -200,7 +200,7 @@ class HardwareNetwork:
         matrix : int
             Number of the layer.
         vectors : (batch, inputs) ndarray
-            What is multiplied.
+            Vectors to multiply, in units of the layer's inputs.
         priority : Priority
             Of the reads, for the chip's arbiter.
         """

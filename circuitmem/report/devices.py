@@ -58,7 +58,7 @@ def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tu
     spec : TwoPulseSpec
         The law.
     measured : dict
-        Gate voltages [V] and conductances [S] that were found, by the drain voltage that the cell was made for [V].
+        Gate voltages [V] and the conductances after a SET [S], (points,) each, by the drain voltage of the cell [V].
 
     Returns
     -------

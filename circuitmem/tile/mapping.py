@@ -93,8 +93,15 @@ class WeightMapping(ABC):
         ----------
         spec : MappingSpec
             The declaration, of the class's ``Spec``.
-        minimum, maximum, largest_weight : float
-            As the class has them.
+        minimum, maximum : float
+            Working range of a device between its lines [S].
+        largest_weight : float
+            Magnitude of the weight that uses the whole range, > 0.
+
+        Returns
+        -------
+        WeightMapping
+            The mapping, of this class.
         """
         return cls(minimum, maximum, largest_weight)
 
@@ -156,7 +163,7 @@ class WeightMapping(ABC):
         weights : (inputs, outputs) ndarray
             What the devices are programmed towards.
         stuck : (inputs, columns) ndarray, optional
-            As above, what is known of it.
+            Conductances of devices that do not follow pulses, as far as known [S]; nan for the others.
         """
 
 
@@ -407,7 +414,7 @@ def mapping_of(spec: MappingSpec, minimum: float, maximum: float, largest_weight
     minimum, maximum : float
         Range of the devices [S].
     largest_weight : float
-        Magnitude that the range stands for, > 0.
+        Magnitude of the weight that uses the whole range, > 0.
 
     Raises
     ------

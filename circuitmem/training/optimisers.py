@@ -73,11 +73,11 @@ class Optimiser(ABC):
         Parameters
         ----------
         gradient : ndarray
-            Of the loss by the parameter, of its shape.
+            Derivative of the loss with respect to the parameter, of its shape.
         rate : float
             Step size.
         memory : ndarray
-            What the optimiser keeps for the parameter, of its shape each.
+            State of the optimiser for the parameter, in units of its own: arrays of the parameter's shape.
         """
 
 

@@ -99,7 +99,7 @@ class FastArrayRule(UpdateRule):
         read : (inputs,) ndarray of bool
             Which inputs' weights were read.
         pulses : (read inputs, outputs) ndarray
-            What the read found.
+            Result of the read, as a number of pulses from the middle.
         """
         return self.signs(place)[read] * (pulses - self.reference[place][read])
 

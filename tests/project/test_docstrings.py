@@ -15,6 +15,13 @@ ROOMS = sorted(
 )
 ELSEWHERE = re.compile(r":(func|meth|class):`|[Pp]arameters? .*(those|as) ", re.S)
 """Of a docstring that sends the reader to another function for its parameters, or for what it returns."""
+ARRAYS = r"ArrayLike|Floats|NDArray|Integers"
+UNIT = re.compile(
+    r"\[[^\]]+\]|\[0, 1[\])]|relative|fraction|share|ratio|factor|\btimes\b|between|0 to 1|units?\b|probab|confidence"
+    r"|percent|number of|standard normal|derivative|step size|\bloss|epochs|weights?\b|activit|codes?\b|inputs|inverse",
+    re.I,
+)
+"""What says the unit of a number, or that it is of none: one in brackets, or a word for a number without."""
 
 
 def public_functions(room):
@@ -69,6 +76,51 @@ def test_public_functions_say_what_they_take_and_give(room):
     pytest.importorskip("torch") if room == "circuitmem.torch" else None
     wrong = {name: gaps for name, function in public_functions(room).items() if (gaps := missing(function))}
     assert wrong == {}
+
+
+def vague(function):
+    """Return the arrays of a function's docstring without a shape, and the numbers without a unit."""
+    signature, text = inspect.signature(function), inspect.getdoc(function) or ""
+    if len(signature.parameters) < 3 or "Parameters\n----------\n" not in text:
+        return []
+    section = re.split(r"\n(?:Returns|Raises|Yields)\n-", text.partition("Parameters\n----------\n")[2])[0]
+    found = []
+    for entry in re.split(r"\n(?=\S)", section):
+        names, _, said = entry.partition(" : " if " : " in entry.partition("\n")[0] else "\n")
+        if ELSEWHERE.search(said) or ":meth:" in said or said.lstrip().startswith("As "):
+            continue
+        for name in re.split(r"[, *]+", names):
+            kind = str(getattr(signature.parameters.get(name), "annotation", ""))
+            array = re.search(ARRAYS, kind)
+            if array and not re.search(r"\(|array|scalar", said):
+                found.append(f"{name}: shape")
+            if re.search("float|Floats", kind) and not UNIT.search(said):
+                found.append(f"{name}: unit")
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrays_say_their_shape_and_numbers_their_unit(room):
+    pytest.importorskip("torch") if room == "circuitmem.torch" else None
+    wrong = {name: gaps for name, function in public_functions(room).items() if (gaps := vague(function))}
+    assert wrong == {}
+
+
+def test_a_number_without_a_unit_is_found():
+    def gap(width: float, voltages: "Floats", seed: int) -> None:  # noqa: F821
+        """Do nothing.
+
+        Parameters
+        ----------
+        width : float
+            Of the pulse.
+        voltages : list
+            Of the lines [V].
+        seed : int
+            Any.
+        """
+
+    assert vague(gap) == ["width: unit", "voltages: shape"]
 
 
 def test_a_gap_is_found():
