@@ -42,6 +42,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, words, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_quick_study_from_the_plan_to_the_figures(run, tmp_path):
     out = tmp_path / "out"
     plan = run("run", STUDIES / "yield", "--quick", "--out", out, "--dry-run")
@@ -76,6 +77,7 @@ def test_a_quick_study_from_the_plan_to_the_figures(run, tmp_path):
     assert (out / "results.md").read_text() == text
 
 
+@pytest.mark.slow
 def test_a_failed_point_is_named_and_the_exit_code_is_1(run, tmp_path):
     (tmp_path / "study.toml").write_text(
         """
