@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["part_title", "precision_note", "product_costs", "rms_errors"]
+__all__ = ["FEW", "part_title", "precision_note", "product_costs", "rms_errors"]
 
 _PARTS = {
     "adc": "ADCs",
@@ -16,7 +16,7 @@ _PARTS = {
     "driver": "programming drivers",
 }
 FEW = 6
-"""Errors of so many layers are listed; of more, the smallest and the largest are said."""
+"""Errors of so many layers are listed, or have a plot each; of more the range is said, and they share a plot."""
 
 
 def part_title(name: str) -> str:

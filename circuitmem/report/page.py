@@ -16,7 +16,7 @@ import circuitmem
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_bytes, write_text
 from circuitmem.report.interactive import interactive, plotly_source
-from circuitmem.report.stills import INK, draw, pdf, png, svg
+from circuitmem.report.stills import INK, draw, pdf, png, svg, svg_file
 
 __all__ = ["ENDINGS", "Page", "make_output_folder", "slug"]
 
@@ -25,7 +25,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 ENDINGS = (".svg", ".png")
 """What figures are saved as unless a caller says otherwise."""
 _FORMATS: dict[str, Callable[[Figure, str], bytes]] = {
-    ".svg": lambda figure, name: svg(figure, name, page=False).encode(),
+    ".svg": lambda _, element: svg_file(element).encode(),
     ".png": lambda figure, _: png(figure),
     ".pdf": lambda figure, _: pdf(figure),
 }
@@ -45,12 +45,12 @@ class Page:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._figures: dict[str, Figure] = {}
+        self._figures: dict[str, tuple[Figure, str]] = {}
 
     def picture(self, plot: dict[str, Any], name: str) -> dict[str, Any]:
         """Return what the template shows of a plot (:mod:`circuitmem.study.plots`), and remember it as a figure."""
         name = slug(name)
-        self._figures[name], text = _drawn(json.dumps(plot), name)
+        drawn = self._figures[name] = _drawn(json.dumps(plot), name)
         options = plot["options"] if plot["kind"] == "views" else [plot]
         live = interactive(plot) if plotly_source() else None
         return {
@@ -60,7 +60,7 @@ class Page:
             "group": plot.get("group", ""),
             "choices": [option["title"] for option in options] if plot["kind"] == "views" else [],
             "description": "; ".join(_describe(option) for option in options),
-            "svg": text,
+            "svg": drawn[1],
             "live": live,
         }
 
@@ -95,11 +95,11 @@ class Page:
         written = [self.folder / name]
         if figures:
             make_output_folder(self.folder / "figures")
-        for figure, drawn in self._figures.items():
+        for figure, (drawn, element) in self._figures.items():
             path = self.folder / "figures" / figure
             for ending in figures:
                 written.append(path.with_suffix(ending))
-                write_bytes(written[-1], _FORMATS[ending](drawn, figure))
+                write_bytes(written[-1], _FORMATS[ending](drawn, element))
         write_text(self.folder / name, text)
         return written
 

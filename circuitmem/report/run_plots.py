@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from circuitmem.control import ATTOJOULE
 from circuitmem.records import STATE_ARRAYS, read_arrays
-from circuitmem.report.costs import part_title
+from circuitmem.report.costs import FEW, part_title
 from circuitmem.study.plots import Bars, HeatMap, Lines, Plot, Series, Views
 from circuitmem.training import method_title
 from circuitmem.training.method_result import ERROR_EDGES
@@ -181,12 +181,20 @@ def error_plots(methods: dict[str, Any]) -> list[Plot]:
 
 
 def product_plots(methods: dict[str, Any]) -> list[Plot]:
-    """Errors of products before and after calibration, a pair of bars a method and a plot a layer."""
+    """Errors of products before and after calibration, a pair of bars a method and a plot a layer; many share one."""
     done = {name: found for name, method in methods.items() if "after" in (found := method.get("product_errors", {}))}
     if not done:
         return []
     names = tuple(method_title(name) for name in done)
     layers = min(len(found["before"]) for found in done.values())
+    if layers > FEW:
+        series = [
+            Series(f"{name}, {when} calibration", np.arange(1, layers + 1), errors, "both")
+            for name, found in zip(names, done.values(), strict=True)
+            for when in WHEN
+            if (errors := [100.0 * error["rmse"] for error in found[when][:layers]])
+        ]
+        return [Lines("Errors of the products, layer by layer", "layer", "rms error (% of the largest)", tuple(series))]
     return [
         Bars(
             f"Errors of the products of layer {layer + 1}",

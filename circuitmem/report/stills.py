@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from circuitmem.report.palette import CLASSES, COLOURS, mark, name_colours
 
-__all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "readable", "svg"]
+__all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "readable", "svg", "svg_file"]
 
 INK = "#010203"
 """Black to the eye. Stands for the colour of the page's text, and is replaced by it."""
@@ -220,8 +220,10 @@ def _bars(axes: Axes, plot: dict[str, Any], ink: str) -> None:
 _DRAWERS = {"lines": _lines, "heat map": _heat_map, "bars": _bars}
 
 
-def svg(figure: Figure, name: str, *, page: bool = True) -> str:
-    """Return a figure drawn in ``INK`` as SVG, the same bytes for the same figure.
+def svg(figure: Figure, name: str) -> str:
+    """Return a figure drawn in ``INK`` as an ``<svg>`` element for a page, the same bytes for the same figure.
+
+    It is transparent, and its text and axes have the page's colour.
 
     Parameters
     ----------
@@ -229,9 +231,6 @@ def svg(figure: Figure, name: str, *, page: bool = True) -> str:
         From :func:`draw`.
     name : str
         Begins every id in it, so that several can stand on one page.
-    page : bool
-        Return an ``<svg>`` element for a page, transparent, its text and axes in the page's colour; otherwise a file
-        that stands by itself, black on white.
     """
     buffer = io.StringIO()
     with mpl.rc_context(_RC):
@@ -239,9 +238,13 @@ def svg(figure: Figure, name: str, *, page: bool = True) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    if page:
-        return re.sub(r"^.*?(?=<svg )", "", text, flags=re.DOTALL).replace(INK, "currentColor")
-    return re.sub(r"(<svg [^>]*>)", r'\1\n <rect width="100%" height="100%" fill="#ffffff"/>', text, count=1)
+    return re.sub(r"^.*?(?=<svg )", "", text, flags=re.DOTALL).replace(INK, "currentColor")
+
+
+def svg_file(element: str) -> str:
+    """Return an element of a page (:func:`svg`) as a file that stands by itself, black on white."""
+    text = re.sub(r"(<svg [^>]*>)", r'\1\n <rect width="100%" height="100%" fill="#ffffff"/>', element, count=1)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text.replace("currentColor", INK)}'
 
 
 def png(figure: Figure) -> bytes:

@@ -3,7 +3,7 @@
 import pytest
 
 from circuitmem.report.bottleneck import bottleneck_table
-from circuitmem.report.run_plots import cost_plots
+from circuitmem.report.run_plots import WHEN, cost_plots, product_plots
 from circuitmem.report.stills import draw
 
 ACCOUNT = {"operations": 1, "busy": 2 * 10**9, "energy": 3 * 10**15, "pulses": 0}
@@ -40,3 +40,12 @@ def test_the_figure_stacks_to_the_same_energy_in_words():
         assert [text.get_text() for text in axes.get_yticklabels()] == ["raw defective chip"]
     assert {text.get_text() for text in by_part.get_legend().get_texts()} == {"arrays", "ADCs"}
     assert [bar.get_width() for bar in by_resource.patches] == [75.0, 0.0]
+
+
+def test_few_layers_have_bars_each_and_many_share_one_plot():
+    errors = [{"rmse": 0.01 * layer} for layer in range(1, 23)]
+    few, many = ({"calibration": {"product_errors": dict.fromkeys(WHEN, errors[:n])}} for n in (6, 22))
+    assert [plot.title for plot in product_plots(few)] == [f"Errors of the products of layer {n}" for n in range(1, 7)]
+    (plot,) = product_plots(many)
+    assert [series.name for series in plot.series] == [f"calibration only, {when} calibration" for when in WHEN]
+    assert plot.series[1].y == pytest.approx(range(1, 23))
