@@ -47,16 +47,19 @@ cdef inline Py_ssize_t column(Py_ssize_t j, Py_ssize_t unit) noexcept nogil:
 cdef inline void rank_rows(
     width unused, wide** to, wide** start, const wide* a, Py_ssize_t lane, wide** b, Py_ssize_t depth
 ) noexcept nogil:
-    """Set ROWS rows of a strip to those of ``start`` plus the product of ROWS columns of ``a``, transposed, with ``b``."""
+    """Set ROWS rows of a strip to those of ``start`` plus the product of ROWS columns of ``a``, transposed, with ``b``.
+
+    In single precision ``start`` comes last, as ``products.pxd`` explains.
+    """
     cdef wide c[3 * ROWS]
     cdef wide x, y0, y1, y2
     cdef Py_ssize_t i, k
     for i in range(ROWS):
-        c[3 * i] = start[0][i]
+        c[3 * i] = start[0][i] if wide is wide_d else zero(a)
         if width is not one:
-            c[3 * i + 1] = start[1][i]
+            c[3 * i + 1] = start[1][i] if wide is wide_d else zero(a)
         if width is three:
-            c[3 * i + 2] = start[2][i]
+            c[3 * i + 2] = start[2][i] if wide is wide_d else zero(a)
     for k in range(depth):
         y0 = b[0][k]
         if width is not one:
@@ -71,11 +74,11 @@ cdef inline void rank_rows(
             if width is three:
                 c[3 * i + 2] = c[3 * i + 2] + x * y2
     for i in range(ROWS):
-        to[0][i] = c[3 * i]
+        to[0][i] = c[3 * i] if wide is wide_d else start[0][i] + c[3 * i]
         if width is not one:
-            to[1][i] = c[3 * i + 1]
+            to[1][i] = c[3 * i + 1] if wide is wide_d else start[1][i] + c[3 * i + 1]
         if width is three:
-            to[2][i] = c[3 * i + 2]
+            to[2][i] = c[3 * i + 2] if wide is wide_d else start[2][i] + c[3 * i + 2]
 
 
 cdef inline void rank(
