@@ -26,4 +26,5 @@ for axes, (name, declared, amplitude, period, ohms) in zip(
     response = simulate(declared.model, time, voltage, series_resistance=ohms)
     axes.plot(voltage, response.current * 1e6, linewidth=1)
     axes.set(xlabel="voltage (V)", ylabel="current (µA)", title=name)
+    axes.locator_params(axis="x", nbins=4)
 figure.savefig("08_hysteresis.png", dpi=150)
