@@ -64,7 +64,9 @@ def _one_tile(maps: list[Plot]) -> list[Plot]:
     views = [plot for plot in maps if isinstance(plot, Views)]
     if not views:
         return []
-    changes = [np.abs(np.asarray(own.values)).sum() for own in views[-1].options if isinstance(own, HeatMap)]
-    shown = int(np.argmax(changes))
+    changes = [
+        own.diverging * np.abs(np.asarray(own.values)).sum() for own in views[-1].options if isinstance(own, HeatMap)
+    ]
+    shown = int(np.argmax(changes))  # the first where nothing was trained
     kinds = [(view.label.partition(",")[0], view.options[shown]) for view in views]
     return [replace(own, title=f"{kind}, {own.title}") for kind, own in kinds]

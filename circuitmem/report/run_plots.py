@@ -105,6 +105,8 @@ def map_plots(path: Path, methods: dict[str, Any]) -> list[Plot]:
         ("Conductance after training", after, "µS", {"limits": span}),
         ("What training changed", after - before, "µS", {"limits": (-largest, largest), "diverging": True}),
     )
+    if np.array_equal(before, after):  # of a method that trains nothing
+        drawn = drawn[0], ("Conductance", *drawn[1][1:])
     for label, values, unit, given in drawn:
         maps = tuple(HeatMap(f"tile {tile} of {count}", np.round(values[tile], 2), unit, **given) for tile in tiles)
         plots.append(Views(f"{label}, {method_title(name)}", maps, "tile"))

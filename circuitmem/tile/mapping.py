@@ -356,7 +356,7 @@ class BitSlicing(WeightMapping):
         rest = np.rint(np.clip(weights / self.unit, -most, most))
         found = np.empty((*weights.shape, self.slices, 2))
         for place, significance in enumerate(self._significance):
-            share = np.clip(np.fix(rest / significance), -digits.largest_weight, digits.largest_weight)
+            share = np.clip(np.trunc(rest / significance), -digits.largest_weight, digits.largest_weight)
             known = None if stuck is None else stuck.reshape(found.shape)[:, :, place].reshape(len(weights), -1)
             pairs = digits.conductances(share, known)
             found[:, :, place] = pairs.reshape(*weights.shape, 2)

@@ -1,9 +1,12 @@
 """The table and the figure of where time and energy go, for accounts that are known."""
 
+import numpy as np
 import pytest
 
+from circuitmem.files import save_npz
 from circuitmem.report.bottleneck import bottleneck_table
-from circuitmem.report.run_plots import WHEN, cost_plots, product_plots
+from circuitmem.report.figures import _one_tile
+from circuitmem.report.run_plots import WHEN, cost_plots, map_plots, product_plots
 from circuitmem.report.stills import draw
 
 ACCOUNT = {"operations": 1, "busy": 2 * 10**9, "energy": 3 * 10**15, "pulses": 0}
@@ -49,3 +52,21 @@ def test_few_layers_have_bars_each_and_many_share_one_plot():
     (plot,) = product_plots(many)
     assert [series.name for series in plot.series] == [f"calibration only, {when} calibration" for when in WHEN]
     assert plot.series[1].y == pytest.approx(range(1, 23))
+
+
+def test_maps_of_a_method_that_trains_nothing_are_not_drawn_twice(tmp_path):
+    state = {
+        "stuck": np.zeros((2, 3, 4), dtype=bool),
+        "before": np.full((2, 3, 4), 1e-6),
+        "after": np.full((2, 3, 4), 1e-6),
+    }
+    save_npz(tmp_path / "state_raw.npz", state)
+    still = map_plots(tmp_path, {"raw": {}})
+    assert [view.label for view in still] == ["Defects, raw defective chip", "Conductance, raw defective chip"]
+    assert _one_tile(still)[-1].title == "Conductance, tile 0 of 2"
+    state["after"] = state["after"].copy()
+    state["after"][1] *= 2.0
+    save_npz(tmp_path / "state_raw.npz", state)
+    trained = map_plots(tmp_path, {"raw": {}})
+    assert len(trained) == 4
+    assert _one_tile(trained)[-1].title == "What training changed, tile 1 of 2"
