@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from circuitmem._kernels.noise import Addresses
 from circuitmem.control.cells import CellHistory
@@ -19,7 +19,7 @@ __all__ = ["AgedRow"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-Places = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 
 class AgedRow:
@@ -77,68 +77,67 @@ class AgedRow:
         ends : (tiles, rows) ndarray
             When each row's pulse ends [ps].
         """
-        aging, now = self._aging, self._now.reshape(-1)
-        cells = np.flatnonzero(pulse.cells)
-        when = ends.reshape(-1)[cells // pulse.cells.shape[2]]
+        aging, chosen = self._aging, _Chosen(pulse.cells)
+        when = chosen.of_rows(ends)
         if aging.moves:
-            now[cells] = self._found(cells, when)
-        driven = None if pulse.is_set else self._driven(cells)
+            chosen.put(self._now, self._found(chosen, when))
+        driven = None if pulse.is_set else self._driven(chosen)
         give_row(devices, pulse, CellState(self._now, self._now, self._cells.stuck, self._cells.asked), noise)
-        left = now[cells]
-        self._written.reshape(-1)[cells] = left
-        self._written_at.reshape(-1)[cells] = when
-        self._new.reshape(-1)[cells] = True
+        left = chosen.of(self._now)
+        chosen.put(self._written, left)
+        chosen.put(self._written_at, when)
+        chosen.put(self._new, True)
         if self._since is not None:
-            self._reads.reshape(-1)[cells] = self._read_time.reshape(-1)[cells] = 0
+            chosen.put(self._reads, 0)
+            chosen.put(self._read_time, 0)
         if aging.wears:
-            self._wear(cells, left)
+            self._wear(chosen, pulse.cells)
         if not aging.moves:
-            free = cells[~self._stuck.reshape(-1)[cells]]
-            self._cells.effective.reshape(-1)[free] = now[free]
-        driven = self._driven(cells) if driven is None else driven
+            np.copyto(self._cells.effective, self._now, where=pulse.cells & ~self._stuck)
+        driven = self._driven(chosen) if driven is None else driven
         if aging.warms:
             driven = driven * aging.factor(when)
-        self._seen.reshape(-1)[cells] = driven
+        chosen.put(self._seen, driven)
         return self._seen
 
-    def _found(self, cells: Places, when: Floats) -> Floats:
+    def _found(self, chosen: _Chosen, when: Floats) -> Floats:
         """Return what pulses find of some cells [S], when they end [ps]: as :meth:`CellHistory.found`."""
-        aging, found = self._aging, self._written.reshape(-1)[cells]
+        aging, found = self._aging, chosen.of(self._written)
         if aging.drifts:
-            found = aging.drifted(found, when - self._written_at.reshape(-1)[cells], self._exponents(cells, found))
+            found = aging.drifted(found, when - chosen.of(self._written_at), self._exponents(chosen, found))
         if self._since is not None:
-            found = aging.read_out(found, self._reads.reshape(-1)[cells], self._read_time.reshape(-1)[cells])
+            found = aging.read_out(found, chosen.of(self._reads), chosen.of(self._read_time))
         return found
 
-    def _exponents(self, cells: Places, left: Floats) -> float | Floats:
+    def _exponents(self, chosen: _Chosen, left: Floats) -> float | Floats:
         """Return exponents of drift of some cells, of which the last pulses left so much [S]."""
-        spread = None if self._spread is None else self._spread.reshape(-1)[cells]
+        spread = None if self._spread is None else chosen.of(self._spread)
         if self._exponent is None:
             return self._aging.exponent(left, spread)
-        exponent, new = self._exponent.reshape(-1)[cells], np.flatnonzero(self._new.reshape(-1)[cells])
-        if new.size:
+        exponent, new = chosen.of(self._exponent), chosen.of(self._new)
+        if new.any():
+            exponent = exponent.copy()
             exponent[new] = self._aging.exponent(left[new], None if spread is None else spread[new])
         return exponent
 
-    def _driven(self, cells: Places) -> Floats:
+    def _driven(self, chosen: _Chosen) -> Floats:
         """Return what the circuit sees of some cells [S]: stuck ones as they are."""
-        stuck = self._stuck.reshape(-1)[cells]
-        return np.where(stuck, self._cells.effective.reshape(-1)[cells], self._now.reshape(-1)[cells])
+        return np.where(chosen.of(self._stuck), chosen.of(self._cells.effective), chosen.of(self._now))
 
-    def _wear(self, cells: Places, left: Floats) -> None:
-        """Count a pulse of some cells, after which they conduct ``left`` [S]: those that have had enough stick."""
-        before, endurance = self._pulses.reshape(-1)[cells], self._endurance.reshape(-1)[cells]
-        self._pulses.reshape(-1)[cells] = before + 1
+    def _wear(self, chosen: _Chosen, pulsed: Mask) -> None:
+        """Count a pulse of some cells: those that have had enough stick."""
+        before, endurance = chosen.of(self._pulses), chosen.of(self._endurance)
         worn = (before + 1 >= endurance) & (before < endurance)
+        self._pulses += pulsed
         if not worn.any():
             return
-        cells, left = cells[worn], left[worn]
-        self._worn.reshape(-1)[cells] = True
-        self._failed.reshape(-1)[cells] = left
-        new = ~self._stuck.reshape(-1)[cells]
-        value = failed_at(self._units[0].spec)
-        self._cells.effective.reshape(-1)[cells[new]] = left[new] if value is None else value
-        self._stuck.reshape(-1)[cells] = True
+        cells, value = np.zeros(pulsed.shape, dtype=bool), failed_at(self._units[0].spec)
+        chosen.put(cells, worn)
+        self._worn |= cells
+        np.copyto(self._failed, self._now, where=cells)
+        new = cells & ~self._stuck
+        np.copyto(self._cells.effective, self._now if value is None else value, where=new)
+        self._stuck |= cells
 
     def keep(self, pulses: Counts, tiles: Counts) -> None:
         """Let the tiles that had pulses, so many down and up (2, tiles, rows, columns), have their new history."""
@@ -148,3 +147,28 @@ class AgedRow:
             history.take(count[tile], self._written[tile], self._written_at[tile])
             if self._aging.wears and self._worn[tile].any():
                 wear_out(self._units[tile], self._worn[tile], self._failed[tile])
+
+
+class _Chosen:
+    """Cells that get a pulse: all places, if they are most of them, else theirs alone."""
+
+    def __init__(self, cells: Mask) -> None:
+        self._cells = cells
+        self._places = None if 2 * np.count_nonzero(cells) > cells.size else np.flatnonzero(cells)
+
+    def of(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the numbers of the places; to be copied before it is written to."""
+        return array if self._places is None else array.reshape(-1)[self._places]
+
+    def of_rows(self, numbers: Floats) -> Floats:
+        """Return the numbers of the places' rows, of which there are (tiles, rows)."""
+        if self._places is None:
+            return np.broadcast_to(numbers[:, :, None], self._cells.shape)
+        return np.asarray(numbers.reshape(-1)[self._places // self._cells.shape[2]])
+
+    def put(self, array: NDArray[Any], numbers: ArrayLike) -> None:
+        """Put numbers of the places into an array, those of the cells."""
+        if self._places is None:
+            np.copyto(array, numbers, where=self._cells)
+        else:
+            array.reshape(-1)[self._places] = numbers
