@@ -88,7 +88,7 @@ class StepTable(Device):
         noise : ndarray, optional
             A standard normal number for each, of the same shape.
         sizes : ndarray, optional
-            How many mean steps each cell's step is, of the same shape; 1 if left out.
+            How many times the mean step each cell's step is, of the same shape; 1 if left out.
         """
         places, means, spreads = self._tables[is_set]
         step = np.interp(conductance, places, means)
