@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from circuitmem.report.palette import CLASSES, COLOURS, mark, name_colours
+from circuitmem.report.prefixes import prefixed
 
 __all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "readable", "svg", "svg_file"]
 
@@ -47,7 +48,6 @@ _PANEL, _MAP = (4.0, 3.0), (3.4, 3.0)
 """Width and height of a panel, and of a map beside others [inches]."""
 SMALL, FEW_TICKS = 0.01, 6
 """Below it an axis has a prefix or a power of ten; so many places on a logarithmic axis have a tick each."""
-_PREFIXES = ((3, "m"), (6, "µ"), (9, "n"), (12, "p"), (15, "f"))
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LONGEST = 3.0
 """Maps with sides in a larger ratio are stretched: cells would be too small to be seen."""
@@ -134,8 +134,8 @@ def readable(values: Sequence[float], label: str) -> tuple[float, str]:
     if not 0.0 < largest < SMALL:
         return 1.0, label
     if unit := re.search(r"\((s|A|V|S|J|W|F)\)$", label):
-        factor, prefix = next(((10.0**n, name) for n, name in _PREFIXES if largest * 10.0**n >= 1.0), (1e15, "f"))
-        return factor, f"{label[: unit.start()]}({prefix}{unit[1]})"
+        power, prefix = prefixed(largest)
+        return 10.0**-power, f"{label[: unit.start()]}({prefix}{unit[1]})"
     exponent = -int(np.floor(np.log10(largest)))
     return 10.0**exponent, f"{label} × 10{str(-exponent).translate(_RAISED)}"
 
