@@ -104,7 +104,9 @@ class AgedRow:
         """Return what pulses find of some cells [S], when they end [ps]: as :meth:`CellHistory.found`."""
         aging, found = self._aging, chosen.of(self._written)
         if aging.drifts:
-            found = aging.drifted(found, when - chosen.of(self._written_at), self._exponents(chosen, found))
+            # A tile that is left out has had its pulses, and maybe later: its cells say nothing here.
+            age = np.maximum(when - chosen.of(self._written_at), 0.0)
+            found = aging.drifted(found, age, self._exponents(chosen, found))
         if self._since is not None:
             found = aging.read_out(found, chosen.of(self._reads), chosen.of(self._read_time))
         return found
