@@ -94,7 +94,8 @@ FAILING = {
     "missing model": (["Va a 0 1", "Da a 0 nomodel"], "a model is missing", "can't find model 'nomodel'"),
     "bad value": (["Va a 0 1", "Ra a 0 xyz"], "missing|not understood", "xyz"),
     "bad element": (["Va a 0 1", "hello"], "not understood", "bad syntax"),
-    "resistor without a value": (["Va a 0 1", "Ra a 0"], "a resistance is 0", "set to 1 mOhm"),
+    # ngspice 39 takes 1 mOhm, 44 leaves the line out: an error either way.
+    "resistor without a value": (["Va a 0 1", "Ra a 0"], "resistance is 0|not a valid resistor", "1 mOhm|valid"),
     "missing sub-circuit": (["Va a 0 1", "Xa a 0 nothing"], "not understood", "unknown subckt: xa a 0 nothing"),
     "no convergence": (["Va a 0 1", "Bq q 0 v=1-sgn(v(q)-0.3)", "Rq q 0 1"], "did not converge", "imestep too small"),
     "missing output": (["Va b 0 1", "Rb b 0 1"], "gave no result for a", ""),
@@ -119,7 +120,7 @@ def test_an_abort_inside_ngspice_is_an_error(engine):
     # A node called "value" is a keyword to ngspice, which then gives up altogether.
     with pytest.raises(SpiceError, match="worker ended with status 1") as caught:
         run_text(engine, ["Va a 0 1", "Ea value a a 0 1"])
-    assert any("mal formed E line" in line for line in caught.value.log)
+    assert any(re.search("mal formed E (line|source)", line) for line in caught.value.log)
     check_works(engine)
 
 
