@@ -35,7 +35,8 @@ a node of a line has, an error is at most
 
 It decides where :math:`1/\tau` is at most 10,000; above, rounding errors would hide behind it. Cells with
 :math:`I = g \sinh(a V) / a`, or with a selector, need corrections anyway: each is a Newton step, with the slopes of the
-cells as G, shortened where it overshoots.
+cells as G, shortened where it overshoots. A step is solved for as exactly as the square of the one before, since slopes
+cost more than iterations do; once voltages across cells change by less than 1e-5/a, slopes stay as they are.
 
 **Hard tiles.** Where strong cells tie parts of lines to each other that only weak cells tie to the rest, no iteration
 keeps its digits, and no useful bound exists. Such a tile is solved by elimination, row of bit-line nodes by row, with
@@ -78,6 +79,10 @@ REDUCTION = 1e-5
 """How far a correction reduces its residual, at most."""
 ROUNDS = 100
 """How many corrections a solution may need."""
+FIRST_STEPS, LAST_STEPS = 1e-4, 1e-6
+"""How far Newton steps reduce their residual: by the square of what the step before changed, within these."""
+NEAR = 1e-5
+"""Change of all cells' voltages, in units of 1/a, up to which their slopes are not worked out again."""
 CURRENTS = 1e3
 """How much larger than that of a voltage the relative error of a terminal's current may be."""
 EXTRA = 4
@@ -220,6 +225,7 @@ def solve(
             w = w + np.where(driven, (1.0 - shorts.word_h) * estimate[:, 0], 0.0)
     open_ = np.flatnonzero(scales > 0.0)
     factors: dict[int, BitLineElimination] = {}
+    slopes, near = np.empty((0 if linear else batch, rows, columns)), np.zeros(batch, dtype=bool)
     for turn in range(ROUNDS):
         if not len(open_):
             break
@@ -233,7 +239,8 @@ def solve(
             rw, rb, slope = circuit.residual(g, *state)
             scale = np.maximum(scales[open_], np.maximum(largest_of(state[0]), largest_of(state[1])))
             if not linear:
-                mesh = prepare(slope, word_resistance, bit_resistance)
+                slopes[open_[~near[open_]]] = slope[~near[open_]]
+                mesh = prepare(slopes[open_], word_resistance, bit_resistance)
         answer = mesh.word_lines(rw)
         first = largest_of(answer)
         rb = rb + mesh.g * answer
@@ -241,7 +248,7 @@ def solve(
         goal = 0.1 * tolerance * scale / np.minimum(mesh.amplification, TRUSTED)
         reduction = np.full(len(open_), 0.0 if turn == 0 else REDUCTION)
         if not linear:  # no more than the linearisation is worth
-            reduction = np.clip(error[open_], REDUCTION, 1e-2)
+            reduction = np.clip(error[open_] ** 2, LAST_STEPS, FIRST_STEPS)
         # A hard tile takes about as many iterations as it has lines. Far beyond that rounding errors are in charge,
         # and a fresh residual helps more.
         budget = np.minimum(max_iterations - used[open_], 10 * (rows + columns) + 100)
@@ -258,7 +265,9 @@ def solve(
         change = np.maximum(largest_of(dw), largest_of(db))
         length = np.ones(len(open_))
         # Within half of 1/a the law of a cell is near its tangent, and Newton's method converges by itself.
-        far = np.flatnonzero(largest_of(dw - db) * a > 0.5)
+        across = largest_of(dw - db) * a
+        near[open_] = bounded & (across <= NEAR)
+        far = np.flatnonzero(across > 0.5)
         if len(far):
             part = (state[0][far], state[1][far], state[2][far], state[3][far])
             length[far] = _step_length(circuit, g if len(g) == 1 else g[far], part, dw[far], db[far])

@@ -13,7 +13,7 @@ from libc.math cimport INFINITY, fabs, isfinite
 from mesh.correction cimport TRUSTED, correct, exactly, finish, sharpen, through_cells
 from mesh.bit_line_elimination cimport allocate, factor_tile, fits, release
 from mesh.conjugate_gradients cimport bits_down, bits_up, conjugate_gradients, start
-from mesh.residual cimport Problem, Solution, residual, sights, terminal_currents
+from mesh.residual cimport Problem, Solution, residual, sights, terminal_currents, wire_residual
 from mesh.ladder cimport Ladders, Wires, from_word_layout, prepare, to_layouts, word_lines, word_to_bit_layout
 from simd.vectors cimport LANES, larger, largest, magnitude, splat, total, vec
 from simd.threads cimport HAS_OPENMP, TEAM
@@ -27,6 +27,14 @@ OPENMP = bool(HAS_OPENMP)
 # How far a correction reduces its residual, and how many of them a solution may need.
 cdef double REDUCTION = 1e-5
 cdef int ROUNDS = 100
+# Reductions of the residual by a Newton step. Each doubles the digits that are right, so that less than the square of the
+# last one would need another step, which costs more than iterations do; more would be lost to the law's curvature.
+cdef double FIRST_STEPS = 1e-4
+cdef double LAST_STEPS = 1e-6
+# A voltage of a cell, in units of 1/a, that changes its slope by no more than this: where all change by less, slopes stay.
+cdef double NEAR = 1e-5
+# Resistance of a segment [ohm] below which it may hold a node at its driver's voltage, whatever the cells do.
+cdef double HOLDS = 1e-90
 # How much larger than that of a voltage the relative error of a terminal's current may be.
 cdef double CURRENTS = 1e3
 # Corrections for the sake of currents, once the voltages are right.
@@ -86,12 +94,15 @@ cdef double solve_vector(Problem* s, Ladders* base, Solution* k, double bound, b
     """
     cdef Wires* t = &s.wires
     cdef Ladders* c = base
-    cdef bint linear = s.a == 0.0, bounded
+    cdef bint linear = s.a == 0.0, bounded = False, resting, kept
     cdef Py_ssize_t o
     cdef int turn
-    cdef double scale, z, first, change, cells, length, goal, reduction, error = 1.0
+    cdef double scale, z, first, change, cells = INFINITY, length, goal, reduction, error = 1.0
     k.iterations = 0
+    k.tangent = c
     warm = warm and bound > 0.0
+    # Where no cell has a voltage, slopes are the conductances, whose ladders there are.
+    resting = not linear and s.leak == 0.0 and not warm and s.word_held == NULL and base.amplification <= TRUSTED
     if warm and linear:
         for o in range(t.size):
             k.dw[o] = base.g[o] * k.b[o] + k.word_in[o]
@@ -100,7 +111,7 @@ cdef double solve_vector(Problem* s, Ladders* base, Solution* k, double bound, b
         if warm:  # a node that ideal wires join to a driver has its voltage, whatever the estimate says
             if linear:
                 k.w[o] = base.word_h[o] * k.source[o // t.width] + k.dw[o]
-            else:
+            elif s.word_held != NULL:
                 k.w[o] = s.word_held[o] * k.source[o // t.width] + (splat(1.0) - s.word_held[o]) * k.w[o]
             continue
         k.b[o] = splat(0.0)
@@ -109,19 +120,25 @@ cdef double solve_vector(Problem* s, Ladders* base, Solution* k, double bound, b
             k.rw[o] = k.word_in[o]
             k.r[o] = base.g[o] * k.w[o] + k.bit_in[o]
         else:  # no cell has a voltage, unless ideal wires join it to a driver: no step has to come down from a peak
-            k.w[o] = s.word_held[o] * k.source[o // t.width]
+            k.w[o] = splat(0.0) if s.word_held == NULL else s.word_held[o] * k.source[o // t.width]
+            k.cell[o] = splat(0.0)
     if bound == 0.0:
         start(t, k)
         word_lines(t, c, k.db, k.dw)
+        if not linear:
+            k.tangent = &k.own
         for o in range(t.size if not linear else 0):  # what the terminals are worked out from
             k.cell[o] = k.own.g[o] = k.own.word_h[o] = k.own.bit_h[o] = splat(0.0)
         return 0.0
     for turn in range(ROUNDS):
         scale = bound
-        if turn > 0 or warm or not linear:
-            scale = max(bound, residual(s, base.g, k, k.w, k.b, NULL if linear else k.own.g))
-        if not linear:
-            c = &k.own
+        kept = linear or (turn == 0 and resting) or (bounded and cells * s.a <= NEAR)
+        if turn == 0 and resting:
+            scale = max(bound, wire_residual(t, k, k.w, k.b))
+        elif turn > 0 or warm or not linear:
+            scale = max(bound, residual(s, base.g, k, k.w, k.b, NULL if kept else k.own.g))
+        if not kept:
+            c = k.tangent = &k.own
             word_to_bit_layout(t, c.g, k.y)
             prepare(t, c, k.y, k.scratch)
             if c.amplification > TRUSTED:
@@ -137,7 +154,7 @@ cdef double solve_vector(Problem* s, Ladders* base, Solution* k, double bound, b
             goal = 0.1 * s.tolerance * scale / min(c.amplification, TRUSTED) if bounded or turn == 0 else 0.0
             reduction = 0.0 if turn == 0 else REDUCTION
             if not linear:  # no more than the linearisation is worth
-                reduction = min(1e-2, max(REDUCTION, error))
+                reduction = min(FIRST_STEPS, max(LAST_STEPS, error * error))
             z = (s.tolerance * scale - first) / c.amplification if turn > 0 or warm else 0.0
             z = conjugate_gradients(s, c, k, reduction, goal, z)
             if not isfinite(z):
@@ -165,7 +182,7 @@ cdef bint correction(Problem* s, Ladders* base, Solution* k) noexcept nogil:
     cdef double cells
     residual(s, base.g, k, k.w, k.b, NULL if s.a == 0.0 else k.own.g)
     if s.a != 0.0:
-        c = &k.own
+        c = k.tangent = &k.own
         word_to_bit_layout(t, c.g, k.y)
         prepare(t, c, k.y, k.scratch)
         if c.amplification > TRUSTED:
@@ -222,7 +239,7 @@ cdef double settle_currents(
     cdef Py_ssize_t i
     cdef int turn
     if s.a != 0.0 or base != &s.shared:
-        sights(t, &k.own, k.line, &column_sight, &driver_sight)
+        sights(t, k.tangent, k.line, &column_sight, &driver_sight)
     first = max(
         unknown(t.columns, column, NULL, volts * column_sight, s.settled),
         unknown(t.rows, driver, NULL, volts * driver_sight, s.settled),
@@ -237,7 +254,7 @@ cdef double settle_currents(
             before[i] = column[i]
         for i in range(t.rows):
             before_driver[i] = driver[i]
-        terminal_currents(s, base if s.a == 0.0 else &k.own, k, column, driver)
+        terminal_currents(s, k.tangent, k, column, driver)
         left = max(unknown(t.columns, column, before, 0.0, s.settled), unknown(t.rows, driver, before_driver, 0.0, s.settled))
         if left == 0.0:
             return 0.0
@@ -285,7 +302,7 @@ cdef void one_vector(
         to_layouts(t, start_bit, t.columns, k.y, k.b)
     error[0] = solve_vector(s, base, k, bound, start_word != NULL)
     iterations[0] = k.iterations
-    terminal_currents(s, base if s.a == 0.0 else &k.own, k, column, driver)
+    terminal_currents(s, k.tangent, k, column, driver)
     if bound > 0.0 and error[0] <= s.tolerance:
         unsettled[0] = settle_currents(s, base, k, error[0] * bound, column, driver)
         if unsettled[0] > 0.0:
@@ -319,6 +336,8 @@ def solve(
     cdef Ladders shorts
     cdef Py_ssize_t batch = word_voltage.shape[0], b, o, vectors
     cdef bint injected = injection.shape[0] > 0, estimated = estimate.shape[0] > 0, linear = a == 0.0, own
+    cdef Py_ssize_t i, j
+    cdef double least = INFINITY
     # A thread brings less than it costs, on processors shared with others, unless there is half a millisecond of work.
     cdef Py_ssize_t worth = batch * conductance.shape[1] * conductance.shape[2] // 20_000
     cdef int workers = <int> max(1, min(<Py_ssize_t> threads, batch, worth)), worker, done
@@ -379,7 +398,11 @@ def solve(
         if not allocate(&s.front, t):
             raise MemoryError(f"no memory to eliminate a tile of {t.rows}x{t.columns}")
         factor_tile(t, &s.shared, &s.front)
-    if not linear:
+    s.word_held = NULL
+    for i in range(t.rows if not linear else 0):
+        for j in range(t.columns + 1):
+            least = min(least, word_resistance[i, j])
+    if least < HOLDS:
         # With short circuits for cells a node is at 0 V, unless ideal wires join it to an end.
         take_ladders(&memory, t.size, &shorts)
         for o in range(t.size):

@@ -4,13 +4,14 @@ from libc.math cimport asinh, copysign, expm1, fabs
 
 from mesh.bit_line_elimination cimport BitLineFactors
 from mesh.ladder cimport Ladders, Wires, word_to_bit_layout
+from simd.elementary cimport hyperbolic
 from simd.vectors cimport LANES, larger, largest, magnitude, splat, transpose, vec
 
 
 cdef struct Problem:
     Wires wires
     Ladders shared
-    vec* word_held  # 1 where ideal wires join a node to a driver; word layout
+    vec* word_held  # 1 where ideal wires join a node to a driver; word layout; NULL: nowhere
     BitLineFactors front  # of the shared conductances
     double a  # 1/V; 0 if the cells are linear
     double leak  # current scale of selectors in series; 0 if there are none
@@ -24,6 +25,7 @@ cdef struct Problem:
 
 cdef struct Solution:
     Ladders own  # for conductances that belong to one vector
+    Ladders* tangent  # those of the last correction
     BitLineFactors front
     vec* source  # voltage of the drivers, one vector a block
     vec* carry  # one a group of columns
@@ -73,7 +75,8 @@ cdef inline void cell_currents(
 ) noexcept nogil:
     """``I = g sinh(a V) / a`` (a = 0: ``g V``), or that of a cell with a selector, and, unless NULL, its slope."""
     cdef Py_ssize_t o
-    cdef double x, grow, tangent
+    cdef double tangent
+    cdef vec sine, cosine
     cdef const double* gs = <const double*> g
     cdef const double* ws = <const double*> w
     cdef const double* bs = <const double*> b
@@ -89,12 +92,11 @@ cdef inline void cell_currents(
             if slope != NULL:
                 slopes[o] = tangent
         return
-    for o in range(s.wires.size * LANES):
-        x = s.a * (ws[o] - bs[o])
-        grow = expm1(fabs(x))
-        out[o] = gs[o] / s.a * (0.5 if x >= 0.0 else -0.5) * (grow + grow / (grow + 1.0))
+    for o in range(s.wires.size):
+        hyperbolic(splat(s.a) * (w[o] - b[o]), &sine, &cosine)
+        current[o] = g[o] / splat(s.a) * sine
         if slope != NULL:
-            slopes[o] = gs[o] * (1.0 + 0.5 * grow * (grow / (grow + 1.0)))
+            slope[o] = g[o] * cosine
 
 
 cdef inline double residual(Problem* s, const vec* g, Solution* k, const vec* w, const vec* b, vec* slope) noexcept nogil:

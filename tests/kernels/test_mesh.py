@@ -328,6 +328,30 @@ def test_giving_up_says_how_far_it_came(solver):
     solver(*given)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (9, 17), (40, 24)])
+@pytest.mark.parametrize("volts", [0.0, 1e-9, 1e-3, 0.3])
+@pytest.mark.parametrize("kind", ["wires", "cut off", "nearly ideal", "estimate"])
+def test_sinh_tiles_start_at_rest_and_end_with_slopes_that_stay(shape, volts, kind):
+    """Without ideal wires no cell has a voltage at first; at 1e-9 V slopes are those of 0 V to the end."""
+    rng = np.random.default_rng([16, *shape])
+    conductance = rng.uniform(1e-6, 300e-6, shape)
+    word, bit = wires(shape, 1.0, rng)
+    if kind == "cut off":
+        word[:] = np.inf
+    if kind == "nearly ideal":
+        word[:, :-1] = 1e-100
+    voltage = rng.uniform(-volts, volts, (2, shape[0]))
+    start = None
+    if kind == "estimate":
+        start = rng.uniform(-volts, volts, (2, 2, *shape))
+    found = solve_mesh_sinh(conductance, word, bit, voltage, 2.0, estimate=start, threads=1)
+    agree(found, twin(conductance, word, bit, voltage, a=2.0))
+    if volts == 1e-9:
+        agree(found, solve_mesh(conductance, word, bit, voltage))
+    if kind == "cut off":
+        assert not found.column_current.any()
+
+
 @pytest.mark.parametrize("solve", [mesh._solve, reference.solve])
 @pytest.mark.parametrize("a", [100.0, 1000.0])
 def test_strongly_non_linear_cells_are_limited_by_the_wires(monkeypatch, solve, a):
