@@ -152,6 +152,15 @@ class Runner:
             self._give_back(worker)
         return worker.library
 
+    def widen(self, workers: int) -> None:
+        """Let so many processes run at once from now on, if these are more than before."""
+        self._own()
+        with self._lock:
+            more = max(0, workers - self.workers)
+            self.workers += more
+        if more:
+            self._free.release(more)
+
     def process_ids(self) -> list[int]:
         """Return the process ids of all workers."""
         with self._lock:

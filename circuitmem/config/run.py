@@ -52,7 +52,8 @@ class AuditSpec(Spec):
         Verilog-A devices it is VACASK, which alone has them. ``circuitmem train`` takes VACASK, too, where none is
         declared, it is installed, and it can compute many states of these tiles together.
     workers : int
-        Processes of each simulator at once, >= 1. They let the run itself go first.
+        Processes of each simulator at once while the run goes on, >= 1. They let the run itself go first. When it only
+        waits for them, there are as many as the run may use threads, if these are more.
     """
 
     tiles: int = pydantic.Field(default=1, ge=0)

@@ -64,6 +64,9 @@ second is what every process takes."""
 ENOUGH, PATIENCE = 80, 2.0
 """Operations that are worth a process of their own, and seconds that fewer wait for others to come."""
 
+FEWEST = 24
+"""Input vectors for which another process is worth its start when the program waits for the last ones."""
+
 
 class AuditQueue(_Finished):
     """Computes operations again in a circuit simulator in the background, while the program goes on.
@@ -89,6 +92,8 @@ class AuditQueue(_Finished):
         Where such operations are saved, for ``circuitmem replay``.
     referees : sequence of str
         The simulators, ``ngspice`` or ``vacask``; an operation of which nothing is said goes to the first.
+    finishers : int, optional
+        Processes of each simulator at once when :meth:`finish` waits for them, >= ``workers``; as many when left out.
     """
 
     def __init__(
@@ -100,7 +105,9 @@ class AuditQueue(_Finished):
         limit: float = LIMIT,
         folder: str | os.PathLike[str] | None = None,
         referees: Sequence[RefereeName] = ("ngspice",),
+        finishers: int | None = None,
     ) -> None:
+        self._finishers = workers if finishers is None else integer("finishers", finishers, minimum=workers)
         self._engines: dict[RefereeName, Referee] = {
             name: REFEREES[name](time_limit=time_limit, workers=workers, niceness=niceness) for name in referees
         }
@@ -115,10 +122,17 @@ class AuditQueue(_Finished):
         self._changed = threading.Condition(self._lock)
         self._stopping = threading.Event()
         self._record: AuditRecord | None = None
-        self._threads = [
-            threading.Thread(target=self._work, name="circuitmem-audit", daemon=True) for _ in range(workers)
+        self._threads: list[threading.Thread] = []
+        self._employ(workers)
+
+    def _employ(self, workers: int) -> None:
+        """Let so many cases, or companies of them, be computed at once from now on."""
+        new = [
+            threading.Thread(target=self._work, name="circuitmem-audit", daemon=True)
+            for _ in range(workers - len(self._threads))
         ]
-        for thread in self._threads:
+        self._threads += new
+        for thread in new:
             thread.start()
 
     @property
@@ -202,6 +216,10 @@ class AuditQueue(_Finished):
             with self._lock:
                 self._closed = True
                 self._changed.notify_all()
+            if timeout is None:  # the program does nothing else meanwhile
+                for engine in self._engines.values():
+                    engine.widen(self._finishers)
+                self._employ(self._finishers)
             deadline = None if timeout is None else time.monotonic() + timeout
             for thread in self._threads:
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -254,15 +272,23 @@ class AuditQueue(_Finished):
                 return [self._waiting.popleft()]
             companies = Counter(check.company for check in self._waiting if check.company is not None)
             company = companies.most_common(1)[0][0]
+            most = self._at_once(company)
             chosen, size, left = list[AuditCheck](), 0, deque[AuditCheck]()
             for check in self._waiting:
-                if check.company == company and (not chosen or size + check.case.size <= AT_ONCE):
+                if check.company == company and (not chosen or size + check.case.size <= most):
                     chosen.append(check)
                     size += check.case.size
                 else:
                     left.append(check)
             self._waiting = left
             return chosen
+
+    def _at_once(self, company: int | None) -> int:
+        """Return how many vectors of a company one process takes: at the end they are shared out."""
+        if not self._closed or self._finishers == 1:
+            return AT_ONCE
+        left = sum(check.case.size for check in self._waiting if check.company == company)
+        return min(AT_ONCE, max(FEWEST, -(-left // self._finishers)))
 
     def _wait(self) -> None:
         """Wait for a case, and for more of them if it is computed with others, or until there will be none."""

@@ -154,6 +154,10 @@ class CircuitEngine(ABC):
         """End the worker processes at once, from any thread; calls under way raise :class:`SpiceWorkerError`."""
         self._runner.kill()
 
+    def widen(self, workers: int) -> None:
+        """Let so many calls compute at once from now on, if these are more than before."""
+        self._runner.widen(workers)
+
     @property
     def seconds(self) -> dict[str, float]:
         """Where the time of the last call went [s].

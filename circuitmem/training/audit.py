@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from circuitmem._kernels.select import thread_count
 from circuitmem.config import RunSpec
 from circuitmem.control import Chip, ChipAuditor, Sample
 from circuitmem.engine import (
@@ -64,8 +65,13 @@ class RunAudit:
     def _queue(self) -> AuditQueue | None:
         if self.skipped is not None:
             return None
+        workers = self.spec.audit.workers
         return AuditQueue(
-            workers=self.spec.audit.workers, limit=self.limit, folder=self._folder, referees=self._referees
+            workers=workers,
+            limit=self.limit,
+            folder=self._folder,
+            referees=self._referees,
+            finishers=max(workers, thread_count()),
         )
 
     @property

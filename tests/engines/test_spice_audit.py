@@ -1,6 +1,8 @@
 """Audits: what is re-computed, what is recorded, and that nothing is dropped."""
 
+import contextlib
 import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -171,6 +173,55 @@ def test_the_queue_reports_a_failed_audit(monkeypatch):
     tile = make_tile()
     audit.submit(tile, VOLTAGES[:2], Product().read(tile, VOLTAGES[:2]))
     assert audit.finish(timeout=60.0).failures == ("it broke; ngspice said: singular matrix",)
+
+
+@pytest.mark.spice
+@pytest.mark.parametrize("finishers", [None, 2])
+def test_what_is_left_at_the_end_is_done_by_as_many_processes_as_may_finish(finishers, monkeypatch):
+    both, met = threading.Barrier(2), []
+
+    def meet(self, reads):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            met.append(both.wait(5.0 if finishers else 0.5))
+        return terminals(self, reads)
+
+    terminals = SpiceEngine.terminals
+    monkeypatch.setattr(SpiceEngine, "terminals", meet)
+    audit = AuditQueue(finishers=finishers)
+    for seed in (0, 1):
+        audit.submit(make_tile(seed), VOLTAGES[:1], Product().read(make_tile(seed), VOLTAGES[:1]))
+    record = audit.finish()
+    assert (record.reads, record.failures) == (2, ())
+    assert len(met) == (2 if finishers else 0)
+
+
+@pytest.mark.vacask
+def test_what_is_left_at_the_end_is_shared_out(monkeypatch):
+    asked, terminals, going = [], VacaskEngine.terminals, threading.Event()
+
+    def counted(self, reads):
+        going.wait(60.0)
+        asked.append(len(reads))
+        return terminals(self, reads)
+
+    monkeypatch.setattr(VacaskEngine, "terminals", counted)
+    audit = AuditQueue(referees=("vacask",), finishers=2)
+    tile, volts = make_tile(0), np.ones((1, len(VOLTAGES[0])))
+    audit.submit(tile, volts, Product().read(tile, volts))
+    while audit._waiting:  # the first is under way, and ends only when all others are there
+        time.sleep(0.01)
+    for _ in range(60):
+        audit.submit(tile, volts, Product().read(tile, volts))
+    threading.Timer(0.2, going.set).start()
+    record = audit.finish()
+    assert (record.reads, record.failures) == (61, ())
+    assert record.largest_relative_error < LINEAR_AGREEMENT
+    assert sorted(asked) == [1, 6, 24, 30]
+
+
+def test_no_fewer_finish_than_work():
+    with pytest.raises(ValidationError, match="finishers must be >= 2"):
+        AuditQueue(workers=2, finishers=1)
 
 
 @pytest.mark.vacask
