@@ -244,7 +244,7 @@ class Ledger:
     def state(self) -> dict[str, Any]:
         """Return everything as plain values, for a checkpoint."""
         return {
-            "entries": [[*key, asdict(account)] for key, account in self.entries.items()],
+            "entries": [[*key, dict(vars(account))] for key, account in self.entries.items()],
             "parts": [[*key, energy] for key, energy in self.parts.items()],
         }
 

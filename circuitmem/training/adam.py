@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitmem._kernels.adam import adam_step
+from circuitmem._kernels.select import thread_count
 
 __all__ = ["DigitalAdam"]
 
@@ -25,6 +26,7 @@ class DigitalAdam:
 
     def __init__(self, parameters: Sequence[Floats]) -> None:
         self.steps = 0
+        self._threads = thread_count()  # asked once: for a small parameter it takes longer than the step
         self.first = [np.zeros_like(p) for p in parameters]
         self.second = [np.zeros_like(p) for p in parameters]
 
@@ -32,4 +34,4 @@ class DigitalAdam:
         """Move the parameters against their gradients, with step size ``rate``."""
         self.steps += 1
         for each in zip(parameters, self.first, self.second, gradients, strict=True):
-            adam_step(*each, step=self.steps, rate=rate)
+            adam_step(*each, step=self.steps, rate=rate, threads=self._threads)
