@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.rcsetup
@@ -39,7 +37,6 @@ _RC: Any = {
     "font.size": 8,
     "legend.fontsize": 7.5,
     "axes.titlesize": "medium",
-    "axes.titley": 1.0,  # where they are put anyway: nobody measures all ticks again for it
     "svg.fonttype": "none",
     "svg.hashsalt": "circuitmem",  # the same record gives the same bytes
     "pdf.fonttype": 42,  # letters that can be searched and copied
@@ -84,21 +81,7 @@ def lay_out(figure: Figure) -> None:
     A figure with a layout engine of its own measures all text again, and draws twice, each time that it is saved.
     """
     # Without a rectangle to fit into, the labels are measured once instead of twice.
-    with _ticks_once(figure):
-        TightLayoutEngine(pad=0.5, w_pad=1.5, rect=None).execute(figure)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _ticks_once(figure: Figure) -> Iterator[None]:
-    """Let every axis work out its ticks once in this block, in which nothing moves; otherwise its frame asks again."""
-    axes: list[Any] = [axis for place in figure.axes for axis in (place.xaxis, place.yaxis)]
-    for axis in axes:
-        axis._update_ticks = cache(axis._update_ticks)
-    try:
-        yield
-    finally:
-        for axis in axes:
-            del axis._update_ticks
+    TightLayoutEngine(pad=0.5, w_pad=1.5, rect=None).execute(figure)  # type: ignore[arg-type]
 
 
 def _lines(axes: Axes, plot: dict[str, Any], ink: str) -> None:
@@ -251,7 +234,7 @@ def svg(figure: Figure, name: str) -> str:
     """
     buffer = io.StringIO()
     with mpl.rc_context(_RC):
-        _save(figure, buffer, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
@@ -267,7 +250,7 @@ def svg_file(element: str) -> str:
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG, 150 dots an inch."""
     buffer = io.BytesIO()
-    _save(figure, buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()
 
 
@@ -275,11 +258,5 @@ def pdf(figure: Figure) -> bytes:
     """Return a figure as PDF, the same bytes for the same figure."""
     buffer = io.BytesIO()
     with mpl.rc_context(_RC):
-        _save(figure, buffer, format="pdf", metadata={"CreationDate": None})
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
-
-
-def _save(figure: Figure, buffer: IO[Any], **how: Any) -> None:
-    """Write a figure that :func:`lay_out` has laid out."""
-    with _ticks_once(figure):
-        figure.savefig(buffer, **how)

@@ -4,7 +4,6 @@ import json
 import re
 
 import pytest
-from matplotlib.axis import Axis
 
 from circuitmem.cli.drawing import PageDrawer
 from circuitmem.config import load_run
@@ -12,7 +11,7 @@ from circuitmem.errors import DataFileError
 from circuitmem.report import draw_run, draw_run_page, load_run_record
 from circuitmem.report.interactive import interactive
 from circuitmem.report.page import _drawn
-from circuitmem.report.stills import draw, svg
+from circuitmem.report.stills import draw
 from circuitmem.study.plots import Bars, HeatMap
 from circuitmem.training.run import start_run
 
@@ -102,17 +101,6 @@ def test_the_page_has_the_cost_and_the_error_of_products(tmp_path):
     assert "Errors of the products of layer 2" in page
     assert "Nothing has been audited." not in page  # it says why
     assert "audit.tiles is 0" in page
-
-
-def test_an_axis_works_its_ticks_out_once_to_be_laid_out_and_once_to_be_drawn(monkeypatch):
-    asked, update = [], Axis._update_ticks
-    monkeypatch.setattr(Axis, "_update_ticks", lambda axis: asked.append(axis) or update(axis))
-    figure = draw(HeatMap("t", [[-1.0, 0.5], [2.0, 9.0]], "x").as_dict())
-    axes = [axis for place in figure.axes for axis in (place.xaxis, place.yaxis)]
-    assert max(asked.count(axis) for axis in axes) == 1
-    svg(figure, "t")
-    assert max(asked.count(axis) for axis in axes) == 2
-    assert not any("_update_ticks" in vars(axis) for axis in axes)
 
 
 @pytest.mark.parametrize("stacked", [True, False])
