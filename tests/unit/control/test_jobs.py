@@ -30,6 +30,7 @@ from circuitmem.config.cell import TransistorCell
 from circuitmem.control import Chip, jobs, pulse_stack
 from circuitmem.control.cells import CellHistory
 from circuitmem.control.programming import Programming
+from circuitmem.engine import AuditedEngine, BehavioralEngine
 from circuitmem.errors import ValidationError
 from circuitmem.registry import find
 
@@ -107,12 +108,12 @@ class Nobody:
         """Hear of it."""
 
 
-def make_chip(changes):
+def make_chip(changes, **given):
     tile = TileSpec(rows=5, columns=4, word_line_resistance=1.0, bit_line_resistance=2.0)
     defects = DefectSpec(device_yield=0.8)
     converters = ConverterSpec(adc=AdcSpec(share=2, noise=1e-3))
     spec = ChipSpec(**{"tile": tile, "defects": defects, "converters": converters, **changes})
-    return Chip(spec, 5, seed=3, noise_seed=4)
+    return Chip(spec, 5, seed=3, noise_seed=4, **given)
 
 
 def work(chip):
@@ -224,6 +225,16 @@ def test_a_clock_beyond_64_bits_ages_cells_alike():
     np.testing.assert_equal(work(chips[0]), work(chips[1]))
     np.testing.assert_equal(ordered(chips[0].state()), ordered(chips[1].state()))
     assert chips[0].units[0].cells.written_at.max() > 2.0**63
+
+
+@pytest.mark.parametrize("name", ["two-pulse", "counted", "table that moves", "drifting", "drifting table"])
+def test_an_audit_changes_no_bit_of_what_it_looks_at(name, monkeypatch):
+    engine, cases = AuditedEngine(BehavioralEngine(), BehavioralEngine(), fraction=0.3, seed=5), []
+    monkeypatch.setattr(engine, "audit", lambda case, **_: cases.append(case))
+    plain, audited = make_chip(CHIPS[name]), make_chip(CHIPS[name], engine=engine)
+    np.testing.assert_equal(work(audited), work(plain))
+    np.testing.assert_equal(ordered(audited.state()), ordered(plain.state()))
+    assert {type(case).__name__ for case in cases} == {"ReadCase", "PulseCase"}
 
 
 def test_cells_that_conduct_too_much_are_refused_where_pulses_find_them():
