@@ -22,14 +22,7 @@ __all__ = ["Spec"]
 class Spec(BaseModel):
     """Frozen pydantic model whose errors are circuitmem's one-line :class:`ValidationError`."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        validate_default=True,
-        allow_inf_nan=False,
-        defer_build=True,  # most commands make few of the things that can be declared
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
     @pydantic.field_validator("*")
     @classmethod

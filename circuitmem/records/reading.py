@@ -50,7 +50,7 @@ Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 class Record(BaseModel):
     """A JSON object of a file, strictly typed; unknown keys pass."""
 
-    model_config = ConfigDict(strict=True, extra="allow", defer_build=True)
+    model_config = ConfigDict(strict=True, extra="allow")
 
 
 def read_record(path: str | os.PathLike[str], kind: type[Record]) -> dict[str, Any]:
