@@ -180,7 +180,7 @@ def test_validate_passes_and_writes_its_record(run, tmp_path):
     written = json.loads((tmp_path / "report" / "validation.json").read_text())
     assert written["drawing_s"] == found["drawing_s"]
     assert [{k: v for k, v in stage.items() if k != "plots"} for stage in written["stages"]] == stages
-    assert all(stage["plots"] for stage in written)
+    assert all(stage["plots"] for stage in written["stages"])
     assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
 
 

@@ -66,7 +66,8 @@ def test_the_results_of_a_long_run_are_printed_whole(capsys, monkeypatch):
     assert "beyond the limit of 1e-06: circuitmem replay run/audit_raw_tile3_7_read.npz" in printed
 
 
-def test_methods_are_called_as_on_the_page_and_many_layers_are_not_listed(capsys):
+def test_methods_are_called_as_on_the_page_and_many_layers_are_not_listed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # in a narrow terminal words are wrapped
     once = {"two_steps": 1}
     layers = [{"rmse": 0.01 * k} for k in range(1, 23)]
     results = {

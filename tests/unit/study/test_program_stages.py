@@ -104,7 +104,7 @@ def test_the_figure_shows_cells_that_moved(tmp_path):
     lines = figure.axes[0].get_lines()
     assert len(lines) == 4
     np.testing.assert_allclose(lines[0].get_ydata(), result.trajectory[:, 1, 0], rtol=1e-8)
-    assert figure.axes[0].get_xlabel() == "time (s)"
+    assert figure.axes[0].get_xlabel() == "time (ps)"
 
 
 def test_cells_beyond_the_tile_and_no_results_are_refused():
