@@ -204,7 +204,7 @@ def _comparison(
             lines.append([*map(str, levels.values()), *cells])
     names = method_label(study, spec.method), method_label(study, spec.against)
     what = "points (paired t test, Holm's correction over all tests of this report, Wilcoxon's)"
-    intro = f"{names[0].capitalize()} against {names[1]}, {AT[spec.at]}, in {what}:"
+    intro = f"{names[0][:1].upper()}{names[0][1:]} against {names[1]}, {AT[spec.at]}, in {what}:"
     heads = [*study.spec.axes, "difference", "p of t", "Holm's", "p of ranks", "pairs"]
     note = ""
     if unknown:
