@@ -6,7 +6,6 @@ import contextlib
 import json
 import shlex
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,12 +35,12 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one network on one defective chip: raw, calibrated, trained in situ, and both; audit it in SPICE."""
-    records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
-    spec = refereed(config, [*overrides(setting, seed), *records])
     from circuitmem.registry import torch_room
     from circuitmem.training.own import is_of_torch
     from circuitmem.training.run import start_run
 
+    records = [f"{name}=true" for name, wanted in (("trace", trace), ("vcd", vcd)) if wanted]
+    spec = refereed(config, [*overrides(setting, seed), *records])
     if is_of_torch(spec.network):
         _check_alone(workers)
         start_alone = torch_room().start_model_run
@@ -56,18 +55,13 @@ def refereed(config: str | None, settings: list[str]) -> RunSpec:
     The run's ``config.toml`` says who it was: from there the run is the same wherever it goes on.
     """
     from circuitmem.config import load_run
+    from circuitmem.engine import VacaskEngine
 
     spec = load_run(config, settings)
     undeclared = spec.audit.tiles > 0 and "referee" not in spec.audit.model_fields_set
-    if not (undeclared and spec.audits_together):
-        return spec
-    from circuitmem.engine import VacaskEngine
-
-    with ThreadPoolExecutor(1) as asking:
-        answer = asking.submit(VacaskEngine.available)
-        import circuitmem.training.run  # noqa: F401  (the run needs it anyway: VACASK starts meanwhile)
-
-    return load_run(config, [*settings, "audit.referee=vacask"]) if answer.result() else spec
+    if undeclared and spec.audits_together and VacaskEngine.available():
+        return load_run(config, [*settings, "audit.referee=vacask"])
+    return spec
 
 
 @app.command()

@@ -185,6 +185,23 @@ def test_a_figure_of_a_study_can_be_read_in_a_column_of_85_mm(tmp_path):
     assert boxes[1].x1 <= boxes[2].x0  # labels of ticks do not lie on each other
 
 
+def test_a_long_legend_takes_no_height_from_the_panels(tmp_path):
+    heights = []
+    for count in (1, 8):
+        names = [f"one_{number}" for number in range(count)]
+        text = STUDY.replace('["raw", "in_situ"]', str(names)).replace(".levels", "")
+        text = text.format(axis="bits", levels='key = "chip.converters.adc.bits"\nvalues = [6, 8]')
+        text += "".join(f'[variants.{name}]\nmethod = "in_situ"\nlabel = "{"long " * 6}{name}"\n' for name in names)
+        (tmp_path / "study.toml").write_text(text)
+        study = load_study(tmp_path)
+        rows = [row | {"method": name} for name in names for row in ROWS if row["method"] == "in_situ"]
+        with mpl.rc_context(study_figures._RC):
+            figure = study_figures._panels(study, study.spec.figures["one"], rows, across=1)
+            figure.draw_without_rendering()
+        heights.append(figure.axes[0].get_window_extent().height)
+    assert heights[1] > 0.9 * heights[0]
+
+
 def test_a_plot_of_a_page_can_be_read_in_a_column_of_85_mm():
     series = [{"name": name, "x": [0, 1], "y": [1, 2], "style": "line"} for name in ("in-situ only", "digital network")]
     plot = {"kind": "lines", "title": "Accuracy", "x_label": "epoch", "y_label": "%", "log": "", "series": series}
