@@ -259,7 +259,8 @@ def test_a_study_that_halves_runs_fewer_trials_and_goes_on_where_it_stopped(writ
     rates = "[1e-9, 0.1, 1e-8, 0.2]"
     protocol = PROTOCOL.replace("[1e-9, 0.2]", rates).replace("[1e-9, 0.01]", "[1e-9, 0.01, 1e-8, 0.005]")
     protocol = protocol.replace("trials = 2\ntuning_maps = 1", "trials = 4\ntuning_maps = 2\nhalving = true")
-    study, out = load_study(write_study(protocol, text=SMALL)), tmp_path / "one"
+    compared = '\n[[comparisons]]\nmethod = "schr"\nagainst = "in_situ"\n'
+    study, out = load_study(write_study(protocol + compared, text=SMALL)), tmp_path / "one"
     counts = (4 + 2) * 2 * 2, 2
     plan = plan_study(study, out)
     assert (len(plan["trials"]), len(plan["points"]), plan["missing"]) == (*counts, sum(counts))
@@ -276,6 +277,7 @@ def test_a_study_that_halves_runs_fewer_trials_and_goes_on_where_it_stopped(writ
     report_study(study, out)
     text = (out / "results.md").read_text()
     assert "After each map the better half of them, rounded up, went on to the next." in text
+    assert "\nSCHR against in-situ only" in text  # and not Schr
     assert plan_study(study, out)["missing"] == 0
     again = tmp_path / "two"
     shutil.copytree(out, again)
