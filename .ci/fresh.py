@@ -2,10 +2,11 @@
 """Time the set-up and the first run on a bare Debian, and keep the record, docs/measured/fresh-SUITE.json.
 
     .ci/fresh.py trixie /tmp/trixie             # as root, with debootstrap; a new folder of 4 GB
-    .ci/fresh.py trixie /tmp/trixie --test      # afterwards make test, whose end is printed; not part of the record
+    .ci/fresh.py trixie /tmp/trixie --test      # afterwards make test too
 
 The folder becomes the smallest system that debootstrap makes. What README asks for is installed there, a fresh clone of
 this checkout's commit is put in, and ``make run`` is called in two parts: all that comes before the run, and the run.
+With ``--test`` the tools of the tests are installed and ``make test`` is called; the record is kept only if it passes.
 Nothing else comes from this machine but its names of hosts and, where its variables name them, its certificates.
 """
 
@@ -73,24 +74,39 @@ class System:
         for place in ("dev/shm", "dev", "proc"):
             subprocess.run(["umount", str(self.folder / place)], check=False)  # noqa: S603, S607
 
-    def call(self, command: str) -> float:
-        """Run a command in it; returns the time it took [s]."""
-        began = time.perf_counter()
+    def call(self, command: str) -> tuple[float, str]:
+        """Run a command in it; returns the time it took [s], and the last line that it printed."""
+        began, last = time.perf_counter(), ""
         words = ["chroot", str(self.folder), "/bin/bash", "-c", command]
-        subprocess.run(words, env=self.environment, check=True, stdout=sys.stderr)  # noqa: S603
-        return time.perf_counter() - began
+        with subprocess.Popen(words, env=self.environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+            assert process.stdout is not None
+            for line in process.stdout:
+                sys.stderr.write(line)
+                last = line.strip() or last
+        if process.returncode:
+            raise SystemExit(f"exit code {process.returncode} of {command}")
+        return time.perf_counter() - began, last
 
 
-def record(suite: str, times: dict[str, float], loads: list[list[float]], provenance: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept: the times, on what, and what else the machine did."""
+def passed(line: str) -> int:
+    """Return how many tests the closing line of pytest says have passed."""
+    found = re.search(r"(\d+) passed", line)
+    if found is None:
+        raise SystemExit(f"not the closing line of pytest: {line}")
+    return int(found[1])
+
+
+def record(
+    suite: str, times: dict[str, float], loads: dict[str, list[float]], provenance: dict[str, Any], tests: int | None
+) -> dict[str, Any]:
+    """Return what is kept: the times, on what, and what else the machine did before each part and at the end."""
     return {
         "suite": suite,
         **{f"{name}_s": round(seconds, 1) for name, seconds in times.items()},
+        **({} if tests is None else {"tests_passed": tests}),
         "processor": processor(),
         "processors": os.cpu_count(),
-        "load_before": loads[0],
-        "load_between": loads[1],
-        "load_after": loads[2],
+        "load_before": loads,
         **{name: provenance[name] for name in KEPT if name in provenance},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -113,16 +129,18 @@ def main(words: list[str]) -> int:
         asked = " ".join(packages((ROOT / "README.md").read_text("utf-8")))
         system.call(f"apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install {asked}")
         subprocess.run(["git", "clone", "-q", str(ROOT), f"{folder}{INSIDE}"], check=True)  # noqa: S603, S607
-        loads, times = [load()], {}
-        for name, target in (("set_up", ".venv/build.stamp"), ("run", "run OUT=runs/first")):
-            times[name] = system.call(f"cd {INSIDE} && make {target}")
-            loads.append(load())
+        parts = {"set_up": ".venv/build.stamp", "run": "run OUT=runs/first"}
+        parts |= {"test_set_up": ".venv/test.stamp", "test": "test"} if words[2:] else {}
+        loads, times, last = {}, {}, ""
+        for name, target in parts.items():
+            loads[name] = load()
+            times[name], last = system.call(f"cd {INSIDE} && make {target}")
+        loads["end"] = load()
         made = json.loads(Path(f"{folder}{INSIDE}/runs/first/provenance.json").read_text("utf-8"))
+        kept = record(suite, times, loads, made, passed(last) if words[2:] else None)
         path = RECORDS / f"fresh-{suite}.json"
-        path.write_text(json.dumps(record(suite, times, loads, made), indent=1) + "\n", "utf-8")
-        print(f"{path.relative_to(ROOT)}: set-up {times['set_up']:.0f} s, run {times['run']:.0f} s")
-        if words[2:]:
-            system.call(f"cd {INSIDE} && make test")
+        path.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+        print(f"{path.relative_to(ROOT)}: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
     finally:
         system.close()
     return 0
