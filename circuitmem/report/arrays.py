@@ -15,7 +15,7 @@ from circuitmem.engine import BehavioralEngine, tile_netlist
 from circuitmem.files import write_text
 from circuitmem.report.page import Page, make_output_folder
 from circuitmem.report.prefixes import prefixed, with_unit
-from circuitmem.report.stills import draw
+from circuitmem.report.stills import draw, save
 from circuitmem.study.array import ArrayStudy, CellRead
 from circuitmem.study.plots import HeatMap, Lines, Plot, Series
 from circuitmem.tile import Tile
@@ -35,7 +35,7 @@ def plot_voltages(tile: Tile, voltages: ArrayLike, path: str | Path | None = Non
     voltages : (rows,) array_like
         Driver voltages [V].
     path : path, optional
-        The file; its ending says the format.
+        The file, e.g. ``lost.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
@@ -45,7 +45,9 @@ def plot_voltages(tile: Tile, voltages: ArrayLike, path: str | Path | None = Non
     Raises
     ------
     ValidationError
-        If the shape is wrong or an element is not finite.
+        If the shape is wrong, an element is not finite, or the file has another ending.
+    DataFileError
+        If the file cannot be written.
     """
     return _drawn(_voltage_map(tile, tile.one_input(voltages)), path)
 
@@ -138,7 +140,7 @@ def _sneak(cell: CellRead) -> str:
 def _drawn(plot: Plot, path: str | Path | None) -> Figure:
     figure = draw(plot.as_dict())
     if path is not None:
-        figure.savefig(path, dpi=150)
+        save(figure, path)
     return figure
 
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from circuitmem.config import ComplianceCell, PulseUpdateSpec, TwoPulseSpec
 from circuitmem.device import final_conductance, pulse_curves
-from circuitmem.report.palette import COLOURS
+from circuitmem.report.stills import draw, save
+from circuitmem.study.plots import Lines, Series
 
 __all__ = ["draw_gate_law", "draw_pulse_curves"]
 
@@ -21,31 +22,31 @@ def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None
     Parameters
     ----------
     path : path
-        The file, e.g. ``curves.png``.
+        The file, e.g. ``curves.png``, ``.svg`` or ``.pdf``.
     specs : dict, optional
         Devices by name; the six published ones when left out.
+
+    Raises
+    ------
+    ValidationError
+        If the file has another ending.
+    DataFileError
+        If the file cannot be written.
     """
     devices = specs or {name: PulseUpdateSpec.preset(name) for name in PulseUpdateSpec.PRESETS}
-    columns = min(3, len(devices))
-    rows = -(-len(devices) // columns)
-    figure = Figure(figsize=(3.4 * columns, 2.8 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (name, spec) in zip(panels, devices.items(), strict=False):
-        count, left = np.arange(spec.states + 1), np.arange(spec.pulses_down + 1)
-        up, down = pulse_curves(spec, count, left)
-        axes.plot(count, 1e6 * up, color=COLOURS[0], label=f"up, {spec.potentiation:g}")
-        axes.plot(
-            spec.states + spec.pulses_down - left, 1e6 * down, color=COLOURS[1], label=f"down, {spec.depression:g}"
-        )
-        axes.set_title(name)
-        axes.legend(fontsize="small", title="nonlinearity", title_fontsize="small")
-        axes.grid(alpha=0.3)
-    for axes in panels[len(devices) :]:
-        axes.set_visible(False)
-    figure.supxlabel("pulses: up, then down")
-    figure.supylabel("conductance [µS]")
-    figure.savefig(path, dpi=120)
+    figure = draw([_curves(name, spec).as_dict() for name, spec in devices.items()], across=3)
+    save(figure, path)
     return figure
+
+
+def _curves(name: str, spec: PulseUpdateSpec) -> Lines:
+    count, left = np.arange(spec.states + 1), np.arange(spec.pulses_down + 1)
+    up, down = pulse_curves(spec, count, left)
+    series = (
+        Series(f"up, nonlinearity {spec.potentiation:g}", count, 1e6 * up),
+        Series(f"down, nonlinearity {spec.depression:g}", spec.states + spec.pulses_down - left, 1e6 * down),
+    )
+    return Lines(name, "pulses: up, then down", "conductance (µS)", series)
 
 
 def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tuple[ArrayLike, ArrayLike]]) -> Figure:
@@ -54,7 +55,7 @@ def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tu
     Parameters
     ----------
     path : path
-        The file.
+        The file, e.g. ``law.png``, ``.svg`` or ``.pdf``.
     spec : TwoPulseSpec
         The law.
     measured : dict
@@ -64,21 +65,24 @@ def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tu
     -------
     Figure
         The figure, which is in the file too.
+
+    Raises
+    ------
+    ValidationError
+        If the file has another ending.
+    DataFileError
+        If the file cannot be written.
     """
-    figure = Figure(figsize=(4.6, 3.6), layout="constrained")  # in a column of 85 mm its legend has 6 points
-    axes = figure.subplots()
     gates = np.linspace(spec.minimum_gate, spec.maximum_gate, 200)
     law = spec.minimum_conductance + spec.slope * (gates - spec.minimum_gate)
-    axes.plot(gates, 1e6 * law, color="black", linestyle="--", label="two-pulse law")
-    for (drain, (voltages, found)), colour in zip(measured.items(), COLOURS, strict=False):
+    series = [Series("two-pulse law", gates, 1e6 * law, "dashed")]
+    for drain, (voltages, found) in measured.items():
         ends = final_conductance(ComplianceCell.of(spec, drain), gates)
-        axes.plot(gates, 1e6 * ends, color=colour, label=f"I/V_stop, {drain:g} V left for the transistor")
-        axes.plot(
-            np.asarray(voltages), 1e6 * np.asarray(found), "o", color=colour, markersize=4, label="ngspice, .tran"
-        )
-    axes.set_xlabel("gate voltage of the SET [V]")
-    axes.set_ylabel("conductance left [µS]")
-    axes.legend(fontsize="small")
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+        series += [
+            Series(f"I/V_stop, {drain:g} V left for the transistor", gates, 1e6 * ends),
+            Series(f"ngspice, .tran, {drain:g} V", voltages, 1e6 * np.asarray(found), "points"),
+        ]
+    title = "What a SET leaves in a cell with a transistor"
+    figure = draw(Lines(title, "gate voltage of the SET (V)", "conductance (µS)", tuple(series)).as_dict())
+    save(figure, path)
     return figure

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from circuitmem.engine import ProgrammingResult
-from circuitmem.report.stills import draw
+from circuitmem.report.stills import draw, save
 from circuitmem.study.trajectories import trajectory_lines
 
 __all__ = ["draw_trajectories"]
@@ -25,7 +25,7 @@ def draw_trajectories(
     Parameters
     ----------
     path : path
-        The file, e.g. ``states.png``.
+        The file, e.g. ``states.png``, ``.svg`` or ``.pdf``.
     results : dict of ProgrammingResult
         By name, e.g. ``{"behavioral": ..., "SPICE": ...}``: of one train, computed with the same ``samples``.
     cells : sequence of (row, column), optional
@@ -36,8 +36,10 @@ def draw_trajectories(
     Raises
     ------
     ValidationError
-        If there is no result, or a cell is not on the tile.
+        If there is no result, a cell is not on the tile, or the file has another ending.
+    DataFileError
+        If the file cannot be written.
     """
     figure = draw(trajectory_lines(results, cells, title).as_dict())
-    figure.savefig(path, dpi=120)
+    save(figure, path)
     return figure

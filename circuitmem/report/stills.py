@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -17,10 +18,12 @@ from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from circuitmem.errors import ValidationError
+from circuitmem.files import write_bytes
 from circuitmem.report.palette import CLASSES, COLOURS, mark, name_colours
 from circuitmem.report.prefixes import prefixed
 
-__all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "readable", "svg", "svg_file"]
+__all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "readable", "save", "svg", "svg_file"]
 
 INK = "#010203"
 """Black to the eye. Stands for the colour of the page's text, and is replaced by it."""
@@ -48,12 +51,14 @@ _PANEL, _MAP = (4.0, 3.0), (3.4, 3.0)
 """Width and height of a panel, and of a map beside others [inches]."""
 SMALL, FEW_TICKS = 0.01, 6
 """Below it an axis has a prefix or a power of ten; so many places on a logarithmic axis have a tick each."""
+_LEGEND_LINES, _LEGEND_LINE = 2, 0.18
+"""A panel has room for so many lines of a legend below it; the height of each further one [inches]."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LONGEST = 3.0
 """Maps with sides in a larger ratio are stretched: cells would be too small to be seen."""
 
 
-def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black") -> Figure:
+def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black", across: int = 0) -> Figure:
     """Draw a plot (:meth:`circuitmem.study.plots.Plot.as_dict`), or several side by side; views follow one another.
 
     Parameters
@@ -62,15 +67,23 @@ def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black") ->
         What is drawn.
     ink : str
         The colour of text and axes.
+    across : int
+        So many stand side by side, and more below; all of them when 0.
     """
     plots = [plot] if isinstance(plot, dict) else list(plot)
     options = [own for each in plots for own in (each["options"][:STILL_VIEWS] if each["kind"] == "views" else [each])]
     width, height = _PANEL if len(options) == 1 or any(own["kind"] != "heat map" for own in options) else _MAP
     with mpl.rc_context(_RC | dict.fromkeys(_INKED, ink) | {"legend.labelcolor": ink}):
-        figure = Figure(figsize=(width * len(options), height))
-        axes = np.atleast_1d(figure.subplots(1, len(options)))
-        for place, option in zip(axes, options, strict=True):
+        across = min(across, len(options)) or len(options)
+        down = -(-len(options) // across)
+        figure = Figure(figsize=(width * across, height * down))
+        axes = figure.subplots(down, across, squeeze=False).ravel()
+        for place, option in zip(axes, options, strict=False):
             _DRAWERS[option["kind"]](place, option, ink)
+        for place in axes[len(options) :]:
+            place.set_visible(False)
+        lines = max(map(_legend_lines, axes))
+        figure.set_figheight(down * (height + _LEGEND_LINE * max(0, lines - _LEGEND_LINES)))
         lay_out(figure)  # in this context, for it makes the ticks
     return figure
 
@@ -144,8 +157,20 @@ def _legend(axes: Axes, **given: Any) -> None:
     """Put the legend below the axes, off the data."""
     _, labels = axes.get_legend_handles_labels()
     words = [handle.get_label() for handle in given["handles"]] if given else labels
-    columns = 1 if max(map(len, words), default=0) > 30 else 3 if max(map(len, words), default=0) < 14 else 2
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, **given)
+    place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+    axes.legend(frameon=False, **place, ncols=_legend_columns(words), **given)
+
+
+def _legend_columns(words: Sequence[str]) -> int:
+    longest = max(map(len, words), default=0)
+    return 1 if longest > 30 else 3 if longest < 14 else 2
+
+
+def _legend_lines(axes: Axes) -> int:
+    """Return how many lines the legend below a panel has."""
+    legend = axes.get_legend()
+    words = [] if legend is None else [text.get_text() for text in legend.get_texts()]
+    return -(-len(words) // _legend_columns(words))
 
 
 def _heat_map(axes: Axes, plot: dict[str, Any], ink: str) -> None:
@@ -220,6 +245,35 @@ def _bars(axes: Axes, plot: dict[str, Any], ink: str) -> None:
 _DRAWERS = {"lines": _lines, "heat map": _heat_map, "bars": _bars}
 
 
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure into a file whose ending says what it becomes; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : Figure
+        From :func:`draw`.
+    path : path
+        A file that ends in ``.png`` (300 dots an inch, for print), ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    ValidationError
+        If its ending is another.
+    DataFileError
+        If it cannot be written.
+    """
+    match Path(path).suffix.lower():
+        case ".png":
+            content = png(figure, 300.0)
+        case ".svg":
+            content = svg_file(svg(figure, "figure")).encode("utf-8")
+        case ".pdf":
+            content = pdf(figure)
+        case _:
+            raise ValidationError("path", "must end in .png, .svg or .pdf", str(path))
+    write_bytes(path, content)
+
+
 def svg(figure: Figure, name: str) -> str:
     """Return a figure drawn in ``INK`` as an ``<svg>`` element for a page, the same bytes for the same figure.
 
@@ -247,10 +301,10 @@ def svg_file(element: str) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text.replace("currentColor", INK)}'
 
 
-def png(figure: Figure) -> bytes:
-    """Return a figure as PNG, 150 dots an inch."""
+def png(figure: Figure, dpi: float = 150.0) -> bytes:
+    """Return a figure as PNG, with so many dots an inch."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 

@@ -16,6 +16,6 @@ def test_the_curves_of_all_published_devices_are_drawn(tmp_path):
         spec = PulseUpdateSpec.preset(name)
         up, down = pulse_curves(spec, np.arange(spec.states + 1))
         rising, falling = axes.lines
-        np.testing.assert_allclose(rising.get_ydata(), 1e6 * up)
-        np.testing.assert_allclose(falling.get_ydata(), 1e6 * down)
+        np.testing.assert_allclose(rising.get_ydata(), 1e6 * up, rtol=1e-8)
+        np.testing.assert_allclose(falling.get_ydata(), 1e6 * down, rtol=1e-8)
         np.testing.assert_array_equal(falling.get_xdata(), 2 * spec.states - np.arange(spec.states + 1))
