@@ -25,6 +25,7 @@ for ohms, marker in ((0.5, "o"), (1.0, "s"), (2.0, "^")):
         errors.append(100.0 * np.sqrt(np.mean(error**2)) / ideal.max())
     axes.loglog(sizes, errors, marker=marker, label=f"{ohms:g} Ω a segment")
 axes.set_xticks(sizes, [str(size) for size in sizes])
+axes.set_yticks([1, 3, 10, 30], ["1", "3", "10", "30"])
 axes.minorticks_off()
 axes.set(xlabel="rows and columns of the tile", ylabel="error of products (%)")
 axes.legend()
