@@ -3,6 +3,7 @@
 Lines of JSON come in, each a command, and go out, each how it ended (:func:`forked` in ``conftest.py`` says what).
 """
 
+import atexit
 import contextlib
 import io
 import itertools
@@ -81,7 +82,10 @@ def become(job, printed, said):
     for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), output, said)):
         os.dup2(descriptor, number)
     if job["room"] is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], job["room"]))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], before[1]))
+        # Before what else is done at exit: coverage writes what it counted.
+        atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, before)
     os.environ.update(job["environment"])
     if job["kill_at"] is not None:
         kill_at(*job["kill_at"])
