@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from circuitmem.config import FigureSpec
 from circuitmem.errors import DataFileError
@@ -35,6 +35,8 @@ LETTERS = 20
 """So many letters of the legend are an inch; of a title, three quarters as many."""
 LINE = 0.16
 """Height of a line of the legend [inches]; panels have room for two."""
+FEW_DECADES = 1e3
+"""So far apart at most are the ends of a logarithmic axis that has three marks a decade."""
 ACROSS = 4
 """Panels side by side in a picture for pages; more follow below."""
 COLUMN = 85 / 25.4
@@ -156,6 +158,8 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row], across: int = ACROS
                 slanted: Any = {"rotation": 30, "ha": "right"} if sum(map(len, words)) > 20 else {}
                 panel.set_xticks(ticks, words, **slanted)
                 panel.xaxis.set_minor_locator(NullLocator())
+            else:
+                _plain_decades(panel)
         panel.set(xlabel=AXIS_LABELS.get(spec.x) or _label(study, spec.x))
         panel.grid(alpha=0.3)
     for panel in grid[:, 0]:
@@ -176,6 +180,14 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row], across: int = ACROS
     )  # a long legend takes nothing from the panels
     figure.legend(drawn.values(), drawn, frameon=False, loc="outside lower center", ncols=beside, **below)
     return figure
+
+
+def _plain_decades(panel: Any) -> None:
+    """Mark a logarithmic axis with plain numbers: 1, 2 and 5 of each decade where it has few, else its powers of ten."""
+    low, high = panel.get_xlim()
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < FEW_DECADES * low else (1.0,)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _short(tick: float) -> str:

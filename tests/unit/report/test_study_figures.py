@@ -232,3 +232,22 @@ def test_sizes_on_a_logarithmic_axis_have_a_tick_each():
     figure.draw_without_rendering()
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["8", "12"]
     assert figure.axes[0].get_xticklabels(minor=True) == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ((60.0, 740.0), ["100", "200", "500"]),
+        ((0.2, 30.0), ["0.2", "0.5", "1", "2", "5", "10", "20"]),
+        ((1.0, 1e4), None),
+    ],
+)
+def test_a_logarithmic_axis_of_costs_has_plain_numbers(ends, words):
+    figure = Figure()
+    panel = figure.subplots()
+    panel.set(xscale="log", xlim=ends)
+    study_figures._plain_decades(panel)
+    figure.draw_without_rendering()
+    shown = [text.get_text() for text in panel.get_xticklabels() if ends[0] <= text.get_position()[0] <= ends[1]]
+    assert shown == (words or ["1", "10", "100", "1000", "10000"])
+    assert not any(text.get_text() for text in panel.get_xticklabels(minor=True))
