@@ -183,7 +183,7 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row], across: int = ACROS
 
 
 def _plain_decades(panel: Any) -> None:
-    """Mark a logarithmic axis with plain numbers: 1, 2 and 5 of each decade where it has few, else its powers of ten."""
+    """Mark a logarithmic axis with plain numbers: 1, 2 and 5 of each decade where it has few, else powers of ten."""
     low, high = panel.get_xlim()
     panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < FEW_DECADES * low else (1.0,)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
