@@ -2,10 +2,12 @@
 
 The time of the clock counts, where nothing else runs; the CPU time is beside it, for a machine that others use too.
 What a user sees is measured too: an epoch is a fifth of what ``circuitmem train`` takes longer for six than for one,
-with the test and the checkpoint that it ends with. All take the 10,000 digits of the package, times are those of 60,000.
+with the test and the checkpoint that it ends with. All take the 10,000 digits of the package; times are of 60,000.
 
 Each runs with one thread and with two: two threads of aihwkit sometimes wait for each other, and are then slower than
-one, so that only the better of the two is a fair rival. Each case runs in a process of its own, for its peak memory.
+one, so that only the better of the two is a fair rival. All train with the same digits, for the time of pulses depends
+on them, and with the kernels that BLAS chooses by itself: ``OPENBLAS_CORETYPE``, where it is set, makes aihwkit half as
+fast and hardly touches ours. Each case runs in a process of its own, for its peak memory.
 ``AIHWKIT_PYTHON`` names an interpreter that has aihwkit and torch: neither is a dependency, and they want an
 environment of their own. aihwkit 1.1.0 works with torch 2.10.0; with torch 2.13.0 it refuses its own weights.
 """
@@ -26,12 +28,12 @@ IMAGES, BATCH, EPOCH = 10_000, 64, 60_000
 RESULTS = Path(__file__).parent / "results"
 
 RIVAL = """
-import json, sys, time, torch, resource
+import json, sys, time, numpy, torch, resource
 from aihwkit.nn import AnalogLinear, AnalogSequential
 from aihwkit.optim import AnalogSGD
 from aihwkit.simulator.configs import MappingParameter, SingleRPUConfig
 from aihwkit.simulator.configs.devices import ConstantStepDevice
-images, batch, threads = map(int, sys.argv[1:])
+digits, (batch, threads) = numpy.load(sys.argv[1]), map(int, sys.argv[2:])
 torch.manual_seed(1)
 torch.set_num_threads(threads)
 tile = SingleRPUConfig(device=ConstantStepDevice(), mapping=MappingParameter(max_input_size=0, max_output_size=0))
@@ -39,9 +41,9 @@ layers = AnalogLinear(784, 256, True, rpu_config=tile), torch.nn.ReLU(), AnalogL
 network, loss = AnalogSequential(*layers), torch.nn.CrossEntropyLoss()
 optimiser = AnalogSGD(network.parameters(), lr=0.05)
 optimiser.regroup_param_groups(network)
-inputs, labels = torch.rand(images, 784), torch.randint(0, 10, (images,))
+inputs, labels = torch.tensor(digits["inputs"], dtype=torch.float32), torch.tensor(digits["labels"])
 def epoch():
-    for start in range(0, images, batch):
+    for start in range(0, len(inputs), batch):
         optimiser.zero_grad()
         loss(network(inputs[start : start + batch]), labels[start : start + batch]).backward()
         optimiser.step()
@@ -103,11 +105,24 @@ def measure_command(ohms: float) -> dict[str, float]:
 
 def run(told: list[str], threads: int) -> dict[str, Any]:
     """Run one case with so many threads; what cannot be measured says why."""
-    given = os.environ | {"CIRCUITMEM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    given = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+    given |= {"CIRCUITMEM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     answer = subprocess.run(told, env=given, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         return {"missing": answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else "failed"}
     return dict(json.loads(answer.stdout.splitlines()[-1]))
+
+
+def _digits() -> str:
+    """Write the digits that all train with into a file for those who cannot load them; returns its path."""
+    import numpy as np
+
+    from circuitmem.data import load_mnist
+
+    own = load_mnist("bundled").first(IMAGES, 100)
+    path = Path(tempfile.mkdtemp(prefix="epoch-")) / "digits.npz"
+    np.savez(path, inputs=own.train_inputs, labels=own.train_targets)
+    return str(path)
 
 
 THREADS = (1, 2)
@@ -117,23 +132,24 @@ AIHWKIT = "aihwkit, ConstantStep"
 CASES = (*WIRES, *TRAIN, AIHWKIT)
 
 
-def command(name: str, threads: int) -> list[str] | None:
+def command(name: str, threads: int, digits: str) -> list[str] | None:
     """Return what measures a case; None if there is no interpreter for it."""
     if name in WIRES:
         return [sys.executable, __file__, "layers", str(WIRES[name])]
     if name in TRAIN:
         return [sys.executable, __file__, "train", str(TRAIN[name])]
     rival = os.environ.get("AIHWKIT_PYTHON")
-    return [rival, "-c", RIVAL, str(IMAGES), str(BATCH), str(threads)] if rival else None
+    return [rival, "-c", RIVAL, digits, str(BATCH), str(threads)] if rival else None
 
 
 def measure_all() -> dict[str, list[dict[str, Any]]]:
     """Measure all cases in turn, twice; keep the better of each with each number of threads, and the load before it."""
     best: dict[tuple[str, int], dict[str, Any]] = {}
+    digits = _digits()
     for _ in range(2):
         for name in CASES:
             for threads in THREADS:
-                told = command(name, threads)
+                told = command(name, threads, digits)
                 load = round(os.getloadavg()[0], 2)
                 row = run(told, threads) if told else {"missing": "AIHWKIT_PYTHON is not set"}
                 row |= {"threads": threads, "load_before": load}

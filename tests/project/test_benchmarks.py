@@ -114,7 +114,25 @@ def test_an_epoch_is_what_more_epochs_add(monkeypatch):
     assert epoch.measure_command(1.0)["seconds"] == 2.0
     assert ["in_situ.epochs=1" in words for words in calls] == [True, False]
     assert "in_situ.epochs=6" in calls[1]
-    assert epoch.command("train, 1 ohm a segment", 2)[2:] == ["train", "1.0"]
+    assert epoch.command("train, 1 ohm a segment", 2, "digits.npz")[2:] == ["train", "1.0"]
+
+
+def test_the_rival_has_the_same_digits_and_the_blas_that_it_chooses_itself(monkeypatch, tmp_path):
+    import epoch
+
+    for name, value in (("AIHWKIT_PYTHON", "python"), ("OPENBLAS_CORETYPE", "Prescott"), ("OPENBLAS_L2_SIZE", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(epoch.tempfile, "mkdtemp", lambda **_: str(tmp_path))
+    path = epoch._digits()
+    assert epoch.command(epoch.AIHWKIT, 2, path)[3:] == [path, "64", "2"]
+    with np.load(path) as digits:
+        assert digits["inputs"].shape == (epoch.IMAGES, 784)
+        assert digits["labels"].shape == (epoch.IMAGES,)
+    compile(epoch.RIVAL, "rival", "exec")
+    names = "sorted(name for name in os.environ if name.startswith('OPENBLAS_'))"
+    told = [sys.executable, "-c", f"import json, os; print(json.dumps({names}))"]
+    monkeypatch.setattr(epoch, "dict", lambda found: {"names": found}, raising=False)
+    assert epoch.run(told, 1) == {"names": []}
 
 
 def test_the_schedulers_table_and_record(tmp_path):
