@@ -1,4 +1,4 @@
-"""Calibrations, one file each: corrections learnt from measured codes, and their cost."""
+"""Calibration methods, one file each: each learns a correction from measured codes and counts its cost."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -60,14 +60,14 @@ if not TYPE_CHECKING:
 
 
 def calibration_of(methods: Sequence[str], spec: CalibrationSpec) -> Calibration:
-    """Return the calibration with these names, which learn one after another.
+    """Return the calibration with these names; if there are several, they learn one after another.
 
     Parameters
     ----------
     methods : sequence of str
         Names that :mod:`circuitmem.registry` knows, or ``"package.module:Name"``.
     spec : CalibrationSpec
-        Their numbers.
+        Settings of the methods.
     """
     found: list[type[Calibration]] = [find("calibrations", name, "calibration.method") for name in methods]
     return found[0](spec) if len(found) == 1 else JoinedCalibration(spec, found)

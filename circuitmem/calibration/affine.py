@@ -2,12 +2,13 @@
 
 Source: the per-column linear correction of HPE's dot-product engine (references.md: 128x64, 100 patterns). Cost: 1
 read a product, 2 stored words a column, as many reads as there are calibration vectors. Limit: an affine map per
-column cannot know which rows are stuck, so what varies with the input in a stuck cell's contribution stays as an
-error.
+column cannot know which rows are stuck, so the part of a stuck cell's contribution that varies with the input remains
+as an error.
 
-Where it follows a method that has learnt for single columns or cells (``defect-subtract``, ``out-of-range``, another
-fit) it fits a line to each *output* of the layer instead: what is left then is less than the common part of a pair's
-two columns, of which a fit column by column would take away unequal shares. Then it is 2 stored words an output.
+After a method that has already corrected single columns or cells (``defect-subtract``, ``out-of-range``, another fit)
+it fits a line to each *output* of the layer instead. The error that is left by then is smaller than the common part of
+a pair's two columns, and a fit column by column would remove unequal shares of that common part. The cost is then 2
+stored words an output.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ Floats = NDArray[np.float64]
 def fit_affine(measured: Floats, wanted: Floats) -> Correction:
     """Fit ``wanted = scale·measured + shift`` by least squares over the batch.
 
-    The fit is that of the wanted current on the measured one: it minimises the error of the *corrected* value, and a
-    column that does not answer to its input (a dead channel) gets its mean instead of a division by nearly nothing.
+    The wanted current is regressed on the measured one. This minimises the error of the *corrected* value, and a column
+    that does not respond to its input (a dead channel) gets the mean instead of a division by nearly zero.
 
     Parameters
     ----------
@@ -43,18 +44,18 @@ def fit_affine(measured: Floats, wanted: Floats) -> Correction:
 
 
 class Affine(Calibration):
-    """Corrects every column by a factor and a shift, or every output if columns are corrected already."""
+    """Corrects every column by a factor and a shift, or every output if the columns have already been corrected."""
 
     name = "affine"
     settles_columns = True
 
     @property
     def by_output(self) -> bool:
-        """Whether the lines are those of the layer's outputs."""
+        """Whether a line is fitted to each output of the layer, not to each column."""
         return self.columns_done
 
     def learn(self, layer: HardwareLayer, activities: Floats, kept: Products | None = None) -> Process:
-        """Read the calibration vectors, group of word lines by group, and fit."""
+        """Read the calibration vectors, one group of word lines after another, and fit the lines."""
         if self.groups > 1:
             layer.correction = layer.correction.split(self.groups)
         found: Products = yield from measure_products(layer, activities)
@@ -71,7 +72,7 @@ class Affine(Calibration):
         yield from layer.chip.compute(8 * currents.size)
 
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return two words an output, or a column and group."""
+        """Return two words for each output, or for each column and group."""
         if self.by_output:
             return 2 * layer.partition.outputs
         return 2 * layer.correction.groups * used_columns([layer])

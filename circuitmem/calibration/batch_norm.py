@@ -1,9 +1,9 @@
-"""``batch-norm``: a factor and a shift for every output of the layer, so that its mean and spread are those of digits.
+"""``batch-norm``: a factor and a shift for every output, to match the mean and spread of the digital network.
 
 Source: the recalibration of batch-normalisation statistics on the chip, the usual first aid of hardware-aware training;
 our networks have no such layers, so the digital core gets two words an output instead [I]. Cost: 1 read a product, 2
-stored words an output, as many reads as there are calibration vectors. Limit: it fits only mean and spread, never what
-single inputs do; a network whose sums are dominated by stuck cells is scaled down with them.
+stored words an output, as many reads as there are calibration vectors. Limit: it fits only the mean and the spread, not
+the effect of single inputs; if stuck cells dominate the sums of a network, the sums are scaled down as a whole.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class BatchNorm(Calibration):
     name = "batch-norm"
 
     def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
-        """Multiply the calibration vectors on the chip, and compare the statistics."""
+        """Multiply the calibration vectors on the chip and match the statistics of the outputs."""
         found = yield from layer.forward(activities, kind="calibration_read")
         wanted = activities @ layer.weights if kept is None else kept.outputs
         spread = found.std(axis=0)

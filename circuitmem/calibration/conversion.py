@@ -1,10 +1,10 @@
-"""``conversion``: choose the programmed conductances so that the tile, wires and all, does what they were meant to do.
+"""``conversion``: choose the programmed conductances so that the tile with its wires computes the intended product.
 
 Source: the conversion algorithm of the dot-product engine (Hu et al., DAC 2016; 99 % on MNIST with 4-bit converters [P
-abstract]), as a fixed point of the exact model: every conductance is multiplied by what its element of the transfer
-matrix lacks. Cost: no reads, no stored words beside the factors, which later updates use again; a solution of the
-model a tile and turn, for which the digital core is booked. Limits: the model is that of the design, so defects,
-spread and converters stay; what a cell at the top of its range lacks it cannot make up for.
+abstract]), as a fixed point of the exact model: every conductance is multiplied by the ratio of its target to its
+element of the transfer matrix. Cost: no reads, and no stored words except the factors, which later updates use again;
+one solution of the model for each tile and iteration, booked for the digital core. Limits: it uses the model of the
+design, so errors from defects, spread and converters remain; a cell at the top of its range cannot be raised further.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from circuitmem.tile import Tile
 __all__ = ["Conversion"]
 
 TURNS = 8
-"""Turns of the fixed point: with 1 ohm a segment the error falls about tenfold in each."""
+"""Iterations of the fixed point: with 1 ohm a segment each one reduces the error about tenfold."""
 
 
 class Conversion(Unmeasured):
@@ -31,7 +31,7 @@ class Conversion(Unmeasured):
     programs = True
 
     def prepare(self, layer: HardwareLayer) -> Process:
-        """Work out the factors on the model of a sound tile, and program the weights again with them."""
+        """Compute the factors with the model of a sound tile, and program the weights again with them."""
         chip = layer.chip
         cell = chip.spec.tile.cell
         if not cell.linear:

@@ -1,9 +1,10 @@
-"""``defect-subtract``: find cells that are off by one-hot reads, and subtract their excess digitally.
+"""``defect-subtract``: find wrong cells with one-hot reads, and subtract their excess digitally.
 
 ``corrected = y - sum_i v_i (G_found - G_asked)`` over the defects of each column. Source: physics.md, section 6, a
-common remedy. Cost: 1 read a product, 1 stored word a defect and one digital multiplication a defect and product,
-which the core is booked for: with 20 % of the cells stuck as many multiplications as 40 % of the weights. Limits: it is
-as right as single cells can be read through wires and converters, and defects that come later are not seen.
+common remedy. Cost: 1 read a product, 1 stored word a defect, and one digital multiplication for each defect and
+product, booked for the core: with 20 % of the cells stuck that is as many multiplications as 40 % of the weights need.
+Limits: it is only as accurate as the reads of single cells through wires and converters, and it does not see defects
+that appear later.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class DefectSubtraction(Calibration):
         activities: Floats,  # noqa: ARG002
         kept: Products | None = None,
     ) -> Process:
-        """Read every cell and subtract what is off; to keep what products were, go on subtracting the same."""
+        """Read every cell and subtract the excess of wrong ones; if ``kept`` is given, leave the correction as is."""
         if kept is not None:
             return
         found = yield from read_conductances(layer)
@@ -48,7 +49,7 @@ class DefectSubtraction(Calibration):
         layer.correction = correction.then_subtracted(excess, np.where(excess == 0.0, 0.0, intended))
 
     def _is_off(self, layer: HardwareLayer, found: Floats, excess: Floats) -> NDArray[np.bool_]:  # noqa: ARG002
-        """Say which cells to subtract: those that are off by more than the tolerance of a verify read."""
+        """Say which cells to subtract: those whose excess exceeds the tolerance of a verify read."""
         return np.abs(excess) > layer.chip.spec.programming.verify_tolerance
 
     def stored_words(self, layer: HardwareLayer) -> int:

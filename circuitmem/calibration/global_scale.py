@@ -1,8 +1,8 @@
 """``global-scale``: one factor for a whole tile.
 
-Source: PAAC (Micromachines 17:481, 2026: one global factor against what the wires take; 89 to 95 % in HSPICE [P
-abstract]). Cost: 1 read a product, 1 stored word a tile, as many reads as there are calibration vectors. Limit: it
-corrects what all columns have in common, the mean voltage drop; offsets, gains and defects stay.
+Source: PAAC (Micromachines 17:481, 2026: one global factor that compensates the loss in the wires; 89 to 95 % in HSPICE
+[P abstract]). Cost: 1 read a product, 1 stored word a tile, as many reads as there are calibration vectors. Limit: it
+corrects only what all columns have in common, the mean voltage drop; errors from offsets, gains and defects remain.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class GlobalScale(Calibration):
     name = "global-scale"
 
     def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
-        """Read the calibration vectors and fit one factor a tile, by least squares over its used columns."""
+        """Read the calibration vectors and fit one factor for each tile, by least squares over its used columns."""
         products: Products = yield from measure_products(layer, activities)
         measured, groups = products.currents, layer.correction.groups
         ideal = layer.ideal_currents(layer.input_codes(activities), groups) if kept is None else kept.currents
@@ -36,5 +36,5 @@ class GlobalScale(Calibration):
         yield from layer.chip.compute(4 * measured.size)
 
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return one word a tile."""
+        """Return one word for each tile."""
         return len(layer.units)

@@ -1,6 +1,6 @@
-"""Calibrations one after another, each of which learns on what those before it leave.
+"""Several calibrations in sequence: each one corrects the error that the previous ones leave.
 
-Cost: that of all of them, added up; as many reads a product as the one that needs the most.
+Cost: the sum of their costs; every product takes as many reads as the method that needs the most.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["JoinedCalibration"]
 
 
 class JoinedCalibration(Calibration):
-    """Several methods in their order.
+    """Several methods that learn one after another.
 
     Parameters
     ----------
     spec : CalibrationSpec
-        Their numbers.
+        Settings of the methods.
     methods : sequence of type
-        What they are, one at least.
+        Classes of the methods, in their order; at least one.
     """
 
     def __init__(self, spec: CalibrationSpec, methods: Sequence[type[Calibration]]) -> None:
@@ -38,19 +38,19 @@ class JoinedCalibration(Calibration):
 
     @property
     def groups(self) -> int:
-        """As many as the method has that needs the most."""
+        """Groups of word lines: the largest number that any of the methods needs."""
         return max(part.groups for part in self.parts)
 
     def prepare(self, layer: HardwareLayer) -> Process:
-        """Do what each does before the amplifiers' gains are chosen."""
+        """Let each method do what it has to do before the amplifiers' gains are chosen."""
         for part in self.parts:
             yield from part.prepare(layer)
 
     def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
-        """Let one learn after the other."""
+        """Let the methods learn one after another."""
         for part in self.parts:
             yield from part.learn(layer, activities, kept)
 
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return the sum of all."""
+        """Return the sum over all methods."""
         return sum(part.stored_words(layer) for part in self.parts)

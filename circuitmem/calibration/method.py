@@ -28,7 +28,7 @@ class Products:
     currents : (groups, tiles, vectors, columns) ndarray
         Currents of the tiles [A].
     outputs : (vectors, outputs) ndarray
-        What the layer makes of them.
+        Outputs of the layer that follow from these currents.
     """
 
     currents: Floats
@@ -36,26 +36,26 @@ class Products:
 
 
 class Calibration(ABC):
-    """Learns a correction, or how a layer is programmed, from timed reads of the layer.
+    """Learns a correction of a layer, or how to program it, from timed reads of the layer.
 
-    Nothing but ADC codes, the design of the chip, and what was asked of the cells may be used: never a true conductance
-    or the true defects.
+    It may use only ADC codes, the design of the chip, and the conductances that were asked of the cells, never the true
+    conductances or the true defects.
 
     Parameters
     ----------
     spec : CalibrationSpec
-        Its numbers.
+        Settings of the method.
     columns_done : bool
-        Whether one before it has learnt what can be corrected in single columns or cells.
+        Whether an earlier method has already learnt the corrections of single columns or cells.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type[Spec] | None] = None
-    """Numbers of its own, which ``calibration.options`` declares by its name: :attr:`options` then."""
+    """The method's own settings, declared under its name in ``calibration.options``; :attr:`options` holds them."""
     programs: ClassVar[bool] = False
-    """Whether it programs cells: then it needs its reads at amplifier gains of its own, and ends with new pulses."""
+    """Whether it programs cells: then it reads at amplifier gains of its own, and ends by giving new pulses."""
     settles_columns: ClassVar[bool] = False
-    """Whether it learns what can be corrected in single columns or cells: another fit of columns has little to add."""
+    """Whether it learns corrections of single columns or cells; another fit of columns then has little to add."""
 
     def __init__(self, spec: CalibrationSpec, columns_done: bool = False) -> None:
         self.spec, self.columns_done = spec, columns_done
@@ -63,16 +63,16 @@ class Calibration(ABC):
 
     @property
     def groups(self) -> int:
-        """Groups of word lines that every product is read in, one after another."""
+        """Number of groups of word lines; every product reads them one after another."""
         return 1
 
     def prepare(self, layer: HardwareLayer) -> Process:  # noqa: ARG002
-        """Do what comes before the amplifiers' gains are chosen: what programs cells."""
+        """Do what has to be done before the amplifiers' gains are chosen: program cells, if the method does."""
         yield from ()
 
     @abstractmethod
     def learn(self, layer: HardwareLayer, activities: Floats, kept: Products | None = None) -> Process:
-        """Measure, and add to the layer's correction what the measured products still lack.
+        """Measure products, and extend the layer's correction so that the remaining error disappears.
 
         Parameters
         ----------
@@ -81,7 +81,8 @@ class Calibration(ABC):
         activities : (vectors, inputs) ndarray
             Calibration inputs.
         kept : Products, optional
-            What the products of these inputs shall be. Left out, those of the weights that were asked for.
+            Products of these inputs that the correction should restore. Left out, the target is the products of the
+            weights that were asked for.
 
         Returns
         -------
@@ -91,11 +92,11 @@ class Calibration(ABC):
 
     @abstractmethod
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return how many numbers the digital core keeps for a layer after :meth:`learn`."""
+        """Return how many numbers the digital core stores for a layer after :meth:`learn`."""
 
 
 class Unmeasured(Calibration):
-    """A calibration that measures nothing, and for which the digital core keeps nothing."""
+    """A calibration that learns nothing from products; by default the digital core stores nothing for it."""
 
     def learn(
         self,

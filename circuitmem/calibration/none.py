@@ -1,4 +1,4 @@
-"""``none``: raw codes, taken for what perfect converters would mean by them. 1 read a product, nothing stored."""
+"""``none``: raw codes, interpreted as if the converters were perfect. Cost: 1 read a product, nothing stored."""
 
 from __future__ import annotations
 

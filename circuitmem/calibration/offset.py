@@ -1,9 +1,9 @@
 """``offset``: subtract the code of the zero input.
 
 Source: the usual auto-zero of a converter. Cost: 1 read a product, 1 stored word a column, a few reads of the zero
-input to learn it, over which noise is averaged. Limit: it finds what does not depend on the input (offsets of
-amplifiers, ADCs and DACs), and neither gains nor defects, whose currents grow with the input; and what an offset
-hides below the lowest code it cannot see.
+input to learn it, averaged to reduce noise. Limit: it removes only errors that do not depend on the input (offsets of
+amplifiers, ADCs and DACs), not those of gains and defects, whose currents grow with the input. It cannot see an offset
+that lies below the lowest code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from circuitmem.network import HardwareLayer, used_columns
 __all__ = ["Offset"]
 
 REPEATS = 16
-"""Reads of the zero input; their mean has a quarter of the noise of one."""
+"""Reads of the zero input; their mean has a quarter of the noise of a single read."""
 
 
 class Offset(Calibration):
@@ -27,7 +27,7 @@ class Offset(Calibration):
     name = "offset"
 
     def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
-        """Read the zero input, or, to keep what products were, the calibration vectors."""
+        """Read the zero input, or the calibration vectors if ``kept`` products are to be restored."""
         if kept is None:
             zeros = [np.zeros((REPEATS, layer.partition.rows), dtype=np.int64) for _ in layer.units]
             lacking = -(yield from layer.measure_corrected(zeros, "calibration_read"))
@@ -38,5 +38,5 @@ class Offset(Calibration):
         yield from layer.chip.compute(lacking.size)
 
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return one word a column."""
+        """Return one word for each used column."""
         return used_columns([layer])

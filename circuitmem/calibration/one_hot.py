@@ -1,4 +1,4 @@
-"""Conductances of single cells, and which cells do not follow pulses, from reads that drive one word line at a time."""
+"""Conductances of single cells, and cells that do not follow pulses, from reads that drive one word line at a time."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ __all__ = ["COARSE_FROM", "find_stuck", "read_conductances"]
 Floats = NDArray[np.float64]
 
 COARSE = 5.0
-"""The coarse range of a read goes to so many times the highest conductance that a cell can be programmed to."""
+"""Full scale of a coarse read, as a multiple of the highest conductance that a cell can be programmed to."""
 
 COARSE_FROM = 1.1
-"""A cell is taken at its coarse read where that is above so many times the highest conductance."""
+"""The coarse read of a cell is used where it exceeds this multiple of the highest conductance."""
 
 PROBE = 0.3
-"""Working cells are probed at the bottom of their range and this far up it: much further, and the current of a row of
-a large tile would leave little voltage for its far end."""
+"""Cells are probed at the bottom of the working range and at this fraction of it: with a much larger one, the current
+of a row would leave little voltage at the far end of a large tile."""
 
 FOLLOWS = 0.5
-"""A cell that follows less than this part of the change that its row and column show is stuck."""
+"""A cell is stuck if it follows less than this fraction of the change that its row and column show."""
 
 
 def read_conductances(layer: HardwareLayer, *, whole: bool = False) -> Process:
     """Read every cell of the layer's tiles, row by row; returns (tiles, rows, columns) S as seen at the columns.
 
-    On a gated chip that is every cell with a weight, and what is intended holds for the others, unless the ``whole``
-    tiles are to be read.
+    On a gated chip only the cells with a weight are read, and the others are reported at their intended conductance,
+    unless the ``whole`` tiles are to be read.
 
-    Twice, at two gains, because stuck cells can conduct several times what others do; and what columns answer to an
-    input of zeros is subtracted. The voltage that wires take is not corrected. It costs 2·(rows + 1) reads a tile.
+    Each cell is read at two gains, because stuck cells can conduct several times as much as others; the response of the
+    columns to an input of zeros is subtracted. The voltage drop of the wires is not corrected. It costs 2·(rows + 1)
+    reads a tile.
     """
     spec = layer.chip.spec
     full_scale, nothing = spec.converters.dac.full_scale, np.zeros((1, layer.partition.rows), dtype=np.int64)
@@ -52,14 +53,15 @@ def read_conductances(layer: HardwareLayer, *, whole: bool = False) -> Process:
 
 
 def find_stuck(layer: HardwareLayer) -> Process:
-    """Find cells that do not follow pulses; returns what they conduct [S], nan for others, (tiles, rows, columns).
+    """Find cells that do not follow pulses; returns their conductances [S], nan for others, (tiles, rows, columns).
 
-    All cells are programmed to two levels and read at both (4·(rows + 1) reads a tile). How far the cells of a row
-    and of a column follow says what their wires and converters make of a change; a cell that follows much less is
-    stuck. Afterwards the cells are at the higher level.
+    All cells are programmed to two levels and read at both (4·(rows + 1) reads a tile). The mean change of a row and of
+    a column shows how their wires and converters attenuate a change; a cell that follows much less than that is stuck.
+    Afterwards the cells are at the higher level.
 
-    Limits: a cell that conducts exactly as much less as its row's driver is weak passes for a working one, and where a
-    whole row or column is dead nothing can be told apart: all its cells count as stuck at what was read.
+    Limits: a cell whose conductance is low by exactly the factor by which its row's driver is weak passes for a working
+    one. In a row or column that is dead as a whole the cells cannot be told apart: all of them count as stuck at the
+    conductance that was read.
     """
     low, high = layer.mapping.minimum, layer.mapping.minimum + PROBE * (layer.mapping.maximum - layer.mapping.minimum)
     cell = layer.chip.spec.tile.cell
@@ -80,16 +82,16 @@ def find_stuck(layer: HardwareLayer) -> Process:
 
 
 def _stuck(before: Floats, after: Floats, span: float) -> Floats:
-    """Return what cells conduct that have not followed a change of ``span``, nan for others, (tiles, rows, columns) S.
+    """Return conductances of cells that did not follow a change of ``span``, nan for others, (tiles, rows, columns) S.
 
-    ``before`` and ``after`` are what was read.
+    ``before`` and ``after`` are the reads before and after the change.
     """
     change = after - before
-    # Once against an upper quartile, which a fifth of stuck cells does not move; once more against those that follow.
+    # Compare first with the upper quartile, which a fifth of stuck cells does not move, then with cells that follow.
     expected = _expected(*(np.quantile(change, 0.75, axis=axis, keepdims=True) for axis in ((1, 2), 2, 1)))
     follows = change > FOLLOWS * expected
     expected = _expected(*(_mean(change, follows, axis) for axis in ((1, 2), 2, 1)))
-    # Rows and columns that do not answer at all have nothing to compare with.
+    # In rows and columns that do not respond at all there is nothing to compare with.
     dead = expected < 0.05 * span
     seen = np.where(dead, 1.0, expected / span)
     stuck = dead | (change < FOLLOWS * expected)
@@ -97,7 +99,7 @@ def _stuck(before: Floats, after: Floats, span: float) -> Floats:
 
 
 def _expected(whole: Floats, by_row: Floats, by_column: Floats) -> Floats:
-    """Return the change of a cell that follows, by what tile, row and column do."""
+    """Return the expected change of a cell that follows, from the changes of its tile, row and column."""
     return np.maximum(by_row, 0.0) * np.maximum(by_column, 0.0) / np.maximum(whole, 1e-12)
 
 

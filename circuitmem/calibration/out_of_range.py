@@ -1,10 +1,10 @@
-"""``out-of-range``: subtract the cells that conduct more or less than any working one, then one line for each column.
+"""``out-of-range``: subtract cells outside the working range, then fit one line to each column.
 
-Source: our own [I]: the few cells that a line a column cannot make good are those far outside the working range; what
-they conduct too much is subtracted digitally, as by ``defect-subtract``, and all else is left to an affine fit, as by
-``affine``. Cost: 1 read a product, 1 stored word and one digital multiplication a cell that is subtracted, 2 stored
-words a column; one-hot reads and as many others as there are calibration vectors. Limits: those of both; stuck cells
-within the working range stay, for training to live with.
+Source: our own [I]: the few cells that a line per column cannot compensate are those far outside the working range.
+Their excess is subtracted digitally, as in ``defect-subtract``, and everything else is left to an affine fit, as in
+``affine``. Cost: 1 read a product, 1 stored word and one digital multiplication for each subtracted cell, 2 stored
+words a column; one-hot reads, and one more read for each calibration vector. Limits: those of both methods; stuck cells
+within the working range are not subtracted, and training has to live with them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class _OutsideOnly(DefectSubtraction):
     """Subtracts cells outside the working range."""
 
     def _is_off(self, layer: HardwareLayer, found: Floats, excess: Floats) -> NDArray[np.bool_]:  # noqa: ARG002
-        """Say which cells were read to conduct more or less than a working one could, by more than the threshold."""
+        """Say which cells were read outside the working range by more than the threshold."""
         low, high = layer.mapping.minimum - self.spec.threshold, layer.mapping.maximum + self.spec.threshold
         return (found < low) | (found > high)
 
 
 class OutOfRange(Calibration):
-    """Subtracts what lies outside the working range, and corrects every column by a factor and a shift."""
+    """Subtracts cells outside the working range, and corrects every column by a factor and a shift."""
 
     name = "out-of-range"
     settles_columns = True
@@ -49,5 +49,5 @@ class OutOfRange(Calibration):
         yield from self._affine.learn(layer, activities, kept)
 
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return one word a cell that is subtracted, and two a column."""
+        """Return one word for each subtracted cell, and two for each column."""
         return self._subtraction.stored_words(layer) + self._affine.stored_words(layer)

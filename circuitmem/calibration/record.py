@@ -1,4 +1,4 @@
-"""Cost of a calibration, and its effect: errors of products on vectors that it has not used."""
+"""Cost of a calibration, and its effect: errors of products on vectors that were not used to calibrate."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class CalibrationRecord:
-    """What calibrating cost, layers added up.
+    """Cost of a calibration, summed over the layers.
 
     Attributes
     ----------
     reads : int
         Reads of tiles.
     time_s, energy_j : float
-        Simulated time and energy, pulses and the digital core's work included.
+        Simulated time and energy, including pulses and the work of the digital core.
     pulses : int
         Programming pulses.
     stored_words : int
-        Numbers that the digital core keeps.
+        Numbers that the digital core stores.
     reads_per_product : int
         Reads of each tile that every product needs from now on.
     digital_products, products : int
         Multiplications of an input by a weight that the digital core does from now on for each product of the network
-        with an input (one patch of it, in a convolution), and how many there are in all.
+        with an input (with one patch of it, in a convolution), and the number of multiplications of such a product in
+        all.
     """
 
     reads: int = 0
@@ -53,14 +54,14 @@ class CalibrationRecord:
 
 @dataclass(frozen=True)
 class MacError:
-    """Errors of a layer's product relative to the largest magnitude of the ideal one.
+    """Errors of a layer's product relative to the largest magnitude of the ideal product.
 
-    Where that is 0, as of weights that are all 0, they are relative to the largest magnitude that was found.
+    Where that is 0, for example because all weights are 0, they are relative to the largest magnitude that was found.
 
     Attributes
     ----------
     rmse, largest : float
-        Root of the mean square, and largest magnitude.
+        Root mean square, and largest magnitude.
     """
 
     rmse: float
@@ -68,7 +69,7 @@ class MacError:
 
     @classmethod
     def of(cls, found: Floats, wanted: Floats) -> MacError:
-        """Compare products with the ideal ones, of any one shape."""
+        """Compare products with the ideal ones; both have the same shape, which may be any."""
         error = found - wanted
         full_scale = float(np.abs(wanted).max()) or float(np.abs(found).max()) or 1.0
         return cls(float(np.sqrt(np.mean(error**2))) / full_scale, float(np.abs(error).max()) / full_scale)
@@ -79,11 +80,11 @@ def calibrate_layer(
 ) -> Process:
     """Choose the amplifiers' gains and let a method learn; its cost is added to ``record``.
 
-    The gains are chosen from measured reads, which every method needs: they are not counted as its cost.
+    The gains are chosen from measured reads. Every method needs these reads, so they do not count as its cost.
 
-    The first time the products shall become those of the weights that were asked for. Later, on a chip that has been
-    trained, they are measured and shall stay what they are: a trained chip lives with its stuck cells, and the weights
-    that were asked of it are no longer what it does.
+    The first calibration aims at the products of the weights that were asked for. A later one, on a chip that has been
+    trained, measures the products and aims to keep them: a trained chip has adapted to its stuck cells, and the weights
+    that were asked of it no longer describe what it computes.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def calibrate_layer(
     record : CalibrationRecord
         Where to add the cost.
     again : bool
-        Whether this was done before with the same method: then no cell is programmed for it.
+        Whether the layer was calibrated before with the same method: then no cell is programmed.
 
     Returns
     -------

@@ -1,8 +1,9 @@
 """``redundant-column``: move the outputs with the worst defects to spare pairs of columns.
 
 Source: the remapping of SCHR (Liu et al., DAC 2017: 5 % of the columns bring 784x10 from 98.1 to 99.3 % of the baseline
-[D]). Cost: 1 read a product, one stored word a moved output; one-hot reads at two levels to find the stuck cells, and
-programming. Limit: spares have as many defects as the others, so with uniform defects only the worst columns gain.
+[D]). Cost: 1 read a product, one stored word for each moved output; one-hot reads at two levels to find the stuck
+cells, and programming. Limit: spare columns have as many defects as the others, so with uniform defects only the worst
+columns gain.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ Floats = NDArray[np.float64]
 
 
 def damage_of_places(mapping: WeightMapping, stuck: Floats, rows: NDArray[np.intp], weights: Floats) -> Floats:
-    """Return the damage that every place would do to every output, (outputs, places): squares of weights.
+    """Return the damage to every output at every place, (outputs, places): sums of squared weight errors.
 
     Parameters
     ----------
     mapping : WeightMapping
         Weights to conductances.
     stuck : (rows, columns) ndarray
-        What stuck cells conduct [S], nan for the others.
+        Conductances of stuck cells [S], nan for the others.
     rows : (inputs,) ndarray of int
         Word line of each input.
     weights : (inputs, outputs) ndarray
@@ -47,7 +48,7 @@ def damage_of_places(mapping: WeightMapping, stuck: Floats, rows: NDArray[np.int
 
 
 def move_to_spares(place: Placement, damage: Floats) -> Placement:
-    """Move outputs to the spare place that suits them best, the worst one first, while that lowers the damage."""
+    """Move outputs to their best spare places, the most damaged output first, where that lowers the damage."""
     pairs = place.pairs.copy()
     spare = set(range(damage.shape[1])) - set(pairs.tolist())
     for output in np.argsort(-damage[np.arange(len(pairs)), pairs], kind="stable"):
@@ -59,7 +60,7 @@ def move_to_spares(place: Placement, damage: Floats) -> Placement:
 
 
 class RedundantColumns(Unmeasured):
-    """Moves outputs to columns of a tile that no output uses; shared tiles have none."""
+    """Moves outputs to unused columns of their tile; shared tiles have none."""
 
     name = "redundant-column"
     programs = True
@@ -81,7 +82,7 @@ class RedundantColumns(Unmeasured):
         yield from layer.program(layer.weights, 0.0)
 
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return one word an output that does not lie where it was meant to."""
+        """Return one word for each output that is not at its original place."""
         places = [layer.own_places(index)[0] for index in range(len(layer.placements))]
         moved = [place.pairs != np.arange(len(place.pairs)) for place in places]
         return sum(int(np.count_nonzero(each)) for each in moved)

@@ -1,7 +1,8 @@
-"""A periodic refresh: cells are read back in the background, and those that have drifted away are written again.
+"""A periodic refresh: read cells back in the background, and rewrite those that have drifted.
 
-Cost: a read for each row of every tile, and two pulses a cell that is rewritten. Limit: reads err by what converters
-do, so the tolerance cannot be much below a step of the ADC; stuck cells are tried in vain each time.
+Cost: one read for each row of every tile; for each rewritten cell a SET pulse, after a RESET pulse if it read too high.
+Limit: reads carry the errors of the converters, so the tolerance cannot be much below a step of the ADC; stuck cells
+are rewritten in vain each time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["Refresh", "refresh", "refresh_periodically"]
 
 @dataclass
 class Refresh:
-    """One refresh: when it ended [s], how many cells were off, and how many pulses they got."""
+    """One refresh: when it ended [s], how many cells were out of tolerance, and how many pulses they got."""
 
     time_s: float
     cells: int
@@ -37,11 +38,11 @@ def refresh_periodically(
     period : int
         Time from the end of one refresh to the next [ps].
     tolerance : float
-        A cell is written again when it is read further than this from what was asked of it [S].
+        A cell is rewritten if its read differs by more than this from the conductance that was asked of it [S].
     until : int
         When to stop [ps].
     record : list of Refresh
-        What was done is appended.
+        Each refresh is appended.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def refresh_periodically(
 
 
 def refresh(network: HardwareNetwork, tolerance: float) -> Process:
-    """Program all cells of a network again that are read more than ``tolerance`` [S] from their target."""
+    """Rewrite all cells of a network whose reads are more than ``tolerance`` [S] away from their targets."""
     chip, cells, pulses = network.chip, 0, 0
     with chip.during("refresh"):
         for layer in network.layers:

@@ -1,9 +1,9 @@
-"""``split-affine``: word lines are driven in K groups, one after another, each with its own affine correction.
+"""``split-affine``: drive the word lines in K groups, one after another, each with its own affine correction.
 
-Source: our reconstruction [I] of the inputs-split method (Sun et al., IEEE Access 7:141792, 2019), whose text is not
-public to us. Cost: K reads a product, 2K stored words a column, K reads a calibration vector. Limit: that of ``affine``
-within each group, and the noise and rounding of K conversions instead of one; for K as large as there are rows it would
-correct every cell.
+Source: our reconstruction [I] of the inputs-split method (Sun et al., IEEE Access 7:141792, 2019); we have no access to
+its text. Cost: K reads a product, 2K stored words a column, K reads a calibration vector. Limit: that of ``affine``
+within each group, and the noise and rounding of K conversions instead of one; with K equal to the number of rows it
+would correct every cell.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class SplitAffine(Affine):
 
     @property
     def by_output(self) -> bool:
-        """Never: outputs have no groups."""
+        """Always False: outputs have no groups."""
         return False
 
     @property
     def groups(self) -> int:
-        """As many as are declared."""
+        """The declared number of groups."""
         return self.spec.groups

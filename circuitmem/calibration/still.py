@@ -1,7 +1,7 @@
-"""What the products of a layer are worth now, for the figures of a run: no method may use it.
+"""Present errors of a layer's products, for the figures of a run only: no method may use them.
 
-The simulator looks at the chip while the clock stands still: the reads take no time, are booked nowhere, and their
-noise has an address of its own. So a run is the same to the last bit with and without it.
+The simulator looks at the chip while the clock stands still: the reads take no time, are not booked, and their noise
+has an address of its own. So a run is the same to the last bit with and without them.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def still_error(layer: HardwareLayer, activities: Floats, weights: Floats, *, ra
     layer : HardwareLayer
         The layer, programmed.
     activities : (vectors, inputs) ndarray
-        Inputs; those below 0 or above the layer's ``input_scale`` are taken at it.
+        Inputs, clipped to the range from 0 to the layer's ``input_scale``.
     weights : (inputs, outputs) ndarray
-        What was asked for.
+        Target weights.
     raw : bool
-        Whether to leave the correction out, with the amplifiers' gains that suit raw reads of these inputs.
+        Whether to leave the correction out, and to use the amplifiers' gains that suit raw reads of these inputs.
     """
     return MacError.of(*still_products(layer, activities, weights, raw=raw))
 
@@ -39,7 +39,7 @@ def still_error(layer: HardwareLayer, activities: Floats, weights: Floats, *, ra
 def still_products(
     layer: HardwareLayer, activities: Floats, weights: Floats, *, raw: bool = False
 ) -> tuple[Floats, Floats]:
-    """Return a layer's products with activities, and those of the target weights, (vectors, outputs).
+    """Return a layer's products with activities, and those of the target weights, each (vectors, outputs).
 
     Parameters are those of :func:`still_error`.
     """
@@ -49,7 +49,7 @@ def still_products(
 
 
 def _raw_products(layer: HardwareLayer, activities: Floats) -> Floats:
-    """Return products as raw codes give them, and leave correction and gains as they were."""
+    """Return the products that raw codes give; correction and gains are restored afterwards."""
     adcs = [unit.readout.adc for unit in layer.units]
     kept = layer.correction, [adc.pga_gain for adc in adcs]
     layer.correction = Correction.identity(len(layer.units), layer.chip.spec.tile.columns)
@@ -65,7 +65,7 @@ def _raw_products(layer: HardwareLayer, activities: Floats) -> Floats:
 
 
 def _products(layer: HardwareLayer, activities: Floats) -> Floats:
-    """Return what the layer would make of activities, (vectors, outputs)."""
+    """Return the layer's products with activities, (vectors, outputs)."""
     currents = layer.whole_inputs(_planes(layer, activities))
     return layer.products(layer.correction.apply(currents).sum(axis=0), layer.layer_codes(activities))
 

@@ -1,11 +1,12 @@
-"""A watch over a chip in use: its answers to known inputs are measured now and then, and brought back when they move.
+"""A watch over a chip in use: measure its response to known inputs periodically, and correct it when it drifts.
 
-All of it is measured, through the converters and their noise, in the background: requests go first. What the products
-were when the watch began is the reference, so that it suits a chip that was calibrated and one that was trained to live
-with its errors alike.
+Everything is measured through the converters, with their noise, and in the background: requests go first. The reference
+is the products at the time when the watch began, so the watch suits a calibrated chip as well as one that was trained
+to live with its errors.
 
-Cost: ``vectors`` reads (times the groups of word lines) a check, ten times as many a calibration of each column, and as
-many as a check one of the whole layer. Limit: no such map mends a cell that drifts away from the others of its column.
+Cost: ``vectors`` reads (times the groups of word lines) for a check; a calibration of each column takes ten times as
+many, a calibration with one factor for the layer as many as a check. Limit: no such correction repairs a cell that
+drifts differently from the others of its column.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ __all__ = ["DriftCheck", "DriftWatch"]
 Floats = NDArray[np.float64]
 
 PER_CALIBRATION = 10
-"""So many inputs a calibration for one of a check: a fit wants more than an alarm."""
+"""Inputs of a calibration for each input of a check: a fit needs more of them than an alarm."""
 
 
 @dataclass
 class DriftCheck:
-    """One check: when it ended [s], the largest error of a layer, and whether the chip was calibrated for it."""
+    """One check: when it ended [s], the largest error of a layer, and whether the chip was calibrated because of it."""
 
     time_s: float
     error: float
@@ -39,29 +40,30 @@ class DriftCheck:
 
 
 class DriftWatch:
-    """Checks a network periodically and calibrates it again when an error passes a limit.
+    """Checks a network periodically and calibrates a layer again when its error exceeds a limit.
 
     Parameters
     ----------
     network : HardwareNetwork
         The network.
     inputs : (samples, inputs) ndarray
-        Known inputs, at least ``10·vectors`` of them; hidden layers are watched with the activities that these cause in
-        the digital core's model.
+        Known inputs, at least ``10·vectors`` of them; hidden layers are watched with the activities that the digital
+        core's model computes from these.
     vectors : int
         Inputs of a check.
     period : int
         Time from one check to the next [ps].
     limit : float
-        Largest change of a layer's corrected products, root mean square, relative to that of the products.
+        Largest change of a layer's corrected products that is tolerated: root mean square, relative to that of the
+        reference products.
     correction : {"affine", "global-scale"}
-        What a calibration fits: a line for each column, from ten times as many inputs, or one factor for the layer,
-        from the same number of inputs.
+        What a calibration fits: a line for each column, with ten times as many inputs as a check, or one factor for the
+        layer, with as many inputs as a check.
 
     Attributes
     ----------
     checks : list of DriftCheck
-        What was found.
+        The checks so far.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class DriftWatch:
         self._reference: list[Floats] = []
 
     def begin(self) -> Process:
-        """Measure what the products are now, before the chip is put to use."""
+        """Measure the reference products, before the chip is put to use."""
         for index, layer in enumerate(self.network.layers):
             measured = yield from self._measure(index, None, Priority.NORMAL)
             self._reference.append(layer.correction.apply(measured))
@@ -97,7 +99,7 @@ class DriftWatch:
             yield from self.check()
 
     def check(self) -> Process:
-        """Check all layers now, and calibrate those that have changed."""
+        """Check all layers now, and calibrate those that have changed too much."""
         errors = []
         for index, layer in enumerate(self.network.layers):
             error = yield from self._check(index, layer)
@@ -107,7 +109,7 @@ class DriftWatch:
         self.checks.append(DriftCheck(self.network.chip.clock * PICOSECOND, max(errors), max(errors) > self.limit))
 
     def _check(self, index: int, layer: HardwareLayer) -> Process:
-        """Return by how much a layer's products have changed."""
+        """Return the relative change of a layer's products."""
         chip, reference = self.network.chip, self._reference[index][:, :, : self.vectors]
         with chip.during("drift check"):
             measured = yield from self._measure(index, self.vectors, Priority.BACKGROUND)
@@ -116,7 +118,7 @@ class DriftWatch:
         return float(np.sqrt((change**2).mean() / (reference**2).mean()))
 
     def _calibrate(self, index: int, layer: HardwareLayer) -> Process:
-        """Fit a layer's products to what they were."""
+        """Fit a layer's products to the reference."""
         chip, scales = self.network.chip, self.correction == "global-scale"
         with chip.during("re-calibration"):
             measured = yield from self._measure(index, self.vectors if scales else None, Priority.BACKGROUND)
