@@ -20,45 +20,47 @@ Floats = NDArray[np.float64]
 
 
 class AdcBank:
-    """The amplifiers and ADC channels of one tile, one a column, as fabricated.
+    """The amplifiers and ADC channels of one tile, one per column, as fabricated.
 
-    A column current I becomes ``V = pga_gain·((R_f·A/(1 + A))·I - ground_voltage)``, the channel makes
-    ``(V·gain + offset)·hold_factor + noise`` of it, and the quantiser ``clip(round((that - minimum)/LSB), 0,
-    2^bits - 1)``, ties to even; with thresholds of its own, the number of those that it has reached. A dead channel
-    always gives code 0. Channel errors are drawn per column, because each column has its own amplifier, though columns
-    share ADCs.
+    The amplifier turns a column current I into ``V = pga_gain·((R_f·A/(1 + A))·I - ends·ground_voltage)``. The channel
+    turns V into ``u = (V·gain + offset)·hold_factor + noise``. The quantiser returns ``clip(round((u - minimum)/LSB),
+    0, 2^bits - 1)``, ties to even; if it has its own thresholds, it returns the number of thresholds that u reaches. A
+    dead channel always gives code 0. Channel errors are drawn per column: columns share ADCs, but each has its own
+    amplifier.
 
     Parameters
     ----------
     spec : AdcSpec
-        What was designed.
+        The design of the ADCs.
     tia : TiaSpec
-        The amplifiers in front.
+        The design of the amplifiers in front of them.
     columns : int
         Number of channels.
     seed : int
-        Seed of the fabrication.
+        Seed for the random fabrication errors.
     key : tuple of int
-        Which bank on the chip.
+        Identifies the bank on the chip.
     dead : (columns,) array_like of bool, optional
         Dead channels.
     ends : int
-        Amplifiers of each column, one for each end that is sensed: 1 or 2. Both have one offset.
+        Amplifiers per column, one for each sensed end of the bit line: 1 or 2. Two amplifiers share the same offset.
 
     Attributes
     ----------
     gain, offset : (columns,) ndarray
-        True gain, and offset [V], of each channel. Only the circuit may use them: calibration has to measure.
+        True gain and offset [V] of each channel. Only the circuit may use them; calibration has to measure them.
     amplifier_offset : (columns,) ndarray
         Input offset of each column's operational amplifiers [V].
     capacitors : (columns, bits + 1) ndarray or None
-        Capacitors of a SAR, bit 0 upwards, then the one that ends the array [F].
+        Capacitors of each SAR [F]: bit 0 first, then the higher bits, then the terminating capacitor.
     comparator_offset : (columns,) ndarray
         Input offset of each SAR's comparator [V].
     thresholds : (columns, 2^bits - 1) ndarray or None
-        Where each code but the lowest begins, ascending [LSB above ``minimum``]; None: half-way between codes.
+        Threshold at which each code except the lowest begins, ascending [LSB above ``minimum``]. None means ideal
+        thresholds, half-way between codes.
     noise : float
-        Standard deviation of the noise of a conversion [V]: as designed, until somebody wants reads without.
+        Standard deviation of the noise of a conversion [V]: the designed value, or 0 while reads without noise are
+        wanted.
     pga_gain : (columns,) ndarray
         Programmable gain before the ADC, set by :meth:`set_pga_gain`.
     """
@@ -92,7 +94,7 @@ class AdcBank:
             self.capacitors, self.thresholds = drawn, sar_thresholds(drawn, self.comparator_offset / spec.lsb)
         elif spec.threshold_mismatch > 0.0:
             spread = spec.threshold_mismatch * rng.standard_normal((columns, spec.highest_code))
-            # A flash counts the comparators that say "above", so that its codes never fall.
+            # A flash ADC counts the comparators whose output is high, so its codes never decrease with the voltage.
             self.thresholds = np.sort(np.arange(spec.highest_code) + 0.5 + spread, axis=1)
 
     def set_pga_gain(self, pga_gain: ArrayLike) -> None:
@@ -101,7 +103,7 @@ class AdcBank:
 
     @contextmanager
     def at_gain(self, gain: float | None) -> Iterator[None]:
-        """Set another programmable gain for a block, > 0; None leaves it as it is."""
+        """Set another programmable gain, > 0, inside a ``with`` statement; None leaves the gain as it is."""
         kept = self.pga_gain
         if gain is not None:
             self.set_pga_gain(gain)
@@ -112,12 +114,12 @@ class AdcBank:
 
     @property
     def factor(self) -> Floats:
-        """Volts at each quantiser per ampere of its column, (columns,) V/A, at the present gain."""
+        """Voltage at each quantiser per ampere of column current, (columns,) V/A, at the present gain."""
         return self.pga_gain * self.tia.transimpedance * self.gain * self.spec.hold_factor
 
     @property
     def ground_voltage(self) -> Floats:
-        """Voltage of each column's "virtual" ground without current, (columns,) V."""
+        """Voltage of each column's "virtual" ground when no current flows, (columns,) V."""
         return self.amplifier_offset * (self.tia.transimpedance / self.tia.feedback_resistance)
 
     @property
@@ -129,7 +131,7 @@ class AdcBank:
         return (self.offset - amplified) * self.spec.hold_factor
 
     def linearity(self) -> Linearity:
-        """Return INL, (columns, 2^bits - 1), and DNL, (columns, 2^bits - 2), in LSB: of the thresholds."""
+        """Return INL, (columns, 2^bits - 1), and DNL, (columns, 2^bits - 2), of the thresholds in LSB."""
         even = np.tile(np.arange(self.spec.highest_code) + 0.5, (self.columns, 1))
         return linearity(even if self.thresholds is None else self.thresholds)
 
@@ -152,7 +154,7 @@ class AdcBank:
         Raises
         ------
         ValidationError
-            If a current is NaN; one beyond the range saturates.
+            If a current is NaN; a current beyond the range saturates.
         """
         current = finite_array("current", current, allow_infinite=True, copy=False)
         steps = (self.input_voltage(current, noise) - self.spec.minimum) / self.spec.lsb
@@ -164,9 +166,9 @@ class AdcBank:
         return np.where(self.alive, codes, 0)
 
     def nominal_current(self, codes: ArrayLike, gain: float | None = None) -> Floats:
-        """Return the column currents, (batch, columns) A, that perfect channels would have meant by ``codes``.
+        """Return the column currents, (batch, columns) A, that ``codes`` stand for in perfect channels.
 
-        The gain is the one that is set, unless they were read at another.
+        ``gain`` is the programmable gain at which the codes were read; None means the present gain.
         """
         volts = np.asarray(codes) * self.spec.lsb + self.spec.minimum
         return np.asarray(volts / ((self.pga_gain if gain is None else gain) * self.tia.transimpedance))

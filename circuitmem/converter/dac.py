@@ -1,4 +1,4 @@
-"""R-2R DACs: a transfer worked out from the very resistors that the SPICE netlist contains."""
+"""R-2R DACs: their transfer curve is calculated from the same resistors that the SPICE netlist contains."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ Floats = NDArray[np.float64]
 
 
 class DacBank:
-    """The DACs of one tile, one a word line, as fabricated.
+    """The DACs of one tile, one per word line, as fabricated.
 
-    Bit ``k`` (0 is the least significant) switches its leg of nominally 2R, and the switch's own resistance, between
-    ground and the reference. Links of
-    nominally R join the leg nodes; a termination of nominally 2R ties the node of bit 0 to ground. The node of the most
-    significant bit, unloaded, feeds the output buffer.
+    Bit ``k`` (0 is the least significant) switches its leg, nominally 2R plus the resistance of the switch, between
+    ground and the reference. Links of nominally R join the leg nodes; a termination of nominally 2R connects the node
+    of bit 0 to ground. The node of the most significant bit is unloaded and feeds the output buffer.
 
     Parameters
     ----------
     spec : DacSpec
-        What was designed.
+        The design of the DACs.
     rows : int
         Number of DACs.
     seed : int
-        Seed of the fabrication.
+        Seed for the random fabrication errors.
     key : tuple of int
-        Which bank on the chip.
+        Identifies the bank on the chip.
 
     Attributes
     ----------
@@ -48,8 +47,8 @@ class DacBank:
     gain, offset : (rows,) ndarray
         Buffer gain and output offset [V].
     keeps_table : bool
-        Whether :attr:`table` is kept once it is worked out, or worked out anew whenever it is wanted;
-        :meth:`keep_table` says so.
+        Whether :attr:`table` is kept after it is first computed, or computed again on every access; set by
+        :meth:`keep_table`.
     """
 
     def __init__(self, spec: DacSpec, rows: int, seed: int = 0, key: tuple[int, ...] = ()) -> None:
@@ -57,7 +56,7 @@ class DacBank:
         self.spec = spec
         self.rows = rows
         sigma = spec.resistor_mismatch
-        # Five standard deviations at the largest legal mismatch still leave a resistor positive.
+        # Clipped at five standard deviations: even at the largest allowed mismatch every resistor stays positive.
         spread = np.clip(rng.standard_normal((rows, 2 * spec.bits)), -5.0, 5.0)
         self.leg = 2.0 * spec.unit_resistance * (1.0 + sigma * spread[:, : spec.bits])
         self.link = spec.unit_resistance * (1.0 + sigma * spread[:, spec.bits : 2 * spec.bits - 1])
@@ -68,7 +67,7 @@ class DacBank:
         self._table: Floats | None = None
 
     def keep_table(self, keep: bool) -> None:
-        """Say whether :attr:`table` is to be kept from now on."""
+        """Set whether :attr:`table` is kept from now on; a table that was kept is dropped if not."""
         self.keeps_table = keep
         if not keep:
             self._table = None
@@ -84,7 +83,7 @@ class DacBank:
         return table
 
     def _bit_weights(self) -> Floats:
-        """Return the ladder output for each bit alone, (rows, bits) V, by Thévenin reduction from bit 0 up."""
+        """Return the ladder output for each bit set alone, (rows, bits) V, by Thévenin reduction from bit 0 up."""
         reference = self.spec.reference_voltage
         weights = np.zeros((self.rows, self.spec.bits))
         resistance = self.termination
@@ -92,37 +91,37 @@ class DacBank:
             if bit > 0:
                 resistance = resistance + self.link[:, bit - 1]
             leg = self.leg[:, bit] + self.spec.switch_resistance
-            # The leg, seen with everything below it, divides both its own source and the sources below.
+            # The leg and the ladder below it form a voltage divider, for the leg's own source and for those below.
             weights[:, :bit] *= (leg / (leg + resistance))[:, None]
             weights[:, bit] = reference * resistance / (leg + resistance)
             resistance = leg * resistance / (leg + resistance)
         return weights
 
     def linearity(self) -> Linearity:
-        """Return INL, (rows, 2^bits), and DNL, (rows, 2^bits - 1), in LSB: of the output of every code."""
+        """Return INL, (rows, 2^bits), and DNL, (rows, 2^bits - 1), of the output voltages in LSB."""
         return linearity(self.table)
 
     def codes(self, values: ArrayLike) -> NDArray[np.int64]:
-        """Quantise values in [0, 1] (others saturate) to codes of the same shape; ties to even.
+        """Quantise values in [0, 1] (others saturate) to codes of the same shape; ties go to the even code.
 
         Raises
         ------
         ValidationError
-            If a value is NaN, or no real number.
+            If a value is NaN or not a real number.
         """
         given = finite_array("values", values, allow_infinite=True)
         given.flags.writeable = True
         return self.quantise(given).astype(np.int64)
 
     def quantise(self, values: Floats) -> NDArray[np.uint16]:
-        """Do as :meth:`codes` does with numbers that are known to be none but finite; ``values`` are used up."""
-        values *= self.spec.levels - 1  # in place: of a convolution there are millions
+        """Quantise like :meth:`codes`, but without checks: ``values`` must hold no NaN, and are overwritten."""
+        values *= self.spec.levels - 1  # in place: a convolution has millions of values
         np.rint(values, out=values)
         np.clip(values, 0.0, self.spec.levels - 1.0, out=values)
         return values.astype(np.uint16)
 
     def nominal(self, codes: ArrayLike) -> Floats:
-        """Return what perfect DACs would give for ``codes``, same shape, V."""
+        """Return the output voltages of perfect DACs for ``codes``, same shape, V."""
         return np.asarray(codes) * (self.spec.full_scale / (self.spec.levels - 1))
 
     def voltages(self, codes: ArrayLike) -> Floats:
@@ -140,10 +139,10 @@ class DacBank:
         return np.asarray(self.table[np.arange(self.rows), given])
 
     def planes(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the codes that a product's reads are driven with, (batch·planes, rows), for ``codes`` (batch, rows).
+        """Return the DAC codes of the reads of one product, (batch·planes, rows), for ``codes`` (batch, rows).
 
-        With bit-serial inputs there is a read for each bit of each vector, lowest first, in which the DACs give full
-        scale or nothing; else they are ``codes`` themselves. What each counts is ``spec.plane_weights``.
+        With bit-serial inputs each bit of each vector takes one read, lowest bit first, and the DACs output either full
+        scale or zero. With parallel inputs the result is ``codes``. ``spec.plane_weights`` has the weight of each read.
         """
         if self.spec.input == "parallel":
             return codes
@@ -151,7 +150,7 @@ class DacBank:
         return (codes[:, None, :] >> bits & 1).reshape(-1, self.rows) * (self.spec.levels - 1)
 
     def check_one(self, codes: ArrayLike) -> NDArray[np.int64]:
-        """Return one vector of codes, (rows,), after the checks of :meth:`voltages`."""
+        """Check one vector of codes as :meth:`voltages` does, and return it, (rows,)."""
         given = np.asarray(codes)
         if given.shape != (self.rows,):
             raise ValidationError("codes", f"must have shape ({self.rows},)", given.shape)

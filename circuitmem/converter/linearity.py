@@ -13,12 +13,12 @@ Floats = NDArray[np.float64]
 
 
 class Linearity(NamedTuple):
-    """Deviation of converters from the line through their end points; gain and offset do not count.
+    """Deviation of converters from the line through their end points; gain and offset errors do not count.
 
-    ``inl`` : (converters, points) LSB, of each code's output (DAC), or of the threshold at which each code but the
-    lowest begins (ADC); 0 at both ends.
+    ``inl`` : (converters, points) LSB. Deviation of the output of each code (DAC), or of the threshold at which each
+    code except the lowest begins (ADC); 0 at both ends.
 
-    ``dnl`` : (converters, points - 1) LSB, of each step between them; their running sum is the INL.
+    ``dnl`` : (converters, points - 1) LSB. Deviation of each step from one LSB; the running sum of the DNL is the INL.
     """
 
     inl: Floats
@@ -26,9 +26,9 @@ class Linearity(NamedTuple):
 
 
 def linearity(levels: Floats) -> Linearity:
-    """Return the non-linearity of ``levels``, (converters, points) of any unit; one LSB is their mean step.
+    """Return the non-linearity of ``levels``, (converters, points) in any unit; one LSB is their mean step.
 
-    With less than two points, or none between the ends, there is nothing to be off: zeros.
+    The result is all zeros for fewer than three points: there is none between the ends.
     """
     count = levels.shape[1]
     if count < 2:

@@ -26,21 +26,21 @@ class Readout:
     Parameters
     ----------
     spec : ConverterSpec
-        What was designed.
+        The design of the converters.
     tile : TileSpec
-        The tile they belong to. Its ``sense_resistance`` must be the input resistance of the amplifiers.
+        The tile they belong to. Its ``sense_resistance`` must equal the input resistance of the amplifiers.
     seed : int
-        Seed of the fabrication.
+        Seed for the random fabrication errors.
     key : tuple of int
-        Which tile on the chip.
+        Identifies the tile on the chip.
     defects : DefectMap, optional
-        Says which sense channels are dead.
+        Defects of the tile; only its dead sense channels are used.
 
     Raises
     ------
     ValidationError
-        If the tile's sense resistance is not the amplifiers' input resistance, or amplifiers with an input offset
-        shall sense cells that are not linear.
+        If the tile's sense resistance differs from the amplifiers' input resistance, or if amplifiers with an input
+        offset are combined with cells that are not linear.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Readout:
         self.adc = AdcBank(spec.adc, spec.tia, tile.columns, seed, key, dead, 1 + (tile.bit_line_sense == "both"))
 
     def channels(self, offset_current: Floats | None = None) -> Channels:
-        """Return the converters as numbers, at the present gain of the amplifiers.
+        """Return the numbers that the kernels need of the converters, at the present gain of the amplifiers.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class Readout:
         threads: int = 1,
         offset_current: Floats | None = None,
     ) -> tuple[Codes, Floats]:
-        """Return ADC codes, (batch, columns), and power, (batch,) W, for DAC codes, in one pass through a known tile.
+        """Return ADC codes, (batch, columns), and power, (batch,) W, for DAC codes, given the tile's matrices.
 
         Parameters
         ----------
@@ -101,13 +101,13 @@ class Readout:
         matrix : (columns, rows) ndarray
             Transfer matrix of the tile [S].
         admittance : (rows, rows) ndarray, optional
-            Its input admittance [S], or that of ideal wires; without it the power is left at 0.
+            Its input admittance [S], or that of ideal wires; if None, the power is reported as 0.
         noise : Address
-            Where the noise of these conversions is found.
+            Address of the random numbers for the noise of these conversions.
         first : int
             Number of the first of these vectors at that address.
         threads : int
-            Threads to use, >= 1; the bits do not depend on it.
+            Threads to use, >= 1; results are bit-identical for any number.
         offset_current : (columns,) ndarray, optional
             Column currents that the amplifiers' offsets drive through the tile [A].
 

@@ -1,4 +1,4 @@
-"""Successive approximation: what capacitors with mismatch make of a voltage."""
+"""Successive approximation (SAR) with capacitor mismatch: from voltages to codes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ Floats = NDArray[np.float64]
 
 
 def draw_capacitors(rng: np.random.Generator, columns: int, bits: int, unit: float, mismatch: float) -> Floats:
-    """Return the capacitors of each column, (columns, bits + 1) F: bit 0 upwards, then the one that ends the array.
+    """Return the capacitors of each column, (columns, bits + 1) F: bit 0 upwards, then the terminating capacitor.
 
-    Each of ``2^k`` units side by side is off by itself, so that their sum is off by ``2^(-k/2)`` of a unit's spread.
+    Bit k is made of ``2^k`` unit capacitors in parallel with independent errors, so the relative spread of their sum
+    is ``2^(-k/2)`` times that of one.
     """
     units = np.append(2.0 ** np.arange(bits), 1.0)
-    # Five standard deviations at the largest legal mismatch would leave nothing of a unit capacitor.
+    # Clipped at four standard deviations: at five, with the largest allowed mismatch, a unit capacitor would vanish.
     spread = np.clip(rng.standard_normal((columns, bits + 1)), -4.0, 4.0)
     return np.asarray(unit * units * (1.0 + mismatch * spread / np.sqrt(units)))
 
 
 def trial_levels(capacitors: Floats) -> Floats:
-    """Return what each bit is compared with when it is set alone, (columns, bits) LSB: its share of the reference."""
+    """Return the trial level of each bit, set alone, (columns, bits) LSB: its share of the reference."""
     bits = capacitors.shape[1] - 1
     return np.asarray(2.0**bits * capacitors[:, :bits] / capacitors.sum(axis=1, keepdims=True))
 
@@ -30,8 +31,8 @@ def trial_levels(capacitors: Floats) -> Floats:
 def approximate(capacitors: Floats, offset: Floats, steps: Floats) -> NDArray[np.int64]:
     """Return the codes, (batch, columns), that a SAR finds for voltages ``steps``, (batch, columns) LSB.
 
-    The highest bit comes first; a bit stays if the voltage, half an LSB and the comparator's offset reach the sum of
-    the capacitors set by then.
+    Bits are tried from the highest down. A bit stays set if the voltage plus half an LSB plus the comparator's offset
+    reaches the sum of the trial levels of this bit and of all bits set before it.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def approximate(capacitors: Floats, offset: Floats, steps: Floats) -> NDArray[np
     offset : (columns,) ndarray
         Input offset of each comparator [LSB].
     steps : (batch, columns) ndarray
-        Voltages above the minimum [LSB].
+        Input voltages, counted from the minimum of the range [LSB].
     """
     level = trial_levels(capacitors)
     codes = np.zeros(steps.shape, dtype=np.int64)
@@ -53,10 +54,10 @@ def approximate(capacitors: Floats, offset: Floats, steps: Floats) -> NDArray[np
 
 
 def sar_thresholds(capacitors: Floats, offset: Floats) -> Floats:
-    """Return where the codes begin, (columns, codes - 1) LSB; arguments as for :func:`approximate`.
+    """Return the threshold at which each code begins, (columns, codes - 1) LSB; arguments as in :func:`approximate`.
 
-    A larger voltage never leads to a smaller code: where two voltages part, the larger keeps the bit. So the codes
-    have thresholds; a code that is never reached begins where the next one does.
+    Thresholds exist because a larger voltage never leads to a smaller code: at the first bit where the searches for two
+    voltages differ, the larger one keeps the bit. A code that never occurs gets the threshold of the next code.
     """
     level = trial_levels(capacitors)
     columns, bits = level.shape
@@ -66,6 +67,6 @@ def sar_thresholds(capacitors: Floats, offset: Floats) -> Floats:
     found[:, 0], found[:, codes] = -np.inf, np.inf
     for bit in reversed(range(bits)):
         middle = np.arange(1 << bit, codes, 2 << bit)
-        # Between the thresholds of the bits before, or at one of them.
+        # The new threshold lies between those found for higher bits, or coincides with one of them.
         found[:, middle] = np.clip(sums[:, middle], found[:, middle - (1 << bit)], found[:, middle + (1 << bit)])
     return found[:, 1:codes] - 0.5 - offset[:, None]
