@@ -1,4 +1,4 @@
-"""The defects of a tile: data that are drawn once, saved and loaded, and the same for every engine and method."""
+"""The defects of a tile: drawn once, saved and loaded as data, and the same for every engine and method."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from circuitmem.validation import boolean_array, finite_array, in_range, integer
 __all__ = ["STUCK_OFF_RANGE", "STUCK_ON_RANGE", "Bridge", "DefectMap", "Node"]
 
 STUCK_ON_RANGE = (300e-6, 1200e-6)
-"""Conductance of stuck-on (LRS) cells [S]; Liu et al., DAC 2017, by a digest of it [D]."""
+"""Conductance of stuck-on (LRS) cells [S]; Liu et al., DAC 2017, taken from a digest of that paper [D]."""
 
 STUCK_OFF_RANGE = (0.01e-6, 1e-6)
-"""Conductance of stuck-off (HRS) cells [S]; Liu et al., DAC 2017, by a digest of it [D]."""
+"""Conductance of stuck-off (HRS) cells [S]; Liu et al., DAC 2017, taken from a digest of that paper [D]."""
 
 
 MINIMUM_CLUSTERING = 0.01
-"""Below this, gamma variates of that shape are too often smaller than the smallest float."""
+"""Smallest clustering parameter: gamma variates of a smaller shape too often fall below the smallest float."""
 
 _Item = TypeVar("_Item")
 
@@ -56,10 +56,10 @@ class DefectMap:
     stuck : (rows, columns) array_like of bool
         Cells that ignore every pulse.
     stuck_conductance : (rows, columns) array_like
-        Conductance [S], >= 0, of the stuck cells; other elements are ignored (and stored as 0). An open cell is
-        stuck at 0 S, a shorted one at the inverse of its short resistance.
+        Conductance [S], >= 0, of the stuck cells; other elements are ignored (and read back as 0). An open cell is
+        stuck at 0 S, a shorted cell at the inverse of its short resistance.
     open_word_segments, open_bit_segments : (rows, columns) array_like of bool
-        Cut segments: element (i, j) is the word-line segment *before* cell (i, j), or the bit-line segment
+        Cut segments: element (i, j) stands for the word-line segment *before* cell (i, j), or the bit-line segment
         *after* it.
     bridges : iterable of (node, node, resistance)
         Unwanted resistances [Ω], > 0; a node is ``("word" | "bit", row, column)``.
@@ -89,7 +89,7 @@ class DefectMap:
         if (stuck is None) != (stuck_conductance is None):
             raise ValidationError("stuck", "and stuck_conductance must be given together")
         self.stuck = _optional("stuck", stuck, 2)
-        # Of the stuck cells alone: a large chip has no room for zeros of the others.
+        # Only the values of stuck cells: for a large chip the zeros of all others would take too much memory.
         self._stuck_at: NDArray[np.float64] | None = None
         if self.stuck is not None and stuck_conductance is not None:
             given = real_array("stuck_conductance", stuck_conductance)
@@ -107,7 +107,7 @@ class DefectMap:
         self._made = True
 
     def __setattr__(self, name: str, value: object) -> None:
-        # A tile, and all that is derived from it, rely on it.
+        # Tiles, and everything derived from them, rely on defects that never change.
         if getattr(self, "_made", False):
             raise AttributeError(f"a DefectMap is not changed once it is made ({name}); make another")
         super().__setattr__(name, value)
@@ -141,7 +141,7 @@ class DefectMap:
         self._check_connected(spec)
 
     def _check_connected(self, spec: TileSpec) -> None:
-        """Refuse a tile that no driver, or no sense amplifier, reaches: it computes nothing."""
+        """Refuse a tile that is cut off from all its drivers or all its sense amplifiers: it computes nothing."""
         word, bit = self.open_word_segments, self.open_bit_segments
         if word is not None and spec.word_line_drive == "left" and word[:, 0].all():
             raise ValidationError(
@@ -165,7 +165,7 @@ class DefectMap:
         return self.open_word_segments is not None or self.open_bit_segments is not None
 
     def lines_only(self) -> DefectMap:
-        """Return the defects of lines and drivers alone: cells and sense channels are sound."""
+        """Return only the defects of lines and drivers, without those of cells and sense channels."""
         return DefectMap(
             open_word_segments=self.open_word_segments,
             open_bit_segments=self.open_bit_segments,
@@ -174,7 +174,7 @@ class DefectMap:
         )
 
     def conductance(self, programmed: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the cells really have, (rows, columns) S, when ``programmed`` (same shape) was asked for."""
+        """Return the conductance in the circuit, (rows, columns) S, if ``programmed`` (same shape) was asked for."""
         if self.stuck is None or self._stuck_at is None:
             return programmed
         found = programmed.copy()
@@ -183,7 +183,7 @@ class DefectMap:
 
     @property
     def stuck_conductance(self) -> NDArray[np.float64] | None:
-        """What stuck cells conduct, (rows, columns) S, 0 for the others; None if none is stuck."""
+        """Conductance of the stuck cells, (rows, columns) S, 0 for the others; None if stuck cells were not given."""
         if self.stuck is None or self._stuck_at is None:
             return None
         found = np.zeros(self.stuck.shape)
@@ -193,7 +193,7 @@ class DefectMap:
 
     @classmethod
     def fabricated(cls, chip: ChipSpec, seed: int, key: tuple[int, ...] = ()) -> DefectMap:
-        """Return the defects of a tile, drawn with the chip's statistics; parameters are those of :meth:`random`."""
+        """Draw the defects of a tile with the statistics of its chip; ``seed`` and ``key`` as in :meth:`random`."""
         defects, spec = chip.defects, chip.tile_spec
         found = cls.random(
             spec,
@@ -209,7 +209,8 @@ class DefectMap:
             return found
         rng = stream(seed, Purpose.LINE_DEFECTS, *key)
         cells = np.indices(spec.shape)
-        # Each line has its place and its chance, whatever the fractions: maps of two fractions are a fair pair.
+        # Each line draws the same position and the same chance whatever the fractions are, so that defects drawn with
+        # two different fractions can be compared fairly.
         words = (rng.random(spec.rows) < defects.cut_word_lines)[:, None]
         words = words & (cells[1] == rng.integers(spec.columns, size=spec.rows)[:, None])
         bits = (rng.random(spec.columns) < defects.cut_bit_lines) & (
@@ -252,10 +253,10 @@ class DefectMap:
         stuck_on_range, stuck_off_range : (float, float)
             Range [S] from which the conductance of a stuck device is drawn uniformly.
         clustering : float, optional
-            Stapper's clustering parameter alpha, >= 0.01: the mean number of defects per device of each 8x8
-            neighbourhood is drawn from a gamma distribution of shape alpha, which makes the count of defects
-            negative binomial, and a device works if it has none: ``yield_ = (1 + mean / alpha) ** -alpha``
-            (Stapper, Proc. IEEE 71:453, 1983). Small alpha clusters strongly; None is uniform.
+            Stapper's clustering parameter alpha, >= 0.01. The mean number of defects per device is drawn for each 8x8
+            neighbourhood from a gamma distribution of shape alpha, so the number of defects is negative binomial. A
+            device works if it has no defect: ``yield_ = (1 + mean / alpha) ** -alpha`` (Stapper, Proc. IEEE 71:453,
+            1983). Small alpha clusters strongly; None draws uniformly.
         key : tuple of int
             Further coordinates of the random stream, for instance the index of the tile on its chip.
 
@@ -298,9 +299,9 @@ class DefectMap:
         spec : TileSpec
             The tile.
         rows, columns : iterable of int
-            Which word lines and bit lines, counted from 0.
+            Indices of the word lines and bit lines, counted from 0.
         conductance : float
-            What all their cells have [S], >= 0.
+            Conductance of all their cells [S], >= 0.
 
         Returns
         -------
@@ -325,7 +326,7 @@ class DefectMap:
         save_npz(path, self.arrays())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return everything as named arrays, for a file; :meth:`from_arrays` makes a map of them again."""
+        """Return everything as named arrays, for a file; :meth:`from_arrays` reads them back."""
         arrays: dict[str, NDArray[Any]] = {
             name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None
         }
@@ -334,7 +335,7 @@ class DefectMap:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> DefectMap:
-        """Make a map of what :meth:`arrays` gave."""
+        """Make a defect map from the result of :meth:`arrays`."""
         rest = dict(arrays)
         return cls(bridges=json.loads(str(rest.pop("bridges"))), **rest)
 
@@ -424,7 +425,8 @@ def _clustered_rate(
     blocks = rng.gamma(alpha, size=(-(-shape[0] // side), -(-shape[1] // side)))
     if yield_ == 0.0:
         return np.ones(shape)
-    # yield_ = (1 + mean / alpha) ** -alpha, solved for mean / alpha; the cut avoids overflow, for yields below 0.001.
+    # yield_ = (1 + mean / alpha) ** -alpha, solved for mean / alpha. The limit of 700 avoids overflow, and only takes
+    # effect for yields below 0.001.
     scale = math.expm1(min(-math.log(yield_) / alpha, 700.0))
     rate = -np.expm1(-blocks * scale)
     return np.repeat(np.repeat(rate, side, axis=0), side, axis=1)[: shape[0], : shape[1]]

@@ -1,7 +1,7 @@
-"""Weights as conductances of columns, and currents of columns as weighted sums: one class for each kind of mapping.
+"""Convert weights to column conductances, and column currents to weighted sums: one class for each kind of mapping.
 
-Arrays of columns have those of a tile's outputs in order: first the reference columns that all share, then the columns
-of each output, side by side (:class:`ColumnLayout`).
+Wherever an array has an axis of columns, the reference columns that all outputs share come first, then the columns of
+each output, side by side, in the order of the outputs (:class:`ColumnLayout`).
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """The bit lines of a tile that represent an output.
+    """How the outputs of a tile are laid out on its bit lines.
 
     Parameters
     ----------
     width : int
-        Bit lines of an output, >= 1.
+        Bit lines per output, >= 1.
     references : int
-        Bit lines at the tile's first columns that all its outputs share, >= 0.
+        Number of reference bit lines, shared by all outputs, in the first columns of the tile, >= 0.
     """
 
     width: int = 2
     references: int = 0
 
     def places(self, columns: int) -> int:
-        """Return how many outputs a tile of so many columns has room for."""
+        """Return the number of outputs that fit on a tile with this many columns."""
         return (columns - self.references) // self.width
 
     def used(self, outputs: int) -> int:
-        """Return how many columns so many outputs need."""
+        """Return the number of columns that this many outputs need."""
         return self.references + self.width * outputs
 
     def columns(self, places: Places) -> Places:
-        """Return the bit lines of outputs at these places, in order, those that they share first."""
+        """Return the bit lines of the outputs at these places, in order, with the shared reference lines first."""
         own = self.references + self.width * places[:, None] + np.arange(self.width)
         return np.concatenate([np.arange(self.references), own.ravel()])
 
 
 PAIRS = ColumnLayout()
-"""The layout that kernels of whole layers know: plus before minus."""
+"""The only layout that the kernels for whole layers support: the plus column before the minus column."""
 
 
 @dataclass(frozen=True)
 class WeightMapping(ABC):
     """Converts weights of a tile into conductances between its lines, and back.
 
-    Your own kind is a frozen dataclass with a ``Spec``, its declaration.
+    To add your own kind, write a frozen dataclass with a ``Spec``, the class of its declaration.
 
     Parameters
     ----------
     minimum, maximum : float
         Working range of a device between its lines [S].
     largest_weight : float
-        Magnitude of weight that uses the whole range, > 0; larger weights saturate.
+        Magnitude of the weight that uses the whole range, > 0; larger weights saturate.
     """
 
     Spec: ClassVar[type[MappingSpec]]
@@ -87,7 +87,7 @@ class WeightMapping(ABC):
 
     @classmethod
     def of(cls, spec: Any, minimum: float, maximum: float, largest_weight: float) -> Self:  # noqa: ARG003
-        """Return the mapping that is declared.
+        """Return the mapping that ``spec`` declares.
 
         Parameters
         ----------
@@ -108,16 +108,16 @@ class WeightMapping(ABC):
     @property
     @abstractmethod
     def layout(self) -> ColumnLayout:
-        """Where its columns lie."""
+        """The layout of its columns."""
 
     @property
     @abstractmethod
     def scale(self) -> float:
-        """What :meth:`difference` of conductances is for a weight of 1 [S]."""
+        """Result of :meth:`difference` for the conductances of a weight of 1 [S]."""
 
     @property
     def combining(self) -> int:
-        """Operations of the digital core to make one sum of an output's columns, beyond two a column."""
+        """Digital-core operations to combine the columns of one output, in addition to two per column."""
         return 0
 
     @abstractmethod
@@ -129,41 +129,42 @@ class WeightMapping(ABC):
         weights : (inputs, outputs) ndarray
             The weights.
         stuck : (inputs, columns) ndarray, optional
-            What devices conduct that do not follow pulses [S], nan for the others: those that are left to move make up
-            for it, as far as their range goes.
+            Conductance of the devices that do not follow pulses [S], nan for the others. The other devices of the same
+            weight compensate for them, as far as their range allows.
         """
 
     @abstractmethod
     def limits(self, stuck: Floats) -> tuple[Floats, Floats]:
-        """Return the lowest and the highest weight of each place, (inputs, places), with ``stuck`` as above."""
+        """Return the lowest and highest weight of each place, (inputs, places); ``stuck`` as in :meth:`conductances`."""
 
     @abstractmethod
     def frozen(self, stuck: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return weights with a stuck device and the others without pulses, and which are to be frozen there.
+        """Return the weights if all devices that are not stuck get no pulses, and which weights to freeze there.
 
-        Both are (inputs, outputs). Not those whose devices are all stuck: :meth:`limits` leaves them no room.
+        Both are (inputs, outputs). To be frozen are weights with some, but not all, devices stuck; if all are stuck,
+        :meth:`limits` leaves no range anyway.
         """
 
     @abstractmethod
     def difference(self, columns: Floats) -> Floats:
-        """Return one number an output, (..., outputs), of those of its columns, (..., columns): currents or others."""
+        """Combine numbers per column (currents, for instance), (..., columns), to one per output, (..., outputs)."""
 
     @abstractmethod
     def spread(self, error: Floats) -> Floats:
-        """Return derivatives by columns, (..., columns), for those by :meth:`difference`, (..., outputs)."""
+        """Backpropagate through :meth:`difference`: from derivatives (..., outputs) to derivatives (..., columns)."""
 
     @abstractmethod
     def moved(self, slopes: Floats, weights: Floats, stuck: Floats | None = None) -> Floats:
-        """Return derivatives by weights, (inputs, outputs), for those by the devices that a weight moves.
+        """Return the derivatives with respect to weights, (inputs, outputs), from those of the devices they move.
 
         Parameters
         ----------
         slopes : (inputs, columns) ndarray
-            Derivatives by conductances.
+            Derivatives with respect to conductances.
         weights : (inputs, outputs) ndarray
-            What the devices are programmed towards.
+            Target weights of the devices.
         stuck : (inputs, columns) ndarray, optional
-            Conductances of devices that do not follow pulses, as far as known [S]; nan for the others.
+            Conductances of the devices known not to follow pulses [S]; nan for the others.
         """
 
 
@@ -171,14 +172,14 @@ class WeightMapping(ABC):
 class PairMapping(WeightMapping):
     """``weight = (G+ - G-)/scale``; one device of a pair stays at the minimum.
 
-    Columns of an output: G+, G-. The partner of a stuck device makes up for it.
+    The columns of an output are G+, G-. The partner of a stuck device compensates for it.
     """
 
     Spec = DifferentialSpec
 
     @property
     def layout(self) -> ColumnLayout:
-        """Two columns an output."""
+        """Two columns per output."""
         return PAIRS
 
     @property
@@ -201,7 +202,7 @@ class PairMapping(WeightMapping):
         return pairs
 
     def limits(self, stuck: Floats) -> tuple[Floats, Floats]:
-        """Return the lowest and the highest weight of each pair; the last of an odd number of columns is none."""
+        """Return the lowest and the highest weight of each pair; a last column without a partner is ignored."""
         stuck = stuck[:, : stuck.shape[1] // 2 * 2]
         least = np.where(np.isnan(stuck), self.minimum, stuck)
         most = np.where(np.isnan(stuck), self.maximum, stuck)
@@ -209,13 +210,13 @@ class PairMapping(WeightMapping):
         return lowest, (most[:, 0::2] - least[:, 1::2]) / self.scale
 
     def frozen(self, stuck: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return what pairs with one stuck device stand for, the other at its minimum."""
+        """Return the weights of pairs with one stuck device if the other stays at its minimum, and which these are."""
         broken = np.isnan(stuck[:, 0::2]) != np.isnan(stuck[:, 1::2])
         known = np.where(np.isnan(stuck), self.minimum, stuck)
         return (known[:, 0::2] - known[:, 1::2]) / self.scale, broken
 
     def difference(self, columns: Floats) -> Floats:
-        """Return plus less minus."""
+        """Return the plus columns minus the minus columns."""
         return columns[..., 0::2] - columns[..., 1::2]
 
     def spread(self, error: Floats) -> Floats:
@@ -225,9 +226,9 @@ class PairMapping(WeightMapping):
         return columns
 
     def moved(self, slopes: Floats, weights: Floats, stuck: Floats | None = None) -> Floats:
-        """Return what holds for the device that a weight's sign says, or for the partner of one that is stuck.
+        """Return the derivative for the device that the weight's sign selects, or for the partner of a stuck device.
 
-        At a weight of 0 either may move, and the mean counts.
+        At a weight of 0 either device may move: the result is the mean of both.
         """
         plus, minus = slopes[:, 0::2], -slopes[:, 1::2]
         moved = np.sign(weights)
@@ -241,20 +242,20 @@ class PairMapping(WeightMapping):
 class OffsetMapping(WeightMapping):
     """``weight = (G - G_reference)/scale``, with a reference column in the middle of the range.
 
-    One column an output, and the reference before them. Where the reference of an input is stuck, all its weights are
-    counted from there; a stuck device of a single weight has no partner.
+    There is one column per output, and the reference column before them. If the reference device of an input is stuck,
+    all weights of that input are counted from its stuck value. A stuck device of a single weight cannot be compensated.
     """
 
     Spec = OffsetSpec
 
     @property
     def layout(self) -> ColumnLayout:
-        """One column an output, and one for all."""
+        """One column per output, and one shared reference."""
         return ColumnLayout(width=1, references=1)
 
     @property
     def scale(self) -> float:
-        """Conductance per unit of weight [S]: half of that of a pair."""
+        """Conductance per unit of weight [S]: half that of :class:`PairMapping`."""
         return (self.maximum - self.minimum) / (2.0 * self.largest_weight)
 
     @property
@@ -275,40 +276,40 @@ class OffsetMapping(WeightMapping):
         return found
 
     def limits(self, stuck: Floats) -> tuple[Floats, Floats]:
-        """Return the lowest and the highest weight of each column but the reference."""
+        """Return the lowest and the highest weight of each column except the reference."""
         reference, own = np.where(np.isnan(stuck[:, :1]), self._middle, stuck[:, :1]), stuck[:, 1:]
         least, most = np.where(np.isnan(own), self.minimum, own), np.where(np.isnan(own), self.maximum, own)
         return (least - reference) / self.scale, (most - reference) / self.scale
 
     def frozen(self, stuck: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return none to freeze: a weight whose device is stuck has no room anyway."""
+        """Return zeros, and nothing to freeze: a weight whose only device is stuck has no range anyway."""
         shape = len(stuck), stuck.shape[1] - 1
         return np.zeros(shape), np.zeros(shape, dtype=bool)
 
     def difference(self, columns: Floats) -> Floats:
-        """Return each less the reference."""
+        """Return each column minus the reference."""
         return columns[..., 1:] - columns[..., :1]
 
     def spread(self, error: Floats) -> Floats:
-        """Return the errors, and before them the opposite of their sum."""
+        """Return minus the sum of the errors for the reference column, then the errors."""
         return np.concatenate([-error.sum(axis=-1, keepdims=True), error], axis=-1)
 
     def moved(self, slopes: Floats, weights: Floats, stuck: Floats | None = None) -> Floats:  # noqa: ARG002
-        """Return what holds for the weights' own devices: the reference stays."""
+        """Return the derivatives for the weights' own devices: the reference does not move."""
         return self.scale * slopes[:, 1:]
 
 
 @dataclass(frozen=True)
 class BitSlicing(WeightMapping):
-    """``weight = unit·sum of 2^(bits·s)·(G+ - G-)/step`` over the slices s: digits on pairs, the highest slice first.
+    """``weight = unit·sum of 2^(bits·s)·(G+ - G-)/step`` over the slices s: one digit per pair, highest slice first.
 
-    A weight is rounded to whole units, of which the largest weight has ``2^(slices·bits) - 1``. What the devices of a
-    slice cannot do because some are stuck is left to the slices below, as far as their range goes.
+    A weight is rounded to a multiple of :attr:`unit`; the largest weight is ``2^(slices·bits) - 1`` units. If stuck
+    devices keep a slice from its digit, the lower slices compensate for the difference, as far as their range allows.
 
     Parameters
     ----------
     slices, bits : int
-        Pairs of an output, and bits of the digit that each holds.
+        Number of pairs per output, and bits of the digit that each pair holds.
     """
 
     Spec = BitSlicingSpec
@@ -323,7 +324,7 @@ class BitSlicing(WeightMapping):
 
     @property
     def layout(self) -> ColumnLayout:
-        """As many pairs an output as there are slices."""
+        """One pair per slice and output."""
         return ColumnLayout(width=2 * self.slices)
 
     @property
@@ -333,7 +334,7 @@ class BitSlicing(WeightMapping):
 
     @property
     def _digits(self) -> PairMapping:
-        """Digits to the conductances of a slice's pair."""
+        """Mapping from a digit to the conductances of a slice's pair."""
         return PairMapping(self.minimum, self.maximum, 2.0**self.bits - 1.0)
 
     @property
@@ -347,7 +348,7 @@ class BitSlicing(WeightMapping):
 
     @property
     def combining(self) -> int:
-        """A shift and an addition for each slice but the first."""
+        """A shift and an addition for each slice except the first."""
         return 2 * (self.slices - 1)
 
     def conductances(self, weights: Floats, stuck: Floats | None = None) -> Floats:
@@ -368,11 +369,11 @@ class BitSlicing(WeightMapping):
         return found.reshape(len(weights), -1)
 
     def _of_slices(self, stuck: Floats) -> Floats:
-        """Return the columns of places, (inputs, 2·places·slices), without those that are left over."""
+        """Return the columns that belong to whole places, (inputs, 2·places·slices); the rest is cut off."""
         return stuck[:, : stuck.shape[1] // self.layout.width * self.layout.width]
 
     def _summed(self, digits: Floats) -> Floats:
-        """Return the numbers, (..., outputs), whose digits these are, (..., outputs·slices)."""
+        """Combine digits, (..., outputs·slices), to one number per output, (..., outputs)."""
         return np.asarray((digits.reshape(*digits.shape[:-1], -1, self.slices) * self._significance).sum(axis=-1))
 
     def limits(self, stuck: Floats) -> tuple[Floats, Floats]:
@@ -381,14 +382,14 @@ class BitSlicing(WeightMapping):
         return self.unit * self._summed(lowest), self.unit * self._summed(highest)
 
     def frozen(self, stuck: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return what weights with a stuck device stand for, all their others at the minimum."""
+        """Return the weights with their stuck devices and all others at the minimum, and which weights to freeze."""
         is_stuck = ~np.isnan(stuck.reshape(len(stuck), -1, self.layout.width))
         values, _ = self._digits.frozen(stuck)
         count = is_stuck.sum(axis=2)
         return self.unit * self._summed(values), (count > 0) & (count < self.layout.width)
 
     def difference(self, columns: Floats) -> Floats:
-        """Return plus less minus of all slices, shifted and added."""
+        """Return the plus columns minus the minus columns of all slices, shifted and added."""
         return self._summed(columns[..., 0::2] - columns[..., 1::2])
 
     def spread(self, error: Floats) -> Floats:
@@ -396,7 +397,7 @@ class BitSlicing(WeightMapping):
         return self._digits.spread((error[..., None] * self._significance).reshape(*error.shape[:-1], -1))
 
     def moved(self, slopes: Floats, weights: Floats, stuck: Floats | None = None) -> Floats:
-        """Return what the highest slice says, as if it moved by less than a step: all say the same of ideal tiles."""
+        """Return the derivatives of the highest slice, treated as continuous; on ideal tiles all slices agree."""
         first = [None if each is None else each.reshape(*weights.shape, -1) for each in (slopes, stuck)]
         own, known = (None if each is None else each[:, :, :2].reshape(len(weights), -1) for each in first)
         assert own is not None
@@ -405,12 +406,12 @@ class BitSlicing(WeightMapping):
 
 
 def mapping_of(spec: MappingSpec, minimum: float, maximum: float, largest_weight: float) -> WeightMapping:
-    """Return the mapping that a chip declares, for devices of a range [S] and weights of a largest magnitude.
+    """Return the mapping that a chip declares, for a given range of devices and largest weight.
 
     Parameters
     ----------
     spec : MappingSpec
-        What the chip declares.
+        The declaration.
     minimum, maximum : float
         Range of the devices [S].
     largest_weight : float
@@ -419,7 +420,7 @@ def mapping_of(spec: MappingSpec, minimum: float, maximum: float, largest_weight
     Raises
     ------
     ValidationError
-        If the class that the kind names has other columns than its declaration says.
+        If the layout of the class that ``spec.kind`` names differs from that of its declaration.
     """
     kind: type[WeightMapping] = find("mappings", spec.kind, "chip.mapping.kind")
     mapping = kind.of(spec, minimum, maximum, largest_weight)
@@ -430,5 +431,5 @@ def mapping_of(spec: MappingSpec, minimum: float, maximum: float, largest_weight
 
 
 def layout_of(spec: MappingSpec) -> ColumnLayout:
-    """Return where the columns of the mapping that a chip declares lie."""
+    """Return the column layout of the mapping that a chip declares."""
     return ColumnLayout(spec.width, spec.references)

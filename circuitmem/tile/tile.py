@@ -20,17 +20,17 @@ Mask = NDArray[np.bool_]
 
 
 class Mesh(NamedTuple):
-    """A tile for the behavioral kernels: every number of the circuit, with defects applied.
+    """The circuit of a tile as the behavioral kernels take it, with defects applied.
 
-    ``conductance`` : (rows, columns) S, from word line to bit line; if the cells are not linear, that of their law.
+    ``conductance`` : (rows, columns) S, from word line to bit line; for cells that are not linear, the conductance
+    parameter of their law.
 
     ``word_resistance`` : (rows, columns + 1) Ω. Element k joins word-line node k - 1 to node k; element 0 joins the
     left driver to node 0 and includes the driver resistance, the last element joins the last node to the right
     driver (``inf`` if there is none). 0 is an ideal wire, ``inf`` a cut.
 
-    ``bit_resistance`` : (rows + 1, columns) Ω. Row k joins bit-line node k - 1 to node k; row 0 is the way to the
-    top sense amplifier (``inf`` if there is none), the last row the way to the bottom one; both include the sense
-    resistance.
+    ``bit_resistance`` : (rows + 1, columns) Ω. Row k joins bit-line node k - 1 to node k; row 0 leads to the top sense
+    amplifier (``inf`` if there is none), the last row to the bottom one; both include the sense resistance.
     """
 
     conductance: Floats
@@ -69,8 +69,8 @@ class Tile:
         self._home: tuple[Floats, Floats] | None = None
         self.program(conductance)
 
-    # What the state is made of changes by ``program`` and ``change`` only: so whatever is derived from it may be kept
-    # under the version, and can never be stale.
+    # Only ``program`` and ``change`` change the state, and both increase the version. So whatever is derived from the
+    # state may be cached under the version without ever becoming stale.
     @property
     def spec(self) -> TileSpec:
         """Geometry, wires and cell law."""
@@ -83,20 +83,20 @@ class Tile:
 
     @property
     def conductance(self) -> Floats:
-        """Conductance as programmed, (rows, columns) S: a read-only view of the state, to be copied by who keeps it.
+        """Programmed conductance, (rows, columns) S: a read-only view of the state; copy it if you want to keep it.
 
-        Stuck cells keep here what was asked of them.
+        Stuck cells appear with the value they were asked to have.
         """
         return self._conductance
 
     @property
     def effective_conductance(self) -> Floats:
-        """Conductance as the circuit has it, stuck cells at their stuck value; else as :attr:`conductance`."""
+        """Conductance in the circuit: stuck cells have their stuck value; otherwise like :attr:`conductance`."""
         return self._effective_conductance
 
     @property
     def version(self) -> int:
-        """Counts changes of state and defects: what is derived from them may be cached under it."""
+        """Counts the changes of state and defects, so that derived data can be cached under this number."""
         return self._version
 
     def program(self, conductance: ArrayLike) -> None:
@@ -112,9 +112,9 @@ class Tile:
         self._set(programmed)
 
     def keep_in(self, conductance: Floats, effective: Floats) -> None:
-        """Keep the state in two arrays of the caller's from now on, (rows, columns) each: parts of a stack of tiles.
+        """Keep the state in two arrays of the caller from now on, (rows, columns) each: parts of a stack of tiles.
 
-        They take what the tile has now; who writes into them tells by :meth:`change`.
+        The present state is copied into them. Whoever writes into them later must call :meth:`change`.
         """
         self._home = conductance, effective
         self._set(self._conductance)
@@ -131,7 +131,7 @@ class Tile:
         self._version += 1
 
     def damage(self, defects: DefectMap) -> None:
-        """Replace the defects, as when something breaks; what was programmed stays.
+        """Replace the defects, as when something breaks; the programmed conductance stays.
 
         Raises
         ------
@@ -144,31 +144,31 @@ class Tile:
         self.program(self._conductance)
 
     def change(self) -> tuple[Floats, Floats]:
-        """Hand out the state for one pulse, to be changed in place: for the law of a device.
+        """Return the state so that the law of a device can change it in place, for one pulse.
 
         Returns
         -------
         programmed, effective : (rows, columns) ndarray
-            The arrays behind :attr:`conductance` and :attr:`effective_conductance` [S]; one and the same if no cell is
-            :attr:`stuck`. Stuck cells may change in the first only.
+            The arrays behind :attr:`conductance` and :attr:`effective_conductance` [S]; the same array if no cell is
+            :attr:`stuck`. Stuck cells may change only in the first.
         """
         self._version += 1
         return self._state
 
     @property
     def stuck(self) -> Mask:
-        """Which cells ignore pulses, (rows, columns)."""
+        """Whether each cell ignores pulses, (rows, columns)."""
         stuck = self._defects.stuck
         return np.zeros(self._spec.shape, dtype=bool) if stuck is None else stuck
 
     @property
     def mesh(self) -> Mesh:
-        """The numbers of the circuit, defects applied; the wires are worked out once."""
+        """The circuit with defects applied; its wires are computed only once."""
         return Mesh(self._spec.cell.mesh_conductance(self.effective_conductance), *self.wires)
 
     @property
     def wires(self) -> tuple[Floats, Floats]:
-        """The segments of word and of bit lines, as in :class:`Mesh`; of one design they are one array for all."""
+        """The segments of word and bit lines, as in :class:`Mesh`; tiles of one design share the arrays unless cut."""
         if self._segments is None:
             self._segments = self._cut(_designed_wires(self.spec))
         return self._segments
@@ -204,7 +204,7 @@ class Tile:
         return batch
 
     def one_input(self, voltages: ArrayLike) -> Floats:
-        """Return checked driver voltages, (rows,) V, of one vector; the rest is as in :meth:`input_voltages`."""
+        """Return the checked driver voltages, (rows,) V, of a single vector; otherwise like :meth:`input_voltages`."""
         batch = self.input_voltages(voltages)
         if len(batch) != 1:
             raise ValidationError("voltages", f"must be one vector of shape ({self.spec.rows},)", batch.shape)
@@ -213,7 +213,7 @@ class Tile:
 
 @lru_cache(maxsize=8)
 def _designed_wires(spec: TileSpec) -> tuple[Floats, Floats]:
-    """Return the segments of word and of bit lines without defects, read-only: one array for all tiles of a design."""
+    """Return the segments of word and bit lines without defects, read-only; all tiles of a design share them."""
     word, bit = spec.word_segments(), spec.bit_segments()
     word[:, [0, -1]] += spec.driver_resistance
     bit[[0, -1], :] += spec.sense_resistance

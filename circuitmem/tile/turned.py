@@ -1,4 +1,4 @@
-"""A tile seen from its bit lines."""
+"""A tile with word lines and bit lines exchanged."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["turned_tile"]
 
 
 def turned_tile(tile: Tile) -> Tile:
-    """Return the same circuit with its bit lines as word lines, driven where they were sensed, and the reverse.
+    """Return the same circuit with word and bit lines exchanged: driven where it was sensed, and the reverse.
 
     Cell (i, j) becomes cell (columns - 1 - j, rows - 1 - i), so that each line still begins at its driver and ends at
-    its virtual ground. Dead drivers and sense channels make no difference to the network, and are left out.
+    its virtual ground. Dead drivers and dead sense channels do not affect the network and are left out.
     """
     spec, defects = tile.spec, tile.defects
     turned = TileSpec(
