@@ -6,9 +6,9 @@ Tellegen's theorem gives (Director and Rohrer, IEEE Trans. Circuit Theory 16:318
 
     dL/dG = -i(V) U        dL/dv = current into the driver in the adjoint network
 
-where i is what a siemens more adds to a cell's current. Cells that are not linear enter the adjoint network with their
-slopes. A tile turned about its second diagonal is a tile again, with drivers for sense amplifiers: nothing new has to
-be solved.
+where i(V) is the derivative of a cell's current with respect to its conductance [A/S]. Cells that are not linear enter
+the adjoint network with their slopes. The adjoint network is the tile turned about its second diagonal, where drivers
+and sense amplifiers change places. That is again a tile, so the same solvers apply.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Gradient", "adjoint_gradient", "gradient_of_ideal"]
 Floats = NDArray[np.float64]
 
 NODES = 1 << 23
-"""Nodes of a line each, over all vectors, that are kept at a time: 64 MiB an array."""
+"""Most word-line nodes, and as many bit-line nodes, kept at a time, summed over all vectors: 64 MiB per array."""
 
 _libraries = ThreadpoolController()
 
@@ -44,10 +44,11 @@ class Gradient:
     Attributes
     ----------
     conductance : (rows, columns) ndarray
-        With respect to the conductance that each cell really has (``tile.effective_conductance``) [1/S], summed over
-        the batch. That of a stuck cell is what a change of its stuck value would do: a pulse does not change it.
+        Derivative with respect to the conductance of each cell in the circuit (``tile.effective_conductance``) [1/S],
+        summed over the batch. For a stuck cell it is the effect of a change of its stuck value, although no pulse can
+        change it.
     voltages : (batch, rows) or (rows,) ndarray
-        With respect to each driver voltage [1/V]; 0 for dead drivers, which ignore it.
+        Derivative with respect to each driver voltage [1/V]; 0 for dead drivers, which ignore their input.
     """
 
     conductance: Floats
@@ -61,15 +62,15 @@ def adjoint_gradient(
     tolerance: float,
     threads: int,
 ) -> Gradient:
-    """Solve a tile and its adjoint network, so many vectors at a time that memory does not grow with their number.
+    """Solve a tile and its adjoint network in parts of the batch, so that memory does not grow with its size.
 
     Parameters
     ----------
     tile : Tile
         The tile.
     nodes : callable
-        Solves the tile for a part of the batch; returns the node voltages of word and bit lines [V], each (part, rows,
-        columns).
+        Solves the tile for a part of the batch; returns the node voltages of word lines and of bit lines [V], each
+        (part, rows, columns).
     current_gradient : (batch, columns) ndarray
         Derivative of the scalar with respect to the column currents [1/A].
     tolerance, threads
@@ -88,7 +89,8 @@ def adjoint_gradient(
 def gradient_of_ideal(tile: Tile, voltages: Floats, current_gradient: Floats) -> Gradient | None:
     """Return the gradient of linear cells between ideal wires without solving a network; None for other tiles.
 
-    A bit line is one node at R·I, with R of its sense ends: ``dI/dG = (v - R·I) / (1 + R·sum(G))``.
+    A bit line is one node at the voltage R·I, with R the resistance of its sense ends:
+    ``dI/dG = (v - R·I) / (1 + R·sum(G))``.
 
     Parameters
     ----------
@@ -103,7 +105,7 @@ def gradient_of_ideal(tile: Tile, voltages: Floats, current_gradient: Floats) ->
     found = transfer_of_ideal(*mesh)
     if found is None:
         return None
-    with _libraries.limit(limits=1, user_api="blas"):  # BLAS adds in one order, whatever number of threads it has
+    with _libraries.limit(limits=1, user_api="blas"):  # so that BLAS always sums in the same order
         currents = voltages @ found[0].T
         outer = voltages.T @ current_gradient
         driver = current_gradient @ found[0]
@@ -117,7 +119,7 @@ def gradient_of_ideal(tile: Tile, voltages: Floats, current_gradient: Floats) ->
 def _solve_adjoint(
     tile: Tile, word: Floats, bit: Floats, current_gradient: Floats, tolerance: float, threads: int
 ) -> Gradient:
-    """Solve the adjoint network of a solved tile.
+    """Solve the adjoint network of a tile whose own network is already solved.
 
     Parameters
     ----------
@@ -152,8 +154,8 @@ def _solve_adjoint(
         driver = np.where(tile.defects.dead_drivers, 0.0, driver)
     conductance = np.einsum("bij,bij->ij", per_siemens, adjoint_bit - adjoint_word)
     if tile.defects.cuts_lines:
-        # A floating piece of a line is at 0 V by definition, but one cell to it would bring it to the voltage of its
-        # other end, and carry nothing.
+        # A floating piece of a line is set to 0 V by definition. In truth a cell that connects to it would only bring
+        # it to the voltage of the cell's other end, and carry no current, so its derivative is 0.
         conductance[floating_cells(tile)] = 0.0
     return Gradient(conductance, np.ascontiguousarray(driver))
 
@@ -166,7 +168,7 @@ def _turn(array: Floats) -> Floats:
 def _with_bridges(
     tile: Tile, slopes: Floats, current_gradient: Floats, tolerance: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Solve the turned tile, vector by vector if its cells have slopes of their own, by factoring.
+    """Solve the turned tile by factoring, vector by vector if the slopes of its cells depend on the vector.
 
     Returns the adjoint voltages of word and bit lines, and the currents into the drivers.
     """
@@ -182,7 +184,7 @@ def _with_bridges(
 
 
 def _turned_tile(tile: Tile, slopes: Floats) -> Tile:
-    """Build a tile of linear cells whose drivers are the sense amplifiers of ``tile``."""
+    """Build the turned tile with linear cells: its drivers are the sense amplifiers of ``tile``."""
     mesh, (rows, columns) = tile.mesh, tile.spec.shape
     word, bit = _turn(mesh.bit_resistance), _turn(mesh.word_resistance)
     both_drive, both_sense = tile.spec.bit_line_sense == "both", tile.spec.word_line_drive == "both"
@@ -209,5 +211,5 @@ def _turned_tile(tile: Tile, slopes: Floats) -> Tile:
 
 
 def _closed(resistance: Floats) -> Floats:
-    """Give cut segments a number; the defect map cuts them."""
+    """Replace the infinite resistance of cut segments by 0; the defect map cuts them."""
     return np.where(np.isinf(resistance), 0.0, resistance)

@@ -1,4 +1,4 @@
-"""What the audit of a run found, in the sentences that every reader of it gets."""
+"""The findings of a run's audit in plain sentences, the same in every report."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from circuitmem.engine.referees import RefereeName, simulators
 __all__ = ["audit_sentences"]
 
 SHOWN = (0.01, 0.001)
-"""Bounds of which a reader is told what they take, the first that is below the one there is."""
+"""Bounds to aim at: the reader is told what the first of them takes that is below the present bound."""
 
 
 def audit_sentences(audit: Mapping[str, Any], referees: Iterable[RefereeName] = ()) -> list[str]:
-    """Return the headline of an audit, and its confidence bound with what would narrow it; none without a finding.
+    """Return the headline of an audit, and its confidence bound with how to narrow it; none if nothing was audited.
 
     Parameters
     ----------
     audit : mapping
-        ``audit`` of ``results.json`` (:class:`circuitmem.records.Audit`), or what is known of it so far. A run of an
-        older version lacks some of its keys.
+        ``audit`` of ``results.json`` (:class:`circuitmem.records.Audit`), or the part known so far. Runs of older
+        versions lack some of its keys.
     referees : iterable of {"ngspice", "vacask"}, optional
-        Who did it, where the audit does not say so yet; else its own, or ngspice, the only one of old versions.
+        The simulators that did the audit, if the audit itself does not name them yet. If neither does, ngspice is
+        named, the only one that old versions had.
     """
     headline = _headline(audit, simulators(audit.get("referees") or tuple(referees) or ("ngspice",)))
     return [sentence for sentence in (headline, _bound(audit)) if sentence]
 
 
 def _headline(audit: Mapping[str, Any], names: str) -> str:
-    """Say how many operations were re-done, and within what all of them agree."""
+    """Say how many operations were re-done, and how closely they agree."""
     error, states = audit.get("largest_relative_error"), audit.get("largest_state_error")
     found = [] if error is None else [f"{error:.1e} of the largest current"]
     found += [] if states is None else [f"{states:.1e} of the range of the devices' states"]
@@ -50,7 +51,7 @@ def _headline(audit: Mapping[str, Any], names: str) -> str:
 
 
 def _bound(audit: Mapping[str, Any]) -> str:
-    """Say what the sample shows of all operations, and how many re-done ones would show more."""
+    """State the confidence bound for all operations, and how many would have to be re-done to lower it."""
     bound, count = audit.get("fraction_bound"), audit.get("of_operations")
     if bound is None or not count:
         return ""
@@ -61,7 +62,7 @@ def _bound(audit: Mapping[str, Any]) -> str:
     wanted = next((share for share in SHOWN if share < bound), None)
     if audit.get("exceeded") or wanted is None:
         return f"{sentence} More re-done operations narrow this bound: raise audit.fraction."
-    # As if they were spread over methods and kinds as all operations are.
+    # This assumes that the sample is spread over methods and kinds in proportion to all operations.
     needed = math.ceil(math.log(UNSEEN * (1.0 - audit["confidence"])) / math.log1p(-wanted))
     if needed >= count:
         return f"{sentence} To show less, all of them have to be re-done: audit.fraction = 1."

@@ -1,4 +1,4 @@
-"""Answers of the fast engine, some of them computed again by a circuit simulator, and how far the two were apart."""
+"""Audits: a circuit simulator computes some of the fast engine's answers again, and the differences are recorded."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ Floats = NDArray[np.float64]
 
 
 def relative_error(currents: Floats, reference: Floats) -> float:
-    """Return the largest of :func:`relative_errors` of two (batch, n) arrays."""
+    """Return the largest value of :func:`relative_errors` for two (batch, n) arrays."""
     return float(relative_errors(currents, reference).max(initial=0.0))
 
 
 def _as_it_is(tile: Tile) -> Tile:
-    """Return a copy: pulses change a tile's state in place."""
+    """Return a copy of a tile in its present state, because pulses change a tile in place."""
     return Tile(tile.spec, tile.conductance, tile.defects)
 
 
 class _Finished(ABC):
-    """Something that is finished at the end of a ``with``, without waiting if an error has ended that."""
+    """A context manager that finishes at the end of its ``with`` statement; after an error it does not wait."""
 
     def __enter__(self) -> Self:
         return self
@@ -54,18 +54,18 @@ class _Finished(ABC):
 
     @abstractmethod
     def finish(self, timeout: float | None = None) -> AuditRecord:
-        """Wait until all is computed, at most ``timeout`` seconds, and return the record."""
+        """Wait until everything is computed, at most ``timeout`` seconds, and return the record."""
 
 
 AT_ONCE = 96
-"""Input vectors that are computed in one process at most: some three seconds of it, at 64x64, of which a tenth of a
-second is what every process takes."""
+"""Most input vectors that one process computes: about three seconds at 64x64 cells, of which a tenth of a second is the
+fixed cost of a process."""
 
 ENOUGH, PATIENCE = 80, 2.0
-"""Operations that are worth a process of their own, and seconds that fewer wait for others to come."""
+"""Number of waiting operations that start a process at once, and the time that fewer wait for more to come [s]."""
 
 FEWEST = 24
-"""Input vectors for which another process is worth its start when the program waits for the last ones."""
+"""Fewest input vectors that are worth another process when the program waits for the last ones."""
 
 
 class AuditQueue(_Finished):
@@ -85,15 +85,16 @@ class AuditQueue(_Finished):
     workers : int
         Processes of each simulator at once, >= 1.
     niceness : int
-        By how much they let the program itself go first, 0 to 19.
+        Niceness of these processes, 0 to 19: higher values leave more processor time to the program itself.
     limit : float
         Relative difference beyond which an operation is reported, >= 0.
     folder : path, optional
-        Where such operations are saved, for ``circuitmem replay``.
+        Folder where such operations are saved, for ``circuitmem replay``.
     referees : sequence of str
-        The simulators, ``ngspice`` or ``vacask``; an operation of which nothing is said goes to the first.
+        The simulators, ``ngspice`` or ``vacask``; operations that name no referee go to the first.
     finishers : int, optional
-        Processes of each simulator at once when :meth:`finish` waits for them, >= ``workers``; as many when left out.
+        Processes of each simulator at once while :meth:`finish` waits for them, >= ``workers``; ``workers`` when left
+        out.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class AuditQueue(_Finished):
         self._employ(workers)
 
     def _employ(self, workers: int) -> None:
-        """Let so many cases, or companies of them, be computed at once from now on."""
+        """Start threads until there are ``workers``; each has one case, or one company of cases, computed at a time."""
         new = [
             threading.Thread(target=self._work, name="circuitmem-audit", daemon=True)
             for _ in range(workers - len(self._threads))
@@ -142,27 +143,27 @@ class AuditQueue(_Finished):
 
     @property
     def record(self) -> AuditRecord:
-        """What has been found so far."""
+        """The findings so far."""
         return self._findings.record() if self._record is None else self._record
 
     def record_of(
         self, group: str | None = None, kind: str | None = None, referee: RefereeName | None = None
     ) -> AuditRecord:
-        """Return what has been found so far among the cases of one group, one kind and one referee, or of all.
+        """Return the findings so far, optionally only for one group, one kind of case or one referee.
 
         Parameters
         ----------
         group : str, optional
-            Of a method, for instance; all groups when left out.
+            Group of the cases, for instance one method; all groups when left out.
         kind : str, optional
-            Of a case, ``"read"`` for instance; all when left out.
+            Kind of case, for instance ``"read"``; all kinds when left out.
         referee : {"ngspice", "vacask"}, optional
-            Who computed again; all when left out.
+            Simulator that computed the cases again; all when left out.
         """
         return self._findings.record(group, kind, referee)
 
     def submit(self, tile: Tile, voltages: ArrayLike, currents: ArrayLike, *, each: bool = False) -> None:
-        """Queue a batch of reads. The tile is audited as it is now, whatever is programmed into it later.
+        """Queue a batch of reads. The tile is audited in its present state, even if it is programmed later.
 
         Parameters
         ----------
@@ -171,9 +172,9 @@ class AuditQueue(_Finished):
         voltages : (batch, rows) array_like
             Driver voltages [V].
         currents : (batch, columns) array_like
-            Column currents [A] that the other engine found.
+            Column currents [A] that the other engine computed.
         each : bool
-            Whether each read was chosen by itself, so that it counts as an operation of its own.
+            Whether each read was sampled independently, and so counts as one operation.
 
         Raises
         ------
@@ -197,7 +198,7 @@ class AuditQueue(_Finished):
         provenance: Mapping[str, Any] | None = None,
         referee: RefereeName | None = None,
     ) -> None:
-        """Queue an operation; what is said about it goes into the record and its file (:meth:`Findings.check`)."""
+        """Queue an operation; the other arguments are as in :class:`AuditCheck`."""
         if self._record is not None:
             raise ValidationError("audit", "must not be finished")
         chosen = next(iter(self._engines)) if referee is None else referee
@@ -211,7 +212,7 @@ class AuditQueue(_Finished):
             self._changed.notify()
 
     def finish(self, timeout: float | None = None) -> AuditRecord:
-        """Wait until all is computed, at most ``timeout`` seconds, and return the record; what is left is skipped."""
+        """Wait for the results, at most ``timeout`` seconds, and return the record; operations left are skipped."""
         if self._record is None:
             with self._lock:
                 self._closed = True
@@ -249,7 +250,7 @@ class AuditQueue(_Finished):
                 self._findings.check(self._engines[checks[0].referee], *checks)
             for check in checks:
                 if self._stopping.is_set():
-                    # finish() has ended the simulator: that is no failure of the circuit.
+                    # finish() has ended the simulator, so this is not a failure of the circuit.
                     self._findings.drop_failure(check.number)
                     continue
                 amount = check.case.size if check.case.kind == "read" else 1
@@ -257,13 +258,13 @@ class AuditQueue(_Finished):
                     self._done[check.case.kind] = self._done.get(check.case.kind, 0) + amount
 
     def _company(self, referee: RefereeName, site: Site) -> int:
-        """Return the number of what a simulator computes together."""
+        """Return the number of the company of cases at one referee and site: they are computed together."""
         if (referee, site) not in self._companies:
             self._companies.append((referee, site))
         return self._companies.index((referee, site))
 
     def _next(self) -> list[AuditCheck]:
-        """Wait for the next case, or for the largest company of those waiting, and take it."""
+        """Wait, and take the next case from the queue, or as much as fits of the largest company that waits."""
         with self._changed:
             self._wait()
             if not self._waiting:
@@ -284,14 +285,14 @@ class AuditQueue(_Finished):
             return chosen
 
     def _at_once(self, company: int | None) -> int:
-        """Return how many vectors of a company one process takes: at the end they are shared out."""
+        """Return how many vectors of a company one process takes; at the end they are shared among all processes."""
         if not self._closed or self._finishers == 1:
             return AT_ONCE
         left = sum(check.case.size for check in self._waiting if check.company == company)
         return min(AT_ONCE, max(FEWEST, -(-left // self._finishers)))
 
     def _wait(self) -> None:
-        """Wait for a case, and for more of them if it is computed with others, or until there will be none."""
+        """Wait for a case, for more of them if it can be computed with others, or until no more will come."""
         while not self._closed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._waiting and self._waiting[0].company is not None:
@@ -301,26 +302,26 @@ class AuditQueue(_Finished):
 
 
 class AuditedEngine(_Finished):
-    """An engine whose answers are the behavioral engine's, while a random part of its reads is computed in SPICE too.
+    """An engine that answers like the behavioral engine, and computes a random sample of its reads in SPICE as well.
 
-    What the simulator cannot do stands in the record; it does not stop the caller. Given to a :class:`Chip` it audits
-    that part of the chip's reads and of its pulse trains.
+    If the simulator fails, that is noted in the record and does not stop the caller. When given to a :class:`Chip`, it
+    audits that fraction of the chip's reads and of its pulse trains.
 
     Parameters
     ----------
     behavioral : Engine
-        Gives the answers.
+        The engine whose answers are returned.
     spice : Engine, optional
-        Computes the audited vectors again, at once. Left out, ngspice does it in the background, on worker processes
-        of the audit's own: :meth:`finish` waits for them.
+        Engine that computes the audited vectors again, within the same call. When left out, ngspice does so in the
+        background, in the audit's own worker processes; :meth:`finish` waits for them.
     fraction : float
         Expected fraction of the read vectors that is audited, in [0, 1].
     seed : int
-        Seed of the choice, >= 0.
+        Seed for the random choice, >= 0.
     limit : float
         Relative difference beyond which an operation is reported, >= 0.
     folder : path, optional
-        Where such operations are saved, for ``circuitmem replay``.
+        Folder where such operations are saved, for ``circuitmem replay``.
 
     Raises
     ------
@@ -351,11 +352,11 @@ class AuditedEngine(_Finished):
 
     @property
     def record(self) -> AuditRecord:
-        """What has been audited so far."""
+        """The findings so far."""
         return self._findings.record() if self._queue is None else self._queue.record
 
     def finish(self, timeout: float | None = None) -> AuditRecord:
-        """Wait for what is computed in the background, at most ``timeout`` seconds, and return the record."""
+        """Wait for the background computations, at most ``timeout`` seconds, and return the record."""
         return self.record if self._queue is None else self._queue.finish(timeout)
 
     def audit(
@@ -368,11 +369,11 @@ class AuditedEngine(_Finished):
         case : ReadCase, PulseCase or StateCase
             The operation, with its answer.
         each : bool
-            Whether each of its reads was chosen by itself, and is an operation by itself.
+            Whether each of its reads was sampled independently, and so counts as one operation.
         name : str
-            Part of the name of the file that keeps it, should it differ; its number when left out.
+            Part of the name of the file in which the case is saved if it differs; its number when left out.
         provenance : mapping, optional
-            What that file says of its origin.
+            The origin of the case, to be saved in that file.
         """
         if self._queue is not None:
             self._queue.add(case, each=each, name=name, provenance=provenance)
@@ -407,6 +408,6 @@ class AuditedEngine(_Finished):
         Parameters
         ----------
         tile, train, samples
-            As :meth:`Engine.program` takes them.
+            As in :meth:`Engine.program`.
         """
         return self.behavioral.program(tile, train, samples=samples)

@@ -1,4 +1,4 @@
-"""What every engine can do, and what it answers."""
+"""The interface of all engines, and the types of their results."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Solution:
     driver_current : (batch, rows) or (rows,) ndarray
         Current out of each word-line driver [A]; both ends added when driven from both.
     word_line_voltage : (batch, rows, columns) or (rows, columns) ndarray
-        Voltage of the word-line nodes [V]. A part of a line that nothing ties to a source or a ground is 0 V.
+        Voltage of the word-line nodes [V]. A part of a line that is not connected to any source or ground is at 0 V.
     bit_line_voltage : (batch, rows, columns) or (rows, columns) ndarray
         Voltage of the bit-line nodes [V]; floating parts as above.
     power : (batch,) ndarray or float
-        Power that the drivers deliver, which the array dissipates [W].
+        Power that the drivers deliver and the array dissipates [W].
     law : callable, optional
-        Returns the current of each cell [A] from the voltage across it [V]; for :attr:`cell_current`.
+        Function that returns the current of each cell [A] from the voltage across it [V]; for :attr:`cell_current`.
     segments : (word, bit), optional
         Resistance of the segments between neighbouring cells, (rows, columns - 1) and (rows - 1, columns) Ω, ``inf``
         where a line is cut; for :attr:`word_line_current` and :attr:`bit_line_current`.
@@ -62,21 +62,21 @@ class Solution:
 
     @property
     def cell_current(self) -> Floats:
-        """Return the current of each cell, from its word line to its bit line [A], in the shape of the voltages."""
-        assert self.law is not None  # an engine's own half-done solutions have none
+        """Return the current of each cell from its word line to its bit line [A], in the shape of the voltages."""
+        assert self.law is not None  # only the intermediate solutions inside an engine have none
         return self.law(self.word_line_voltage - self.bit_line_voltage)
 
     @property
     def word_line_current(self) -> Floats:
         """Return the current of each word-line segment between neighbouring cells [A], (batch, rows, columns - 1).
 
-        It is positive away from the driver; the first segment of a line carries ``driver_current``, unless lines are
+        It is positive from left to right. ``driver_current`` flows into a line before its first cell, unless lines are
         driven from both ends.
 
         Raises
         ------
         ValidationError
-            If a segment has no resistance: voltages do not say what flows in an ideal line.
+            If a segment has zero resistance: node voltages do not determine the current in an ideal line.
         """
         assert self.segments is not None
         return _through("word_line_resistance", -np.diff(self.word_line_voltage, axis=-1), self.segments[0])
@@ -85,7 +85,7 @@ class Solution:
     def bit_line_current(self) -> Floats:
         """Return the current of each bit-line segment between neighbouring cells [A], (batch, rows - 1, columns).
 
-        It is positive towards the bottom; the last segment of a line carries ``column_current``, unless lines are
+        It is positive from top to bottom. ``column_current`` flows out of a line after its last cell, unless lines are
         sensed at both ends.
 
         Raises
@@ -97,8 +97,8 @@ class Solution:
         return _through("bit_line_resistance", -np.diff(self.bit_line_voltage, axis=-2), self.segments[1])
 
     def answers(self, tile: Tile, single: bool) -> Solution:
-        """Return what a user gets who solved ``tile``: of the only vector if it was a single one."""
-        conductance, cell = tile.effective_conductance, tile.spec.cell  # the state now: a tile may be programmed later
+        """Return the solution of ``tile`` as users get it, without the batch dimension if ``single``."""
+        conductance, cell = tile.effective_conductance, tile.spec.cell  # taken now: the tile may be programmed later
         column, driver, word, bit, power = (
             array[0] if single else array
             for array in (
@@ -109,13 +109,13 @@ class Solution:
                 self.power,
             )
         )
-        word_segments, bit_segments = tile.wires  # those towards drivers and senses left out
+        word_segments, bit_segments = tile.wires  # the segments towards drivers and sense amplifiers are left out
         between = word_segments[:, 1:-1], bit_segments[1:-1]
         return Solution(column, driver, word, bit, power, lambda across: cell.current(conductance, across), between)
 
 
 def _through(name: str, drop: Floats, resistance: Floats) -> Floats:
-    """Return the currents of segments for the voltages along them."""
+    """Return the currents of segments from the voltage drops along them."""
     if (resistance == 0.0).any():
         rule = "must be > 0 for currents of segments: voltages do not say what flows in an ideal line"
         raise ValidationError(name, rule, 0.0)
@@ -129,17 +129,17 @@ class ProgrammingResult:
     Attributes
     ----------
     state : (rows, columns) ndarray
-        State of the devices at the end, 0 to 1. That of stuck cells is what it was.
+        State of the devices at the end, 0 to 1. Stuck cells keep the state that they had before.
     conductance : (rows, columns) ndarray
-        Conductance at the end, at small positive voltages [S]; of stuck cells, what was programmed before.
+        Conductance at the end, at small positive voltages [S]; for stuck cells, the value programmed before.
     energy : float
-        What the drivers of all lines delivered [J].
+        Energy that the drivers of all lines delivered [J].
     time : (points,) ndarray
-        Time of the trajectory [s]: the beginning, each pulse's ``samples`` points, and each pulse's end.
+        Times of the trajectory [s]: the beginning, the ``samples`` points of each pulse, and the end of each pulse.
     trajectory : (points, rows, columns) ndarray
         States at these times.
     steps : int
-        Steps of the integration.
+        Number of time steps of the integration.
     """
 
     state: Floats
@@ -157,11 +157,11 @@ class PulseResult:
     Attributes
     ----------
     state : (rows, columns) ndarray
-        State of the devices at the end, 0 to 1. That of stuck cells is what it was.
+        State of the devices at the end, 0 to 1. Stuck cells keep the state that they had before.
     energy : float
-        What the drivers of all lines delivered [J].
+        Energy that the drivers of all lines delivered [J].
     steps : int
-        Steps of the integration.
+        Number of time steps of the integration.
     """
 
     state: Floats
@@ -186,7 +186,7 @@ class Transfer:
 
 
 def silence_dead_drivers(tile: Tile, matrix: NDArray[Any], admittance: NDArray[Any]) -> None:
-    """Take what dead drivers would do out of the matrices of a tile."""
+    """Set the entries of dead drivers in the matrices of a tile to zero, in place."""
     if (dead := tile.defects.dead_drivers) is not None:
         matrix[:, dead] = 0.0
         admittance[dead] = 0.0
@@ -195,7 +195,7 @@ def silence_dead_drivers(tile: Tile, matrix: NDArray[Any], admittance: NDArray[A
 
 @dataclass(frozen=True)
 class ReadoutSolution:
-    """What a tile with its converters did for a batch of input codes.
+    """The result of a read through a tile and its converters, for a batch of input codes.
 
     Attributes
     ----------
@@ -207,9 +207,9 @@ class ReadoutSolution:
     input_voltage : (batch, columns) ndarray
         Voltage at each quantiser [V].
     codes : (batch, columns) ndarray of int
-        The codes.
+        The ADC codes.
     saturated : int
-        How many of them are at the upper end of the range.
+        Number of codes at the upper end of the range.
     """
 
     driver_voltage: NDArray[np.float64]
@@ -221,7 +221,7 @@ class ReadoutSolution:
 
 @dataclass(frozen=True)
 class StepResponse:
-    """A read in time.
+    """The transient of a read, after a step of the drivers.
 
     Attributes
     ----------
@@ -238,13 +238,13 @@ class StepResponse:
     output: NDArray[np.float64]
 
     def at(self, time: float) -> NDArray[np.float64]:
-        """Return the outputs at a time [s], (columns,)."""
+        """Return the outputs at one moment, (columns,), interpolated; ``time`` in s."""
         return np.array([np.interp(time, self.time, values) for values in self.output.T])
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Computes tiles. A call leaves the tile as it was, and no answer depends on the calls before it."""
+    """Computes tiles. A call does not change the tile, and no answer depends on earlier calls."""
 
     @property
     def name(self) -> str:
@@ -260,14 +260,14 @@ class Engine(Protocol):
         """Return W, (columns, rows) S, with ``read(tile, v) == v @ W.T``; linear cells only."""
 
     def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
-        """Return what a pulse train does to a tile of ODE devices, with ``samples`` states of each pulse on the way.
+        """Return the effect of a pulse train on a tile of ODE devices, with ``samples`` states within each pulse.
 
         Parameters
         ----------
         tile : Tile
-            Its cells have the devices' conductances, free or stuck.
+            The tile; its conductances are those of the devices, free or stuck.
         train : PulseTrain
             The device and its pulses, one after another.
         samples : int
-            States of each pulse that are kept on the way, evenly spread, >= 0.
+            Number of states to keep within each pulse, evenly spaced, >= 0.
         """

@@ -135,7 +135,7 @@ class WeightMapping(ABC):
 
     @abstractmethod
     def limits(self, stuck: Floats) -> tuple[Floats, Floats]:
-        """Return the lowest and highest weight of each place, (inputs, places); ``stuck`` as in :meth:`conductances`."""
+        """Return lowest and highest weight of each place, (inputs, places); ``stuck`` as in :meth:`conductances`."""
 
     @abstractmethod
     def frozen(self, stuck: Floats) -> tuple[Floats, NDArray[np.bool_]]:
