@@ -1,8 +1,9 @@
-"""The protocol of networks: one asks for products of vectors with its matrices, and who answers is another's business.
+"""The protocol of networks: a network asks for products of vectors with its matrices, and does not know who answers.
 
 A network is written once, as a generator: it yields an :class:`Ask` and is sent the products. :func:`on_chip` answers
-from tiles, in simulated time; :func:`answer_digitally` answers from the weights themselves. All that runs a network is
-one of the two: ranges and calibration vectors, training on a computer and on the chip, requests side by side.
+from tiles, in simulated time; :func:`answer_digitally` answers from the weights themselves. Whatever runs a
+network uses one of the two: the choice of ranges and calibration vectors, training on a computer and on the chip, and
+requests side by side.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Ask:
     Parameters
     ----------
     products : sequence of (int, ndarray)
-        Numbers of matrices, and the vectors (vectors, inputs) of each; on a chip all of them at the same time.
+        Number of each matrix, and its vectors (vectors, inputs); a chip computes all products at the same time.
     operations : int
-        Operations of the digital core since the last ask, which is booked for them first.
+        Operations of the digital core since the last ask; the core is booked for them before the products.
     """
 
     products: Sequence[tuple[int, Floats]]
@@ -42,31 +43,31 @@ class Ask:
 
 
 Loss = Callable[[Floats], tuple[float, Floats]]
-"""Called with outputs (samples, outputs); returns the mean loss, and its gradient by them."""
+"""Called with outputs (samples, outputs); returns the mean loss and its gradient with respect to the outputs."""
 
 Steps = Generator[Ask, list[Floats], Floats]
 """A forward pass: yields asks, is sent the products of each, and returns the outputs (samples, outputs)."""
 
 LayerProduct = Callable[[int, Floats], Process]
-"""Multiplies vectors (vectors, inputs) by the matrix of a number, in simulated time; returns (vectors, outputs)."""
+"""Called with a matrix number and vectors (vectors, inputs); returns (vectors, outputs), in simulated time."""
 
 Enter = Callable[[int, Floats], Floats]
-"""What stands before the matrix of a number: called with vectors (vectors, inputs), returns what is multiplied."""
+"""Called with a matrix number and vectors (vectors, inputs); returns the vectors that are multiplied instead."""
 
 
 def on_chip(chip: Chip, steps: Steps, product: LayerProduct, priority: Priority = Priority.NORMAL) -> Process:
-    """Compute the products that a network asks for on a chip; returns the outputs.
+    """Compute on a chip the products that a network asks for; returns the outputs.
 
     Parameters
     ----------
     chip : Chip
-        Its clock and digital core.
+        The chip, whose clock and digital core are used.
     steps : generator
         Yields what it asks for (:class:`Ask`), is sent the products, and returns the outputs.
     product : callable
         Begins a product on tiles.
     priority : Priority
-        Of the reads, for the chip's arbiter.
+        Priority of the reads, for the chip's arbiter.
     """
     try:
         ask = next(steps)
@@ -83,12 +84,12 @@ def on_chip(chip: Chip, steps: Steps, product: LayerProduct, priority: Priority 
 
 
 def as_it_is(matrix: int, vectors: Floats) -> Floats:  # noqa: ARG001
-    """Return vectors: nothing stands before a matrix."""
+    """Return the vectors unchanged."""
     return vectors
 
 
 def answer_digitally(steps: Steps, weights: Sequence[Floats], enter: Enter = as_it_is) -> Floats:
-    """Compute the products that a network asks for with its weights; returns the outputs.
+    """Compute from the weights the products that a network asks for; returns the outputs.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def answer_digitally(steps: Steps, weights: Sequence[Floats], enter: Enter = as_
     weights : sequence of (inputs, outputs) ndarray
         The matrices.
     enter : callable
-        What stands before the matrices, as converters do; nothing when left out.
+        Applied to vectors before they are multiplied, as converters would be; nothing when left out.
     """
     try:
         ask = next(steps)
@@ -113,15 +114,15 @@ def answer_digitally(steps: Steps, weights: Sequence[Floats], enter: Enter = as_
 class Network(ABC):
     """A network that asks for products: its matrices, and :meth:`steps`, which requests products with them.
 
-    A subclass of one's own calls ``super().__init__(weights)`` and writes :meth:`steps`. With :meth:`gradients` it can
-    be trained on the chip, too.
+    A subclass calls ``super().__init__(weights)`` and implements :meth:`steps`. If it also implements
+    :meth:`gradients` it can be trained on the chip.
 
     Parameters
     ----------
     weights : list of (inputs, outputs) ndarray
         The matrices that lie on tiles.
     biases : list of ndarray
-        What else is trained: numbers of the digital core, of any shape.
+        The other trained parameters, of any shape; they are held by the digital core.
     """
 
     weights: list[Floats]
@@ -129,7 +130,7 @@ class Network(ABC):
 
     @abstractmethod
     def steps(self, inputs: Floats) -> Steps:
-        """Ask for what the outputs (samples, outputs) of inputs (samples, inputs) need, and return them."""
+        """Ask for the products that inputs (samples, inputs) need, and return the outputs (samples, outputs)."""
 
     def gradients(
         self,
@@ -142,56 +143,56 @@ class Network(ABC):
         Parameters
         ----------
         activities : list of ndarray
-            What :meth:`activities` returns, as a chip has computed it.
+            What :meth:`activities` returns, computed by a chip.
         error : (samples, outputs) ndarray
-            Derivative of the loss by the outputs.
+            Derivative of the loss with respect to the outputs.
         ceilings : sequence of float
             For each matrix, the activity at which its vectors were clipped; no clipping when left out.
 
         Returns
         -------
         weights, biases : list of ndarray
-            Derivatives by each.
+            Derivatives of the loss with respect to each.
 
         Raises
         ------
         ValidationError
-            If the network does not say how: then it cannot be trained.
+            If the network does not implement it; such a network cannot be trained.
         """
         raise ValidationError("network.model", "must have gradients(activities, error, ceilings) to be trained")
 
     def loss_gradients(self, inputs: Floats, loss: Loss) -> tuple[float, list[Floats], list[Floats]]:
-        """Return the loss of inputs (samples, inputs), and its gradients by the weights and by the biases."""
+        """Return the loss of inputs (samples, inputs) and its gradients with respect to weights and biases."""
         activities = self.activities(inputs)
         found, error = loss(activities[-1])
         return found, *self.gradients(activities, error)
 
     def squared_gradients(self, inputs: Floats, loss: Loss) -> list[Floats]:  # noqa: ARG002
-        """Return the mean square of the gradients that single samples have, by each weight.
+        """Return the mean over the samples of each weight's squared gradient.
 
         Raises
         ------
         ValidationError
-            If the network does not say how: then nothing can be placed by it.
+            If the network does not implement it; weights cannot be placed by their gradients then.
         """
         raise ValidationError("network.model", "must be left out: remapping goes back through networks of layers alone")
 
     def check(self, inputs: Floats) -> None:
-        """Raise :class:`ValidationError` if inputs are not what the network takes."""
+        """Raise :class:`ValidationError` if the network does not take such inputs."""
         if inputs.ndim != 2 or not len(inputs):
             raise ValidationError("inputs", "must have shape (batch, inputs), with at least one sample", inputs.shape)
         finite_array("inputs", inputs, copy=False)
 
     @property
     def signed(self) -> bool:
-        """Whether vectors below 0 are read in two halves; else they are taken as 0, and counted as saturated."""
+        """Whether vectors with negative elements are read in two halves; else these saturate at 0 and are counted."""
         return True
 
     def activities(self, inputs: Floats, enter: Enter = as_it_is) -> list[Floats]:
-        """Return what is multiplied with each matrix for inputs (samples, inputs), and last the outputs.
+        """Return the vectors that each matrix multiplies for inputs (samples, inputs), and the outputs last.
 
-        Of a matrix that is asked for several times all vectors, in the order of the asks; as ``enter`` returns them
-        (:func:`answer_digitally`).
+        For a matrix that is asked for several times these are all its vectors, in the order of the asks. They are as
+        ``enter`` returns them (:func:`answer_digitally`).
         """
         seen: list[list[Floats]] = [[] for _ in self.weights]
 
@@ -209,13 +210,13 @@ class Network(ABC):
         return np.concatenate([answer_digitally(self.steps(part), self.weights, enter) for part in parts])
 
     def at_once(self, batch: int) -> int:
-        """Return how many of ``batch`` inputs are best taken at once."""
+        """Return how many of ``batch`` inputs should be processed at once."""
         return batch
 
     def vectors(self, inputs: Floats, rng: np.random.Generator) -> list[Floats]:
-        """Return what is read of every matrix for inputs, of each the only vector, or one at random.
+        """Return the vectors to read for every matrix: of each input its only vector, or one drawn at random.
 
-        If the network is :attr:`signed` those with numbers below 0 are read in two halves, which are both there.
+        If the network is :attr:`signed`, vectors with negative elements are read in two halves, and both are included.
         """
         found = []
         for activities in self.activities(inputs)[:-1]:

@@ -23,9 +23,9 @@ class Correction:
     scale, shift : (groups, tiles, columns) ndarray
         Factor, and shift [A].
     excess : (tiles, rows, columns) ndarray, optional
-        What cells conduct too much [S], 0 for most: the core subtracts each one's current, from the input codes.
+        Excess conductance of cells [S], 0 for most; the core computes its current from input codes and subtracts it.
     left : (tiles, rows, columns) ndarray, optional
-        What is left then of the cells that are subtracted from, corrected too [S].
+        Conductance that remains of those cells after the subtraction, corrected too [S].
     output_scale, output_shift : (outputs,) ndarray, optional
         ``sum = output_scale·sum + output_shift`` of each output of the layer, in units of weight times activity.
     """
@@ -39,7 +39,7 @@ class Correction:
 
     @classmethod
     def identity(cls, tiles: int, columns: int) -> Correction:
-        """Correct nothing, with one group."""
+        """Return a correction of one group that changes nothing."""
         return cls(np.ones((1, tiles, columns)), np.zeros((1, tiles, columns)))
 
     @property
@@ -53,15 +53,15 @@ class Correction:
         return self.excess is None and bool((self.scale == 1.0).all()) and not self.shift.any()
 
     def apply(self, currents: Floats) -> Floats:
-        """Return corrected currents, (groups, tiles, batch, columns) A, for measured ones; ``excess`` is left in."""
+        """Return corrected currents, (groups, tiles, batch, columns) A; ``excess`` is not subtracted here."""
         return self.scale[:, :, None, :] * currents + self.shift[:, :, None, :]
 
     def row_groups(self, rows: int) -> NDArray[np.intp]:
-        """Return which group each of so many word lines belongs to."""
+        """Return the group that each of ``rows`` word lines belongs to."""
         return np.arange(rows) * self.groups // rows
 
     def split(self, groups: int) -> Correction:
-        """Return one that does the same to reads in so many groups of word lines.
+        """Return a correction that has the same effect on reads in ``groups`` groups of word lines.
 
         Only a correction of one group can be split. Each group gets an equal part of its shift.
         """
@@ -73,7 +73,7 @@ class Correction:
         return replace(self, scale=scale, shift=shift / groups)
 
     def then_columns(self, scale: Floats, shift: Floats) -> Correction:
-        """Return one that also makes ``scale·corrected + shift``, (groups, tiles, columns), of what this one leaves."""
+        """Return this correction followed by ``scale·corrected + shift``, both (groups, tiles, columns)."""
         excess, left = self.excess, self.left
         if excess is not None and left is not None:
             factors = np.moveaxis(scale[self.row_groups(excess.shape[1])], 0, 1)
@@ -81,13 +81,13 @@ class Correction:
         return replace(self, scale=scale * self.scale, shift=scale * self.shift + shift, excess=excess, left=left)
 
     def then_outputs(self, scale: Floats, shift: Floats) -> Correction:
-        """Return one that also makes ``scale·sum + shift``, (outputs,), of what this one leaves."""
+        """Return this correction followed by ``scale·sum + shift``, both (outputs,)."""
         if self.output_scale is None or self.output_shift is None:
             return replace(self, output_scale=scale, output_shift=shift)
         return replace(self, output_scale=scale * self.output_scale, output_shift=scale * self.output_shift + shift)
 
     def then_subtracted(self, excess: Floats, left: Floats) -> Correction:
-        """Return one that also subtracts what cells conduct too much, and leaves so much, (tiles, rows, columns) S."""
+        """Return this correction with ``excess`` subtracted and ``left`` remaining, both (tiles, rows, columns) S."""
         return replace(self, excess=excess, left=left)
 
     def state(self) -> dict[str, Any]:
@@ -96,5 +96,5 @@ class Correction:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Correction:
-        """Return what :meth:`state` returned."""
+        """Return the correction with the values that :meth:`state` returned."""
         return cls(**state)

@@ -1,4 +1,4 @@
-"""A network cut in two: layers in front that stay as they are on the chip, and those behind, which are trained."""
+"""A network cut in two: layers in front stay as they are on the chip, and layers behind the cut are trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Cut", "LayerCut"]
 Floats = NDArray[np.float64]
 
 AT_ONCE = 500
-"""Inputs of a forward pass: a bound on memory."""
+"""Inputs per forward pass, to bound the memory."""
 
 
 class Cut(Protocol):
@@ -27,17 +27,17 @@ class Cut(Protocol):
     layers : sequence of int
         The layers behind the cut, by their numbers.
     model : Network
-        These as a network of its own, whose inputs are what the layers in front give; its arrays are the network's.
+        These layers as a network whose inputs are the outputs of the layers in front; it shares the network's arrays.
     """
 
     layers: Sequence[int]
     model: Any
 
     def measure(self, inputs: NDArray[Any]) -> Process:
-        """Return what the layers in front give on the chip for inputs, as ``model`` takes it, one entry a sample."""
+        """Return the outputs of the layers in front on the chip, one entry per sample, in the form ``model`` takes."""
 
     def vectors(self, measured: NDArray[Any]) -> list[Floats]:
-        """Return what each layer behind the cut multiplies for what was measured."""
+        """Return the vectors that each layer behind the cut multiplies, given what was measured."""
 
 
 class LayerCut:
@@ -59,7 +59,7 @@ class LayerCut:
         self.model: Any = Perceptron(model.weights[index:], model.biases[index:], (None, *model.patches[index + 1 :]))
 
     def measure(self, inputs: NDArray[Any]) -> Process:
-        """Return what the first layer behind the cut gets from those before it, (samples, inputs of the layer)."""
+        """Return the measured inputs of the first layer behind the cut, (samples, inputs of the layer)."""
         found = []
         for start in range(0, len(inputs), AT_ONCE):
             activities = yield from self._network.forward(inputs[start : start + AT_ONCE])
@@ -67,6 +67,6 @@ class LayerCut:
         return np.concatenate(found)
 
     def vectors(self, measured: NDArray[Any]) -> list[Floats]:
-        """Return what each layer behind the cut multiplies for what was measured."""
+        """Return the vectors that each layer behind the cut multiplies, given what was measured."""
         found: list[Floats] = self.model.activities(measured)[:-1]
         return found

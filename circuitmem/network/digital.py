@@ -1,4 +1,4 @@
-"""The networks of layers: what they ask for, and their derivatives."""
+"""Networks of layers: the products that they ask for, and their derivatives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Perceptron", "of_layers"]
 Floats = NDArray[np.float64]
 
 VECTORS = 8192
-"""Vectors of a layer at once, where an image gives many: a bound on memory."""
+"""Vectors that a layer processes at once where an image gives many, to bound the memory."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Perceptron(Network):
     biases : list of (outputs,) ndarray
         One vector a layer; the digital core adds them.
     patches : sequence of Patches or None
-        What lies before each layer; nothing when left out.
+        Pooling and patches before each layer; None if it takes the previous output directly, as all do when left out.
     """
 
     patches: tuple[Patches | None, ...] = ()
@@ -41,7 +41,7 @@ class Perceptron(Network):
 
     @property
     def inputs(self) -> int:
-        """Numbers that an input of the network has."""
+        """Number of elements of an input of the network."""
         first = self.patches[0]
         return len(self.weights[0]) if first is None else first.side**2 * first.channels
 
@@ -51,17 +51,17 @@ class Perceptron(Network):
         return [1 if between is None else between.positions for between in self.patches]
 
     def gather(self, layer: int, values: Floats) -> Floats:
-        """Return the vectors of a layer, before the ReLU, for the sums of the one before it, or for the inputs."""
+        """Return the vectors of a layer, before the ReLU, from the sums of the previous layer or from the inputs."""
         between = self.patches[layer]
         return values if between is None else between.gather(values)
 
     def scatter(self, layer: int, errors: Floats) -> Floats:
-        """Return the derivative by the sums of the layer before, for that by the vectors of a layer."""
+        """Return the derivative by the sums of the previous layer, given the derivative by the vectors of a layer."""
         between = self.patches[layer]
         return errors if between is None else between.scatter(errors)
 
     def check(self, inputs: Floats) -> None:
-        """Refuse inputs that are not finite, or not of the network's width, or none."""
+        """Refuse inputs that are not finite or not of the network's width, and an empty batch."""
         width = self.inputs
         if inputs.ndim != 2 or not len(inputs) or inputs.shape[1] != width:
             rule = f"must have shape (batch, {width}), with at least one sample"
@@ -70,13 +70,13 @@ class Perceptron(Network):
 
     @property
     def signed(self) -> bool:
-        """No: hidden activities are those behind a ReLU, and inputs from 0 up."""
+        """False: hidden activities come from a ReLU, and inputs are meant to be >= 0."""
         return False
 
     def steps(self, inputs: Floats) -> Steps:
-        """Ask for the product of each layer with what the one before has left, and return the logits.
+        """Ask for the product of each layer with its vectors, and return the logits.
 
-        What a layer multiplies are (batch·positions, inputs of the layer): of a dense layer the activities before it.
+        The vectors are (batch·positions, inputs of the layer); those of a dense layer are the activities before it.
         """
         sums = inputs
         for layer, bias in enumerate(self.biases):
@@ -88,7 +88,7 @@ class Perceptron(Network):
         return sums
 
     def at_once(self, batch: int) -> int:
-        """Return how many of ``batch`` inputs are best taken at once."""
+        """Return how many of ``batch`` inputs should be processed at once."""
         most = max(self.positions)
         return batch if most == 1 else max(1, min(batch, VECTORS // most))
 
@@ -101,11 +101,11 @@ class Perceptron(Network):
     ) -> tuple[list[Floats], list[Floats]]:
         """Back-propagate ``error``, dLoss/dlogits (batch, outputs), with these weights through measured activities.
 
-        A hidden unit passes the error where it is active and below the ceiling of the layer that it feeds, if that has
-        one: clipped activities do not follow the weights. Returns gradients of the weights and of the biases.
+        A hidden unit passes the error on if it is active and below the ceiling, if any, of the layer that it feeds:
+        clipped activities do not depend on the weights. Returns the gradients of the weights and of the biases.
 
-        ``passes`` says it instead where it is given: called with a layer and the derivative by the vectors that it
-        multiplied, it returns that by the sums before the ReLU.
+        If ``passes`` is given it replaces this rule: it is called with a layer and the derivative with respect to the
+        vectors that the layer multiplied, and returns the derivative with respect to the sums before the ReLU.
         """
         weights: list[Floats] = []
         biases: list[Floats] = []
@@ -126,7 +126,7 @@ class Perceptron(Network):
         return weights, biases
 
     def squared_gradients(self, inputs: Floats, loss: Loss) -> list[Floats]:
-        """Return the mean square of the gradients that single samples have, by each weight, (inputs, outputs) a layer.
+        """Return the mean over the samples of each weight's squared gradient, (inputs, outputs) for each layer.
 
         Parameters are those of :meth:`loss_gradients`.
         """
@@ -147,12 +147,12 @@ class Perceptron(Network):
 
 
 def of_layers(model: Network, what: str) -> Perceptron:
-    """Return the network if it is one of layers.
+    """Return the network if it is a network of layers.
 
     Raises
     ------
     ValidationError
-        If it is not; ``what`` asks for it.
+        If it is not; the message names ``what``, which needs such a network.
     """
     if not isinstance(model, Perceptron):
         raise ValidationError("network.model", f"must be left out: {what} goes back through networks of layers alone")

@@ -20,7 +20,7 @@ from circuitmem.tile import WeightMapping, layout_of, mapping_of
 __all__ = ["BackwardMap", "HardwareNetwork", "kernels_of", "mapping_on", "output_ranges", "partitions", "tile_counts"]
 
 LEAST_RANGE = 1.0 / 64.0
-"""An output of small weights gets at least so much of its layer's range: noise would grow with the factor."""
+"""Outputs with small weights get at least this fraction of their layer's range: noise would grow with the factor."""
 
 Floats = NDArray[np.float64]
 
@@ -30,10 +30,10 @@ class BackwardMap(Protocol):
 
     @property
     def weights(self) -> Floats | None:
-        """The weights that the product stands for, (inputs, outputs); None if it is not that of a matrix."""
+        """The matrix that errors are multiplied by, (inputs, outputs); None if the map is not that of a matrix."""
 
     def gradient(self, outer: Floats) -> Floats:
-        """Return the gradients of the layer's weights, for outer products of its inputs and errors."""
+        """Return the gradients of the layer's weights, from the outer products of its inputs and errors."""
 
     def back(self, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
         """Return the gradient of the layer's weights, (inputs, outputs), and the derivative by its activities.
@@ -41,7 +41,7 @@ class BackwardMap(Protocol):
         Parameters
         ----------
         activities : (batch, inputs) ndarray
-            What the layer multiplied.
+            The vectors that the layer multiplied.
         error : (batch, outputs) ndarray
             Derivative of the loss with respect to its sums.
         """
@@ -55,11 +55,11 @@ def partitions(
     Parameters
     ----------
     shapes : iterable of (int, int)
-        Inputs and outputs of each.
+        Inputs and outputs of each layer.
     chip : ChipSpec
         The chip.
     kernels : iterable of bool, optional
-        Which of them multiply many vectors an input, as kernels of convolutions do: none when left out.
+        Which layers multiply many vectors per input, as kernels of convolutions do; none when left out.
     """
     layout, every = layout_of(chip.mapping), list(shapes)
     copies = [1] * len(every) if kernels is None else [chip.kernel_copies if many else 1 for many in kernels]
@@ -68,7 +68,7 @@ def partitions(
 
 
 def tile_counts(shapes: Iterable[tuple[int, ...]], chip: ChipSpec, kernels: Iterable[bool] | None = None) -> list[int]:
-    """Return how many tiles each layer of a network needs beyond those that others have left room on.
+    """Return how many tiles each layer of a network adds to those on which earlier layers left room.
 
     Parameters are those of :func:`partitions`.
     """
@@ -85,7 +85,7 @@ def tile_counts(shapes: Iterable[tuple[int, ...]], chip: ChipSpec, kernels: Iter
 
 
 def kernels_of(model: Network) -> list[bool]:
-    """Return the matrices of a network that multiply many vectors per input; unknown for one that asks for products."""
+    """Return for each matrix whether it multiplies many vectors per input; False where layers are not known."""
     return [isinstance(model, Perceptron) and model.positions[place] > 1 for place in range(len(model.weights))]
 
 
@@ -97,14 +97,14 @@ def mapping_on(chip: ChipSpec, largest_weight: float) -> WeightMapping:
 
 
 def output_ranges(chip: ChipSpec, largest: Floats, of_layer: float) -> Floats | None:
-    """Return the part of a layer's largest weight that each output needs, (outputs,); None if all have the layer's.
+    """Return each output's range as a fraction of its layer's largest weight, (outputs,); None if all have the layer's.
 
     Parameters
     ----------
     chip : ChipSpec
-        Whose mapping says which of both it is.
+        The chip, whose mapping chooses between the two.
     largest : (outputs,) ndarray
-        Magnitude of weight that each output needs.
+        Largest magnitude of weight that each output needs.
     of_layer : float
         Largest weight of the layer, > 0.
     """
@@ -123,15 +123,15 @@ class HardwareNetwork:
     chip : Chip
         A chip with as many tiles as the layers need.
     model : Network
-        Starting weights and biases. It is copied: ``model`` is the digital core's own estimate.
+        Starting weights and biases. It is copied: the attribute ``model`` is the digital core's own estimate.
     input_scales : list of float
         For each layer, the activity that the highest DAC code stands for.
     room : float
-        How far the range of the devices goes, relative to the largest weight of a layer, >= 1.
+        Range of the devices relative to the largest weight of a layer, >= 1.
     """
 
     fixed_ranges: ClassVar[frozenset[int]] = frozenset({0})
-    """Layers whose inputs keep their range: that of the data."""
+    """Layers whose input range is not changed, because it is that of the data."""
 
     def __init__(self, chip: Chip, model: Network, input_scales: list[float], room: float = 1.0) -> None:
         self.chip = chip
@@ -153,11 +153,11 @@ class HardwareNetwork:
 
     @property
     def parts(self) -> list[tuple[str | None, list[HardwareLayer]]]:
-        """What results speak of: each layer, without a name."""
+        """The layers as results list them: each by itself, without a name."""
         return [(None, [layer]) for layer in self.layers]
 
     def state(self) -> dict[str, Any]:
-        """Return what changes while the network is used and trained, for a checkpoint; its chip has its own."""
+        """Return what use and training of the network change, for a checkpoint; its chip has a state of its own."""
         return {
             "weights": self.model.weights,
             "biases": self.model.biases,
@@ -171,15 +171,15 @@ class HardwareNetwork:
             layer.restore(own)
 
     def forward(self, inputs: Floats, priority: Priority = Priority.NORMAL) -> Process:
-        """Return what :meth:`Network.activities` does, as the hardware computes it; the last are the outputs.
+        """Return what :meth:`Network.activities` returns, computed by the hardware; the outputs are last.
 
-        Vectors beyond the range of a matrix's DACs saturate and are counted; those below 0 too, unless the network is
-        :attr:`~Network.signed`: then they are read in two halves.
+        Elements beyond the range of a matrix's DACs saturate and are counted. So do negative ones, unless the network
+        is :attr:`~Network.signed`: then the vectors are read in two halves.
 
         Raises
         ------
         ValidationError
-            If inputs are not finite, or not of the network's width, or none.
+            If the inputs are not finite or not of the network's width, or if there are none.
         """
         self.model.check(inputs)
         found: list[list[Floats]] = [[] for _ in self.layers]
@@ -193,7 +193,7 @@ class HardwareNetwork:
         return [*map(joined, found), outputs]
 
     def multiply(self, matrix: int, vectors: Floats, priority: Priority = Priority.NORMAL) -> Process:
-        """Return the products of a matrix with vectors, and these as the DACs could say them.
+        """Return the products of a matrix with vectors, and the vectors clipped to the range of the DACs.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class HardwareNetwork:
         vectors : (batch, inputs) ndarray
             Vectors to multiply, in units of the layer's inputs.
         priority : Priority
-            Of the reads, for the chip's arbiter.
+            Priority of the reads, for the chip's arbiter.
         """
         layer = self.layers[matrix]
         if not (self.model.signed and (vectors < 0.0).any()):
@@ -215,7 +215,7 @@ class HardwareNetwork:
         return sums - taken, more - less
 
     def learning_pass(self, inputs: Floats) -> Process:
-        """Do as :meth:`forward` does, for :meth:`back` to come."""
+        """Do a forward pass that :meth:`back` can follow."""
         return self.forward(inputs)
 
     def back(
@@ -223,17 +223,17 @@ class HardwareNetwork:
     ) -> tuple[list[Floats], list[Floats]]:
         """Back-propagate an error; returns the gradients of weights and biases, layer by layer.
 
-        A hidden unit passes the error where it is active and below the highest code of the layer that it feeds:
-        clipped activities do not follow the weights.
+        A hidden unit passes the error on if it is active and below the highest code of the layer that it feeds:
+        clipped activities do not depend on the weights.
 
         Parameters
         ----------
         activities : list of (batch·positions, inputs) ndarray
-            What each layer multiplied in a forward pass on the hardware, and last the logits.
+            Vectors that each layer multiplied in a forward pass on the hardware, and the logits last.
         error : (batch, outputs) ndarray
             Derivative of the loss with respect to the logits.
         maps : sequence of BackwardMap
-            Through what it goes back, one a layer.
+            The maps that the error goes back through, one per layer.
         """
         known = [own.weights for own in maps]
         through = [own for own in known if own is not None]
@@ -254,7 +254,7 @@ class HardwareNetwork:
         return weights, biases
 
     def cuts(self, inputs: Floats) -> Iterator[Cut]:  # noqa: ARG002
-        """Give the cuts in front of each layer but the first that multiplies one vector an input, front to back.
+        """Give a cut in front of each layer, but the first, that multiplies one vector per input, front to back.
 
         Parameters
         ----------
@@ -267,14 +267,14 @@ class HardwareNetwork:
                 yield LayerCut(self, model, index)
 
     def settle(self, inputs: Floats, record: Any) -> Process:  # noqa: ARG002
-        """Do what is left after a calibration: nothing."""
+        """Finish a calibration: here there is nothing left to do."""
         yield from ()
 
     def outputs(self, inputs: Floats, batch: int = 500) -> Process:
         """Return the outputs of each input, (samples, outputs), as the hardware computes them."""
         found = []
         batch = self.model.at_once(batch)
-        for start in range(0, max(len(inputs), 1), batch):  # of none the first pass says so
+        for start in range(0, max(len(inputs), 1), batch):  # the first pass refuses an empty batch
             activities = yield from self.forward(inputs[start : start + batch])
             found.append(activities[-1])
         return np.concatenate(found)

@@ -1,4 +1,4 @@
-"""A layer of weights on a grid of tiles: programmed, read, corrected, and added up digitally."""
+"""A layer of weights on a grid of tiles: programming, reads, corrections, and the digital sum."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 Codes = NDArray[Any]
 
 AT_ONCE = 1 << 14
-"""Vectors whose codes are numbers at a time."""
+"""Vectors whose codes are converted to floating point at a time."""
 
 
 class HardwareLayer(TiledLayer):
@@ -45,28 +45,28 @@ class HardwareLayer(TiledLayer):
     chip, units, partition, firsts
         As in :class:`~circuitmem.network.tiled.TiledLayer`.
     mapping : WeightMapping
-        Weights to the conductances between word and bit lines, in columns as the partition has them.
+        Maps weights to conductances between word and bit lines, in the column layout of the partition.
     input_scale : float
         Activity that the highest DAC code stands for, > 0.
 
     Attributes
     ----------
     weights : (inputs, outputs) ndarray
-        What the tiles were last programmed towards, those of each copy of the layer.
+        Weights that the tiles were last programmed towards, of all copies of the layer.
     correction : Correction
         What the digital core does to the measured currents.
     stuck : (tiles, rows, columns) ndarray, optional
-        What cells conduct that do not follow pulses [S], as reads have found them; nan for the others. Those that are
-        left of a weight make up for it.
+        Conductances of the cells that do not follow pulses [S], as found by reads; nan for the others. The working
+        cells of a weight make up for its stuck ones.
     ranges : (outputs of a copy,) ndarray, optional
-        Largest weight of each output, as a part of that of the mapping, by which the digital core multiplies its sums;
-        left out, all outputs have that of the mapping.
+        Largest weight of each output, as a fraction of that of the mapping; the digital core multiplies the output's
+        sums by it. When left out, all outputs have that of the mapping.
     prefactor : (tiles, rows, columns) ndarray, optional
-        What wanted conductances are multiplied by before they are programmed.
+        Factors on the wanted conductances, applied before these are programmed.
     seen : (batch, inputs) ndarray
-        Activities of the last forward pass before they were brought into the range of the DACs.
+        Activities of the last forward pass before they were clipped to the range of the DACs.
     converted, saturated : int
-        Activities so far that were brought into the range of the DACs, and those of them that were larger than it:
+        Number of activities converted so far, and of those among them that were outside the range of the DACs, so that
         their DAC code saturated.
     """
 
@@ -121,34 +121,34 @@ class HardwareLayer(TiledLayer):
         self.ranges = state.get("ranges")
         self.codes_read, self.codes_saturated = state.get("codes", (0, 0))
         self.correction, self.saturated = Correction.of(state["correction"]), state["saturated"]
-        self.input_scale = state.get("input_scale", self.input_scale)  # those of older versions never changed it
-        self.converted = state.get("converted", 0)  # chips of older versions have not counted
+        self.input_scale = state.get("input_scale", self.input_scale)  # older versions never changed it
+        self.converted = state.get("converted", 0)  # older versions did not count
         self.placements = [Placement(rows, places, self.partition.layout) for rows, places in state["placements"]]
 
     def target(self, index: int, weights: Floats) -> Floats:
-        """Return what the :attr:`Placement.cells` of a tile conduct for its share of weights (inputs, outputs) [S]."""
+        """Return the conductances of a tile's :attr:`Placement.cells` for its part of weights (inputs, outputs) [S]."""
         partition, place = self.partition, self.placements[index]
         share = self.relative(weights)[partition.input_slice(index), partition.output_slice(index)]
         return self.mapping.conductances(share, None if self.stuck is None else self.stuck[index][place.cells])
 
     def relative(self, weights: Floats) -> Floats:
-        """Return what the cells stand for: weights (inputs, outputs) as parts of the ranges of their outputs."""
+        """Return what the cells represent: weights (inputs, outputs) divided by the ranges of their outputs."""
         if self.ranges is None:
             return weights
         return weights / (self.ranges if weights.shape[1] == len(self.ranges) else self.of_copies(self.ranges))
 
     @property
     def kernel(self) -> Floats:
-        """What each copy was last programmed towards, (inputs, outputs of a copy)."""
+        """Weights that each copy was last programmed towards, (inputs, outputs of a copy)."""
         return self.weights[:, : self.partition.of_each]
 
     def of_copies(self, values: Floats) -> Floats:
-        """Return values (..., outputs of a copy) for the outputs of all copies."""
+        """Return values (..., outputs of a copy) repeated for the outputs of all copies."""
         copies = self.partition.copies
         return values if copies == 1 else np.tile(values, (1,) * (values.ndim - 1) + (copies,))
 
     def _of_all(self, weights: Floats) -> Floats:
-        """Return weights of each copy, (inputs, outputs), for those of one, or of each."""
+        """Return the weights of all copies, (inputs, outputs), given those of one copy or of all."""
         return weights if weights.shape[1] == self.partition.outputs else self.of_copies(weights)
 
     @property
@@ -161,8 +161,8 @@ class HardwareLayer(TiledLayer):
         yield from self.chip.program_all(self.units, [self.targets(weights)], deadband)
 
     def targets(self, weights: Floats) -> PairTargets | Conductances:
-        """Take ``weights`` (inputs, outputs) as asked, and return what they mean for the cells."""
-        self.weights = weights  # the last ones make room
+        """Keep ``weights`` (inputs, outputs) as what is asked for, and return the targets of the cells."""
+        self.weights = weights  # frees the previous ones before the copy is made
         self.weights = self._of_all(weights).copy()
         mapping, cell = self.mapping, self.chip.spec.tile.cell
         if self.chip.spec.packed or type(mapping) is not PairMapping:
@@ -180,7 +180,7 @@ class HardwareLayer(TiledLayer):
         )
 
     def _wanted(self, index: int) -> Floats:
-        """Return what the devices of a tile are to conduct, (rows, columns) S; known stuck ones stay as asked."""
+        """Return the targets of a tile's devices, (rows, columns) S; known stuck ones keep what was asked of them."""
         place, wanted = self.placements[index], self.units[index].asked.copy()
         devices = self._devices(index, self.weights)
         if self.stuck is not None:
@@ -189,7 +189,7 @@ class HardwareLayer(TiledLayer):
         return self.of_own_cells(wanted, index)
 
     def _devices(self, index: int, weights: Floats) -> Floats:
-        """Return what the devices of the :attr:`Placement.cells` of a tile conduct for its share of weights [S]."""
+        """Return the conductances of the devices in a tile's :attr:`Placement.cells` for its share of weights [S]."""
         between = self.target(index, weights)
         if self.prefactor is not None:
             between = between * self.prefactor[index][self.placements[index].cells]
@@ -197,9 +197,9 @@ class HardwareLayer(TiledLayer):
         return np.asarray(self.chip.spec.tile.cell.memristor_conductance(between))
 
     def limits(self) -> tuple[Floats, Floats]:
-        """Return the lowest and highest weights that the cells can stand for, as far as known, (inputs, outputs).
+        """Return the lowest and highest weights that the cells are known to represent, (inputs, outputs of a copy).
 
-        Of copies what all of them can.
+        With several copies this is the range that all of them can represent.
         """
         ranges = self.of_copies(np.broadcast_to(1.0 if self.ranges is None else self.ranges, self.partition.of_each))
         highest = np.empty((self.partition.inputs, self.partition.outputs))
@@ -231,14 +231,14 @@ class HardwareLayer(TiledLayer):
             yield from self.chip.program_all(self.units, own_cells, tolerance)
 
     def within_range(self, activities: Floats) -> Floats:
-        """Return activities as the DACs can say them: from 0 to :attr:`input_scale`; what saturates is counted."""
+        """Return activities clipped to the range of the DACs, 0 to :attr:`input_scale`; count those that saturate."""
         self.seen = activities
         beyond = np.count_nonzero(activities > self.input_scale) + np.count_nonzero(activities < 0.0)
         self.count_converted(activities.size, int(beyond))
         return np.clip(activities, 0.0, self.input_scale)
 
     def count_converted(self, activities: int, beyond: int) -> None:
-        """Count activities that are brought into the range of the DACs, and those of them that saturate."""
+        """Add to the numbers of activities that were converted and of those that saturated."""
         self.converted += activities
         self.saturated += beyond
 
@@ -251,12 +251,12 @@ class HardwareLayer(TiledLayer):
         ------
         ValidationError
             If an activity is negative (word lines have no such voltage: a signed input is read in two halves) or not
-            finite, or there are none, or as many as the layer has no inputs for.
+            finite, if there are no activities, or if they are not of the layer's width.
         """
         return self.drives_of(self.layer_codes(activities))
 
     def layer_codes(self, activities: Floats) -> Codes:
-        """Return the DAC codes of the layer's inputs: what code an activity gets is a matter of design, of no tile."""
+        """Return the DAC codes of the layer's inputs; they depend on the design of the DACs, not on the tile."""
         inputs, shape = self.partition.inputs, np.shape(activities)
         if len(shape) != 2 or shape[1] != inputs or not shape[0]:
             raise ValidationError("activities", f"must have shape (batch, {inputs}), with at least one vector", shape)
@@ -268,19 +268,19 @@ class HardwareLayer(TiledLayer):
         return self.units[0].readout.dac.quantise(activities / self.input_scale)
 
     def line_voltages(self, index: int, activities: Floats) -> Floats:
-        """Return what perfect DACs without steps would drive the word lines of a tile with, (batch, rows) V."""
+        """Return the word line voltages of a tile with ideal DACs of infinite resolution, (batch, rows) V."""
         values = np.zeros((len(activities), self.partition.rows))
         values[:, self.placements[index].rows] = activities[:, self.partition.input_slice(index)]
         return values * (self.chip.spec.converters.dac.full_scale / self.input_scale)
 
     def set_cells(self, weights: Floats) -> None:
-        """Put the cells at what stands for ``weights``, without pulses, time or noise; stuck ones stay as they are."""
+        """Set the cells as ``weights`` ask for, without pulses, time or noise; stuck ones stay as they are."""
         weights = self._of_all(weights)
         for index, (unit, place) in enumerate(zip(self.units, self.placements, strict=True)):
             wanted = unit.asked.copy()
             wanted[place.cells] = self._devices(index, weights)
             unit.put(wanted, self.chip.clock)
-        self.weights = weights.copy()  # last: whoever is stopped before does it all again
+        self.weights = weights.copy()  # last: if this is interrupted, the next call sets all cells again
 
     def _corrected(self, codes: list[Codes], kind: str, priority: Priority) -> Process:
         """Read all tiles; returns the corrected currents of each, groups added up, (tiles, batch, columns) A."""
@@ -291,7 +291,7 @@ class HardwareLayer(TiledLayer):
         answers = yield from self._answers(codes, correction.groups, kind, priority)
         found = []
         for index, (unit, answer, own) in enumerate(zip(self.units, answers, codes, strict=True)):
-            # What a code means is a line, and so is the correction: both at once, group by group.
+            # Current is an affine function of the code, and so is the correction: both at once, group by group.
             zero, one = unit.readout.adc.nominal_current(np.arange(2)[:, None])
             scale, shift = correction.scale[:, index], correction.shift[:, index]
             reads, slopes = answer.reshape(correction.groups, len(own), -1), scale * (one - zero)
@@ -311,7 +311,7 @@ class HardwareLayer(TiledLayer):
     def measure_corrected(self, codes: list[Codes], kind: str) -> Process:
         """Read all tiles, and correct group by group; returns currents (groups, tiles, batch, columns) A.
 
-        What is done to the outputs of the layer is left out.
+        The correction of the layer's outputs is not applied.
         """
         correction = self.correction
         currents = yield from self.measure(codes, correction.groups, kind)
@@ -334,18 +334,18 @@ class HardwareLayer(TiledLayer):
         Parameters
         ----------
         activities : (batch, inputs) ndarray
-            Within the DACs' range after division by ``input_scale``; beyond, a code saturates.
+            Vectors to multiply, elements >= 0; the codes of those above ``input_scale`` saturate.
         priority : Priority
-            Of the reads, for the chip's arbiter.
+            Priority of the reads, for the chip's arbiter.
         kind : str
-            The account of the reads.
+            The account that the reads are booked on.
         """
         return (yield from self.multiply(self.layer_codes(activities), priority, kind))
 
     def multiply(self, layer_codes: Codes, priority: Priority = Priority.NORMAL, kind: str = "mac_read") -> Process:
-        """Do as :meth:`forward` does, for DAC codes of its inputs, (batch, inputs); returns (batch, outputs).
+        """Do what :meth:`forward` does, given the DAC codes of its inputs, (batch, inputs); returns (batch, outputs).
 
-        Copies of the layer take them in turn, and are read at the same time.
+        Copies of the layer take the vectors in turn, and are read at the same time.
         """
         vectors, layer_codes = len(layer_codes), self.dealt(layer_codes)
         correction, batch = self.correction, len(layer_codes)
@@ -373,11 +373,11 @@ class HardwareLayer(TiledLayer):
         return self._collected(self.products(partial, layer_codes), vectors)
 
     def _collected(self, outputs: Floats, vectors: int) -> Floats:
-        """Return the outputs of so many vectors that were dealt out among the copies, (vectors, outputs of a copy)."""
+        """Return the outputs, (vectors, outputs of a copy), of ``vectors`` vectors dealt out among the copies."""
         return outputs if self.partition.copies == 1 else outputs.reshape(-1, self.partition.of_each)[:vectors]
 
     def _sums_of_codes(self) -> LayerSums:
-        """Return what the digital core makes of the codes: what a code means is a line, and so is the correction."""
+        """Return what the digital core sums codes with: converter and correction as one affine function."""
         gains = [unit.readout.adc.pga_gain for unit in self.units]
         kept = self._slopes
         if kept is not None and kept[0] is self.correction and all(map(operator.is_, kept[1], gains)):
@@ -392,7 +392,7 @@ class HardwareLayer(TiledLayer):
     def products(self, currents: Sequence[Floats] | Floats, codes: Codes) -> Floats:
         """Return the layer's outputs, (batch, outputs), for its tiles' corrected currents, (tiles, batch, columns) A.
 
-        What cells conduct too much is subtracted, from the codes of the layer's inputs, (batch, inputs).
+        The current of excess conductance, for codes of the layer's inputs, (batch, inputs), is subtracted.
         """
         return self._outputs(self._less_excess(self._summed(currents), codes))
 
@@ -408,9 +408,9 @@ class HardwareLayer(TiledLayer):
         return sums
 
     def _less_excess(self, sums: Floats, codes: Codes) -> Floats:
-        """Subtract what cells conduct too much from sums of currents, (batch, outputs) A, for codes of the inputs.
+        """Subtract the current of excess conductance from sums of currents, (batch, outputs) A, for input codes.
 
-        The digital core knows it of single cells, and so of weights: it multiplies once for the whole layer.
+        The excess is known cell by cell, and so weight by weight: one multiplication serves the whole layer.
         """
         correction = self.correction
         if correction.excess is None:
@@ -422,10 +422,10 @@ class HardwareLayer(TiledLayer):
                 of_weights[own] = self.mapping.difference(much[place.cells])
             self._excess = correction, of_weights
         excess, inputs, dac = self._excess[1], self.partition.inputs, self.units[0].readout.dac
-        each = self.partition.outputs * inputs // codes.shape[1]  # outputs that the same codes have to do with
+        each = self.partition.outputs * inputs // codes.shape[1]  # outputs that depend on the same codes
         for copy in range(codes.shape[1] // inputs):
             taken, given = slice(copy * each, (copy + 1) * each), slice(copy * inputs, (copy + 1) * inputs)
-            for first in range(0, len(sums), AT_ONCE):  # codes as numbers take four times the room
+            for first in range(0, len(sums), AT_ONCE):  # codes as floating-point numbers take four times the memory
                 part = slice(first, first + AT_ONCE)
                 sums[part, taken] -= dac.nominal(codes[part, given]) @ excess[:, taken]
         return sums
@@ -455,7 +455,7 @@ class HardwareLayer(TiledLayer):
     def intended(self, index: int) -> Floats:
         """Return what the cells of a tile should conduct between their lines, (rows, columns) S."""
         intended: Floats = np.array(self.chip.spec.tile.cell.mesh_conductance(self.units[index].asked))
-        if self.prefactor is not None:  # what was asked makes up for the wires
+        if self.prefactor is not None:  # what was asked includes a compensation of the wires
             intended[self.placements[index].cells] = self.target(index, self.weights)
         if self.stuck is not None:
             intended = np.where(np.isnan(self.stuck[index]), intended, self.stuck[index])

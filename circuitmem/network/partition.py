@@ -15,20 +15,20 @@ class Partition:
     """A grid of tiles for a layer: rows of tiles share inputs, columns of tiles share outputs.
 
     Inputs and outputs are dealt out evenly. On each tile the used word lines are the last ones, nearest to the sense
-    amplifiers, and the used bit lines the first ones, nearest to the drivers; an output's are never on two tiles.
-    Copies of a layer lie beside each other, on tiles of their own: its outputs are those of the first one, then those
-    of the next.
+    amplifiers, and the used bit lines the first ones, nearest to the drivers; an output's bit lines are never split
+    between two tiles. Copies of a layer lie beside each other, on tiles of their own: the outputs are those of the
+    first copy, then those of the next.
 
     Parameters
     ----------
     inputs, outputs : int
-        Size of the layer; outputs of all its copies.
+        Size of the layer, with the outputs of all its copies.
     rows, columns : int
         Size of a tile.
     layout : ColumnLayout
-        Which of its columns stand for an output; pairs when left out.
+        Which columns of a tile represent an output; pairs when left out.
     copies : int
-        On how many sets of tiles the layer lies; divides ``outputs``.
+        Number of copies of the layer, each on its own set of tiles; divides ``outputs``.
     """
 
     inputs: int

@@ -1,8 +1,8 @@
 """What lies between the layers of a convolutional network: pooling, and patches of maps as the vectors of a layer.
 
 A layer that slides a kernel over maps multiplies one matrix, (pixels of a patch times channels, new channels), with
-every patch. So it needs no tiles of its own kind: it is a dense layer that gets more vectors. A dense layer behind maps
-is one whose patch is all of them.
+every patch. So it needs no special tiles: it is a dense layer that gets more vectors. A dense layer behind maps is one
+whose only patch covers them entirely.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Patches:
     Parameters
     ----------
     side : int
-        Side of the maps that come in.
+        Side of the input maps.
     channels : int
-        How many.
+        Number of input maps.
     kernel : int
         Side of a patch.
     pool : int
-        Side of the squares that are averaged before; 1 pools nothing. It divides ``side``.
+        Side of the squares that are averaged first; 1 for no pooling. It divides ``side``.
     """
 
     side: int
@@ -64,7 +64,7 @@ class Patches:
         return windows.reshape(-1, self.kernel**2 * self.channels)
 
     def scatter(self, errors: Floats) -> Floats:
-        """Return the derivative by the values, (batch·side², channels), for that by the patches: the transpose."""
+        """Return the derivative by the values, (batch·side², channels), given that by the patches: the transpose."""
         size, steps = self.kernel, self.steps
         patches = errors.reshape(-1, steps, steps, size, size, self.channels)
         pooled = self.side // self.pool

@@ -1,4 +1,4 @@
-"""Where on a tile the inputs and outputs of its share of a layer lie."""
+"""Where the inputs and outputs of a tile's share of a layer lie on the tile."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Placement:
-    """Word line of each input, and place of each output, of one tile. What no one uses is spare.
+    """Word line of each input and place of each output on one tile; unused ones are spare.
 
     Attributes
     ----------
     rows : (inputs,) ndarray of int
         Word lines, each once.
     pairs : (outputs,) ndarray of int
-        Places of the outputs, each once: of pairs, place p has the bit lines 2p and 2p + 1.
+        Places of the outputs, each once; in a layout of pairs, place p has the bit lines 2p and 2p + 1.
     layout : ColumnLayout
         Which bit lines a place has; pairs when left out.
     """
@@ -53,7 +53,7 @@ class Placement:
 
     @cached_property
     def columns(self) -> Places:
-        """Bit lines in the order of the outputs, those that they share first; of a pair plus before minus."""
+        """Bit lines in the order of the outputs: shared ones first, and plus before minus in a pair."""
         return self.layout.columns(self.pairs)
 
     @cached_property

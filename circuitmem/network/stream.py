@@ -1,4 +1,4 @@
-"""A stream of inference requests: who comes when, waits for what, and is answered when."""
+"""A stream of inference requests: when they arrive, what they wait for, and when they are answered."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ class RequestStream:
     Parameters
     ----------
     network : HardwareNetwork
-        What answers.
+        The network that answers.
     inputs : (samples, inputs) ndarray
-        From which requests are drawn.
+        Inputs from which the requests are drawn.
     rate : float
         Requests per second [1/s].
     queue : int
-        Requests on the chip at once; one more is refused.
+        Most requests on the chip at once; any more are refused.
     seed : int
-        Seed of times and choice.
+        Seed of the arrival times and of the choice of inputs.
 
     Attributes
     ----------
     chosen, predicted, arrived, answered : list of int
-        Of each request that was answered: which input, which class, and when [ps].
+        For each answered request: its input, the predicted class, and the times of arrival and answer [ps].
     refused : int
         Requests that found the queue full.
     present, largest : int
-        Requests on the chip now, and at most.
+        Requests on the chip now, and the most so far.
     """
 
     network: HardwareNetwork

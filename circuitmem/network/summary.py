@@ -18,19 +18,19 @@ class LayerSummary:
     Attributes
     ----------
     name, kind : str
-        Of the module.
+        Name and type of the module.
     inputs, outputs, groups : int
         Size of the matrix of each group, and how many groups there are.
     tiles : int
         Tiles of the layer; it may share them.
     columns : int
-        Bit lines of them that stand for outputs, reference columns included.
+        Bit lines of these tiles that represent outputs, reference columns included.
     cells_used : float
-        Fraction of their cells that stand for weights.
+        Fraction of their cells that represent weights.
     vectors, reads : float, optional
-        Vectors that an input of the network gives, and single reads of tiles for them.
+        Vectors per input of the network, and the reads of single tiles that they need.
     signed : bool, optional
-        Whether they have both signs: then each is read twice.
+        Whether the vectors have both signs; then each is read twice.
     time_s, energy_j : float, optional
         Simulated time and energy of the layer for an input of the network.
     """
@@ -59,13 +59,13 @@ class NetworkSummary:
     layers : tuple of LayerSummary
         Its layers on tiles, in the order of the modules.
     digital : tuple of str
-        What else has parameters, and is computed by the digital core.
+        The other modules with parameters, which the digital core computes.
     multiplications : int, optional
-        Multiplications by the weights on tiles, and between matrices elsewhere, for an input of the network.
+        Multiplications by weights on tiles, and between matrices elsewhere, per input of the network.
     on_tiles : float, optional
-        Fraction of them that tiles do.
+        Fraction of the multiplications that tiles do.
     shared : int
-        How often a tile is counted again, because several layers share it.
+        How often the layers' tile counts count a tile again, because several layers share it.
     """
 
     layers: tuple[LayerSummary, ...]
@@ -81,7 +81,7 @@ class NetworkSummary:
 
     @property
     def columns(self) -> int:
-        """Bit lines of all layers that stand for outputs."""
+        """Bit lines of all layers that represent outputs."""
         return sum(layer.columns for layer in self.layers)
 
     @property
@@ -135,7 +135,7 @@ class NetworkSummary:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, the sums of the layers too."""
+        """Return plain values, including the sums over the layers."""
         sums = {"tiles": self.tiles, "columns": self.columns, "reads": self.reads}
         return asdict(self) | sums | {"time_s": self.time_s, "energy_j": self.energy_j}
 

@@ -1,4 +1,4 @@
-"""The tiles of a layer as they are read: which of their lines are used, codes for each, currents of each column."""
+"""Reads of a layer's tiles: the lines that are used, the codes that drive them, and the currents of the columns."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from circuitmem.network.tiling import LayerTiling, split
 __all__ = ["TiledLayer"]
 
 GAINS = 0.25, 64.0
-"""Least and largest gain of a tile's programmable amplifiers."""
+"""Smallest and largest gain of a tile's programmable amplifiers."""
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 
 class TiledLayer:
-    """Reads of the tiles of one layer; what is made of them is that of its subclass.
+    """Reads of the tiles of one layer; a subclass decides what is done with the results.
 
     Parameters
     ----------
     chip : Chip
         The chip.
     units : list of Unit
-        Its tiles, as many as the partition says.
+        The layer's tiles, as many as the partition has.
     partition : Partition
         How the layer is cut.
     firsts : sequence of int, optional
-        The first place of its outputs on each tile, where it shares tiles with others.
+        First place of its outputs on each tile, if it shares tiles with other layers.
 
     Attributes
     ----------
     placements : list of Placement
         Where on each tile its inputs and outputs lie.
     shares_tiles : bool
-        Whether its tiles may be those of others, too.
+        Whether other layers may use its tiles, too.
     codes_read, codes_saturated : int
-        Codes that products have taken so far, and the highest ones of them, where tiles are shared: accounts are those
-        of whole tiles.
+        Number of ADC codes that products have read so far, and how many of them were the highest code. They are counted
+        where tiles are shared, because accounts are those of whole tiles.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class TiledLayer:
         return not self.chip.spec.reads_used_lines or (whole and not self.shares_tiles)
 
     def own_places(self, index: int) -> tuple[Placement, NDArray[np.intp]]:
-        """Return a placement on a tile as if there were only the places that the layer may use, and which they are.
+        """Return a tile's placement, numbered among the places that the layer may use, and these places.
 
-        All of the tile, unless others have theirs there, too.
+        The layer may use the whole tile, unless it shares tiles with other layers.
         """
         place, layout = self.placements[index], self.partition.layout
         if not self.shares_tiles:
@@ -101,7 +101,7 @@ class TiledLayer:
         return replace(place, pairs=np.searchsorted(own, place.pairs)), own
 
     def of_own_cells(self, wanted: Floats, index: int) -> Floats:
-        """Return what is wanted of the cells of a tile, (rows, columns), nan for those of others."""
+        """Return the wanted values of a tile's cells, (rows, columns), with nan for cells of other layers."""
         if not self.shares_tiles:
             return wanted
         own = np.full_like(wanted, np.nan)
@@ -115,10 +115,10 @@ class TiledLayer:
         return sum(unit.read_cost(used).columns for unit, used in pairs)
 
     def each_row(self, *, whole: bool = False) -> list[Codes]:
-        """Return DAC codes that drive the word lines of each tile alone, one after another, (reads, rows) each.
+        """Return DAC codes that drive the word lines of each tile one at a time, (reads, rows) each.
 
-        On a gated chip those that are used, unless the ``whole`` tile is to be read; then the last read of a tile that
-        uses fewer than the others drives none.
+        A gated chip drives only the used ones, unless the ``whole`` tile is to be read. A tile with fewer used lines
+        than the others then ends with reads that drive none.
         """
         high, rows = self.chip.spec.converters.dac.levels - 1, self.partition.rows
         if self._reads_whole(whole):
@@ -131,9 +131,9 @@ class TiledLayer:
         return found
 
     def of_cells(self, found: Floats, known: Sequence[Floats], *, whole: bool = False) -> Floats:
-        """Return one number a cell, (tiles, rows, columns), for what reads of :meth:`each_row` ``found`` at columns.
+        """Return one number per cell, (tiles, rows, columns), from what reads of :meth:`each_row` ``found`` at columns.
 
-        ``known`` holds for cells that were not read.
+        Cells that were not read get their numbers from ``known``.
         """
         if self._reads_whole(whole):
             return found
@@ -143,23 +143,23 @@ class TiledLayer:
         return cells
 
     def drives_of(self, codes: NDArray[Any]) -> list[Codes]:
-        """Return the codes of each tile's word lines, (batch, rows), for those of the layer, (batch, inputs).
+        """Return the codes of each tile's word lines, (batch, rows), from those of the layer, (batch, inputs).
 
-        All copies of the layer get the same, unless they are :meth:`dealt` out.
+        All copies of the layer get the same codes, unless these are :meth:`dealt` out.
         """
         return [self._codes_of(index, codes) for index in range(len(self.units))]
 
     def _codes_of(self, index: int, codes: NDArray[Any]) -> Codes:
-        """Return the codes of a tile's word lines, (batch, rows), for those of the layer, (batch, inputs)."""
+        """Return the codes of a tile's word lines, (batch, rows), from those of the layer, (batch, inputs)."""
         inputs, own = self.partition.input_slice(index), np.zeros((len(codes), self.partition.rows), dtype=np.int64)
         first = 0 if codes.shape[1] == self.partition.inputs else self.partition.copy_of(index) * self.partition.inputs
         own[:, self.placements[index].rows] = codes[:, first + inputs.start : first + inputs.stop]
         return own
 
     def dealt(self, vectors: NDArray[Any]) -> NDArray[Any]:
-        """Return vectors (batch, inputs) as the copies of the layer get them, one each in turn, (reads, copies·inputs).
+        """Return vectors (batch, inputs) dealt out to the layer's copies, one each in turn, (reads, copies·inputs).
 
-        Where they are no multiple of the copies the last ones get zeros.
+        If the batch is not a multiple of the number of copies, the last copies get zeros in the last read.
         """
         copies = self.partition.copies
         missing = -len(vectors) % copies
@@ -170,7 +170,7 @@ class TiledLayer:
     def drives(self, codes: list[Codes], groups: int, kind: str = "mac_read") -> list[Codes]:
         """Return the DAC codes of each single read of every tile, (reads, rows), for inputs (batch, rows).
 
-        Groups of word lines come one after another, and for each input its bits, if they are read serially.
+        Groups of word lines come one after another; each input gives one read per bit plane if it is read serially.
         """
         cut = [split(tile_codes, groups) for tile_codes in codes]
         if not OPERATIONS[kind].levels:
@@ -187,11 +187,11 @@ class TiledLayer:
         *,
         whole: bool = False,
     ) -> Process:
-        """Read all tiles, group of word lines after group; returns currents (groups, tiles, batch, columns) A.
+        """Read all tiles, one group of word lines after another; returns currents (groups, tiles, batch, columns) A.
 
-        The currents are what the codes mean to somebody who knows only the design of the converters. The digital core
-        adds those of bit-serial inputs. A ``gain`` holds for these reads alone. ``whole`` tiles are read on
-        a gated chip, too.
+        The currents are calculated from the codes with the nominal values of the converters. The digital core adds up
+        the bit planes of bit-serial inputs. A ``gain`` holds for these reads only. With ``whole`` a gated chip reads
+        whole tiles, too.
         """
         answers = yield from self._answers(codes, groups, kind, priority, gain, whole)
         planes = self.currents(answers, len(codes[0]), groups, gain)
@@ -201,9 +201,9 @@ class TiledLayer:
         return self.whole_inputs(planes)
 
     def currents(self, answers: Sequence[Codes], batch: int, groups: int, gain: float | None = None) -> Floats:
-        """Return what the ADC codes of all tiles mean, (groups, tiles, batch, planes, columns) A.
+        """Return the nominal currents for the ADC codes of all tiles, (groups, tiles, batch, planes, columns) A.
 
-        ``answers`` are those of single reads as :meth:`drives` has them, (groups·batch·planes, columns) for each tile.
+        ``answers`` has the codes of each tile in the order of :meth:`drives`, (groups·batch·planes, columns).
         """
         found = [
             unit.readout.adc.nominal_current(answer, gain).reshape(groups, batch, -1, answer.shape[1])
@@ -212,7 +212,7 @@ class TiledLayer:
         return np.stack(found, axis=1)
 
     def whole_inputs(self, planes: Floats) -> Floats:
-        """Return the currents of whole inputs (…, columns) for those of single reads (…, planes, columns) [A]."""
+        """Return the currents of whole inputs (…, columns), from those of single reads (…, planes, columns) [A]."""
         if planes.shape[-2] == 1:
             return planes[..., 0, :]
         weights = np.array(self.chip.spec.converters.dac.plane_weights)
@@ -239,7 +239,7 @@ class TiledLayer:
     def read_back(self, kind: str, priority: Priority = Priority.NORMAL) -> Process:
         """Read every cell, row by row; returns the memristors' conductances (tiles, rows, columns) S as measured.
 
-        Cells that a gated chip does not read are taken at what was asked of them.
+        Cells that a gated chip does not read are assumed to have the conductance that was asked of them.
         """
         found = yield from self.read_cells(self.each_row(), kind, priority)
         return self.of_cells(found, [unit.asked for unit in self.units])
@@ -254,7 +254,7 @@ class TiledLayer:
 
     @property
     def least_gains(self) -> int:
-        """How many tiles have amplifiers at the least gain: reads at gain 1 filled the range and told no lower one."""
+        """Number of tiles at the smallest gain that :meth:`set_range` can find, as reads at gain 1 filled the range."""
         found = 0
         for unit, place in zip(self.units, self.placements, strict=True):
             adc = unit.readout.adc
@@ -265,8 +265,8 @@ class TiledLayer:
     def set_range(self, codes: list[Codes], groups: int) -> Process:
         """Choose each tile's amplifier gain from measured reads at gain 1, to use 80 % of the range.
 
-        One gain a tile, for the columns that have weights; one in ten that carry the most does not count, for a
-        saturated one would hide all the others.
+        There is one gain per tile, chosen from the columns that have weights. The tenth of them with the largest
+        currents is ignored, because a saturated column would decide for all the others.
         """
         for index in range(len(self.units)):
             self._set_gain(index, 1.0)
@@ -282,7 +282,7 @@ class TiledLayer:
             self._set_gain(index, _gain(adc, largest))
 
     def _set_gain(self, index: int, gain: float) -> None:
-        """Set the gain of a tile's amplifiers, or of those of the layer's columns on it."""
+        """Set the gain of a tile's amplifiers; on a shared tile, of those of the layer's columns."""
         adc = self.units[index].readout.adc
         if self.shares_tiles:
             gains = adc.pga_gain.copy()

@@ -1,4 +1,4 @@
-"""Where on its tiles the weights, inputs and outputs of a layer lie, for all tiles at once."""
+"""Where the weights, inputs and outputs of a layer lie on its tiles, for all tiles at once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LayerTiling:
 
     @cached_property
     def lines(self) -> Tiling:
-        """Input of every word line and output of every pair of bit lines, as kernels want it: for pairs alone."""
+        """Input of every word line and output of every pair of bit lines, as kernels take them; only for pairs."""
         partition = self.partition
         assert partition.layout == PAIRS
         tiles, rows, columns = len(self.placements), partition.rows, partition.columns
@@ -50,7 +50,7 @@ class LayerTiling:
 
     @cached_property
     def dealt(self) -> Tiling:
-        """The same for vectors that are dealt out among the copies of the layer: (copies·inputs), one for each."""
+        """The same for vectors that are dealt out among the copies of the layer, one each: (copies·inputs)."""
         partition, lines = self.partition, self.lines
         if partition.copies == 1:
             return lines
@@ -60,7 +60,7 @@ class LayerTiling:
         return lines._replace(inputs=inputs, shape=shape).check()
 
     def is_of(self, placements: Sequence[Placement]) -> bool:
-        """Say whether it is the layout of these placements."""
+        """Return whether this is the layout of these placements."""
         return all(map(operator.is_, self.placements, placements))
 
 
