@@ -1,6 +1,6 @@
-"""A whole read as a file for plain ``ngspice -b``: DACs, tile, amplifiers, sample-and-holds and SARs, in time.
+"""A complete read in time as a netlist for plain ``ngspice -b``: DACs, tile, amplifiers, sample-and-holds and SARs.
 
-The same text keeps to what Xyce reads too: expressions in braces, no code models, no control block; ``.measure`` gives
+The text uses only what Xyce reads too: expressions in braces, no code models and no control block. ``.measure`` gives
 the codes.
 """
 
@@ -99,7 +99,7 @@ def adc_netlist(tile: Tile, readout: Readout, codes: ArrayLike) -> str:
 
 
 def _channel(bank: AdcBank, column: int, outputs: list[str]) -> str:
-    """Return the programmable gain, and the channel's gain and offset: from the amplifiers to the ADC."""
+    """Return the channel between the amplifiers and the ADC: programmable gain, channel gain and offset."""
     inputs = [f"in_{index}" for index in range(len(outputs))]
     lines, below = [f".subckt channel_{column} {' '.join(inputs)} level"], "0"
     for index, name in enumerate(inputs):

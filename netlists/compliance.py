@@ -15,7 +15,7 @@ from circuitmem.netlists.text import TITLE, Netlist, number
 __all__ = ["COMPLIANCE_OPTIONS", "ComplianceNetlist"]
 
 COMPLIANCE_OPTIONS = ".options method=gear reltol=1e-6 trtol=1 abstol=1e-12 vntol=1e-9 gmin=1e-18"
-"""The device is stiff where its SET ends: Gear's method does not ring there."""
+"""The device is stiff at the end of its SET; Gear's method does not ring there."""
 
 _HEADER = """\
 * Two-pulse 1T1R cells: a RESET (bit line high, gate full on), then a SET (word line high) at each cell's gate voltage.
@@ -24,23 +24,23 @@ _HEADER = """\
 
 
 class ComplianceNetlist:
-    """The netlist of such cells.
+    """The netlist of two-pulse 1T1R cells side by side.
 
     Parameters
     ----------
     cell : ComplianceCell
         The cell.
     gates : (cells,) ndarray
-        Gate voltage of the SET of each [V].
+        Gate voltage of each cell's SET [V].
     state : float
-        State of the devices before.
+        State of all devices before the RESET.
 
     Attributes
     ----------
     netlist : Netlist
         Without inputs; its outputs are the states.
     analysis : Transient
-        What to ask.
+        The analysis to run.
     """
 
     def __init__(self, cell: ComplianceCell, gates: NDArray[np.float64], state: float) -> None:

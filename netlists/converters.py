@@ -1,8 +1,8 @@
-"""Sub-circuits of the converters at rest: R-2R DAC, transimpedance amplifier, ADC channel with its quantiser.
+"""Sub-circuits of the converters for operating points: R-2R DAC, transimpedance amplifier, ADC channel with quantiser.
 
 Every number is written into the sub-circuit that uses it. ngspice cuts the value of a ``{parameter}`` to 9 digits and
-a number within a B-source's expression to 11, so expressions hold small integers only and linear sources do the
-rest. It also takes a node called ``value`` for a keyword.
+a number within a B-source's expression to 11. So expressions hold only small integers (and the thresholds of an ADC
+with INL, in LSB), and linear sources do the rest. ngspice also mistakes a node called ``value`` for a keyword.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def dac(bank: DacBank, row: int) -> SubCircuit:
 def amplifier(bank: AdcBank, column: int | None = None) -> SubCircuit:
     """Return the transimpedance amplifier: an operational amplifier of finite gain with a feedback resistor.
 
-    Without a column it has no input offset; one serves all columns then.
+    Without a column it has no input offset, and one sub-circuit serves all columns.
     """
     spec = bank.tia
     circuit = SubCircuit("tia" if column is None else f"tia_{column}", "input", "out")
@@ -81,7 +81,7 @@ def adc_channel(bank: AdcBank, column: int, inputs: int) -> SubCircuit:
     elif bank.capacitors is not None:
         _approximate(circuit, bank, column)
     elif bank.thresholds is not None:
-        # A comparator for each threshold, added up. They are lines of their own: ngspice reads long ones slowly.
+        # One comparator per threshold, summed. Each has its own line, because ngspice reads long lines slowly.
         reached = "\n+ + ".join(f"u(v(steps)-({number(level)}))" for level in bank.thresholds[column])
         circuit.B("code", "code", ground, voltage_expression=reached)
     else:
@@ -92,11 +92,11 @@ def adc_channel(bank: AdcBank, column: int, inputs: int) -> SubCircuit:
 
 
 def _approximate(circuit: SubCircuit, bank: AdcBank, column: int) -> None:
-    """Add the decisions of a SAR, from the highest bit down; each takes what its bit is worth from the rest."""
+    """Add the decisions of a SAR, highest bit first; a bit that is set subtracts its weight from the rest."""
     assert bank.capacitors is not None
     ground, bits = circuit.gnd, bank.spec.bits
     level = trial_levels(bank.capacitors)[column]
-    # Half an LSB, and the comparator's offset: a gain of 1/LSB turns it into LSB, digits and all.
+    # Half an LSB, and the comparator's offset: a gain of 1/LSB converts it into LSB without losing digits.
     circuit.V("offset_sar", "compared", ground, f"dc {number(bank.comparator_offset[column])}")
     circuit.VCVS("offset_sar", "half", "steps", "compared", ground, number(1.0 / bank.spec.lsb))
     circuit.V("half", f"rest_{bits - 1}", "half", "dc 0.5")

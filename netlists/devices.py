@@ -31,7 +31,7 @@ def model_name(device: OdeDevice) -> str:
 
 
 def device_subcircuit(device: OdeDevice) -> str:
-    """Return a subcircuit ``device``, the model with this device's numbers; its parameter x0 is the first state."""
+    """Return the subcircuit ``device``: the model with this device's numbers; its parameter x0 is the initial state."""
     values = " ".join(f"{name}={number(value)}" for name, value in device_parameters(device).items())
     return f".subckt device p n x PARAMS: x0=0\nXmodel p n x {model_name(device)} {values} x0={{x0}}\n.ends device\n"
 

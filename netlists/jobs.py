@@ -1,4 +1,4 @@
-"""What a simulator is asked for beside the circuit, and what it answers."""
+"""What a simulator is asked to compute for a circuit, and what it returns."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ class OperatingPoints:
 
 @dataclass(frozen=True)
 class Transient:
-    """The circuit in time, from 0 to ``stop``. All its sources stand in the netlist: it has no inputs.
+    """The circuit in time, from 0 to ``stop``. All sources are in the netlist, which has no inputs.
 
     Parameters
     ----------
     step : float
-        Suggested step of the time [s], > 0.
+        Suggested time step [s], > 0.
     stop : float
         End [s], > 0.
     start : float
-        Nothing is saved before this [s], >= 0.
+        Time before which nothing is saved [s], >= 0.
     largest_step : float, optional
-        Largest step that the simulator may take [s], > 0; it chooses one itself when left out.
+        Largest step that the simulator may take [s], > 0; if left out, it chooses one itself.
     initial : bool
-        Whether to begin with the initial conditions of the netlist instead of an operating point (``uic``).
+        Whether to start from the initial conditions of the netlist instead of an operating point (``uic``).
     code_models : bool
         Whether the circuit needs XSPICE's digital code models.
     """
@@ -118,7 +118,8 @@ class SimulatorOutputs:
     values : (points, outputs) ndarray
         The netlist's outputs [V, A].
     seconds : dict
-        Seconds that the simulator needed: ``load``, ``solve``, ``fetch``; and the way there and back: ``transfer``.
+        Seconds that the simulator needed to ``load``, ``solve`` and ``fetch``, and those of the ``transfer`` to the
+        worker and back.
     """
 
     axis: Floats

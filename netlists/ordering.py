@@ -1,8 +1,8 @@
-"""In which order the nodes of a mesh are eliminated, for a solver that is slow at finding out.
+"""Elimination order for the nodes of a mesh, for a solver that is slow at finding one.
 
-Sparse 1.3, ngspice's solver where there is no KLU, takes the node that comes next in its own numbering unless another
-has fewer neighbours left, and exchanges rows and columns then, which is most of the time that a large mesh takes. Nodes
-numbered in the order of least degree need no exchange.
+Sparse 1.3, which ngspice uses where there is no KLU, takes the next node in its own numbering unless another one has
+fewer neighbours left. In that case it exchanges rows and columns, which takes most of the time of a large mesh. Nodes
+numbered in minimum-degree order need no exchange.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from functools import lru_cache
 __all__ = ["elimination_order", "numbered"]
 
 LOOPS = 500
-"""Independent loops of a circuit from which on the order matters."""
+"""Number of independent loops from which on the order matters."""
 
 Pairs = tuple[tuple[str, str], ...]
 
 
 @lru_cache(maxsize=8)
 def elimination_order(pairs: Pairs) -> tuple[str, ...]:
-    """Return nodes in an order of least degree: each has as few neighbours left as any other when its turn comes.
+    """Return the nodes in minimum-degree order: no other node has fewer neighbours left when a node's turn comes.
 
     Parameters
     ----------
@@ -31,17 +31,17 @@ def elimination_order(pairs: Pairs) -> tuple[str, ...]:
     for first, second in pairs:
         neighbours.setdefault(first, set()).add(second)
         neighbours.setdefault(second, set()).add(first)
-    # Of those that have as few, the first by name: of several choices the one with the least work for a square mesh.
+    # Ties are broken by name: of several rules this one gives the least work for a square mesh.
     waiting = [(len(around), node) for node, around in neighbours.items()]
     heapq.heapify(waiting)
     order = []
     while waiting:
         degree, node = heapq.heappop(waiting)
         if node not in neighbours or degree != len(neighbours[node]):
-            continue  # it was taken, or is waiting a second time with another degree
+            continue  # already eliminated, or waiting again with another degree
         around = neighbours.pop(node)
         order.append(node)
-        for other in around:  # elimination ties all of them to each other
+        for other in around:  # elimination connects all of them to each other
             ties = neighbours[other]
             ties |= around
             ties.discard(node)
@@ -51,15 +51,15 @@ def elimination_order(pairs: Pairs) -> tuple[str, ...]:
 
 
 def numbered(text: str) -> str:
-    """Return a netlist whose nodes Sparse 1.3 numbers in the order of least degree, if that is worth it.
+    """Return a netlist whose nodes Sparse 1.3 numbers in minimum-degree order, where that pays off.
 
-    A capacitor of 0 F at each node does it: it carries no current, and the solver numbers nodes as it meets them, those
-    of capacitors before those of resistors, and the last line first.
+    A capacitor of 0 F at each node sets the order. It carries no current, and the solver numbers nodes as it meets
+    them: those of capacitors before those of resistors, and the last line first.
 
     Parameters
     ----------
     text : str
-        The netlist. It comes back as it is if it has few loops, or other elements than resistors and sources to ground.
+        The netlist. It is returned unchanged if it has few loops, or any elements but resistors and sources to ground.
     """
     pairs: list[tuple[str, str]] = []
     held = set()

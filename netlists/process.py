@@ -1,4 +1,4 @@
-"""One worker process and the pipes to it; whatever happens to it becomes a typed error."""
+"""One worker process and the pipes to it; every failure of the process becomes a typed error."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ OUT_OF_MEMORY = re.compile(r"can't allocate|out of memory|MemoryError|bad_alloc|
 """What simulators, Python and NumPy say when an allocation fails."""
 
 _ENDING = threading.Event()
-"""Whether the program ends, and its workers with it."""
+"""Set once the program is ending, and its workers with it."""
 
 _CHUNK = 1 << 16
 _INHERITED = ("LANG", "LD_LIBRARY_PATH", "NGSPICE_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TMPDIR")
-"""Environment of the worker. SPICE_* variables and HOME, where ngspice looks for start-up files, are not in it."""
+"""Variables that a worker inherits: not SPICE_*, and not HOME, where ngspice looks for start-up files."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Worker:
     address_limit : int
         Bytes of address space that it may take.
     niceness : int
-        By how much it lets other processes go first, 0 to 19.
+        How far it yields to other processes, 0 to 19.
     program : Program
         What it runs.
 
@@ -87,22 +87,22 @@ class Worker:
     process : subprocess.Popen
         The process.
     jobs : int
-        Jobs that it was given.
+        Number of jobs that it was given.
     began : bool
-        Whether it has begun with the job that it was given last.
+        Whether it has begun the last job that it was given.
     killed : bool
         Whether it was ended on purpose.
     stop : callable
-        Ends it, at the latest when the program ends.
+        Ends the process; called at the latest when the program ends.
     """
 
     def __init__(self, address_limit: int, niceness: int, program: Program = NGSPICE) -> None:
         if _ENDING.is_set():
             raise SpiceWorkerError(f"no {program.name} is started while the program ends", simulator=program.name)
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        # Made and removed here: a worker may be killed before it could say what it has made. The name is new.
+        # Made and removed here: a worker may be killed before it can report what it made. The name is unique.
         folder = tempfile.mkdtemp(prefix=f"circuitmem-{program.name.lower()}-")
-        # -P: no module of the working folder may stand in for a library. A session of its own: Ctrl-C is the parent's.
+        # -P: no module in the working folder can shadow a library. Its own session: Ctrl-C reaches only the parent.
         try:
             self.process = subprocess.Popen(  # noqa: S603  (two numbers and a name made here are all that varies)
                 [sys.executable, "-P", "-m", program.module, str(address_limit), str(niceness), folder],
@@ -135,14 +135,14 @@ class Worker:
             self.stop()
             raise SpiceUnavailableError(hello["unavailable"], simulator=program.name)
         self.library = Library(hello["version"], hello["library"], hello["solver"])
-        self.jobs = 0  # the greeting was none
+        self.jobs = 0  # the greeting was not a job
 
     def usable(self) -> bool:
-        """Say whether the process lives and belongs to this process, not to one that was forked off later."""
+        """Say whether the worker is alive and was started by this process, not by the one that it was forked from."""
         return self._owner == os.getpid() and self.process.poll() is None
 
     def kill(self) -> None:
-        """End the process on purpose, at once; whoever waits for it gets an error."""
+        """End the process on purpose, at once; a caller that waits for its answer gets an error."""
         self.killed = True
         _kill(self.process)
 
@@ -159,7 +159,7 @@ class Worker:
         Raises
         ------
         SpiceTimeoutError
-            If it takes longer than ``time_limit`` seconds.
+            If the answer takes longer than ``time_limit`` seconds.
         SpiceMemoryError
             If the worker runs out of memory.
         SpiceWorkerError
@@ -200,7 +200,7 @@ class Worker:
         return message
 
     def _message(self, received: bytearray) -> tuple[dict[str, Any], NDArray[np.float64]] | None:
-        """Take a complete answer out of what has arrived; a note that the job has begun is none."""
+        """Return the answer once it has arrived completely; a note that the job has begun only sets ``began``."""
         while len(received) >= PREFIX:
             header, body = sizes(bytes(received[:PREFIX]))
             end = PREFIX + header + body
@@ -214,7 +214,7 @@ class Worker:
         return None
 
     def _death(self) -> SpiceWorkerError | SpiceMemoryError:
-        """Return the error that says how the worker ended, with its last words."""
+        """Return the error that says how the worker ended, with its last lines of standard error."""
         with contextlib.suppress(OSError):
             while part := os.read(self._pipes()[2].fileno(), _CHUNK):
                 self._errors.extend(part.splitlines())
@@ -228,26 +228,26 @@ class Worker:
         if OUT_OF_MEMORY.search("\n".join(last)):
             return SpiceMemoryError(f"{self._name} ran out of memory; its worker {how}", last, self._name)
         if -status in (signal.SIGSEGV, signal.SIGABRT):
-            # Simulators do not look whether all of their allocations succeed.
+            # Simulators do not check all of their allocations.
             how += f" (a crash can mean that it needs more memory than its {self._address_limit >> 20} MiB)"
         return SpiceWorkerError(f"the {self._name} worker {how}", last, self._name)
 
 
 @functools.cache
 def _watch_the_end() -> None:
-    """Have it known when the program ends, once: before workers are ended, for a thread may have jobs left.
+    """Register the hook that sets ``_ENDING``, once. It runs before workers are ended: a thread may still have jobs.
 
-    What is registered last comes first, and that by which workers end was registered with the first of them.
+    Exit hooks run in reverse order, and the one that ends the workers was registered before, with the first worker.
     """
     atexit.register(_ENDING.set)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a worker and what it has started, which are one group.
+    """Kill a worker and the processes that it has started, which form one group.
 
-    What a worker started that died by itself is ended by the kernel: it asked for that.
+    If the worker has died by itself, the kernel ends what it had started, because the worker asked for that.
     """
-    if process.returncode is None:  # else the number may be another process's by now
+    if process.returncode is None:  # else the process id may belong to another process by now
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 

@@ -1,7 +1,7 @@
 """The circuit of a tile of ODE devices during one pulse.
 
-The wires, the defects and the meaning of a pulse are read from what is declared; nothing here comes from the behavioral
-engine. Each device's state is the voltage of a node, between 0 V and 1 V.
+The wires, the defects and the voltages of a pulse are taken from the declarations; nothing here comes from the
+behavioral engine. Each device's state is the voltage of a node, between 0 V and 1 V.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["TRANSIENT_OPTIONS", "ProgramNetlist", "TransientTimes", "bare_lines"
 Floats = NDArray[np.float64]
 
 TRANSIENT_OPTIONS = ".options method=trap reltol=1e-7 trtol=1 abstol=1e-12 vntol=1e-9 gmin=1e-18"
-"""The states are the only capacitors, so that nothing rings, and the trapezoidal rule comes out half as far off as
-Gear's of order 2 (measured). trtol=1 takes ngspice's estimate of its error as it is; 7, the usual, lets it be seven
-times too large. With reltol=1e-6 the final states of a Stanford-PKU tile were 1.4e-4 off, where VACASK and the kernels
-agreed to 1.6e-5; with 1e-7 and half as many steps more they are 5e-5 off (``circuitmem validate --seed 3``)."""
+"""The states are the only capacitors, so nothing rings, and the trapezoidal rule has half the error of Gear's method of
+order 2 (measured). trtol=1 takes ngspice's error estimate at face value; the default of 7 allows seven times as much.
+With reltol=1e-6 the final states of a Stanford-PKU tile were off by 1.4e-4, while VACASK and the kernels agreed to
+1.6e-5; with 1e-7, and half as many steps again, they are off by 5e-5 (``circuitmem validate --seed 3``)."""
 
 _STEPS = 50
-"""Steps that a pulse takes at least."""
+"""Minimum number of time steps of a pulse."""
 
 _HEADER = (
     HEADER
@@ -40,12 +40,12 @@ _HEADER = (
 
 
 HAIR = 1e-12
-"""Final states are taken so much of the time before the end: ngspice 44 reads the end in two ways, which differ in
-their last digit, and finds nothing where the analysis has ended before the time that is asked for."""
+"""Fraction of the pulse by which final states are read before its end: ngspice 44 reads the end time in two ways, which
+differ in the last digit, and finds nothing if the analysis ended before the time that is asked for."""
 
 
 class TransientTimes(NamedTuple):
-    """What the transient analysis is asked for [s]."""
+    """Times of the transient analysis [s]."""
 
     step: float
     stop: float
@@ -62,9 +62,9 @@ class ProgramNetlist:
     device : VteamSpec, YakopcicSpec or StanfordSpec
         Its devices.
     pulse : Pulse
-        What happens to them.
+        The pulse that they get.
     state : (rows, columns) ndarray
-        Their first states.
+        Their initial states.
 
     Attributes
     ----------
@@ -73,11 +73,11 @@ class ProgramNetlist:
     moving : list of (int, int)
         Row and column of each state.
     word_sources, bit_sources : list of (str, float)
-        Vector of a source's current and its plateau voltage [V].
+        Name of the vector of each source's current, and the source's plateau voltage [V].
     times : TransientTimes
-        For the analysis.
+        Times of the analysis.
     initial : bool
-        That it begins with the states written at the devices.
+        Whether the analysis starts from the states written at the devices.
     state_range : (float, float)
         Voltages [V] of the states 0 and 1.
     """
@@ -153,7 +153,7 @@ def pulse_netlist(tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) ->
 
 
 def bare_lines(tile: Tile, pulse: Pulse) -> Tile:
-    """Return the wires of a tile, with an ohmic cell wherever there is one that conducts during the pulse."""
+    """Return the lines of a tile, with an ohmic cell in place of each cell that conducts during the pulse."""
     defects = tile.defects
     open_ = tile.stuck & (tile.effective_conductance == 0.0)
     conducts = pulse.conducting(tile.spec)[:, None] & ~open_

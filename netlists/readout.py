@@ -29,7 +29,7 @@ class ReadoutNetlist:
     Parameters
     ----------
     tile : Tile
-        The tile; its sense resistance is made by the amplifiers.
+        The tile; the amplifiers provide its sense resistance.
     readout : Readout
         The converters.
 

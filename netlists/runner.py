@@ -1,8 +1,8 @@
-"""A pool of worker processes of a simulator: gives them jobs, turns whatever happens to one into an error of its job.
+"""A pool of worker processes of a simulator: gives them jobs, and turns a worker's failure into an error of its job.
 
-Simulators leak, and can abort or hang, and libngspice has global state; so each copy lives in a process that can be
-killed. A worker is started when there is a job and none is idle; it serves many, and is replaced when it has served
-enough, has grown, failed or died. No job ever meets what another one left.
+Simulators may leak memory, abort or hang, and libngspice has global state, so each copy lives in a process that can be
+killed. A worker is started when there is a job and no worker is idle. It serves many jobs, and is replaced after a set
+number of them, or when it has grown too large, failed or died. No job ever sees what another one left behind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _Entry = tuple["Future[SimulatorOutputs]", Circuit, Analysis]
 class Runner:
     """Runs netlists through a pool of workers.
 
-    A job that a worker had not begun when it died (killed in the milliseconds before, or while it started) gets a
+    If a worker dies before it has begun a job (killed in the milliseconds before, or during its start), the job gets a
     second, fresh worker. Nothing else is tried twice.
 
     Parameters
@@ -42,12 +42,12 @@ class Runner:
     memory_limit : int
         Resident memory [bytes] after which a worker is replaced, > 0.
     workers : int
-        Processes at once, >= 1.
+        Number of processes at once, >= 1.
     address_limit : int
         Address space [bytes] that a worker may take, > 0; a job that needs more fails with
         :class:`SpiceMemoryError`.
     niceness : int
-        By how much workers let other processes go first, 0 to 19.
+        How far workers yield to other processes, 0 to 19.
     program : Program
         What the workers run.
     """
@@ -84,7 +84,7 @@ class Runner:
         self._servants = 0
 
     def _own(self) -> None:
-        """Begin anew in a process that was forked off: workers, locks and threads are those of its parent."""
+        """Start afresh in a forked process: the workers, locks and threads that it has belong to its parent."""
         if self._owner != os.getpid():
             self._begin()
 
@@ -109,7 +109,7 @@ class Runner:
     def simulate(self, netlist: Circuit, analysis: Analysis, time_limit: float | None = None) -> SimulatorOutputs:
         """Simulate a circuit, waiting for a free worker and for the answer; errors as in :meth:`run`.
 
-        ``time_limit`` is another one [s] for this job.
+        ``time_limit`` [s] replaces the runner's time limit for this job.
         """
         fields, table = analysis.request(netlist)
         job = {"text": netlist.text, "inputs": netlist.inputs, "outputs": netlist.outputs}
@@ -127,7 +127,7 @@ class Runner:
                 raise error.reason from None
 
     def submit(self, netlist: Circuit, analysis: Analysis) -> Future[SimulatorOutputs]:
-        """Simulate a circuit in the background; the future has the answer, or the error of this job alone."""
+        """Simulate a circuit in the background; the future holds the answer, or the error of this job alone."""
         analysis.request(netlist)
         self._own()
         future: Future[SimulatorOutputs] = Future()
@@ -139,7 +139,7 @@ class Runner:
         return future
 
     def library(self) -> Library:
-        """Return which simulator runs, starting a worker if there is none.
+        """Return which simulator runs; start a worker if there is none.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Runner:
         return worker.library
 
     def widen(self, workers: int) -> None:
-        """Let so many processes run at once from now on, if these are more than before."""
+        """Raise the number of processes that may run at once to ``workers``; a lower number changes nothing."""
         self._own()
         with self._lock:
             more = max(0, workers - self.workers)
@@ -178,7 +178,7 @@ class Runner:
             worker.kill()
 
     def close(self) -> None:
-        """End all workers and forget the jobs that wait. A later job starts a new worker."""
+        """End all workers and cancel the waiting jobs. A later job starts a new worker."""
         self._own()
         with self._lock:
             for future, *_ in self._waiting:
@@ -191,7 +191,7 @@ class Runner:
             worker.stop()
 
     def _serve(self) -> None:
-        """Do the jobs that wait, one after another, in a thread."""
+        """Run the waiting jobs one after another, in a thread."""
         while True:
             with self._lock:
                 if not self._waiting:
@@ -219,7 +219,7 @@ class Runner:
                 raise
             raise _NotBegunError(error) from None
         except BaseException:
-            # After an error, or an interrupt between request and answer, its state is unknown.
+            # After an error, or an interrupt between request and answer, the worker's state is unknown.
             self._drop(worker)
             raise
         if "reason" in answer:
@@ -238,7 +238,7 @@ class Runner:
         return SimulatorOutputs(found[:, 0], found[:, 1:], seconds)
 
     def _take(self) -> Worker:
-        """Take an idle worker that lives, or start one; there is room for it."""
+        """Take an idle worker that is alive, or start one; the caller has made sure that there is room for it."""
         while True:
             with self._lock:
                 if not self._idle:
@@ -265,7 +265,7 @@ class Runner:
 
 
 class _NotBegunError(Exception):
-    """A worker died before it had begun with its job."""
+    """A worker died before it had begun its job."""
 
     def __init__(self, reason: SpiceWorkerError) -> None:
         super().__init__()

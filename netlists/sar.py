@@ -1,13 +1,13 @@
 """A SAR ADC in time: sample-and-hold, capacitor array, comparator, and the register that finds the code.
 
-One conversion, of :attr:`ConversionClock.period`: the hold capacitor is emptied, the sample is taken, the array takes
-it over, and each bit is tried in turn. A switch is a conductance that its clock, 0 V to 1 V, multiplies: open, it
-carries nothing.
-The register is made of XSPICE's flip-flops (``logic="xspice"``) or of capacitors that keep a decision
+In one conversion, which takes :attr:`ConversionClock.period`, the hold capacitor is emptied, the sample is taken, the
+array takes it over, and each bit is tried in turn. A switch is a conductance multiplied by its clock, 0 V to 1 V, so an
+open switch carries no current.
+The register is made of XSPICE's flip-flops (``logic="xspice"``) or of capacitors that hold the decisions
 (``logic="behavioral"``), which need no code models.
 
-Expressions stand in braces, comparisons are ``? :``, and switches need no model: so the same text is good for ngspice
-and for Xyce. ngspice keeps 11 digits of numbers within expressions; those that matter are sources and capacitors.
+Expressions are in braces, comparisons use ``? :``, and switches need no model, so ngspice and Xyce read the same text.
+ngspice keeps 11 digits of numbers within expressions; the numbers that matter are those of sources and capacitors.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ __all__ = [
 Logic = Literal["xspice", "behavioral"]
 
 SAR_OPTIONS = ".options method=gear reltol=1e-5 abstol=1e-9 vntol=1e-6 gmin=1e-18"
-"""Gear's rule damps what switches leave in a step or two. The array keeps its charge whatever the tolerances are; the
-voltages of linear parts come out to rounding errors, others to a microvolt, 1e-3 of an LSB of a millivolt."""
+"""Gear's method damps switching transients within a step or two. The array keeps its charge whatever the tolerances
+are; voltages of linear parts are right to rounding errors, others to a microvolt: 1e-3 LSB if an LSB is a millivolt."""
 
 EDGE = 0.02
-"""Rise and fall of a clock, as a part of one bit's time."""
+"""Rise time and fall time of a clock, as a fraction of one bit's time."""
 
 SETTLED = 40.0
-"""Time constants that a switch which is meant to be ideal gets: 4e-18 is left. More would only cost time steps."""
+"""Time constants during which a switch meant to be ideal is closed: 4e-18 is left. More would only cost time steps."""
 
 KEEPER = 1e-15
-"""Capacitor that keeps a decision [F]."""
+"""Capacitance that holds a decision [F]."""
 
 WIDTH = 110
-"""Characters of a line, unless one word is longer."""
+"""Largest number of characters of a line, unless one word is longer."""
 
 XSPICE_MODELS = """\
 .model to_digital adc_bridge(in_low=0.4 in_high=0.6 rise_delay=1e-12 fall_delay=1e-12)
 .model to_analog dac_bridge(out_low=0 out_high=1 t_rise=1e-11 t_fall=1e-11)
 .model keeper d_dff(clk_delay=1e-12 set_delay=1e-12 reset_delay=1e-12 rise_delay=1e-12 fall_delay=1e-12)
 """
-"""Models of the register's code models; in ngspice's ``digital.cm``."""
+"""``.model`` lines of the register's code models, which are in ngspice's ``digital.cm``."""
 
 
 class ConversionClock(NamedTuple):
@@ -71,25 +71,25 @@ class ConversionClock(NamedTuple):
 
     @property
     def ready(self) -> float:
-        """When the code of the first conversion stands."""
+        """Time from which the code of the first conversion is valid [s]."""
         return self.begin + self.period - 0.1 * self.bit
 
 
 def sar_clock(spec: AdcSpec, begin: float = 0.0) -> ConversionClock:
-    """Return the times of a conversion: beside the sample, reset, take-over and every bit last equally long.
+    """Return the times of a conversion: apart from the sample, reset, take-over and each bit take equally long.
 
     Parameters
     ----------
     spec : AdcSpec
         The ADC.
     begin : float
-        When the sample begins to be taken, the hold capacitor being empty at 0 and never emptied for the first time
-        [s]; 0 leaves a reset before it.
+        When the sample begins [s]. The reset before it takes one bit's time and does not begin before 0, so the sample
+        begins after one bit's time at the earliest.
 
     Raises
     ------
     ValidationError
-        If the sample takes all of the conversion's time.
+        If the sample leaves no time for the rest of the conversion.
     """
     if spec.sample_time >= spec.conversion_time:
         raise ValidationError(
@@ -106,10 +106,10 @@ def clock_nodes(bits: int) -> list[str]:
 
 
 def clock_sources(clock: ConversionClock, bits: int, conversions: int = 1) -> str:
-    """Return the sources of the clocks for so many conversions, one after another."""
+    """Return the sources of the clocks for a number of conversions, one after another."""
     step, edge = clock.bit, EDGE * clock.bit
     taken = step + clock.sample
-    # Begin and length; the top of the array is let go before its bottoms move.
+    # Begin and length. The top plate of the array is released before the bottom plates are switched.
     spans = {"reset": (0.0, step), "track": (step, clock.sample), "take": (taken, step), "close": (taken, 0.7 * step)}
     for place, bit in enumerate(reversed(range(bits))):
         start = taken + (1 + place) * step
@@ -118,7 +118,7 @@ def clock_sources(clock: ConversionClock, bits: int, conversions: int = 1) -> st
     lines = []
     for name in clock_nodes(bits):
         start, length = spans[name]
-        # Edges are centred: a switch is closed for as long as its clock says, counted from half to half.
+        # A clock is high for ``length`` between the midpoints of its edges, so its switch is closed for that long.
         rise = clock.begin + start + 0.5 * edge
         times = (rise, edge, edge, length - edge, clock.period if conversions > 1 else 2.0 * (rise + clock.period))
         lines.append(f"V{name} {name} 0 PULSE(0 1 {' '.join(number(time) for time in times)})\n")
@@ -184,7 +184,7 @@ def sar_subcircuit(bank: AdcBank, column: int, logic: Logic, clock: ConversionCl
 
 
 class SarNetlist:
-    """The netlist of the SARs of a bank, which convert voltages side by side, some of them one after another.
+    """The netlist of the SARs of a bank, which work side by side and convert several voltages one after another.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ class SarNetlist:
         clocks = " ".join(clock_nodes(bank.spec.bits))
         lines = [f".title {TITLE}\n", XSPICE_MODELS if logic == "xspice" else ""]
         lines.append(clock_sources(self.clock, bank.spec.bits, conversions))
-        # A voltage changes while the hold capacitor is emptied.
+        # A voltage changes at the end of its conversion, just before the hold capacitor is emptied.
         begin = self.clock.period * np.arange(conversions)
         for column in range(columns):
             times = np.stack([begin, begin + self.clock.period - EDGE * self.clock.bit], axis=1).ravel()
@@ -223,7 +223,7 @@ class SarNetlist:
 
 
 def wrapped(line: str) -> str:
-    """Return a line with its end, continued on lines of its own where it is long."""
+    """Return a line with its line break, split into continuation lines where it is too long."""
     parts, current = [], ""
     for word in line.split(" "):
         if current and len(current) + 1 + len(word) > WIDTH:

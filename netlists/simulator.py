@@ -1,8 +1,8 @@
 """libngspice through PySpice, as it really behaves. Runs in the worker process only.
 
-PySpice raises on harmless notes and lets real errors pass, so this class keeps ngspice's own lines and judges by
-them and by the results: an analysis has succeeded if no line says that it failed, and every vector asked for is
-there, with the right length and finite, and the inputs came out as they were put in.
+PySpice raises on harmless notes and lets real errors pass. So this class keeps ngspice's own lines, and judges by them
+and by the results: an analysis has succeeded if no line reports a failure, every vector asked for is there, finite and
+of the right length, and the inputs came out as they were put in.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from circuitmem.netlists.ordering import numbered
 __all__ = ["KLU", "SPARSE", "Simulator", "choose_solver", "find_library"]
 
 KLU, SPARSE = "KLU", "Sparse 1.3"
-"""Solvers of ngspice. Most of the time of a large tile would go into the ordering of the second."""
+"""Solvers of ngspice. The second would spend most of the time of a large tile on finding an elimination order."""
 
 KLU_SINCE = 42
-"""First version of ngspice that may have KLU, if it was built with it."""
+"""First version of ngspice that can be built with KLU."""
 
 INSTALL = "install it with: apt-get install libngspice0"
 
@@ -41,7 +41,7 @@ _HARMLESS = re.compile(
     r"^(Note: |Trying gmin|Supplies reduced|Circuit: |Doing analysis|No\. of Data|Reference value|-+$|\s*$"
     r"|Using (SPARSE|KLU)|Warning: (Further gmin increment|Last gmin step failed|(Dynamic|True) gmin stepping failed))"
 )
-"""Progress. A way to the solution that fails is followed by another one, and the last by "aborted"."""
+"""Progress messages. If one method to find the solution fails, ngspice tries the next; after the last, "aborted"."""
 
 _FATAL = re.compile(
     r"singular matrix|timestep too small|aborted|not parsed|no such|can't|could not|unknown|error|failed|warning"
@@ -82,13 +82,13 @@ def find_library() -> str:
 
 
 def choose_solver(version: object, works: Callable[[], bool]) -> str:
-    """Return the solver to use with a version of ngspice; ``works`` tries whether KLU is in there."""
+    """Return the solver to use with a version of ngspice; ``works`` tests whether KLU was built in."""
     number = re.match(r"\d+", str(version))
     return KLU if number and int(number[0]) >= KLU_SINCE and works() else SPARSE
 
 
 def _transient(analysis: dict[str, Any]) -> str:
-    """Return the command of a transient analysis; numbers only, whatever a message says."""
+    """Return the command of a transient analysis; only numbers get into it, whatever the message holds."""
     times = " ".join(f"{float(value):.17g}" for value in analysis["times"])
     return f"tran {times}{' uic' if analysis['initial'] else ''}"
 
@@ -148,7 +148,7 @@ class Simulator:
         self.seconds: dict[str, float] = {}
 
     def end(self) -> None:
-        """End nothing: all of ngspice is in this process."""
+        """Do nothing: all of ngspice runs within this process."""
 
     def run(
         self,
@@ -201,7 +201,7 @@ class Simulator:
         return results
 
     def _load_code_models(self) -> None:
-        """Load XSPICE's digital models, which lie beside the library where the package ngspice is installed."""
+        """Load XSPICE's digital models, which are next to the library if the package ngspice is installed."""
         path = Path(self.library).parent / "ngspice" / "digital.cm"
         if self._code_models or not re.fullmatch(r"[\w./+-]+", str(path)):
             return
@@ -221,7 +221,7 @@ class Simulator:
     def _fetch(
         self, kind: str, axis: str | None, outputs: list[str], points: int | None = None
     ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-        """Return axis (a number without one) and outputs, (points, 1 + outputs), and all vectors of the plot."""
+        """Return axis (else point numbers) and outputs, (points, 1 + outputs), and all vectors of the plot."""
         name = self._shared.last_plot
         if not name.startswith(kind):
             raise SpiceError("ngspice made no result", self._last_lines())
@@ -242,14 +242,14 @@ class Simulator:
         return results, plot
 
     def _with_solver(self, text: str, sweep: bool) -> str:
-        """Ask for the better solver where there is one; spare the other the search for an order."""
+        """Select KLU where it is available; else give Sparse 1.3 an elimination order for a sweep."""
         if self.solver != KLU:
             return numbered(text) if sweep else text
         body, end, rest = text.rpartition(".end\n")
         return f"{body}.options klu\n{end}{rest}"
 
     def _try_klu(self) -> bool:
-        """Say whether a divider computed with KLU comes out right, and KLU did it."""
+        """Say whether KLU solves a voltage divider correctly, and was really used for it."""
         self._log.clear()
         self._point, self._table = 0, []
         text = ".title circuitmem\nVa a 0 dc 1\nRa a b 1\nRb b 0 1\nVpoint point 0 dc 0\n.options klu\n.end\n"

@@ -14,10 +14,10 @@ from circuitmem.tile import Tile
 __all__ = ["POLE_RESISTANCE", "STEP_OPTIONS", "StepNetlist", "amplifier_in_time"]
 
 STEP_OPTIONS = ".options method=trap reltol=1e-6 trtol=1 abstol=1e-15 vntol=1e-12 chgtol=1e-24 gmin=1e-18"
-"""Lines of femtofarads carry charges of attocoulombs: without a small ``chgtol`` ngspice would not follow them."""
+"""Lines of femtofarads carry charges of attocoulombs, which ngspice would not resolve without a small ``chgtol``."""
 
 POLE_RESISTANCE = 1e3
-"""Of the RC pair that makes an amplifier's pole [Ω]; its capacitor follows from the time constant."""
+"""Resistance of the RC pair that forms an amplifier's pole [Ω]; its capacitance follows from the time constant."""
 
 _HEADER = (
     HEADER
@@ -46,7 +46,7 @@ class StepNetlist:
     words : list of str or None
         Node of the last cell of each word line; None where it floats.
     columns : list of list of str
-        Vectors that add up to each column's output: the amplifier's, else the currents into its virtual grounds.
+        Vectors that add up to each column's output: amplifier outputs, or else currents into the virtual grounds.
     """
 
     def __init__(self, tile: Tile, voltages: NDArray[np.float64], amplifier: TiaSpec | None = None) -> None:

@@ -1,7 +1,7 @@
 """The text that ngspice reads: one way to write numbers, and a gate that lets no command through.
 
 ngspice executes what it finds in titles, in ``*#`` comments, in ``.control`` blocks and in ``.include``d files. No
-text of a user ever gets into a netlist; the gate is there for the day when somebody forgets that.
+text from a user ever gets into a netlist; the gate is there in case somebody forgets that rule.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from circuitmem.errors import ValidationError
 __all__ = ["OPTIONS", "TITLE", "Netlist", "number", "number_texts"]
 
 OPTIONS = ".options reltol=1e-9 abstol=1e-15 vntol=1e-12 gmin=1e-18"
-"""Tight tolerances: linear tiles do not need them, cells with a sinh law agree to 1e-10 with them."""
+"""Tight tolerances: linear tiles do not need them; cells with a sinh law agree to 1e-10 because of them."""
 
 TITLE = "circuitmem"
 
@@ -34,7 +34,7 @@ _COMMAND = re.compile(
     re.M,
 )
 _STRANGE = re.compile(r"^(?! *\*)(?! *(?:[A-Za-z.+][A-Za-z0-9_ .,+*/()=:{}#<>?\[\]^-]*)?$).*", re.M)
-"""A line that is neither a comment nor made of what elements are made of."""
+"""A line that is neither a comment nor made of the characters that elements use."""
 
 _FOREIGN = re.compile(r"[^\n -~]|[;`$\\]")
 
@@ -85,11 +85,11 @@ class Netlist:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Nothing: all options stand in the text."""
+        """Empty: all options are in the text."""
         return {}
 
     def __post_init__(self) -> None:
-        # ngspice takes the first line for the title whatever it is, and some titles for commands.
+        # ngspice takes any first line as the title, and some titles as commands.
         if not self.text.startswith(f".title {TITLE}\n"):
             raise ValidationError("netlist text", f"must begin with .title {TITLE}", self.text.split("\n", 1)[0])
         for name in self.inputs:

@@ -20,11 +20,11 @@ HEADER = """\
 """
 
 _COLUMN_WIDTH = 26
-"""Characters that ngspice prints for a number of 17 digits, with the gap."""
+"""Characters that ngspice prints for a number of 17 digits, including the gap."""
 
 
 class TileNetlist:
-    """The netlist of a tile whose word lines are driven by ideal sources, with the names of what can be read off.
+    """The netlist of a tile whose word lines are driven by ideal sources, and the names of the vectors to read from it.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class TileNetlist:
     all_nodes : bool
         Save every node voltage, not only the currents.
     overdrive : float, optional
-        Makes MOSFETs of the access transistors: what their gates have more than the threshold [V].
+        Gate voltage of the access transistors above their threshold [V]; it makes them MOSFETs instead of resistors.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class TileNetlist:
         dead = tile.defects.dead_drivers
         self.live = [row for row in range(tile.spec.rows) if dead is None or not dead[row]]
         self.drive_currents = [f"v{node}#branch" for node in self.wiring.drivers]
-        # Two sources of 0 V between the same two nodes would share the current in no defined way: use one.
+        # Two sources of 0 V between the same two nodes would share the current in an undefined way: use one.
         self.sense_currents = [[f"v{node}#branch" for node in dict.fromkeys(nodes)] for nodes in self.wiring.senses]
         circuit = _circuit(tile, self.wiring, overdrive)
         for row, node in enumerate(self.wiring.drivers):
@@ -66,14 +66,14 @@ class TileNetlist:
         if all_nodes:
             grids = (self.wiring.word_nodes, self.wiring.bit_nodes)
             nodes = list(dict.fromkeys(name for grid in grids for name in grid.ravel() if name is not None))
-        # Without .save ngspice keeps everything, and is faster at it than with 8,192 names.
+        # Without .save ngspice keeps everything, which is faster than a .save with 8,192 names.
         saved = "" if all_nodes else _save([*currents, *inputs])
         text = f"{circuit}{saved}{OPTIONS}\n.end\n"
         self.netlist = Netlist(text, inputs, tuple(dict.fromkeys([*currents, *nodes, *inputs])))
 
 
 def sweep_source(circuit: Circuit) -> None:
-    """Add the source whose sweep counts the input vectors; it is connected to nothing."""
+    """Add the source that is swept over the index of the input vectors; it is connected to nothing."""
     circuit.V("point", "point", circuit.gnd, "dc 0")
 
 

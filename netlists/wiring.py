@@ -44,7 +44,7 @@ class Branch(NamedTuple):
 
 @dataclass(frozen=True)
 class _Branches:
-    """Resistors (or cells) of one kind, between ``first`` and ``second`` (node indices), with what each is worth."""
+    """Resistors (or cells) of one kind, between ``first`` and ``second`` (node indices), with their resistances [Ω]."""
 
     comment: str
     names: list[str]
@@ -56,25 +56,25 @@ class _Branches:
 class Wiring:
     """Nodes and branches of one tile.
 
-    Nodes that a resistance of 0 joins become one node; cut segments and cells of 0 S are left out; what then hangs
-    on no driver and no sense amplifier is left out too, because it would make the matrix singular. Its voltage is 0.
+    Nodes joined by a resistance of 0 become one node. Cut segments and cells of 0 S are left out, and so is every part
+    that is then connected to no driver and no sense amplifier: it would make the matrix singular. Its voltage is 0.
 
     Parameters
     ----------
     tile : Tile
         The tile.
     amplifiers : bool
-        Leave the sense resistances out, because amplifiers that have this input resistance will be connected.
+        Leave out the sense resistances, because amplifiers with this input resistance will be connected.
 
     Attributes
     ----------
     drivers : list of str
         Node of the driver of each word line.
     senses : list of list of str
-        Nodes of the sense amplifiers of each column: bottom, and top if there is one. If ideal wires join both,
-        the same name stands twice.
+        Nodes of the sense amplifiers of each column: bottom, and top if there is one. If ideal wires join the two,
+        the same name appears twice.
     word_nodes, bit_nodes : (rows, columns) ndarray of object
-        Name of each node of the lines; None where it floats.
+        Name of each node of the lines; None for a floating node.
     conductance_sum : float
         Sum of all branch conductances [S], the scale of rounding errors.
     """
@@ -85,8 +85,8 @@ class Wiring:
         self._both_driven = tile.spec.word_line_drive == "both"
         self._both_sensed = tile.spec.bit_line_sense == "both"
         self._names: list[str] = []
-        # The order decides which name a merged node gets: the terminals keep theirs. Those of the grounds are short,
-        # because ngspice prints 15 characters of a current's name.
+        # The order decides which name a merged node gets: the terminals keep theirs. The names of the grounds are
+        # short, because ngspice prints only 15 characters of a current's name.
         drive = self._nodes("drive_{}", rows)
         sense = self._nodes("s_{}", columns)
         sense_top = self._nodes("t_{}", columns)
@@ -118,7 +118,7 @@ class Wiring:
         return "".join(f"{line}\n" for line in lines)
 
     def resistors(self) -> list[tuple[str, list[Branch]]]:
-        """Return all branches but the cells: each kind's comment and resistors."""
+        """Return all branches but the cells: the comment and the resistors of each kind."""
         return [(branches.comment, self._listed(branches)) for branches in self._wires if branches.names]
 
     def cell_branches(self) -> list[Branch]:
@@ -130,7 +130,7 @@ class Wiring:
         return list(map(Branch, branches.names, *ends, branches.ohms.tolist()))
 
     def capacitances(self) -> list[tuple[str, float]]:
-        """Return nodes and their capacitances [F], merged nodes added up."""
+        """Return nodes and their capacitances [F]; those of merged nodes are summed."""
         spec, farads = self._tile.spec, np.zeros(len(self._names))
         for nodes, each in ((self._word, spec.word_line_capacitance), (self._bit, spec.bit_line_capacitance)):
             np.add.at(farads, self._leader[nodes.ravel()], each)
@@ -138,7 +138,7 @@ class Wiring:
         return [(self._names[node], float(farads[node])) for node in live.tolist()]
 
     def capacitors(self) -> str:
-        """Return the capacitances of the lines as netlist lines; discharged at first."""
+        """Return the capacitances of the lines as netlist lines; they are discharged at time 0."""
         return "".join(f"C{node} {node} 0 {number(farads)} ic=0\n" for node, farads in self.capacitances())
 
     def cells(self) -> list[CellNodes]:
@@ -150,7 +150,7 @@ class Wiring:
     def text(self, overdrive: float | None = None) -> str:
         """Return the branches as netlist lines, one commented section for each kind.
 
-        ``overdrive`` makes MOSFETs of the access transistors: what their gates have more than the threshold [V].
+        ``overdrive`` makes the access transistors MOSFETs: their gate voltage above the threshold [V].
         """
         lines = [f"* {self._cells.comment}"]
         cell = self._tile.spec.cell
@@ -184,7 +184,7 @@ class Wiring:
         return self._elements("B", self._cells, values)
 
     def _other_cells(self, cell: CellLaw) -> list[str]:
-        """Return cells whose law says itself what it is in SPICE."""
+        """Return cells whose law provides its own SPICE expression."""
         first, second = self._resolve(self._cells.first), self._resolve(self._cells.second)
         values = [
             f"i={cell.spice(g, f'v({w},{b})')}"
@@ -193,7 +193,7 @@ class Wiring:
         return self._elements("B", self._cells, values)
 
     def _transistor_cells(self, cell: TransistorCell, overdrive: float | None) -> list[str]:
-        """Return the memristors, from the word line to a node of the cell's own, and the transistors that follow."""
+        """Return the memristors, from the word line to the cell's inner node, and the transistors that follow."""
         inner, names = self._inner(), self._cells.names
         second, ohms = self._resolve(self._cells.second), number_texts(self._cells.ohms)
         places = list(zip(names, inner, second, strict=True))
@@ -212,7 +212,7 @@ class Wiring:
         ]
 
     def _selector_cells(self, cell: SelectorCell) -> list[str]:
-        """Return the selectors, from the word line to a node of the cell's own, and the memristors that follow."""
+        """Return the selectors, from the word line to the cell's inner node, and the memristors that follow."""
         inner, names = self._inner(), self._cells.names
         first, ohms = self._resolve(self._cells.first), number_texts(self._cells.ohms)
         leak, bend = number(cell.leak), number(cell.bend)
@@ -226,7 +226,7 @@ class Wiring:
         ]
 
     def _inner(self) -> list[str]:
-        """Return the name of the node inside of each cell."""
+        """Return the name of the node inside each cell."""
         return [name.replace("cell", "x", 1) for name in self._cells.names]
 
     def _memristors(self, first: list[str], second: list[str], ohms: list[str]) -> list[str]:
@@ -302,25 +302,25 @@ class Wiring:
         return _select("cells: word line to bit line", "cell_{}_{}", self._word, self._bit, ohms, np.isfinite(ohms))
 
     def _merge(self, wires: list[_Branches]) -> None:
-        """Set for every node its leader, the first of the nodes that ideal wires join it to."""
+        """Set the leader of every node: the first node of the group into which ideal wires join it."""
         group = self._parts([(b.first[b.ohms == 0.0], b.second[b.ohms == 0.0]) for b in wires])
         _, leader = np.unique(group, return_index=True)
         self._leader: Indices = leader[group]
 
     def _find_tied(self, branches: list[_Branches], terminals: Indices) -> None:
-        """Set for every node whether branches lead from it to a driver or a sense amplifier."""
+        """Set, for every node, whether branches connect it to a driver or a sense amplifier."""
         part = self._parts([(self._leader[b.first], self._leader[b.second]) for b in branches])[self._leader]
         self._tied: NDArray[np.bool_] = np.isin(part, part[terminals])
 
     def _live(self, branches: _Branches) -> _Branches:
-        """Keep the branches between two different nodes that are tied."""
+        """Keep the branches between two different nodes that are connected to a terminal."""
         first, second = self._leader[branches.first], self._leader[branches.second]
         keep = (first != second) & self._tied[first]
         names = [branches.names[index] for index in np.flatnonzero(keep)]
         return _Branches(branches.comment, names, first[keep], second[keep], branches.ohms[keep])
 
     def _parts(self, ends: list[tuple[Indices, Indices]]) -> Indices:
-        """Return for every node the number of the connected part that it belongs to."""
+        """Return, for every node, the number of the connected part to which it belongs."""
         first, second = (np.concatenate(side) for side in zip(*ends, strict=True))
         count = len(self._names)
         graph = scipy.sparse.coo_array((np.ones(first.size, dtype=bool), (first, second)), shape=(count, count))
@@ -338,7 +338,7 @@ class Wiring:
 def _select(
     comment: str, pattern: str, first: Indices, second: Indices, ohms: Floats, keep: NDArray[np.bool_] | None = None
 ) -> _Branches:
-    """Make branches of the elements of equally shaped arrays, named after their indices."""
+    """Make one branch of each chosen element of equally shaped arrays, named after its indices."""
     chosen = np.ones(ohms.shape, dtype=bool) if keep is None else keep
     names = [pattern.format(*index) for index in np.argwhere(chosen).tolist()]
     return _Branches(comment, names, first[chosen], second[chosen], ohms[chosen])

@@ -1,7 +1,7 @@
 """The worker process: one simulator, jobs on standard input, results on standard output.
 
-Started by :mod:`circuitmem.netlists.runner` and by nobody else. :func:`serve_jobs` is what the worker of every
-simulator runs; this module itself is the one of ngspice.
+Only :mod:`circuitmem.netlists.runner` starts it. The workers of all simulators run :func:`serve_jobs`; this module
+itself is the worker of ngspice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from circuitmem.netlists.simulator import Simulator
 __all__ = ["main", "serve_jobs"]
 
 _ORPHAN_CHECK = 1.0
-"""Seconds between looks at whether the parent still lives; normally the end of its pipe tells at once."""
+"""Seconds between checks that the parent is alive; normally its closed pipe shows at once that it is gone."""
 
 
 class Simulates(Protocol):
@@ -51,7 +51,7 @@ class Simulates(Protocol):
         """Return axis and outputs, (points, 1 + outputs)."""
 
     def end(self) -> None:
-        """End what was started; from any thread."""
+        """End everything that was started; may be called from any thread."""
 
 
 def main() -> None:
@@ -65,11 +65,11 @@ def serve_jobs(make: Callable[[Path], Simulates]) -> None:
     Parameters
     ----------
     make : callable
-        Starts the simulator; called with a folder for its files, which is empty and nobody else's. The parent made it,
-        and removes it; this process does if the parent is gone.
+        Starts the simulator; called with an empty folder for its files alone. The parent made the folder and removes
+        it; this process removes it if the parent is gone.
     """
     answers = os.dup(1)
-    # Whatever C code prints must not get between the messages.
+    # Output of C code must not get in between the messages.
     os.dup2(2, 1)
     _hide()
     _limit(*(int(word) for word in sys.argv[1:3]))
@@ -116,7 +116,7 @@ def _resident() -> int:
 
 
 def _limit(address_space: int, niceness: int) -> None:
-    """Take at most so much memory, and let other processes go first."""
+    """Limit the address space of this process [bytes], switch off core files, and set its niceness."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     if hard != resource.RLIM_INFINITY:
         address_space = min(address_space, hard)
@@ -127,7 +127,7 @@ def _limit(address_space: int, niceness: int) -> None:
 
 
 def _hide() -> None:
-    """Move to a folder that no longer exists, with no home: no start-up file to run, no file to leave behind."""
+    """Change to a folder that no longer exists, with no home: no start-up file is run, and no file is left behind."""
     folder = tempfile.mkdtemp(prefix="circuitmem-spice-")
     os.chdir(folder)
     Path(folder).rmdir()
@@ -155,7 +155,7 @@ def _listen(jobs: queue.SimpleQueue[bytes], parent: int, ends: list[Callable[[],
 def _read(size: int, parent: int) -> bytes:
     parts: list[bytes] = []
     while size:
-        # A process forked by the parent may hold its end of the pipe open: look at the parent itself too.
+        # A process forked by the parent may hold the parent's end of the pipe open: check the parent itself too.
         while not select.select([0], [], [], _ORPHAN_CHECK)[0]:
             if os.getppid() != parent:
                 raise EOFError

@@ -1,4 +1,4 @@
-"""Lines of elements, and what has to be loaded for them."""
+"""Lines of elements, and the models that have to be loaded for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from circuitmem.tile import Tile
 __all__ = ["BASE", "CellElements", "capacitors", "driven", "grounds", "header", "shipped", "wires"]
 
 BASE = 'ground 0\nload "resistor.osdi"\nmodel r resistor\nmodel v vsource\nmodel e vcvs\n'
-"""What all circuits begin with. Sources are built in."""
+"""The lines at the start of every circuit. Sources are built into VACASK."""
 
 
 def header(tile: Tile) -> str:
@@ -43,7 +43,7 @@ def driven(node: str, voltage: str) -> str:
 
 
 def grounds(wiring: Wiring) -> str:
-    """Return the virtual grounds of the columns, one where ideal wires join both ends."""
+    """Return the virtual grounds of the columns; only one for a column whose ends are joined by ideal wires."""
     names = (name for nodes in wiring.senses for name in dict.fromkeys(nodes))
     return "".join(driven(name, "dc=0.0") for name in names)
 
@@ -69,7 +69,7 @@ class CellElements:
     wiring : Wiring
         Its nodes and branches.
     overdrive : float, optional
-        Makes MOSFETs of the access transistors: what their gates have more than the threshold [V].
+        Gate voltage of the access transistors above their threshold [V]; it makes them MOSFETs instead of resistors.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class CellElements:
         return self._sinh(1.0 / cell.bend, ((item, slope) for item in ends))
 
     def _memristors(self, branches: list[Branch], *, second: bool) -> list[str]:
-        """Return the memristors between a node of the cell's own and one of its ends."""
+        """Return the memristors between the cell's inner node and one of its ends."""
         return ["// x_i_j: the node inside cell (i, j)\n"] + [
             resistor(item._replace(first=_inner(item)) if second else item._replace(second=_inner(item)))
             for item in branches
@@ -119,7 +119,7 @@ def _inner(branch: Branch) -> str:
 
 
 def _transistors(cell: TransistorCell, branches: list[Branch], overdrive: float | None) -> list[str]:
-    """Return the access transistors, between the cells' own nodes and the bit lines."""
+    """Return the access transistors, between the cells' inner nodes and the bit lines."""
     if overdrive is None:
         ends = (item._replace(name=f"on_{item.name}", first=_inner(item), ohms=cell.on_resistance) for item in branches)
         return [resistor(item) for item in ends]

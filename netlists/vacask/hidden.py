@@ -1,8 +1,8 @@
-"""Which variables of a Verilog-A model keep a value from one evaluation to the next: OpenVAF drops such values.
+"""Find the variables of a Verilog-A model that keep a value between evaluations: OpenVAF drops such values.
 
-A variable that is read before it is assigned has its initial value. So the model is compiled three times with other
-initial values, and what the compiler makes of it is compared: where it differs, an initial value reaches the result.
-One variable at a time then says which.
+A variable that is read before it is assigned has its initial value. So the model is compiled three times with different
+initial values, and the outputs of the compiler are compared: if they differ, an initial value reaches the result. The
+same test with one variable at a time then shows which one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["hidden_variables"]
 COMPILE_LIMIT = 60.0
 """Seconds that a model may take to compile."""
 NAMING_LIMIT, NAMED = 10.0, 8
-"""Seconds to look for names, and names that are enough."""
+"""Seconds to spend on finding names, and number of names after which the search stops."""
 
 _SEEDS = (
     {"real": "0.43219876", "integer": "3"},
@@ -36,7 +36,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def hidden_variables(text: str) -> list[str]:
-    """Return the variables of a text without comments that keep a value; ``"?"`` if it cannot be said which.
+    """Return the variables that keep a value, of a text without comments; ``"?"`` if they cannot be named.
 
     Raises
     ------
@@ -65,13 +65,13 @@ def _variables(text: str) -> list[str]:
 
 
 def _depends(text: str, names: Collection[str]) -> bool:
-    """Say whether what is computed depends on the initial values of variables."""
+    """Say whether the result depends on the initial values of these variables."""
     first, *others = (_constants(_seeded(text, names, values)) for values in _SEEDS)
     return any(other != first for other in others)
 
 
 def _seeded(text: str, names: Collection[str], values: dict[str, str]) -> str:
-    """Return the text with initial values for some variables; functions have none that last."""
+    """Return the text with initial values for some variables; those of functions keep no values and are left alone."""
 
     def changed(found: re.Match[str]) -> str:
         parts = []
@@ -86,7 +86,7 @@ def _seeded(text: str, names: Collection[str], values: dict[str, str]) -> str:
 
 
 def _constants(text: str) -> list[str]:
-    """Return the constants in what OpenVAF makes of a text, sorted."""
+    """Return the constants in the code that OpenVAF generates from a text, sorted."""
     compiler = find_vacask().compiler
     with tempfile.TemporaryDirectory(prefix="circuitmem-openvaf-") as folder:
         (Path(folder) / "model.va").write_text(text, "utf-8")

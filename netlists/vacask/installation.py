@@ -15,7 +15,7 @@ __all__ = ["INSTALL", "Installation", "find_vacask"]
 
 INSTALL = "pip install 'circuitmem[vacask]'"
 START_LIMIT = 60.0
-"""Seconds within which the compiler must say its version."""
+"""Seconds within which the compiler must report its version."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Installation:
 
     @property
     def compiler_version(self) -> str:
-        """What OpenVAF calls itself, without its name.
+        """Version that OpenVAF reports, without its name.
 
         Raises
         ------

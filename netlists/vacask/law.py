@@ -1,4 +1,4 @@
-"""The circuit in which a Verilog-A device says its law: current and rate at given states and voltages."""
+"""The circuit that evaluates the law of a Verilog-A device: current and rate at given states and voltages."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LAW_OPTIONS = "reltol=1e-9 vntol=1e-12 nr_conviter=2 gmin=1e-18"
 
 
 def parameter_text(spec: VerilogASpec) -> str:
-    """Return the parameters of the model, as they follow its name."""
+    """Return the parameters of the model, as written after its name."""
     return "".join(f" {name}={quantity(value)}" for name, value in spec.parameters.items())
 
 
 DEVICES = 64
-"""Devices side by side: so many points are computed at once."""
+"""Number of devices side by side, and so of points that are computed at once."""
 
 
 class LawCircuit:
@@ -48,13 +48,13 @@ class LawCircuit:
 
     @staticmethod
     def table(voltage: Floats, state: Floats) -> Floats:
-        """Return the inputs, (sweeps, 2 devices), for points, (points,) V each; the last one fills up the rest."""
+        """Return the inputs, (sweeps, 2 devices), for points, (points,) V each; the last one is repeated as a filler."""
         count = -(-len(voltage) // DEVICES) * DEVICES
         filled = (np.pad(each, (0, count - len(each)), mode="edge").reshape(-1, DEVICES) for each in (voltage, state))
         return np.hstack(list(filled))
 
     @staticmethod
     def points(answers: Floats, count: int) -> tuple[Floats, Floats]:
-        """Return currents into the devices [A] and rates, (points,) each, of the outputs, (sweeps, 2 devices)."""
+        """Return currents into the devices [A] and rates, (points,) each, from the outputs, (sweeps, 2 devices)."""
         amperes, rates = np.hsplit(answers, 2)
         return -amperes.ravel()[:count], rates.ravel()[:count]

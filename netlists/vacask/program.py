@@ -33,16 +33,16 @@ Floats = NDArray[np.float64]
 PULSE_OPTIONS = "reltol=1e-6 vntol=1e-9 gmin=1e-18"
 
 _RENAMED = {"edge": "rim"}
-"""Names of parameters that Verilog-A keeps for itself."""
+"""New names of parameters whose own names are reserved in Verilog-A."""
 
 _STEPS = 1000
-"""Steps that a pulse takes at least: VACASK's own choice of steps is coarse where only states move."""
+"""Minimum number of time steps of a pulse: VACASK's own choice of steps is coarse where only states move."""
 
 
 class VacaskProgram:
     """The netlist of a pulse on a tile; as :class:`circuitmem.netlists.program.ProgramNetlist`."""
 
-    initial = False  # with it, an integral begins at 0; the operating point has it where it is to begin
+    initial = False  # with True an integral would start from 0; the operating point gives it its initial value
 
     def __init__(self, tile: Tile, device: OdeDevice, pulse: Pulse, state: Floats) -> None:
         wiring = Wiring(bare_lines(tile, pulse))
@@ -111,7 +111,7 @@ class VacaskProgram:
 
 
 def _static(device: VteamSpec | StanfordSpec | YakopcicSpec | IonDriftSpec) -> tuple[str, float, float]:
-    """Return the kind of a device, and of its static law the non-linearity [1/V] and the ratio of the two sides."""
+    """Return the kind of a device, and the non-linearity [1/V] and the ratio of the two sides of its static law."""
     if isinstance(device, VteamSpec | IonDriftSpec):
         return model_name(device), 1.0, 1.0
     if isinstance(device, StanfordSpec):

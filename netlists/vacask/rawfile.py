@@ -15,12 +15,12 @@ _BINARY = b"\nBinary:\n"
 
 
 def read_raw(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Return the vectors of a file of real numbers, by name, with equal lengths >= 1.
+    """Return the vectors of a file of real numbers, by name; all have the same length, >= 1.
 
     Raises
     ------
     SpiceError
-        If it is not there, or not complete: the number of points of a run that was cut short stays blank.
+        If the file is missing or incomplete: in a run that was cut short, the number of points stays blank.
     """
     try:
         content = path.read_bytes()

@@ -63,7 +63,7 @@ class VacaskReadout:
 
 
 def _subcircuit(circuit: SubCircuit, decisions: str = "") -> str:
-    """Return a sub-circuit of the converters; ``decisions`` are the lines in place of its expressions."""
+    """Return a sub-circuit of the converters in VACASK's language; the lines ``decisions`` replace its expressions."""
     lines = [f"subckt {circuit.name}({' '.join(circuit.external_nodes)})\n"]
     for element in circuit.elements:
         name, *words = str(element).lower().split()
@@ -83,7 +83,7 @@ def _value(word: str) -> str:
 
 
 def _decisions(bank: AdcBank, column: int) -> str:
-    """Return what decides the code of an ADC channel, between the nodes that :func:`adc_channel` has."""
+    """Return the elements that decide the code of an ADC channel, between the nodes of :func:`adc_channel`."""
     if not bank.alive[column]:
         return "vcode (code 0) v dc=0.0\n"
     if bank.capacitors is not None:
@@ -98,7 +98,7 @@ def _decisions(bank: AdcBank, column: int) -> str:
 
 
 def _sum(parts: list[tuple[str, float]]) -> str:
-    """Return controlled sources in series that make the code of weighted nodes."""
+    """Return controlled sources in series that add up weighted node voltages to the code."""
     lines, below = [], "0"
     for index, (node, weight) in enumerate(parts):
         top = "code" if index == len(parts) - 1 else f"sum_{index}"

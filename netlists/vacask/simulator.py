@@ -1,8 +1,8 @@
 """VACASK as it really behaves: a process and a folder of its own for each job. Runs in the worker process only.
 
-VACASK ends with 0 after some failures, leaves out what it does not know of what it was asked to save, and writes all of
-its messages to standard output. So a job has succeeded if it ended with 0, its result has every vector asked for, at
-every point, finite, and at the points that were asked for.
+VACASK ends with status 0 after some failures, leaves out vectors to be saved that it does not know, and writes all of
+its messages to standard output. So a job has succeeded only if it ended with status 0 and its result has every vector
+asked for, finite, at every point asked for.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ _COMPILE_LIMIT = 60.0
 """Seconds that a model may take to compile; usual ones take less than one."""
 
 _START_LIMIT = 30.0
-"""Seconds for a start that takes 25 ms: one that hangs must end before its worker's time is over."""
+"""Seconds allowed for a start, which takes 25 ms: one that hangs must be ended before its worker's time is over."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class VacaskSimulator:
-    """Runs VACASK, once a job.
+    """Runs VACASK once per job.
 
     Parameters
     ----------
     folder : Path
-        An empty folder for its files, nobody else's: what lies in it is what this process put there.
+        An empty folder for its files alone: everything in it was put there by this process.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class VacaskSimulator:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._compiled: dict[str, Path] = {}
-        # The kernel ends what runs when this process dies, however that comes.
+        # The kernel ends the running program when this process dies, for whatever reason.
         setpriv = shutil.which("setpriv")
         self._before = [] if setpriv is None else [setpriv, "--pdeathsig", "KILL", "--"]
         try:
@@ -89,7 +89,7 @@ class VacaskSimulator:
             raise SpiceUnavailableError(f"VACASK is installed but does not start: {last}", simulator="VACASK")
 
     def end(self) -> None:
-        """End what runs."""
+        """End the running program, if there is one."""
         if self._process is not None:
             self._process.kill()
 
@@ -143,7 +143,7 @@ class VacaskSimulator:
         stem = self._folder / f"model-{digest[:32]}"
         path, made = stem.with_suffix(".va"), stem.with_suffix(".osdi")
         path.write_text(source, "utf-8")
-        # For any processor of this kind, so that the same text gives the same numbers on all of them.
+        # Compiled for any processor of this architecture, so that the same text gives the same numbers on all of them.
         command = [str(self._found.compiler), "--target_cpu", "generic", path.name, "-o", made.name]
         code, lines = self._execute(command, self._folder, _COMPILE_LIMIT)
         if code != 0 or not made.is_file():
@@ -155,7 +155,7 @@ class VacaskSimulator:
     def _execute(
         self, command: list[str], folder: Path, limit: float | None = None, what: str = "a model does not compile"
     ) -> tuple[int, tuple[str, ...]]:
-        """Run a program; return its status and last lines; ``what`` is wrong beyond ``limit`` s."""
+        """Run a program, return its status and last lines; ``what`` is the error if it takes longer than ``limit`` s."""
         environment = {"HOME": str(folder), "TMPDIR": str(folder), "PATH": "/usr/bin:/bin"}
         environment |= {"LC_ALL": "C", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         kept: deque[bytes] = deque(maxlen=64)
@@ -174,7 +174,7 @@ class VacaskSimulator:
             if timer is not None:
                 timer.start()
             try:
-                # A line may have no end: so many bytes at a time.
+                # A line may never end: read a limited number of bytes at a time.
                 while part := process.stdout.readline(4096):
                     kept.append(part)
                 code = process.wait()

@@ -17,21 +17,22 @@ __all__ = ["VacaskStates", "block_of"]
 Floats = NDArray[np.float64]
 
 _USUAL = 1e-4
-"""Conductance [S] of all cells at the first point, which is the same whatever the others are: the solver chooses its
-order there and keeps it, so that the answer of a state does not depend on the states beside it."""
+"""Conductance [S] of all cells at the first point, whatever the other points are: the solver chooses its elimination
+order there and keeps it, so the result of a state does not depend on the states beside it."""
 
 _OFF = 1e30
-"""Resistance [ohm] of a cell that conducts nothing: what it carries is far below the rounding of any current."""
+"""Resistance [ohm] of a cell that conducts nothing: its current is far below the rounding errors of any current."""
 
 _BLOCK = 16
 """Word lines of a block."""
 
 
 def block_of(tile: Tile) -> int | None:
-    """Return the number of the block of word lines that has all cells that conduct anything, None if none has.
+    """Return the number of the block of word lines that has all conducting cells; None if there is no such block.
 
-    A pulse opens the transistors of one row: its circuit without the cells of other blocks, through which nothing
-    flows, takes a quarter of the time.
+    It is None, too, for a tile that has no other blocks to leave out.
+    A pulse turns on the transistors of one row. Without the cells of the other blocks, through which nothing flows, its
+    circuit takes a quarter of the time.
     """
     blocks = np.flatnonzero(tile.effective_conductance.any(axis=1)) // _BLOCK
     if tile.spec.rows <= _BLOCK or not blocks.size or (blocks != blocks[0]).any():
@@ -47,7 +48,7 @@ class VacaskStates:
     tiles : sequence of Tile
         The states, of one specification and with the same defects of lines and drivers.
     block : int, optional
-        Where all of their cells lie that conduct anything (:func:`block_of`): the others are left out.
+        Block that has all of their conducting cells (:func:`block_of`); the cells of other blocks are left out.
 
     Attributes
     ----------
@@ -89,7 +90,7 @@ class VacaskStates:
     def table(self, batches: Sequence[Floats]) -> Floats:
         """Return the inputs, (1 + points, inputs), for the driver voltages (vectors, rows) V of each tile.
 
-        The first point is that of all cells alike, and is nobody's answer.
+        At the first point all cells are alike; its result belongs to no tile.
         """
         points = [np.concatenate([np.ones(len(self.live)), np.full(len(self._rows), 1.0 / _USUAL)])[None]]
         for tile, batch in zip(self._tiles, batches, strict=True):
@@ -100,7 +101,7 @@ class VacaskStates:
         return np.vstack(points)
 
     def without_leaks(self, results: Floats, voltages: Floats) -> Floats:
-        """Return the currents, with 0 in place of what cells that conduct nothing may let through.
+        """Return the currents, with 0 in place of those that may only be leaks of cells that conduct nothing.
 
         ``results`` is (points, outputs) A, ``voltages`` (points, rows) V, both without the first point.
         """

@@ -1,7 +1,7 @@
 """The text that VACASK reads: one way to write numbers, and a gate that lets no command through.
 
-A netlist of VACASK can load native code, include files and run commands. No text of a user ever gets into one; the gate
-is there for the day when somebody forgets that.
+A netlist of VACASK can load native code, include files and run commands. No text from a user ever gets into one; the
+gate is there in case somebody forgets that rule.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from circuitmem.errors import ValidationError
 __all__ = ["OPTIONS", "VacaskNetlist", "complete", "model_source", "quantities", "quantity", "vector", "vectors"]
 
 OPTIONS = "reltol=1e-9 vntol=1e-12 nr_conviter=2 gmin=1e-18"
-"""One Newton step more than it takes (``nr_conviter``) refines linear solutions to rounding errors. ``abstol`` stays:
-a smaller one is below the rounding of wires of milliohms, and would never be met."""
+"""One Newton step more than needed (``nr_conviter``) refines linear solutions to rounding errors. ``abstol`` keeps its
+default: a smaller one is below the rounding errors of wires of milliohms, and would never be met."""
 
 _NAME = r"[a-z][a-z0-9_]*"
 _MODEL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-"""Of a module or a parameter of a user's Verilog-A."""
+"""Name of a module or a parameter in a user's Verilog-A."""
 _NUMBER = r"-?[0-9][0-9.e+-]*"
 _VECTOR = rf"\[{_NUMBER}(?:,{_NUMBER})*\]"
 _VALUE = rf'(?:{_NUMBER}|{_NAME}\[point\]|{_VECTOR}|"[a-z]+")'
@@ -43,7 +43,7 @@ _OPTION = re.compile(rf"{_NAME}=(?:{_NUMBER}|\"[a-z]+\")")
 
 
 def quantity(value: float) -> str:
-    """Return ``value`` as text that reads back as the same number, and as a real one: ``1/2`` of integers is 0 here.
+    """Return ``value`` as text that reads back as the same real number, never as an integer: there ``1/2`` is 0.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def vector(values: ArrayLike) -> str:
 
 
 def _normal(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return numbers with 0 for those that are not normalised, which VACASK refuses."""
+    """Return numbers with 0 in place of subnormal ones, which VACASK refuses."""
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():
         raise ValidationError("netlist value", "must be finite", float(array[~np.isfinite(array)][0]))
@@ -85,7 +85,7 @@ def model_source(name: str) -> str:
 def complete(
     text: str, inputs: Sequence[str], outputs: Sequence[str], table: NDArray[np.float64], analysis: Mapping[str, Any]
 ) -> str:
-    """Return the whole file: title, values of the inputs, circuit, and what to do."""
+    """Return the whole file: title, values of the inputs, circuit, and commands of the analysis."""
     sweep = analysis["kind"] == "sweep"
     lines = ["circuitmem\n"]
     values = vectors(table.T) if inputs else []

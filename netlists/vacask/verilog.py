@@ -1,8 +1,8 @@
-"""A user's Verilog-A, read as text: what the model is called, and what is refused before it is compiled.
+"""A user's Verilog-A, read as text: the names in the model, and what is refused before it is compiled.
 
-OpenVAF drops without a word what a variable keeps from one moment to the next, and runs analogue events in every
-evaluation; such models compile, run, and are wrong. A model is taken if its state is the voltage of a node,
-``V(x) <+ idt(rate, start);``, and nothing else in it remembers anything.
+OpenVAF silently drops the values that variables keep from one moment to the next, and runs analogue events in every
+evaluation; such models compile, run, and are wrong. A model is accepted if its state is the voltage of a node,
+``V(x) <+ idt(rate, start);``, and nothing else in it has a memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from circuitmem.validation import did_you_mean
 __all__ = ["RATE", "Model", "read_model", "without_comments"]
 
 RATE = "circuitmem_rate"
-"""Terminal that a model gets for its rate to be read at."""
+"""Terminal that is added to a model to read its rate."""
 
 _INCLUDES = ("constants.vams", "disciplines.vams")
 _MACROS = re.compile(r"`(?!include\b|[MP]_[A-Z0-9_]+)(\w+)")
@@ -39,13 +39,13 @@ class Model(NamedTuple):
     module : str
         Its name.
     terminals : tuple of str
-        The two of the device, the first one positive, and the state.
+        The two of the device, the positive one first, and the state.
     start : str
-        The parameter that sets the first state.
+        The parameter that sets the initial state.
     text : str
         The Verilog-A, with the state as a terminal.
     probe : str
-        The same with the state held at its first value, and its rate as the voltage of a fourth terminal.
+        The same with the state held at its initial value, and its rate as the voltage of a fourth terminal.
     """
 
     module: str
@@ -61,7 +61,7 @@ def read_model(spec: VerilogASpec) -> Model:
     Raises
     ------
     ValidationError
-        If it is none that can be taken: the line names the file, the variable or node, and the rule.
+        If the model cannot be accepted: the message names the file, the variable or node, and the rule.
     """
     text = without_comments(verilog_text(spec))
     _check_text(spec, text)
@@ -103,7 +103,7 @@ def read_model(spec: VerilogASpec) -> Model:
 
 
 def without_comments(text: str) -> str:
-    """Return Verilog-A without its comments; what is left of a line stays on its line."""
+    """Return Verilog-A with each comment replaced by a space."""
     return re.sub(r'("(?:[^"\\\n]|\\.)*")|//[^\n]*|/\*.*?\*/', lambda found: found[1] or " ", text, flags=re.S)
 
 
@@ -143,12 +143,12 @@ def _module(spec: VerilogASpec, text: str) -> tuple[str, str, str]:
 
 
 def _with_module(text: str, module: str, new: str) -> str:
-    """Return the text with another definition of a module."""
+    """Return the text with the definition of a module replaced."""
     return _MODULE.sub(lambda found: new if found[1] == module else found[0], text)
 
 
 def _integral(spec: VerilogASpec, body: str) -> tuple[str, str, str]:
-    """Return rate and first value of the one integral, and its statement."""
+    """Return rate and initial value of the only integral, and its statement."""
     places = [found.start() for found in re.finditer(r"\bidt\s*\(", body)]
     right = f"V({spec.state}) <+ idt(rate, start);"
     if not places:
@@ -176,7 +176,7 @@ def _integral(spec: VerilogASpec, body: str) -> tuple[str, str, str]:
 
 
 def _arguments(text: str, opening: int) -> tuple[list[str], int]:
-    """Return the arguments in a pair of brackets, and where it ends."""
+    """Return the arguments in a pair of brackets, and the place after the closing one."""
     depth, parts, last = 0, [], opening + 1
     for place in range(opening, len(text)):
         sign = text[place]

@@ -1,4 +1,4 @@
-"""The worker process of VACASK, started by :mod:`circuitmem.netlists.runner` and by nobody else."""
+"""The worker process of VACASK; only :mod:`circuitmem.netlists.runner` starts it."""
 
 from circuitmem.netlists.vacask.simulator import VacaskSimulator
 from circuitmem.netlists.worker import serve_jobs
