@@ -48,7 +48,7 @@ class LawCircuit:
 
     @staticmethod
     def table(voltage: Floats, state: Floats) -> Floats:
-        """Return the inputs, (sweeps, 2 devices), for points, (points,) V each; the last one is repeated as a filler."""
+        """Return the inputs, (sweeps, 2 devices), for points, (points,) V each; the last one is repeated as filler."""
         count = -(-len(voltage) // DEVICES) * DEVICES
         filled = (np.pad(each, (0, count - len(each)), mode="edge").reshape(-1, DEVICES) for each in (voltage, state))
         return np.hstack(list(filled))

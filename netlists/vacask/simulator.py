@@ -155,7 +155,7 @@ class VacaskSimulator:
     def _execute(
         self, command: list[str], folder: Path, limit: float | None = None, what: str = "a model does not compile"
     ) -> tuple[int, tuple[str, ...]]:
-        """Run a program, return its status and last lines; ``what`` is the error if it takes longer than ``limit`` s."""
+        """Run a program, return its status and last lines; ``what`` is the error if it takes over ``limit`` s."""
         environment = {"HOME": str(folder), "TMPDIR": str(folder), "PATH": "/usr/bin:/bin"}
         environment |= {"LC_ALL": "C", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         kept: deque[bytes] = deque(maxlen=64)
