@@ -16,17 +16,17 @@ Floats = NDArray[np.float64]
 
 
 class DigitalAdam:
-    """Steps parameters in place.
+    """Adam, which updates the parameters in place.
 
     Parameters
     ----------
     parameters : sequence of ndarray
-        What is optimised: only the shapes count.
+        The parameters to optimise; only their shapes are used here.
     """
 
     def __init__(self, parameters: Sequence[Floats]) -> None:
         self.steps = 0
-        self._threads = thread_count()  # asked once: for a small parameter it takes longer than the step
+        self._threads = thread_count()  # called once: for a small parameter the call takes longer than the step
         self.first = [np.zeros_like(p) for p in parameters]
         self.second = [np.zeros_like(p) for p in parameters]
 

@@ -1,4 +1,4 @@
-"""AGAD: choppers, and a reference that is learnt anew with every change of their signs."""
+"""AGAD: choppers, and a reference that is learnt again after every change of their signs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Mask = NDArray[np.bool_]
 class Agad(FastArrayRule):
     """Analog gradient accumulation with dynamic reference (Rasch et al., Nat. Commun. 15:7133, 2024), batch by batch.
 
-    The sign of a word line changes after so many reads of it. A leaky mean of what these found is what later reads
-    count from, until the next change: no fast device has to be brought to a conductance of its own, nor has it a
-    partner. Reads before the first change only teach.
+    The sign of a word line changes after every ``period`` reads of it. A leaky mean of these reads is the reference
+    for the later ones, until the next change: so no fast device has to be brought to a certain conductance first, and
+    none needs a partner. Reads before the first change only serve to learn the reference.
     """
 
     Options: ClassVar[type[Spec]] = AgadSpec
@@ -34,7 +34,7 @@ class Agad(FastArrayRule):
         self.means = [np.zeros_like(memory) for memory in self.memory]
 
     def state(self) -> dict[str, Any]:
-        """Return what all rules with fast arrays keep, how often lines were read, and means of what was found."""
+        """Return the state of a rule with fast arrays, and of each line the number of its reads and their means."""
         return {**super().state(), "reads": self.reads, "means": self.means}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -48,11 +48,11 @@ class Agad(FastArrayRule):
         return self.options.period
 
     def signs(self, place: int) -> Floats:
-        """Return the signs of now: they follow from how often a word line was read."""
+        """Return the present signs; they follow from the number of reads of each word line."""
         return np.where(self.reads[place] // self._period % 2, -1.0, 1.0)
 
     def gradient(self, place: int, read: Mask, pulses: Floats) -> Floats:
-        """Return how far what was found is from the reference, with its sign; nothing where there is none yet."""
+        """Return the signed difference of the read from the reference; 0 where there is no reference yet."""
         assert isinstance(self.options, AgadSpec)
         reads, means = self.reads[place], self.means[place]
         found = np.where(reads[read] >= self._period, super().gradient(place, read, pulses), 0.0)

@@ -1,4 +1,4 @@
-"""The audit of a run: a random sample of its own operations, done again in a circuit simulator while it goes on."""
+"""The audit of a run: a random sample of its operations, repeated in a circuit simulator while the run goes on."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ __all__ = ["RunAudit", "load_sample", "sampler", "save_sample"]
 
 
 SINGLE = 2e-5
-"""Error that single precision may have: what 1024 x 1024 cells have, relative to the largest current."""
+"""Error that single precision may cause: that of 1024 x 1024 cells, relative to the largest current."""
 
 
 class RunAudit:
-    """Watches the chips of a run's methods, and has some of their operations done again.
+    """Watches the chips of a run's methods, and has a sample of their operations repeated in circuit simulators.
 
     Parameters
     ----------
     spec : RunSpec
         The run.
     folder : path
-        Folder of the run: where operations beyond the limit are saved.
+        Folder of the run; operations whose error exceeds the limit are saved there.
     """
 
     def __init__(self, spec: RunSpec, folder: Path) -> None:
         self.spec = spec
-        # What the run may differ by on purpose, it may differ by.
+        # Deliberate approximations of the run (reuse of matrices, single precision) widen the limit.
         self.limit = spec.audit.limit + spec.reuse_error + (SINGLE if spec.precision == "single" else 0.0)
         self._auditors: dict[str, ChipAuditor] = {}
         self._noted: dict[str, dict[str, int]] = {}
         self._lock = threading.Lock()
         self._folder = folder
         self._referees = referee_names(spec.audit.referee)
-        # A simulator takes a moment to start, in which the network is trained already.
+        # Starting a simulator takes a moment; the network is being trained meanwhile.
         asking = ThreadPoolExecutor(1)
         self._answer = asking.submit(_versions, spec)
-        asking.submit(simulator_versions)  # what the run's provenance says of ngspice, which is remembered
+        asking.submit(simulator_versions)  # for the run's provenance; the answer is cached
         asking.shutdown(wait=False)
 
     @cached_property
@@ -76,13 +76,13 @@ class RunAudit:
 
     @property
     def _open(self) -> AuditQueue | None:
-        """The queue, made by whoever needs it first."""
+        """The queue, made when it is first needed."""
         with self._lock:
             return self._queue
 
     @property
     def skipped(self) -> str | None:
-        """Why nothing is audited, if so."""
+        """The reason why nothing is audited; None if operations are audited."""
         return self._answer.result()[1]
 
     def watch(self, chip: Chip, method: str, number: int) -> ChipAuditor:
@@ -92,7 +92,7 @@ class RunAudit:
         return auditor
 
     def take(self, method: str, sample: Sample) -> None:
-        """Have an operation of a method done again, whichever process has chosen it."""
+        """Queue an operation of a method for a simulator, whichever process has chosen it."""
         queue = self._open
         if queue is not None:
             origin = {"seed": self.spec.seed, "method": method, **sample.provenance}
@@ -101,29 +101,29 @@ class RunAudit:
             queue.add(sample.case, group=method, name=name, provenance=origin, referee=chosen)
 
     def note(self, method: str, seen: dict[str, int]) -> None:
-        """Note how many operations of each kind a method had that another process has carried out."""
+        """Note the number of operations of each kind of a method that another process has carried out."""
         self._noted[method] = seen
 
     def _seen(self) -> dict[str, dict[str, int]]:
-        """Return how many operations of each kind the methods had, in the order in which the run declares them."""
+        """Return the number of operations of each kind by method, in the order in which the run declares them."""
         seen = self._noted | {method: auditor.seen for method, auditor in self._auditors.items()}
         return {method: seen[method] for method in self.spec.methods if method in seen}
 
     def _referee(self, operation: str) -> RefereeName:
-        """Return who does an operation again: by its name, so that it does not matter which came before."""
+        """Return the simulator that repeats an operation: drawn from its name, so that earlier ones do not matter."""
         coin = stream(self.spec.seed, Purpose.AUDIT, *operation.encode())
         return self._referees[int(coin.integers(len(self._referees)))]
 
     def stop(self) -> None:
-        """End the simulators: the run broke off."""
-        with contextlib.suppress(Exception):  # whoever asks for more of it than an end gets it
+        """End the simulators after the run was aborted."""
+        with contextlib.suppress(Exception):  # an error is raised where the answer is used
             self._answer.result()
         queue = vars(self).get("_queue")
         if queue is not None:
             queue.finish(timeout=0.0)
 
     def so_far(self) -> dict[str, Any]:
-        """Return what is known by now, while the simulators are still at work."""
+        """Return the findings so far, while the simulators are still at work."""
         queue = self._open
         if queue is None:
             return {"skipped_reason": self.skipped}
@@ -131,14 +131,14 @@ class RunAudit:
         return {name: getattr(found, name) for name in ("reads", "pulse_trains", "largest_relative_error", "exceeded")}
 
     def finish(self) -> dict[str, Any]:
-        """Wait until all is computed; returns what results.json says about it."""
+        """Wait until everything is computed; returns the audit's part of results.json."""
         queue = self._open
         total = AuditRecord(skipped_reason=self.skipped) if queue is None else queue.finish()
         methods = {method: self._method(method, seen) for method, seen in self._seen().items()}
         strata = [stratum for found in methods.values() for stratum in found.pop("strata")]
         return {
             **total.as_dict(),
-            # Methods side by side choose their operations in no defined order.
+            # Methods that run in parallel choose their operations in no defined order.
             "failures": sorted(total.failures),
             "files": sorted(Path(file).name for file in total.files),
             "referees": self._by_referee(),
@@ -150,7 +150,7 @@ class RunAudit:
         }
 
     def _by_referee(self) -> dict[str, Any]:
-        """Return what each simulator did again."""
+        """Return the version, the operations and the largest errors of each simulator."""
         if self._queue is None:
             return {}
         records = {name: self._queue.record_of(referee=name) for name in self._referees}
@@ -189,7 +189,7 @@ class RunAudit:
 
 
 def sampler(spec: RunSpec, chip: Chip, number: int, take: Callable[[Sample], None]) -> ChipAuditor:
-    """Watch the chip of a method from now on, and hand on what a run's audit chooses of its operations.
+    """Watch the chip of a method from now on, and pass on the operations that the run's audit chooses.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def sampler(spec: RunSpec, chip: Chip, number: int, take: Callable[[Sample], Non
     chip : Chip
         The chip.
     number : int
-        Of the method (:func:`circuitmem.training.recipes.method_number`).
+        Number of the method (:func:`circuitmem.training.recipes.method_number`).
     take : callable
         Called with each :class:`circuitmem.control.Sample`.
     """
@@ -216,17 +216,17 @@ def sampler(spec: RunSpec, chip: Chip, number: int, take: Callable[[Sample], Non
 
 
 def save_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:
-    """Save all that was chosen, to one npz file."""
+    """Save all operations that were chosen to one npz file."""
     save_state(Path(path), auditor.state(), "audit")
 
 
 def load_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:
-    """Let an auditor go on from what :func:`save_sample` saved.
+    """Restore an auditor from the file that :func:`save_sample` wrote.
 
     Raises
     ------
     DataFileError
-        If the file is missing, corrupt, of another version, or not such a sample.
+        If the file is missing, corrupt, from another version, or not a sample of an audit.
     """
     saved = load_state(Path(path), "audit", auditor.state())
     with restoring(Path(path)):
@@ -234,7 +234,7 @@ def load_sample(path: str | os.PathLike[str], auditor: ChipAuditor) -> None:
 
 
 def _versions(spec: RunSpec) -> tuple[dict[RefereeName, str], str | None]:
-    """Return the version of each simulator that is asked for, and why nothing is audited, if so."""
+    """Return the version of each requested simulator, and the reason if nothing is audited."""
     found: dict[RefereeName, str] = {}
     if spec.audit.tiles == 0:
         return found, "audit.tiles is 0"

@@ -1,8 +1,8 @@
-"""Methods of a run side by side: some in this process, the others in processes beside it.
+"""Methods of a run in parallel: some in this process, the others in helper processes.
 
-Methods have chips of their own and random numbers addressed by name, so it does not matter who carries them out, or
-when. What a helper reports (progress, operations to audit) goes through a pipe; what it has done is in the run's
-folder, as if this process had done it.
+Each method has a chip of its own and random numbers addressed by name, so it does not matter which process carries it
+out, or when. A helper reports progress and operations to audit through a pipe; its results are in the run's folder, as
+if this process had written them.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ OnProgress = Callable[[str, int, int], None]
 
 
 class Watches(Protocol):
-    """The audit of a run, as a method needs it."""
+    """The part of a run's audit that a method needs."""
 
     def watch(self, chip: Chip, method: str, number: int) -> ChipAuditor:
         """Watch the chip of a method from now on."""
 
     def so_far(self) -> dict[str, Any]:
-        """Return what is known by now."""
+        """Return the findings so far."""
 
 
 class Crew:
-    """Processes that carry out methods of a run beside this one; they begin and end with the context.
+    """Helper processes that carry out methods of a run beside this one; they begin and end with the context.
 
     Parameters
     ----------
     helpers : int
-        How many, >= 0; none when left out.
+        Number of helpers, >= 0; none when left out.
     work : callable
-        A function of a module, called in each with its pipe and the arguments: it answers by :func:`serve_methods`.
+        A function of a module; each helper calls it with its pipe and the arguments, and it runs :func:`serve_methods`.
     *arguments : object
-        What can be pickled.
+        Arguments of ``work``, which must be picklable.
     """
 
     def __init__(self, helpers: int = 0, work: Callable[..., None] = lambda *_: None, *arguments: Any) -> None:
@@ -73,14 +73,14 @@ class Crew:
     def carry_out(
         self, methods: Sequence[str], own: Callable[[str], MethodResult], audit: RunAudit, progress: OnProgress
     ) -> dict[str, MethodResult]:
-        """Carry out methods, the first ones first, here by ``own`` and in the helpers; returns their results.
+        """Carry out methods in their order, here by ``own`` and in the helpers; returns their results.
 
-        ``progress`` may be called from other threads, never by two at once if it is not reentrant.
+        ``progress`` may be called from several threads: if it is not reentrant, it must take one call at a time.
 
         Raises
         ------
         WorkerLostError
-            If a helper is dead.
+            If a helper has died.
         """
         self._waiting.extend(methods)
         name = self._take()  # first: a helper may not be ready yet
@@ -98,12 +98,12 @@ class Crew:
         return self._results
 
     def _take(self) -> str | None:
-        """Return the next method, or None if there is no more to do."""
+        """Return the next method, or None if none is left or an error has occurred."""
         with self._lock:
             return self._waiting.popleft() if self._waiting and not self._errors else None
 
     def _lead(self, process: BaseProcess, pipe: Connection[Any, Any], audit: RunAudit, progress: OnProgress) -> None:
-        """Let a helper do one method after another, in a thread."""
+        """Give a helper one method after another; runs in a thread."""
         try:
             while (name := self._take()) is not None:
                 pipe.send(name)
@@ -117,7 +117,7 @@ class Crew:
 
 
 def _follow(pipe: Connection[Any, Any], name: str, audit: RunAudit, progress: OnProgress) -> MethodResult:
-    """Hear what a helper says while it carries out a method, and return the result."""
+    """Handle the messages of a helper while it carries out a method, and return the result."""
     while True:
         what, content = pipe.recv()
         if what == "progress":
@@ -147,7 +147,7 @@ class _AuditBeside:
         return self.auditor
 
     def so_far(self) -> dict[str, Any]:
-        """Return what the other process knows by now."""
+        """Return the findings so far, from the process that owns the simulators."""
         self._pipe.send(("so far", None))
         found: dict[str, Any] = self._pipe.recv()
         return found
@@ -156,7 +156,7 @@ class _AuditBeside:
 def serve_methods(
     pipe: Connection[Any, Any], spec: RunSpec, work: Callable[[str, Watches, OnProgress], MethodResult]
 ) -> None:
-    """Do ``work`` for every name of a method that comes through a pipe, and say so through it.
+    """Call ``work`` for every name of a method that comes through a pipe, and send back its result or error.
 
     Parameters
     ----------
@@ -165,7 +165,8 @@ def serve_methods(
     spec : RunSpec
         The run.
     work : callable
-        Called with the method's name, an audit that hands on what it chooses, and where progress is reported.
+        Called with the method's name, an audit that passes on the operations it chooses, and a function that reports
+        progress.
     """
     try:
         while True:
@@ -177,5 +178,5 @@ def serve_methods(
     except (EOFError, ConnectionError):
         return  # the run is over
     except Exception as error:
-        error.add_note(traceback.format_exc())  # shown if it is nobody's mistake but ours
+        error.add_note(traceback.format_exc())  # shown if the error is a bug of ours
         pipe.send(("error", error))

@@ -1,4 +1,4 @@
-"""From a fabricated chip to one that multiplies: everything that a method does before it trains in situ."""
+"""Bring-up of a fabricated chip: everything that a method does before it trains in situ."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["bring_up", "calibrate_layers", "calibrate_network", "prepare_chip"]
 Floats = NDArray[np.float64]
 
 LOOKED_AT = 200
-"""Test samples with which the errors of products are worked out."""
+"""Number of test samples from which the errors of products are computed."""
 
 
 def bring_up(
@@ -45,7 +45,7 @@ def bring_up(
     calibrate : bool
         Whether the calibration is carried out.
     record : CalibrationRecord, optional
-        Where to add its cost.
+        Where to add the cost of the calibration.
 
     Returns
     -------
@@ -71,9 +71,9 @@ def prepare_chip(
     data : Dataset
         The data.
     recipe : Recipe
-        What to do.
+        The steps to take.
     record : CalibrationRecord, optional
-        Where to add what calibrating costs.
+        Where to add the cost of calibrating.
     """
     work = Work(network, spec, data, recipe, CalibrationRecord() if record is None else record)
     for step in recipe.steps:
@@ -86,7 +86,7 @@ def prepare_chip(
 
 
 def calibrate_layers(work: Work, word: str) -> Process:
-    """Choose the amplifiers' gains and learn the corrections that ``calibration`` declares, or those of the step."""
+    """Choose the amplifiers' gains and learn the corrections that the step names, or else ``calibration`` declares."""
     methods = word.split("+") if word else work.spec.calibration.method
     work.errors = yield from calibrate_network(work.network, work.spec, work.data, methods, work.record)
 
@@ -102,8 +102,9 @@ def calibrate_network(
     """Choose the amplifiers' gains and calibrate all layers, one after another, with samples of the training set.
 
     Returns the errors of the layers' products with test samples, ``{"before": [...], "after": [...]}``, each of them
-    ``{"rmse", "largest"}`` relative to the largest ideal product; ``"after"`` if anything was calibrated, and neither
-    ``again``. Working them out takes no time on the chip (:func:`circuitmem.calibration.still_error`).
+    ``{"rmse", "largest"}`` relative to the largest ideal product. ``"after"`` is missing if nothing was calibrated, and
+    both are missing with ``again``. Computing them takes no time on the chip
+    (:func:`circuitmem.calibration.still_error`).
 
     Parameters
     ----------
@@ -116,9 +117,9 @@ def calibrate_network(
     methods : sequence of str
         Names of calibrations, in the order in which they learn.
     record : CalibrationRecord, optional
-        Where to add what it costs.
+        Where to add the cost.
     again : bool
-        Whether this was done before: then no cell is programmed for it.
+        Whether the network was calibrated before: then no cell is programmed.
     """
     rng = stream(spec.seed, Purpose.CALIBRATION)
     chosen = rng.permutation(len(data.train_inputs))[: spec.calibration.vectors]
@@ -142,7 +143,7 @@ def calibrate_network(
 
 
 def _error(pairs: Sequence[tuple[HardwareLayer, Floats]], raw: bool = False) -> dict[str, float]:
-    """Return the errors of the products of some layers with vectors, all together."""
+    """Return the errors of the products of some layers with vectors, taken together."""
     both = [still_products(layer, own, layer.weights, raw=raw) for layer, own in pairs]
     found, wanted = (np.concatenate([own.ravel() for own in each]) for each in zip(*both, strict=True))
     return asdict(MacError.of(found, wanted))

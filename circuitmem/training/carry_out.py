@@ -1,7 +1,7 @@
 """The methods of a run, for every kind of network: one after another or in parallel, each with its own files.
 
-A method that is under way leaves checkpoints; one that is finished is loaded. A random part of the operations is done
-again in a circuit simulator meanwhile.
+A method writes checkpoints while it runs; a finished one is loaded. Meanwhile a random sample of the operations is
+repeated in a circuit simulator.
 """
 
 from __future__ import annotations
@@ -39,44 +39,44 @@ _logger = logging.getLogger(__name__)
 
 
 class ResumableMethod(Protocol):
-    """A method on its chip, begun or to be begun."""
+    """A method on its chip, which may have begun or not."""
 
     result: MethodResult
 
     @property
     def chip(self) -> Chip:
-        """The chip, as fabricated until the method begins."""
+        """The chip; until the method begins it is as fabricated."""
 
     def state(self) -> dict[str, Any]:
-        """Return all that has changed since the job was made; ``chip`` and ``network`` are there from the beginning."""
+        """Return everything that has changed since the job was made; it always has ``chip`` and ``network``."""
 
     def restore(self, state: Any) -> None:
         """Go back to what :meth:`state` returned, on a freshly made job."""
 
     def finish(self) -> MethodResult:
-        """Do what is left."""
+        """Do the rest of the method."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """The digital network of a run, and what puts it on a chip.
+    """The digital network of a run, and the functions that put it on a chip.
 
     Attributes
     ----------
     digital : dict
-        What the test says of the digital network: ``accuracy_percent``, or ``rmse`` and ``r2``.
+        Test result of the digital network: ``accuracy_percent``, or ``rmse`` and ``r2``.
     guessing : float
         The loss of guessing.
     make : callable
         Called with a method's name and its hooks; returns the job.
     steps : callable
-        Called with a method's name; returns how many steps its progress has.
+        Called with a method's name; returns the number of steps of its progress.
     training : ExSituRecord, optional
-        How it was trained, if that is known.
+        How the digital network was trained, if that is known.
     samples : int, optional
-        Inputs that calibration has to learn from.
+        Number of inputs that calibration can learn from.
     results, provenance : dict
-        What else the files of these names say.
+        Further entries of the files of these names.
     """
 
     digital: dict[str, float]
@@ -97,14 +97,14 @@ def carry_out(
     progress: OnProgress,
     crew: Crew | None = None,
 ) -> dict[str, Any]:
-    """Do what is missing of a run in its folder; returns what ``results.json`` holds.
+    """Do the missing parts of a run in its folder; returns the content of ``results.json``.
 
     Parameters
     ----------
     spec : RunSpec
         The run.
     path : path
-        Its folder, whose lock is held.
+        Its folder; the caller holds its lock.
     data : Dataset
         Its data.
     begin : callable
@@ -122,7 +122,7 @@ def carry_out(
         stack.enter_context(one_blas_thread())
         start = begin()
         write_record(path / "digital.json", start.digital)
-        # Side by side the longest come first, so that nobody ends alone with one of them.
+        # In parallel the longest methods start first, so that none of them runs on alone at the end.
         order = sorted(spec.methods, key=start.steps, reverse=True) if hands.helpers else spec.methods
         found = hands.carry_out(
             order, lambda name: carry_out_method(name, spec, path, start, audit, progress), audit, progress
@@ -140,12 +140,12 @@ def carry_out(
 def summary_of(
     spec: RunSpec, data: Dataset, start: Start, results: dict[str, MethodResult], audit: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what ``results.json`` holds of a run whose methods are done."""
+    """Return the content of ``results.json`` for a run whose methods are done."""
     summary = results_of(spec, start.digital, results, audit)
     if data.task == "classes":
         chance = float(np.bincount(data.test_targets).max() / len(data.test_targets))
         reached = start.digital["accuracy_percent"]
-    else:  # R2 is the part of the way from giving the mean to being right
+    else:  # R2 is the fraction of the way from predicting the mean to being exact
         chance, reached = 0.0, 100.0 * start.digital["r2"]
     found = find_warnings(spec, reached, start.training, chance, results, start.samples, start.guessing)
     return summary | {"warnings": found} | start.results
@@ -154,10 +154,10 @@ def summary_of(
 def carry_out_method(
     name: str, spec: RunSpec, path: Path, start: Start, audit: Watches, progress: OnProgress
 ) -> MethodResult:
-    """Run a method, or load its result; the result file is written last and so says that all of it is there."""
+    """Run a method, or load its result; the result file is written last, so its presence means that all files exist."""
     progress(name, 0, start.steps(name))  # before devices are made
     file = path / f"method_{name}.json"
-    partial = path / f"partial_{name}.json"  # what a page shows of it while it runs
+    partial = path / f"partial_{name}.json"  # for the page that shows the method while it runs
     keeper = Keeper(path, name, spec.checkpoint_interval)
     records: dict[str, Trace | Signals] = {}
     states: dict[str, Any] = {}
@@ -178,10 +178,10 @@ def carry_out_method(
 
     job = start.make(name, Hooks(functools.partial(progress, name), lambda: snapshot("before"), keep))
     chip = job.chip
-    auditor = audit.watch(chip, name, method_number(name))  # whatever the other methods of this run are
+    auditor = audit.watch(chip, name, method_number(name))  # the number does not depend on the run's other methods
     if file.exists():
         load_sample(path / f"audit_{name}.npz", auditor)
-        tidy()  # who wrote the result may have been killed before this
+        tidy()  # the process that wrote the result may have been killed before it tidied up
         return _finished(file)
     made = {"method": _lasting(job), "auditor": auditor.state()}
     saved, source = keeper.newest(made)
@@ -205,7 +205,7 @@ def carry_out_method(
 
 
 def _lasting(job: ResumableMethod) -> dict[str, Any]:
-    """Return the state of a job's chip and network, as they are from beginning to end."""
+    """Return the state of a job's chip and network, which exist from the beginning to the end."""
     state = job.state()
     return {"chip": state["chip"], "network": state["network"]}
 
@@ -213,7 +213,7 @@ def _lasting(job: ResumableMethod) -> dict[str, Any]:
 def _open_records(
     stack: ExitStack, spec: RunSpec, path: Path, name: str, chip: Chip, saved: dict[str, Any] | None
 ) -> tuple[dict[str, Trace | Signals], dict[str, Any] | None]:
-    """Open a method's trace and signals where a checkpoint left them, or anew and without it if one of them is lost."""
+    """Open a method's trace and signals where a checkpoint left them; if one is lost, begin again without it."""
     number, shown, signals = method_number(name), path / f"trace_{name}.json.gz", path / f"signals_{name}.vcd"
     records: dict[str, Trace | Signals] = {}
     try:

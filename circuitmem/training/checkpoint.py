@@ -1,8 +1,8 @@
-"""Checkpoints of a method while it runs: the two newest, each a file that is whole or not there.
+"""Checkpoints of a method while it runs: the two newest are kept, each in a file that is written as a whole or not.
 
-A state is nested dictionaries and lists of arrays and plain values. Its arrays go into an npz file without pickle, with
-a SHA-256 over all of it; those of one type and shape as one array, for a chip has hundreds that are small. The nesting
-and the plain values stand beside them as JSON.
+A state consists of nested dictionaries and lists of arrays and plain values. Its arrays go into an npz file without
+pickle, with a SHA-256 over all of it. Arrays of the same type and shape are stacked into one, because a chip has
+hundreds of small ones. The nesting and the plain values are stored beside them as JSON.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ CheckpointKind = Literal["audit", "checkpoint", "chip"]
 
 KEPT = 2
 FORMAT = 4
-"""Counts changes of what a state holds: one of another format than ``READABLE`` is not used."""
+"""Version number of a state's content; a state is refused if its format is not in ``READABLE``."""
 
 SHARE = 50.0
-"""Times as long as saving took, that pass at least before the end of an epoch leaves another."""
+"""At the end of an epoch a checkpoint is written only if this many times the duration of the last save has passed."""
 
 READABLE = ("3", "4")
-"""In format 3 each array was by itself."""
+"""In format 3 each array was stored by itself."""
 
 _logger = logging.getLogger(__name__)
 
@@ -61,12 +61,12 @@ class Keeper:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for another."""
+        """Whether it is time for another checkpoint."""
         return time.monotonic() - self._last >= self._interval
 
     @property
     def is_worth_it(self) -> bool:
-        """Whether another at the end of an epoch leaves saving a small part of the time: epochs may be short."""
+        """Whether to write one at the end of an epoch: epochs may be short, and saving must take little of the time."""
         return time.monotonic() - self._last >= min(self._interval, SHARE * self._took)
 
     def save(self, state: dict[str, Any]) -> None:
@@ -81,9 +81,9 @@ class Keeper:
         self._took = self._last - began
 
     def newest(self, like: Mapping[str, Any]) -> tuple[dict[str, Any] | None, Path]:
-        """Return the newest state that can be read, or None, and its file; one that cannot is named in a warning.
+        """Return the newest readable state, or None, and its file; unreadable files are reported in a warning.
 
-        ``like`` is part of a state as it is at the beginning (:func:`load_state`).
+        ``like`` is a part of the state of a freshly made job (:func:`load_state`).
         """
         for path in reversed(self._files()):
             if path.is_dir():
@@ -96,13 +96,13 @@ class Keeper:
         return None, self._folder
 
     def clear(self) -> None:
-        """Remove all: the method is finished."""
+        """Remove all checkpoints of a finished method."""
         for path in self._files():
             with contextlib.suppress(OSError):
                 path.unlink()
 
     def _files(self) -> list[Path]:
-        """Return the files there are, oldest first."""
+        """Return the checkpoint files, oldest first."""
         return sorted(self._folder.glob(f"checkpoint_{self._name}_[0-9]*.npz"), key=_number)
 
 
@@ -116,22 +116,22 @@ def save_state(path: Path, state: dict[str, Any], kind: CheckpointKind, compress
 
 
 def load_state(path: Path, kind: CheckpointKind, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Load what :func:`save_state` saved.
+    """Load a state that :func:`save_state` saved.
 
     Parameters
     ----------
     path : path
         The file.
     kind : str
-        What it must be a state of; an older file does not say.
+        The kind that the state must have; files of older versions have none.
     like : mapping, optional
-        A state of what it is for, as that was made, or a part of one: names, types and sizes of lines must agree. What
-        is empty or None there may be anything.
+        State, or a part of it, of the freshly made object that will be restored: names, types, numbers of dimensions,
+        and lengths of lists and last axes must agree. An entry that is empty or None there may be anything.
 
     Raises
     ------
     DataFileError
-        If the file is missing, damaged, of another version of circuitmem, of another kind, or of something else.
+        If the file is missing, damaged, from another version of circuitmem, of another kind, or does not fit ``like``.
     """
     saved: dict[str, Any] = dict(load_npz(path))
     if "format" not in saved or str(saved["format"]) not in READABLE:
@@ -146,7 +146,7 @@ def load_state(path: Path, kind: CheckpointKind, like: Mapping[str, Any] | None 
 
 @contextlib.contextmanager
 def restoring(path: Path) -> Iterator[None]:
-    """Name the file whose state something cannot go back to."""
+    """Convert errors in this block, where a state is restored, into one that names its file."""
     try:
         yield
     except (CircuitmemError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -156,9 +156,9 @@ def restoring(path: Path) -> Iterator[None]:
 
 
 def _compare(path: Path, place: str, like: Any, found: Any) -> None:
-    """Refuse a state that is not of what ``like`` is."""
+    """Refuse a state whose structure differs from that of ``like``."""
     if _is_open(like) or (isinstance(found, dict) and not found):
-        return  # what ages now did not then
+        return  # an empty table was saved when this did not age yet
     wanted, got = _kind_of(like), _kind_of(found)
     if wanted != got:
         raise DataFileError(path, f"is not a state of this run: {place[1:]} must be {wanted}, not {got}")
@@ -175,12 +175,12 @@ def _compare(path: Path, place: str, like: Any, found: Any) -> None:
 
 
 def _is_open(value: Any) -> bool:
-    """Say whether anything may become of this in time."""
+    """Say whether a value is None or empty, and so may be anything later."""
     return value is None or (isinstance(value, dict | list | tuple) and not value)
 
 
 def _kind_of(value: Any) -> str:
-    """Return what must agree between two states of one thing."""
+    """Return the type and sizes that must agree between two states of the same object, in words."""
     if isinstance(value, np.ndarray):
         size = f" with lines of {value.shape[-1]}" if value.ndim else ""
         return f"an array of {value.ndim} dimensions{size}, of kind {value.dtype.kind}"
@@ -198,7 +198,7 @@ def _number(path: Path) -> int:
 
 
 def _split(value: Any, alike: dict[tuple[Any, ...], list[NDArray[Any]]]) -> Any:
-    """Return a state as JSON's values, its arrays put to those of their type and shape."""
+    """Return a state as JSON values, and append its arrays to the lists of their type and shape in ``alike``."""
     if isinstance(value, np.ndarray):
         same = alike.setdefault((value.dtype, value.shape), [])
         same.append(value)
@@ -212,11 +212,11 @@ def _split(value: Any, alike: dict[tuple[Any, ...], list[NDArray[Any]]]) -> Any:
 
 
 def _join(plan: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """Put together again what :func:`_split` took apart."""
+    """Return the state that :func:`_split` took apart."""
     if isinstance(plan, dict):
         if "array" in plan:
             found = arrays[plan["array"]]
-            return np.array(found[plan["row"]]) if "row" in plan else found  # one of no dimensions stays an array
+            return np.array(found[plan["row"]]) if "row" in plan else found  # an array of no dimensions stays one
         return {key: _join(item, arrays) for key, item in plan["dict"].items()}
     if isinstance(plan, list):
         return [_join(item, arrays) for item in plan]

@@ -1,4 +1,4 @@
-"""Tiki-Taka v2 with choppers: signs of word lines that change at random, so that what does not change averages out."""
+"""Tiki-Taka v2 with choppers: signs of word lines that change at random, so that constant offsets average out."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Mask = NDArray[np.bool_]
 class ChoppedTikiTaka(TikiTaka):
     """Chopped Tiki-Taka v2 (Rasch, Carta, Fagbohungbe & Gokmen, Nat. Commun. 15:7133, 2024), batch by batch.
 
-    Every word line of a fast array has a sign, with which changes go onto it and reads come back. It changes with a
-    declared probability after each read: so what a reference leaves, and what pulses themselves drift to, counts as
-    often with one sign as with the other.
+    Every word line of a fast array has a sign, which multiplies the changes that go onto it and the reads that come
+    back. It flips with a declared probability after each read: so errors of the reference, and the drift that the
+    pulses themselves cause, count as often with one sign as with the other.
     """
 
     Options: ClassVar[type[Spec]] = ChoppedSpec
@@ -34,7 +34,7 @@ class ChoppedTikiTaka(TikiTaka):
         self.choppers = [np.ones((len(memory), 1)) for memory in self.memory]
 
     def state(self) -> dict[str, Any]:
-        """Return what :class:`TikiTaka` keeps, and the signs."""
+        """Return the state of :class:`TikiTaka`, and the signs."""
         return {**super().state(), "choppers": self.choppers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -43,11 +43,11 @@ class ChoppedTikiTaka(TikiTaka):
         self.choppers = state["choppers"]
 
     def signs(self, place: int) -> Floats:
-        """Return the signs of now."""
+        """Return the present signs."""
         return self.choppers[place]
 
     def gradient(self, place: int, read: Mask, pulses: Floats) -> Floats:
-        """Return what was found with its sign, and change some signs."""
+        """Return the gradient found by the read, with its sign, and flip some signs."""
         assert isinstance(self.options, ChoppedSpec)
         found = super().gradient(place, read, pulses)
         coin = stream(self.network.chip.seed, Purpose.TRANSFER, 1, place, self.batches).random((len(read), 1))

@@ -1,4 +1,4 @@
-"""Calibration methods beside each other, each on a chip of its own from the same seed: the same devices and defects."""
+"""Comparison of calibration methods, each on its own chip from the same seed: the same devices and defects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def calibrate_run(
     held_out: int,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Return a comparison of calibrations, with the weights of a run as training ex situ leaves them.
+    """Return a comparison of calibrations for the weights of a run after training ex situ.
 
     Parameters are those of :func:`compare_calibrations`, but ``progress`` is called with (what, steps done, steps).
     """
@@ -51,7 +51,7 @@ def calibrate_run(
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Raise :class:`ValidationError` unless all methods are names of calibrations, or some joined by ``+``."""
+    """Raise :class:`ValidationError` unless each method is the name of a calibration, or several joined by ``+``."""
     for joined in methods:
         for name in joined.split("+"):
             check("calibrations", name, "method")
@@ -66,28 +66,29 @@ def compare_calibrations(
     held_out: int = 200,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Bring the chip of a run up once for every method, calibrate it, and measure products that no method has seen.
+    """Bring up the chip of a run once for every method, calibrate it, and measure products on held-out samples.
 
     Parameters
     ----------
     spec : RunSpec
-        The chip, and the numbers of the methods (``calibration``).
+        The chip, and the settings of the methods (``calibration``).
     model : Network
         Weights to program.
     data : Dataset
-        Training samples calibrate; test samples, and the activities that they cause, are held out.
+        Training samples are used to calibrate; test samples, and the activities that they cause, are held out.
     methods : sequence of str
-        Names of calibrations, all that are known when left out; several joined by ``+`` learn one after another.
+        Names of calibrations, all known ones when left out; several joined by ``+`` learn one after another.
     held_out : int
-        Test samples to measure with, >= 1.
+        Number of test samples to measure with, >= 1.
     progress : callable
         Called with (methods done, methods).
 
     Returns
     -------
     dict
-        For each method the error of every layer's product before and after (relative to the largest magnitude of the
-        ideal product; before is with raw codes), the accuracy on the held-out samples, and what calibrating cost.
+        For each method the error of every layer's product before and after calibration (relative to the largest
+        magnitude of the ideal product; before it with raw codes), the accuracy on the held-out samples, and the cost of
+        calibrating.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def _compare(
     held_out: int,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Do as :func:`compare_calibrations` does, with networks that ``make`` lays out on fresh chips."""
+    """Do the work of :func:`compare_calibrations`, with networks that ``make`` lays out on fresh chips."""
     methods = names("calibrations") if methods is None else methods
     check_methods(methods)
     if held_out < 1:

@@ -1,4 +1,4 @@
-"""The data of a run, as its network takes them."""
+"""The data of a run, prepared for its network."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["load_data", "load_source", "located"]
 
 
 def load_source(spec: DataSpec, seed: int) -> Dataset:
-    """Load what is declared, divided and cut, but not scaled.
+    """Load the declared data, split into parts and cut to the declared sizes, but not scaled.
 
     Raises
     ------
     DataFileError
-        If the files cannot be had.
+        If the files are not available.
     ValidationError
         If samples break a rule, or more are asked for than there are.
     """
@@ -33,7 +33,7 @@ def load_source(spec: DataSpec, seed: int) -> Dataset:
 
 
 def check_classes(data: Dataset) -> None:
-    """Raise :class:`ValidationError` if there are values to predict."""
+    """Raise :class:`ValidationError` if the data have values to predict, not classes."""
     if data.task != "classes":
         raise ValidationError("data.task", "must be classes: only train and summary take values to predict", data.task)
 
@@ -41,19 +41,19 @@ def check_classes(data: Dataset) -> None:
 def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = False) -> Dataset:
     """Load the data that a run declares, for a network of layers: inputs in rows, none below 0.
 
-    They may have ``values`` to predict instead of classes if the caller can do with them, and the network may be one
-    that asks for products: then inputs have both signs.
+    With ``values`` the data may have values to predict instead of classes. The network may also be one that asks for
+    products: then inputs may have both signs.
 
     Parameters
     ----------
     spec : DataSpec
         Where the data come from.
     network : NetworkSpec
-        Whose inputs and outputs they are to fit.
+        The network whose inputs and outputs the data must fit.
     seed : int
-        Of a split at random.
+        Seed of a random split.
     values : bool
-        Whether they may have values to predict.
+        Whether the caller accepts values to predict.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = Fa
     Raises
     ------
     DataFileError
-        If the files cannot be had.
+        If the files are not available.
     ValidationError
         If samples break a rule, or the network does not fit them.
     """
@@ -98,7 +98,7 @@ def load_data(spec: DataSpec, network: NetworkSpec, seed: int, values: bool = Fa
 
 
 def located(spec: RunSpec) -> RunSpec:
-    """Return a run that finds its files from anywhere: paths made absolute."""
+    """Return a run with absolute paths, so that it finds its files from any folder."""
     data, network = spec.data, spec.network
     if data.source not in names("datasets") and Path(data.source).exists():
         data = data.model_copy(update={"source": str(Path(data.source).resolve())})

@@ -22,18 +22,19 @@ __all__ = ["ExSituRecord", "accuracy_percent", "goes_on", "has_converged", "init
 Floats = NDArray[np.float64]
 
 CONVERGED = 0.05
-"""Training has converged if the second half of its steps brought less than this of all that was learnt: a half would be
-its share if learning went on evenly, and the fall of the step size alone brings 2 % (784-100-10, 10,000 digits)."""
+"""Training has converged if the second half of its steps contributed less than this fraction of the total fall of the
+loss. If learning went on evenly the fraction would be a half; the falling step size alone contributes 2 % (784-100-10,
+10,000 digits)."""
 
 FEWEST = 2000
-"""Steps before which training goes on, whatever their halves brought, while its loss is more than ``LITTLE`` of that of
-guessing: with few samples the noise of their losses hides how slowly they fall (the default run has taken 4,000 after
-its declared epochs)."""
+"""Before this many steps training goes on, even if it seems to have converged, while its loss is more than ``LITTLE``
+times that of guessing: with few samples the noise of the losses hides how slowly they fall (the default run has taken
+4,000 steps after its declared epochs)."""
 
 LITTLE = 0.1
 
 FEWEST_STEPS = 8
-"""With fewer steps than this there are no two halves to compare."""
+"""With fewer steps than this there are not two halves to compare."""
 
 
 @dataclass
@@ -45,10 +46,10 @@ class ExSituRecord:
     epochs : int
         Passes over the training samples.
     loss : float
-        Mean cross-entropy at the end, of the last eighth of the steps.
+        Mean loss at the end, over the last eighth of the steps of the last round.
     converged : bool
-        Whether the second half of the last round of steps brought less than ``CONVERGED`` of all that was learnt; with
-        ``patience``, whether accuracy on the validation samples had stopped rising.
+        Whether the second half of the last round of steps contributed less than ``CONVERGED`` of the total fall of the
+        loss; with ``patience``, whether accuracy on the validation samples had stopped rising.
     """
 
     epochs: int = 0
@@ -76,30 +77,31 @@ def train_ex_situ(
 ) -> Perceptron:
     """Train with Adam (Kingma & Ba, ICLR 2015) and keep every weight within the layer's limit.
 
-    Training that has not converged after the declared epochs, or has taken few steps, goes on for as many again, with
-    the step size that it began with (warm restarts: Loshchilov & Hutter, ICLR 2017), as far as ``spec.max_epochs``
-    allows. With ``spec.patience`` the validation samples decide instead, and the weights of the best epoch are kept.
+    If training has not converged after the declared epochs, or has taken few steps, it goes on for as many epochs
+    again, starting from the initial step size (warm restarts: Loshchilov & Hutter, ICLR 2017), up to
+    ``spec.max_epochs`` in all. With ``spec.patience`` the validation samples decide instead, and the weights of the
+    best epoch are kept.
 
     Parameters
     ----------
     spec : ExSituSpec
         Epochs, batch, step size, weight limit.
     network : NetworkSpec
-        Its layers.
+        The layers.
     images : (samples, inputs) ndarray
         Training inputs.
     labels : (samples,) ndarray of int
-        Their classes, or (samples,) or (samples, outputs) values.
+        Their classes; or values, (samples,) or (samples, outputs).
     seed : int
         Seed of weights and batches.
     progress : callable
         Called with (epochs done, epochs).
     record : ExSituRecord, optional
-        Where to write how it went.
+        Where to note how training went.
     validation : (inputs, classes), optional
         Validation samples.
     objective : Objective, optional
-        What to train for; classes when left out.
+        The objective of training; classes when left out.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def train_ex_situ(
     Raises
     ------
     ValidationError
-        If the step size is so large that the loss is no number, or patience has no samples to look at.
+        If the step size is so large that the loss is not finite, or patience has no validation samples.
     """
     record = ExSituRecord() if record is None else record
     total = spec.epochs
@@ -127,7 +129,7 @@ def train_ex_situ(
             order = stream(seed, Purpose.BATCHES, 0, epoch).permutation(len(images))
             for start in range(0, len(images), spec.batch):
                 chosen = order[start : start + spec.batch]
-                with np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is refused below
+                with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite is refused below
                     activities = model.activities(images[chosen])
                     loss, error = objective.loss(activities[-1], labels[chosen])
                     weight_gradients, bias_gradients = model.gradients(activities, error)
@@ -158,7 +160,7 @@ def train_ex_situ(
 
 
 def has_converged(losses: list[float], guessing: float) -> bool:
-    """Say whether the losses of the steps of a round, which began above the loss of ``guessing``, fall no more."""
+    """Say whether the losses of a round of steps have stopped falling, measured by their fall from ``guessing``."""
     count = len(losses)
     if count < FEWEST_STEPS:
         return False
@@ -168,5 +170,5 @@ def has_converged(losses: list[float], guessing: float) -> bool:
 
 
 def goes_on(converged: bool, loss: float, guessing: float, steps: int) -> bool:
-    """Say whether training goes on after so many steps in all, if it may."""
+    """Say whether training should go on after ``steps`` in all, if epochs are left."""
     return not converged or (steps < FEWEST and loss > LITTLE * guessing)

@@ -1,4 +1,4 @@
-"""Arrays beside those of a layer, on which gradients add up as pulses before they are read and transferred."""
+"""Fast arrays beside the tiles of a layer: gradients accumulate on them as pulses, are read, and are transferred."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 SETTLED = 2000
-"""Pairs of pulses, at most, with which the digital core works out where the declared curves are symmetric."""
+"""Largest number of pairs of pulses from which the digital core computes the symmetry point of the declared curves."""
 
 
 def symmetry(devices: Device) -> tuple[float, float]:
-    """Return where a pulse up does as much as one down by the declared curves, and how much that is [S].
+    """Return the symmetry point of the declared curves, and the size of a pulse there, both [S].
 
-    Where they do so everywhere it is the middle of the working range.
+    At this conductance a pulse up changes it as much as a pulse down. If that holds everywhere, it is the middle of the
+    working range.
     """
     spec = devices.spec
     place = 0.5 * (spec.minimum_conductance + spec.maximum_conductance)
@@ -45,24 +46,24 @@ def symmetry(devices: Device) -> tuple[float, float]:
 
 
 class FastArray:
-    """The tiles on which the changes of one layer's weights add up.
+    """The tiles on which the changes of one layer's weights accumulate.
 
-    Each weight has a pair of devices, whatever columns it has on the tiles of the layer itself: pulses up and down move
-    the first; the second may be a reference, which no pulse of training moves.
+    Each weight has a pair of devices here, whatever columns it uses on the tiles of the layer itself. Pulses up and
+    down move the first device; the second may be a reference, which training never pulses.
 
     Parameters
     ----------
     layer : HardwareLayer
-        The layer. Tiles are added to its chip, with defects of their own if the layer's have them.
+        The layer. Tiles are added to its chip; they have defects of their own if the layer's tiles have defects.
 
     Attributes
     ----------
     layer : HardwareLayer
         The added tiles.
     middle, step : float
-        Where the declared device is symmetric, and what a pulse does there [S].
+        Symmetry point of the declared device, and the size of a pulse there [S].
     lines : int
-        Word lines of its tiles, one after another, that hold all of its inputs.
+        Number of word lines that have to be read, one after another, to cover all inputs.
     """
 
     def __init__(self, layer: HardwareLayer) -> None:
@@ -75,7 +76,7 @@ class FastArray:
         self.lines = max(len(place.rows) for place in self.layer.placements)
 
     def counts(self, signed: Counts) -> list[tuple[Counts, Counts]]:
-        """Return the pulses down and up of each tile for those of each weight, (inputs, outputs), positive upwards."""
+        """Return each tile's pulses down and up for signed pulses of each weight, (inputs, outputs), positive up."""
         layer, found = self.layer, []
         for index, place in enumerate(layer.placements):
             own = layer.partition.input_slice(index), layer.partition.output_slice(index)
@@ -85,7 +86,7 @@ class FastArray:
         return found
 
     def settle(self, pairs: int) -> Process:
-        """Bring the first devices to where they are symmetric, by so many pulses down and up in turn."""
+        """Program the first devices to their symmetry point, then give ``pairs`` of pulses, down and up in turn."""
         yield from self._program(self.middle, 0)
         ones = np.ones((self.layer.partition.inputs, self.layer.partition.outputs), dtype=np.int64)
         both = [(up, up) for _, up in self.counts(ones)]
@@ -93,25 +94,26 @@ class FastArray:
             yield from self.layer.chip.pulse_all(self.layer.units, both)
 
     def set_references(self) -> Process:
-        """Program the second devices towards what reads find that the first ones conduct."""
+        """Read the first devices, and program the second ones towards the conductances that were read."""
         _, found = yield from self.read(0, self.lines, differential=False)
         yield from self._program(found, 1)
 
     def read(self, first: int, count: int, *, differential: bool) -> Process:
-        """Read word lines, one after another; returns which inputs they hold, and what was found of those.
+        """Read word lines, one after another; returns which inputs they hold, and the conductances of those.
 
         Parameters
         ----------
         first, count : int
-            Which of :attr:`lines`: the first, and how many; after the last one the first follows.
+            The first of :attr:`lines` to read, and how many; after the last line follows the first.
         differential : bool
-            Whether what the second devices conduct is subtracted.
+            Whether to subtract the conductances of the second devices.
 
         Returns
         -------
         read : (inputs,) ndarray of bool
+            Inputs that were read.
         found : (read inputs, outputs) ndarray
-            In S.
+            Conductances, or their differences [S].
         """
         layer, levels = self.layer, self.layer.chip.spec.converters.dac.levels
         chosen = (first + np.arange(min(count, self.lines))) % self.lines
@@ -134,7 +136,7 @@ class FastArray:
         return read, found[read]
 
     def _program(self, wanted: Floats | float, which: int) -> Process:
-        """Program the devices of all pairs, the first (0) or the second (1) of each, towards (inputs, outputs) [S]."""
+        """Program the first (0) or second (1) device of every pair towards conductances (inputs, outputs) [S]."""
         layer, targets = self.layer, []
         full = np.broadcast_to(wanted, (layer.partition.inputs, layer.partition.outputs))
         for index, (unit, place) in enumerate(zip(layer.units, layer.placements, strict=True)):
@@ -146,7 +148,7 @@ class FastArray:
 
 
 def pulse_all(arrays: list[FastArray], signed: list[Counts]) -> Process:
-    """Give the pulses of all fast arrays, side by side as far as there are drivers."""
+    """Give the pulses of all fast arrays, in parallel as far as there are drivers."""
     units = [unit for array in arrays for unit in array.layer.units]
     counts = [own for array, each in zip(arrays, signed, strict=True) for own in array.counts(each)]
     yield from arrays[0].layer.chip.pulse_all(units, counts)

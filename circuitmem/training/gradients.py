@@ -1,11 +1,11 @@
-"""Gradient estimates of training in situ: through what the error goes back from the outputs to the weights.
+"""Gradient estimates for training in situ: the maps through which the error is propagated back to the weights.
 
-``read`` goes back through the map that the forward pass applies: the conductances that one-hot reads found, some
-batches ago, with the corrections of the calibration as they are now; what designed wires make of a change of a cell is
-worked out from the same reads (:mod:`circuitmem.training.wires`). ``ideal`` takes the digital core's weights, what
-was asked of the cells, which stuck devices do not realise. ``adjoint`` is the exact gradient of the measured outputs
-through wires, defects and corrections, by the adjoint network: it uses the true state of the tiles, which no chip
-knows, and is there to say what knowing it would bring.
+``read`` goes back through the map that the forward pass applies: the conductances found by one-hot reads some batches
+ago, with the present corrections of the calibration; the effect of the designed wires on a change of a cell is computed
+from the same reads (:mod:`circuitmem.training.wires`). ``ideal`` takes the digital core's weights, which were asked of
+the cells but are not realised by stuck devices. ``adjoint`` is the exact gradient of the measured outputs through
+wires, defects and corrections, by the adjoint network: it uses the true state of the tiles, which no chip knows, and
+serves to show what knowing it would gain.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 
 def read_back_cells(network: HardwareNetwork) -> Process:
-    """Read all cells back; returns for each layer what was measured, (tiles, rows, columns) S."""
+    """Read all cells back; returns the measured conductances of each layer, (tiles, rows, columns) S."""
     found = []
     for layer in network.layers:
         found.append((yield from read_conductances(layer)))  # noqa: PERF401 - a comprehension cannot yield
@@ -36,16 +36,16 @@ def read_back_cells(network: HardwareNetwork) -> Process:
 
 
 class ReadMap:
-    """What the forward pass of a layer does, as reads of its cells have found it, and what changes it.
+    """The map of a layer's forward pass according to reads of its cells, and its derivatives.
 
     Parameters
     ----------
     layer : HardwareLayer
-        The layer. The map is the one of the correction that its forward pass applies at the time.
+        The layer. The map always includes the correction that the forward pass applies at the time.
     conductances : (tiles, rows, columns) ndarray
-        What its cells conduct [S], as measured.
+        Conductances of its cells [S], as measured.
     wired : bool
-        Whether to heed what wires make of a change of a cell, where they are not ideal.
+        Whether to account for the effect of the wires on a change of a cell, if the wires are not ideal.
     """
 
     def __init__(self, layer: HardwareLayer, conductances: Floats, *, wired: bool = True) -> None:
@@ -63,7 +63,7 @@ class ReadMap:
 
     @property
     def _map(self) -> Floats:
-        """The weights of the map, of all copies; worked out again when the layer was calibrated or placed anew."""
+        """The weights of the map, of all copies; computed again after the layer was calibrated or placed again."""
         now = self.layer.correction, self.layer.tiling
         if self._known is None or not (self._known[0] is now[0] and self._known[1] is now[1]):
             self._known = *now, effective_map(self.layer, self.conductances)
@@ -77,7 +77,8 @@ class ReadMap:
     def gradient(self, outer: Floats) -> Floats:
         """Return the gradients of the layer's weights, (inputs, outputs), for outer products of inputs and errors.
 
-        A change of a weight counts with the factors, and through the wires, of the device that it moves.
+        A change of a weight acts through the device that it moves: with the factors of that device, and through its
+        wires.
         """
         layer, correction = self.layer, self.layer.correction
         if correction.output_scale is not None:
@@ -90,7 +91,7 @@ class ReadMap:
         return weight_gradient(*given, stuck=layer.stuck, prefactor=layer.prefactor, threads=self._threads)
 
     def _by_cells(self, outer: Floats) -> Floats:
-        """Return the gradients of weights by the devices that they move, whatever columns these have."""
+        """Return the gradients of weights by the devices that they move, whichever columns these are in."""
         layer, partition, mapping = self.layer, self.layer.partition, self.layer.mapping
         slopes, weights = np.zeros_like(self.conductances), np.zeros_like(outer)
         shares = [(partition.input_slice(tile), partition.output_slice(tile)) for tile in range(len(slopes))]
@@ -110,15 +111,16 @@ class ReadMap:
 def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
     """Return the weights of the map that a layer's forward pass applies, (inputs, outputs).
 
-    A cell counts with the factor that the correction has for its column and group of word lines, less the excess that
-    is subtracted digitally; what its columns come to counts with the factor of its output.
+    A cell's conductance is multiplied by the factor of the correction for its column and group of word lines, and its
+    digitally subtracted excess is taken away; the result of an output's columns is multiplied by the factor of the
+    output.
 
     Parameters
     ----------
     layer : HardwareLayer
         The layer, with the correction that its forward pass applies now.
     conductances : (tiles, rows, columns) ndarray
-        What its cells conduct [S], as measured.
+        Conductances of its cells [S], as measured.
     """
     correction, partition = layer.correction, layer.partition
     factors = np.moveaxis(correction.scale[correction.row_groups(partition.rows)], 0, 1)
@@ -127,7 +129,7 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
         corrected = factors[index] * conductances[index]
         if correction.excess is not None and correction.left is not None:
             corrected -= correction.excess[index]
-            # Cells that no pulse can move, and that are read in coarse steps, stay as they were when subtracted.
+            # Cells this far above the range are read in coarse steps, and pulses cannot move them: keep what was left.
             fixed = (correction.excess[index] != 0.0) & (conductances[index] > COARSE_FROM * layer.mapping.maximum)
             corrected = np.where(fixed, correction.left[index], corrected)
         own = partition.input_slice(index), partition.output_slice(index)
@@ -138,7 +140,7 @@ def effective_map(layer: HardwareLayer, conductances: Floats) -> Floats:
 
 
 class AskedMap:
-    """The weights that were asked of a layer, as a way back for errors: what the product stands for."""
+    """Back-propagation through the weights that were asked of a layer, which its product stands for."""
 
     def __init__(self, layer: HardwareLayer) -> None:
         self.layer = layer
@@ -158,7 +160,7 @@ class AskedMap:
 
 
 class TileMap:
-    """The tiles of a layer as they are, as a way back for errors: :func:`layer_gradient`."""
+    """Back-propagation through the tiles of a layer in their true state, by :func:`layer_gradient`."""
 
     weights = None
 
@@ -166,7 +168,7 @@ class TileMap:
         self.layer = layer
 
     def gradient(self, outer: Floats) -> Floats:
-        """Refuse: what a weight changes is not known from outer products."""
+        """Refuse: outer products do not determine the effect of a weight."""
         raise NotImplementedError
 
     def back(self, activities: Floats, error: Floats) -> tuple[Floats, Floats]:
@@ -175,9 +177,10 @@ class TileMap:
 
 
 class LinearTileMap:
-    """The tiles of a layer as they are where cells are linear: a matrix, as networks want it that go back themselves.
+    """The tiles of a layer in their true state, for linear cells: a matrix, for networks with their own backward pass.
 
-    What DACs drive is taken as exact, not as the nearest code: a product of many inputs and errors has no code.
+    The DACs are assumed to drive exact values, not the nearest codes: a sum of outer products of many inputs and errors
+    has no code.
     """
 
     def __init__(self, layer: HardwareLayer) -> None:
@@ -185,7 +188,7 @@ class LinearTileMap:
 
     @property
     def weights(self) -> Floats:
-        """How the sums follow the activities, (inputs, outputs)."""
+        """The derivatives of the sums with respect to the activities, (inputs, outputs)."""
         layer, found = self.layer, np.zeros((self.layer.partition.outputs, self.layer.partition.inputs))
         error = _by_currents(layer, np.eye(len(found)))
         for index in range(len(layer.units)):
@@ -207,22 +210,22 @@ def layer_gradient(
 ) -> tuple[Floats, Floats]:
     """Return the gradients of a layer's weights, (inputs, outputs), and of its activities, (batch, inputs).
 
-    The converters are taken as straight lines of their nominal slope. Which devices a weight moves its mapping says:
-    of a pair the one of its sign, while the other stays at its minimum.
+    The converters are taken as linear, with their nominal slope. The mapping determines which devices a weight moves:
+    in a pair the one of its sign, while the other stays at its minimum.
 
     Parameters
     ----------
     layer : HardwareLayer
         The layer.
     activities : (batch, inputs) ndarray
-        What it was read with.
+        Its inputs in the forward pass.
     error : (batch, outputs) ndarray
         Derivative of the loss with respect to its sums.
     quantised : bool
-        Whether the DACs drove what they make of the nearest code, or exactly what was asked.
+        Whether the DACs drove the voltages of the nearest codes, or exactly what was asked.
     stuck_follow : bool
-        Whether a weight whose device is stuck gets the derivative by that device all the same, for a trainer that is
-        not told; otherwise it gets 0.
+        Whether a weight whose device is stuck still gets the derivative by that device, for a trainer that does not
+        know of it; otherwise it gets 0.
     """
     partition, groups = layer.partition, layer.correction.groups
     error = _by_currents(layer, dealt_errors(layer, error))
@@ -250,7 +253,7 @@ def layer_gradient(
 
 
 def dealt_errors(layer: HardwareLayer, error: Floats) -> Floats:
-    """Return the derivatives by the sums of all copies of a layer, each of which has taken its vectors in turn."""
+    """Return the derivatives by the sums of all copies of a layer; the copies take the vectors in turn."""
     copies, (batch, outputs) = layer.partition.copies, error.shape
     if copies == 1:
         return error
@@ -267,13 +270,13 @@ def _of_kernel(layer: HardwareLayer, gradient: Floats) -> Floats:
 
 
 def _by_currents(layer: HardwareLayer, error: Floats) -> Floats:
-    """Return the derivative by the currents that a layer's sums are made of, for that by the sums."""
+    """Return the derivative by the currents that make up a layer's sums, given the derivative by the sums."""
     scale = layer.correction.output_scale
     return (error if scale is None else error * scale) / layer.current_scale
 
 
 def _by_columns(layer: HardwareLayer, index: int, error: Floats) -> tuple[Floats, Floats]:
-    """Return the derivatives by the corrected currents of a tile's columns, and by what is measured, group by group."""
+    """Return the derivatives by a tile's corrected column currents, and by the measured ones, group by group."""
     columns = np.zeros((len(error), layer.chip.spec.tile.columns))
     own = error[:, layer.partition.output_slice(index)]
     columns[:, layer.placements[index].columns] = layer.mapping.spread(own)
@@ -281,7 +284,7 @@ def _by_columns(layer: HardwareLayer, index: int, error: Floats) -> tuple[Floats
 
 
 def _add_behind(layer: HardwareLayer, index: int, columns: Floats, drive: Floats, inputs: Floats) -> None:
-    """Add a tile's share of the derivative by the activities, (batch, inputs), for that by its driver voltages."""
+    """Add a tile's share of the derivative by the activities, (batch, inputs), given that by its driver voltages."""
     correction, partition = layer.correction, layer.partition
     row_group = correction.row_groups(partition.rows)
     back = drive[row_group, :, np.arange(partition.rows)].T
@@ -299,10 +302,10 @@ def _drive(layer: HardwareLayer, index: int, currents: Floats) -> Floats:
 
 
 def _through(layer: HardwareLayer, index: int, voltages: Floats, currents: Floats) -> tuple[Floats, Floats]:
-    """Return the derivatives by the conductances of a tile and by its driver voltages, for those by its currents.
+    """Return the derivatives by the conductances of a tile and by its driver voltages, given those by its currents.
 
-    Voltages are (groups, batch, rows), currents (groups, batch, columns). Where the cells are linear only the sum of
-    outer products counts, and no more solutions are needed than the tile has rows, or columns.
+    Voltages are (groups, batch, rows), currents (groups, batch, columns). With linear cells only the sum of the outer
+    products matters, so no more solutions are needed than the tile has rows or columns, whichever are fewer.
     """
     engine, tile = layer.chip.electrics.behavioral, layer.units[index].tile
     flat: Any = voltages.reshape(-1, voltages.shape[2]), currents.reshape(-1, currents.shape[2])
