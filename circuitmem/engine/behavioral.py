@@ -35,33 +35,34 @@ Floats = NDArray[np.float64]
 class BehavioralEngine:
     """Solves Kirchhoff's equations of a tile exactly.
 
-    A few vectors are solved one by one, by conjugate gradients; many go through the transfer matrix. Neither changes
-    the answer beyond ``tolerance``. :meth:`plan` says which way is taken. Results do not depend on the number of
-    threads, to the last bit.
+    A few vectors are solved one by one, by conjugate gradients; many vectors go through the transfer matrix. The two
+    ways agree within ``tolerance``; :meth:`plan` says which one is taken. Results are bit-identical for any number of
+    threads.
 
-    The engine counts the vectors that it read in a tile's present state, and from the call on that brings them to the
-    break-even it works the matrix out and keeps it, until the tile is programmed, damaged or gone. So the last digits
-    of a read, within ``tolerance``, depend on how much this engine read of that state before; the same calls give the
-    same bits. With a ``method``, or with ``kept_bytes=0``, they depend on the tile and the call alone.
+    The engine counts the vectors that it has read in the present state of a tile. The call that brings the count to the
+    break-even computes the transfer matrix, which is then kept until the tile is programmed, damaged or deleted. So the
+    last digits of a read, within ``tolerance``, depend on how many vectors this engine read in that state before; the
+    same sequence of calls gives the same bits. With a ``method``, or with ``kept_bytes=0``, the result depends only on
+    the tile and the call.
 
     Parameters
     ----------
     threads : int, optional
         Threads to use, >= 1. None takes ``CIRCUITMEM_THREADS`` or ``OMP_NUM_THREADS`` from the environment, else all
-        processors of this process.
+        processors available to this process.
     tolerance : float
-        Largest error of a node voltage relative to the largest driver voltage, between 1e-15 and 1e-3; it stands in
-        :meth:`plan`. Currents are right to 1000 times that, relative to the largest of all columns, or of all drivers,
-        but for rounding errors of the cells' own currents: so the default lets small ones too agree with SPICE to 1e-9
-        and better. A looser one saves little: an iteration brings one to three digits.
+        Largest error of a node voltage relative to the largest driver voltage, between 1e-15 and 1e-3; :meth:`plan`
+        reports it. Currents are accurate to 1000 times this tolerance, relative to the largest current of all columns,
+        or of all drivers, apart from rounding errors of the cells' own currents. With the default, small currents also
+        agree with SPICE to 1e-9 and better. A looser tolerance saves little: each iteration gains one to three digits.
     method : {"transfer matrix", "conjugate gradients", "newton", "direct"}, optional
-        The way to take where ``read`` has a choice; the cheapest when left out.
+        The method to use where ``read`` has a choice; the cheapest one when left out.
     precision : {"double", "single"}
-        Precision of transfer matrices where a call does not say; all else is in double. Single takes two thirds of the
-        time, and is off by up to 2e-6 of the largest current at 64 x 64 cells and 2e-5 at 1024 x 1024.
+        Default precision of transfer matrices; everything else is computed in double. Single takes two thirds of the
+        time, with errors of up to 2e-6 of the largest current at 64 x 64 cells and 2e-5 at 1024 x 1024.
     kept_bytes : int
-        Memory for the transfer matrices of unchanged tiles [bytes], >= 0. Beyond, the one used longest ago is dropped.
-        At 0 none is kept, and no vectors are counted.
+        Memory for the transfer matrices of unchanged tiles [bytes], >= 0. When it is full, the least recently used
+        matrix is dropped. At 0 no matrix is kept, and no vectors are counted.
 
     Raises
     ------
@@ -87,26 +88,26 @@ class BehavioralEngine:
         self._method = check_method(method)
         self.precision = check_precision(precision)
         self._kept = KeptMatrices(integer("kept_bytes", kept_bytes))
-        # Whether reads may use a matrix that an earlier one worked out.
+        # Whether a read may use the matrix that an earlier read computed.
         self._keeps = self._kept.limit > 0 and method in (None, "transfer matrix")
 
     def plan(self, tile: Tile, batch: int = 1, *, known: bool | None = None) -> Plan:
-        """Say how ``batch`` vectors are read, and why; ``print(engine.plan(tile, 1000))``.
+        """Return how ``batch`` vectors would be read, and why; try ``print(engine.plan(tile, 1000))``.
 
         Parameters
         ----------
         tile : Tile
             The tile, in its present state.
         batch : int
-            Vectors, >= 0.
+            Number of vectors, >= 0.
         known : bool, optional
-            Whether the transfer matrix of this state is at hand, as a chip has it until the tile is programmed. When
-            left out, the answer is that for the next ``read``, which knows what this engine read before.
+            Whether the transfer matrix of this state is available, as a chip has it until the tile is programmed. When
+            left out, the plan is that of the next ``read``, which takes into account what this engine read before.
 
         Raises
         ------
         ValidationError
-            If ``batch`` is negative, or the method asked of this engine cannot solve the tile.
+            If ``batch`` is negative, or the engine's ``method`` cannot solve the tile.
         """
         before = 0
         if known is None:
@@ -124,7 +125,7 @@ class BehavioralEngine:
         voltages : (batch, rows) or (rows,) array_like
             Driver voltages [V].
         matrix : (columns, rows) array_like, optional
-            The transfer matrix of this very state, where it is at hand [S]: nothing has to be solved then.
+            The transfer matrix of exactly this state [S], if available: then nothing has to be solved.
 
         Raises
         ------
@@ -134,7 +135,7 @@ class BehavioralEngine:
         batch, version = tile.input_voltages(voltages), tile.version
         if matrix is not None:
             if self._method is not None:
-                self.plan(tile, len(batch), known=True)  # refuses a way that this tile cannot take
+                self.plan(tile, len(batch), known=True)  # raises if the method cannot solve this tile
             known: Floats | None = finite_array("matrix", matrix, shape=tile.spec.shape[::-1], copy=False)
         else:
             known = self._kept.matrix(tile) if self._keeps else None
@@ -157,13 +158,13 @@ class BehavioralEngine:
         tile, voltages
             As for :meth:`read`.
         start : Solution, optional
-            An earlier solution of this tile, for as many voltages. The nearer it is, the fewer iterations are needed;
-            the tolerance is kept whatever it is.
+            An earlier solution of this tile, for the same number of vectors, as initial guess. The closer it is, the
+            fewer iterations are needed; the tolerance is met in any case.
 
         Raises
         ------
         ValidationError
-            If a shape is wrong, an element is not finite, or ``start`` belongs to a tile of other wires.
+            If a shape is wrong, an element is not finite, or ``start`` has another shape than this solution.
         """
         batch = tile.input_voltages(voltages)
         nodes = None if start is None else _nodes(start, (*np.shape(voltages)[:-1], *tile.spec.shape), len(batch))
@@ -173,7 +174,7 @@ class BehavioralEngine:
     def program(
         self, tile: Tile, train: PulseTrain, *, samples: int = 0, tolerance: float = PROGRAMMING_TOLERANCE
     ) -> ProgrammingResult:
-        """Return what a pulse train does to a tile; the tile itself stays as it is.
+        """Return the effect of a pulse train on a tile; the tile itself does not change.
 
         Parameters
         ----------
@@ -191,7 +192,7 @@ class BehavioralEngine:
         ------
         ValidationError
             If the tile's cells are not of the device's kind, a conductance is out of its range, or a pulse selects
-            what the tile has not.
+            lines or transistors that the tile does not have.
         ConvergenceError
             If a pulse takes too many steps, or the network cannot be solved.
         """
@@ -210,10 +211,10 @@ class BehavioralEngine:
         conducting: ArrayLike | None = None,
         tolerance: float = PROGRAMMING_TOLERANCE,
     ) -> PulseResult:
-        """Return what one pulse does to devices in given states, whatever the voltages of the lines.
+        """Return the effect of one pulse on devices in given states, with any voltages on the lines.
 
-        :meth:`program` is for pulses by scheme, this for who chooses every line's voltage and keeps the states. Errors
-        are those of ``program``.
+        Use :meth:`program` for pulses that follow a scheme, and this method if you choose the voltage of every line and
+        keep track of the states yourself. It raises the same errors as ``program``.
 
         Parameters
         ----------
@@ -224,11 +225,11 @@ class BehavioralEngine:
         state : (rows, columns) array_like
             Their states, 0 to 1.
         word, bit : (rows,), (columns,) array_like
-            Voltages of the drivers of all word lines and of all bit lines on the plateau [V]; dead drivers hold 0 V.
+            Plateau voltages of the drivers of all word lines and of all bit lines [V]; dead drivers hold 0 V.
         width, rise : float
             Duration of the plateau, and of the slope before it and after it [s], > 0.
         conducting : (rows,) array_like of bool, optional
-            In which rows the transistors are on; all when left out.
+            Rows whose transistors are on; all rows when left out.
         tolerance : float
             Largest estimated error of a state in one step, between 1e-12 and 0.1; the state's range is 1.
         """
@@ -237,7 +238,7 @@ class BehavioralEngine:
     def gradient(self, tile: Tile, voltages: ArrayLike, current_gradient: ArrayLike) -> Gradient:
         """Return the gradient of a scalar of the column currents, through wires, defects and the law of the cells.
 
-        It costs two solutions, whatever the number of cells; none where cells are linear and wires ideal.
+        It costs two solutions for any number of cells, and none if the cells are linear and the wires ideal.
 
         Parameters
         ----------
@@ -246,7 +247,7 @@ class BehavioralEngine:
         voltages : (batch, rows) or (rows,) array_like
             Driver voltages [V].
         current_gradient : (batch, columns) or (columns,) array_like
-            Derivative of the scalar with respect to the column currents that these voltages cause [1/A].
+            Derivative of the scalar with respect to the column currents at these voltages [1/A].
 
         Returns
         -------
@@ -273,15 +274,15 @@ class BehavioralEngine:
     def offset_current(self, tile: Tile, sense_voltage: ArrayLike) -> Floats:
         """Return the column currents, (columns,) A, that voltages at the virtual grounds drive through the tile.
 
-        All drivers are at 0 V; the currents of a read are added to these. They flow out of the virtual grounds, so
-        that those for positive voltages are negative.
+        All drivers are at 0 V; the currents of a read add to these. A positive voltage drives current out of the
+        virtual ground, so its column current is negative.
 
         Parameters
         ----------
         tile : Tile
             A tile with linear cells.
         sense_voltage : (columns,) array_like
-            Voltage at each column's virtual grounds, behind the sense resistance [V].
+            Voltage at each column's virtual grounds, beyond the sense resistance as seen from the tile [V].
 
         Raises
         ------
@@ -304,13 +305,13 @@ class BehavioralEngine:
         voltages : (rows,) array_like, optional
             Driver voltages after the step [V]; 1 V on every line when left out.
         amplifier : TiaSpec, optional
-            The amplifiers of the columns, whose gain-bandwidth counts; the tile's sense resistance must be their input
-            resistance.
+            The amplifiers of the columns, if their gain-bandwidth is to be included; the tile's sense resistance must
+            equal their input resistance.
 
         Returns
         -------
         Settling
-            Elmore delays of lines and outputs, and the error that is left at a time
+            Elmore delays of lines and outputs, and the error that remains at a given time
             (:mod:`circuitmem.engine.settling`).
 
         Raises
@@ -334,7 +335,7 @@ class BehavioralEngine:
         tile : Tile
             A tile with linear cells.
         dtype : {float64, float32}, optional
-            Precision of the computation, that of the engine when left out.
+            Precision of the computation; that of the engine when left out.
 
         Raises
         ------
@@ -351,7 +352,7 @@ class BehavioralEngine:
         tiles : sequence of Tile
             At least one tile; all of the same rows and columns.
         dtype : {float64, float32}, optional
-            Precision of the computation, that of the engine when left out.
+            Precision of the computation; that of the engine when left out.
 
         Raises
         ------
@@ -379,10 +380,11 @@ class BehavioralEngine:
         columns: NDArray[np.intp],
         change: Floats,
     ) -> tuple[Floats, Floats]:
-        """Return transfer matrix and input admittance of a tile of which a few cells have changed.
+        """Return the transfer matrix and input admittance of a tile after a few cells have changed.
 
-        A change is a conductance beside the cell: one solution for each, and a correction of as low a rank (Woodbury),
-        right to rounding errors while no cell has grown by orders of magnitude.
+        Each change acts like a conductance in parallel with its cell. It costs one solution per changed cell and a
+        correction whose rank is the number of these cells (Woodbury). The result is exact to rounding errors as long
+        as no cell has grown by orders of magnitude.
 
         Parameters
         ----------
@@ -393,9 +395,9 @@ class BehavioralEngine:
         input_admittance : (rows, rows) ndarray
             Its input admittance before the change [S].
         rows, columns : (cells,) ndarray of int
-            Which cells changed, each once.
+            Indices of the changed cells, each cell once.
         change : (cells,) ndarray
-            By how much their effective conductance grew [S]; not 0.
+            Increase of their effective conductance [S]; not 0.
         """
         index = np.arange(len(rows))
         injection = np.zeros((len(rows), 2, *tile.spec.shape))
@@ -408,7 +410,8 @@ class BehavioralEngine:
         if tile.defects.dead_drivers is not None:
             driver = np.where(tile.defects.dead_drivers, 0.0, driver)
         with one_blas_thread():
-            # From the tile as it is, the change leads back: it is taken away from both sides.
+            # The dipoles are solved in the changed tile, so Woodbury's formula leads from the new matrices to the old
+            # ones; here it is solved for the new ones.
             current = np.linalg.solve(0.5 * (seen + seen.T) - np.diag(1.0 / change), driver)
             return matrix - dipoles.column_current.T @ current, input_admittance - driver.T @ current
 
@@ -454,7 +457,7 @@ class BehavioralEngine:
             matrix[:], admittance[:] = added.column.T, added.driver
 
     def _dipoles(self, tile: Tile) -> MeshSolution | None:
-        """Solve the tile without bridges for 1 A from the first to the second node of each, outside the tile."""
+        """Solve the tile without bridges for 1 A from the first to the second node of each bridge, outside the tile."""
         injection = dipoles_of_bridges(tile)
         try:
             return self._run(tile, np.zeros((len(injection), tile.spec.rows)), injection, voltages=True)

@@ -1,4 +1,4 @@
-"""Bridges between lines, superposed: each drives a current through the tile without bridges, around its own loop."""
+"""Bridges between lines, by superposition: each bridge drives a loop current through the tile without bridges."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Superposed", "bridge_drops", "dipoles_of_bridges", "loop_resistance"
 Floats = NDArray[np.float64]
 
 KEPT = 1e3 * TOLERANCE
-"""What superposition may do to a current, relative to the largest, before bridges are solved in another way."""
+"""Largest error that superposition may add to a current, relative to the largest; beyond it the tile is factored."""
 
 _libraries = ThreadpoolController()
 
 
 class Superposed(NamedTuple):
-    """Currents of a tile with its bridges, and what gave them."""
+    """Currents of a tile with its bridges, and the solutions that they are superposed from."""
 
     column: Floats  # (batch, columns) A
     driver: Floats  # (batch, rows) A
@@ -34,7 +34,7 @@ class Superposed(NamedTuple):
 
 
 def dipoles_of_bridges(tile: Tile) -> Floats:
-    """Return 1 A from the first to the second node of each bridge, outside the tile: (bridges, 2, rows, columns) A."""
+    """Return the injection of 1 A from the first to the second node of each bridge, (bridges, 2, rows, columns) A."""
     bridges = tile.defects.bridges
     injection = np.zeros((len(bridges), 2, *tile.spec.shape))
     for index, bridge in enumerate(bridges):
@@ -44,7 +44,7 @@ def dipoles_of_bridges(tile: Tile) -> Floats:
 
 
 def loop_resistance(tile: Tile, word: Floats, bit: Floats) -> Floats:
-    """Return what the loop currents of the bridges see, (bridges, bridges) Ω, from the voltages of their dipoles."""
+    """Return the loop resistance matrix of the bridges, (bridges, bridges) Ω, from the node voltages of dipoles."""
     seen = -bridge_drops(tile, word, bit)
     return 0.5 * (seen + seen.T) + np.diag([bridge.resistance for bridge in tile.defects.bridges])
 
@@ -68,20 +68,20 @@ def superpose(
     driver: Floats,
     error: Floats | float = 0.0,
 ) -> Superposed | None:
-    """Add bridges to the currents of a tile without them; None if these are too small beside what is superposed.
+    """Add the effect of bridges to the currents of a tile without them; None if too many digits cancel.
 
     Parameters
     ----------
     tile : Tile
         The tile.
     dipoles : MeshSolution
-        Its answers to :func:`dipoles_of_bridges`; None if there are none.
+        Its solutions for :func:`dipoles_of_bridges`; None if they could not be found.
     drops : (bridges, batch) ndarray
-        Voltage across each bridge without them [V]; None for 1 V on each driver in turn.
+        Voltage across the nodes of each bridge in the tile without bridges [V]; None for 1 V on each driver in turn.
     column, driver : (batch, columns) and (batch, rows) ndarray
         Currents without bridges [A].
     error : (batch,) ndarray
-        Of the drops [V].
+        Error of the drops [V].
     """
     if dipoles is None:
         return None
@@ -89,9 +89,9 @@ def superpose(
     assert dipoles.bit is not None
     loop = loop_resistance(tile, dipoles.word, dipoles.bit)
     with one_blas_thread():
-        # By reciprocity a driver's current for a dipole is the dipole's voltage per volt on that driver.
+        # By reciprocity the driver current for a dipole equals the dipole's voltage per volt on that driver.
         share = np.asarray(np.linalg.solve(loop, dipoles.driver_current if drops is None else drops), dtype=np.float64)
-    # A bridge's current is known as well as the voltage across it.
+    # The error of the voltage across a bridge gives the error of its current.
     unknown = np.abs(error) / np.diag(loop)[:, None]
     columns, drivers = (
         _sum(alone, share, each, unknown)
@@ -103,7 +103,7 @@ def superpose(
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Let BLAS use one thread in this block: it adds in one order then, and the kernels have their own threads."""
+    """Limit BLAS to one thread, so that it always sums in the same order; the kernels have their own threads."""
     context: AbstractContextManager[object] = _libraries.limit(limits=1, user_api="blas")
     return context
 

@@ -1,6 +1,6 @@
-"""Operations of a chip kept whole, so that another engine, another day, can do them again.
+"""Complete records of a chip's operations, so that another engine can repeat them at any time.
 
-A case has everything that its answer depends on: geometry, state, defects, inputs; and the answer that was given.
+A case has everything that its answer depends on (geometry, state, defects, inputs), and the answer that was given.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Mask = NDArray[np.bool_]
 def relative_errors(found: Floats, reference: Floats) -> Floats:
     """Return the largest difference in each row of (batch, n), relative to the row's largest reference; (batch,).
 
-    A difference where the reference is all 0 counts as infinite, and so does what is not a number.
+    If the reference row is all 0, any difference counts as infinite. So does a value that is not finite.
     """
     difference = np.abs(found - reference).max(axis=1, initial=0.0)
     scale = np.abs(reference).max(axis=1, initial=0.0)
     ratio = np.divide(difference, scale, out=np.where(difference > 0.0, np.inf, 0.0), where=scale > 0.0)
-    # What is not a number would pass every comparison with a limit.
+    # NaN would pass every comparison with a limit.
     known = np.isfinite(difference) & np.isfinite(scale)
     return np.where(known, ratio, np.inf)
 
@@ -58,34 +58,37 @@ class ReadCase:
 
     kind: ClassVar[str] = "read"
     agreement: ClassVar[float | None] = None
-    """Difference that counts, where it is not that of the audit."""
+    """Difference beyond which such a case is reported; None takes the limit of the audit."""
     tile: Tile
     voltages: Floats
     currents: Floats
 
     @property
     def size(self) -> int:
-        """How many reads."""
+        """Number of reads."""
         return len(self.voltages)
 
     def reads(self) -> list[TileRead]:
-        """Return what is to be computed again."""
+        """Return the reads that have to be computed again."""
         return [TileRead(self.tile, self.voltages)]
 
     def answered(self, found: Sequence[Terminals]) -> Floats:
-        """Return what :meth:`reference` does, of the answers to :meth:`reads`."""
+        """Return the same as :meth:`reference`, taken from the answers to :meth:`reads`."""
         return found[0].column_current
 
     def reference(self, engine: Engine) -> Floats:
-        """Return the currents (reads, columns) A that an engine finds."""
+        """Return the currents (reads, columns) A that an engine computes."""
         return engine.read(self.tile, self.voltages)
 
     def errors(self, reference: Floats) -> Floats:
-        """Return how far each answer is from those of :meth:`reference`, relative to its largest current; (reads,)."""
+        """Return the error of each answer against ``reference``, relative to the largest reference current; (reads,).
+
+        ``reference`` : what :meth:`reference` returned.
+        """
         return relative_errors(self.currents, reference)
 
     def again(self, engine: Engine) -> ReadCase:
-        """Return the same reads, answered anew."""
+        """Return the same reads with new answers from an engine."""
         return replace(self, currents=engine.read(self.tile, self.voltages))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -95,7 +98,7 @@ class ReadCase:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> ReadCase:
-        """Make a case of what :meth:`arrays` gave."""
+        """Make a case from the result of :meth:`arrays`."""
         spec, defects = _spec_and_defects(arrays)
         voltages = finite_array("voltages", numbers_of(arrays, "voltages"))
         if voltages.ndim != 2 or voltages.shape[1] != spec.rows:
@@ -108,7 +111,7 @@ class ReadCase:
 class PulseCase:
     """Some pulses of one programming train: their power, and the conductances after them.
 
-    The transistors of all cells that get no pulse are off: only ``cells`` conduct.
+    The transistors of all cells without a pulse are off, so only ``cells`` conduct.
 
     Attributes
     ----------
@@ -117,23 +120,23 @@ class PulseCase:
     defects : DefectMap
         Defects of wires and drivers.
     is_set : (pulses,) ndarray of bool
-        SET or RESET.
+        True for SET, false for RESET.
     cells : (pulses, rows, columns) ndarray of bool
-        The cells of each pulse; their rows are driven.
+        The cells that each pulse is given to; their rows are driven.
     voltage : (pulses,) ndarray
         Amplitude [V].
     driven : (pulses, rows, columns) ndarray
-        What the cells conduct during the pulse [S]; 0 elsewhere.
+        Conductance of these cells during the pulse [S]; 0 elsewhere.
     power : (pulses,) ndarray
-        What the drivers delivered [W]: the first part of the answer.
+        Power that the drivers delivered [W]: the first part of the answer.
     before, after : (pulses, rows, columns) ndarray
-        What was programmed before the pulse, and the second part of the answer: what it left [S].
+        Programmed conductance before the pulse, and after it [S]; the latter is the second part of the answer.
     wanted, slope : (rows, columns) ndarray
         Conductance that was asked for [S], and slope of each device [S/V].
     law : TwoPulseLaw or None
-        The nominal law; None for devices that follow another, of which only the power is compared.
+        The nominal law; None for devices that follow another law, for which only the power is compared.
     noise : Address
-        Where the normal numbers of the SET pulses are found.
+        Address of the normal random numbers of the SET pulses.
     """
 
     kind: ClassVar[str] = "pulse_train"
@@ -154,26 +157,26 @@ class PulseCase:
 
     @property
     def size(self) -> int:
-        """How many pulses."""
+        """Number of pulses."""
         return len(self.is_set)
 
     def reads(self) -> list[TileRead]:
-        """Return what is to be computed again: one input vector for each pulse."""
+        """Return the reads that have to be computed again: one input vector for each pulse."""
         circuits = (self._circuit(index) for index in range(self.size))
         return [TileRead(tile, voltages[None]) for tile, voltages in circuits]
 
     def answered(self, found: Sequence[Terminals]) -> Floats:
-        """Return what :meth:`reference` does, of the answers to :meth:`reads`."""
+        """Return the same as :meth:`reference`, taken from the answers to :meth:`reads`."""
         return np.array([float(each.power[0]) for each in found])
 
     def reference(self, engine: Engine) -> Floats:
-        """Return the power of each pulse, (pulses,) W, from the currents of the drivers that an engine finds."""
+        """Return the power of each pulse, (pulses,) W, from the driver currents that an engine computes."""
         return np.array([float(engine.solve(*self._circuit(index)).power) for index in range(self.size)])
 
     def errors(self, reference: Floats) -> Floats:
-        """Return for each pulse the larger of two relative differences, (pulses,): of its power, and of what it left.
+        """Return the larger relative difference of each pulse, (pulses,): of its power, or of conductances after it.
 
-        What it left is compared with the law as it is written down, evaluated here from the same noise.
+        The conductances are compared with the law as it is documented, evaluated here with the same noise.
         """
         network = relative_errors(self.power[:, None], reference[:, None])
         if self.law is None:
@@ -187,7 +190,7 @@ class PulseCase:
         return np.asarray(np.maximum(network, np.array(states)))
 
     def again(self, engine: Engine) -> PulseCase:
-        """Return the same pulses, their power and what they leave worked out anew by the kernels, or the engine."""
+        """Return the same pulses, with power and conductances computed again by the kernels, or by the engine."""
         power = np.array([self._power(index, engine) for index in range(self.size)])
         if self.law is None:
             return replace(self, power=power)
@@ -219,7 +222,7 @@ class PulseCase:
         )
 
     def _left(self, index: int, law: TwoPulseLaw) -> Floats:
-        """Return what the pulse leaves by the law, (rows, columns) S."""
+        """Return the conductances after the pulse according to the law, (rows, columns) S."""
         before = self.before[index]
         if not self.is_set[index]:
             return np.asarray(np.minimum(before, law.minimum_conductance))
@@ -238,7 +241,7 @@ class PulseCase:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> PulseCase:
-        """Make a case of what :meth:`arrays` gave."""
+        """Make a case from the result of :meth:`arrays`."""
         spec, defects = _spec_and_defects(arrays)
         pulses, shape = np.shape(arrays["is_set"])[:1], spec.shape
         shapes = {"voltage": pulses, "power": pulses, "wanted": shape, "slope": shape}
@@ -279,7 +282,7 @@ def _spec_and_defects(arrays: Mapping[str, Any]) -> tuple[TileSpec, DefectMap]:
 
 
 def numbers_of(arrays: Mapping[str, Any], name: str) -> NDArray[Any]:
-    """Return an array of a file if it is one of numbers; text that reads as a number is none."""
+    """Return an array of a file if its elements are numbers; text is refused, even if it reads as a number."""
     found = np.asarray(arrays[name])
     if found.dtype.kind not in "fiu":
         raise ValidationError(name, "must be numbers", found.dtype.str)

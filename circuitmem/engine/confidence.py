@@ -1,4 +1,4 @@
-"""What a sample of audited operations says about all of them."""
+"""Confidence bounds: from a sample of audited operations to all operations."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ __all__ = ["CONFIDENCE", "bound_text", "fraction_bound", "stratified_bound"]
 CONFIDENCE = 0.95
 
 UNSEEN = 0.9
-"""Share of the risk that belongs to samples without a finding, of several groups: decided before any is drawn."""
+"""Share of the risk for the case that no sample of several groups has a finding; fixed before any sample is drawn."""
 
 
 def fraction_bound(exceeded: int, audited: int, confidence: float = CONFIDENCE) -> float:
     """Return the upper confidence bound on the fraction of operations that are beyond the limit.
 
-    The exact binomial one (one-sided; Clopper and Pearson, Biometrika 26:404, 1934): the fraction at which so few
-    would be found in a random sample with probability ``1 - confidence``. Without any beyond the limit it is
-    ``1 - (1 - confidence)**(1 / audited)``. Drawing without replacement makes it more cautious, never less.
+    This is the exact one-sided binomial bound (Clopper and Pearson, Biometrika 26:404, 1934): the fraction at which a
+    random sample would have at most ``exceeded`` operations beyond the limit with probability ``1 - confidence``. If
+    ``exceeded`` is 0, it is ``1 - (1 - confidence)**(1 / audited)``. Drawing without replacement can only make it more
+    cautious, never less.
 
     Parameters
     ----------
     exceeded : int
-        Audited operations beyond the limit, >= 0.
+        Number of audited operations beyond the limit, >= 0.
     audited : int
-        Operations in the random sample, >= ``exceeded``.
+        Number of operations in the random sample, >= ``exceeded``.
     confidence : float
-        In [0, 1].
+        Confidence of the bound, in [0, 1].
     """
     audited = integer("audited", audited)
     exceeded = integer("exceeded", exceeded, maximum=audited)
@@ -44,19 +45,20 @@ def fraction_bound(exceeded: int, audited: int, confidence: float = CONFIDENCE) 
 
 
 def stratified_bound(strata: Iterable[tuple[int, int, int]], confidence: float = CONFIDENCE) -> float:
-    """Return the bound for several groups of operations, each with a sample of its own.
+    """Return the upper confidence bound for several groups of operations, each with its own sample.
 
-    Nine tenths of the risk go to the first of two cases, the rest to the other. If nothing was beyond the limit, the
-    bound is the largest fraction, over all ways to spread it over the groups, at which finding nothing has at least
-    that probability. Otherwise each group's own bound is taken at a confidence so high that together they hold
-    (Bonferroni). Groups weigh as much as they have operations.
+    The risk ``1 - confidence`` is split between two cases. Nine tenths go to the case that nothing was beyond the
+    limit. Then the bound is the largest total fraction, however it is spread over the groups, at which finding nothing
+    still has at least that probability. One tenth goes to the case that something was beyond the limit. Then each group
+    gets its own bound, at a confidence high enough that all of them hold together (Bonferroni). A single group has the
+    whole risk. Groups are weighted by their number of operations.
 
     Parameters
     ----------
     strata : iterable of (int, int, int)
-        Of each group: operations beyond the limit, audited operations, all operations.
+        For each group: operations beyond the limit, audited operations, all operations.
     confidence : float
-        In [0, 1].
+        Confidence of the bound, in [0, 1].
     """
     groups = [group for group in strata if group[2] > 0]
     if not groups:
@@ -70,9 +72,10 @@ def stratified_bound(strata: Iterable[tuple[int, int, int]], confidence: float =
 
 
 def _largest_unseen(groups: list[tuple[int, int, int]], risk: float) -> float:
-    """Return the largest sum of w·p at which samples of n find nothing with a probability of ``risk``.
+    """Return the largest sum of w·p at which samples of n operations find nothing with the probability ``risk``.
 
-    Lagrange: ``1 - p = min(1, m·n/w)``, with the m at which the product of ``(1 - p)**n`` is the risk.
+    w is the weight of a group and p its fraction beyond the limit. By a Lagrange multiplier m,
+    ``1 - p = min(1, m·n/w)``, with m chosen so that the product of ``(1 - p)**n`` is the risk.
     """
     audited, size = np.array([group[1:] for group in groups], dtype=float).T
     weight = size / size.sum()
@@ -84,7 +87,7 @@ def _largest_unseen(groups: list[tuple[int, int, int]], risk: float) -> float:
     def excess(logarithm: float) -> float:
         return float(audited[seen] @ np.minimum(0.0, logarithm + np.log(ratio)) - np.log(risk))
 
-    # At the upper end nothing is beyond the limit, at the lower end each group is by itself improbable enough.
+    # The bracket of m: at the upper end every p is 0, at the lower end one group alone makes the product too small.
     upper = float(-np.log(ratio).min())
     multiplier = (
         np.exp(scipy.optimize.brentq(excess, upper + np.log(risk) - 1.0, upper)) if excess(upper) > 0.0 else 1.0
@@ -94,12 +97,12 @@ def _largest_unseen(groups: list[tuple[int, int, int]], risk: float) -> float:
 
 
 def bound_text(fraction: float) -> str:
-    """Return a bound as a percentage with two digits, rounded up: rounded down it would claim more than was shown.
+    """Return a bound as a percentage with two digits, rounded up; rounded down it would claim more than was shown.
 
     Parameters
     ----------
     fraction : float
-        In [0, 1].
+        The bound, in [0, 1].
     """
     percent = 100 * Decimal(repr(in_range("fraction", fraction, 0.0, 1.0)))
     if not percent:
