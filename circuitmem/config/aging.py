@@ -15,7 +15,7 @@ from circuitmem.errors import ValidationError
 __all__ = ["EnduranceSpec", "FaultSpec", "RetentionSpec", "TemperatureSpec"]
 
 HOTTEST = 1e6
-"""What the temperature may multiply conductances by: far more than any device shows."""
+"""Largest factor by which the temperature may multiply conductances: far more than any device shows."""
 
 
 class RetentionSpec(Spec):
@@ -27,8 +27,8 @@ class RetentionSpec(Spec):
     Parameters
     ----------
     drift_exponent : float, table or function
-        nu; negative if conductances rise. A number, pairs of what the last pulse left [S] and a number, or
-        ``"package.module:function"``.
+        nu; negative if conductances rise. A number, pairs of the conductance that the last pulse left [S] and a number,
+        or ``"package.module:function"``.
     drift_spread : float, table or function
         Device-to-device standard deviation of nu, relative to it, in [0, 1]; nu keeps its sign.
     drift_time : float
@@ -81,11 +81,11 @@ class EnduranceSpec(Spec):
     Parameters
     ----------
     pulses : float, optional
-        Scale of the distribution: 63 % of the cells are gone after so many pulses, > 0.
+        Scale of the distribution: 63 % of the cells have failed after this many pulses, > 0.
     shape : float
-        Weibull's shape, > 0; above 1 cells wear out rather than die young.
+        Shape parameter of the Weibull distribution, > 0; above 1, cells wear out rather than fail early.
     failure : {"stuck-on", "stuck-off", "stuck-at-value"}
-        What becomes of a cell: the highest or the lowest conductance of the device, or what it had.
+        Conductance at which a worn-out cell is stuck: the highest or the lowest of the device, or the one that it had.
     """
 
     pulses: float | None = pydantic.Field(default=None, gt=0.0)
@@ -102,18 +102,18 @@ class FaultSpec(Spec):
         A cell (stuck at ``conductance``), a line cut at cell (row, column), the driver of a row, the ADC channel of a
         column.
     time : float, optional
-        When [s], >= 0. Either this or ``pulses`` must be given.
+        Time of the fault [s], >= 0. Either this or ``pulses`` must be given.
     pulses : float, optional
-        Scale of a Weibull distribution from which the number of pulses on the tile is drawn after which it breaks,
-        > 0.
+        Scale of a Weibull distribution, > 0. The number of pulses on the tile after which the fault occurs is drawn
+        from it.
     shape : float
-        Weibull's shape, > 0.
+        Shape parameter of the Weibull distribution, > 0.
     tile : int
-        On which tile, >= 0.
+        Number of the tile, >= 0.
     row, column : int
-        Where, >= 0; what the fault does not need is ignored.
+        Place of the fault on its tile, >= 0; the fault ignores what it does not need.
     conductance : float
-        Of a cell that breaks [S], >= 0.
+        Conductance of a cell after it breaks [S], >= 0.
     """
 
     what: Literal["cell", "word_line", "bit_line", "driver", "adc"]

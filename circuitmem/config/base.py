@@ -52,7 +52,7 @@ def _plain(value: Any) -> Any:
 
 
 def _first_error(model: type[Spec], values: dict[str, Any], error: pydantic.ValidationError) -> ValidationError:
-    """Translate one pydantic error into name, rule and value: a misspelt key before all missing ones."""
+    """Translate pydantic's errors into one of name, rule and value: a misspelt key comes before missing ones."""
     errors = error.errors(include_url=False)
     first = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
     name = _name(first["loc"], values, keep_last=first["type"] in ("missing", "extra_forbidden")) or model.__name__
@@ -75,7 +75,7 @@ def _first_error(model: type[Spec], values: dict[str, Any], error: pydantic.Vali
 
 
 def _wrong_kind(name: str, error: Any) -> ValidationError:
-    """Say which kinds there are of something that is declared by its ``kind``, such as a cell."""
+    """Return the error for a missing or unknown ``kind``, such as that of a cell, with the known ones."""
     if error["type"] == "union_tag_not_found":
         return ValidationError(name, "must be a table that says its kind", error["input"])
     expected, tag = error["ctx"]["expected_tags"], error["ctx"]["tag"]
@@ -86,7 +86,7 @@ def _wrong_kind(name: str, error: Any) -> ValidationError:
 def _name(location: tuple[int | str, ...], values: Any, keep_last: bool) -> str:
     """Return the dotted name of a pydantic location, without the tags that it adds for members of a union.
 
-    A part counts if the input has it; ``keep_last`` keeps the last one whether or not it does.
+    The first part and all parts that the input has are kept; ``keep_last`` keeps the last one in any case.
     """
     parts = []
     for depth, part in enumerate(location):

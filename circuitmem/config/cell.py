@@ -47,7 +47,7 @@ class CellLaw(Spec):
         raise NotImplementedError
 
     def sensitivity(self, conductance: Floats, voltage: Floats) -> Floats:
-        """Return dI/dG [V], broadcast together; here for a current that is proportional to the conductance."""
+        """Return dI/dG [V], broadcast together; by default for a current that is proportional to the conductance."""
         return self.current(np.ones_like(conductance), voltage)
 
     @property
@@ -63,7 +63,7 @@ class CellLaw(Spec):
         return same and own.memristor_conductance is CellLaw.memristor_conductance
 
     def mesh_conductance(self, conductance: Floats) -> Floats:
-        """Return the conductance [S] that the law is stated for: of the memristor and what is in series with it."""
+        """Return the conductance [S] that the law refers to: of the memristor and its series resistance together."""
         if self.series_resistance == 0.0:
             return conductance
         return np.asarray(conductance / (1.0 + conductance * self.series_resistance))
@@ -71,7 +71,8 @@ class CellLaw(Spec):
     def memristor_conductance(self, mesh_conductance: Floats) -> Floats:
         """Return the inverse of :meth:`mesh_conductance` [S].
 
-        What reads as more than what is in series alone, by noise, counts as a memristor of 1000 times its conductance.
+        Noise may make a cell read above the conductance of its series resistance alone: it then counts as a memristor
+        of 1000 times the conductance that was read.
         """
         if self.series_resistance == 0.0:
             return mesh_conductance
@@ -79,12 +80,12 @@ class CellLaw(Spec):
         return np.asarray(mesh_conductance / np.maximum(rest, 1e-3))
 
     def spice(self, conductance: str, voltage: str) -> str:  # noqa: ARG002
-        """Return the current [A] as an expression that ngspice takes, for texts of conductance [S] and voltage [V].
+        """Return the current [A] as an ngspice expression, from the texts of conductance [S] and voltage [V].
 
         Raises
         ------
         ValidationError
-            If the law has none: then it cannot be audited.
+            If the law has no such expression: it cannot be audited then.
         """
         raise ValidationError("cell", "must say its law for SPICE: its class has no method spice", self.kind)
 
@@ -134,7 +135,7 @@ class SinhCell(CellLaw):
 
     @property
     def bend(self) -> float:
-        """Voltage over which the law leaves its tangent [V]."""
+        """Voltage scale over which the law departs from its tangent [V]."""
         return 1.0 / self.a
 
 
@@ -142,8 +143,8 @@ class TransistorCell(CellLaw):
     """A 1T1R cell as it is read: the memristor in series with its transistor, ``I = V·G/(1 + G·R_on)``.
 
     While a tile is read all gates are high, and the transistors are far in their linear region: each is its resistance.
-    A stuck cell is a stuck memristor; its transistor works. So a shorted memristor leaves ``1/R_on``, and a memristor
-    of 0 S, like a transistor that never conducts, an open cell.
+    A stuck cell is a stuck memristor; its transistor works. So a shorted memristor leaves ``1/R_on``; one of 0 S
+    leaves an open cell, as does a transistor that never conducts.
 
     Parameters
     ----------
@@ -181,8 +182,8 @@ class SelectorCell(CellLaw):
 
         ``I = I_th·sinh(V_s/V_0)/sinh(V_th/V_0)``,   ``V_0 = swing/ln 10``,   ``I = G·(V - V_s)``
 
-    where V_s is the selector's part of the voltage V of the cell. A stuck cell is a stuck memristor; its selector
-    works. So a shorted memristor leaves the selector alone, and a memristor of 0 S an open cell.
+    where V_s is the part of the cell's voltage V across the selector. A stuck cell is a stuck memristor; its selector
+    works. So a shorted memristor leaves only the selector, and a memristor of 0 S leaves an open cell.
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ class SelectorCell(CellLaw):
     threshold_current : float
         Its current I_th there [A], in [1e-12, 1].
     swing : float
-        Voltage for ten times the current [V], > 0.
+        Voltage for a tenfold increase of the current [V], > 0.
     """
 
     kind: Literal["selector"] = "selector"
@@ -207,7 +208,7 @@ class SelectorCell(CellLaw):
 
     @property
     def bend(self) -> float:
-        """Voltage V_0 over which the law leaves its tangent [V]."""
+        """Voltage scale V_0 over which the law departs from its tangent [V]."""
         return self.swing / float(np.log(10.0))
 
     @property
@@ -230,7 +231,7 @@ class SelectorCell(CellLaw):
 
 
 def _declared(value: Any) -> Any:
-    """Return the declaration of a cell, of the class that its kind has."""
+    """Return the declared cell, of the class that its ``kind`` names."""
     if isinstance(value, CellLaw):
         return value
     if not isinstance(value, dict):

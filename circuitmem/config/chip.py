@@ -70,13 +70,13 @@ class ProgrammingSpec(Spec):
     Parameters
     ----------
     drivers : int
-        Programming drivers on the chip, >= 1: so many tiles can be programmed at once.
+        Programming drivers on the chip, >= 1: the number of tiles that can be programmed at once.
     deadband : float
         A cell gets pulses only when its wanted conductance is further than this from what was last asked of it
         [S], >= 0.
     verify_tries : int
-        After the initial programming: how often each row is read back and its cells that are off are programmed
-        again, >= 0.
+        How often each row is read back after the initial programming, and its cells that are off are programmed again,
+        >= 0.
     verify_tolerance : float
         A cell counts as off when its read conductance is further than this from the wanted one [S], > 0.
     rows_at_once : int
@@ -85,7 +85,7 @@ class ProgrammingSpec(Spec):
     by_cell : bool
         Whether cells get their pulses one by one instead of row by row.
     energy_per_pulse : float
-        What a driver needs for one pulse on one row (or cell), beside what goes into the array [J], >= 0.
+        Energy of a driver for one pulse on one row (or cell), without the energy that goes into the array [J], >= 0.
     """
 
     drivers: Count = 8
@@ -143,9 +143,9 @@ class ChipSpec(Spec):
     converters : ConverterSpec
         DACs, amplifiers and ADCs of every tile.
     device : DeviceSpec
-        Programming behaviour of the devices; a table without ``kind`` is one of two-pulse devices.
+        Programming behaviour of the devices; a table without ``kind`` declares two-pulse devices.
     mapping : MappingSpec
-        How weights become conductances; a table without ``kind`` is one of differential pairs.
+        How weights become conductances; a table without ``kind`` declares differential pairs.
     defects : DefectSpec
         Statistics of the stuck devices.
     programming : ProgrammingSpec
@@ -155,18 +155,18 @@ class ChipSpec(Spec):
     bus : BusSpec
         The on-chip bus.
     dac_banks, adc_banks : int, optional
-        DAC banks (one DAC a row) and ADC banks (the ADCs of one tile) on the whole chip, >= 1: so many tiles can be
-        read at once. Left out, every tile has its own.
+        DAC banks (one DAC a row) and ADC banks (the ADCs of one tile) on the whole chip, >= 1: they limit how many
+        tiles can be read at once. Left out, every tile has its own.
     gated : bool
         Whether word and bit lines that a product does not need are left out of its reads: their DACs stay at code 0
-        without converting, their amplifiers and ADCs are off. It holds for all reads but those that look for stuck
+        without converting, their amplifiers and ADCs are off. This holds for all reads except those that look for stuck
         cells, on spare lines too.
     packed : bool
-        Whether matrices that do not fill their tiles share them, side by side on the same word lines. What shares a
-        tile is read one after another, as on a chip that is gated.
+        Whether matrices that do not fill their tiles share them, side by side on the same word lines. Matrices that
+        share a tile are read one after another, as on a gated chip.
     kernel_copies : int
-        On how many sets of tiles each kernel of a convolution lies, from 1 to 4096: its patches are dealt out among
-        them in turn, and read at the same time.
+        Number of sets of tiles that hold each kernel of a convolution, from 1 to 4096: its patches are distributed
+        among them in turn, and read at the same time.
     retention : RetentionSpec
         Drift and read disturb.
     noise : NoiseSpec
@@ -203,12 +203,12 @@ class ChipSpec(Spec):
 
     @pydantic.model_validator(mode="after")
     def _check_stateful_devices(self) -> ChipSpec:
-        """Refuse what such devices do not have: their state is moved by voltages alone, row by row."""
+        """Refuse effects that stateful devices do not have: only voltages move their state, row by row."""
         if not self.device.stateful:
             return self
         own_cell = self.device.own_cell
         if own_cell is not None and "cell" not in self.tile.model_fields_set and self.tile.cell != own_cell:
-            # A frozen spec that is being made: the law that nobody declared is that of the devices.
+            # The spec is frozen but not finished yet: a law that nobody declared becomes that of the devices.
             object.__setattr__(self, "tile", self.tile.model_copy(update={"cell": own_cell}))
         self.device.check_cell(self.tile.cell)
         rule = f"must be {{}} with devices of kind {self.device.kind}, which voltages alone move"

@@ -17,21 +17,21 @@ __all__ = ["ComplianceCell"]
 _Positive = Annotated[float, pydantic.Field(gt=0.0)]
 
 _SETTLING = 10.0
-"""How often, in a SET, a device could cross its whole range at an overdrive of the transistor's own voltage.
+"""How often a device could cross its whole range in a SET, if its overdrive were the transistor's own voltage.
 
-The nearer the end, the less overdrive there is: so the pulse ends settled to 1e-4 of the range."""
+The overdrive shrinks towards the end, so the pulse ends settled to 1e-4 of the range."""
 
 
 class ComplianceCell(Spec):
     """A VTEAM device between a word line and a transistor, whose other end is the bit line.
 
     A SET pulse (word line high) lowers the device's resistance as long as the voltage across it is beyond its
-    threshold. What the transistor lets pass at its gate voltage sets where that ends: at ``G = I/V_stop``, with
-    ``V_stop`` the threshold and I the current of the transistor at what is left of the pulse. A RESET pulse (bit line
-    high, gate at ``reset_gate``) brings the device back.
+    threshold. The gate voltage limits the transistor's current and so sets where this ends: at ``G = I/V_stop``, where
+    ``V_stop`` is the threshold and I the current of the transistor at the rest of the pulse's voltage. A RESET pulse
+    (bit line high, gate at ``reset_gate``) brings the device back.
 
-    The transistor is a MOSFET of SPICE's level 1 without body effect, ``I = gain/2·(u_s² - u_d²)``, where u is the
-    gate voltage less the threshold and the voltage of source or drain, or 0 where that is negative.
+    The transistor is a MOSFET of SPICE's level 1 without body effect, ``I = gain/2·(u_s² - u_d²)``, where u is the gate
+    voltage minus the threshold and minus the voltage of source or drain, or 0 where that is negative.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ComplianceCell(Spec):
     gain : float
         Gain of the transistor, ``KP·W/L`` [A/V²], > 0.
     threshold : float
-        Its threshold [V].
+        Threshold of the transistor [V].
     set_voltage, reset_voltage : float
         Amplitudes of the pulses [V], > 0; the first beyond the device's threshold.
     reset_gate : float
@@ -70,8 +70,9 @@ class ComplianceCell(Spec):
         """Return a cell that follows the law of two-pulse programming.
 
         While the transistor is in its linear region its current, and so the conductance that a SET leaves, is linear in
-        the gate voltage. The law then fixes its gain and threshold, given the voltage that it has when the SET ends.
-        At low gates it saturates: there the cell is above the law, by at most ``slope·drain_voltage/8``.
+        the gate voltage. The law then determines its gain and threshold, given its voltage at the end of the SET. At
+        low gate voltages the transistor saturates: there the cell conducts more than the law says, by at most
+        ``slope·drain_voltage/8``.
 
         Parameters
         ----------

@@ -22,9 +22,9 @@ class DacSpec(Spec):
     bits : int
         Resolution, 1 to 16.
     input : {"parallel", "serial"}
-        Whether a word line gets all bits of an input at once, as one of 2^bits levels, or one bit after another: then
-        a product takes ``bits`` reads, each with some word lines at full scale and the others at 0, whose results are
-        shifted and added digitally. Reads whose inputs are on or off anyway are single ones.
+        Whether a word line gets all bits of an input at once, as one of 2^bits levels, or one bit after another. With
+        ``serial``, a product takes ``bits`` reads, each with some word lines at full scale and the others at 0; their
+        results are shifted and added digitally. Inputs that are only on or off take a single read either way.
     full_scale : float
         Nominal output of the highest code [V], > 0.
     unit_resistance : float
@@ -32,8 +32,8 @@ class DacSpec(Spec):
     resistor_mismatch : float
         Standard deviation of each ladder resistor relative to its nominal value, in [0, 0.1].
     switch_resistance : float
-        On-resistance of the switch in every leg, to ground and to the reference alike [Ω], >= 0; legs are not drawn
-        smaller for it, so that it makes INL.
+        On-resistance of the switch in every leg, to ground and to the reference alike [Ω], >= 0; the legs are not
+        resized to compensate for it, so it causes INL.
     gain_error : float
         Standard deviation of the buffers' relative gain error, in [0, 0.5].
     offset_error : float
@@ -62,7 +62,7 @@ class DacSpec(Spec):
 
     @property
     def plane_weights(self) -> tuple[float, ...]:
-        """What each read of an input counts in its sum, in order: one read, or one for each bit, lowest first."""
+        """Weights of the reads of an input in its sum, in order: one read, or one per bit, lowest bit first."""
         if self.input == "parallel":
             return (1.0,)
         return tuple((1 << bit) / (self.levels - 1) for bit in range(self.bits))
@@ -86,7 +86,7 @@ class TiaSpec(Spec):
         Standard deviation of the operational amplifiers' input offset [V], >= 0. It holds the "virtual" ground away
         from 0 V, and so drives a current through the cells; with cells that are not linear it must be 0.
     gain_bandwidth : float, optional
-        Gain-bandwidth product of the operational amplifier [Hz], > 0; left out, it follows at once.
+        Gain-bandwidth product of the operational amplifier [Hz], > 0; left out, it responds instantly.
     settling_time : float
         Time for line and amplifier to settle [s], > 0.
     power : float
@@ -119,7 +119,7 @@ class TiaSpec(Spec):
 
     @property
     def input_inductance(self) -> float:
-        """Rise of the "virtual" ground's impedance with frequency [H], which delays the column current itself."""
+        """Inductance of the "virtual" ground [H]; its rising impedance delays the column current itself."""
         return self.transimpedance * self.time_constant
 
 
@@ -141,10 +141,10 @@ class AdcSpec(Spec):
     architecture : {"flash", "sar"}
         A comparator for every threshold, or successive approximation with binary-weighted capacitors.
     threshold_mismatch : float
-        Flash only: standard deviation of each channel's thresholds [LSB], in [0, 2]; they make INL and DNL.
+        Flash only: standard deviation of each channel's thresholds [LSB], in [0, 2]; it causes INL and DNL.
     capacitor_mismatch : float
-        SAR only: standard deviation of the unit capacitor relative to its nominal value, in [0, 0.2]; one of ``2^k``
-        units has ``2^(-k/2)`` of it.
+        SAR only: standard deviation of the unit capacitor relative to its nominal value, in [0, 0.2]; a capacitor of
+        ``2^k`` units has ``2^(-k/2)`` of it.
     comparator_offset : float
         SAR only: standard deviation of the comparators' input offset [V], >= 0.
     unit_capacitance : float
@@ -154,7 +154,7 @@ class AdcSpec(Spec):
     sample_capacitance : float
         Its capacitor, empty before each sample [F], > 0.
     sample_time : float
-        Time that its switch is closed for, within ``conversion_time`` [s], > 0.
+        Time for which its switch is closed, within ``conversion_time`` [s], > 0.
     share : int
         Columns converted one after another by one ADC, >= 1.
     conversion_time : float
@@ -207,7 +207,7 @@ class AdcSpec(Spec):
 
     @property
     def hold_factor(self) -> float:
-        """Part of its input that the sample-and-hold has taken when its switch opens: 1 without resistance."""
+        """Fraction of its input that the sample-and-hold has reached when its switch opens; 1 without resistance."""
         if self.sample_resistance == 0.0:
             return 1.0
         return 1.0 - exp(-self.sample_time / (self.sample_resistance * self.sample_capacitance))

@@ -28,33 +28,35 @@ class DataSpec(Spec):
         colour images in the package), another name that ``circuitmem list datasets`` shows, a ``.csv``, ``.parquet`` or
         ``.npz`` file, a folder of idx files or of images, or ``"package.module:function"``.
     target : str or sequence of str, optional
-        Column of a table, or array of a ``.npz`` file, that is to be found by the network.
+        Column of a table, or array of a ``.npz`` file, that the network is to predict.
     task : {"classes", "values"}
-        What targets are. Runs train networks for classes only.
+        What the targets are. Runs train networks for classes only.
     split : (float, float, float)
-        Fractions for training, validation and test, where the source has no parts: at random by the run's seed, of each
-        class alike.
+        Fractions for training, validation and test, where the source has no parts. Samples are drawn at random by the
+        run's seed, in the same proportions from each class.
     scale : {"auto", "none", "range", "standard"}
-        What is done to inputs, learnt from the training part: nothing, each feature to [0, 1], or to mean 0 and
-        deviation 1. ``auto`` leaves images in bytes, which are divided by 255, as they are. Of others it is ``range``
-        for a network of layers, ``standard`` for a model that the run trains, and ``none`` for one that has its weights
-        from a file.
+        How inputs are scaled, learnt from the training part: not at all, each feature to [0, 1], or to mean 0 and
+        standard deviation 1. ``auto`` leaves images in bytes, which are divided by 255, as they are. For other data it
+        is ``range`` for a network of layers, ``standard`` for a model that the run trains, and ``none`` for one with
+        weights from a file.
     ignore : sequence of str
         Columns of a table to leave out.
     licence : str
-        Under which the data may be used; it goes into the provenance.
+        Licence under which the data may be used; it goes into the provenance.
     train, test : int, optional
-        Use only the first so many samples, >= 1.
+        Use only this many samples, the first ones, >= 1.
     validation : int
-        Test with so many validation samples instead, >= 0, as tuning should: the test part is not looked at. They are
-        the first of the validation part, or the last training samples where there is none. 0 tests with the test part.
+        Number of validation samples to test with instead of the test part, >= 0, as tuning should: the test part stays
+        unseen. They are the first of the validation part, or the last training samples where there is none. 0 tests
+        with the test part.
     held_back : int
-        Hold so many training samples back for validation, of each class alike, chosen by the run's seed, >= 0; where
-        the data have a validation part, its first so many instead. Tests while training goes on are with them, and the
-        test part is looked at once, at the end; ``patience`` looks at them, too. With ``validation`` they are the test
-        part. 0 holds none back, and tests with the test part all along.
+        Number of training samples to hold back for validation, >= 0, chosen by the run's seed in the same proportions
+        from each class; where the data have a validation part, its first samples are taken instead. Tests during
+        training and ``patience`` use them, and the test part is used once, at the end. With ``validation`` they are the
+        test part. 0 holds none back, and all tests use the test part.
     side : int, optional
-        Side of square images in pixels, >= 1; smaller than theirs averages areas. Left out, images stay as they are.
+        Side of square images in pixels, >= 1; a side smaller than theirs averages over areas. Left out, images stay as
+        they are.
     """
 
     source: str = "bundled"
@@ -73,7 +75,7 @@ class DataSpec(Spec):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _whole_side_is_none(cls, values: Any) -> Any:
-        """Take the side that digits have for none: points of studies are named by what differs from the defaults."""
+        """Treat the side of digits as undeclared: points of studies are named by what differs from the defaults."""
         if isinstance(values, dict) and values.get("source", "bundled") in DIGITS and values.get("side") == SIDE:
             return {key: value for key, value in values.items() if key != "side"}
         return values

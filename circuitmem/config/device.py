@@ -32,9 +32,9 @@ class DeviceSpec(Spec):
     """
 
     rule: ClassVar[str] = "pulse-count"
-    """The update rule of a run with such devices that declares none."""
+    """Update rule of a run with such devices, where the run declares none."""
     stateful: ClassVar[bool] = False
-    """Whether a pulse's effect depends on the voltages that the whole tile makes: then an engine works it out."""
+    """Whether a pulse's effect depends on the voltages in the whole tile: an engine computes it then."""
 
     kind: str
     minimum_conductance: Conductance
@@ -53,12 +53,12 @@ class DeviceSpec(Spec):
 
     @property
     def programming_noise(self) -> float:
-        """Standard deviation of what programming leaves about its target [S], as training with noise injects it."""
+        """Standard deviation of programmed conductances about their targets [S], as training with noise injects it."""
         return 0.0
 
     @property
     def own_cell(self) -> CellLaw | None:
-        """The static law of a tile of such devices that declares none; None if that is not theirs to say."""
+        """Static law of a tile with such devices, where the tile declares none; None if the devices imply none."""
         return None
 
     def check_cell(self, cell: CellLaw) -> None:
@@ -112,7 +112,7 @@ class TwoPulseSpec(DeviceSpec):
 
     @property
     def programming_noise(self) -> float:
-        """Standard deviation of what a SET leaves [S]."""
+        """Standard deviation of the conductance that a SET leaves [S]."""
         return self.set_noise
 
     @property

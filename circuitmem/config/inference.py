@@ -20,9 +20,9 @@ class InferenceSpec(Spec):
     rate : float
         Requests per second of simulated time [1/s], > 0.
     duration : float
-        For how long requests come [s], > 0; those that are under way then are finished.
+        Time during which requests arrive [s], > 0; requests under way at its end are finished.
     queue : int
-        Requests on the chip at once, >= 1; one that comes when there are so many is refused.
+        Most requests on the chip at once, >= 1; one that arrives when the chip is full is refused.
     check_every : float, optional
         Time from one drift check to the next [s], > 0; no checks if left out.
     limit : float

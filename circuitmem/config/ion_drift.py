@@ -31,25 +31,25 @@ class IonDriftSpec(PublishedSets):
 
     There is no threshold: every current moves the state, reads and half-selected cells among them. Joglekar's window
     with p = 1 is four times that of Strukov, s(1 - s). It is 0 at both limits for either sign of the current: a device
-    that gets there stays for ever, and one near a limit leaves it slowly. Biolek's is 0 at the limit ahead alone, and
-    1 at the one behind: a device leaves a limit at full speed when the current turns. The price is that it is no
-    function of the charge: the window jumps with the sign of the current, so that a small current to and fro carries
-    a state away from where it was (towards the middle).
+    that reaches a limit stays there for ever, and one near a limit leaves it slowly. Biolek's is 0 only at the limit
+    ahead, and 1 at the one behind: when the current reverses, a device leaves a limit at full speed. The price is that
+    the state is not a function of the charge: the window jumps with the sign of the current, so a small alternating
+    current makes a state drift (towards the middle).
 
     Parameters
     ----------
     on_resistance, off_resistance : float
         Resistances at the limits [Ω]; 0 < on < off.
     mobility : float
-        Of the dopants [m²/(V s)], > 0.
+        Mobility of the dopants [m²/(V s)], > 0.
     length : float
         Thickness D of the film [m], > 0.
     window : {"joglekar", "biolek"}
-        What ends the motion at the limits.
+        Window function that ends the motion at the limits.
     window_power : float
         p, >= 1.
     initial_state : float
-        In [0, 1]; for single devices.
+        State at the beginning, in [0, 1]; for single devices.
     """
 
     kind: Literal["ion-drift"] = "ion-drift"

@@ -23,7 +23,7 @@ ConductanceLaw = float | TablePoints | str
 ``"package.module:function"`` of a function that takes conductances [S] and returns as many numbers."""
 
 MOST = 1_000
-"""Pairs of a table."""
+"""Most pairs that a table may have."""
 
 
 def _checked(low: float, high: float, value: Any) -> ConductanceLaw:
@@ -65,7 +65,7 @@ def _is_number(value: Any) -> bool:
 
 
 Law = Annotated[ConductanceLaw, pydantic.PlainValidator(partial(_checked, -math.inf, math.inf))]
-"""Of either sign."""
+"""A law whose values may have either sign."""
 NonNegative = Annotated[ConductanceLaw, pydantic.PlainValidator(partial(_checked, 0.0, math.inf))]
 Fraction = Annotated[ConductanceLaw, pydantic.PlainValidator(partial(_checked, 0.0, 1.0))]
 """Relative, in [0, 1]."""
@@ -77,19 +77,19 @@ def is_zero(law: ConductanceLaw) -> bool:
 
 
 def law_range(law: ConductanceLaw) -> tuple[float, float] | None:
-    """Return the conductances [S] between which a table says something; None where there is no table."""
+    """Return the lowest and the highest conductance [S] of a table; None if the law is not a table."""
     return (law[0][0], law[-1][0]) if isinstance(law, tuple) else None
 
 
 def law_values(law: ConductanceLaw, conductance: ArrayLike, name: str = "law") -> float | Floats:
-    """Return what a law says at conductances [S], of their shape; of a constant the number itself.
+    """Return the values of a law at conductances [S], of their shape; a constant law returns its number.
 
-    Beyond a table its ends hold.
+    Beyond its ends, a table keeps its first or last value.
 
     Raises
     ------
     ValidationError
-        If a function returns something else than one finite number a conductance; ``name`` is what declares it.
+        If a function does not return one finite number per conductance; ``name`` is the setting that declares it.
     """
     if isinstance(law, float):
         return law

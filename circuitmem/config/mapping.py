@@ -15,7 +15,7 @@ from circuitmem.errors import ValidationError
 __all__ = ["BitSlicingSpec", "DeclaredMapping", "DifferentialSpec", "MappingSpec", "OffsetSpec"]
 
 MOST_BITS = 24
-"""Of a magnitude in all its slices: a weight then keeps more digits than any read resolves."""
+"""Most bits of a magnitude in all its slices: a weight then keeps more digits than any read resolves."""
 
 
 class MappingSpec(Spec):
@@ -26,9 +26,9 @@ class MappingSpec(Spec):
     kind : str
         Name of the kind (``circuitmem list mappings``), or ``"package.module:Name"`` of its class.
     largest_weight : {"layer", "output"}
-        Whether the range of the devices goes to the largest weight of the layer, or for each output to its own largest
-        one: then the digital core multiplies each output by a factor. An output whose weights are all smaller than 1/64
-        of the layer's largest gets a range of that.
+        Whether the range of the devices covers weights up to the largest of the layer, or for each output up to its own
+        largest; in that case the digital core multiplies each output by a factor. An output whose weights are all
+        smaller than 1/64 of the layer's largest gets a range up to that.
     """
 
     references: ClassVar[int] = 0
@@ -43,7 +43,7 @@ class MappingSpec(Spec):
         """Columns of an output."""
 
     def check_step(self, span: float, deadband: float) -> None:
-        """Raise :class:`ValidationError` if levels of cells are too near: ``span`` is their range, both in S."""
+        """Raise :class:`ValidationError` if levels of cells are too close: ``span`` is their range, both in S."""
 
 
 class DifferentialSpec(MappingSpec):
@@ -54,7 +54,7 @@ class DifferentialSpec(MappingSpec):
     kind : {"differential"}
         A signed weight is the difference of a pair of devices, one of which stays at its minimum.
     largest_weight : {"layer", "output"}
-        What the range of the devices goes to: the largest weight of the layer, or of each output.
+        Largest weight that the range of the devices covers: that of the layer, or that of each output.
     """
 
     kind: Literal["differential"] = "differential"

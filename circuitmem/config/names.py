@@ -25,7 +25,7 @@ __all__ = [
 
 
 def _known(kind: str, name: str) -> str:
-    """Return a name that is known, or one that leads to what it names; pydantic says which key has it."""
+    """Return the name if it is known or can be imported; pydantic adds the key to the error."""
     try:
         return registry.check(kind, name)
     except ValidationError as error:
@@ -37,30 +37,30 @@ EngineName = Annotated[str, pydantic.AfterValidator(partial(_known, "engines"))]
 OptimiserName = Annotated[str, pydantic.AfterValidator(partial(_known, "optimisers"))]
 RuleName = Annotated[str, pydantic.AfterValidator(partial(_known, "rules"))]
 Options = dict[str, dict[str, Any]]
-"""Numbers of things of somebody else, by their names."""
+"""Options of rules, optimisers and calibrations: a table for each name."""
 
 
 def declaration(room: str, usual: str, value: Any) -> Any:
-    """Return a declaration, a table with its ``kind``, as the specification that the class of its kind takes.
+    """Return the specification of a declared table, of the class that its ``kind`` names.
 
     Parameters
     ----------
     room : str
         Where the registry looks for the kind: ``devices`` or ``mappings``.
     usual : str
-        The kind of a table that says none: files from before there were others.
+        Kind of a table that declares none, as in files from before there were other kinds.
     value : object
-        What was given; all but a table is returned as it is.
+        What was declared; anything but a table is returned as it is.
 
     Returns
     -------
     object
-        The specification, the class's ``Spec``.
+        The specification, an instance of the class's ``Spec``.
 
     Raises
     ------
     ValidationError
-        If the kind is no name or not known, or the table breaks a rule of its specification.
+        If the kind is not a name or not known, or the table breaks a rule of its specification.
     """
     if not isinstance(value, dict):
         return value
@@ -76,14 +76,14 @@ def check_options(options: Options | None, chosen: Iterable[tuple[str, str]]) ->
     Parameters
     ----------
     options : mapping, optional
-        For each name its table, as declared.
+        The declared table of each name.
     chosen : iterable of (kind, name)
-        What is declared to be used.
+        What the run uses.
 
     Raises
     ------
     ValidationError
-        If a table is not of something that is used, or breaks a rule of its class.
+        If a table is for something that the run does not use, or breaks a rule of its class.
     """
     given, used = options or {}, {name: kind for kind, name in chosen}
     for name, table in given.items():
@@ -95,7 +95,7 @@ def check_options(options: Options | None, chosen: Iterable[tuple[str, str]]) ->
 
 
 def options_of(kind: str, options: Options | None, owner: type) -> Spec | None:
-    """Return the options of a class as declared, or its own where none are; None if it takes none."""
+    """Return the declared options of a class, or its defaults if none are declared; None if it takes none."""
     for name, table in (options or {}).items():
         if _is_named(kind, name, owner):
             return _options(owner, name, table)
@@ -103,7 +103,7 @@ def options_of(kind: str, options: Options | None, owner: type) -> Spec | None:
 
 
 def _is_named(kind: str, name: str, owner: type) -> bool:
-    """Say whether this is the name of a class among things of a kind; it may be one of another kind."""
+    """Say whether the name stands for this class among things of a kind; other kinds may use it too."""
     try:
         return registry.find(kind, name) is owner
     except ValidationError:

@@ -17,11 +17,11 @@ __all__ = ["NetworkSpec"]
 Positive = Annotated[int, pydantic.Field(ge=1)]
 
 MOST_WEIGHTS = 10**9
-"""Of one layer: 8 GB, beyond every chip; no size of an array overflows."""
+"""Most weights of one layer: 8 GB, more than any chip holds; below it no size of an array overflows."""
 
 MODEL_WEIGHT_RANGE = 1.5
-"""The range of the devices for a model that declares none, relative to the largest weight of a layer: the room that
-training in situ has. Weights of networks of layers are bounded by ``ex_situ.weight_limit``, and use all of it."""
+"""Range of the devices for a model that declares none, relative to the largest weight of a layer: room for training in
+situ. The weights of networks of layers are bounded by ``ex_situ.weight_limit``, and use the whole range."""
 
 LENET = ((6, 5), (16, 5))
 """The convolutions of LeNet-5 (LeCun et al., Proc. IEEE 86:2278, 1998)."""
@@ -38,19 +38,19 @@ class NetworkSpec(Spec):
         Number of inputs, then of units in each dense layer, outputs last; at least two. No layer has more than 10^9
         weights.
     convolutions : sequence of (int, int)
-        Of a ``cnn``, first to last: channels, and side of the square kernel, each >= 1; steps of one pixel, no padding.
-        ((6, 5), (16, 5)) when left out. Maps must have an even side before they are pooled.
+        Convolutions of a ``cnn``, first to last: channels, and side of the square kernel, each >= 1; stride 1, no
+        padding. ((6, 5), (16, 5)) when left out. Maps must have an even side before they are pooled.
     model : str, optional
         ``"package.module:function"``, called without arguments, returns a ``torch.nn.Module`` instead; or a class of
-        :class:`circuitmem.network.Network`. What is said above holds for networks of layers.
+        :class:`circuitmem.network.Network`. The parameters above are for networks of layers.
     weights : str, optional
         With ``model``: a file of its weights, a ``state_dict`` of torch or a ``.npz`` file with the same names. Left
         out, ``[ex_situ]`` trains it.
     digital : sequence of str
-        With ``model``: names of modules that shall not be on tiles.
+        With ``model``: names of modules to keep off the tiles.
     weight_range : float, optional
-        How far the range of the devices goes, relative to the largest starting weight of a layer, from 1 to 10^6: room
-        that training in situ has. Left out, it is 1.5 with a ``model``, and 1 without.
+        Range of the devices, relative to the largest starting weight of a layer, from 1 to 10^6: values above 1 leave
+        room for training in situ. Left out, it is 1.5 with a ``model``, and 1 without.
     """
 
     model: str | None = None
@@ -111,7 +111,7 @@ class NetworkSpec(Spec):
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Inputs and outputs of the matrix of each layer, that of a convolution being of patches and channels."""
+        """Inputs and outputs of the matrix of each layer; for a convolution, the size of a patch and the channels."""
         if not self.convolutions:
             return tuple(pairwise(self.layers))
         kernels = [

@@ -13,7 +13,7 @@ class NoiseSpec(Spec):
     """Fluctuations of a cell's conductance about its programmed and drifted value; none by default.
 
     Both are relative to the conductance, normally distributed, and independent from cell to cell. White noise is drawn
-    anew for every read. Noise of a spectrum 1/f has grown to a standard deviation of
+    anew for every read. 1/f noise has grown to a standard deviation of
 
         ``flicker·sqrt(ln((t + t_r)/(2·t_r)))``
 
@@ -27,7 +27,7 @@ class NoiseSpec(Spec):
     flicker : float, table or function
         Amplitude of the 1/f noise, relative, in [0, 1].
     flicker_time : float
-        t_r [s], > 0: what fluctuates faster belongs to the white noise.
+        t_r [s], > 0: faster fluctuations belong to the white noise.
     """
 
     white: Fraction = 0.0

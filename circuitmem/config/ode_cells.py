@@ -1,7 +1,7 @@
 """ODE devices on a chip: their model, the range they work in, and the pulses on the lines that move them.
 
-Numbers of pulses and ranges are our choice [I]: published sets say none. They are such that some tens of pulses cross
-the range of the default chip, about 5 to 300 µS.
+Pulses and working ranges are our choice [I], since the published sets give none. We chose them so that a few tens of
+pulses cross the range of the default chip, about 5 to 300 µS.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ class OdeCellSpec(DeviceSpec):
     minimum_conductance, maximum_conductance : float
         Working range [S], within that of the model.
     set_voltage, reset_voltage : float
-        Amplitude of pulses that raise and lower conductances [V], > 0: the model says which sign they have.
+        Amplitude of the pulses that raise and lower conductances [V], > 0; the model determines their sign.
     set_time, reset_time : float
         Width of the pulses, both slopes included [s].
     rise_time : float
         Duration of each slope [s], > 0 and less than half of either width.
     widths : {"equal", "binary"}
-        Whether a cell that needs n pulses gets n of one width, or those of 1, 2, 4, ... times the width, both slopes
-        included, that make up n: a row needs as many as the largest n has binary digits.
+        With ``equal``, a cell that needs n pulses gets n pulses of the declared width. With ``binary``, it gets pulses
+        of 1, 2, 4, ... times the width, both slopes included, that add up to n; a row then needs as many pulses as its
+        largest n has binary digits.
     scheme : {"v/2", "v/3", "1t1r"}
         Voltages of the lines that a pulse does not select (:class:`circuitmem.config.Pulse`). With ``v/2`` and
         ``v/3`` half-selected cells move as their model says; with ``1t1r`` the transistors of the other rows are off.
@@ -46,7 +47,7 @@ class OdeCellSpec(DeviceSpec):
     PULSES: ClassVar[dict[str, dict[str, float]]] = {}
     """Working range and pulses of each published set; the first is the default."""
     Model: ClassVar[type[Any]]
-    """What declares the model alone."""
+    """Class that declares the model alone."""
 
     set_voltage: Voltage
     reset_voltage: Voltage
@@ -59,7 +60,7 @@ class OdeCellSpec(DeviceSpec):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _start_from_published(cls, values: object) -> object:
-        """Take what is not declared from the published set ``published``, or from the first."""
+        """Fill in undeclared parameters from the published set ``published``, or from the first set."""
         if not isinstance(values, dict):
             return values
         own = {key: value for key, value in values.items() if key != "published"}
@@ -86,7 +87,7 @@ class OdeCellSpec(DeviceSpec):
 
     @property
     def own_cell(self) -> CellLaw:
-        """The static law of a tile of such devices that declares none."""
+        """Static law of a tile with such devices, where the tile declares none."""
         return TransistorCell(on_resistance=0.0) if self.scheme == "1t1r" else self.model.cell
 
     def check_cell(self, cell: CellLaw) -> None:
@@ -180,8 +181,8 @@ class StanfordCellSpec(OdeCellSpec, StanfordSpec):
 class IonDriftCellSpec(OdeCellSpec, IonDriftSpec):
     """Linear ion drift on a chip: :class:`circuitmem.config.IonDriftSpec`, and :class:`OdeCellSpec`.
 
-    There is no threshold, so that half a pulse moves half-selected cells half as far: the scheme is ``1t1r`` unless
-    another is declared.
+    The model has no threshold, so half-selected cells move half as far at half the voltage; therefore the scheme is
+    ``1t1r`` unless another is declared.
     """
 
     Model = IonDriftSpec

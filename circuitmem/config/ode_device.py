@@ -2,8 +2,8 @@
 
 Linear ion drift, another of them, has a file of its own.
 
-A voltage is that of the word-line side against the bit-line side. Marks as in the design's list of sources: [P] read in
-a primary source, [D] from a digest of one, [I] our choice.
+Voltages are those of the word-line side relative to the bit-line side. Marks as in the design's list of sources: [P]
+read in a primary source, [D] from a digest of one, [I] our choice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class VteamSpec(PublishedSets):
         between:          ds/dt = 0
 
     The last factors are Biolek's window (Radioengineering 18:210, 2009), which ends the motion at the limits; the
-    published sets leave the window open, so its exponent p is our choice [I].
+    published sets do not specify a window, so its exponent p is our choice [I].
 
     Parameters
     ----------
@@ -215,8 +215,8 @@ class StanfordSpec(PublishedSets):
         d gap/dt = -velocity e^(-Ea/kT) sinh(gamma a0 q V/(thickness k T))
         gamma = gamma0 - beta (gap/1 nm)^3,    T = T0 + |V I| Rth
 
-    The published code cuts the gap off at its limits. Here the speed falls linearly to 0 within the last ``edge`` of
-    the range, so that both engines can follow it [I]. The code's minimum field for motion is left out.
+    The published code clips the gap at its limits. Here the speed falls linearly to 0 within the last ``edge`` of the
+    range, so that both engines can follow it [I]. The code's minimum field for motion is left out.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ class StanfordSpec(PublishedSets):
     hop : float
         a0 [m], > 0.
     thickness : float
-        Of the oxide [m], > 0.
+        Thickness of the oxide [m], > 0.
     thermal_resistance : float
         Rth [K/W], >= 0.
     temperature : float
@@ -243,7 +243,7 @@ class StanfordSpec(PublishedSets):
     minimum_gap, maximum_gap : float
         Limits of the gap [m]; 0 < minimum < maximum.
     edge : float
-        Part of the range in which the motion ends, in (0, 0.5].
+        Fraction of the range over which the motion slows down to 0, in (0, 0.5].
     """
 
     kind: Literal["stanford"] = "stanford"
@@ -309,7 +309,7 @@ _KINDS: dict[str, type[Spec]] = {
 
 
 def _declared(value: Any) -> Any:
-    """Return the declaration of a device, of the class that its kind has."""
+    """Return the declared device, of the class that its ``kind`` names."""
     if not isinstance(value, dict):
         return value
     kind = value.get("kind")

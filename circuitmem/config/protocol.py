@@ -13,7 +13,7 @@ from circuitmem.errors import ValidationError
 __all__ = ["FactorLevel", "ProtocolSpec", "SearchedSpec"]
 
 FactorLevel = str | int | float | bool
-"""What a point has on an axis, as the table shows it."""
+"""Level of an axis at a point, as the table of results shows it."""
 
 
 class SearchedSpec(Spec):
@@ -22,10 +22,10 @@ class SearchedSpec(Spec):
     Parameters
     ----------
     values : sequence
-        One of these, at least one.
+        Values to choose from, at least one.
     low, high : float
-        Instead: a number between these, ``0 < low < high``, any ratio being as likely as any other, to three digits.
-        For ``search = "random"``.
+        Instead of ``values``: range of a number that is drawn log-uniformly and rounded to three digits,
+        ``0 < low < high``. For ``search = "random"``.
     """
 
     values: tuple[Any, ...] = ()
@@ -58,19 +58,21 @@ class ProtocolSpec(Spec):
     trials : int
         Combinations of settings that are tried for every tuned method, >= 1.
     search : {"grid", "random"}
-        All combinations of the declared values, which must be ``trials`` for every method; or so many at random.
+        Try all combinations of the declared values, which must be ``trials`` for every method; or draw ``trials``
+        combinations at random.
     tuning_maps : int
-        Defect maps on which each is tried, >= 1.
+        Defect maps on which each combination is tried, >= 1.
     halving : bool
         Whether the better half of each method's settings, rounded up, goes on to each next map (successive halving:
-        Jamieson & Talwalkar, AISTATS 2016). All methods have as many trials then too, with fewer in all.
+        Jamieson & Talwalkar, AISTATS 2016). All methods still get equally many trials, but fewer in all.
     first_tuning_seed : int
-        Seed of the first of them, >= 0; none may be one that is reported.
+        Seed of the first of these maps, >= 0; no tuning seed may be that of a reported repeat.
     at : table
-        Levels of axes at which methods are tuned, for all levels of these axes. On the others, and on all when left
-        out, they are tuned at each.
+        Levels at which methods are tuned on these axes; the settings then hold for all levels of these axes. On the
+        other axes (on all when left out), methods are tuned at every level.
     tune : table of tables
-        For each method that is tuned: dotted keys of the configuration, and what they may be (:class:`SearchedSpec`).
+        For each method that is tuned: dotted keys of the configuration, and the values to search
+        (:class:`SearchedSpec`).
     """
 
     validation: int = pydantic.Field(default=0, ge=0)

@@ -12,7 +12,7 @@ __all__ = ["PublishedSets"]
 
 
 class PublishedSets(Spec):
-    """What devices that follow an ODE have in common: published sets by name."""
+    """Base of devices that follow an ODE: published parameter sets by name."""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     SOURCE: ClassVar[str] = ""
@@ -24,7 +24,7 @@ class PublishedSets(Spec):
         Raises
         ------
         ValidationError
-            If there is none of that name.
+            If there is no set of that name.
         """
         if name not in cls.PRESETS:
             known = ", ".join(cls.PRESETS)

@@ -39,7 +39,7 @@ class Pulse(Spec):
     rows, columns : tuple of int, optional
         Selected word lines and bit lines; all when left out.
     scheme : {"v/2", "v/3", "1t1r"}
-        What happens to the others.
+        Voltages of the lines that are not selected.
     """
 
     amplitude: float
@@ -71,7 +71,7 @@ class Pulse(Spec):
         Raises
         ------
         ValidationError
-            If a line is not one of the tile's.
+            If the tile has no such line.
         """
         masks = []
         for name, chosen, count in (("rows", self.rows, spec.rows), ("columns", self.columns, spec.columns)):

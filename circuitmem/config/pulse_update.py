@@ -41,7 +41,8 @@ def _device(
 class PulseUpdateSpec(DeviceSpec):
     """A device that a pulse moves along one of two curves, up or down (MLP+NeuroSim V3.0; Chen, Peng & Yu, IEDM 2017).
 
-    With P pulses of P_max from the bottom, or left to the bottom (P_max is ``states``, or ``states_down``),
+    After P of P_max pulses from the bottom, or with P pulses left to the bottom (P_max is ``states``, or
+    ``states_down``),
 
         ``G_up = B(1 - e^(-P/A)) + G_min``,   ``G_down = G_max - B(1 - e^((P - P_max)/A))``,
         ``B = (G_max - G_min)/(1 - e^(-P_max/A))``
@@ -58,10 +59,11 @@ class PulseUpdateSpec(DeviceSpec):
     states_down : int, optional
         Pulses from the top to the bottom, 2 to 10,000; as many as up when left out.
     potentiation : float
-        Nonlinearity of the way up as NeuroSim counts it: 0 is straight; up to 9 pulses do less and less, down to -7
-        they do more and more.
+        Nonlinearity of the way up as NeuroSim counts it, from -7 to 9: at 0 the curve is straight; above 0 pulses do
+        less and less, below 0 more and more.
     depression : float
-        Nonlinearity of the way down: 0 is straight; down to -9 pulses do less and less, up to 7 more and more.
+        Nonlinearity of the way down, from -9 to 7: at 0 the curve is straight; below 0 pulses do less and less, above 0
+        more and more.
     cycle_noise : float
         Standard deviation of the noise of one pulse, relative to the range, in [0, 1].
     nonlinearity_spread : float
@@ -75,7 +77,7 @@ class PulseUpdateSpec(DeviceSpec):
     -----
     ``published = "EpiRAM"`` in a TOML file, or ``PulseUpdateSpec.preset("EpiRAM")``, starts from one of the six devices
     of the manual: conductances, states, nonlinearities, and noise [P]; "< 1 %" counts as 1 %. Its widths and amplitudes
-    are known for four of them [P]; those of TaOx/TiO2 and PCMO are from memory of it [I].
+    are known for four of them [P]; those of TaOx/TiO2 and PCMO are quoted from memory [I].
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
@@ -113,7 +115,7 @@ class PulseUpdateSpec(DeviceSpec):
         Raises
         ------
         ValidationError
-            If there is none of that name.
+            If there is no device of that name.
         """
         return cls(**cls._published("preset", name))
 

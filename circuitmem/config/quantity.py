@@ -34,7 +34,7 @@ CLOCK_LIMIT = 10**21
 """Latest time of a chip's clock [ps], 31.7 years."""
 
 LONGEST_JOB = 2**63 - 1
-"""Longest operation [ps], 106.75 days: arrays of durations are of 64-bit integers."""
+"""Longest operation [ps], 106.75 days: durations are stored in arrays of 64-bit integers."""
 
 LATEST = 1e9
 """Latest time that can be declared [s]: where the clock ends."""
@@ -43,38 +43,38 @@ SHORTEST, LONGEST = 1e-12, 9e6
 """Shortest and longest duration that can be declared [s]: a step of the clock, and what an operation can last."""
 
 SMALLEST, LARGEST = 1e-60, 1e60
-"""Magnitudes of any declared number that is not 0: a product of five is still a double."""
+"""Bounds of the magnitude of a declared number that is not 0: a product of five still fits a double."""
 
 Duration = Annotated[float, pydantic.Field(ge=SHORTEST, le=LONGEST)]
-"""Of one thing that a chip does [s]."""
+"""Duration of one operation of a chip [s]."""
 
 Period = Annotated[float, pydantic.Field(ge=SHORTEST, le=LATEST)]
-"""From one time of something to the next [s]."""
+"""Time from one occurrence to the next [s]."""
 
 Energy = Annotated[float, pydantic.Field(ge=0.0, le=1e6)]
-"""Of one operation [J]."""
+"""Energy of one operation [J]."""
 
 Power = Annotated[float, pydantic.Field(ge=0.0, le=1e12)]
-"""Of one component [W]."""
+"""Power of one component [W]."""
 
 Voltage = Annotated[float, pydantic.Field(gt=0.0, le=1e6)]
 """Amplitude of a pulse [V]."""
 
 Rate = Annotated[float, pydantic.Field(ge=1.0, le=1e30)]
-"""How many operations or bits a second [1/s]."""
+"""Operations or bits per second [1/s]."""
 
 LARGEST_CONDUCTANCE = 1e6
-"""Of a device [S]."""
+"""Largest conductance of a device [S]."""
 
 Conductance = Annotated[float, pydantic.Field(gt=0.0, le=LARGEST_CONDUCTANCE)]
-"""Of a device that works [S]."""
+"""Conductance of a working device [S]."""
 
 Count = Annotated[int, pydantic.Field(ge=1, le=65_536)]
-"""How many there are of something that is kept track of one by one."""
+"""Number of things that are tracked one by one."""
 
 
 def magnitudes(value: object) -> float | None:
-    """Return the first float in a value, or in its nested tuples, whose magnitude no declaration may have."""
+    """Return the first float in a value, or in its nested tuples, with a forbidden magnitude; None without any."""
     if isinstance(value, float):
         return value if value != 0.0 and not SMALLEST <= abs(value) <= LARGEST else None
     if isinstance(value, tuple):

@@ -27,9 +27,9 @@ class RecipeSpec(Spec):
     Parameters
     ----------
     name : str
-        Letters, digits, ``_``, ``-``: files of the run have it.
+        Letters, digits, ``_``, ``-``: it appears in the names of the run's files.
     steps : sequence of str
-        What it does to the chip, in this order.
+        What the method does to the chip, in this order.
     """
 
     name: str
@@ -46,7 +46,7 @@ class RecipeSpec(Spec):
 
 
 def split_step(step: str) -> tuple[str, str]:
-    """Return name and word of a step, ``"calibrate=affine"`` being ``("calibrate", "affine")``."""
+    """Return the name and the word of a step: ``("calibrate", "affine")`` for ``"calibrate=affine"``."""
     name, _, word = step.partition("=")
     return name, word
 
@@ -96,7 +96,7 @@ def split_methods(values: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ValidationError
-        If a table is not one of steps.
+        If a table does not declare steps.
     """
     methods = values.get("methods")
     if not isinstance(methods, dict):
@@ -106,7 +106,7 @@ def split_methods(values: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(table, dict):
             raise ValidationError(f"methods.{name}", "must be a table, with steps or empty", table)
         if not table:
-            continue  # a method that is there already
+            continue  # an existing method
         try:
             recipes.append(RecipeSpec(**{"name": name, **table}))
         except ValidationError as error:

@@ -36,24 +36,24 @@ class AuditSpec(Spec):
     Parameters
     ----------
     tiles : int
-        Operations of each kind in each method that are audited at least, >= 0; 0 switches the audit off.
+        Smallest number of operations of each kind that are audited in each method, >= 0; 0 switches the audit off.
     fraction : float, optional
-        Expected fraction of all operations that is audited, in [0, 1]. Left out, it is what the referee can do beside
-        the run: 1e-4; with VACASK, where it computes many states of a tile together, so many that the bound on the
-        operations beyond the limit is below 1 % for a run as long as the default one (:attr:`RunSpec.audited`).
+        Expected fraction of all operations that is audited, in [0, 1]. Left out, it is what the referee can do
+        alongside the run: 1e-4; with VACASK, where it computes many states of a tile together, enough for a bound on
+        the operations beyond the limit below 1 % in a run as long as the default one (:attr:`RunSpec.audited`).
     reads, pulses : int, optional
-        Reads of an audited read operation, and pulses of an audited train, that are done again, >= 1. Left out, 4; one
-        where many operations are audited.
+        Reads of an audited read operation, and pulses of an audited train, that are computed again, >= 1. Left out, 4,
+        or 1 where many operations are audited.
     limit : float
         Relative difference beyond which an operation is reported and saved, > 0; ``reuse_error`` is added to it, and
         2e-5 in single precision.
     referee : {"ngspice", "vacask", "all"}
-        The circuit simulator; with ``all`` each operation goes to one of the two, by a coin of the run's seed. For
-        Verilog-A devices it is VACASK, which alone has them. ``circuitmem train`` takes VACASK, too, where none is
-        declared, it is installed, and it can compute many states of these tiles together.
+        The circuit simulator; with ``all`` each operation goes to one of the two at random, by the run's seed. For
+        Verilog-A devices it is VACASK, the only one that has them. Where none is declared, ``circuitmem train`` also
+        takes VACASK if it is installed and can compute many states of these tiles together.
     workers : int
-        Processes of each simulator at once while the run goes on, >= 1. They let the run itself go first. When it only
-        waits for them, there are as many as the run may use threads, if these are more.
+        Processes of each simulator at once while the run goes on, >= 1. They give way to the run itself. When the run
+        only waits for them, there are as many as it may use threads, if that is more.
     """
 
     tiles: int = pydantic.Field(default=1, ge=0)
@@ -75,14 +75,14 @@ class Audited(NamedTuple):
 
 _FEW = Audited(1e-4, 4, 4)
 _MANY = Audited(0.0115, 1, 1)
-"""What VACASK can do together: some 380 of the 33,000 operations of the default run, at 0.03 s of a processor each."""
+"""With many states at a time: some 380 of the 33,000 operations of the default run, at 0.03 s of a processor each."""
 _MANY_CELLS, _MANY_EPOCHS = 64 * 64, 3
-"""A state's time grows with the square of the cells; a longer run has its bound from as many operations."""
+"""The time for a state grows with the square of the cells; a longer run needs no more operations for its bound."""
 
 _OWN_RULES = ("two-pulse", "pulse-count")
 """Update rules that are each for one kind of device."""
 _COUNTING = ("tiki-taka", "chopped-tiki-taka", "agad")
-"""Update rules for devices which every pulse moves a little further: those whose own rule is pulse-count."""
+"""Update rules for devices that every pulse moves a little further: those whose own rule is pulse-count."""
 
 
 class RunSpec(Spec):
@@ -93,27 +93,30 @@ class RunSpec(Spec):
     seed : int
         Seed of everything random, >= 0.
     granularity : {"burst", "pulse"}
-        Whether a loop of pulses without contention is one event of the chip's clock or one each; results are equal.
+        Whether a loop of pulses without contention is one event of the chip's clock, or one per pulse; results are
+        equal.
     trace : bool
         Whether to write every operation of each method to ``trace_METHOD.json.gz``, which opens in Perfetto.
     vcd : bool
         Whether to write the control signals of each method to ``signals_METHOD.vcd``, for GTKWave.
     checkpoint_interval : float
-        Seconds of wall time after which a method under way leaves a checkpoint, >= 0; at 0 it does so after every
-        batch. The end of an epoch leaves one too, unless saving would take more than a fiftieth of the time.
+        Wall time after which a running method saves a checkpoint [s], >= 0; at 0 it saves one after every batch. The
+        end of an epoch saves one too, unless saving would take more than a fiftieth of the time.
     engine : str
         What computes the circuits: ``behavioral``, ``ngspice``, ``vacask``, or another that :mod:`circuitmem.registry`
-        finds. All but the first take long.
+        finds. All but the first are slow.
     precision : {"double", "single"}
-        Precision in which the behavioral engine works out transfer matrices; all else is in double. In single precision
-        they are off by about 1e-6 of the largest column current, and the results say by how much at most (``reuse``).
+        Precision in which the behavioral engine computes transfer matrices; everything else is in double. In single
+        precision they are off by about 1e-6 of the largest column current, and the results state the largest error
+        (``reuse``).
     reuse_error : float
         Error that a tile's transfer matrix may have while its cells are trained, relative to the largest column
         current, in [0, 0.1]: 4e-4 is a tenth of a step of an 8-bit converter. At 0 every matrix is exact. The results
-        have the largest error that random exact solutions found (``reuse``).
+        state the largest error that random exact solutions found (``reuse``).
     methods : sequence of str
-        The methods to compare, each on the same chip, in this order (:mod:`circuitmem.training.recipes`). Instead, a
-        table of them: ``[methods.NAME]`` has the ``steps`` of a method of one's own, or nothing for one that is there.
+        The methods to compare, each on the same chip, in this order (:mod:`circuitmem.training.recipes`).
+        Alternatively, a table of them: ``[methods.NAME]`` has the ``steps`` of a method of your own, or is empty for an
+        existing one.
     recipes : sequence of RecipeSpec
         The methods that the table declares; a file has them there.
     """
@@ -147,7 +150,7 @@ class RunSpec(Spec):
 
     @pydantic.model_serializer(mode="wrap")
     def _methods_as_declared(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Return plain values, with the declared methods where a file has them."""
+        """Return plain values, with the declared methods in the table where a file has them."""
         values: dict[str, Any] = handler(self)
         values.pop("recipes", None)
         if self.recipes:
@@ -171,7 +174,7 @@ class RunSpec(Spec):
 
     @property
     def audits_together(self) -> bool:
-        """Whether VACASK computes many states of these tiles in one process: linear cells whose lines are whole."""
+        """Whether VACASK computes many states of these tiles in one process: linear cells, and no cut lines."""
         defects = self.chip.defects
         cut = defects.cut_word_lines > 0.0 or defects.cut_bit_lines > 0.0
         return type(self.chip.tile.cell) is LinearCell and not self.chip.device.stateful and not cut
@@ -192,12 +195,12 @@ class RunSpec(Spec):
 
     @pydantic.model_validator(mode="after")
     def _check_referee(self) -> RunSpec:
-        """Audit Verilog-A devices in the one simulator that has them, where none is declared; refuse another."""
+        """Audit Verilog-A devices in VACASK, the only one that has them, if none is declared; refuse another."""
         if not isinstance(self.chip.device, VerilogACellSpec):
             return self
         audit, wanted = self.audit, "vacask"
         if "referee" not in audit.model_fields_set:
-            # A frozen spec that is being made: the referee that nobody declared is that of the devices.
+            # The spec is frozen but not finished yet: a referee that nobody declared becomes that of the devices.
             object.__setattr__(self, "audit", audit.model_copy(update={"referee": wanted}))
         elif audit.referee != wanted and (audit.tiles or audit.fraction):
             raise ValidationError("audit.referee", "must be vacask for Verilog-A devices", audit.referee)
@@ -228,7 +231,7 @@ class RunSpec(Spec):
 
     @pydantic.model_validator(mode="after")
     def _check_groups(self) -> RunSpec:
-        # The default is for tiles of any size: a group may be empty.
+        # The default must suit tiles of any size: a group may be empty.
         rows, default = self.chip.tile.rows, CalibrationSpec.model_fields["groups"].default
         if self.calibration.groups > max(rows, default):
             rule = f"must be <= chip.tile.rows (={rows}), one word line a group"
@@ -237,7 +240,7 @@ class RunSpec(Spec):
 
     @pydantic.model_validator(mode="after")
     def _check_inputs(self) -> RunSpec:
-        if self.data.is_digits and not self.network.model:  # what other data are is known when they are loaded
+        if self.data.is_digits and not self.network.model:  # other data are known only when they are loaded
             pixels = (self.data.side or SIDE) ** 2
             if self.network.layers[0] != pixels:
                 rule = f"must begin with data.side squared (={pixels})"
@@ -259,7 +262,7 @@ class RunSpec(Spec):
 
 
 def _rule_of(kind: str) -> str:
-    """Return the update rule of a kind of device; of one that is not known, any: the device's own error says more."""
+    """Return the update rule of a kind of device; any rule if it is not known: the device's own error says more."""
     if kind == "two-pulse":
         return TwoPulseSpec.rule
     try:

@@ -13,22 +13,22 @@ from circuitmem.config.quantity import Conductance, Duration, Voltage
 __all__ = ["StatisticalSpec"]
 
 POINTS = 257
-"""Conductances of the range at which the error is looked up for its mean."""
+"""Number of conductances in the range over which the error is averaged."""
 
 
 class StatisticalSpec(DeviceSpec):
     """A device for which only the result of programming is known: its target, and a normal error that depends on it.
 
     One pulse stands for a whole sequence of programming and verifying: ``set_time`` is how long that takes. The
-    defaults are those of phase-change cells (see the preset ``Joshi2020``); with a constant error.
+    defaults are those of phase-change cells (see the preset ``Joshi2020``), but with a constant error.
 
     Parameters
     ----------
     minimum_conductance, maximum_conductance : float
         Working range [S]; 0 < minimum < maximum.
     programming_error : float, table or function
-        Standard deviation of what programming leaves about its target [S], >= 0: a number, pairs of a target [S] and a
-        number, or ``"package.module:function"``. Nothing is left below 0 S.
+        Standard deviation of a programmed conductance about its target [S], >= 0: a number, pairs of a target [S] and a
+        number, or ``"package.module:function"``. No conductance falls below 0 S.
     set_voltage, reset_voltage : float
         Amplitude on the line [V], > 0; there is no RESET.
     set_time, reset_time : float
@@ -48,7 +48,7 @@ class StatisticalSpec(DeviceSpec):
 
     @property
     def programming_noise(self) -> float:
-        """Standard deviation of what programming leaves, over the whole range [S]."""
+        """Root mean square of the programming error over the whole range [S]."""
         targets = np.linspace(self.minimum_conductance, self.maximum_conductance, POINTS)
         error = law_values(self.programming_error, targets, "chip.device.programming_error")
         return float(np.sqrt(np.mean(np.square(error))))

@@ -37,8 +37,8 @@ def _steps(value: Any) -> Any:
 class StepTableSpec(DeviceSpec):
     """A device that a pulse moves by a step whose mean and spread were measured as functions of the conductance.
 
-    Between the rows of a table lie straight lines. The conductance stays within the range, which must lie within both
-    tables. The defaults are a straight device of 50 pulses.
+    Tables are interpolated linearly between their rows. The conductance stays within the range, which must lie within
+    both tables. The defaults describe a linear device with 50 pulses from end to end.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class StepTableSpec(DeviceSpec):
     def _check_tables(self) -> StepTableSpec:
         for name in ("steps_up", "steps_down"):
             table = getattr(self, name)
-            # As tables are written with few digits, their ends may miss the range's by a rounding.
+            # Tables are written with few digits: their ends may miss those of the range by a rounding error.
             first, last = table[0][0] * (1.0 - 1e-9), table[-1][0] * (1.0 + 1e-9)
             if not (first <= self.minimum_conductance and self.maximum_conductance <= last):
                 rule = f"must reach from minimum_conductance to maximum_conductance (={self.maximum_conductance:g})"
@@ -84,7 +84,7 @@ class StepTableSpec(DeviceSpec):
 
 
 def pulses_across(table: NDArray[np.float64], low: float, high: float) -> float:
-    """Return about how many mean steps cross a range [S]: the integral of one over the step."""
+    """Return roughly how many mean steps cross a range [S]: the integral of 1/step over the conductance."""
     g = np.linspace(low, high, 2049)
     inverse = 1.0 / np.interp(g, table[:, 0], table[:, 1])
     return float(np.sum(0.5 * (inverse[1:] + inverse[:-1]) * np.diff(g)))

@@ -32,7 +32,7 @@ class AxisSpec(Spec):
     key : str, optional
         Dotted key of the configuration, such as ``"chip.defects.device_yield"``.
     values : sequence, optional
-        What it gets, one after another; with ``key``.
+        Values of the key, one after another; with ``key``.
     levels : table, optional
         Name of each level, and a table of dotted keys and values; instead of ``key`` and ``values``.
     label : str
@@ -70,7 +70,7 @@ class VariantSpec(Spec):
 
 
 class MapsSpec(Spec):
-    """Which tiles' conductances and stuck devices are kept, before and after in-situ training, of the first repeat.
+    """Tiles whose conductances and stuck devices are kept, before and after in-situ training of the first repeat.
 
     Parameters
     ----------
@@ -89,7 +89,8 @@ class ComparisonSpec(Spec):
     method, against : str
         Names of the methods.
     at : {"end", "pulses", "time"}
-        At the end of both, or at the programming pulses or the simulated time that the thriftier of the two spent.
+        Compare at the end of both, or at the programming pulses or the simulated time that the cheaper one spent in
+        all.
     """
 
     method: str
@@ -113,7 +114,7 @@ class GoalSpec(Spec):
     against : str, optional
         Another method.
     against_where : table, optional
-        Other levels, of the same method unless ``against`` says which.
+        Levels to compare with, of the method ``against``, or of the same method if that is left out.
     """
 
     claim: str
@@ -136,7 +137,7 @@ class PublishedSpec(Spec):
     value : float
         Accuracy [%].
     method : str, optional
-        Our method that it is held against.
+        Our method to compare it with.
     where : table
         Levels of the axes.
     """
@@ -149,9 +150,9 @@ class PublishedSpec(Spec):
 
 
 class GapSpec(Spec):
-    """Two published gaps of one method, for which the compared method, or the levels, are not known.
+    """Two published gaps of one method over others, where the compared method, or the levels, are not known.
 
-    The report has both gaps at all levels, and says for each candidate where it comes nearest to both.
+    The report shows both gaps at all levels, and says for each candidate where it comes closest to both.
 
     Parameters
     ----------
@@ -162,11 +163,11 @@ class GapSpec(Spec):
     method : str
         Our method that stands for theirs.
     over : str
-        Our method that the first gap is over.
+        Our method that the first gap is measured against.
     gap : float
         The first gap [points].
     candidates : sequence of str
-        Our methods that the second gap may be over, at least one.
+        Our methods that the second gap may be measured against, at least one.
     candidate_gap : float
         The second gap [points].
     where : table
@@ -202,7 +203,7 @@ class TuningSpec(Spec):
 
 
 PARETO_COSTS = ("inference_j", "inference_s", "energy_j", "simulated_time_s")
-"""What a figure of kind ``pareto`` may hold accuracy against."""
+"""Costs against which a figure of kind ``pareto`` may plot accuracy."""
 
 
 class FigureSpec(Spec):
@@ -212,16 +213,16 @@ class FigureSpec(Spec):
     ----------
     kind : {"lines", "training", "maps", "pareto"}
         Accuracy at the end along an axis; accuracy while training goes on; conductances of a tile; accuracy at the end
-        against a cost, where what no other surpasses in both is joined.
+        against a cost, with a line through the Pareto-optimal points.
     x : str
         With ``lines``: the axis. With ``training``: ``epoch``, ``pulses``, ``simulated_time_s`` or ``energy_j``. With
         ``pareto``: ``inference_j``, ``inference_s``, ``energy_j`` or ``simulated_time_s``.
     y : {"accuracy_percent", "simulated_time_s", "energy_j"}
-        With ``lines``: accuracy, or what a method cost in all.
+        With ``lines``: accuracy, or the total cost of a method.
     panels : str, optional
-        An axis: one panel a level.
+        Axis with one panel per level.
     methods : sequence of str
-        All when left out.
+        Methods to show; all when left out.
     where : table
         Levels of axes that are neither on ``x`` nor in ``panels``.
     title : str
@@ -262,7 +263,7 @@ class StudySpec(Spec):
     base : str
         The run that the study begins with: a preset, or a TOML file beside ``study.toml``.
     run : table
-        What differs from it at every point, as in a run's configuration.
+        Settings that differ from the base at every point, as in a run's configuration.
     methods : sequence of str
         Methods of ``circuitmem train``, and names of ``variants``, at least one.
     variants : table of VariantSpec
@@ -283,7 +284,7 @@ class StudySpec(Spec):
     comparisons, goals, published, gaps, tunings, figures
         What the report makes of the results.
     quick : table
-        What ``--quick`` changes in all of this: the same keys, merged into it.
+        Changes that ``--quick`` makes to the study: the same keys, merged into it.
     """
 
     title: str

@@ -15,17 +15,18 @@ class FastArraySpec(Spec):
     Parameters
     ----------
     pulses : float
-        Pulses that the largest change of a layer gets on its fast array after a batch, > 0; smaller changes get as
-        many in proportion, rounded up or down at random.
+        Pulses that the largest change of a layer gets on its fast array after a batch, > 0; smaller changes get
+        proportionally fewer, rounded up or down at random.
     transfer_every : int
-        After how many batches the fast arrays are read, >= 1.
+        Number of batches after which the fast arrays are read, >= 1.
     lines : int
-        Word lines of each of their tiles that are read then, one after another, >= 1; the next time the next ones.
+        Word lines of each of their tiles that are read each time, one after another, >= 1; the next time continues with
+        the next ones.
     gain : float
-        Part of what a read finds that is added to the digital memory, > 0.
+        Fraction of what a read finds that is added to the digital memory, > 0.
     step : float
-        Change that is programmed at once, relative to the largest weight of the layer, > 0; smaller ones add up in the
-        memory until they have come to it.
+        Step in which changes are programmed, relative to the largest weight of the layer, > 0; smaller ones add up in
+        the memory until they reach it.
     """
 
     pulses: float = pydantic.Field(default=3.0, gt=0.0, le=1000.0)
@@ -43,8 +44,8 @@ class TikiTakaSpec(FastArraySpec):
     pulses, transfer_every, lines, gain, step
         As in :class:`FastArraySpec`.
     settling : int
-        Pairs of a pulse down and one up that each cell of a fast array gets at the beginning: they bring it to the
-        conductance at which both do as much, >= 0.
+        Pairs of one pulse down and one up that each cell of a fast array gets at the beginning, >= 0: they bring it to
+        the conductance at which both pulses move it equally far.
     """
 
     settling: int = pydantic.Field(default=20, ge=0, le=100_000)
@@ -72,9 +73,9 @@ class AgadSpec(FastArraySpec):
     pulses, transfer_every, lines, gain, step
         As in :class:`FastArraySpec`.
     period : int
-        After how many reads of a word line its sign changes, >= 1.
+        Number of reads of a word line after which its sign changes, >= 1.
     leak : float
-        Part that a read has in the mean of what was found, in (0, 1]: at 1 the last one alone counts.
+        Weight of the latest read in the running mean of what was found, in (0, 1]: at 1 only the latest counts.
     """
 
     period: int = pydantic.Field(default=3, ge=1)

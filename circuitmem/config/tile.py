@@ -17,7 +17,7 @@ from circuitmem.validation import finite_array
 __all__ = ["SegmentResistance", "TileSpec"]
 
 CELLS = 1 << 26
-"""Most cells of a tile: each array that describes them has half a gigabyte then."""
+"""Most cells of a tile: each array that describes them then takes half a gigabyte."""
 
 SegmentResistance = float | tuple[tuple[float, ...], ...]
 """One resistance [Ω] for all segments of a kind of line, or one value a segment."""
@@ -47,8 +47,8 @@ class TileSpec(Spec):
     sense_resistance : float
         Input resistance of each sense amplifier [Ω], >= 0.
     word_line_capacitance, bit_line_capacitance : float
-        Capacitance of a word-line and of a bit-line segment to ground [F], >= 0, at the node of its cell. It matters
-        for settling alone: reads are the settled values, and programming is quasi-static.
+        Capacitance of a word-line and of a bit-line segment to ground [F], >= 0, at the node of its cell. It affects
+        only settling: reads are the settled values, and programming is quasi-static.
     cell : LinearCell, TransistorCell, SinhCell or SelectorCell
         Static law of the cells.
     word_line_drive : {"left", "both"}
@@ -77,7 +77,7 @@ class TileSpec(Spec):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _check_segments(cls, values: object) -> object:
-        """Check the resistances before pydantic does, whose messages for unions are long."""
+        """Check the resistances before pydantic does: its messages for unions are long."""
         if not isinstance(values, dict):
             return values
         checked = dict(values)

@@ -22,7 +22,7 @@ from circuitmem.validation import did_you_mean
 __all__ = ["load_run", "merge", "missing_packages", "needed_packages", "presets", "read_toml", "set_key", "to_toml"]
 
 _NEEDS = "# needs "
-"""Begins the comment that names a package."""
+"""Beginning of a comment that names a package."""
 
 
 def presets() -> list[str]:
@@ -41,10 +41,10 @@ def load_run(
     source : path or str, optional
         A TOML file or the name of a preset; the preset ``default`` when left out.
     overrides : list of str, optional
-        ``"dotted.key=value"`` in TOML's syntax (bare words are taken as strings), applied last. A ``kind`` that is not
-        that of the file starts its table anew.
+        ``"dotted.key=value"`` in TOML's syntax (bare words are taken as strings), applied last. A ``kind`` that differs
+        from the file's clears the rest of its table.
     own : bool
-        Whether the user names the source, and with it the Verilog-A of its devices; a run folder names none.
+        Whether the user names the source, and with it the Verilog-A of its devices; that of a run folder is not named.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def load_run(
         If a key or a value breaks its rule.
     """
     values = read_toml("default" if source is None else os.fspath(source))
-    # A kind decides which other keys there are, so it comes first, wherever it is said.
+    # A kind decides which other keys there are, so it comes first, wherever it stands.
     for item in sorted(overrides or [], key=lambda item: not item.partition("=")[0].strip().endswith(".kind")):
         _override(values, item)
     spec = RunSpec(**values)
@@ -112,12 +112,12 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
     key : str
         Names of tables and of the key, joined by dots.
     value : object
-        What it becomes.
+        Its new value.
 
     Raises
     ------
     ValidationError
-        If the key leads through something that is no table.
+        If the key leads through something that is not a table.
     """
     *tables, last = key.split(".")
     for table in tables:
@@ -141,7 +141,7 @@ def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 def to_toml(spec: RunSpec) -> str:
     """Return the complete specification, defaults included, as TOML that :func:`load_run` reads back to the same.
 
-    Packages that bring what it names are noted in comments at the top, for :func:`missing_packages`.
+    Comments at the top name the packages that provide what it uses, for :func:`missing_packages`.
     """
     notes = "".join(f"{_NEEDS}{package}\n" for package in needed_packages(spec))
     return notes + tomli_w.dumps(spec.model_dump(exclude_none=True))
@@ -157,14 +157,14 @@ def missing_packages(path: Path) -> list[str]:
     """Return the packages, with their versions, that a file of :func:`to_toml` needs and that are not installed."""
     try:
         lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):  # who reads the file for good will say so
+    except (OSError, UnicodeDecodeError):  # whoever reads the whole file will report it
         return []
     needed = [line.removeprefix(_NEEDS) for line in lines if line.startswith(_NEEDS)]
     return [package for package in needed if registry.version_of(package.partition(" ")[0]) is None]
 
 
 def _named(spec: RunSpec) -> list[tuple[str, str, str]]:
-    """Return what a run names: its kind, the name, and the key that has it."""
+    """Return what a run names: for each thing its kind, its name, and the key that holds the name."""
     steps = [split_step(step)[0] for recipe in spec.recipes for step in recipe.steps]
     own = {recipe.name for recipe in spec.recipes}
     return [
@@ -183,7 +183,7 @@ def _named(spec: RunSpec) -> list[tuple[str, str, str]]:
 
 
 def _package(kind: str, name: str) -> str:
-    """Return name and version of the package that brings what is named; empty if it is our own, or a module's."""
+    """Return name and version of the package that provides something; empty if it is our own, or a module's."""
     found = registry.entries(kind).get(name, [])
     if len(found) != 1 or found[0].package == registry.PACKAGE:
         return ""

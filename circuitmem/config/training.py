@@ -26,7 +26,7 @@ GradientName = Literal["read", "ideal", "adjoint"]
 ScheduleName = Literal["linear", "cosine", "step", "constant"]
 
 MOST_EPOCHS = 320
-"""Passes at most of training ex situ that nobody has told how many: the default 20, doubled four times."""
+"""Most passes of training ex situ where no number is declared: the default 20, doubled four times."""
 
 
 def check_joined(name: str, methods: tuple[str, ...]) -> None:
@@ -58,17 +58,17 @@ class ExSituSpec(Spec):
     batch : int
         Samples a step, >= 1.
     max_epochs : int
-        Training that has not converged after ``epochs`` goes on for as many again, until it has or would pass this,
-        >= epochs. Left out, it is ``epochs`` where that is declared, and 320 otherwise.
+        Training that has not converged after ``epochs`` is doubled in length, again and again, until it converges or
+        reaches this many, >= epochs. Left out, it is ``epochs`` where that is declared, and 320 otherwise.
     learning_rate : float
-        Step size, > 0; it falls as ``schedule`` says, and anew each time that training goes on.
+        Step size, > 0; it falls as ``schedule`` says, and starts anew each time that training is extended.
     schedule : {"linear", "cosine", "step", "constant"}
-        How the step size falls: along a line or half a cosine to 0, to a tenth after two thirds of the steps, not at
-        all.
+        How the step size falls: along a line or half a cosine to 0, in one step to a tenth after two thirds of the
+        steps, or not at all.
     patience : int
-        Training ends, before ``max_epochs`` and whatever its loss, after so many epochs without a better accuracy on
-        the validation samples (``data.held_back``), and goes back to the weights of the best, >= 0; at 0 it does not
-        look at them.
+        Number of epochs without a better accuracy on the validation samples (``data.held_back``) after which training
+        ends, before ``max_epochs`` and whatever its loss, and returns to the best weights, >= 0. At 0 it ignores these
+        samples.
     weight_limit : float
         Weights are kept within this many standard deviations of their layer, > 0, so that a few large ones do not
         use up the conductance range.
@@ -110,16 +110,16 @@ class CalibrationSpec(Spec):
         What is learnt from measured codes: ``none``, ``offset``, ``affine``, ``split-affine``, ``defect-subtract``,
         ``out-of-range``, ``global-scale``, ``conversion``, ``redundant-column``, ``batch-norm``
         (:mod:`circuitmem.calibration`), or another that :mod:`circuitmem.registry` finds; or several, each of which
-        learns on what those before it leave.
+        learns from what the ones before it leave.
     vectors : int
         Calibration vectors (training samples and the hidden activities they cause), >= 2.
     groups : int
         Groups of word lines that ``split-affine`` reads one after another, >= 2 and at most the rows of a tile.
     threshold : float
-        With ``out-of-range``: cells are subtracted that are read further than this outside the working range of the
-        devices [S], >= 0.
+        With ``out-of-range``: cells that read further than this outside the working range of the devices are subtracted
+        [S], >= 0.
     options : table of tables, optional
-        Numbers of methods of somebody else, each by its name.
+        Options of methods that are not built in, a table for each name.
     """
 
     method: tuple[CalibrationName, ...] = ("out-of-range",)
@@ -151,56 +151,58 @@ class InSituSpec(Spec):
         How gradients become wanted changes of the digital core's weights: ``sgd``, ``momentum``, ``rmsprop``, ``adam``,
         or another that :mod:`circuitmem.registry` finds.
     learning_rate : float
-        Step size on the weights, > 0; it falls as ``schedule`` says. Left out, the optimiser's own
+        Step size on the weights, > 0; it falls as ``schedule`` says. Left out, it is the optimiser's own
         (``LEARNING_RATES``, or its class's ``learning_rate``).
     calibrated_learning_rate : float
-        The same in methods that calibrate first, > 0: a chip that multiplies rightly before it is trained wants smaller
-        steps. Left out, ``learning_rate`` where that is declared, else the optimiser's own (``CALIBRATED_RATES``).
+        The same for methods that calibrate first, > 0: a chip that multiplies correctly before it is trained needs
+        smaller steps. Left out, ``learning_rate`` where that is declared, else the optimiser's own
+        (``CALIBRATED_RATES``).
     schedule : {"linear", "cosine", "step", "constant"}
-        How the step size falls: along a line or half a cosine to a tenth, to a tenth after two thirds of the steps, not
-        at all.
+        How the step size falls: along a line or half a cosine to a tenth, in one step to a tenth after two thirds of
+        the steps, or not at all.
     momentum : float
-        Of ``momentum``, in [0, 1).
+        Momentum of the optimiser ``momentum``, in [0, 1).
     rule : str
         How wanted changes become pulses: ``two-pulse``, ``pulse-count``, ``manhattan``, ``threshold``,
         ``write-verify``, ``mixed-precision`` (:mod:`circuitmem.training.rules`), ``tiki-taka``, ``chopped-tiki-taka``,
         ``agad`` (:mod:`circuitmem.training.tiki_taka`), or another that :mod:`circuitmem.registry` finds. The first two
-        are each for one kind of device, and what a run with such devices has where none is declared; the last three are
-        for devices that count pulses.
+        each belong to one kind of device, and are the default of a run with such devices; the last three are for
+        devices that count pulses.
     threshold : float
         With ``threshold``: weights that would change by less than this fraction of the largest change of their layer
         are left alone, in [0, 1].
     manhattan_step : float
         With ``manhattan``: the change of every weight, relative to the largest weight of its layer, > 0.
     mixed_precision_step : float
-        With ``mixed-precision``: the change that is programmed at once, relative to the largest weight of its layer,
-        > 0; smaller ones add up digitally until they have come to it.
+        With ``mixed-precision``: the step in which changes are programmed, relative to the largest weight of its layer,
+        > 0; smaller changes add up digitally until they reach it.
     verify_tries : int
         With ``write-verify``: how often cells are read back and programmed again after an update, >= 1.
     gradient : {"read", "ideal", "adjoint"}
-        Through what the error goes back to the weights: the map that the forward pass applies, as far as reads can
-        tell, the weights that were asked for, or the true tiles (:mod:`circuitmem.training.gradients`).
+        What the error is propagated back through: the map that the forward pass applies, as far as reads can tell; the
+        weights that were asked for; or the true tiles (:mod:`circuitmem.training.gradients`).
     read_batches : int
-        With ``read``: cells are read back before the first batch and again after so many, >= 1.
+        With ``read``: cells are read back before the first batch and then each time after this many batches, >= 1.
     ranges : {"fixed", "follow"}
-        Whether ranges of DACs and amplifiers stay as they were chosen before training, or are chosen anew from what the
-        last batch asked of them, as is needed where activities grow: above all from random weights.
+        Whether the ranges of DACs and amplifiers stay as they were chosen before training, or are chosen anew from what
+        the last batch needed. The latter is for activities that grow, above all from random weights.
     ranges_batches : int
-        With ``follow``: after how many batches, >= 1.
+        With ``follow``: number of batches after which ranges are chosen anew, >= 1.
     recalibrate : {"never", "once", "every"}
-        Whether a method that calibrates does so again while it trains: once after ``recalibrate_batches``, or each time
-        that so many are over.
+        Whether a method that calibrates does so again while it trains: once, after ``recalibrate_batches``, or every
+        time that this many batches are over.
     recalibrate_batches : int
-        After how many batches, >= 1.
+        Number of batches after which ``recalibrate`` applies, >= 1.
     patience : int
-        Training ends after so many epochs without a better accuracy on the validation samples (``data.held_back``),
-        which the chip reads after each epoch, >= 0: these reads are part of what the method costs. At 0 it does not.
+        Number of epochs without a better accuracy on the validation samples (``data.held_back``) after which training
+        ends, >= 0. The chip reads these samples after each epoch, and the method pays for these reads. At 0 it does
+        not.
     evaluate_every : int
-        Accuracy is tested after so many batches too, not only after each epoch, >= 0; at 0 it is not. Tests cost the
-        method nothing.
+        Number of batches after which accuracy is tested, in addition to each epoch, >= 0; at 0 it is tested only after
+        each epoch. Tests cost the method nothing.
     options : table of tables, optional
-        Numbers of the rules ``tiki-taka``, ``chopped-tiki-taka`` and ``agad`` (:class:`TikiTakaSpec`, ...), or of a
-        rule or an optimiser of somebody else, each by its name.
+        Options of the rules ``tiki-taka``, ``chopped-tiki-taka`` and ``agad`` (:class:`TikiTakaSpec`, ...), or of a
+        rule or an optimiser that is not built in, a table for each name.
     """
 
     epochs: int = pydantic.Field(default=3, ge=0)
@@ -251,7 +253,7 @@ class InSituSpec(Spec):
         return self
 
     def after_calibration(self) -> InSituSpec:
-        """Return what a method that calibrates first trains with."""
+        """Return the settings with which a method that calibrates first trains."""
         return self.model_copy(update={"learning_rate": self.calibrated_learning_rate})
 
 
@@ -278,17 +280,17 @@ class RetrainingSpec(Spec):
 class HardwareAwareSpec(RetrainingSpec):
     """Training off-line for chips of one kind (method hardware-aware): with defects and noise drawn anew in each batch.
 
-    The loss falls slowly, for it is another network in every batch: more epochs and larger steps than retraining for
-    one chip takes. Validation samples are looked at with random defects, too.
+    The loss falls slowly, since every batch sees a different network: it takes more epochs and larger steps than
+    retraining for one chip. Validation samples are tested with random defects, too.
 
     Parameters
     ----------
     epochs, batch, learning_rate, schedule, patience
         As in :class:`RetrainingSpec`.
     input_ranges : {"measured", "learned"}
-        Where the ranges of the DACs of hidden layers come from: the activities of the network that training begins
-        with, or training itself, in which activities are then cut and rounded as the DACs do (LSQ: Esser et al.,
-        ICLR 2020). For networks of layers.
+        Source of the DAC ranges of hidden layers: the activities of the network that training begins with, or training
+        itself, which then clips and rounds activities as the DACs do (LSQ: Esser et al., ICLR 2020). For networks of
+        layers.
     """
 
     epochs: int = pydantic.Field(default=30, ge=1)
@@ -311,5 +313,5 @@ class BestSpec(Spec):
     learning_rate: float = pydantic.Field(default=0.05, gt=0.0)
 
     def of(self, in_situ: InSituSpec) -> InSituSpec:
-        """Return what to train in situ with."""
+        """Return the settings for training in situ, with these two replaced."""
         return in_situ.model_copy(update={"optimiser": self.optimiser, "learning_rate": self.learning_rate})

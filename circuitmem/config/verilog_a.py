@@ -1,8 +1,8 @@
-"""Laws of devices that come in tables: of a class of one's own, or of a Verilog-A model of the user.
+"""Tabulated laws of devices: from a class of the user's own, or from the user's Verilog-A model.
 
 The text of a model is code that will run. A declaration names it by its SHA-256; the text itself is taken from the
-user's cache, where it comes when the user names the file in a command (:func:`remember_verilog`). So a run folder or a
-study of somebody else brings no code.
+user's cache, and is copied there when the user names the file in a command (:func:`remember_verilog`). So nobody else's
+run folder or study can bring code along.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHIPPED = ("vteam", "yakopcic", "stanford", "taox")
 """Models that come with circuitmem: ``file = "taox"``."""
 
 LARGEST_TEXT = 1 << 20
-"""Bytes that a model may have."""
+"""Largest size of a model [bytes]."""
 
 
 def _like(pattern: str, what: str) -> pydantic.AfterValidator:
@@ -54,14 +54,14 @@ _Digest = Annotated[str, _like(r"[0-9a-f]{64}", "a SHA-256: 64 hexadecimal digit
 
 
 class VerilogModel(Spec):
-    """What a model is, wherever it is used.
+    """Declaration of a Verilog-A model, wherever it is used.
 
     Parameters
     ----------
     file : str
-        The Verilog-A, which becomes an absolute path; or the name of a model that comes with circuitmem.
+        Path of the Verilog-A, which becomes absolute; or the name of a model that comes with circuitmem.
     sha256 : str, optional
-        Of the file; filled in when it is left out.
+        SHA-256 of the file; filled in when it is left out.
     module : str, optional
         Name of the module; the only one of the file when left out.
     state : str
@@ -71,7 +71,7 @@ class VerilogModel(Spec):
     set_sign : {1, -1}
         Sign of a voltage from the first to the second terminal that raises the conductance.
     parameters : mapping of str to float
-        Parameters of the model that are not to have their defaults.
+        Parameters of the model that differ from their defaults.
     error : float
         Largest relative error of currents and rates in the tables, in [1e-5, 0.1].
     """
@@ -90,7 +90,7 @@ class VerilogModel(Spec):
         low, high = self.state_range
         if not low < high:
             raise ValidationError("state_range", "must be (low, high) with low < high", self.state_range)
-        # A frozen spec that is being made: what nobody declared is the file as it is now.
+        # The spec is frozen but not finished yet: a SHA-256 that nobody declared is that of the file as it is now.
         if self.file not in SHIPPED:
             object.__setattr__(self, "file", str(Path(self.file).absolute()))
         if self.sha256 is None:
@@ -111,9 +111,10 @@ class TabulatedSpec(Spec):
     positive_voltage, negative_voltage : float
         Largest magnitude of a voltage of each sign across the device [V], > 0.
     time : float
-        Longest pulse [s]: rates that are slower than a thousandth of its inverse are right to ``error`` of that.
+        Longest pulse [s]: for rates below a thousandth of its inverse, ``error`` is relative to that thousandth.
     conductance : float
-        Smallest conductance of interest [S]: currents of smaller ones are right to ``error`` of that.
+        Smallest conductance of interest [S]: for currents of smaller ones, ``error`` is relative to the current of this
+        one.
     set_sign : {1, -1}
         Sign of a voltage from word to bit line that raises the conductance.
     error : float
@@ -140,8 +141,8 @@ class TabulatedSpec(Spec):
     def law(self, state: Floats, voltage: Floats) -> tuple[Floats, Floats]:
         """Return the current [A] and the rate of the state [1/s] for states 0 to 1 and voltages [V], (points,) each.
 
-        The current has the sign of the voltage and rises with it; the conductance goes one way along the state, and the
-        state rests at 0 V.
+        The current has the sign of the voltage and rises with it; the conductance is monotonic in the state, and the
+        state does not move at 0 V.
         """
         raise NotImplementedError
 
@@ -160,13 +161,13 @@ class VerilogASpec(TabulatedSpec, VerilogModel):
     __hash__ = VerilogModel.__hash__
 
     def law(self, state: Floats, voltage: Floats) -> tuple[Floats, Floats]:
-        """Return current [A] and rate [1/s] as VACASK has them."""
+        """Return the current [A] and the rate [1/s] that VACASK computes."""
         found: tuple[Floats, Floats] = registry.load("circuitmem.engine:verilog_law", "device")(self, state, voltage)
         return found
 
 
 def cache_folder() -> Path:
-    """Return the folder of the user's cache where models and their tables are.
+    """Return the folder of the user's cache that holds models and their tables.
 
     Raises
     ------
@@ -188,14 +189,14 @@ def remember_verilog(file: str | os.PathLike[str], sha256: str | None = None) ->
     Parameters
     ----------
     file : path
-        The Verilog-A. It is code: read one of somebody else before.
+        The Verilog-A. It is code: read somebody else's file before you use it.
     sha256 : str, optional
-        What it must be.
+        SHA-256 that the file must have.
 
     Raises
     ------
     ValidationError
-        If it cannot be read, or is not what it must be.
+        If it cannot be read, or has another SHA-256.
     DataFileError
         If the cache cannot be written.
     """
@@ -236,7 +237,7 @@ def verilog_text(spec: VerilogASpec) -> str:
 
 
 def _missing(spec: VerilogASpec) -> str:
-    """Return what is to be done about a model that is not in the cache."""
+    """Return the error's rule for a model that is not in the cache: what the user has to do."""
     path = Path(spec.file)
     try:
         there, same = path.is_file(), path.is_file() and _digest(_read(spec.file)) == spec.sha256

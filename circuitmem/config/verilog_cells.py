@@ -12,13 +12,13 @@ from circuitmem.config.verilog_a import VerilogASpec, VerilogModel
 __all__ = ["VerilogACellSpec"]
 
 OTHER = 0.7
-"""Part of a pulse's voltage that cells may see the other way round: 2/3 with scheme v/3, where a driver is dead."""
+"""Fraction of a pulse's voltage that cells may see with the opposite sign: 2/3 with scheme v/3 and a dead driver."""
 
 
 class VerilogACellSpec(OdeCellSpec, VerilogModel):
-    """Devices of a Verilog-A model on a chip: its declaration, and :class:`OdeCellSpec`, nothing of which is published.
+    """Devices of a Verilog-A model on a chip: its declaration, and :class:`OdeCellSpec` without published sets.
 
-    The tables reach as far as the pulses: the set and reset voltages each way, and at least 0.7 of the other one.
+    The tables cover the pulses: in each direction its own voltage, set or reset, and at least 0.7 of the other one.
     """
 
     kind: Literal["verilog-a"] = "verilog-a"
@@ -28,7 +28,7 @@ class VerilogACellSpec(OdeCellSpec, VerilogModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _start_from_published(cls, values: object) -> object:
-        """Nothing is published: all is declared."""
+        """Return the values as declared: there are no published sets."""
         return values
 
     @property
