@@ -1,13 +1,14 @@
 """Allocation of shared resources to operations, as trains of beats.
 
-A *beat* is what nothing may interrupt: one read, or one pulse. A *train* is a row of beats for which an operation holds
-the same resources. A train gets all that it holds at once or waits, so that nothing is held idle and nothing can
-deadlock; a train that waits reserves what it waits for against those behind it, so that nothing starves.
+A *beat* is the smallest step that nothing may interrupt: one read, or one pulse. A *train* is a sequence of beats
+during which an operation holds the same resources. A train gets all its resources at once or waits, so that no resource
+is held idle and there are no deadlocks; a waiting train reserves its resources against the trains behind it, so that no
+train starves.
 
-All that happens at one instant is decided at its end, in an order that depends on what was asked and never on how many
-events led there: finished trains are delivered in the order of their numbers, the processes that waited for them run,
-and then what is free is given out by priority and number. SimPy's own resources give out in the order of events, which
-would make a loop of many events and one of a single event end differently.
+Everything that happens at one instant is decided at the end of that instant, in an order that depends on what was
+requested and never on how many events led there: finished trains are delivered in the order of their numbers, the
+processes that waited for them run, and then free resources are granted by priority and number. SimPy's own resources
+are granted in the order of events: a loop of many events and the same loop as a single event would end differently.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Priority(IntEnum):
 
 
 class Resource:
-    """A number of equal units, each of which one train can hold.
+    """A number of identical things, each held by one train at a time.
 
     Parameters
     ----------
@@ -50,16 +51,16 @@ class Resource:
     capacity : int
         How many there are, >= 1.
     kind : str, optional
-        What it is counted under in tables; its name if left out.
+        Name under which tables list it; ``name`` if left out.
 
     Attributes
     ----------
     busy : int
-        Time that its things were held, added up [ps].
+        Time for which its things were held, added up [ps].
     waited : int
-        Time that trains waited because this was taken [ps].
+        Time for which trains waited because this resource was taken, added up [ps].
     until : int
-        When an operation ends that took it without a train [ps]; it may be long ago.
+        End of the latest operation that took it without a train [ps]; may lie far in the past.
     """
 
     __slots__ = ("busy", "capacity", "claimed", "free", "kind", "name", "until", "users", "waited")
@@ -74,7 +75,7 @@ class Resource:
         self.waited = 0
 
     def reset(self) -> None:
-        """Give all back, whoever holds it."""
+        """Release everything, whoever holds it."""
         self.users.clear()
         self.free = list(range(self.capacity - 1, -1, -1))
         self.claimed = 0
@@ -82,15 +83,15 @@ class Resource:
 
 
 class Train(ABC):
-    """Beats, one after another, for which the same resources are held.
+    """A sequence of beats during which the same resources are held.
 
     Parameters
     ----------
     resources : tuple of Resource
         What it holds while it runs.
     ends : sequence of int
-        When each beat ends, counted from the beginning of the first without interruptions [ps]; rising. A train may
-        find out in its first :meth:`begin`.
+        End of each beat, counted from the beginning of the first and without interruptions [ps]; rising. A train may
+        set it in its first :meth:`begin`.
     priority : Priority
         ``BACKGROUND`` trains are interrupted by others between two beats.
 
@@ -99,11 +100,11 @@ class Train(ABC):
     kind : str
         What it does.
     done : int
-        Beats whose effects are there.
+        Beats whose effects have been applied.
     origin : int
         When the first beat would have begun had the train never been interrupted [ps].
     slots : tuple of int
-        Which of each resource's things it holds.
+        Which thing of each resource it holds.
     """
 
     kind: str
@@ -132,14 +133,14 @@ class Train(ABC):
 
     @property
     def held(self) -> tuple[Held, ...]:
-        """What it holds, as others may know it."""
+        """What it holds, as records for observers."""
         return tuple(
             Held(resource.name, slot, resource.name if resource.capacity == 1 else f"{resource.name} {slot}")
             for resource, slot in zip(self.resources, self.slots, strict=True)
         )
 
     def holding(self, now: int) -> Holding:
-        """Return the record for who looks on at ``now`` [ps]."""
+        """Return the record that observers get at ``now`` [ps]."""
         return Holding(self.number, self.kind, self.held, now)
 
     def finished(self, now: int) -> int:
@@ -148,19 +149,19 @@ class Train(ABC):
 
     @abstractmethod
     def begin(self, now: int) -> None:
-        """Meet the circuit as it is at ``now`` [ps]: the resources are held from here on."""
+        """Start or continue with the circuit as it is at ``now`` [ps]; the resources are held from here on."""
 
     @abstractmethod
     def settle(self, beats: int) -> None:
-        """Let the effects of all beats before number ``beats`` be there; may be called again with the same number."""
+        """Apply the effects of all beats before number ``beats``; may be called again with the same number."""
 
     @abstractmethod
     def pause(self, now: int) -> None:
-        """Book what was done since :meth:`begin`: the resources are given back at ``now`` [ps]."""
+        """Book what was done since :meth:`begin`; the resources are released at ``now`` [ps]."""
 
     @abstractmethod
     def result(self) -> Any:
-        """Return what the whole train has found."""
+        """Return the result of the whole train."""
 
 
 class Arbiter:
@@ -171,7 +172,7 @@ class Arbiter:
     environment : simpy.Environment
         The clock.
     granularity : {"burst", "pulse"}
-        Whether beats in a row are one event, or one each; everything ends alike.
+        Whether consecutive beats are one event, or one event each; the results are the same.
     """
 
     def __init__(self, environment: simpy.Environment, granularity: Literal["burst", "pulse"]) -> None:
@@ -194,7 +195,7 @@ class Arbiter:
         return not (self.running or self.waiting or self._ended)
 
     def perform(self, train: Train) -> simpy.Event:
-        """Queue a train; the event that is returned comes, with the train's result, when its last beat has ended."""
+        """Queue a train; returns an event that fires, with the train's result, when the last beat has ended."""
         train.number = self.numbered
         self.numbered += 1
         train.over = simpy.Event(self.environment)
@@ -219,7 +220,7 @@ class Arbiter:
             self._call(self._grant, _GRANT)
 
     def _grant(self, _: simpy.Event) -> None:
-        """Give what is free to the trains that wait, in order, none overtaking another on what that one needs."""
+        """Grant free resources to the waiting trains in order; none overtakes another that needs the same resource."""
         self._granting = False
         if not self.waiting:
             return
@@ -245,7 +246,7 @@ class Arbiter:
             self._interrupt_background()
 
     def _interrupt_background(self) -> None:
-        """Ask as many background trains for what they hold as there are others in need of it."""
+        """Interrupt, for each resource, as many background trains as trains of higher priority wait for it."""
         wanted: dict[str, int] = {}
         for train in self.waiting:
             for resource in train.resources:
@@ -259,7 +260,7 @@ class Arbiter:
                         self._interrupt(max(willing, key=lambda user: user.order))
 
     def _interrupt(self, train: Train) -> None:
-        """End a train with the beat that is under way; one that begins at this very instant is."""
+        """End a train after the current beat; a beat that begins at this very instant is the current one."""
         now = train.asked_at = int(self.environment.now)
         if self.by_pulse:
             return
@@ -291,7 +292,7 @@ class Arbiter:
             if train.ends:
                 on_clock(train.origin + train.ends[-1], train.origin)
         except CircuitmemError as error:
-            # It belongs to the process that waits for this train.
+            # The error is raised in the process that waits for this train.
             self._release(train, now)
             assert train.over is not None
             train.over.fail(error)
@@ -315,7 +316,7 @@ class Arbiter:
         train.timer = timer
 
     def _beat(self, event: simpy.Event) -> None:
-        """End one beat, in the granularity of pulses: the one event of a train comes again for each."""
+        """End one beat, with granularity ``"pulse"``: a train's only event is scheduled again for each beat."""
         train: Train = event._value
         beats = train.passed = train.passed + 1
         train.settle(beats)
@@ -323,13 +324,13 @@ class Arbiter:
             train.stop = beats
             self._finish(train)
         else:
-            event.callbacks = self._beats  # SimPy takes the list away from an event that has come, and leaves it whole
+            event.callbacks = self._beats  # SimPy detaches the list from a processed event, but does not change it
             self.environment.schedule(event, NORMAL, train.ends[beats] - train.ends[beats - 1])
 
     def _end(self, event: simpy.Event) -> None:
         """End a train, or its part before an interruption, with its last beat."""
         train: Train = event._value
-        if train.timer is event:  # it is not if the train was interrupted
+        if train.timer is event:  # an interruption has replaced it
             self._finish(train)
 
     def _finish(self, train: Train) -> None:

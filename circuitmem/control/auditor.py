@@ -1,9 +1,9 @@
 """The random sample of a chip's operations that another engine computes again, chosen while the chip works.
 
-A number is drawn for each operation, at the address of the operation: so the choice does not depend on the order of
-events, and a run that is resumed makes it again. The sample is made of the operations whose number is below a
-fraction, or of the few with the smallest numbers if there are fewer of the former; either way all operations had the
-same chance.
+A random number is drawn for each operation, at an address of its own in the random stream: so the choice does not
+depend on the order of events, and a resumed run makes the same choice. The sample consists of the operations whose
+number is below ``fraction``. If they are fewer than ``least``, those with the next smallest numbers fill it up; either
+way all operations have the same chance.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class ChipAuditor:
     Parameters
     ----------
     take : callable
-        Called with a :class:`Sample` as soon as it is certain that it belongs to the sample.
+        Called with each :class:`Sample` as soon as it is certain to be part of the audit.
     fraction : float
         Fraction of the operations that is chosen, in [0, 1].
     least : int
-        Operations of each kind that are chosen at least, if there are so many, >= 0.
+        Least number of operations of each kind that are chosen, if there are so many, >= 0.
     reads, pulses : int
-        Reads of a chosen operation, and pulses of a chosen train, that are looked at, >= 1.
+        Most reads of a chosen operation, and pulses of a chosen train, that are looked at, >= 1.
     seed : int
         Seed of the choice.
     key : tuple of int
@@ -111,7 +111,7 @@ class ChipAuditor:
         self._kept: dict[str, list[Sample]] = {kind: [] for kind in _KINDS}
 
     def wants_reads(self, tile: int, number: int) -> bool:
-        """Say whether reads of a tile that were just answered, its operation of this number, are looked at."""
+        """Count read operation ``number`` of a tile, just done, and return whether the audit looks at it."""
         return self._draw("read", tile, number) is not None
 
     def some_reads(self, tile: int, number: int, count: int) -> NDArray[np.intp]:
@@ -120,7 +120,7 @@ class ChipAuditor:
         Parameters
         ----------
         tile, number : int
-            The tile, and which of its reads.
+            The tile, and the number of the operation among its reads.
         count : int
             How many single reads it has.
 
@@ -133,21 +133,21 @@ class ChipAuditor:
         return np.sort(rng.permutation(count)[: self.reads])
 
     def read(self, seen: SeenReads) -> None:
-        """Look at reads that :meth:`wants_reads`; perhaps keep them."""
+        """Take reads that :meth:`wants_reads` asked for, as part of the sample or as candidates for it."""
         draw = self._peek("read", seen.tile, seen.number)
         assert draw is not None
         case = ReadCase(Tile(seen.spec, seen.conductance, seen.defects), seen.voltages, seen.currents)
         self._keep("read", Sample(draw, seen.tile, seen.number, seen.time, seen.operation, case))
 
     def some_beats(self, tile: int, number: int, beats: NDArray[np.intp]) -> frozenset[int] | None:
-        """Return which beats of a programming train that begins are looked at; None if it is not.
+        """Count a programming train that begins, and return its beats that are looked at; None if it is not chosen.
 
         Parameters
         ----------
         tile, number : int
-            The tile, and which of its trains.
+            The tile, and the number of the train among its trains.
         beats : ndarray of int
-            Those that the train has.
+            All beats of the train.
 
         Returns
         -------
@@ -159,7 +159,7 @@ class ChipAuditor:
         return frozenset(rng.permutation(beats)[: self.pulses].tolist())
 
     def train(self, seen: SeenTrain, beats: frozenset[int]) -> PulseWatch | StateWatch:
-        """Return what looks at these beats of a train."""
+        """Return the watch that looks at these beats of a train."""
         draw = self._peek("pulse_train", seen.tile, seen.number)
         assert draw is not None
 
@@ -169,7 +169,7 @@ class ChipAuditor:
         return StateWatch(seen, beats, done) if seen.stateful else PulseWatch(seen, beats, done)
 
     def finish(self) -> None:
-        """Hand on what is needed to make up the least number of each kind."""
+        """Choose as many candidates of each kind as are missing to the least number."""
         for kind in _KINDS:
             missing = self.least - len(self.samples[kind])
             for sample in self._kept[kind][: max(0, missing)]:
@@ -177,12 +177,12 @@ class ChipAuditor:
             self._kept[kind] = []
 
     def _draw(self, kind: str, tile: int, number: int) -> float | None:
-        """Draw the number of the next operation, and count it; None if it is certain not to be chosen."""
+        """Count an operation and return its random number; None if it certainly will not be chosen."""
         self.seen[kind] += 1
         return self._peek(kind, tile, number)
 
     def wants_train(self, tile: int, number: int) -> bool:
-        """Say whether a train that begins, with this number among its tile's, may be chosen; if not, it is counted."""
+        """Return whether train ``number`` of a tile may be chosen; if not, count it (else :meth:`some_beats` does)."""
         wanted = self._peek("pulse_train", tile, number) is not None
         if not wanted:
             self.seen["pulse_train"] += 1
@@ -224,7 +224,7 @@ class ChipAuditor:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what :meth:`state` returned, and hand on again what had been chosen."""
+        """Go back to what :meth:`state` returned, and pass on the chosen operations again."""
         self.seen = dict(state["seen"])
         self._kept = {kind: [Sample.of(plain) for plain in state["kept"][kind]] for kind in _KINDS}
         for kind in _KINDS:
@@ -251,12 +251,12 @@ class PulseWatch:
         self._seen: list[SeenPulse] = []
 
     def want(self, wanted: Floats) -> None:
-        """Note that something else is wanted from now on: a train that was interrupted goes on."""
+        """Note the conductances, (rows, columns) S, that an interrupted train aims at when it continues."""
         self._train = self._train._replace(wanted=wanted)
 
     def see(self, pulse: SeenPulse) -> None:
         """Note one pulse of the train."""
-        # A line that breaks in the middle of a train makes another circuit of the rest.
+        # After a line breaks in the middle of a train, the remaining pulses belong to another circuit.
         if not self._seen or pulse.defects == self._seen[0].defects:
             self._seen.append(pulse)
         self._left -= 1
@@ -264,7 +264,7 @@ class PulseWatch:
             self._finish()
 
     def _finish(self) -> None:
-        # RESETs first, whatever came first in time: that depends on the granularity.
+        # RESETs first: the order in time depends on the granularity.
         seen = sorted(self._seen, key=lambda pulse: (pulse.is_set, int(np.flatnonzero(pulse.cells)[0])))
         names = ("is_set", "cells", "voltage", "power", "driven", "before", "after")
         pulses: dict[str, Any] = {name: np.array([getattr(pulse, name) for pulse in seen]) for name in names}
@@ -287,9 +287,9 @@ class StateWatch:
 
     def see(self, pulse: SeenStatePulse) -> None:
         """Note one pulse of the train."""
-        # A line that breaks in between makes another circuit of the rest.
+        # After a line breaks in between, the remaining pulses belong to another circuit.
         if not self._seen or pulse.defects == self._seen[0][0].defects:
-            # Stuck cells may have been left anywhere; what they conduct is in the defects.
+            # The programmed value of a stuck cell may be anything; what it conducts is in the defects.
             state = np.zeros(pulse.before.shape)
             free = ~pulse.stuck
             state[free] = state_of(pulse.model, pulse.after[free])
@@ -303,7 +303,7 @@ class StateWatch:
 
 
 def auditor_of(engine: object) -> ChipAuditor | None:
-    """Return what chooses operations for an audited engine; None for another."""
+    """Return the auditor of an audited engine; None for any other engine."""
     if not isinstance(engine, AuditedEngine):
         return None
 

@@ -33,11 +33,12 @@ from circuitmem.validation import integer
 __all__ = ["Chip"]
 
 LARGE = 1 << 22
-"""Cells from which on a chip is large. What follows from the seed alone, slopes of devices and tables of DACs, takes
-three times the room of what cells conduct: it is then worked out whenever it is wanted, some tiles at a time."""
+"""Number of cells from which a chip counts as large. Data that follow from the seed alone, device slopes and DAC
+tables, take three times the memory of the conductances: a large chip computes them when needed, some tiles at a
+time."""
 
 TABLES = 1 << 26
-"""Voltages of DAC codes that a chip keeps, half a gigabyte of them: with 16 bits a word line has 65,536."""
+"""Most voltages of DAC codes that a chip keeps, half a gigabyte: with 16 bits a word line has 65,536."""
 
 
 class Chip(Sequencer):
@@ -46,24 +47,24 @@ class Chip(Sequencer):
     Parameters
     ----------
     spec : ChipSpec
-        What was designed.
+        Design of the chip.
     tiles : int
-        How many tiles, >= 0; :meth:`add_tiles` makes more.
+        Number of tiles, >= 0; :meth:`add_tiles` makes more.
     seed : int
-        Seed of the fabrication and, with ``noise_seed``, of the noise.
+        Seed of the fabrication, and of the samples that check reused transfer matrices.
     noise_seed : int
-        Seed of read and pulse noise: the same chip used twice.
+        Seed of read and pulse noise: with another one, the same chip is used a second time.
     engine : Engine, AuditedEngine or str, optional
-        What computes the circuit, or the name of its class (``circuitmem list engines``); behavioral if left out. With
-        :class:`SpiceEngine` reads go through converters that are simulated as circuits too, and pulses get their power
-        from ngspice; with :class:`AuditedEngine` a random part of the reads and of the pulse trains is computed again.
+        Engine that computes the circuit, or the name of its class (``circuitmem list engines``); behavioral if left
+        out. With :class:`SpiceEngine` the converters of reads are simulated as circuits too, and the power of pulses
+        comes from ngspice; with :class:`AuditedEngine` a random sample of the reads and pulse trains is computed again.
     granularity : {"burst", "pulse"}
-        Whether operations in a row on one tile are one event or one each.
+        Whether consecutive operations on one tile are one event, or one event each.
     reuse_error : float
-        Error that a transfer matrix may have, so that not each has to be worked out anew when cells change
+        Error allowed in a transfer matrix, so that not every one has to be computed again when cells change
         (:class:`circuitmem.engine.TransferCache`); 0 for none.
     sound : collection of int
-        Tiles whose devices all work, whatever the specification says of stuck ones.
+        Tiles that are fabricated without defects, whatever the specification says.
 
     Notes
     -----
@@ -97,7 +98,7 @@ class Chip(Sequencer):
             self._make_tiles(tiles, shared=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let a copy be made anew and brought to the same state."""
+        """Let a copy be made like a new chip and restored to the same state."""
         if self.context.auditor is not None:
             raise TypeError("a chip whose operations are audited cannot be copied")
         made = self.spec, len(self.units), self.seed, self.context.noise_seed, *self._made_by
@@ -107,17 +108,17 @@ class Chip(Sequencer):
         self.restore(state)
 
     def add_tiles(self, count: int, *, sound: bool = False) -> list[Unit]:
-        """Make ``count`` more tiles, as fabricated, and return them; their place on the chip follows the last one's.
+        """Fabricate ``count`` more tiles, placed after the last one, and return them.
 
-        All their devices work if they are ``sound``, whatever the specification says of stuck ones. They are no part of
-        those that :meth:`take_places` deals out.
+        ``sound`` tiles have no defects, whatever the specification says. :meth:`take_places` never hands out the new
+        tiles.
         """
         return self._make_tiles(count, sound=sound)
 
     def take_places(self, shares: Sequence[int]) -> tuple[list[Unit], list[int]]:
-        """Return tiles in a row with room for so many outputs each, and the first place on each, which are taken then.
+        """Reserve places on consecutive tiles, one of ``shares`` on each; returns the tiles and each one's first place.
 
-        Tiles that others have left room on come first; what is missing is made.
+        Tiles that others have left room on are used first; missing tiles are made.
         """
         first = self.floor.room(shares)
         self._make_tiles(max(first + len(shares) - len(self.units), 0), shared=True)
@@ -131,7 +132,7 @@ class Chip(Sequencer):
             self._made_by = (*self._made_by[:-1], self._made_by[-1].union(range(first, total)))
         working = self._made_by[-1]
         state = ChipState(total, *self.spec.tile.shape)
-        # Each is taken at once: arrays of its own that a tile gives up make room for the next one's.
+        # Each is taken as soon as it is made: the arrays that it gives up free memory for the next one.
         added = [
             state.take(Unit(self.spec, self.seed, index, *self._banks, index not in working))
             for index in range(first, total)
@@ -154,13 +155,13 @@ class Chip(Sequencer):
         self.context.trace = trace
 
     def signal_to(self, signals: Signals) -> None:
-        """Show what is held from now on, and what for, on control signals."""
+        """Show from now on, as control signals, what is held and by which operation."""
         self.arbiter.observer = signals
 
     def state(self) -> dict[str, Any]:
         """Return all that has changed since the chip was made, for a checkpoint: arrays and plain values, nested.
 
-        Nothing may be under way: then the queue holds only faults to come, which the specification knows.
+        No operation may be under way: then the queue holds only future faults, which the specification lists.
         """
         self._check_whole()
         if not self.arbiter.idle:
@@ -176,7 +177,7 @@ class Chip(Sequencer):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Make a new chip what another with the same specification and seeds was when it gave :meth:`state`."""
+        """Bring a new chip to the :meth:`state` of another one with the same specification and seeds."""
         self.set_clock(state["clock"], state["numbered"])
         self._broken = ""
         self.ledger.restore(state["ledger"])
@@ -185,19 +186,19 @@ class Chip(Sequencer):
         for unit, saved in zip(self.units, state["units"], strict=True):
             unit.restore(saved, self.clock)
         self.electrics.transfers.restore(state["transfers"], {unit.index: unit.tile for unit in self.units})
-        self.floor.taken = list(state.get("places", self.floor.taken))  # those of older versions shared none
+        self.floor.taken = list(state.get("places", self.floor.taken))  # older versions shared no tiles
         self._start_faults(self.clock)
 
     def run(self, process: Process) -> Any:
         """Run a process to its end and return what it returns.
 
-        Whatever stops it, an error or Ctrl-C, ends all that was under way, processes that ran beside it included: none
-        of it is booked, and what it held is free. The chip goes on from there, unless cells were being programmed.
+        An error or Ctrl-C ends everything that was under way, including other processes: unfinished operations are not
+        booked, and their resources are free. The chip can be used from there on, unless cells were being programmed.
 
         Raises
         ------
         ChipBrokenError
-            If an earlier process was stopped while cells were being programmed; :meth:`restore` mends that.
+            If an earlier process was stopped while cells were being programmed; :meth:`restore` repairs the chip.
         """
         try:
             return super().run(process)
@@ -206,7 +207,7 @@ class Chip(Sequencer):
             raise
 
     def start(self, process: Process) -> simpy.Process:
-        """Let a process run beside the others; it is an event that comes when the process ends."""
+        """Run a process beside the others; returns an event that fires when the process ends."""
         self._check_whole()
         return super().start(process)
 
@@ -218,7 +219,7 @@ class Chip(Sequencer):
             )
 
     def _abort(self, error: BaseException) -> None:
-        """End all that is under way: no operation is booked, resources are free, faults to come will come."""
+        """End everything that is under way: book nothing, free the resources, schedule future faults again."""
         if self._broken:
             return
         running = list(self.arbiter.running.values())
@@ -233,7 +234,7 @@ class Chip(Sequencer):
         if halfway or any(isinstance(train, ProgrammingTrain) for train in running):
             self._broken = type(error).__name__
         else:
-            self._start_faults(self.clock - 1)  # one that is due now breaks the same thing again, or at last
+            self._start_faults(self.clock - 1)  # a fault due now must strike; striking twice does no harm
 
     def utilisation(self) -> dict[str, Utilisation]:
         """Return how busy each kind of resource was so far, the busiest first: that one is the bottleneck."""

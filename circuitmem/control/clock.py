@@ -1,4 +1,4 @@
-"""Simulated time: processes, what they are booked under, and the arbiter that gives them what they hold."""
+"""Simulated time: processes, the phases that they are booked under, and the arbiter that grants them resources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Process = Generator[simpy.Event, Any, Any]
 
 
 class _Task(simpy.Process):
-    """A process that knows what its operations are booked under."""
+    """A process with the phase that its operations are booked under."""
 
     def __init__(self, environment: simpy.Environment, process: Process, phase: str) -> None:
         self.phase = phase
@@ -25,19 +25,19 @@ class _Task(simpy.Process):
 
 
 class Clock:
-    """A SimPy clock in integer picoseconds, and who works on it.
+    """A SimPy clock in integer picoseconds, with its processes and its arbiter.
 
     Parameters
     ----------
     granularity : {"burst", "pulse"}
-        Whether operations in a row on one tile are one event or one each.
+        Whether consecutive operations on one tile are one event, or one event each.
 
     Attributes
     ----------
     environment : simpy.Environment
-        The events.
+        Time and event queue.
     arbiter : Arbiter
-        Gives resources to trains.
+        Grants resources to trains.
     """
 
     def __init__(self, granularity: Literal["burst", "pulse"]) -> None:
@@ -57,7 +57,7 @@ class Clock:
         return int(self.environment.now)
 
     def set_clock(self, clock: int, numbered: int) -> None:
-        """Begin anew at a time [ps], when so many trains had been numbered; who observes the arbiter goes on."""
+        """Start again at time ``clock`` [ps], with ``numbered`` trains so far; the arbiter keeps its observer."""
         observer = self.arbiter.observer
         self.environment = simpy.Environment(initial_time=clock)
         self.arbiter = Arbiter(self.environment, self.granularity)
@@ -65,15 +65,15 @@ class Clock:
 
     @property
     def phase(self) -> str:
-        """What the operations that are asked for now belong to, in the accounts; see :meth:`during`."""
+        """Phase that operations requested now belong to in the accounts; see :meth:`during`."""
         active = self.environment.active_process
         return active.phase if isinstance(active, _Task) else self._phase
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
-        """Book operations that are asked for in this block under ``phase``: those of this process, or of all.
+        """Book operations requested in this context under ``phase``: those of the process or, outside of any, all.
 
-        A process belongs to the phase of the one that started it.
+        A new process starts in the phase of the process that started it.
         """
         active = self.environment.active_process
         before = self.phase
@@ -89,11 +89,11 @@ class Clock:
         return self.environment.run(self.start(process))
 
     def start(self, process: Process) -> simpy.Process:
-        """Let a process run beside the others; it is an event that comes when the process ends."""
+        """Run a process beside the others; returns an event that fires when the process ends."""
         return _Task(self.environment, process, self.phase)
 
     def wait_until(self, time: int) -> Process:
-        """Let time pass until ``time`` [ps], if that is to come."""
+        """Wait until ``time`` [ps], if that lies in the future."""
         if time > self.clock:
             yield self.environment.timeout(on_clock(time) - self.clock)
 

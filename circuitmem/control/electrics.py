@@ -1,4 +1,4 @@
-"""What computes the circuits of a chip: the only place of this room that knows which engine that is."""
+"""Computation of a chip's circuits: the only module of this package that knows which engine does it."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ Mask = NDArray[np.bool_]
 
 
 class Electrics:
-    """Currents, codes and powers of a chip's tiles as they are; the clock stands still.
+    """Currents, codes and powers of a chip's tiles as they are now; no simulated time passes.
 
     Parameters
     ----------
     spec : ChipSpec
-        What was designed.
+        Design of the chip.
     engine : Engine, AuditedEngine or str, optional
-        What computes the circuit, or the name of its class (``circuitmem list engines``): behavioral if left out; of an
-        audited one, what is audited.
+        Engine that computes the circuit, or the name of its class (``circuitmem list engines``): behavioral if left
+        out; for an audited engine, the one that is audited.
     reuse_error : float
-        Error that a transfer matrix may have (:class:`circuitmem.engine.TransferCache`); 0 for none.
+        Error allowed in a transfer matrix (:class:`circuitmem.engine.TransferCache`); 0 for none.
     seed : int
-        Seed of the samples that reused matrices are checked with.
+        Seed of the samples that check reused matrices.
 
     Attributes
     ----------
     behavioral : BehavioralEngine
-        The engine, or one to work out what a run of another engine leaves to it.
+        The engine itself or, if that is another one, a behavioral engine for what it does not compute.
     transfers : TransferCache
         Transfer matrices of linear tiles.
     state : ChipState, optional
-        The stacks that tiles are read and programmed in at once.
+        Stacks in which many tiles are read and programmed at once.
 
     Raises
     ------
     ValidationError
-        If the engine is none.
+        If ``engine`` is not an engine.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Electrics:
         self._engine: Engine = given
         self._circuit = given if isinstance(given, Referee) else None
         self._linear, self._law = spec.tile.cell.linear, spec.tile.cell
-        # An amplifier's offset drives a current through the tile, which is another for each state of it.
+        # An amplifier's offset drives a current through the tile, which changes with the tile's state.
         self._grounds_are_equal = spec.converters.tia.input_offset == 0.0
         self.state: ChipState | None = None
         self._columns = spec.tile.columns
@@ -95,7 +95,7 @@ class Electrics:
 
     @property
     def pulses_are_ladders(self) -> bool:
-        """Whether the power of a row's pulse is that of a ladder; else each pulse is a circuit of the whole tile."""
+        """Whether the power of a row's pulse is that of a ladder network; else it takes a circuit of the whole tile."""
         return self._linear and self._by_kernels and self._rows_at_once == 1
 
     def refresh(self, units: Sequence[Unit]) -> None:
@@ -110,18 +110,18 @@ class Electrics:
         noise: Sequence[Address],
         used: Sequence[UsedLines | None],
     ) -> tuple[Codes, Floats, NDArray[np.int64]] | None:
-        """Read tiles in one call; None if they have to be read one by one: then nothing was done.
+        """Read tiles in one call; returns None and does nothing if they have to be read one by one.
 
         Parameters
         ----------
         units : sequence of Unit
             The tiles.
         codes : sequence of (batch, rows) ndarray of int
-            DAC codes of each, as many for each.
+            DAC codes of each tile, the same number for each.
         noise : sequence of Address
-            Where the noise of each one's conversions is found.
+            Address of the noise of each tile's conversions.
         used : sequence of UsedLines or None
-            The lines of each that are read; None for all.
+            The lines of each tile that are read; None for all.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class Electrics:
         noise: Sequence[Address],
         used: Sequence[UsedLines | None],
     ) -> tuple[Codes, Floats, NDArray[np.int64]]:
-        """Read tiles that the kernel cannot take together, as those whose cells are noisy; arguments as above."""
+        """Read tiles that the kernel cannot take together, such as those with noisy cells; arguments as above."""
         part = None if self.state is None else self.state.part(units)
         if part is not None and self.state is not None:
             self._source(self.state, part)
@@ -170,31 +170,31 @@ class Electrics:
         noise: Sequence[Address],
         used: Sequence[UsedLines | None],
     ) -> StackRead | None:
-        """Read the tiles of a layer for codes of its inputs, (batch, inputs), and add up what theirs mean, in one call.
+        """Read the tiles of a layer and add up their corrected codes, in one call.
 
-        None, and nothing is done, if they have to be read one by one.
+        Returns None and does nothing if they have to be read one by one.
 
         Parameters
         ----------
         units : sequence of Unit
             The layer's tiles.
         codes : (batch, inputs) ndarray of int
-            DAC codes of its inputs.
+            DAC codes of the layer's inputs.
         lines : Tiling
             Which word line takes which input, and which bit lines give which output.
         groups : int
             Groups of word lines that are read one after another.
         sums : StackCorrection
-            What the codes of a column mean.
+            How the ADC codes of each column count in the sums.
         noise : sequence of Address
-            Where each tile's noise is drawn.
+            Address of each tile's noise.
         used : sequence of UsedLines or None
-            Lines that are read, of each tile; None: all.
+            The lines of each tile that are read; None for all.
 
         Returns
         -------
         StackRead or None
-            Sums, (batch, outputs), codes if they are wanted, and the power of the arrays, (tiles, reads) W.
+            Sums, (batch, outputs), and the power of the arrays, (tiles, reads) W; no codes.
         """
         layout = {"tiling": lines, "correction": sums, "groups": groups, "keep_codes": False}
         return self._read(units, lambda: codes, noise, used, **layout)
@@ -223,7 +223,7 @@ class Electrics:
         return reads.read_in_pieces([unit.readout for unit in units], threads, converted_of(used))
 
     def _source(self, state: ChipState, part: slice) -> IdealWires | Matrices | None:
-        """Return what a row of tiles does to voltages; None if each has to be asked."""
+        """Return how consecutive tiles turn voltages into currents; None if each has to be computed alone."""
         cells = np.asarray(self._law.mesh_conductance(state.effective[part]))
         return self.transfers.stack({unit.index: unit.tile for unit in state.units[part]}, cells, len(state.asked))
 
@@ -249,7 +249,7 @@ class Electrics:
         codes : (batch, rows) ndarray of int
             DAC codes.
         noise : Address
-            Where the noise is drawn.
+            Address of the noise.
         first : int
             Number of the first of these vectors at that address.
         """
@@ -279,17 +279,17 @@ class Electrics:
         return unit.readout.adc.codes(currents, volts), power
 
     def cell_noise(self, unit: Unit, voltages: Floats) -> Floats:
-        """Return the standard deviation of the column currents by the cells' white noise, (batch, columns) A.
+        """Return the standard deviation of the column currents due to the cells' white noise, (batch, columns) A.
 
-        The cells' noises are independent and small, so those of a column add up to one normal number. Where wires
-        attenuate the current of a cell they attenuate its noise as much.
+        The noise of the cells is independent and small, so that of a whole column is one normal number. Wires attenuate
+        the noise of a cell as much as its current.
 
         Parameters
         ----------
         unit : Unit
             The tile.
         voltages : (batch, rows) ndarray
-            What the drivers give [V].
+            Driver voltages [V].
         """
         if self._white is None:
             return np.zeros((len(voltages), self._columns))
@@ -323,18 +323,18 @@ class Electrics:
         return float(self._engine.solve(alone, voltage * driven).power)
 
     def drive(self, unit: Unit, pulse: Pulse) -> tuple[Floats, float]:
-        """Return what a pulse on a tile's lines leaves of its devices, (rows, columns) S, and its energy [J].
+        """Return the conductances that a pulse on a tile's lines leaves, (rows, columns) S, and its energy [J].
 
-        For devices of which one model is :attr:`OdeCells.model`; stuck ones keep what was programmed.
+        For ODE devices, all with the model :attr:`OdeCells.model`; stuck ones keep what was programmed.
         """
         devices, tile = unit.devices, unit.tile
         assert isinstance(devices, OdeCells)
         found = self._engine.program(tile, PulseTrain(device=devices.model, pulses=(pulse,)))
-        # What has not moved stays to the last bit: the way from conductance to state and back rounds.
+        # A device that has not moved keeps every bit: converting its conductance to a state and back would round.
         still = found.state == found.trajectory[0]
         return np.where(still, tile.conductance, found.conductance), found.energy
 
 
 def _of_cells(noise: Address) -> Address:
-    """Return where the noise of cells is found, for the conversions whose own is at ``noise``."""
+    """Return the address of the cells' noise for conversions whose own noise is at ``noise``."""
     return noise._replace(operation=noise.operation | 1 << 63)

@@ -1,9 +1,9 @@
-"""Operations on many tiles at once, where nothing can come between them: when each ends is known beforehand.
+"""Operations on many tiles at once, for when nothing can come between them: their ends are known beforehand.
 
-A chip on which nothing runs, waits or is due before they end needs no events for them. Reads of tiles with converters
-of their own begin and end together. Programming trains take the drivers in the order of their numbers, each the one
-that is free first: the times come from a queue of the drivers' ends. All that a train does it does as with the arbiter
-(:mod:`circuitmem.control.arbiter`), in the same order and at the same times; nothing but events is left out.
+If nothing else runs, waits or is due before they end, they need no events. Reads of tiles with their own converters
+begin and end together. Programming trains take the drivers in the order of their numbers, each the driver that is free
+first: the times come from a queue of the drivers' ends. A train does all that it does with the arbiter
+(:mod:`circuitmem.control.arbiter`), in the same order and at the same times; only the events are left out.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ Floats = NDArray[np.float64]
 
 
 def read_at_once(context: Context, trains: Sequence[ReadTrain]) -> int | None:
-    """Do reads of different tiles that begin now and last equally long; returns their time [ps].
+    """Do reads of different tiles that begin now and last equally long; returns their duration [ps].
 
-    None, and nothing is done, if something can come between them, or if they wait for one another.
+    Returns None and does nothing if they last unequally long, if something can come between them, or if they share a
+    resource.
     """
     duration = max((train.ends[-1] for train in trains if train.ends), default=0)
     resources = [resource for train in trains for resource in train.resources]
@@ -61,7 +62,7 @@ def read_at_once(context: Context, trains: Sequence[ReadTrain]) -> int | None:
 
 
 def _read_in_one_call(context: Context, trains: Sequence[ReadTrain], now: int) -> bool:
-    """Read tiles at once, as they are ``now`` [ps], and book it; say whether that can be done."""
+    """Read tiles in one call, as they are ``now`` [ps], and book the reads; returns False if that is not possible."""
     first = trains[0]
     units = [train.unit for train in trains]
     with ExitStack() as gains:
@@ -91,11 +92,11 @@ class LayerCodes(NamedTuple):
     codes: NDArray[np.int64]
     """DAC codes of the layer's inputs, (batch, inputs)."""
     lines: Tiling
-    """Which tiles' lines have which inputs and outputs."""
+    """Which lines of the tiles carry which inputs and outputs."""
     groups: int
     """Groups of word lines that are read one after another."""
     drives: Callable[[int], NDArray[np.int64]]
-    """Gives the codes of each single read of one tile, (reads, rows)."""
+    """Returns the codes of each single read of one tile, (reads, rows)."""
     used: Sequence[UsedLines | None]
     """The lines of each tile that are read; None for all."""
 
@@ -108,9 +109,10 @@ class LayerCodes(NamedTuple):
 def read_layer_at_once(
     context: Context, units: Sequence[Unit], layer: LayerCodes, sums: LayerSums, kind: str
 ) -> tuple[int, Floats] | None:
-    """Read the tiles of a layer now and add up what their codes mean; returns the time [ps] and sums (batch, outputs).
+    """Read a layer's tiles now and add up their corrected codes; returns the duration [ps] and sums (batch, outputs).
 
-    None, and nothing is done, if something can come between them, or if they wait for one another.
+    Returns None and books nothing if something can come between the reads, if tiles share converters, or if the tiles
+    have to be read one by one (when reads disturb their cells, for example).
     """
     first, now = units[0], context.clock.clock
     costs = [unit.read_cost(used) for unit, used in zip(units, layer.used, strict=True)]
@@ -146,7 +148,7 @@ def _book_reads(
     power: Floats,
     saturated: NDArray[np.int64],
 ) -> None:
-    """Book as many reads of each tile as there are powers, (tiles, reads) W; all of them take equally long."""
+    """Book one read for each entry of ``power``, (tiles, reads) W; all of them take equally long."""
     time, (tiles, count) = costs[0].time, power.shape
     energy = {part: [count * cost.energy[part] for cost in costs] for part in costs[0].energy}
     energy["array"] = attojoules_each(power * (time * PICOSECOND))
@@ -162,13 +164,13 @@ def _book_reads(
 
 
 STACKS: tuple[type[PulseStack], ...] = (TwoPulseStack, CountStack, RoundStack)
-"""What gives the pulses of many tiles at once."""
+"""Classes that give the pulses of many tiles at once; the first that can take a job is used."""
 
 
 def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]] | None:
-    """Program different tiles, as many at a time as there are drivers; returns the time that all take [ps], and pulses.
+    """Program different tiles, as many at a time as there are drivers; returns the time [ps] and each tile's pulses.
 
-    None, and nothing is done, if something can come between them.
+    Returns None and does nothing if something can come between them, or if a tile occurs twice.
     """
     units = job.units
     if len({unit.index for unit in units}) != len(units):
@@ -201,7 +203,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
         drivers.busy += end - begun
         units[place].array.busy += end - begun
 
-    context.pulses_are_given = True  # who is stopped from here on leaves cells that nobody knows
+    context.pulses_are_given = True  # an error from here on leaves cells with unknown conductances
     for place, unit in enumerate(units):
         if not drivers.free:
             time = running[0][0]
@@ -239,7 +241,7 @@ def _is_looked_at(context: Context, unit: Unit) -> bool:
 
 
 def _is_certain(context: Context, duration: int) -> bool:
-    """Say whether nothing can happen for so long [ps], and nobody wants to see single operations."""
+    """Return whether nothing else can happen for ``duration`` [ps], and nobody observes single operations."""
     clock = context.clock
     watched = context.trace is not None or clock.arbiter.observer is not None or clock.granularity == "pulse"
     return not watched and clock.arbiter.idle and clock.environment.peek() > clock.clock + duration
@@ -252,7 +254,7 @@ def _number(context: Context, train: Train, time: int) -> None:
 
 
 def _begin(context: Context, train: Train, time: int) -> None:
-    """Let a train begin; who is stopped before it ends finds it running."""
+    """Begin a train and list it as running, so that an error before its end finds it there."""
     _number(context, train, time)
     context.clock.arbiter.running[train.number] = train
     train.begin(time)

@@ -31,11 +31,11 @@ __all__ = [
 PICOSECOND = 1e-12
 ATTOJOULE = 1e-18
 EXACT = 2.0**62
-"""Sums of attojoules below this are made with 64-bit integers, others with Python's."""
+"""Sums below this many attojoules use 64-bit integers, larger ones Python's integers."""
 
 
 def picoseconds(seconds: float, least: int = 1) -> int:
-    """Return a duration [s] as an integer number of picoseconds, at least ``least``: nothing takes no time.
+    """Return a duration [s] as an integer number of picoseconds, at least ``least``: by default, it is never 0.
 
     Raises
     ------
@@ -49,12 +49,12 @@ def picoseconds(seconds: float, least: int = 1) -> int:
 
 
 def on_clock(time: int, begin: int | None = None) -> int:
-    """Return a time on the clock [ps] if the clock reaches it, and operations that begin at ``begin`` can last so long.
+    """Return ``time`` [ps] if the clock reaches it, and if an operation that begins at ``begin`` can last so long.
 
     Raises
     ------
     ValidationError
-        If it lies beyond the clock's end, or beyond the 64 bits that arrays of durations have.
+        If it lies beyond the end of the clock, or if the duration exceeds the 64 bits that arrays of durations have.
     """
     if begin is not None and time - begin > LONGEST_JOB:
         rule = f"must stay below {LONGEST_JOB * PICOSECOND:.4g} s from the beginning of an operation to its end"
@@ -76,7 +76,7 @@ def attojoules(joules: float | NDArray[np.float64]) -> int:
     with np.errstate(over="ignore"):  # what is not finite is refused below
         steps = np.rint(np.asarray(joules) / ATTOJOULE)
     largest = float(np.abs(steps).max(initial=0.0))
-    if largest * steps.size < EXACT:  # also the sum fits; comparisons with NaN are false
+    if largest * steps.size < EXACT:  # then the sum fits too; comparisons with NaN are false
         return int(steps.astype(np.int64).sum())
     if not isfinite(largest):
         raise ValidationError("energy", "must be finite, that of each operation", float(np.asarray(joules).max()))
@@ -84,7 +84,7 @@ def attojoules(joules: float | NDArray[np.float64]) -> int:
 
 
 def attojoules_each(joules: NDArray[np.float64]) -> list[int]:
-    """Return the sums of rows of energies (things, each) [J], as :func:`attojoules` does, (things,)."""
+    """Return the sum of each row of energies, (things, each) J, in attojoules, (things,): see :func:`attojoules`."""
     with np.errstate(over="ignore"):
         steps = np.rint(joules / ATTOJOULE)
     if steps.size and float(np.abs(steps).max()) * steps.shape[1] < EXACT:
@@ -93,7 +93,7 @@ def attojoules_each(joules: NDArray[np.float64]) -> list[int]:
 
 
 def attojoules_of_groups(joules: NDArray[np.float64], sizes: NDArray[np.int64]) -> list[int]:
-    """Return the sums of groups of energies that follow each other [J], of these sizes, as :func:`attojoules` does."""
+    """Return the sums of consecutive groups of energies [J], of these sizes, in attojoules: see :func:`attojoules`."""
     with np.errstate(over="ignore"):
         steps = np.rint(joules / ATTOJOULE)
     ends = np.cumsum(sizes)
@@ -123,7 +123,7 @@ class Account:
 
 
 class Ledger:
-    """One account for each phase, kind of operation and tile, and the energy by what used it.
+    """One account for each phase, kind of operation and tile, and the energy by part of the chip.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ class Ledger:
         Energy [aJ] by (kind, part): ``"array"``, ``"dac"``, ``"amplifier"``, ``"adc"``, ``"driver"``, ``"core"``,
         ``"bus"``.
     total : Account
-        Everything.
+        Sum of all accounts.
     """
 
     def __init__(self) -> None:
@@ -162,11 +162,11 @@ class Ledger:
         operations : int
             How many of them.
         busy : int
-            Their times, added up [ps].
+            Their durations, added up [ps].
         energy : mapping
             Energy by part of the chip [aJ].
         pulses : int
-            Programming pulses among them.
+            Programming pulses given to single cells.
         saturated : int
             Codes at the end of a converter's range.
         tile : int
@@ -193,7 +193,7 @@ class Ledger:
         saturated: Sequence[int] | None = None,
         phase: str = "",
     ) -> None:
-        """Book finished operations of one kind on tiles, a number for each tile: as :meth:`add` does one by one."""
+        """Book finished operations of one kind on tiles, with one value for each tile, as :meth:`add` does for one."""
         none = [0] * len(tiles)
         pulses, saturated = pulses or none, saturated or none
         each = [sum(parts) for parts in zip(*energy.values(), strict=True)]
@@ -235,7 +235,7 @@ class Ledger:
         return self.total.pulses
 
     def energy_by_part(self) -> dict[str, int]:
-        """Return the energy [aJ] by what used it."""
+        """Return the energy [aJ] by part of the chip."""
         sums: dict[str, int] = {}
         for (_, part), energy in sorted(self.parts.items()):
             sums[part] = sums.get(part, 0) + energy

@@ -1,7 +1,7 @@
-"""What those hear who look on while a chip works: records of plain values that nobody can change.
+"""Records that observers get while a chip works: plain values that nobody can change.
 
-They say what there was to see at that moment, and hold nothing of the chip: who looks on cannot disturb it, and a
-record that is kept does not change with it.
+A record describes one moment and holds no part of the chip: an observer cannot disturb the chip, and a record that is
+kept does not change with it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Held(NamedTuple):
     slot: int
     """Which one, where there are several of the kind."""
     label: str
-    """What a reader calls it."""
+    """Its name in displays."""
 
 
 class Holding(NamedTuple):
@@ -65,7 +65,7 @@ class Done(NamedTuple):
     duration: int
     """From its first beat to the end of its last [ps]."""
     beats: int
-    """How many."""
+    """Number of beats."""
     busy: int
     """Time that is booked for them [ps]."""
     energy: int
@@ -79,25 +79,25 @@ class Observer(Protocol):
     """Base of objects that are told which resources are held."""
 
     def began(self, holding: Holding) -> None:
-        """Hear that an operation holds its resources from now on."""
+        """Take note that an operation holds its resources from now on."""
 
     def ended(self, holding: Holding) -> None:
-        """Hear that an operation gave its resources back."""
+        """Take note that an operation has released its resources."""
 
 
 def unchangeable(array: Floats) -> Floats:
-    """Return a copy that nobody can write into."""
+    """Return a read-only copy."""
     copy = np.array(array)
     copy.flags.writeable = False
     return copy
 
 
 class SeenReads(NamedTuple):
-    """Some reads of a tile that were just answered, for an audit."""
+    """Some reads of a tile that were just done, for an audit."""
 
     tile: int
     number: int
-    """Of the operation, among the tile's reads."""
+    """Number of the operation among the tile's reads."""
     operation: str
     time: int
     """When it began [ps]."""
@@ -106,9 +106,9 @@ class SeenReads(NamedTuple):
     """As programmed, (rows, columns) S."""
     defects: DefectMap
     voltages: Floats
-    """Of the drivers, (reads, rows) V."""
+    """Driver voltages, (reads, rows) V."""
     currents: Floats
-    """What was found, (reads, columns) A."""
+    """Column currents that were found, (reads, columns) A."""
 
 
 class SeenTrain(NamedTuple):
@@ -116,7 +116,7 @@ class SeenTrain(NamedTuple):
 
     tile: int
     number: int
-    """Among the tile's trains."""
+    """Number of the train among the tile's trains."""
     operation: str
     time: int
     """When it begins [ps]."""
@@ -140,13 +140,13 @@ class SeenPulse(NamedTuple):
     voltage: float
     """V."""
     power: float
-    """What the drivers deliver [W]."""
+    """Power that the drivers deliver [W]."""
     driven: Floats
-    """What these cells conduct [S], 0 for others; as the next two."""
+    """What these cells conduct in the circuit [S]; here and in the next two, 0 for other cells."""
     before: Floats
-    """As programmed before it."""
+    """As programmed before the pulse [S]."""
     after: Floats
-    """As programmed after it."""
+    """As programmed after the pulse [S]."""
     defects: DefectMap
     """Of the wires and drivers."""
 

@@ -1,4 +1,4 @@
-"""The control signals of a chip as a value change dump (VCD, IEEE 1364), for GTKWave: what is held, and what for.
+"""The control signals of a chip as a value change dump (VCD, IEEE 1364), for GTKWave: what is held, and by what.
 
 Each tile, DAC bank, ADC bank and driver, the core and the bus have a wire ``busy``, and a string ``operation`` that is
 empty while nothing holds them. The unit of time is a picosecond.
@@ -37,9 +37,9 @@ class Signals(Recorder):
     path : path
         File to write.
     resources : iterable of Resource
-        What is shown, all of a chip's.
+        Resources to show, all of a chip's.
     state : mapping, optional
-        What :meth:`state` of an earlier one returned: go on from there.
+        What :meth:`state` of an earlier file returned, to continue it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Signals(Recorder):
                 self._register(resource, slot, f"chip.{name.replace(' ', '_')}")
         self._time = 0
         if state is not None:
-            # The writer learns again what the file has, the last time with it. Nothing was held at a checkpoint.
+            # Bring the new writer, muted, to the file's contents and last time. Nothing was held at the checkpoint.
             self._text.muted = True
             for operation in ("again", ""):
                 self._set(next(iter(self._wires.values())), state["time"], operation)
@@ -73,7 +73,7 @@ class Signals(Recorder):
         self._writer.close(self._time)
 
     def state(self) -> dict[str, Any]:
-        """Return where the file stands, for a checkpoint: while nothing is held."""
+        """Return where the file stands, for a checkpoint; nothing may be held."""
         return {"file": self._file.state(), "time": self._time}
 
     def began(self, holding: Holding) -> None:
@@ -82,7 +82,7 @@ class Signals(Recorder):
             self._set(self._wires[own.resource, own.slot], holding.time, holding.kind)
 
     def ended(self, holding: Holding) -> None:
-        """Show that an operation gave its resources back."""
+        """Show that an operation has released its resources."""
         for own in holding.held:
             self._set(self._wires[own.resource, own.slot], holding.time, "")
 
@@ -94,7 +94,7 @@ class Signals(Recorder):
 
 
 class _Text(io.StringIO):
-    """What the writer writes to; it can be told to forget what it is given."""
+    """The text stream that the VCD writer writes to; while muted, it drops the text."""
 
     def __init__(self, file: Recording) -> None:
         super().__init__()

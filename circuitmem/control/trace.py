@@ -1,8 +1,9 @@
-"""A record of every operation that opens in Perfetto (ui.perfetto.dev): Chrome's trace-event JSON, written as it comes.
+"""A record of every operation for the viewer Perfetto (ui.perfetto.dev): Chrome's trace-event JSON, written on the fly.
 
-Format: "Trace Event Format", Google, in its JSON object form; times are microseconds. One process a chip, one track a
-tile, DAC bank, ADC bank, driver, core and bus; counters for energy and pulses. Times in ps and energies in aJ stand in
-each event's ``args``, exactly, so that sums over the trace can be held against the ledger.
+Format: "Trace Event Format", Google, in its JSON object form; times are microseconds. There is one process per chip,
+one track per tile, DAC bank, ADC bank, driver, core and bus, and counters for energy and pulses. The first event of
+each operation has its exact times in ps and energy in aJ in ``args``, so that sums over the trace can be checked
+against the ledger.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ class Trace(Recorder):
     path : path
         File to write.
     name : str
-        What the process is called in the picture.
+        Name of the process in the viewer.
     process : int
         Number of the process, for traces that are shown together.
     state : mapping, optional
-        What :meth:`state` of an earlier trace returned: go on from there.
+        What :meth:`state` of an earlier trace returned, to continue it.
 
     Raises
     ------
@@ -78,7 +79,7 @@ class Trace(Recorder):
             event = {"name": done.kind, "ph": "X", "ts": _microseconds(done.since)}
             event["dur"] = _microseconds(done.begin + done.duration - done.since)
             event |= {"pid": self._process, "tid": self._track(held)}
-            # Only once, so that a sum over all events counts nothing twice.
+            # Only for the first resource, so that a sum over all events counts nothing twice.
             self._write(event | {"cat": "operation" if place == 0 else "held", "args": args if place == 0 else {}})
         end = _microseconds(done.begin + done.duration)
         for name, value in (("energy (J)", self._energy * ATTOJOULE), ("pulses", self._pulses)):
@@ -86,7 +87,7 @@ class Trace(Recorder):
             self._write(counter | {"args": {name: value}})
 
     def close(self) -> None:
-        """Write the end of the file and give it its name."""
+        """Write the end of the file and give it its final name."""
         self._end()
         self._file.close()
 
