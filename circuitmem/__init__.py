@@ -29,8 +29,8 @@ __all__ = [
 
 __version__ = "0.2.0"
 
-# OpenMP reads this when a library first loads it, torch or a kernel. A thread that spins while it waits takes the
-# processor from the one that it waits for, wherever others use the processors too.
+# OpenMP reads this when a library (torch or a kernel) first loads it. On a machine that other processes use too, a
+# thread that spins while it waits takes the processor from the thread that it waits for.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _ROOMS = (
@@ -38,12 +38,12 @@ _ROOMS = (
     | dict.fromkeys(("DefectMap", "Tile"), "circuitmem.tile")
     | dict.fromkeys(("evaluate", "summary"), "circuitmem.torch")
 )
-"""Where each name comes from, which is imported when the name is asked for: a worker process of a simulator asks for
-none of them, and the last two come with the extra circuitmem[torch]."""
+"""Module of each public name, imported on first access: worker processes of simulators need none of them, and the last
+two need the extra circuitmem[torch]."""
 
 
 def __getattr__(name: str) -> Any:
-    """Return a name of the public face from the room that has it."""
+    """Return a public name, imported from its module on first access."""
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

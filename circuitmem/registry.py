@@ -1,12 +1,12 @@
-"""One registry of what can be named: built-in things, those of installed packages, and ``"package.module:Name"``.
+"""One registry of all names: built-in ones, those of installed packages, and ``"package.module:Name"``.
 
-A name in a configuration, a setting, a study or a call is looked up here, whatever its kind. Packages declare theirs
-as entry points of the groups in :data:`GROUPS`, for example in their ``pyproject.toml``::
+A name in a configuration, a setting, a study or a call is looked up here, whatever its kind. Packages declare their
+names as entry points in the groups of :data:`GROUPS`, for example in their ``pyproject.toml``::
 
     [project.entry-points."circuitmem.calibrations"]
     mine = "my_package.calibration:Mine"
 
-Nothing is imported before it is asked for: a package that is broken, or slow, costs only those who use it.
+Nothing is imported before it is used: a broken or slow package affects only those who use it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ GROUPS = {
     "methods": "circuitmem.methods",
     "steps": "circuitmem.steps",
 }
-"""The group of entry points of each kind."""
+"""Entry-point group of each kind."""
 KINDS = tuple(GROUPS)
 PACKAGE = "circuitmem"
 
@@ -151,7 +151,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "train": "circuitmem.training:train_epoch",
     },
 }
-"""Where built-in things are. Their order is that of tables; nothing else may depend on it."""
+"""Where the built-in objects are. Tables list them in this order; nothing else may depend on it."""
 
 _BASES = {
     "cells": "circuitmem.config:CellLaw",
@@ -161,9 +161,9 @@ _BASES = {
     "rules": "circuitmem.training:UpdateRule",
     "optimisers": "circuitmem.training:Optimiser",
 }
-"""What the classes of each kind must be subclasses of."""
+"""Base class that the classes of each kind must have."""
 _TYPES = {"methods": "circuitmem.training:Recipe"}
-"""What things of other kinds must be instances of."""
+"""Class of which the objects of other kinds must be instances."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Entry:
     Attributes
     ----------
     kind, name : str
-        One of :data:`KINDS`, and the name among them.
+        One of :data:`KINDS`, and the name within that kind.
     reference : str
         ``"package.module:Name"``; in ``Name`` a dot leads to an attribute or a key.
     package : str
@@ -187,9 +187,9 @@ class Entry:
 
 
 def entries(kind: str) -> dict[str, list[Entry]]:
-    """Return the entry of each known name of a kind: built-in ones first, then those of packages, by name.
+    """Return the entries of each known name of a kind: built-in names first, then those of packages, by name.
 
-    A name of which a list holds more than one entry has no meaning: :func:`find` refuses it.
+    A name with more than one entry is ambiguous: :func:`find` refuses it.
     """
     _built_in(kind)
     return {name: list(own) for name, own in _known(kind, _places()).items()}
@@ -197,13 +197,13 @@ def entries(kind: str) -> dict[str, list[Entry]]:
 
 @lru_cache(maxsize=64)
 def _known(kind: str, places: tuple[tuple[str, int], ...]) -> dict[str, list[Entry]]:
-    """Return :func:`entries` as they are while what is installed in these places stays the same."""
+    """Return the result of :func:`entries`, cached for as long as the folders in ``places`` do not change."""
     found = {name: [Entry(kind, name, where, PACKAGE)] for name, where in _BUILT_IN[kind].items()}
     for point in sorted(_points(places).select(group=GROUPS[kind]), key=lambda point: (point.name, point.value)):
         package = point.dist.name if point.dist is not None else point.value.partition(".")[0]
         entry = Entry(kind, point.name, point.value, package)
         own = found.setdefault(point.name, [])
-        if entry not in own:  # one package that is found twice on the path
+        if entry not in own:  # the same package may be found twice on the path
             own.append(entry)
     return found
 
@@ -220,7 +220,7 @@ def is_reference(name: str) -> bool:
 
 
 def is_built_in(kind: str, name: str) -> bool:
-    """Say whether a name of a kind is our own."""
+    """Say whether a name of a kind is built in."""
     return name in _built_in(kind)
 
 
@@ -234,12 +234,12 @@ def find(kind: str, name: str, parameter: str = "name") -> Any:
     name : str
         A built-in name, the name of an installed package's entry point, or ``"package.module:Name"``.
     parameter : str
-        What the user calls the name, for messages.
+        The parameter in which the user gave the name, for messages.
 
     Raises
     ------
     ValidationError
-        If nothing has the name, two packages have it, it cannot be imported, or is not of the kind.
+        If the name is unknown, two packages declare it, the object cannot be imported, or it is not of the kind.
     """
     if is_reference(name):
         found = load(name, parameter)
@@ -251,7 +251,7 @@ def find(kind: str, name: str, parameter: str = "name") -> Any:
 
 
 def check(kind: str, name: str, parameter: str = "name") -> str:
-    """Return the name if :func:`find` would find it; what is built in is known without an import.
+    """Return the name if :func:`find` would find it; built-in names are not imported for this.
 
     Raises
     ------
@@ -285,26 +285,26 @@ def version_of(package: str) -> str | None:
 
 
 def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:
-    """Import ``"package.module:Name"``; the folder where Python was started is searched last.
+    """Import ``"package.module:Name"``; the current folder is searched last.
 
     Parameters
     ----------
     reference : str
-        Where the thing is.
+        ``"package.module:Name"``.
     parameter : str
-        What the user calls it, for messages.
+        The parameter in which the user gave the name, for messages.
     entry : Entry, optional
-        What declares it, if a package does.
+        The entry that the reference comes from, if there is one.
 
     Returns
     -------
     object
-        What has that name there.
+        The object with that name.
 
     Raises
     ------
     ValidationError
-        If it cannot be imported; the line names the module, and the package that declares it.
+        If it cannot be imported; the message names the module, and the package of the entry.
     """
     module, _, attribute = reference.partition(":")
     shown = reference if entry is None else entry.name
@@ -316,7 +316,7 @@ def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:
             rule = f"names what is not there: no module {error.name}{whose} is installed or on PYTHONPATH"
             raise ValidationError(parameter, rule, shown) from None
         raise _broken(parameter, module, whose, error, shown) from error
-    except (Exception, SystemExit) as error:  # whatever the module of somebody else does
+    except (Exception, SystemExit) as error:  # a third-party module may raise anything
         raise _broken(parameter, module, whose, error, shown) from error
     for part in attribute.split("."):
         try:
@@ -330,12 +330,12 @@ def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:
 
 @lru_cache(maxsize=8)
 def _points(places: tuple[tuple[str, int], ...]) -> Any:  # noqa: ARG001
-    """Return the entry points of all packages in these places; their type differs from Python to Python."""
+    """Return the entry points of all packages in these folders; their type depends on the version of Python."""
     return metadata.entry_points()
 
 
 def _places() -> tuple[tuple[str, int], ...]:
-    """Return the folders where packages are installed, and when each was changed."""
+    """Return the folders of ``sys.path``, each with its time of modification [ns], or 0 if it has none."""
     found = []
     for place in sys.path:
         try:
@@ -371,14 +371,14 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def _module(name: str) -> Any:
-    """Import a module; one of the folder where Python was started too, which console scripts do not search."""
+    """Import a module, also from the current folder, which console scripts do not search."""
     here = str(Path.cwd())
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0] or here in sys.path or "" in sys.path:
             raise
-    sys.path.append(here)  # for good: the module may import its neighbours later, and worker processes take the path
+    sys.path.append(here)  # permanently: the module may import neighbours later, and worker processes inherit it
     importlib.invalidate_caches()
     return importlib.import_module(name)
 
@@ -389,7 +389,7 @@ def _broken(parameter: str, module: str, whose: str, error: BaseException, shown
 
 
 def _check_base(kind: str, name: str, found: Any, parameter: str) -> None:
-    """Raise :class:`ValidationError` unless a thing is what those of its kind are."""
+    """Raise :class:`ValidationError` unless an object has the base class or the type of its kind."""
     if kind in _BASES and not (isinstance(found, type) and issubclass(found, load(_BASES[kind], parameter))):
         raise ValidationError(parameter, f"must name a subclass of {_BASES[kind].replace(':', '.')}", name)
     if kind in _TYPES and not isinstance(found, load(_TYPES[kind], parameter)):
@@ -397,11 +397,11 @@ def _check_base(kind: str, name: str, found: Any, parameter: str) -> None:
 
 
 _ROOM_OF_TORCH = "circuitmem.torch"
-"""Imported when a run asks for it, for PyTorch may not be there."""
+"""Imported only when a run needs it, because PyTorch is optional."""
 
 
 def torch_room() -> Any:
-    """Return :mod:`circuitmem.torch`, for a run whose network is one of torch.
+    """Return the module :mod:`circuitmem.torch`, for a run whose network is a PyTorch model.
 
     Raises
     ------

@@ -69,16 +69,17 @@ def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
 def stream_key(seed: int, purpose: Purpose, *key: int) -> tuple[int, int]:
     """Return the key of Philox, two 64-bit words, of the random stream with these coordinates.
 
-    Kernels draw numbers of it by address (:mod:`circuitmem._kernels.noise`); parameters are those of :func:`stream`.
+    Kernels draw numbers from that stream by address (:mod:`circuitmem._kernels.noise`); parameters are those of
+    :func:`stream`.
     """
     words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *key)).generate_state(2, np.uint64)
     return int(words[0]), int(words[1])
 
 
 def name_number(name: str) -> int:
-    """Return the coordinate that stands for a name in the key of a stream: 2^30 and more, and the same for ever.
+    """Return the coordinate that stands for a name in the key of a stream: at least 2^30, and the same for ever.
 
-    What has a name is addressed by it, not by its place in a list, which others may make longer.
+    Streams of named things are addressed by name, not by position in a list, to which others may be added.
     """
     digest = hashlib.sha256(name.encode()).digest()
     return (1 << 30) + int.from_bytes(digest[:4], "big") % (1 << 30)

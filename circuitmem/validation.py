@@ -73,7 +73,7 @@ def finite_array(
 
 
 def real_array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Return ``value`` as an array of any real type, any shape, any values, and perhaps the same memory.
+    """Return ``value`` as an array of any real type, shape and values, which may share memory with ``value``.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _as_array(name: str, value: ArrayLike, of: str) -> NDArray[Any]:
-    """Return ``value`` as NumPy sees it, whatever its elements are."""
+    """Return ``value`` as an array; its elements are not checked."""
     try:
         return np.asarray(value)
     except (TypeError, ValueError):  # lists of unequal length
@@ -194,7 +194,7 @@ def seconds_of(name: str, text: str) -> float:
     Raises
     ------
     ValidationError
-        If it is no such time.
+        If it is not such a time.
     """
     match = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?\s*([a-z]*)", text.strip().lower())
     if match is None or match[3] not in _SECONDS:

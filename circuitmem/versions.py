@@ -14,13 +14,13 @@ __all__ = ["environment"]
 
 
 def environment() -> dict[str, Any]:
-    """Return what every record of results says of its origin.
+    """Return the provenance that every record of results carries.
 
     Returns
     -------
     dict
-        Versions of ``circuitmem``, ``python`` and ``numpy``, the ``kernels`` that run, by name, and the ``platform``.
-        Those of circuit simulators are :func:`circuitmem.engine.simulator_versions`.
+        Versions of ``circuitmem``, ``python`` and ``numpy``, the ``kernels`` in use, by name, and the ``platform``.
+        For versions of circuit simulators see :func:`circuitmem.engine.simulator_versions`.
     """
     return {
         "circuitmem": circuitmem.__version__,

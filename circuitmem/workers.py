@@ -1,4 +1,4 @@
-"""Worker processes of this machine, which end with the process that has started them."""
+"""Worker processes on this machine, which end when the process that started them ends."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["start_worker"]
 def start_worker(work: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection[Any, Any]]:
     """Start a process that calls ``work(pipe, *arguments)``; returns it and the other end of the pipe.
 
-    Ctrl-C, which goes to all processes of a terminal, does not reach it: this process decides what becomes of it.
+    Ctrl-C, which a terminal sends to all its processes, is blocked in it: the process that started it decides its end.
 
     Parameters
     ----------
     work : callable
-        A function of a module.
+        A function at module level, which can be pickled.
     *arguments : object
-        What can be pickled.
+        Its arguments, which can be pickled.
     """
-    # Spawned, not forked: nothing of this process, above all no pipe to a sister, is left open in the child, and no
-    # thread of a kernel is copied half-way.
+    # Spawned, not forked: the child inherits no open files, above all no pipes to other workers, and no copy of a
+    # kernel's thread in the middle of its work.
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_begin, args=(work, there, *arguments), daemon=True)
     kept = signal.pthread_sigmask(
         signal.SIG_BLOCK, {signal.SIGINT}
-    )  # the child inherits it, before it imports anything
+    )  # the child inherits the mask before it imports anything
     try:
         process.start()
     finally:
@@ -50,6 +50,6 @@ def _begin(work: Callable[..., None], pipe: Connection[Any, Any], *arguments: An
 
 
 def _follow(parent: Any) -> None:
-    """Die when the parent dies, were it by kill -9, and not only after the work."""
+    """End this process as soon as its parent ends, even by kill -9, without waiting for the work."""
     parent.join()
     os._exit(1)

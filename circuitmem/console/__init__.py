@@ -1,4 +1,4 @@
-"""Tables and progress on a terminal; plain text and few lines of progress elsewhere."""
+"""Tables and progress bars on a terminal; elsewhere plain text and a few lines of progress."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     gain = results.get("calibration_and_in_situ_against_in_situ")
     if gain:
         line = f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs"
-        if gain["equal_pulses_points"] is not None:  # None: one had spent as many before its first epoch was over
+        if gain["equal_pulses_points"] is not None:  # None: one method had spent as many before its first epoch ended
             line += f", {gain['equal_pulses_points']:+.2f} at equal pulses ({gain['equal_pulses'] / 1e6:.2f} million)"
         console.print(line)
     longest = max(results["simulated_time_s"], key=results["simulated_time_s"].__getitem__)
@@ -78,7 +78,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
 
 
 def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
-    """Print what the accuracies of a run rest on."""
+    """Print what the audit of a run found, on which its accuracies rest."""
     from circuitmem.engine import audit_sentences
 
     for sentence in audit_sentences(audit):
@@ -93,7 +93,7 @@ def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:
 
 
 def print_array(found: dict[str, Any], unit: str, files: list[str]) -> None:
-    """Print what an array did, in a few lines."""
+    """Print the errors of an array and the read of one cell, in a few lines."""
     console = terminal()
     error, cell = found["mac_error"], found["cell_read"]
     console.print(f"{found['rows']}x{found['columns']} cells, conductances in {unit}; {found['vectors']} input vectors")
@@ -113,7 +113,7 @@ def print_array(found: dict[str, Any], unit: str, files: list[str]) -> None:
 
 
 def print_replay(found: dict[str, Any]) -> None:
-    """Print what an operation gave that was done again."""
+    """Print the result of an operation that was replayed."""
     console = terminal()
     saved, error = ("infinite" if found[key] is None else f"{found[key]:.3g}" for key in ("saved_error", "error"))
     what = found["kind"].replace("_", " ")
@@ -126,7 +126,7 @@ def print_replay(found: dict[str, Any]) -> None:
 
 
 def _print_product_errors(console: Console, errors: dict[str, Any]) -> None:
-    """Print what calibration made of the errors of products, layer by layer; methods that are alike share a line."""
+    """Print errors of products before and after calibration, layer by layer; methods with equal ones share a line."""
     from circuitmem.report.costs import rms_errors
     from circuitmem.training import method_title
 
@@ -140,7 +140,7 @@ def _print_product_errors(console: Console, errors: dict[str, Any]) -> None:
 
 
 def _print_saturation(console: Console, counts: dict[str, dict[str, int]]) -> None:
-    """Say how many codes stood at the end of their range, method by method, unless none did."""
+    """Print how many codes were at an end of their range, method by method, if any were."""
     from circuitmem.training import method_title
 
     saturated = {name: count for name, count in counts.items() if any(count.values())}
@@ -150,7 +150,7 @@ def _print_saturation(console: Console, counts: dict[str, dict[str, int]]) -> No
 
 
 def print_inference(found: dict[str, Any]) -> None:
-    """Print what a chip in use did."""
+    """Print throughput, latency, accuracy and upkeep of a chip in use."""
     rows = [("requests answered", f"{found['requests'] - found['refused']:,} of {found['requests']:,}")]
     rows.append(("throughput", f"{found['throughput_per_s']:,.0f} /s"))
     rows.append(("on the chip", f"{found['on_chip']['mean']:.2f} on average, {found['on_chip']['largest']} at most"))
@@ -173,7 +173,7 @@ def print_inference(found: dict[str, Any]) -> None:
 
 
 def print_ages(found: dict[str, Any]) -> None:
-    """Print what a chip reached at some ages, and what its upkeep cost until then."""
+    """Print the accuracy of a chip at some ages, and the cost of its upkeep until then."""
     headings = ("age", "accuracy", "checks", "calibrations", "refreshes", "pulses", "upkeep, time", "energy")
     rows = []
     for each in found["ages"]:
@@ -256,7 +256,7 @@ def print_stages(record: dict[str, Any], page: Path) -> None:
 
 
 def print_study(summary: dict[str, Any]) -> None:
-    """Print what a study has now, and which points failed."""
+    """Print how many points of a study are finished, and which failed."""
     console = terminal()
     tuned = f", tuned in {summary['trials']} trials" if summary["trials"] else ""
     of_them = "points and trials" if summary["trials"] else "of them"
@@ -277,12 +277,12 @@ def print_study(summary: dict[str, Any]) -> None:
 
 
 def _place(point: dict[str, Any]) -> str:
-    """Return what a point of a study is: its levels and its seed."""
+    """Return a point of a study in words: its levels and its seed."""
     return ", ".join([*(f"{axis} {level}" for axis, level in point["levels"].items()), f"seed {point['seed']}"])
 
 
 def _tried(trial: dict[str, Any]) -> str:
-    """Return what a trial of a method is: its settings."""
+    """Return a trial of a method in words: its settings."""
     return ", ".join([trial["method"], *(f"{key} = {value}" for key, value in trial["settings"].items())])
 
 
@@ -330,7 +330,7 @@ def print_fit(record: dict[str, Any], confidence: float) -> None:
 
 
 def _found_by(agreeing: int, starts: int) -> str:
-    """Return how many of the starts of a search ended at a fit, after a semicolon; nothing if there were none."""
+    """Return how many starts of a search ended at a fit, after a semicolon; an empty text if there were no starts."""
     if not starts:
         return ""
     none = f"; none of {starts} starts, but the search for an interval, found this fit: look at its figure"
@@ -338,19 +338,19 @@ def _found_by(agreeing: int, starts: int) -> str:
 
 
 def _share(part: float) -> str:
-    """Say a share in percent; one that is not quite nothing, or all, does not become it."""
+    """Return a fraction in percent; values just above 0 and just below 1 are not rounded to 0 % and 100 %."""
     return f"{min(max(100.0 * part, 0.1 if part else 0.0), 99.9 if part < 1.0 else 100.0):.3g} %"
 
 
 def _span(low: float | None, high: float | None) -> str:
-    """Say an interval, of which the data may not tell an end."""
+    """Return an interval in words; None stands for an end that the data do not determine."""
     if low is None:
         return "not determined" if high is None else f"at most {high:.5g}"
     return f"at least {low:.5g}" if high is None else f"{low:.5g} to {high:.5g}"
 
 
 def print_verilog(found: dict[str, Any]) -> None:
-    """Print what a Verilog-A device is, and how right its tables are."""
+    """Print the properties of a Verilog-A device, and the accuracy of its tables."""
     print(f"{found['file']}  sha256 {found['sha256'][:16]}...")
     print(f"conducts {found['lowest']:.6g} to {found['highest']:.6g} S at small voltages")
     print(
@@ -368,7 +368,7 @@ def print_verilog(found: dict[str, Any]) -> None:
 
 
 def print_names(found: dict[str, list[dict[str, Any]]]) -> None:
-    """Print what can be named, kind by kind, and the package of each."""
+    """Print all known names, kind by kind, with their packages and descriptions."""
     rows = [(kind, each["name"], each["package"], each["description"]) for kind, own in found.items() for each in own]
     print_table(("kind", "name", "package", "what it is"), rows, {0, 1, 2, 3})
 

@@ -16,26 +16,26 @@ from rich.progress import Progress as RichProgress
 __all__ = ["PATIENCE", "Progress", "ProgressLines"]
 
 PATIENCE = 2.0
-"""Nothing lasts longer than this without a word [s]."""
+"""Longest time before something under way is reported [s]."""
 
 ANYTHING = ""
-"""Stands for whatever is under way: many short things, one after another, get their word as one long thing would."""
+"""Stands for whatever is under way, so that many short tasks in a row are reported like one long task."""
 
 
 def title(name: str) -> str:
-    """Return what a reader calls a method, or another thing whose progress is shown."""
+    """Return the readable name of a method, or of another task whose progress is shown."""
     if name == "digital":
         return "digital network"
-    recipes = sys.modules.get("circuitmem.training.recipes")  # who has not imported it has no methods to name
+    recipes = sys.modules.get("circuitmem.training.recipes")  # if it is not imported, there are no methods to name
     return recipes.METHODS[name].title if recipes is not None and name in recipes.METHODS else name
 
 
 class ProgressLines:
-    """Plain lines of progress, few however long it takes.
+    """Plain lines of progress, at intervals that double: few lines, however long it takes.
 
-    A thing is spoken of when it has taken ``PATIENCE`` seconds, then after twice as long, and so on: an hour of one
-    thing gives ten lines. Things that take less each count together. Whoever calls :meth:`speak` often enough hears
-    all lines in time.
+    A task is reported when it has taken ``PATIENCE`` seconds, then after an interval twice as long, and so on: an hour
+    of one task gives ten lines. Tasks that each take less are counted together. Lines are on time only if :meth:`speak`
+    is called often enough.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ProgressLines:
         self.speak()
 
     def speak(self) -> None:
-        """Say a line if one is due."""
+        """Report a line if one is due."""
         with self._lock:
             what, done, total = self._now
             now = self._clock()
@@ -84,9 +84,9 @@ class ProgressLines:
 
 
 class Progress:
-    """Progress on stderr: bars, one for each thing that is reported, on a terminal; elsewhere lines now and then.
+    """Progress on stderr: one bar for each task on a terminal; elsewhere a line now and then.
 
-    A thread keeps both alive while what is under way reports nothing.
+    A thread updates either while the current task reports nothing.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Progress:
         return ProgressLines(what, _say)
 
     def _speak(self) -> None:
-        while not self._ended.wait(PATIENCE / 8.0):  # not until the next line is due: another thing may begin before
+        while not self._ended.wait(PATIENCE / 8.0):  # not until the next line is due: another task may begin earlier
             self.lines.speak()
 
     def __enter__(self) -> Self:

@@ -1,8 +1,8 @@
-"""The one writer of tables: what does not fit is folded at blanks, then stacked, and no number is ever cut.
+"""Printing of all tables: text that does not fit is wrapped between words, then rows are stacked; no number is cut.
 
-A table is as wide as it takes. Where the terminal (or ``COLUMNS``) is narrower, texts and headings are folded between
-words; where that is not enough, each row becomes a block of lines, one a cell. In a pipe no width holds: a row stays a
-line.
+A table is as wide as its content. If the terminal (or ``COLUMNS``) is narrower, texts and headings are wrapped between
+words; if that is not enough, each row becomes a block of lines, one for each cell. In a pipe the width is unlimited and
+each row is one line.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from rich.text import Text
 __all__ = ["print_table", "terminal"]
 
 UNLIMITED = 100_000
-"""Columns of a pipe."""
+"""Width of a pipe [characters]."""
 GAP = "  "
 
 
 def terminal() -> Console:
-    """Return a console on stdout that prints text as it is, without markup and without folding it."""
+    """Return a console on stdout that prints text as it is, without markup and without wrapping it."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(soft_wrap=True, highlight=False, markup=False, width=UNLIMITED)
@@ -36,12 +36,12 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: C
     Parameters
     ----------
     headings : sequence of str
-        One a column; all empty for a table without a head.
+        One for each column; all empty for a table without a head.
     rows : sequence of sequences of str
         Cells; the first of each row names it.
     texts : collection of int
-        Columns that hold words, which may be folded between them and stand on the left. The others hold numbers with
-        their units, which are not folded.
+        Columns of words, which are left-aligned and may be wrapped. The others hold numbers with their units, which
+        are right-aligned and not wrapped.
     """
     console = terminal()
     lines = _side_by_side(headings, rows, texts, console.width)
@@ -75,7 +75,7 @@ def _side_by_side(
         return None
     widths = list(least)
     wanting = [k for k in range(len(widths)) if widths[k] < natural[k]]
-    while spare and wanting:  # a column after another gets one more, so that none is narrow while another has room
+    while spare and wanting:  # columns are widened in turn, so that none stays narrow while another has room
         for k in wanting[:spare]:
             widths[k] += 1
         spare -= len(wanting[:spare])
@@ -117,5 +117,5 @@ def _stacked(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int)
 
 
 def _fold(cell: str, width: int) -> list[str]:
-    """Return a cell as lines that are broken between words only; a longer word stays whole."""
+    """Return the lines of a cell, wrapped between words only; a word longer than the width stays whole."""
     return textwrap.wrap(cell, max(width, 1), break_long_words=False, break_on_hyphens=False) or [""]

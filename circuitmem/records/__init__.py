@@ -1,7 +1,7 @@
-"""The one reader of what runs, studies and validations leave behind: typed, versioned; an error names file and key.
+"""The reader of the files that runs, studies and validations write: typed, versioned; errors name file and key.
 
-JSON files carry ``format``. A file without one is of a version that wrote none and is read as the first; a file of a
-later format is refused. Keys that are not declared here pass: later versions may add some. See ``docs/files.md``.
+JSON files carry ``format``. A file without it was written before formats were counted and is read as format 1; a file
+of a later format is refused. Undeclared keys are accepted, because later versions may add some. See ``docs/files.md``.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""The one reader of what runs, studies and validations leave behind: typed, versioned; an error names file and key.
+"""The reader of the files that runs, studies and validations write: typed, versioned; errors name file and key.
 
-JSON files carry ``format``. A file without one is of a version that wrote none and is read as the first; a file of a
-later format is refused. Keys that are not declared here pass: later versions may add some. See ``docs/files.md``.
+JSON files carry ``format``. A file without it was written before formats were counted and is read as format 1; a file
+of a later format is refused. Undeclared keys are accepted, because later versions may add some. See ``docs/files.md``.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT = 1
-"""Counts changes of JSON files that an older reader would misread."""
+"""Number of the JSON format, raised by every change that an older reader would misread."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[int, Field(ge=0)]
 MethodName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]
-"""Of a method of the comparison, which may be of somebody's own."""
+"""Name of a method of the comparison, built in or a user's own."""
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
@@ -92,7 +92,7 @@ def write_record(path: str | os.PathLike[str], content: Mapping[str, Any], inden
 
 
 def record_text(content: Mapping[str, Any], indent: int | None = 2) -> str:
-    """Return the text of such a file."""
+    """Return the JSON text of a record, with its ``format``."""
     return json.dumps({"format": FORMAT, **content}, indent=indent) + "\n"
 
 
@@ -112,7 +112,7 @@ def _rule(error: pydantic.ValidationError) -> str:
 
 Shape = tuple[str | int, ...]
 EX_SITU_ARRAYS: dict[str, tuple[str, Shape]] = {"epochs": ("iu", ()), "loss": ("f", ()), "converged": ("b", ())}
-"""How training ex situ went, in ``digital.npz``; an older version did not say."""
+"""Arrays of ``digital.npz`` about training ex situ; files of older versions have none."""
 
 STATE_ARRAYS: dict[str, tuple[str, Shape]] = {
     "stuck": ("b", ("tiles", "rows", "columns")),
@@ -123,15 +123,15 @@ STATE_ARRAYS: dict[str, tuple[str, Shape]] = {
 
 
 def read_arrays(path: str | os.PathLike[str], declared: Mapping[str, tuple[str, Shape]]) -> dict[str, NDArray[Any]]:
-    """Read an npz file with certain arrays.
+    """Read an npz file, and check that it has the declared arrays.
 
     Parameters
     ----------
     path : path
         The file.
     declared : mapping
-        For each name the kinds of its type (letters of ``dtype.kind``) and its shape, whose sizes are numbers or names:
-        sizes of one name are equal.
+        For each name the allowed types (letters of ``dtype.kind``) and the shape. Its sizes are numbers or names; sizes
+        with the same name must be equal.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Records of a run: what its methods reached and cost, its audit, and what it was made with."""
+"""Records of a run: results and cost of its methods, its audit, and its provenance."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Begun", "DataRecord", "Digital", "History", "MethodRecord", "Partial
 
 
 def _check_score(record: Any) -> tuple[str, ...]:
-    """Return the names of what a test says of a network of classes, or of values; a record must have one or the other.
+    """Return the names of the scores that a record has: accuracy for classes, or RMSE and R2 for values.
 
     Raises
     ------
     ValidationError
-        If it has neither, or part of one.
+        If it has neither, or only one of RMSE and R2.
     """
     if record.rmse is None and record.r2 is None:
         if record.accuracy_percent is None:
@@ -32,7 +32,7 @@ def _check_score(record: Any) -> tuple[str, ...]:
 
 
 class Epoch(Record):
-    """What a method had reached at the end of an epoch, or within one."""
+    """Results and cost of a method at the end of an epoch, or within one."""
 
     epoch: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     accuracy_percent: Percent | None = None
@@ -59,7 +59,7 @@ class AccountRecord(Record):
 
 
 class Saturated(Record):
-    """Codes at the end of their range."""
+    """Numbers of codes at an end of their range."""
 
     adc: NotNegative
     dac: NotNegative
@@ -79,7 +79,7 @@ class LayerUse(Record):
 
 
 class CalibrationCost(Record):
-    """What a calibration cost; older versions did not say what products cost since."""
+    """Cost of a calibration, and of products after it; older versions did not record the latter."""
 
     reads_per_product: NotNegative = 1
     digital_products: NotNegative = 0
@@ -101,7 +101,7 @@ class ProductError(Record):
 
 
 class WarningRecord(Record):
-    """What a run warns of."""
+    """A warning of a run."""
 
     kind: str
     message: str
@@ -109,7 +109,7 @@ class WarningRecord(Record):
 
 
 class Used(Record):
-    """How much of the time a resource was held, and what waited for it [ps]."""
+    """How long a resource was held and waited for [ps], and the fraction of the time that it was in use."""
 
     busy: NotNegative
     waited: NotNegative
@@ -183,7 +183,7 @@ class MethodAudit(Record):
 
 
 class RefereeAudit(MethodAudit):
-    """What one circuit simulator did again."""
+    """What one circuit simulator audited."""
 
     reads: NotNegative
     pulse_trains: NotNegative
@@ -218,7 +218,7 @@ class Audit(Record):
 
 
 class Gain(Record):
-    """The trained methods compared."""
+    """Comparison of the trained methods, at equal epochs and at equal pulses."""
 
     equal_epochs_points: Number
     equal_pulses: Number
@@ -319,7 +319,7 @@ class Begun(Record):
 
 
 class ExSitu(Record):
-    """How training on a computer went."""
+    """Result of training on a computer."""
 
     epochs: NotNegative
     loss: Number
@@ -327,7 +327,7 @@ class ExSitu(Record):
 
 
 class Weights(Record):
-    """``weights.json``: which weights ``weights.npz`` has, and how they were trained if the run did that."""
+    """``weights.json``: which weights ``weights.npz`` has, and how they were trained, if by the run."""
 
     sha256: str
     training: ExSitu | None = None

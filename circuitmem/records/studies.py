@@ -76,7 +76,7 @@ class Tuned(Record):
 
 
 class StudyProvenance(Record):
-    """``provenance.json`` of a study, and what its table says of itself."""
+    """``provenance.json`` of a study, also kept in the metadata of its table."""
 
     circuitmem: str
     quick: bool
