@@ -18,13 +18,13 @@ __all__ = ["final_conductance", "two_pulses"]
 Floats = NDArray[np.float64]
 
 TOLERANCE = 1e-8
-"""Of the integration, relative to the state's range."""
+"""Tolerance of the integration, relative to the state's range."""
 
 
 def final_conductance(cell: ComplianceCell, gates: ArrayLike) -> Floats:
     """Return the conductance [S] at which a SET at gate voltages [V] ends, if the pulse is long enough.
 
-    Never more than the device has when it is on, nor less than when it is off.
+    It lies between the conductances of the device when it is off and when it is on.
     """
     gate = finite_array("gates", gates)
     over = gate - cell.threshold
@@ -37,14 +37,14 @@ def final_conductance(cell: ComplianceCell, gates: ArrayLike) -> Floats:
 def two_pulses(cell: ComplianceCell, gates: ArrayLike, state: float = 0.5) -> Floats:
     """Return the conductances [S] after a RESET and a SET at gate voltages (cells,) [V], by integration.
 
-    At each moment the current of the device is that of the transistor, which is solved exactly; no capacitance.
+    At each moment device and transistor carry the same current, which is solved exactly; there is no capacitance.
 
     Parameters
     ----------
     cell : ComplianceCell
         The cell.
     gates : (cells,) array_like
-        Gate voltage of the SET of each.
+        Gate voltage of each SET [V].
     state : float
         State of the device before, in [0, 1].
 
@@ -84,11 +84,11 @@ def _one(cell: ComplianceCell, gate: float, state: float) -> float:
 
 
 def _inner(cell: ComplianceCell, conductance: float, over: float, word: float, bit: float) -> float:
-    """Return the voltage between device and transistor, where both have one current."""
+    """Return the voltage of the node between device and transistor, at which both carry the same current."""
     half = 0.5 * cell.gain
     source = half * max(over - bit, 0.0) ** 2
     saturated = word - source / conductance
-    if saturated >= over:  # its own end of the transistor is pinched off
+    if saturated >= over:  # the transistor is pinched off at the device's end
         return saturated
     # conductance·(word - over + z) = source - half·z², with z = over - v > 0
     rest = source - conductance * (word - over)

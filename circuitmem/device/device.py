@@ -1,4 +1,4 @@
-"""What a device is to the chip: how many pulses a wanted change takes, and what each pulse leaves."""
+"""Devices as the chip sees them: how many pulses a wanted change takes, and what each pulse leaves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PulseGroup(NamedTuple):
     wanted: Floats
     """Conductance that is wanted in the end, (rows, columns) S."""
     width: int = 1
-    """How many times the declared width it lasts."""
+    """Its duration, in declared widths."""
 
 
 class CellState(NamedTuple):
@@ -43,7 +43,8 @@ class CellState(NamedTuple):
     conductance: Floats
     """As programmed [S]."""
     effective: Floats
-    """As the circuit has it [S]: that of stuck cells stays. It may be the same array."""
+    """As the circuit has it [S]: pulses leave that of stuck cells alone. It may be the same array as
+    ``conductance``."""
     stuck: Mask
     """Which cells are stuck."""
     asked: Floats
@@ -53,35 +54,36 @@ class CellState(NamedTuple):
 class Device(ABC):
     """The devices of one tile, as fabricated: one class is one kind of device.
 
-    A subclass says how many pulses a change takes (:meth:`counts`) and what a pulse leaves (:meth:`after`). When each
-    pulse comes, what it costs, the noise's place, stuck cells, aging, and checkpoints are the chip's business. The
-    conductances themselves live in the tile.
+    A subclass says how many pulses a change takes (:meth:`counts`) and what a pulse leaves (:meth:`after`). The chip
+    takes care of when each pulse comes and what it costs, the address of its noise, stuck cells, aging, and
+    checkpoints. The conductances themselves live in the tile.
 
     Parameters
     ----------
     spec : DeviceSpec
-        The declared numbers, of the class's :attr:`Spec`.
+        The declared parameters, of the class's :attr:`Spec`.
     shape : (int, int)
         Rows and columns of the tile.
     seed : int
         Seed of the fabrication.
     key : tuple of int
-        Which tile on the chip: :func:`circuitmem.rng.stream` with ``Purpose.DEVICE`` and this draws what differs from
-        device to device.
+        Which tile on the chip: :func:`circuitmem.rng.stream` with ``Purpose.DEVICE`` and this key draws the
+        device-to-device variation.
 
     Attributes
     ----------
     keeps_slope : bool
-        Whether :attr:`slope` is kept once it is drawn, or drawn anew, the same, whenever it is wanted.
+        Whether :attr:`slope` is kept once it is drawn, or drawn again, with the same values, whenever it is needed.
     """
 
     Spec: ClassVar[type[DeviceSpec]]
-    """What a declaration of such devices holds."""
+    """Class of the declaration of such devices."""
     gated: ClassVar[bool] = False
-    """Whether a SET leaves what is wanted, as by a gate voltage, whatever was there: then that is what the digital core
-    believes. Otherwise it believes what :meth:`after` leaves without noise, pulse by pulse."""
+    """Whether a SET leaves the wanted conductance, whatever the cell had before, as a gate voltage does: the digital
+    core then believes the wanted one. Otherwise it believes what :meth:`after` returns without noise, pulse by
+    pulse."""
     law: TwoPulseLaw | None = None
-    """The law of the gate voltage, for devices that have one: what an audit works out pulses by."""
+    """Law of the gate voltage, for devices that have one: an audit computes pulses from it."""
 
     def __init__(self, spec: DeviceSpec, shape: tuple[int, int], seed: int = 0, key: tuple[int, ...] = ()) -> None:
         self.spec, self.shape = spec, shape
@@ -128,9 +130,9 @@ class Device(ABC):
         """
 
     def rounds(self, counts: Counts) -> list[tuple[int, Mask]]:
-        """Return how cells get so many pulses, (rows, columns): width and cells of each, one after another.
+        """Return the pulses that add up to these counts, (rows, columns): width and cells of each, one after another.
 
-        A width is a whole number of times the declared one. By default all have that one.
+        A width is a whole multiple of the declared one. By default all pulses have the declared width.
         """
         return [(1, counts > number) for number in range(int(counts.max(initial=0)))]
 
@@ -142,7 +144,7 @@ class Device(ABC):
         wanted, asked : (rows, columns) ndarray
             Conductances that are wanted now, and that were asked for before [S].
         deadband : float
-            Differences up to which nothing is done [S].
+            Largest difference for which nothing is done [S].
         """
         down, up = self.counts(wanted, asked)
         small = np.abs(wanted - asked) <= deadband
@@ -151,14 +153,15 @@ class Device(ABC):
     def again(self, lowered: Mask, selected: Mask, asked: Floats) -> tuple[Counts, Counts]:  # noqa: ARG002
         """Return the pulses that bring ``selected`` cells to what was asked of them, wherever they are now.
 
-        By default all of them are brought to the bottom of the range by as many pulses as there can be, and up again.
+        By default all of them get as many pulses down as lead from the top of the range to its bottom, and are then
+        brought up again.
 
         Parameters
         ----------
         lowered : (rows, columns) ndarray of bool
             Which cells were found to conduct too much.
         selected : (rows, columns) ndarray of bool
-            Which cells are brought.
+            Which cells get the pulses.
         asked : (rows, columns) ndarray
             What was asked of them [S].
         """
@@ -169,7 +172,7 @@ class Device(ABC):
 
     @staticmethod
     def noise_of(pulse: PulseGroup, noise: Address) -> Address:
-        """Return where the noise of a pulse is found, of a job whose noise is at ``noise``."""
+        """Return the address of a pulse's noise in a job whose noise is at ``noise``."""
         return noise._replace(operation=(2 * noise.operation + pulse.is_set) * _NUMBERS + pulse.number)
 
     def give(self, pulse: PulseGroup, state: CellState, noise: Address) -> None:
@@ -178,9 +181,9 @@ class Device(ABC):
         Parameters
         ----------
         pulse : PulseGroup
-            Which cells get how many pulses, and of what kind.
+            The pulse, and the cells that get it.
         state : CellState
-            What the cells have, and what the core believes.
+            The cells, and what the core believes of them.
         noise : Address
             Where the noise of each cell is drawn.
         """

@@ -1,8 +1,9 @@
-"""Noise of a spectrum 1/f at any time of a clock, by address: whoever asks for a time again gets the same.
+"""1/f noise at any time of a clock, by address: asking for the same time again gives the same noise.
 
-It is a sum of steps: band k has durations between 2·t_r·4^k and four times that, and a value that is drawn anew every
-4·t_r·4^k, at moments that differ from cell to cell. A band of durations up to d has the variance of the logarithm of
-the ratio of its ends, up to d: so what has fluctuated since a time t ago has the variance ln((t + t_r)/(2·t_r)).
+It is a sum of step functions: band k covers durations between 2·t_r·4^k and four times that, and its value is drawn
+anew every 4·t_r·4^k, at moments that differ from cell to cell. The variance of a band is the logarithm of the ratio of
+its ends, with durations cut off at t + t_r a time t after the last pulse: so all bands together have the variance
+ln((t + t_r)/(2·t_r)).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["flicker", "flicker_covariance"]
 Floats = NDArray[np.float64]
 
 RATIO = 4
-"""Of the durations at the ends of a band."""
+"""Ratio of the durations at the two ends of a band."""
 PICOSECOND = 1e-12
 
 
@@ -35,7 +36,7 @@ def flicker(key: Callable[[int], tuple[int, int]], when: int, age: Floats, phase
     age : ndarray
         Time since each cell's last pulse [s].
     phase : ndarray
-        Of each cell's steps, in [0, 1).
+        Phase of each cell's steps, in [0, 1).
     time : float
         t_r [s].
     """
@@ -57,7 +58,7 @@ def flicker_covariance(first: ArrayLike, second: ArrayLike, time: float) -> Floa
     first, second : array_like
         Times since the last pulse [s], >= 0; of shapes that go together.
     time : float
-        ``flicker_time`` [s], > 0: what fluctuates faster belongs to the white noise.
+        ``flicker_time`` [s], > 0: faster fluctuations belong to the white noise.
     """
     a, b = np.broadcast_arrays(np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64))
     found = np.zeros(a.shape)
@@ -68,7 +69,7 @@ def flicker_covariance(first: ArrayLike, second: ArrayLike, time: float) -> Floa
 
 
 def _bands(age: Floats, time: float) -> Iterator[tuple[int, Floats]]:
-    """Yield how long a value of each band holds [ps], and the variance that it has after ``age`` [s]."""
+    """Yield for each band how long a value holds [ps], and its variance after ``age`` [s]."""
     reach, begin = age + time, 2.0 * time
     longest = float(np.max(reach, initial=0.0))
     while begin < longest:

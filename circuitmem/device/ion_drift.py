@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def law(spec: IonDriftSpec) -> DeviceLaw:
-    """Return the model for the kernel; mobility and length become the rate of a unit of current [1/(A s)]."""
+    """Return the model for the kernel; mobility and length become a rate per unit of current [1/(A s)]."""
     parameters = (
         spec.off_resistance,
         spec.on_resistance,
@@ -31,5 +31,5 @@ def conductance(spec: IonDriftSpec, state: Floats) -> Floats:
 
 
 def state_of(spec: IonDriftSpec, value: Floats) -> Floats:
-    """Return the state of a conductance [S], beyond [0, 1] where the device has none such."""
+    """Return the state for a conductance [S]; it is outside [0, 1] if the device cannot have that conductance."""
     return np.asarray((spec.off_resistance - 1.0 / value) / (spec.off_resistance - spec.on_resistance))

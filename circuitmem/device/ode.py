@@ -34,9 +34,9 @@ class DeviceResponse(NamedTuple):
     """What devices did under a voltage, at each of the given times."""
 
     current: Floats
-    """A."""
+    """Current [A]."""
     state: Floats
-    """0 to 1."""
+    """State, 0 to 1."""
 
 
 def device_law(spec: OdeDevice) -> DeviceLaw:
@@ -101,7 +101,7 @@ class Drive:
         self._voltage = voltages.reshape(1, -1)
 
     def current(self, spec: OdeDevice, tolerance: float = TOLERANCE) -> Floats:
-        """Return the current of a device that begins in its own first state, as :func:`simulate` does, to the last bit.
+        """Return the current of a device from its own first state, bit for bit as :func:`simulate` does.
 
         Parameters
         ----------

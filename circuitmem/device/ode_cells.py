@@ -1,8 +1,9 @@
-"""ODE devices on a chip: pulses of one width and amplitude on the lines, as many as the model's own law needs.
+"""ODE devices on a chip: pulses of one amplitude on the lines, as many as the model's own law needs.
 
-What the devices of a tile do under a pulse depends on all of them: their currents make the voltages along the wires.
-So the engine works it out, of the tile as a whole, from :meth:`OdeCells.line_pulse`. The digital core knows the model,
-but neither the wires nor half-selected cells: it plans, and believes, what a single device does under the full voltage.
+How the devices of a tile respond to a pulse depends on all of them, since their currents shape the voltages along the
+wires. So the engine simulates the tile as a whole, from :meth:`OdeCells.line_pulse`. The digital core knows the model,
+but neither the wires nor half-selected cells: what it plans and believes is the response of a single device to the full
+voltage.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 POINTS = 8
-"""Conductances of a table between what one pulse and the next leave."""
+"""Conductances of a table per pulse, between those after one pulse and after the next."""
 
 MOST_PULSES = 4096
 """Pulses after which a device must have crossed its working range."""
@@ -39,7 +40,7 @@ MOST_PULSES = 4096
 class OdeCells(Device):
     """Devices whose state follows a differential equation; parameters are those of :class:`Device`.
 
-    The state of a cell and its conductance at small voltages are one number told in two ways
+    The state of a cell and its conductance at small voltages are two forms of the same number
     (:func:`circuitmem.device.state_of`): the tile keeps the conductance.
     """
 
@@ -52,29 +53,29 @@ class OdeCells(Device):
 
     @property
     def most(self) -> int:
-        """Pulses that cross the working range, in the direction that needs more; binary ones with all digits."""
+        """Pulses that cross the working range, in the direction that needs more; if binary, with all digits set."""
         most = max(way.most for way in self._ways)
         return most if self.spec.widths == "equal" else (1 << most.bit_length()) - 1
 
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
-        """Return how many pulses down or up lead nearest, by the model's law.
+        """Return how many pulses down or up come closest to the wanted conductances, by the model's law.
 
         Both (rows, columns), and one of them 0; conductances beyond the working range count as its ends. With
-        ``widths="binary"`` the digits say which pulses: of 1, 2, 4, ... times the width.
+        ``widths="binary"`` the binary digits of a count say which pulses: those of 1, 2, 4, ... times the width.
         """
         count = _Way.equal if self.spec.widths == "equal" else _Way.binary
         down, up = (count(way, present, wanted) for way in self._ways)
         return down, up
 
     def rounds(self, counts: Counts) -> list[tuple[int, Mask]]:
-        """Return the pulses of one width, or of those of the binary digits of the counts, the longest first."""
+        """Return the pulses of the declared width, or those of the binary digits of the counts, the longest first."""
         if self.spec.widths == "equal":
             return super().rounds(counts)
         digits = int(counts.max(initial=0)).bit_length()
         return [(1 << digit, (counts >> digit) & 1 == 1) for digit in reversed(range(digits))]
 
     def line_pulse(self, pulse: PulseGroup) -> Pulse:
-        """Return the pulse on the lines of the tile that reaches the cells of a pulse of one row, or one cell."""
+        """Return the pulse on the tile's lines that gives a pulse to cells of one row, or to one cell."""
         spec, is_set = self.spec, pulse.is_set
         rows, columns = (np.flatnonzero(pulse.cells.any(axis=axis)) for axis in (1, 0))
         return Pulse(
@@ -87,7 +88,7 @@ class OdeCells(Device):
         )
 
     def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:  # noqa: ARG002
-        """Return what a pulse leaves in devices that see its whole voltage: what the digital core expects."""
+        """Return the conductances after the whole voltage of a pulse [S], as the digital core expects."""
         left, cells = conductance.copy(), pulse.cells
         lowest, highest = _range(self.model)
         states = state_of(self.model, np.clip(conductance[cells], lowest, highest))
@@ -95,7 +96,7 @@ class OdeCells(Device):
         return left
 
     def give(self, pulse: PulseGroup, state: CellState, noise: Address) -> None:  # noqa: ARG002
-        """Note what the digital core believes: what the tile does, its engine says."""
+        """Update what the digital core believes; what the tile really does is computed by the engine."""
         state.asked[pulse.cells] = self.after(pulse, state.asked, None)[pulse.cells]
 
 
@@ -144,7 +145,7 @@ def _amplitude(spec: OdeCellSpec, is_set: bool) -> float:
 
 
 def _pulses(spec: OdeCellSpec, is_set: bool, states: Floats, count: int, times: int = 1) -> Floats:
-    """Return the states of single devices after 0 to ``count`` pulses of so many widths, (devices, count + 1)."""
+    """Return the states of single devices after 0 to ``count`` pulses of ``times`` widths, (devices, count + 1)."""
     width, rise = times * (spec.set_time if is_set else spec.reset_time), spec.rise_time
     corners = np.array([0.0, rise, width - rise, width])
     time = np.concatenate([[0.0], (np.arange(count)[:, None] * width + corners[1:]).ravel()])
@@ -161,13 +162,13 @@ class _Way:
     Attributes
     ----------
     order : {1, -1}
-        Whether conductances rise along the way.
+        1 if conductances rise along the way, -1 if they fall.
     nodes : (most + 1,) ndarray
         Conductances after 0, 1, ... pulses [S]; the last is at or beyond the other end.
     grid : (points,) ndarray
-        Conductances along it [S], closer.
+        Conductances along the way [S], more closely spaced.
     after : (digits, points) ndarray
-        What a pulse of 1, 2, 4, ... widths makes of those of the grid [S].
+        Conductances after a pulse of 1, 2, 4, ... widths, from those of the grid [S].
     """
 
     order: int
@@ -181,18 +182,18 @@ class _Way:
         return len(self.nodes) - 1
 
     def place(self, conductances: Floats) -> Floats:
-        """Return after how many pulses from the beginning a device has these conductances."""
+        """Return the number of pulses from the beginning after which a device has these conductances."""
         return np.asarray(np.interp(self.order * conductances, self.order * self.nodes, np.arange(len(self.nodes))))
 
     def equal(self, present: Floats, wanted: Floats) -> Counts:
-        """Return how many pulses of one width lead nearest."""
+        """Return how many pulses of the declared width come closest."""
         steps = np.rint(self.place(wanted) - self.place(present))
         return np.asarray(np.maximum(steps, 0.0), dtype=np.int64)
 
     def binary(self, present: Floats, wanted: Floats) -> Counts:
-        """Return the number whose digits are the pulses that lead nearest: each is given if it does not go too far."""
+        """Return the number whose digits are the pulses that come closest: each is taken unless it overshoots."""
         far = self.place(wanted) + 0.5
-        # Half a pulse further than what is wanted: what does not go beyond that is nearest.
+        # Half a pulse beyond the wanted conductance: pulses that do not pass this limit come closest.
         limit = self.order * np.interp(far, np.arange(len(self.nodes)), self.nodes)
         now = np.clip(self.order * present, self.order * self.grid[0], self.order * self.grid[-1])
         found = np.zeros(present.shape, dtype=np.int64)
@@ -211,7 +212,7 @@ def _way(spec: OdeCellSpec, is_set: bool) -> _Way:
     Raises
     ------
     ValidationError
-        If the range is not the model's, or the pulses do not cross it.
+        If the range is not within the model's, or the pulses do not cross it.
     """
     model = spec.model
     ends = spec.minimum_conductance, spec.maximum_conductance

@@ -28,7 +28,7 @@ STRAIGHT = 1e-8
 """P_max/A of a straight line."""
 
 WHOLE = 1e-6
-"""A number of pulses that is so near to a whole one is that one."""
+"""A number of pulses this close to a whole number counts as that number."""
 
 
 def nonlinearity(steepness: ArrayLike) -> Floats:
@@ -55,7 +55,7 @@ def steepness(nonlinearity_: ArrayLike) -> Floats:
 def pulse_curves(
     spec: PulseUpdateSpec, pulses: ArrayLike, pulses_down: ArrayLike | None = None
 ) -> tuple[Floats, Floats]:
-    """Return G after so many pulses up from the minimum, and G so many pulses down above the minimum [S].
+    """Return G after ``pulses`` up from the minimum, and G with ``pulses_down`` left down to the minimum [S].
 
     These are the published curves ``G_LTP(P)`` and ``G_LTD(P)``, without noise.
 
@@ -64,9 +64,9 @@ def pulse_curves(
     spec : PulseUpdateSpec
         The device.
     pulses : array_like
-        From 0 to ``states``.
+        Numbers of pulses, from 0 to ``states``.
     pulses_down : array_like, optional
-        From 0 to ``states_down``; ``pulses`` when left out.
+        Numbers of pulses, from 0 to ``states_down``; ``pulses`` when left out.
     """
     count = np.asarray(pulses, dtype=np.float64)
     above = count if pulses_down is None else np.asarray(pulses_down, dtype=np.float64)
@@ -80,7 +80,7 @@ def pulse_curves(
 class PulseUpdate(Device):
     """Devices that a pulse moves along a curve, up or down (NeuroSim): as many pulses as the declared curves need.
 
-    What is less than a pulse is not asked for; the digital core remembers where the declared curves would be.
+    Changes of less than a pulse are not asked for; the digital core keeps track of where the declared curves would be.
     Parameters are those of :class:`circuitmem.device.Device`.
 
     Attributes
@@ -88,7 +88,7 @@ class PulseUpdate(Device):
     up, down : DirectionCurve
         The curves of each device. Only the circuit may use them.
     nominal_up, nominal_down : DirectionCurve
-        Those of the declared device, which the digital core knows.
+        The curves of the declared device, which the digital core knows.
     limits : (float, float)
         Minimum and maximum conductance [S].
     """
@@ -108,9 +108,9 @@ class PulseUpdate(Device):
             self.down = _curve(_same_sign(-spec.depression, -spread[1]), spec.pulses_down)
 
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
-        """Return how many pulses down and how many up lead nearest, without going too far.
+        """Return how many pulses down and how many up come closest without overshooting.
 
-        By the inverse of the nominal curves; both (rows, columns), and one of them 0.
+        They follow from the inverse of the nominal curves; both are (rows, columns), and one of them is 0.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class PulseUpdate(Device):
         return np.where(selected, self.spec.pulses_down, 0), np.where(selected, self.counts(asked, bottom)[1], 0)
 
     def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
-        """Return what one pulse along a curve leaves."""
+        """Return the conductances after one pulse along a curve [S]."""
         low, high = self.limits
         curves = (self.down, self.up) if noise is not None else (self.nominal_down, self.nominal_up)
         curve = curves[pulse.is_set]
@@ -145,7 +145,7 @@ class PulseUpdate(Device):
         return np.asarray(low + (high - low) * (y if pulse.is_set else 1.0 - y))
 
     def give(self, pulse: PulseGroup, state: CellState, noise: Address) -> None:
-        """Do what :meth:`Device.give` does, by the kernels."""
+        """Do the same as :meth:`Device.give`, in the kernels."""
         one, drawn = pulse.cells.astype(np.int64), self.noise_of(pulse, noise)
         real, nominal = (self.up, self.nominal_up) if pulse.is_set else (self.down, self.nominal_down)
         law = one, pulse.is_set
@@ -171,7 +171,7 @@ def _curve(nonlinearity_: Floats, states: int) -> DirectionCurve:
 
 
 def _place(y: Floats, curve: DirectionCurve) -> Floats:
-    """Return after how many pulses from 0 a curve is at y."""
+    """Return the number of pulses from 0 after which a curve is at y."""
     return np.asarray(-np.log1p(-y / curve.ceiling) / curve.fade)
 
 

@@ -1,7 +1,7 @@
-"""The devices of a row of tiles at once: how many pulses their changes take, and what a pulse leaves of all of them.
+"""The devices of a row of tiles at once: how many pulses their changes take, and what they all conduct after a pulse.
 
-Kinds whose law is here work on all tiles in one call; of any other, :class:`circuitmem.device.Device` is asked tile by
-tile. Both leave the same bits.
+Kinds with a law here are computed for all tiles in one call; for any other kind, :class:`circuitmem.device.Device` is
+called tile by tile. Both give the same bits.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ Counts = NDArray[np.int64]
 Places = NDArray[np.intp]
 
 _PLANNED = PulseUpdate, Statistical, StepTable, TwoPulse
-"""Of these the digital core knows one law for all tiles. A class that derives from one of them may do otherwise."""
+"""Kinds for which the digital core knows one law for all tiles. A subclass of one of them may do otherwise."""
 
 
 def has_row_law(device: Device) -> bool:
-    """Say whether a pulse on a device of this kind asks for what its own cells conduct, and for nothing else."""
+    """Say whether a pulse on a device of this kind depends on nothing but what its own cells conduct."""
     return type(device) in _PLANNED
 
 
 def plan_row(devices: Sequence[Device], wanted: Floats, asked: Floats, deadband: float) -> Counts:
-    """Return the pulses of each cell, (2, tiles, rows, columns), down and up: as :meth:`Device.plan` of each tile.
+    """Return the pulses of each cell, (2, tiles, rows, columns), down and up, as :meth:`Device.plan` does tile by tile.
 
     Parameters
     ----------
     devices : sequence of Device
-        Those of each tile, of one kind.
+        The devices of each tile, all of one kind.
     wanted, asked : (tiles, rows, columns) ndarray
         Conductances that are wanted now, and that were asked for before [S].
     deadband : float
-        Differences up to which nothing is done [S].
+        Largest difference for which nothing is done [S].
     """
     if isinstance(devices[0], StepTable) and has_row_law(devices[0]):
-        # Its ways are long to look up: only for cells that are to change. What is not a number is beyond the dead band.
+        # Looking up its paths is slow, so only for cells that have to change. NaN counts as beyond the dead band.
         found = np.zeros((2, *wanted.shape), dtype=np.int64)
         cells = ~(np.abs(wanted - asked) <= deadband)
         found[:, cells] = devices[0].counts(wanted[cells], asked[cells])
@@ -58,17 +58,17 @@ def plan_row(devices: Sequence[Device], wanted: Floats, asked: Floats, deadband:
 
 
 def give_row(devices: Sequence[Device], pulse: PulseGroup, state: CellState, noise: Addresses) -> None:
-    """Give a pulse to cells of all tiles, in place, as :meth:`Device.give` does to those of each.
+    """Give a pulse to cells of all tiles, in place, as :meth:`Device.give` does tile by tile.
 
     Parameters
     ----------
     devices : sequence of Device
-        Those of each tile, of one kind.
+        The devices of each tile, all of one kind.
     pulse : PulseGroup
         Which cells get it; its arrays are (tiles, rows, columns).
     state : CellState
-        What the cells have, (tiles, rows, columns) each. Of kinds of which :func:`has_row_law` says so, what the others
-        conduct does not matter.
+        The cells of all tiles, (tiles, rows, columns) each. For kinds with :func:`has_row_law`, what cells without a
+        pulse conduct does not matter.
     noise : Addresses
         Where the noise of each tile is drawn.
     """
@@ -83,7 +83,7 @@ def give_row(devices: Sequence[Device], pulse: PulseGroup, state: CellState, noi
 
 
 def _give_whole(devices: Sequence[Device], pulse: PulseGroup, state: CellState, noise: Addresses, some: Places) -> None:
-    """Work out all cells, also the few that get no pulse."""
+    """Compute all cells, including the few that get no pulse."""
     drawn = np.zeros(pulse.cells.shape)
     for tile in some.tolist():
         numbers = standard_normal(Device.noise_of(pulse, noise.of(tile)), pulse.cells[tile].size)
@@ -99,7 +99,7 @@ def _give_whole(devices: Sequence[Device], pulse: PulseGroup, state: CellState, 
 
 
 def _give_some(devices: Sequence[Device], pulse: PulseGroup, state: CellState, noise: Addresses, some: Places) -> None:
-    """Work out the cells alone that get the pulse: in a row of pulses most have had theirs."""
+    """Compute only the cells that get the pulse: late in a series of pulses, most cells have had theirs."""
     first, size = devices[0], pulse.cells[0].size
     cells = np.flatnonzero(pulse.cells)
     ends = np.searchsorted(cells, (some + 1) * size).tolist()
@@ -125,7 +125,7 @@ def _give_some(devices: Sequence[Device], pulse: PulseGroup, state: CellState, n
 
 
 def _left(device: Device, pulse: PulseGroup, conductance: Floats, drawn: Floats, sizes: Floats | None) -> Floats:
-    """Return what a pulse leaves of cells of any shape [S], whose steps are of such ``sizes``, if they have any."""
+    """Return what cells of any shape conduct after a pulse [S], with steps of these ``sizes`` if they have any."""
     if isinstance(device, StepTable):
         left = device.moved(pulse.is_set, conductance, drawn, sizes)
     else:

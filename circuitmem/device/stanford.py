@@ -43,6 +43,6 @@ def conductance(spec: StanfordSpec, state: Floats) -> Floats:
 
 
 def state_of(spec: StanfordSpec, value: Floats) -> Floats:
-    """Return the state of a conductance [S], beyond [0, 1] where the device has none such."""
+    """Return the state for a conductance [S]; it is outside [0, 1] if the device cannot have that conductance."""
     gap = -spec.current_gap * np.log(value * spec.current_voltage / spec.current)
     return np.asarray((gap - spec.minimum_gap) / (spec.maximum_gap - spec.minimum_gap))

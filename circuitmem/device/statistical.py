@@ -40,7 +40,7 @@ class Statistical(Device):
         return np.zeros(selected.shape, dtype=np.int64), selected.astype(np.int64)
 
     def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:  # noqa: ARG002
-        """Return what is wanted, with its error."""
+        """Return the wanted conductances [S], with their error."""
         if noise is None:
             return pulse.wanted
         error = law_values(self.spec.programming_error, pulse.wanted, "chip.device.programming_error")

@@ -1,4 +1,4 @@
-"""Devices without a law: a pulse makes a step as it was measured, from wherever a cell is."""
+"""Devices without a law: a pulse makes the step that was measured at the cell's conductance."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 WHOLE = 1e-6
-"""A number of pulses that is so near to a whole one is that one."""
+"""A number of pulses this close to a whole number counts as that number."""
 
 
 class StepTable(Device):
     """Devices of which the mean step of a pulse, and its spread, are known at each conductance.
 
-    The digital core counts the pulses of the declared mean steps. Parameters are those of
+    The digital core counts pulses by the declared mean steps. Parameters are those of
     :class:`circuitmem.device.Device`.
 
     Attributes
@@ -30,7 +30,7 @@ class StepTable(Device):
     paths : (down, up) of ndarray
         Conductances after 0, 1, 2, ... mean steps from one end of the range to the other [S].
     sizes : (2, rows, columns) ndarray, optional
-        How many mean steps a step of each device is, down and up; None: one. Only the circuit may use it.
+        Step of each device relative to the mean step, down and up; None: 1 for all. Only the circuit may use it.
     """
 
     Spec = StepTableSpec
@@ -46,7 +46,7 @@ class StepTable(Device):
             self.sizes = np.maximum(1.0 + spec.device_spread * drawn, 0.1)
 
     def _path(self, *, is_set: bool) -> Floats:
-        """Return the way of a device without noise, from one end of the range to the other."""
+        """Return the conductances of a device without noise, from one end of the range to the other [S]."""
         low, high = self.spec.minimum_conductance, self.spec.maximum_conductance
         places, means, _ = self._tables[is_set]
         path = [low if is_set else high]
@@ -58,11 +58,11 @@ class StepTable(Device):
 
     @property
     def most(self) -> int:
-        """Pulses of the longer of the two ways."""
+        """Pulses of the longer of the two paths."""
         return max(map(len, self.paths)) - 1
 
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
-        """Return how many mean steps down and how many up lead nearest, without going too far."""
+        """Return how many mean steps down and how many up come closest without overshooting."""
         down, up = self.paths
         goal, now = (np.clip(g, up[0], up[-1]) for g in (wanted, present))
         number = np.arange(len(up)), np.arange(len(down))
@@ -71,13 +71,13 @@ class StepTable(Device):
         return _whole(fall), _whole(rise)
 
     def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
-        """Return what one pulse leaves: a step further, with its spread, within the range."""
+        """Return the conductances after one pulse [S]: a step further, with its spread, within the range."""
         return self.moved(
             pulse.is_set, conductance, noise, None if self.sizes is None else self.sizes[int(pulse.is_set)]
         )
 
     def moved(self, is_set: bool, conductance: Floats, noise: Floats | None, sizes: Floats | None) -> Floats:
-        """Return what a pulse leaves of cells of any shape [S]: of the declared device, if there is no ``noise``.
+        """Return what cells of any shape conduct after a pulse [S]; without ``noise``, those of the declared device.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class StepTable(Device):
         noise : ndarray, optional
             A standard normal number for each, of the same shape.
         sizes : ndarray, optional
-            How many times the mean step each cell's step is, of the same shape; 1 if left out.
+            Step of each cell relative to the mean step, of the same shape; 1 if left out.
         """
         places, means, spreads = self._tables[is_set]
         step = np.interp(conductance, places, means)

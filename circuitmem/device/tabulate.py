@@ -1,8 +1,8 @@
-"""Tables of a device's law, from what the law says at chosen states and voltages: the grid becomes as fine as it must.
+"""Tables of a device's law, from its values at chosen states and voltages, on a grid that is refined as needed.
 
-Between nodes surfaces are bicubic, with slopes that keep them monotone (Fritsch & Carlson, SIAM J. Numer. Anal. 17:238,
-1980): they do not swing beyond a kink, and stay 0 between thresholds. Intervals are halved until the law
-in the middle of each is right to the wanted error; random points say in the end how right the tables are.
+Between nodes the surfaces are bicubic, with slopes that keep them monotone (Fritsch & Carlson, SIAM J. Numer. Anal.
+17:238, 1980): they do not overshoot at a kink, and stay 0 between thresholds. Intervals are halved until the tables
+meet the wanted error in the middle of each; in the end, random points measure the error of the tables.
 """
 
 from __future__ import annotations
@@ -23,28 +23,30 @@ Sampler = Callable[[Floats, Floats], tuple[Floats, Floats]]
 """Takes states, 0 to 1, and voltages [V], (points,) each; returns currents [A] and rates of the state [1/s]."""
 
 NEAR = 1e-6
-"""Voltage that counts as 0, relative to the last of a table."""
+"""Voltage that counts as 0, relative to the largest of a table."""
 FIRST = 8
 """Intervals to begin with."""
 MOST = 400
 """Intervals of a table, along each axis."""
 FINEST = 2.0**-26
-"""Shortest interval, relative to the first ones; what changes within it is a jump."""
+"""Shortest interval, relative to the first ones; a change within it counts as a jump."""
 MARGIN, TURNS = 0.4, 4
-"""Error in the middle of intervals, relative to the wanted one, at first; and halvings of it, until all is right."""
+"""First bound of the error in the middle of intervals, relative to the wanted error; and number of tries, each with half
+the bound."""
 RANDOM = 2000
-"""Random points that judge the tables."""
+"""Random points that check the tables."""
 
 
 class Limits(NamedTuple):
-    """What tables are for.
+    """Range and accuracy that tables must have.
 
     Attributes
     ----------
     positive, negative : float
         Largest magnitudes of the voltage of each sign [V], > 0.
     time : float
-        Duration of the longest pulse [s]: rates below a thousandth of its inverse count as that.
+        Duration of the longest pulse [s]: errors of rates below a thousandth of its inverse are relative to that
+        thousandth.
     conductance : float
         Conductance to which the errors of smaller ones are relative [S], > 0.
     error : float
@@ -87,7 +89,7 @@ def tabulate(law: Sampler, limits: Limits, seed: int = 0) -> LawTable:
     Raises
     ------
     ValidationError
-        If the law cannot be tabulated: the message says what it does, and where.
+        If the law cannot be tabulated; the message says why, and where.
     """
     halves = [_Half(law, 1.0, limits.positive, limits), _Half(law, -1.0, limits.negative, limits)]
     rng = np.random.default_rng(seed)
@@ -106,7 +108,7 @@ def tabulate(law: Sampler, limits: Limits, seed: int = 0) -> LawTable:
 def deviation(
     numbers: Floats, states: Floats, voltages: Floats, amperes: Floats, rates: Floats, limits: Limits
 ) -> Floats:
-    """Return how far tables are off at points where the law is known: the larger relative error of both answers."""
+    """Return the error of tables at points where the law is known: the larger relative error of current and rate."""
     found, _ = current(numbers, states, np.full(states.shape, -1.0), voltages)
     small = np.abs(voltages) <= NEAR * max(limits.positive, limits.negative)
     least = np.abs(amperes) + limits.conductance * np.abs(voltages)
@@ -122,7 +124,7 @@ class _Half:
         self._law, self._sign, self._last, self._limits = law, sign, last, limits
         self._known: dict[tuple[float, float], tuple[float, float]] = {}
         first = np.linspace(0.0, 1.0, FIRST + 1)
-        # Grids of the two surfaces, along state and voltage; voltages relative to the last.
+        # Grids of the two surfaces, along state and voltage; voltages relative to the largest.
         self._grids = [[first, first], [first, first]]
         _, found = self._ask(first, first)
         self._end = _end(found)
@@ -131,7 +133,7 @@ class _Half:
             raise ValidationError("chip.device.file", "must have a state that rests at 0 V; it moves in state", state)
 
     def refine(self, error: float) -> None:
-        """Halve intervals until the middle of each is right to this error."""
+        """Halve intervals until the error in the middle of each is at most this."""
         for which in range(2):
             while True:
                 bad = self._worst(which, error)
@@ -157,7 +159,7 @@ class _Half:
                 "chip.device.file", f"must have a current that rises with the voltage; it falls at {where}"
             )
         growth = np.abs(np.diff(np.log(slope), axis=1)) / np.diff(voltages)
-        # A bend at the smallest voltages, such as that of a square root, leads nobody astray.
+        # A bend at the smallest voltages, such as that of a square root, does no harm.
         return max(float(growth[:, voltages[1:] > 0.02 * self._last].max()), 1e-3)
 
     def _ask(self, states: Floats, voltages: Floats) -> tuple[Floats, Floats]:
@@ -168,7 +170,7 @@ class _Half:
         return found[..., 0], found[..., 1]
 
     def _learn(self, *grids: tuple[Floats, Floats]) -> None:
-        """Ask for what is not known yet on some grids, (states, voltages): all of it at once."""
+        """Evaluate the law, in one call, at all points of some grids, (states, voltages), that are not known yet."""
         keys = dict.fromkeys((s, u) for states, places in grids for s in states.tolist() for u in places.tolist())
         new = [key for key in keys if key not in self._known]
         if new:
@@ -190,7 +192,7 @@ class _Half:
         if which == 0:
             return np.log(siemens)
         room = self._room(states)[:, None]
-        # At the limit itself the room is 0: what is there is the ratio close to it.
+        # At the limit itself the room is 0: the ratio is taken from a state close to it.
         if self._end >= 0:
             near = self._inside(states)
             _, close = self._ask(near, voltages)
@@ -198,7 +200,7 @@ class _Half:
         return np.arcsinh(rates / (room * self._limits.slow))
 
     def _inside(self, states: Floats) -> Floats:
-        """Return the states, and one beside the limit for it."""
+        """Return the states, with the limit replaced by a state close to it."""
         return np.where(states == self._end, np.abs(states - 1e-6), states)
 
     def _room(self, states: Floats) -> Floats:
@@ -212,7 +214,7 @@ class _Half:
         return Surface(states, voltages, np.stack([value, along, across, _slopes(voltages, along, 1)], axis=2))
 
     def _worst(self, which: int, error: float) -> list[NDArray[np.bool_]]:
-        """Say which intervals along state, and along voltage, are off in their middle."""
+        """Say which intervals along state, and along voltage, exceed this error in their middle."""
         grids = self._grids[which]
         middles = [0.5 * (grid[1:] + grid[:-1]) for grid in grids]
         self._learn((self._inside(grids[0]), grids[1]), (middles[0], grids[1]), (grids[0], middles[1]))
@@ -249,7 +251,7 @@ class _Half:
 
 
 def _end(rates: Floats) -> int:
-    """Return the limit of the state at which a motion ends that goes there: 1, 0, or -1 if it does not."""
+    """Return the limit of the state, 1 or 0, at which the motion towards it ends; -1 if there is none."""
     largest = np.abs(rates).max()
     if largest == 0.0 or (rates.min() < 0.0 < rates.max()):
         return -1
@@ -258,7 +260,7 @@ def _end(rates: Floats) -> int:
 
 
 def _balanced(grid: Floats) -> Floats:
-    """Halve intervals that are more than twice as long as one beside them: slopes come from both."""
+    """Halve intervals that are more than twice as long as a neighbour: slopes depend on both."""
     while True:
         width = np.diff(grid)
         beside = np.minimum(np.append(width[1:], np.inf), np.insert(width[:-1], 0, np.inf))
@@ -269,7 +271,7 @@ def _balanced(grid: Floats) -> Floats:
 
 
 def _slopes(grid: Floats, values: Floats, axis: int) -> Floats:
-    """Return slopes at the nodes: of the parabola through three of them, as large as monotone cubics may have."""
+    """Return the slopes at the nodes: of parabolas through three nodes, limited so that the cubics stay monotone."""
     y = np.moveaxis(values, axis, -1)
     width, rise = np.diff(grid), np.diff(y, axis=-1) / np.diff(grid)
     found = np.empty_like(y)

@@ -21,7 +21,7 @@ __all__ = ["FORMAT", "conductance", "law", "limits_of", "state_of", "table_of", 
 Floats = NDArray[np.float64]
 
 FORMAT = 1
-"""Of the tables, and how they are made: those of another one are made anew."""
+"""Version of the tables and of how they are made: tables of another version are made anew."""
 
 
 def law(spec: TabulatedSpec) -> DeviceLaw:
@@ -44,7 +44,7 @@ def state_of(spec: TabulatedSpec, value: Floats) -> Floats:
     width = grid[at + 1] - grid[at]
     low, high = np.zeros(wanted.shape), np.ones(wanted.shape)
     x = np.clip((wanted - level[at]) / (level[at + 1] - level[at]), 0.0, 1.0)
-    for _ in range(60):  # Newton's method in a bracket: some five turns
+    for _ in range(60):  # Newton's method in a bracket: about five iterations
         weights, rising = tables.cubic(x, width)
         ends = level[at], level[at + 1], slope[at], slope[at + 1]
         off, steep = (sum(w * end for w, end in zip(parts, ends, strict=True)) for parts in (weights, rising))
@@ -68,18 +68,18 @@ def tabulated_error(spec: TabulatedSpec) -> tuple[int, float]:
 
 
 def limits_of(spec: TabulatedSpec) -> Limits:
-    """Return what the tables of a device are for."""
+    """Return the range and the accuracy that the tables of a device must have."""
     return Limits(spec.positive_voltage, spec.negative_voltage, spec.time, spec.conductance, spec.error)
 
 
 @lru_cache(maxsize=16)
 def table_of(spec: TabulatedSpec) -> LawTable:
-    """Return the tables of a device: made now, or kept in the user's cache if a simulator made them.
+    """Return the tables of a device: made now, or, if a simulator makes them, kept in the user's cache.
 
     Raises
     ------
     ValidationError
-        If the law cannot be tabulated, or is not what a device's is.
+        If the law cannot be tabulated, or is not that of a device.
     """
 
     def make() -> LawTable:
@@ -119,7 +119,7 @@ def _siemens(numbers: Floats, state: Floats) -> Floats:
 
 
 def _check(spec: TabulatedSpec, numbers: Floats) -> None:
-    """Refuse what is no device: a conductance that goes two ways, or pulses that move it the wrong way."""
+    """Refuse laws of no device: the conductance is not monotonic, or pulses move it the wrong way."""
     grid = tables.unpack(numbers)[0].current.state
     steps = np.diff(_siemens(numbers, grid))
     if not ((steps > 0.0).all() or (steps < 0.0).all()):

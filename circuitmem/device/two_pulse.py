@@ -26,7 +26,7 @@ class TwoPulse(Device):
     Attributes
     ----------
     law : TwoPulseLaw
-        The nominal law, as the kernels want it (:mod:`circuitmem._kernels.pulses`).
+        The nominal law, in the form that the kernels take (:mod:`circuitmem._kernels.pulses`).
     """
 
     Spec = TwoPulseSpec
@@ -53,7 +53,7 @@ class TwoPulse(Device):
         return slope
 
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
-        """Return one RESET for cells that shall fall, and one SET for those that shall change."""
+        """Return one RESET for cells that must be lowered, and one SET for all that must change."""
         return (wanted < present).astype(np.int64), (wanted != present).astype(np.int64)
 
     def plan(self, wanted: Floats, asked: Floats, deadband: float) -> tuple[Counts, Counts]:
@@ -65,11 +65,11 @@ class TwoPulse(Device):
         return lowered, selected
 
     def again(self, lowered: Mask, selected: Mask, asked: Floats) -> tuple[Counts, Counts]:  # noqa: ARG002
-        """Return a RESET for cells that were found to conduct too much, and a SET for all."""
+        """Return a RESET for cells that were found to conduct too much, and a SET for all selected ones."""
         return lowered.astype(np.int64), selected.astype(np.int64)
 
     def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
-        """Return what a pulse leaves: the bottom of the range, or what its gate lets through and noise."""
+        """Return the conductances after a pulse [S]: the bottom of the range, or what the gate sets, with noise."""
         law = self.law
         if not pulse.is_set:
             return np.minimum(conductance, law.minimum_conductance)
@@ -80,7 +80,7 @@ class TwoPulse(Device):
         return left if noise is None else left + law.noise * noise
 
     def give(self, pulse: PulseGroup, state: CellState, noise: Address) -> None:
-        """Do what :meth:`Device.give` does, by the kernels."""
+        """Do the same as :meth:`Device.give`, in the kernels."""
         cells = state.conductance, state.effective, state.stuck, pulse.cells
         if pulse.is_set:
             set_pulse(*cells, pulse.wanted, state.asked, self.slope, self.law, noise)

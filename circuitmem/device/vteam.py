@@ -39,7 +39,7 @@ def conductance(spec: VteamSpec, state: Floats) -> Floats:
 
 
 def state_of(spec: VteamSpec, value: Floats) -> Floats:
-    """Return the state of a conductance [S], beyond [0, 1] where the device has none such."""
+    """Return the state for a conductance [S]; it is outside [0, 1] if the device cannot have that conductance."""
     on, off = spec.on_resistance, spec.off_resistance
     if spec.resistance == "exponential":
         return np.asarray(np.log(value * on) / np.log(on / off))

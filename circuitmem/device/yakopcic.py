@@ -36,5 +36,5 @@ def conductance(spec: YakopcicSpec, state: Floats) -> Floats:
 
 
 def state_of(spec: YakopcicSpec, value: Floats) -> Floats:
-    """Return the state of a conductance [S], beyond [0, 1] where the device has none such."""
+    """Return the state for a conductance [S]; it is outside [0, 1] if the device cannot have that conductance."""
     return np.asarray(value / (spec.a1 * spec.b))
