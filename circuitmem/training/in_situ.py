@@ -29,25 +29,25 @@ __all__ = ["InSituTrainer", "train_epoch"]
 Floats = NDArray[np.float64]
 
 LAST_RATE = 0.1
-"""Part of the step size that is left at the end of training."""
+"""Fraction of the initial step size that is left at the end of training."""
 
 
 class InSituTrainer:
-    """The digital core between a forward pass and its pulses, with its state from batch to batch.
+    """The work of the digital core between a forward pass and the pulses, with its state from batch to batch.
 
     Parameters
     ----------
     spec : InSituSpec
-        Optimiser, rule, and their numbers.
+        Optimiser, rule, and their settings.
     network : HardwareNetwork
         The network to train.
     optimiser : Optimiser, optional
-        One of the caller's own, instead of the declared one.
+        An optimiser of the caller's own, instead of the declared one.
 
     Attributes
     ----------
     setting : str
-        What the user calls that which sets the size of the steps.
+        The user's name for the setting that determines the step size.
     """
 
     def __init__(self, spec: InSituSpec, network: HardwareNetwork, optimiser: Optimiser | None = None) -> None:
@@ -66,7 +66,7 @@ class InSituTrainer:
         self._maps: list[BackwardMap] = []
 
     def state(self) -> dict[str, Any]:
-        """Return what is kept from batch to batch, for a checkpoint."""
+        """Return everything that is kept from batch to batch, for a checkpoint."""
         kept = {"optimiser": self.optimiser.state(), "rule": self.rule.state()}
         return {**kept, "batches": self.batches, "read": self._read}
 
@@ -77,7 +77,7 @@ class InSituTrainer:
         self.batches, self._read, self._maps = state["batches"], state["read"], []
 
     def look(self) -> Process:
-        """Read the cells back, if the gradient wants them and they are due."""
+        """Read the cells back, if the gradient needs it and it is due."""
         if self.spec.gradient == "read" and self.batches % self.spec.read_batches == 0:
             self._read = yield from read_back_cells(self.network)
             self._maps = []
@@ -86,21 +86,21 @@ class InSituTrainer:
 
     @property
     def _wired(self) -> int:
-        """Cells through whose wires the gradient goes."""
+        """Number of cells for which the gradient includes the effect of wires."""
         spec = self.network.chip.spec.tile_spec
         needed = self.spec.gradient == "read" and WireModel.is_needed(spec)
         return len(self.network.chip.units) * spec.rows * spec.columns if needed else 0
 
     def operations(self, activities: list[Floats]) -> int:
-        """Return how many operations of the digital core a step takes: gradients, and with ``read`` their map."""
+        """Return the operations of the digital core in a step: the gradients, and with ``read`` their map."""
         model = self.network.model
         outer = 6 * sum(w.size * len(vectors) for w, vectors in zip(model.weights, activities, strict=False))
-        # Of a weight's two cells: a factor, a subtraction, their difference; and the gain of its gradient.
+        # Of each weight: a factor and a subtraction for each of its two cells, their difference, its gradient's gain.
         mapped = 6 * sum(weights.size for weights in model.weights) if self.spec.gradient == "read" else 0
         return outer + mapped + WireModel.GRADIENT * self._wired
 
     def follow(self) -> Process:
-        """Choose ranges anew, if they follow the network and that is due."""
+        """Choose the ranges again, if they follow the network and it is due."""
         if self.spec.ranges == "follow" and self.batches % self.spec.ranges_batches == 0:
             yield from follow_ranges(self.network)
 
@@ -127,14 +127,14 @@ class InSituTrainer:
         return LinearTileMap(layer) if asks else TileMap(layer)
 
     def step(self, activities: list[Floats], error: Floats, rate: float) -> None:
-        """Move weights and biases against the gradient; weights stay within what a pair can hold.
+        """Move weights and biases against the gradient; weights stay within the limits of their cells.
 
         Parameters
         ----------
         activities : list of (batch, inputs) ndarray
-            Of each layer, as its tiles got them.
+            Inputs of each layer, as its tiles got them.
         error : (batch, outputs) ndarray
-            Derivative of the loss by the outputs.
+            Derivative of the loss with respect to the outputs.
         rate : float
             Step size.
         """
@@ -142,7 +142,7 @@ class InSituTrainer:
         self.batches += 1
         weight_gradients, bias_gradients = self._gradients(activities, error)
         changes = self.optimiser.changes([*weight_gradients, *bias_gradients], rate)
-        if not self._limits:  # not before the chip is brought up: until then no stuck cell is known
+        if not self._limits:  # only after the bring-up, which finds the stuck cells
             self._limits = [layer.limits() for layer in layers]
         moved = zip(layers, model.weights, self._limits, changes[: len(layers)], strict=True)
         for layer, weights, (lowest, highest), change in moved:
@@ -165,37 +165,37 @@ def train_epoch(
     until: int | None = None,
     objective: Objective | None = None,
 ) -> Process:
-    """Train for one pass over the samples, or what is left of it; returns the mean loss of its batches so far.
+    """Train for one pass over the samples, or for the rest of it; returns the mean loss of its batches so far.
 
     Parameters
     ----------
     network : HardwareNetwork
         The network on its chip.
     trainer : InSituTrainer
-        Keeps what it knows from epoch to epoch.
+        The trainer, which keeps its state from epoch to epoch.
     images : (samples, inputs) ndarray
         Training inputs.
     labels : (samples,) ndarray of int
-        Their classes, or (samples,) or (samples, outputs) values.
+        Their classes; or values, (samples,) or (samples, outputs).
     seed : int
         Seed of the order of the samples.
     epoch : int
-        Which epoch, from 0, < ``in_situ.epochs``: the step size falls until that is over.
+        Number of the epoch, from 0, < ``in_situ.epochs``; the step size falls until the last one is over.
     losses : list of float, optional
-        Losses of the batches that are over; those that follow are appended.
+        Losses of the batches that are over; those of the next batches are appended.
     after_batch : callable
         Called after every batch, when its pulses have been given and nothing is under way.
     recalibrate : callable, optional
-        Returns the process that calibrates the network again, for when the trainer says so.
+        Returns the process that calibrates the network again; called when the trainer says that it is due.
     until : int, optional
-        Stop when so many batches of the epoch are over.
+        Stop when this many batches of the epoch are over.
     objective : Objective, optional
-        What to train for; classes when left out.
+        The objective of training; classes when left out.
 
     Raises
     ------
     ValidationError
-        If the loss of a batch is no number, or no such epoch is declared.
+        If the loss of a batch is not finite, or ``epoch`` is not below the declared epochs.
     """
     integer("epoch", epoch, maximum=trainer.spec.epochs - 1)
     objective = Classes(network.model.weights[-1].shape[1]) if objective is None else objective
@@ -207,7 +207,7 @@ def train_epoch(
         chosen = order[index * spec.batch : (index + 1) * spec.batch]
         yield from trainer.look()
         activities = yield from network.learning_pass(images[chosen])
-        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is refused below
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite is refused below
             loss, error = objective.loss(activities[-1], labels[chosen])
         if not isfinite(loss):
             where = f"its loss is {loss} (epoch {epoch + 1}, batch {index + 1})"

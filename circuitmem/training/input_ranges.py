@@ -1,4 +1,4 @@
-"""Ranges of DACs that are learnt with the weights, in hardware-aware training."""
+"""Ranges of DACs that are learnt together with the weights in hardware-aware training."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ Floats = NDArray[np.float64]
 
 
 class InputRanges:
-    """What the highest DAC code of each hidden layer stands for, as a parameter that is trained.
+    """The activity that the highest DAC code of each hidden layer stands for, as a trained parameter.
 
-    The network is trained with activities as the DACs say them, in as many steps as they have codes. Rounding passes
-    gradients as if it were not there; the range itself follows the derivative of the rounded and cut activities by it
-    (LSQ: Esser et al., ICLR 2020), so that a narrow range, which cuts, and a wide one, whose steps are coarse, are
-    weighed by what they cost. What is stepped is the logarithm, which keeps a range above 0.
+    The network is trained with activities as the DACs give them, clipped and rounded to the codes. Gradients pass the
+    rounding as if it were not there (straight-through). The range itself follows the derivative of the rounded and
+    clipped activities with respect to it (LSQ: Esser et al., ICLR 2020), which weighs the clipping of a narrow range
+    against the coarse steps of a wide one by their effect on the loss. The trained parameter is the logarithm, which
+    keeps a range above 0.
 
     Parameters
     ----------
     layers : sequence of HardwareLayer
-        Whose present ranges are the first ones. The inputs of the first layer keep theirs, that of the data.
+        Layers whose present ranges are the initial ones. The first layer keeps its range, which is that of the data.
     levels : int
         Codes of a DAC, >= 2.
     """
@@ -35,7 +36,7 @@ class InputRanges:
         self._first = np.array([layer.input_scale for layer in layers])
         self._top = levels - 1
         self.logarithms = np.zeros(len(self._first))
-        """What is trained, (layers,): of each range, relative to the first one; that of the first layer stays 0."""
+        """The parameters, (layers,): logarithms of ranges relative to their initial values, 0 in the first layer."""
 
     @property
     def now(self) -> list[float]:
@@ -43,23 +44,23 @@ class InputRanges:
         return [float(own) for own in self._first * np.exp(self.logarithms)]
 
     def enter(self, layer: int, vectors: Floats) -> Floats:
-        """Return vectors (vectors, inputs) of a layer as its DACs say them: cut and rounded."""
+        """Return vectors (vectors, inputs) of a layer as its DACs give them: clipped and rounded."""
         step = self.now[layer] / self._top
         return np.asarray(np.rint(np.clip(vectors / step, 0.0, self._top)) * step)
 
     def loss_gradients(
         self, model: Perceptron, inputs: Floats, loss: Loss
     ) -> tuple[float, list[Floats], list[Floats], Floats]:
-        """Return the loss, and its gradients by weights, biases and :attr:`logarithms`.
+        """Return the loss, and its gradients with respect to weights, biases and :attr:`logarithms`.
 
         Parameters
         ----------
         model : Perceptron
             The network.
         inputs : (samples, inputs) ndarray
-            What it is given.
+            Inputs of the network.
         loss : callable
-            Called with the outputs; returns their loss and its gradient by them.
+            Called with the outputs; returns their loss and its gradient with respect to them.
         """
         exact: list[Floats] = []
         ranges, found = self.now, np.zeros_like(self.logarithms)

@@ -9,7 +9,7 @@ __all__ = ["cross_entropy", "squared_error"]
 
 
 def cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
-    """Return the mean loss of a batch and its gradient by the logits, (batch, classes).
+    """Return the mean loss of a batch and its gradient with respect to the logits, (batch, classes).
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tup
 
 
 def squared_error(outputs: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Return the mean squared error of a batch and its gradient by the outputs, (batch, outputs).
+    """Return the mean squared error of a batch and its gradient with respect to the outputs, (batch, outputs).
 
     Parameters
     ----------
     outputs, wanted : (batch, outputs) ndarray
-        What the last layer gives, and what it should.
+        Outputs of the last layer, and their targets.
     """
     error = outputs - wanted
     return float(np.mean(error**2)), error * (2.0 / error.size)

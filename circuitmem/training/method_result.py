@@ -20,14 +20,14 @@ ERROR_EDGES = np.linspace(-1.0, 1.0, 42)
 
 @dataclass
 class MethodResult:
-    """What a method reached and what it cost; the reads of the test itself are not counted as cost.
+    """Scores and cost of a method; the reads of the test itself do not count as cost.
 
     Attributes
     ----------
     accuracy_percent : float
         Test accuracy at the end.
     rmse, r2 : float, optional
-        Instead, of a network that predicts values: root mean square of its errors in their units, and R2.
+        Instead, for a network that predicts values: root mean square error in their units, and R2.
     simulated_time_s, energy_j, pulses : float, float, int
         Cost of programming, calibration and training.
     history : list of dict
@@ -36,18 +36,19 @@ class MethodResult:
     between : list of dict
         The same within epochs, at fractions of them, where ``in_situ.evaluate_every`` asks for it.
     confusion : list of list of int
-        At the last test: how many samples of each class (rows) were taken for which (columns).
+        At the last test: how many samples of each class (rows) were classified as which (columns).
     output_errors : dict of list of int
-        Errors of the outputs at the first test and at the last, as counts between ``ERROR_EDGES``: what the hardware
-        gave, less what the digital core's weights give for the same test samples, as a fraction of the largest of
-        those. Larger ones count in the outermost bins.
+        Errors of the outputs at the first test and at the last, as counts between ``ERROR_EDGES``: the output of the
+        hardware minus the output of the digital core's weights for the same test samples, relative to the largest
+        magnitude of the latter. Larger errors count in the outermost bins.
     accounts, phases : dict
         The chip's ledger by kind of operation, and by phase of the run, test reads included: times in ps, energies in
         aJ.
     energy_by_part : dict
-        Energy by what used it, test reads included [aJ].
+        Energy of each part of the chip, test reads included [aJ].
     saturated_codes : dict
-        ADC codes at the upper end of the range, and DAC codes of activities beyond it, test reads included.
+        Numbers of ADC codes at the upper end of their range, and of activities beyond the range of the DACs, test reads
+        included.
     losses : list of float
         Mean loss of each epoch of training in situ.
     layers : list of dict
@@ -55,20 +56,20 @@ class MethodResult:
         saturated; its tiles that fill the range at gain 1; its weights, and how many of them used the whole range
         of the cells before and after training.
     utilisation : dict
-        How much of the time each kind of resource was held, the bottleneck first.
+        Fraction of the time for which each kind of resource was held, the bottleneck first.
     reuse : dict
         How transfer matrices were kept up to date, and the largest error that samples found
         (:class:`circuitmem.engine.ReuseRecord`).
     calibration : dict
-        What the calibration cost (:class:`circuitmem.calibration.CalibrationRecord`).
+        Cost of the calibration (:class:`circuitmem.calibration.CalibrationRecord`).
     inference : dict of float
-        What the last test took on the chip, digital products included, divided by its samples: ``time_s``,
+        Time and energy of the last test on the chip for each sample, digital products included: ``time_s``,
         ``energy_j``.
     product_errors : dict of list of dict
         Errors of each layer's products with test samples, ``before`` and ``after`` calibration: ``rmse`` and
         ``largest`` relative to the largest ideal product. Without calibration there is no ``after``.
     upkeep : dict
-        What was done for the chip until it was as old as it is tested, and what that cost
+        Upkeep of the chip until it had the age at which it is tested, and its cost
         (:meth:`circuitmem.training.use.Upkeep.summary`); empty if it is tested at once.
     """
 
@@ -98,16 +99,16 @@ class MethodResult:
     def note_test(
         self, outputs: Floats, ideal: Floats, targets: NDArray[Any], objective: Objective | None = None
     ) -> None:
-        """Note what a test gave, before training or after another epoch of it.
+        """Note the score and the output errors of a test, before training or after another epoch of it.
 
         Parameters
         ----------
         outputs, ideal : (samples, outputs) ndarray
-            Of the chip, and of the digital core's own weights.
+            Outputs of the chip, and of the digital core's own weights.
         targets : (samples,) ndarray
-            Which output is right, or the values.
+            True classes, or the values.
         objective : Objective, optional
-            What the network is trained for; classes when left out.
+            The objective of training; classes when left out.
         """
         largest = max(float(np.abs(ideal).max()), np.finfo(np.float64).tiny)
         errors = np.clip((outputs - ideal) / largest, -1.0, 1.0)
@@ -124,12 +125,12 @@ class MethodResult:
         self.confusion = confusion.tolist()
 
     def note_inference(self, samples: int, time_s: float, energy_j: float) -> None:
-        """Note what a test of so many samples took on the chip.
+        """Note the time and energy of a test on the chip.
 
         Parameters
         ----------
         samples : int
-            Test samples.
+            Number of test samples.
         time_s : float
             Simulated time [s].
         energy_j : float
@@ -139,13 +140,13 @@ class MethodResult:
 
     @property
     def score(self) -> dict[str, float]:
-        """What the last test said: ``accuracy_percent``, or ``rmse`` and ``r2``."""
+        """Result of the last test: ``accuracy_percent``, or ``rmse`` and ``r2``."""
         if self.rmse is not None and self.r2 is not None:
             return {"rmse": self.rmse, "r2": self.r2}
         return {"accuracy_percent": self.accuracy_percent}
 
     def note_cost(self, time_s: float, energy_j: float, pulses: int) -> None:
-        """Note what was spent until the test that was noted, tests left out, and end the line of its epoch.
+        """Note the cost until the last test, without tests, and append the entry of its epoch to the history.
 
         Parameters
         ----------
@@ -160,12 +161,12 @@ class MethodResult:
         self.history.append(self._line(len(self.history), self.score))
 
     def note_between(self, epoch: float, percent: float, time_s: float, energy_j: float, pulses: int) -> None:
-        """Note the accuracy that a test within an epoch gave [%], and what was spent until it, tests left out.
+        """Note the accuracy in a test within an epoch [%], and the cost until then, without tests.
 
         Parameters
         ----------
         epoch : float
-            How far training was, in epochs.
+            Progress of training, in epochs.
         percent : float
             Accuracy [%].
         time_s, energy_j, pulses
@@ -184,7 +185,7 @@ class MethodResult:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for a file; ``between`` and ``upkeep`` only where there were such."""
+        """Return plain values, for a file; ``between`` and ``upkeep`` only if they are not empty."""
         found = asdict(self)
         for name in ("rmse", "r2") if self.rmse is None else ("accuracy_percent", "confusion"):
             del found[name]

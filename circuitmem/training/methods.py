@@ -47,11 +47,11 @@ class Hooks:
     Attributes
     ----------
     progress : callable
-        With (steps done, steps) when steps are done.
+        Called with (steps done, steps) when steps are done.
     brought_up : callable
-        Once the chip is programmed and calibrated, before it is trained.
+        Called once, when the chip is programmed and calibrated, before it is trained.
     safe : callable
-        Whenever nothing is under way, so that the state can be taken; its argument says whether an epoch, or the
+        Called whenever nothing is under way, so that the state can be saved; its argument says whether an epoch, or the
         bring-up, has just ended.
     """
 
@@ -69,7 +69,7 @@ def tile_count(spec: RunSpec) -> int:
 
 
 def engine_of(spec: RunSpec, threads: int | None = None) -> Engine | str:
-    """Return what computes the circuits of a run, with so many threads if that is said: the engine, or its name."""
+    """Return the engine that computes the circuits of a run, or its name; ``threads`` sets its number of threads."""
     if spec.engine != BehavioralEngine.name or (spec.precision == "double" and threads is None):
         return spec.engine
     return BehavioralEngine(precision=spec.precision, threads=threads)
@@ -78,20 +78,19 @@ def engine_of(spec: RunSpec, threads: int | None = None) -> Engine | str:
 def build_network(spec: RunSpec, model: Network, data: Dataset, engine: Engine | str | None = None) -> HardwareNetwork:
     """Fabricate the chip of a run, and lay the network out on it; nothing is programmed yet.
 
-    The circuit is computed by ``engine``, or by that which the run names. The highest DAC code of a layer stands for
-    the 99.9th percentile of the activity that the digital network shows on the training samples; that of the first
-    of a network of layers for 1 where that is the range of inputs.
+    The highest DAC code of a layer stands for the 99.9th percentile of the digital network's activities on the training
+    samples. In the first layer of a network of layers it stands for 1 if the inputs are bounded by that.
 
     Parameters
     ----------
     spec : RunSpec
         What the run declares.
     model : Network
-        Trained ex situ: weights, and what to compute with them.
+        Trained ex situ: the weights, and the computations with them.
     data : Dataset
-        Training samples say what activities there are.
+        Its training samples determine the range of the activities.
     engine : Engine or str, optional
-        What computes the circuit; the run's own when left out.
+        The engine that computes the circuit; the run's own when left out.
 
     Returns
     -------
@@ -105,13 +104,13 @@ def build_network(spec: RunSpec, model: Network, data: Dataset, engine: Engine |
     chosen = engine or engine_of(spec)
     chip = Chip(spec.chip, len(belongs), seed, seed, chosen, spec.granularity, spec.reuse_error, sound)
     activities = model.activities(data.train_inputs[:2000])[:-1]
-    known = data.bounded and isinstance(model, Perceptron)  # what another multiplies first may be anything
+    known = data.bounded and isinstance(model, Perceptron)  # another network may multiply anything first
     scales = [1.0] * known + [max(float(np.quantile(np.abs(own), 0.999)), 1e-6) for own in activities[known:]]
     return HardwareNetwork(chip, model, scales, spec.network.room)
 
 
 def training_of(recipe: Recipe, spec: RunSpec) -> InSituSpec:
-    """Return what a recipe trains in situ with."""
+    """Return the settings with which a recipe trains in situ."""
     if recipe.best:
         return spec.best.of(spec.in_situ)
     return spec.in_situ.after_calibration() if recipe.calibrate else spec.in_situ
@@ -120,12 +119,12 @@ def training_of(recipe: Recipe, spec: RunSpec) -> InSituSpec:
 def trainer_of(
     recipe: Recipe, spec: RunSpec, network: HardwareNetwork, optimiser: Optimiser | None = None
 ) -> InSituTrainer | None:
-    """Return what trains a network in situ in a recipe, if something does; what it needs more is added to its chip."""
+    """Return the trainer of a recipe, None if it does not train in situ; tiles that it needs are added to the chip."""
     return InSituTrainer(training_of(recipe, spec), network, optimiser) if recipe.train else None
 
 
 class MethodRun:
-    """A running method: what it has done, and what remains.
+    """A running method: its results so far, and the work that remains.
 
     Parameters
     ----------
@@ -134,15 +133,15 @@ class MethodRun:
     spec : RunSpec
         The run.
     network : HardwareNetwork
-        From :func:`build_network`; afterwards it is in its final state.
+        From :func:`build_network`; after the method it is in its final state.
     data : Dataset
         The data.
     hooks : Hooks
-        What is called on the way; its progress counts batches of training, and the last test.
+        Functions to call on the way; their progress counts the batches of training, and the last test.
     objective : Objective, optional
-        What to train for; left out, what the data are of.
+        The objective of training; that of the data when left out.
     optimiser : Optimiser, optional
-        One of the caller's own, instead of the declared one.
+        An optimiser of the caller's own, instead of the declared one.
     """
 
     def __init__(
@@ -163,7 +162,7 @@ class MethodRun:
         check_copies(spec, self.recipe)
         self._trainer = trainer_of(self.recipe, spec, network, optimiser)
         self._validating = bool(spec.data.held_back or spec.in_situ.patience)
-        self._patience()  # before anything is computed
+        self._patience()  # raises its errors before anything is computed
         self._objective = objective_of(data) if objective is None else objective
         self._losses: list[float] = []
         self._test: dict[str, float] = {"time": 0.0, "energy": 0.0}
@@ -176,7 +175,7 @@ class MethodRun:
         return self.network.chip
 
     def state(self) -> dict[str, Any]:
-        """Return all that has changed since the network was built, for a checkpoint."""
+        """Return everything that has changed since the network was built, for a checkpoint."""
         return {
             "chip": self.network.chip.state(),
             "network": self.network.state(),
@@ -202,12 +201,12 @@ class MethodRun:
         return -(-len(self.data.train_inputs) // self.spec.in_situ.batch)
 
     def _progress(self, tested: bool = False) -> None:
-        """Say how many steps are done: batches of training, and the last test."""
+        """Report how many steps are done: batches of training, and the last test."""
         epochs = max(len(self.result.history) - 1, 0)
         self._hooks.progress(epochs * self._batches + len(self._losses) + tested, self.epochs * self._batches + 1)
 
     def finish(self) -> MethodResult:
-        """Do what is left."""
+        """Do the rest of the method, and return its result."""
         chip, data = self.network.chip, self.data
         if not self.result.history:
             with chip.during("bring-up"):
@@ -247,11 +246,11 @@ class MethodRun:
         return result
 
     def _train(self, epoch: int) -> float:
-        """Train for what is left of an epoch, with tests within it where they are asked for; returns its mean loss."""
+        """Train for the rest of an epoch, with the tests within it that are asked for; returns its mean loss."""
         data, every, trainer, batches = self.data, self.spec.in_situ.evaluate_every, self._trainer, self._batches
         assert trainer is not None
         while len(self._losses) < batches:
-            done = epoch * batches + len(self._losses)  # in all
+            done = epoch * batches + len(self._losses)  # over all epochs
             if every and self._losses and done % every == 0:
                 self._test_within(done / batches)
             until = done + every - done % every - epoch * batches if every else batches
@@ -280,7 +279,7 @@ class MethodRun:
         return Patience("in_situ.patience", self.spec.in_situ.patience, self.data.validation)
 
     def _is_over(self) -> bool:
-        """Say whether validation samples have shown that training brings no more."""
+        """Say whether the validation samples show no more gain from training."""
         patience = self._patience()
         for entry in self.result.history if patience.epochs else ():
             patience.note(entry["accuracy_percent"])
@@ -292,7 +291,7 @@ class MethodRun:
         return [sum(next(limited) for _ in layers) for _, layers in self.network.parts]
 
     def _recalibrate(self) -> Process:
-        """Calibrate again while training; what it costs is added to the record of the calibration."""
+        """Calibrate again during training; the cost is added to the record of the calibration."""
         record = CalibrationRecord(**self.result.calibration)
         record.stored_words = record.digital_products = record.products = 0
         methods = self.recipe.calibrations(self.spec.calibration)
@@ -301,13 +300,13 @@ class MethodRun:
 
     @property
     def _watched(self) -> LabelledSamples:
-        """What the network is tested with while training goes on."""
+        """The samples with which the network is tested while training goes on."""
         if self._validating and self.data.validation is not None:
             return self.data.validation
         return self.data.test_inputs, self.data.test_targets
 
     def _outputs(self, inputs: Floats, booked: bool = False) -> tuple[Floats, tuple[float, float, int]]:
-        """Return the outputs of a test, and time, energy and pulses before it, tests left out that are not booked."""
+        """Return the outputs of a test, and the time, energy and pulses spent until then, without unbooked tests."""
         chip, test = self.network.chip, self._test
         time, energy = self._busy, chip.ledger.energy
         with chip.during("validation" if booked else "test"):
@@ -322,11 +321,11 @@ class MethodRun:
 
     @property
     def _busy(self) -> float:
-        """Simulated time in which the chip did not rest [s]."""
+        """Simulated time in which the chip was not resting [s]."""
         return float(self.chip.clock - self._rested) * PICOSECOND
 
     def _record(self, epoch: int) -> None:
-        """Test the network, and note what was reached and spent."""
+        """Test the network, and note its score and the cost so far."""
         inputs, targets = self._watched
         outputs, spent = self._outputs(inputs, booked=self.spec.in_situ.patience > 0 and self.recipe.train)
         self.result.note_test(outputs, self.network.model.logits(inputs), targets, self._objective)
@@ -335,7 +334,7 @@ class MethodRun:
         self._progress(tested=epoch == self.epochs)
 
     def _test_within(self, epoch: float) -> None:
-        """Test the network within an epoch, at a fraction of it, unless that was done before the run was resumed."""
+        """Test the network at a fraction of an epoch, unless that was done before the run was resumed."""
         if self.result.between and self.result.between[-1]["epoch"] == epoch:
             return
         inputs, targets = self._watched
@@ -344,7 +343,7 @@ class MethodRun:
         self._hooks.safe(False)
 
     def _rest(self) -> None:
-        """Let the chip become as old as it is to be; time in which it only rests is not counted as spent."""
+        """Let the chip reach its declared age; time in which it only rests is not counted as spent."""
         chip = self.network.chip
         upkeep, began = Upkeep(self.network, self.spec.use, self.data.train_inputs), chip.clock
         chip.run(upkeep.begin())
@@ -353,14 +352,14 @@ class MethodRun:
         self._rested = chip.clock - began - upkeep.spent
 
     def _test_at_the_end(self) -> None:
-        """Test the network with the test samples: the only time that they are looked at."""
+        """Test the network with the test samples; a run with validation samples uses them only here."""
         inputs = self.data.test_inputs
         outputs, self._spent = self._outputs(inputs)
         self.result.note_test(outputs, self.network.model.logits(inputs), self.data.test_targets, self._objective)
 
 
 def _conversions(layers: Sequence[HardwareLayer]) -> dict[str, int]:
-    """Return what the converters of all layers of a part did."""
+    """Return the conversions of all layers of a part, added up."""
     parts = [conversions(layer) for layer in layers]
     return {key: sum(part[key] for part in parts) for key in parts[0]}
 
@@ -371,7 +370,7 @@ def conversions(layer: HardwareLayer) -> dict[str, int]:
     columns = {unit.index: unit.read_cost(used).columns for unit, used in pairs}
     found = [(t, a) for (_, kind, t), a in layer.chip.ledger.entries.items() if kind == "mac_read" and t in columns]
     counted = sum(columns[t] * a.operations for t, a in found), sum(a.saturated for _, a in found)
-    if layer.shares_tiles:  # accounts are those of tiles
+    if layer.shares_tiles:  # the ledger has accounts of tiles, not of layers
         counted = layer.codes_read, layer.codes_saturated
     return {
         "adc": counted[0],
@@ -396,13 +395,13 @@ def run_method(
     network : HardwareNetwork
         From :func:`build_network`.
     data : Dataset
-        To train and to test with.
+        The data to train and to test with.
     progress : callable
         Called with (steps done, steps).
 
     Returns
     -------
     MethodResult
-        What it reached, epoch by epoch, and what it took.
+        Its scores, epoch by epoch, and its cost.
     """
     return MethodRun(name, spec, network, data, Hooks(progress)).finish()

@@ -1,4 +1,4 @@
-"""What a network is trained for, classes or values: the loss, its gradient, and what a test of it says."""
+"""The objective of training, classes or values: the loss, its gradient, and the score of a test."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Classes:
-    """The right one of some classes: cross-entropy, and the percentage of right answers.
+    """Classification: cross-entropy, and the percentage of right answers.
 
     Attributes
     ----------
     outputs : int
-        How many classes there are.
+        Number of classes.
     """
 
     outputs: int
@@ -36,15 +36,15 @@ class Classes:
         return log(self.outputs)
 
     def loss(self, outputs: Floats, targets: NDArray[Any]) -> tuple[float, Floats]:
-        """Return the mean loss of a batch and its gradient by the outputs, (batch, outputs)."""
+        """Return the mean loss of a batch and its gradient with respect to the outputs, (batch, outputs)."""
         return cross_entropy(outputs, targets)
 
     def record(self) -> dict[str, list[float]]:
-        """Return what ``results.json`` says of the targets: nothing."""
+        """Return the entries about the targets in ``results.json``: none."""
         return {}
 
     def score(self, outputs: Floats, targets: NDArray[Any]) -> dict[str, float]:
-        """Return what outputs (samples, outputs) are worth: ``accuracy_percent``."""
+        """Return the score of outputs (samples, outputs): ``accuracy_percent``."""
         return {"accuracy_percent": accuracy_percent(outputs.argmax(axis=1), targets)}
 
 
@@ -55,9 +55,10 @@ class Values:
     Attributes
     ----------
     mean, spread : (outputs,) ndarray
-        Of each value in the training part: mean and standard deviation.
+        Mean and standard deviation of each value in the training part.
     in_units : bool
-        Whether the network gives values in the units of the targets; else what they are above the mean, in spreads.
+        Whether the network gives values in the units of the targets; otherwise it gives deviations from the mean,
+        relative to the spread.
     """
 
     mean: Floats
@@ -66,32 +67,33 @@ class Values:
 
     @property
     def outputs(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         return len(self.mean)
 
     @property
     def guessing(self) -> float:
-        """The loss of giving the mean."""
+        """The loss of always giving the mean."""
         return 1.0
 
     def record(self) -> dict[str, list[float]]:
-        """Return what ``results.json`` says of the targets: mean and spread of each value in training."""
+        """Return the entries about the targets in ``results.json``: mean and spread of each value in training."""
         return {"target_mean": self.mean.tolist(), "target_spread": self.spread.tolist()}
 
     def in_spreads(self, values: Floats) -> Floats:
-        """Return values in the units of the targets, (samples,) or (samples, outputs), as the loss compares them."""
+        """Return values, given in units of the targets, (samples,) or (samples, outputs), as the loss compares them."""
         return (values.reshape(len(values), -1) - self.mean) / self.spread
 
     def loss(self, outputs: Floats, targets: NDArray[Any]) -> tuple[float, Floats]:
-        """Return the mean loss of a batch and its gradient by the outputs, (batch, outputs)."""
+        """Return the mean loss of a batch and its gradient with respect to the outputs, (batch, outputs)."""
         given = self.in_spreads(outputs) if self.in_units else outputs
         loss, error = squared_error(given, self.in_spreads(targets))
         return loss, error / self.spread if self.in_units else error
 
     def score(self, outputs: Floats, targets: NDArray[Any]) -> dict[str, float]:
-        """Return what outputs (samples, outputs) are worth: ``rmse`` in the units of the targets, and ``r2``.
+        """Return the score of outputs (samples, outputs): ``rmse`` in the units of the targets, and ``r2``.
 
-        With several values ``rmse`` is over all of them, and ``r2`` weighs each by its spread in training.
+        With several values ``rmse`` is over all of them, and ``r2`` is computed from errors relative to their spreads
+        in training.
         """
         given = self.in_spreads(outputs) if self.in_units else outputs
         wanted = self.in_spreads(targets)
@@ -104,7 +106,7 @@ Objective = Classes | Values
 
 
 def objective_of(data: Dataset, in_units: bool = False) -> Objective:
-    """Return what a network is trained for with data.
+    """Return the objective of training with data.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def objective_of(data: Dataset, in_units: bool = False) -> Objective:
     Raises
     ------
     ValidationError
-        If a value does not differ in training, or none does in the test.
+        If a value is constant over the training samples, or all values are constant over the test samples.
     """
     if data.task == "classes":
         return Classes(data.outputs)

@@ -1,6 +1,6 @@
-"""Training on a digital computer for one chip, or for chips of one kind: what is done between fabrication and use.
+"""Training on a digital computer between fabrication and use, for one chip or for chips of one kind.
 
-It takes no time on the chip, but its cells must be read and programmed for it, which does.
+The training itself takes no time on the chip; reading and programming the cells for it does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Perturb = Callable[[np.random.Generator, int, Floats], Floats]
 
 LOOKS = 3
-"""With so many draws of what is injected the validation samples are looked at, the same after each epoch."""
+"""Number of draws of the injected errors with which the validation samples are tested, the same after each epoch."""
 
 
 def retrain(
@@ -44,15 +44,15 @@ def retrain(
 ) -> None:
     """Go on training a model with Adam, in place; every weight stays within its limits.
 
-    With ``spec.patience`` it ends when accuracy on the validation samples rises no more, with the weights of the best
-    epoch.
+    With ``spec.patience`` training ends when accuracy on the validation samples stops rising, and the weights of the
+    best epoch are kept.
 
     Parameters
     ----------
     model : Network
         The model.
     limits : sequence of (lowest, highest)
-        For each layer, (inputs, outputs) each; where they are equal a weight is frozen.
+        Limits of the weights of each layer, (inputs, outputs) each; where they are equal a weight is frozen.
     spec : RetrainingSpec
         Epochs, batch, step size.
     images : (samples, inputs) ndarray
@@ -60,19 +60,19 @@ def retrain(
     labels : (samples,) ndarray of int
         Their classes.
     seed : int
-        Seed of the batches and of what is injected.
+        Seed of the batches and of the injected errors.
     perturb : callable, optional
-        Called with (generator, layer, weights); returns the weights that a batch shall see instead, to which gradients
-        belong that are then used for the weights themselves.
+        Called with (generator, layer, weights); returns the weights that a batch sees instead. Gradients are computed
+        at these weights, and applied to the original ones.
     validation : (inputs, classes), optional
         Validation samples.
     ranges : InputRanges, optional
-        Ranges of the DACs that are trained with the weights, in place; then activities are cut and rounded as by them.
+        Ranges of the DACs, trained with the weights, in place; activities are then clipped and rounded accordingly.
 
     Raises
     ------
     ValidationError
-        If patience has no samples to look at, or ranges are to be trained of a network that is not one of layers.
+        If patience has no validation samples, or ranges are to be trained and the network is not one of layers.
     """
     key = "retraining.patience" if perturb is None else "hardware_aware.patience"
     patience = Patience(key, spec.patience, validation)
@@ -110,7 +110,7 @@ def retrain(
 
 
 def _gradients(model: Network, inputs: Floats, loss: Loss, ranges: InputRanges | None) -> list[Floats]:
-    """Return the gradients by weights, biases, and what is trained of ranges."""
+    """Return the gradients with respect to weights, biases, and the parameters of ranges if they are trained."""
     if ranges is None:
         _, weights, biases = model.loss_gradients(inputs, loss)
         return [*weights, *biases]
@@ -128,7 +128,7 @@ def _perturbed(model: Network, perturb: Perturb | None, rng: np.random.Generator
 def _validated(
     model: Network, perturb: Perturb | None, seed: int, samples: LabelledSamples, ranges: InputRanges | None
 ) -> float:
-    """Return the accuracy on the validation samples [%], the mean over draws of what is injected."""
+    """Return the accuracy on the validation samples [%], averaged over draws of the injected errors."""
     rng, draws = stream(seed, Purpose.HELD_BACK, 0), 1 if perturb is None else LOOKS
     through = () if ranges is None else (ranges.enter,)
     found = (_perturbed(model, perturb, rng).logits(samples[0], *through) for _ in range(draws))
@@ -136,14 +136,14 @@ def _validated(
 
 
 def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
-    """Return a perturbation by the declared statistics of stuck devices and of programming noise, drawn anew each time.
+    """Return a perturbation that draws stuck devices and programming noise with the declared statistics at each call.
 
     Parameters
     ----------
     chip : ChipSpec
-        Yield, ranges and noise: what is known of chips of this kind, not of one chip.
+        Yield, ranges and noise: the statistics of chips of this kind, not the defects of one chip.
     layers : sequence of HardwareLayer
-        Whose mapping of weights is used; of a reference column there is one a layer here, not one a tile.
+        Layers whose mapping of weights is used; if it has a reference column, a layer has one here, not each tile.
     """
     defects, device = chip.defects, chip.device
     noise = device.programming_noise
@@ -167,9 +167,9 @@ def inject_defects(chip: ChipSpec, layers: Sequence[HardwareLayer]) -> Perturb:
 
 
 def significance(model: Network, images: Floats, labels: NDArray[np.int64]) -> list[Floats]:
-    """Return how much the loss minds a small error of each weight, (inputs, outputs) a layer.
+    """Return the sensitivity of the loss to a small error of each weight, (inputs, outputs) for each layer.
 
-    It is the diagonal of the empirical Fisher information, the mean square of the gradients of single samples: what a
-    squared error costs, to second order.
+    It is the diagonal of the empirical Fisher information, the mean square of the gradients of single samples: to
+    second order, the cost of a squared error of the weight.
     """
     return model.squared_gradients(images, partial(cross_entropy, labels=labels))

@@ -24,19 +24,19 @@ class Optimiser(ABC):
     Parameters
     ----------
     spec : InSituSpec
-        Its numbers.
+        Its settings.
     parameters : sequence of ndarray
-        What is to be optimised: only the shapes count.
+        The parameters to optimise; only their shapes are used.
     """
 
     memories = 0
-    """Numbers that are kept for every parameter: the digital core stores them."""
+    """Numbers that the digital core stores for every parameter."""
     learning_rate: ClassVar[float | None] = None
-    """Step size where none is declared; None: one must be."""
+    """Default step size; None if one must be declared."""
     Options: ClassVar[type[Spec] | None] = None
-    """Numbers of its own, which ``in_situ.options`` declares by its name: :attr:`options` then."""
+    """The optimiser's own settings, declared under its name in ``in_situ.options``; :attr:`options` holds them."""
     calibrated_learning_rate: ClassVar[float | None] = None
-    """The same for methods that calibrate first; None: the same."""
+    """Default step size for methods that calibrate first; None if it is the same."""
 
     def __init__(self, spec: InSituSpec, parameters: Sequence[Floats]) -> None:
         self.spec = spec
@@ -45,7 +45,7 @@ class Optimiser(ABC):
         self.memory = [[np.zeros_like(each) for each in parameters] for _ in range(self.memories)]
 
     def state(self) -> dict[str, Any]:
-        """Return what is kept from step to step, for a checkpoint."""
+        """Return the state that is kept from step to step, for a checkpoint."""
         return {"steps": self.steps, "memory": self.memory}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ class Optimiser(ABC):
         self.steps, self.memory = state["steps"], state["memory"]
 
     def changes(self, gradients: Sequence[Floats], rate: float) -> list[Floats]:
-        """Return the wanted change of each parameter; each of the shape of its gradient.
+        """Return the wanted change of each parameter, each in the shape of its gradient.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Networks of one's own that ask for products: what ``[network] model`` names, if it is one, and what it can do."""
+"""User-defined networks that ask for products: load the one that ``[network] model`` names, and check it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from circuitmem.validation import finite_array
 __all__ = ["check_own_data", "check_own_run", "is_of_torch", "kernels_in", "own_network", "shapes_of"]
 
 STEPS = ("program", "calibrate", "find-defects", "use-partners", "freeze-pairs", "train")
-"""Steps that ask nothing of a network but its weights, its products, and for training its gradients."""
+"""Steps that need nothing of a network but its weights, its products and, for training, its gradients."""
 
 
 def own_network(network: NetworkSpec) -> Network | None:
@@ -29,7 +29,7 @@ def own_network(network: NetworkSpec) -> Network | None:
     Raises
     ------
     ValidationError
-        If it cannot be imported or made, or its weights are no matrices.
+        If it cannot be imported or made, or its weights are not matrices.
     """
     made = _made(network)
     return None if made is None else made.copy()
@@ -41,7 +41,7 @@ def is_of_torch(network: NetworkSpec) -> bool:
     Raises
     ------
     CircuitmemError
-        If what it names cannot be had; if PyTorch is not installed, that is said.
+        If its model cannot be imported or made; if PyTorch is not installed, the error says so.
     """
     if network.model is None:
         return False
@@ -53,30 +53,30 @@ def is_of_torch(network: NetworkSpec) -> bool:
 
 
 def shapes_of(network: NetworkSpec) -> tuple[tuple[int, ...], ...]:
-    """Return inputs and outputs of each matrix of a network of layers, or of one that asks."""
+    """Return inputs and outputs of each matrix of a network of layers, or of one that asks for products."""
     made = _made(network)
     return network.shapes if made is None else tuple(weights.shape for weights in made.weights)
 
 
 def kernels_in(network: NetworkSpec) -> list[bool]:
-    """Return which of the matrices of a network of layers are kernels; of one that asks that is not known."""
+    """Return which matrices of a network of layers are kernels; for one that asks for products this is unknown."""
     made = _made(network)
     return [many > 1 for many in positions(network)] if made is None else kernels_of(made)
 
 
 @lru_cache(maxsize=1)
 def _made(network: NetworkSpec) -> Network | None:
-    """Return the network as its class makes it, once: who made it may have trained it."""
+    """Return the network that its class makes; it is made only once, because making it may include training."""
     if network.model is None:
         return None
     found: Any = load(network.model, "network.model")
     if isinstance(found, type) and issubclass(found, Network):
-        make: Any = found  # which takes no arguments, as far as its author says
+        make: Any = found  # supposed to take no arguments
         try:
             found = make()
         except CircuitmemError:
             raise
-        except Exception as error:  # whatever the class of a user does
+        except Exception as error:  # a user's class may raise anything
             words = f"must be a class that is called without arguments; it raises {type(error).__name__}: {error}"
             raise ValidationError("network.model", words, network.model) from error
     if not isinstance(found, Network):
@@ -94,12 +94,12 @@ def _made(network: NetworkSpec) -> Network | None:
 
 
 def check_own_run(spec: RunSpec, model: Network) -> None:
-    """Refuse what a run cannot do with a network that asks.
+    """Refuse methods and settings of a run that a network that asks for products does not support.
 
     Raises
     ------
     ValidationError
-        If a method, or a setting of training, needs more of a network than it has.
+        If a method, or a setting of training, needs more of a network than this one has.
     """
     trains = False
     for name in spec.methods:
@@ -122,13 +122,13 @@ def check_own_run(spec: RunSpec, model: Network) -> None:
 
 
 def check_own_data(model: Network, data: Dataset) -> None:
-    """Let a network that asks run on two samples, and refuse asks and outputs that cannot be.
+    """Run a network that asks for products on two samples, and refuse invalid requests and outputs.
 
     Raises
     ------
     ValidationError
-        If it asks for a matrix that it does not have, or with vectors that do not fit; never asks for one; or does not
-        give an output for each sample and class, or value.
+        If it asks for a matrix that it does not have, asks with vectors that do not fit, never asks for one of its
+        matrices, or does not give an output for each sample and class, or value.
     """
     seen = [False] * len(model.weights)
 

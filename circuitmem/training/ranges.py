@@ -1,4 +1,4 @@
-"""Ranges of DACs and amplifiers that follow a network while it is trained, for its activities and currents grow."""
+"""Ranges of DACs and amplifiers that follow a network during training, because its activities and currents grow."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ __all__ = ["RANGE", "follow_ranges"]
 Floats = NDArray[np.float64]
 
 RANGE = 0.999
-"""Share of a layer's activities that the highest DAC code is to cover."""
+"""Fraction of a layer's activities that the highest DAC code should cover."""
 
 VECTORS = 200
-"""Vectors of the last batch, at most, with which amplifiers' gains are chosen."""
+"""Largest number of vectors of the last batch from which the amplifiers' gains are chosen."""
 
 LEAST = 1e-6
-"""Activity that the highest DAC code stands for at least."""
+"""Smallest activity that the highest DAC code may stand for."""
 
 
 def follow_ranges(network: HardwareNetwork) -> Process:
-    """Choose the ranges of all layers anew, from what the last batch asked of them.
+    """Choose the ranges of all layers again, from the activities of the last batch.
 
-    The digital core has the activities before they are cut to the range of the DACs: of a hidden layer the highest code
-    stands for their 99.9th percentile from now on. Then the gain of each tile is chosen from reads of some of these
-    vectors. Both are booked. The inputs of the network keep their range, which is that of the data.
+    The digital core has the activities before they are clipped to the range of the DACs: from now on the highest code
+    of a hidden layer stands for their 99.9th percentile. Then the gain of each tile is chosen from reads of some of
+    these vectors. Both are booked. The inputs of the network keep their range, which is that of the data.
 
-    What a calibration adds to the currents of a column is part the converters' offsets, which stay, and part the mean
-    of what stuck cells carry, which goes with the range: so it is estimated anew where the range has changed, from
-    reads of the same vectors before and after, that products stay what they were.
+    The shift that a calibration adds to the currents of a column corrects both the converters' offsets, which stay the
+    same, and the mean current of stuck cells, which scales with the range. So where the range has changed, the shift is
+    estimated again from reads of the same vectors before and after the change, to keep the products as they were.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def follow_ranges(network: HardwareNetwork) -> Process:
 
 
 def _keep(layer: HardwareLayer, vectors: Floats, currents: Floats) -> Process:
-    """Shift the columns so that vectors give these currents again, (groups, tiles, vectors, columns) A, in the mean."""
+    """Shift the columns so that vectors give the same mean currents again; (groups, tiles, vectors, columns) A."""
     found: Products = yield from measure_products(layer, vectors)
     lacking = (currents - found.currents).mean(axis=2)
     layer.correction = layer.correction.then_columns(np.ones_like(layer.correction.scale), lacking)

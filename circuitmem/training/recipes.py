@@ -1,4 +1,4 @@
-"""The methods of a comparison, by name: lists of named steps, each of which does something to one and the same chip."""
+"""The methods of a comparison, by name: lists of named steps that are applied to the same chip one after another."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Recipe:
     Parameters
     ----------
     title : str
-        What a reader calls it.
+        Its name for readers.
     steps : sequence of str
-        Names of its steps (``circuitmem list steps``), in the order in which they are taken; some have a word
-        of their own, as in ``"calibrate=affine"``.
+        Names of its steps (``circuitmem list steps``), in the order in which they are taken; a step may have a word of
+        its own, as in ``"calibrate=affine"``.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class Recipe:
 
     @property
     def best(self) -> bool:
-        """Whether it trains with what ``best`` declares."""
+        """Whether it trains with the settings that ``best`` declares."""
         return self.word("train") == "best"
 
     @property
@@ -85,14 +85,14 @@ METHODS = {
     "best": Recipe("best", (*_KNOWN, "retrain", "program", "calibrate", "train=best")),
     "chip_in_the_loop": Recipe("chip in the loop", ("program", "calibrate", "fine-tune")),
 }
-"""By the name that ``methods`` and a run's files have."""
+"""The built-in methods by name, as in ``methods`` and in the files of a run."""
 
 _NUMBERS = {name: number for number, name in enumerate(islice(METHODS, 12))}
-"""Of the random streams of those methods which had them before there were others: never to be changed."""
+"""Numbers of the random streams of the first twelve methods, older than numbers from names: never to be changed."""
 
 
 def method_number(name: str) -> int:
-    """Return what addresses the random numbers of a method: its name does, whatever other methods there are."""
+    """Return the number that addresses a method's random streams: it depends on the name, not on other methods."""
     return _NUMBERS[name] if name in _NUMBERS else name_number(name)
 
 
@@ -118,14 +118,14 @@ def method_title(name: str) -> str:
     if name in METHODS:
         return METHODS[name].title
     if registry.is_reference(name) or name in registry.names("methods"):
-        with contextlib.suppress(ValidationError):  # it is gone: then its name must do
+        with contextlib.suppress(ValidationError):  # if the method is gone, fall back on its name
             title: str = registry.find("methods", name).title
             return title
     return name.replace("_", " ")
 
 
 FOR_CLASSES = ("inject-defects", "remap-columns", "remap-rows-and-columns", "retrain", "fine-tune")
-"""Steps that ask how much the loss of a classifier minds."""
+"""Steps that need the loss of a classifier."""
 
 
 PLACED = ("remap-columns", "remap-rows-and-columns", "freeze-pairs")
@@ -135,7 +135,7 @@ FAST = ("tiki-taka", "chopped-tiki-taka", "agad")
 
 
 def check_copies(spec: RunSpec, recipe: Recipe) -> None:
-    """Refuse what a chip with several copies of kernels cannot do.
+    """Refuse methods that a chip with several copies of kernels does not support.
 
     Raises
     ------
@@ -153,12 +153,12 @@ def check_copies(spec: RunSpec, recipe: Recipe) -> None:
 
 
 def check_values(spec: RunSpec) -> None:
-    """Refuse what makes sense only for classes, in a run whose network predicts values.
+    """Refuse steps and settings that make sense only for classes, in a run whose network predicts values.
 
     Raises
     ------
     ValidationError
-        If a method has such a step, or training shall look at the accuracy of validation samples.
+        If a method has such a step, or training is to use the accuracy on validation samples.
     """
     for name in spec.methods:
         for step in FOR_CLASSES:

@@ -20,26 +20,26 @@ Assign = Callable[[WeightMapping, Floats, Placement, Floats, Floats], Placement]
 """Finds a placement; arguments are those of :func:`place_columns`."""
 
 TURNS = 2
-"""Columns and rows are assigned in turn; later turns gain next to nothing."""
+"""Number of times that columns and rows are assigned in turn; more turns gain next to nothing."""
 
 
 def place_columns(
     mapping: WeightMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats
 ) -> Placement:
-    """Assign outputs to places, spares among them, at the lowest damage (an assignment problem).
+    """Assign outputs to places, including spares, so that the total damage is lowest (an assignment problem).
 
     Parameters
     ----------
     mapping : WeightMapping
         Weights to conductances.
     stuck : (rows, columns) ndarray
-        What stuck cells of the tile conduct [S], nan for the others.
+        Conductances of the tile's stuck cells [S], nan for the others.
     place : Placement
-        Where inputs and outputs lie now.
+        Present places of inputs and outputs.
     weights : (inputs, outputs) ndarray
         Wanted weights of this tile's share.
     weight : (inputs, outputs) ndarray
-        What a squared error of each costs.
+        Cost of a squared error of each.
     """
     lowest, highest = mapping.limits(stuck)
     cost = _costs(weights.T, weight.T, lowest[place.rows].T, highest[place.rows].T)
@@ -49,7 +49,7 @@ def place_columns(
 def place_rows_and_columns(
     mapping: WeightMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats
 ) -> Placement:
-    """Assign inputs to word lines too, in turn with outputs; arguments are those of :func:`place_columns`."""
+    """Assign outputs to places and inputs to word lines in turn; arguments are those of :func:`place_columns`."""
     lowest, highest = mapping.limits(stuck)
     for _ in range(TURNS):
         place = place_columns(mapping, stuck, place, weights, weight)
@@ -59,13 +59,13 @@ def place_rows_and_columns(
 
 
 def placement_damage(mapping: WeightMapping, stuck: Floats, place: Placement, weights: Floats, weight: Floats) -> float:
-    """Return what a placement costs; arguments are those of :func:`place_columns`."""
+    """Return the damage of a placement; arguments are those of :func:`place_columns`."""
     lowest, highest = (limit[place.rows][:, place.pairs] for limit in mapping.limits(stuck))
     return float((weight * (np.clip(weights, lowest, highest) - weights) ** 2).sum())
 
 
 def _costs(wanted: Floats, weight: Floats, lowest: Floats, highest: Floats) -> Floats:
-    """Return the cost of each line of ``wanted`` in each place, (lines, places), given (lines or places, others)."""
+    """Return the cost of each line of ``wanted`` in each place (lines, places), from (lines or places, others) each."""
     cost = np.empty((len(wanted), len(lowest)))
     lines, lows, highs = _within_one(wanted, lowest, highest)
     (share,) = _within_one(weight)
@@ -78,6 +78,6 @@ def _costs(wanted: Floats, weight: Floats, lowest: Floats, highest: Floats) -> F
 
 
 def _within_one(*arrays: Floats) -> list[NDArray[np.float32]]:
-    """Return arrays divided by one power of two, so that single precision holds their squares; no sample changes."""
+    """Return arrays scaled by one power of two, which is exact, so that single precision holds their squares."""
     exponent = int(np.frexp(max(float(np.abs(array).max(initial=0.0)) for array in arrays))[1])
     return [np.ldexp(array, -exponent).astype(np.float32) for array in arrays]

@@ -1,4 +1,4 @@
-"""What the files of a finished run say: ``results.json`` and ``provenance.json``."""
+"""Content of the files of a finished run: ``results.json`` and ``provenance.json``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["results_of", "run_provenance"]
 def results_of(
     spec: RunSpec, digital: dict[str, float], results: dict[str, MethodResult], audit: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the content of results.json, under the names that stay."""
+    """Return the content of results.json; its names stay the same in later versions."""
     single = {"precision": spec.precision} if spec.precision != "double" else {}
     return {
         "seed": spec.seed,
@@ -48,17 +48,17 @@ def results_of(
 
 
 def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | None:
-    """Compare the two trained methods at equal epochs, and at the pulses that the thriftier of them spent.
+    """Compare the two trained methods at equal epochs, and at the number of pulses of the one that used fewer.
 
-    Between tests accuracy is interpolated linearly, but not before the first within or after an epoch, where it is no
-    line: where the other method had spent as many pulses by then, ``equal_pulses_points`` is None.
-    None instead of all if a run does not have both methods, or predicts values.
+    Accuracy is interpolated linearly between tests, but not before the first test of training, where it does not follow
+    a line: if the other method had already used more pulses by then, ``equal_pulses_points`` is None.
+    The whole comparison is None if a run does not have both methods, or predicts values.
     """
     if not {"in_situ", "calibration_in_situ"} <= set(results) or results["in_situ"].rmse is not None:
         return None
     alone, both = results["in_situ"], results["calibration_in_situ"]
     pulses = float(min(alone.pulses, both.pulses))
-    # Tests within epochs; one after whole epochs is of a chip that has rested since.
+    # Tests within epochs only: an entry at a whole epoch is a test of a chip that has rested since.
     within = [[entry for entry in r.between if entry["epoch"] % 1.0] for r in (both, alone)]
     trained = [
         sorted((*r.history[1:], *own), key=lambda entry: entry["epoch"])
@@ -79,7 +79,7 @@ def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | N
 
 
 def run_provenance(spec: RunSpec, data: Dataset, began: float) -> dict[str, Any]:
-    """Return the content of provenance.json of a run that began at a time [s] and ends now."""
+    """Return the content of provenance.json for a run that began at a given time [s] and ends now."""
     packages = needed_packages(spec)
     return {
         **environment(),

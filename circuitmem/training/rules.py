@@ -1,7 +1,7 @@
 """Update rules: from wanted changes of the weights to pulses on the chip.
 
 A rule decides which part of the optimiser's change is asked of the cells, and how it is programmed. The digital core's
-weights are what was asked for; what the cells made of it only reads can tell.
+weights are those that were asked for; only reads can show what the cells have become.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Floats = NDArray[np.float64]
 
 
 class UpdateRule:
-    """Programs the optimiser's changes for cells that are further than the deadband from their target.
+    """Programs the optimiser's changes into cells that are further than the deadband from their target.
 
     Parameters
     ----------
     spec : InSituSpec
-        Its numbers.
+        Its settings.
     network : HardwareNetwork
-        What is trained.
+        The network to train.
     """
 
     Options: ClassVar[type[Spec] | None] = None
-    """Numbers of its own, which ``in_situ.options`` declares by its name: :attr:`options` then."""
+    """The rule's own settings, declared under its name in ``in_situ.options``; :attr:`options` holds them."""
 
     def __init__(self, spec: InSituSpec, network: HardwareNetwork) -> None:
         self.spec = spec
@@ -42,18 +42,18 @@ class UpdateRule:
         self.options: Any = options_of("rules", spec.options, type(self))
 
     def state(self) -> dict[str, Any]:
-        """Return what is kept from step to step, for a checkpoint: nothing."""
+        """Return the state that is kept from step to step, for a checkpoint: nothing."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
 
     def asked(self, layer: HardwareLayer, change: Floats) -> Floats:  # noqa: ARG002
-        """Return the change to ask of a layer's weights, for the one that the optimiser wants (inputs, outputs)."""
+        """Return the change to ask of a layer's weights, given the optimiser's change (inputs, outputs)."""
         return change
 
     def program(self) -> Process:
-        """Give the pulses towards the digital core's weights."""
+        """Give the pulses that program the cells towards the digital core's weights."""
         yield from self.network.program(self.network.chip.spec.programming.deadband)
 
 
@@ -62,10 +62,10 @@ class TwoPulseRule(UpdateRule):
 
 
 class PulseCount(UpdateRule):
-    """The rule of NeuroSim: as many whole pulses as the inverse of the declared curve says, truncated.
+    """The rule of NeuroSim: the number of pulses that the inverse of the declared curve gives, truncated.
 
-    For devices of kind ``pulse-update`` (:class:`circuitmem.device.PulseUpdate`). What is less than a pulse stays in
-    the digital core's weights until it has grown to one; NeuroSim forgets it.
+    For devices of kind ``pulse-update`` (:class:`circuitmem.device.PulseUpdate`). A remainder of less than one pulse
+    stays in the digital core's weights until it has grown to a whole one; NeuroSim drops it.
     """
 
 
@@ -76,7 +76,7 @@ class Manhattan(UpdateRule):
     """
 
     def asked(self, layer: HardwareLayer, change: Floats) -> Floats:
-        """Return steps of one size."""
+        """Return steps of one size, with the signs of the change."""
         return np.sign(change) * (self.spec.manhattan_step * layer.largest_weights)
 
     def program(self) -> Process:
@@ -85,10 +85,10 @@ class Manhattan(UpdateRule):
 
 
 class Threshold(UpdateRule):
-    """Only the large changes of a step (Xia et al., DAC 2017): fewer pulses, and cells that live longer."""
+    """Only the large changes of a step (Xia et al., DAC 2017): fewer pulses, and a longer life of the cells."""
 
     def asked(self, layer: HardwareLayer, change: Floats) -> Floats:  # noqa: ARG002
-        """Return the changes that are large enough; the others are forgotten."""
+        """Return the changes that are large enough; the others are dropped."""
         least = self.spec.threshold * np.abs(change).max(initial=0.0)
         return np.where(np.abs(change) >= least, change, 0.0)
 
@@ -100,13 +100,13 @@ class Threshold(UpdateRule):
 class MixedPrecision(UpdateRule):
     """Accumulates small changes in a digital memory and programs whole steps, without verifying them.
 
-    The rule of Nandakumar et al. (Front. Neurosci. 14:406, 2020): a word of memory for each weight takes what the
-    optimiser wants; as many whole steps as it holds are asked of the cells and taken out of it. Its additions are
+    The rule of Nandakumar et al. (Front. Neurosci. 14:406, 2020): the optimiser's changes are added to a word of memory
+    for each weight; the whole steps that it holds are asked of the cells and subtracted from it. The additions are
     booked as operations of the digital core.
     """
 
     OPERATIONS = 2
-    """For a weight and a batch: an addition, and the comparison with the step."""
+    """Operations for each weight and batch: an addition, and the comparison with the step."""
 
     def __init__(self, spec: InSituSpec, network: HardwareNetwork) -> None:
         super().__init__(spec, network)
@@ -122,7 +122,7 @@ class MixedPrecision(UpdateRule):
         self.memory = list(state.get("memory", self.memory))
 
     def asked(self, layer: HardwareLayer, change: Floats) -> Floats:
-        """Return the whole steps that the memory of the layer has come to."""
+        """Add the change to the memory of the layer, and return the whole steps that it holds."""
         place = next(k for k, own in enumerate(self.network.layers) if own is layer)
         held = self.memory[place]
         held = change.copy() if held is None else held + change
@@ -140,7 +140,7 @@ class MixedPrecision(UpdateRule):
 
 
 class WriteVerify(UpdateRule):
-    """Two pulses, then every row is read back and its cells that are off are programmed again.
+    """Two pulses, then every row is read back and cells out of tolerance are programmed again.
 
     The reads cost as many vectors as a tile has rows, after every batch.
     """
