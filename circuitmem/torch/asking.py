@@ -1,4 +1,4 @@
-"""What :func:`circuitmem.evaluate` does with a network that asks for products: it is on chips as it is in a run."""
+"""How :func:`circuitmem.evaluate` handles a network that asks for products: it goes on chips as in a run."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["AskingPlan", "check_asking"]
 
 
 def check_asking(model: Network, digital: Sequence[str], optimiser: Any) -> None:
-    """Refuse arguments that are for networks of torch.
+    """Refuse arguments that only networks of torch take.
 
     Raises
     ------
     ValidationError
-        If there is one.
+        If such an argument is given.
     """
     for name, given in (("digital", bool(digital)), ("optimiser", optimiser is not default_optimiser)):
         if given:
@@ -38,7 +38,7 @@ def check_asking(model: Network, digital: Sequence[str], optimiser: Any) -> None
 
 
 class AskingPlan:
-    """What a run does with a network that asks.
+    """Plan of a run of a network that asks for products.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class AskingPlan:
     Raises
     ------
     ValidationError
-        If the network cannot do what a method wants, or does not fit its data.
+        If the network cannot do what a method needs, or does not fit its data.
     """
 
     def __init__(self, spec: RunSpec, model: Network, data: Dataset) -> None:
@@ -70,7 +70,7 @@ class AskingPlan:
         save_npz(path / "digital.npz", arrays_of(self.model))
 
     def start(self) -> Start:
-        """Return what the methods begin from; what the network does besides its products is not counted."""
+        """Return what the methods begin from; only the products of the network are counted, not all else."""
         begin = start_of(self.spec, self._data, self.model, None, None)
         return replace(begin, results={"on_tiles": 1.0, "tiles": self._tiles, **begin.results})
 

@@ -1,4 +1,4 @@
-"""From a network on tiles to one that multiplies: pulses, calibration, and norms that are measured on the chip."""
+"""Bring-up of a network on tiles: programming, calibration, and statistics of norms measured on the chip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from circuitmem.validation import in_range, integer
 __all__ = ["JOINED", "calibrate", "chip_of", "measure_norms", "program"]
 
 JOINED = ("defect-subtract", "affine")
-"""What suits inputs of both signs and of any distribution: known stuck cells are subtracted, the rest is fitted."""
+"""Calibrations for inputs of both signs and any distribution: known stuck cells are subtracted, the rest is fitted."""
 
 
 def chip_of(module: torch.nn.Module) -> Chip:
@@ -45,15 +45,15 @@ def chip_of(module: torch.nn.Module) -> Chip:
 def program(module: torch.nn.Module, deadband: float = 0.0, verify: bool = False) -> int:
     """Program all layers of a network towards their weights by timed pulses, side by side; returns how many pulses.
 
-    Without it cells are put in place at the next use, without pulses, time, energy and their noise: program a network
-    before it is used. After a step of an optimiser this gives the pulses of the update: training in situ.
+    Program a network before it is used: otherwise cells are put in place at the next use, without pulses, their time,
+    energy and noise. Called after a step of an optimiser, it applies the update by pulses: training in situ.
 
     Parameters
     ----------
     module : torch.nn.Module
         From :func:`convert`.
     deadband : float
-        Changes of conductance up to this are not worth a pulse [S], >= 0.
+        Changes of conductance up to this get no pulse [S], >= 0.
     verify : bool
         Whether cells are read back and programmed again as ``[chip.programming]`` says.
 
@@ -74,7 +74,7 @@ def program(module: torch.nn.Module, deadband: float = 0.0, verify: bool = False
 
 
 def _quiet(module: torch.nn.Module) -> Iterator[CrossbarModule]:
-    """Give the layers on tiles, with the noise of their reads as they want it."""
+    """Give the layers on tiles, each after its setting of read noise was applied."""
     for layer in crossbar_layers(module).values():
         for product in layer.products:
             product.set_read_noise(layer.read_noise)
@@ -96,14 +96,14 @@ def calibrate(
     module : torch.nn.Module
         From :func:`convert`.
     inputs : Tensor, array or tuple of them
-        Inputs of the network; what each layer gets of them is worked out digitally.
+        Inputs of the network; the inputs of each layer are calculated from them digitally.
     method : str or sequence of str
-        Names of calibrations, each of which learns on what those before it leave.
+        Names of calibrations; each learns with those before it applied.
     vectors : int
-        With how many vectors each layer is calibrated, >= 2: all it gets, or so many of them at random.
+        Most vectors that a layer is calibrated with, >= 2; if it gets more, so many are chosen at random.
     batch_norm : bool
-        Whether running means and variances are those of a forward pass on the chip from then on, instead of those
-        that digital training has left; does nothing without layers of batch norm.
+        Whether running means and variances are replaced by those of a forward pass on the chip, or stay as digital
+        training has left them; has no effect without layers of batch norm.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def _add(total: CalibrationRecord, record: CalibrationRecord) -> None:
 
 
 def measure_norms(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], total: CalibrationRecord) -> None:
-    """Let batch norms take the statistics of a forward pass on the chip; its cost is added to ``total``."""
+    """Set the statistics of batch norms from a forward pass on the chip; its cost is added to ``total``."""
     norms, chip = [part for part in module.modules() if _has_statistics(part)], chip_of(module)
     if not norms:
         return

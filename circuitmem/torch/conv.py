@@ -35,14 +35,14 @@ class CrossbarConv2d(CrossbarModule):
     groups : int
         Divides both numbers of channels.
     bias : bool
-        Whether there is one.
+        Whether there is a bias.
     chip, seed, input_scale, largest_weight, backward, converters, read_noise
         As in :class:`CrossbarLinear`.
 
     Raises
     ------
     ValidationError
-        If an argument breaks its rule, or an input is not finite or not of ``in_channels``.
+        If an argument breaks its rule, or an input is not finite or does not have ``in_channels`` channels.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class CrossbarConv2d(CrossbarModule):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return (batch, out_channels, height, width) for inputs (batch, in_channels, height, width), or without batch.
 
-        ``torch.compile`` leaves it as it is.
+        ``torch.compile`` does not compile it.
         """
         if self.digital:
             self._check_inputs(inputs, (3, 4), -3, "(batch, in_channels, height, width)")
@@ -104,7 +104,7 @@ class CrossbarConv2d(CrossbarModule):
             options = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
             weight = self.weight if self.weight.dim() == 4 else self.weight.unsqueeze(2)
             return torch.nn.functional.conv2d(maps, weight, self.bias, **options)
-        windows = None if torch.is_grad_enabled() else self._windows  # derivatives are torch's own way back to maps
+        windows = None if torch.is_grad_enabled() else self._windows  # for gradients torch itself cuts the patches
         parts = self._patches(inputs) if windows is None else self._maps(inputs).chunk(self.groups, dim=1)
         high, wide = self._windows.steps(inputs.shape)
         weights = self.weight.flatten(1).chunk(self.groups)
@@ -120,7 +120,7 @@ class CrossbarConv2d(CrossbarModule):
         return self._patches(inputs)
 
     def some_vectors(self, inputs: torch.Tensor, choose: Callable[[int], Rows]) -> list[Floats]:
-        """Return of what :meth:`vectors` gives those rows that ``choose`` returns for their number."""
+        """Return the rows of :meth:`vectors` that ``choose`` returns when called with their number."""
         groups, windows = self._groups(inputs), self._windows
         high, wide = windows.steps(groups[0].shape)
         chosen = choose(len(groups[0]) * high * wide)
@@ -143,7 +143,7 @@ class CrossbarConv2d(CrossbarModule):
         return [numbers(maps, "inputs", about) for maps in self._maps(inputs).chunk(self.groups, dim=1)]
 
     def _maps(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return maps (batch, in_channels, height, width), which with their zeros are as large as the kernel."""
+        """Return maps (batch, in_channels, height, width); with their zeros they must be as large as the kernel."""
         self._check_inputs(inputs, (3, 4), -3, "(batch, in_channels, height, width)")
         (high, wide), (down, across) = self._windows.padded(inputs.shape), self._windows.reach
         if high < down or wide < across:
@@ -152,7 +152,7 @@ class CrossbarConv2d(CrossbarModule):
         return inputs if inputs.dim() == 4 else inputs[None]
 
     def _patches(self, inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Return the patches of each group, (batch·positions, inputs), as torch makes them of its maps."""
+        """Return the patches of each group, (batch·positions, inputs), cut from its maps by torch."""
         maps = torch.nn.functional.pad(self._maps(inputs), self._zeros)
         columns = torch.nn.functional.unfold(maps, self.kernel_size, self.dilation, 0, self.stride)
         vectors = columns.transpose(1, 2).reshape(-1, columns.shape[1])
@@ -174,7 +174,7 @@ class CrossbarConv1d(CrossbarConv2d):
     Raises
     ------
     ValidationError
-        If an argument breaks its rule, or an input is not finite or not of ``in_channels``.
+        If an argument breaks its rule, or an input is not finite or does not have ``in_channels`` channels.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class CrossbarConv1d(CrossbarConv2d):
         return super().vectors(self._as_maps(inputs))
 
     def some_vectors(self, inputs: torch.Tensor, choose: Callable[[int], Rows]) -> list[Floats]:
-        """Return of what :meth:`vectors` gives those rows that ``choose`` returns for their number."""
+        """Return the rows of :meth:`vectors` that ``choose`` returns when called with their number."""
         return super().some_vectors(self._as_maps(inputs), choose)
 
     def scales(self, inputs: torch.Tensor) -> list[float]:

@@ -25,7 +25,7 @@ from circuitmem.validation import did_you_mean, in_range, integer
 __all__ = ["convert", "inputs_of", "prepared"]
 
 MATRICES = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
-"""What goes on tiles, exactly these types: a subclass may compute something else."""
+"""Types of modules that go on tiles, exactly these: a subclass may compute something else."""
 
 ELEMENTWISE = (
     torch.nn.modules.batchnorm._NormBase,
@@ -50,7 +50,7 @@ def convert(
 ) -> torch.nn.Module:
     """Return a copy of a network whose ``Linear``, ``Conv1d`` and ``Conv2d`` modules are on the tiles of one chip.
 
-    ``LSTM``, ``GRU`` and ``MultiheadAttention`` are made of ``Linear`` modules before; parameters get other names.
+    ``LSTM``, ``GRU`` and ``MultiheadAttention`` are rewritten with ``Linear`` modules first, which renames parameters.
     Biases, norms, activations and pooling stay digital. The copy is an ordinary module: any optimiser of torch trains
     it, its ``state_dict`` holds the chip, and its layers are :class:`CrossbarLinear`,
     :class:`CrossbarConv1d` and :class:`CrossbarConv2d`.
@@ -60,18 +60,18 @@ def convert(
     model : torch.nn.Module
         The network. It is left as it is.
     chip : ChipSpec, Chip, or path of a TOML file, optional
-        The chip that all layers share; of a file, its table ``[chip]``; the default one when left out.
+        The chip that all layers share; a file's chip is its table ``[chip]``; the default one when left out.
     seed : int, optional
-        Seed of its fabrication and noise, drawn from torch's generator when left out; not with a ``Chip``, which has
-        its own.
+        Seed of its fabrication and noise, drawn from torch's generator when left out; not allowed with a ``Chip``,
+        which has its own.
     sample : Tensor, array or tuple of them, optional
-        Inputs of the network, or several as its ``forward`` takes them, from which each layer's range of inputs is
-        learnt. When left out the first inputs that a layer gets decide it.
+        Inputs of the network, a tuple if its ``forward`` takes several, from which each layer's range of inputs is
+        learnt. When left out, the first inputs that a layer gets decide the range.
     digital : sequence of str
-        Names of modules that shall stay digital, as ``named_modules()`` has them; ``*`` stands for anything.
+        Names of modules to keep digital, as ``named_modules()`` has them; ``*`` stands for anything.
     weight_range : float
-        The range of the devices of a layer, relative to its largest weight, >= 1: more leaves weights room to grow in
-        training, and makes all of them coarser.
+        The range of the devices of a layer, relative to its largest weight, >= 1. A larger range leaves weights room to
+        grow in training, but makes all of them coarser.
     backward : {"exact", "straight-through"}
         As in :class:`CrossbarLinear`.
     read_noise : bool
@@ -80,7 +80,7 @@ def convert(
     Raises
     ------
     ValidationError
-        If there is nothing to put on tiles, a weight would stay digital that ``digital`` does not name, a layer is
+        If there is nothing to put on tiles, a weight that ``digital`` does not name would stay digital, a layer is
         never used with the sample, or an argument breaks its rule.
     DataFileError
         If the file is not one of a run.
@@ -99,12 +99,12 @@ def convert(
 
 
 def prepared(model: torch.nn.Module, digital: Sequence[str]) -> tuple[torch.nn.Module, list[str]]:
-    """Return a copy of a network in which what goes on tiles is modules of their own, and the names of these.
+    """Return a copy of a network with a module for each matrix that goes on tiles, and the names of these.
 
     Raises
     ------
     ValidationError
-        If there is nothing to put on tiles, a weight would stay digital unasked, or one is not finite.
+        If there is nothing to put on tiles, a weight would stay digital without being named, or one is not finite.
     """
     left = _left_digital(model, digital)
     for name, parameter in model.named_parameters():
@@ -115,12 +115,12 @@ def prepared(model: torch.nn.Module, digital: Sequence[str]) -> tuple[torch.nn.M
 
 
 def inputs_of(sample: Any) -> tuple[torch.Tensor, ...]:
-    """Return what the forward pass of a network takes: one tensor, or as many as a tuple has.
+    """Return the arguments of a network's forward pass: one tensor, or one for each entry of a tuple.
 
     Raises
     ------
     ValidationError
-        If one cannot be a tensor.
+        If one cannot be converted to a tensor.
     """
     values = sample if isinstance(sample, tuple) else (sample,)
     try:
@@ -138,7 +138,7 @@ def inputs_of(sample: Any) -> tuple[torch.Tensor, ...]:
 
 
 def _left_digital(model: torch.nn.Module, patterns: Sequence[str]) -> set[str]:
-    """Return the names of modules that stay digital, what lies within them included."""
+    """Return the names of modules that stay digital, including the modules within them."""
     if isinstance(patterns, str):
         raise ValidationError("digital", "must be a list of names of modules", patterns)
     names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
@@ -153,7 +153,7 @@ def _left_digital(model: torch.nn.Module, patterns: Sequence[str]) -> set[str]:
 
 
 def _rewritten(net: torch.nn.Module, left: Collection[str]) -> torch.nn.Module:
-    """Make what torch keeps as one operation modules of ``Linear``, in place; returns the network."""
+    """Rewrite modules that are one operation in torch with ``Linear`` modules, in place; returns the network."""
     for name, module in list(net.named_modules(remove_duplicate=False)):
         if type(module) in REWRITTEN and name not in left:
             made = rewritten(name or "the network", module)
@@ -165,7 +165,7 @@ def _rewritten(net: torch.nn.Module, left: Collection[str]) -> torch.nn.Module:
 
 
 def _check(model: torch.nn.Module, left: Collection[str]) -> list[str]:
-    """Return the names of modules that go on tiles; raise if a weight would stay digital unasked."""
+    """Return the names of modules that go on tiles; raise if a weight would stay digital without being named."""
     chosen = []
     for name, module in model.named_modules(remove_duplicate=False):
         if name in left:
@@ -201,7 +201,7 @@ def _check_matrix(name: str, module: Any) -> None:
 
 
 def _check_room(net: torch.nn.Module, chosen: Sequence[str], chip: Chip) -> None:
-    """Refuse a network whose tiles take more memory than there is, before one of them is made."""
+    """Refuse a network whose tiles need more memory than there is, before any tile is made."""
     modules: list[Any] = list({id(own): own for own in map(net.get_submodule, chosen)}.values())
     groups = [getattr(own, "groups", 1) for own in modules]
     each = [(own.weight[0].numel(), len(own.weight) // many) for own, many in zip(modules, groups, strict=True)]
@@ -244,14 +244,14 @@ def _replaced(
             return layer
         setattr(net.get_submodule(parent), last, layer)
     for module in _encoders(net):
-        module.activation_relu_or_gelu = 0  # its fused path would take the weights past the tiles
+        module.activation_relu_or_gelu = 0  # its fused path would use the weights without the tiles
     return net
 
 
 def _on_tiles(module: Any, options: TileOptions, weight_range: float) -> CrossbarModule:
     bias = module.bias is not None
     layer: CrossbarModule
-    with torch.random.fork_rng(devices=[]):  # its own starting weights are drawn for nothing
+    with torch.random.fork_rng(devices=[]):  # the starting weights that it draws are not used
         if isinstance(module, torch.nn.Linear):
             layer = CrossbarLinear(module.in_features, module.out_features, bias, **options)
         else:

@@ -1,4 +1,4 @@
-"""A network of torch cut in two: what layers on tiles give on the chip is noted, and given again while others train."""
+"""A network of torch cut in two: outputs of layers on the chip are noted, and replayed while other layers train."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["Behind", "TorchCut", "check_cuts", "cuts_of"]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 Given = dict[CrossbarModule, list[torch.Tensor]]
-"""Of each layer what it gave, call after call."""
+"""Outputs of each layer, call by call."""
 
 
 class Behind:
-    """The layers behind a cut as a network whose inputs are numbers of samples that were measured.
+    """The layers behind a cut, as a network that takes numbers of measured samples as its inputs.
 
-    Whatever is digital is computed anew, as it may be trained; layers in front of the cut give what was noted of them.
+    Digital operations are computed anew, because they may be trained; layers in front of the cut replay their outputs.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Behind:
         return SimpleNamespace(weights=[each.copy() for each in self.weights], biases=self.twin.copy().biases)
 
     def note(self, inputs: NDArray[Any], given: Given) -> None:
-        """Note what the layers in front have given for inputs.
+        """Note the outputs of the layers in front for inputs.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Behind:
 
     @property
     def count(self) -> int:
-        """Samples that are noted."""
+        """Number of samples whose outputs are noted."""
         return sum(len(own) for own in self._inputs)
 
     @property
@@ -97,7 +97,7 @@ class Behind:
 
     @contextmanager
     def again(self, numbers: Numbers) -> Iterator[NDArray[Any]]:
-        """Let the layers in front give what they gave for samples, within this block; yields the samples' inputs."""
+        """Let the layers in front replay their outputs for samples within this block; yields the samples' inputs."""
         inputs, given = self._known
         chosen, calls = torch.from_numpy(numbers), dict.fromkeys(self.front, 0)
 
@@ -109,7 +109,7 @@ class Behind:
             yield inputs[numbers]
 
     def loss_gradients(self, numbers: Numbers, loss: Loss) -> tuple[float, list[Floats], list[Floats]]:
-        """Return the loss of samples, and its gradients by the matrices that are trained and by all else."""
+        """Return the loss of samples, and its gradients by the trained matrices and by all other parameters."""
         with self.again(numbers) as inputs:
             found, weights, biases = self.twin.loss_gradients(inputs, loss)
         return found, [weights[layer] for layer in self.layers], biases
@@ -143,7 +143,7 @@ class TorchCut:
         self.model: Any = Behind(network.model, front, self.layers)
 
     def measure(self, inputs: NDArray[Any]) -> Process:
-        """Note what the layers in front give on the chip for inputs; returns the numbers of these samples."""
+        """Note the outputs of the layers in front, on the chip, for inputs; returns the numbers of these samples."""
         model, first = self.model, self.model.count
         for start in range(0, len(inputs), AT_ONCE):
             part, given = inputs[start : start + AT_ONCE], Given()
@@ -157,16 +157,16 @@ class TorchCut:
         return np.arange(first, model.count)
 
     def vectors(self, measured: NDArray[Any]) -> list[Floats]:
-        """Return what each layer behind the cut multiplies for samples: as many vectors as there are, at random."""
+        """Return vectors that each layer behind the cut multiplies: up to one per sample, chosen at random."""
         with self.model.again(measured) as inputs:
             every = self._network.model.vectors(inputs, stream(self._network.seed, Purpose.CALIBRATION))
         return [every[layer] for layer in self.layers]
 
 
 def cuts_of(network: Any, inputs: NDArray[Any]) -> Iterator[TorchCut]:
-    """Give the cuts of a network of torch on a chip, front to back, in front of each layer but the first that trains.
+    """Give a cut in front of each trained layer, but the first layer, of a network of torch on a chip, front to back.
 
-    Layers come in the order of a forward pass with ``inputs``; those that share a parameter are one.
+    Layers come in the order of a forward pass with ``inputs``; those that share a parameter count as one.
     """
     order: dict[int, set[CrossbarModule]] = {}
 
@@ -183,12 +183,12 @@ def cuts_of(network: Any, inputs: NDArray[Any]) -> Iterator[TorchCut]:
 
 
 def check_cuts(net: torch.nn.Module, inputs: torch.Tensor) -> None:
-    """Refuse to cut a network whose layers on tiles do not give one entry a sample first.
+    """Refuse to cut a network unless the first axis of each output of its layers on tiles is that of the samples.
 
     Raises
     ------
     ValidationError
-        If a layer does not.
+        If a layer has an output whose first axis is another.
     """
 
     def look(layer: Any, _: Any, output: torch.Tensor) -> None:

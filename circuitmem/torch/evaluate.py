@@ -38,35 +38,35 @@ __all__ = ["Run", "evaluate"]
 
 @dataclass
 class Run:
-    """Results of the methods; each dictionary is by method. ``print`` shows a table.
+    """Results of the methods; each dictionary has an entry per method. ``print`` shows a table.
 
     Attributes
     ----------
     seed : int
         Seed of the chip, the order of the examples, and what dropout draws.
     accuracy_percent : dict of str to float
-        On the test part, ``"digital"`` too; empty where values are predicted.
+        Accuracy on the test part, also of the ``"digital"`` network; empty if values are predicted.
     rmse, r2 : dict of str to float
-        Instead, where values are predicted: root mean square error in their units, and R2.
+        If values are predicted: root mean square error in their units, and R2.
     simulated_time_s, energy_j : dict of str to float
-        Of programming, calibration and training; tests are not counted.
+        Simulated time and energy of programming, calibration and training; tests are not counted.
     pulses : dict of str to int
         Programming pulses of cells.
     calibration : dict of str to dict
-        What calibrating cost.
+        Cost of the calibration.
     losses : dict of str to list of float
         Mean loss of each epoch of training in situ.
     history : dict of str to list of dict
-        What was reached after each epoch, 0 before training: ``epoch``, ``accuracy_percent``, ``pulses``,
+        Results after each epoch, with epoch 0 before training: ``epoch``, ``accuracy_percent``, ``pulses``,
         ``simulated_time_s``, ``energy_j``.
     on_tiles : float
         Fraction of the multiplications of an inference that tiles do; the rest is digital.
     tiles : int
         Tiles of the chip.
     audit : dict
-        What was done again in ngspice, and how far it was off; empty if nothing was written.
+        Operations that were repeated in ngspice, and how far they were off; empty if nothing was written.
     warnings : list of dict
-        What makes these numbers mean little: ``kind``, ``message``, ``setting``, ``value``.
+        Reasons why these numbers may mean little: ``kind``, ``message``, ``setting``, ``value``.
     """
 
     seed: int
@@ -86,13 +86,13 @@ class Run:
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Run:
-        """Return what ``results.json`` holds as a run."""
+        """Return the contents of ``results.json`` as a :class:`Run`."""
         run = cls(**{each.name: found[each.name] for each in fields(cls) if each.name in found})
         run.calibration = {name: own for name, own in run.calibration.items() if name.startswith("calibration")}
         return run
 
     def __str__(self) -> str:
-        """Return a line for each method, and the share of the multiplications that tiles do."""
+        """Return a line for each method, the number of tiles, and the share of multiplications that stay digital."""
         scores = {name: f"{accuracy:6.2f} %" for name, accuracy in self.accuracy_percent.items()}
         scores |= {name: f"{rmse:.4g}, {self.r2[name]:.3f}" for name, rmse in self.rmse.items()}
         wide, high = max(map(len, scores)), "RMSE, R2" if self.rmse else "accuracy"
@@ -129,37 +129,37 @@ def evaluate(
     Parameters
     ----------
     model : torch.nn.Module or Network
-        The network, trained, or one that asks for products (:class:`circuitmem.network.Network`), which gets rows of
-        inputs; it is left as it is.
+        A trained network, or one that asks for products (:class:`circuitmem.network.Network`), which gets its inputs as
+        rows; it is left as it is.
     data : Dataset, torch Dataset, path, (inputs, labels), or (train inputs, train labels, test inputs, test labels)
-        What :func:`circuitmem.data.load_dataset` takes, or what it returns (for values); without a part to test with, a
-        fifth of each class is drawn for that.
+        What :func:`circuitmem.data.load_dataset` takes, or what it returns (for values); without a test part, a fifth
+        of each class is drawn for it.
     chip : ChipSpec or path of a TOML file, optional
         The chip; the default one when left out.
     methods : sequence of str
-        ``"raw"``: programmed with a write-verify loop. ``"calibration"``: and calibrated, batch norms measured.
-        ``"in_situ"`` and ``"calibration_in_situ"``: and trained on the chip, each step of the optimiser by pulses.
-        And whatever else ``circuitmem list methods`` names.
+        ``"raw"``: programmed with a write-verify loop. ``"calibration"``: also calibrated, with batch norms measured.
+        ``"in_situ"`` and ``"calibration_in_situ"``: also trained on the chip, each step of the optimiser by pulses.
+        ``circuitmem list methods`` names all others.
     out : path, optional
-        A new or empty folder, which gets the files of a run: configuration, weights, checkpoints, results, provenance,
+        A new or empty folder for the files of a run: configuration, weights, checkpoints, results, provenance,
         audit, and a page.
     seed : int
         Seed of chip, order and dropout.
     digital : sequence of str
-        As in :func:`convert`; for a network of torch.
+        As in :func:`convert`; only for a network of torch.
     calibration : str or sequence of str
         As in :func:`calibrate`.
     epochs, batch : int
-        Passes over the training examples in situ, >= 1, and examples a step, >= 1.
+        Passes over the training examples in situ, >= 1, and examples per step, >= 1.
     optimiser : callable, optional
-        Makes one for parameters of torch; momentum with a step size of 0.01 when left out.
+        Called with parameters of torch, returns an optimiser; momentum with a step size of 0.01 when left out.
     weight_range : float, optional
-        As in :func:`convert`: room that training in situ has; 1.5 when left out.
+        As in :func:`convert`, to leave room for training in situ; 1.5 when left out.
     audit : int
-        With ``out``: reads, and pulse trains, of each method that are done again in ngspice at least; 0 for none.
+        With ``out``: least number of reads, and of pulse trains, per method to repeat in ngspice; 0 for none.
     resume : bool
-        With ``out``: whether to go on with the run of that folder, which was begun with the same arguments; the end is
-        the same, bit for bit.
+        With ``out``: whether to continue the run in that folder, which was begun with the same arguments; the results
+        are the same, bit for bit.
     progress : callable
         Called with (what, steps done, steps).
 
@@ -195,7 +195,7 @@ def evaluate(
         check_asking(model, digital, optimiser)
     made_by = f"{type(model).__module__}:{type(model).__qualname__}"
     in_situ = {"epochs": epochs, "batch": batch, "gradient": "adjoint", "schedule": "constant"}
-    if isinstance(model, Network):  # which has no optimiser of torch: the same, as a run declares it
+    if isinstance(model, Network):  # it has no optimiser of torch: the same one, as a run declares it
         in_situ |= {"optimiser": "momentum", "learning_rate": 0.01}
     spec = RunSpec(
         seed=seed,
@@ -219,7 +219,7 @@ def evaluate(
 
 
 def _description(optimiser: MakeOptimiser) -> str:
-    """Return what an optimiser is, and its settings."""
+    """Return the name and the settings of an optimiser."""
     made = optimiser([torch.nn.Parameter(torch.zeros(1))])
     return f"{type(made).__name__} {made.defaults}"
 
@@ -227,7 +227,7 @@ def _description(optimiser: MakeOptimiser) -> str:
 def _carry_out(
     plan: RunPlan | AskingPlan, out: Path | None, resume: bool, arguments: dict[str, Any], progress: OnProgress
 ) -> Run:
-    """Do what :func:`evaluate` does, for a run that is declared."""
+    """Carry out a run that :func:`evaluate` has declared."""
     if out is None:
         start = plan.start()
         results = {name: start.make(name, Hooks(partial(progress, name))).finish() for name in plan.spec.methods}
@@ -255,7 +255,7 @@ def _carry_out(
 
 @contextmanager
 def _continued(out: Path, spec: RunSpec, data: Dataset, now: dict[str, Any]) -> Iterator[None]:
-    """Hold the lock of the folder of a run that was interrupted, if it was begun with the same."""
+    """Hold the lock of an interrupted run's folder, if the run was begun with the same network, data and arguments."""
     with go_on_in(out) as begun:
         check_same(begun, spec, "as when the run was begun")
         check_data(out, data)

@@ -25,7 +25,7 @@ __all__ = ["train_digital"]
 def train_digital(
     model: torch.nn.Module, examples: Examples, spec: ExSituSpec, seed: int, progress: Callable[[int, int], None]
 ) -> ExSituRecord:
-    """Train a network in place with Adam, until the loss falls no more, as networks of layers are; say how it went.
+    """Train a network in place with Adam until the loss stops falling, as networks of layers are; returns a record.
 
     With ``spec.patience`` the validation samples decide instead, and the network of the best epoch is kept.
 
@@ -38,7 +38,7 @@ def train_digital(
     spec : ExSituSpec
         Epochs, batch, step size.
     seed : int
-        Of the order of the examples and of what dropout draws.
+        Seed of the order of the examples and of dropout.
     progress : callable
         Called with (epochs done, epochs).
     """
@@ -98,7 +98,7 @@ def _step(
     Raises
     ------
     ValidationError
-        If the loss is no number.
+        If the loss is not finite.
     """
     optimiser.zero_grad()
     loss = examples.loss(net(examples.train_inputs[chosen]), chosen)

@@ -15,7 +15,7 @@ from circuitmem.training.objective import Classes, Objective, objective_of
 __all__ = ["Examples", "examples_of"]
 
 SPLIT = (0.8, 0.0, 0.2)
-"""Nothing is chosen by a validation part here: what is not tested with is trained with."""
+"""No validation part, as nothing is chosen by it here: all samples outside the test part are for training."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Examples:
     train_inputs, test_inputs : Tensor
         (samples, ...).
     train_targets, test_targets : Tensor
-        (samples,) int64: which output of the network is right; or (samples,) or (samples, outputs): the values.
+        (samples,) int64: the correct output of the network; or (samples,) or (samples, outputs): the values.
     data : Dataset
-        Where they come from.
+        The data set that they come from.
     objective : Classes or Values
-        What a network is trained for with them.
+        The objective of training with them.
     answers : Dataset, optional
-        The data with their classes numbered as the outputs of the network, where they are others.
+        The data with their classes numbered as the outputs of the network, if the numbers differ.
     """
 
     train_inputs: torch.Tensor
@@ -46,12 +46,12 @@ class Examples:
 
     @classmethod
     def of(cls, found: Dataset, in_units: bool = True) -> Examples:
-        """Return the examples of a data set; values are ``in_units`` of the targets if the network gives such.
+        """Return the examples of a data set; with ``in_units`` the network gives values in units of the targets.
 
         Raises
         ------
         ValidationError
-            If values do not differ.
+            If the values of an output are all the same.
         """
         inputs, targets, tests, answers = [
             torch.as_tensor(np.ascontiguousarray(each))
@@ -71,8 +71,9 @@ class Examples:
     def for_outputs(self, shape: tuple[int, ...]) -> Examples:
         """Return the examples for a network whose outputs have a shape (batch, outputs).
 
-        Classes are outputs in their order. Where there are more outputs than classes, and classes are numbers from 0
-        on, they are the outputs of these numbers: a network that knows ten digits may be tested with five of them.
+        Classes belong to the outputs in their order. If there are more outputs than classes, and the classes are
+        numbers from 0 up, each belongs to the output of its number: a network that knows ten digits may be tested with
+        five of them.
 
         Raises
         ------
@@ -116,21 +117,21 @@ class Examples:
 
 
 def examples_of(data: Any, seed: int) -> Examples:
-    """Return the examples of data; without a part to test with, a fifth of each class is drawn for that.
+    """Return the examples of data; without a test part, a fifth of each class is drawn for it.
 
     Parameters
     ----------
     data : object
         What :func:`circuitmem.data.load_dataset` takes.
     seed : int
-        Of that draw.
+        Seed of that draw.
 
     Raises
     ------
     ValidationError
         If samples break a rule.
     DataFileError
-        If a file cannot be had.
+        If a file cannot be obtained.
     """
     task = data.task if isinstance(data, Dataset) else "classes"
     return Examples.of(load_dataset(data, task=task, split=SPLIT, seed=seed))

@@ -16,28 +16,28 @@ __all__ = ["CrossbarLinear"]
 class CrossbarLinear(CrossbarModule):
     """``y = x W^T + b`` like ``torch.nn.Linear``, W on as many tiles as it needs.
 
-    Cells are put at what the weights ask for, without pulses and their noise, whenever these have changed; stuck ones
-    stay as they are. Amplifiers' gains are chosen anew then, with the inputs that come next. Inputs of both signs are
-    read twice, the negative part by itself. Biases are digital.
+    Whenever the weights have changed, cells are put in place without pulses and their noise; stuck ones stay as they
+    are. The amplifiers' gains are then chosen anew with the next inputs. Inputs of both signs are read twice, the
+    negative part by itself. Biases are digital.
 
-    ``state_dict`` holds all that a reload needs to give the same bits. Weights of a plain ``torch.nn.Linear`` are
-    loaded too. Two forward passes differ by read noise, in ``eval()`` too; see ``read_noise``.
+    ``state_dict`` holds all that a reload needs to give the same bits. ``load_state_dict`` also takes the weights of a
+    plain ``torch.nn.Linear``. Two forward passes differ by read noise, even in ``eval()``; see ``read_noise``.
 
     Parameters
     ----------
     in_features, out_features : int
         Size, >= 1.
     bias : bool
-        Whether there is one.
+        Whether there is a bias.
     chip : ChipSpec or Chip, optional
-        What chip the layer gets for itself, the default one when left out; or a chip that layers share, ``Chip(spec, 0,
-        seed=1)``: each takes tiles of its own from it, and they have one clock and one account of energy.
+        Specification of the layer's own chip, the default one when left out; or a chip that layers share, ``Chip(spec,
+        0, seed=1)``: each takes tiles of its own from it, and they have one clock and one account of energy.
     seed : int, optional
-        Seed of the fabrication and noise of a chip for itself. When left out it is drawn from torch's generator as the
-        weights are: ``torch.manual_seed`` repeats it, and two layers do not have the same stuck cells by accident.
+        Seed of the fabrication and noise of the layer's own chip. When left out it is drawn from torch's generator as
+        the weights are: ``torch.manual_seed`` repeats it, and two layers do not have the same stuck cells by accident.
     input_scale : float, optional
         Magnitude of input that the highest DAC code stands for, > 0; larger ones saturate, with a warning. With
-        ``None`` it is what one in a thousand of the first inputs exceeds.
+        ``None`` it is the magnitude that one in a thousand of the first inputs exceeds.
     largest_weight : float, optional
         Magnitude of weight that uses the whole range of the devices, > 0; larger ones saturate, with a warning, and
         are refused by ``load_state_dict``. When left out it is four standard deviations of the weights at the first
@@ -45,10 +45,10 @@ class CrossbarLinear(CrossbarModule):
     backward : {"exact", "straight-through"}
         Whether gradients are those of the tiles as they are, wires and stuck cells included, or those of ``x W^T``.
     converters : bool
-        Whether DACs and ADCs are simulated, or left out: then the forward pass is smooth.
+        Whether DACs and ADCs are simulated; without them the forward pass is smooth.
     read_noise : bool
         Whether reads have the noise of converters and cells. The attribute of that name can be set at any time, and
-        :func:`set_read_noise` sets that of all layers of a model.
+        :func:`set_read_noise` sets it for all layers of a model.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class CrossbarLinear(CrossbarModule):
 
     @torch.compiler.disable
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return (..., out_features) for inputs (..., in_features). ``torch.compile`` leaves it as it is."""
+        """Return (..., out_features) for inputs (..., in_features). ``torch.compile`` does not compile it."""
         (vectors,) = self.vectors(inputs)
         if self.digital:
             return torch.nn.functional.linear(inputs, self.weight, self.bias)

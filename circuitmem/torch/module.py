@@ -1,4 +1,4 @@
-"""What layers on tiles share: one chip or a chip each, a state that gives the same bits, calibration, read noise."""
+"""What layers on tiles have in common: a chip, shared or their own, a reproducible state, calibration, read noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 FORMAT = 1
-"""Counts changes of what a state holds."""
+"""Version of the contents of a state."""
 
 
 class TileOptions(TypedDict, total=False):
@@ -53,7 +53,7 @@ DEFAULTS: TileOptions = {
 class CrossbarModule(torch.nn.Module):
     """A layer whose weights, (outputs, ...), are matrices on tiles, one for each group of outputs.
 
-    A subclass makes ``weight`` and ``bias`` and says what vectors its inputs are. Parameters are those of
+    A subclass makes ``weight`` and ``bias`` and turns its inputs into vectors. Parameters are those of
     :class:`CrossbarLinear`.
 
     Attributes
@@ -65,14 +65,14 @@ class CrossbarModule(torch.nn.Module):
     digital : bool
         Whether the layer multiplies in torch and leaves its tiles alone; see :func:`digitally`.
     label : str
-        What errors call it: its name in the network that :func:`convert` has made.
+        Name that errors give it: its name in the network that :func:`convert` has made.
     """
 
     weight: torch.Tensor
     bias: torch.Tensor | None
 
     def _place(self, groups: int, width: str, given: TileOptions, *, kernel: bool = False) -> None:
-        """Put the weights on tiles; ``width`` is what errors call the size of an input."""
+        """Put the weights on tiles; ``width`` is the name that errors give the size of an input."""
         for name in given:
             if name not in DEFAULTS:
                 hint = did_you_mean(name, DEFAULTS)
@@ -91,7 +91,7 @@ class CrossbarModule(torch.nn.Module):
                 raise ValidationError("seed", "must be left out where chip is a Chip, which has its own", seed)
             self.chip = chip
         else:
-            # As starting weights are: torch.manual_seed repeats it, and no two layers have the same by accident.
+            # Drawn as starting weights are: torch.manual_seed repeats it, and no two layers have the same by accident.
             drawn = int(torch.randint(2**31, ())) if seed is None else integer("seed", seed, 0)
             self.chip = Chip(ChipSpec() if chip is None else chip, 0, drawn, drawn)
         scale, largest = options["input_scale"], options["largest_weight"]
@@ -119,19 +119,19 @@ class CrossbarModule(torch.nn.Module):
     def _multiply(
         self, vectors: torch.Tensor, weight: torch.Tensor, product: TileProduct, windows: Windows | None = None
     ) -> torch.Tensor:
-        """Return (batch, outputs) for vectors (batch, inputs), or for maps of which windows show these."""
+        """Return (batch, outputs) for vectors (batch, inputs), or for maps whose windows show these vectors."""
         product.set_read_noise(self.read_noise)
         about = self._about() if windows is None else CrossbarModule._about(self)
         found: torch.Tensor = Product.apply(vectors, weight, product, about, windows)
         return found
 
     def _about(self) -> str:
-        """Return what an error adds to the place of an input that is not finite."""
+        """Return what an error adds after the index of an input that is not finite."""
         whose = f", layer {self.label}" if self.label else ""
         return f"; {self._width}={getattr(self, self._width)}{whose}"
 
     def _check_inputs(self, inputs: Any, sizes: tuple[int, ...], axis: int, shape: str) -> None:
-        """Raise :class:`ValidationError` unless inputs have one of some numbers of axes and the width that is asked."""
+        """Raise :class:`ValidationError` unless inputs have an allowed number of axes and the right width."""
         if not isinstance(inputs, torch.Tensor) or not inputs.is_floating_point():
             kind = inputs.dtype if isinstance(inputs, torch.Tensor) else type(inputs).__name__
             raise ValidationError("inputs", "must be a tensor of floating-point numbers", str(kind))
@@ -147,10 +147,10 @@ class CrossbarModule(torch.nn.Module):
 
     @abstractmethod
     def vectors(self, inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Return what the matrix of each group is multiplied by, (vectors, inputs of the matrix), for inputs."""
+        """Return the vectors, (vectors, inputs of the matrix), that the matrix of each group multiplies for inputs."""
 
     def some_vectors(self, inputs: torch.Tensor, choose: Callable[[int], Rows]) -> list[Floats]:
-        """Return of what :meth:`vectors` gives those rows that ``choose`` returns for their number."""
+        """Return the rows of :meth:`vectors` that ``choose`` returns when called with their number."""
         every = self.vectors(inputs)
         chosen = choose(len(every[0]))
         return [numbers(own, "inputs", self._about())[chosen] for own in every]
@@ -160,26 +160,26 @@ class CrossbarModule(torch.nn.Module):
         return [scale_of(numbers(own, "inputs", self._about())) for own in self.vectors(inputs)]
 
     def calibrate(self, inputs: torch.Tensor, method: str | Sequence[str] = "affine") -> CalibrationRecord:
-        """Choose the amplifiers' gains and calibrate with inputs as those of the layer; returns what it cost.
+        """Choose the amplifiers' gains and calibrate the layer with typical inputs; returns the cost.
 
-        Of inputs of both signs the positive parts and the magnitudes of the negative ones are used, as they are read.
+        Inputs of both signs are used as they are read: the positive parts, and the magnitudes of the negative ones.
 
         Parameters
         ----------
         inputs : Tensor
             Inputs of the layer.
         method : str or sequence of str
-            A calibration (``circuitmem list calibrations``), or several: each learns on what those before it leave.
+            A calibration (``circuitmem list calibrations``), or several: each learns with those before it applied.
 
         Raises
         ------
         ValidationError
-            If a method is not known, or the inputs are not right.
+            If a method is not known, or the inputs break a rule.
         """
         return self.calibrate_vectors(self.vectors(inputs), CalibrationSpec(method=checked_methods(method)))
 
     def calibrate_vectors(self, vectors: Sequence[torch.Tensor], spec: CalibrationSpec) -> CalibrationRecord:
-        """Do as :meth:`calibrate`, as it is declared, with what :meth:`vectors` gives."""
+        """Do what :meth:`calibrate` does, as ``spec`` declares it, with what :meth:`vectors` returns."""
         record = CalibrationRecord()
         for product, weights, own in zip(self.products, self.matrices(), vectors, strict=True):
             product.set_read_noise(self.read_noise)
@@ -192,18 +192,18 @@ class CrossbarModule(torch.nn.Module):
         return self.matrices_of(self.weight)
 
     def matrices_of(self, weight: torch.Tensor) -> list[np.ndarray[Any, Any]]:
-        """Return what :meth:`matrices` does, for a tensor like the weights."""
+        """Return what :meth:`matrices` returns, but for a tensor with the shape of the weights."""
         return self._matrices(weight, len(self.products))
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return what the same bits need beside the weights, for ``state_dict``: tensors and plain values.
+        """Return what ``state_dict`` needs beside the weights to give the same bits: tensors and plain values.
 
-        Range, input scale, gains, calibration, the cells and their defects, where the noise stands, and the clock and
-        the accounts of the chip.
+        These are range, input scale, gains, calibration, the cells and their defects, the position in the noise, and
+        the clock and the accounts of the chip.
         """
         chip = self.chip.state()
         units = [[unit.index, unit.state()] for unit in self._units()]
-        if "entries" not in chip["transfers"]:  # matrices are worked out again, to the same bits
+        if "entries" not in chip["transfers"]:  # matrices are calculated again, to the same bits
             chip["transfers"] = {**chip["transfers"], "fresh": []}
         return {
             "format": FORMAT,
@@ -280,7 +280,7 @@ class CrossbarModule(torch.nn.Module):
 
 
 def set_read_noise(module: torch.nn.Module, on: bool) -> None:
-    """Let all crossbar layers of a module read with the noise of their converters, or, if not ``on``, without.
+    """Switch the read noise of all crossbar layers of a module on or off.
 
     ``module.eval()`` does not do this: a chip is as noisy in use as in training.
     """
@@ -301,7 +301,7 @@ def _packed(value: Any) -> Any:
 
 
 def _unpacked(value: Any) -> Any:
-    """Return what :func:`_packed` was given, lists for tuples."""
+    """Return what :func:`_packed` was given, with lists in place of tuples."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().numpy().copy()
     if isinstance(value, Mapping):

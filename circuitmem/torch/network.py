@@ -1,4 +1,4 @@
-"""A network of torch on a chip, as calibration, training and use know it: what HardwareNetwork is of a perceptron."""
+"""A network of torch on a chip: calibration, training and use treat it as any other HardwareNetwork."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 MakeOptimiser = Callable[[Any], torch.optim.Optimizer]
 
 SAMPLE = 1000
-"""Training inputs from which ranges of inputs and statistics of norms are learnt."""
+"""Number of training inputs from which ranges of inputs and statistics of norms are learnt."""
 
 
 class TorchNetwork(HardwareNetwork):
@@ -39,9 +39,9 @@ class TorchNetwork(HardwareNetwork):
     Parameters
     ----------
     net : torch.nn.Module
-        From :func:`convert`; it stays in ``eval()`` but while it learns.
+        From :func:`convert`; it is in ``eval()`` except while it learns.
     seed : int
-        Of what its modules draw, as dropout does: the address is the time on the chip.
+        Seed of what its modules draw, as dropout does; the time on the chip is the address of a draw.
     """
 
     fixed_ranges: ClassVar[frozenset[int]] = frozenset()
@@ -59,11 +59,11 @@ class TorchNetwork(HardwareNetwork):
 
     @property
     def parts(self) -> list[tuple[str | None, list[HardwareLayer]]]:
-        """What results speak of: each module on tiles, by its name, with the layers of its groups."""
+        """The parts that results list: each module on tiles, by its name, with the layers of its groups."""
         return [(name, [product.layer for product in own.products]) for name, own in self._modules.items()]
 
     def state(self) -> dict[str, Any]:
-        """Return what changes while the network is used and trained, for a checkpoint; its chip has its own."""
+        """Return what use and training of the network change, for a checkpoint; its chip has a state of its own."""
         self.model.push()
         return network_state(self.net)
 
@@ -73,14 +73,14 @@ class TorchNetwork(HardwareNetwork):
         self.model.pull()
 
     def forward(self, inputs: NDArray[Any], priority: Priority = Priority.NORMAL) -> Process:
-        """Return the outputs of a forward pass on the tiles, (batch, outputs), as the only one of a list."""
+        """Return the outputs of a forward pass on the tiles, (batch, outputs), as the only entry of a list."""
         self.model.push()
         self._draw()
         given = self.model.tensor(inputs)
         return [as_array((yield from as_process(lambda: self.net(given), priority))).astype(np.float64)]
 
     def learning_pass(self, inputs: NDArray[Any]) -> Process:
-        """Do as :meth:`forward` does, in ``train()``, and keep what :meth:`back` needs."""
+        """Do a forward pass in ``train()``, and keep what :meth:`back` needs."""
         self.model.push()
         self._draw()
         given = self.model.tensor(inputs)
@@ -132,7 +132,7 @@ class TorchNetwork(HardwareNetwork):
         yield from self.chip.program_all(units, wanted, deadband)
 
     def cuts(self, inputs: NDArray[Any]) -> Iterator[Cut]:
-        """Give the cuts in front of each layer but the first that is trained, as a forward pass comes to them."""
+        """Give a cut in front of each trained layer, but the first layer, in the order of a forward pass."""
         return cuts_of(self, inputs)
 
     def settle(self, inputs: NDArray[Any], record: CalibrationRecord) -> Process:
@@ -141,22 +141,22 @@ class TorchNetwork(HardwareNetwork):
         yield from as_process(partial(measure_norms, self.net, (self.model.tensor(inputs[:SAMPLE]),), record))
 
     def _draw(self) -> None:
-        """Let what torch draws from here on have an address, as every random number has."""
+        """Seed torch, so that what it draws from here on has an address as every random number has."""
         torch.manual_seed(stream_key(self.seed, Purpose.TEST, self.chip.clock)[0] % 2**63)
 
 
 def default_optimiser(parameters: Any) -> torch.optim.Optimizer:
-    """Return what trains in situ unless something else is wanted."""
+    """Return the default optimiser of training in situ."""
     return torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
 
 
 class TorchOptimiser(Optimiser):
-    """An optimiser of torch, as training in situ knows them: it says what it wants, and moves nothing itself.
+    """An optimiser of torch for training in situ: it returns the changes that it wants, and makes none itself.
 
     Parameters
     ----------
     make : callable
-        Makes it for the parameters of a network.
+        Called with the parameters of a network, returns the optimiser.
     network : TorchNetwork
         The network.
     """
@@ -174,7 +174,7 @@ class TorchOptimiser(Optimiser):
         restore_optimiser(self._own, state)
 
     def changes(self, gradients: Sequence[Floats], rate: float) -> list[Floats]:  # noqa: ARG002
-        """Return the wanted change of each parameter, by the gradients that are there and the optimiser's own rate."""
+        """Return the wanted change of each parameter, by the gradients in torch and the optimiser's own rate."""
         twin = self._network.model
         before = [*twin.weights, *twin.biases]
         self._own.step()

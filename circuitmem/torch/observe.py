@@ -46,7 +46,7 @@ def digitally(module: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Let a module be in ``eval()`` and without gradients within this block; each part of it goes back to its mode."""
+    """Put a module in ``eval()``, without gradients, within this block; each part of it then returns to its mode."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -80,14 +80,14 @@ def watched(module: torch.nn.Module, before: Any, after: Any = None) -> Iterator
 
 
 def fitting(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """Return inputs whose floating-point numbers are of the type that a network computes in."""
+    """Return inputs with floating-point numbers converted to the type that a network computes in."""
     kinds = [each.dtype for each in model.parameters() if each.is_floating_point()]
     return tuple(each.to(kinds[0]) if kinds and each.is_floating_point() else each for each in inputs)
 
 
 @contextmanager
 def taking(inputs: tuple[torch.Tensor, ...]) -> Iterator[None]:
-    """Say in one line that a network does not take inputs, whatever torch says of it within this block."""
+    """Turn an error of torch within this block into one line: that the network does not take its inputs."""
     try:
         yield
     except CircuitmemError:
@@ -105,7 +105,7 @@ def observe(
     inputs: tuple[torch.Tensor, ...],
     see: Callable[[str, CrossbarModule, torch.Tensor], None],
 ) -> None:
-    """Run the digital twin of a network once and let ``see`` have the inputs of each layer, at each of its calls.
+    """Run the digital twin of a network once and call ``see`` with the inputs of each layer at each of its calls.
 
     Parameters
     ----------
@@ -136,9 +136,9 @@ def observe(
 def vectors_of(
     module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], most: int, rng: np.random.Generator
 ) -> dict[CrossbarModule, list[NDArray[np.float64]]]:
-    """Return what the layers of a network multiply for inputs: for each group of outputs, (vectors, inputs of it).
+    """Return the vectors that each layer multiplies for inputs: for each group of outputs, (vectors, inputs of it).
 
-    Of more than ``most`` vectors so many are chosen at random.
+    If there are more than ``most`` vectors, ``most`` of them are chosen at random.
 
     Raises
     ------
@@ -160,5 +160,5 @@ def vectors_of(
 
 
 def _some(count: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return at most ``most`` of so many places, in their order."""
+    """Return at most ``most`` of ``count`` places, chosen at random, in ascending order."""
     return np.arange(count) if count <= most else np.sort(rng.permutation(count)[:most])

@@ -1,7 +1,7 @@
-"""A forward pass of torch as a process of a chip: it is put aside at each product until the chip has done it.
+"""A forward pass of torch as a process of a chip: it is suspended at each product until the chip has computed it.
 
-The pass runs in a greenlet of its own as the ordinary code that it is. So passes of several requests can be under way
-on one network, as they follow each other through its layers, and whatever else the chip does goes on meanwhile.
+The pass runs as ordinary code in a greenlet of its own. So passes of several requests can be under way on one network,
+following each other through its layers, while the chip goes on with its other work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["as_process", "priority_of_pass", "run_process"]
 
 
 class _Pass(greenlet):
-    """A forward pass, and how urgent its reads are."""
+    """A forward pass, and the priority of its reads."""
 
     def __init__(self, compute: Callable[[], Any], priority: Priority) -> None:
         super().__init__(compute)
@@ -26,13 +26,13 @@ class _Pass(greenlet):
 
 
 def run_process(chip: Chip, process: Process) -> Any:
-    """Return what a process of the chip returns: within a pass when the chip comes to it, else at once."""
+    """Return the result of a process of the chip: within a pass when the chip has come to it, else at once."""
     current = getcurrent()
     return current.parent.switch(process) if isinstance(current, _Pass) else chip.run(process)
 
 
 def priority_of_pass() -> Priority:
-    """Return how urgent the reads of the pass are that this is called from."""
+    """Return the priority of reads in the pass that calls this; outside of a pass, the normal one."""
     current = getcurrent()
     return current.priority if isinstance(current, _Pass) else Priority.NORMAL
 
@@ -45,7 +45,7 @@ def as_process(compute: Callable[[], Any], priority: Priority = Priority.NORMAL,
     compute : callable
         Runs modules of torch.
     priority : Priority
-        Of its reads.
+        Priority of its reads.
     gradients : bool
         Whether torch records what gradients need.
     """
@@ -53,7 +53,7 @@ def as_process(compute: Callable[[], Any], priority: Priority = Priority.NORMAL,
     try:
         while True:
             own.parent = getcurrent()
-            with torch.set_grad_enabled(gradients):  # torch has one switch for all that run in this thread
+            with torch.set_grad_enabled(gradients):  # torch has one switch for all passes in this thread
                 asked = own.switch() if answer is None else own.switch(answer)
                 gradients = torch.is_grad_enabled()
             if own.dead:

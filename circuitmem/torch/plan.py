@@ -1,4 +1,4 @@
-"""A run of a network of torch: what every method begins from, on the same chip as it was fabricated."""
+"""A run of a network of torch: every method begins from the same weights, on the same chip as it was fabricated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["RunPlan", "TorchMethod", "one_thread"]
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute with one thread within this block: the bits of sums depend on how many there are."""
+    """Let torch compute with one thread within this block: the bits of sums depend on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -45,16 +45,16 @@ def one_thread() -> Iterator[None]:
 
 
 class TorchMethod(MethodRun):
-    """A method whose network is one of torch: what torch draws meanwhile does not reach the caller's generator."""
+    """A method on a network of torch: its random draws do not change the generator of the caller."""
 
     def finish(self) -> MethodResult:
-        """Do what is left."""
+        """Do what is left of the method."""
         with one_thread(), torch.random.fork_rng(devices=[]):
             return super().finish()
 
 
 class RunPlan:
-    """What a run does with a network.
+    """Plan of a run: checks network and data, and makes the methods.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ class RunPlan:
     examples : Examples
         What to train and test it with.
     optimiser : callable, optional
-        Makes the optimiser of training in situ for parameters; left out, it is the declared one.
+        Called with parameters, returns the optimiser of training in situ; the declared one when left out.
     engine : Engine, optional
-        What computes circuits, instead of the engine that the run names.
+        Engine that computes circuits, instead of the one that the run names.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class RunPlan:
     ) -> None:
         self.spec, self.model, self.loaded = spec, model, examples.data
         self._optimiser, self._engine = optimiser, engine
-        prepared(model, spec.network.digital)  # what cannot go on tiles is said before its forward pass is tried
+        prepared(model, spec.network.digital)  # refuses what cannot go on tiles, before a forward pass is tried
         examples = examples.fitting(model)
         self._sound: frozenset[int] = frozenset()
         self._untouched: tuple[str, TorchNetwork] | None = None
@@ -109,7 +109,7 @@ class RunPlan:
         save_npz(path / "weights.npz", {name: as_array(own) for name, own in self.model.state_dict().items()})
 
     def start(self, training: ExSituRecord | None = None) -> Start:
-        """Return what the methods begin from, once the network is trained: how that went, if it is known."""
+        """Return what the methods begin from, once the network is trained; ``training`` records that, if known."""
         analog, objective = self._taken(), self.examples.objective
         outputs = analog.model.logits(self.data.test_inputs)
         if not np.isfinite(outputs).all():
@@ -152,7 +152,7 @@ class RunPlan:
         return TorchNetwork(convert(self.model, chip, **options), spec.seed)
 
     def _keep(self, network: TorchNetwork) -> None:
-        """Keep a network whose chip has done nothing: what comes next need not fabricate the same chip again."""
+        """Keep a network whose chip has done nothing, so that the same chip need not be fabricated again."""
         self._untouched = sha256_of_weights(self.model), network
 
     def _taken(self) -> TorchNetwork:
@@ -163,7 +163,7 @@ class RunPlan:
         return kept[1]
 
     def _sound_tiles(self, analog: TorchNetwork) -> frozenset[int]:
-        """Return the tiles of the layers whose devices all work, by ``chip.defects.layers``."""
+        """Return the tiles of the layers that ``chip.defects.layers`` leaves without defects."""
         defective, parts = self.spec.chip.defects.layers, analog.parts
         if defective is None:
             return frozenset()

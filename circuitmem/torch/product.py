@@ -27,38 +27,38 @@ __all__ = ["Backward", "Product", "TileProduct", "checked_methods", "numbers", "
 Floats = NDArray[np.float64]
 
 Backward = Literal["exact", "straight-through"]
-"""What gradients are those of: the tiles as they are, or the product that they stand for."""
+"""What gradients are taken of: the tiles as they are, or the ideal product that they stand for."""
 
 _logger = logging.getLogger(__name__)
 
 RANGE = 4.0
-"""The range of the devices goes to so many standard deviations of the weights, or to the largest if that is more."""
+"""Range of the devices in standard deviations of the weights; it reaches the largest weight if that is more."""
 
 FEW = 0.01
-"""Input scales are chosen so that one input in a thousand saturates: a warning comes for ten times as many."""
+"""Fraction of inputs above which saturation gives a warning: ten times the one in a thousand of the input scale."""
 
 
 class TileProduct:
-    """One matrix on tiles of a chip that are its own.
+    """One matrix on its own tiles of a chip.
 
     Parameters
     ----------
     chip : Chip
-        The chip; it gets as many tiles more as the matrix needs. On one that is packed tiles may be shared.
+        The chip, to which the tiles of the matrix are added. On a packed chip, tiles may be shared.
     weights : (outputs, inputs) ndarray
         The starting weights, from which the range of the devices is chosen.
     input_scale : float, optional
         Magnitude of input that the highest DAC code stands for, > 0; when left out, the first inputs decide.
     largest_weight : float, optional
-        Magnitude of weight that uses the whole range of the devices; when left out, the weights that are there at the
-        first product, or are loaded later, decide. Training does not move it: the part of stuck cells in the product
+        Magnitude of weight that uses the whole range of the devices; when left out, the weights at the first product,
+        or weights loaded later, decide. Training does not change it: the contribution of stuck cells to the product
         would grow with it.
     backward : {"exact", "straight-through"}
-        What gradients are those of.
+        What gradients are taken of.
     converters : bool
         Whether DACs and ADCs are simulated.
     kernel : bool
-        Whether it is that of a convolution, of which the chip may have copies.
+        Whether the matrix is a kernel of a convolution, of which the chip may have copies.
 
     Attributes
     ----------
@@ -67,13 +67,13 @@ class TileProduct:
     placed : bool
         Whether cells were put in place without pulses.
     warns : bool
-        Whether it is said that values saturate.
+        Whether a warning is given if values saturate.
     chooses_gains : bool
-        Whether the first inputs choose the amplifiers' gains, if no calibration has.
+        Whether the amplifiers' gains are chosen with the first inputs, unless a calibration has chosen them.
     way_back : BackwardMap, optional
-        Through what gradients go back, instead of what ``backward`` says.
+        The map that gradients go back through, instead of what ``backward`` says.
     seen : list of ndarray, optional
-        Gets the inputs, if it is there.
+        List to which the inputs of products are appended, if there is one.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class TileProduct:
         self._warned: set[str] = set()
 
     def state(self) -> dict[str, Any]:
-        """Return what a product of the same weights depends on, beside the chip."""
+        """Return what a product depends on apart from the weights and the chip, for a checkpoint."""
         layer = self.layer
         return {
             "input_scale": layer.input_scale,
@@ -145,7 +145,7 @@ class TileProduct:
     def fit_range(self, weights: Floats, room: float | None = None) -> None:
         """Let the range of the devices follow weights (outputs, inputs), unless it was declared.
 
-        With ``room`` it is so many times the largest of them.
+        With ``room`` the range is ``room`` times the largest of them.
         """
         if self.follows:
             largest = np.abs(finite_array("weight", weights)).max(axis=1)  # of each output
@@ -156,40 +156,40 @@ class TileProduct:
             self._fitted = True
 
     def _set_range(self, largest_weight: float, ranges: Floats | None) -> None:
-        """Choose the largest weight that devices can stand for, and which part of it each output needs."""
+        """Set the largest weight that devices can represent, and the fraction of it that each output needs."""
         before = self.layer.ranges
         alike = ranges is before or (ranges is not None and before is not None and np.array_equal(ranges, before))
         if largest_weight != self.layer.mapping.largest_weight or not alike:
             self.layer.mapping = replace(self.layer.mapping, largest_weight=largest_weight)
             self.layer.ranges = ranges
-            self.layer.weights = np.full_like(self.layer.weights, np.nan)  # no cell stands for its weight any more
+            self.layer.weights = np.full_like(self.layer.weights, np.nan)  # no cell represents its weight any more
             self._ranged = False
 
     def set_input_scale(self, scale: float) -> None:
-        """Choose what input the highest DAC code stands for."""
+        """Set the input that the highest DAC code stands for."""
         self.layer.input_scale = in_range("input_scale", scale, 1e-12, np.inf)
         self._scaled, self._ranged = True, False
 
     def fit_scale(self, inputs: Floats, windows: Windows | None = None) -> None:
-        """Let the highest DAC code stand for what one of these inputs in a thousand exceeds, if it was left open.
+        """Set the input scale, if it is open, to the magnitude that one in a thousand of these inputs exceeds.
 
-        They are vectors, or maps of which ``windows`` show some.
+        The inputs are vectors, or maps whose vectors ``windows`` show.
         """
         if not self._scaled:
             self.set_input_scale(scale_of(inputs, windows))
 
     def set_cells(self, weights: Floats) -> None:
-        """Put the cells at what stands for weights (outputs, inputs), if these have changed."""
+        """Put the cells in place for weights (outputs, inputs), if these have changed."""
         if not np.array_equal(weights.T, self.layer.kernel):
             self._take(weights)
-            self._ranged = False  # larger weights would saturate the ADCs, and training, not told, ask for larger ones
+            self._ranged = False  # else larger weights saturate the ADCs, which makes training ask for larger ones
             self.layer.set_cells(weights.T)
             self.placed = True
 
     def targets(self, weights: Floats) -> PairTargets | Conductances:
-        """Take weights (outputs, inputs) as asked, and return what they mean for the cells.
+        """Keep weights (outputs, inputs) as what is asked for, and return the targets of the cells.
 
-        The amplifiers' gains stay, for a calibration was learnt at them.
+        The amplifiers' gains are not changed, because a calibration was learnt at them.
         """
         if self.placed and "pulses" not in self._warned:
             self._warned.add("pulses")
@@ -208,7 +208,7 @@ class TileProduct:
         self._warn("weights", beyond, weights.size, "largest_weight", magnitudes.max())
 
     def _warn(self, what: str, beyond: int, count: int, setting: str, largest: float) -> None:
-        """Say once that values saturate; of inputs that is meant for a few, which :attr:`layer.saturated` counts."""
+        """Warn once that values saturate; a few inputs are meant to, and are counted in :attr:`layer.saturated`."""
         if self.warns and what not in self._warned and beyond > (count * FEW if setting == "input_scale" else 0):
             self._warned.add(what)
             declared = self.layer.input_scale if setting == "input_scale" else self.layer.mapping.largest_weight
@@ -227,7 +227,7 @@ class TileProduct:
         before = layer.correction, [unit.readout.adc.pga_gain for unit in layer.units], self._ranged
         try:
             run_process(layer.chip, calibrate_layer(process, layer, activities, record))
-        except BaseException:  # gains that the correction was not learnt at would be wrong without a word
+        except BaseException:  # a correction at gains that it was not learnt at would be silently wrong
             layer.correction, gains, self._ranged = before
             for unit, gain in zip(layer.units, gains, strict=True):
                 unit.readout.adc.pga_gain = gain
@@ -243,8 +243,8 @@ class TileProduct:
     def multiply(self, inputs: Floats, weights: Floats, windows: Windows | None = None) -> Floats:
         """Return the product of inputs (batch, inputs) of both signs and weights (outputs, inputs).
 
-        With ``windows`` the inputs are maps, and what these show of them is multiplied: maps have fewer elements to
-        work on than their vectors, which get DAC codes at once.
+        With ``windows`` the inputs are maps, and the vectors that the windows show are multiplied. DAC codes are
+        calculated for the maps, because these have fewer elements than their vectors.
         """
         self.fit_scale(inputs, windows)
         self.set_cells(weights)
@@ -289,7 +289,7 @@ class TileProduct:
         return sums.reshape(len(sums), layer.partition.copies, -1)[np.arange(len(sums)), turns]
 
     def gradients(self, inputs: Floats, weights: Floats, error: Floats) -> tuple[Floats, Floats]:
-        """Return gradients of weights (outputs, inputs) and inputs (batch, inputs) for that of the product."""
+        """Return the gradients of weights (outputs, inputs) and inputs (batch, inputs), from that of the product."""
         self.set_cells(weights)
         layer, way = self.layer, self.way_back
         if way is None and self.backward == "straight-through":
@@ -307,17 +307,17 @@ class TileProduct:
                 gradient, behind = layer_gradient(layer, within, sign * error, **options)
             found += gradient
             back += sign * behind * ((part > 0.0) & (part <= layer.input_scale))
-        if way is not None:  # whoever steps keeps weights within the range
+        if way is not None:  # the caller's steps keep weights within the range
             return found.T, back
-        # A weight beyond the range of its devices moves nothing.
+        # A change of a weight beyond the range of its devices has no effect.
         return np.where(np.abs(weights.T) > layer.largest_weights, 0.0, found).T, back
 
 
 class Product(torch.autograd.Function):
     """The product of (batch, inputs) and (outputs, inputs) on tiles: ``apply(vectors, weight, tiles, about, windows)``.
 
-    ``about`` is what an error adds to the place of an input that is not finite. With ``windows`` the first argument is
-    maps, and there are no derivatives.
+    ``about`` is what an error adds after the index of an input that is not finite. With ``windows`` the first argument
+    is maps, and there are no derivatives.
     """
 
     @staticmethod
@@ -359,7 +359,7 @@ class Product(torch.autograd.Function):
         about: str,
         windows: Windows | None,
     ) -> tuple[torch.Tensor, int]:
-        """Read a batch of batches as one; weights cannot be a batch, for a chip holds one."""
+        """Read a batch of batches as one; weights cannot be a batch, because the tiles hold one matrix."""
         if in_dims[1] is not None:
             raise ValidationError("weight", "must not be mapped by vmap: the tiles hold one matrix at a time")
         every = vectors.movedim(in_dims[0], 0)
@@ -373,7 +373,7 @@ def checked_methods(method: str | Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     ValidationError
-        If one is not known, or does not go with the others.
+        If one is not known, or cannot be combined with the others.
     """
     methods = (method,) if isinstance(method, str) else tuple(method)
     for each in methods:
@@ -383,19 +383,19 @@ def checked_methods(method: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def scale_of(inputs: Floats, windows: Windows | None = None) -> float:
-    """Return the magnitude that one input in a thousand exceeds, or one element of what windows show of maps."""
+    """Return the magnitude that one input in a thousand exceeds, or one element in a thousand that windows show."""
     magnitudes = np.abs(inputs)
     found = np.quantile(magnitudes, 0.999) if windows is None else windows.quantile(magnitudes, 0.999)
     return max(float(found), 1e-6)
 
 
 def numbers(tensor: torch.Tensor, name: str, about: str = "", finite: bool = True) -> Floats:
-    """Return a tensor as float64 NumPy array.
+    """Return a tensor as a float64 NumPy array.
 
     Raises
     ------
     ValidationError
-        If an element is not finite, or torch does not give the elements, within vmap of a gradient.
+        If an element is not finite, or torch does not give access to the elements, as within vmap of a gradient.
     """
     try:
         array: Floats = np.asarray(tensor.detach().cpu().to(torch.float64).numpy())

@@ -1,4 +1,4 @@
-"""Recurrent layers and attention, which torch keeps as one operation each, as modules made of ``Linear``."""
+"""Recurrent layers and attention, each one operation in torch, rewritten as modules made of ``Linear``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GATES = {nn.LSTM: 4, nn.GRU: 3}
 class UnrolledRecurrent(nn.Module):
     """An ``nn.LSTM`` or ``nn.GRU`` step by step, with the parameters of ``module``.
 
-    The products with the inputs of all steps are one; those with the hidden state come one after another.
+    The products with the inputs of all steps are computed at once; those with the hidden state follow step by step.
 
     Parameters
     ----------
     module : nn.LSTM or nn.GRU
-        In one direction, without projections.
+        A unidirectional one, without projections.
     """
 
     def __init__(self, module: Any) -> None:
@@ -41,7 +41,7 @@ class UnrolledRecurrent(nn.Module):
         self.train(module.training)
 
     def forward(self, inputs: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
-        """Return what the module of torch does, for inputs (batch, steps, features), or as ``batch_first`` says."""
+        """Return what the module of torch returns, for inputs (batch, steps, features), or as ``batch_first`` says."""
         if not isinstance(inputs, torch.Tensor) or inputs.dim() not in (2, 3):
             shown = tuple(inputs.shape) if isinstance(inputs, torch.Tensor) else type(inputs).__name__
             raise ValidationError("inputs", "must be (batch, steps, features) or (steps, features)", shown)
@@ -92,7 +92,7 @@ class SplitAttention(nn.Module):
     def __init__(self, module: Any) -> None:
         super().__init__()
         self.num_heads, self.batch_first, self.dropout = module.num_heads, module.batch_first, module.dropout
-        # What nn.TransformerEncoderLayer asks before it takes a fused path.
+        # What nn.TransformerEncoderLayer checks before it takes a fused path.
         self._qkv_same_embed_dim, self.in_proj_bias = False, None
         weights = module.in_proj_weight.chunk(3)
         biases = (None,) * 3 if module.in_proj_bias is None else module.in_proj_bias.chunk(3)
@@ -111,7 +111,7 @@ class SplitAttention(nn.Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,  # noqa: ARG002
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what the module of torch does; ``is_causal`` is a hint there, and not needed here."""
+        """Return what the module of torch returns; ``is_causal`` is only a hint there, and not needed here."""
         self._check(query, key, value, key_padding_mask, attn_mask)
         batched = query.dim() == 3
         given = [each if batched else each.unsqueeze(0) for each in (query, key, value)]
@@ -171,7 +171,7 @@ class SplitAttention(nn.Module):
 
 
 REWRITTEN = (nn.LSTM, nn.GRU, nn.MultiheadAttention)
-"""What becomes modules made of ``Linear``, exactly these types."""
+"""Types that are rewritten as modules made of ``Linear``, exactly these."""
 
 
 def rewritten(name: str, module: Any) -> nn.Module:
@@ -180,7 +180,7 @@ def rewritten(name: str, module: Any) -> nn.Module:
     Raises
     ------
     ValidationError
-        If it is one of the kinds that are not.
+        If it has an option that cannot be rewritten.
     """
     hint = f" on tiles; name {name} in digital to keep it digital"
     if isinstance(module, nn.MultiheadAttention):
@@ -206,7 +206,7 @@ def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
 
 
 def _added(mask: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """Return what a mask adds to scores: where one of bool is true, nothing gets through."""
+    """Return what a mask adds to scores: a boolean mask blocks the places where it is true."""
     return (
         torch.zeros_like(mask, dtype=scores.dtype).masked_fill(mask, float("-inf"))
         if mask.dtype == torch.bool

@@ -1,4 +1,4 @@
-"""A run whose network is a user's own: ``[network] model`` and ``weights``, trained on a computer if it has none."""
+"""A run of a user's own network: ``[network] model`` and ``weights``; without weights it is trained on a computer."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def start_model_run(spec: RunSpec, folder: str | Path, progress: OnProgress = la
     ValidationError
         If the configuration asks for what such runs cannot do, or the network does not fit its weights or its data.
     DataFileError
-        If a file cannot be had.
+        If a file cannot be obtained.
     """
     path, spec = Path(folder), _resolved(located(spec))
     check_new(path)
@@ -94,7 +94,7 @@ def resume_model_run(folder: str | Path, progress: OnProgress = lambda *_: None)
         now = _begun_with(spec, model)
         if before is not None:
             check_begun(before, now)
-        else:  # killed before it could say
+        else:  # killed before the file was written
             write_record(file, now)
         if not (path / "weights.npz").exists() and spec.network.weights is not None:
             load_weights(model, spec.network.weights)
@@ -116,7 +116,7 @@ def begin_model(
     progress : callable
         Called with (what, steps done, steps).
     engine : Engine, optional
-        What computes circuits, instead of the engine that the run names.
+        Engine that computes circuits, instead of the one that the run names.
     trained : optional
         What :func:`train_model` returned for the run.
     """
@@ -125,18 +125,18 @@ def begin_model(
 
 
 def train_model(spec: RunSpec, progress: OnProgress = lambda *_: None) -> tuple[torch.nn.Module, Examples]:
-    """Return the network of a configuration with trained weights, its file's or by training it, and its examples."""
+    """Return the network of a configuration, with weights from its file or trained here, and its examples."""
     examples, model = _examples(spec), build_model(spec)
     if spec.network.weights is not None:
         load_weights(model, spec.network.weights)
     else:
-        fitted = _plan(_resolved(spec), model, examples).examples  # what cannot be is said before it is trained
+        fitted = _plan(_resolved(spec), model, examples).examples  # refuses what cannot run, before it is trained
         train_digital(model, fitted, spec.ex_situ, spec.seed, lambda done, total: progress("digital", done, total))
     return model, examples
 
 
 def load_model(folder: str | Path, spec: RunSpec) -> RunPlan:
-    """Return an object that puts the network of a run on chips, with its weights at the beginning of the methods.
+    """Return an object that puts the network of a run on chips, with the weights that the methods begin from.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def _run(plan: RunPlan, path: Path, progress: OnProgress) -> dict[str, Any]:
 
 
 def _digital(plan: RunPlan, path: Path, progress: OnProgress) -> ExSituRecord | None:
-    """Train the network of a run, or load its weights if that was done before; say how it went, if it was trained."""
+    """Train the network of a run, or load its weights if there are some; return the record of any training."""
     file, about = path / "weights.npz", path / "weights.json"
     if not file.exists():
         training: dict[str, Any] = {}
@@ -202,19 +202,19 @@ def _digital(plan: RunPlan, path: Path, progress: OnProgress) -> ExSituRecord | 
 
 
 def _begun_with(spec: RunSpec, model: torch.nn.Module) -> dict[str, Any]:
-    """Return what ``model.json`` says: hashes of all that the starting weights come from."""
+    """Return the contents of ``model.json``: hashes of everything that the starting weights come from."""
     given = spec.network.weights
     return {
         "model": spec.network.model,
         "sources": sources_of(model, spec.network.model),
         "torch": torch.__version__,
-        # The run has its own copy: the file may be gone by now, but not be another.
+        # The run has its own copy: the file may be gone by now, but it must not have changed.
         **({"weights_file": sha256_of_file(given)} if given is not None and Path(given).exists() else {}),
     }
 
 
 def _resolved(spec: RunSpec) -> RunSpec:
-    """Return a run with the calibration that it will have."""
+    """Return a run with the calibration filled in that it will use."""
     method = spec.calibration.method if "method" in spec.calibration.model_fields_set else JOINED
     calibration = spec.calibration.model_copy(update={"method": checked_methods(method)})
     return spec.model_copy(update={"calibration": calibration})

@@ -20,23 +20,23 @@ __all__ = ["check_begun", "sha256_of_file", "sha256_of_weights", "sources_of"]
 
 
 def sources_of(model: torch.nn.Module | Network, reference: str | None) -> dict[str, str]:
-    """Return the SHA-256 of the source of each module that the network is made by, by its name.
+    """Return the SHA-256 of the source of each Python module that defines the network, by its name.
 
-    They are those of the classes of its parts and of the function that makes it; torch is not looked at.
+    These are the modules of its parts' classes and of the function that makes it, without torch and circuitmem.
 
     Parameters
     ----------
     model : torch.nn.Module or Network
         The network.
     reference : str, optional
-        ``"package.module:function"``, what made it.
+        ``"package.module:function"``, the function that made it.
     """
     parts = model.modules() if isinstance(model, torch.nn.Module) else [model]
     names = {type(part).__module__ for part in parts}
     names |= {reference.partition(":")[0]} if reference else set()
     found = {}
     for name in sorted(names):
-        if name.partition(".")[0] in ("torch", "circuitmem", "__main__"):  # a script does more than to make a network
+        if name.partition(".")[0] in ("torch", "circuitmem", "__main__"):  # a script does more than make a network
             continue
         try:
             file = inspect.getsourcefile(sys.modules[name])
@@ -62,7 +62,7 @@ def sha256_of_file(path: str | Path) -> str:
 
 
 def sha256_of_weights(model: torch.nn.Module | Network) -> str:
-    """Return one SHA-256 over names, types, shapes and values of what a network's ``state_dict`` has, or its arrays."""
+    """Return one SHA-256 of names, types, shapes and values in the ``state_dict`` of a network, or in its arrays."""
     digest = hashlib.sha256()
     every: Mapping[str, Any] = model.state_dict() if isinstance(model, torch.nn.Module) else arrays_of(model)
     for name, values in every.items():
@@ -77,7 +77,7 @@ def check_begun(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     Parameters
     ----------
     before, now : mapping
-        What ``model.json`` says, and what it would say now; without ``weights_file`` it is not there any more.
+        Contents of ``model.json``, then and now; ``weights_file`` is missing now if that file is gone.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from circuitmem.torch.observe import crossbar_layers
 __all__ = ["as_array", "network_state", "optimiser_state", "restore_network", "restore_optimiser"]
 
 WIDER = {torch.bfloat16: torch.float32}
-"""Types that NumPy does not know, and others that hold each of their values."""
+"""Types that NumPy does not know, and wider ones that hold all their values."""
 
 
 def as_array(tensor: torch.Tensor) -> NDArray[Any]:
@@ -43,7 +43,7 @@ def restore_network(net: torch.nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def _values(net: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and buffers, those too that a ``state_dict`` leaves out."""
+    """Give parameters and buffers, including those that a ``state_dict`` leaves out."""
     yield from net.named_parameters()
     yield from net.named_buffers()
 
@@ -54,7 +54,7 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Any]:
     Raises
     ------
     ValidationError
-        If it keeps something else than tensors and plain values.
+        If it keeps anything but tensors and plain values.
     """
     state = optimiser.state_dict()
     kept = [[index, _plain(own)] for index, own in state["state"].items()]
@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 def _like(own: Any, value: Any) -> Any:
-    """Return what was written down as what it was."""
+    """Return a value that was written down in the type that it had before."""
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     if isinstance(value, list):

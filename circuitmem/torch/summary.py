@@ -40,9 +40,8 @@ def summary(
 ) -> NetworkSummary:
     """Return what a network needs of a chip; nothing is programmed, and the network is left as it is.
 
-    Reads, time and energy are those of forward passes on tiles: what is booked there, not an estimate. They contain the
-    converters, the array, and what the digital core does to the results of reads; norms, activations and pooling are
-    not booked.
+    Reads, time and energy are not estimated: they are what forward passes on tiles book. They contain the converters,
+    the array, and what the digital core does to the results of reads; norms, activations and pooling are not booked.
 
     Parameters
     ----------
@@ -50,9 +49,9 @@ def summary(
         The network, or one that :func:`convert` has made.
     data : Tensor, array, tuple of them, data set of torch, or circuitmem.data.Dataset, optional
         Inputs as its ``forward`` takes them, a data set of torch that gives (inputs, target), or what
-        :func:`circuitmem.data.load_dataset` returns. Without them there are no reads, time and energy.
+        :func:`circuitmem.data.load_dataset` returns. Without data there are no reads, time and energy.
     chip, seed, digital
-        As in :func:`convert`; not looked at if the network is on a chip already.
+        As in :func:`convert`; ignored if the network is on a chip already.
 
     Raises
     ------
@@ -132,7 +131,7 @@ def _multiplications(
 def _measure(
     net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], layers: dict[str, LayerSummary], count: int
 ) -> None:
-    """Note what each layer books in a forward pass, an input of the network."""
+    """Note what each layer books in a forward pass, per input of the network."""
     chip = chip_of(net)
     begun: list[tuple[int, int, int]] = []
 
@@ -155,7 +154,7 @@ def _measure(
 
     for layer in crossbar_layers(net).values():
         for product in layer.products:
-            product.warns = False  # it is not the results that are asked for
+            product.warns = False  # the results are not used
     with evaluating(net):
         net(*inputs)  # chooses the gains of the amplifiers
         with watched(net, before, after):
@@ -164,6 +163,6 @@ def _measure(
 
 @contextmanager
 def _decomposed() -> Iterator[None]:
-    """Let torch do recurrent layers by products that can be counted, not by one operation of a library."""
+    """Let torch compute recurrent layers by products that can be counted, not by one operation of a library."""
     with warnings.catch_warnings(action="ignore", category=UserWarning), torch.backends.mkldnn.flags(enabled=False):
         yield  # torch warns of its own switch

@@ -19,13 +19,13 @@ __all__ = ["AT_ONCE", "Twin"]
 Floats = NDArray[np.float64]
 
 AT_ONCE = 250
-"""Inputs of a forward pass: a bound on memory."""
+"""Inputs per forward pass, to bound the memory."""
 
 
 class Twin:
-    """What :class:`circuitmem.network.Perceptron` is, of a network of torch on tiles.
+    """Counterpart of :class:`circuitmem.network.Perceptron` for a network of torch on tiles.
 
-    The arrays are what counts: they are put into the parameters of the module before it is used. Off the chip the
+    The arrays take precedence: they are copied to the parameters of the module before it is used. Off the chip the
     network is computed in ``eval()``: without dropout, and with its norms as they are.
 
     Parameters
@@ -51,7 +51,7 @@ class Twin:
         self.pull()
 
     def pull(self) -> None:
-        """Take over what the parameters are."""
+        """Take over the values of the parameters."""
         known: dict[int, list[Floats]] = {}
         self.weights = []
         for layer in self._layers:
@@ -61,7 +61,7 @@ class Twin:
         self.biases = [as_array(each).astype(np.float64) for each in self._rest]
 
     def push(self) -> None:
-        """Put the arrays into the parameters, and round them as these do."""
+        """Copy the arrays to the parameters, and round them as the type of the parameters does."""
         place = 0
         with torch.no_grad():
             for layer in self._layers:
@@ -78,9 +78,9 @@ class Twin:
                     array[...] = as_array(parameter)
 
     def gradients(self) -> tuple[list[Floats], list[Floats]]:
-        """Return what ``backward()`` has left in the parameters: of weights, and of the others; 0 where there is none.
+        """Return the gradients that ``backward()`` has left, of weights and of other parameters; 0 where there is none.
 
-        Of a parameter that several layers share the first has it all.
+        If several layers share a parameter, the first of them gets the whole gradient.
         """
         weights: list[Floats] = []
         known: set[int] = set()
@@ -109,7 +109,7 @@ class Twin:
         return other
 
     def copy(self) -> Twin:
-        """Return one whose arrays are its own."""
+        """Return a copy with arrays of its own."""
         other = copy(self)
         other.weights, other.biases = ([each.copy() for each in own] for own in (self.weights, self.biases))
         return other
@@ -125,10 +125,10 @@ class Twin:
         return as_array(torch.cat(found)).astype(np.float64)
 
     def vectors(self, inputs: NDArray[Any], rng: np.random.Generator) -> list[Floats]:
-        """Return what is read of each matrix for these inputs, not below 0: as many vectors as there are inputs.
+        """Return the vectors to read for each matrix for these inputs, all >= 0.
 
-        Of those that there are so many are chosen at random. Of vectors of both signs there are the positive parts and
-        the magnitudes of the negative ones, as they are read.
+        If there are more vectors than inputs, as many as inputs are chosen at random. Those of both signs give their
+        positive parts and the magnitudes of their negative parts, as they are read.
         """
         self.push()
         every = vectors_of(self.net, (self.tensor(inputs),), len(inputs), rng)
@@ -145,7 +145,7 @@ class Twin:
         return found, *self.gradients()
 
     def squared_gradients(self, inputs: NDArray[Any], loss: Loss) -> list[Floats]:
-        """Return the mean square of the gradients that single samples have, by each weight."""
+        """Return the mean over the samples of each weight's squared gradient."""
         error = loss(self.logits(inputs))[1] * len(inputs)
         squares = [np.zeros_like(each) for each in self.weights]
         with digitally(self.net), evaluating(self.net), torch.enable_grad():

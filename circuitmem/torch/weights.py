@@ -18,7 +18,7 @@ __all__ = ["build_model", "load_weights"]
 
 
 def build_model(spec: RunSpec) -> torch.nn.Module:
-    """Return the network that ``network.model`` names, with starting weights of the run's seed.
+    """Return the network that ``network.model`` names, with starting weights drawn from the run's seed.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def build_model(spec: RunSpec) -> torch.nn.Module:
             model = made()
         except CircuitmemError:
             raise
-        except Exception as error:  # whatever the function of a user does
+        except Exception as error:  # a user's function may raise anything
             words = f"{rule}; {spec.network.model} raises {type(error).__name__}: {error}"
             raise ValidationError("network.model", words) from error
     if not isinstance(model, torch.nn.Module):
@@ -79,7 +79,7 @@ def _state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DataFileError(path, f"cannot be read: {error.strerror or error}") from None
-    except Exception:  # a file that is none makes pickle, zipfile and torch raise errors of several kinds
+    except Exception:  # a file of another format makes pickle, zipfile and torch raise errors of several kinds
         raise DataFileError(path, "cannot be read without running its code: save model.state_dict()") from None
     if not isinstance(found, Mapping) or not all(isinstance(each, torch.Tensor) for each in found.values()):
         raise DataFileError(path, "must hold a state_dict, tensors by name: save model.state_dict()")

@@ -17,17 +17,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Windows:
-    """The places of a kernel on maps (batch, channels, height, width), down before across.
+    """The places of a kernel on maps (batch, channels, height, width), row by row.
 
-    A vector has, of each channel, what lies under the kernel, row after row; the vectors of an image follow each other.
-    Whatever is done element by element can be done to maps, of which a kernel of 3x3 sees each element nine times.
+    A vector has the elements under the kernel, channel by channel and row by row; the vectors of an image follow each
+    other. Elementwise operations are cheaper on maps: a kernel of 3x3 sees each of their elements nine times.
 
     Parameters
     ----------
     size, stride, dilation : (int, int)
-        Of the kernel.
+        Size, stride and dilation of the kernel.
     zeros : (int, int, int, int)
-        Around the maps: left, right, above and below.
+        Zeros around the maps: left, right, above and below.
     """
 
     size: Pair
@@ -36,7 +36,7 @@ class Windows:
     zeros: tuple[int, int, int, int]
 
     def padded(self, shape: tuple[int, ...]) -> Pair:
-        """Return height and width of maps of a shape with their zeros."""
+        """Return the height and width of maps of a shape, including their zeros."""
         left, right, above, below = self.zeros
         return shape[-2] + above + below, shape[-1] + left + right
 
@@ -60,7 +60,7 @@ class Windows:
         return found.reshape(batch * high * wide, -1)
 
     def some(self, maps: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
-        """Return these of the vectors that :meth:`gather` returns."""
+        """Return only these rows of what :meth:`gather` returns."""
         (high, wide), around = self.steps(maps.shape), self._with_zeros(maps)
         image, place = np.divmod(rows, high * wide)
         starts = zip(np.divmod(place, wide), self.stride, self.dilation, self.size, strict=True)
@@ -70,7 +70,7 @@ class Windows:
         return found.reshape(len(rows), -1)
 
     def count(self, mask: NDArray[np.bool_]) -> int:
-        """Return how many elements of all vectors are true."""
+        """Return how many elements of all vectors are true, given a mask of the maps."""
         return sum(int(np.count_nonzero(seen)) for seen in self._seen(mask)) if mask.any() else 0
 
     def elements(self, shape: tuple[int, ...]) -> int:
@@ -83,7 +83,7 @@ class Windows:
         total = self.elements(maps.shape)
         place = (total - 1) * part
         below = int(np.floor(place))
-        # Not more elements of maps than of vectors are above, unless the kernel leaves out some.
+        # A seen element is in one vector or more: no more elements of maps than of vectors are above.
         often = self._times_seen(maps.shape)
         values = maps[:, :, often > 0]
         times = np.broadcast_to(often[often > 0], values.shape)
