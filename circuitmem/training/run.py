@@ -1,8 +1,8 @@
 """The main job: one chip, one network, every method on the same defect map, and an audit in a circuit simulator.
 
-A run is a folder. What is finished stays finished: the digital network and each method are written when they are done,
-and a method leaves checkpoints while it runs. :func:`resume_run` does only what is missing, with the same result to the
-last bit, because every random number is addressed by what it is for.
+A run is a folder. The digital network and each method are saved when they are done, and a method writes checkpoints
+while it runs. :func:`resume_run` does only the missing parts, with the same result to the last bit, because every
+random number is addressed by its purpose.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ __all__ = ["arrays_of", "load_digital", "resume_run", "start_of", "start_run"]
 
 
 PRODUCTS = 2e9
-"""Products of an input with a weight from which on another process is worth its start: some seconds of work."""
+"""Number of products of an input with a weight above which another process is worth starting: some seconds of work."""
 
 CELLS = 1 << 22
-"""Cells of a chip from which on the memory for a second one is not taken unasked."""
+"""Number of cells above which a chip is too large to copy to other processes unless the user asks for them."""
 
 
 def start_run(
     spec: RunSpec, folder: str | Path, progress: OnProgress = lambda *_: None, workers: int | None = 1
 ) -> dict[str, Any]:
-    """Make a new run folder and run everything; returns what ``results.json`` holds.
+    """Make a new run folder and run everything; returns the content of ``results.json``.
 
     Parameters
     ----------
@@ -58,19 +58,19 @@ def start_run(
     folder : path
         A folder that does not exist or is empty.
     progress : callable
-        Called with (what, steps done, steps); with several workers from several threads, one at a time.
+        Called with (what, steps done, steps); with several workers it is called from several threads, one at a time.
     workers : int, optional
-        Processes that carry out methods side by side, >= 1: this one, and others that it starts, each with its own
-        chip in memory and its share of the threads. The results are the same to the last bit. None takes as many as
-        there are threads and methods, if the run is long enough and its chip small. A script that asks for several
-        needs ``if __name__ == "__main__":``.
+        Processes that carry out methods in parallel, >= 1: this one, and others that it starts, each with its own chip
+        in memory and its share of the threads. The results are the same to the last bit. None takes as many as there
+        are threads, at most one for each method, if the run is long enough and its chip small. A script that asks for
+        several needs ``if __name__ == "__main__":``.
 
     Raises
     ------
     ValidationError
-        If the folder holds something, or there are no workers.
+        If the folder is not empty, or there are no workers.
     DataFileError
-        If the samples or the folder cannot be had.
+        If the samples cannot be read or the folder cannot be made.
     """
     path, spec = Path(folder), located(spec)
     _check_workers(workers)
@@ -86,7 +86,7 @@ def start_run(
 
 
 def resume_run(folder: str | Path, progress: OnProgress = lambda *_: None, workers: int | None = 1) -> dict[str, Any]:
-    """Go on with a run that was interrupted; a finished run is returned as it is. Arguments as in :func:`start_run`.
+    """Resume an interrupted run; a finished run is returned as it is. Arguments as in :func:`start_run`.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _run(spec: RunSpec, path: Path, data: Dataset, progress: OnProgress, workers
 
 
 def _fitting(spec: RunSpec, data: Dataset) -> int:
-    """Return how many processes are worth it for the methods of a run, unless its user says."""
+    """Return how many processes are worthwhile for the methods of a run, if the user leaves that open."""
     rows, columns = spec.chip.tile.shape
     trained = sum(recipe_of(spec, name).train for name in spec.methods) * spec.in_situ.epochs
     products = sum(m * n for m, n in shapes_of(spec.network)) * len(data.train_inputs) * (trained + len(spec.methods))
@@ -149,7 +149,7 @@ def _fitting(spec: RunSpec, data: Dataset) -> int:
 
 
 def _help(pipe: Connection[Any, Any], spec: RunSpec, path: Path, threads: int) -> None:
-    """Carry out methods of a run beside the process that has begun it, as that says."""
+    """Carry out methods of a run in a helper process, as the process that began the run tells it."""
     data = _data(spec)  # while the digital network is trained
     known: list[Start] = []
 
@@ -164,7 +164,7 @@ def _help(pipe: Connection[Any, Any], spec: RunSpec, path: Path, threads: int) -
 
 
 def start_of(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecord | None, threads: int | None) -> Start:
-    """Return what puts a digital network on chips whose kernels use so many threads."""
+    """Return the :class:`Start` of a digital network, for chips whose kernels use ``threads`` threads."""
     objective = objective_of(data)
     digital = objective.score(model.logits(data.test_inputs), data.test_targets)
 
@@ -179,7 +179,7 @@ def start_of(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecor
 
 
 def _digital(spec: RunSpec, path: Path, data: Dataset, progress: OnProgress) -> tuple[Network, ExSituRecord | None]:
-    """Train the starting weights, or load them if that was done before, and how it went if that is known."""
+    """Train the starting weights, or load them if that was done before; returns also how it went, if known."""
     file = path / "digital.npz"
     own = own_network(spec.network)
     if own is not None and not file.exists():
@@ -205,7 +205,7 @@ def _digital(spec: RunSpec, path: Path, data: Dataset, progress: OnProgress) -> 
 
 
 def arrays_of(model: Network) -> dict[str, NDArray[Any]]:
-    """Return what ``digital.npz`` has of a network."""
+    """Return the arrays of a network that ``digital.npz`` holds."""
     parts = {"weights": model.weights, "biases": model.biases}
     return {f"{name}_{k}": own for name, each in parts.items() for k, own in enumerate(each)}
 

@@ -1,4 +1,4 @@
-"""The folder of a run: made, locked, and refused when it is not what the run was begun with."""
+"""The folder of a run: make it, lock it, and refuse it if it has changed since the run was begun."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from circuitmem.records import DataRecord, read_config, read_record, write_recor
 __all__ = ["check_data", "check_new", "check_same", "declared", "go_on_in", "make_folder"]
 
 LOCK = ".lock"
-"""File of a run folder that the process holds which works on it."""
+"""File in a run folder that is locked by the process that works on the run."""
 
 
 def declared(path: Path) -> RunSpec:
-    """Return what a run declares, which may have been killed before it had written both of its copies.
+    """Return the declaration of a run, which may have been killed before both of its copies were written.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def declared(path: Path) -> RunSpec:
 
 @contextlib.contextmanager
 def go_on_in(path: Path) -> Iterator[RunSpec]:
-    """Give what an interrupted run declares, and hold the lock of its folder within this block.
+    """Yield the declaration of an interrupted run, and hold the lock of its folder within this block.
 
     Raises
     ------
@@ -58,12 +58,12 @@ def go_on_in(path: Path) -> Iterator[RunSpec]:
 
 @contextlib.contextmanager
 def make_folder(path: Path, spec: RunSpec, data: Dataset) -> Iterator[None]:
-    """Make the folder of a new run with what it is begun with, and hold its lock within this block.
+    """Make the folder of a new run with its declaration and data record, and hold its lock within this block.
 
     Raises
     ------
     ValidationError
-        If the folder holds something.
+        If the folder is not empty.
     DataFileError
         If it cannot be made.
     """
@@ -73,7 +73,7 @@ def make_folder(path: Path, spec: RunSpec, data: Dataset) -> Iterator[None]:
     except OSError as error:
         raise DataFileError(path, f"cannot be made: {error.strerror}") from None
     with _locked(path):
-        check_new(path)  # nobody has begun here since
+        check_new(path)  # another process may have begun a run here since
         remove_leftovers(path)
         write_text(path / "begun.toml", to_toml(spec))
         write_text(path / "config.toml", to_toml(spec))
@@ -82,9 +82,9 @@ def make_folder(path: Path, spec: RunSpec, data: Dataset) -> Iterator[None]:
 
 
 def check_data(path: Path, data: Dataset) -> None:
-    """Refuse data that are not what a run was begun with; write down what they are if it does not know."""
+    """Refuse data that differ from those with which a run was begun; record them if the run has no record yet."""
     file = path / "data.json"
-    if not file.exists():  # a run of an older version, or killed before it could say
+    if not file.exists():  # a run of an older version, or one killed before it could write the record
         write_record(file, data.record(), indent=None)
         return
     before = read_record(file, DataRecord)
@@ -94,7 +94,7 @@ def check_data(path: Path, data: Dataset) -> None:
 
 
 def check_new(path: Path) -> None:
-    """Refuse a folder that holds more than what a run leaves that was killed before its first file was whole."""
+    """Refuse a folder that holds more than the leftovers of a run that was killed before it had written a file."""
     if path.exists() and (not path.is_dir() or any(p.name != LOCK and not is_leftover(p) for p in path.iterdir())):
         raise ValidationError("--out", "must be a new or empty folder; circuitmem resume goes on with a run", str(path))
 
@@ -104,7 +104,7 @@ def _locked(path: Path) -> AbstractContextManager[None]:
 
 
 def _check_unchanged(spec: RunSpec, path: Path) -> None:
-    """Refuse a configuration that is not what the run was begun with; a run of an older version does not know."""
+    """Refuse a configuration that has changed since the run was begun; runs of older versions are not checked."""
     file = path / "begun.toml"
     if not file.exists():
         return
@@ -112,7 +112,7 @@ def _check_unchanged(spec: RunSpec, path: Path) -> None:
 
 
 def check_same(begun: RunSpec, spec: RunSpec, where: str) -> None:
-    """Refuse a run that is not declared as it was begun, naming the first key that differs.
+    """Refuse a run whose declaration has changed since it was begun, and name the first key that differs.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def check_same(begun: RunSpec, spec: RunSpec, where: str) -> None:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested tables as one, by dotted keys."""
+    """Return nested tables as one table with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}

@@ -1,4 +1,4 @@
-"""Warnings of a run: numbers that are not reliable, with their cause and the setting to change."""
+"""Warnings of a run: figures that are not reliable, with the cause and the setting to change."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from circuitmem.training.recipes import method_title, recipe_of
 __all__ = ["RunWarning", "find_warnings"]
 
 NEAR_CHANCE = 0.25
-"""A digital network that has come less than this of the way from guessing to perfect: what methods differ by is a
-fraction of that way, and a smaller one drowns in the sampling error of a few hundred test samples."""
+"""Warn of a digital network that has come less than this fraction of the way from guessing to perfect: methods differ
+by a fraction of that way, and a smaller difference is lost in the sampling error of a few hundred test samples."""
 
 FALL = 5.0
-"""Points by which the test accuracy falls while training in situ: what no method of the default run loses."""
+"""Warn if test accuracy falls by more than this many points in training: it does in no method of the default run."""
 
 DEVIATIONS = 4.0
-"""Standard deviations of the difference of two tests that a fall must have too: one in 30,000 by chance."""
+"""The fall must also exceed this many standard deviations of the difference of two tests: one in 30,000 by chance."""
 
 SATURATED = 0.01
-"""Share of a layer's conversions that saturate: ranges are chosen so that a thousandth of the activities does."""
+"""Warn if more than this share of a layer's conversions saturates: ranges are chosen so that 0.1 % of activities do."""
 
 MOVED = 0.01
-"""Of the working range: by so much reads may move ODE devices without a word."""
+"""Reads may move ODE devices by this fraction of the working range without a warning."""
 
 LAWS = (
     "chip.device.programming_error",
@@ -42,10 +42,10 @@ LAWS = (
     "chip.noise.white",
     "chip.noise.flicker",
 )
-"""Settings that may be tables over conductances."""
+"""Settings that may be tables over the conductance."""
 
 CLIPPED = 0.5
-"""Share of a layer's weights at the end of their range: most are signs then, not weights."""
+"""Warn if more than this share of a layer's weights is at the end of the range: then most have only a sign left."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RunWarning:
         ``near-chance``, ``not-converged``, ``few-vectors``, ``diverged``, ``adc-saturated``, ``dac-saturated``,
         ``weights-clipped``, ``reads-move-states`` or ``beyond-the-table``.
     message : str
-        Cause, figure and what to do, on one line.
+        Cause, figure and remedy, on one line.
     setting : str
         The key to change.
     value : object
@@ -80,24 +80,24 @@ def find_warnings(
     samples: int | None = None,
     guessing: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the warnings that a run deserves, each kind at most once.
+    """Return the warnings about a run, each kind at most once.
 
     Parameters
     ----------
     spec : RunSpec
         The run.
     digital_percent : float
-        Test accuracy of the digital network; of one that predicts values 100 times its R2.
+        Test accuracy of the digital network [%]; for one that predicts values, 100 times its R2.
     training : ExSituRecord, optional
-        How it was trained, if that is known.
+        How the digital network was trained, if that is known.
     chance : float
         Share of the most frequent class in the test labels.
     results : mapping
-        What each method gave.
+        Result of each method.
     samples : int, optional
-        How many calibration has to learn from.
+        Number of samples that calibration can learn from.
     guessing : float, optional
-        The loss of guessing; that of as many classes as the network has outputs when left out.
+        The loss of guessing; when left out, that for as many classes as the network has outputs.
     """
     guessing = log(spec.network.layers[-1]) if guessing is None else guessing
     values = any(result.rmse is not None for result in results.values())
@@ -127,7 +127,7 @@ def _of_the_digital_network(
     spec: RunSpec, accuracy: float, training: ExSituRecord | None, chance: float, values: bool
 ) -> Iterator[RunWarning]:
     if not spec.ex_situ.epochs and not spec.network.weights:
-        return  # random weights are what was asked for
+        return  # random weights were asked for
     poor = accuracy / 100.0 - chance < NEAR_CHANCE * (1.0 - chance)
     unfinished = training is not None and not training.converged
     if poor:
@@ -153,7 +153,7 @@ def _of_the_digital_network(
 
 
 def _of_calibration(spec: RunSpec, results: Mapping[str, MethodResult], samples: int | None) -> Iterator[RunWarning]:
-    """Say that calibration had fewer inputs to learn from than were declared."""
+    """Warn that calibration had fewer inputs to learn from than declared."""
     calibrated = any("after" in result.product_errors for result in results.values())
     if calibrated and samples is not None and samples < spec.calibration.vectors:
         setting = "calibration.vectors"
@@ -162,13 +162,13 @@ def _of_calibration(spec: RunSpec, results: Mapping[str, MethodResult], samples:
 
 
 def _of_training(spec: RunSpec, results: Mapping[str, MethodResult], guessing: float) -> Iterator[RunWarning]:
-    """Find the method that lost most while it was trained, or whose loss ended above that of guessing."""
+    """Warn of the method that lost most accuracy in training, or whose loss ended above that of guessing."""
     found: list[tuple[float, str, str]] = []
     tests = sum(sum(row) for row in next(iter(results.values())).confusion) if results else 0
     for name, result in results.items():
         best = 0.0
         for entry in result.history:
-            accuracy = entry.get("accuracy_percent", 0.0)  # of values the loss alone is looked at
+            accuracy = entry.get("accuracy_percent", 0.0)  # with values only the loss is checked
             best = max(best, accuracy)
             spread = 100.0 * sqrt(2.0 * max(best * (100.0 - best) / 1e4, 1.0 / max(tests, 1)) / max(tests, 1))
             if best - accuracy > max(FALL, DEVIATIONS * spread):
@@ -191,7 +191,7 @@ def _of_training(spec: RunSpec, results: Mapping[str, MethodResult], guessing: f
 
 
 def _of_saturation(spec: RunSpec, results: Mapping[str, MethodResult], part: str) -> Iterator[RunWarning]:
-    """Find the layer whose converters saturate most."""
+    """Warn of the layer whose converters saturate most."""
     found = [
         (each[f"{part}_saturated"] / each[part], name, number, each)
         for name, result in results.items()
@@ -226,7 +226,7 @@ def _of_saturation(spec: RunSpec, results: Mapping[str, MethodResult], part: str
 
 
 def _of_the_mapping(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[RunWarning]:
-    """Find the layer that training has left with most weights at the end of their range."""
+    """Warn of the layer with the largest share of weights at the end of their range after training."""
     found = [
         (each["limited_after"] / each["weights"], name, number, each)
         for name, result in results.items()
@@ -247,7 +247,7 @@ def _of_the_mapping(spec: RunSpec, results: Mapping[str, MethodResult]) -> Itera
 
 
 def _of_reads(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[RunWarning]:
-    """Say that reads would have moved the states of the devices, which keep them here."""
+    """Warn that reads would have moved the states of the devices, which the simulation keeps constant."""
     device, scale = spec.chip.device, spec.chip.converters.dac.full_scale
     if not isinstance(device, OdeCellSpec) or not results:
         return
@@ -271,7 +271,7 @@ def _of_reads(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[Ru
 
 
 def _of_tables(spec: RunSpec) -> Iterator[RunWarning]:
-    """Say that conductances of the devices lie beyond the table that says how they behave."""
+    """Warn that the working range of the devices extends beyond a table that describes them."""
     device = spec.chip.device
     for setting in LAWS:
         table, _, name = setting.removeprefix("chip.").partition(".")
@@ -285,7 +285,7 @@ def _of_tables(spec: RunSpec) -> Iterator[RunWarning]:
 
 
 def _layer(results: Mapping[str, MethodResult], name: str, number: int) -> str:
-    """Return what a reader calls a layer: counted from 1, as on the page, and by its name if it has one."""
+    """Return the name of a layer for readers: its number from 1, as on the page, and its own name if it has one."""
     layers = results[name].layers
     own = layers[number].get("name")
     return f"layer {number + 1} of {len(layers)}" + (f" ({own})" if own else "")

@@ -1,4 +1,4 @@
-"""How step sizes fall while a network is trained, and when training that looks at validation samples ends."""
+"""How the step size falls during training, and when training with validation samples ends (early stopping)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["LabelledSamples", "Patience", "rate_factor"]
 LabelledSamples = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 STEP_AT, STEP_TO = 2 / 3, 0.1
-"""Where the schedule ``step`` falls, as a part of all steps, and to which part of the first step size."""
+"""When the schedule ``step`` falls, as a fraction of all steps, and to which fraction of the initial step size."""
 
 
 def rate_factor(schedule: ScheduleName, done: float, last: float) -> float:
-    """Return what the declared step size is multiplied by.
+    """Return the factor by which the declared step size is multiplied.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def rate_factor(schedule: ScheduleName, done: float, last: float) -> float:
         ``linear`` and ``cosine`` (half a period; Loshchilov & Hutter, ICLR 2017) fall to ``last``, ``step`` to a tenth
         after two thirds.
     done : float
-        Part of all steps that is over, in [0, 1).
+        Fraction of all steps that is over, in [0, 1).
     last : float
         Factor at the end.
     """
@@ -39,21 +39,21 @@ def rate_factor(schedule: ScheduleName, done: float, last: float) -> float:
 
 
 class Patience:
-    """Says when accuracy on validation samples rises no more (early stopping).
+    """Says when accuracy on validation samples has stopped rising (early stopping).
 
     Parameters
     ----------
     key : str
-        The setting that ``epochs`` is of.
+        Name of the setting that ``epochs`` comes from.
     epochs : int
-        So many epochs in a row without a better one are the end; 0 waits for ever.
+        Training is over after this many epochs in a row without a new best; 0 never ends it.
     samples : (inputs, targets), optional
         The validation samples.
 
     Raises
     ------
     ValidationError
-        If there are none, and it does not wait for ever.
+        If there are no validation samples and ``epochs`` is not 0.
     """
 
     def __init__(self, key: str, epochs: int, samples: LabelledSamples | None) -> None:
@@ -65,7 +65,7 @@ class Patience:
         self.waited = 0
 
     def note(self, percent: float) -> bool:
-        """Note the accuracy after an epoch [%]; returns whether it is the best so far."""
+        """Note the accuracy after an epoch [%], and return whether it is the best so far."""
         if percent > self.best:
             self.best, self.waited = percent, 0
             return True
@@ -74,5 +74,5 @@ class Patience:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has waited long enough."""
+        """Whether training has gone on long enough without a new best."""
         return 0 < self.epochs <= self.waited

@@ -1,4 +1,4 @@
-"""A finished run's chip put to use: requests at random times, with checks and refreshes in the background."""
+"""The chip of a finished run in use: requests at random times, with checks and refreshes in the background."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from circuitmem.validation import did_you_mean
 __all__ = ["age", "age_run", "load_chip", "serve", "serve_run"]
 
 FABRICATED = ("tile", "defects", "device", "mapping")
-"""Tables of ``chip`` that say what the chip was made as: a finished chip keeps them."""
+"""Tables of ``chip`` that describe its fabrication: they cannot change for a finished chip."""
 
 PURPOSES = ("inference", "drift check", "re-calibration", "refresh")
-"""What a chip in use spends energy for: phases of its accounts."""
+"""Purposes for which a chip in use spends energy: phases of its accounts."""
 
 
 def serve(network: HardwareNetwork, spec: InferenceSpec, data: Dataset) -> dict[str, Any]:
@@ -54,7 +54,8 @@ def serve(network: HardwareNetwork, spec: InferenceSpec, data: Dataset) -> dict[
     Returns
     -------
     dict
-        What the requests met, energy, checks, refreshes, how busy each resource was, and how matrices were worked out.
+        Accuracy, latency and throughput of the requests, energy, checks, refreshes, the fraction of the time for which
+        each kind of resource was busy, and how transfer matrices were kept up to date.
     """
     chip = network.chip
     stream = RequestStream(network, data.test_inputs, spec.rate, spec.queue, spec.seed)
@@ -100,7 +101,7 @@ def serve(network: HardwareNetwork, spec: InferenceSpec, data: Dataset) -> dict[
 
 
 def _answers(stream: RequestStream, data: Dataset, elapsed: int) -> dict[str, Any]:
-    """Return what the requests met."""
+    """Return accuracy, latency and throughput of the requests, and how many were on the chip at a time."""
     found: dict[str, Any] = {"requests": len(stream.predicted) + stream.refused, "refused": stream.refused}
     found |= {"elapsed_s": elapsed * PICOSECOND, "accuracy_percent": None, "latency_s": None}
     if stream.predicted:
@@ -111,19 +112,19 @@ def _answers(stream: RequestStream, data: Dataset, elapsed: int) -> dict[str, An
         found["latency_s"] = dict(zip(("p50", "p95", "p99"), map(float, quantiles), strict=True))
         found["latency_s"] |= {"mean": float(latencies.mean()), "largest": float(latencies.max())}
     found["throughput_per_s"] = len(stream.predicted) / (elapsed * PICOSECOND)
-    # Requests on the chip, over time: each is there as long as its answer takes.
+    # Mean number of requests on the chip: each is there for its latency.
     mean = float(np.sum(stream.latencies())) / (elapsed * PICOSECOND)
     return found | {"on_chip": {"mean": mean, "largest": stream.largest}}
 
 
 def _upkeep(ledger: Ledger) -> dict[str, int]:
-    """Return the energy so far by what it was spent for [aJ]."""
+    """Return the energy so far by purpose [aJ]."""
     phases = ledger.by("phase")
     return {name: phases[name].energy if name in phases else 0 for name in PURPOSES}
 
 
 def _energy(spent: dict[str, int], answers: int) -> dict[str, Any]:
-    """Return the energy by what it was spent for, and for each answer [J]."""
+    """Return the energy by purpose, and for each answer [J]."""
     energy = {name: used * ATTOJOULE for name, used in spent.items()}
     return {
         "energy_j": energy,
@@ -138,9 +139,9 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, data: Dataset) -> 
     Parameters
     ----------
     folder : path
-        The run.
+        The folder of the run.
     method : str
-        Its method.
+        A method of the run.
     spec : RunSpec
         What the run declares.
     data : Dataset
@@ -156,7 +157,7 @@ def load_chip(folder: str | Path, method: str, spec: RunSpec, data: Dataset) -> 
 
 
 def _as_left(path: Path, method: str, spec: RunSpec, make: Callable[[], HardwareNetwork]) -> HardwareNetwork:
-    """Return the network that ``make`` lays out on a fresh chip, as a method of a run has left it."""
+    """Return the network that ``make`` lays out on a fresh chip, restored to its state at the end of a method."""
     if method not in spec.methods:
         rule = f"must be one of {', '.join(spec.methods)}, the methods of the run{did_you_mean(method, spec.methods)}"
         raise ValidationError("--method", rule, method)
@@ -173,7 +174,7 @@ def _as_left(path: Path, method: str, spec: RunSpec, make: Callable[[], Hardware
 
 
 def age(network: HardwareNetwork, spec: UseSpec, ages: Sequence[float], data: Dataset) -> list[dict[str, Any]]:
-    """Let a network rest, with upkeep, and test it at each of some ages; returns what it reached and what upkeep cost.
+    """Let a network rest, with upkeep, and test it at several ages; returns its accuracies and the cost of upkeep.
 
     Parameters
     ----------
@@ -182,9 +183,9 @@ def age(network: HardwareNetwork, spec: UseSpec, ages: Sequence[float], data: Da
     spec : UseSpec
         The upkeep.
     ages : sequence of float
-        Time since now of each test [s], rising; how old a chip is when a test begins.
+        Time from now to each test [s], rising: the age of the chip when the test begins.
     data : Dataset
-        Tests take all test samples, checks training samples.
+        Tests use all test samples, checks use training samples.
     """
     chip, upkeep = network.chip, Upkeep(network, spec, data.train_inputs)
     chip.run(upkeep.begin())
@@ -207,9 +208,9 @@ def age_run(
     overrides: list[str] | None = None,
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Let the chip of a finished run rest, and test it at some ages; returns what :func:`age` does as ``ages``.
+    """Let the chip of a finished run rest, and test it at several ages; returns the result of :func:`age` as ``ages``.
 
-    Parameters and errors as in :func:`serve_run`; ``seed`` is that of the noise.
+    Parameters and errors as in :func:`serve_run`; ``seed`` is the seed of the noise.
     """
     if not ages or any(after <= before for before, after in pairwise(ages)):
         raise ValidationError("--after", "must be times that rise", ", ".join(f"{age:g}" for age in ages))
@@ -228,18 +229,18 @@ def serve_run(
     overrides: list[str] | None = None,
     trace: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Put the chip of a finished run to use; returns what :func:`serve` does, with the run, method and load.
+    """Serve requests with the chip of a finished run; returns the result of :func:`serve`, with run, method and load.
 
     Parameters
     ----------
     folder : path
-        The run.
+        The folder of the run.
     method : str
-        Whose chip.
+        The method whose chip is used.
     spec : InferenceSpec
         The load.
     overrides : list of str, optional
-        Changes of the run's configuration, ``key=value``: how the chip ages or is clocked, not how it was made.
+        Changes to the run's configuration, ``key=value``: how the chip ages or is clocked, not how it was fabricated.
     trace : path, optional
         Where to write every operation.
 
@@ -248,7 +249,7 @@ def serve_run(
     DataFileError
         If the folder has no such chip.
     ValidationError
-        If a change concerns what the chip was made as.
+        If a change concerns the fabrication of the chip.
     """
     with (
         ExitStack() as stack,
@@ -264,7 +265,7 @@ def serve_run(
 def _finished_chip(
     folder: str | Path, method: str, overrides: list[str] | None, noise_seed: int, reuse_error: float | None
 ) -> Iterator[tuple[HardwareNetwork, Dataset]]:
-    """Give the network of a finished run, with its data and a seed of the noise to come, for a block."""
+    """Yield the network of a finished run and its data; ``noise_seed`` seeds the noise from now on."""
     path = Path(folder)
     made, run = read_config(path), load_run(path / "config.toml", overrides, own=False)
     same = {f"chip.{name}": (getattr(made.chip, name), getattr(run.chip, name)) for name in FABRICATED}

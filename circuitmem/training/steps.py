@@ -1,4 +1,4 @@
-"""The steps of which methods are made: each does something to a chip, or to the weights that it is to have."""
+"""The steps that make up a method: each acts on a chip, or on the weights that will be programmed into it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ Floats = NDArray[np.float64]
 ConductanceLimits = list[tuple[Floats, Floats]]
 
 SIGNIFICANT = 2000
-"""Training samples from which the significance of weights is learnt."""
+"""Number of training samples from which the significance of weights is computed."""
 
 
 @dataclass
 class Work:
-    """What the steps of a method work on.
+    """The objects that the steps of a method work on.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Work:
     record : CalibrationRecord
         Where the cost of calibrating is added.
     limits : list of (lowest, highest)
-        What each layer's weights may be, (inputs, outputs) each, once a step has said so.
+        Limits of each layer's weights, (inputs, outputs) each, once a step has set them.
     errors : dict
         Errors of products, once a step has calibrated: ``{"before": [...], "after": [...]}``.
     """
@@ -70,7 +70,7 @@ class Work:
 
     @cached_property
     def costs(self) -> list[Floats]:
-        """How much the loss minds a small error of each weight, when first asked, (inputs, outputs) a layer."""
+        """Sensitivity of the loss to errors of each weight, at the first access; (inputs, outputs) for each layer."""
         data = self.data
         return significance(self.network.model, data.train_inputs[:SIGNIFICANT], data.train_targets[:SIGNIFICANT])
 
@@ -82,7 +82,7 @@ class Work:
 
 
 def inject(work: Work, word: str) -> Process:  # noqa: ARG001
-    """Go on training ex situ with random defects and noise of the declared statistics: hardware-aware training."""
+    """Continue training ex situ with random defects and noise of the declared statistics: hardware-aware training."""
     layers, data = work.network.layers, work.data
     perturb = inject_defects(work.spec.chip, layers)
     train = data.train_inputs, data.train_targets
@@ -116,19 +116,19 @@ def remap_rows_and_columns(work: Work, word: str) -> Process:  # noqa: ARG001
 
 
 def freeze_pairs(work: Work, word: str) -> Process:  # noqa: ARG001
-    """Freeze weights with a stuck cell whole, as they are without pulses."""
+    """Freeze every weight with a stuck cell, its working cells included, at the value that it has without pulses."""
     work.keep_within([_frozen(layer) for layer in work.network.layers])
     yield from ()
 
 
 def use_partners(work: Work, word: str) -> Process:  # noqa: ARG001
-    """Let what is left of a weight with a stuck device make up for it, as far as it can."""
+    """Let the working partner of a stuck device compensate for it, as far as it can."""
     work.keep_within([layer.limits() for layer in work.network.layers])
     yield from ()
 
 
 def retrain_weights(work: Work, word: str) -> Process:  # noqa: ARG001
-    """Train the weights off-line, each within what the stuck cells leave it."""
+    """Train the weights off-line, each within the limits that the stuck cells leave."""
     data, seed = work.data, work.spec.seed
     train = data.train_inputs, data.train_targets
     retrain(work.network.model, work.limits, work.spec.retraining, *train, seed, validation=data.validation)
@@ -144,7 +144,7 @@ def program_weights(work: Work, word: str) -> Process:  # noqa: ARG001
 
 
 def _place(work: Work, assign: Assign) -> None:
-    """Choose where the inputs and outputs of the layers lie."""
+    """Choose the places of the layers' inputs and outputs."""
     for layer, weights, cost in zip(work.network.layers, work.network.model.weights, work.costs, strict=True):
         assert layer.stuck is not None
         for index in range(len(layer.placements)):
@@ -158,7 +158,7 @@ def _place(work: Work, assign: Assign) -> None:
 
 
 def _frozen(layer: HardwareLayer) -> tuple[Floats, Floats]:
-    """Return what a layer's weights can be if pairs with a stuck cell are frozen whole."""
+    """Return the limits of a layer's weights if both cells of a pair with a stuck cell are frozen."""
     lowest, highest = layer.limits()
     assert layer.stuck is not None
     for index, place in enumerate(layer.placements):

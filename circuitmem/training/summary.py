@@ -1,4 +1,4 @@
-"""What the network of a run needs of its chip, before anything is trained or programmed by pulses."""
+"""What the network of a run needs on its chip, computed before anything is trained or programmed by pulses."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ __all__ = ["summarize"]
 Floats = NDArray[np.float64]
 
 MEASURED = 8
-"""Inputs with which reads, time and energy are measured."""
+"""Number of inputs with which reads, time and energy are measured."""
 
 
 def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
-    """Return tiles and cells of each layer, and the reads, time and energy of an inference there.
+    """Return the tiles and cells of each layer, and the reads, time and energy of an inference on them.
 
-    They are booked by a chip with the run's devices and defects whose cells stand for the starting weights, with
-    samples of the training part: time and reads are those of any weights, energy changes with what cells conduct.
+    The cost is that of a simulated chip with the run's devices and defects, whose cells are set to the starting
+    weights, for samples of the training part. Time and reads do not depend on the weights; the energy depends on the
+    conductances of the cells.
 
     Parameters
     ----------
@@ -80,9 +81,10 @@ def summarize(spec: RunSpec, data: Dataset) -> NetworkSummary:
 
 
 def _spent(network: HardwareNetwork, inputs: Floats) -> tuple[NDArray[np.int64], list[int], list[bool]]:
-    """Return what each matrix books in a forward pass, (matrices, 3), its vectors, and whether some are below 0.
+    """Return the cost of each matrix in a forward pass, (matrices, 3), its vectors, and whether some are below 0.
 
-    Time [ps], energy [aJ] and reads, with what is digital behind its products. Vectors are those of the digital core.
+    The cost is time [ps], energy [aJ] and reads, and includes the digital work that follows the products of a matrix.
+    The vectors are those of the digital core.
     """
     model, chip = network.model, network.chip
     spent, seen = np.zeros((len(model.weights), 3), dtype=np.int64), [0] * len(model.weights)

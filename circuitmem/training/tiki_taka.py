@@ -1,4 +1,4 @@
-"""Tiki-Taka v2: gradients add up on fast arrays, whose word lines are read in turn into a digital memory."""
+"""Tiki-Taka v2: gradients accumulate on fast arrays, whose word lines are read in turn into a digital memory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 REMEMBERED = 0.9
-"""Part of the size that changes have had that a batch leaves: sizes set how many pulses a change is worth."""
+"""Decay per batch of the running mean of the largest change, which sets the number of pulses for a change."""
 
 
 class FastArrayRule(UpdateRule):
     """Base of rules with fast arrays: pulses, transfers by reads of word lines, and the digital memory.
 
-    After a batch, each layer's change goes as pulses onto an array of its own (:class:`FastArray`), in proportion to
-    the largest change of late. Some word lines of that are read then; what is found, less what the subclass knows not
-    to be a gradient, is added to a digital memory, whose whole steps are asked of the layer's cells at the next batch.
+    After a batch, each layer's change is pulsed onto a fast array of its own (:class:`FastArray`), scaled by the recent
+    largest change. Then some word lines of the fast array are read. The subclass subtracts the part of the read that is
+    not a gradient, and the rest is added to a digital memory; at the next batch its whole steps are asked of the
+    layer's cells.
     """
 
     differential: ClassVar[bool] = False
@@ -50,7 +51,7 @@ class FastArrayRule(UpdateRule):
         self._changes: dict[int, Floats] = {}
 
     def state(self) -> dict[str, Any]:
-        """Return what is kept from step to step: memories, references, sizes of changes, and where reads go on."""
+        """Return the state kept from step to step: memories, references, sizes of changes, and where reads go on."""
         kept = {"memory": self.memory, "reference": self.reference, "sizes": self.sizes}
         return {**kept, "batches": self.batches, "line": self.line}
 
@@ -60,7 +61,7 @@ class FastArrayRule(UpdateRule):
         self.batches, self.line = state["batches"], state["line"]
 
     def asked(self, layer: HardwareLayer, change: Floats) -> Floats:
-        """Take a change for the layer's fast array, and return the whole steps that its memory has come to."""
+        """Keep the change for the layer's fast array, and return the whole steps that the layer's memory holds."""
         place = next(k for k, own in enumerate(self.network.layers) if own is layer)
         self._changes[place] = change
         step = self.options.step * layer.largest_weights
@@ -69,7 +70,7 @@ class FastArrayRule(UpdateRule):
         return np.asarray(steps)
 
     def program(self) -> Process:
-        """Give every cell that was asked to move its pulses, pulse the fast arrays, and transfer what is due."""
+        """Give every cell that was asked to move its pulses, pulse the fast arrays, and transfer if it is due."""
         chip = self.network.chip
         if self.batches == 0:
             yield from self.begin()
@@ -82,15 +83,15 @@ class FastArrayRule(UpdateRule):
             yield from self._transfer()
 
     def begin(self) -> Process:
-        """Bring the fast arrays to where they begin, before the first batch."""
+        """Bring the fast arrays to their initial conductances, before the first batch."""
         yield from self.network.chip.together(array.settle(0) for array in self.arrays)
 
     def signs(self, place: int) -> Floats:
-        """Return the sign with which the changes of each input of a layer go onto its array, (inputs, 1)."""
+        """Return the sign with which the changes of each input of a layer go onto its fast array, (inputs, 1)."""
         return np.ones((len(self.memory[place]), 1))
 
     def gradient(self, place: int, read: Mask, pulses: Floats) -> Floats:
-        """Return what came of changes, (read inputs, outputs), of what a read found: pulses from the middle.
+        """Return the part of a read that changes have caused, (read inputs, outputs), as a number of pulses.
 
         Parameters
         ----------
@@ -104,7 +105,7 @@ class FastArrayRule(UpdateRule):
         return self.signs(place)[read] * (pulses - self.reference[place][read])
 
     def _pulses(self, place: int) -> NDArray[np.int64]:
-        """Return how many pulses up each weight's fast device gets, (inputs, outputs): negative ones go down."""
+        """Return the number of pulses for each weight's fast device, (inputs, outputs): positive up, negative down."""
         change = self._changes.get(place)
         if change is None:
             return np.zeros(self.memory[place].shape, dtype=np.int64)
@@ -117,7 +118,7 @@ class FastArrayRule(UpdateRule):
         return np.asarray(np.floor(wanted + coin), dtype=np.int64)
 
     def _transfer(self) -> Process:
-        """Read the next word lines of all fast arrays, and add what was found to the memories."""
+        """Read the next word lines of all fast arrays, and add the gradients found to the memories."""
         chip, lines = self.network.chip, self.options.lines
         first, self.line = self.line, self.line + lines
         reads = (array.read(first % array.lines, lines, differential=self.differential) for array in self.arrays)
@@ -134,17 +135,17 @@ class FastArrayRule(UpdateRule):
 class TikiTaka(FastArrayRule):
     """Tiki-Taka v2 (Gokmen, Front. Artif. Intell. 4:699148, 2021), batch by batch.
 
-    Pulses up and down in turn first bring every fast device to where both do as much, for there it forgets no more in
-    one direction than in the other; its partner is programmed towards the same as a reference. What programming leaves
-    between them is read once, and subtracted digitally from then on. Pulses go row by row, as this chip gives them,
-    where the published scheme pulses all rows and columns at once.
+    First, pulses up and down in turn bring every fast device to its symmetry point, where it forgets as much in one
+    direction as in the other; its partner is programmed towards the same conductance as a reference. The difference
+    that programming leaves between them is read once, and subtracted digitally from then on. Pulses are given row by
+    row, as on this chip, whereas the published scheme pulses all rows and columns at once.
     """
 
     Options: ClassVar[type[Spec]] = TikiTakaSpec
     differential = True
 
     def begin(self) -> Process:
-        """Settle the fast devices, set their references, and read what is left between them."""
+        """Settle the fast devices, set their references, and read the differences that are left."""
         chip, options = self.network.chip, self.options
         assert isinstance(options, TikiTakaSpec)
         yield from chip.together(array.settle(options.settling) for array in self.arrays)

@@ -1,4 +1,4 @@
-"""A finished chip over years: it rests, is checked and refreshed periodically, and is tested."""
+"""A finished chip over the years: it rests, is checked and refreshed periodically, and is tested."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Upkeep", "check_vectors"]
 Floats = np.typing.NDArray[np.float64]
 
 UPKEEP = ("reference", "drift check", "re-calibration", "refresh")
-"""Phases of a chip's accounts."""
+"""Phases of a chip's accounts that belong to upkeep."""
 
 
 def check_vectors(network: HardwareNetwork, inputs: Floats, spec: UseSpec) -> DriftWatch | None:
-    """Return the watch over a network that is declared; None if there is none."""
+    """Return the declared watch over a network; None if no checks are declared."""
     if spec.check_every is None:
         return None
     period = picoseconds(spec.check_every)
@@ -37,16 +37,16 @@ class Upkeep:
     network : HardwareNetwork
         Programmed, and calibrated or trained.
     spec : UseSpec
-        What is to be done.
+        The declared upkeep.
     inputs : (samples, inputs) ndarray
         Known inputs, for checks.
 
     Attributes
     ----------
     refreshes : list of Refresh
-        What refreshes did.
+        The refreshes so far.
     spent : int
-        Time that upkeep took [ps].
+        Time that upkeep has taken [ps].
     """
 
     network: HardwareNetwork
@@ -60,7 +60,7 @@ class Upkeep:
         self._began = self._until = self.network.chip.clock
 
     def begin(self) -> Process:
-        """Measure what the products are now; nothing if nothing is to be checked."""
+        """Measure the reference products; do nothing if no checks are declared."""
         chip = self.network.chip
         began = self._began = self._until = chip.clock
         if self.watch is not None:
@@ -69,7 +69,7 @@ class Upkeep:
         self.spent += chip.clock - began
 
     def rest(self, seconds: float) -> Process:
-        """Let the chip rest until so long after the beginning [s], with all upkeep that falls into this time."""
+        """Let the chip rest until ``seconds`` after the beginning [s], with all upkeep that falls into this time."""
         chip = self.network.chip
         until = self._began + picoseconds(seconds, least=0)
         tolerance = chip.spec.programming.verify_tolerance
@@ -85,7 +85,7 @@ class Upkeep:
         self._until = max(until, self._until)
 
     def _events(self, until: int) -> list[tuple[int, bool]]:
-        """Return when something is to be done up to ``until`` [ps], and whether it is a refresh: that comes first."""
+        """Return the times of upkeep up to ``until`` [ps], and whether each is a refresh; that comes before a check."""
         found = []
         for every, is_refresh in ((self.spec.refresh_every, True), (self.spec.check_every, False)):
             if every is not None:
@@ -96,9 +96,9 @@ class Upkeep:
         return sorted(found, key=lambda event: (event[0], not event[1]))
 
     def summary(self) -> dict[str, Any]:
-        """Return what upkeep came to so far: ``time_s``, ``energy_j``, ``checks``, ``calibrations``, ``refreshes``, ...
+        """Return the upkeep so far: ``time_s``, ``energy_j``, ``checks``, ``calibrations``, ``refreshes``, ...
 
-        Cells that were written again, and pulses of refreshes, are counted.
+        ``refresh_pulses`` counts the pulses of all refreshes.
         """
         chip, checks = self.network.chip, self.watch.checks if self.watch is not None else []
         phases = chip.ledger.by("phase")

@@ -1,15 +1,15 @@
 """The effect of wires on a change of a cell, from one-hot reads and the designed resistances.
 
-A read of one row says what the tile's map is, wires included, but not how the map changes with a cell: with all rows
-driven, the cell's word line carries the currents of its other cells, and its bit line those of all rows. Here every
-line is a ladder of its own, loaded by its cells to lines at rest; what one line does to those that it crosses is added
-once:
+One-hot reads give the map of a tile, wires included, but not how the map changes with a cell: with all rows driven, the
+cell's word line also carries the currents of its other cells, and its bit line those of all rows. Here every line is a
+separate ladder, loaded by its cells, whose other ends are on lines at rest; the effect of a line on the lines that it
+crosses is added once:
 
 ``dL/dG_ij = p_ij c_ij S_ij - c_ij (N_j g_j S_j)_i - p_ij (M_i h_i S_i)_j``
 
 with ``S`` the outer product of driver voltages and of derivatives by column currents, ``p`` (``c``) the voltage that a
 word (bit) line has at a cell for 1 V at its end, ``g = G p``, ``h = G c``, and ``M_i`` (``N_j``) the inverse of the
-ladder of word line i (bit line j). What is left out is of second order in the drop along the wires. Our own [I].
+ladder of word line i (bit line j). The neglected terms are of second order in the drop along the wires. Our own [I].
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ __all__ = ["WireModel"]
 Floats = NDArray[np.float64]
 
 TURNS = 4
-"""Turns of the fixed point from what columns see of the cells to their conductances; each leaves a fifth, or less."""
+"""Iterations of the fixed point from the conductances that columns see to those of the cells; each leaves a fifth of
+the error or less."""
 LEAST = 1e-6
-"""Resistance that an ideal segment has here [ohm]: no cell would notice it."""
+"""Resistance of an ideal segment in this model [ohm], too small to have an effect on any cell."""
 LEAST_REACH = 0.01
-"""A cell conducts at most the inverse of this times what its column saw. Behind lines that take more of the voltage the
-fixed point would run away; and such a cell has next to no gradient."""
+"""The conductance of a cell is limited to the conductance that its column saw, divided by this. If the lines took more
+of the voltage, the fixed point would diverge, and such a cell has hardly any gradient."""
 
 
 class WireModel:
@@ -42,9 +43,9 @@ class WireModel:
     spec : TileSpec
         The tiles' geometry, as designed.
     measured : (tiles, rows, columns) ndarray
-        What their columns saw of each cell, one row driven at a time [S].
+        Conductance of each cell as seen at its column, with one row driven at a time [S].
     threads : int, optional
-        Threads to use; the bits do not depend on it.
+        Threads to use; the result does not depend on it, to the last bit.
     """
 
     BUILDING, GRADIENT = 21 * TURNS, 18
@@ -58,7 +59,7 @@ class WireModel:
 
     @staticmethod
     def is_needed(spec: TileSpec) -> bool:
-        """Say whether lines of such tiles have a resistance; the amplifiers' alone is too small to count."""
+        """Say whether the lines of such tiles have a resistance; that of the amplifiers alone is negligible."""
         segments = spec.word_segments(), spec.bit_segments()
         return spec.driver_resistance > 0.0 or any((each[np.isfinite(each)] > 0.0).any() for each in segments)
 
@@ -81,12 +82,12 @@ class WireModel:
         )
 
     def through(self, slopes: Floats) -> Floats:
-        """Return derivatives by cells, for those by what columns see of them, both (tiles, rows, columns)."""
+        """Return derivatives by cells, given those by the cells as columns see them, both (tiles, rows, columns)."""
         return through_lines(slopes, self._lines, self._loaded)
 
 
 def _along(segments: Floats, end: float) -> Floats:
-    """Return the conductances along lines, (nodes + 1, lines) S, the first and the last with an end resistance."""
+    """Return the conductances along lines, (nodes + 1, lines) S, with an end resistance in the first and the last."""
     resistances = segments.copy()
     resistances[[0, -1]] += end
     return np.ascontiguousarray(1.0 / np.maximum(resistances, LEAST))  # 0 where there is no second end
