@@ -1,4 +1,4 @@
-"""A measured or wanted array: what its products are, where its errors come from, and how a single cell reads."""
+"""A measured or planned array: its products, where their errors come from, and how a single cell reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNITS = {"S": 1.0, "mS": 1e-3, "uS": 1e-6, "nS": 1e-9, "pS": 1e-12}
 """Units of conductance, in S; µS is read as uS."""
 
 PLAUSIBLE = 0.1
-"""Conductance [S] beyond which a cell of 10 ohm is: more likely the unit is another, and it is asked for."""
+"""Largest plausible conductance [S], that of a cell of 10 ohm: beyond it the user is asked for the unit."""
 
 _BLANK = {"", "nan", "-"}
 _UNIT = re.compile(r"(?<![\w.])(S|mS|uS|nS|pS)(?!\w)")
@@ -38,17 +38,17 @@ _FLOATING_MICRO = str.maketrans({"µ": "u", "μ": "u"})
 
 
 def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tuple[Floats, str]:
-    """Load a matrix of numbers from a text file: one row a line, separated by commas, semicolons, tabs, bars or blanks.
+    """Load a matrix of numbers from a text file: a row per line, separated by commas, semicolons, tabs, bars or blanks.
 
-    Encodings, separators and decimal commas are those of measured curves (:func:`.sheet.read_sheet`). Lines that
-    begin with ``#`` and lines before the first row of numbers are its header.
+    Encodings, separators and decimal commas are found as for measured curves (:func:`.sheet.read_sheet`). Lines that
+    begin with ``#`` and lines before the first row of numbers form the header.
 
     Parameters
     ----------
     path : path
         The file.
     blank : float, optional
-        What an empty field stands for; left out, a field must be a number.
+        Value of an empty field; if left out, every field must be a number.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tup
     Raises
     ------
     DataFileError
-        If the file cannot be read, has no numbers, or a line is not as long as the first or holds something else.
+        If the file cannot be read or has no numbers, or a line differs in length from the first or holds anything else.
     """
     lines = re.split(r"\r\n|\r|\n", decoded(path)[0])
     given = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -116,19 +116,19 @@ def _value(text: str) -> float:
 
 
 def load_conductances(path: str | os.PathLike[str], unit: str | None = None) -> tuple[Floats, str]:
-    """Load a matrix of conductances, a line a word line; returns it in S, and how its unit was found.
+    """Load a matrix of conductances, one line per word line; returns it in S, and how its unit was found.
 
     Parameters
     ----------
     path : path
         The file.
     unit : str, optional
-        A key of ``UNITS``. Left out, the header's, as in ``# conductance (uS)``; without one, S.
+        A key of ``UNITS``. If left out, the unit in the header, as in ``# conductance (uS)``, or S if there is none.
 
     Raises
     ------
     DataFileError
-        If the file is no matrix of conductances, or its numbers make no sense in the unit: then it is asked for.
+        If the file is not a matrix of conductances, or its unit is ambiguous or implausible: the message asks for it.
     ValidationError
         If the unit is not known.
     """
@@ -160,26 +160,26 @@ def _unit_of(path: str | os.PathLike[str], header: str, unit: str | None) -> tup
 def load_stuck(
     path: str | os.PathLike[str], shape: tuple[int, ...], unit: str | None, conductance: float | None
 ) -> DefectMap:
-    """Load which cells are stuck, and at what.
+    """Load which cells are stuck, and at which conductance.
 
-    The file has what stuck cells conduct, nothing (or ``nan``) for those that work; or only 0 and 1, where 1 is stuck
-    at ``conductance``.
+    The file holds the conductance of each stuck cell, and an empty field (or ``nan``) for each working one; or only 0
+    and 1, where 1 marks a cell stuck at ``conductance``.
 
     Parameters
     ----------
     path : path
         The file.
     shape : (int, int)
-        Rows and columns that it must have.
+        Rows and columns that the file must have.
     unit : str, optional
         As in :func:`load_conductances`.
     conductance : float, optional
-        What stuck cells conduct if the file has only 0 and 1 [S].
+        Conductance of the stuck cells [S], if the file has only 0 and 1.
 
     Raises
     ------
     DataFileError
-        If the file is of another shape, or is no such map.
+        If the file has another shape, or is not such a map.
     ValidationError
         If ``conductance`` is needed and missing, or given and not needed.
     """
@@ -202,23 +202,23 @@ def load_stuck(
 
 
 class CellRead(NamedTuple):
-    """How a single cell reads through its bit line, the others as they are.
+    """Read of a single cell through its bit line, the other cells as they are.
 
     Attributes
     ----------
     row, column : int
-        The cell: the one farthest from driver and sense amplifier where none is chosen.
+        The cell; the one farthest from driver and sense amplifier if none is chosen.
     high_a, low_a : float
         Current of its column with the cell at the highest and the lowest conductance of the device [A], other word
         lines at 0 V.
     margin : float
         ``1 - low/high``: 1 is perfect, at 0 the cell cannot be read.
     sneak_a : float, optional
-        Current of the column with the cell removed and all lines but its own two left floating [A]: it comes round by
-        other cells. None where lines are driven or sensed from both ends, which cannot be cut off.
+        Current of the column with the cell removed and all lines but its own two left floating [A]: the current
+        through other cells. None where lines are driven or sensed from both ends and so cannot be left floating.
     sneak_path : tuple of (int, int), optional
-        Where most of that comes through: the three cells in series, along the row, back, and along the column, whose
-        smallest current is the largest of all such three. None also where nothing comes through.
+        The path of most of that current: of all sets of three cells in series (along the row, back, and along the
+        column), the one whose smallest current is largest. None also where no current flows.
     sneak_path_a : float, optional
         That smallest current [A].
     """
@@ -234,24 +234,24 @@ class CellRead(NamedTuple):
 
 
 class ArrayStudy(NamedTuple):
-    """What an array did.
+    """Products of an array, their errors, and the read of one cell.
 
     Attributes
     ----------
     tile : Tile
         The array.
     voltages : (vectors, rows) ndarray
-        What drove it [V].
+        Driver voltages [V].
     currents, ideal : (vectors, columns) ndarray
-        Column currents, and the products that were wanted [A].
+        Column currents, and the ideal products [A].
     mac_error : dict
-        ``rms`` and ``largest`` of the difference, as fractions of the largest wanted product.
+        ``rms`` and ``largest`` of the difference, as fractions of the largest ideal product.
     column_error : dict of (columns,) ndarray
         The same for each column.
     worst : int
-        The vector whose largest error is the largest.
+        Index of the vector with the largest error.
     cell : CellRead
-        How the worst-placed or chosen cell reads.
+        The read of the worst-placed or chosen cell.
     """
 
     tile: Tile
@@ -297,19 +297,19 @@ def study_array(
     chip : ChipSpec
         Wires, drivers, sense amplifiers and cell law (``chip.tile``), and the range of the devices.
     conductance : (rows, columns) ndarray
-        What the cells were programmed to, or were measured to conduct [S]. The wanted products are
+        Conductances that the cells were programmed to, or that were measured [S]. The ideal products are
         ``voltages @ conductance``.
     voltages : (vectors, rows) ndarray
         Driver voltages [V].
     defects : DefectMap, optional
-        What is broken.
+        The array's defects.
     cell : (int, int), optional
         The cell that is read by itself.
 
     Raises
     ------
     ValidationError
-        If shapes do not fit, or there is no vector.
+        If shapes do not match, or there is no vector.
     """
     rows, columns = conductance.shape
     declared = chip.tile_spec
@@ -335,7 +335,7 @@ def study_array(
 
 
 def read_cell(chip: ChipSpec, tile: Tile, cell: tuple[int, int] | None = None) -> CellRead:
-    """Return how a cell reads at the full scale of the DACs; the one farthest from both ends where none is chosen.
+    """Return how a cell, by default the one farthest from driver and amplifier, reads at the full scale of the DACs.
 
     Raises
     ------
@@ -369,7 +369,7 @@ def read_cell(chip: ChipSpec, tile: Tile, cell: tuple[int, int] | None = None) -
 
 
 def _sneak_path(currents: Floats, row: int, column: int) -> tuple[tuple[tuple[int, int], ...] | None, float | None]:
-    """Return the three cells around a cell that carry most, and the smallest of their currents (rows, columns) [A]."""
+    """Return the strongest sneak path around a cell, and its least current [A]; ``currents`` is (rows, columns) A."""
     least = np.minimum(np.minimum(currents[row, :], currents), currents[:, [column]])
     least[row, :] = least[:, column] = 0.0
     over, along = (int(place) for place in np.unravel_index(int(least.argmax()), least.shape))

@@ -1,4 +1,4 @@
-"""How published devices are tried: pulses that move a good part of their range."""
+"""Test benches of published devices: pulses that move them by a good part of their range."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["BENCHES", "Bench", "bench", "bench_of"]
 
 
 class Bench(NamedTuple):
-    """A device, and a pulse each way."""
+    """A device, with a SET pulse and a RESET pulse."""
 
     device: OdeDevice
     set_voltage: float
     """Amplitude of a pulse that raises conductances [V]."""
     reset_voltage: float
-    """Of one that lowers them [V]."""
+    """Amplitude of a pulse that lowers them [V]."""
     set_time: float
-    """Width of the one's plateau [s]; its slopes are a tenth of it."""
+    """Width of the plateau of a SET pulse [s]; its rise and fall each take a tenth of it."""
     reset_time: float
-    """Of the other's [s]."""
+    """Width of the plateau of a RESET pulse [s]."""
     transistor: float
-    """Resistance in 1T1R tiles [ohm]: some of that of the device."""
+    """Resistance of the transistor in 1T1R tiles [ohm]: a part of that of the device."""
     states: tuple[float, float] = (0.2, 0.8)
-    """Between which states devices begin."""
+    """Range of the states in which devices begin."""
 
     def pulse(
         self,
@@ -68,11 +68,11 @@ BENCHES: dict[str, Bench] = {
 
 
 OWN_PULSES = 8
-"""Pulses of a chip's own devices that one of a bench is as long as: its devices cross their range in some tens."""
+"""A pulse of a bench is as long as this many of a chip's own, some tens of which take its devices across the range."""
 
 
 def bench_of(spec: OdeCellSpec) -> Bench:
-    """Return the devices of a chip, in states of its working range, and longer ones of its pulses."""
+    """Return the bench of a chip's own devices: states of its working range, and its own pulses, made longer."""
     model, sign = spec.model, spec.model.set_sign
     low, high = np.sort(state_of(model, [spec.minimum_conductance, spec.maximum_conductance]))
     return Bench(

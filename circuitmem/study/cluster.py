@@ -1,4 +1,4 @@
-"""Points on a Dask cluster. The cluster computes, this process writes: workers need no disk in common with it."""
+"""Points on a Dask cluster. The cluster computes and this process writes, so that workers need no shared disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 15.0
 def run_on_cluster(points: Sequence[Point], address: str) -> Generator[tuple[Point, dict[str, Any]]]:
     """Yield every point and its record, in the order in which they are finished.
 
-    Dask gives the points of a worker that dies to others, and each has one record here, however often it was begun.
+    Dask gives the points of a worker that dies to other workers; each point yields one record, however often it began.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def run_on_cluster(points: Sequence[Point], address: str) -> Generator[tuple[Poi
     """
     from distributed import Client, as_completed
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # deaths of workers are our business, and in the record
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # dead workers are handled here, and are in the record
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError, TypeError) as error:
         rule = f"must be the address of a Dask scheduler that answers ({' '.join(str(error).split())})"
         raise ValidationError("--scheduler", rule, address) from None
     with client:
-        token = uuid.uuid4().hex  # a scheduler remembers results by their key; these are of this call only
+        token = uuid.uuid4().hex  # a scheduler caches results by key: the token makes the keys unique to this call
         futures = {client.submit(compute_point, point, key=f"{point.id}-{token}"): point for point in points}
         for future in as_completed(list(futures)):
             point = futures.pop(future)

@@ -1,4 +1,4 @@
-"""How long a study will take: as its finished points did, else by what a point has to compute."""
+"""How long a study will take: estimated from its finished points, or else from what each point has to compute."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from circuitmem.training import load_data, load_source, recipe_of
 __all__ = ["estimate_seconds", "point_seconds"]
 
 READ, TREE, PULSE = 19e-9, (75e-9, 0.19e-9), 50e-9
-"""Seconds for a column that is read; for the transfer matrix behind wires, a cell, and a cell and longer side; for a
-cell of one update. Fitted to points of our studies (MNIST: most word lines are at rest) on one core of the machine that
-``benchmarks/results`` names, which did other work too: 486 of 563 took between half and twice as long as this says."""
+"""Seconds to read one column; to compute the transfer matrix of a tile with wires, per cell, and per cell and line of
+the longer side; to update one cell. Fitted to points of our studies (MNIST: most word lines are at rest) on one core of
+the machine that ``benchmarks/results`` names, which did other work too: 486 of 563 took half to twice the estimate."""
 
 SAMPLE, WEIGHT, INJECTED = 2.5e-6, 0.34e-9, 2e-9
-"""Seconds of training off-line for a sample, and for a weight of it, without and with random defects: measured with
-784-10, 784-100-10 and 784-256-10 in batches of 50, by their CPU time on one core."""
+"""Seconds of training off-line per sample; per sample and weight, without and with random defects. Measured as CPU time
+on one core, with 784-10, 784-100-10 and 784-256-10 in batches of 50."""
 
 FULL = 60_000, 10_000
-"""Digits of the full MNIST."""
+"""Digits for training and for the test in the full MNIST."""
 
 
 def estimate_seconds(points: Sequence[Point], records: Sequence[dict[str, Any]], workers: int = 1) -> dict[str, float]:
-    """Return seconds of one process for each of the points.
+    """Return the seconds that each point takes on one process.
 
-    Each worker trains the digital network of a seed once: points of one network share what that takes. Where points
-    were computed already, the others are scaled by how far the estimate was off with those.
+    Each worker trains the digital network of a seed once, so that points with the same network share that time. If some
+    points are finished, the estimates of the others are scaled by the ratio of measured to estimated time of those.
 
     Parameters
     ----------
     points : sequence of Point
         All points.
     records : sequence of dict
-        Records of those that are finished.
+        Records of the points that have one.
     workers : int
         Processes, >= 1.
     """
@@ -92,7 +92,7 @@ def _job_seconds(job: MethodAtPoint) -> float:
 
 
 def _network(job: MethodAtPoint) -> Hashable:
-    """Return what the digital network of a method depends on."""
+    """Return everything on which the digital network of a method depends."""
     return job.run.ex_situ, job.run.network, job.run.data, job.run.seed
 
 
@@ -101,7 +101,7 @@ def _digital_seconds(job: MethodAtPoint) -> float:
 
 
 def _epochs(declared: int, spec: ExSituSpec | RetrainingSpec) -> int:
-    """Guess when training ends: with patience that is after the declared epochs, or after twice what it waits."""
+    """Guess after how many epochs training ends: with patience, twice that many, but at most the declared ones."""
     return min(declared, 2 * spec.patience) if spec.patience else declared
 
 
@@ -114,7 +114,7 @@ def _offline_seconds(job: MethodAtPoint, epochs: int, weight: float) -> float:
 
 @lru_cache(maxsize=16)
 def _sizes(network: NetworkSpec, data: DataSpec) -> list[tuple[int, int, float]]:
-    """Return inputs and outputs of each matrix of a network, and its vectors for an input."""
+    """Return inputs and outputs of each weight matrix of a network, and its vectors per sample."""
     if not network.model:
         return [(m, n, p) for (m, n), p in zip(network.shapes, positions(network), strict=True)]
     layers = torch_room().summarize_model(RunSpec(network=network, data=data)).layers
@@ -123,12 +123,12 @@ def _sizes(network: NetworkSpec, data: DataSpec) -> list[tuple[int, int, float]]
 
 @lru_cache(maxsize=16)
 def _samples(spec: DataSpec, network: NetworkSpec) -> tuple[int, int, int]:
-    """Return how many samples are trained with, tested while training, and only at the end; nothing is downloaded."""
+    """Return the numbers of samples for training, tests during it, and the test at the end; downloads nothing."""
     if spec.source == "download":
         train = min(spec.train or FULL[0], FULL[0]) - spec.held_back
         test = spec.validation or min(spec.test or FULL[1], FULL[1])
     else:
-        # Parts are as large with any seed.
+        # The sizes of the parts do not depend on the seed.
         data = load_source(spec, seed=1) if network.model else load_data(spec, network, seed=1)
         train, test = len(data.train_targets), len(data.test_targets)
     return (train, spec.held_back, test) if spec.held_back else (train, test, 0)

@@ -1,4 +1,4 @@
-"""Which code computed a point: results of two versions are not to be mixed unnoticed."""
+"""Which code computed a point: results of different versions must not be mixed unnoticed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import circuitmem
 __all__ = ["code_fingerprint"]
 
 UNSEEN = {"cli", "console", "doctor.py", "report"}
-"""What lies above a study and cannot change a number of it."""
+"""Modules above a study, which cannot change its numbers."""
 OF_STUDY = {"point.py", "spec.py"}
-"""What of this room can."""
+"""Modules of this package that can."""
 
 
 @cache
 def code_fingerprint() -> str:
     """Return the version and a digest of all modules and compiled kernels that can change a point, ``"0.1.0+1f2e..."``.
 
-    Kernels that were compiled otherwise are other code: their last bits may differ.
+    Kernels that were compiled differently count as other code: the last bits of their results may differ.
     """
     package = Path(circuitmem.__file__).parent
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Points on worker processes of this machine. A worker that dies costs nothing but the point it was at, done again."""
+"""Points on worker processes of this machine. If a worker dies, only the point that it was computing is done again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from circuitmem.workers import start_worker
 __all__ = ["TRIES", "run_locally"]
 
 TRIES = 3
-"""So often a point is tried if its worker dies; after that it counts as failed."""
+"""Attempts at a point whose worker dies, before it counts as failed."""
 
 
 class _Worker:
@@ -29,11 +29,11 @@ class _Worker:
 
     def begin(self, point: Point) -> None:
         self.point = point
-        with contextlib.suppress(OSError):  # it is dead already: the answer will say so
+        with contextlib.suppress(OSError):  # the worker is dead already: answer() will tell
             self.pipe.send(point)
 
     def answer(self) -> dict[str, Any] | None:
-        """Return the record of its point, or None if it died."""
+        """Return the record of its point, or None if the worker died."""
         try:
             return dict(self.pipe.recv())
         except (EOFError, OSError):
@@ -51,7 +51,7 @@ def run_locally(points: Sequence[Point], workers: int) -> Generator[tuple[Point,
     Parameters
     ----------
     points : sequence of Point
-        What to compute.
+        Points to compute.
     workers : int
         Processes, >= 1.
     """
@@ -91,7 +91,7 @@ def lost_record(point: Point, reason: str) -> dict[str, Any]:
 
 
 def _work(pipe: Connection[Any, Any]) -> None:
-    """Compute what comes through the pipe until it closes."""
+    """Compute the points that come through the pipe, until it closes."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             pipe.send(compute_point(pipe.recv()))

@@ -1,4 +1,4 @@
-"""The finished points of a study in one compressed file, to be committed: a clone goes on where others stopped."""
+"""The finished points of a study in one compressed file, to be committed: a clone continues where others stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pack_points(folder: Path, records: Mapping[str, bytes]) -> None:
         Records of points, by the name of their file.
     """
     buffer = io.BytesIO()
-    # Records of one study have most of their text in common: one stream takes a fortieth of their size.
+    # Records of a study share most of their text: compressed as one stream they take a fortieth of their size.
     with tarfile.open(fileobj=buffer, mode="w:xz", format=tarfile.USTAR_FORMAT) as archive:
         for name in sorted(records):
             entry = tarfile.TarInfo(name)

@@ -1,4 +1,4 @@
-"""Plots as data: the report draws them, static or interactive, and JSON can store them."""
+"""Plots as data, which the report draws, static or interactive, and JSON can store."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Series:
     style: Literal["line", "points", "both", "dashed"] = "line"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, None for what is not finite."""
+        """Return plain values, with None for those that are not finite."""
         return {"name": self.name, "x": _plain(self.x), "y": _plain(self.y), "style": self.style}
 
 
@@ -73,7 +73,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One value a cell of a grid, row 0 at the top.
+    """One value per cell of a grid, row 0 at the top.
 
     Attributes
     ----------
@@ -86,12 +86,13 @@ class HeatMap:
     x_label, y_label : str
         What columns and rows are.
     limits : (low, high), optional
-        The ends of the colours, for maps that are to be compared; what lies beyond has the colour of the end. The
-        range of the values when left out.
+        Values at the ends of the colour scale, for maps that are to be compared; values beyond have the colour of the
+        end. The range of the values when left out.
     diverging : bool
-        Whether the colours say which side of 0 a value is on; limits are then symmetric.
+        Whether the colours show on which side of 0 a value is; limits are then symmetric.
     classes : tuple of str
-        What the values 0, 1, ... stand for, where they are no quantities: the map has a legend, and no scale.
+        Names of the values 0, 1, ... if these are classes and not quantities: the map then has a legend, and no colour
+        scale.
     """
 
     title: str
@@ -120,7 +121,7 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars, one a category, of parts that add up; or a group of bars a category, of values that do not.
+    """One bar per category, of parts that add up; or a group of bars per category, of values that do not.
 
     Attributes
     ----------
@@ -131,7 +132,7 @@ class Bars:
     value_label : str
         Quantity with unit.
     parts : dict of (categories,) array_like
-        What each bar is made of, by name.
+        The parts of the bars, by name.
     stacked : bool
         Whether the parts add up.
     """
@@ -156,16 +157,16 @@ class Bars:
 
 @dataclass(frozen=True)
 class Views:
-    """Plots of which a reader chooses one at a time; on paper they follow one another.
+    """Several plots, one of which is shown at a time, as the reader chooses; on paper they follow one another.
 
     Attributes
     ----------
     label : str
-        What is chosen.
+        What the reader chooses.
     options : tuple of Lines, HeatMap or Bars
         The plots; their titles are the entries.
     group : str
-        Views of one group, with as many options each, change together.
+        Views of the same group, which have equally many options, change together.
     """
 
     label: str
@@ -186,5 +187,5 @@ Plot = Lines | HeatMap | Bars | Views
 
 
 def _plain(values: ArrayLike) -> list[float | None]:
-    """Return numbers that JSON can hold, with 9 digits: more cannot be seen."""
+    """Return numbers as JSON can hold them, with 9 digits: more cannot be seen in a plot."""
     return [float(f"{x:.9g}") if isfinite(x) else None for x in np.asarray(values, dtype=float).tolist()]

@@ -1,4 +1,4 @@
-"""What is computed at one point: every method on the same chip, from a seed, and nothing that comes from elsewhere."""
+"""Computation of one point: every method on the same chip, from the point and its seed alone."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from circuitmem.training.own import check_own_run, is_of_torch, own_network
 __all__ = ["SISTERS", "compute_point", "failure"]
 
 SISTERS = {"raw": "in_situ", "calibration": "calibration_in_situ"}
-"""A method without training is its trained sister before the first epoch, to the last bit: no need to do both."""
+"""A method without training equals its trained sister before the first epoch, to the last bit: one is enough."""
 
 
 def compute_point(point: Point) -> dict[str, Any]:
     """Run a point on one thread; returns its record.
 
     The record has ``status`` ``"finished"`` with the history of each method, or ``"failed"`` with the type of the
-    error, and ``code``, what computed it. It depends on the point and the code alone, except for ``wall_time_s``.
+    error, and the fingerprint of the ``code``. Except for ``wall_time_s`` it depends on the point and the code alone.
     """
     began = time.perf_counter()
     record: dict[str, Any] = {"id": point.id, "levels": point.levels, "seed": point.seed}
@@ -48,7 +48,7 @@ def compute_point(point: Point) -> dict[str, Any]:
         # One BLAS thread: results must not depend on the number of threads.
         with threadpool_limits(limits=1, user_api="blas"):
             record |= {"status": "finished", **_methods(point)}
-    except Exception as error:  # whatever it is, the other points go on
+    except Exception as error:  # whatever the error is, the other points go on
         record |= failure(error)
     record["wall_time_s"] = round(time.perf_counter() - began, 2)
     record["config"], record["code"] = config_values(point), code_fingerprint()
@@ -59,9 +59,9 @@ def compute_point(point: Point) -> dict[str, Any]:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Return what a record says of an error."""
+    """Return the part of a record that describes an error."""
     first = error
-    while first.__cause__ is not None:  # the chip's clock raises errors of its processes again
+    while first.__cause__ is not None:  # the chip's clock raises the errors of its processes again
         first = first.__cause__
     places = traceback.extract_tb(first.__traceback__)
     where = f"{places[-1].filename}:{places[-1].lineno}" if places else ""
@@ -76,10 +76,10 @@ def _methods(point: Point) -> dict[str, Any]:
     digital: dict[str, float] = {}
     maps: dict[str, Any] = {}
     by_name = {job.name: job for job in point.jobs}
-    # Where there is a test at the end alone a sister makes its own, of the chip as the trained one began with it.
+    # If the only test is at the end, a sister makes its own, on the chip as it was when the trained method began.
     starts: dict[str, dict[str, Any]] = {}
     wanted = {SISTERS.get(job.method, "") for job in point.jobs}
-    # Trained methods first: their sisters take from them what they have in common.
+    # Trained methods first: their sisters reuse what they have in common.
     for job in sorted(point.jobs, key=lambda job: job.method in SISTERS):
         sister = by_name.get(SISTERS.get(job.method, ""))
         shared = sister is not None and sister.run == job.run and sister.method == sister.name
@@ -92,7 +92,7 @@ def _methods(point: Point) -> dict[str, Any]:
             histories[job.name] = sorted((*result.history, *result.between), key=lambda entry: entry["epoch"])
             if _tests_at_the_end(job):
                 tests[job.name] = result.accuracy_percent
-    # Variants may start from networks of their own; the table has that of the first method.
+    # Variants may start from different digital networks; the table has that of the first method.
     first = next(job.name for job in point.jobs if job.name in digital)
     ordered = {name: histories[name] for name in by_name}
     in_order = {name: inferences[name] for name in by_name if name in inferences}
@@ -101,9 +101,9 @@ def _methods(point: Point) -> dict[str, Any]:
 
 
 def _inference(method: MethodRun, on_tiles: float) -> dict[str, float]:
-    """Return what a method's chip takes for an inference, which part of its products is digital, how exact all are.
+    """Return time and energy of an inference, the digital part of the products, their errors, and the number of tiles.
 
-    ``on_tiles`` is the part of the network's products that tiles do; calibration takes some of them away.
+    ``on_tiles`` is the part of the network's products that tiles compute; calibration may take some away from them.
     """
     result, cost = method.result, method.result.calibration
     errors = {when: float(np.mean([own["rmse"] for own in some])) for when, some in result.product_errors.items()}
@@ -129,10 +129,11 @@ def _method(
     starts: dict[str, dict[str, Any]] | None,
     start: dict[str, Any] | None,
 ) -> tuple[MethodResult, float, dict[str, float]]:
-    """Return what a method reached, the accuracy of the network that it began with, and an inference; add to maps.
+    """Return a method's result, the accuracy [%] of its digital network, and an inference; add to ``maps``.
 
-    What a method is before its first epoch is added to ``starts``, if they are there, unless its validation is booked:
-    that of methods without training is not. With a ``start`` the method goes on from there.
+    If ``starts`` is given, the state of the method before its first epoch is added to it, unless validation is charged
+    to the chip (with patience), which it is not for methods without training. With a ``start``, the method goes on from
+    that state.
     """
     run = job.run
     engine = BehavioralEngine(threads=1, precision=run.precision) if run.engine == "behavioral" else None
@@ -159,9 +160,9 @@ def _method(
 
 
 def _of_layers(job: MethodAtPoint, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
-    """Return a method on a fresh chip, the test accuracy of the network that it begins with, and what is on tiles.
+    """Return a method on a fresh chip, the test accuracy [%] of its digital network, and the part of products on tiles.
 
-    The network is one of layers, or one that asks for products and brings its weights.
+    The network is built from layers, or is a user's own that asks for products and brings its weights.
     """
     run = job.run
     own = own_network(run.network)
@@ -177,7 +178,7 @@ def _of_layers(job: MethodAtPoint, engine: BehavioralEngine | None, hooks: Hooks
 
 
 def _of_torch(job: MethodAtPoint, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:
-    """Do as :func:`_of_layers` does, for a network of torch."""
+    """Do the same as :func:`_of_layers`, for a torch network."""
     run, room = job.run, torch_room()
     with room.one_thread():
         trained = _trained(run.ex_situ, run.network, run.data, run.seed)
@@ -189,7 +190,7 @@ def _of_torch(job: MethodAtPoint, engine: BehavioralEngine | None, hooks: Hooks)
 
 @lru_cache(maxsize=4)
 def _trained(ex_situ: ExSituSpec, network: NetworkSpec, source: DataSpec, seed: int) -> Any:
-    """Return the trained network of torch and its examples; points of one seed share them."""
+    """Return the trained torch network and its data; points with the same seed share them."""
     return torch_room().train_model(RunSpec(seed=seed, ex_situ=ex_situ, network=network, data=source))
 
 
@@ -200,7 +201,7 @@ def _samples(spec: DataSpec, network: NetworkSpec, seed: int) -> Dataset:
 
 @lru_cache(maxsize=4)
 def _digital(spec: ExSituSpec, network: NetworkSpec, source: DataSpec, seed: int) -> tuple[Perceptron, float]:
-    """Return the network that was trained on a computer, and its test accuracy; points of one seed share it."""
+    """Return the digitally trained network and its test accuracy [%]; points with the same seed share it."""
     data = _samples(source, network, seed)
     train = data.train_inputs, data.train_targets
     model = train_ex_situ(spec, network, *train, seed, lambda *_: None, validation=data.validation)

@@ -25,11 +25,11 @@ def study_provenance(
     study : Study
         The study.
     points : sequence of Point
-        All that are declared.
+        All declared points.
     records : sequence of dict
-        Those that were computed.
+        Records of those that were computed.
     how : dict
-        How it was run: workers, or the scheduler.
+        How it was run: workers or the scheduler, and tuning.
     """
     data = {job.run.data for point in points for job in point.jobs}
     sets = [load_source(spec, seed=1) for spec in sorted(data, key=repr)]
@@ -58,7 +58,7 @@ def study_provenance(
 
 
 def failures(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what is to be said of the points that failed."""
+    """Return point, levels, seed and error of each point that failed."""
     return [
         {"point": record["id"], "levels": record["levels"], "seed": record["seed"], **record["error"]}
         for record in records

@@ -1,4 +1,4 @@
-"""A random tile as on a chip, for examination."""
+"""Random tiles of a chip, to be examined."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def random_tile(chip: ChipSpec, seed: int) -> tuple[Tile, NDArray[np.float64]]:
 
 
 def random_device_tile(chip: ChipSpec, device: OdeDevice, seed: int, states: tuple[float, float] = (0.2, 0.8)) -> Tile:
-    """Return a tile of the chip with its stuck devices, the others of an ODE device in random states."""
+    """Return a tile of the chip with its stuck devices; the others are ODE devices in random states."""
     rng, spec = stream(seed, Purpose.VALIDATION), chip.tile_spec
     return Tile(spec, conductance_of(device, rng.uniform(*states, spec.shape)), DefectMap.fabricated(chip, seed))
 
 
 class RandomRead(NamedTuple):
-    """A read of a random tile through converters whose ADCs are SARs."""
+    """A read of a random tile through converters with SAR ADCs."""
 
     tile: Tile
     readout: Readout
     codes: NDArray[np.int64]
     """DAC codes, (rows,)."""
     answer: NDArray[np.int64]
-    """The ADC codes, (columns,), that the behavioral engine finds, without noise."""
+    """ADC codes, (columns,), of the behavioral engine without noise."""
 
 
 def random_read(chip: ChipSpec, seed: int) -> RandomRead:
-    """Return a read of the tile of :func:`random_tile`, the amplifiers' gain chosen to use 80 % of the range.
+    """Return a read of the tile of :func:`random_tile`, with an amplifier gain that uses 80 % of the range.
 
-    Flash ADCs without mismatch are exchanged for SARs without mismatch, which have the same thresholds.
+    Flash ADCs without mismatch are replaced by SARs without mismatch, which have the same thresholds.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Runs what is missing of a study, on processes of this machine or on a Dask cluster, and writes its table."""
+"""Computes the missing points of a study, on processes of this machine or on a Dask cluster, and writes its table."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = ["plan_study", "results_folder", "run_study"]
 
 
 def results_folder(study: Study, out: str | Path | None = None) -> Path:
-    """Return where a study's results are: in its own folder, in ``quick`` there, or where the user wants them."""
+    """Return the folder of a study's results: ``out`` if given, else the study's own, or ``quick`` in it."""
     return Path(out) if out is not None else study.folder / "quick" if study.quick else study.folder
 
 
 def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) -> dict[str, Any]:
-    """Return the points of a study, which of them there are, and how long the others will take; writes nothing.
+    """Return the points of a study, which of them have a record, and how long the others will take; writes nothing.
 
-    Where methods are tuned and trials are missing, the settings of the points are not known yet: the time is worked
-    out with those of the first trials.
+    If methods are tuned and trials are missing, the settings of the points are not known yet: the time is estimated
+    with those of the first trials.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
     -------
     dict
         ``points`` and ``trials`` (``id``, ``levels``, ``seed``, ``status``, ``seconds``; trials have ``method`` and
-        ``settings`` too), ``methods``, ``missing`` of both, ``workers``, ``seconds`` with that many workers, ``basis``:
-        what the estimate rests on, and ``other_code``: points whose record is of other code than this.
+        ``settings`` too), ``methods``, ``missing`` (number of both), ``workers``, ``seconds`` with that many workers,
+        ``basis`` (of the estimate), and ``other_code`` (number of points that other code than this computed).
     """
     workers = integer("--workers", workers, 1)
     trials, store = trials_of(study), Store(results_folder(study, out), make=False)
@@ -79,7 +79,7 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
         "methods": list(study.spec.methods),
         "missing": len(missing),
         "workers": workers,
-        # All trials are over before a point begins.
+        # All trials end before the first point begins.
         "seconds": round(max(sum(longest), sum(seconds[point.id] for point in missing) / workers), 1),
         "basis": f"measured with {len(by_id)} points" if by_id else "a rough estimate; none is finished yet",
         "other_code": _of_other_code(records),
@@ -97,9 +97,9 @@ def run_study(
     collect: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Compute the points that have no record yet, then write the table of all; returns a summary.
+    """Compute the points that have no record yet, then write the table of all points; returns a summary.
 
-    Where methods are tuned, all trials come first, and the points have the settings that they have found. A point that
+    If methods are tuned, all trials come first, and the points use the settings that the trials found. A point that
     fails leaves a record, and the others go on.
 
     Parameters
@@ -115,26 +115,26 @@ def run_study(
     retry : bool
         Whether points that failed are computed again.
     recompute : bool
-        Whether points are computed again that other code than this computed.
+        Whether points that other code than this computed are computed again.
     collect : bool
-        Whether to compute nothing, and only write the table of the points that have a record; one at least.
+        Whether to compute nothing, and only write the table of the points with a record (at least one).
     progress : callable
-        Called with (what, points done, points); trials count.
+        Called with (what, points done, points); trials count as points.
 
     Returns
     -------
     dict
-        ``study``, ``folder``, ``points``, ``finished``, ``trials``, ``computed`` (points and trials, now), ``failed``,
-        ``wall_time_s``, ``table``, ``other_code`` (points and trials whose record is of other code than this).
+        ``study``, ``folder``, ``points``, ``finished``, ``trials``, ``computed`` (points and trials, by this call),
+        ``failed``, ``wall_time_s``, ``table``, ``other_code`` (points and trials that other code than this computed).
 
     Raises
     ------
     ValidationError
-        If a point, or an argument, breaks a rule: nothing has begun then. If there is nothing to collect.
+        If a point or an argument breaks a rule (nothing has begun then), or there is nothing to collect.
     StudyBusyError
         If another process works in the folder.
     DataFileError
-        If the samples or the folder cannot be had, or a record is damaged.
+        If the samples cannot be loaded, the folder cannot be made, or a record is damaged.
     CircuitmemError
         If all trials of a method failed.
     """
@@ -181,13 +181,13 @@ def run_study(
             if not new:
                 break
             tuning += compute(new)
-        total = len(tuning) + len(declared)  # settings that failed or were drawn twice made fewer
+        total = len(tuning) + len(declared)  # fewer, if settings failed or were drawn twice
         chosen, tuned = choose(due, tuning)
         store.write_trials(study, trial_rows(due, tuning))
         points = study.points(chosen)
         records = compute(points)
         how: dict[str, Any] = {"scheduler": scheduler} if scheduler is not None else {"workers": workers}
-        if collect:  # whoever computed the points is not known
+        if collect:  # who computed the points is not known
             how = {}
         how |= {"tuning": tuned} if tuned else {}
         table = store.write_table(study, records, study_provenance(study, points, records, how))
@@ -212,7 +212,7 @@ def _each_once(trials: Sequence[Trial]) -> list[Point]:
 
 
 def _of_first_trials(trials: Sequence[Trial]) -> Chosen:
-    """Return the settings of the first trial of each method at each of its levels, before any is known to be best."""
+    """Return the settings of the first trial of each method at each of its levels, used until the best are known."""
     return {(each.method, tuple(each.point.levels.values())): each.settings for each in trials if each.number == 0}
 
 
@@ -228,13 +228,13 @@ def _of_other_code(records: Sequence[dict[str, Any]]) -> int:
 
 
 def _of_other_packages(record: dict[str, Any]) -> bool:
-    """Say whether packages of somebody else that computed a point have another version now."""
+    """Say whether third-party packages that computed a point have another version now."""
     pairs = (package.split(" ", 1) for package in record.get("packages", ()))
     return any(version_of(name) != version for name, version in pairs)
 
 
 def _check_data(points: list[Point], fetch: bool = True) -> None:
-    """Find out before anything is computed whether the samples can be had; without ``fetch`` nothing is downloaded."""
+    """Check before anything is computed that the samples can be loaded; without ``fetch`` nothing is downloaded."""
     for data, network in {(job.run.data, job.run.network) for point in points for job in point.jobs}:
         if fetch or data.source != "download":
             if network.model:

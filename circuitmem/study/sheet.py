@@ -16,13 +16,13 @@ from circuitmem.errors import CircuitmemError, DataFileError
 __all__ = ["COMMENT", "NUMBER", "Sheet", "decoded", "read_sheet", "separator_of"]
 
 SEPARATORS = {";": "semicolon", "\t": "tab", "|": "bar", ",": "comma", " ": "blank"}
-"""In the order in which they are tried: a decimal comma is in no file that is separated by commas."""
+"""In the order in which they are tried: a file that is separated by commas has no decimal commas."""
 SAMPLE = 500
-"""Lines by which the separator is found."""
+"""Number of lines from which the separator is found."""
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eEdD][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?|[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
-"""Numbers with a sign for thousands: known as numbers, and refused, for 1,234 may be either."""
+"""Numbers with a thousands separator: recognised as numbers, but refused, because 1,234 is ambiguous."""
 COMMENT = ("#", "%", "//", "!", "*")
 
 
@@ -35,7 +35,7 @@ class Sheet:
     names : list of str
         Headings; empty if there are none.
     units : list of str
-        Of a line of units below the headings; empty if there is none.
+        Fields of a line of units below the headings; empty if there is none.
     first : int
         Line of the headings, or of the first values.
     columns : list of list of str
@@ -43,9 +43,9 @@ class Sheet:
     lines : list of int
         Line in the file of each row.
     stray : list of str
-        Words of the line before the first values, where they are not as many as the columns.
+        Words of the line before the first values, if there are not as many as columns.
     assumed : list of str
-        What was taken to be so.
+        Assumptions about the file, in words.
     """
 
     names: list[str]
@@ -72,7 +72,7 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
         raise DataFileError(path, "line 1: must be a table of numbers (got an empty file)")
     separator, width = separator_of([line for _, line in lines])
     begin = next((k for k, (_, line) in enumerate(lines) if _is_data(line, separator, width)), len(lines))
-    # A preamble may look like data ("Compliance,1,mA"): headings are the last line of words before half the data.
+    # A preamble may look like data ("Compliance,1,mA"): headings are the last line of words in its first half.
     half = begin + max(1, (len(lines) - begin) // 2)
     heads = [k for k, (_, line) in enumerate(lines[:half]) if _is_heading(line, separator, width)]
     titles: list[str] = []
@@ -117,12 +117,12 @@ def read_sheet(path: str | os.PathLike[str]) -> Sheet:
 
 
 def decoded(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
-    """Return the text of a file, and what was taken to be so of its encoding.
+    """Return the text of a file, and what was assumed about its encoding.
 
     Raises
     ------
     DataFileError
-        If the file cannot be read, or is no text.
+        If the file cannot be read, or is not a text file.
     """
     try:
         data = Path(path).read_bytes()
@@ -238,7 +238,7 @@ def _cut(line: str, separator: str, width: int) -> str:
 
 
 def _padded(line: str, separator: str, width: int) -> bool:
-    """Whether a row lacks nothing but empty fields at its end."""
+    """Say whether a row looks short only because the fields at its end are empty."""
     return separator != " " and line.count(separator) >= width - 1 and len(_split(line, separator)) < width
 
 

@@ -1,4 +1,4 @@
-"""From ``study.toml`` to points: every combination that is declared, each with its runs, resolved and checked."""
+"""From ``study.toml`` to points: every declared combination with its runs, resolved and checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from circuitmem.validation import did_you_mean
 __all__ = ["Chosen", "FactorLevel", "MethodAtPoint", "Point", "Study", "config_values", "load_study"]
 
 Chosen = dict[tuple[str, tuple[FactorLevel, ...]], dict[str, Any]]
-"""Settings that tuning has found, by the name of a method and the levels at which it was tuned."""
+"""Settings found by tuning, by the name of a method and the levels at which it was tuned."""
 RESERVED = (
     "point",
     "seed",
@@ -37,7 +37,7 @@ RESERVED = (
     "simulated_time_s",
     "energy_j",
 )
-"""Columns of the table, which no axis may take."""
+"""Columns of the table; no axis may have such a name."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Point:
 
     @cached_property
     def id(self) -> str:
-        """Name made of what is declared: a new key of circuitmem does not change it while it has its default."""
+        """Name made from the declared values: a new key of circuitmem does not change it while at its default."""
         declared = [[job.name, job.method, _plain(job.run.model_dump(exclude_defaults=True))] for job in self.jobs]
         text = json.dumps([declared, self.map_tiles], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -92,13 +92,13 @@ class Study:
     folder : Path
         Where ``study.toml`` lies.
     spec : StudySpec
-        The declaration, ``quick`` merged into it if that was wanted.
+        The declaration, with ``quick`` merged into it if that was requested.
     values : dict
         The base run, as tables.
     quick : bool
         Whether it is the quick form.
     declared_repeats : int
-        Repeats that the declaration asks for, whatever the user does.
+        Repeats in the declaration, whatever the user asked for.
     """
 
     folder: Path
@@ -119,7 +119,7 @@ class Study:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def combinations(self) -> list[dict[str, FactorLevel]]:
-        """Return the level of every axis, for every combination that is wanted."""
+        """Return the level of every axis, for every declared combination."""
         if self.spec.points:
             return [dict(point) for point in self.spec.points]
         levels = [[name for name, _ in axis_levels(axis)] for axis in self.spec.axes.values()]
@@ -136,7 +136,7 @@ class Study:
         Parameters
         ----------
         chosen : dict, optional
-            What tuning has found, where methods are tuned; without it they have the settings of the declaration.
+            Settings found by tuning, if methods are tuned; without them methods have the declared settings.
 
         Raises
         ------
@@ -199,19 +199,19 @@ def load_study(folder: str | Path, quick: bool = False, repeats: int | None = No
     quick : bool
         Whether its ``quick`` table is to be merged into it.
     repeats : int, optional
-        Defect maps, instead of those declared, >= 1.
+        Number of defect maps instead of the declared one, >= 1.
 
     Raises
     ------
     DataFileError
-        If the folder is no study, or a file is not TOML.
+        If the folder is not a study, or a file is not TOML.
     ValidationError
         If a key or a value breaks its rule.
     """
     path = Path(folder)
     if not (path / "study.toml").is_file():
         raise DataFileError(path, "is not a study (it has no study.toml)")
-    # For good, and last: networks may lie beside the study, and worker processes take the path.
+    # Permanently, and last: networks may lie beside the study, and worker processes inherit the path.
     sys.path.extend({str(path.resolve())} - set(sys.path))
     values = read_toml(str(path / "study.toml"))
     if quick:
@@ -324,7 +324,7 @@ def level_names(axis: AxisSpec) -> str:
 
 
 def changed(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the tables with dotted keys set; a table that is set replaces what was there. The given ones stay."""
+    """Return a copy of the tables with dotted keys set; a value that is a table replaces the whole old one."""
     new = deepcopy(values)
     for key, value in settings.items():
         set_key(new, key, deepcopy(value))
@@ -332,10 +332,10 @@ def changed(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_values(point: Point) -> dict[str, Any]:
-    """Return the complete configuration of each of a point's jobs, as JSON has it."""
+    """Return the complete configuration of each of a point's jobs, as JSON values."""
     return {job.name: _plain(job.run.model_dump()) for job in point.jobs}
 
 
 def _plain(values: Any) -> Any:
-    """Return what JSON makes of values."""
+    """Return values as they come back from JSON."""
     return json.loads(json.dumps(values))

@@ -20,7 +20,7 @@ __all__ = ["LABELS", "measure_speed", "speed_plot"]
 SIDES = (8, 16, 32, 64)
 QUICK_SIDES = (8, 16)
 REPEATS = 5
-"""The median of so many; ngspice computes larger tiles once, for a 64x64 takes seconds."""
+"""Reads, whose median counts; a circuit simulator reads tiles from ``LARGE`` on once, because 64x64 takes seconds."""
 LARGE = 32
 LABELS = {
     "ngspice": "ngspice, .op",
@@ -33,7 +33,7 @@ LABELS = {
 def measure_speed(
     referees: Mapping[Any, Referee], seed: int, quick: bool, progress: Callable[[str, int, int], None]
 ) -> list[dict[str, Any]]:
-    """Time one vector on tiles that nothing is known of yet; a figure for the machine at hand, never a test.
+    """Time the read of one vector on tiles without anything computed in advance; a figure for this machine, not a test.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def measure_speed(
     Returns
     -------
     list of dict
-        A row a side: ``side``, and seconds of each referee, ``direct`` (SuperLU) and ``behavioral``.
+        One row per side: ``side``, and seconds of each referee, ``direct`` (SuperLU) and ``behavioral``.
     """
     sides = QUICK_SIDES if quick else SIDES
     rows = []

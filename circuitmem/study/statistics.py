@@ -25,7 +25,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Paired:
-    """A mean difference over pairs, and how probable one as large is without an effect; NaN for a single pair.
+    """A mean difference over pairs, and the probability of one as large without an effect; NaN for a single pair.
 
     Attributes
     ----------
@@ -34,8 +34,8 @@ class Paired:
     p_value : float
         By Student's t test, two-sided.
     rank_p_value : float
-        By Wilcoxon's signed-rank test, two-sided, which asks less of the distribution; with n pairs it is never below
-        2^(1 - n). Pairs without a difference do not count.
+        By Wilcoxon's signed-rank test, two-sided, which assumes less about the distribution; with n pairs it is never
+        below 2^(1 - n). Pairs without a difference do not count.
     """
 
     difference: Mean
@@ -60,12 +60,12 @@ def mean(values: Sequence[float]) -> Mean:
 
 
 def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | None:
-    """Compare two conditions on what they have in common.
+    """Compare two conditions over the pairs that they have in common.
 
     Parameters
     ----------
     first, second : mapping
-        Value for each pair's name, such as the seed; names that only one has are left out.
+        Value by name of the pair, such as the seed; names that only one of them has are left out.
 
     Returns
     -------
@@ -79,33 +79,33 @@ def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | 
     if len(common) < 2:
         return Paired(mean(differences), float("nan"), float("nan"))
     ranks = _signed_rank(differences)
-    if np.ptp(differences) == 0.0:  # no spread: certain if there is a difference, and none at all otherwise
+    if np.ptp(differences) == 0.0:  # no spread: p is 0 if there is a difference, else 1
         return Paired(mean(differences), 0.0 if differences[0] else 1.0, ranks)
     test = scipy.stats.ttest_rel([first[name] for name in common], [second[name] for name in common])
     return Paired(mean(differences), float(test.pvalue), ranks)
 
 
 def _signed_rank(differences: Sequence[float]) -> float:
-    """Return the probability of Wilcoxon's test: exact up to 13 differences, and beyond if no two are alike."""
-    # Accuracies have steps: rounding errors of the differences must not tell apart what is alike.
+    """Return the p value of Wilcoxon's test: exact up to 13 differences, and with more if no two are alike."""
+    # Accuracies have steps: rounding errors must not make equal differences unequal.
     found = np.round(differences, 9)
     found = found[found != 0.0]
     return float(scipy.stats.wilcoxon(found).pvalue) if len(found) else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values that hold for all of a family of tests together (Holm, Scand. J. Statist. 6:65, 1979).
+    """Return p values corrected for a whole family of tests (Holm, Scand. J. Statist. 6:65, 1979).
 
     Parameters
     ----------
     p_values : sequence of float
-        One of each test; NaN where there was none, which stays NaN and does not count.
+        One for each test; NaN where there was none, which stays NaN and does not count.
 
     Returns
     -------
     list of float
-        In the same order. Whichever of them are called significant at a level, the probability that even one of these
-        is without an effect is at most that level.
+        In the same order. If all tests with a value up to a level are called significant, the probability of even one
+        false positive among them is at most that level.
     """
     array = np.asarray(p_values, dtype=float)
     tested = np.flatnonzero(~np.isnan(array))
@@ -116,9 +116,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def sampling_half_width(percent: float, samples: int) -> float:
-    """Return how far [points] other test samples as many would lead from an accuracy [%], with 95 % confidence.
+    """Return the half-width [points] of the 95 % confidence interval that an accuracy has from its test samples.
 
-    It is the normal approximation of a binomial; a mean over maps that saw the same samples has it too, undivided.
+    Normal approximation of a binomial. A mean over maps that share the samples has the same one: maps do not reduce it.
 
     Parameters
     ----------
@@ -137,27 +137,27 @@ def select(rows: Sequence[Mapping[str, Any]], /, **wanted: Any) -> list[Mapping[
 
 
 def watched_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the rows of tests while training went on: those of the validation samples where there are some."""
+    """Return the rows of tests during training: those on validation samples if there are any, else all."""
     return [row for row in rows if row["part"] == "validation"] or list(rows)
 
 
 def at_equal_cost(
     first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], cost: Literal["pulses", "simulated_time_s"]
 ) -> tuple[float, float] | None:
-    """Return the accuracy of two histories [%] at the cost that the thriftier of them had in the end.
+    """Return the accuracies of two histories [%] at equal cost: the smaller of their final costs.
 
     Parameters
     ----------
     first, second : sequence of rows
-        Tests in order, of one method on one chip each, with the ``epoch`` at which they were.
+        Tests of one method on one chip, in order, each with its ``epoch``.
     cost : {"pulses", "simulated_time_s"}
-        The column that counts.
+        Column of the cost.
 
     Returns
     -------
     (float, float) or None
-        Accuracy between tests is interpolated linearly. None where nothing is known: before the first test, and within
-        a first epoch that no test divides, in which accuracy is no line.
+        Accuracies, interpolated linearly between tests. None where nothing is known: before the first test, and within
+        a first epoch without tests in between, over which accuracy is not linear.
     """
     spent = min(first[-1][cost], second[-1][cost])
     found = []

@@ -1,8 +1,8 @@
-"""The files of a study: one for each finished point, and the one table that is made of them.
+"""The files of a study: one for each computed point, and one table made from all of them.
 
-A point's file appears at once and complete (:mod:`circuitmem.files`), under a name that is made of its content: after a
-kill -9 every point is there or is not, and none is there twice. The table is made anew from the points each time, and
-its points are packed beside it (:mod:`circuitmem.study.pack`): one that has no file is looked for there.
+The file of a point is written atomically (:mod:`circuitmem.files`), under a name derived from its content: after a kill
+-9 each point is there complete or not at all, and none is there twice. The table is rebuilt from the points each time.
+The points are also packed beside it (:mod:`circuitmem.study.pack`), where a point without a file is looked for.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ __all__ = ["INFERENCE", "MEASURES", "PART", "Row", "Store", "load_table"]
 
 Row = dict[str, Any]
 PART = "part"
-"""Column that says with which samples an accuracy is; a table of an older version has those of the test only."""
+"""Column that says on which samples an accuracy was measured; in a table of an older version, on test samples only."""
 MEASURES = ("accuracy_percent", "pulses", "simulated_time_s", "energy_j")
 """What a method reached, and what it had cost by then."""
 INFERENCE = ("inference_s", "inference_j", "digital_products", "mac_error_raw", "mac_error", "tiles")
-"""What the chip takes for an inference at the end, the part of its products that is digital, the mean error of the
-layers' products as programmed and when it is calibrated, and its tiles; a table of an older version has none or not all
-of them, nor have methods that took their history from another."""
+"""Time and energy of an inference at the end, the part of the products that is digital, the mean error of the layers'
+products as programmed and after calibration, and the number of tiles. Some or all are missing in tables of older
+versions, and for methods that took their history from another."""
 
 KEY = b"circuitmem"
 """Key of the provenance in the metadata of the table."""
@@ -55,7 +55,7 @@ class Store:
     folder : path
         The folder.
     make : bool
-        Whether it is made if it does not exist.
+        Whether to make it if it does not exist.
     """
 
     def __init__(self, folder: str | Path, make: bool = True) -> None:
@@ -71,12 +71,12 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others out of the folder; a lock dies with its process.
+        """Lock the folder against other processes; the lock is released when its process ends.
 
         Raises
         ------
         StudyBusyError
-            If another process has it.
+            If another process holds the lock.
         """
         with open(self.points / ".lock", "w") as file:
             try:
@@ -86,7 +86,7 @@ class Store:
             yield
 
     def save(self, record: dict[str, Any]) -> None:
-        """Save the record of a point; its conductance maps first, so that the record says that all is there."""
+        """Save the record of a point; its conductance maps first, so that a record implies that they are complete."""
         plain = dict(record)
         maps = plain.pop("maps", {})
         if maps:
@@ -95,7 +95,7 @@ class Store:
         write_record(self.points / f"{record['id']}.json", plain, indent=1)
 
     def load(self, point: Point) -> dict[str, Any] | None:
-        """Return the record of a point, if it has one that was made with its present configuration.
+        """Return the record of a point, or None if it has none that was made with its present configuration.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Store:
         return unpack_points(self.folder)
 
     def pack(self, points: Sequence[Point]) -> None:
-        """Add to ``points.tar.xz`` the records of points that are finished; those with maps are too large."""
+        """Add the records of finished points to ``points.tar.xz``, but not those with maps, which are too large."""
         kept = dict(self._packed)
         for point in points:
             record = self.load(point)
@@ -132,20 +132,20 @@ class Store:
     def records(self, points: Sequence[Point]) -> list[dict[str, Any]]:
         """Return the records of those points that have one, in order."""
         found = ((point, self.load(point)) for point in points)
-        # Axes may have got other names since: the levels are those of the declaration.
+        # Axes may have been renamed since: the levels are those of the declaration.
         return [record | {"levels": point.levels} for point, record in found if record is not None]
 
     def write_trials(self, study: Study, rows: Sequence[Row]) -> None:
-        """Write ``tuning.csv``: a row of each trial on each map."""
+        """Write ``tuning.csv``: one row for each trial on each map."""
         if rows:
             write_text(
                 self.folder / "tuning.csv", _csv(list(rows), [*study.spec.axes, *list(rows[0])[len(study.spec.axes) :]])
             )
 
     def write_table(self, study: Study, records: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> Path:
-        """Write ``results.parquet`` with every epoch, ``results.csv`` with the ends, ``maps.npz``, and provenance.
+        """Write ``results.parquet`` with every epoch, ``results.csv`` with final rows, ``maps.npz``, and provenance.
 
-        Returns the path of the first.
+        Returns the path of ``results.parquet``.
         """
         rows = [row for record in records if record["status"] == "finished" for row in table_rows(record)]
         columns = [*study.spec.axes, "seed", "method", "epoch", "end", PART, *MEASURES, *INFERENCE, "point"]
@@ -166,10 +166,10 @@ class Store:
 
 
 def table_rows(record: dict[str, Any]) -> Iterator[Row]:
-    """Yield the rows of a finished point: a row for each method and test of it, and one for the digital network.
+    """Yield the rows of a finished point: one for each test of each method, and one for the digital network.
 
-    Where the test samples were looked at once, the row of the end has what they gave, and those before it, one of which
-    is at the same place, are of the validation samples.
+    If the test samples were used only once, the final row has the accuracy on them; the rows before it, one of which is
+    at the same epoch, have accuracies on validation samples.
     """
     head = {**record["levels"], "seed": record["seed"], "point": record["id"], PART: "test"}
     nothing: Row = dict.fromkeys((*MEASURES, *INFERENCE))
@@ -241,7 +241,7 @@ def _csv(rows: list[Row], columns: list[str]) -> str:
 
 
 def _is_within(stored: Any, current: Any) -> bool:
-    """Say whether all that was stored still holds; keys that are new since are at their defaults, or the id differs."""
+    """Say whether all stored values still hold; keys added since have their defaults, or else the id would differ."""
     if isinstance(stored, dict) and isinstance(current, dict):
         return all(key in current and _is_within(value, current[key]) for key, value in stored.items())
     return bool(stored == current)

@@ -1,4 +1,4 @@
-"""Trajectories of cells under a pulse train, one engine over the other, as data to be drawn."""
+"""Trajectories of cells under a pulse train, in several engines, as data to be drawn."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CellIndex = tuple[int, int]
 
 
 def moving_cells(result: ProgrammingResult, count: int = 4) -> list[CellIndex]:
-    """Return cells that show what a train did: the one that moved most, and others evenly down to one that hardly did.
+    """Return cells that show the effect of a train, from the one that moved most evenly down to one that hardly did.
 
-    Cells that did not move at all are not among them, unless there is no other.
+    Cells that did not move (by more than 1e-4) are left out, unless there are no others.
     """
     moved = np.abs(result.state - result.trajectory[0]).ravel()
     order = np.argsort(-moved, kind="stable")
@@ -32,16 +32,16 @@ def moving_cells(result: ProgrammingResult, count: int = 4) -> list[CellIndex]:
 def trajectory_lines(
     results: Mapping[str, ProgrammingResult], cells: Sequence[CellIndex] | None = None, title: str = "States in time"
 ) -> Lines:
-    """Return the states of some cells over time, one curve an engine.
+    """Return the states of some cells over time, one curve for each cell and engine.
 
     Parameters
     ----------
     results : dict of ProgrammingResult
-        One a name, e.g. ``{"behavioral": ..., "SPICE": ...}``, of the same train with the same ``samples``.
+        By name, e.g. ``{"behavioral": ..., "SPICE": ...}``: of the same train, with the same ``samples``.
     cells : sequence of (row, column), optional
-        What to show; a few that moved when left out.
+        Cells to show; a few that moved when left out.
     title : str
-        Of the plot.
+        Title of the plot.
 
     Raises
     ------

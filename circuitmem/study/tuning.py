@@ -1,4 +1,4 @@
-"""Tuning of a study's methods, as its protocol declares: the same number of trials each, on maps of their own."""
+"""Tuning of a study's methods, as its protocol declares: equally many trials for each, on separate defect maps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Trial:
     number : int
         Which trial of this method, from 0.
     settings : dict
-        Dotted keys and what they are.
+        Values by dotted key.
     point : Point
         What is computed: this method alone, tested with validation samples.
     """
@@ -89,11 +89,11 @@ def trials_of(study: Study) -> list[Trial]:
 def trials_due(
     trials: Sequence[Trial], records: Sequence[dict[str, Any]], halving: bool, *, guess: bool = False
 ) -> list[Trial]:
-    """Return the trials that the records so far make due, those with a record among them.
+    """Return the trials that are due according to the records so far, including those that have a record.
 
     With ``halving`` (successive halving: Jamieson & Talwalkar, AISTATS 2016) the better half of a method's settings,
-    rounded up, goes on to each next map: all methods with as many settings get as many trials. What is due on a map is
-    known when every trial that was due on the maps before it has a record. A setting that failed does not go on.
+    rounded up, goes on to the next map, so that methods with equally many settings get equally many trials. The trials
+    on a map are known when every due trial on the maps before it has a record. Settings that failed do not go on.
 
     Parameters
     ----------
@@ -102,9 +102,9 @@ def trials_due(
     records : sequence of dict
         Records of some of them.
     halving : bool
-        Whether settings are left out on the way; else all trials are due.
+        Whether settings are eliminated from map to map; if not, all trials are due.
     guess : bool
-        Whether to go on with the first half where it is not known which half is better, to count what will be due.
+        Whether to go on with the first half if the better half is not known yet, to count the trials that will be due.
     """
     if not halving:
         return list(trials)
@@ -124,7 +124,7 @@ def trials_due(
                         reached[trial.number].append(record["tests"][trial.method])
                     else:
                         left.remove(trial.number)
-                # Sorting keeps the order of equals: the first of them goes on.
+                # Sorting is stable: of equally good settings the first goes on.
                 left.sort(key=lambda number: -sum(reached[number]))
             elif not guess:
                 break
@@ -141,7 +141,7 @@ def _by_method(trials: Sequence[Trial]) -> dict[tuple[str, tuple[FactorLevel, ..
 
 
 def trial_rows(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row of each trial on each map, for a table: settings as JSON, and what they reached and cost."""
+    """Return one table row for each trial on each map: settings as JSON, the accuracy reached, and the cost."""
     by_id, rows = {record["id"]: record for record in records}, []
     for trial in trials:
         record, point = by_id[trial.point.id], trial.point
@@ -155,9 +155,9 @@ def trial_rows(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> li
 
 
 def choose(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> tuple[Chosen, list[dict[str, Any]]]:
-    """Return the settings with the best mean accuracy on the validation samples, and what finding them took.
+    """Return the settings with the best mean accuracy on the validation samples, and the cost of finding them.
 
-    The first counts of those that are as good; one that failed on a map, or was left out on the way, does not count.
+    Of equally good settings the first counts; those that failed on a map, or were eliminated on the way, do not count.
 
     Parameters
     ----------

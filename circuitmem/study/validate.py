@@ -65,16 +65,15 @@ def validate_engines(
     only : sequence of str
         Names of the stages to run; all when left out. Their cases are the same as in a validation of all.
     referee : str
-        What computes the cases beside the kernels: ``ngspice``, ``vacask``, or ``all``. With ``all`` each stage has a
-        line a referee, and the record says by how much the referees differ from each other.
+        What computes the cases beside the kernels: ``ngspice``, ``vacask``, or ``all``. With ``all`` each stage has one
+        line per referee, and the record says by how much the referees differ from each other.
     config : str, optional
-        TOML file or preset: the stages are then those of its own tile and devices, and none else unless ``only``
-        names them.
+        TOML file or preset: only the stages of its own tile and devices are then run, unless ``only`` names others.
 
     Raises
     ------
     ValidationError
-        If the seed is not an integer >= 0, there is no stage or referee of a name, or a stage is not for the referee.
+        If the seed is not an integer >= 0, a stage or referee is unknown, or the referee cannot compute a stage.
     SpiceUnavailableError
         If a referee is not installed, or does not start.
     DataFileError
@@ -134,17 +133,17 @@ def load_record(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     DataFileError
-        If it cannot be read or is none.
+        If it cannot be read, or is not the record of a validation.
     """
     return read_record(path, Validation)
 
 
 def compare_records(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    """Say of each stage of either record whether its worst error became ``better``, ``worse``, or is the ``same``.
+    """Say for each stage of either record whether its worst error became ``better``, ``worse``, or is the ``same``.
 
-    A referee's stage counts by itself. A stage of one record only is ``new`` or ``gone``. Errors within a factor of
-    two of each other, and errors below a thousandth of the bound, count as the same: they are rounding, which other
-    seeds and machines change.
+    A stage counts separately for each referee. A stage that is in one record only is ``new`` or ``gone``. Errors within
+    a factor of two of each other, and errors below a thousandth of the bound, count as the same: such differences are
+    rounding, which changes with the seed and the machine.
     """
     old, new = ({_title(stage): stage for stage in record["stages"]} for record in (before, after))
     lines = []
@@ -172,7 +171,7 @@ def _title(stage: Mapping[str, Any]) -> str:
 
 
 def _three_ways(name: str, found: Mapping[RefereeName, tuple[dict[str, Any], StageResult]]) -> dict[str, Any]:
-    """Return what the kernels and the referees differ by, each from each, at one stage."""
+    """Return how much the kernels and the two referees differ pairwise at one stage."""
     first, second = (result for _, result in found.values())
     worst = {f"behavioral_{referee}": result.worst for referee, (_, result) in found.items()}
     return {"stage": name, **worst, "ngspice_vacask": apart(first, second), "bound": first.bound}
@@ -230,7 +229,7 @@ def _keep_worst(
     tile, voltages, ours, theirs = result.worst_case
     provenance = {"circuitmem": circuitmem.__version__, "stage": name, "seed": seed, "quick": quick}
     provenance["referee"] = referee
-    limit = result.bound or LIMIT  # a stage of codes allows none to differ; currents do, by rounding
+    limit = result.bound or LIMIT  # a stage of codes has the bound 0, but its currents differ by rounding
     save_case(folder / f"{stem}.npz", SavedCase(ReadCase(tile, voltages, ours), theirs, limit, provenance))
     if referee == "vacask":
         write_text(folder / f"{stem}.sim", vacask_netlist(tile, voltages[0])[0])
@@ -240,7 +239,7 @@ def _keep_worst(
 
 
 def _chosen(only: Sequence[str], referees: Sequence[RefereeName], own: Sequence[Stage]) -> list[Stage]:
-    """Return the stages of these names, in their order; all of a chip, or else all, that a referee can compute."""
+    """Return the stages that a referee can compute, in their order: the named ones, else a chip's own, else all."""
     names = {stage.name: stage for stage in (*own, *STAGES)}
     for name in only:
         if name not in names:

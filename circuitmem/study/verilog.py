@@ -1,4 +1,4 @@
-"""What a Verilog-A device is on a chip: its tables, and how closely they follow the model itself in VACASK."""
+"""A Verilog-A device on a chip: its tables, and how closely they follow the model itself in VACASK."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from circuitmem.tile import Tile
 __all__ = ["check_verilog"]
 
 SIDE = 6
-"""Devices along each side of the tile that gets the pulses."""
+"""Rows and columns of the tile that gets the pulses."""
 
 
 def check_verilog(run: RunSpec) -> dict[str, Any]:
-    """Make the tables of a run's devices, and give pulses to a tile both by them and by the model in VACASK.
+    """Make the tables of a run's devices, and compare them with the model in VACASK for pulses on a tile.
 
     Returns
     -------
     dict
         ``file``, ``sha256``, ``points`` and ``error`` of the tables, ``lowest`` and ``highest`` conductance of the
-        model [S], ``pulses``, ``moved`` by how much they moved a state at most, ``state_difference`` of the two, and
-        ``curvature``: how far currents are from ohmic ones at the largest voltage of a read, at most.
+        model [S], ``pulses``, ``moved`` (largest change of a state by them), ``state_difference`` (largest
+        difference of the two), ``read_voltage`` (largest of a read [V]), and ``curvature`` (largest relative deviation
+        of a current from Ohm's law at that voltage).
 
     Raises
     ------
     ValidationError
-        If the devices are no Verilog-A, or their model cannot be taken.
+        If the devices are not Verilog-A, or their model cannot be used or does not reach the working range.
     """
     spec = run.chip.device
     if not isinstance(spec, VerilogACellSpec):
