@@ -81,10 +81,7 @@ class ReadCase:
         return engine.read(self.tile, self.voltages)
 
     def errors(self, reference: Floats) -> Floats:
-        """Return the error of each answer against ``reference``, relative to the largest reference current; (reads,).
-
-        ``reference`` : what :meth:`reference` returned.
-        """
+        """Return the error of each read, (reads,), against :meth:`reference`, relative to its largest current."""
         return relative_errors(self.currents, reference)
 
     def again(self, engine: Engine) -> ReadCase:

@@ -1,4 +1,4 @@
-"""What the circuit-exact engines share: the netlist of a tile is simulated in a process of its own, and checked."""
+"""The common part of the circuit-exact engines: they simulate a tile's netlist in a separate process, and check it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["RESIDUAL_TOLERANCE", "CircuitEngine", "Site", "Terminals", "TileRead
 Floats = NDArray[np.float64]
 
 RESIDUAL_TOLERANCE = 1e-9
-"""Largest current that may get lost between drivers and grounds, relative to the sum of all terminal currents."""
+"""Largest error of the current balance of drivers and grounds, relative to the sum of all terminal currents."""
 
 
 class TileRead(NamedTuple):
@@ -40,28 +40,28 @@ class TileRead(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What states of tiles have in common that are computed together, in one process."""
+    """What tiles must have in common to be computed together, in one process."""
 
     spec: TileSpec
     defects: DefectMap
-    """Of lines and drivers."""
+    """Defects of lines and drivers only."""
     block: int | None = None
-    """Part of the tile that has all cells that conduct anything, if it is computed alone."""
+    """Number of the block of word lines with all conducting cells, if that block is computed alone."""
 
 
 class Terminals(NamedTuple):
-    """What flows into and out of a tile."""
+    """Currents into and out of a tile, and the power."""
 
     column_current: Floats
     """(batch, columns) A."""
     driver_current: Floats
     """(batch, rows) A."""
     power: Floats
-    """What the drivers deliver, (batch,) W."""
+    """Power that the drivers deliver, (batch,) W."""
 
 
 class TileCircuit(Protocol):
-    """The circuit of a tile, as :class:`circuitmem.netlists.tile.TileNetlist` is one."""
+    """The circuit of a tile, for instance a :class:`circuitmem.netlists.tile.TileNetlist`."""
 
     netlist: Any
     wiring: Wiring
@@ -71,14 +71,14 @@ class TileCircuit(Protocol):
 
 
 class ReadoutCircuit(Protocol):
-    """A tile with converters, as :class:`circuitmem.netlists.readout.ReadoutNetlist` is one."""
+    """The circuit of a tile with converters, for instance a :class:`circuitmem.netlists.readout.ReadoutNetlist`."""
 
     netlist: Any
     live: list[int]
 
 
 class PulseCircuit(Protocol):
-    """A tile during a pulse, as :class:`circuitmem.netlists.program.ProgramNetlist` is one."""
+    """The circuit of a tile during a pulse, for instance a :class:`circuitmem.netlists.program.ProgramNetlist`."""
 
     netlist: Any
     moving: list[tuple[int, int]]
@@ -90,7 +90,7 @@ class PulseCircuit(Protocol):
 
 
 class StepCircuit(Protocol):
-    """A tile whose drivers step, as :class:`circuitmem.netlists.step.StepNetlist` is one."""
+    """The circuit of a tile whose drivers step, for instance a :class:`circuitmem.netlists.step.StepNetlist`."""
 
     netlist: Any
     words: list[str | None]
@@ -100,12 +100,12 @@ class StepCircuit(Protocol):
 class CircuitEngine(ABC):
     """Computes tiles by simulating their circuits.
 
-    A subclass says which circuits a simulator gets, and has the processes in which it runs.
+    A subclass builds the circuits for its simulator, and provides the processes in which the simulator runs.
 
     Parameters
     ----------
     runner : Runner
-        The processes.
+        The worker processes.
     """
 
     name: ClassVar[str]
@@ -117,7 +117,7 @@ class CircuitEngine(ABC):
 
     @abstractmethod
     def _tile_circuit(self, tile: Tile, *, all_nodes: bool) -> TileCircuit:
-        """Return the circuit of a tile that is read."""
+        """Return the circuit of a tile for a read."""
 
     @abstractmethod
     def _readout_circuit(self, tile: Tile, readout: Readout) -> ReadoutCircuit:
@@ -147,7 +147,7 @@ class CircuitEngine(ABC):
         self.close()
 
     def close(self) -> None:
-        """End the worker processes. A later call starts a new one."""
+        """End the worker processes. A later call starts them again."""
         self._runner.close()
 
     def kill(self) -> None:
@@ -155,15 +155,15 @@ class CircuitEngine(ABC):
         self._runner.kill()
 
     def widen(self, workers: int) -> None:
-        """Let so many calls compute at once from now on, if these are more than before."""
+        """Allow this many calls to compute at once from now on; a number below the present one changes nothing."""
         self._runner.widen(workers)
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Where the time of the last call went [s].
+        """How the time of the last call was spent [s].
 
-        ``build`` of the netlist (of reads and solutions), ``transfer`` to the worker and back, ``load`` (the simulator
-        gets the netlist), ``solve``, ``fetch`` (its results become arrays).
+        ``build``: building the netlist (for reads and solutions); ``transfer``: to the worker and back; ``load``: the
+        simulator loads the netlist; ``solve``: it solves; ``fetch``: its results become arrays.
         """
         return {**self._built, **self._runner.seconds}
 
@@ -186,7 +186,7 @@ class CircuitEngine(ABC):
         return solution.answers(tile, single=np.ndim(voltages) < 2)
 
     def site(self, tile: Tile) -> Site | None:  # noqa: ARG002
-        """Return what a tile's state has in common with those that are computed together with it; None if none are."""
+        """Return the site that a tile shares with all tiles computed together with it; None if it is computed alone."""
         return None
 
     def terminals(self, reads: Sequence[TileRead]) -> list[Terminals]:
@@ -218,7 +218,7 @@ class CircuitEngine(ABC):
     def codes(
         self, tile: Tile, readout: Readout, input_codes: ArrayLike, noise: ArrayLike | None = None
     ) -> NDArray[np.int64]:
-        """Return the ADC codes, (batch, columns), for DAC codes (batch, rows) and noise (batch, columns) V."""
+        """Return ADC codes, (batch, columns), for DAC codes (batch, rows) and noise (batch, columns) V."""
         return self.convert(tile, readout, input_codes, noise).codes
 
     def convert(
@@ -240,7 +240,7 @@ class CircuitEngine(ABC):
         Raises
         ------
         ValidationError
-            If an argument has the wrong shape or values, or the converters do not belong to such a tile.
+            If an argument has the wrong shape or values, or the converters do not match the tile.
         """
         rows, columns = tile.spec.shape
         if (readout.dac.rows, readout.adc.columns) != (rows, columns):
@@ -265,7 +265,7 @@ class CircuitEngine(ABC):
         return ReadoutSolution(parts[0], amplified, parts[2], codes, readout.adc.saturated(codes))
 
     def program(self, tile: Tile, train: PulseTrain, *, samples: int = 0) -> ProgrammingResult:
-        """Return what a pulse train does to a tile, by one transient analysis a pulse; the tile stays as it is.
+        """Return the effect of a pulse train, by one transient analysis per pulse; the tile itself does not change.
 
         Parameters
         ----------
@@ -307,7 +307,7 @@ class CircuitEngine(ABC):
             raise self._error(f"{self.simulator} ended at {time[-1]:.6g} s of {stop:.6g} s")
         found, (low, high) = [state.copy() for _ in wanted], circuit.state_range
         for column, place in enumerate(circuit.moving):
-            # A step may end a little beyond the limit, within the simulator's tolerance; the model's clamp holds it.
+            # The simulator's tolerance lets a step end slightly beyond 0 or 1, where the model clamps the state.
             values = np.clip((np.interp(wanted, time, answer.values[:, column]) - low) / (high - low), 0.0, 1.0)
             for states, value in zip(found, values, strict=True):
                 states[place] = value
@@ -318,7 +318,7 @@ class CircuitEngine(ABC):
     def step_response(
         self, tile: Tile, voltages: ArrayLike, stop: float, *, amplifier: TiaSpec | None = None
     ) -> StepResponse:
-        """Simulate a read in time: drivers step from 0 V, and lines, cells and amplifiers settle.
+        """Simulate the transient of a read: drivers step from 0 V, and lines, cells and amplifiers settle.
 
         Parameters
         ----------
@@ -329,7 +329,7 @@ class CircuitEngine(ABC):
         stop : float
             End [s], > 0.
         amplifier : TiaSpec, optional
-            The amplifiers of the columns, whose input resistance the tile's sense resistance must be.
+            The amplifiers of the columns; the tile's sense resistance must equal their input resistance.
 
         Raises
         ------
@@ -348,24 +348,24 @@ class CircuitEngine(ABC):
         return StepResponse(answer.axis, word, column)
 
     def _computed(self, tile: Tile, batch: Floats, *, all_nodes: bool) -> tuple[TileCircuit, Floats]:
-        """Return the circuit of a tile that is read, and its outputs (batch, outputs)."""
+        """Return the circuit of a tile for a read, and the circuit's outputs (batch, outputs)."""
         began = time.perf_counter()
         circuit = self._tile_circuit(tile, all_nodes=all_nodes)
         self._built = {"build": time.perf_counter() - began}
         return circuit, self._run(tile, circuit.netlist, OperatingPoints(batch[:, circuit.live])).values
 
     def _measured(self, circuit: TileCircuit, results: Floats, batch: Floats) -> Terminals:
-        """Take the currents of the terminals from a circuit's outputs, and check that none gets lost."""
+        """Take the terminal currents from a circuit's outputs, and check that they add up to zero."""
         position = {name: index for index, name in enumerate(circuit.netlist.outputs)}
         driver = -results[:, [position[name] for name in circuit.drive_currents]]
         column = np.stack(
             [results[:, [position[name] for name in names]].sum(axis=1) for names in circuit.sense_currents], axis=1
         )
         scale = np.abs(driver).sum(axis=1) + np.abs(column).sum(axis=1)
-        # A direct solve may lose eps·ΣG·V even where the currents are far smaller: wires of micro-ohms.
+        # A direct solve has rounding errors of eps·ΣG·V, even if the currents are far smaller (wires of micro-ohms).
         rounding = np.finfo(float).eps * circuit.wiring.conductance_sum * np.abs(batch).max(axis=1, initial=0.0)
         lost = np.abs(driver.sum(axis=1) - column.sum(axis=1))
-        if not (lost <= RESIDUAL_TOLERANCE * scale + rounding).all():  # which NaN is not either
+        if not (lost <= RESIDUAL_TOLERANCE * scale + rounding).all():  # refuses NaN as well
             raise self._error(
                 f"{self.simulator}'s currents do not add up: {lost.max():.3g} A of {scale.max():.3g} A are lost"
             )
@@ -383,17 +383,17 @@ class CircuitEngine(ABC):
 
 
 def _line_voltages(nodes: NDArray[np.object_], position: dict[str, int], results: Floats) -> Floats:
-    """Return the voltages of named nodes, (batch, rows, columns) V; 0 for a node without a name, which floats."""
-    # Index -1 is the column of zeros.
+    """Return the voltages of named nodes, (batch, rows, columns) V; 0 for floating nodes, which have no name."""
+    # Index -1 selects the column of zeros.
     padded = np.hstack([results, np.zeros((len(results), 1))])
     index = [-1 if name is None else position[name] for name in nodes.ravel()]
     return padded[:, index].reshape(len(results), *nodes.shape)
 
 
 def _within(batch: Floats, *lines: Floats) -> bool:
-    """Say whether node voltages lie between those of the sources: passive cells and wires make none beyond them."""
+    """Say whether node voltages lie between those of the sources, as they must with passive cells and wires."""
     slack = RESIDUAL_TOLERANCE * np.abs(batch).max(axis=1, initial=0.0)
     low = batch.min(axis=1, initial=0.0) - slack
     high = batch.max(axis=1, initial=0.0) + slack
-    # A comparison with NaN is false: say what must hold, not what must not.
+    # Comparisons with NaN are false, so test for what must hold, not for violations.
     return all(bool(((voltage >= low[:, None, None]) & (voltage <= high[:, None, None])).all()) for voltage in lines)

@@ -1,9 +1,9 @@
-"""A sparse direct solve of a tile with bridges: for the circuits that the mesh kernel cannot take.
+"""Sparse direct solver for tiles with bridges that the mesh kernel cannot handle.
 
-The kernel solves lines that are coupled by cells alone. Bridges are added to its answers by superposition
-(``behavioral``), unless the cells are not linear, or a bridge touches a part of a line that wires do not tie to a
-driver or a sense amplifier: its share of the answer could be huge, or undefined. Then the nodal equations of the
-whole tile are factored here, bridges and all.
+The kernel solves lines that are coupled only by cells. Bridges are added to its solutions by superposition
+(``behavioral``). That is impossible if the cells are not linear, and also if a bridge touches a part of a line that no
+wire connects to a driver or a sense amplifier: its share of the solution could be huge, or undefined. In these cases
+the nodal equations of the whole tile, bridges included, are factored here.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 MAX_CORRECTIONS = 200
-"""Corrections (Newton steps, if cells are not linear) after which a vector is given up."""
+"""Largest number of corrections (Newton steps, if cells are not linear) before a vector is given up."""
 
 SETTLED = 1e-11
-"""Largest change of a terminal's current by the last correction, relative to the largest of its kind."""
+"""Largest change of a terminal current by the last correction, relative to the largest driver or column current."""
 EXTRA = 4
-"""Corrections for the sake of currents, once the voltages are right; as many again if they need slow elimination."""
+"""Additional corrections to let the currents settle after the voltages have converged; if they do not, the same number
+again by the slow elimination."""
 ROUNDING = 16.0 * float(np.finfo(np.float64).eps)
-"""What rounding of the branches' own currents does to a terminal's, relative to the sum of all of these: no correction
-can mend that."""
+"""Rounding error of a terminal current relative to the sum of all branch currents, which no correction can remove."""
 
 
 class Factors:
     """A network factored for the conductances of its branches [S].
 
-    A factorisation that loses its digits is seen by its own correction, and replaced by an elimination that loses none.
+    If the correction of a solution is large, the factorisation has lost its digits. It is then replaced by an
+    elimination that loses none.
     """
 
     def __init__(self, network: NodalGraph, conductance: Floats) -> None:
@@ -53,7 +54,7 @@ class Factors:
             self.take_care()
 
     def take_care(self) -> None:
-        """Lose no digits from now on, in much longer time."""
+        """Switch to the elimination that loses no digits, which takes much longer."""
         if self._careful is None:
             self._careful = self._network.order.eliminate(self._conductance)
 
@@ -63,7 +64,7 @@ class Factors:
             network = self._network
             answer, voltage = self._lu.solve(current), np.zeros(network.number)
             voltage[network.free] = answer
-            # Branch by branch: so the sum over an almost floating part keeps its digits.
+            # Computed branch by branch, so that the sum over an almost floating part keeps its digits.
             rest = current + network.into_nodes(self._conductance * network.across(voltage))[network.free]
             more = self._lu.solve(rest)
             if np.abs(more).max() <= 0.1 * np.abs(answer).max():
@@ -74,9 +75,9 @@ class Factors:
 
 
 class NodalGraph:
-    """Nodes and branches of one tile. Ideal wires make one node of two; floating nodes stay at 0 V.
+    """Nodes and branches of one tile. Ideal wires merge the nodes that they join; floating nodes stay at 0 V.
 
-    Nodes are numbered drivers, sense amplifiers, word-line nodes, bit-line nodes, before merging.
+    Before merging, nodes are numbered in the order drivers, sense amplifiers, word-line nodes, bit-line nodes.
     """
 
     def __init__(self, tile: Tile) -> None:
@@ -120,15 +121,15 @@ class NodalGraph:
 
     @cached_property
     def order(self) -> EliminationOrder:
-        """In which order the free nodes are eliminated."""
+        """The order in which the free nodes are eliminated."""
         return EliminationOrder(len(self.free), self._place[self._first], self._place[self._second])
 
     def factor(self, conductance: Floats) -> Factors | None:
-        """Factor the nodal equations for the conductances of the branches; None if no node is free."""
+        """Factor the nodal equations for given branch conductances; return None if there is no free node."""
         return Factors(self, conductance) if len(self.free) else None
 
     def matrix(self, conductance: Floats) -> scipy.sparse.csc_array:
-        """Return the nodal matrix of the free nodes for the conductances of the branches."""
+        """Return the nodal matrix of the free nodes for given branch conductances."""
         first, second = self._place[self._first], self._place[self._second]
         both = (first >= 0) & (second >= 0) & (conductance > 0.0)
         size = len(self.free)
@@ -161,10 +162,11 @@ class NodalGraph:
         return current, slope
 
     def solve(self, source: Floats, tolerance: float, factors: Factors | None) -> tuple[Floats, Floats]:
-        """Solve for the voltages of the drivers; ``factors`` are given if cells are linear.
+        """Solve the network for given driver voltages; ``factors`` are needed if the cells are linear.
 
         Returns the voltages of all nodes and the currents into all sources, drivers before senses. The last correction
-        enters the currents apart from the voltages: it has the digits that a small difference of voltages lacks.
+        is added to the currents directly, not by way of the voltages, because a small difference of two voltages would
+        lack its digits.
         """
         linear = self._tile.spec.cell.linear
         voltage = np.zeros(self.number)
@@ -175,8 +177,8 @@ class NodalGraph:
         into, count, extra, careful = np.zeros(len(self.sources)), 0, 0, False
         while count < MAX_CORRECTIONS:
             count += 1
-            # Branch by branch: so the sum over an almost floating part keeps its digits, and corrections restore
-            # those that factoring loses.
+            # Computed branch by branch, so that the sum over an almost floating part keeps its digits, and corrections
+            # restore the digits that factoring loses.
             current, slope = self.currents(voltage)
             residual = self.into_nodes(current)
             lu = factors if linear else self.factor(slope)
@@ -203,10 +205,13 @@ class NodalGraph:
         raise ConvergenceError("a tile with bridges", size, tolerance, count)
 
     def _length(self, voltage: Floats, step: Floats, residual: Floats) -> float:
-        """Shorten a Newton step that overshoots: the content is convex along it, and falls until its slope turns."""
+        """Return the length of a Newton step, below 1 if the whole step overshoots.
+
+        The content of the network is convex along the step, and decreases until its slope changes sign.
+        """
         start = residual[self.free] @ step[self.free]
         length = 1.0
-        # Within half of that voltage the law of a cell is near its tangent.
+        # The law of a cell stays near its tangent for changes of up to half this voltage.
         near = 0.5 * getattr(self._tile.spec.cell, "bend", np.inf)
         while np.abs(length * self.across(step)[self.cells]).max() > near:
             after = self.into_nodes(self.currents(voltage + length * step)[0])
@@ -217,13 +222,13 @@ class NodalGraph:
         return length
 
     def gather(self, which: Indices, values: Floats) -> Floats:
-        """Add values of unmerged nodes up at the nodes that they are merged into."""
+        """Sum values of unmerged nodes over each merged node."""
         return np.bincount(self._merged[which].ravel(), values.ravel(), minlength=self.number).astype(np.float64)
 
     def solve_linear(self, factors: Factors | None, sources: Floats, into: Floats | None = None) -> Floats:
         """Return the node voltages of linear branches for the voltages of all sources, drivers before senses.
 
-        ``into`` : (nodes,) A, a current that flows into each node.
+        ``into`` : (nodes,) A, an external current into each node.
         """
         voltage = np.zeros(self.number)
         voltage[self.sources] = sources
@@ -234,7 +239,7 @@ class NodalGraph:
         return voltage
 
     def into_sources(self, voltage: Floats) -> Floats:
-        """Return the current of linear branches into each source, drivers before senses."""
+        """Return the current into each source, drivers before senses, for linear branches."""
         return self.into_nodes(self.conductance * self.across(voltage))[self.sources]
 
     def nodes(self, voltage: Floats, which: Indices) -> Floats:
@@ -242,10 +247,10 @@ class NodalGraph:
         return np.asarray(voltage[self._merged[which]])
 
 
-# Steps that overshoot, and tiles whose numbers overflow, are recognised by their results.
+# Overflow is expected for steps that overshoot and for extreme tiles; the results are checked for it.
 @np.errstate(over="ignore", invalid="ignore")
 def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
-    """Solve a tile, bridges and all.
+    """Solve a tile by factoring, bridges included.
 
     Parameters
     ----------
@@ -254,7 +259,7 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
     voltages : (batch, rows) ndarray
         Driver voltages [V], checked.
     tolerance : float
-        Largest last correction of a node voltage, relative to the largest driver voltage.
+        Largest change of a node voltage by the last correction, relative to the largest driver voltage.
 
     Raises
     ------
@@ -268,7 +273,7 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
     word, bit = np.empty((2, len(voltages), rows, columns))
     for index, source in enumerate(voltages):
         solved, into = network.solve(source, tolerance, factors)
-        if not np.isfinite(into).all():  # without a free node nothing has been solved that could have failed
+        if not np.isfinite(into).all():  # without free nodes there was no solve that could have failed
             raise ConvergenceError("a tile with bridges", np.inf, tolerance, 0)
         driver[index], column[index] = -into[:rows], into[rows:]
         word[index], bit[index] = network.nodes(solved, network.word), network.nodes(solved, network.bit)
@@ -276,15 +281,15 @@ def solve_directly(tile: Tile, voltages: Floats, tolerance: float) -> Solution:
 
 
 def floating_cells(tile: Tile) -> NDArray[np.bool_]:
-    """Say which cells end at a node that nothing ties to a driver or a sense amplifier, (rows, columns)."""
+    """Say which cells have a node with no connection to a driver or a sense amplifier, (rows, columns)."""
     network = NodalGraph(tile)
     return np.asarray(network.floats[network.word] | network.floats[network.bit])
 
 
 def _unsettled(now: Floats, before: Floats, rows: int, rounding: float) -> float:
-    """Return what a correction changed in the currents of drivers or of sense amplifiers, relative to the largest.
+    """Return the change of driver or sense currents by a correction, relative to the largest of them.
 
-    It is 0 where that is within ``SETTLED``, or within ``rounding`` [A].
+    It counts as 0 if it is within ``SETTLED``, or within ``rounding`` [A].
     """
     found = 0.0
     for part in (slice(None, rows), slice(rows, None)):
@@ -295,6 +300,6 @@ def _unsettled(now: Floats, before: Floats, rows: int, rounding: float) -> float
 
 
 def _parts(first: Indices, second: Indices, count: int) -> Indices:
-    """Return for every node the number of the connected part that it belongs to."""
+    """Return the number of the connected part that each node belongs to."""
     graph = scipy.sparse.coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
     return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -1,13 +1,13 @@
-"""Nodal equations by elimination that subtracts nothing: right where a factorisation loses all its digits.
+"""Solve nodal equations by elimination without subtractions: accurate where a factorisation loses all its digits.
 
-Where strong branches tie nodes to each other that only weak ones tie to the rest, the diagonal of the nodal matrix
-forgets the weak ones, and a factorisation that subtracts finds it singular. Elimination of a network need not
-subtract: a node of branches g_i with the sum d leaves branches g_i g_j / d between its neighbours, and a current I into
-it becomes currents g_i I / d into them (Grassmann, Taksar and Heyman, Operations Research 33:1107, 1985). Every number
-is as precise as the branches are, whatever they are.
+If strong branches connect nodes to each other, but only weak branches connect them to the rest, the weak conductances
+are rounded away in the diagonal of the nodal matrix. A factorisation, which subtracts, then finds it singular. But a
+network can be eliminated without subtractions: a node with branches g_i, of sum d, leaves branches g_i g_j / d between
+its neighbours, and a current I into it becomes currents g_i I / d into them (Grassmann, Taksar and Heyman, Operations
+Research 33:1107, 1985). Every number keeps the relative precision of the branches, whatever their values.
 
 Nodes are eliminated along a tree (multifrontal): each adds to a small dense matrix between its own later neighbours.
-It takes some 50 µs a node, a hundred times longer than a factorisation.
+This takes about 50 µs per node, a hundred times longer than a factorisation.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Indices = NDArray[np.int64]
 
 
 class EliminationOrder:
-    """In which order the nodes of a network are eliminated, and what each leaves to which others.
+    """The order in which the nodes of a network are eliminated, and the nodes that each elimination affects.
 
     Parameters
     ----------
     size : int
         Number of nodes.
     first, second : (branches,) ndarray of int
-        The nodes of each branch; -1 is one whose voltage is known.
+        The nodes of each branch; -1 stands for a node whose voltage is known.
     """
 
     def __init__(self, size: int, first: Indices, second: Indices) -> None:
@@ -38,19 +38,20 @@ class EliminationOrder:
         ends = np.concatenate([first[both], second[both]]), np.concatenate([second[both], first[both]])
         pattern = scipy.sparse.csc_array(scipy.sparse.coo_array((np.ones(len(ends[0])), ends), shape=(size, size)))
         degrees = np.asarray(pattern.sum(axis=0))
-        # Only the order is wanted: a matrix of the same pattern that cannot be singular.
+        # Only the order is needed, so factor a matrix of the same pattern that cannot be singular.
         regular = scipy.sparse.csc_array(scipy.sparse.eye_array(size) * (degrees.max(initial=0.0) + 1.0) - pattern)
         place = scipy.sparse.linalg.splu(regular, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).perm_c
         self.place = np.asarray(place, dtype=np.int64)
-        """When each node is eliminated."""
+        """Position of each node in the order of elimination."""
         self._ends = self._places(first), self._places(second)
         later: list[set[int]] = [set() for _ in range(size)]
         for one, other in zip(*(np.asarray(end)[both].tolist() for end in self._ends), strict=True):
             later[min(one, other)].add(max(one, other))
         self.near: list[Indices] = []
-        """Of each node in turn the neighbours that it has when it is eliminated, in their order."""
+        """For each node, in order of elimination: its neighbours at that moment, sorted."""
         self.children: list[list[tuple[int, Indices]]] = [[] for _ in range(size)]
-        """Of each node in turn those that leave their matrix to it, and where: 0 is the node itself."""
+        """For each node, in order of elimination: the nodes that pass their matrix on to it, and the rows and columns
+        where it is added; 0 is the node itself."""
         for node in range(size):
             near = np.array(sorted(later[node]), dtype=np.int64)
             self.near.append(near)
@@ -65,11 +66,11 @@ class EliminationOrder:
         return np.where(nodes >= 0, self.place[nodes], -1)
 
     def eliminate(self, conductance: Floats) -> Elimination:
-        """Eliminate all nodes for the conductances of the branches, (branches,) S, each >= 0."""
+        """Eliminate all nodes, given the conductances of the branches, (branches,) S, each >= 0."""
         return Elimination(self, conductance)
 
     def branches(self, conductance: Floats) -> tuple[list[dict[int, float]], Floats]:
-        """Return for each node in turn the branches to later ones, and what ties it to known voltages [S]."""
+        """Return the branches of each node to later nodes, and its conductance to known voltages [S], in order."""
         size = len(self.place)
         first, second = self._ends
         ties = np.zeros(size)
@@ -90,9 +91,9 @@ class Elimination:
     Parameters
     ----------
     order : EliminationOrder
-        Of its nodes.
+        Order of its nodes.
     conductance : (branches,) ndarray
-        Of its branches [S], >= 0.
+        Conductances of its branches [S], >= 0.
     """
 
     def __init__(self, order: EliminationOrder, conductance: Floats) -> None:
@@ -121,7 +122,7 @@ class Elimination:
                 left[node] = front[1:, 1:]
 
     def solve(self, current: Floats) -> Floats:
-        """Return the voltages of the nodes for currents into them, (nodes,) V, the known voltages being 0 V."""
+        """Return the voltages of the nodes, (nodes,) V, for currents into them [A]; all known voltages are 0 V."""
         order = self._order
         value = np.empty(len(current))
         value[order.place] = current

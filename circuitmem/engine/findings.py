@@ -1,4 +1,4 @@
-"""What audits found: a record that runs along, and a file of each operation that was beyond the limit."""
+"""The findings of audits: a running record, and one file for each operation beyond the limit."""
 
 from __future__ import annotations
 
@@ -29,37 +29,38 @@ __all__ = ["LIMIT", "AuditCheck", "AuditRecord", "Findings", "SavedCase", "load_
 Floats = NDArray[np.float64]
 
 LIMIT = 1e-6
-"""Relative difference that counts: the engines agree to 1e-9 for linear cells and to 1e-7 for others."""
+"""Default limit of the relative difference; the engines agree to 1e-9 for linear cells and to 1e-7 for others."""
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """What an audit found.
+    """The findings of an audit.
 
     Attributes
     ----------
     reads : int
-        Input vectors that were computed again.
+        Number of input vectors that were computed again.
     largest_relative_error : float or None
-        Largest difference of a column current, relative to the largest current of its vector; of a pulse's power and
-        of what it left too. None if nothing was audited.
+        Largest difference of a column current, relative to the largest current of its vector; also of the power of a
+        pulse and of the conductances after it. None if nothing was audited.
     failures : tuple of str
-        Messages of the re-computations that the simulator could not do.
+        Messages of the operations that the simulator could not compute.
     skipped_reason : str or None
-        Why some or all of the audit was not done.
+        Reason why some or all of the audit was not done.
     pulse_trains : int
-        Programming trains of which pulses were computed again.
+        Number of programming trains with pulses that were computed again.
     operations : int
-        Operations that were audited.
+        Number of operations that were audited.
     exceeded : int
-        Those of them with a difference beyond the limit.
+        Number of audited operations with a difference beyond the limit.
     files : tuple of str
-        One file of each of those, for ``circuitmem replay``.
+        One file for each operation beyond the limit, for ``circuitmem replay``.
     largest_state_error : float or None
-        Largest difference of what pulses on ODE devices left, of the range of their states, or a tenth of that of their
-        energies: engines integrate them, each with steps of its own. None if none was audited.
+        Largest difference of the states after pulses on ODE devices, relative to their range, or a tenth of the
+        relative difference of the energies: each engine integrates these pulses with its own steps. None if none was
+        audited.
     """
 
     reads: int = 0
@@ -84,18 +85,18 @@ class AuditRecord:
 
 @dataclass(frozen=True)
 class SavedCase:
-    """An operation as an audit saved it.
+    """An operation that an audit saved to a file.
 
     Attributes
     ----------
     case : ReadCase, PulseCase or StateCase
         The operation, with the answer that was given.
     reference : ndarray
-        What the simulator answered: currents (reads, columns) A, power (pulses,) W, or energies and states.
+        The simulator's answer: currents (reads, columns) A, power (pulses,) W, or energies and states.
     limit : float
         Relative difference that was allowed.
     provenance : dict
-        Where it came from.
+        Origin of the operation.
     """
 
     case: Case
@@ -144,26 +145,27 @@ def load_case(path: str | os.PathLike[str]) -> SavedCase:
 
 @dataclass(frozen=True)
 class AuditCheck:
-    """A case to be done again.
+    """A case to be computed again.
 
     Attributes
     ----------
     case : ReadCase, PulseCase or StateCase
-        What was done.
+        The operation, with its answer.
     group : str
-        What it belongs to (:meth:`Findings.record`).
+        Group of cases that it is counted in (:meth:`Findings.record`).
     number : int
-        Its place in the record.
+        Its position in the record.
     name : str
-        Name of its file, if there will be one.
+        Part of the name of its file, if it is saved; its number when left out.
     each : bool
-        Whether each of its reads was chosen by itself, and is an operation by itself.
+        Whether each of its reads was sampled independently, and so counts as one operation.
     provenance : mapping, optional
         Plain values for its file.
     referee : str
-        What the reference is called.
+        Name of the simulator that computes it again.
     company : int, optional
-        A number that cases have in common which are computed together, in one process; None is computed by itself.
+        Number of its company: cases with the same number are computed together, in one process. None for a case that is
+        computed by itself.
     """
 
     case: Case
@@ -177,7 +179,7 @@ class AuditCheck:
 
 
 def site_of(engine: Engine, case: Case) -> Site | None:
-    """Return what the reads of a case have in common with those that an engine computes together with them."""
+    """Return the site of a case's reads, shared by all cases that an engine computes with it; None if it is alone."""
     if isinstance(case, StateCase) or not isinstance(engine, CircuitEngine):
         return None
     sites = [engine.site(read.tile) for read in case.reads()]
@@ -189,12 +191,12 @@ def site_of(engine: Engine, case: Case) -> Site | None:
 
 
 def _references(engine: Engine, cases: Sequence[Case]) -> list[Floats | CircuitmemError]:
-    """Return what an engine answers to each case, or why it does not."""
+    """Return an engine's answer to each case, or the error that it raised."""
     if len(cases) > 1:
         try:
             return list(_together(engine, cases))
         except CircuitmemError:
-            pass  # whichever it was is found by asking for one after the other
+            pass  # the cases are tried one by one below, to find those that fail
     found: list[Floats | CircuitmemError] = []
     for case in cases:
         try:
@@ -205,7 +207,7 @@ def _references(engine: Engine, cases: Sequence[Case]) -> list[Floats | Circuitm
 
 
 def _together(engine: Engine, cases: Sequence[Case]) -> list[Floats]:
-    """Return what an engine answers to cases, all of their reads asked at once if it is a circuit simulator."""
+    """Return an engine's answers to cases; a circuit simulator gets all their reads in one call."""
     if not isinstance(engine, CircuitEngine) or any(isinstance(case, StateCase) for case in cases):
         return [case.reference(engine) for case in cases]
     circuits = [case for case in cases if not isinstance(case, StateCase)]
@@ -216,7 +218,7 @@ def _together(engine: Engine, cases: Sequence[Case]) -> list[Floats]:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of one case."""
+    """The result of one case."""
 
     number: int
     group: str
@@ -232,16 +234,16 @@ class _Outcome:
 
 @dataclass
 class Findings:
-    """Collects what became of cases, from several threads.
+    """Collects the results of cases, from several threads.
 
     Attributes
     ----------
     limit : float
-        Relative difference that counts, > 0.
+        Relative difference beyond which an operation is reported, >= 0.
     folder : path, optional
-        Where operations beyond the limit are saved; they are not if left out.
+        Folder where operations beyond the limit are saved; they are not saved when left out.
     skipped : str or None
-        Why nothing more is audited.
+        Reason why no more cases are audited; None while they are.
     """
 
     limit: float = LIMIT
@@ -251,14 +253,14 @@ class Findings:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self, engine: Engine, *checks: AuditCheck) -> None:
-        """Do cases again and note the differences, or why that was not possible.
+        """Compute cases again, and note the differences or the reason why this failed.
 
         Parameters
         ----------
         engine : Engine
-            The reference; one that can do circuits side by side gets those of all cases at once.
+            The reference; a circuit simulator gets the circuits of all cases in one call.
         *checks : AuditCheck
-            The cases, and what is to be said about each.
+            The cases, with what is to be noted about each.
         """
         for check, reference in zip(checks, _references(engine, [check.case for check in checks]), strict=True):
             self._note(check, reference)
@@ -284,7 +286,7 @@ class Findings:
             self._add(replace(kept, limit=limit, of_states=states, errors=found, file=file))
 
     def record(self, group: str | None = None, kind: str | None = None, referee: str | None = None) -> AuditRecord:
-        """Return what was found so far, of one group, kind of operation and referee, or of all."""
+        """Return the findings so far, optionally only for one group, one kind of operation or one referee."""
         with self._lock:
             outcomes = sorted(self._outcomes, key=lambda outcome: outcome.number)
         outcomes = [one for one in outcomes if group in (None, one.group) and kind in (None, one.kind)]
@@ -304,7 +306,7 @@ class Findings:
         )
 
     def drop_failure(self, number: int) -> None:
-        """Forget that a case failed: the audit itself was ended."""
+        """Drop the failure of a case: it was caused by the end of the audit itself."""
         with self._lock:
             kept = [outcome for outcome in self._outcomes if outcome.number != number or outcome.failure is None]
             self._outcomes[:] = kept

@@ -17,12 +17,12 @@ __all__ = ["KEPT_BYTES", "KeptMatrices"]
 Floats = NDArray[np.float64]
 
 KEPT_BYTES = 256 * 2**20
-"""Memory that the matrices of one engine may take, unless it is told otherwise [bytes]."""
+"""Default memory for the matrices of one engine [bytes]."""
 
 
 @dataclass
 class _State:
-    """What is known of one state of a tile: how many vectors were read in it, and its matrix once there is one."""
+    """What is known of one state of a tile: the number of vectors read in it, and its matrix once there is one."""
 
     tile: weakref.ref[Tile]
     version: int
@@ -31,11 +31,11 @@ class _State:
 
 
 class KeptMatrices:
-    """The transfer matrices of tiles in their present state, within a bound of memory.
+    """The transfer matrices of tiles in their present state, within a limit of memory.
 
     An entry belongs to one tile object and one :attr:`~circuitmem.Tile.version` of it: programming, damage and pulses
-    change the version, and the entry is never used again. Entries go when their tile goes. Beyond the bound the matrix
-    that was used longest ago is dropped. Safe to use from several threads.
+    change the version, and the entry is never used again. Entries are deleted with their tile. When the memory is full,
+    the least recently used matrix is dropped. Safe to use from several threads.
 
     Parameters
     ----------
@@ -49,17 +49,17 @@ class KeptMatrices:
         self._lock = threading.RLock()  # a tile may be collected, and its entry dropped, inside a locked block
 
     def __reduce__(self) -> tuple[type[KeptMatrices], tuple[int]]:
-        """Copy and pickle without the matrices: they belong to the tiles of this process."""
+        """Copy and pickle without the matrices, because they belong to the tiles of this process."""
         return KeptMatrices, (self.limit,)
 
     @property
     def size(self) -> int:
-        """Memory that the matrices take now [bytes]."""
+        """Memory that the matrices take at present [bytes]."""
         with self._lock:
             return sum(state.matrix.nbytes for state in self._states.values() if state.matrix is not None)
 
     def __len__(self) -> int:
-        """Tiles of which something is known."""
+        """Return the number of tiles with an entry."""
         return len(self._states)
 
     def matrix(self, tile: Tile) -> Floats | None:
@@ -78,12 +78,12 @@ class KeptMatrices:
             return 0 if state is None else state.vectors
 
     def count(self, tile: Tile, vectors: int, version: int) -> None:
-        """Note that vectors were read one by one, in the state of this version."""
+        """Count vectors that were read one by one in the state of this version."""
         with self._lock:
             self._state(tile, version).vectors += vectors
 
     def keep(self, tile: Tile, matrix: Floats, version: int) -> None:
-        """Keep the matrix of the state of this version, (columns, rows) S, and drop others where there is no room."""
+        """Keep the matrix of the state of this version, (columns, rows) S; drop others if the memory is full."""
         if matrix.nbytes > self.limit:
             return
         with self._lock:
@@ -94,7 +94,7 @@ class KeptMatrices:
                     break
                 if state.matrix is not None:
                     excess -= state.matrix.nbytes
-                    # Its vectors are counted anew: else tiles in turn would each work out a matrix for every vector.
+                    # Start its count again; otherwise tiles that are read in turn would compute a matrix for each read.
                     state.matrix, state.vectors = None, 0
 
     def _present(self, tile: Tile) -> _State | None:
@@ -102,11 +102,11 @@ class KeptMatrices:
         return state if state is not None and state.tile() is tile and state.version == tile.version else None
 
     def _state(self, tile: Tile, version: int) -> _State:
-        """Return the entry of a tile's state, most recently used; a new one if it is of another version or tile."""
+        """Return the entry of a tile's state and mark it as used; make a new one for a new version or tile."""
         number = id(tile)
         state = self._states.get(number)
         if state is None or state.tile() is not tile or state.version != version:
-            # An address may be used again: the entry goes only if it is still that of the tile which is gone.
+            # A new tile may get the same id, so the entry is dropped only if it still belongs to the deleted tile.
             state = self._states[number] = _State(weakref.ref(tile, lambda gone: self._drop(number, gone)), version, 0)
         self._states.move_to_end(number)
         return state

@@ -1,7 +1,8 @@
-"""The network of a tile at one moment of a pulse: voltages on all lines, cells of any law, any defect.
+"""The network of a tile at one moment of a pulse, with voltages on all lines, cells of any law, and any defects.
 
-Newton's method on the cells: each is replaced by its tangent, a conductance and a current source, the linear network is
-solved, and so on. The mesh kernel solves it; with bridges on floating parts of lines, a sparse factorisation does.
+Newton's method is applied to the cells: each cell is replaced by its tangent, a conductance and a current source, the
+linear network is solved, and this is repeated until it converges. The mesh kernel solves the linear network; a sparse
+factorisation does if there are bridges on floating parts of lines.
 """
 
 from __future__ import annotations
@@ -24,41 +25,41 @@ __all__ = ["CellNetwork", "Moment"]
 Floats = NDArray[np.float64]
 
 TOLERANCE = 1e-9
-"""Largest last correction of a cell's voltage, relative to the largest of a line: Newton's next is its square."""
+"""Largest last correction of a cell voltage, relative to the largest line voltage; Newton's next one is its square."""
 
 MAX_TURNS = 200
-"""Corrections after which a moment is given up."""
+"""Largest number of corrections before a moment is given up."""
 
 
 class Moment(NamedTuple):
-    """What a tile does at one moment."""
+    """Rates of the devices and power of a tile at one moment."""
 
     rate: Floats
-    """Of the states, (rows, columns) 1/s."""
+    """Rates of change of the states, (rows, columns) 1/s."""
     stiffness: Floats
-    """Derivative of each rate by its own state, (rows, columns) 1/s."""
+    """Derivative of each rate with respect to its own state, (rows, columns) 1/s."""
     power: float
-    """Of the drivers of all lines [W]."""
+    """Power of the drivers of all lines [W]."""
 
 
 class _Lines(Protocol):
     def solve(self, slope: Floats, offset: Floats, word: Floats, bit: Floats) -> tuple[Floats, float]:
-        """Return voltages of cells with the current ``slope V + offset``, (rows, columns) V, and the drivers' power."""
+        """Return voltages of cells with currents ``slope V + offset``, (rows, columns) V, and drivers' power [W]."""
 
 
 class CellNetwork:
-    """A tile whose cells follow a device's law, at the states that it is given.
+    """A tile whose cells follow a device law, solved for given states of the devices.
 
     Parameters
     ----------
     law : DeviceLaw
-        Of the cells.
+        Law of the cells.
     tile : Tile
         Wires and line defects; cells of 0 S are open.
     fixed : (rows, columns) ndarray
-        Conductance [S] of stuck cells; negative for devices.
+        Conductance [S] of stuck cells; negative for working devices.
     series : (rows, columns) ndarray
-        Resistance in series with each cell [Ω]; ``inf`` is a cell that is switched off.
+        Resistance in series with each cell [Ω]; ``inf`` for a cell that is switched off.
     threads : int
         Threads to use, >= 1.
     """
@@ -67,11 +68,11 @@ class CellNetwork:
         self._law, self._fixed, self._series, self._threads = law, fixed, series, threads
         self._linear = law.a == 0.0 and law.ratio == 1.0
         self._lines: _Lines = _DirectLines(tile) if plan_nodes(tile).method == "direct" else _MeshLines(tile)
-        # Where the next moment starts from: one soon after the last is almost it.
+        # Start of the next solution: the last one, because moments in sequence differ little.
         self._voltage = np.zeros(tile.spec.shape)
 
     def solve(self, state: Floats, word: Floats, bit: Floats) -> Moment:
-        """Return what the tile does at these states, (rows, columns), and voltages of the lines, (rows,), (columns,) V.
+        """Return rates and power for states (rows, columns) and voltages of the lines, (rows,) and (columns,) V.
 
         Raises
         ------
@@ -105,9 +106,9 @@ class CellNetwork:
         return respond(self._law, state, self._fixed, self._series, across, threads=self._threads)
 
     def _shorten(self, answer: Response, state: Floats, old: Floats, new: Floats) -> Floats:
-        """Where a cell's voltage grows beyond where its tangent holds, take the voltage of the tangent's current.
+        """Limit Newton steps: where a voltage grows too far for its tangent, invert the law at the tangent's current.
 
-        The law is exponential there: the current that the network can give is a far better guess than the voltage.
+        The law is exponential there, so the current that the network can supply is a far better guess than the voltage.
         """
         a = self._law.a
         far = (a * np.abs(new - old) > 1.0) & (np.abs(new) > np.abs(old)) & np.isfinite(self._series)
@@ -126,10 +127,10 @@ class CellNetwork:
 
 
 class _MeshLines:
-    """Lines, and bridges between nodes that wires tie to a driver or a sense amplifier.
+    """Lines, and bridges between nodes that wires connect to a driver or a sense amplifier.
 
-    The kernel grounds the bit lines: it is given their nodes relative to their drivers. It knows no bridges: beside the
-    tile without them it solves, for each, the tile with a current from one end of it to the other.
+    The kernel assumes grounded bit lines, so it gets their node voltages relative to their drivers. It does not support
+    bridges, so it solves the tile without bridges, and once more for each bridge with a current between its two ends.
     """
 
     def __init__(self, tile: Tile) -> None:
@@ -164,7 +165,7 @@ class _MeshLines:
         assert solution.word is not None
         assert solution.bit is not None
         nodes = self._estimate = np.stack([solution.word, solution.bit], axis=1)
-        # The tile without bridges counts once, each bridge by its current.
+        # Superpose the tile without bridges, with weight 1, and each bridge, weighted by its current.
         share = np.ones(len(nodes))
         if len(nodes) > 1:
             drop = self._drops(nodes)

@@ -1,4 +1,4 @@
-"""How the behavioral engine computes a tile: chosen from what it is asked, printed for who wants to know."""
+"""How the behavioral engine computes a tile: the choice of the method, and its explanation for the user."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from circuitmem.validation import did_you_mean, integer
 __all__ = ["Plan", "SolverChoice", "check_linear", "check_method", "make_plan", "plan_nodes"]
 
 SolverChoice = Literal["transfer matrix", "conjugate gradients", "newton", "direct"]
-"""``"transfer matrix"``: by the tree kernel, and then a matrix product. ``"conjugate gradients"``: vector by vector.
+"""``"transfer matrix"``: by the tree kernel, followed by a matrix product. ``"conjugate gradients"``: vector by vector.
 ``"newton"``: the same for non-linear cells. ``"direct"``: by factoring the nodal equations."""
 
 
 TREE = (60.0, 0.44)
-"""Nanoseconds that the tree kernel takes a cell, and a cell times the longer side."""
+"""Time of the tree kernel [ns]: per cell, and per cell times the longer side."""
 VECTOR = (6.5, 4.0)
-"""Nanoseconds that conjugate gradients take a cell and vector, and that times the root of the drop along a line."""
+"""Time of conjugate gradients [ns]: per cell and vector, and that times the square root of the drop along a line."""
 CACHED, BEYOND = 32_768, 1.2
-"""Cells up to which their state stays in a core's cache, and how many times longer they take beyond that.
+"""Largest number of cells whose data fit into a core's cache, and the factor by which larger tiles take longer.
 
-All fitted to ``benchmarks/results/kernels.txt``, which has the break-even that follows beside the one measured."""
+All are fitted to ``benchmarks/results/kernels.txt``, which lists the resulting break-even beside the measured one."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Plan:
     method : str
         One of :data:`SolverChoice`.
     superposed_bridges : bool
-        Whether the bridges' currents are superposed on the answer of the tile without them.
+        Whether the bridges' currents are superposed on the solution of the tile without bridges.
     break_even : int
-        From this number of vectors on the transfer matrix is the cheaper way; 0 where there is none.
+        Number of vectors from which the transfer matrix is cheaper; 0 if there is none.
     reason : str
-        Why, in a few words.
+        The reason, in a few words.
     tolerance : float
         Largest error of a node voltage that an iteration may leave, relative to the largest voltage. A transfer matrix
-        is exact but for rounding errors, whatever it is.
+        does not depend on it: it is exact to rounding errors.
     """
 
     method: SolverChoice
@@ -75,23 +75,23 @@ def make_plan(
 ) -> Plan:
     """Choose how to read a tile.
 
-    The choice depends on the arguments alone, never on a clock: the same calls take the same way and give the same bits
-    on every machine.
+    The choice depends only on the arguments, never on measured time, so the same calls choose the same method and give
+    the same bits on every machine.
 
     Parameters
     ----------
     tile : Tile
         The tile, in its present state.
     batch : int
-        Vectors to be read, >= 0.
+        Number of vectors to be read, >= 0.
     known : bool
-        Whether the transfer matrix of this very state is at hand.
+        Whether the transfer matrix of exactly this state is available.
     before : int
-        Vectors that were read in this state before; they count towards the break-even.
+        Number of vectors that were read in this state before; they count towards the break-even.
     wanted : str, optional
         A method to use instead of the cheapest.
     tolerance : float
-        Largest error of a node voltage relative to the largest voltage; it is noted, and changes no choice.
+        Largest error of a node voltage relative to the largest voltage; it is recorded, but does not affect the choice.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def make_plan(
         break_even, reason = 0, nodes.reason
         possible: tuple[SolverChoice, ...] = ("direct",) if nodes.method == "direct" else (nodes.method, "direct")
     else:
-        # Where every vector is solved directly, so is every row of the transfer matrix.
+        # If every vector is solved directly, so is every row of the transfer matrix: one solution per driver.
         break_even = tile.spec.rows + 1 if nodes.method == "direct" else _break_even(tile)
         reason = f"a transfer matrix pays from {break_even} vectors on"
         if nodes.method == "direct":
@@ -123,14 +123,14 @@ def make_plan(
 
 
 def plan_nodes(tile: Tile, wanted: SolverChoice | None = None) -> Plan:
-    """Choose how to solve vectors node by node, for which a transfer matrix is no help.
+    """Choose how to solve vectors for all node voltages, which a transfer matrix does not give.
 
     Parameters
     ----------
     tile : Tile
         The tile.
     wanted : str, optional
-        A method to use instead; ``"transfer matrix"`` is none here, and ignored.
+        A method to use instead; ``"transfer matrix"`` does not apply here and is ignored.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def plan_nodes(tile: Tile, wanted: SolverChoice | None = None) -> Plan:
     superposed = bridges and linear and _are_tied(tile)
     method: SolverChoice = "conjugate gradients" if linear else "newton"
     reason = "linear cells" if linear else "non-linear cells"
-    if not linear and type(tile.spec.cell) not in (SinhCell, SelectorCell):  # a subclass may say another law
+    if not linear and type(tile.spec.cell) not in (SinhCell, SelectorCell):  # a subclass may have another law
         method, reason = "direct", "non-linear cells of a law that the kernels do not know"
     if bridges and not superposed:
         method = "direct"
@@ -154,7 +154,7 @@ def plan_nodes(tile: Tile, wanted: SolverChoice | None = None) -> Plan:
 
 
 def check_method(method: SolverChoice | None) -> SolverChoice | None:
-    """Return the method, if it is one; raises ValidationError otherwise."""
+    """Return the method if it is a valid one; raise ValidationError otherwise."""
     names = get_args(SolverChoice)
     if method is not None and method not in names:
         raise ValidationError("method", f"must be one of {', '.join(names)}{did_you_mean(str(method), names)}", method)
@@ -162,7 +162,7 @@ def check_method(method: SolverChoice | None) -> SolverChoice | None:
 
 
 def check_linear(tiles: Sequence[Tile]) -> None:
-    """Raise a ValidationError unless there are tiles, all of one shape and of linear cells: such have matrices."""
+    """Raise a ValidationError unless there are tiles, all of one shape and with linear cells, as a matrix requires."""
     if not len(tiles):
         raise ValidationError("tiles", "must have at least one tile")
     for tile in tiles:
@@ -174,12 +174,12 @@ def check_linear(tiles: Sequence[Tile]) -> None:
 
 
 def _break_even(tile: Tile) -> int:
-    """Return from how many vectors on the transfer matrix is cheaper.
+    """Return the number of vectors from which the transfer matrix is cheaper.
 
-    The iterations of conjugate gradients grow with the voltage drop along a line.
+    The number of iterations of conjugate gradients grows with the voltage drop along a line.
     """
     rows, columns = tile.spec.shape
-    # The declared wires, and neither cuts nor terminals: this must cost little beside one vector.
+    # Uses the declared wires, without cuts and terminals: this estimate must be cheap compared with one vector.
     wires = tile.spec.word_line_resistance, tile.spec.bit_line_resistance
     resistance = max(wire if isinstance(wire, float) else float(np.mean(wire)) for wire in wires)
     drop = float(tile.mesh.conductance.sum()) * resistance * max(rows, columns) / min(rows, columns)
@@ -189,14 +189,14 @@ def _break_even(tile: Tile) -> int:
 
 
 def _are_tied(tile: Tile) -> bool:
-    """Say whether wires tie both ends of every bridge to a driver or a sense amplifier."""
+    """Say whether wires connect both ends of every bridge to a driver or a sense amplifier."""
     tied = dict(zip(("word", "bit"), _tied(tile.mesh), strict=True))
     ends = [node for bridge in tile.defects.bridges for node in (bridge.first, bridge.second)]
     return all(tied[node.line][node.row, node.column] for node in ends)
 
 
 def _tied(mesh: Mesh) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say which word-line and bit-line nodes have a way along the wires to a driver or a sense amplifier."""
+    """Say which word-line and bit-line nodes are connected by wires to a driver or a sense amplifier."""
     word, bit = np.isfinite(mesh.word_resistance), np.isfinite(mesh.bit_resistance)
     reach = np.logical_and.accumulate
     left, right = reach(word[:, :-1], axis=1), reach(word[:, :0:-1], axis=1)[:, ::-1]
