@@ -1,4 +1,4 @@
-"""Lines as ladders: what the mesh kernel's twin knows of one line at a time."""
+"""Lines as ladders: the part of the mesh kernel's twin that works on one line at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ladder(NamedTuple):
 
 
 def ladder(g: Floats, near: Floats, far: Floats) -> Ladder:
-    """Prepare lines.
+    """Prepare lines for :meth:`Ladder.solve`.
 
     Parameters
     ----------
@@ -71,5 +71,5 @@ def ladder(g: Floats, near: Floats, far: Floats) -> Ladder:
 
 
 def reciprocal(x: Floats) -> Floats:
-    """1/x, and 0 for 0."""
+    """Return 1/x, and 0 for 0."""
     return np.divide(1.0, x, out=np.zeros(np.shape(x)), where=np.asarray(x) > 0.0)

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 TRUSTED = 1e4
 """Largest amplification with which a bound decides convergence; above it a tile is hard."""
 TURNS = 64
-"""Turns of block relaxation after which a better bound is given up."""
+"""Turns of block relaxation after which the search for a better bound is given up."""
 
 
 class PreparedLines(NamedTuple):
@@ -57,8 +57,8 @@ class PreparedLines(NamedTuple):
 def tile_lines(g: Floats, word: Floats, bit: Floats) -> PreparedLines:
     words = ladder(_along_words(g), _along_words(word[None, :, :-1]), word[None, :, -1])
     bits = ladder(_along_bits(g), _along_bits(bit[None, 1:]), bit[None, 0])
-    # A line whose cells see 1 V reaches at most 1 - h. So solving one kind of lines and then the other, each for the
-    # other's error, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
+    # A line whose cells see 1 V reaches at most 1 - h. So solving first one kind of lines and then the other, each for
+    # the error of the other, maps an error of at most 1 to at most (1 - low_word)(1 - low_bit).
     low_word, low_bit = words.h.min(axis=(0, 2)), bits.h.min(axis=(0, 2))
     tied = low_word + low_bit - low_word * low_bit
     return PreparedLines(g, words, bits, np.where(tied > 0.0, reciprocal(tied), np.inf))
@@ -70,11 +70,11 @@ def prepare(g: Floats, word: Floats, bit: Floats) -> PreparedLines:
 
 
 def _sharpen(mesh: PreparedLines) -> PreparedLines:
-    """Find better bounds on the amplification, if those of the weakest ties say too little.
+    """Find better bounds on the amplification where those of the weakest ties are too loose.
 
-    With N the map of an error by one turn of solving word lines, then bit lines, all its elements positive, the
-    largest element of N^k 1 bounds N^k; so the errors of all turns are at most the sum of these, and the rest of a
-    geometric series.
+    Let N map an error to the error after one turn, in which the word lines and then the bit lines are solved. All
+    elements of N are positive, so the largest element of N^k 1 bounds N^k. The errors of all turns are then at most the
+    sum of these bounds, with the rest as a geometric series.
     """
     bound = mesh.amplification
     error, total = np.ones_like(mesh.g), np.ones(len(mesh.g))
@@ -92,7 +92,7 @@ def _sharpen(mesh: PreparedLines) -> PreparedLines:
 class BitLineElimination(NamedTuple):
     """One tile with its bit-line nodes eliminated; arrays are (rows, columns, ...)."""
 
-    ties: Floats  # (rows, columns, columns) S: from each node to the others of its row, when its turn comes
+    ties: Floats  # (rows, columns, columns) S: from each node to the others of its row, when it is eliminated
     t: Floats  # as for ladders, of the segment after each node
     s: Floats
 
@@ -116,7 +116,7 @@ class BitLineElimination(NamedTuple):
 
 
 def eliminate(mesh: PreparedLines, bit: Floats) -> BitLineElimination:
-    """Eliminate the bit-line nodes of a tile from the top; each leaves its place to the node below it."""
+    """Eliminate the bit-line nodes of a tile from the top down; the node below each one takes its place."""
     g, h = mesh.g[0], mesh.word_h[0]
     rows, columns = g.shape
     unit = np.broadcast_to(np.eye(columns)[:, None, :], (columns, rows, columns))
@@ -130,7 +130,7 @@ def eliminate(mesh: PreparedLines, bit: Floats) -> BitLineElimination:
         np.fill_diagonal(dense, 0.0)
         for k in range(columns):
             row, ohms = dense[k].copy(), bit[i + 1, k]
-            if held[k]:  # ideal wires to the top sense amplifier: at 0 V
+            if held[k]:  # joined to the top sense amplifier by ideal wires: at 0 V
                 known, row, held[k] = known + row, np.zeros(columns), ohms == 0.0
                 known[k] = reciprocal(ohms)
                 t[i, k] = s[i, k] = 0.0
@@ -159,5 +159,5 @@ def _along_bits(array: Floats) -> Floats:
 
 
 def largest_of(array: Floats) -> Floats:
-    """Largest magnitude of each vector's array."""
+    """Return the largest magnitude in the array of each vector."""
     return np.asarray(np.abs(array).max(axis=tuple(range(1, array.ndim))))

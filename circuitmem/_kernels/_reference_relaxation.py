@@ -1,7 +1,7 @@
 r"""Weakly tied lines solved in turns, the fast path of a read: the twin of ``cython_ext/mesh/line_relaxation.pxd``.
 
-**One turn.** Let x be voltages of the bit-line nodes. Solving every word line for them, driven by its source, and then
-every bit line for the currents that the cells so bring, gives new ones,
+**One turn.** Let x be the voltages of the bit-line nodes. Solve every word line, driven by its source, for these
+voltages; then solve every bit line for the cell currents that result. This gives new voltages,
 
 .. math:: x \mapsto N x + c, \qquad N = A_b^{-1} G A_w^{-1} G, \qquad c = A_b^{-1} G h_w v,
 
@@ -10,32 +10,33 @@ sides at 0 V), G the diagonal matrix of the cells, and :math:`h_w v` the word li
 Each line is a ladder, whose recursions add positive terms only (:mod:`circuitmem._kernels.reference`). So all elements
 of N are positive, nothing is pivoted, and nothing is subtracted: every number keeps its relative accuracy.
 
-**What bounds the error.** No element of x enters a turn with more than its share :math:`1 - \tau`, where
+**What bounds the error.** A turn leaves at most the share :math:`1 - \tau` of the largest error of x, where
 
 .. math:: \tau = l_w + l_b - l_w l_b
 
-and l is the least share of the voltage of its own terminal that a node of a line has. With z what a turn would change,
+and l is the smallest share of the voltage of its own terminal that any node of a line has. With z the change that a
+turn would make,
 
 .. math:: z = N x + c - x, \qquad \|x - x^*\|_\infty \le \|z\|_\infty / \tau
 
-for the solution :math:`x^*`. One last turn from the answer so proves how far it is off, and gives the currents at the
-terminals too. Where :math:`1/\tau` is larger than 64, powers of N applied to ones may give a better bound
-(:math:`\sum_k \|N^k 1\|_\infty`, the rest a geometric series); where they do not, the tile is left to the general way.
+for the solution :math:`x^*`. So one last turn from the answer proves how far off it is, and also gives the currents at
+the terminals. Where :math:`1/\tau` is larger than 64, powers of N applied to ones may give a better bound
+(:math:`\sum_k \|N^k 1\|_\infty`, the rest a geometric series); if they do not, the tile is left to the general method.
 
 **Conjugate gradients.** In the inner product :math:`(a, b) = a^T A_b b`, :math:`1 - N` is symmetric and positive, so
-they find the x that a turn leaves alone:
+conjugate gradients find the x that a turn does not change:
 
 .. math::
 
    p \leftarrow z + \beta p, \quad \alpha = \frac{(z, z)}{(p, p) - (p, N p)}, \quad
    x \leftarrow x + \alpha p, \quad z \leftarrow z - \alpha (p - N p).
 
-With f the currents of the cells for bit lines p, :math:`(p, N p) = p^T f` and
-:math:`(N p, N p) = f^T A_b^{-1} f`; and since z and the p before it are orthogonal, :math:`(p, p) = (z, z) + \beta^2
+With f the cell currents for the bit-line voltages p, :math:`(p, N p) = p^T f` and
+:math:`(N p, N p) = f^T A_b^{-1} f`; and since z is orthogonal to the previous p, :math:`(p, p) = (z, z) + \beta^2
 (p', p')`. So :math:`A_b`, whose elements may be infinite, is never needed.
 
-**Cost.** An iteration is four recursions over m n cells, and reads or writes 13 numbers a cell; 3 to 8 of them are
-usual on wires of 1 to 2.5 ohm up to 256 x 256, and their number grows as the root of :math:`1/\tau`.
+**Cost.** An iteration runs four recursions over m n cells, and reads or writes 13 numbers per cell. 3 to 8 iterations
+are usual on wires of 1 to 2.5 ohm up to 256 x 256; their number grows as the square root of :math:`1/\tau`.
 """
 
 from __future__ import annotations
@@ -53,15 +54,15 @@ __all__ = ["Relaxed", "relax"]
 Floats = NDArray[np.float64]
 
 PROVED = 0.25
-"""Conjugate gradients go on until z is so much smaller than what a last turn has to prove."""
+"""Conjugate gradients go on until z is no larger than this fraction of the error that a last turn has to prove."""
 TIED = 64.0
 """Amplification (1 / tau) up to which rounding errors let a turn prove 1e-13."""
 LAST = 8
-"""Turns after conjugate gradients, each of which makes an error smaller, before other means are tried."""
+"""Turns that may follow conjugate gradients, each reducing the error, before another method is tried."""
 
 
 class Relaxed(NamedTuple):
-    """A solved vector; ``error`` bounds that of a node voltage, relative to the largest voltage of a driver."""
+    """A solved vector; ``error`` bounds the error of a node voltage, relative to the largest voltage of a driver."""
 
     word: Floats  # (rows, columns) V
     bit: Floats  # (rows, columns) V
@@ -81,7 +82,7 @@ def relax(
     tolerance: float,
     max_iterations: int,
 ) -> Relaxed | None:
-    """Solve one vector on a tile of linear cells, if this is the way for it.
+    """Solve one vector on a tile of linear cells, if this method suits the tile.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def relax(
     bit_resistance : (rows + 1, columns) ndarray
         Bit-line segments [Ω], likewise.
     voltage : (rows,) ndarray
-        Of the drivers [V].
+        Voltages of the drivers [V].
     estimate : (rows, columns) ndarray, optional
         Voltages of the bit-line nodes to start from [V].
     tolerance : float
@@ -103,8 +104,8 @@ def relax(
     Returns
     -------
     Relaxed or None
-        None if the tile is not driven on the left only and sensed at the bottom only, is cut somewhere, or hangs
-        together too strongly.
+        None if the tile is driven on the right or sensed at the top as well, has a cut segment, or has lines that
+        cells tie to each other too strongly.
     """
     cut = np.isinf(word_resistance[:, :-1]).any() or np.isinf(bit_resistance[1:]).any()
     if cut or np.isfinite(word_resistance[:, -1]).any() or np.isfinite(bit_resistance[0]).any():
@@ -127,7 +128,7 @@ def relax(
         if ((turns > 0 or warm) and high <= goal) or turns > LAST or iterations >= max_iterations:
             break
         if turns == 0:
-            # From x = 0 the energy of z is what the currents do; else it follows from the law of every wire and cell.
+            # From x = 0 the energy of z is the work of the currents; otherwise it is summed over all wires and cells.
             rho = norm = _energy(conductance, bit_resistance, z) if warm else float((flow * z).sum())
             p, beta = np.zeros_like(x), 0.0
             while high > PROVED * goal and iterations < max_iterations and rho > 0.0:
@@ -155,7 +156,7 @@ def relax(
 
 
 def _tied(mesh: PreparedLines) -> float:
-    """Return tau, or a better bound where that of the weakest ties says too little."""
+    """Return tau, or a better bound where that of the weakest ties is too loose."""
     tied = float(1.0 / mesh.amplification[0])
     if tied * TIED >= 1.0:
         return tied
@@ -170,6 +171,6 @@ def _tied(mesh: PreparedLines) -> float:
 
 
 def _energy(conductance: Floats, bit_resistance: Floats, z: Floats) -> float:
-    """Return what bit lines at the voltages z dissipate, in their wires and, word lines at 0 V, in the cells."""
+    """Return the power that bit lines at voltages z dissipate in their wires and, word lines at 0 V, in the cells."""
     steps = -np.diff(z, axis=0, append=0.0)
     return float((conductance * z * z).sum() + (steps * steps * reciprocal(bit_resistance[1:])).sum())

@@ -1,45 +1,47 @@
 r"""The tree kernel in NumPy: the twin of ``cython_ext/tree/tree.pyx``, and its stand-in where nothing compiles.
 
-**A block of cells is a multi-port.** It is known by the conductance between every two of its terminals, all >= 0. Cell
-(i, j) brings the word-line segment on its left and the bit-line segment below it, so its four terminals are a chain,
+**A block of cells is a multi-port.** It is described by the conductances between every two of its terminals, all >= 0.
+Cell (i, j) includes the word-line segment on its left and the bit-line segment below it, so its four terminals form a
+chain,
 
 .. math::
 
    \text{left} \overset{\text{word segment}}{-\!\!\!-\!\!\!-} \text{right} \overset{\text{cell}}{-\!\!\!-\!\!\!-}
    \text{top} \overset{\text{bit segment}}{-\!\!\!-\!\!\!-} \text{bottom}
 
-where right and top are its word-line and its bit-line node. Blocks side by side have the terminals between them in
-common: add the two multi-ports, and eliminate what they share. At last only the drivers (left) and the grounds
-(bottom) remain, and the conductances between them are the transfer matrix. Right ends of word lines and top ends of
-bit lines are eliminated at once, unless they are driven or sensed.
+where right and top are its word-line and its bit-line node. Neighbouring blocks share the terminals between them: add
+the two multi-ports, and eliminate the shared terminals. In the end only the drivers (left) and the grounds (bottom)
+remain, and the conductances between them are the transfer matrix. Right ends of word lines and top ends of bit lines
+are eliminated at once, unless they are driven or sensed.
 
-**Elimination subtracts nothing.** A node with conductances :math:`p_j` to its neighbours leaves, between each two,
+**Elimination subtracts nothing.** Eliminating a node with conductances :math:`p_j` to its neighbours leaves, between
+each two of them,
 
 .. math:: p_{ij} \leftarrow p_{ij} + \frac{p_i\, p_j}{\sum_k p_k} :
 
-the star-mesh transformation, and Gaussian elimination of a Laplacian whose diagonal is always summed from its row
-(Grassmann, Taksar and Heyman, Operations Research 33:1107, 1985). No conductance is ever subtracted from another, so
-each keeps its relative accuracy whatever the values, and open cells, shorts and ideal wires are ordinary numbers.
+this is the star-mesh transformation, and Gaussian elimination of a Laplacian whose diagonal is always summed from its
+row (Grassmann, Taksar and Heyman, Operations Research 33:1107, 1985). No conductance is ever subtracted from another,
+so each keeps its relative accuracy whatever the values, and open cells, shorts and ideal wires are ordinary numbers.
 
 **No pivoting.** Pivots are sums of conductances, so none is negative, and their order changes no digit that matters. A
 node that floats has :math:`\sum p = 0` and leaves nothing.
 
-**How far off.** Each rounding is a small relative change of a conductance. What is seen between two terminals is a
-quotient of sums of products of conductances, without a minus sign (the matrix-tree theorem), one factor more above
-than below: where N nodes are left, a relative change of all of them by e changes it by at most (2 N + 1) e. So errors
-add up over the eliminations, element by element, and are never amplified (C. A. O'Cinneide, Numerische Mathematik
-65:109, 1993). ``tests/kernels/test_tree.py`` holds every element of kernel and twin to 1e-13 of itself, for cells of
-1e-12 to 1 S.
+**How far off.** Each rounding is a small relative change of a conductance. The conductance seen between two terminals
+is a quotient of sums of products of conductances, without a minus sign (the matrix-tree theorem), with one factor more
+in the numerator than in the denominator. Where N nodes are left, changing all conductances by up to a relative e
+therefore changes it by at most (2 N + 1) e. So errors add up over the eliminations, element by element, and are never
+amplified (C. A. O'Cinneide, Numerische Mathematik 65:109, 1993). ``tests/kernels/test_tree.py`` checks every element of
+kernel and twin to a relative 1e-13, for cells of 1e-12 to 1 S.
 
-**Single precision.** Such errors cancel for the most part where they are of either sign. Those of a sum that is large
-beside each of its many summands are not: what is less than half its last digit is lost, always downwards, and the more
-eliminations, the more. So in single precision what the terminals of a merge add is summed by itself, and what was there
-before is added last. Then the largest error of an element hardly grows with the size of a tile; it is about 1e-6 of the
-largest element at 64 and at 1024.
+**Single precision.** Rounding errors of either sign mostly cancel. Those of a sum that is large compared with each of
+its many summands do not: whatever is below half its last digit is lost, always downwards, and more is lost with more
+eliminations. So in single precision the contributions of the terminals of a merge are summed separately, and the
+previous value is added last. Then the largest error of an element hardly grows with the size of a tile; it is about
+1e-6 of the largest element at 64 and at 1024.
 
 **Cost.** Two halves of a block of k by k cells share k terminals, which are eliminated among 4 k that stay: some
-:math:`8 k^3` multiplications, symmetry used. There are :math:`(n/k)^2` such merges in a tile of n by n, so the largest
-decide: the sum grows as :math:`n^3`, memory as :math:`n^2`. Merging row by row would take :math:`n^4`.
+:math:`8 k^3` multiplications if symmetry is used. A tile of n by n has :math:`(n/k)^2` such merges, so the largest
+blocks dominate: the total grows as :math:`n^3`, memory as :math:`n^2`. Merging row by row would take :math:`n^4`.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ Ties = NDArray[Any]
 class Block(NamedTuple):
     """A rectangle of cells.
 
-    ``ties`` : (tiles, terminals, terminals), conductance between terminals [S], symmetric; the diagonal means nothing.
+    ``ties`` : (tiles, terminals, terminals), conductance between terminals [S], symmetric; the diagonal is not used.
     ``sides`` : indices of the terminals of each side that remains, left to right or top to bottom.
     """
 
@@ -95,7 +97,7 @@ def transfer(
     threads : int
         Not used here.
     which : (some,) ndarray of int, optional
-        Tiles that are worked out, into their places in ``out``; all if left out.
+        Tiles to compute, into their places in ``out``; all if left out.
     out : tuple of ndarray, optional
         Where the results go.
 
@@ -116,7 +118,7 @@ def transfer(
     ends = {side for side, used in (("right", both_drive), ("top", both_sense)) if not used}
     block = _build(cells, words[:, :, :-1], bits[:, 1:], {side: side in ends for side in ("right", "top")})
     drivers, grounds = block.sides["left"], block.sides["bottom"]
-    if both_drive:  # the two ends of a word line have one driver, those of a bit line one ground
+    if both_drive:  # both ends of a word line share a driver, both ends of a bit line a ground
         _join(block.ties, block.sides["right"], drivers, words[:, :, -1])
     if both_sense:
         _join(block.ties, block.sides["top"], grounds, bits[:, 0])
@@ -177,13 +179,13 @@ def _eliminate(ties: Ties, gone: list[Indices], kept: list[Indices]) -> Ties:
     """Return the conductances between the terminals ``kept``, in that order, once those ``gone`` are eliminated."""
     order = np.concatenate([*gone, *kept])
     count = sum(map(len, gone))
-    # In C order whatever the stack, because the order of memory decides that of a sum.
+    # In C order for any stack, because the order in memory decides the order of summation.
     ties = np.ascontiguousarray(ties[:, order[:, None], order])
     apart = ties.dtype == np.float32
     sums = np.zeros_like(ties) if apart else ties
     for k in range(count):
         row = sums[:, k, k + 1 :] + ties[:, k, k + 1 :] if apart else ties[:, k, k + 1 :]
-        # Both factors get the root of the sum: their product is the same either way round, to the last bit.
+        # Both factors are divided by the root of the sum, so their product is symmetric to the last bit.
         root = np.sqrt(row.sum(axis=1, keepdims=True))
         row = np.divide(row, root, out=np.zeros_like(row), where=root > 0.0)
         sums[:, k + 1 :, k + 1 :] += row[:, :, None] * row[:, None, :]

@@ -7,11 +7,11 @@ With the gradient d and the number n of the step,
    m \leftarrow m + 0.1\,(d - m), \quad v \leftarrow v + 0.001\,(d^2 - v), \quad
    p \leftarrow p - \eta\, \frac{m / (1 - 0.9^n)}{\sqrt{v / (1 - 0.999^n)} + 10^{-8}}.
 
-The kernel is compiled without fused multiplications, and has the bits of what stands here.
+The kernel is compiled without fused multiplications, and gives the same bits as the code here.
 
-**How far off.** A few roundings of each term: every parameter is by itself.
+**How far off.** A few roundings of each term: every parameter is updated on its own.
 
-**Cost.** One pass over four arrays, one root and three divisions a parameter; it is the memory that takes the time.
+**Cost.** One pass over four arrays, one root and three divisions per parameter; the speed is limited by the memory.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ def adam_step(
     rate: float,
     threads: int | None = None,
 ) -> None:
-    """Move parameters against their gradient, and bring its moments up to date, in place.
+    """Move parameters against their gradient and update its moments, in place.
 
     Parameters
     ----------
     parameters, first, second : ndarray
-        What is moved, and the first and second moments of its gradient; of one shape, C-contiguous.
+        The parameters, and the first and second moments of their gradient; all of one shape, C-contiguous.
     gradient : ndarray
         Derivatives of the loss, of the same shape.
     step : int
-        Which step it is, >= 1.
+        Number of the step, >= 1.
     rate : float
         Step size.
     threads : int, optional
@@ -58,7 +58,7 @@ def adam_step(
     Raises
     ------
     ValidationError
-        If shapes disagree, or rows do not lie behind each other.
+        If shapes disagree, or an array is not C-contiguous.
     """
     gradient = np.ascontiguousarray(gradient)
     expect_each("parameters", (parameters, first, second, gradient), (4, *parameters.shape))

@@ -1,17 +1,17 @@
-r"""Pulses of devices that count them, in place on a whole tile: the face of the kernel, and its twin.
+r"""Pulses for devices that count them, in place on a whole tile: the face of the kernel, and its twin.
 
-On the way up :math:`y = (G - G_{\min})/(G_{\max} - G_{\min})` goes towards a ceiling, :math:`B (1 - e^{-P/A})` after P
-pulses from 0. Whatever it is, n pulses leave
+On the way up :math:`y = (G - G_{\min})/(G_{\max} - G_{\min})` approaches a ceiling: it is :math:`B (1 - e^{-P/A})`
+after P pulses from 0. From any y, n pulses leave
 
 .. math:: y + (B - y)(1 - e^{-n/A}) + \sigma \sqrt{n}\, z
 
-and never more than 1; the way down is the same for 1 - y. z is the standard normal number of the cell's place. The
-kernel takes :math:`1 - e^{-n/A}` from ``expm1``, so that a pulse of a device with many states keeps its digits.
+clipped to [0, 1]; the way down is the same for 1 - y. z is the standard normal number of the cell's place. The kernel
+takes :math:`1 - e^{-n/A}` from ``expm1``, so that a pulse of a device with many states keeps its digits.
 
 **How far off.** A few roundings of the range: :math:`(B - y)(1 - e^{-n/A})` has no difference that is smaller than its
 terms.
 
-**Cost.** One exponential and one normal number a cell that gets pulses, however many.
+**Cost.** One exponential and one normal number per cell that gets pulses, whatever their number.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _compiled = load_kernel("pulses").module
 
 
 class DirectionCurve(NamedTuple):
-    """One direction of a tile's devices."""
+    """The curves of a tile's devices in one direction."""
 
     fade: Floats
     """1/A of each device, (rows, columns)."""
@@ -56,17 +56,17 @@ def count_pulses(
     Parameters
     ----------
     conductance, effective : (rows, columns) ndarray
-        As programmed, and as the circuit has it [S]; they may be one array.
+        Conductance as programmed, and as seen by the circuit [S]; both may be the same array.
     stuck : (rows, columns) ndarray of bool
-        Cells that change in the first only.
+        Cells that change in ``conductance`` only.
     pulses : (rows, columns) ndarray of int
-        How many each cell gets, >= 0.
+        Number of pulses that each cell gets, >= 0.
     up : bool
         Whether they raise the conductance.
     curve : DirectionCurve
-        Of this direction.
+        The curves in this direction.
     limits : (float, float)
-        Minimum and maximum [S].
+        Minimum and maximum conductance [S].
     sigma : float
         Standard deviation of the noise of one pulse, relative to the range; 0 draws no numbers.
     noise : Address

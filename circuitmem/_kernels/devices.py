@@ -1,27 +1,27 @@
-r"""ODE devices: what a cell's current and its state's rate are, and how the state moves: face of the kernel, and twin.
+r"""ODE devices: current of a cell, rate of its state, and integration in time: the face of the kernel, and its twin.
 
 A device has a state s in [0, 1], a static law I = G(s) φ(V), with φ(V) = sinh(a V) / a (V where a is 0), times
-``ratio`` for V < 0, and a rate ds/dt = f(s, V, I). The kernel knows four models by number; ``circuitmem.device`` says
-what their parameters are. Any other law comes in tables (:mod:`circuitmem._kernels.tables`), I and f of s and V. States
-are clamped to [0, 1] wherever they are used, so that trial steps beyond do no harm.
+``ratio`` for V < 0, and a rate ds/dt = f(s, V, I). The kernel knows four models by number; ``circuitmem.device``
+describes their parameters. Any other law comes as tables of I and f over s and V (:mod:`circuitmem._kernels.tables`).
+States are clamped to [0, 1] wherever they are used, so that trial steps beyond do no harm.
 
 Time is integrated by a Rosenbrock-W method of order 3 with an embedded one of order 2 (RA34PW2; J. Rang & L. Angermann,
-BIT 45:761, 2005, doi 10.1007/s10543-005-0035-y): linearly implicit, and so not held back by windows that pull a state
-to its limit a thousand times faster than the pulse lasts. As a W-method it keeps its order with whatever matrix stands
-for the Jacobian: here the cells' own derivatives, never what one cell does to another through the wires.
+BIT 45:761, 2005, doi 10.1007/s10543-005-0035-y). It is linearly implicit, so it is not slowed down by windows that pull
+a state to its limit a thousand times faster than the pulse lasts. A W-method keeps its order with any matrix in place
+of the Jacobian: here these are the cells' own derivatives, never the coupling of cells through the wires.
 
-**What is solved.** Cells do not wait for each other here, so nothing is eliminated: each of the four stages of a step h
-is one division,
+**What is solved.** Cells are independent of each other here, so nothing is eliminated: each of the four stages of a
+step h is one division,
 
 .. math:: k_i = \frac{h f(s + \sum_j a_{ij} k_j) + h J \sum_j \gamma_{ij} k_j}{1 - \gamma h J}, \qquad J \le 0,
 
 with J the derivative of f, or 0 where it is positive: the divisor is at least 1, and nothing is pivoted.
 
-**How far off.** A step counts if the two orders differ by no more than the tolerance. That is an estimate, not a bound:
-the errors of steps add up, more slowly where states are pulled together. A smaller tolerance gives a smaller error, and
-``tests/kernels/test_devices.py`` holds both against an integrator of somebody else's.
+**How far off.** A step is accepted if the two orders differ by no more than the tolerance. That is an estimate, not a
+bound: the errors of steps add up, more slowly where the law pulls states together. A smaller tolerance gives a smaller
+error; ``tests/kernels/test_devices.py`` checks both against an independent integrator.
 
-**Cost.** Four evaluations of the law a step, and one beside the first for J, which is a difference quotient.
+**Cost.** Four evaluations of the law per step, and one more next to the first for J, which is a difference quotient.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAX_STEPS = 5_000_000
 """Steps after which one device is given up."""
 
 CLOSED = 1e-9
-"""State below which Yakopcic's device conducts no less: at exactly 0 no current would ever flow again."""
+"""State below which the conductance of Yakopcic's device stays constant: at 0 no current would ever flow again."""
 
 _NUDGE = 1e-7
 
@@ -56,7 +56,7 @@ class DeviceLaw(NamedTuple):
     model: int
     """Which model: its equations are in the kernel."""
     a: float
-    """Non-linearity of the static law [1/V]; 0 is linear. In tables: how much steeper a current becomes at most."""
+    """Non-linearity of the static law [1/V]; 0 is linear. For tables: largest relative growth of dI/dV with V."""
     ratio: float
     """Current at -V relative to that at V, > 0."""
     parameters: tuple[float, ...] | Floats
@@ -64,14 +64,14 @@ class DeviceLaw(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What cells do at this moment; all of the shape of the state."""
+    """Currents, rates and derivatives of cells at one moment; all have the shape of the state."""
 
     current: Floats
-    """A."""
+    """Current of the cell [A]."""
     slope: Floats
     """Derivative of the current by the voltage across cell and series resistance [S]."""
     conductance: Floats
-    """Of the device alone, at small positive voltages [S]."""
+    """Conductance of the device alone, at small positive voltages [S]."""
     rate: Floats
     """Derivative of the state by time [1/s]; 0 for a cell that is fixed."""
     stiffness: Floats
@@ -104,7 +104,7 @@ METHOD = _method()
 def respond(
     law: DeviceLaw, state: Floats, fixed: Floats, series: Floats, voltage: Floats, *, threads: int = 1
 ) -> Response:
-    """Return what cells do; all arrays have one shape, and the bits do not depend on the number of threads.
+    """Return the response of cells; all arrays have one shape, and the bits do not depend on the number of threads.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def respond(
     series : ndarray
         Resistance in series with each device [Ω]; ``inf`` is a cell that is switched off.
     voltage : ndarray
-        Voltage across both [V].
+        Voltage across device and series resistance [V].
     threads : int
         Threads to use, >= 1.
     """
@@ -138,8 +138,8 @@ def integrate(
 ) -> tuple[Floats, Floats]:
     """Integrate devices side by side, each with steps of its own.
 
-    The bits do not depend on the number of threads, and those of the compiled kernel not on the other devices (NumPy's
-    exponential rounds as it falls into vectors).
+    The bits do not depend on the number of threads. In the compiled kernel they do not depend on the other devices
+    either (the rounding of NumPy's exponential depends on the place in a vector).
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def integrate(
     time : (points,) ndarray
         Times, rising [s].
     voltage : (devices, points) or (1, points) ndarray
-        Voltage across both at these times, straight lines between [V].
+        Voltage across device and series resistance at these times, linear in between [V].
     tolerance : float
         Largest estimated error of the state in one step.
     threads : int
@@ -161,7 +161,7 @@ def integrate(
     Returns
     -------
     state, current : (devices, points) ndarray
-        At these times; [A].
+        State, and current [A], at these times.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def _reference_rate(model: int, p: Floats, state: Floats, v: Floats, current: Fl
 
 
 def _reference_across(a: float, g: Floats, series: Floats, voltage: Floats) -> Floats:
-    """Return the device's part of a voltage; see the kernel."""
+    """Return the part of a voltage that falls across the device; see the kernel."""
     v = np.abs(voltage)
     if a == 0.0:
         return np.asarray(voltage / (1.0 + series * g))
@@ -250,7 +250,7 @@ def _reference_tables(p: Floats, state: Floats, fixed: Floats, series: Floats, v
     current, slope = tables.current(p, state, fixed, v)
     g = tables.current(p, state, fixed, np.zeros(state.shape))[1]
     rate = tables.rate(p, state, v)
-    # At a limit nothing moves beyond it, whatever a law without a window says.
+    # A state at a limit does not move beyond it, even if the law has no window.
     held = np.where(rate > 0.0, state >= 1.0, state <= 0.0)
     return current, slope / (1.0 + series * slope), g, np.where(held, 0.0, rate)
 

@@ -1,16 +1,16 @@
-r"""Normal numbers by address: key, operation and place say which number it is, whoever draws it, when, on what thread.
+r"""Normal numbers by address: key, operation and place determine the number, whoever draws it, when, on which thread.
 
 NumPy's ``Philox`` (4x64; Salmon et al., SC 2011) gives 32 random bits for each place: the operation is the second
-word of its counter. Of these bits, k are 31 and a sign one. The normal number is then
+word of its counter. 31 of these bits form the integer k, and one is the sign. The normal number is then
 
 .. math:: \pm\, \Phi^{-1}\!\left(\frac{k + 1/2}{2^{32}}\right),
 
-at most 6.2 standard deviations, by polynomials of degree 4 in each eighth of an octave of 2k + 1: no logarithm, no
-rejection, the same work for each number.
+at most 6.2 standard deviations. It is computed by polynomials of degree 4 in each eighth of an octave of 2k + 1:
+without logarithms or rejection, and with the same work for each number.
 
 **How far off.** 4e-9 at most, over all 2³¹ sizes.
 
-**Cost.** Ten rounds of two multiplications for eight normal numbers, and four multiplications for each.
+**Cost.** Ten rounds of two multiplications for eight normal numbers, and four multiplications for each number.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Address(NamedTuple):
 
 
 class Addresses(NamedTuple):
-    """Where the noise of one operation of each of many tiles is found."""
+    """Where the noise of one operation on each of many tiles is found."""
 
     keys: NDArray[np.uint64]
     """Keys of the streams, (tiles, 2)."""
@@ -51,16 +51,16 @@ class Addresses(NamedTuple):
     """Which operation on each stream, (tiles,)."""
 
     def of(self, tile: int) -> Address:
-        """Return where that of one tile is."""
+        """Return the address of one tile."""
         first, second = (int(word) for word in self.keys[tile])
         return Address((first, second), int(self.operations[tile]))
 
 
 @cache
 def normal_table() -> Floats:
-    """Return the polynomials in the place within the segment from -1/2 to 1/2, (segments, 8).
+    """Return the coefficients of the polynomials in the place, -1/2 to 1/2, within a segment, (segments, 8).
 
-    Three coefficients are 0: so each polynomial is a line of the cache.
+    Three coefficients are 0, so that each polynomial fills one cache line.
     """
     starts = (2.0 ** np.arange(_OCTAVES)[:, None] * (1.0 + np.arange(_PARTS) / _PARTS)).ravel()
     widths = np.repeat(2.0 ** np.arange(_OCTAVES) / _PARTS, _PARTS)
