@@ -1,4 +1,4 @@
-"""Figures of one tile: where its voltages are lost, what its cells carry, and where its products are wrong."""
+"""Figures of one tile: voltage drops in its wires, currents of its cells, and errors of its products."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 def plot_voltages(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
-    """Draw the voltage lost between each cell and its driver, into a file if one is given.
+    """Draw the voltage lost between the drivers and each cell, into a file if one is given.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def plot_cell_currents(tile: Tile, voltages: ArrayLike, path: str | Path | None 
 
 
 def plot_error(tile: Tile, voltages: ArrayLike, path: str | Path | None = None) -> Figure:
-    """Draw the difference of each cell's current from that of its programmed conductance at its driver's voltage.
+    """Draw each cell's current minus its programmed conductance times its driver's voltage.
 
     Parameters and errors are as in :func:`plot_voltages`.
 
@@ -78,9 +78,9 @@ def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str,
     found : ArrayStudy
         The array.
     folder : path
-        Where to; made if it does not exist.
+        Folder of the results; made if it does not exist.
     about : sequence of (str, str)
-        What else the page says of the input.
+        Further entries of the page about the input: name and text.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def draw_array(found: ArrayStudy, folder: str | Path, about: Sequence[tuple[str,
 
 
 def _path(cell: CellRead) -> str:
-    """Return the three cells of the worst sneak path, and what they carry."""
+    """Return the three cells of the worst sneak path, and their current, in words."""
     if cell.sneak_path is None or cell.sneak_path_a is None:
         return "none"
     places = ", ".join(f"{row},{column}" for row, column in cell.sneak_path)
@@ -133,7 +133,7 @@ def _path(cell: CellRead) -> str:
 
 
 def _sneak(cell: CellRead) -> str:
-    """Return the sneak current, where there is a way to measure it."""
+    """Return the sneak current in words, or that it is not defined."""
     return "not defined: lines end at both sides" if cell.sneak_a is None else with_unit(cell.sneak_a, "A")
 
 

@@ -17,13 +17,13 @@ def bottleneck_table(methods: dict[str, dict[str, Any]]) -> str:
     Parameters
     ----------
     methods : dict of dict
-        What ``method_NAME.json`` holds, by name. Energies of phases, of kinds of operation and of parts add up to the
-        same.
+        Content of ``method_NAME.json``, by name. The energies of phases, of kinds of operation and of parts have the
+        same sum.
     """
     lines = ["Where time and energy go; times of operations are added up, those side by side too."]
     for name, method in methods.items():
         phases = method.get("phases")
-        if not phases:  # of a version that kept no accounts
+        if not phases:  # from a version that kept no accounts
             continue
         total = sum(phase["energy"] for phase in phases.values())
         lines += ["", method_title(name), f"  {'phase':<24}{'busy (ms)':>14}{'energy (mJ)':>14}{'share':>8}"]

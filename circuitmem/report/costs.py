@@ -1,4 +1,4 @@
-"""What each product costs from now on, and how right it is, as the cells of tables and in sentences."""
+"""Cost of each product after calibration, and errors of products, as cells of tables and in sentences."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _PARTS = {
     "driver": "programming drivers",
 }
 FEW = 6
-"""Errors of so many layers are listed, or have a plot each; of more the range is said, and they share a plot."""
+"""Errors of up to this many layers are listed, with a plot each; of more, the range is given, and they share a plot."""
 
 
 def part_title(name: str) -> str:
-    """Return what a reader calls a part of the chip that uses energy."""
+    """Return the readable name of a part of the chip that uses energy."""
     return _PARTS.get(name, name)
 
 
 def product_costs(calibration: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the reads that a product needs, and the part of it that the digital core multiplies.
+    """Return the reads per product, and the part of the products that the digital core computes.
 
     Parameters
     ----------
     calibration : mapping
-        A method's :class:`circuitmem.calibration.CalibrationRecord`; of an older version it may lack the last, and then
-        both are empty.
+        A method's :class:`circuitmem.calibration.CalibrationRecord`; if it is of an older version and lacks
+        ``digital_products``, both texts are empty.
     """
     if "digital_products" not in calibration:
         return "", ""
@@ -60,7 +60,7 @@ def precision_note(reuse: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def rms_errors(errors: Sequence[Mapping[str, float]]) -> str:
-    """Return the errors of products, root mean square, in percent of the largest ideal one: layer by layer, if few."""
+    """Return rms errors of products in percent of the largest ideal one: layer by layer if few, else their range."""
     found = [100 * error["rmse"] for error in errors]
     if len(found) > FEW:
         return f"{min(found):.2f} % to {max(found):.2f} % ({len(found)} layers)"

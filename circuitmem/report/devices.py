@@ -17,7 +17,7 @@ __all__ = ["draw_gate_law", "draw_pulse_curves"]
 
 
 def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None = None) -> Figure:
-    """Draw conductance against pulses, up and down, one panel a device, into a file; returns the figure.
+    """Draw conductance against pulses, up and down, one panel per device, into a file; returns the figure.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tu
     Returns
     -------
     Figure
-        The figure, which is in the file too.
+        The figure that was saved.
 
     Raises
     ------

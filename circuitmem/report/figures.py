@@ -1,4 +1,4 @@
-"""Three pictures of a run for a quick look, of the plots that its page has."""
+"""Three pictures of a run for a quick look, taken from the plots of its page."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["draw_run"]
 def draw_run(folder: str | Path) -> list[Path]:
     """Draw accuracy, one tile and the bottleneck of a run whose methods are finished; return the paths.
 
-    Its page has the same plots, and more of them (:func:`circuitmem.report.draw_run_page`). The tile is, of
-    those on the page, the one that training changed most.
+    Its page has the same plots, and more of them (:func:`circuitmem.report.draw_run_page`). The tile is
+    the one on the page that training changed most.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def draw_run(folder: str | Path) -> list[Path]:
 
 
 def _one_tile(maps: list[Plot]) -> list[Plot]:
-    """Return of each map the tile that training changed most, the first of those that are as good."""
+    """Return, from each map, the tile that training changed most (the first of several)."""
     views = [plot for plot in maps if isinstance(plot, Views)]
     if not views:
         return []

@@ -24,7 +24,7 @@ Bools = NDArray[np.bool_]
 
 
 def draw_fit(path: str | Path, fit: Fit) -> Figure:
-    """Draw data and fitted model, and below them what the model leaves over, into a file; returns the figure.
+    """Draw data and fitted model, with the residuals below, into a file; returns the figure.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def _joined(curve: Curve, some: Bools) -> tuple[Floats, Floats]:
 
 
 def _unit(values: Floats, label: str) -> tuple[float, str]:
-    """Return the factor and the label with which values have a prefix before the unit in brackets; 1 without a unit."""
+    """Return a factor for values, and their label with the matching prefix before its unit; 1 if it has no unit."""
     unit = re.search(r" \[(\w+)\]$", label)
     if unit is None:
         return 1.0, label

@@ -1,4 +1,4 @@
-"""Plots of a record for plotly.js, which a page carries inside itself."""
+"""Plots of a record for plotly.js, which is embedded in the page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["interactive", "plotly_source"]
 
 _MODES = {"line": "lines", "dashed": "lines", "both": "lines+markers", "points": "markers"}
 _GREY = "#808890"
-"""Of the digital network: to be seen on a light and on a dark page."""
+"""Colour of the digital network: visible on a light and on a dark page."""
 _FEW = 12
-"""Whole numbers up to so far apart have a tick each."""
+"""Whole numbers that span at most this much have a tick each."""
 
 
 @cache
@@ -28,7 +28,7 @@ def plotly_source() -> str | None:
 
 
 def interactive(plot: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what ``Plotly.react`` wants of a plot: one entry a view, with its title, traces and layout."""
+    """Return a plot as ``Plotly.react`` takes it: one entry per view, with title, traces and layout."""
     options = plot["options"] if plot["kind"] == "views" else [plot]
     return [_MAKERS[option["kind"]](option) for option in options]
 
@@ -51,14 +51,14 @@ def _lines(plot: dict[str, Any]) -> dict[str, Any]:
     layout = _layout(plot) | {"showlegend": len(traces) > 1, "legend": {"orientation": "h", "y": -0.25}}
     places = [x for series in plot["series"] for x in series["x"] if x is not None]
     if places and max(places) - min(places) <= _FEW and all(x == round(x) for x in places):
-        layout["xaxis"]["dtick"] = 1  # epochs, bits: there is no half of one
+        layout["xaxis"]["dtick"] = 1  # epochs, bits: there are no fractions of them
     for name in plot["log"]:
         layout[f"{name}axis"] |= {"type": "log", "exponentformat": "power", "dtick": 1}
     return {"title": plot["title"], "traces": traces, "layout": layout}
 
 
 def _dash(style: str, colour: str) -> str:
-    """Return the dash of a line; what has the colour of text is told from a grey method by it."""
+    """Return the dash of a line, which distinguishes the digital network from a method that is drawn in grey."""
     if style != "dashed":
         return "solid"
     return "dot" if colour == _GREY else "dash"
@@ -82,11 +82,11 @@ def _heat_map(plot: dict[str, Any]) -> dict[str, Any]:
         trace |= {"colorscale": steps, "zmin": -0.5, "zmax": count - 0.5, "colorbar": ticks}
         trace["hovertemplate"] = f"{plot['y_label']} %{{y}}, {plot['x_label']} %{{x}}<extra></extra>"
     layout = _layout(plot)
-    layout["margin"]["r"] = 90  # the words of the scale
+    layout["margin"]["r"] = 90  # room for the label of the scale
     layout["yaxis"]["autorange"] = "reversed"
     rows, columns = len(plot["values"]), len(plot["values"][0])
     if max(rows, columns) <= _FEW:
-        layout["xaxis"]["dtick"] = layout["yaxis"]["dtick"] = 1  # classes: each has its own
+        layout["xaxis"]["dtick"] = layout["yaxis"]["dtick"] = 1  # classes: one tick each
     if max(rows / columns, columns / rows) <= LONGEST:  # cells are square
         layout["yaxis"] |= {"scaleanchor": "x", "constrain": "domain"}
         layout["xaxis"] |= {"constrain": "domain"}
@@ -119,6 +119,6 @@ def _layout(plot: dict[str, Any]) -> dict[str, Any]:
     return {
         "xaxis": {"title": {"text": plot["x_label"]}, "automargin": True},
         "yaxis": {"title": {"text": plot["y_label"]}, "automargin": True},
-        "margin": {"l": 60, "r": 20, "t": 34, "b": 50},  # above: the bar of buttons
+        "margin": {"l": 60, "r": 20, "t": 34, "b": 50},  # top: room for the toolbar
         "height": 360,
     }

@@ -30,6 +30,6 @@ def duration(seconds: float) -> str:
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table; its first column is of words, the others are of numbers."""
+    """Return a table, whose first column holds words and the others numbers."""
     rule = ["---", *["---:"] * (len(heads) - 1)]
     return "\n".join("| " + " | ".join(each).replace("\n", " ") + " |" for each in [heads, rule, *lines])

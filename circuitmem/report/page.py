@@ -1,4 +1,4 @@
-"""Pages: one HTML file each, with everything in it that it needs."""
+"""Self-contained pages: one HTML file each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ENDINGS", "Page", "make_output_folder", "slug"]
 _TEMPLATES = Path(__file__).parent / "templates"
 
 ENDINGS = (".svg", ".png")
-"""What figures are saved as unless a caller says otherwise."""
+"""Formats in which figures are saved by default."""
 _FORMATS: dict[str, Callable[[Figure, str], bytes]] = {
     ".svg": lambda _, element: svg_file(element).encode(),
     ".png": lambda figure, _: png(figure),
@@ -31,7 +31,7 @@ _FORMATS: dict[str, Callable[[Figure, str], bytes]] = {
 }
 
 _KEPT = 64
-"""Pictures that are kept: a page that is drawn again, with some news, takes no time for the others."""
+"""Number of pictures that are cached: a page that is drawn again takes no time for those that did not change."""
 
 
 class Page:
@@ -48,7 +48,7 @@ class Page:
         self._figures: dict[str, tuple[Figure, str]] = {}
 
     def picture(self, plot: dict[str, Any], name: str) -> dict[str, Any]:
-        """Return what the template shows of a plot (:mod:`circuitmem.study.plots`), and remember it as a figure."""
+        """Return the values of a plot (:mod:`circuitmem.study.plots`) for the template, and keep it as a figure."""
         name = slug(name)
         drawn = self._figures[name] = _drawn(json.dumps(plot), name)
         options = plot["options"] if plot["kind"] == "views" else [plot]
@@ -56,7 +56,7 @@ class Page:
         return {
             "name": name,
             "title": plot["label"] if plot["kind"] == "views" else plot["title"],
-            "wide": plot["kind"] == "views" and live is None,  # where one is chosen, one is shown
+            "wide": plot["kind"] == "views" and live is None,  # all views are shown unless the reader can choose one
             "group": plot.get("group", ""),
             "choices": [option["title"] for option in options] if plot["kind"] == "views" else [],
             "description": "; ".join(_describe(option) for option in options),
@@ -72,9 +72,9 @@ class Page:
         template, name : str
             The template, and the name of the page's file.
         content : dict
-            What the template asks for.
+            Values for the template.
         figures : sequence of {".svg", ".png", ".pdf"}
-            Formats of the figures; none writes the page alone. PDF takes longer than the others together.
+            Formats of the figures; if empty, only the page is written. PDF takes longer than the others together.
 
         Returns
         -------
@@ -126,12 +126,12 @@ def make_output_folder(path: Path) -> None:
 
 
 def slug(text: str) -> str:
-    """Return a name of small letters, digits and dashes for files and anchors."""
+    """Return a text as lower-case letters, digits and dashes, for the names of files and anchors."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _describe(plot: dict[str, Any]) -> str:
-    """Say in words what a plot shows, for those who do not see it."""
+    """Describe a plot in words, for readers who cannot see it."""
     if plot["kind"] == "heat map":
         values = [value for row in plot["values"] for value in row if value is not None]
         if plot.get("classes"):

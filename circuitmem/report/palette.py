@@ -1,4 +1,4 @@
-"""Colours and marks, the same in every figure and page: one table, and what a method is drawn with."""
+"""Colours and markers, the same in every figure and page."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ COLOURS = (
     "#8c510a",
     "#56849c",
 )
-"""After Okabe and Ito's palette, as dark as it must be for both a light and a dark page."""
+"""After Okabe and Ito's palette, but dark enough for both a light and a dark page."""
 MARKERS = "osD^vP*X"
-"""For those who cannot tell the colours apart."""
+"""For readers who cannot tell the colours apart."""
 CLASSES = ("#c9ced6", "#0a7abf", "#d55e00", "#b0609b", "#009e73", "#8a7000")
-"""Of maps whose values are classes: what is as it should be is pale."""
+"""Colours of maps whose values are classes; the normal class, the first, is pale."""
 _METHODS = {"raw": "#7f7f7f", "calibration": "#d55e00", "in_situ": "#0a7abf", "calibration_in_situ": "#009e73"}
 _TITLES = {method_title(name): colour for name, colour in _METHODS.items()}
 
@@ -38,7 +38,7 @@ def name_colours(names: Sequence[str], ink: str = "black") -> dict[str, str]:
     ----------
     names : sequence of str
         Names or titles. The methods that every run has are drawn with the same colour everywhere, the digital network
-        with ``ink``; others take the colours that are left, in their order.
+        with ``ink``; others get the remaining colours in order.
     ink : str
         The colour of text.
     """

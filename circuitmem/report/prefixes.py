@@ -1,4 +1,4 @@
-"""Prefixes of units: in which of them a quantity is read best."""
+"""Prefixes of units, chosen so that a quantity is easy to read."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3:
 
 
 def prefixed(largest: float, highest: int = max(_PREFIXES)) -> tuple[int, str]:
-    """Return the power of ten, and its prefix, in which magnitudes up to ``largest`` are written; 0 for 0.
+    """Return the power of ten, and its prefix, for magnitudes up to ``largest``; power 0 if that is 0.
 
     Parameters
     ----------
     largest : float
-        In the unit that gets the prefix, >= 0.
+        Largest magnitude, in the unit without a prefix, >= 0.
     highest : int
-        The highest power: 0 for units that nobody counts in thousands.
+        Highest power that is used: 0 for units such as s, which nobody counts in thousands.
     """
     if largest == 0.0:
         return 0, ""

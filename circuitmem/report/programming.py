@@ -29,9 +29,9 @@ def draw_trajectories(
     results : dict of ProgrammingResult
         By name, e.g. ``{"behavioral": ..., "SPICE": ...}``: of one train, computed with the same ``samples``.
     cells : sequence of (row, column), optional
-        What to show; a few that moved when left out.
+        Cells to show; a few that moved when left out.
     title : str
-        Of the figure.
+        Title of the figure.
 
     Raises
     ------

@@ -25,7 +25,7 @@ from circuitmem.training import method_title
 __all__ = ["draw_run_page", "load_run_record"]
 
 SCORES = ("accuracy_percent", "rmse", "r2")
-"""What a test says: the first of classes, the others of values."""
+"""Scores of a test: the first for classes, the others for values."""
 _ARRAY = (
     "Stuck devices, conductances before and after training in situ, and what training changed, tile by tile. All tiles "
     "have the same scale: the range of the cells that are not stuck; what conducts more has the colour of its end."
@@ -42,13 +42,13 @@ _PRODUCTS = (
 
 
 def load_run_record(folder: str | Path) -> dict[str, Any]:
-    """Gather what a run has reached so far, method by method.
+    """Gather the results of a run so far, method by method.
 
     Returns
     -------
     dict
         ``finished`` (bool), ``digital`` (``accuracy_percent``, or ``rmse`` and ``r2``; empty at first), ``methods``
-        (name to what ``method_NAME.json`` holds, perhaps unfinished), ``running`` (names of the unfinished ones),
+        (by name, the content of ``method_NAME.json``, perhaps unfinished), ``running`` (names of the unfinished ones),
         ``results`` and ``provenance`` (once finished).
 
     Raises
@@ -91,9 +91,9 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
     folder : path
         The run.
     news : str
-        Given if the page is watched: it asks for news, and loads itself again once they are other than these.
+        For a page that is watched: it asks the server for news, and reloads itself once they differ from this text.
     figures : bool
-        Write the figures too, which takes as long as the page itself.
+        Whether to write the figures too, which takes as long as the page itself.
 
     Returns
     -------
@@ -150,13 +150,13 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
 
 
 def _audit_so_far(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of the audit of a run under way: by the method that has heard of most operations."""
+    """Return the audit of a run under way so far, from the running method that knows of most audited operations."""
     known = [record["methods"][name].get("audit_so_far", {}) for name in record["running"]]
     return max(known, key=lambda found: found.get("reads", 0) + found.get("pulse_trains", 0), default={})
 
 
 def _reuse(methods: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return how matrices were worked out, of the methods that are finished."""
+    """Return the record of transfer matrices of each method that has one."""
     return {name: method["reuse"] for name, method in methods.items() if method.get("reuse")}
 
 
@@ -200,7 +200,7 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _score(found: dict[str, Any]) -> str:
-    """Return what a test said."""
+    """Return the scores of a test in words."""
     if "rmse" in found:
         return f"{found['rmse']:.4g}, {found['r2']:.3f}"
     return f"{found['accuracy_percent']:.2f} %"

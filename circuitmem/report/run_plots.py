@@ -1,4 +1,4 @@
-"""What is drawn of a run, finished or under way: plots as data, for its page and for its figures."""
+"""Plots of a run, finished or under way, as data for its page and its figures."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 TILES = 12
-"""Maps of so many tiles are put into the page, spread over all of them: every tile of a large run would be too much."""
+"""Number of tiles with maps on the page, spread over all tiles: a large run has too many to show each of them."""
 WHEN = ("before", "after")
 STUCK = ("works", "stuck low", "stuck high")
-"""What a cell is, in maps of defects."""
+"""Classes of cells in maps of defects."""
 
 
 def accuracy_plots(record: dict[str, Any]) -> list[Plot]:
-    """Accuracy, or RMSE, of each method against epochs, and against what it spent."""
+    """Plot accuracy, or RMSE, of each method against epochs and against programming pulses."""
     score, title, words = "accuracy_percent", "Accuracy", "test accuracy (%)"
     if predicts_values(record):
         score, title, words = "rmse", "RMSE", "test RMSE (units of the targets)"
@@ -46,7 +46,7 @@ def accuracy_plots(record: dict[str, Any]) -> list[Plot]:
     if not methods:
         return []
     longest = max(len(history) for history in methods.values()) - 1
-    if not longest:  # nothing is trained, or not yet: there is one number a method
+    if not longest:  # nothing is trained, or not yet: one number per method
         known = {"digital": record["digital"][score]} if record["digital"] else {}
         known |= {name: history[0][score] for name, history in methods.items()}
         return [Bars(title, tuple(map(method_title, known)), words, {words: tuple(known.values())})]
@@ -59,7 +59,7 @@ def accuracy_plots(record: dict[str, Any]) -> list[Plot]:
         right = max(max(entry[key] for entry in history) for history in methods.values()) * unit
         for name, history in methods.items():
             x, y = ([entry[k] for entry in history] for k in (key, score))
-            if len(history) == 1:  # without training: a level to compare with
+            if len(history) == 1:  # without training: a horizontal line to compare with
                 series.append(Series(method_title(name), [0.0, right], [y[0], y[0]], "dashed"))
             else:
                 series.append(Series(method_title(name), np.array(x) * unit, y, "both"))
@@ -75,7 +75,7 @@ def predicts_values(record: dict[str, Any]) -> bool:
 
 
 def confusion_plots(methods: dict[str, Any]) -> list[Plot]:
-    """Confusion matrix of each method, the last first."""
+    """Show the confusion matrix of each method, the last method first."""
     maps = [
         HeatMap(method_title(name), method["confusion"], "samples", "taken for", "true class")
         for name, method in reversed(methods.items())
@@ -85,7 +85,7 @@ def confusion_plots(methods: dict[str, Any]) -> list[Plot]:
 
 
 def map_plots(path: Path, methods: dict[str, Any]) -> list[Plot]:
-    """Show the tiles of the last method that has left its state."""
+    """Show the tiles of the last method that saved its state."""
     for name in reversed(methods):
         file = path / f"state_{name}.npz"
         if file.is_file():
@@ -116,28 +116,28 @@ def map_plots(path: Path, methods: dict[str, Any]) -> list[Plot]:
 def defect_classes(
     stuck: NDArray[np.bool_], conductance: NDArray[np.floating[Any]], span: tuple[float, float] | None = None
 ) -> NDArray[np.int8]:
-    """Return which of :data:`STUCK` each cell is: above or below the middle of the working range, if it is stuck.
+    """Return the class (:data:`STUCK`) of each cell: stuck ones are below or above the middle of the working range.
 
     Parameters
     ----------
     stuck : ndarray of bool
         Which cells are stuck.
     conductance : ndarray, of the same shape
-        What they conduct.
+        Conductances of the cells.
     span : (low, high), optional
-        The range of working cells; that of those that are not stuck when left out.
+        The working range; the range of the cells that are not stuck when left out.
     """
     low, high = ends(conductance[~stuck]) if span is None else span
     return np.where(stuck, np.where(conductance > 0.5 * (low + high), 2, 1), 0).astype(np.int8)
 
 
 def ends(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the lowest and the highest value; 0 and 1 of none."""
+    """Return the lowest and the highest value; 0 and 1 if there are none."""
     return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
 
 
 def cost_plots(methods: dict[str, Any]) -> list[Plot]:
-    """Time and energy by phase and by part, a bar a method; utilisation by resource."""
+    """Plot energy by phase and by part, one bar per method, and utilisation by resource."""
     done = {name: method for name, method in methods.items() if method.get("phases")}
     if not done:
         return []
@@ -166,7 +166,7 @@ def cost_plots(methods: dict[str, Any]) -> list[Plot]:
 
 
 def error_plots(methods: dict[str, Any]) -> list[Plot]:
-    """Errors of the outputs of each method, before training in situ and at the end."""
+    """Plot the distribution of output errors of each method, before training in situ and at the end."""
     plots: list[Plot] = []
     middle = 0.5 * (ERROR_EDGES[1:] + ERROR_EDGES[:-1])
     for key, when in (("before_training", "before training in situ"), ("at_the_end", "at the end of training")):
@@ -183,7 +183,7 @@ def error_plots(methods: dict[str, Any]) -> list[Plot]:
 
 
 def product_plots(methods: dict[str, Any]) -> list[Plot]:
-    """Errors of products before and after calibration, a pair of bars a method and a plot a layer; many share one."""
+    """Plot errors of products before and after calibration: one plot per layer, or one of all if there are many."""
     done = {name: found for name, method in methods.items() if "after" in (found := method.get("product_errors", {}))}
     if not done:
         return []
@@ -210,7 +210,7 @@ def product_plots(methods: dict[str, Any]) -> list[Plot]:
 
 
 def saturation_plots(methods: dict[str, Any]) -> list[Plot]:
-    """Conversions that ended at the end of the range."""
+    """Plot how many conversions ended at an end of the range."""
     saturated = {name: method["saturated_codes"] for name, method in methods.items() if method.get("saturated_codes")}
     names = tuple(method_title(name) for name in saturated)
     parts = {part.upper(): [counts[part] for counts in saturated.values()] for part in ("adc", "dac")}

@@ -26,9 +26,9 @@ from circuitmem.report.prefixes import prefixed
 __all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "readable", "save", "svg", "svg_file"]
 
 INK = "#010203"
-"""Black to the eye. Stands for the colour of the page's text, and is replaced by it."""
+"""Looks black; a placeholder that is replaced by the colour of the page's text."""
 STILL_VIEWS = 3
-"""So many views of several are drawn; the others are for those who can choose."""
+"""Number of views that are drawn, of several; the others are only on interactive pages."""
 STYLES: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
     "dashed": {"linestyle": "--"},
@@ -50,12 +50,12 @@ _INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "yti
 _PANEL, _MAP = (4.0, 3.0), (3.4, 3.0)
 """Width and height of a panel, and of a map beside others [inches]."""
 SMALL, FEW_TICKS = 0.01, 6
-"""Below it an axis has a prefix or a power of ten; so many places on a logarithmic axis have a tick each."""
+"""Smaller values give an axis a prefix or a power of ten; at most this many places on a log axis have a tick each."""
 _LEGEND_LINES, _LEGEND_LINE = 2, 0.18
-"""A panel has room for so many lines of a legend below it; the height of each further one [inches]."""
+"""Lines of a legend for which there is room below a panel, and the height of each further one [inches]."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LONGEST = 3.0
-"""Maps with sides in a larger ratio are stretched: cells would be too small to be seen."""
+"""Maps whose sides have a larger ratio are stretched, because square cells would be too small to be seen."""
 
 
 def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black", across: int = 0) -> Figure:
@@ -64,11 +64,11 @@ def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black", ac
     Parameters
     ----------
     plot : dict or sequence of dict
-        What is drawn.
+        What to draw.
     ink : str
         The colour of text and axes.
     across : int
-        So many stand side by side, and more below; all of them when 0.
+        Number of panels side by side, the others below; all side by side when 0.
     """
     plots = [plot] if isinstance(plot, dict) else list(plot)
     options = [own for each in plots for own in (each["options"][:STILL_VIEWS] if each["kind"] == "views" else [each])]
@@ -84,14 +84,14 @@ def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black", ac
             place.set_visible(False)
         lines = max(map(_legend_lines, axes))
         figure.set_figheight(down * (height + _LEGEND_LINE * max(0, lines - _LEGEND_LINES)))
-        lay_out(figure)  # in this context, for it makes the ticks
+        lay_out(figure)  # within this context, because it makes the ticks
     return figure
 
 
 def lay_out(figure: Figure) -> None:
     """Place the axes of a figure so that their labels fit, once.
 
-    A figure with a layout engine of its own measures all text again, and draws twice, each time that it is saved.
+    A figure with its own layout engine would measure all text again, and draw twice, each time that it is saved.
     """
     # Without a rectangle to fit into, the labels are measured once instead of twice.
     TightLayoutEngine(pad=0.5, w_pad=1.5, rect=None).execute(figure)  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def _lines(axes: Axes, plot: dict[str, Any], ink: str) -> None:
             set_scale("log")
     places = np.concatenate(xs)
     if "x" not in plot["log"] and np.array_equal(places, np.round(places)):
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # epochs, bits, codes: there is no half of one
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # epochs, bits, codes: no fractions of them
     elif "x" in plot["log"] and len(ticks := np.unique(places[places > 0.0])) <= FEW_TICKS:  # sizes of tiles
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
@@ -129,14 +129,14 @@ def _lines(axes: Axes, plot: dict[str, Any], ink: str) -> None:
 
 
 def readable(values: Sequence[float], label: str) -> tuple[float, str]:
-    """Return what to multiply values by so that the ticks of an axis need no power of ten beside them, and its label.
+    """Return a factor with which the values of an axis need no power of ten beside its ticks, and the label to match.
 
     Parameters
     ----------
     values : sequence of float
-        All that the axis shows; nan counts for nothing.
+        All values on the axis; NaN is ignored.
     label : str
-        Of the axis; a unit in brackets at its end, such as ``(s)``, gets a prefix.
+        Label of the axis; a unit in brackets at its end, such as ``(s)``, gets a prefix.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def readable(values: Sequence[float], label: str) -> tuple[float, str]:
 
 
 def _legend(axes: Axes, **given: Any) -> None:
-    """Put the legend below the axes, off the data."""
+    """Put the legend below the axes, clear of the data."""
     _, labels = axes.get_legend_handles_labels()
     words = [handle.get_label() for handle in given["handles"]] if given else labels
     place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
@@ -178,7 +178,7 @@ def _heat_map(axes: Axes, plot: dict[str, Any], ink: str) -> None:
     rows, columns = values.shape
     aspect: Any = "equal" if max(rows / columns, columns / rows) <= LONGEST else "auto"
     axes.set(title=plot["title"], xlabel=plot["x_label"], ylabel=plot["y_label"])
-    ticks = 12 if max(rows, columns) <= 12 else 6  # classes: each has its own
+    ticks = 12 if max(rows, columns) <= 12 else 6  # classes: one tick each
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(ticks, integer=True))
     if plot.get("classes"):
@@ -202,13 +202,13 @@ def class_map(axes: Axes, values: Any, classes: Sequence[str], aspect: Any = "eq
     Parameters
     ----------
     axes : Axes
-        Where to.
+        Axes to draw in.
     values : (rows, columns) array_like
         The number of a class for each cell.
     classes : sequence of str
         Their names.
     aspect, ink : str
-        Of the cells, and the colour of the legend's text.
+        Aspect ratio of the cells, and colour of the legend's text.
     """
     colours = CLASSES[: len(classes)]
     norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, len(classes))
@@ -246,19 +246,19 @@ _DRAWERS = {"lines": _lines, "heat map": _heat_map, "bars": _bars}
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure into a file whose ending says what it becomes; the same figure gives the same bytes.
+    """Write a figure into a file in the format of its ending; the same figure gives the same bytes.
 
     Parameters
     ----------
     figure : Figure
         From :func:`draw`.
     path : path
-        A file that ends in ``.png`` (300 dots an inch, for print), ``.svg`` or ``.pdf``.
+        A file that ends in ``.png`` (300 dots per inch, for print), ``.svg`` or ``.pdf``.
 
     Raises
     ------
     ValidationError
-        If its ending is another.
+        If it has another ending.
     DataFileError
         If it cannot be written.
     """
@@ -284,7 +284,7 @@ def svg(figure: Figure, name: str) -> str:
     figure : Figure
         From :func:`draw`.
     name : str
-        Begins every id in it, so that several can stand on one page.
+        Prefix of every id in it, so that several figures can be on one page.
     """
     buffer = io.StringIO()
     with mpl.rc_context(_RC):
@@ -296,13 +296,13 @@ def svg(figure: Figure, name: str) -> str:
 
 
 def svg_file(element: str) -> str:
-    """Return an element of a page (:func:`svg`) as a file that stands by itself, black on white."""
+    """Return an element of a page (:func:`svg`) as a stand-alone file, black on white."""
     text = re.sub(r"(<svg [^>]*>)", r'\1\n <rect width="100%" height="100%" fill="#ffffff"/>', element, count=1)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text.replace("currentColor", INK)}'
 
 
 def png(figure: Figure, dpi: float = 150.0) -> bytes:
-    """Return a figure as PNG, with so many dots an inch."""
+    """Return a figure as PNG, with ``dpi`` dots per inch."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Figures of a study, drawn from its table and its kept maps: nothing is computed again."""
+"""Figures of a study, drawn from its table and its saved maps; nothing is computed again."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from circuitmem.training import method_title
 __all__ = ["AXIS_LABELS", "SCALES", "draw_study", "method_label", "pareto_front", "pareto_points"]
 
 NO_LEVELS = {"seed", "point", "method", "epoch", "end", PART, *MEASURES, *INFERENCE}
-"""Columns of a study's table that are no axes of it."""
+"""Columns of a study's table that are not axes."""
 FEWEST = 3
-"""Of fewer maps an interval says nothing that a reader could use: none is drawn, and the figure says so."""
+"""Fewest maps for an interval: of fewer it is of no use, and the figure says that none is drawn."""
 LETTERS = 20
-"""So many letters of the legend are an inch; of a title, three quarters as many."""
+"""Letters per inch in the legend; a title has three quarters as many."""
 LINE = 0.16
 """Height of a line of the legend [inches]; panels have room for two."""
 FEW_DECADES = 1e3
-"""So far apart at most are the ends of a logarithmic axis that has three marks a decade."""
+"""Largest ratio of the ends of a logarithmic axis that has three ticks per decade."""
 ACROSS = 4
 """Panels side by side in a picture for pages; more follow below."""
 COLUMN = 85 / 25.4
@@ -66,8 +66,8 @@ SCALES: dict[str, float] = {
 def draw_study(study: Study, folder: Path) -> list[Path]:
     """Draw every figure that a study declares into ``figures/`` of a folder with its results.
 
-    Each is a PNG for pages, with panels side by side. A figure of curves is a PDF for papers too, 85 mm wide, with its
-    panels one below the other and no letter below 7 points.
+    Each is saved as PNG for pages, with panels side by side. A figure of curves is also saved as PDF for papers, 85 mm
+    wide, with panels one below the other and no letter below 7 points.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     Raises
     ------
     DataFileError
-        If the results are not there, or not what the figure needs.
+        If the results are missing, or are not what a figure needs.
     """
     rows, _ = load_table(folder)
     target = folder / "figures"
@@ -104,7 +104,7 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
 
 
 def method_label(study: Study, name: str) -> str:
-    """Return what figures and tables call a method."""
+    """Return the name of a method in figures and tables."""
     variant = study.spec.variants.get(name)
     return (variant.label if variant is not None else "") or method_title(name)
 
@@ -141,7 +141,7 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row], across: int = ACROS
             found = [point for name in methods for point in pareto_points(select(some, method=name), spec.x)]
             _front(panel, found, SCALES[spec.x])
         if spec.y == "accuracy_percent":
-            if not validated:  # the digital network is tested with the test samples alone
+            if not validated:  # the digital network is tested on test samples only
                 _reference(panel, select(some, method="digital"), spec)
             panel.set_ylim(spec.minimum, spec.maximum)
         else:
@@ -168,7 +168,7 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row], across: int = ACROS
     if spec.kind == "lines" and any(select(rows, method=name) for name in methods):
         few = min(len({row["seed"] for row in select(rows, method=name)}) or FEWEST for name in methods) < FEWEST
         note = f"fewer than {FEWEST} maps: no intervals" if few else ""
-    # Below the panels: inside, it hides points.
+    # The legend is below the panels: inside, it would hide points.
     drawn: dict[str, Any] = {}  # of all panels: a method may be missing in the first
     for panel in axes:
         drawn |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
@@ -177,13 +177,13 @@ def _panels(study: Study, spec: FigureSpec, rows: list[Row], across: int = ACROS
     lines = -(-len(drawn) // beside) + bool(note)
     figure.set_figheight(
         figure.get_figheight() + LINE * max(0, lines - 2)
-    )  # a long legend takes nothing from the panels
+    )  # so that a long legend does not shrink the panels
     figure.legend(drawn.values(), drawn, frameon=False, loc="outside lower center", ncols=beside, **below)
     return figure
 
 
 def _plain_decades(panel: Any) -> None:
-    """Mark a logarithmic axis with plain numbers: 1, 2 and 5 of each decade where it has few, else powers of ten."""
+    """Label a logarithmic axis with plain numbers: 1, 2 and 5 per decade if it spans few, else powers of ten."""
     low, high = panel.get_xlim()
     panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < FEW_DECADES * low else (1.0,)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -191,15 +191,15 @@ def _plain_decades(panel: Any) -> None:
 
 
 def _short(tick: float) -> str:
-    """Return a number in few characters: ticks of a long axis stand side by side."""
+    """Return a number in few characters, so that the ticks of a long axis fit side by side."""
     text = f"{tick:g}"
     return text if len(text) <= 6 else re.sub(r"e\+?(-?)0*", r"e\1", f"{tick:.2g}")
 
 
 def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any], aside: float) -> None:
-    """Draw means at the end along an axis, with 95 % confidence intervals.
+    """Draw the final means along an axis, with 95 % confidence intervals.
 
-    Levels that are names are not joined, for nothing is between them; their points stand ``aside`` of each other.
+    Levels that are names are not joined, as there is nothing between them; their points are shifted by ``aside``.
     """
     ends = select(rows, end=True)
     levels = list(dict.fromkeys(row[spec.x] for row in ends))
@@ -215,12 +215,12 @@ def _line(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, An
 
 
 def _are_names(levels: Sequence[Any]) -> bool:
-    """Say whether levels are no numbers, nor written as numbers, with or without a unit."""
+    """Say whether any level is a name, and not a number with or without a unit."""
     return any(isinstance(level, str) and not re.fullmatch(r"[\d.]+( \S+)?", level) for level in levels)
 
 
 def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str, Any]) -> None:
-    """Draw mean accuracy against mean cost while training goes on; a method without training is a dotted line."""
+    """Draw mean accuracy against mean cost during training; a method without training is a dotted line."""
     rows = watched_rows(rows)
     epochs = sorted({row["epoch"] for row in rows})
     by_epoch = [select(rows, epoch=epoch) for epoch in epochs]
@@ -233,7 +233,7 @@ def _history(panel: Any, rows: Sequence[Any], spec: FigureSpec, style: dict[str,
 
 
 def pareto_points(rows: Sequence[Any], cost: str) -> list[tuple[float, float]]:
-    """Return mean cost and mean accuracy at the end, at each of the levels that rows of one method have."""
+    """Return the final mean cost and mean accuracy at each combination of levels in the rows of one method."""
     ends = [row for row in select(rows, end=True) if row[cost] is not None]
     names = [name for name in (ends[0] if ends else ()) if name not in NO_LEVELS]
     groups: dict[tuple[Any, ...], list[Any]] = {}
@@ -246,7 +246,7 @@ def pareto_points(rows: Sequence[Any], cost: str) -> list[tuple[float, float]]:
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points of (cost, accuracy) that no other equals or surpasses in both, the cheapest first."""
+    """Return the Pareto front, cheapest first: points (cost, accuracy) that no other equals or surpasses in both."""
     front: list[tuple[float, float]] = []
     for cost, accuracy in sorted(set(points), key=lambda point: (point[0], -point[1])):
         if not front or accuracy > front[-1][1]:
@@ -259,14 +259,14 @@ def _points(panel: Any, points: Sequence[tuple[float, float]], style: dict[str, 
 
 
 def _front(panel: Any, points: Sequence[tuple[float, float]], scale: float) -> None:
-    """Join what no other method surpasses, as a stair: in between one has the accuracy of the cheaper."""
+    """Draw the Pareto front as a staircase: between two points the accuracy is that of the cheaper one."""
     front = pareto_front(points)
     costs, accuracies = [scale * cost for cost, _ in front], [accuracy for _, accuracy in front]
     panel.step(costs, accuracies, where="post", color="black", linewidth=0.8, zorder=0, label="not surpassed")
 
 
 def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:
-    """Draw the digital network: a line where it is the same everywhere, else along the axis."""
+    """Draw the digital network: along the axis in figures of lines, else as a horizontal line."""
     if not rows:
         return
     style = {"color": "black", "linestyle": "--", "linewidth": 1.0, "label": method_title("digital")}
@@ -279,7 +279,7 @@ def _reference(panel: Any, rows: Sequence[Any], spec: FigureSpec) -> None:
 
 
 def _maps(study: Study, folder: Path) -> Figure:
-    """Draw stuck devices, and conductances before and after, one row for each tile and method that was kept."""
+    """Draw stuck devices, and conductances before and after training, one row for each saved tile and method."""
     names = list(dict.fromkeys(name.rsplit("/", 1)[0] for name in load_npz(folder / "maps.npz")))
     kinds_of = {"stuck": "b", "before": "f", "after": "f"}
     declared = {f"{name}/{key}": (kind, ("rows", "columns")) for name in names for key, kind in kinds_of.items()}

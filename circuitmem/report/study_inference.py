@@ -1,4 +1,4 @@
-"""What an inference takes at each point of a study, and how exact its products are, in words and a table."""
+"""Cost of an inference at each point of a study, and the errors of its products, in words and a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = {
 
 
 def inference_text(study: Study, rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> str:
-    """Return what a sample of the test takes after each method, the mean over the maps; nothing if it is unknown.
+    """Return the cost of a test sample after each method, and errors of products, as means over the maps; empty if unknown.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def inference_text(study: Study, rows: Sequence[Row], groups: Sequence[dict[str,
     rows : sequence of dict
         The table.
     groups : sequence of dict
-        Combinations of levels that it has.
+        Combinations of levels in the table.
     """
     lines = []
     for levels in groups:

@@ -1,4 +1,4 @@
-"""What a method's accuracy costs: an inference, and what came before the first one, spread over many."""
+"""Cost of a method's accuracy: an inference, and what came before the first one, amortised over many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from circuitmem.study.store import Row
 __all__ = ["pareto_text"]
 
 AMORTISED = (10_000, 1_000_000)
-"""Over so many inferences what a chip took to be brought up, calibrated and trained is spread."""
+"""Numbers of inferences over which the cost of bringing up, calibrating and training a chip is amortised."""
 COLUMNS = "accuracy_percent", "digital_products", "inference_j", "energy_j", "simulated_time_s"
 
 

@@ -1,4 +1,4 @@
-"""What a study found, in words and tables made from its table: no number is typed by hand."""
+"""Results of a study, in words and tables made from its table: no number is typed by hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ AT = {"end": "at equal epochs", "pulses": "at equal pulses", "time": "at equal s
 
 
 def report_study(study: Study, folder: Path) -> dict[str, Any]:
-    """Draw the figures and write ``results.md``, and its text into README.md where that lies in the same folder.
+    """Draw the figures and write ``results.md``, and its text into README.md if the folder has one.
 
     The README is changed between its two markers only.
 
@@ -75,7 +75,7 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
     rows : sequence of dict
         The table.
     provenance : dict
-        Where it comes from.
+        Provenance of the table.
     """
     parts = [_origin(provenance)]
     if provenance["failed"]:
@@ -138,7 +138,7 @@ def _failures(failed: list[dict[str, Any]]) -> Iterator[str]:
 def _accuracies(study: Study, rows: Sequence[Row], samples: int | None) -> str:
     """Return the table of mean accuracies at the end, with 95 % confidence intervals over maps and over test samples.
 
-    A table of an older version does not know how many test ``samples`` there were.
+    ``samples`` is the number of test samples; None for a table of an older version, which does not have it.
     """
     names = ["digital", *study.spec.methods]
     heads = [method_label(study, name) for name in names]
@@ -160,7 +160,7 @@ def _sampling(found: Mean | None, samples: int | None) -> str:
 
 
 def _costs(study: Study, rows: Sequence[Row], cost: str) -> str:
-    """Return the table of what methods cost in all, the mean over the defect maps."""
+    """Return the table of total costs of the methods, the mean over the defect maps."""
     names = study.spec.methods
     lines = []
     for levels in _groups(study, rows):
@@ -213,7 +213,7 @@ def _comparison(
 
 
 def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None, int]:
-    """Return the comparison on all pairs that can be compared, and how many cannot."""
+    """Return the comparison over all pairs that can be compared, and how many cannot."""
     names = spec.method, spec.against
     first, second = ({row["seed"]: row for row in select(rows, method=name, end=True)} for name in names)
     if spec.at == "end":

@@ -1,4 +1,4 @@
-"""What tuning a study's methods found and cost, in words and a table."""
+"""Results and cost of tuning a study's methods, in words and a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["tuning_text"]
 
 
 def _end(searched: SearchedSpec | None, value: Any) -> str:
-    """Say that a setting was found at an end of what was tried: beyond it there may be a better one."""
+    """Return a note if a setting is at an end of the values tried: beyond it there may be a better one."""
     tried = [each for each in searched.values if not isinstance(each, bool | str)] if searched is not None else []
     if len(set(tried)) < 2 or value not in (min(tried), max(tried)):
         return ""
@@ -23,7 +23,7 @@ def _end(searched: SearchedSpec | None, value: Any) -> str:
 
 
 def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
-    """Return which settings each method got, what they reached on validation samples, and what finding them cost.
+    """Return the settings of each method, their accuracy on validation samples, and the cost of finding them.
 
     Parameters
     ----------

@@ -136,7 +136,7 @@ def _steps(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _merged(values: dict[str, str]) -> str:
-    """Return what all engines have, or else the value of each."""
+    """Return the value that all engines share, or else the value of each."""
     if len(set(values.values())) == 1:
         return next(iter(values.values()))
     return "; ".join(f"{engine} {value}" for engine, value in values.items())

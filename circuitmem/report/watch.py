@@ -1,4 +1,4 @@
-"""The page of a run, served to this machine alone while the run goes on."""
+"""The page of a run, served to this machine only, while the run goes on."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _WATCHED = ("*.json", "state_*.npz", "trace_*")
 
 
 class RunServer(ThreadingHTTPServer):
-    """Serves a run's folder, and its page anew whenever something in it has changed.
+    """Serves a run's folder, and redraws its page whenever a file of the run has changed.
 
-    Nothing outside of the folder is served, not through links either, and nobody but this machine is answered: the
-    server listens on the loopback address, and refuses requests that name another host.
+    Nothing outside the folder is served, not even through links, and only this machine is answered: the server listens
+    on the loopback address, and refuses requests that name another host.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class RunServer(ThreadingHTTPServer):
     DataFileError
         If the folder is not a run.
     ValidationError
-        If the port is taken or not one.
+        If the port is taken or is not a port.
     """
 
     daemon_threads = True
@@ -55,7 +55,7 @@ class RunServer(ThreadingHTTPServer):
             raise ValidationError("port", f"must be free, 0 to 65535 ({error})", port) from None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let a reader go who has closed the page before it was all sent."""
+        """Ignore a reader that closed the connection before the whole page was sent."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -71,7 +71,7 @@ class RunServer(ThreadingHTTPServer):
         return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
 
     def refresh(self) -> None:
-        """Draw the page if there is something new."""
+        """Draw the page if something has changed."""
         with self._lock:
             news = self.news()
             if news != self._drawn or not (self.folder / "report.html").is_file():
@@ -93,9 +93,9 @@ class _Handler(SimpleHTTPRequestHandler):
             super().do_HEAD()
 
     def _is_for_a_file(self) -> bool:
-        """Answer what is not for a file of the run, and say whether that is still to be done."""
+        """Answer requests that are not for a file of the run; return whether a file is still to be sent."""
         if (self.headers.get("Host") or "").partition(":")[0] not in (ADDRESS, "localhost"):
-            # Another name for this address could let a page from elsewhere read the run.
+            # DNS rebinding: with another name for this address, a foreign page could read the run.
             self.send_error(HTTPStatus.FORBIDDEN, "only this machine is answered")
             return False
         path = unquote(urlsplit(self.path).path)
@@ -121,7 +121,7 @@ class _Handler(SimpleHTTPRequestHandler):
         return True
 
     def end_headers(self) -> None:
-        """Forbid to keep a page that changes."""
+        """Forbid caching, because the page changes."""
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
 
