@@ -1,4 +1,4 @@
-"""What the pulses of a row of tiles find of cells that drift, warm or wear, and what they leave."""
+"""Pulses on consecutive tiles whose cells drift, warm or wear: what each pulse finds, and what it leaves."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Mask = NDArray[np.bool_]
 
 
 class AgedRow:
-    """The histories of the cells of a row of tiles while it is programmed.
+    """The histories of the cells of consecutive tiles while these are programmed.
 
     Parameters
     ----------
     units : sequence of Unit
         The tiles.
     cells : CellState
-        Their part of the chip's state, (tiles, rows, columns) each: it changes in place.
+        Their part of the chip's state, (tiles, rows, columns) each; it is changed in place.
     """
 
     def __init__(self, units: Sequence[Unit], cells: CellState) -> None:
@@ -42,7 +42,7 @@ class AgedRow:
         self._spread = None if first.spread is None else self._stack("spread")
         known = [each.known_exponent() for each in self._histories] if self._aging.drifts else []
         arrays = [each for each in known if isinstance(each, np.ndarray)]
-        # A table is long to look up, and the last read has done so: only what pulses leave is new.
+        # A look-up in a table takes long, and the last read has done it: only cells with new pulses need another.
         self._exponent = np.stack(arrays) if arrays and len(arrays) == len(units) else None
         self._new = np.zeros(cells.stuck.shape, dtype=bool)
         self._since = [each.since_pulse() for each in self._histories] if first.disturbed else None
@@ -54,7 +54,7 @@ class AgedRow:
             self._pulses, self._endurance = self._stack("pulses"), self._stack("endurance")
             self._worn = np.zeros(cells.stuck.shape, dtype=bool)
             self._failed = np.zeros(cells.stuck.shape)
-        # What there is of cells that move is worked out where a pulse meets it; what they were last read at stays.
+        # Cells that change in time are computed only where a pulse meets them; what they were last read at stays.
         self._now = np.zeros(cells.stuck.shape) if first.moves else cells.conductance
         self._seen = np.zeros(cells.stuck.shape)
 
@@ -64,16 +64,16 @@ class AgedRow:
     def give(self, devices: Sequence[Device], pulse: PulseGroup, noise: Addresses, ends: Floats) -> Floats:
         """Give a pulse to cells, and return what they conduct while it lasts, (tiles, rows, columns) S.
 
-        What is returned of others says nothing.
+        The values returned for other cells are meaningless.
 
         Parameters
         ----------
         devices : sequence of Device
-            Those of each tile.
+            The devices of each tile.
         pulse : PulseGroup
             Which cells get it; its arrays are (tiles, rows, columns).
         noise : Addresses
-            Where the noise of each tile is drawn.
+            Address of each tile's noise.
         ends : (tiles, rows) ndarray
             When each row's pulse ends [ps].
         """
@@ -101,10 +101,10 @@ class AgedRow:
         return self._seen
 
     def _found(self, chosen: _Chosen, when: Floats) -> Floats:
-        """Return what pulses find of some cells [S], when they end [ps]: as :meth:`CellHistory.found`."""
+        """Return the conductances of some cells [S] that pulses find at ``when`` [ps], as :meth:`CellHistory.found`."""
         aging, found = self._aging, chosen.of(self._written)
         if aging.drifts:
-            # A tile that is left out has had its pulses, and maybe later: its cells say nothing here.
+            # A tile that is left out has had its pulses already, maybe at later times: its values are not used.
             age = np.maximum(when - chosen.of(self._written_at), 0.0)
             found = aging.drifted(found, age, self._exponents(chosen, found))
         if self._since is not None:
@@ -112,7 +112,7 @@ class AgedRow:
         return found
 
     def _exponents(self, chosen: _Chosen, left: Floats) -> float | Floats:
-        """Return exponents of drift of some cells, of which the last pulses left so much [S]."""
+        """Return the drift exponents of some cells, in which the last pulses left ``left`` [S]."""
         spread = None if self._spread is None else chosen.of(self._spread)
         if self._exponent is None:
             return self._aging.exponent(left, spread)
@@ -123,11 +123,11 @@ class AgedRow:
         return exponent
 
     def _driven(self, chosen: _Chosen) -> Floats:
-        """Return what the circuit sees of some cells [S]: stuck ones as they are."""
+        """Return the conductances of some cells in the circuit [S]; stuck cells have their own."""
         return np.where(chosen.of(self._stuck), chosen.of(self._cells.effective), chosen.of(self._now))
 
     def _wear(self, chosen: _Chosen, pulsed: Mask) -> None:
-        """Count a pulse of some cells: those that have had enough stick."""
+        """Count a pulse of some cells; those that reach their endurance get stuck."""
         before, endurance = chosen.of(self._pulses), chosen.of(self._endurance)
         worn = (before + 1 >= endurance) & (before < endurance)
         self._pulses += pulsed
@@ -142,7 +142,7 @@ class AgedRow:
         self._stuck |= cells
 
     def keep(self, pulses: Counts, tiles: Counts) -> None:
-        """Let the tiles that had pulses, so many down and up (2, tiles, rows, columns), have their new history."""
+        """Store the new histories of ``tiles``, which had so many pulses down and up, (2, tiles, rows, columns)."""
         count = pulses.sum(axis=0, dtype=np.int64)
         for tile in tiles.tolist():
             history: CellHistory = self._histories[tile]
@@ -152,24 +152,24 @@ class AgedRow:
 
 
 class _Chosen:
-    """Cells that get a pulse: all places, if they are most of them, else theirs alone."""
+    """Cells that get a pulse, worked on by their places alone or, if they are more than half, by all places."""
 
     def __init__(self, cells: Mask) -> None:
         self._cells = cells
         self._places = None if 2 * np.count_nonzero(cells) > cells.size else np.flatnonzero(cells)
 
     def of(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return the numbers of the places; to be copied before it is written to."""
+        """Return an array's values at the places; copy them before writing to them."""
         return array if self._places is None else array.reshape(-1)[self._places]
 
     def of_rows(self, numbers: Floats) -> Floats:
-        """Return the numbers of the places' rows, of which there are (tiles, rows)."""
+        """Return for each place the value of its row, from one value per row, (tiles, rows)."""
         if self._places is None:
             return np.broadcast_to(numbers[:, :, None], self._cells.shape)
         return np.asarray(numbers.reshape(-1)[self._places // self._cells.shape[2]])
 
     def put(self, array: NDArray[Any], numbers: ArrayLike) -> None:
-        """Put numbers of the places into an array, those of the cells."""
+        """Write values at the places into an array, only for the cells that get the pulse."""
         if self._places is None:
             np.copyto(array, numbers, where=self._cells)
         else:

@@ -1,4 +1,4 @@
-"""What time, reads and heat make of what a pulse left, of cells of any shape: one tile's, or some of many."""
+"""What time, reads and heat make of the conductance that a pulse left, for the cells of a tile or some of many."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Times = NDArray[np.int64]
 
 
 class Aging:
-    """The laws of a chip's cells.
+    """The laws by which a chip's cells change with time, reads, heat and pulses.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Aging:
     moves : bool
         Whether they do any of these.
     wears : bool
-        Whether cells break by the number of their pulses.
+        Whether cells wear out after a number of pulses.
     """
 
     def __init__(self, spec: ChipSpec) -> None:
@@ -47,9 +47,9 @@ class Aging:
         self.wears = spec.endurance.pulses is not None
 
     def exponent(self, left: Floats, spread: Floats | None) -> float | Floats:
-        """Return exponents of drift of cells in which the last pulse left so much [S]; one for all if it is the same.
+        """Return the drift exponents of cells in which the last pulse left ``left`` [S]; one for all if it is the same.
 
-        ``spread`` are standard normal numbers of the cells, if exponents differ from device to device.
+        ``spread`` holds a standard normal number for each cell, if exponents differ from device to device.
         """
         exponent = law_values(self.retention.drift_exponent, left, "chip.retention.drift_exponent")
         if spread is not None:
@@ -64,7 +64,7 @@ class Aging:
         Raises
         ------
         ValidationError
-            If a cell conducts more than any declared device may: the law grows for ever.
+            If a cell conducts more than any declared device may: the law grows without bound.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             conductance = conductance * (1.0 + age * PICOSECOND / self.retention.drift_time) ** -exponent
@@ -72,7 +72,7 @@ class Aging:
         return conductance
 
     def read_out(self, conductance: Floats, reads: Times, time: Times) -> Floats:
-        """Return what cells conduct after so many reads of their word lines, of so many ps in all [S].
+        """Return what cells conduct after ``reads`` reads of their word lines, which took ``time`` [ps] in all [S].
 
         Raises
         ------
@@ -88,12 +88,12 @@ class Aging:
         return conductance
 
     def _check_bound(self, conductance: Floats, name: str) -> None:
-        if not np.all(conductance <= LARGEST_CONDUCTANCE):  # 0 S times infinity is no number
+        if not np.all(conductance <= LARGEST_CONDUCTANCE):  # 0 S times infinity is NaN
             rule = f"must be nearer to 0: it has made cells conduct more than {LARGEST_CONDUCTANCE:g} S"
             raise ValidationError(f"chip.retention.{name}", rule, getattr(self.retention, name))
 
     def factor(self, when: int | Floats) -> Floats:
-        """Return what the chip's temperature at ``when`` [ps] multiplies conductances by."""
+        """Return the factor by which the chip's temperature at ``when`` [ps] changes conductances."""
         times, kelvins = zip(*self.heat.profile, strict=True)
         kelvin = np.interp(np.asarray(when, dtype=np.float64) * PICOSECOND, times, kelvins)
         return np.asarray(1.0 + self.heat.coefficient * (kelvin - self.heat.reference))

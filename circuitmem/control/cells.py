@@ -20,17 +20,18 @@ __all__ = ["CellHistory"]
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
-"""Durations [ps]. Moments of the clock, which goes beyond 64 bits, are float64: exact for 2.5 hours, then to 1e-16."""
+"""Durations [ps]. Times on the clock can exceed 64 bits and are float64: exact for 2.5 hours, then to 1e-16 of them."""
 
 _STATE = ("written", "written_at", "reads", "read_time", "_reads_then", "_time_then", "pulses")
 
 
 class CellHistory:
-    """What a tile's conductances depend on beside its pulses.
+    """What a tile's conductances depend on besides its pulses.
 
-    A cell's conductance is that left by its last pulse, times a drift with the time since, times a disturb with the
-    reads since, times a factor of the chip's temperature, times one of its noise. The first two are what the next pulse
-    finds; the others come and go. What depends on what a cell conducts is that of what the last pulse left.
+    A cell's conductance is the one that its last pulse left, times a drift factor for the time since, times a disturb
+    factor for the reads since, times a factor for the chip's temperature, times a noise factor. The next pulse finds
+    drift and disturb; temperature and noise come and go. Parameters that depend on a cell's conductance are those at
+    the conductance that the last pulse left.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class CellHistory:
     written : (rows, columns) ndarray
         What the last pulse left [S]; nan where cells neither move nor wear.
     written_at : (rows, columns) ndarray
-        When [ps].
+        When the last pulse left it [ps].
     reads, read_time : (rows,) ndarray of int
         How often each word line was driven by a read, and for how long [ps].
     pulses : (rows, columns) ndarray of int
@@ -65,7 +66,7 @@ class CellHistory:
         self.warms, self.moves, self.wears = aging.warms, aging.moves, aging.wears
         self.reads: Times = np.zeros(shape[0], dtype=np.int64)
         self.read_time: Times = np.zeros(shape[0], dtype=np.int64)
-        # Cells that stay as they are have one number for all: a large chip has no room for arrays that say nothing.
+        # Cells that do not change share one number: a large chip has no memory to spare for constant arrays.
         nothing: Times = np.broadcast_to(np.int64(0), shape)
         self.written = conductance.copy() if self.moves or self.wears else np.broadcast_to(np.nan, shape)
         self._reads_then = self._time_then = self.pulses = nothing
@@ -81,11 +82,11 @@ class CellHistory:
             self.endurance = wear.pulses * stream(seed, Purpose.ENDURANCE, index).weibull(wear.shape, shape)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what changes while the chip works, for a checkpoint; nothing if nothing here does."""
+        """Return what changes while the chip works, for a checkpoint; empty if nothing here changes."""
         return {name: getattr(self, name) for name in _STATE} if self.moves or self.wears else {}
 
     def restore(self, state: Mapping[str, NDArray[Any]], conductance: Floats, now: int) -> None:
-        """Go back to what :meth:`state` returned; if nothing, age from ``now`` [ps] with ``conductance`` [S] on."""
+        """Go back to what :meth:`state` returned; if that is empty, age from ``conductance`` [S] at ``now`` [ps]."""
         if self.moves or self.wears:
             self.written = conductance.copy()
             self.written_at = np.full(conductance.shape, float(now))
@@ -94,7 +95,7 @@ class CellHistory:
 
     @property
     def history(self) -> tuple[Floats, Floats, Times, Times]:
-        """What :meth:`present` depends on, beside its arguments; what changes is put in a new array, never in place."""
+        """Arrays that :meth:`present` depends on; a change replaces an array and never writes into it."""
         return self.written, self.written_at, self.reads, self.read_time
 
     @property
@@ -103,7 +104,7 @@ class CellHistory:
         return self._of_what_was_left()[1]
 
     def known_exponent(self) -> float | Floats | None:
-        """Return :attr:`exponent` if it is known already."""
+        """Return :attr:`exponent` if it has been computed already, else None."""
         return self._laws[1] if self._laws is not None and self._laws[0] is self.written else None
 
     def _of_what_was_left(self) -> tuple[Floats, float | Floats, float | Floats]:
@@ -115,12 +116,12 @@ class CellHistory:
         return self._laws
 
     def found(self, when: int | Floats) -> Floats:
-        """Return what a pulse finds at ``when`` [ps], (rows, columns) S.
+        """Return the conductances that a pulse finds at ``when`` [ps], (rows, columns) S.
 
         Raises
         ------
         ValidationError
-            If drift or reading has made a cell conduct more than any declared device may: both laws grow for ever.
+            If drift or reads have made a cell conduct more than any declared device may: both laws grow without bound.
         """
         conductance = self.written
         if self.drifts:
@@ -134,7 +135,7 @@ class CellHistory:
         return self.reads[:, None] - self._reads_then, self.read_time[:, None] - self._time_then
 
     def present(self, when: int, noise_seed: int | None) -> Floats:
-        """Return what a read meets at ``when`` [ps], (rows, columns) S; without a seed there is no noise."""
+        """Return the conductances that a read sees at ``when`` [ps], (rows, columns) S; without a seed, no noise."""
         conductance = self.found(when)
         if self.warms:
             conductance = conductance * self.factor(when)
@@ -152,11 +153,11 @@ class CellHistory:
         return flicker(key, when, age, self._phase[1], self.aging.noise.flicker_time)
 
     def factor(self, when: int | Floats) -> float | Floats:
-        """Return what the chip's temperature at ``when`` [ps] multiplies conductances by."""
+        """Return the factor by which the chip's temperature at ``when`` [ps] changes conductances."""
         return self.aging.factor(when)
 
     def put(self, cells: NDArray[np.bool_], conductance: Floats, when: int | Floats) -> None:
-        """Note that ``cells`` were put at ``conductance`` [S] at ``when`` [ps]: they age from there."""
+        """Note that ``cells`` were set to ``conductance`` [S] at ``when`` [ps]: they age from there."""
         if not (self.moves or self.wears):
             return
         self.written = np.where(cells, conductance, self.written)
@@ -165,16 +166,17 @@ class CellHistory:
         self._time_then = np.where(cells, self.read_time[:, None], self._time_then)
 
     def write(self, cells: NDArray[np.bool_], conductance: Floats, when: Floats) -> NDArray[np.bool_]:
-        """Note that pulses left ``conductance`` [S] in ``cells`` at ``when`` [ps]; returns which broke by them."""
+        """Note that pulses left ``conductance`` [S] in ``cells`` at ``when`` [ps]; returns which cells wore out."""
         self.put(cells, conductance, when)
         before = self.pulses
         self.pulses = before + cells
         return np.asarray((self.pulses >= self.endurance) & (before < self.endurance))
 
     def take(self, pulses: Times, written: Floats, written_at: Floats) -> None:
-        """Take what so many pulses have left: of each cell, (rows, columns), what the last one did [S], and when [ps].
+        """Take over the results of many pulses: each cell's number, last conductance [S] and its time [ps].
 
-        It is what :meth:`write` has noted after them all; cells without a pulse have what they had.
+        All are (rows, columns), as :meth:`write` would have noted them pulse by pulse; a cell without a pulse has its
+        old values.
         """
         cells = pulses > 0
         self.written, self.written_at = written, written_at

@@ -22,7 +22,7 @@ __all__ = ["Context"]
 
 @dataclass
 class Context:
-    """What a train needs of its chip.
+    """What a train needs from its chip.
 
     Attributes
     ----------
@@ -37,11 +37,11 @@ class Context:
     noise_seed : int
         Seed of read and pulse noise.
     auditor : ChipAuditor, optional
-        Looks at operations and has some of them done again.
+        Looks at operations and has some of them computed again.
     trace : Trace, optional
         Writes every operation.
     pulses_are_given : bool
-        Whether tiles are just being programmed as one job.
+        Whether a job is programming tiles at this moment.
     """
 
     clock: Clock
@@ -55,18 +55,18 @@ class Context:
 
     @property
     def traces_beats(self) -> bool:
-        """Whether each read and pulse is booked alone: a trace in the granularity of pulses shows them."""
+        """Whether each read and pulse is booked on its own, for a trace with granularity ``"pulse"``."""
         return self.trace is not None and self.clock.granularity == "pulse"
 
     def let_audit(self, unit: Unit, drives: Callable[[], NDArray[np.int64]], kind: str, now: int) -> None:
-        """Let the auditor, if there is one that wants it, see reads of a tile that were just answered.
+        """Let the auditor look at reads of a tile that were just done, if there is one and it wants them.
 
         Parameters
         ----------
         unit : Unit
             The tile.
         drives : callable
-            Gives their DAC codes, (batch, rows); asked only if they are looked at.
+            Returns their DAC codes, (batch, rows); called only if the auditor wants the reads.
         kind : str
             What they were booked as.
         now : int
@@ -85,7 +85,7 @@ class Context:
     def show(
         self, train: Train, kind: str, begin: int, duration: int, count: int, booked: Account, since: int | None = None
     ) -> None:
-        """Let the trace, if there is one, have what a train did from ``begin`` on [ps], drawn from ``since`` on."""
+        """Write to the trace, if there is one, what a train did from ``begin`` [ps] on, drawn from ``since`` on."""
         if self.trace is not None:
             cost = booked.busy, booked.energy, booked.pulses
             shown = begin if since is None else since

@@ -1,4 +1,4 @@
-"""Pulses of devices that count them, for a row of tiles at once."""
+"""Pulses of :class:`circuitmem.device.PulseUpdate` devices, for consecutive tiles at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Counts = NDArray[np.int64]
 
 
 class CountStack(CountedStack):
-    """Pulses of devices that count them, along curves that the kernel knows."""
+    """Pulses of :class:`circuitmem.device.PulseUpdate` devices, along curves that the kernel knows."""
 
     devices = PulseUpdate
 

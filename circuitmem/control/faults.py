@@ -40,7 +40,7 @@ def check_faults(spec: ChipSpec, tiles: int) -> None:
 
 
 def note_fragile(spec: ChipSpec, seed: int, units: Sequence[Unit]) -> None:
-    """Note on some tiles, next first, what a specification says of things that break by the number of pulses."""
+    """Note on some tiles, next first, the specified faults that come after a number of pulses."""
     own = {unit.index: unit for unit in units}
     for number, fault in enumerate(spec.faults):
         if fault.pulses is not None and fault.tile in own:
@@ -57,7 +57,7 @@ def timed(spec: ChipSpec, after: int) -> list[tuple[int, FaultSpec]]:
 
 
 def strike(unit: Unit, fault: FaultSpec, now: int) -> None:
-    """Break something at ``now`` [ps]: pulses that have ended came before, and reads that have begun too."""
+    """Let a fault strike at ``now`` [ps], after pulses that have ended by then and reads that have begun before."""
     trains = [train for train in unit.array.users if isinstance(train, TileTrain)]
     for train in trains:
         train.catch_up(now)
@@ -67,7 +67,7 @@ def strike(unit: Unit, fault: FaultSpec, now: int) -> None:
 
 
 def damage(unit: Unit, fault: FaultSpec) -> None:
-    """Break something on a tile."""
+    """Apply a fault to a tile."""
     if fault.what == "adc":
         alive = unit.readout.adc.alive.copy()
         alive[fault.column] = False
@@ -77,13 +77,13 @@ def damage(unit: Unit, fault: FaultSpec) -> None:
 
 
 def wear_out(unit: Unit, worn: NDArray[np.bool_], left: NDArray[np.float64]) -> None:
-    """Let cells stick for ever, as the endurance specification says; ``left`` is what pulses left there [S]."""
+    """Make worn cells stuck for good, as the endurance specification says; ``left`` is what pulses left there [S]."""
     value = failed_at(unit.spec)
     unit.tile.damage(stuck(unit.tile, worn, left if value is None else np.full(worn.shape, value)))
 
 
 def failed_at(spec: ChipSpec) -> float | None:
-    """Return where cells stick that are worn out [S]; None: at what they had."""
+    """Return the conductance at which worn-out cells are stuck [S]; None if they keep what they had."""
     failure, device = spec.endurance.failure, spec.device
     return {"stuck-on": device.maximum_conductance, "stuck-off": device.minimum_conductance}.get(failure)
 

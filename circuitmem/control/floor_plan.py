@@ -8,9 +8,9 @@ __all__ = ["FloorPlan"]
 
 
 class FloorPlan:
-    """Places of outputs that are taken on each tile of a chip whose tiles are shared.
+    """Places for outputs that are taken on each tile of a chip whose tiles are shared.
 
-    A matrix on several tiles gets tiles that follow each other, the first ones on which there is room.
+    A matrix on several tiles gets consecutive tiles, the first ones that have room for it.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ class FloorPlan:
         self.taken: list[int] = []
 
     def add(self, count: int, *, shared: bool) -> None:
-        """Note that there are so many more tiles; what is not ``shared`` counts as full."""
+        """Note that there are ``count`` more tiles; those that are not ``shared`` count as full."""
         self.taken += [0 if shared else self.places] * count
 
     def room(self, shares: Sequence[int]) -> int:
-        """Return the first of tiles in a row with room for so many outputs each; the last may be yet to be made."""
+        """Return the first of consecutive tiles with room for ``shares`` outputs each; some may not be made yet."""
         for first in range(len(self.taken)):
             own = zip(self.taken[first:], shares, strict=False)
             if all(taken + share <= self.places for taken, share in own):

@@ -17,7 +17,7 @@ def _read_time(spec: ChipSpec) -> int:
 
 
 def polarities(kind: str) -> tuple[str, str]:
-    """Return the operations of RESET and SET pulses that belong together, for that of the SETs."""
+    """Return the matching operations of RESET and SET pulses, given that of the SET pulses."""
     return kind.replace("set", "reset", 1), kind
 
 
@@ -38,7 +38,7 @@ class OperationSpec:
     holds : tuple of str
         Resources that it holds from its first beat to its last: ``"tile"``, ``"dac"``, ``"adc"``, ``"driver"``.
     beat : callable
-        Duration of the smallest part that nothing interrupts, a read or a pulse, for a chip [ps].
+        Duration on a chip of one beat, a read or a pulse that nothing interrupts [ps].
     levels : bool
         Whether it is a read whose inputs have many levels: with bit-serial inputs, one read for each bit.
     """
@@ -66,5 +66,5 @@ OPERATIONS = {
     "refresh_set_pulse": _SET,
     "refresh_reset_pulse": _RESET,
 }
-"""Every kind of operation on a tile. A write-verify loop is made of
-row (or cell) pulses and verify reads, and lets go of everything between them."""
+"""Every kind of operation on a tile. A write-verify loop consists of row (or cell) pulses and verify reads; between
+them it releases all resources."""

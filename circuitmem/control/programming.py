@@ -24,22 +24,22 @@ Wanted = Layers | Sequence[Floats] | Floats
 
 
 class Programming(NamedTuple):
-    """What is asked of different tiles."""
+    """A job of programming different tiles."""
 
     units: Sequence[Unit]
     kind: str
     """Account of the SET pulses, a key of ``OPERATIONS``."""
     priority: Priority
     wanted: Wanted = ()
-    """What they are to conduct, unless pulses are counted out."""
+    """What they are to conduct; not used if ``counts`` is given."""
     deadband: float = 0.0
-    """Changes up to this are not worth a pulse [S]."""
+    """Changes up to this get no pulse [S]."""
     counts: Sequence[tuple[Counts, Counts]] | None = None
     """How many pulses down and up the cells of each tile get, (rows, columns)."""
 
     @property
     def layers(self) -> list[PairTargets | Conductances] | None:
-        """What is wanted of layers; None for what is wanted of single tiles."""
+        """The targets of layers; None if the targets are those of single tiles."""
         if isinstance(self.wanted, np.ndarray):
             return None
         return [each for each in self.wanted if isinstance(each, PairTargets | Conductances)] or None
@@ -63,7 +63,7 @@ class Programming(NamedTuple):
         place : int
             Which of the tiles, from 0.
         wanted : (rows, columns) ndarray, optional
-            What it is to conduct [S]; None where pulses are counted out.
+            What it is to conduct [S]; None if the job gives numbers of pulses.
 
         Returns
         -------

@@ -1,7 +1,7 @@
-"""Programming of a row of tiles at once: what :mod:`circuitmem.control.pulses` does, in few calls for all.
+"""Programming of consecutive tiles at once: what :mod:`circuitmem.control.pulses` does, in a few calls for all tiles.
 
-It is for tiles whose rows are driven alone, and of which nothing but cells breaks by pulses: then no pulse of a tile
-depends on those of another.
+It is for tiles whose rows are driven one at a time, and on which pulses can break nothing but cells: then the pulses of
+a tile do not depend on those of another.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from circuitmem.device.rows import plan_row
 __all__ = ["CountedStack", "PulseStack"]
 
 PIECE = 1 << 20
-"""Cells that are planned at once. What is wanted of the cells of a large chip is as large as their state: it is worked
-out twice instead, piece by piece."""
+"""Cells that are planned at once. The targets of a large chip would take as much memory as its state: instead they are
+computed twice, piece by piece."""
 
 BLOCK = 1 << 15
-"""Of these, cells that NumPy works on at once: so many stay in a processor's cache."""
+"""Cells of a piece that NumPy works on at once: so many fit into a processor's cache."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
 class PulseStack(ABC):
-    """The pulses of a row of tiles, planned; a subclass is for one kind of device.
+    """The planned pulses of consecutive tiles; a subclass is for one kind of device.
 
     Parameters
     ----------
     context : Context
         What it needs of its chip.
     job : Programming
-        What is asked of the tiles, one that :meth:`can_take` allows.
+        What is asked of the tiles: a job that :meth:`can_take` accepts.
 
     Attributes
     ----------
     steps : (2, tiles) ndarray of int
-        Pulses of rows that each tile gets, RESETs and SETs.
+        Row pulses that each tile gets, RESETs and SETs.
     pulses : (2, tiles) ndarray of int
-        Pulses of its cells.
+        Cell pulses that each tile gets, RESETs and SETs.
     """
 
     devices: ClassVar[type[Device]]
-    """Which devices get such pulses; one of somebody's own that derives from them may do otherwise."""
+    """Class of the devices that get such pulses; a user's class that derives from it may behave differently."""
     begins: Sequence[int]
     """When the pulses of each tile begin [ps]."""
 
@@ -81,7 +81,7 @@ class PulseStack(ABC):
         first = units[0] if units else None
         if first is None or state is None or state.part(units) is None or first.spec.programming.by_cell:
             return False
-        if first.spec.packed and job.counts is None:  # a layer wants something of some cells alone
+        if first.spec.packed and job.counts is None:  # a layer has targets for some cells only
             return False
         plain = context.electrics.pulses_are_ladders and first.spec.tile.cell.is_plain and cls._knows(first)
         return plain and not any(unit.fragile for unit in units)
@@ -93,22 +93,22 @@ class PulseStack(ABC):
 
     @staticmethod
     def longest(job: Programming) -> int:
-        """No job of this kind takes longer [ps], of what is wanted: pulses that are counted out can."""
+        """Return an upper bound of the duration [ps] of a job with targets; one with ``counts`` may exceed it."""
         spec = job.units[0].spec
         beats = sum(OPERATIONS[each].beat(spec) for each in polarities(job.kind))
         return sum(unit.devices.most for unit in job.units) * spec.tile.rows * beats
 
     @abstractmethod
     def wanted(self, place: int) -> Floats | None:
-        """Return what a tile of the row is asked for, (rows, columns) S; None where pulses are counted out."""
+        """Return the target of one of the tiles, (rows, columns) S; None if the job gives numbers of pulses."""
 
     @abstractmethod
     def _count(self, piece: slice) -> tuple[Counts, Counts]:
-        """Return how many pulses of rows and of cells each tile of a piece of the row gets, (2, tiles) both."""
+        """Return the numbers of row pulses and of cell pulses of each tile of a piece, (2, tiles) both."""
 
     @abstractmethod
     def _pulse(self, piece: slice, tiles: Counts, noise: Addresses) -> tuple[list[int], list[int]]:
-        """Give their pulses to some tiles of a piece; returns what RESETs and SETs take of each tile of it [aJ]."""
+        """Give some tiles of a piece their pulses; returns the energies of RESETs and SETs on each tile of it [aJ]."""
 
     def durations(self) -> list[int]:
         """Return how long the pulses of each tile take [ps]."""
@@ -116,9 +116,9 @@ class PulseStack(ABC):
         return [resets * reset + sets * each for resets, sets in zip(*self.steps.tolist(), strict=True)]
 
     def give(self, left_out: Sequence[int], begins: Sequence[int]) -> list[int]:
-        """Give the pulses and book them, but for those of some tiles, by their place in the row; returns how many.
+        """Give and book the pulses, except on the tiles at the places ``left_out``; returns each tile's cell pulses.
 
-        ``begins`` is when those of each tile begin [ps].
+        ``begins`` is when the pulses of each tile begin [ps].
         """
         units, self.begins = self.job.units, begins
         self.steps[:, left_out] = 0
@@ -130,7 +130,7 @@ class PulseStack(ABC):
         for place in some.tolist():
             unit = units[place]
             keys[place], operations[place] = unit.next_update(self.context.noise_seed)
-            if not unit.cells.moves:  # else the next read finds out what there is
+            if not unit.cells.moves:  # else the next read updates the tile
                 unit.tile.change()
             unit.pulses += rows[place]
         energy = [0] * len(units), [0] * len(units)
@@ -145,7 +145,7 @@ class PulseStack(ABC):
         return [int(each) for each in self.pulses.sum(axis=0)]
 
     def _book(self, is_set: int, array: list[int]) -> None:
-        """Book the pulses of one polarity on the tiles that had any; ``array`` is what they took of each [aJ]."""
+        """Book the pulses of one polarity on the tiles that had any; ``array`` is their energy on each tile [aJ]."""
         some = np.flatnonzero(self.steps[is_set])
         if not some.size:
             return
@@ -177,11 +177,11 @@ class PulseStack(ABC):
         return self.context.electrics.behavioral.threads
 
     def _pieces(self) -> list[slice]:
-        """Return the pieces of the row that are planned at once."""
+        """Return the pieces of the job, slices of tiles that are planned at once."""
         return self._split(len(self.job.units), PIECE)
 
     def _split(self, tiles: int, cells: int) -> list[slice]:
-        """Return parts of a row of so many tiles, of up to so many cells each."""
+        """Split so many tiles into slices of at most ``cells`` cells each, or of one tile."""
         tile = self.job.units[0].spec.tile
         step = max(1, cells // (tile.rows * tile.columns))
         return [slice(first, min(first + step, tiles)) for first in range(0, tiles, step)]
@@ -191,11 +191,11 @@ class PulseStack(ABC):
         return piece
 
     def _own(self, piece: slice) -> slice:
-        """Return where a piece of the row lies in the stacks."""
+        """Return where a piece lies in the stacks of the chip."""
         return slice(self.part.start + piece.start, self.part.start + piece.stop)
 
     def _goal(self, piece: slice) -> Floats | list[PairTargets | Conductances]:
-        """Return what is wanted of the tiles of a piece: conductances (tiles, rows, columns) [S], or layers."""
+        """Return the targets of the tiles of a piece: conductances (tiles, rows, columns) [S], or layers."""
         layers = self.job.layers
         if layers is None:
             return np.ascontiguousarray(self.job.wanted[piece], dtype=np.float64)
@@ -211,16 +211,16 @@ class PulseStack(ABC):
 
 class _Plan(NamedTuple):
     wanted: Floats | None
-    """What is asked of each cell, (tiles, rows, columns) S; None where pulses are counted out."""
+    """Target of each cell, (tiles, rows, columns) S; None if the job gives numbers of pulses."""
     pulses: Counts
-    """How many each cell gets, (2, tiles, rows, columns): down, up."""
+    """How many pulses each cell gets, (2, tiles, rows, columns): down, up."""
 
 
 class CountedStack(PulseStack):
-    """As many pulses down and up as each cell needs by what the digital core knows, or as are counted out for it."""
+    """Pulses down and up for each cell: as many as it needs by what the digital core knows, or as the job gives it."""
 
     numbers: ClassVar[type[np.integer[Any]]] = np.int64
-    """Of what kind the planned numbers of pulses are."""
+    """Integer type of the planned numbers of pulses."""
 
     def __init__(self, context: Context, job: Programming) -> None:
         self._plan = lru_cache(maxsize=1)(self._plan_piece)
@@ -239,7 +239,7 @@ class CountedStack(PulseStack):
         return _Plan(wanted, pulses)
 
     def wanted(self, place: int) -> Floats | None:
-        """Return what a tile of the row is asked for, (rows, columns) S; None where pulses are counted out."""
+        """Return the target of one of the tiles, (rows, columns) S; None if the job gives numbers of pulses."""
         piece = self._piece_of(place)
         wanted = self._plan(piece.start, piece.stop).wanted
         return None if wanted is None else np.asarray(wanted[place - piece.start])
@@ -249,7 +249,7 @@ class CountedStack(PulseStack):
         return pulses.max(axis=3).sum(axis=2, dtype=np.int64), pulses.sum(axis=(2, 3), dtype=np.int64)
 
     def _given(self, piece: slice, tiles: Counts) -> Counts:
-        """Return how many pulses each cell of a piece gets, (2, tiles, rows, columns), if only some ``tiles`` do."""
+        """Return the pulses of each cell of a piece, (2, tiles, rows, columns), if only some ``tiles`` get theirs."""
         pulses = self._plan(piece.start, piece.stop).pulses
         if len(tiles) == pulses.shape[1]:
             return pulses

@@ -30,19 +30,19 @@ Counts = NDArray[np.int64]
 
 
 class Strokes(NamedTuple):
-    """One pulse of one polarity each: to which rows, or to which cells, in which beats, rising."""
+    """One pulse of one polarity for each of some rows, or some cells, and the beat of each; the beats are rising."""
 
     is_set: bool
     number: int
-    """Which pulse of its cells' this is."""
+    """Number of this pulse among those that its cells get, from 0."""
     cells: Mask
     """All cells that get one, (rows, columns)."""
     rows: Places
     columns: Places | None
-    """None where whole rows get their pulse."""
+    """None if whole rows get their pulse."""
     beats: Places
     width: int = 1
-    """How many times the declared width each lasts."""
+    """Duration of each, in multiples of the declared width."""
 
 
 class _Round(NamedTuple):
@@ -71,22 +71,23 @@ class _Slice:
 
 
 class ProgrammingTrain(TileTrain):
-    """Programming of the cells of one tile that shall change by more than ``deadband``.
+    """Programming of the cells of one tile that have to change by more than ``deadband``.
 
-    Row after row (several at once, or cell after cell, if so declared). Which cells get which pulses is decided when
-    the train begins, by the devices (:class:`circuitmem.device.Device`): a row gets its pulses one after another, first
-    those down, then those up, each in the cells that need so many. Stuck cells get pulses like the others.
+    Rows are programmed one after another (several at once, or cell by cell, if so declared). When the train begins, the
+    devices (:class:`circuitmem.device.Device`) decide which cells get which pulses: a row gets its pulses one after
+    another, first down, then up, and each pulse goes to the cells that need that many. Stuck cells get pulses like the
+    others.
 
     Parameters
     ----------
     context, unit, priority
         As in :class:`circuitmem.control.trains.TileTrain`.
     wanted : (rows, columns) ndarray, optional
-        Wanted conductance [S]; what was last asked for when left out, which also holds after an interruption.
+        Wanted conductance [S]; if left out, the one last asked for, looked up again after an interruption.
     deadband : float
-        Changes up to this are not worth a pulse [S].
+        Changes up to this get no pulse [S].
     kind : str
-        A key of ``OPERATIONS``: that of the SET pulses.
+        Key of the SET pulses in ``OPERATIONS``.
     cells : tuple of (rows, columns) ndarray of bool, optional
         Cells that get a RESET, and cells that get a SET, whatever was asked of them.
     counts : tuple of (rows, columns) ndarray of int, optional
@@ -117,9 +118,9 @@ class ProgrammingTrain(TileTrain):
         self.kinds = polarities(kind)
 
     def begin(self, now: int) -> None:
-        """Decide which pulses to give, the first time."""
+        """Decide which pulses to give, when the train begins for the first time."""
         if self.strokes is None and self.given is not None and self.unit.spec.packed:
-            # What others have on the tile stays as it was asked by now.
+            # Cells of other layers on the tile keep what has been asked of them by now.
             self.wanted = np.where(np.isnan(self.given), self.unit.asked, self.given)
         if self.given is None:
             self.wanted = self.unit.asked
@@ -130,7 +131,7 @@ class ProgrammingTrain(TileTrain):
             self._let_audit(now)
 
     def _let_audit(self, now: int) -> None:
-        """Let the auditor, if there is one that wants it, look at some of the pulses."""
+        """Let the auditor look at some of the pulses, if there is one and it chooses this train."""
         auditor, unit = self.context.auditor, self.unit
         if auditor is None or self.noise is None or self.strokes is None:
             return
@@ -142,7 +143,7 @@ class ProgrammingTrain(TileTrain):
             self.watch = auditor.train(SeenTrain(*place, *devices), chosen)
 
     def _plan(self) -> list[Strokes]:
-        """List the pulses, those of one cell in the order in which it gets them, and call :meth:`_schedule`."""
+        """List the pulses, those of each cell in order, and set the beats with :meth:`_schedule`."""
         unit = self.unit
         if self.counts is not None:
             down, up = self.counts
@@ -161,7 +162,7 @@ class ProgrammingTrain(TileTrain):
         return self._by_cell(rounds) if by_cell else self._by_row(rounds, unit.spec.programming.rows_at_once)
 
     def _by_row(self, rounds: list[_Round], together: int) -> list[Strokes]:
-        """List the pulses of rows, so many of them at once."""
+        """List the pulses of rows, of which ``together`` are driven at once."""
         active = np.zeros((len(rounds), self.unit.tile.spec.rows), dtype=bool)
         for place, one in enumerate(rounds):
             active[place] = one.cells.any(axis=1)
@@ -190,7 +191,7 @@ class ProgrammingTrain(TileTrain):
         ]
 
     def _lay_out(self, rounds: list[_Round], active: Mask) -> Counts:
-        """Set the beats of things that are ``active`` in some rounds; return which beat each is, (rounds, things)."""
+        """Give each thing one beat for each round in which it is ``active``; return the beats, (rounds, things)."""
         taken = active.T.ravel()
         things = active.shape[1]
         self._schedule(
@@ -200,14 +201,14 @@ class ProgrammingTrain(TileTrain):
         return np.asarray((np.cumsum(taken) - 1).reshape(active.T.shape).T)
 
     def _change(self, strokes: Strokes, conductance: Floats, effective: Floats) -> None:
-        """Let pulses change their cells, in place, and note what was asked of them."""
+        """Apply pulses to their cells, in place, and note what was asked of these."""
         assert self.noise is not None
         unit = self.unit
         pulse = PulseGroup(strokes.is_set, strokes.number, strokes.cells, self.wanted, strokes.width)
         unit.devices.give(pulse, CellState(conductance, effective, unit.tile.stuck, unit.asked), self.noise)
 
     def _schedule(self, set_beats: Mask, widths: Counts) -> None:
-        """Say of each beat whether it is one of SET pulses, and how many times their declared width it lasts."""
+        """Set the end of each beat, given whether it is one of SET pulses and its multiple of the declared width."""
         reset_time, set_time = (OPERATIONS[kind].beat(self.unit.spec) for kind in self.kinds)
         sets, total = int(widths[set_beats].sum()), int(widths.sum())
         on_clock(sets * set_time + (total - sets) * reset_time, 0)  # before NumPy adds them in 64 bits
@@ -215,7 +216,7 @@ class ProgrammingTrain(TileTrain):
 
     @property
     def longest(self) -> int:
-        """No train of this kind takes longer [ps]."""
+        """Upper bound of the duration of such a train [ps]."""
         spec = self.unit.spec
         places = spec.tile.rows * (spec.tile.columns if spec.programming.by_cell else 1)
         most = self.unit.devices.most
@@ -224,10 +225,10 @@ class ProgrammingTrain(TileTrain):
         return places * most * sum(OPERATIONS[kind].beat(spec) for kind in self.kinds)
 
     def notice(self, now: int) -> None:
-        """Pulses meet the tile as it is when they end: nothing is to be done again."""
+        """Do nothing: a pulse acts on the tile as it is when the pulse ends."""
 
     def settle(self, beats: int) -> None:
-        """Let the pulses up to ``beats`` have their effect; what breaks by the number of pulses breaks in between."""
+        """Apply the pulses before beat ``beats``; faults that come after a number of pulses strike in between."""
         unit = self.unit
         while self.done < beats:
             stop = beats
@@ -244,7 +245,7 @@ class ProgrammingTrain(TileTrain):
                 damage(unit, unit.fragile.pop(0)[1])
 
     def _apply(self, first: int, last: int) -> None:
-        """Give the pulses of some beats, in the order of the plan: those of one cell are in this order anyway."""
+        """Give the pulses of some beats, in the order of the plan, which is the right order for each single cell."""
         assert self.strokes is not None
         slices: dict[str, _Slice] = {}
         due = self.strokes
@@ -258,7 +259,7 @@ class ProgrammingTrain(TileTrain):
 
     @cached_property
     def _at_beat(self) -> list[list[int]]:
-        """Which of the plan's strokes have pulses in each beat: a beat by itself must not ask all of them."""
+        """Which strokes of the plan have pulses in each beat, so that a single beat need not search all of them."""
         assert self.strokes is not None
         found: list[list[int]] = [[] for _ in self.ends]
         for place, strokes in enumerate(self.strokes):
@@ -267,7 +268,7 @@ class ProgrammingTrain(TileTrain):
         return found
 
     def _trace(self, slices: dict[str, _Slice]) -> None:
-        """Let the trace have one slice of each polarity; of two that overlap the longer-lasting contains the other."""
+        """Write one slice of each polarity to the trace; if two overlap, the one that ends later contains the other."""
         shown = sorted(slices.items(), key=lambda item: item[1].end)
         since = min((piece.begin for _, piece in shown), default=0)
         for kind, piece in shown:
@@ -284,7 +285,7 @@ class ProgrammingTrain(TileTrain):
         voltage = device.set_voltage if is_set else device.reset_voltage
         watched = self._watched(strokes)
         if not (unit.cells.moves or unit.cells.wears):
-            # A SET's current is limited to what it leaves; a RESET's flows through what it finds.
+            # A SET's current is limited by the conductance that it leaves; a RESET's flows through the one it finds.
             before = unit.tile.conductance.copy() if watched else unit.tile.conductance
             if is_set:
                 self._change(strokes, *unit.tile.change())
@@ -311,7 +312,7 @@ class ProgrammingTrain(TileTrain):
         self._show(watched, is_set, voltage, driven, found, left)
 
     def _drive(self, strokes: Strokes, slices: dict[str, _Slice]) -> None:
-        """Give one pulse, of one beat, to devices whose engine says what the whole tile makes of it."""
+        """Give one pulse, of one beat, to ODE devices: the engine computes the response of the whole tile."""
         unit, devices = self.unit, self.unit.devices
         assert isinstance(devices, OdeCells)
         assert self.noise is not None
@@ -331,7 +332,7 @@ class ProgrammingTrain(TileTrain):
         self._book(strokes, attojoules(energy), slices)
 
     def _watched(self, strokes: Strokes) -> list[Mask]:
-        """Return the cells of each of these pulses that an audit looks at."""
+        """Return, for each of these pulses that the audit looks at, its cells."""
         if not isinstance(self.watch, PulseWatch):
             return []
         beats = self.watch.beats.intersection(strokes.beats.tolist())
@@ -357,7 +358,7 @@ class ProgrammingTrain(TileTrain):
             )
 
     def _when(self, strokes: Strokes) -> Floats:
-        """Return when each cell's pulse ends [ps], (rows, columns); for those without one, when the train does."""
+        """Return when each cell's pulse ends [ps], (rows, columns); for cells without one, when the train ends."""
         ends = np.array([float(self.origin + self.ends[beat]) for beat in strokes.beats.tolist()])
         when = np.full(strokes.cells.shape, float(self.origin + self.ends[-1]))
         if strokes.columns is None:
@@ -367,7 +368,7 @@ class ProgrammingTrain(TileTrain):
         return when
 
     def _energy(self, strokes: Strokes, conductance: Floats, voltage: float) -> int:
-        """Return what the pulses take from the array's drivers [aJ]."""
+        """Return the energy that the pulses take from the array's drivers [aJ]."""
         time = strokes.width * OPERATIONS[self.kinds[strokes.is_set]].beat(self.unit.spec) * PICOSECOND
         unit = self.unit
         if not self.context.electrics.pulses_are_ladders:
@@ -380,7 +381,7 @@ class ProgrammingTrain(TileTrain):
         return sum(attojoules(unit.row_power(conductance, cells, voltage) * time) for cells in groups)
 
     def _power(self, cells: Mask, conductance: Floats, voltage: float) -> float:
-        """Return what the drivers deliver in one beat, to ``cells`` [W]."""
+        """Return the power that the drivers deliver to ``cells`` in one beat [W]."""
         return self.context.electrics.pulse_power(self.unit, conductance, cells, voltage)
 
     def _book(self, strokes: Strokes, array: int, slices: dict[str, _Slice]) -> None:
@@ -401,7 +402,7 @@ class ProgrammingTrain(TileTrain):
         slices.setdefault(kind, _Slice(begin, begin)).add(begin, self.origin + self.ends[last], count, booked)
 
     def pause(self, now: int) -> None:
-        """All is booked pulse by pulse."""
+        """Do nothing: each pulse is booked when it is given."""
 
     def result(self) -> int:
         """Return how many cell pulses were given."""
@@ -431,6 +432,6 @@ def _driven(strokes: Strokes, group: Places) -> Mask:
 
 
 def _apart(key: Places) -> list[Places]:
-    """Split places into groups of one key each."""
+    """Split the places of ``key`` into groups with equal values."""
     order = np.argsort(key, kind="stable")
     return list(np.split(order, np.flatnonzero(np.diff(key[order])) + 1))

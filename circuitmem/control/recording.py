@@ -1,8 +1,9 @@
-"""A text file that is written as it comes, packed or not, and can be gone on with after a crash.
+"""A text file that is written on the fly, compressed or not, and can be continued after a crash.
 
-Text is kept until a block is full, then written. Blocks end at fixed numbers of characters, so that the same text gives
-the same bytes however often somebody asked where the file stands; each is packed by itself (a full flush of the
-deflate stream, RFC 1951), so that a new process can go on after any of them. Memory does not grow with the file.
+Text is buffered until a block is full, then written. Every block holds the same number of bytes of text, so that the
+same text gives the same file however often :meth:`Recording.state` is called; each is compressed on its own (a full
+flush of the deflate stream, RFC 1951), so that a new process can continue after any of them. Memory does not grow with
+the file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 
 class _Written(ABC):
-    """What is written within a ``with``, and finished at its end."""
+    """Something that is written inside a ``with`` statement and finished at its end."""
 
     def __enter__(self) -> Self:
         return self
@@ -40,26 +41,26 @@ class _Written(ABC):
 
     @abstractmethod
     def leave(self, *, failed: bool) -> None:
-        """Finish what was written, or let go of it if something ``failed``."""
+        """Finish what was written, or drop it if something ``failed``."""
 
 
 class Recording(_Written):
     """A text file, compressed if its name ends in ``.gz``.
 
-    The file has its name only once it is closed without an error; until then it is ``NAME.part``, which an error
-    removes unless :meth:`state` was asked for: then somebody means to go on with it.
+    The file gets its name when it is closed without an error; until then it is ``NAME.part``. An error removes that
+    file, unless it was continued or :meth:`state` was called: then it can be continued later.
 
     Parameters
     ----------
     path : path
         File to write.
     state : mapping, optional
-        What :meth:`state` of another recording of the same file returned: go on from there.
+        What :meth:`state` of an earlier recording of the same file returned, to continue it.
 
     Raises
     ------
     DataFileError
-        If the file cannot be written, or is shorter than it was then.
+        If the file cannot be written, or is shorter than it was at that time.
     """
 
     def __init__(self, path: str | os.PathLike[str], state: Mapping[str, Any] | None = None) -> None:
@@ -82,7 +83,7 @@ class Recording(_Written):
             raise DataFileError(self.path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
     def _go_on(self, state: Mapping[str, Any]) -> None:
-        if not self._part.exists() and self.path.exists():  # it was finished, but what came after was not
+        if not self._part.exists() and self.path.exists():  # the file was finished, but not the run
             os.replace(self.path, self._part)
         self._position, self._size, self._checksum = state["position"], state["size"], state["checksum"]
         self._pending += state["pending"].encode(errors="surrogateescape")
@@ -94,7 +95,7 @@ class Recording(_Written):
         self._file.seek(self._position)
 
     def leave(self, *, failed: bool) -> None:
-        """Give the file its name, or remove it if something ``failed`` and nobody means to go on with it."""
+        """Give the file its name, or remove it if something ``failed`` and it is not to be continued."""
         if not failed:
             self.close()
             return
@@ -103,7 +104,7 @@ class Recording(_Written):
             self._part.unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Close the file and forget it: somebody writes it anew."""
+        """Close the file as it is, because it will be written anew."""
         self._file.close()
 
     def write(self, text: str) -> None:
@@ -113,7 +114,7 @@ class Recording(_Written):
             self._put_block(BLOCK, zlib.Z_FULL_FLUSH)
 
     def state(self) -> dict[str, Any]:
-        """Return where the file stands, for a checkpoint; what was written before is safe on the disk then."""
+        """Return where the file stands, for a checkpoint; all blocks written so far are then safe on the disk."""
         self._kept = True
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -147,7 +148,7 @@ class Recording(_Written):
 
 
 class Recorder(_Written):
-    """Who writes one recording, which ends with a ``with``, and is finished there unless an error ends that.
+    """Base of the writers of a recording: the end of a ``with`` statement finishes it, unless there is an error.
 
     Parameters
     ----------
@@ -159,15 +160,15 @@ class Recorder(_Written):
         self._file = file
 
     def leave(self, *, failed: bool) -> None:
-        """Write what the file ends with, if nothing ``failed``, and leave the file."""
+        """Write the end of the file, if nothing ``failed``, and leave the file."""
         if not failed:
             self._end()
         self._file.leave(failed=failed)
 
     def abandon(self) -> None:
-        """Close the file and forget it."""
+        """Close the file as it is."""
         self._file.abandon()
 
     @abstractmethod
     def _end(self) -> None:
-        """Write what the file ends with."""
+        """Write the end of the file."""

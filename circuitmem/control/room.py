@@ -1,4 +1,4 @@
-"""Whether a chip goes into the memory of this machine: asked before it is fabricated."""
+"""Whether a chip fits into the memory of this machine: checked before it is fabricated."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from circuitmem.errors import ValidationError
 __all__ = ["check_room", "least_bytes"]
 
 CELL = 25
-"""Bytes that a chip keeps of a cell: what was asked, what it conducts, what the circuit has, whether it is stuck."""
+"""Bytes that a chip keeps per cell: conductances asked, programmed and in the circuit, and whether it is stuck."""
 
 
 def least_bytes(spec: ChipSpec, tiles: int) -> int:
-    """Return how many bytes so many tiles take at least: their cells, and what the wires make of them."""
+    """Return the bytes that so many tiles take at least: their cells and, if wires have resistance, their matrices."""
     rows, columns = spec.tile.shape
     wired = bool(np.any(spec.tile.word_line_resistance) or np.any(spec.tile.bit_line_resistance))
     return tiles * rows * (CELL * columns + 8 * (columns + rows) * wired)
@@ -38,5 +38,5 @@ def check_room(spec: ChipSpec, tiles: int) -> None:
 
 
 def _memory() -> int:
-    """Return the bytes of memory that this machine has."""
+    """Return the memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,7 +1,7 @@
-"""Pulses of a row of tiles round by round: the first of every cell that gets one, then the second, and so on.
+"""Pulses of consecutive tiles round by round: the first of every cell that gets one, then the second, and so on.
 
-Whatever the device, and whether its cells drift, warm or wear: what each pulse finds depends on when it comes, which is
-known beforehand. Of a round only the cells that get its pulse, and their rows, are worked out.
+This works for any device, also if cells drift, warm or wear: what a pulse finds depends on when it comes, which is
+known beforehand. In each round only the cells that get its pulse, and their rows, are computed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Places = NDArray[np.intp]
 
 
 class RoundStack(CountedStack):
-    """Pulses of any device whose pulse changes its own cell, by what is there when it comes."""
+    """Pulses of any device whose pulse changes only its own cell, depending on what it finds there."""
 
     devices = Device
-    numbers = np.uint16  # :attr:`Device.most` is no more than that
+    numbers = np.uint16  # :attr:`Device.most` does not exceed it
 
     @classmethod
     def _knows(cls, unit: Unit) -> bool:
-        """Say whether it knows what pulses do: of kinds of somebody's own it shows all that a tile's cells conduct."""
+        """Return whether it knows what pulses do; users' devices see the whole tile, so their cells must not move."""
         devices = unit.devices
         once = type(devices).rounds is Device.rounds and not unit.spec.device.stateful
         return once and (has_row_law(devices) or not unit.cells.moves)
@@ -81,13 +81,13 @@ class RoundStack(CountedStack):
         return power.energies(0), power.energies(1)
 
     def _row_begins(self, most: Counts) -> Counts:
-        """Return when the pulses of each row begin, (tiles, rows) ps, from the begin of its tile's on."""
+        """Return when the pulses of each row begin, (tiles, rows) ps, relative to the first pulse of its tile."""
         reset, each = self._times
         taken = most[0] * reset + most[1] * each
         return np.asarray(np.cumsum(taken, axis=1) - taken)
 
     def _on_clock(self, ends: Counts, piece: slice) -> Floats:
-        """Return moments of tiles, (tiles, rows) ps from their begin on, on the clock [ps]; it goes beyond 64 bits."""
+        """Convert times, (tiles, rows) ps from each tile's begin, to the clock [ps], which can exceed 64 bits."""
         begins = self.begins[piece]
         if max(begins, default=0) + int(ends.max(initial=0)) < 1 << 63:
             return np.asarray((np.array(begins, dtype=np.int64)[:, None] + ends).astype(np.float64))
@@ -96,7 +96,7 @@ class RoundStack(CountedStack):
 
 
 class _RowPower:
-    """Power of the pulses of rows, as they come, and the energy that they add up to."""
+    """Power of row pulses, collected as they come, and the energies that they add up to."""
 
     def __init__(self, stack: RoundStack, piece: slice) -> None:
         part = stack._own(piece)
@@ -120,7 +120,7 @@ class _RowPower:
         self._found[is_set].append((lines // self._rows, power))
 
     def energies(self, is_set: int) -> list[int]:
-        """Return what the pulses of one polarity took of each tile [aJ]."""
+        """Return the energy of the pulses of one polarity on each tile [aJ]."""
         found = self._found[is_set]
         if not found:
             return [0] * self._tiles

@@ -1,4 +1,4 @@
-"""What the controller of a chip asks of its tiles, core and bus, as processes on the clock."""
+"""The operations that a chip's controller requests of tiles, core and bus, as processes on the clock."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ Counts = NDArray[np.int64]
 
 
 class Sequencer(Clock):
-    """Operations on tiles, the digital core and the bus, and what breaks of them in time.
+    """Operations on tiles, the digital core and the bus, and faults that strike at given times.
 
     Parameters
     ----------
     spec : ChipSpec
         The chip.
     granularity : {"burst", "pulse"}
-        Whether operations in a row on one tile are one event or one each.
+        Whether consecutive operations on one tile are one event, or one event each.
     electrics : Electrics
         Computes the circuits.
     noise_seed : int
@@ -87,7 +87,7 @@ class Sequencer(Clock):
         return list(dict.fromkeys([*per_tile, self.context.drivers, self.digital, self.bus]))
 
     def _until_free(self, units: Sequence[Unit]) -> Process:
-        """Wait for what was done on these tiles at once, without a train that others would wait for."""
+        """Wait for operations on these tiles that were done at once, and so have no train to queue behind."""
         while units and (end := max(unit.array.until for unit in units)) > self.clock:
             for unit in units:
                 unit.array.waited += max(unit.array.until - self.clock, 0)
@@ -111,9 +111,9 @@ class Sequencer(Clock):
         kind : str
             Account to book on: ``"mac_read"``, ``"calibration_read"``, ``"verify_read"`` ...
         priority : Priority
-            ``BACKGROUND`` reads let others go first, between two of them.
+            ``BACKGROUND`` reads yield to other operations between two reads.
         gain : float, optional
-            Gain of the amplifiers for these reads; the one that is set if left out.
+            Gain of the amplifiers for these reads; the present one if left out.
         used : UsedLines, optional
             The lines that are read; all if left out.
         """
@@ -126,7 +126,7 @@ class Sequencer(Clock):
         return answer
 
     def program(self, unit: Unit, wanted: Floats, deadband: float, priority: Priority = Priority.NORMAL) -> Process:
-        """Program all cells of a tile that are asked to change by more than ``deadband``, as their device wants it.
+        """Program all cells of a tile that have to change by more than ``deadband``, with the pulses that they need.
 
         Returns the number of cell pulses.
 
@@ -135,9 +135,9 @@ class Sequencer(Clock):
         wanted : (rows, columns) ndarray
             Wanted conductance [S]; on a chip that is packed, nan for cells that are to stay.
         deadband : float
-            Changes up to this are not worth a pulse [S].
+            Changes up to this get no pulse [S].
         priority : Priority
-            ``BACKGROUND`` pulses let others go first, between two of them.
+            ``BACKGROUND`` pulses yield to other operations between two pulses.
         """
         yield from self._until_free([unit])
         train = ProgrammingTrain(self.context, unit, wanted, deadband, self._set_pulse, priority)
@@ -161,7 +161,7 @@ class Sequencer(Clock):
             if duration is not None:
                 yield from self.wait_until(self.clock + duration)
                 return [train.result() for train in trains]
-        # Cells that move are met when their read begins.
+        # Cells that change in time are updated when their read begins.
         self.electrics.refresh([unit for unit in units if not unit.cells.moves])
         return (yield from self.together(self.read(unit, some, kind, priority, gain, own) for unit, some, own in asked))
 
@@ -171,11 +171,11 @@ class Sequencer(Clock):
         layer: LayerCodes,
         sums: LayerSums,
         kind: str,
-        priority: Priority = Priority.NORMAL,  # noqa: ARG002 - nobody is there to give way to
+        priority: Priority = Priority.NORMAL,  # noqa: ARG002 - there is nothing else to yield to
     ) -> Process:
-        """Read the tiles of a layer and add up what their codes mean; returns sums (batch, outputs).
+        """Read the tiles of a layer and add up their corrected codes; returns sums (batch, outputs).
 
-        None, and nothing is done, if single tiles have to be read: :meth:`read_all` does.
+        Returns None and reads nothing if the tiles have to be read one by one, which :meth:`read_all` does.
         """
         found = None
         yield from self._until_free(units)
@@ -195,12 +195,12 @@ class Sequencer(Clock):
     ) -> Process:
         """Program tiles side by side; returns the number of cell pulses of each. Arguments as in :meth:`program`.
 
-        ``wanted`` is what each tile is to conduct, or what layers are to weigh whose tiles follow each other.
+        ``wanted`` gives the conductances of each tile, or the targets of layers on consecutive tiles.
         """
         return (yield from self._carry_out(Programming(units, self._set_pulse, priority, wanted, deadband)))
 
     def _carry_out(self, job: Programming) -> Process:
-        """Give the pulses of a job, at once if nothing can come between them; returns the number of each tile's."""
+        """Give the pulses of a job, at once if nothing can come between them; returns each tile's number of pulses."""
         yield from self._until_free(job.units)
         found = program_at_once(self.context, job)
         if found is None:
@@ -219,7 +219,7 @@ class Sequencer(Clock):
     def rewrite(self, unit: Unit, cells: Mask, lowered: Mask, priority: Priority = Priority.BACKGROUND) -> Process:
         """Program ``cells`` (rows, columns) once more towards what was last asked of them: a refresh.
 
-        ``lowered`` of them get a RESET first. Returns the number of cell pulses.
+        Those in ``lowered`` get a RESET first. Returns the number of cell pulses.
         """
         chosen = cells & lowered, cells
         train = ProgrammingTrain(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
@@ -228,7 +228,7 @@ class Sequencer(Clock):
     def pulse(self, unit: Unit, down: Counts, up: Counts, priority: Priority = Priority.NORMAL) -> Process:
         """Give the cells of a tile so many pulses, first those down, then those up; returns the number of cell pulses.
 
-        What comes of them only reads can tell: the digital core believes what the declared curves say.
+        Only reads can tell the result: the digital core assumes what the declared curves predict.
 
         Parameters
         ----------
@@ -249,6 +249,6 @@ class Sequencer(Clock):
         yield self.arbiter.perform(core_step(self.context, self.spec.digital, self.digital, operations, priority))
 
     def transfer(self, bits: int, priority: Priority = Priority.NORMAL) -> Process:
-        """Carry so many bits over the bus; takes nothing if no bandwidth is declared."""
+        """Carry so many bits over the bus; takes no time and no energy if no bandwidth is declared."""
         if self.spec.bus.bandwidth is not None:
             yield self.arbiter.perform(bus_step(self.context, self.spec.bus, self.bus, bits, priority))

@@ -1,4 +1,4 @@
-"""Reads of a row of tiles in one call, or, where the tables of their DACs are too large to be kept, in some."""
+"""Reads of consecutive tiles in one call, or in several where the tables of their DACs are too large to be kept."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from circuitmem.converter import Readout
 __all__ = ["StackReads"]
 
 PIECE = 64
-"""Tiles that are read at once, where their converters are put together for each read,"""
+"""Most tiles that are read at once where their converters are assembled for each read."""
 VOLTAGES = 1 << 25
-"""if their DACs have no more codes than these together."""
+"""Most DAC voltages that these tiles may have together: if they would have more, fewer tiles are read at once."""
 
 Places = NDArray[np.intp]
 Mask = NDArray[np.bool_]
@@ -33,16 +33,16 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class StackReads:
-    """What a row of tiles is read for; the fields are parameters of :func:`circuitmem._kernels.stack_reads.read_stack`.
+    """A read of consecutive tiles; the fields are parameters of :func:`circuitmem._kernels.stack_reads.read_stack`.
 
     Attributes
     ----------
     codes : (batch, inputs) ndarray of int with a tiling, else (tiles, batch, rows)
         DAC codes.
     source : IdealWires or Matrices
-        What the tiles do to voltages.
+        How the tiles turn voltages into currents.
     noise : Addresses
-        Where the noise of each tile is found.
+        Address of each tile's noise.
     """
 
     codes: NDArray[np.int64]
@@ -54,7 +54,7 @@ class StackReads:
     keep_codes: bool = True
 
     def read(self, channels: StackChannels, threads: int, converted: Mask | None = None) -> StackRead:
-        """Read all tiles, with these converters, of which those ``converted``, (tiles, columns), have a code but 0."""
+        """Read all tiles with these converters; columns that are not ``converted``, (tiles, columns), have code 0."""
         if converted is not None:
             channels = channels._replace(highest=np.where(converted, channels.highest, 0.0))
         return read_stack(
@@ -70,7 +70,7 @@ class StackReads:
         )
 
     def read_in_pieces(self, readouts: Sequence[Readout], threads: int, converted: Mask | None = None) -> StackRead:
-        """Do the same piece by piece, with the same bits: no output has tiles in two pieces."""
+        """Read all tiles piece by piece, with the same result to the last bit: no output has tiles in two pieces."""
         found: list[tuple[Places, StackRead]] = []
         top = readouts[0].adc.spec.highest_code
         voltages = readouts[0].dac.rows * readouts[0].dac.spec.levels
@@ -101,7 +101,7 @@ class StackReads:
         return [places[:, first : first + step].ravel() for first in range(0, columns, step)]
 
     def _of(self, tiles: Places) -> StackReads:
-        """Return what some of the tiles are read for."""
+        """Return the read of some of the tiles."""
         noise = Addresses(self.noise.keys[tiles], self.noise.operations[tiles])
         each = tiles.tolist()
         if isinstance(self.source, IdealWires):

@@ -1,4 +1,4 @@
-"""The state of all tiles of a chip in stacks, of which each tile has its part: whole layers are computed at once."""
+"""The state of all tiles of a chip in stacks, one part for each tile, so that whole layers are computed at once."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Mask = NDArray[np.bool_]
 class ChipState:
     """What the cells of a chip were asked for and conduct, with a leading axis of tiles.
 
-    The arrays are the state itself: tiles that it has taken keep theirs in them.
+    The arrays are the state itself: tiles passed to :meth:`take` keep their own state in them.
 
     Parameters
     ----------
     count, rows, columns : int
-        How many tiles there are to be, and their size.
+        Number of tiles to come, and their size.
 
     Attributes
     ----------
@@ -54,16 +54,16 @@ class ChipState:
         return unit
 
     def part(self, units: Sequence[Unit]) -> slice | None:
-        """Return where a row of tiles lies in the stacks; None if they do not lie one after another."""
+        """Return where consecutive tiles lie in the stacks; None if the tiles are not consecutive."""
         first = units[0].index
         alike = all(unit.index == first + place for place, unit in enumerate(units))
         return slice(first, first + len(units)) if alike else None
 
     def channels(self, part: slice) -> StackChannels:
-        """Return the converters of a row of tiles, at the present gains of their amplifiers; without offsets' currents.
+        """Return the converters of consecutive tiles at the present gains of their amplifiers, without offset currents.
 
-        They are put together again only if a gain was set, or a channel has broken, since the last time. What is one
-        for all tiles, as the noise of the ADCs is, must be so.
+        They are assembled again only if a gain, a working channel or the ADC noise has changed since the last call.
+        What they have in common, such as the ADC noise, must be equal for all tiles.
         """
         key = part.start, part.stop
         banks = [unit.readout.adc for unit in self.units[part]]
@@ -78,17 +78,17 @@ class ChipState:
         return found
 
     def stuck(self, part: slice) -> Mask:
-        """Return which cells of a row of tiles ignore pulses, (tiles, rows, columns)."""
+        """Return which cells of consecutive tiles ignore pulses, (tiles, rows, columns)."""
         self._look(part)
         return self._stuck[part]
 
     def dead_drivers(self, part: slice) -> Mask:
-        """Return which drivers of a row of tiles are dead, (tiles, rows)."""
+        """Return which drivers of consecutive tiles are dead, (tiles, rows)."""
         self._look(part)
         return self._dead[part]
 
     def _look(self, part: slice) -> None:
-        """Take note of defects that are new."""
+        """Bring the masks up to date with new defects."""
         for place, unit in enumerate(self.units[part], part.start):
             defects = unit.tile.defects
             if defects is not self._defects[place]:
@@ -97,10 +97,10 @@ class ChipState:
                 self._dead[place] = False if defects.dead_drivers is None else defects.dead_drivers
 
     def wires(self, part: slice) -> PulseWires:
-        """Return what the rows of a row of tiles are driven through when they are programmed."""
+        """Return the wires and drivers through which the rows of consecutive tiles are programmed."""
         units = self.units[part]
         cell, dead = units[0].spec.tile.cell, self.dead_drivers(part)
-        # Where no line is cut all tiles have the wires of the design.
+        # If no line is cut, all tiles have the wires of the design.
         own = units if any(unit.tile.defects.cuts_lines for unit in units) else units[:1]
         return PulseWires(
             [unit.tile.wires[0] for unit in own],

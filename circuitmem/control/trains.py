@@ -1,4 +1,4 @@
-"""The trains of a chip that change no cell: reads, and what holds no tile."""
+"""The trains that program no cell: reads, and steps of the digital core and the bus."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Codes = NDArray[np.int64]
 
 
 class StepTrain(Train):
-    """One beat on something that is no tile: a digital step, or a transfer.
+    """One beat on something other than a tile: a digital step, or a bus transfer.
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class StepTrain(Train):
     resource : Resource
         What it holds.
     amount : int
-        How many operations, or bits.
+        Number of operations, or bits.
     duration : int
         How long it takes [ps], >= 1.
     energy : int
-        What it costs [aJ].
+        Energy of the step [aJ].
     part : str
-        What uses that energy.
+        Part of the chip that uses this energy.
     priority : Priority
         Its priority.
     """
@@ -61,14 +61,14 @@ class StepTrain(Train):
         self.amount, self.energy, self.part = amount, energy, part
 
     def begin(self, now: int) -> None:
-        """Nothing is to be met."""
+        """Do nothing: the step depends on no circuit."""
 
     def settle(self, beats: int) -> None:
-        """Note that it is done."""
+        """Note that the step is done."""
         self.done = beats
 
     def pause(self, now: int) -> None:  # noqa: ARG002
-        """Book it."""
+        """Book the step."""
         busy = self.ends[0]
         booked = self.context.ledger.add(
             self.kind, operations=self.amount, busy=busy, energy={self.part: self.energy}, phase=self.phase
@@ -86,7 +86,7 @@ def core_step(context: Context, spec: DigitalSpec, core: Resource, operations: i
 
 
 def bus_step(context: Context, spec: BusSpec, bus: Resource, bits: int, priority: Priority) -> StepTrain:
-    """Return the step that carries so many bits over a bus that has a bandwidth."""
+    """Return the step that transfers so many bits over a bus with a declared bandwidth."""
     assert spec.bandwidth is not None
     duration, energy = picoseconds(bits / spec.bandwidth), attojoules(bits * spec.energy_per_bit)
     return StepTrain(context, "bus_transfer", bus, bits, duration, energy, "bus", priority)
@@ -102,7 +102,7 @@ class TileTrain(Train):
     unit : Unit
         The tile.
     kind : str
-        A key of ``OPERATIONS``: what it holds.
+        Key in ``OPERATIONS``, which says what it holds.
     ends : sequence of int
         As in :class:`circuitmem.control.arbiter.Train`.
     priority : Priority
@@ -115,20 +115,20 @@ class TileTrain(Train):
         self.context, self.unit, self.kind, self.phase = context, unit, kind, context.clock.phase
 
     def notice(self, now: int) -> None:
-        """Meet a tile in which something broke at ``now`` [ps]."""
+        """React to a fault that struck the tile at ``now`` [ps]."""
 
     def catch_up(self, now: int) -> None:
-        """Let all beats that have ended at ``now`` [ps] have had their effect."""
+        """Apply the effects of all beats that have ended at ``now`` [ps] or before."""
         self.settle(min(self.finished(now), self.stop))
 
 
 class ReadTrain(TileTrain):
-    """Reads of one tile. A read meets the array as it is when the train begins, or goes on, or something breaks.
+    """Reads of one tile: they see the array as it is when the train begins, continues, or a fault strikes.
 
     Parameters
     ----------
     context, unit, kind, priority
-        As above.
+        As in :class:`TileTrain`.
     codes : (batch, rows) ndarray of int
         DAC codes.
     gain : float, optional
@@ -158,7 +158,7 @@ class ReadTrain(TileTrain):
         self.booked = 0
 
     def begin(self, now: int) -> None:
-        """Read all that is left with the array as it is now."""
+        """Compute all reads that are left, with the array as it is now."""
         self.unit.meet(now, self.context.noise_seed)
         if self.noise is None:  # once for the whole train, so that the noise does not depend on interruptions
             self.noise = self.unit.next_read(self.context.noise_seed)
@@ -179,18 +179,18 @@ class ReadTrain(TileTrain):
             self.answer[first:, ~self.used.columns] = 0
 
     def notice(self, now: int) -> None:
-        """Read again what had not begun when something broke."""
+        """Compute again the reads that had not begun when a fault struck."""
         passed = now - self.origin
         begun = self.finished(now - 1) + 1 if passed > 0 else 0
         if begun < len(self.codes):
             self._read(max(begun, self.done))
 
     def settle(self, beats: int) -> None:
-        """Count reads; the array does not feel them before the train is over."""
+        """Count reads; they disturb the cells only in :meth:`pause`."""
         self.done = max(self.done, beats)
 
     def pause(self, now: int) -> None:  # noqa: ARG002
-        """Book the reads since the last pause."""
+        """Book the reads since the last pause, and let them disturb the cells."""
         first, last = self.booked, self.done
         if last == first:
             return

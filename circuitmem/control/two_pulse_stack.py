@@ -1,4 +1,4 @@
-"""Two-pulse programming of a row of tiles at once."""
+"""Two-pulse programming of consecutive tiles at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Counts = NDArray[np.int64]
 
 
 class TwoPulseStack(PulseStack):
-    """A RESET and a SET at most for each row, of gate-controlled cells."""
+    """At most one RESET and one SET for each row of gate-controlled cells."""
 
     devices = TwoPulse
 
@@ -32,7 +32,7 @@ class TwoPulseStack(PulseStack):
 
     @classmethod
     def can_take(cls, context: Context, job: Programming) -> bool:
-        """Say whether the pulses of a job can be given at once: their targets are, numbers of pulses are not."""
+        """Return whether the pulses of a job can be given at once: not if it gives numbers of pulses."""
         return job.counts is None and super().can_take(context, job)
 
     def _plan_piece(self, first: int, end: int) -> PulsePlan:
@@ -41,7 +41,7 @@ class TwoPulseStack(PulseStack):
         return plan_stack(self._goal(piece), asked, self.job.deadband, threads=self._threads)
 
     def wanted(self, place: int) -> Floats:
-        """Return what a tile of the row is asked for, (rows, columns) S."""
+        """Return the target of one of the tiles, (rows, columns) S."""
         piece = self._piece_of(place)
         return np.asarray(self._plan(piece.start, piece.stop).wanted[place - piece.start])
 

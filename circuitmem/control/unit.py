@@ -32,8 +32,8 @@ Floats = NDArray[np.float64]
 class Unit:
     """A tile as fabricated, from a seed and its place on the chip.
 
-    Cells start in the high-resistance state. ``asked`` is the conductance that each cell was last programmed towards,
-    which the digital core knows; what the cell really has is the tile's and only the circuit's.
+    Cells start in the high-resistance state. ``asked`` is the conductance that each cell was last programmed towards;
+    the digital core knows only this. The real conductance belongs to the tile, and only the circuit sees it.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Unit:
     Attributes
     ----------
     sound : bool
-        Whether all its devices work, whatever the specification says of stuck ones.
+        Whether it is fabricated without defects, whatever the specification says.
     array : Resource
         The right to use the tile: one operation at a time.
     dacs, adcs : Resource
@@ -53,11 +53,11 @@ class Unit:
     whole_read : ReadCost
         Time and energy of one read of all its lines.
     stroke_energy : int
-        What a driver uses for one pulse of a row, beside what the array takes [aJ].
+        Energy that a driver uses for one pulse, besides that of the array [aJ].
     cell_noise : bool
-        Whether reads have the cells' noise, white and 1/f, until somebody wants reads without.
+        Whether reads have the cells' noise, white and 1/f; set it to False for reads without.
     fragile : list of (int, FaultSpec)
-        What breaks once the tile has had so many pulses, next first.
+        Faults that come once the tile has had so many pulses, the next one first.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class Unit:
         return self.whole_read.time
 
     def read_cost(self, used: UsedLines | None) -> ReadCost:
-        """Return what one read of these lines costs; of all of them, if none are named."""
+        """Return the cost of one read of the ``used`` lines; None stands for all lines."""
         return self.whole_read if used is None else used.cost
 
     @property
     def asked(self) -> Floats:
-        """Conductance that each cell was last programmed towards, (rows, columns) S; what is set is copied."""
+        """Conductance that each cell was last programmed towards, (rows, columns) S; setting it copies."""
         return self._asked
 
     @asked.setter
@@ -124,11 +124,11 @@ class Unit:
         self.tile.keep_in(conductance, effective)
 
     def meet(self, now: int, noise_seed: int | None = None) -> None:
-        """Let time, heat and, with a seed, noise until ``now`` [ps] show in the tile's conductances."""
+        """Update the tile's conductances for time, heat and, with a seed, noise up to ``now`` [ps]."""
         if not self.cells.moves:
             return
         seed = noise_seed if self.cell_noise else None
-        # A read that is tried in one way and done in another comes here more than once, and reads are much alike.
+        # A read that is tried in one way and then done in another comes here more than once with the same arguments.
         history = self.cells.history
         met = self._met
         if met is not None and met[0] == (now, seed, self.tile.version) and all(map(operator.is_, met[1], history)):
@@ -139,7 +139,7 @@ class Unit:
         self._met = (now, seed, self.tile.version), history
 
     def put(self, wanted: Floats, now: int) -> None:
-        """Put the cells at ``wanted`` (rows, columns) S, without pulses or noise; stuck ones stay as they are."""
+        """Set the cells to ``wanted``, (rows, columns) S, without pulses or noise; stuck ones stay as they are."""
         self.cells.put(wanted != self.asked, wanted, now)
         self.tile.program(self.cells.found(now) if self.cells.moves else wanted)
         self.asked = wanted
@@ -160,7 +160,7 @@ class Unit:
         }
 
     def restore(self, state: Mapping[str, Any], now: int) -> None:
-        """Go back to what :meth:`state` returned at ``now`` [ps]; what breaks by pulses the specification knows."""
+        """Go back to what :meth:`state` returned at ``now`` [ps]; faults that have come are taken off ``fragile``."""
         self.asked = state["asked"]
         self.tile.damage(DefectMap.from_arrays(state["defects"]))
         self.tile.program(state["conductance"])
@@ -180,29 +180,29 @@ class Unit:
         return self._offset[1]
 
     def next_read(self, seed: int) -> Address:
-        """Return where the noise of the next reads is found: number ``vector·columns + column`` for each conversion."""
+        """Return the noise address of the next reads: number ``vector·columns + column`` is for that conversion."""
         self.reads += 1
         return self.at_read(seed, self.reads - 1)
 
     def at_read(self, seed: int, number: int | None = None) -> Address:
-        """Return where the noise of reads is found: of the next ones, if no ``number`` says which."""
+        """Return the noise address of reads: of those with this ``number``, or of the next ones if it is None."""
         return Address(stream_key(seed, Purpose.READ_NOISE, self.index), self.reads if number is None else number)
 
     def next_update(self, seed: int) -> Address:
-        """Return where the noise of the next update's SET pulses is found: ``row·columns + column`` for each cell."""
+        """Return the noise address of the next update's pulses: number ``row·columns + column`` is for that cell."""
         self.updates += 1
         return Address(stream_key(seed, Purpose.PULSE_NOISE, self.index), self.updates - 1)
 
     @property
     def ground_resistance(self) -> Floats:
-        """What each cell sees along its bit line with no other cell on it, (rows, columns) ohm."""
+        """Resistance that each cell sees along its bit line with no other cell on it, (rows, columns) ohm."""
         bit = self.tile.mesh.bit_resistance
         if self._ground is None or self._ground[0] is not bit:
             self._ground = bit, ground_resistance(bit)
         return self._ground[1]
 
     def row_power(self, conductance: Floats, selected: NDArray[np.bool_], voltage: float) -> Floats:
-        """Return the power of driving each row alone, (rows,) W, the transistors of its ``selected`` cells on.
+        """Return the power of driving each row alone, (rows,) W, with the transistors of its ``selected`` cells on.
 
         The other rows' transistors are off (:mod:`circuitmem._kernels.pulses`).
 

@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 
 class ReadCost(NamedTuple):
-    """What the converters take for one read of a tile."""
+    """Time and energy that the converters take for one read of a tile."""
 
     time: int
     """ps."""
@@ -29,7 +29,7 @@ class ReadCost(NamedTuple):
 
 
 class UsedLines(NamedTuple):
-    """The lines of a tile that a read needs, on a chip that is gated.
+    """The lines of a tile that a read needs, on a gated chip.
 
     The DACs of the other word lines stay at code 0 and convert nothing. The other bit lines stay at ground: the circuit
     is the same, but they are neither amplified nor converted, and their code is 0.
@@ -41,7 +41,7 @@ class UsedLines(NamedTuple):
 
     @classmethod
     def of(cls, spec: ChipSpec, rows: int, columns: Mask, turns: int) -> UsedLines:
-        """Return those of so many word lines; an ADC converts ``turns`` columns one after another.
+        """Return the used lines, with the cost of reading them: an ADC converts up to ``turns`` columns in turn.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class UsedLines(NamedTuple):
         columns : (columns,) ndarray of bool
             Which bit lines are used.
         turns : int
-            Columns that share an ADC.
+            Most columns that one ADC converts, one after another.
         """
         return cls(columns, _cost(spec, rows, int(np.count_nonzero(columns)), turns))
 
@@ -64,7 +64,7 @@ def read_cost(spec: ChipSpec) -> ReadCost:
 
 
 def turns(spec: ChipSpec, columns: Mask) -> int:
-    """Return how many of these bit lines, (columns,), the ADC that has most of them converts, one after another.
+    """Return the largest number of these bit lines, (columns,), that one ADC converts, one after another.
 
     ADCs are dealt out evenly: each has neighbouring columns, ``share`` of them or less.
     """

@@ -20,7 +20,7 @@ class Utilisation(NamedTuple):
     waited: int
     """Time that operations waited because one of them was taken [ps]."""
     fraction: float
-    """``busy`` as a fraction of the time that was there."""
+    """``busy`` as a fraction of the time for which they were available."""
 
 
 def utilisation(resources: Iterable[Resource], clock: int) -> dict[str, Utilisation]:
