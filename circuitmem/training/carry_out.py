@@ -213,7 +213,7 @@ def _lasting(job: ResumableMethod) -> dict[str, Any]:
 def _open_records(
     stack: ExitStack, spec: RunSpec, path: Path, name: str, chip: Chip, saved: dict[str, Any] | None
 ) -> tuple[dict[str, Trace | Signals], dict[str, Any] | None]:
-    """Open a method's trace and signals where a checkpoint left them; if one is lost, begin again without it."""
+    """Open a method's trace and signals where a checkpoint left them, or new ones without it if one is lost."""
     number, shown, signals = method_number(name), path / f"trace_{name}.json.gz", path / f"signals_{name}.vcd"
     records: dict[str, Trace | Signals] = {}
     try:

@@ -1,4 +1,4 @@
-"""Checkpoints of a method while it runs: the two newest are kept, each in a file that is written as a whole or not.
+"""Checkpoints of a method while it runs: the two newest are kept, each in a file that is complete or absent.
 
 A state consists of nested dictionaries and lists of arrays and plain values. Its arrays go into an npz file without
 pickle, with a SHA-256 over all of it. Arrays of the same type and shape are stacked into one, because a chip has
@@ -30,7 +30,7 @@ FORMAT = 4
 """Version number of a state's content; a state is refused if its format is not in ``READABLE``."""
 
 SHARE = 50.0
-"""At the end of an epoch a checkpoint is written only if this many times the duration of the last save has passed."""
+"""At the end of an epoch a checkpoint may be early, if this many times the duration of the last save has passed."""
 
 READABLE = ("3", "4")
 """In format 3 each array was stored by itself."""

@@ -70,7 +70,7 @@ class Work:
 
     @cached_property
     def costs(self) -> list[Floats]:
-        """Sensitivity of the loss to errors of each weight, at the first access; (inputs, outputs) for each layer."""
+        """Sensitivity of the loss to errors of each weight, (inputs, outputs) a layer; computed at first access."""
         data = self.data
         return significance(self.network.model, data.train_inputs[:SIGNIFICANT], data.train_targets[:SIGNIFICANT])
 
