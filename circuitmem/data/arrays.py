@@ -16,7 +16,7 @@ __all__ = ["by_name", "of_values"]
 INPUTS = ("inputs", "x", "X", "data", "images")
 TARGETS = ("targets", "y", "Y", "labels", "target")
 PARTS = {"": ("",), "train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
-"""Words for each part, before or behind the word for inputs or targets."""
+"""Words for each part, before or after the word for inputs or targets."""
 
 
 def by_name(arrays: Mapping[str, Any], target: str | Sequence[str] | None, where: str) -> dict[str, Arrays]:
@@ -25,7 +25,7 @@ def by_name(arrays: Mapping[str, Any], target: str | Sequence[str] | None, where
     Raises
     ------
     ValidationError
-        If the names do not say it, or say it twice.
+        If the names do not say it, or two arrays have the same part.
     """
     known = ", ".join(arrays) or "none"
     if target is not None:
@@ -62,7 +62,7 @@ def _one(arrays: Mapping[str, Any], kinds: Sequence[str], marks: Sequence[str], 
 
 
 def of_values(source: Any) -> dict[str, Arrays]:
-    """Return the parts of arrays in a tuple, or of what gives a sample at each index.
+    """Return the parts of a tuple of arrays, or of a data set that gives a sample at each index.
 
     Raises
     ------

@@ -52,9 +52,9 @@ def vowels() -> Samples:
 def patches() -> Samples:
     """Return colour patches: 3 x 32 x 32 bytes, and which of eight photographs each is of.
 
-    Parts are columns of the photographs that do not overlap: 2,520 patches of the left 144 columns are to train with,
-    176 of the next 48 for validation, 264 of the right 64 for the test. Patches within a part do overlap. So a network
-    is tested with parts of the photographs that it has never seen, but with the photographs that it knows.
+    The parts come from columns of the photographs that do not overlap: 2,520 patches of the left 144 columns for
+    training, 176 of the next 48 for validation, 264 of the right 64 for the test. Patches within a part do overlap. So
+    a network is tested on regions that it has never seen, of photographs that it knows.
     """
     saved = _load(PICTURES)
     names = sorted(saved)
@@ -72,23 +72,23 @@ def patches() -> Samples:
 def cut_patches(
     pictures: NDArray[np.uint8], first: int, last: int, step: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the patches of some columns of pictures, picture after picture at each place, and whose each is.
+    """Return the patches of some columns of pictures, all pictures in turn at each place, and the picture of each.
 
     Parameters
     ----------
     pictures : (pictures, height, width, 3) ndarray of uint8
         Red, green and blue of each pixel.
     first, last : int
-        First column, and the one behind the last.
+        First column, and the one after the last.
     step : int
         Pixels between neighbouring patches, in both directions.
 
     Returns
     -------
     patches : (patches, 3, 32, 32) ndarray of uint8
-        So ordered that the first so many hold every picture alike.
+        In an order in which any first part holds every picture alike.
     places : (patches,) ndarray of int64
-        Place of its picture among the pictures.
+        Index of its picture among the pictures.
     """
     rows = range(0, pictures.shape[1] - PATCH + 1, step)
     columns = range(first, last - PATCH + 1, step)

@@ -28,11 +28,11 @@ class Dataset:
     train_inputs, test_inputs : (samples, ...) ndarray
         Numbers of each sample: (samples, features), or (samples, channels, ...) of maps and sequences.
     train_targets, test_targets : (samples,) ndarray of int, or (samples,) or (samples, values) ndarray of float
-        Places in ``classes``, or the values to predict.
+        Indices into ``classes``, or the values to predict.
     name, sha256 : str
-        What was loaded, and the SHA-256 of its arrays, before they were divided, scaled or made smaller.
+        Name of what was loaded, and the SHA-256 of its arrays before they were divided, scaled or made smaller.
     validation_inputs, validation_targets : ndarray, optional
-        A part to choose settings with, so that the test part is not looked at.
+        A part for choosing settings, so that the test part stays unseen.
     task : {"classes", "values"}
         What the targets are.
     classes : tuple of str
@@ -40,11 +40,11 @@ class Dataset:
     features : tuple of str
         Names of the columns of a table.
     licence, credit : str
-        As whoever brought the data says, and who made them and where they are from.
+        Licence as stated by whoever supplied the data; who made them and where they are from.
     scaling : Scaling
-        What was done to the inputs, learnt from the training part.
+        Scaling of the inputs, learnt from the training part.
     bounded : bool
-        Whether inputs lie in [0, 1] by what they are, as grey values do.
+        Whether inputs lie in [0, 1] by their nature, as grey values do.
     """
 
     train_inputs: Floats
@@ -70,20 +70,20 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """Outputs that a network needs: one a class, or one a value."""
+        """Outputs that a network needs: one per class, or one per value."""
         if self.task == "values":
             return 1 if self.train_targets.ndim == 1 else self.train_targets.shape[1]
         return len(self.classes) or int(max(self.train_targets.max(), self.test_targets.max())) + 1
 
     @property
     def constant(self) -> tuple[str, ...]:
-        """Features, or channels, that are the same in all training samples: they tell nothing."""
+        """Features, or channels, with one value in all training samples: they carry no information."""
         axes = (0, *range(2, self.train_inputs.ndim))
         same = np.flatnonzero(np.ptp(self.train_inputs, axis=axes) == 0.0)
         return tuple(self.features[k] if self.features else str(k) for k in same)
 
     def parts(self) -> dict[str, tuple[Floats, Targets]]:
-        """Return inputs and targets of each part that there is."""
+        """Return inputs and targets of each part that exists."""
         found = {"train": (self.train_inputs, self.train_targets)}
         if self.validation is not None:
             found["validation"] = self.validation
@@ -102,7 +102,8 @@ class Dataset:
         Raises
         ------
         ValidationError
-            If the inputs are no square images: (samples, pixels) or (samples, channels, side, side).
+            If the inputs are not square images, (samples, pixels) or (samples, channels, side, side), or ``side``
+            breaks its rule.
         """
         shape = self.shape
         present = shape[-1] if len(shape) == 3 else round(shape[0] ** 0.5)
@@ -120,7 +121,7 @@ class Dataset:
             if side == present:
                 return images
             means = shares @ images.reshape(-1, present, present) @ shares.T
-            means = np.clip(means, 0.0, 1.0) if self.bounded else means  # rounding leads beyond
+            means = np.clip(means, 0.0, 1.0) if self.bounded else means  # rounding may go beyond
             return np.asarray(means.reshape(len(images), *((side**2,) if images.ndim == 2 else (shape[0], side, side))))
 
         return self.mapped(shrink)
@@ -145,7 +146,7 @@ class Dataset:
         )
 
     def holding_back(self, count: int, seed: int) -> Dataset:
-        """Return the data with ``count`` training samples as validation part, of each class alike; 0 changes nothing.
+        """Return the data with ``count`` training samples, of each class alike, as validation part; 0 changes nothing.
 
         Where there is a validation part it is cut to its first ``count`` instead.
 
@@ -154,12 +155,12 @@ class Dataset:
         count : int
             How many, >= 0.
         seed : int
-            Chooses them.
+            Seed of the choice.
 
         Raises
         ------
         ValidationError
-            If there are not so many, or a class would have no training sample left.
+            If there are fewer, or a class would have no training sample left.
         """
         if integer("data.held_back", count, minimum=0) == 0:
             return self
@@ -183,7 +184,7 @@ class Dataset:
         Raises
         ------
         ValidationError
-            If there are not so many, or no training sample would be left.
+            If there are fewer, or no training sample would be left.
         """
         if integer("data.validation", count, minimum=0) == 0:
             return self
@@ -210,7 +211,7 @@ class Dataset:
         return inputs[:count], targets[:count]
 
     def scaled(self, kind: Literal["none", "range", "standard"]) -> Dataset:
-        """Return the data with inputs scaled as the training part says (:class:`Scaling`); ``none`` changes nothing."""
+        """Return the data with scaled inputs, by the training part (:class:`Scaling`); ``none`` changes nothing."""
         if kind == "none":
             return self
         scaling = Scaling.learnt(kind, self.train_inputs)

@@ -56,12 +56,12 @@ def read_idx_folder(folder: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any]]
     """Read images (samples, channels, height, width) and labels of any idx files by part; None if there are none.
 
     File names are those of MNIST and of its relatives, which end with ``images-idx3-ubyte``, ``labels-idx1-ubyte``,
-    gzipped or not, and have ``train``, ``test`` or ``t10k`` in them. What is not bytes must be numbers all the same.
+    gzipped or not, and have ``train``, ``test`` or ``t10k`` in them. Elements may be other numbers than bytes.
 
     Raises
     ------
     DataFileError
-        If a file is cut short, there are several of a kind, or one is missing beside another.
+        If a file is cut short, there are several of a kind, or images or labels are missing.
     """
     for base in (folder, folder / "raw", *sorted(folder.glob("*/raw"))):
         if base.is_dir():

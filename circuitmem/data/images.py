@@ -1,4 +1,4 @@
-"""Folders of images: one folder a class, perhaps below ``train`` and ``test``."""
+"""Folders of images: one folder per class, perhaps below ``train`` and ``test``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_image_folder(folder: Path) -> dict[str, tuple[NDArray[np.uint8], NDArra
     Raises
     ------
     DataFileError
-        If there is no image, one cannot be read, has another size or depth, or lies outside of a folder of a class.
+        If there is no image, one cannot be read, has another size or depth, or lies outside the folder of a class.
     """
     inside = [part for part in PARTS if (folder / part).is_dir()]
     places = {part: folder / part for part in inside} if "train" in inside else {"": folder}

@@ -1,8 +1,8 @@
 """Make the bundled table, sequences and pictures: ``python -m circuitmem.data.make_bundled PACKAGES OUT``.
 
 ``PACKAGES`` is a folder that ``pip install --no-deps --target PACKAGES palmerpenguins==0.1.6 aeon==1.6.0
-scikit-image==0.26.0 scikit-learn==1.9.1`` has filled; nothing of them is imported. Pictures were made with Pillow 12:
-another decoder of JPEG may round otherwise.
+scikit-image==0.26.0 scikit-learn==1.9.1`` has filled; nothing in it is imported. Pictures were made with Pillow 12:
+another JPEG decoder may round differently.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from circuitmem.files import save_npz, write_text
 __all__ = ["SOURCES", "interpolated", "penguin_table", "read_utterances", "reduced"]
 
 FRAMES = 16
-"""Instants of an utterance; they have 15.6 frames on average."""
+"""Instants per utterance; utterances have 15.6 frames on average."""
 DECIMALS = 4
-"""Of coefficients, which have six: 8 bits for their range tell 0.02 apart."""
+"""Decimals of the coefficients, which come with six: 8 bits over their range resolve 0.02."""
 MEASURED = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
 SOURCES = {
     "astronaut": "skimage/data/astronaut.png",
@@ -39,7 +39,7 @@ SOURCES = {
 }
 """File of each picture, by its name."""
 BOXES = {"retina": (330, 443, 1090, 1013)}
-"""Left, upper, right and lower bound of what is used; of the others all that has the shape of a picture."""
+"""Left, upper, right and lower bound of the part in use; of the others, all that fits the shape of a picture."""
 
 
 def penguin_table(source: Path) -> str:
@@ -52,7 +52,7 @@ def penguin_table(source: Path) -> str:
 
 
 def interleaved(labels: Sequence[str | int]) -> list[int]:
-    """Return the places of samples, the first of each class, then the second, ...: the first so many hold all alike."""
+    """Return the places of samples: the first of each class, then the second, ...; any first part holds all alike."""
     seen: Counter[str | int] = Counter()
     rank = []
     for label in labels:

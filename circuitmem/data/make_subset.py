@@ -1,6 +1,6 @@
 """Make the bundled subset from the full set: ``python -m circuitmem.data.make_subset FOLDER OUT.npz``.
 
-The first digits of each class, in their original order, so many that the classes keep the full set's proportions.
+It takes the first digits of each class, in their original order, as many as keep the full set's proportions.
 """
 
 from __future__ import annotations

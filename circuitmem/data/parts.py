@@ -1,4 +1,4 @@
-"""Arrays that a user gave, checked: numbers, finite, as many targets as inputs, one shape in all parts."""
+"""Checks of a user's arrays: finite numbers, as many targets as inputs, one shape in all parts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def check_parts(parts: Mapping[str, Arrays]) -> dict[str, tuple[NDArray[Any], ND
     Raises
     ------
     ValidationError
-        If inputs are no real, finite numbers, a part has no sample or another shape than the first, or there are not
-        as many targets as inputs.
+        If inputs are not real, finite numbers, a part is empty or has another shape than the first, or the numbers of
+        inputs and targets differ.
     """
     found: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
     for part, (inputs, targets) in parts.items():
@@ -40,7 +40,7 @@ def check_parts(parts: Mapping[str, Arrays]) -> dict[str, tuple[NDArray[Any], ND
 
 
 def _array(name: str, values: Any) -> NDArray[Any]:
-    """Return an array of what may be tensors, or a list of them."""
+    """Return values as an array; they may be a tensor, or a list of tensors."""
     try:
         if hasattr(values, "detach"):
             values = values.detach().cpu()
@@ -84,7 +84,7 @@ def _targets(name: str, given: Any, samples: int) -> NDArray[Any]:
 def data_digest(parts: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], classes: Sequence[str]) -> str:
     """Return the SHA-256 of names, types, shapes and bytes of all arrays, and of the names of the classes.
 
-    Numbers that are not bytes are taken as float64, so that a table has the same one in any format.
+    Numbers that are not bytes are taken as float64, so that a table has the same digest in any file format.
     """
     hasher = hashlib.sha256("\0".join(classes).encode())
     for part in sorted(parts):

@@ -19,13 +19,13 @@ class Samples:
     parts : mapping of str to (inputs, targets)
         ``"train"``, ``"validation"`` and ``"test"``; or ``""`` alone for samples that a run divides by its seed.
     name : str
-        What they are called; data that a name or a reference stands for are called that.
+        Name of the data; data that are loaded by a name or a reference are called that.
     features : tuple of str
         Names of the columns of a table.
     images : bool
         Whether inputs are grey values: bytes are divided by 255 then, and lie in [0, 1].
     licence, credit : str
-        Under which they may be used, and who made them and where they are from.
+        Licence under which they may be used; who made them and where they are from.
     """
 
     parts: Mapping[str, Arrays]

@@ -13,7 +13,7 @@ __all__ = ["Scaling"]
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-12
-"""Rounding gives equal numbers a standard deviation; one below this, relative to the largest number, means nothing."""
+"""Rounding gives equal numbers a standard deviation: one below this, relative to the largest number, counts as 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +23,8 @@ class Scaling:
     Attributes
     ----------
     kind : {"none", "range", "standard"}
-        ``range`` maps the training samples to [0, 1], ``standard`` to mean 0 and standard deviation 1. What does not
-        vary in training is shifted only.
+        ``range`` maps the training samples to [0, 1], ``standard`` to mean 0 and standard deviation 1. Features that do
+        not vary in training are only shifted.
     shift, spread : ndarray, optional
         They broadcast against a sample.
     """
@@ -35,7 +35,7 @@ class Scaling:
 
     @classmethod
     def learnt(cls, kind: Literal["range", "standard"], inputs: Floats) -> Scaling:
-        """Return the scaling that training inputs (samples, features) or (samples, channels, ...) call for."""
+        """Return the scaling learnt from training inputs, (samples, features) or (samples, channels, ...)."""
         axes = (0, *range(2, inputs.ndim))
         if kind == "range":
             shift = inputs.min(axis=axes, keepdims=True)[0]
@@ -46,7 +46,7 @@ class Scaling:
         return cls(kind, shift, np.where(nothing, 1.0, spread))
 
     def __call__(self, inputs: Floats) -> Floats:
-        """Return inputs scaled."""
+        """Return scaled inputs."""
         if self.shift is None or self.spread is None:
             return inputs
         return np.asarray((inputs - self.shift) / self.spread)

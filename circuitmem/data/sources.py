@@ -1,4 +1,4 @@
-"""What users have, as a :class:`Dataset`: a file, a folder, a function, a data set of torch, or arrays."""
+"""Users' own data as a :class:`Dataset`: from a file, a folder, a function, a data set of torch, or arrays."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def load_dataset(
     source : str, path, (inputs, targets), dict, or data set of torch
         One of these:
 
-        - a ``.csv`` (``.tsv``, ``.txt``) or ``.parquet`` file: a line a sample, one column the target;
+        - a ``.csv`` (``.tsv``, ``.txt``) or ``.parquet`` file: one line per sample, one column with the target;
         - a ``.npz`` file: arrays ``inputs`` and ``targets`` (or ``x`` and ``y``, ``data`` and ``labels``), or the same
-          with ``train_`` and ``test_`` before it, or ``_train`` and ``_test`` behind;
+          with ``train_`` and ``test_`` before the name, or ``_train`` and ``_test`` after it;
         - a folder with idx files, as MNIST and its relatives have them, of any content;
-        - a folder of images, in a folder for each class, perhaps below ``train`` and ``test``;
+        - a folder of images, with a folder for each class, perhaps below ``train`` and ``test``;
         - ``"package.module:function"``, which returns any of what follows;
         - the name of a data set that ``circuitmem list datasets`` shows: ``"bundled"`` are digits of MNIST,
           ``"penguins"`` a table, ``"vowels"`` sequences, ``"patches"`` colour images;
@@ -67,16 +67,16 @@ def load_dataset(
     task : {"classes", "values"}
         What targets are: classes (whole numbers or texts), or values to predict.
     split : (train, validation, test)
-        Where the source has no parts, which fractions of the samples become one: at random, of each class alike. They
-        add up to 1; train and test must not be 0.
+        Fractions of the samples for each part, where the source has no parts: drawn at random, from each class alike.
+        They add up to 1; train and test must not be 0.
     scale : {"none", "range", "standard"}
-        What is done to inputs, learnt from the training part (:class:`Scaling`).
+        How inputs are scaled, learnt from the training part (:class:`Scaling`).
     ignore : sequence of str
         Columns to leave out.
     licence : str
-        Under which the data may be used; it goes into the provenance of runs.
+        Licence under which the data may be used; it goes into the provenance of runs.
     seed : int
-        Of the split.
+        Seed of the split.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def _named(source: str | os.PathLike[str], target: Target, ignore: list[str]) ->
             result = made() if callable(made) else made
         except CircuitmemError:
             raise
-        except Exception as error:  # whatever the function of somebody else does
+        except Exception as error:  # a user's function may raise anything
             words = f"must name a function that returns samples; {text} raises {type(error).__name__}: {error}"
             raise ValidationError("data.source", words) from error
         own = _found(result, target, ignore) if not isinstance(result, str | os.PathLike) else None
@@ -199,7 +199,7 @@ def _folder(path: Path, target: Target, ignore: list[str]) -> Samples | Dataset:
     if {"train", "test"} <= set(parts):
         try:
             own = load_mnist(path)
-        except DataFileError:  # its checksums are MNIST's own: these are other idx files
+        except DataFileError:  # the checksums are not MNIST's: these are other idx files
             return found
         side = round(own.train_inputs.shape[1] ** 0.5)
         return own.mapped(lambda inputs: inputs.reshape(-1, 1, side, side))
@@ -210,7 +210,7 @@ def _npz(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as opened, NpzFile(opened, allow_pickle=False) as file:
             return {name: np.asarray(file[name]) for name in file.files if name != "sha256"}
-    except Exception as error:  # a damaged file makes zipfile, zlib and numpy raise errors of a dozen kinds
+    except Exception as error:  # for a damaged file, zipfile, zlib and numpy raise a dozen kinds of errors
         words = " ".join(str(error).split())
         if "allow_pickle" in words:
             words = "it holds Python objects: save arrays of numbers or texts"

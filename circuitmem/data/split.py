@@ -23,7 +23,7 @@ Part = tuple[NDArray[Any], NDArray[Any]]
 def divided(
     parts: Mapping[str, Part], task: str, classes: Sequence[str], split: tuple[float, ...], seed: int
 ) -> dict[str, Part]:
-    """Return the parts for training, test, and perhaps validation, of samples that have no parts or lack the test.
+    """Return parts for training, test, and perhaps validation, of samples without parts or without a test part.
 
     Raises
     ------
@@ -58,14 +58,14 @@ def held_back(targets: NDArray[Any], task: str, count: int, seed: int) -> NDArra
     Raises
     ------
     ValidationError
-        If a class would have none left.
+        If a class would have no training sample left.
     """
     groups = (
         [np.flatnonzero(targets == k) for k in np.unique(targets)] if task == "classes" else [np.arange(len(targets))]
     )
     shares = count * np.array([len(own) for own in groups]) / len(targets)
     wanted = np.floor(shares).astype(np.int64)
-    # What is left goes to the classes of the largest remainders, the first where they are alike.
+    # The rest goes to the classes with the largest remainders, to the first of them if these are equal.
     wanted[np.argsort(-(shares - wanted), kind="stable")[: count - wanted.sum()]] += 1
     if any(number >= len(own) for number, own in zip(wanted, groups, strict=True)):
         rule = f"must leave each class a sample to train with, of {len(targets)} in all"

@@ -32,7 +32,7 @@ class DataTable:
     columns : dict of str to ndarray
         Numbers, or texts as they stand in the file.
     lines : sequence of int
-        Line of each row.
+        Line of each row in the file.
     """
 
     path: str
@@ -47,7 +47,7 @@ class DataTable:
         Raises
         ------
         ValidationError
-            If a column that is named is not there, or no column is left.
+            If a named column does not exist, or no column is left.
         DataFileError
             If a column of the inputs has no numbers, or a number or a label is missing.
         """
@@ -84,7 +84,7 @@ class DataTable:
         return found
 
     def _labels(self, name: str) -> NDArray[Any]:
-        """Return a column as whole numbers, numbers or texts, whichever all of it is."""
+        """Return a column as numbers if all of it is numbers, and as texts otherwise."""
         column = self.columns[name]
         if column.dtype.kind in "biuf":
             missing = np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), dtype=np.bool_)
@@ -104,7 +104,7 @@ def _is_text(column: NDArray[Any]) -> bool:
 
 
 def _number(text: str) -> float:
-    """Return the number that a text is; NaN if it is none."""
+    """Return a text as a number; NaN if it is not one."""
     try:
         return float(text) if "_" not in text else np.nan  # Python reads 1_000 as 1000
     except ValueError:
@@ -114,9 +114,9 @@ def _number(text: str) -> float:
 def read_csv(path: str | os.PathLike[str]) -> DataTable:
     """Read a table of text: names of columns in the first line, then a line a sample.
 
-    Separators are commas, semicolons, tabs or bars; numbers may have a decimal comma where fields are not separated by
-    it. Empty lines, and lines that begin with ``#``, are passed over. A first line of numbers alone is data: columns
-    are called ``1``, ``2``, ... then.
+    Separators are commas, semicolons, tabs or bars; numbers may have a decimal comma where commas do not separate
+    fields. Empty lines, and lines that begin with ``#``, are skipped. A first line of only numbers is data: the columns
+    are then called ``1``, ``2``, ...
 
     Raises
     ------

@@ -16,7 +16,7 @@ __all__ = ["encoded"]
 def encoded(
     targets: Mapping[str, NDArray[Any]], task: Literal["classes", "values"]
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
-    """Return the targets of each part as places in the sorted classes, and these; or as values, and no class.
+    """Return the targets of each part as indices of the sorted classes, and the classes; or as values, and none.
 
     Raises
     ------

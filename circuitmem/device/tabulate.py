@@ -31,8 +31,8 @@ MOST = 400
 FINEST = 2.0**-26
 """Shortest interval, relative to the first ones; a change within it counts as a jump."""
 MARGIN, TURNS = 0.4, 4
-"""First bound of the error in the middle of intervals, relative to the wanted error; and number of tries, each with half
-the bound."""
+"""First bound of the error in the middle of intervals, relative to the wanted error; and tries, each with half the last
+bound."""
 RANDOM = 2000
 """Random points that check the tables."""
 
