@@ -1,11 +1,11 @@
-"""What a pulse train does to a tile of ODE devices, and the behavioral engine's way to find out.
+"""The effect of a pulse train on a tile of ODE devices, as the behavioral engine computes it.
 
-Wires have no capacitance here: at each moment the network of wires, devices and defects is solved for the voltages of
-the lines, and its answer drives the states, all of them with one step. So IR drop slows the far cells, and
-half-selected cells creep. The integrator is that of :mod:`circuitmem._kernels.devices`, on the whole tile at once.
+Wires have no capacitance here. At each moment the network of wires, devices and defects is solved for the voltages of
+the lines, and the solution drives the states, all with the same time step. So IR drop slows the far cells, and
+half-selected cells creep. The integrator is that of :mod:`circuitmem._kernels.devices`, applied to the whole tile.
 
-A compiled kernel does all that in one call (:mod:`circuitmem._kernels.switching`). What stands here is its twin, and
-takes tiles with bridges, which the kernel does not know.
+A compiled kernel does all of this in one call (:mod:`circuitmem._kernels.switching`). This module has its Python twin,
+which also takes tiles with bridges; the kernel does not support them.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class _Setup:
     tile : Tile
         Wires and defects.
     fixed : (rows, columns) ndarray
-        Conductance [S] of stuck cells; -1 for devices.
+        Conductance [S] of stuck cells; -1 for working devices.
     series : (rows, columns) ndarray
-        Resistance of each cell's transistor [Ω]; ``inf`` if it is off.
+        Resistance of each cell's transistor [Ω]; ``inf`` if the transistor is off.
     word, bit : (rows,), (columns,) ndarray
         Plateau voltages of the lines [V]; dead drivers hold 0 V.
     """
@@ -60,7 +60,7 @@ class _Setup:
     bit: Floats
 
     def linear_tile(self) -> Tile:
-        """Return wires and defects of lines, with linear cells that say which cells conduct at all."""
+        """Return the wires and line defects as a tile with linear cells: 1 S if a cell can conduct, 0 S if not."""
         conducts = np.isfinite(self.series) & (self.fixed != 0.0)
         linear = self.tile.spec.model_copy(update={"cell": LinearCell()})
         return Tile(linear, np.where(conducts, 1.0, 0.0), self.tile.defects.lines_only())
@@ -83,7 +83,7 @@ def first_state(tile: Tile, train: PulseTrain) -> Floats:
 
 
 def check_cell(tile: Tile, device: OdeDevice) -> None:
-    """Check that a tile's cells can be such devices.
+    """Check that a tile's cells are compatible with a device.
 
     Raises
     ------
@@ -101,12 +101,12 @@ def check_cell(tile: Tile, device: OdeDevice) -> None:
 
 
 def check_pulse(tile: Tile, pulse: Pulse) -> None:
-    """Check that a pulse can be given to a tile.
+    """Check that a pulse can be applied to a tile.
 
     Raises
     ------
     ValidationError
-        If it selects lines or transistors that the tile has not.
+        If it selects lines or transistors that the tile does not have.
     """
     pulse.selected(tile.spec)
     if pulse.scheme == "1t1r" and not isinstance(tile.spec.cell, TransistorCell):
@@ -114,7 +114,7 @@ def check_pulse(tile: Tile, pulse: Pulse) -> None:
 
 
 def _assemble(tile: Tile, device: OdeDevice, word: Floats, bit: Floats, conducting: NDArray[np.bool_]) -> _Setup:
-    """Return what a pulse meets on a tile: plateau voltages of the lines [V], and whose rows' transistors conduct."""
+    """Return the setup of a pulse on a tile from plateau voltages [V] and the rows whose transistors conduct."""
     spec, defects = tile.spec, tile.defects
     on = np.broadcast_to(conducting[:, None], spec.shape)
     resistance = spec.cell.series_resistance
@@ -127,12 +127,12 @@ def _assemble(tile: Tile, device: OdeDevice, word: Floats, bit: Floats, conducti
 
 
 def _check_reach(device: TabulatedSpec, word: Floats, bit: Floats) -> None:
-    """Refuse pulses beyond the tables of a device: no node has a voltage beyond those of the lines.
+    """Refuse pulses beyond the voltage range of a device's tables; node voltages lie between those of the lines.
 
     Raises
     ------
     ValidationError
-        If a device may see more.
+        If a device may get a voltage beyond its tables.
     """
     for name, largest in (
         ("positive_voltage", float(word.max() - bit.min())),
@@ -168,7 +168,7 @@ def program_tile(
 
 
 class PulseDrive(NamedTuple):
-    """What the drivers of a tile do in one pulse, as ``BehavioralEngine.pulse`` is told it."""
+    """The drivers of a tile during one pulse; fields are as in ``BehavioralEngine.pulse``."""
 
     word: ArrayLike
     bit: ArrayLike
@@ -193,7 +193,7 @@ def pulse_tile(
     if not on.all() and not isinstance(tile.spec.cell, TransistorCell):
         raise ValidationError("cell", "must be a TransistorCell where rows do not conduct", tile.spec.cell)
     check_cell(tile, device)
-    # The declaration of a pulse says what widths and slopes there are, and how they follow each other.
+    # A Pulse checks width and slope, and has the corners of the waveform.
     corners = Pulse(amplitude=1.0, width=width, rise=rise).corners
     limit = in_range("tolerance", tolerance, 1e-12, 0.1)
     setup = _assemble(tile, device, *lines, on)
@@ -210,7 +210,7 @@ def _integrate(
     tolerance: float,
     threads: int,
 ) -> Switched:
-    """Integrate the states along a pulse; states at the wanted times, the last of which is its end."""
+    """Integrate the states along a pulse; return them at the wanted times, the last of which is the pulse's end."""
     times, levels = np.array(corners).T
     if switching.available() and not setup.tile.defects.bridges:
         wires, lines = setup.tile.wires, (setup.word, setup.bit)
@@ -222,14 +222,14 @@ def _integrate(
 
 
 def sample_times(pulse: Pulse, samples: int) -> list[float]:
-    """Return the times within a pulse at which states are kept [s]: evenly spaced, and its end."""
+    """Return the times within a pulse at which states are kept [s]: evenly spaced, then its end."""
     return [*(pulse.duration * (k + 1) / (samples + 1) for k in range(samples)), pulse.duration]
 
 
 def result_of(
     tile: Tile, train: PulseTrain, times: Sequence[float], states: Sequence[Floats], energy: float, steps: int
 ) -> ProgrammingResult:
-    """Return the result of a train, stuck cells as they were."""
+    """Return the result of a train; stuck cells keep their conductance."""
     after = conductance(train.device, states[-1])
     return ProgrammingResult(
         states[-1].copy(),
@@ -242,7 +242,7 @@ def result_of(
 
 
 class _March:
-    """One pulse, step by step."""
+    """Integrates one pulse, step by step."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class _March:
         self._times, self._levels = times, levels
         self._tolerance, self._state = tolerance, state
         self.energy, self.steps = 0.0, 0
-        # What the first slope would take if the states stood still, and cells were linear.
+        # Energy of the first slope if the states did not move and cells were linear.
         self._slope_energy = abs(self._moment(times[1], state).power) * (times[1] - times[0]) / 3.0
 
     def run(self, wanted: Sequence[float]) -> list[Floats]:
@@ -274,7 +274,7 @@ class _March:
                 self.steps += 1
                 if self.steps >= switching.MAX_STEPS or then == now:
                     raise ConvergenceError("a pulse on a tile", error * self._tolerance, self._tolerance, self.steps)
-                # As usual for order 3; a step cut short by a corner says nothing against a longer one.
+                # Usual step control for order 3; a step that a corner cut short does not reduce the next step.
                 factor = 0.9 * max(error, 1e-6) ** (-1.0 / 3.0) if np.isfinite(error) else 0.1
                 if not error <= 1.0:
                     step = length * max(0.1, factor)
@@ -295,7 +295,7 @@ class _March:
     def _attempt(self, here: Moment, now: float, length: float) -> tuple[Floats, float, float]:
         """Return the states after a step, its error relative to the tolerance, and its energy [J]."""
         a, g, b, e = METHOD
-        # Only what damps is taken from the derivative: what grows is followed step by step.
+        # Only negative (damping) derivatives enter the implicit part; growth is integrated explicitly.
         pull = length * np.minimum(here.stiffness, 0.0)
         damping = 1.0 - g[0, 0] * pull
         k, power = np.zeros((4, *self._state.shape)), np.zeros(4)
@@ -317,7 +317,7 @@ class _March:
 def _between(
     before: Floats, first_rate: Floats, after: Floats, last_rate: Floats, length: float, place: float
 ) -> Floats:
-    """Return the states within a step by its cubic, ``place`` being 0 at its beginning and 1 at its end."""
+    """Interpolate the states within a step by a cubic; ``place`` is 0 at its beginning and 1 at its end."""
     x, y = place, 1.0 - place
     bent = x * y * length * (y * first_rate - x * last_rate)
     return np.clip(y * y * (1.0 + 2.0 * x) * before + x * x * (1.0 + 2.0 * y) * after + bent, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The circuit simulators that may be asked whether the kernels are right, by their names."""
+"""The referees, by name: the circuit simulators that can check the results of the kernels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Referee: TypeAlias = SpiceEngine | VacaskEngine
 RefereeName = Literal["ngspice", "vacask"]
 
 REFEREES: dict[RefereeName, type[Referee]] = {"ngspice": SpiceEngine, "vacask": VacaskEngine}
-"""The engine of each; they share no code below the wiring of a tile."""
+"""The engine of each referee; they share no code below the wiring of a tile."""
 
 
 def referee_names(choice: str) -> tuple[RefereeName, ...]:
-    """Return the referees that ``ngspice``, ``vacask`` or ``all`` means, ngspice first.
+    """Return the referees for ``ngspice``, ``vacask`` or ``all``, ngspice first.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def referee_names(choice: str) -> tuple[RefereeName, ...]:
 
 
 def simulators(names: Iterable[RefereeName]) -> str:
-    """Return what the simulators are called in a sentence."""
+    """Return the names of the simulators as they appear in a sentence."""
     return " and ".join(REFEREES[name].simulator for name in names)
 
 

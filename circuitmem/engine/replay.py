@@ -1,4 +1,4 @@
-"""An operation that an audit saved, done again."""
+"""Repeat an operation that an audit saved."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ __all__ = ["replay_case"]
 def replay_case(
     path: str | os.PathLike[str], *, behavioral: bool = True, spice: bool = True, referee: RefereeName | None = None
 ) -> dict[str, Any]:
-    """Repeat a saved operation and compare.
+    """Repeat a saved operation and compare the answers.
 
     Parameters
     ----------
     path : path
-        What an audit saved.
+        File that an audit saved.
     behavioral, spice : bool
-        Whether the kernels, and a circuit simulator, work the answer out anew; else it is that of the file.
+        Whether the kernels, and a circuit simulator, compute their answer again; if not, the saved answer is used.
     referee : str, optional
-        The simulator, ``ngspice`` or ``vacask``; when left out the one whose answer was saved.
+        The simulator, ``ngspice`` or ``vacask``; when left out, the one whose answer was saved.
 
     Returns
     -------
     dict
-        ``kind``, ``size``, ``limit``, ``saved_error`` (between the answers of the file), ``error`` (between those
-        compared now), ``agrees`` (whether that is within the limit), ``referee``, ``provenance``.
+        ``kind``, ``size``, ``limit``, ``saved_error`` (between the two saved answers), ``error`` (between the two
+        answers compared now), ``agrees`` (whether ``error`` is within the limit), ``referee``, ``provenance``.
 
     Raises
     ------
     DataFileError
-        If the file is missing, corrupt, or not such an operation.
+        If the file is missing, corrupt, or not a saved operation.
     SpiceError
-        If the simulator is asked and cannot.
+        If the simulator is to compute the answer and fails.
     """
     saved = load_case(path)
     case, reference = saved.case, saved.reference
@@ -64,5 +64,5 @@ def replay_case(
 
 
 def _plain(error: float) -> float | None:
-    """Return a number that JSON has; None for an infinite one."""
+    """Return a number that JSON can represent; None if it is not finite."""
     return error if math.isfinite(error) else None

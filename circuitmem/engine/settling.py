@@ -1,14 +1,14 @@
 """How long a read takes to settle: moments of the step response of lines, cells and amplifiers.
 
-All capacitances discharged, drivers step from 0 V. With the nodal equations ``G v + C dv/dt = i`` the area between a
-voltage and its final value, ``D = ∫ (v_final - v) dt``, solves ``G D = C v_final``; the first moment ``E`` of that area
-solves ``G E = C D``. The area over the final value is the Elmore delay (J. Appl. Phys. 19:55, 1948). For uniform lines
-it is the time to 63 % of a step (1 - 1/e), within a few percent: exactly so for one pole, and to 2 % for a distributed
-RC line, whose delay is RC/2. The amplifiers enter exactly too: the "virtual" ground is an inductance
+Drivers step from 0 V with all capacitances discharged. With the nodal equations ``G v + C dv/dt = i``, the area between
+a voltage and its final value, ``D = ∫ (v_final - v) dt``, solves ``G D = C v_final``; the first moment ``E`` of that
+area solves ``G E = C D``. The area divided by the final value is the Elmore delay (J. Appl. Phys. 19:55, 1948). For
+uniform lines it is the time to 63 % of a step (1 - 1/e), within a few percent: exactly for one pole, and within 2 % for
+a distributed RC line, whose delay is RC/2. The amplifiers are included exactly: the "virtual" ground is an inductance
 ``R_f·A/(1 + A)·t`` in series with ``R_f/(1 + A)``, and the output follows the column current with the time constant
 ``t = A/((1 + A)·2π·GBW)``.
 
-The error that is left at some time is that of the two poles with the same moments.
+The error that remains at a given time is estimated from the two-pole response with the same moments.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Settling", "settle"]
 Floats = NDArray[np.float64]
 
 SAME_POLES = 1e-6
-"""Poles are kept apart by this part of the delay: their formula divides by their distance."""
+"""Smallest distance of the two poles from their mean, relative to it: the formula divides by their distance."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Settling:
     Attributes
     ----------
     word_line : (rows,) ndarray
-        Elmore delay of the last cell's node of each word line, or the largest of the line if it is driven from both
-        ends [s]: the time to 63 % of the final value, for uniform lines. 0 for a line that stays at 0 V.
+        Elmore delay at the last cell of each word line, or the largest delay along the line if it is driven from both
+        ends [s]. For uniform lines this is the time to 63 % of the final value. 0 for a line that stays at 0 V.
     column : (columns,) ndarray
-        Elmore delay of each column's output, the amplifier's if there is one, else the column current [s]. 0 for a
-        column without current.
+        Elmore delay of each column's output [s]: of the amplifier's output if there is an amplifier, else of the column
+        current. 0 for a column without current.
     second_moment : (columns,) ndarray
         ``∫ t·e dt`` of each output's relative error e [s²].
     """
@@ -57,15 +57,15 @@ class Settling:
         return float(max(self.word_line.max(), self.column.max()))
 
     def error(self, time: float) -> Floats:
-        """Estimate how much of its final value each output still lacks ``time`` [s] after the step, (columns,).
+        """Estimate the error of each output, (columns,), relative to its final value, ``time`` [s] after the step.
 
-        Negative where it has swung beyond.
+        It is positive while the output is below its final value, and negative where it overshoots.
         """
         delay, second = self.column, self.second_moment
         found = np.zeros(delay.shape)
         moves = delay > 0.0
         product = delay**2 - second
-        # A response that begins with a jump or a slope has no two poles in a row: one pole and its share.
+        # Two poles in series cannot describe a response that begins with a jump or a slope: use one pole and its share.
         single = moves & (product <= 0.0)
         slow = second[single] / delay[single]
         found[single] = delay[single] / slow * np.exp(-time / slow)
@@ -81,7 +81,7 @@ class Settling:
 
 
 def settle(tile: Tile, voltages: Floats, amplifier: TiaSpec | None) -> Settling:
-    """Work out the moments of a tile with linear cells for checked driver voltages, (rows,) V.
+    """Return the moments of a tile with linear cells for checked driver voltages, (rows,) V.
 
     Raises
     ------
@@ -99,12 +99,12 @@ def settle(tile: Tile, voltages: Floats, amplifier: TiaSpec | None) -> Settling:
     drivers = np.concatenate([voltages, np.zeros(spec.columns)])
     final = network.solve_linear(factors, drivers)
     current = network.into_sources(final)[spec.rows :]
-    # At both ends of a line there is an amplifier each: half of the current, and of the rise, is taken for each.
+    # A line sensed at both ends has two amplifiers: each is assumed to take half of the current, and of its rise.
     ends = 1 + (spec.bit_line_sense == "both")
     moments: list[Floats] = []
     voltage, area, rise = final, final, current
     for _ in range(2):
-        # A "virtual" ground rises with the change of its current.
+        # The voltage of a "virtual" ground is proportional to the change of its current (the inductance).
         grounds = np.concatenate([np.zeros(spec.rows), -inductance / ends * rise])
         voltage = network.solve_linear(factors, grounds, capacitance * voltage)
         moments.append(network.into_sources(voltage)[spec.rows :])

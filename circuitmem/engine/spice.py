@@ -1,4 +1,4 @@
-"""The circuit-exact engine: the netlist of a tile, simulated by ngspice in a process of its own."""
+"""The circuit-exact engine: it simulates the netlist of a tile with ngspice, in a separate process."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ Floats = NDArray[np.float64]
 class SpiceEngine(CircuitEngine):
     """Computes tiles through libngspice.
 
-    A worker process is started with the first call and serves later ones; all vectors of a call go through one
-    circuit loaded once. Use the engine as a context manager, or call :meth:`close`, to end the workers early.
+    The first call starts a worker process, which also serves later calls. The circuit is loaded once per call, for all
+    vectors of the call. Use the engine as a context manager, or call :meth:`close`, to end the workers early.
 
     Parameters
     ----------
     time_limit : float
         Seconds that one call may take, > 0.
     workers : int
-        Worker processes at once, >= 1: so many threads of the program can use the engine side by side.
+        Number of worker processes, >= 1: this many threads of the program can use the engine at the same time.
     jobs_per_worker : int
         Jobs after which a worker is replaced, >= 1.
     memory_limit : int
@@ -58,10 +58,10 @@ class SpiceEngine(CircuitEngine):
     address_limit : int
         Address space [bytes] that a worker may take, > 0; a call that needs more fails.
     niceness : int
-        By how much workers let other processes go first, 0 to 19.
+        Niceness of the workers, 0 to 19: higher values leave more processor time to other processes.
     gate_overdrive : float, optional
-        Reads 1T1R cells with MOSFETs of level 1 instead of resistances: what their gates have more than the threshold
-        [V], > 0. At small voltages they have the declared on-resistance.
+        Gate voltage above the threshold [V], > 0. If given, reads simulate the transistors of 1T1R cells as MOSFETs of
+        level 1 instead of resistances; at small voltages they have the declared on-resistance.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class SpiceEngine(CircuitEngine):
     SpiceTimeoutError
         From every computing method, if a call takes longer than the time limit.
     SpiceMemoryError
-        From every computing method, if a worker may not take as much memory as the circuit needs.
+        From every computing method, if the circuit needs more memory than a worker may take.
     SpiceWorkerError
         From every computing method, if its worker process dies.
     SpiceError
@@ -121,7 +121,7 @@ class SpiceEngine(CircuitEngine):
 
     @staticmethod
     def options() -> dict[str, str]:
-        """Return the options that ngspice is given, by what it computes."""
+        """Return the ngspice options for each kind of computation."""
         lines = {
             "reads": OPTIONS,
             "pulses": TRANSIENT_OPTIONS,
@@ -133,7 +133,7 @@ class SpiceEngine(CircuitEngine):
 
     @classmethod
     def available(cls) -> bool:
-        """Say whether there is an ngspice library that runs."""
+        """Say whether an ngspice library is installed and runs."""
         try:
             cls.probe()
         except SpiceUnavailableError:
@@ -141,7 +141,7 @@ class SpiceEngine(CircuitEngine):
         return True
 
     def code_models(self) -> bool:
-        """Say whether XSPICE's digital code models load and work: a clock goes through a bridge and back."""
+        """Say whether XSPICE's digital code models load and work, by sending a clock through a bridge and back."""
         text = (
             f".title circuitmem\n{XSPICE_MODELS}Va a 0 PULSE(0 1 1e-9 1e-10 1e-10 1e-8 1e-7)\n"
             "Abridge [a] [x] to_digital\nAback [x] [b] to_analog\nRb b 0 1e3\n.save b\n.end\n"
@@ -157,23 +157,23 @@ class SpiceEngine(CircuitEngine):
         return bool(abs(answer.values[0, 0]) < 0.1 and abs(answer.values[-1, 0] - 1.0) < 0.1)
 
     def sar_codes(self, bank: AdcBank, levels: ArrayLike, *, logic: Logic | None = None) -> NDArray[np.int64]:
-        """Let the SARs of a bank convert voltages, clock by clock, in a transient analysis; returns the codes.
+        """Return the codes of a bank of SAR ADCs, simulated clock by clock in a transient analysis.
 
         Parameters
         ----------
         bank : AdcBank
-            ADCs with ``architecture="sar"``, none of which is dead.
+            ADCs with ``architecture="sar"``, without dead channels.
         levels : (conversions, columns) array_like
             Voltages at the inputs of their sample-and-holds [V].
         logic : {"xspice", "behavioral"}, optional
-            What the registers are made of: XSPICE's code models, where they load, when left out.
+            Implementation of the registers. When left out, XSPICE's code models if they load, else ``"behavioral"``.
 
         Raises
         ------
         ValidationError
-            If the ADCs are no SARs, or the shape is wrong.
+            If the ADCs are not SARs, or the shape is wrong.
         SpiceError
-            If ngspice fails, or gives what is no code.
+            If ngspice fails, or returns a value that is not a code.
         """
         if bank.capacitors is None:
             raise ValidationError("bank", "must be of SAR ADCs", bank.spec.architecture)
@@ -193,15 +193,15 @@ class SpiceEngine(CircuitEngine):
         return codes
 
     def two_pulses(self, cell: ComplianceCell, gates: ArrayLike, state: float = 0.5) -> Floats:
-        """Return the conductances [S] that a RESET and a SET at gate voltages (cells,) [V] leave in 1T1R cells.
+        """Return the conductances [S] of 1T1R cells after a RESET and a SET at gate voltages (cells,) [V].
 
-        One transient analysis with a MOSFET and a device for each cell, as
-        :func:`circuitmem.device.two_pulses` has it without.
+        One transient analysis has a MOSFET and a device for each cell. :func:`circuitmem.device.two_pulses` computes
+        the same without a simulator.
 
         Parameters
         ----------
         cell, gates, state
-            As :func:`circuitmem.device.two_pulses` takes them.
+            As in :func:`circuitmem.device.two_pulses`.
 
         Raises
         ------
@@ -218,15 +218,15 @@ class SpiceEngine(CircuitEngine):
 
 @cache
 def _library(*_where: str | None) -> Library:
-    """Return the library that a worker finds; where it is looked for does not change behind a program's back."""
+    """Return the library that a worker finds, cached for the environment variables that say where to look."""
     with SpiceEngine(time_limit=60.0) as engine:
         return engine._runner.library()
 
 
 def program_netlist(tile: Tile, device: OdeDevice, pulse: Pulse) -> str:
-    """Return a netlist of a pulse on a tile that plain ``ngspice -b`` runs.
+    """Return a netlist of a pulse on a tile that plain ``ngspice -b`` can run.
 
-    It prints the state of each device at the end, 0 to 1, as ``final_i_j``.
+    The simulation prints the state of each device at the end, 0 to 1, as ``final_i_j``.
 
     Raises
     ------

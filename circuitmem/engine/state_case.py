@@ -1,4 +1,4 @@
-"""Pulses on a tile of ODE devices kept whole, so that another engine, another day, can give them again."""
+"""Complete records of pulses on a tile of ODE devices, so that another engine can repeat them at any time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["STATE_AGREEMENT", "StateCase"]
 Floats = NDArray[np.float64]
 
 STATE_AGREEMENT = 1e-3
-"""How far states after a pulse may differ, of their range (design: physics.md, section 9)."""
+"""Allowed difference of the states after a pulse, relative to their range (design: physics.md, section 9)."""
 
 ENERGY_SHARE = 0.1
-"""What a relative difference of energies counts: they have no error control of their own in either engine, and are sums
-over the steps that the states need."""
+"""Weight of a relative difference of energies against a difference of states: no engine has an error control for energy
+alone, which is summed over the steps that the states need."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class StateCase:
     spec : TileSpec
         Geometry, wires and cell law.
     defects : DefectMap
-        What was broken then.
+        Defects at that time.
     trains : tuple of PulseTrain
-        One pulse each, and the device.
+        One pulse each, with the device.
     before : (pulses, rows, columns) ndarray
-        What was programmed before each [S].
+        Programmed conductance before each pulse [S].
     state : (pulses, rows, columns) ndarray
-        States after it, 0 to 1: the first part of the answer. That of a stuck cell does not count.
+        States after each pulse, 0 to 1: the first part of the answer. Stuck cells are not compared.
     energy : (pulses,) ndarray
-        What the drivers of all lines delivered [J]: the second part.
+        Energy that the drivers of all lines delivered [J]: the second part of the answer.
     """
 
     kind: ClassVar[str] = "pulse_train"
@@ -59,15 +59,15 @@ class StateCase:
 
     @property
     def size(self) -> int:
-        """How many pulses."""
+        """Number of pulses."""
         return len(self.trains)
 
     def reference(self, engine: Engine) -> Floats:
-        """Return the energy [J] and the states that an engine finds for each pulse, (pulses, 1 + cells)."""
+        """Return the energy [J] and the states that an engine computes for each pulse, (pulses, 1 + cells)."""
         return np.array([self._given(index, engine) for index in range(self.size)])
 
     def errors(self, reference: Floats) -> Floats:
-        """Return for each pulse, (pulses,), the larger of the difference of states and a tenth of that of energies."""
+        """Return the error of each pulse, (pulses,): of its states, or a tenth of that of its energy if larger."""
         own = np.column_stack([self.energy, self.state.reshape(self.size, -1)])
         if reference.shape != own.shape:
             raise ValidationError("reference", f"must have shape {own.shape}", reference.shape)
@@ -78,7 +78,7 @@ class StateCase:
         return np.where(np.isfinite(found), found, np.inf)
 
     def again(self, engine: Engine) -> StateCase:
-        """Return the same pulses, given anew by an engine."""
+        """Return the same pulses with new answers from an engine."""
         found = self.reference(engine)
         return replace(self, energy=found[:, 0], state=found[:, 1:].reshape(self.state.shape))
 
@@ -95,7 +95,7 @@ class StateCase:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> StateCase:
-        """Make a case of what :meth:`arrays` gave."""
+        """Make a case from the result of :meth:`arrays`."""
         defects = {name.removeprefix("defects_"): arrays[name] for name in arrays if name.startswith("defects_")}
         spec = TileSpec(**json.loads(str(arrays["spec"])))
         trains = tuple(_train(json.loads(str(text))) for text in arrays["trains"].ravel())

@@ -1,4 +1,4 @@
-"""What the law of a cell can say in double precision: the reason why some tiles cannot be solved."""
+"""Overflow of the cell law in double precision, the reason why some tiles cannot be solved."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from circuitmem.tile import Tile
 __all__ = ["check_steepness"]
 
 STEEPEST = 700.0
-"""Argument from which on sinh overflows, but for a factor of 10^4 that the sum of many cells may need."""
+"""Largest argument of sinh: overflow begins at about 710, which leaves a factor of 10^4 for sums over many cells."""
 
 
 def check_steepness(tile: Tile, voltages: NDArray[np.float64]) -> None:
-    """Name the reason, if a tile could not be solved because the law of its cells overflows.
+    """Raise an error with the reason if a tile could not be solved because the law of its cells overflows.
 
-    Where wires take most of the voltage, cells of any steepness can be solved: so this is asked after a failure.
+    Call this only after a failure: if the wires take most of the voltage, cells of any steepness can be solved.
 
     Parameters
     ----------

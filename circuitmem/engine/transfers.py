@@ -1,12 +1,12 @@
 """The transfer matrices of a chip's tiles, kept up to date while their cells change, at the lowest cost allowed.
 
-Three ways, the cheapest that holds is taken:
+There are three ways, and the cheapest that applies is taken:
 
-* a few cells of a tile changed: one solution each, and a change of low rank (Woodbury, Memorandum Report 42, Princeton
-  1950). A cell's change is a conductance beside it, between the same nodes: exact but for rounding;
-* ``error`` allows it: each element is scaled with its cell, ``W G / G0`` from the last exact ``W`` at ``G0``. How far
-  that is off is estimated from the size of the change, with a factor learnt from samples that are solved exactly;
-* all over again, by the tree kernel.
+* If a few cells of a tile changed: one solution for each, and an update of low rank (Woodbury, Memorandum Report 42,
+  Princeton 1950). The change of a cell is a conductance in parallel with it, so this is exact to rounding errors.
+* If ``error`` allows it: each element is scaled with its cell, ``W G / G0``, from the last exact ``W`` at ``G0``. The
+  error is estimated from the size of the change, with a factor learnt from samples that are solved exactly.
+* Otherwise the tree kernel computes the matrix again.
 """
 
 from __future__ import annotations
@@ -34,32 +34,33 @@ __all__ = ["ReuseRecord", "TransferCache"]
 Floats = NDArray[np.float64]
 
 UPDATES = 64
-"""Updates of low rank before a matrix is worked out anew: their rounding errors add up."""
+"""Most cells updated by low rank before a matrix is computed again, because rounding errors add up."""
 
 KEPT = 1e-3
-"""A cell may have been this part of what it is now, in an update of low rank; below, digits would be lost."""
+"""Smallest ratio of a cell's old to its new conductance in an update of low rank; below it digits would be lost."""
 
 SAFETY = 4.0
-"""An estimated error counts so many times: the factor is learnt from few inputs, and others may do worse."""
+"""Safety factor on estimated errors: the estimate is learnt from few inputs, and other inputs may be worse."""
 
 SAMPLED = 16
-"""One in so many scaled matrices is compared with an exact solution, and one in so many of single precision."""
+"""One in this many scaled matrices is compared with an exact solution; the same holds for single precision."""
 
 
 @dataclass
 class ReuseRecord:
-    """How matrices were updated, and the errors of the scaled ones.
+    """How matrices were updated, and the errors that were found.
 
     Attributes
     ----------
     exact, cells, scaled : int
-        Matrices that the tree kernel worked out, that single cells updated, and that were scaled.
-    checks, refused : int
-        Matrices that were scaled, or worked out in single precision, and compared with an exact solution in double; and
-        scaled ones of them that were off by more than allowed and so not used.
+        Number of matrices that the tree kernel computed, that were updated for single cells, and that were scaled.
+    checks : int
+        Number of matrices, scaled or in single precision, that were compared with an exact solution in double.
+    refused : int
+        Number of scaled matrices among them that had a larger error than allowed and were not used.
     largest_error : float
-        Largest error that was found and used, of a column current or of the power, relative to the largest column
-        current or the power.
+        Largest error found in a matrix that was used: of a column current relative to the largest column current, or
+        of the power relative to the power.
     """
 
     exact: int = 0
@@ -95,25 +96,25 @@ _NOTHING = np.zeros(0)
 
 
 class TransferCache:
-    """Transfer matrices by number, for tiles of one shape with linear cells.
+    """Transfer matrices by tile number, for tiles of one shape with linear cells.
 
-    An answer is that of the tile as it is, never that of an earlier state: within ``error`` where that is more than 0,
-    which samples check, and to rounding elsewhere.
+    A matrix always belongs to the present state of its tile, never to an earlier one. It is exact to rounding errors if
+    ``error`` is 0; otherwise it is within ``error``, which is checked on samples.
 
     Parameters
     ----------
     engine : BehavioralEngine
-        What solves, and in which precision matrices are worked out.
+        The solver, which also sets the precision of the matrices.
     error : float
-        Error allowed, in [0, 0.1], relative to the largest column current. At 0 the tree kernel works out every
-        matrix: then the answer depends on the state alone, to the last bit, and on no earlier one.
+        Error allowed, in [0, 0.1], relative to the largest column current. At 0 the tree kernel computes every matrix:
+        then each bit of it depends only on the present state.
     seed : int
-        Seed of the inputs that are checked.
+        Seed for the random inputs of the checks.
 
     Attributes
     ----------
     record : ReuseRecord
-        What was done so far.
+        What has been done so far.
     """
 
     def __init__(self, engine: BehavioralEngine, error: float = 0.0, seed: int = 0) -> None:
@@ -121,12 +122,12 @@ class TransferCache:
         self._error = in_range("reuse_error", error, 0.0, 0.1)
         self._seed = seed
         self._entries: dict[int, _Entry] = {}
-        # States of tiles with ideal wires that were read as they are: their matrices were not written down.
+        # States of tiles with ideal wires that were read directly, without storing their matrices.
         self._unwritten: dict[int, tuple[Tile, int]] = {}
         self._places: tuple[Floats, Floats] | None = None  # matrices and admittances of all tiles of a chip
         self._per_change = 0.0
         self._turn = 0
-        self._single = 0  # matrices that were worked out in single precision
+        self._single = 0  # number of matrices computed in single precision
         self.record = ReuseRecord()
 
     def clear(self) -> None:
@@ -136,11 +137,11 @@ class TransferCache:
         self._places = None
 
     def state(self) -> dict[str, Any]:
-        """Return all that answers and the record depend on, for a checkpoint.
+        """Return everything that results and the record depend on, for a checkpoint.
 
-        Without an error allowed a matrix depends on its tile alone: then it is enough to know which are up to date.
+        If no error is allowed, a matrix depends only on its tile; then it is enough to save which ones are up to date.
         """
-        # In order of the tiles: that of the entries depends on when a run was resumed.
+        # Sorted by tile, because the order of the entries depends on when a run was resumed.
         entries = dict(sorted(self._entries.items()))
         fresh = {number for number, entry in entries.items() if entry.version == entry.tile.version}
         fresh |= {number for number, (tile, version) in self._unwritten.items() if version == tile.version}
@@ -160,7 +161,7 @@ class TransferCache:
         return state
 
     def restore(self, state: Mapping[str, Any], tiles: Mapping[int, Tile]) -> None:
-        """Go back to what :meth:`state` returned; ``tiles`` are what they were then."""
+        """Restore what :meth:`state` returned; ``tiles`` must be in the states that they had then."""
         self.clear()
         self._per_change, self._turn = state["per_change"], state["turn"]
         fresh = set(state["fresh"])
@@ -184,16 +185,16 @@ class TransferCache:
         self.record = ReuseRecord(**state["record"])
 
     def get(self, number: int, tile: Tile) -> tuple[Floats, Floats | IdealAdmittance]:
-        """Return transfer matrix (columns, rows) S and input admittance (rows, rows) S of a tile.
+        """Return the transfer matrix (columns, rows) S and input admittance (rows, rows) S of a tile.
 
-        Of ideal wires the admittance is not multiplied out, unless matrices may be reused.
+        For ideal wires the admittance is kept in factored form, unless ``error`` is more than 0.
         """
         self.refresh({number: tile})
         entry = self._entries[number]
         return entry.matrix, entry.admittance
 
     def refresh(self, tiles: dict[int, Tile]) -> None:
-        """Bring the matrices of tiles up to date, those that need the tree kernel in one call."""
+        """Bring the matrices of tiles up to date, with one call of the tree kernel for all tiles that need it."""
         stale = {number: tile for number, tile in tiles.items() if not self._is_fresh(number, tile)}
         if self._error > 0.0:
             rest = {number: tile for number, tile in stale.items() if not self._by_cells(number, tile)}
@@ -201,16 +202,16 @@ class TransferCache:
         self._exactly(stale)
 
     def stack(self, tiles: dict[int, Tile], cells: Floats, total: int) -> IdealWires | Matrices | None:
-        """Return what tiles of one chip do, for a read of all of them; None if they have to be read one by one.
+        """Return matrices or ideal wires of tiles of one chip, to read all at once; None if they are read one by one.
 
         Parameters
         ----------
         tiles : dict of int to Tile
-            The tiles, by number, which rises by one from tile to tile.
+            The tiles, by consecutive numbers.
         cells : (tiles, rows, columns) ndarray
-            What their cells conduct, as the circuit has them [S].
+            Conductances of their cells in the circuit [S].
         total : int
-            How many tiles the chip has.
+            Number of tiles on the chip.
         """
         wires = next(iter(tiles.values())).wires
         ideal = have_ideal_wires(cells, wires[0][None], wires[1][None])
@@ -233,7 +234,7 @@ class TransferCache:
         return Matrices([entry.matrix for entry in entries], matrices)
 
     def _in_places(self, tiles: dict[int, Tile], cells: Floats, total: int) -> Matrices:
-        """Bring the matrices of tiles with the wires of the design up to date, in stacks of all tiles of the chip."""
+        """Bring the matrices of tiles with undamaged wires up to date, in stacks for all tiles of the chip."""
         rows, columns = cells.shape[1:]
         if self._places is None or len(self._places[0]) != total:
             self._places = np.empty((total, columns, rows)), np.empty((total, rows, rows))
@@ -252,7 +253,7 @@ class TransferCache:
             else:
                 self.record.exact += not (self._is_fresh(number, tile) or self._is_unwritten(number, tile))
                 stale.append(place)
-            self._entries.pop(number, None)  # until they are there: whoever is stopped in between finds none
+            self._entries.pop(number, None)  # added again below; after an interruption there must be no stale entry
         if stale:
             out, own = (matrices, admittances), list(tiles.values())
             if self._engine.precision == "double":
@@ -298,7 +299,7 @@ class TransferCache:
             self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact)
 
     def _sample_precision(self, found: list[tuple[Tile, Floats, Floats]]) -> None:
-        """Compare some of the matrices that were worked out in single precision with double, the first among them."""
+        """Compare a sample of the matrices in single precision, the first one included, with double precision."""
         before = self._single
         self._single += len(found)
         for tile, matrix, admittance in found[-before % SAMPLED :: SAMPLED]:
@@ -306,7 +307,7 @@ class TransferCache:
             self.record.largest_error = max(self.record.largest_error, error)
 
     def _has_ideal_wires(self, number: int, tile: Tile) -> bool:
-        """Work out the matrix of a tile with ideal wires; say whether it is one."""
+        """Compute the matrix of a tile if its wires are ideal and undamaged; return whether that was possible."""
         if not _is_plain(tile) or tile.defects.dead_drivers is not None:
             return False
         found = transfer_of_ideal(*tile.mesh)
@@ -318,13 +319,13 @@ class TransferCache:
         return True
 
     def _known(self, number: int, tile: Tile) -> _Entry | None:
-        """Return what is known of an earlier state of the same tile with the same defects."""
+        """Return the entry of an earlier state of the same tile with the same defects, if there is one."""
         entry = self._entries.get(number)
         same = entry is not None and entry.tile is tile and entry.defects is tile.defects
         return entry if same else None
 
     def _by_cells(self, number: int, tile: Tile) -> bool:
-        """Update a matrix for the few cells that changed; say whether that could be done."""
+        """Update a matrix if only a few cells changed; return whether that was possible."""
         entry = self._known(number, tile)
         if entry is None:
             return False
@@ -344,7 +345,7 @@ class TransferCache:
         return True
 
     def _by_scaling(self, tiles: dict[int, Tile]) -> dict[int, Tile]:
-        """Scale what may be scaled; return the tiles for which it is not good enough."""
+        """Scale the matrices that may be scaled; return the tiles for which this is not accurate enough."""
         found = ((number, self._known(number, tile)) for number, tile in tiles.items())
         known = {number: entry for number, entry in found if entry is not None}
         if not known:
@@ -377,7 +378,7 @@ class TransferCache:
         return change < np.inf and SAFETY * self._per_change * change <= self._error
 
     def _check(self, tile: Tile, scaled: tuple[Floats, Floats], change: float) -> float:
-        """Compare a scaled matrix with an exact solution for random inputs, and learn from it; returns the error."""
+        """Return the error of a scaled matrix against an exact solution for a random input, and learn from it."""
         voltages = stream(self._seed, Purpose.REUSE, self.record.checks).random(tile.spec.rows)
         exact = self._engine.solve(tile, voltages)
         self.record.checks += 1
@@ -392,13 +393,13 @@ class TransferCache:
 
 
 def _arrays(entry: _Entry) -> list[Floats]:
-    """Return what an entry holds; matrices that are the exact ones only once."""
+    """Return the arrays of an entry; empty arrays replace the present ones if they are the exact ones."""
     now = [np.zeros(0)] * 3 if entry.is_exact else [entry.conductance, entry.matrix, entry.admittance]
     return [*now, *entry.exact]
 
 
 def _change(tile: Tile, entry: _Entry) -> float:
-    """Return how much of a tile has changed since its matrix was exact; infinity if a cell came from nothing."""
+    """Return the relative change of a tile since its matrix was exact; infinity if a cell grew from 0 S."""
     now, base = tile.mesh.conductance, entry.exact[0]
     if ((base == 0.0) & (now > 0.0)).any():
         return float(np.inf)
@@ -410,10 +411,10 @@ def _scale(tile: Tile, entry: _Entry) -> tuple[Floats, Floats]:
     base, matrix, admittance = entry.exact
     ratio = np.divide(tile.mesh.conductance, base, out=np.ones_like(base), where=base > 0.0)
     scaled = matrix * ratio.T
-    # What the columns receive more, the drivers give.
+    # The additional column currents come from the drivers.
     return scaled, admittance + np.diag((scaled - matrix).sum(axis=0))
 
 
 def _is_plain(tile: Tile) -> bool:
-    """Say whether wires tie every node, and the mesh kernel alone solves the tile."""
+    """Say whether a tile has neither cut lines nor bridges, so that the mesh kernel alone can solve it."""
     return not tile.defects.cuts_lines and not tile.defects.bridges

@@ -35,26 +35,27 @@ VACASK = Program("VACASK", "circuitmem.netlists.vacask.worker")
 class VacaskEngine(CircuitEngine):
     """Computes tiles through VACASK, which is installed by ``pip install 'circuitmem[vacask]'``.
 
-    Each call runs VACASK once, in a process and an empty folder of its own. It can do what every engine can, and
-    whole reads with converters and reads in time. Use the engine as a context manager, or call :meth:`close`, to end
-    its worker processes early.
+    Each call runs VACASK once, in a separate process with its own empty folder. Besides what every engine can do, it
+    simulates whole reads with converters, and transients of reads. Use the engine as a context manager, or call
+    :meth:`close`, to end its worker processes early.
 
     Parameters
     ----------
     time_limit : float, optional
-        Seconds that one call may take, > 0; when left out it follows from the size of the tile and of the batch.
+        Seconds that one call may take, > 0; when left out, it follows from the size of the tile and of the batch.
     workers : int
-        Calls that compute at once, >= 1: so many threads of the program can use the engine side by side.
+        Number of calls that may compute at once, >= 1: this many threads of the program can use the engine at the same
+        time.
     largest_tile : int
-        Cells that a tile of linear cells may have, >= 1; other tiles and pulses a quarter of them. A vector of a tile
-        of 256x256 cells takes 7 s, and the time grows with the square of the cells.
+        Largest number of cells of a tile with linear cells, >= 1; a quarter of it for other tiles and for pulses. One
+        vector of a tile of 256x256 cells takes 7 s, and the time grows with the square of the number of cells.
     address_limit : int
         Address space [bytes] that a call may take, > 0.
     niceness : int
-        By how much the workers let other processes go first, 0 to 19.
+        Niceness of the workers, 0 to 19: higher values leave more processor time to other processes.
     gate_overdrive : float, optional
-        Reads 1T1R cells with MOSFETs of level 1 instead of resistances: what their gates have more than the threshold
-        [V], > 0.
+        Gate voltage above the threshold [V], > 0. If given, reads simulate the transistors of 1T1R cells as MOSFETs of
+        level 1 instead of resistances.
 
     Raises
     ------
@@ -91,7 +92,7 @@ class VacaskEngine(CircuitEngine):
 
     @classmethod
     def probe(cls) -> Library:
-        """Return version and path of VACASK, once it has started.
+        """Return version and path of VACASK, after a test that it starts.
 
         Raises
         ------
@@ -111,7 +112,7 @@ class VacaskEngine(CircuitEngine):
 
     @staticmethod
     def compiler_version() -> str:
-        """Return the version of OpenVAF, the compiler of Verilog-A beside it.
+        """Return the version of OpenVAF, the Verilog-A compiler that comes with VACASK.
 
         Raises
         ------
@@ -133,15 +134,15 @@ class VacaskEngine(CircuitEngine):
 
     @staticmethod
     def options() -> dict[str, str]:
-        """Return the options that VACASK is given, by what it computes."""
+        """Return the VACASK options for each kind of computation."""
         return {"reads": OPTIONS, "pulses": PULSE_OPTIONS, "settling": STEP_OPTIONS}
 
     def terminals(self, reads: Sequence[TileRead]) -> list[Terminals]:
         """Return the currents of all terminals for input vectors of several tiles.
 
-        Tiles that differ in their cells alone, which are linear, are computed together, in one process: a state takes a
-        quarter of the time that it takes by itself, and if only one row conducts, a sixteenth. The answers do not
-        depend on what is computed together.
+        Tiles with linear cells that differ only in their cells are computed together, in one process. Then a state
+        takes a quarter of the time that it takes alone, or a sixteenth if only one row conducts. The answers do not
+        depend on which states are computed together.
 
         Raises
         ------
@@ -159,7 +160,7 @@ class VacaskEngine(CircuitEngine):
         return [found[place] for place in range(len(reads))]
 
     def _together(self, reads: Sequence[TileRead], block: int | None) -> list[Terminals]:
-        """Return the currents of states of one site, computed in one process."""
+        """Return the terminal currents of tiles of one site, computed in one process."""
         tile = reads[0].tile
         self._check_size(tile, True)
         batches = [read.tile.input_voltages(read.voltages) for read in reads]
@@ -171,7 +172,7 @@ class VacaskEngine(CircuitEngine):
         return [Terminals(*parts) for parts in zip(*(np.split(each, ends) for each in found), strict=True)]
 
     def site(self, tile: Tile) -> Site | None:
-        """Return what states of one tile have in common if its cells are linear, which do not float on whole lines."""
+        """Return the site of a tile if its cells are linear and no line is cut, so that no part floats; else None."""
         if type(tile.spec.cell) is not LinearCell or tile.defects.cuts_lines:
             return None
         return Site(tile.spec, tile.defects.lines_only(), block_of(tile))
@@ -203,14 +204,14 @@ class VacaskEngine(CircuitEngine):
             return self._runner.simulate(netlist, analysis)
         points = len(analysis.table) if isinstance(analysis, OperatingPoints) else 400
         cells = tile.spec.rows * tile.spec.columns
-        # A vector takes some 2e-9 s a cell squared, sinh cells twice that, small tiles what their text takes; ten times
-        # as long is allowed, and more for a machine under load.
+        # A vector takes about 2e-9 s times the square of the number of cells, sinh cells twice as long; for small tiles
+        # reading the netlist dominates. Ten times that is allowed, and 30 s more for a machine under load.
         seconds = 30.0 + 10.0 * points * (4e-9 * cells**2 + 2e-5 * cells)
         return self._runner.simulate(netlist, analysis, seconds)
 
 
 @cache
 def _library(_found: installation.Installation) -> Library:
-    """Return what a worker says of an installation; its programs do not change behind a program's back."""
+    """Return version and path from a worker, cached: an installation is assumed not to change while a program runs."""
     with VacaskEngine(time_limit=60.0) as engine:
         return engine._runner.library()

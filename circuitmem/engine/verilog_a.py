@@ -1,4 +1,4 @@
-"""The law of a Verilog-A device, as VACASK has it."""
+"""The law of a Verilog-A device, evaluated by VACASK."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["take_model", "verilog_law"]
 Floats = NDArray[np.float64]
 
 POINTS = 1 << 14
-"""Points of one simulation."""
+"""Largest number of points of one simulation."""
 LIMIT = 120.0
-"""Seconds that it may take."""
+"""Time limit of one simulation [s]."""
 
 
 @lru_cache(maxsize=16)
 def take_model(spec: VerilogASpec) -> Model:
-    """Read a model, compile it, and refuse one that VACASK would compute wrongly without a word.
+    """Read a model, compile it, and refuse a model that VACASK would compute wrongly without a warning.
 
     Raises
     ------
     ValidationError
-        If it is not of the kind that can be taken; the line names the variable.
+        If the model is not of the supported kind, or keeps values in variables; the message names these variables.
     SpiceUnavailableError
         If VACASK is not installed.
     """
@@ -78,5 +78,5 @@ def verilog_law(spec: VerilogASpec, state: Floats, voltage: Floats) -> tuple[Flo
 
 @cache
 def _engine() -> VacaskEngine:
-    """Return the engine of all laws: tables ask for points some tens of times."""
+    """Return one engine for all laws, because a table asks for points some tens of times."""
     return VacaskEngine()
