@@ -1,6 +1,6 @@
-"""What tests build again and again: small tiles, settings as words of a command, the networks that runs begin with.
+"""Builders shared by tests: small tiles, settings as words of a command, the networks that runs begin with.
 
-A test that needs something special says so in its call: every function takes the fields of the specification it makes.
+Every function takes the fields of the specification that it makes, so that a test can set what it needs.
 """
 
 import numpy as np
@@ -18,23 +18,23 @@ def options(settings):
 
 
 def wires(word, bit=None):
-    """Return the fields of a TileSpec for resistances of a segment [Ω]; of bit lines as of word lines if left out."""
+    """Return the fields of a TileSpec for segment resistances [Ω]; without ``bit`` both kinds of lines are alike."""
     return {"word_line_resistance": word, "bit_line_resistance": word if bit is None else bit}
 
 
 def tile_spec(rows, columns, ohms=0.0, **fields):
-    """Return a TileSpec with wires of ``ohms`` a segment [Ω], one number or (word lines, bit lines)."""
+    """Return a TileSpec with wires of ``ohms`` per segment [Ω], one number or (word lines, bit lines)."""
     return TileSpec(**{"rows": rows, "columns": columns, **wires(*np.atleast_1d(ohms).tolist()), **fields})
 
 
 def random_tile(rows, columns, seed=0, ohms=0.0, between=(1e-6, 3e-4), defects=None, **fields):
-    """Return a tile of conductances that are uniform ``between`` two [S]; ``seed`` may be a Generator."""
+    """Return a tile of random conductances, uniform ``between`` two limits [S]; ``seed`` may be a Generator."""
     conductance = np.random.default_rng(seed).uniform(*between, (rows, columns))
     return Tile(tile_spec(rows, columns, ohms, **fields), conductance, defects)
 
 
 def uniform_tile(rows, columns, conductance=1e-4, ohms=0.0, defects=None, **fields):
-    """Return a tile of cells of one conductance [S]."""
+    """Return a tile whose cells all have one conductance [S]."""
     return Tile(tile_spec(rows, columns, ohms, **fields), np.full((rows, columns), conductance), defects)
 
 
@@ -44,7 +44,7 @@ def trained(spec, data, seed=1):
 
 
 EXACT = {"dac": DacSpec(bits=12), "adc": AdcSpec(bits=16)}
-"""Converters that leave nothing to heal."""
+"""Converters without errors for a calibration to correct."""
 
 
 def one_layer(sizes=(20, 9), tile=(10, 8), *, yield_=1.0, wire=0.0, converters=EXACT, seed=1):

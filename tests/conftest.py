@@ -58,14 +58,14 @@ def vacask():
 
 @pytest.fixture(scope="session")
 def forked():
-    """Return a function that carries out a command without a start of Python (``serve_commands.py``).
+    """Return a function that carries out a command without starting Python anew (``serve_commands.py``).
 
-    It is ``forked(*words, folder, stdout, room, kill_at, environment, draws)``, and what it returns has ``code``,
+    It is ``forked(*words, folder, stdout, room, kill_at, environment, draws)`` and returns a dictionary of ``code``,
     ``stdout``, ``stderr`` and ``errors`` (lines of stderr that are neither progress nor warnings).
-    ``stdout`` is a file to write to, or ``"closed"`` for a pipe that nobody reads. ``room`` is how large a file may
-    become [bytes], ``kill_at`` at which write of a file the process gets a SIGKILL, counted from 0, and how long after
-    it [s], or None for before the file has its name. Figures are empty, for to draw them takes most of the time of
-    small runs, unless ``draws``.
+    ``stdout`` is a file to write to, or ``"closed"`` for a pipe that nobody reads. ``room`` limits the size of a file
+    [bytes]. ``kill_at`` is a pair: the number of the file write, from 0, at which the process gets a SIGKILL, and the
+    delay after it [s], or None to kill before the file is renamed. Without ``draws`` figures are empty, because
+    drawing them takes most of the time of small runs.
     """
     command = [sys.executable, str(Path(__file__).with_name("serve_commands.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
@@ -87,8 +87,8 @@ def forked():
 def command(forked):
     """Return a function that carries out a command with its figures as subprocess.run would.
 
-    It is ``command(*words, cwd, **environment)``. Lines of progress, which are written where it takes long, are left
-    out of stderr.
+    It is ``command(*words, cwd, **environment)``. Lines of progress, which slow commands print, are left out of
+    stderr.
     """
 
     def call(*words, cwd=".", **environment):

@@ -1,6 +1,6 @@
-"""Carries out commands in processes that are forked from this one, which has loaded everything: a call takes no start.
+"""Carries out commands in forks of this process, which has everything loaded: a call needs no start of Python.
 
-Lines of JSON come in, each a command, and go out, each how it ended (:func:`forked` in ``conftest.py`` says what).
+Each input line is a command in JSON, each output line its result in JSON (see :func:`forked` in ``conftest.py``).
 """
 
 import atexit
@@ -38,7 +38,7 @@ def draw_nothing(figure, file, **_):
 
 
 class DrawHere(contextlib.nullcontext):
-    """Draws the page of a run in this process: another one would have to load everything."""
+    """Draws the page of a run in this process, as a new one would have to load everything."""
 
     def __init__(self, folder):
         super().__init__(self)
@@ -56,7 +56,7 @@ class DrawHere(contextlib.nullcontext):
 
 
 def kill_at(write, seconds):
-    """Have this process killed at its n-th write of a whole file: before the rename, or some seconds after it."""
+    """Kill this process at its n-th write of a whole file: before the rename, or some seconds after it."""
     replace, writes = os.replace, itertools.count()
 
     def replace_or_die(*names):
@@ -71,7 +71,7 @@ def kill_at(write, seconds):
 
 
 def become(job, printed, said):
-    """Carry out a command in this process, which is the child."""
+    """Carry out a command in this process, the child."""
     os.chdir(job["folder"])
     output = printed.fileno()
     if job["stdout"] == "closed":
@@ -84,7 +84,7 @@ def become(job, printed, said):
     if job["room"] is not None:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], before[1]))
-        # Before what else is done at exit: coverage writes what it counted.
+        # Lifts the limit before the other exit handlers, such as coverage, write their files.
         atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, before)
     os.environ.update(job["environment"])
     if job["kill_at"] is not None:
@@ -96,7 +96,7 @@ def become(job, printed, said):
 
 
 def wait_for(child):
-    """Return the status with which a child ends, were it killed after ``LIMIT`` seconds."""
+    """Return the exit status of a child, which is killed after ``LIMIT`` seconds."""
     limit = time.monotonic() + LIMIT
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -123,7 +123,7 @@ def serve():
             answer = {"code": os.waitstatus_to_exitcode(status), "stderr": ""}
             printed.seek(0)
             answer["stdout"] = printed.read().decode()
-        with contextlib.suppress(BlockingIOError):  # a process that it has started still lives
+        with contextlib.suppress(BlockingIOError):  # no errors, and a process that the child started lives
             answer["stderr"] = os.read(errors, 65536).decode()
         os.close(errors)
         print(json.dumps(answer), flush=True)

@@ -12,7 +12,7 @@ BITS = 5
 
 
 def make_network(input_, granularity="burst", cell=None, noise=0.0):
-    """Reads of 10 + 10 + 2·5 = 30 ns; a digital core whose time does not count."""
+    """Reads of 10 + 10 + 2·5 = 30 ns; a digital core whose time is negligible."""
     spec = ChipSpec(
         tile=TileSpec(rows=8, columns=6, cell=cell or LinearCell()),
         converters=ConverterSpec(
@@ -44,7 +44,7 @@ def test_bits_one_after_another_add_up_to_the_product(cell):
     rounded = np.rint(INPUTS * (2**BITS - 1)) / (2**BITS - 1)
     wanted = rounded @ network.model.weights[0]
     if isinstance(cell, SinhCell):
-        # Every driven cell sees full scale: its law is one factor, where levels would bend.
+        # Every driven cell sees full scale: its law is a constant factor; at several levels it would be nonlinear.
         wanted = wanted * np.sinh(cell.a * 0.2) / (cell.a * 0.2)
     np.testing.assert_allclose(product, wanted, atol=2e-3 * np.abs(wanted).max())
 
@@ -64,7 +64,7 @@ def test_time_and_energy_are_those_of_a_read_for_each_bit():
     assert costs["parallel"][1:] == (9 * reads, {"dac": 9 * reads * 8 * 10**6, "adc": 9 * reads * 6 * 3 * 10**6})
     assert costs["serial"][1] == BITS * costs["parallel"][1]
     assert costs["serial"][2] == {part: BITS * energy for part, energy in costs["parallel"][2].items()}
-    # The digital core takes a picosecond a step: one for each layer, and one more to add the bits.
+    # The digital core takes a picosecond per step: one for each layer, and one more to add the bits.
     assert costs["parallel"][0] == reads * 30_000 + 1
     assert costs["serial"][0] == BITS * reads * 30_000 + 2
 

@@ -1,4 +1,4 @@
-"""Copies of kernels: patches are dealt out among sets of tiles, in less time, to what one set gives."""
+"""Copies of kernels: patches are dealt out among sets of tiles; the results are those of one set, in less time."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_the_clock_is_shorter_by_as_many_as_there_are_copies():
         chip, began = network.chip, network.chip.clock
         chip.run(network.layers[0].forward(np.ones((80, 9))))
         times.append(chip.clock - began)
-        assert chip.ledger.accounts["mac_read"].operations == 80  # as many single reads, whatever the copies
+        assert chip.ledger.accounts["mac_read"].operations == 80  # as many single reads for any number of copies
     whole, half, quarter = times
     assert half == pytest.approx(whole / 2, rel=0.1)
     assert quarter == pytest.approx(whole / 4, rel=0.2)
@@ -107,7 +107,7 @@ def test_gradients_are_those_of_the_copy_that_took_the_vector():
     assert weights.shape == (9, 3)
     assert back.shape == (5, 9)
     alone = [layer_gradient(kernel, activities[k : k + 1], error[k : k + 1], quantised=False) for k in (0, 2, 4)]
-    for k, (_, own) in zip((0, 2, 4), alone, strict=True):  # a vector alone is the first copy's
+    for k, (_, own) in zip((0, 2, 4), alone, strict=True):  # a single vector goes to the first copy
         np.testing.assert_allclose(back[k], own[0], rtol=1e-12)
     other = layer_gradient(kernel, activities[1:2], error[1:2], quantised=False)[1]
     assert np.abs(back[1] - other[0]).max() > 1e-3 * np.abs(other).max()

@@ -1,4 +1,4 @@
-"""Gated chips: lines that a layer does not use are neither read nor booked, and products stay what they were."""
+"""Gated chips: lines that a layer does not use are neither read nor booked, and products do not change."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_only_used_lines_are_booked():
     ]
     array = [account.energy * 1e-18 - cost for account, cost in zip((whole, gated), spent, strict=True)]
     assert array[0] > 0.0
-    # The array is driven for less time, and takes the same power.
+    # The array is driven for a shorter time at the same power.
     assert array[1] / array[0] == pytest.approx(times[1] / times[0], rel=1e-5)
     assert [conversions(layer)["adc"] for layer in layers] == [2 * 20, 2 * 6]
     steps = [chip.ledger.accounts["digital_step"].operations for chip in chips]

@@ -56,7 +56,7 @@ def test_pairs_give_the_weight_back():
 
 @pytest.mark.parametrize("cell", [None, TransistorCell(on_resistance=1e3)])
 def test_a_perfect_chip_multiplies(cell):
-    """Cells behind transistors are programmed to what makes the whole cell right."""
+    """Cells behind transistors are programmed so that the conductance of the whole cell is right."""
     rng = np.random.default_rng(0)
     network = network_of(rng, cell=cell)
     layer, inputs = network.layers[0], rng.random((6, 20))
@@ -129,7 +129,7 @@ def test_the_range_of_a_tile_is_that_of_the_columns_that_have_weights():
     (layer,) = network.layers
     activities = np.random.default_rng(9).uniform(0.2, 1.0, (30, 8))
     network.chip.run(layer.set_range(layer.input_codes(activities), 1))
-    # Only four of the 64 columns have weights: the quiet others would ask for a gain that saturates these.
+    # Only four of the 64 columns have weights: the gain for the others' small currents would saturate these four.
     assert network.chip.run(layer.forward(activities)) == pytest.approx(activities @ weights, abs=0.01)
     assert network.chip.ledger.total.saturated == 0
 

@@ -99,7 +99,7 @@ def test_each_mapping_has_its_columns_tiles_and_digital_operations():
     # 13 inputs make two rows of tiles; tiles of 9 columns have room for 4 pairs, 8 offsets, 2 outputs of two slices.
     assert tiles == (4, 2, 6)
     assert columns == (20, 12, 40)
-    # Two a column and input, and for each output and row of tiles the reference's subtraction, or a shift and addition.
+    # Two per column and input; per output and row of tiles the reference's subtraction, or a shift and an addition.
     assert digital == (2 * 3 * 4 * 9, 2 * 3 * 2 * 9 + 3 * 5 * 2, 2 * 3 * 6 * 9 + 2 * 3 * 5 * 2)
     assert (2 * conversions[1], 2 * conversions[2]) == (conversions[0], 3 * conversions[0])
 
@@ -124,7 +124,7 @@ def test_every_calibration_works(mapping, name):
 
 @pytest.mark.parametrize("mapping", EVERY)
 def test_exact_gradients_are_those_of_finite_differences_of_cells(mapping):
-    """By inputs: whatever the columns are."""
+    """Checked by the gradient of the inputs, which does not depend on the column layout."""
     _, layer, chip = layer_of(mapping, yield_=0.95, wire=5.0)
     inputs, error = np.full((1, 13), 0.5), np.array([[0.3, -1.0, 0.2, 0.7, -0.4]])
     _, found = layer_gradient(layer, inputs, error, quantised=False)
@@ -177,7 +177,7 @@ def test_pulses_go_to_the_slices_whose_digit_changes():
     weights[tuple(at)] += 0.2 * unit if weights[tuple(at)] < np.rint(weights[tuple(at)] / unit) * unit else -0.2 * unit
     chip.run(layer.program(weights, 6e-6))
     assert chip.ledger.pulses == before  # less than a unit stays in the digital core
-    up = 8 * np.ceil((digits + 1) / 8)  # a lower digit of 0, and the highest one further
+    up = 8 * np.ceil((digits + 1) / 8)  # the lower digit becomes 0, and the higher one goes up by 1
     weights[tuple(at)] = np.sign(weights[tuple(at)]) * up * unit
     asked = [own.asked.copy() for own in layer.units]
     chip.run(layer.program(weights, 6e-6))

@@ -1,4 +1,4 @@
-"""One largest weight an output: each uses the whole range of its devices, and the digital core multiplies its sums."""
+"""A largest weight per output: each uses the whole range of its devices, and the digital core multiplies its sums."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ from circuitmem.training.gradients import ReadMap, effective_map, layer_gradient
 
 SIZES = 13, 5
 SPREAD = np.array([1.0, 0.3, 0.1, 0.03, 1e-3])
-"""How large the weights of each output are; the last ones are below what a range goes to."""
+"""Standard deviations of each output's weights; the last one is below the smallest range of an output."""
 
 EVERY = [DifferentialSpec(), OffsetSpec(), BitSlicingSpec(kind="bit-slicing", slices=2, bits=4)]
 
@@ -103,7 +103,7 @@ def test_the_gradient_through_reads_is_the_exact_one_and_the_map_is_that_of_the_
     exact, _ = layer_gradient(layer, inputs, error)
     cells = chip.run(read_conductances(layer))
     found = ReadMap(layer, cells).gradient(inputs.T @ error)
-    for one, other in zip(found.T, exact.T, strict=True):  # whatever the size of an output
+    for one, other in zip(found.T, exact.T, strict=True):  # for large and for small outputs
         assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.999
         assert 0.8 < np.linalg.norm(one) / np.linalg.norm(other) < 1.2
     through, product = inputs @ effective_map(layer, cells), chip.run(layer.forward(inputs))
@@ -124,7 +124,7 @@ def test_gradients_are_those_of_finite_differences():
     with torch.no_grad():
         layer.weight.mul_(torch.tensor([[1.0], [0.3], [0.1], [0.02]]))
     inputs = (torch.rand(2, 9, dtype=torch.float64) * 2 - 1).requires_grad_()
-    layer(inputs)  # decides on the ranges
+    layer(inputs)  # sets the ranges
     ranges = layer.products[0].layer.ranges.copy()
     weight = layer.weight.detach().clone().requires_grad_()
 

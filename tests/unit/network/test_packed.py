@@ -24,7 +24,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.network import HardwareNetwork, Perceptron, on_chip, tile_counts, tiles_of
 
 SIZES = [(6, 3), (3, 4), (4, 10), (10, 2)]
-"""On tiles of 8 rows and 8 pairs: 3 and 4 pairs on the first; 5 and 5 on two more, which the last one's rows share."""
+"""On tiles of 8 rows and 8 pairs: 3 and 4 pairs on the first; 5 and 5 on two more, which the last matrix shares."""
 
 
 def network_on(packed=True, *, yield_=1.0, granularity="burst", wire=0.0, **more):
@@ -67,7 +67,7 @@ def test_matrices_lie_side_by_side_where_there_is_room():
     plan = FloorPlan(8)
     plan.add(2, shared=True)
     assert plan.take(plan.room([8]), [8]) == [0]
-    assert plan.room([4, 4]) == 1  # the second of them is yet to be made
+    assert plan.room([4, 4]) == 1  # the second of the two tiles is yet to be made
     plan.add(1, shared=False)
     assert plan.room([4, 4]) == 3
 
@@ -86,7 +86,7 @@ def test_each_matrix_multiplies_as_if_it_were_alone(mapping):
 
 def test_only_its_own_lines_are_booked():
     network = network_on()
-    layer, chip = network.layers[1], network.chip  # 3 of 8 rows, 8 of 16 columns; 8 columns an ADC
+    layer, chip = network.layers[1], network.chip  # 3 of 8 rows, 8 of 16 columns; 8 columns per ADC
     before = chip.ledger.state()
     assert before
     spent = dict(chip.ledger.energy_by_part())
@@ -130,7 +130,7 @@ def test_programming_one_leaves_the_others_alone():
     for place in (0, 1, 3):
         assert all(np.array_equal(*pair) for pair in zip(before[place], after[place], strict=True))
     assert not np.array_equal(before[2][0], after[2][0])
-    # Two layers on the same tiles at once, and one while the other is programmed.
+    # Two layers on the same tiles are programmed at the same time.
     chip.run(chip.together([one.program(0.5 * new, 0.0), other.program(both, 0.0)]))
     found = cells_of(network)
     for layer, own, weights in ((one, found[2], 0.5 * new), (other, found[3], both)):
@@ -180,7 +180,7 @@ def test_matrices_on_one_tile_are_read_one_after_another():
 
 
 def test_reads_of_different_length_on_one_tile_do_not_overlap():
-    """Nor on chips that are not packed: the shorter one used to end before the longer one on the same tile."""
+    """Not on chips that are not packed, either: the shorter read used to end before the longer one on the same tile."""
     clocks = []
     for granularity in ("burst", "pulse"):
         chip = network_on(False, granularity=granularity).chip

@@ -1,4 +1,4 @@
-"""Convolutions: what patches multiply is a convolution, on paper and on tiles, and the way back is the transpose."""
+"""Convolutions: products of patches are a convolution, digitally and on tiles, and the way back is the transpose."""
 
 import numpy as np
 import pytest
@@ -77,12 +77,12 @@ def test_vectors_are_one_patch_of_each_image():
         patches = activities[layer].reshape(50, count, -1)
         equal = (patches == vectors[layer][:, None]).all(axis=2)
         assert equal.any(axis=1).all()
-        if layer == 0:  # and not always the same one, such as a corner, that is always black
+        if layer == 0:  # and not always the same patch, such as a corner, which is always black
             assert len(set(equal.argmax(axis=1))) > 20
 
 
 def test_a_perfect_chip_convolves():
-    """Layers that are cut over several tiles: 27 inputs on tiles of 8 rows."""
+    """Layers are cut into several tiles: 27 inputs on tiles of 8 rows."""
     chip_spec = ChipSpec(
         tile=TileSpec(rows=8, columns=6, word_line_resistance=0.0, bit_line_resistance=0.0, cell=LinearCell()),
         converters=ConverterSpec(dac=DacSpec(bits=12), adc=AdcSpec(bits=16)),

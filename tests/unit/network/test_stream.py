@@ -1,4 +1,4 @@
-"""A chip in use: requests that wait for each other, checks that give way to them, drift that is noticed and mended."""
+"""A chip in use: requests that queue, checks that give way to them, drift that is detected and corrected."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ NS = 1000
 
 
 def make_network(granularity="burst", retention=None, noise=0.0):
-    """Two layers of one tile each, reads of 10 + 10 + 2·5 = 30 ns; a digital core that takes a picosecond a step."""
+    """Two layers of one tile each, reads of 10 + 10 + 2·5 = 30 ns; a digital core that takes a picosecond per step."""
     spec = ChipSpec(
         tile=TileSpec(rows=8, columns=8, word_line_resistance=0.5, bit_line_resistance=0.5),
         converters=ConverterSpec(
@@ -68,7 +68,7 @@ def test_requests_are_a_poisson_process():
     gaps = np.diff([began, *sorted(stream.arrived)])
     assert len(gaps) == pytest.approx(400, abs=5 * 20)
     assert gaps.mean() == pytest.approx(1e6, rel=0.25)
-    # Exponential gaps: as wide as their mean.
+    # Exponential gaps: their standard deviation equals their mean.
     assert gaps.std() == pytest.approx(gaps.mean(), rel=0.2)
 
 
@@ -87,7 +87,7 @@ def test_more_requests_than_reads_fill_the_queue_and_are_refused():
 
 @pytest.mark.parametrize("granularity", ["burst", "pulse"])
 def test_checks_give_way_to_requests(granularity):
-    """A request waits at most for the one background read that is under way on each layer, and its own kind."""
+    """A request waits on each layer for at most the one background read under way; none waits for another request."""
     network = make_network(granularity)
     chip = network.chip
     watch = DriftWatch(network, INPUTS, vectors=8, period=400 * NS, limit=1.0)
@@ -112,7 +112,7 @@ def test_drift_is_noticed_and_calibration_brings_the_products_back():
     chip.run(watch.keep(chip.clock + 400_000 * NS))
     errors = [check.error for check in watch.checks]
     mended = [check.recalibrated for check in watch.checks]
-    assert mended[0]  # the first 20 us are 20 times the drift's own time
+    assert mended[0]  # the first 20 us are 20 times the drift time
     assert 0 < sum(mended) < len(mended)
     assert [error > 0.05 for error in errors] == mended
     first = mended.index(True)
@@ -132,7 +132,7 @@ def test_a_refresh_writes_what_has_drifted():
         network.chip.units[0].meet(network.chip.clock, 0)
         found = network.chip.units[0].tile.effective_conductance
         errors[period] = np.abs(found / asked - 1.0)[asked > 60e-6].max()
-    assert errors[10**9] == pytest.approx(1.0 - 2.2**-0.5, abs=0.02)  # 120 of 100 us after they were written
+    assert errors[10**9] == pytest.approx(1.0 - 2.2**-0.5, abs=0.02)  # 120 us old, drift time 100 us
     assert errors[50_000] < 0.5 * errors[10**9]
     assert done == []
 

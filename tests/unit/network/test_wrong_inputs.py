@@ -1,4 +1,4 @@
-"""Inputs that a network cannot take: one line in the words of whoever gave them, and a chip that goes on."""
+"""Inputs that a network cannot take: the error is one line in the user's terms, and the chip goes on."""
 
 import numpy as np
 import pytest

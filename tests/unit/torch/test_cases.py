@@ -1,4 +1,4 @@
-"""What a user of torch does with a layer, and once went wrong: one test for each case, named after it."""
+"""Uses of a layer from torch that once went wrong: one test per case, named after it."""
 
 import copy
 import io
@@ -45,7 +45,7 @@ def train(net, steps=3, lr=0.05):
 
 
 def perfect(**kwargs):
-    """A chip whose products are right but for rounding."""
+    """A chip whose products are exact up to rounding."""
     spec = ChipSpec(
         tile=TileSpec(rows=6, columns=6, word_line_resistance=0.0, bit_line_resistance=0.0),
         converters=ConverterSpec(dac=DacSpec(bits=16), adc=AdcSpec(bits=16)),
@@ -77,7 +77,7 @@ def test_load_state_dict_with_larger_weights_moves_the_range():
     plain, layer = torch.nn.Linear(11, 5), CrossbarLinear(11, 5, **perfect())
     with torch.no_grad():
         plain.weight.uniform_(-1.3, 1.3)
-    layer.load_state_dict(plain.state_dict())  # strict: a plain layer's weights are all there is
+    layer.load_state_dict(plain.state_dict())  # strict: the weights of a plain layer are enough
     inputs = torch.rand(20, 11) * 2 - 1
     assert layer.layer.mapping.largest_weight >= 1.3
     assert torch.allclose(layer(inputs), plain(inputs), atol=1e-3)
@@ -98,7 +98,7 @@ def test_weights_that_outgrow_the_range_are_said_to_be_clipped(caplog):
     torch.manual_seed(0)
     inputs = torch.rand(20, 11) * 2 - 1
     layer, declared = CrossbarLinear(11, 5, **perfect()), CrossbarLinear(11, 5, largest_weight=1.0, **perfect())
-    for one in (layer, declared):  # before the first pass the range is that of whatever weights there are
+    for one in (layer, declared):  # before the first pass the range follows the weights
         torch.nn.init.uniform_(one.weight, -3.0, 3.0)
         one(inputs)
         one(inputs)
@@ -299,7 +299,7 @@ def test_two_layers_never_share_defects_by_accident():
     assert not np.array_equal(stuck_of(one), stuck_of(two))
     torch.manual_seed(0)
     again = CrossbarLinear(8, 7, chip=chip())
-    assert np.array_equal(stuck_of(one), stuck_of(again))  # torch's seed repeats them, as it does the weights
+    assert np.array_equal(stuck_of(one), stuck_of(again))  # torch's seed reproduces them, like the weights
     assert torch.equal(one.weight, again.weight)
 
 

@@ -74,7 +74,7 @@ def test_on_a_perfect_chip_the_copy_is_the_network_and_the_original_is_left_alon
     before = copy.deepcopy(net.state_dict())
     analog = convert(net, perfect(), seed=1, sample=inputs)
     for layer in analog.modules():
-        for product in getattr(layer, "products", ()):  # nothing saturates, so that rounding is all there is
+        for product in getattr(layer, "products", ()):  # nothing saturates, so that only rounding is left
             product.set_input_scale(5.0)
     with torch.no_grad():
         assert relative(analog(inputs), net(inputs)) < 3e-3  # steps of 5 / 4095 in each layer
@@ -254,7 +254,7 @@ def test_a_network_larger_than_memory_is_refused_before_a_tile_is_made(monkeypat
     fits, large = nn.Sequential(nn.Linear(16, 8)), nn.Sequential(nn.Linear(16, 8), nn.Conv2d(8, 32, 3, groups=2))
     assert len(convert(fits, chip(), seed=1)[0].chip.units) == 1
     shared = Chip(chip(), 0, 1)
-    # A tile of 16x16: 25 + 16 bytes a cell. Each group has inputs for 3 tiles and outputs for 2.
+    # A tile of 16x16: 25 + 16 bytes per cell. Each group has inputs for 3 tiles and outputs for 2.
     with pytest.raises(ValidationError, match=r"13 tiles take 0.0 GB at least.*use other tiles, or keep"):
         convert(large, shared)
     assert not shared.units
@@ -271,7 +271,7 @@ def test_modules_stay_digital_if_they_are_named():
     assert analog(torch.randint(5, (7, 3))).shape == (7, 2)
     encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     analog = convert(encoder, chip(), seed=1, digital=["self_attn"])
-    with torch.no_grad():  # the fused path of torch would not ask the tiles
+    with torch.no_grad():  # the fused path of torch would not use the tiles
         assert relative(analog(torch.randn(3, 4, 8)), torch.zeros(1)) > 0
     assert analog.linear1.chip.clock > 0
 
@@ -378,7 +378,7 @@ def train(analog, inputs, labels, optimiser, epochs):
 
 
 def test_training_in_situ_by_pulses_and_resuming_it_gives_the_same_bits():
-    """Dropout and Adam, with all that is drawn addressed by the epoch."""
+    """With dropout and Adam; all random draws are addressed by the epoch."""
     torch.manual_seed(0)
     net = mlp()
     inputs, labels = inputs_for(net), torch.arange(24) % 3
@@ -454,4 +454,4 @@ def test_errors_of_inputs_name_the_layer(inputs, message):
     with pytest.raises(ValidationError, match=message):
         net(inputs)
     both = torch.tensor([[1.0, -1.0, 0.5, -0.5]])
-    assert not torch.allclose(net(both), net(both.clamp(min=0.0)), atol=0.05)  # what is negative counts
+    assert not torch.allclose(net(both), net(both.clamp(min=0.0)), atol=0.05)  # negative inputs count

@@ -1,4 +1,4 @@
-"""A network of torch cut in two: what layers in front give on the chip is given again while those behind train."""
+"""A network of torch cut in two: layers in front replay their outputs on the chip while those behind train."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ TINY += ["chip.defects.device_yield=0.9", "network.model=of_a_test:build"]
 
 
 class Residual(nn.Module):
-    """A convolution twice on its way, another beside it, and a head that is declared before them."""
+    """A convolution that is used twice, another in parallel to it, and a head that is declared before them."""
 
     def __init__(self):
         super().__init__()
@@ -62,13 +62,13 @@ def test_layers_in_front_of_a_cut_give_what_they_gave_on_the_chip():
     chip = network.chip
     chip.run(network.program(0.0))
     cuts = list(cuts_of(network, inputs[:2]))
-    assert [list(cut.layers) for cut in cuts] == [[0, 2, 3], [0, 3], [0]]  # as a pass comes to them, not as declared
+    assert [list(cut.layers) for cut in cuts] == [[0, 2, 3], [0, 3], [0]]  # in the order of a pass, not of declaration
     cut = cuts[-1]
     numbers = chip.run(cut.measure(inputs))
     assert chip.now > 0.0
     found = cut.model.logits(numbers)
     model, (_, given) = network.net, cut.model._known
-    again, beside = given[model.twice][1], given[model.beside][0]  # the last call counts, of those that are noted
+    again, beside = given[model.twice][1], given[model.beside][0]  # of the noted calls the last one counts
     with torch.no_grad():
         hidden = torch.relu(model.norm(again) + beside).mean(dim=(2, 3))
         wanted = (hidden @ model.head.weight.T + model.head.bias).numpy()
@@ -79,7 +79,7 @@ def test_layers_in_front_of_a_cut_give_what_they_gave_on_the_chip():
     assert len(weights) == 1
     assert np.abs(weights[0]).max() > 0.0
     norms = [own for own in biases if own.shape == (3,)]
-    assert any(np.abs(own).max() > 0.0 for own in norms)  # behind the last layer in front
+    assert any(np.abs(own).max() > 0.0 for own in norms)  # the norm is behind the last layer in front
     (vectors,) = cut.vectors(numbers)
     assert vectors.shape == (20, 3)
 

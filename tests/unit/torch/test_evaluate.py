@@ -1,4 +1,4 @@
-"""evaluate(): a user's network and data on a chip, method by method, on one defect map."""
+"""evaluate(): a user's network and data on a chip; all methods on one defect map."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ CHIP = ChipSpec(
 
 
 def clusters(count=150, seed=0):
-    """Three clusters of points of both signs, 10 numbers each, and which cluster each is of."""
+    """Return points of both signs in three clusters, 10 numbers each, and the number of each point's cluster."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     return rng.normal(size=(3, 10))[labels] + 0.5 * rng.normal(size=(count, 10)), labels
@@ -50,7 +50,7 @@ def trained(data, steps=60):
 
 def test_every_method_begins_on_the_same_chip_and_a_run_is_written(tmp_path, monkeypatch):
     for name in ("draw_run", "draw_run_page"):
-        monkeypatch.setattr(evaluate_module, name, lambda *_, **__: None)  # takes long; a test of its own has it
+        monkeypatch.setattr(evaluate_module, name, lambda *_, **__: None)  # slow; it has a test of its own
     data = clusters()
     net = trained(data)
     methods = ["raw", "calibration", "in_situ", "calibration_in_situ"]
@@ -59,7 +59,7 @@ def test_every_method_begins_on_the_same_chip_and_a_run_is_written(tmp_path, mon
         net, data, CHIP, methods, tmp_path / "run", seed=2, epochs=2, audit=0, progress=lambda *what: heard.append(what)
     )
     assert list(run.accuracy_percent) == ["digital", *methods]
-    assert {type(value) for value in run.accuracy_percent.values()} == {float}  # not of NumPy: results.json has these
+    assert {type(value) for value in run.accuracy_percent.values()} == {float}  # not of NumPy, for results.json
     assert run.accuracy_percent["digital"] > 95.0
     assert run.accuracy_percent["calibration"] > 90.0
     assert run.pulses["raw"] == run.pulses["calibration"] > 0
@@ -95,7 +95,7 @@ def test_every_method_begins_on_the_same_chip_and_a_run_is_written(tmp_path, mon
     assert run.audit["skipped_reason"] == "audit.tiles is 0"
     assert net.training  # left as it was
     again = evaluate(net, data, CHIP, ["calibration_in_situ", "raw"], seed=2, epochs=2)
-    for name in ("raw", "calibration_in_situ"):  # same seed, same bits, whatever came before
+    for name in ("raw", "calibration_in_situ"):  # same seed, same bits, in any order
         assert again.accuracy_percent[name] == run.accuracy_percent[name]
         assert again.energy_j[name] == run.energy_j[name]
     assert again.losses["calibration_in_situ"] == run.losses["calibration_in_situ"]

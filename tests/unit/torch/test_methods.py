@@ -1,4 +1,4 @@
-"""A network of torch goes through what a network of layers does: methods, gradients, options, use, studies."""
+"""A network of torch can do all that a network of layers can: methods, gradients, options, use, studies."""
 
 import json
 import sys
@@ -89,7 +89,7 @@ def test_a_converted_mlp_is_the_built_in_one_in_training_too(gradient, rule, mor
         layer.weight.data, layer.bias.data = torch.tensor(weights.T.copy()), torch.tensor(biases)
     converted = RunPlan(spec, net, Examples.of(data)).network()
     for product, layer in zip(converted.products, own.layers, strict=True):
-        product.set_input_scale(layer.input_scale)  # a range that is that of the data is known of grey values only
+        product.set_input_scale(layer.input_scale)  # only for grey values is the range known to be that of the data
     name = "calibration_in_situ"
     first, second = (MethodRun(name, spec, each, data) for each in (own, converted))
     wanted, found = first.finish(), second.finish()
@@ -117,7 +117,7 @@ def test_every_method_does_on_a_network_of_torch_what_its_steps_say(tmp_path):
     found = start_model_run(load_run(None, [*TINY, *recipes, f"methods.mine.steps={steps}"]), tmp_path / "run")
     assert list(found["accuracy_percent"]) == ["digital", *names]
     costs = {(found["pulses"][name], found["energy_j"][name]) for name in names}
-    # These cost what another does: the weights differ, or nothing was learnt but digitally.
+    # Two may cost the same as another: only the weights differ, or training was only digital.
     assert len(costs) >= len(names) - 2
     assert found["accuracy_percent"]["best"] > 60.0
 

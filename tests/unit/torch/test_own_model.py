@@ -1,4 +1,4 @@
-"""[network] model and weights: a user's own network of torch from a configuration, and what cannot be done with it."""
+"""[network] model and weights: a user's own network of torch from a configuration, and what is refused."""
 
 import json
 import pickle
@@ -66,10 +66,10 @@ def test_a_model_without_weights_is_trained_and_then_put_on_the_chip(folder):
     assert [entry["epoch"] for entry in found["history"]["calibration_in_situ"]] == [0, 1]
     assert found["audit"]["skipped_reason"] == "audit.tiles is 0"
     config = load_run(folder / "run" / "config.toml")
-    assert config.calibration.method == ("defect-subtract", "affine")  # what was done, not what networks of layers do
+    assert config.calibration.method == ("defect-subtract", "affine")  # as used, not the default of layers
     record = json.loads((folder / "run" / "data.json").read_text())
     assert record["scaling"]["kind"] == "standard"
-    # Its weights, once trained, give the same network again.
+    # The trained weights give the same network again.
     data = load_dataset("mine.npz", scale="standard")
     model = build_model(spec)
     load_weights(model, "run/weights.npz")
@@ -94,7 +94,7 @@ def test_weights_come_from_a_file(folder, name):
     assert bool((made[0].weight == 0.25).all())
     summarize_model(load_run("c.toml", [f"network.weights={name}"]))
     again = build_model(load_run("c.toml"))
-    assert torch.equal(again[4].weight, model[4].weight)  # starting weights are of the seed
+    assert torch.equal(again[4].weight, model[4].weight)  # starting weights are drawn from the seed
     assert not torch.equal(build_model(load_run("c.toml", ["seed=2"]))[4].weight, model[4].weight)
 
 

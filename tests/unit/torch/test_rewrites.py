@@ -1,4 +1,4 @@
-"""LSTM, GRU and attention as modules made of Linear: torch's own results, and on tiles in a converted network."""
+"""LSTM, GRU and attention as modules made of Linear: they give torch's own results, and are converted to tiles."""
 
 import copy
 
@@ -132,11 +132,11 @@ def test_converted_they_are_on_tiles_in_every_mode(body):
 
 
 STEPS = 1e-4
-"""What converters of 16 bits may leave of numbers that lie between their steps, after several layers."""
+"""Bound on the relative rounding error of 16-bit converters after several layers."""
 
 
 def within_reach(net, inputs):
-    """Let each layer's range of inputs hold all that it gets."""
+    """Set each layer's range of inputs so that none saturates."""
     seen = {}
 
     def see(name, layer, given):
@@ -155,8 +155,8 @@ def test_on_a_perfect_chip_they_are_those_of_torch(body):
     inputs = torch.randn(4, 6, 8, dtype=torch.float64)
     analog = convert(net, PERFECT, seed=1, sample=inputs)
     within_reach(analog, inputs)
-    calibrate(analog, inputs, "none")  # gains for all steps: the state grows from 0
-    for unit in analog.head.chip.units:  # one column in ten may saturate at what was chosen
+    calibrate(analog, inputs, "none")  # gains for all steps: the hidden state grows from 0
+    for unit in analog.head.chip.units:  # one column in ten may saturate at the gains that were chosen
         unit.readout.adc.set_pga_gain(0.25 * unit.readout.adc.pga_gain[0])
     with torch.no_grad():
         wanted, found = net(inputs), analog(inputs)

@@ -1,4 +1,4 @@
-"""A run of a network of torch is a run: it goes on after any end, is audited, warns, and refuses another network."""
+"""Runs of networks of torch behave as any run: they resume, are audited, give warnings, and refuse other networks."""
 
 import json
 import shutil
@@ -69,7 +69,7 @@ def same(folder, whole):
 
 
 def stopping(*moments):
-    """Stop a run once it is as far as the next of these moments, (what, steps done)."""
+    """Return a progress function that stops a run at each of these moments in turn, (what, steps done)."""
     left = list(moments)
 
     def progress(what, done, _):
@@ -87,7 +87,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(whole, tm
     progress = stopping(*moments)
     with pytest.raises(Stopped):
         start_model_run(load_run(None, TINY), folder, progress)
-    torch.manual_seed(99)  # what others draw does not matter
+    torch.manual_seed(99)  # random draws of others do not matter
     for number in range(1, len(moments)):
         torch.rand(number)
         with pytest.raises(Stopped):
@@ -96,7 +96,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bits(whole, tm
             partial = json.loads((folder / "partial_calibration_in_situ.json").read_text())
             assert [entry["epoch"] for entry in partial["history"]] == [0, 1]
     threads = torch.get_num_threads()
-    torch.set_num_threads(2)  # bits do not depend on how many there are
+    torch.set_num_threads(2)  # bits do not depend on the number of threads
     resume_model_run(folder)
     torch.set_num_threads(threads)
     same(folder, whole)
@@ -155,7 +155,7 @@ def test_a_run_has_errors_of_products_layers_and_phases_as_any(whole):
 
 
 def test_a_network_ages_at_the_end_of_its_run_as_when_it_is_used(home):
-    """``use.after`` and ``infer --after`` let the same chip become as old, at the same cost."""
+    """``use.after`` and ``infer --after`` age the same chip alike, at the same cost."""
     aged = ["chip.retention.drift_exponent=0.3", "chip.retention.drift_spread=1.0", 'methods=["raw"]']
     settings = [*TINY, *aged]
     found = start_model_run(load_run(None, [*settings, "use.after=3e8", "use.check_every=1e8"]), home / "aged")
@@ -182,7 +182,7 @@ def test_a_run_warns_of_what_makes_its_numbers_mean_little(tmp_path):
 def test_reads_and_pulses_are_done_again_in_ngspice(tmp_path):
     settings = [*TINY, "audit.tiles=2", "audit.reads=1", "audit.pulses=2", "in_situ.epochs=1", "in_situ.batch=72"]
     found = start_model_run(load_run(None, [*settings, "in_situ.rule=write-verify"]), tmp_path / "run")["audit"]
-    assert found["reads"] >= 4  # two a method
+    assert found["reads"] >= 4  # two per method
     assert found["pulse_trains"] >= 4
     assert found["largest_relative_error"] < 1e-6
     assert 0.0 < found["fraction_bound"] < 1.0
@@ -224,7 +224,7 @@ def test_the_step_size_falls_as_the_schedule_says(whole, tmp_path):
 def test_only_the_layers_that_are_named_have_defects(tmp_path):
     start_model_run(load_run(None, [*TINY, "chip.defects.layers=[1]", 'methods=["raw"]']), tmp_path / "run")
     stuck = np.load(tmp_path / "run" / "state_raw.npz")["stuck"].any(axis=(1, 2))
-    assert not stuck[:2].any()  # 5 x 8 pairs are two tiles of 8 x 8
+    assert not stuck[:2].any()  # 5 x 8 weights in pairs take two tiles of 8 x 8
     assert stuck[2:].all()
 
 
@@ -262,7 +262,7 @@ def test_what_is_looked_at_and_the_first_method_have_one_chip(defective, monkeyp
     monkeypatch.setattr("circuitmem.torch.plan.Chip", lambda *given: made.append(Chip(*given)) or made[-1])
     start = RunPlan(spec, model, examples).start()
     kept = start.make("calibration_in_situ")
-    looked_at = 1 if defective is None else 2  # which tiles are sound is known from a chip
+    looked_at = 1 if defective is None else 2  # the sound tiles are only known once a chip was made
     assert len(made) == looked_at
     assert kept.network.chip is made[-1]
     anew = start.make("calibration_in_situ")

@@ -1,4 +1,4 @@
-"""summary(): tiles, cells, and what an inference costs, which is what a run books."""
+"""summary(): tiles, cells, and the cost of an inference, which equals what a run books."""
 
 import pytest
 

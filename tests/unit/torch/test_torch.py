@@ -1,4 +1,4 @@
-"""CrossbarLinear: a Linear on a perfect chip, exact gradients on a bad one, and torch's optimisers train it."""
+"""CrossbarLinear: equal to Linear on a perfect chip, exact gradients on a bad one, training by torch's optimisers."""
 
 import numpy as np
 import pytest
@@ -138,7 +138,7 @@ def test_calibration_lowers_the_error_and_reports_its_cost():
     assert after < 0.3 * before
     assert record.reads == 100 * 4
     pulses, units = layer.chip.ledger.pulses, layer.layer.units
-    layer.calibrate(inputs, "conversion")  # by pulses: the wires are made up for
+    layer.calibrate(inputs, "conversion")  # by pulses, which compensate for the wires
     assert layer.chip.ledger.pulses > pulses
     converted = [unit.asked.copy() for unit in units]
     layer.layer.weights = np.full_like(layer.layer.weights, np.nan)  # cells are put in place once more

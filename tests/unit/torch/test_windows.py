@@ -1,4 +1,4 @@
-"""What a kernel sees of maps: the vectors that torch unfolds, their quantiles, and a product of maps in one go."""
+"""What a kernel sees of maps: the vectors that torch unfolds, their quantiles, and products of whole maps."""
 
 import copy
 
@@ -41,7 +41,7 @@ def test_vectors_are_those_that_torch_unfolds(case):
 
 @pytest.mark.parametrize(("groups", "scale"), [(1, None), (2, 1.0)])
 def test_maps_are_multiplied_as_their_vectors_are(groups, scale):
-    """Without gradients codes are made of maps, with them of patches: the same bits, clock and counts."""
+    """Codes are made from maps without gradients, and from patches with them: the same bits, clock and counts."""
     torch.manual_seed(0)
     tile = TileSpec(rows=8, columns=8, word_line_resistance=1.0, bit_line_resistance=1.0)
     chip = ChipSpec(tile=tile, defects=DefectSpec(device_yield=0.9))
