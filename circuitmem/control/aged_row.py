@@ -152,7 +152,7 @@ class AgedRow:
 
 
 class _Chosen:
-    """Cells that get a pulse, worked on by their places alone or, if they are more than half, by all places."""
+    """Cells that get a pulse: only their places are worked on or, if they are more than half of all, all places."""
 
     def __init__(self, cells: Mask) -> None:
         self._cells = cells

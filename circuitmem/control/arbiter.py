@@ -246,7 +246,7 @@ class Arbiter:
             self._interrupt_background()
 
     def _interrupt_background(self) -> None:
-        """Interrupt, for each resource, as many background trains as trains of higher priority wait for it."""
+        """Interrupt as many background trains on each resource as trains of higher priority are waiting for it."""
         wanted: dict[str, int] = {}
         for train in self.waiting:
             for resource in train.resources:
@@ -330,7 +330,7 @@ class Arbiter:
     def _end(self, event: simpy.Event) -> None:
         """End a train, or its part before an interruption, with its last beat."""
         train: Train = event._value
-        if train.timer is event:  # an interruption has replaced it
+        if train.timer is event:  # not if an interruption has replaced it
             self._finish(train)
 
     def _finish(self, train: Train) -> None:

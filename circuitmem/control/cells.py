@@ -30,8 +30,8 @@ class CellHistory:
 
     A cell's conductance is the one that its last pulse left, times a drift factor for the time since, times a disturb
     factor for the reads since, times a factor for the chip's temperature, times a noise factor. The next pulse finds
-    drift and disturb; temperature and noise come and go. Parameters that depend on a cell's conductance are those at
-    the conductance that the last pulse left.
+    drift and disturb; temperature and noise come and go. Parameters that depend on a cell's conductance are evaluated
+    at the conductance that the last pulse left.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class CellHistory:
         return np.asarray((self.pulses >= self.endurance) & (before < self.endurance))
 
     def take(self, pulses: Times, written: Floats, written_at: Floats) -> None:
-        """Take over the results of many pulses: each cell's number, last conductance [S] and its time [ps].
+        """Take over the results of many pulses: each cell's number of pulses, last conductance [S] and its time [ps].
 
         All are (rows, columns), as :meth:`write` would have noted them pulse by pulse; a cell without a pulse has its
         old values.

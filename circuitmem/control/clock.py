@@ -71,7 +71,7 @@ class Clock:
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
-        """Book operations requested in this context under ``phase``: those of the process or, outside of any, all.
+        """Book operations requested in this context under ``phase``: the active process's or, if there is none, all.
 
         A new process starts in the phase of the process that started it.
         """

@@ -1,9 +1,9 @@
 """A text file that is written on the fly, compressed or not, and can be continued after a crash.
 
-Text is buffered until a block is full, then written. Every block holds the same number of bytes of text, so that the
-same text gives the same file however often :meth:`Recording.state` is called; each is compressed on its own (a full
-flush of the deflate stream, RFC 1951), so that a new process can continue after any of them. Memory does not grow with
-the file.
+Text is buffered until a block is full, then written. All blocks but the last hold the same number of bytes of text, so
+that the same text gives the same file however often :meth:`Recording.state` is called; each is compressed on its own (a
+full flush of the deflate stream, RFC 1951), so that a new process can continue after any of them. Memory does not grow
+with the file.
 """
 
 from __future__ import annotations
