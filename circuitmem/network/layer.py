@@ -197,7 +197,7 @@ class HardwareLayer(TiledLayer):
         return np.asarray(self.chip.spec.tile.cell.memristor_conductance(between))
 
     def limits(self) -> tuple[Floats, Floats]:
-        """Return the lowest and highest weights that the cells are known to represent, (inputs, outputs of a copy).
+        """Return the lowest and highest weights that cells can represent, as far as known, (inputs, outputs of a copy).
 
         With several copies this is the range that all of them can represent.
         """

@@ -195,7 +195,7 @@ def evaluate(
         check_asking(model, digital, optimiser)
     made_by = f"{type(model).__module__}:{type(model).__qualname__}"
     in_situ = {"epochs": epochs, "batch": batch, "gradient": "adjoint", "schedule": "constant"}
-    if isinstance(model, Network):  # it has no optimiser of torch: the same one, as a run declares it
+    if isinstance(model, Network):  # no optimiser of torch: declare the same one as in a run
         in_situ |= {"optimiser": "momentum", "learning_rate": 0.01}
     spec = RunSpec(
         seed=seed,

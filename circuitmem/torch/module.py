@@ -218,8 +218,8 @@ class CrossbarModule(torch.nn.Module):
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`get_extra_state` returned.
 
-        A layer with a chip of its own takes over the seed; one that shares a chip must have been made on a chip with
-        the same seed, and in the same order.
+        A layer with a chip of its own takes over the seed. A layer that shares a chip must have been made on a chip
+        with the same seed, and in the same order.
 
         Raises
         ------
