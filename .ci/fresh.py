@@ -6,7 +6,7 @@
 
 The folder becomes the smallest system that debootstrap makes. What README asks for is installed there, a fresh clone of
 this checkout's commit is put in, and ``make run`` is called in two parts: all that comes before the run, and the run.
-With ``--test`` the tools of the tests are installed and ``make test`` is called; the record is kept only if it passes.
+With ``--test`` the tools of the tests are installed and ``make test`` is called; the record has them if they pass.
 Nothing else comes from this machine but its names of hosts and, where its variables name them, its certificates.
 """
 
@@ -29,6 +29,8 @@ SUITES = ("bookworm", "trixie")
 INSIDE = "/root/circuitmem"
 """The clone, as it is called in the new system."""
 CERTIFICATES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+MOUNTS = ("proc", "proc"), ("devtmpfs", "dev"), ("devpts", "dev/pts"), ("tmpfs", "dev/shm")
+"""Kinds of file systems that programs expect, and where; a terminal of tests is one of ``dev/pts``."""
 KEPT = ("circuitmem", "python", "numpy", "kernels", "platform", "ngspice", "vacask")
 """What a record has of the run's own provenance."""
 
@@ -65,13 +67,13 @@ class System:
         if own is not None:
             shutil.copyfile(own, folder / "root" / "certificates.pem")
             self.environment |= dict.fromkeys(CERTIFICATES, "/root/certificates.pem")
-        for kind, place in (("proc", "proc"), ("devtmpfs", "dev"), ("tmpfs", "dev/shm")):
+        for kind, place in MOUNTS:
             (folder / place).mkdir(exist_ok=True)
             subprocess.run(["mount", "-t", kind, kind, str(folder / place)], check=True)  # noqa: S603, S607
 
     def close(self) -> None:
         """Take away what is mounted; the folder stays."""
-        for place in ("dev/shm", "dev", "proc"):
+        for _, place in reversed(MOUNTS):
             subprocess.run(["umount", str(self.folder / place)], check=False)  # noqa: S603, S607
 
     def call(self, command: str) -> tuple[float, str]:
@@ -131,15 +133,17 @@ def main(words: list[str]) -> int:
         subprocess.run(["git", "clone", "-q", str(ROOT), f"{folder}{INSIDE}"], check=True)  # noqa: S603, S607
         parts = {"set_up": ".venv/build.stamp", "run": "run OUT=runs/first"}
         parts |= {"test_set_up": ".venv/test.stamp", "test": "test"} if words[2:] else {}
-        loads, times, last = {}, {}, ""
+        path, last = RECORDS / f"fresh-{suite}.json", list(parts)[-1]
+        loads, times, tests = {}, {}, None
         for name, target in parts.items():
             loads[name] = load()
-            times[name], last = system.call(f"cd {INSIDE} && make {target}")
-        loads["end"] = load()
-        made = json.loads(Path(f"{folder}{INSIDE}/runs/first/provenance.json").read_text("utf-8"))
-        kept = record(suite, times, loads, made, passed(last) if words[2:] else None)
-        path = RECORDS / f"fresh-{suite}.json"
-        path.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+            times[name], printed = system.call(f"cd {INSIDE} && make {target}")
+            tests = passed(printed) if name == "test" else None
+            if name in ("run", last):  # tests that fail afterwards take nothing away from the run
+                loads["end"] = load()
+                made = json.loads(Path(f"{folder}{INSIDE}/runs/first/provenance.json").read_text("utf-8"))
+                path.write_text(json.dumps(record(suite, times, loads, made, tests), indent=1) + "\n", "utf-8")
+                del loads["end"]
         print(f"{path.relative_to(ROOT)}: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
     finally:
         system.close()
