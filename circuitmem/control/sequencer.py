@@ -222,6 +222,7 @@ class Sequencer(Clock):
         Those in ``lowered`` get a RESET first. Returns the number of cell pulses.
         """
         chosen = cells & lowered, cells
+        yield from self._until_free([unit])
         train = ProgrammingTrain(self.context, unit, None, 0.0, "refresh_set_pulse", priority, chosen)
         return (yield self.arbiter.perform(train))
 
@@ -235,6 +236,7 @@ class Sequencer(Clock):
         down, up : (rows, columns) ndarray of int
             Pulses of each cell, >= 0.
         """
+        yield from self._until_free([unit])
         train = ProgrammingTrain(self.context, unit, None, 0.0, self._set_pulse, priority, counts=(down, up))
         return (yield self.arbiter.perform(train))
 
