@@ -20,23 +20,23 @@ TOLERANCE = 1e-13
 """Largest error of a node voltage, relative to the largest voltage: what rounding errors allow at 512 x 512."""
 
 MAX_ITERATIONS = 20_000
-"""Iterations after which a vector is given up. A few are usual; thousands occur with cells of 1 S on wires of 20 Ω."""
+"""Iterations after which a vector is given up. A few are usual; cells of 1 S on wires of 20 Ω can take thousands."""
 
 _compiled = load_kernel("mesh").module
 _solve: Any = reference.solve if _compiled is None else _compiled.solve
 
 
 class MeshSolution(NamedTuple):
-    """The solved circuit of a batch of vectors; word and bit are None where they were not asked for.
+    """The solved circuit of a batch of vectors; ``word`` and ``bit`` are None if they were not asked for.
 
     ``word``, ``bit`` : (batch, rows, columns) V, of the word-line and bit-line nodes.
     ``column_current`` : (batch, columns) A, into the sense amplifiers, both ends added.
     ``driver_current`` : (batch, rows) A, out of the drivers, both ends added.
     ``iterations`` : (batch,), of conjugate gradients.
     ``residual`` : (batch,), bound on the largest error of a node voltage or, where there is no bound, the largest
-    correction to the state before the last one; relative to the largest voltage.
-    ``unsettled`` : (batch,), what the last correction changed in the terminal currents where that is too much, relative
-    to the largest of their kind; 0 elsewhere, as in all that are returned.
+    element of the last correction to the state; relative to the largest voltage.
+    ``unsettled`` : (batch,), change of the terminal currents by the last correction where it is too large, relative to
+    the largest current of their kind; 0 elsewhere, and in all solutions that are returned.
     """
 
     word: Floats | None
@@ -66,7 +66,7 @@ def solve_mesh(
     Parameters
     ----------
     conductance : (rows, columns) or (batch, rows, columns) array_like
-        Conductance of the cells [S], >= 0: of all vectors, or of each.
+        Conductance of the cells [S], >= 0: the same for all vectors, or one matrix for each.
     word_resistance : (rows, columns + 1) array_like
         Word-line segments [Ω] as in :class:`circuitmem.tile.Mesh`: 0 is an ideal wire, ``inf`` a cut.
     bit_resistance : (rows + 1, columns) array_like
@@ -74,11 +74,11 @@ def solve_mesh(
     word_voltage : (batch, rows) array_like
         Voltage of the drivers [V].
     injection : (batch, 2, rows, columns) array_like, optional
-        Currents into the word-line nodes [:, 0] and the bit-line nodes [:, 1] [A]. What is injected into a part that
-        nothing ties to a source or a ground has nowhere to go: the caller must see to it that there is none.
+        Currents into the word-line nodes [:, 0] and the bit-line nodes [:, 1] [A]. The caller must not inject current
+        into a part that is tied to no source and no ground: it would have nowhere to go.
     estimate : (batch, 2, rows, columns) array_like, optional
-        Node voltages of the word lines [:, 0] and the bit lines [:, 1] to start from [V]: those of a solution with the
-        same wires. A good one saves iterations; the tolerance holds with any. With a cut inside a line it is not used.
+        Node voltages of the word lines [:, 0] and the bit lines [:, 1] to start from [V], from a solution with the same
+        wires. A good one saves iterations; the tolerance holds with any. It is not used if a line is cut inside.
     tolerance : float
         Largest error of a node voltage, relative to the largest voltage.
     max_iterations : int
@@ -86,7 +86,7 @@ def solve_mesh(
     threads : int, optional
         Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it.
     voltages : bool
-        Return node voltages too.
+        Whether to return the node voltages, too.
 
     Raises
     ------
@@ -241,9 +241,9 @@ def _run(
 
 
 def _estimate(given: Floats, word: Floats, bit: Floats) -> Floats:
-    """Return an estimated solution, or none where a part of a line may float: its voltage is 0 by definition.
+    """Check an estimate and return it; return an empty one if a part of a line may float: its voltage is defined as 0.
 
-    The kernels count no current in an ideal wire, and so would never see that its ends disagree.
+    The kernels count no current in an ideal wire, so they would never notice that the voltages of its ends differ.
     """
     if not np.isfinite(given).all():
         raise ValidationError("estimate", "must be finite")

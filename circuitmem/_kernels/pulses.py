@@ -1,27 +1,27 @@
 r"""Two-pulse updates of a tile, in place, and the power that they take: the face of the kernels, and their twins.
 
-A cell changes if it is asked to by more than a deadband. If it is to fall it gets a RESET pulse first, which leaves the
-minimum of the working range, or less if it had less; then each gets a SET pulse with the gate at the voltage V for the
-wanted conductance, which leaves
+A cell is changed if the change asked for exceeds a deadband. If its conductance is to fall, it first gets a RESET
+pulse, which leaves the minimum of the working range, or less if it had less. Then each cell to be changed gets a SET
+pulse with the gate at the voltage V for the wanted conductance, which leaves
 
 .. math:: \max(G_{\min} + k\,(V - V_{\min}),\ G) + \sigma z,
 
 where k is the cell's slope and z the standard normal number of its place.
 
-Rows are driven one after another. With the transistors of all other rows off, what is left of a tile is a ladder: the
-word line from its driver, and at each cell whose transistor conducts the bit line down (and up, if sensed there) to its
-ends. It is worked out exactly from the right end on. Per volt, seen from a node with the driver of the right end, if
-there is one, at 1 V: Y is the admittance to the right, H the current sent from there, and A v + B the current of the
-cells there, with the node at v. A cell of c siemens adds c to Y and to A. A segment of r ohms leaves
+Rows are driven one after another. With the transistors of all other rows off, the tile is a ladder: the word line from
+its driver and, at each cell whose transistor conducts, the bit line down (and up, if sensed there) to its ends. The
+ladder is solved exactly, from its right end on. Seen from a node, per volt and with the driver of the right end, if
+there is one, at 1 V, Y is the admittance to the right, H the current sent from there, and A v + B the current of the
+cells there when the node is at v. A cell of c siemens adds c to Y and to A. A segment of r ohms leaves
 
 .. math:: Y x, \qquad H x, \qquad A x, \qquad B + A r x H, \qquad x = \frac{1}{1 + r Y},
 
-of which, both drivers at 1 V, A + B is the current of all cells. All terms are positive: nothing is pivoted, and
-nothing is subtracted.
+and with both drivers at 1 V, A + B is the current of all cells. All terms are positive: nothing is pivoted, and nothing
+is subtracted.
 
-**How far off.** An error of Y that comes to a node leaves it no larger, but for four roundings; so Y is right to some
-5 n roundings. A and H are products of up to n factors x: their errors add up, to at most some 3 n² roundings, and to
-a few n where wires are small beside what the cells let through.
+**How far off.** An error of Y does not grow from node to node, apart from four roundings at each; so Y is right to some
+5 n roundings. A and H are products of up to n factors x: their errors add up to at most some 3 n² roundings, and only
+to a few n where the resistance of the wires is small compared with that of the cells.
 
 **Cost.** A division for each of a row's n cells.
 """
@@ -47,18 +47,18 @@ _compiled = load_kernel("pulses").module
 
 
 class TwoPulseLaw(NamedTuple):
-    """What a SET pulse leaves, the same for all devices: the nominal law."""
+    """The nominal law of the devices: the conductance that a SET pulse leaves."""
 
     minimum_conductance: float
-    """What a RESET pulse leaves, too [S]."""
+    """Conductance at the lowest gate voltage, and after a RESET pulse [S]."""
     slope: float
     """Conductance per gate voltage [S/V]."""
     minimum_gate: float
-    """V."""
+    """Lowest gate voltage [V]."""
     maximum_gate: float
-    """V."""
+    """Highest gate voltage [V]."""
     noise: float
-    """Standard deviation [S]."""
+    """Standard deviation of the conductance after a SET pulse [S]."""
 
 
 def changes(wanted: Floats, asked: Floats, deadband: float) -> tuple[Mask, Mask, Counts]:
@@ -67,16 +67,16 @@ def changes(wanted: Floats, asked: Floats, deadband: float) -> tuple[Mask, Mask,
     Parameters
     ----------
     wanted, asked : (rows, columns) ndarray
-        Conductance that is asked for now, and that was asked for last [S].
+        Conductance that is asked for now, and the one that was asked for last [S].
     deadband : float
-        Changes up to this are none [S].
+        Changes up to this are ignored [S].
 
     Returns
     -------
     falling, changing : (rows, columns) ndarray of bool
-        Which cells are to fall, and which to change at all.
+        Cells whose conductance is to fall, and cells that are to change at all.
     counts : (2, rows) ndarray of int
-        How many these are in each row.
+        Number of these cells in each row.
     """
     found: tuple[Mask, Mask, Counts] = _changes(wanted, asked, deadband)
     return found
@@ -88,13 +88,13 @@ def reset_pulse(conductance: Floats, effective: Floats, stuck: Mask, cells: Mask
     Parameters
     ----------
     conductance, effective : (rows, columns) ndarray
-        As programmed, and as the circuit has it [S]; they may be one array.
+        Conductance as programmed, and as seen by the circuit [S]; both may be the same array.
     stuck : (rows, columns) ndarray of bool
-        Cells that change in the first only.
+        Cells that change in ``conductance`` only.
     cells : (rows, columns) ndarray of bool
         Cells that get the pulse.
     law : TwoPulseLaw
-        What it leaves.
+        What the pulse leaves.
     """
     _reset_pulse(conductance, effective, stuck.view(np.uint8), cells.view(np.uint8), law.minimum_conductance)
 
@@ -112,14 +112,14 @@ def set_pulse(
 ) -> None:
     """Give a SET pulse to some cells of a tile, in place.
 
-    Arguments are those of :func:`reset_pulse`, and these.
+    Arguments are those of :func:`reset_pulse`, and the following.
 
     Parameters
     ----------
     wanted : (rows, columns) ndarray
-        Wanted conductance, which the gate voltages are for [S].
+        Wanted conductance, which sets the gate voltages [S].
     asked : (rows, columns) ndarray
-        Where to note what was asked of these cells [S].
+        Record of the conductance that was last asked for, updated for these cells [S].
     slope : (rows, columns) ndarray
         Conductance per gate voltage of each device [S/V].
     noise : Address
@@ -130,7 +130,9 @@ def set_pulse(
 
 
 def ground_resistance(bit_resistance: Floats) -> Floats:
-    """Return what a cell sees along its bit line with no other cell on it, (rows, columns) Ω; ``inf`` if cut off.
+    """Return the resistance from each cell along its bit line to ground, without other cells, (rows, columns) Ω.
+
+    It is ``inf`` for a cell that is cut off.
 
     Parameters
     ----------
@@ -163,7 +165,7 @@ def row_power(
     ground : (rows, columns) ndarray
         From :func:`ground_resistance` [Ω].
     voltage : float
-        Of the drivers [V].
+        Voltage of the drivers [V].
     """
     result = _row_power(
         np.ascontiguousarray(conductance, dtype=np.float64),
@@ -214,7 +216,7 @@ def _reference_set(
 def _reference_power(
     conductance: Floats, selected: NDArray[np.uint8], word_resistance: Floats, ground: Floats, voltage: float
 ) -> Floats:
-    """Work out all rows at once."""
+    """Return the power of all rows, computed at once."""
     far = word_resistance[:, -1]
     held = far == 0.0
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,27 +1,27 @@
 r"""Reads through a transfer matrix, in one pass from DAC codes to ADC codes: the face of the kernel, and its twin.
 
-With the matrix W of :mod:`circuitmem._kernels.tree`, and the DACs' voltages v for the codes that come in, a channel's
-code is
+With the transfer matrix W of :mod:`circuitmem._kernels.tree`, and the DAC voltages v for the codes given, the code of a
+channel is
 
 .. math::
 
    \operatorname{clip}\!\Big(\operatorname{round}\frac{f\, (W v) + o + \sigma z - \text{minimum}}{\text{lsb}},
    \ 0,\ \text{highest}\Big),
 
-ties to even, with z the standard normal number of its place (:mod:`circuitmem._kernels.noise`). What drivers deliver is
-:math:`v^T Y v`; where wires are ideal, the cells' own :math:`\sum_k c_k v_k^2` less what the bit lines' own
-voltages take off.
+ties to even, with z the standard normal number of its place (:mod:`circuitmem._kernels.noise`). The drivers deliver the
+power :math:`v^T Y v`; with ideal wires it is the cells' own :math:`\sum_k c_k v_k^2`, less what the voltages of the bit
+lines take off.
 
-The kernel reads vectors in panels of 64, whose voltages stay in the nearest cache, ROWS vectors by STRIP columns at a
-time in registers. Word lines at rest are summed once for all vectors; leaving out a line that no vector of a block
-moves changes no bit, for it would add 0. So the bits depend neither on threads nor on what else is in a batch. Sums
-are taken in another order than here: currents differ by rounding, and a code at a tie may go the other way.
+The kernel reads vectors in panels of 64, whose voltages stay in the nearest cache, with ROWS vectors by STRIP columns
+at a time in registers. Word lines at rest are summed once for all vectors. Leaving out a line that no vector of a block
+moves changes no bit, because it would add 0. So the bits depend neither on threads nor on the rest of a batch. The
+order of summation differs from the one here: currents differ by rounding, and a code at a tie may go the other way.
 
-**How far off.** Nothing is eliminated here: that was done for W. A current is a sum over n lines, and so right to n
-roundings of :math:`\sum_k |W_k v_k|`, which is all that voltages of both signs can lose.
+**How far off.** Nothing is eliminated here: that was done for W. A current is a sum over n lines, so it is right to n
+roundings of :math:`\sum_k |W_k v_k|`; voltages of both signs cannot lose more than that.
 
-**Cost.** For each vector n multiplications a column, and n² for the power (n with ideal wires); lines that no vector
-of a block moves cost none.
+**Cost.** For each vector n multiplications per column, and n² for the power (n with ideal wires); lines that no vector
+of a block moves cost nothing.
 """
 
 from __future__ import annotations
@@ -47,43 +47,43 @@ class Channels(NamedTuple):
     """The converters of a tile, as numbers.
 
     A column current I becomes the code ``clip(round((I·factor + offset + noise·z - minimum)/lsb), 0, highest)``,
-    ties to even, with z a standard normal number. With ``thresholds`` it is the number of those that
+    ties to even, with z a standard normal number. With ``thresholds`` the code is the number of thresholds that
     ``(I·factor + offset + noise·z - minimum)/lsb`` has reached, at most the highest code.
     """
 
     table: Floats
     """Voltage of each DAC code, (rows, levels) V."""
     factor: Floats
-    """(columns,) V/A."""
+    """Voltage at the quantiser per column current, (columns,) V/A."""
     offset: Floats
-    """(columns,) V."""
+    """Offset of the voltage at the quantiser, (columns,) V."""
     highest: Floats
     """Highest code, (columns,); 0 for a dead channel."""
     minimum: float
-    """V."""
+    """Voltage of code 0 [V]."""
     lsb: float
-    """V."""
+    """Voltage of one LSB [V]."""
     noise: float
-    """Standard deviation [V]."""
+    """Standard deviation of the noise at the quantiser [V]."""
     thresholds: Floats | None = None
-    """Where codes but the lowest begin, ascending, (columns, codes - 1) LSB above ``minimum``; None without INL."""
+    """Begin of each code but the lowest, ascending, (columns, codes - 1) LSB above ``minimum``; None without INL."""
 
 
 class IdealAdmittance(NamedTuple):
-    """Input admittance of a tile with ideal wires, without the product of matrices that it is.
+    """Input admittance of a tile with ideal wires, without forming the matrix product for it.
 
     The power of voltages v whose column currents are I is ``own @ v**2 - losses @ I**2``: a bit line is not at
-    0 V, but at what its current drops at its sense ends.
+    0 V, but at the voltage that its current drops across its sense ends.
     """
 
     own: Floats
     """Conductance of all cells of a word line, (rows,) S."""
     losses: Floats
-    """What the square of a column's current takes off the power, (columns,) ohm."""
+    """Power that is subtracted per square of a column's current, (columns,) ohm."""
 
     def power(self, voltages: Floats, currents: Floats) -> Floats:
         """Return the power, (batch,) W, of driver voltages (batch, rows) and their currents (batch, columns)."""
-        # Sums of rows, each for itself: the bits of a product with a vector depend on how many vectors there are.
+        # Each row is summed by itself: the bits of a matrix product would depend on the number of vectors.
         return np.asarray((voltages**2 * self.own).sum(axis=1) - (currents**2 * self.losses).sum(axis=1))
 
 
@@ -115,7 +115,7 @@ def read_codes(
     first: int = 0,
     threads: int = 1,
 ) -> tuple[Codes, Floats]:
-    """Return the ADC codes, (batch, columns), and the power of the array, (batch,) W, 0 if nobody asks for it.
+    """Return the ADC codes, (batch, columns), and the power of the array, (batch,) W, 0 without ``admittance``.
 
     Parameters
     ----------
@@ -124,20 +124,20 @@ def read_codes(
     matrix : (columns, rows) ndarray
         Transfer matrix [S].
     admittance : (rows, rows) ndarray, optional
-        Input admittance [S], symmetric, or that of ideal wires; without it no power is worked out.
+        Input admittance [S], symmetric, or that of ideal wires; without it no power is computed.
     channels : Channels
         The converters.
     noise : Address
         Where the noise of these conversions is found: number ``vector·columns + column``.
     first : int
-        Number of the first of these vectors at that address: those before it were read before.
+        Number of the first of these vectors at that address: those with lower numbers were read before.
     threads : int
         Threads to use, >= 1.
 
     Raises
     ------
     ValidationError
-        If a DAC code is none.
+        If a DAC code does not exist.
     """
     own = losses = None
     if isinstance(admittance, IdealAdmittance):

@@ -1,7 +1,8 @@
 """Which variant of each kernel runs: the best that was compiled and that this processor can run.
 
-Every kernel is compiled once for each instruction set (``variants.py``). ``CIRCUITMEM_KERNELS`` forces the name of one,
-or ``reference``, the NumPy twin; a forced variant that cannot run is an error, never a silent change.
+Every kernel is compiled once for each instruction set (``variants.py``). ``CIRCUITMEM_KERNELS`` forces one of these
+variants by name, or ``reference``, the NumPy twin; if the forced variant cannot run, that is an error, never a silent
+change.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ __all__ = [
 
 
 class Variant(NamedTuple):
-    """A kernel as it was chosen: the compiled module (None is the NumPy reference) and the name of the variant."""
+    """The chosen variant of a kernel: the compiled module (None is the NumPy reference) and the variant's name."""
 
     module: ModuleType | None
     name: str
@@ -86,13 +87,13 @@ def compiled_from() -> str | None:
 
 
 def are_old() -> bool:
-    """Say whether this is a checkout whose kernels were compiled from other sources than it holds."""
+    """Say whether this is a checkout whose kernels were compiled from sources other than those it holds."""
     found = compiled_from()
     return found is not None and sources.FOLDER.is_dir() and sources.digest(sources.FOLDER) != found
 
 
 def warn_of_old_kernels() -> None:
-    """Warn where a checkout's kernels were compiled from other sources, or some of them were not compiled at all."""
+    """Warn if a checkout's kernels were compiled from other sources, or some of them were not compiled at all."""
     if compiled_from() is None or os.environ.get("CIRCUITMEM_KERNELS") == "reference":
         return
     again = "compile them again (python setup.py build_ext --inplace)"
@@ -105,7 +106,7 @@ def warn_of_old_kernels() -> None:
 
 
 def thread_count(threads: int | None = None) -> int:
-    """Return how many threads a kernel shall use; results do not depend on it.
+    """Return the number of threads that a kernel is to use; results do not depend on it.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def _processor_level() -> int:
 
 
 def _import(name: str) -> ModuleType | None:
-    """Import a compiled module; None if it was not built. One that is there but broken stays an error."""
+    """Import a compiled module; return None if it was not built. A broken module raises its error."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -1,18 +1,19 @@
 r"""A memristor of conductance G in series with a selector: the law of a 1S1R cell, in NumPy.
 
 The selector conducts ``leak·sinh(V_s/scale)``, the memristor ``G·(V - V_s)``, and the node between them belongs to the
-cell alone. In units of ``scale``, with r = G·scale, its voltage x is the root of
+cell alone. In units of ``scale``, with r = G·scale, the selector's voltage x is the root of
 
 .. math:: r x + \text{leak} \sinh x = r u
 
-for the cell's u >= 0. The left side rises and is convex, and both u and :math:`\sinh^{-1}(r u / \text{leak})` lie above
-the root: Newton's method comes down from the smaller of them, monotonically, in a few steps.
+for the cell's voltage u >= 0. The left side rises and is convex, and both u and
+:math:`\sinh^{-1}(r u / \text{leak})` lie above the root: Newton's method starts from the smaller of them and comes down
+monotonically, in a few steps.
 
-**How far off.** Near the root a step leaves at most half its square, so that after a step below 1e-8 the rest is
-below a rounding error. Below the threshold the current is :math:`\text{leak} \sinh x`, above it :math:`r (u - x)`:
-never the small difference of two large numbers.
+**How far off.** Near the root the error left by a step is at most half the square of the step, so after a step below
+1e-8 it is below a rounding error. Below the threshold the current is :math:`\text{leak} \sinh x`, above it
+:math:`r (u - x)`: never the small difference of two large numbers.
 
-**Cost.** A hyperbolic sine and cosine a step; from where it starts the method takes one to seven, and 40 at most.
+**Cost.** A hyperbolic sine and cosine per step; from its start the method takes one to seven steps, and 40 at most.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ __all__ = ["STEP", "STEPS", "selector_cell"]
 Floats = NDArray[np.float64]
 
 STEPS = 40
-"""More than Newton's method needs from its start: at most a logarithm of u above the root, and at most 1 a step."""
+"""More steps than Newton's method needs: its start is at most a logarithm of u above the root; a step is at most 1."""
 STEP = 1e-8
-"""A step so small is the last: what then is missing is its square."""
+"""A step below this is the last: the error left is of the order of its square."""
 
 
 def selector_cell(conductance: Floats, voltage: Floats, leak: float, scale: float) -> tuple[Floats, Floats]:
@@ -38,7 +39,7 @@ def selector_cell(conductance: Floats, voltage: Floats, leak: float, scale: floa
     Parameters
     ----------
     conductance, voltage : ndarray
-        Of the memristor [S], >= 0, and across the whole cell [V]; broadcast together.
+        Conductance of the memristor [S], >= 0, and voltage across the whole cell [V]; broadcast together.
     leak : float
         Current scale of the selector [A], > 0.
     scale : float

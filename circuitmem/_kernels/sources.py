@@ -1,7 +1,7 @@
-"""Whether the compiled kernels are those of the sources beside them. ``setup.py`` runs this file, so it imports little.
+"""Tell whether the compiled kernels match the sources beside them. ``setup.py`` runs this file, so it imports little.
 
-A checkout can be newer than its kernels. Those would answer other things than the sources say, or be missing, and the
-NumPy twins would stand in for them: slower, and not always to the same bit.
+A checkout can be newer than its kernels. The kernels then give other results than the sources would; or they are
+missing, and the NumPy twins stand in for them: slower, and not always with the same bits.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ __all__ = ["Stack", "expect", "expect_each"]
 Floats = NDArray[np.float64]
 
 Stack = Floats | Sequence[Floats]
-"""One array, or one of each tile, that need not lie behind each other in memory: nothing is copied."""
+"""One array of all tiles, or one array per tile; these may lie anywhere in memory: nothing is copied."""
 
 
 def expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -25,7 +25,7 @@ def expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
 
 
 def expect_each(name: str, arrays: Stack, shape: tuple[int, ...]) -> None:
-    """Raise :class:`ValidationError` unless there is an array of each tile, as kernels read it; ``shape`` is of all."""
+    """Raise :class:`ValidationError` unless each tile has a C-contiguous float64 array; ``shape`` is that of all."""
     for array in arrays:
         if array.shape != shape[1:] or not array.flags.c_contiguous or array.dtype != np.float64:
             found = array.shape, str(array.dtype)
