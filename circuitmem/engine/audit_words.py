@@ -12,7 +12,7 @@ from circuitmem.engine.referees import RefereeName, simulators
 __all__ = ["audit_sentences"]
 
 SHOWN = (0.01, 0.001)
-"""Bounds to aim at: the reader is told what the first of them takes that is below the present bound."""
+"""Bounds to aim at: the reader is told how many operations take the bound below the first that is not yet reached."""
 
 
 def audit_sentences(audit: Mapping[str, Any], referees: Iterable[RefereeName] = ()) -> list[str]:

@@ -62,7 +62,7 @@ class Solution:
 
     @property
     def cell_current(self) -> Floats:
-        """Return the current of each cell from its word line to its bit line [A], in the shape of the voltages."""
+        """Return the current of each cell, from its word line to its bit line [A], in the shape of the voltages."""
         assert self.law is not None  # only the intermediate solutions inside an engine have none
         return self.law(self.word_line_voltage - self.bit_line_voltage)
 

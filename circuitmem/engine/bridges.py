@@ -34,7 +34,10 @@ class Superposed(NamedTuple):
 
 
 def dipoles_of_bridges(tile: Tile) -> Floats:
-    """Return the injection of 1 A from the first to the second node of each bridge, (bridges, 2, rows, columns) A."""
+    """Return the node injections of a 1 A dipole for each bridge, (bridges, 2, rows, columns) A.
+
+    The current flows from the first to the second node of the bridge, outside the tile.
+    """
     bridges = tile.defects.bridges
     injection = np.zeros((len(bridges), 2, *tile.spec.shape))
     for index, bridge in enumerate(bridges):

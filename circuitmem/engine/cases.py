@@ -77,7 +77,7 @@ class ReadCase:
         return found[0].column_current
 
     def reference(self, engine: Engine) -> Floats:
-        """Return the currents (reads, columns) A that an engine computes."""
+        """Return the currents (reads, columns) A that an engine finds."""
         return engine.read(self.tile, self.voltages)
 
     def errors(self, reference: Floats) -> Floats:

@@ -147,7 +147,7 @@ class CircuitEngine(ABC):
         self.close()
 
     def close(self) -> None:
-        """End the worker processes. A later call starts them again."""
+        """End the worker processes. A later call starts a new one."""
         self._runner.close()
 
     def kill(self) -> None:
@@ -218,7 +218,7 @@ class CircuitEngine(ABC):
     def codes(
         self, tile: Tile, readout: Readout, input_codes: ArrayLike, noise: ArrayLike | None = None
     ) -> NDArray[np.int64]:
-        """Return ADC codes, (batch, columns), for DAC codes (batch, rows) and noise (batch, columns) V."""
+        """Return the ADC codes, (batch, columns), for DAC codes (batch, rows) and noise (batch, columns) V."""
         return self.convert(tile, readout, input_codes, noise).codes
 
     def convert(

@@ -49,12 +49,12 @@ class KeptMatrices:
         self._lock = threading.RLock()  # a tile may be collected, and its entry dropped, inside a locked block
 
     def __reduce__(self) -> tuple[type[KeptMatrices], tuple[int]]:
-        """Copy and pickle without the matrices, because they belong to the tiles of this process."""
+        """Copy and pickle without the matrices: they belong to the tiles of this process."""
         return KeptMatrices, (self.limit,)
 
     @property
     def size(self) -> int:
-        """Memory that the matrices take at present [bytes]."""
+        """Memory that the matrices take now [bytes]."""
         with self._lock:
             return sum(state.matrix.nbytes for state in self._states.values() if state.matrix is not None)
 

@@ -63,7 +63,7 @@ class StateCase:
         return len(self.trains)
 
     def reference(self, engine: Engine) -> Floats:
-        """Return the energy [J] and the states that an engine computes for each pulse, (pulses, 1 + cells)."""
+        """Return the energy [J] and the states that an engine finds for each pulse, (pulses, 1 + cells)."""
         return np.array([self._given(index, engine) for index in range(self.size)])
 
     def errors(self, reference: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The defects of a tile: drawn once, saved and loaded as data, and the same for every engine and method."""
+"""The defects of a tile: data that are drawn once, saved and loaded, and the same for every engine and method."""
 
 from __future__ import annotations
 
