@@ -1,4 +1,4 @@
-"""Tiles with their exact answers, for who writes another simulator: what it is asked, and whether it is right."""
+"""Tiles with their exact answers, for authors of other simulators: the cases, and a judge of answers to them."""
 
 from circuitmem.study.conformance.groups import GROUPS, Group
 from circuitmem.study.conformance.judge import Verdict, judge

@@ -1,7 +1,7 @@
-"""What the tiles of the conformance suite are for: one group for everything that a simulator can get wrong.
+"""Groups of tiles of the conformance suite: one group for each thing that a simulator can get wrong.
 
-The suite is always the same: its streams have a seed of their own, and what is drawn is rounded to four digits. Who
-changes a tile must raise :data:`VERSION`.
+The suite is always the same: its streams have their own seed, and drawn numbers are rounded to four digits. Every
+change of a tile must raise :data:`VERSION`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ CELLS: tuple[Cell, ...] = (
     SinhCell(a=2.0),
     SelectorCell(threshold=0.4, threshold_current=1e-6, swing=0.08),
 )
-"""One of every kind: a group takes them in turn."""
+"""One of every kind; groups use them in turn."""
 
 
 class Group(NamedTuple):
-    """Tiles that are there for one reason."""
+    """Tiles that test one thing."""
 
     name: str
     purpose: str
@@ -43,7 +43,7 @@ class Group(NamedTuple):
 
 
 def round_to(values: Floats, digits: int = 4) -> Floats:
-    """Round to significant digits, so that a file has what is meant in few characters."""
+    """Round to significant digits, so that a file holds the exact numbers in few characters."""
     return np.asarray(np.vectorize(lambda x: float(f"{x:.{digits - 1}e}"), otypes=[np.float64])(values))
 
 
@@ -53,19 +53,19 @@ def sides(rng: Random, low: int = 2, high: int = 12) -> tuple[int, int]:
 
 
 def siemens(rng: Random, shape: tuple[int, int], low: float = 1e-6, high: float = 3e-4) -> Floats:
-    """Draw conductances, their logarithms evenly spread."""
+    """Draw conductances [S], uniform in their logarithm."""
     return round_to(np.exp(rng.uniform(np.log(low), np.log(high), shape)))
 
 
 def volts(rng: Random, rows: int, vectors: int = 2, low: float = 0.1, high: float = 0.8) -> Floats:
-    """Draw voltages of the drivers."""
+    """Draw voltages of the drivers, (vectors, rows) V."""
     return round_to(rng.uniform(low, high, (vectors, rows)))
 
 
 def make(
     rng: Random, shape: tuple[int, int], cell: Cell, defects: dict[str, Any] | None = None, /, **wires: Any
 ) -> tuple[Tile, Floats]:
-    """Return a tile with wires of a few ohms, unless said otherwise, and two input vectors."""
+    """Return a tile with wires of a few ohms, unless ``wires`` says otherwise, and two input vectors."""
     usual = {
         "word_line_resistance": 2.5, "bit_line_resistance": 1.5, "driver_resistance": 20.0, "sense_resistance": 10.0,
     }  # fmt: skip
@@ -157,7 +157,7 @@ def _cut(lines: tuple[str, ...]) -> Callable[[Random, int], tuple[Tile, Floats]]
 
 
 def _island(rng: Random, k: int) -> tuple[Tile, Floats]:
-    """Cut a word line and a bit line so that their parts without a source cross; at times cells behind are open."""
+    """Cut a word line and a bit line so that their floating parts cross; in each third tile cells behind are open."""
     shape = sides(rng, 4, 8)
     row, column = int(rng.integers(shape[0] - 1)), int(rng.integers(1, shape[1]))
     cuts = {"open_word_segments": np.zeros(shape, dtype=bool), "open_bit_segments": np.zeros(shape, dtype=bool)}

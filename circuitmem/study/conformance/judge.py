@@ -21,14 +21,14 @@ ANSWERS = f"circuitmem-conformance-answers/{VERSION}"
 
 
 class Verdict(NamedTuple):
-    """What was found about one case."""
+    """The verdict on one case."""
 
     case: str
     passed: bool
     reason: str
     """Why it failed, in one line; empty if it passed."""
     difference: float
-    """The largest, relative to the largest current or voltage; infinite if there is no answer of the right shape."""
+    """Largest error, relative to the largest current or voltage; infinite if there is no answer of the right shape."""
 
 
 def judge(path: str | os.PathLike[str], groups: Sequence[str] = (), tolerance: float | None = None) -> list[Verdict]:
@@ -41,14 +41,14 @@ def judge(path: str | os.PathLike[str], groups: Sequence[str] = (), tolerance: f
     groups : sequence of str
         Groups to judge; all when left out.
     tolerance : float, optional
-        Largest difference that passes, > 0; each case's own when left out.
+        Largest difference that passes, > 0 and <= 1; each case's own when left out.
 
     Raises
     ------
     DataFileError
-        If the file cannot be read, is no such file, or has an answer to a case that the suite has not.
+        If the file cannot be read, is not such a file, or answers a case that the suite does not have.
     ValidationError
-        If a group is not known, or the tolerance is not > 0.
+        If a group is not known, or the tolerance is out of range.
     """
     chosen = cases(groups)
     limit = None if tolerance is None else in_range("tolerance", tolerance, 1e-300, 1.0)

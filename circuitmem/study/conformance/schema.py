@@ -13,7 +13,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def _numbers(depth: int, meaning: str, null: str = "") -> dict[str, Any]:
-    """Return the schema of nested lists of numbers, of which null is one if it has a meaning."""
+    """Return the schema of nested lists of numbers, among which null is allowed if it has a meaning."""
     found: dict[str, Any] = {"type": ["number", "null"] if null else "number"}
     for _ in range(depth):
         found = {"type": "array", "items": found}

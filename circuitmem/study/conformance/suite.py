@@ -26,7 +26,7 @@ FORMAT = f"circuitmem-conformance/{VERSION}"
 _SEED = 20_261_129
 
 QUANTITIES = ("column_current_a", "driver_current_a", "word_line_voltage_v", "bit_line_voltage_v")
-"""What an answer may have; the first it must have."""
+"""Quantities of an answer; only the first is required."""
 
 Answer = dict[str, Floats]
 
@@ -47,7 +47,7 @@ class ConformanceCase(NamedTuple):
 
 
 def cases(groups: Sequence[str] = ()) -> list[ConformanceCase]:
-    """Return the cases of some groups, of all when none is named: always the same.
+    """Return the cases of some groups, or of all if none is named: always the same.
 
     Raises
     ------
@@ -67,9 +67,9 @@ def cases(groups: Sequence[str] = ()) -> list[ConformanceCase]:
 
 
 def solve_case(case: ConformanceCase, engine: Any = None) -> Answer:
-    """Return the answer to a case by the behavioral engine, or by another that has ``solve``.
+    """Return the answer to a case by the behavioral engine, or by another with ``solve``.
 
-    The voltage of a node that nothing ties to a source or a ground is NaN: whatever a program says is right.
+    The voltage of a floating node, which nothing ties to a source or a ground, is NaN: any answer to it is right.
     """
     solution: Solution = (engine or BehavioralEngine(threads=1)).solve(case.tile, case.voltages)
     answer: Answer = dict(
@@ -91,7 +91,7 @@ def solve_case(case: ConformanceCase, engine: Any = None) -> Answer:
 
 
 def answer_difference(case: ConformanceCase, expected: Answer, given: Answer) -> dict[str, float]:
-    """Return by how much each quantity that is given differs, relative to the largest of its kind: current, voltage."""
+    """Return the largest error of each quantity that is given, relative to the largest current or voltage."""
     current = max(float(np.abs(expected[name]).max()) for name in QUANTITIES[:2])
     scales = current, current, *[float(np.abs(case.voltages).max())] * 2
     found = {}
@@ -106,7 +106,7 @@ def answer_difference(case: ConformanceCase, expected: Answer, given: Answer) ->
 def suite_record(
     referees: Iterable[RefereeName] = (), progress: Callable[[int, int], None] = lambda *_: None
 ) -> dict[str, Any]:
-    """Return the whole suite, each answer checked by the referees: by how much each quantity of each case differs.
+    """Return the whole suite, each answer checked by the referees, with the difference of each of its quantities.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def suite_record(
 
 
 def _circuit(case: ConformanceCase) -> dict[str, Any]:
-    """Return a case as a circuit, defects applied: nothing of it needs circuitmem to be understood."""
+    """Return a case as a circuit with its defects applied, which can be understood without circuitmem."""
     tile = case.tile
     word, bit = tile.wires
     bridges = [
@@ -171,7 +171,7 @@ def _lists(answer: Answer) -> dict[str, Any]:
 
 
 def _plain(values: Any) -> Any:
-    """Return nested lists with None for what is not finite: JSON has neither infinity nor NaN."""
+    """Return nested lists with None for numbers that are not finite: JSON has neither infinity nor NaN."""
     if isinstance(values, np.ndarray):
         values = values.tolist()
     if isinstance(values, list):

@@ -1,4 +1,4 @@
-"""What ``circuitmem validate`` compares: ``table.py`` lists it, in the order in which it runs."""
+"""The stages of ``circuitmem validate``: ``table.py`` lists them in the order in which they run."""
 
 from circuitmem.study.stages.own import own_stages
 from circuitmem.study.stages.stage import Stage, StageContext, StageResult, apart

@@ -1,4 +1,4 @@
-"""Write-verify on a tile of a chip of ODE devices, in both engines: what the stages of the devices have in common."""
+"""Write-verify on a tile of a chip of ODE devices, in both engines: the common part of the stages of devices."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ __all__ = ["WRITE_BOUND", "compare_chips"]
 Floats = NDArray[np.float64]
 
 WRITE_BOUND = 1e-3
-"""Of the state's range, after all pulses of a write: their differences add up (design: physics.md, section 9)."""
+"""Fraction of the state's range, after all pulses of a write: differences add up (design: physics.md, section 9)."""
 
 TRIES = 2
-"""How often rows are read back, and what is off is programmed again."""
+"""How often rows are read back, and cells outside the tolerance are programmed again."""
 
 
 NEAR = 1e-5
-"""Of the state's range: as far apart as states of two engines are where nothing multiplies their difference."""
+"""Fraction of the state's range by which two engines differ where nothing amplifies the difference."""
 
 
 class _Both(BehavioralEngine):
-    """Gives each pulse of a chip to a second tile too, whose states only the referee has moved.
+    """Gives each pulse of a chip also to a second tile, whose states only the referee changes.
 
     Parameters
     ----------
     context : StageContext
         What the stage works with.
     anew : bool
-        Whether the second tile begins each pulse with the states of the first, and is held against all that the kernels
-        make of states up to ``NEAR`` from them.
+        Whether the second tile begins each pulse with the states of the first, and is compared with the range of states
+        that the kernels reach from up to ``NEAR`` around them.
     """
 
     def __init__(self, context: StageContext, anew: bool) -> None:
@@ -56,7 +56,7 @@ class _Both(BehavioralEngine):
         self.last: tuple[Tile, PulseTrain] | None = None
 
     def program(self, tile: Tile, train: PulseTrain, **options: Any) -> ProgrammingResult:
-        """Return what the kernels find, and note how far the referee's states are from theirs, of free cells."""
+        """Return the result of the kernels, and note how far the referee's states of free cells are from it."""
         with self._context.timed("behavioral"):
             ours = super().program(tile, train, **options)
         begun = tile.conductance if self._anew or self.theirs is None else self.theirs
@@ -75,25 +75,25 @@ class _Both(BehavioralEngine):
 
 
 def _moved(tile: Tile, train: PulseTrain, off: float) -> Tile:
-    """Return a tile whose states are off by some of their range, but not beyond a limit."""
+    """Return a tile whose free cells' states are shifted by ``off`` of their range, but not beyond a limit."""
     cells, moved = ~tile.stuck, tile.conductance.copy()
     moved[cells] = conductance(train.device, np.clip(state_of(train.device, moved[cells]) + off, 0.0, 1.0))
     return Tile(tile.spec, moved, tile.defects)
 
 
 def compare_chips(context: StageContext, device: Mapping[str, Any], *, anew: bool = False) -> StageResult:
-    """Program and verify tiles with every kind of defect; one difference of states at the end a case.
+    """Program and verify tiles with every kind of defect; one difference of final states per case.
 
-    The chip decides which pulses to give by what its converters read; the referee gives the same pulses to the same
-    tile. In the record ``pulses`` counts those on lines, and ``off`` has the shares of the free cells that were off by
-    more than the tolerance, of the conductances that they have, after programming and after verifying.
+    The chip chooses its pulses by what its converters read; the referee gives the same pulses to the same tile. In the
+    record, ``pulses`` counts the pulses on lines, and ``off`` has the shares of free cells whose conductances missed
+    their targets by more than the tolerance, after programming and after each verification.
 
-    With ``anew`` the referee begins each pulse with the states that the kernels left, and what counts is how far beyond
-    the states it ends which the kernels reach from up to ``NEAR`` of there; the difference of a case is the largest
-    after any pulse. That is for devices that multiply a difference when they leave a limit: after one pulse from there
-    no two engines need have one state. ``undecided`` in the record is the largest share of free cells, after any pulse,
-    which the kernels leave between states further apart than the bound, and ``undecided_of_all`` that of all cells
-    after all pulses: of these the stage says next to nothing.
+    With ``anew`` the referee begins each pulse with the states that the kernels left. The difference of a pulse is then
+    how far the referee ends outside the range of states that the kernels reach from up to ``NEAR`` around that start;
+    the difference of a case is the largest after any pulse. This is for devices that amplify a difference when they
+    leave a limit: after one pulse from there, two engines need not agree. In the record, ``undecided`` is the largest
+    share of free cells, after any pulse, whose range is wider than the bound, and ``undecided_of_all`` the mean of that
+    share over all pulses: of such cells the stage says next to nothing.
     """
     plans: list[tuple[int, Scheme]] = [(3, "v/2")] if context.quick else [(6, "v/2"), (5, "v/3"), (5, "1t1r")]
     differences, off, answers, curves = [], [], [], []
@@ -129,7 +129,7 @@ def compare_chips(context: StageContext, device: Mapping[str, Any], *, anew: boo
 def _write(
     context: StageContext, engine: _Both, device: dict[str, Any], side: int, case: int
 ) -> tuple[Chip, list[float]]:
-    """Write random weights to a chip of one tile, and verify; return it, and the shares of cells that were off."""
+    """Write random weights to a chip of one tile, and verify; return it, and the shares of cells off their targets."""
     rng = context.stream(case)
     columns = side + side % 2
     word, bit = (float(ohms) for ohms in rng.uniform(0.5, 3.0, 2))

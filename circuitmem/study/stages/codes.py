@@ -13,18 +13,18 @@ from circuitmem.tile import DefectMap, Tile
 
 NAME = "adc codes"
 THRESHOLD_LSB = 1e-6
-"""Codes may differ where the analogue value is this near to a threshold, nowhere else; such codes are counted."""
+"""Codes may differ only where the analogue value is this near to a threshold [LSB]; such codes are counted."""
 POINTS = 2000
-"""So many codes are plotted; all are compared."""
+"""Number of codes that are plotted; all are compared."""
 
 
 def run(context: StageContext) -> StageResult:
-    """Count the codes that differ, on a 16x16 tile; ``near_threshold`` are too near to a threshold to say."""
+    """Count the codes that differ, on a 16x16 tile; ``near_threshold`` counts codes too near to one to say."""
     return compare_codes(context, 16, 100 if context.quick else 1000)
 
 
 def compare_codes(context: StageContext, side: int, cases: int) -> StageResult:
-    """Count the codes that differ, of ``cases`` random products on a square tile of so many lines a side."""
+    """Count the codes that differ, of ``cases`` random products on a square tile of ``side`` lines a side."""
     rng = context.stream()
     converters = ConverterSpec(
         dac=DacSpec(resistor_mismatch=0.005, gain_error=0.01, offset_error=1e-3),

@@ -12,13 +12,13 @@ from circuitmem.study.stages.stage import StageContext, StageResult
 
 NAME = "1T1R compliance"
 ONLY = "ngspice"
-"""The only one that has the subcircuit of the cell."""
+"""The only referee that has the subcircuit of the cell."""
 BOUND = 1e-3
-"""Of the conductance that a SET leaves, relative to the working range (design: physics.md, section 9)."""
+"""Difference of conductances after a SET, relative to the working range (design: physics.md, section 9)."""
 
 
 def run(context: StageContext) -> StageResult:
-    """Compare what a RESET and a SET leave; one difference a gate voltage. ``from_law``: the law's own distance."""
+    """Compare conductances after a RESET and a SET; one difference per gate voltage. ``from_law``: error of the law."""
     spec, cases = TwoPulseSpec(), 4 if context.quick else 16
     gates = context.stream().uniform(spec.minimum_gate, spec.maximum_gate, cases)
     span = spec.maximum_conductance - spec.minimum_conductance

@@ -15,11 +15,11 @@ from circuitmem.tile import Tile
 Floats = NDArray[np.float64]
 NAME = "dac"
 BOUND = 1e-9
-"""Of full scale (design: physics.md, section 9)."""
+"""Fraction of full scale (design: physics.md, section 9)."""
 
 
 def run(context: StageContext) -> StageResult:
-    """Compare every code of 8-bit DACs; one case a DAC. INL and DNL of both are in the record [LSB]."""
+    """Compare every code of 8-bit DACs; one case per DAC. INL and DNL of both are in the record [LSB]."""
     count = 2 if context.quick else 8
     spec = ConverterSpec(
         dac=DacSpec(resistor_mismatch=0.01, switch_resistance=100.0, gain_error=0.02, offset_error=1e-3)
@@ -49,7 +49,7 @@ def run(context: StageContext) -> StageResult:
 def _plots(
     full_scale: float, table: Floats, found: Floats, ours: Linearity, theirs: Linearity, simulator: str
 ) -> list[Plot]:
-    """Show the first DAC: transfer, what the engines differ by, INL and DNL."""
+    """Show the first DAC: transfer, difference of the engines, INL and DNL."""
     code = np.arange(table.shape[1])
     off = np.abs(found[0] - table[0]) / full_scale
     return [

@@ -15,10 +15,10 @@ from circuitmem.tile import Tile
 
 NAME = "line delay"
 BOUND = 0.1
-"""Of SPICE's time to 63 %: lines have more poles than the one for which the two are equal."""
+"""Relative to SPICE's time to 63 %: the two are equal for a single pole, but lines have more."""
 FRACTION = 1.0 - np.exp(-1.0)
 LENGTH = 12.0
-"""The end of the simulation, in delays: what is still missing then is 1e-5."""
+"""End of the simulation, in delays: 1e-5 of the final value is still missing then."""
 
 CASES = (
     # rows, columns, capacitance of word and bit lines [fF], driver resistance [Ω], conductance [S]
@@ -31,7 +31,7 @@ CASES = (
 
 
 def run(context: StageContext) -> StageResult:
-    """Compare the slowest word line and the slowest column with SPICE; one case a tile."""
+    """Compare the slowest word line and the slowest column with SPICE; one case per tile."""
     cases = CASES[:3] if context.quick else CASES
     differences, found, longest = [], [], 0.0
     for number, (rows, columns, word, bit, driver, conductance) in enumerate(cases):
@@ -68,7 +68,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def delay_difference(referee: Referee, tile: Tile) -> float:
-    """Return how far the slowest word line's and column's Elmore delays are off the times to 63 %, relative."""
+    """Return the relative error of the Elmore delays of the slowest word line and column, against times to 63 %."""
     return largest_difference(slowest_delays(StageContext(NAME, referee, 0), tile))
 
 

@@ -28,7 +28,7 @@ SETTINGS = (
 
 
 def run(context: StageContext) -> StageResult:
-    """Classify digits in both engines; one case a digit, its number of differing outputs, and one for another label."""
+    """Classify digits in both engines; one case per digit: its differing outputs, plus 1 for another label."""
     count = 5 if context.quick else 20
     spec = load_run(None, [*SETTINGS, f"data.test={count}", f"seed={context.seed}"])
     digits = load_data(spec.data, spec.network, spec.seed)

@@ -31,7 +31,7 @@ def own_stages(chip: ChipSpec) -> list[Stage]:
     model = chip.device.model
     if isinstance(model, TabulatedSpec) and not model.referees:
         return [tile]
-    # A limit of Joglekar's window keeps a state, and multiplies any difference when the device leaves it.
+    # A limit of Joglekar's window holds a state, and amplifies any difference when the state leaves it.
     anew = isinstance(model, IonDriftSpec) and model.window == "joglekar"
     ends = "states after each pulse, begun alike (Joglekar's window)" if anew else "final states"
     only: RefereeName | None = "vacask" if isinstance(model, TabulatedSpec) else None  # ngspice has no Verilog-A

@@ -1,4 +1,4 @@
-"""Pulses on random tiles of ODE devices in both engines: what the stages of the devices have in common."""
+"""Pulses on random tiles of ODE devices in both engines: the common part of the stages of devices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["STATE_BOUND", "compare_programs"]
 Scheme = Literal["v/2", "v/3", "1t1r"]
 PulseName = Literal["set", "reset"]
 STATE_BOUND = 1e-4
-"""Of the state's range, final states after a pulse (design: physics.md, section 9)."""
+"""Bound of final states after a pulse, as a fraction of their range (design: physics.md, section 9)."""
 
 SAMPLES = 24
 """States that are kept within each pulse, for the figure."""
@@ -30,9 +30,9 @@ SAMPLES = 24
 def compare_programs(
     context: StageContext, bench: Bench, bound: float = STATE_BOUND, plans: Sequence[tuple[int, Scheme]] = ()
 ) -> StageResult:
-    """Give SET and RESET pulses to tiles with every kind of defect; one difference of final states a pulse.
+    """Give SET and RESET pulses to tiles with every kind of defect; one difference of final states per pulse.
 
-    ``plans`` are the lines a side of the tiles, and the scheme of each; some usual ones when left out.
+    ``plans`` are lines per side, and scheme, of each tile; some usual ones when left out.
 
     In the record, ``trajectories`` has the worst case: ``time`` [s] and, for a few ``cells`` (``row``, ``column``), the
     states of both engines at these times, ``behavioral`` and ``referee``; ``largest_on_the_way`` is the largest
@@ -83,7 +83,7 @@ def compare_programs(
 def _case(
     rng: np.random.Generator, bench: Bench, side: int, scheme: Scheme, kind: PulseName
 ) -> tuple[Tile, PulseTrain]:
-    """Draw a tile of devices in all states, with every kind of defect, and a pulse on two of its rows."""
+    """Draw a tile of devices in random states, with every kind of defect, and a pulse on two of its rows."""
     cell: Cell = TransistorCell(on_resistance=bench.transistor) if scheme == "1t1r" else bench.device.cell
     spec = TileSpec(
         rows=side,

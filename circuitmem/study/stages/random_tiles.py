@@ -1,4 +1,4 @@
-"""Random tiles, and the difference between the engines on them: what the stages of the tile have in common."""
+"""Random tiles, and the difference between the engines on them: the common part of the stages of tiles."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 LINEAR_BOUND = 1e-9
-"""Node voltages and currents of linear tiles, relative to the largest (design: physics.md, section 9)."""
+"""Bound of node voltages and currents of linear tiles, relative to the largest (design: physics.md, section 9)."""
 NON_LINEAR_BOUND = 1e-7
 """The same for non-linear cells."""
 
 MAPPED = 64 * 64
-"""Cells up to which a tile is shown cell by cell: a page of larger ones would have megabytes of numbers."""
+"""Most cells of a tile that is shown cell by cell: a page of larger ones would have megabytes of numbers."""
 
 SHOWN = 50
-"""Tiles whose currents are shown; all are compared."""
+"""Number of tiles whose currents are shown; all are compared."""
 
 DrawDefects = Callable[[np.random.Generator, TileSpec], DefectMap]
 
@@ -50,7 +50,7 @@ def compare(
     many: tuple[int, int] | None = None,
     last: tuple[int, int] | None = None,
 ) -> StageResult:
-    """Solve random tiles in both engines; one difference a tile.
+    """Solve random tiles in both engines; one difference per tile.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def compare(
     bound : float
         Largest difference allowed.
     cell : Cell or sequence of Cell, optional
-        Kind of cell; linear when left out, one after the other of several.
+        Kind of cell; linear when left out, in turn if there are several.
     defects : callable, optional
         Draws a tile's defects; none when left out.
     shapes : sequence of (int, int), optional
@@ -101,7 +101,7 @@ def compare(
 
 
 def _currents(pairs: Sequence[tuple[Solution, Solution]], simulator: str) -> list[Plot]:
-    """Show the column currents of all tiles, one engine over the other, and what they differ by."""
+    """Show the column currents of all tiles, one engine against the other, and their differences."""
     ours, theirs = (np.concatenate([pair[k].column_current.ravel() for pair in pairs]) for k in (0, 1))
     largest = np.concatenate([np.full(pair[1].column_current.size, _largest(pair[1].column_current)) for pair in pairs])
     scatter = Series("column currents", theirs * 1e6, ours * 1e6, "points")
@@ -134,7 +134,7 @@ def random_case(
     defects: DrawDefects | None = None,
     shape: tuple[int, int] | None = None,
 ) -> tuple[Tile, Floats]:
-    """Draw a tile, 2 to ``largest`` a side, with resistances from 0 to 20 ohm, and two input vectors (2, rows) V.
+    """Draw a tile of 2 to ``largest`` a side, with resistances from 0 to 20 ohm, and two input vectors (2, rows) V.
 
     ``shape`` is that of the tile, if it is not drawn.
     """

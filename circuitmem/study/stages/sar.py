@@ -13,14 +13,14 @@ from circuitmem.study.stages.stage import StageContext, StageResult
 
 NAME = "sar"
 ONLY = "ngspice"
-"""The only one that has the logic of the registers, and analogue switches."""
+"""The only referee that has the logic of the registers, and analogue switches."""
 COLUMNS = 4
 NEAR_LSB = 0.02
-"""How near to a threshold half of the inputs are: much nearer, and the tolerances of the transient analysis decide."""
+"""Distance of half of the inputs from a threshold [LSB]: nearer, tolerances of the transient analysis would decide."""
 
 
 def run(context: StageContext) -> StageResult:
-    """Count the codes that differ, conversion by conversion; ``logic`` says what the registers were made of."""
+    """Count the codes that differ, conversion by conversion; ``logic`` says how the registers were modelled."""
     spice, rng = context.referee, context.stream()
     assert isinstance(spice, SpiceEngine)
     spec = AdcSpec(architecture="sar", capacitor_mismatch=0.05, comparator_offset=3e-3)
@@ -29,7 +29,7 @@ def run(context: StageContext) -> StageResult:
     assert bank.capacitors is not None
     conversions = 4 if context.quick else 24
     steps = rng.uniform(-1.0, spec.highest_code + 1.0, (conversions, COLUMNS))
-    # Half of the inputs lie beside a threshold that is not another one's too.
+    # Half of the inputs lie beside a threshold that is well apart from the others.
     for column, thresholds in enumerate(bank.thresholds):
         apart = np.flatnonzero(np.diff(thresholds, prepend=-np.inf, append=np.inf).clip(max=1.0) >= 2.0 * NEAR_LSB)
         chosen = thresholds[rng.choice(apart[:-1], conversions // 2)]

@@ -12,16 +12,16 @@ from circuitmem.tile import DefectMap, Tile
 
 NAME = "settling"
 BOUND = 2e-2
-"""Of the final output: the estimate has two poles, the circuit one for each capacitor and amplifier. Measured are
-1.4e-2 where a quarter is lacking, and 1.5e-3 where a hundredth is."""
+"""Fraction of the final output: the estimate has two poles, the circuit one for each capacitor and amplifier. Measured
+differences are 1.4e-2 where a quarter of the output is still missing, and 1.5e-3 where a hundredth is."""
 BANDWIDTHS = (0.03e9, 0.06e9, 0.1e9, 0.2e9, 0.5e9)
 """Gain-bandwidth products of the amplifiers [Hz]: from a read that is far from settled to one that is."""
 STOP = 10.0
-"""End of the simulation, in longest delays beyond the read time: the last value is the settled one to 1e-4."""
+"""End of the simulation after the read time, in longest delays: the last value is settled to 1e-4."""
 
 
 def run(context: StageContext) -> StageResult:
-    """Compare the settling error at the read time, SPICE's and the estimated; one case an amplifier.
+    """Compare the settling error at the read time, in SPICE and as estimated; one case per amplifier.
 
     The record has both for every case, as fractions of the final output, and the read time.
     """

@@ -1,4 +1,4 @@
-"""What a stage of the validation is given, and what it answers."""
+"""What a stage of the validation gets, and what it returns."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class StageContext:
 
     @contextmanager
     def timed(self, engine: EngineRole) -> Iterator[None]:
-        """Book the wall time of this block on an engine."""
+        """Add the wall time of the ``with`` block to that of an engine."""
         began = time.perf_counter()
         try:
             yield
@@ -68,7 +68,7 @@ class StageContext:
             self.seconds[engine] = self.seconds.get(engine, 0.0) + time.perf_counter() - began
 
     def stream(self, *key: int) -> np.random.Generator:
-        """Open a random stream of this stage alone: its cases do not change when other stages come or go."""
+        """Open a random stream of this stage only: its cases do not change when other stages are added or removed."""
         return stream(self.seed, Purpose.VALIDATION, *self.name.encode(), *key)
 
 
@@ -79,19 +79,19 @@ class StageResult:
     Attributes
     ----------
     differences : sequence of float
-        One a case.
+        One per case.
     bound : float
-        The largest difference allowed; 0 where a difference is a number of answers that are not equal.
+        The largest difference allowed; 0 where a difference is the number of unequal answers.
     details : dict
-        Further figures for the record, by names of their own.
+        Further numbers for the record, by name.
     plots : sequence of Plot
         What the report shows of the stage.
     worst_case : tuple of (Tile, voltages, behavioral currents, SPICE currents), optional
         The reads of the case with the largest difference, to be saved for ``circuitmem replay``.
     netlist : str, optional
-        Its circuit for plain ``ngspice -b``, where that is no read.
+        Circuit of that case for plain ``ngspice -b``, if it is not a read.
     answers : sequence of ndarray
-        One a case: what the referee computed, in the unit of the differences.
+        One per case: what the referee computed, in the unit of the differences.
     size : (int, int), optional
         Rows and columns of the largest tile; None where there is no tile.
     """
@@ -107,7 +107,7 @@ class StageResult:
 
     @property
     def worst(self) -> float | None:
-        """The largest difference; None if one is not a number, which max() alone would drop and JSON cannot say."""
+        """The largest difference; None if one is not finite: max() would miss a NaN, and JSON cannot hold it."""
         return max(self.differences, default=None) if all(map(math.isfinite, self.differences)) else None
 
     @property
@@ -117,14 +117,14 @@ class StageResult:
 
     @property
     def verdict(self) -> StageVerdict:
-        """``pass`` or ``fail``; ``undecided`` where nothing differs, but most of what was compared cannot be told."""
+        """``pass`` or ``fail``; ``undecided`` if all is within the bound, but most comparisons decide nothing."""
         if not self.passed:
             return "fail"
         return "undecided" if self.details.get("undecided_of_all", 0.0) > MOST else "pass"
 
 
 def apart(one: StageResult, other: StageResult) -> float | None:
-    """Return the largest difference between two referees' answers to the same cases; None if one is not a number."""
+    """Return the largest difference between two referees' answers to the same cases; None if one is not finite."""
     found = 0.0
     for first, second in zip(one.answers, other.answers, strict=True):
         away = np.abs(first - second)
@@ -142,7 +142,7 @@ class Stage:
     Attributes
     ----------
     name : str
-        As the table of results shows it; its random cases follow from it.
+        Name in the table of results, from which its random cases are derived.
     about : str
         What is compared, in a sentence.
     run : callable

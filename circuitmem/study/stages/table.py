@@ -44,17 +44,17 @@ TANTALUM_OXIDE = VerilogASpec(
 """Its channel is up to a fifth of the cell."""
 
 LARGE, SMALLER = [(32, "v/2")], [(12, "v/2")]
-"""Lines a side of the tiles that VACASK alone moves, with the scheme, and of those in a quick validation."""
+"""Lines per side, and scheme, of the tiles that only VACASK programs; then those of a quick validation."""
 
 
 def _of(module: ModuleType) -> Stage:
-    """Return the stage that a file of this folder declares: NAME, what its docstring says of it, ``run``, and ONLY."""
+    """Return the stage that a module of this package declares: NAME, the text of its docstring, ``run``, and ONLY."""
     about = " ".join((module.__doc__ or "").partition(":")[2].split())
     return Stage(module.NAME, about, module.run, getattr(module, "ONLY", None))
 
 
 def _with(comparison: Callable[..., StageResult], quick: dict[str, Any] | None = None, **options: Any) -> StageFunction:
-    """Return the comparison with options; those of ``quick`` take their place in a quick validation."""
+    """Return the comparison with options, some of which ``quick`` replaces in a quick validation."""
 
     def run(context: StageContext) -> StageResult:
         return comparison(context, **(options | (quick or {}) if context.quick else options))

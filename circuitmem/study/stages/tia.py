@@ -13,11 +13,11 @@ from circuitmem.tile import Tile
 
 NAME = "tia"
 BOUND = 1e-9
-"""Of the largest output (design: physics.md, section 9)."""
+"""Relative to the largest output (design: physics.md, section 9)."""
 
 
 def run(context: StageContext) -> StageResult:
-    """Compare the amplifiers' outputs for random inputs; one case a tile, of another gain each."""
+    """Compare the amplifiers' outputs for random inputs; one case per tile, each with another gain."""
     gains = (50.0, 1e4) if context.quick else (5.0, 50.0, 500.0, 1e4, 1e6)
     differences, outputs = [], []
     for case, gain in enumerate(gains):

@@ -22,7 +22,7 @@ NAME = "tile, each defect"
 
 
 def run(context: StageContext) -> StageResult:
-    """Compare node voltages and column currents; one case a tile, the worst of each kind in the record."""
+    """Compare node voltages and column currents; one case per tile, the worst of each kind in the record."""
     tiles, side = (1, 10) if context.quick else (4, 24)
     worst, differences, cases, answers = {}, [], [], []
     for number, (kind, draw) in enumerate(KINDS.items()):

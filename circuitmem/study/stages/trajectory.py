@@ -87,7 +87,7 @@ def _said(step: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _digits(steps: int) -> Dataset:
-    """Return 0 to 3 of the bundled digits, as many as the steps take and some to test with."""
+    """Return digits 0 to 3 of the bundled set: as many as the steps need, and some for the test."""
     data = load_mnist().resized(4)
     train, test = (np.flatnonzero(labels < LAYERS[-1]) for labels in (data.train_targets, data.test_targets))
     train, test = train[: max(200, steps * BATCH)], test[:TESTED]
@@ -95,7 +95,7 @@ def _digits(steps: int) -> Dataset:
 
 
 def _trajectory(spec: RunSpec, digits: Dataset, engine: Any, steps: int) -> list[NDArray[np.float64]]:
-    """Train on a chip of one's own; all that a step leaves, one array a step: the loss first, then the pulses."""
+    """Train on a chip of its own; return all results of each step as one array, the loss first, then the pulses."""
     images, labels = digits.train_inputs, digits.train_targets
     model = train_ex_situ(spec.ex_situ, spec.network, images, labels, spec.seed, lambda *_: None)
     network = build_network(spec, model, digits, engine)
