@@ -1,4 +1,4 @@
-"""A model of a user's device, from what was measured on it."""
+"""Fit of a model of a user's device to measurements of it."""
 
 from circuitmem.study.fit.curves import read_iv, read_pulses
 from circuitmem.study.fit.fit import MODELS, fit_device

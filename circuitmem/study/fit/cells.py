@@ -1,4 +1,4 @@
-"""Measured cells: what each was programmed towards, and what it was read as, when."""
+"""Measured cells: the target of each, and its reads over time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["CellReads", "read_cells"]
 Floats = NDArray[np.float64]
 
 LEVELS = 32
-"""More different targets than this are no levels: cells are put together by their targets."""
+"""Most different targets that count as levels; with more, cells are grouped by their targets."""
 GROUPS = 12
-"""Groups that such cells make."""
+"""Number of such groups."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class CellReads:
     first : (cells + 1,) ndarray of int
         Where the reads of each cell begin.
     time, conductance : (reads,) ndarray
-        Time since the cell was programmed [s], and what it was read as [S].
+        Time since the cell was programmed [s], and conductance that was read [S].
     target : (cells,) ndarray
-        What each was programmed towards [S].
+        Target of each cell [S].
     level : (cells,) ndarray of int
-        Which group of alike targets each belongs to.
+        Group of similar targets to which each cell belongs.
     assumed : list of str
-        What was taken to be so.
+        Assumptions about the file, in words.
     """
 
     first: NDArray[np.intp]
@@ -50,12 +50,12 @@ class CellReads:
 def read_cells(path: str | os.PathLike[str], reading: Reading | None = None) -> CellReads:
     """Read a table of cell, time, target and read.
 
-    A cell that is programmed again is another cell: its number may say so, or its target, or a time that starts again.
+    A cell that is programmed again counts as another one, known by its number, its target, or a time that starts again.
 
     Raises
     ------
     DataFileError
-        If the file is no such table.
+        If the file is not such a table.
     """
     table = read_table(path, ("cell", "time", "target", "read"), reading=reading)
     time, target, conductance = (table.numbers[name] for name in ("time", "target", "read"))

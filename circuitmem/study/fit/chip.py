@@ -1,4 +1,4 @@
-"""What a chip of fitted devices needs beside their law: the range they work in, pulses, and what has to fit them."""
+"""What a chip of fitted devices needs besides their law: their working range, pulses, and settings that match them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["CHOSEN", "around", "cell_kind", "cells_of"]
 Floats = NDArray[np.float64]
 
 PULSES = 32
-"""Pulses at full amplitude that cross the working range, slopes apart [I]: some tens, as published sets are given."""
+"""Pulses at full amplitude that cross the working range, without their slopes [I]: some tens, as in published sets."""
 MARGIN = 0.05
-"""Part of the states that were reached which the working range leaves out at each end: motion slows down there."""
+"""Part of the span of reached states that the working range leaves out at each end, where motion slows down."""
 SLOPE = 0.1
-"""Duration of a slope, in the shorter of the two widths."""
+"""Duration of a slope, relative to the shorter of the two widths."""
 POINTS, NEAR = 256, 64
-"""Of a simulated crossing: how many times, and after how many at least it must be over to be resolved."""
+"""Time steps of a simulated crossing, and the fewest that it must take to be resolved."""
 
 CHOSEN = (
     "minimum_conductance",
@@ -55,27 +55,27 @@ _CELLS: dict[type, type[OdeCells]] = {
 
 
 def cell_kind(model: OdeDevice) -> str:
-    """Return what a chip of such devices says as ``chip.device.kind``."""
+    """Return the ``chip.device.kind`` of a chip of such devices."""
     return str(_CELLS[type(model)].Spec.model_fields["kind"].default)
 
 
 def cells_of(model: OdeDevice, time: Floats, voltage: Floats) -> OdeCellSpec:
-    """Return fitted devices as a chip's: range and pulses lie within what was measured.
+    """Return fitted devices as those of a chip, with range and pulses within what was measured.
 
-    The range is that of the states which the measurement reached, less a twentieth at each end; amplitudes are the
-    largest measured ones; widths are such that some tens of pulses cross the range.
+    The range is that of the states reached in the measurement, less a twentieth at each end. Amplitudes are the largest
+    measured ones, and widths are chosen so that some tens of pulses cross the range.
 
     Parameters
     ----------
     model : OdeDevice
         The device as fitted.
     time, voltage : (points,) ndarray
-        What was put across it [s, V].
+        Times, and the voltage across the device [s, V].
 
     Raises
     ------
     ValidationError
-        If the measurement moves it in one direction alone, or too little to cross any range.
+        If the measurement moves the device in one direction only, or too little to cross any range.
     """
     states = simulate(model, time, voltage, threads=1).state
     low, high = float(states.min()), float(states.max())
@@ -105,7 +105,7 @@ def cells_of(model: OdeDevice, time: Floats, voltage: Floats) -> OdeCellSpec:
 
 
 def _crossing(model: OdeDevice, first: float, last: float, amplitude: float, longest: float) -> float:
-    """Return how long a voltage takes from one conductance to another [s]."""
+    """Return how long a voltage takes to move a device from one conductance to another [s]."""
     start, duration = float(state_of(model, first)), longest
     while True:
         times = np.linspace(0.0, duration, POINTS + 1)
@@ -122,9 +122,9 @@ def _crossing(model: OdeDevice, first: float, last: float, amplitude: float, lon
 
 
 def around(spec: DeviceSpec) -> dict[str, Any]:
-    """Return what else of a chip has to fit such conductances, in the proportions of the preset epiram.
+    """Return further tables of a chip, which match such conductances in the proportions of the preset epiram.
 
-    Devices with thresholds are read at half of the lower one at most.
+    Devices with thresholds are read at no more than half of the lower one.
     """
     like = load_run("epiram").chip
     low, high = (

@@ -1,4 +1,4 @@
-"""Which column is which quantity, and in which unit: names that instruments and people give to them."""
+"""Quantities and units of columns, by the names that instruments and people give to them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Quantity:
     Attributes
     ----------
     name : str
-        What the options call it.
+        Its name in the options.
     unit : str
         SI unit; empty for a number or a word.
     names : tuple of str
-        What columns of it are called, in lower case and with blanks between words.
+        Headings of its columns, in lower case and with blanks between words.
     units : tuple of str
         Other spellings of the unit.
     largest : float
-        Largest magnitude, in SI units, that is believed of a column that names no unit.
+        Largest magnitude, in SI units, that is accepted in a column that names no unit.
     between : (float, float)
-        Where the largest magnitude of a column must lie, in SI units: devices are not measured beyond, and what models
-        make of it is a number.
+        Range in which the largest magnitude of a column must lie, in SI units: devices are not measured beyond it, and
+        within it models give finite numbers.
     is_text : bool
         Whether its values are words or names.
     """
@@ -104,9 +104,9 @@ QUANTITIES = {
 
 
 def unit_scale(quantity: Quantity, text: str) -> float | None:
-    """Return what a column in a unit is multiplied by, or None if the text is no unit of the quantity.
+    """Return the factor that converts a unit to SI, or None if the text is not a unit of the quantity.
 
-    Upper and lower case tell milli from mega, and do not matter otherwise. ``MA`` in capitals may be either: None.
+    Case distinguishes milli from mega, and does not matter otherwise. ``MA`` in capitals is ambiguous: None.
     """
     text = text.strip().replace("\u00b5", "u").replace("\u03bc", "u").replace("\u2126", "ohm")
     if not quantity.unit or not text:
@@ -152,7 +152,7 @@ def heading(quantity: Quantity, text: str) -> tuple[bool, str]:
 
 
 def named_unit(quantity: Quantity, text: str) -> str:
-    """Return the unit in a heading, whatever its name is: the user may have chosen the column."""
+    """Return the unit in a heading, whatever quantity it names: the user may have chosen the column."""
     known, unit = heading(quantity, text)
     text = " ".join(text.strip().strip("\"'").split())
     bracket = _BRACKET.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Measured curves: I-V sweeps and pulse trains, as one file holds them."""
+"""Measured curves: I-V sweeps and pulse trains, each from one file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["IvCurve", "PulseCurve", "read_iv", "read_pulses"]
 Floats = NDArray[np.float64]
 
 SAME_START = 1.5
-"""Sweeps begin at the same time, to so many steps between points."""
+"""Steps between points within which the starting times of sweeps must agree."""
 RETURN = 0.02
-"""A loop whose area is a smaller part of its length than this does not say which voltage raises the conductance."""
+"""A loop with a smaller relative area than this does not tell which voltage raises the conductance."""
 MOSTLY = 0.75
 """Part of the steps that must go up before the highest value, and down after it, for it to be a turning point."""
 MOST_PULSES = 10_000
@@ -40,7 +40,7 @@ class IvCurve:
     polarity : {1, -1}
         Sign of the voltage that raises the conductance.
     assumed : list of str
-        What was taken to be so.
+        Assumptions about the file, in words.
     """
 
     time: Floats
@@ -63,9 +63,9 @@ class PulseCurve:
     up : (points,) ndarray of bool
         Direction.
     cell : (points,) ndarray of int
-        Which device it is of.
+        Device of each point.
     assumed : list of str
-        What was taken to be so.
+        Assumptions about the file, in words.
     """
 
     count: Floats
@@ -78,12 +78,12 @@ class PulseCurve:
 def read_iv(path: str | os.PathLike[str], reading: Reading | None = None) -> IvCurve:
     """Read voltage, current and, if it is there, time.
 
-    A time that starts again is the next sweep of the same device, which follows at once.
+    A time that starts again begins the next sweep of the same device, which follows immediately.
 
     Raises
     ------
     DataFileError
-        If the file is no such table, or its polarity cannot be told.
+        If the file is not such a table, or its polarity cannot be determined.
     """
     told = reading or Reading()
     table = read_table(path, ("voltage", "current"), optional=("time",), reading=told)
@@ -144,7 +144,7 @@ def _own_sign(path: str | os.PathLike[str], voltage: Floats, current: Floats, as
 def _polarity(path: str | os.PathLike[str], voltage: Floats, current: Floats) -> int:
     """Return which sign of the voltage raises the conductance, from the area of the loop at both signs.
 
-    Where a voltage raises the conductance more current flows on its way back than on its way out.
+    Where a voltage raises the conductance, more current flows on the way back to 0 V than on the way out.
     """
     middle, step = 0.5 * (current[1:] + current[:-1]), np.diff(voltage)
     place = 0.5 * (voltage[1:] + voltage[:-1])
@@ -163,7 +163,7 @@ def read_pulses(path: str | os.PathLike[str], reading: Reading | None = None) ->
     Raises
     ------
     DataFileError
-        If the file is no such table, or directions cannot be told.
+        If the file is not such a table, or directions cannot be determined.
     """
     table = read_table(path, ("pulse", "conductance"), optional=("polarity", "cell"), reading=reading)
     count, conductance, assumed = table.numbers["pulse"], table.numbers["conductance"], table.assumed

@@ -1,4 +1,4 @@
-"""The nearest minimum of a sum of squares from a place and a Jacobian that are nearly right: few runs of the model."""
+"""The nearest minimum of a sum of squares, with few runs of the model, from a place and a Jacobian nearly right."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 STEP = 1e-3
-"""Relative step of differences that stand for derivatives."""
+"""Relative step of finite differences."""
 FAR = 0.3
-"""Moves as long as this, relative to the range, are damped where they gain less than matters."""
+"""Moves of this length, relative to the range, are damped if they gain less than matters."""
 GAIN = 0.25
-"""Part of the promised gain that a step must have for the Jacobian to go on."""
+"""Part of the predicted gain that a step must reach for its Jacobian to be kept."""
 LESS = 8.0
 """Factor by which damping grows and falls."""
 TRIES = 40
-"""Steps at most."""
+"""Largest number of steps."""
 
 
 class At(NamedTuple):
@@ -33,11 +33,11 @@ class At(NamedTuple):
     Attributes
     ----------
     place : (parameters,) ndarray
-        Where.
+        Its coordinates.
     residuals : (points,) ndarray
-        What is left there.
+        Residuals there.
     jacobian : (points, parameters) ndarray
-        Its derivative, or nearly.
+        Derivatives of the residuals, perhaps approximate.
     """
 
     place: Floats
@@ -53,23 +53,23 @@ class At(NamedTuple):
 def descend(problem: Problem, at: At, free: Bools, error: float, matters: float, *, sure: bool, wider: Bools) -> At:
     """Go to the nearest minimum.
 
-    Steps of Gauss and Newton have the Jacobian that is given, corrected after each step by what it did (Broyden), and a
-    new one where it does not lead on; weak directions are damped.
+    Gauss-Newton steps use the given Jacobian, which is updated after each step (Broyden), and a new one when it fails;
+    weak directions are damped.
 
     Parameters
     ----------
     problem : Problem
-        Of which problem.
+        The problem.
     at : At
-        Where to begin; the Jacobian may be that of a place nearby.
+        The start; its Jacobian may be that of a place nearby.
     free : (parameters,) ndarray of bool
         Which parameters are searched.
     error : float
         Error that is allowed in the model.
     matters : float
-        Decrease of the sum of squares that matters: it ends where no more is promised.
+        Decrease of the sum of squares that matters: the search ends where less is predicted.
     sure : bool
-        Whether that promise must be one of a new Jacobian.
+        Whether that prediction must come from a new Jacobian.
     wider : (parameters,) ndarray of bool
         Parameters that may leave their range.
 
@@ -106,7 +106,7 @@ def descend(problem: Problem, at: At, free: Bools, error: float, matters: float,
 
 
 def _step(at: At, free: Bools, low: Floats, high: Floats, damping: float) -> tuple[Floats, float]:
-    """Return the step to the minimum of the linear model within the ranges, and the decrease that it promises."""
+    """Return the step to the minimum of the linear model within the ranges, and the decrease that it predicts."""
     own = at.jacobian[:, free]
     matrix = np.vstack([own, np.sqrt(damping) * np.eye(own.shape[1])])
     wanted = np.concatenate([-at.residuals, np.zeros(own.shape[1])])
@@ -122,7 +122,7 @@ def _step(at: At, free: Bools, low: Floats, high: Floats, damping: float) -> tup
 
 
 def _derivatives(problem: Problem, at: At, free: Bools, error: float) -> Floats:
-    """Return the Jacobian at a place: steps go inwards."""
+    """Return the Jacobian at a place, by finite differences with steps into the range."""
     jacobian = at.jacobian.copy()
     for k in np.flatnonzero(free):
         step = STEP if at.place[k] < 1.5 else -STEP

@@ -20,33 +20,33 @@ __all__ = ["Estimate", "Search", "concluded", "estimate"]
 Floats = NDArray[np.float64]
 
 AT_BOUND = 1e-6
-"""A parameter this near to an end of its range, relative to the range, lies on it."""
+"""A parameter this near to an end of its range, relative to the range, counts as being at it."""
 FINER = 5e-5
 """Error of the model at the end of a search, relative to the residuals."""
 AGAIN = 4
-"""Searches that begin anew from a better fit which a profile came upon, at most."""
+"""Largest number of new searches from better fits that profiles found."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the data say.
+    """Parameters as determined by the data.
 
     Attributes
     ----------
     values : dict
-        By parameter.
+        Values by parameter.
     intervals : dict
-        (low, high) by parameter; an end that the data do not tell is that of the parameter's scale (0, infinity, 1),
-        and a parameter that they do not determine at all has None.
+        (low, high) by parameter; an end that the data do not determine is that of the parameter's scale (0, infinity,
+        1), and a parameter that they do not determine at all has None.
     at_bound : list of str
         Parameters at an end of the range that was searched.
     residuals : ndarray
-        Differences that are left.
+        Residuals of the fit.
     agreeing : int
-        How many of the starts ended at this fit, to 0.1 % of its sum of squares: 1 is a reason for doubt, and 0 says
-        that only the search for an interval came upon it.
+        Number of starts that ended at this fit, to 0.1 % of its sum of squares: 1 is a reason for doubt, and 0 means
+        that only the search for an interval found it.
     starts : int
-        Of how many.
+        Number of all starts.
     """
 
     values: dict[str, float]
@@ -58,7 +58,7 @@ class Estimate:
 
 
 class Search:
-    """The minima that the starts of one problem lead to.
+    """The minima reached from the starts of one problem.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ class Search:
     seed : int
         Seed of the starts.
     random_points, searches : int
-        Random points that are looked at, and how many of the best are searched from.
+        Number of random points that are evaluated, and number of the best of them that become starts.
     improve : callable
-        Makes a better start of a random one, by what is known of the model.
+        Improves a random start by what is known of the model.
     guesses : tuple of dict
-        Starts that are searched from in any case.
+        Starts that are always searched from.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class Search:
     def agreeing(self) -> int:
         """How many starts ended at the minimum."""
         least = min(self._least, float(self.found.cost))
-        # Searches end with the error of a rough model, which is all that is left of exact data.
+        # Searches end with the error of the rough model, which is all the residual that exact data have.
         unseen = 0.5 * self.problem.points * ROUGH**2
         return sum(float(end.cost) <= 1.001 * least + unseen for end in self.ends[-self.starts :])
 
@@ -159,8 +159,8 @@ def estimate(
 def concluded(variants: list[Search], confidence: float) -> tuple[Estimate, list[Search]]:
     """Return the best fit of all variants of a model, with its intervals, and the variants that fit about as well.
 
-    The intervals are those of independent normal errors of one size (:func:`.intervals.intervals`). Where their search
-    comes upon a better fit, that is searched from, and counts.
+    The intervals are those of independent normal errors of one size (:func:`.intervals.intervals`). If their search
+    finds a better fit, the fit is searched again from there.
 
     Parameters
     ----------
@@ -172,9 +172,9 @@ def concluded(variants: list[Search], confidence: float) -> tuple[Estimate, list
     Returns
     -------
     estimate : Estimate
-        Of the best of them.
+        That of the best variant.
     order : list of Search
-        The best, and those that the data do not exclude: the intervals hold for them too.
+        The best variant, and those that the data do not exclude: the intervals hold for them too.
     """
     for again in range(AGAIN + 1):
         order = sorted(variants, key=lambda each: float(each.found.cost))
@@ -201,7 +201,7 @@ def _rough(problem: Problem, start: Floats) -> OptimizeResult:
 
 
 def _polished(problem: Problem, end: OptimizeResult) -> OptimizeResult:
-    """Search on with a model whose errors are far below the noise of the data, and derivatives to match."""
+    """Continue the search with a model whose errors are far below the noise of the data, and derivatives to match."""
     error = _error(end)
     if error > FINEST:
         return problem.search(end.x, error=error, precision=1e-8, step=1e-3, central=True)
@@ -209,6 +209,6 @@ def _polished(problem: Problem, end: OptimizeResult) -> OptimizeResult:
 
 
 def _error(end: OptimizeResult) -> float:
-    """Return the error of the model that is far below the residuals."""
+    """Return an error of the model that is far below the residuals."""
     left = float(np.sqrt(np.mean(end.fun**2)))
     return min(max(FINER * left, FINEST), ROUGH)

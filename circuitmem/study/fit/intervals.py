@@ -15,13 +15,13 @@ from circuitmem.study.fit.profile import LOWER, BetterFitError, Ends, Profile, u
 __all__ = ["BetterFitError", "intervals", "is_near", "is_weak"]
 
 EXACT = 1e-5
-"""Data whose residuals are smaller than this have no noise to speak of: the sum of squares is a parabola about them."""
+"""Data with smaller residuals count as exact: the sum of squares is taken to be a parabola about them."""
 WEAK = 3.0
-"""An interval whose ends are further apart than by this factor hardly says anything."""
+"""Ratio of the ends of an interval above which it says hardly anything."""
 WIDE = 0.8
-"""So does an interval of a number between 0 and 1 that is longer than this."""
+"""Length of an interval of a number between 0 and 1 above which it says hardly anything."""
 OTHERS = 2
-"""Further minima that are followed, at most."""
+"""Largest number of further minima that are followed."""
 
 
 def intervals(
@@ -29,25 +29,25 @@ def intervals(
 ) -> dict[str, tuple[float, float] | None]:
     """Return the interval of each parameter: the values with which the data can be fitted nearly as well.
 
-    An interval ends where the least sum of squares, all other parameters searched again, exceeds the fit's by Student's
-    t squared times the variance that is left: the profile likelihood of independent normal errors of one size. For a
-    model that is linear in its parameters that is the interval of the textbook. Another minimum that is nearly as low
-    widens it, of this or of another variant of the model. An end that is not reached within the range that is searched
-    is not in the data: the parameter's own limit (0, infinity, 1) stands there, and where both ends are such the
-    parameter has no interval. Data without noise have intervals from the Jacobian: a profile would show the error of
-    the solver.
+    An interval ends where the least sum of squares, with all other parameters searched again, exceeds that of the fit
+    by Student's t squared times the residual variance: the profile likelihood of independent normal errors of one size.
+    For a model that is linear in its parameters this is the textbook interval. Another minimum that is nearly as low,
+    of this or of another variant of the model, widens it. An end that is not reached within the range searched is not
+    determined by the data: the parameter's own limit (0, infinity, 1) replaces it, and if neither end is reached the
+    parameter has no interval. Intervals of data without noise come from the Jacobian, because a profile would show the
+    error of the solver.
 
     Parameters
     ----------
     variants : list of (Problem, list of OptimizeResult)
-        What was fitted, the best variant first, and others that fit about as well: minima that were found, the lowest
-        first, with residuals and Jacobian of all parameters.
+        Variants of the model, the best first, then others that fit about as well, each with the minima that were found,
+        the lowest first, with residuals and Jacobian of all parameters.
     confidence : float
         In (0, 1).
     error : float
         Error that is allowed in the model along the profiles.
     final : bool
-        Whether a better fit on the way is to be left alone.
+        Whether to ignore a better fit that is found on the way.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def intervals(
     Raises
     ------
     BetterFitError
-        If a profile comes upon a better fit, unless ``final``.
+        If a profile finds a better fit, unless ``final``.
     """
     problem, found = variants[0][0], variants[0][1][0]
     points, count = found.jac.shape
@@ -89,9 +89,9 @@ def is_near(best: OptimizeResult, other: OptimizeResult, confidence: float) -> b
     Parameters
     ----------
     best, other : OptimizeResult
-        Minima, of the same data.
+        Minima for the same data.
     confidence : float
-        With which they would.
+        Confidence with which the data would exclude it.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def is_weak(parameter: Parameter, interval: tuple[float, float] | None) -> bool:
 
 
 def _limit(found: OptimizeResult, confidence: float) -> tuple[float, float, float]:
-    """Return the least sum of squares, the variance that is left, and the root of the rise that ends an interval."""
+    """Return the least sum of squares, the residual variance, and the root of the rise that ends an interval."""
     points, count = found.jac.shape
     least = float(found.fun @ found.fun)
     return least, least / (points - count), float(student.ppf(0.5 + 0.5 * confidence, points - count))
@@ -136,7 +136,7 @@ def _limit(found: OptimizeResult, confidence: float) -> tuple[float, float, floa
 def _others(
     problem: Problem, minima: list[OptimizeResult], least: float, variance: float, reach: float, error: float
 ) -> list[OptimizeResult]:
-    """Return other minima that are nearly as low, with higher ground between: not places on the way to the fit."""
+    """Return other minima that are nearly as low and separated by a rise: not places on the way to the fit."""
     found: list[OptimizeResult] = []
     for each in sorted(minima[1:], key=lambda end: float(end.cost)):
         squares = float(each.fun @ each.fun)
@@ -157,7 +157,7 @@ def _hull(ends: list[Ends]) -> Ends:
 
 
 def _named(problem: Problem, parameter: Parameter, number: int, ends: Ends) -> tuple[float, float] | None:
-    """Return an interval in the parameter's unit; None where the data end it on neither side."""
+    """Return an interval in the parameter's unit; None if the data determine neither end."""
     values = [None if end is None else problem.value(number, end) for end in ends]
     # A negative number falls where its magnitude rises.
     first, last = values if parameter.sign > 0 else values[::-1]

@@ -1,4 +1,4 @@
-"""Tables of devices that are known, as a bench would record them: what fits are tried on."""
+"""Tables of known devices, as a bench would record them, on which fits are tested."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["SWEEPS", "VTEAM", "YAKOPCIC", "Sweep", "sweep", "write_pulses", "wri
 Floats = NDArray[np.float64]
 
 POINTS = 201
-"""Of a sweep."""
+"""Points of a sweep."""
 FADING = 0.15
-"""Part of its amplitude by which a sweep has become smaller after each period."""
+"""Part of its amplitude that a sweep loses in each period."""
 
 
 class Sweep(NamedTuple):
@@ -30,13 +30,13 @@ class Sweep(NamedTuple):
     spec : OdeDevice
         The device.
     model : str
-        What it is fitted as.
+        Model that is fitted to it.
     amplitude : float
-        Of the voltage [V].
+        Amplitude of the voltage [V].
     period : float
-        Of the voltage [s].
+        Period of the voltage [s].
     held : dict
-        What a user would know of it.
+        Parameters that a user would know.
     """
 
     spec: OdeDevice
@@ -71,7 +71,7 @@ VTEAM = VteamSpec(
 )
 SWEEPS: dict[str, Sweep] = {
     "yakopcic": Sweep(YAKOPCIC, "yakopcic", 1.5, 0.1, {"positive_limit": 0.3}),
-    # As fast as the device switches, and so slowly that it switches between two points.
+    # One sweep as fast as the device switches, and one so slow that it switches between two points.
     "vteam": Sweep(VTEAM, "vteam", 1.5, 1e-5, {}),
     "vteam-slow": Sweep(VTEAM, "vteam", 1.2, 0.1, {}),
     "stanford-pku": Sweep(StanfordSpec.preset("1.0"), "stanford-pku", 1.5, 1e-6, {}),
@@ -96,7 +96,7 @@ def sweep(amplitude: float, period: float, *, cycles: int = 2, fading: float = F
     cycles : int
         How many periods.
     fading : float
-        Part of the amplitude that is gone after each.
+        Part of the amplitude that is lost in each.
 
     Returns
     -------
@@ -130,9 +130,9 @@ def write_sweep(
     amplitude, period, cycles, fading
         As in :func:`sweep`.
     noise : float
-        Standard deviation of a reading, of the largest one.
+        Standard deviation of a reading, relative to the largest one.
     seed : int
-        Of the noise.
+        Seed of the noise.
     way : {1, -1}
         -1 if the electrodes are exchanged.
 

@@ -1,4 +1,4 @@
-"""What a fit finds, whatever the model."""
+"""Result of a fit, for any model."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curve:
-    """What was measured and what the fitted model gives, to be drawn.
+    """Measured values and those of the fitted model, to be drawn.
 
     Attributes
     ----------
     x_label, y_label : str
-        What the axes are, with their SI unit in brackets.
+        Labels of the axes, with their SI unit in brackets.
     x, measured, fitted : (points,) ndarray
-        Where, and how much.
+        Positions on the x axis, measured values, and values of the model.
     branch : (points,) ndarray of bool, optional
-        Two branches that are drawn apart.
+        Which of two branches, drawn separately, each point belongs to.
     branches : (str, str)
-        What the branches are called, the one of True first.
+        Names of the branches, that of True first.
     group : (points,) ndarray of int, optional
-        Curves that are not joined.
+        Curve of each point; different curves are not joined.
     in_order : bool
-        Whether points follow each other as they stand, and not by their x.
+        Whether points are joined in the order in which they are given, and not by their x.
     x_log : bool
         Whether x has a logarithmic scale.
     """
@@ -64,23 +64,23 @@ class Fit:
     spec : Spec
         The device.
     table : str
-        Where its TOML belongs.
+        TOML table to which it belongs.
     parameters : list of Parameter
-        What was searched.
+        Parameters that were searched.
     estimate : Estimate
-        What was found.
+        Values and intervals that were found.
     derived : dict
         Parameters that follow from the data in another way, or were held.
     assumed : list of str
-        What was taken to be so when the file was read.
+        Assumptions made when the file was read.
     notes : list of str
-        What a user of the device has to know.
+        What a user of the device needs to know.
     polarity : {1, -1}, optional
         Sign of the voltage that raises the measured device's conductance.
     beside : dict
         Further numbers of the device's table, which were chosen and not searched.
     around : dict
-        Tables beside the device's that have to fit it.
+        Further tables of the chip, which must match the device.
     curve : Curve
         Data and model.
     scale : float
@@ -103,20 +103,20 @@ class Fit:
 
     @property
     def residual(self) -> float:
-        """Root mean square of what is left, relative to the largest measured magnitude."""
+        """Root mean square of the residuals, relative to the largest measured magnitude."""
         return float(np.sqrt(np.mean(self.estimate.residuals**2)))
 
     @property
     def weak(self) -> list[str]:
         """Names of parameters that the data hardly determine: without an interval, or with an open or very wide one.
 
-        Parameters stand in for one another then, and one of them should be held.
+        Such parameters can compensate one another, and one of them should be held.
         """
         intervals = self.estimate.intervals
         return [parameter.name for parameter in self.parameters if is_weak(parameter, intervals[parameter.name])]
 
     def ends(self, parameter: Parameter) -> tuple[float | None, float | None]:
-        """Return the ends of a parameter's interval, None for one that the data do not tell.
+        """Return the ends of a parameter's interval, None for one that the data do not determine.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Fit:
         Returns
         -------
         low, high : float or None
-            An end at which the parameter's scale or specification ends (0, infinity, 1) is none of the data's.
+            None also at the limit of the parameter's scale or specification (0, infinity, 1), which is not from data.
         """
         interval = self.estimate.intervals[parameter.name]
         if interval is None:
@@ -135,7 +135,7 @@ class Fit:
         return low, high
 
     def toml(self) -> str:
-        """Return what was found as a table to be pasted into a TOML file; what the data cannot tell is left out."""
+        """Return the fit as a table to be pasted into a TOML file, without what the data cannot determine."""
         every: dict[str, Any] = self.spec.model_dump()
         found = {"kind", *self.estimate.values, *self.derived}
         tables: dict[str, Any] = {name: value for name, value in every.items() if name in found} | self.beside

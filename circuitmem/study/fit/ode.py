@@ -36,8 +36,8 @@ def fit_ode(
 ) -> Fit:
     """Fit a device that follows an ODE to a table of voltage, current and time (:func:`.curves.read_iv`).
 
-    Straight lines lie between the points of the voltage. A VTEAM and a Stanford-PKU device begin off. What no such
-    curve determines is held at a published value (:attr:`.OdeModel.held`), and a note says so.
+    The voltage is linear between its points. VTEAM and Stanford-PKU devices begin off. Parameters that no such curve
+    determines are held at published values (:attr:`.OdeModel.held`), and a note says so.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ def fit_ode(
     DataFileError
         If the file is not such a table.
     ValidationError
-        If a parameter that is held is none of the model's, or breaks a rule.
+        If a parameter that is held is not one of the model's, or breaks a rule.
     """
     measured, own = read_iv(path, reading), ODE_MODELS[model]
-    # A model is fitted as if its electrodes were the other way round where the measured device's are.
+    # If the measured device has the opposite polarity, the model is fitted with its electrodes exchanged.
     mirrored = measured.polarity != own.set_sign
     way = -1.0 if mirrored else 1.0
     time, voltage, current = measured.time, way * measured.voltage, way * measured.current
@@ -79,7 +79,7 @@ def fit_ode(
     if isinstance(device, IonDriftSpec):
         both = "; the other is not excluded by these data, and the intervals hold for both"
         notes.append(f"window: {device.window}, which fits better than the other" + both * (len(near) > 1))
-    # All numbers of the law: a chip would take those of a published set for what is left out.
+    # All parameters of the law: a chip would take those that are left out from a published set.
     beside: dict[str, Any] = {k: v for k, v in device.model_dump().items() if k not in best.values}
     beside["kind"], others = cell_kind(device), {}
     try:
@@ -116,14 +116,14 @@ def fit_ode(
 
 
 class _Variant:
-    """One variant of a model, and what is searched of it.
+    """One variant of a model, with the parameters that are held and searched.
 
     Attributes
     ----------
     known : dict
-        What is held.
+        Parameters that are held, with their values.
     parameters : list of Parameter
-        What is searched.
+        Parameters that are searched.
     """
 
     def __init__(
@@ -142,14 +142,14 @@ class _Variant:
         if not self.parameters:
             raise ValidationError("--fix", "must leave a parameter to be found")
         middle = {p.name: float(p.out(0.5 * (p.into(p.sign * p.low) + p.into(p.sign * p.high)))) for p in every}
-        build(middle | told)  # a value that is held may break a rule
+        build(middle | told)  # raises if a held value breaks a rule
 
     @property
     def parameters(self) -> list[Parameter]:
         return [parameter for parameter in self._every if parameter.name not in self.known]
 
     def search(self, seed: int) -> Search:
-        """Search all that is not held."""
+        """Search all parameters that are not held."""
         return Search(
             self.parameters,
             lambda values, error: (self.fitted(values, error) - self._current) / self.scale,
@@ -164,7 +164,7 @@ class _Variant:
         return self._drive.current(device, tolerance)
 
     def _improve(self, values: dict[str, float]) -> dict[str, float]:
-        """Scale the amplitudes of both signs to the data, where the state does not depend on them."""
+        """Scale the amplitudes of both signs, on which the state does not depend, to the data."""
         if not self.model.amplitudes:
             return values
         shape, better = self.fitted(values, ROUGH), dict(values)

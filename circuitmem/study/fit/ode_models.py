@@ -1,4 +1,4 @@
-"""Devices that follow an ODE, as fits know them: what is searched in which range, what is held at which value."""
+"""Devices that follow an ODE, for fits: which parameters are searched in which range, and which are held."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["ODE_MODELS", "Build", "OdeModel"]
 
 Floats = NDArray[np.float64]
 Build = Callable[[dict[str, float]], Any]
-"""Makes a device of its numbers."""
+"""Makes a device from its parameters."""
 
 
 class OdeModel(NamedTuple):
     """One model."""
 
     ranges: Callable[[Floats, Floats, Floats], list[Parameter]]
-    """Returns what is searched, for time [s], voltage [V] and current [A]."""
+    """Returns the parameters that are searched, for time [s], voltage [V] and current [A]."""
     builds: tuple[Build, ...]
     """Its variants, of which the best counts."""
     set_sign: int
     """Sign of the voltage that raises the conductance of the model as it is declared."""
     held: Mapping[str, float] = {}
-    """Values of what no I-V curve determines."""
+    """Values of parameters that no I-V curve determines."""
     amplitudes: Mapping[str, int] = {}
-    """Factors of the current on which the state does not depend, and at which sign of the voltage they count."""
+    """Factors of the current that do not affect the state, and the sign of the voltage at which each of them counts."""
 
 
 def _yakopcic_ranges(time: Floats, voltage: Floats, current: Floats) -> list[Parameter]:
@@ -88,8 +88,8 @@ def _drift_ranges(time: Floats, voltage: Floats, current: Floats) -> list[Parame
     # Mobility at which the largest current would carry the layer across the film while the curve lasts.
     across = _FILM**2 / (least * float(np.abs(current).max()) * float(time[-1] - time[0]))
     return [
-        # Far below what is seen: a device that never comes near it shows only its product with the mobility, and an
-        # interval of the mobility must not end where this range does.
+        # Far below the resistances seen: a device that never comes near it shows only its product with the mobility,
+        # and an interval of the mobility must not end because this range does.
         Parameter("on_resistance", 1e-4 * least, between, unit="ohm"),
         Parameter("off_resistance", 1.0001 * between, 1e3 * most, unit="ohm"),
         Parameter("mobility", 1e-3 * across, 1e5 * across, unit="m2/(V s)"),
@@ -99,7 +99,7 @@ def _drift_ranges(time: Floats, voltage: Floats, current: Floats) -> list[Parame
 
 
 def _ohms(voltage: Floats, current: Floats) -> tuple[float, float]:
-    """Return the resistances that are seen, of which a few points of noise do not count [ohm]."""
+    """Return the lowest and the highest resistance seen [ohm], without the outermost 5 % of points (noise)."""
     some = np.abs(voltage) > 0.3 * float(np.abs(voltage).max())
     seen = np.abs(voltage[some] / _nonzero(current[some]))
     least, most = (float(np.quantile(seen, part)) for part in (0.05, 0.95))
@@ -112,10 +112,10 @@ def _nonzero(current: Floats) -> Floats:
 
 
 _LENGTH, _FILM = 3e-9, 10e-9
-"""Speed, or mobility, and length show only together: these are VTEAM's and ion drift's in published sets [m]."""
+"""Lengths of VTEAM and ion drift in published sets [m]: a curve shows only length and speed (or mobility) together."""
 _STANFORD = StanfordSpec.preset("1.0").model_dump(exclude={"kind"})
 _SEEN = ("current", "current_voltage", "velocity", "gamma0")
-"""Of Stanford-PKU's numbers, four that a curve with 2 % noise determines together; the others trade with them."""
+"""The four parameters of Stanford-PKU that a curve with 2 % noise determines together; others can compensate them."""
 
 
 def _made(spec: type[Any], fixed: Mapping[str, Any], values: dict[str, float]) -> Any:

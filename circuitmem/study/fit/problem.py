@@ -1,4 +1,4 @@
-"""A problem of least squares: parameters in ranges, and the differences that their values leave."""
+"""A problem of least squares: parameters in ranges, and the residuals of their values."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROUGH, FINEST = 1e-6, 1e-9
 """Error that is allowed in the model, relative to the largest measured value: while searching, and for exact data."""
 
 HOPELESS = 1e6
-"""Difference where there is none: residuals are relative to the largest measured value."""
+"""Residual where the model has no value; residuals are relative to the largest measured value."""
 
 WIDER = 0.5
-"""By so much of their range parameters may leave it, where that is tried."""
+"""Part of their range by which parameters may leave it, where that is tried."""
 INSIDE = 1e-9
-"""Starts are so far within the range, relative to it."""
+"""Least distance of starts from the ends of the range, relative to it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Parameter:
     low, high : float
         Range that is searched.
     scale : {"log", "linear", "logit"}
-        In which it is searched: ``"log"`` for positive numbers, ``"logit"`` between 0 and 1.
+        Scale in which it is searched: ``"log"`` for positive numbers, ``"logit"`` between 0 and 1.
     unit : str
         Its unit.
     sign : {1, -1}
@@ -84,12 +84,12 @@ class Problem:
     Parameters
     ----------
     parameters : list of Parameter
-        What to find, at least one.
+        Parameters to find, at least one.
     residual : callable
-        Differences between model and data, relative to the largest measured value, for values by name and the error
-        that is allowed in the model.
+        Takes values by name, and the error that is allowed in the model; returns the differences between model and
+        data, relative to the largest measured value.
     points : int
-        How many differences.
+        Number of differences.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Problem:
         return np.asarray(np.clip(place, 1.0 + INSIDE, 2.0 - INSIDE))
 
     def differences(self, place: Floats, error: float) -> Floats:
-        """Return the residuals at a place; hopeless ones where the model has none."""
+        """Return the residuals at a place; ``HOPELESS`` where the model has none."""
         try:
             found = self._residual(self.named(place), error)
         except CircuitmemError:  # numbers that no device has, or that no solver can follow
@@ -133,7 +133,7 @@ class Problem:
         Parameters
         ----------
         wider : (parameters,) ndarray of bool
-            Parameters whose range is longer by half at each end, unless it ends with what the specification allows.
+            Parameters whose range is extended by half at each end, unless the specification allows no more.
 
         Returns
         -------
@@ -156,9 +156,9 @@ class Problem:
         precision : float
             Relative change of the cost or the place at which it ends.
         step : float
-            Of the differences that stand for derivatives, relative.
+            Relative step of the finite differences.
         central : bool
-            Whether they are taken to both sides.
+            Whether finite differences are central.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Profile of a sum of squares along each parameter, from one minimum: where it has risen too far."""
+"""Profile of a sum of squares along each parameter, from one minimum to where it has risen too far."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ __all__ = ["BetterFitError", "Ends", "Profile", "unit_spread"]
 
 Floats = NDArray[np.float64]
 Ends = tuple[float | None, float | None]
-"""Of an interval; None where it is open."""
+"""Ends of an interval; None where it is open."""
 
 LOST = 1e10
-"""Condition of the Jacobian beyond which some parameters are not determined by the data at all."""
+"""Condition number of the Jacobian beyond which some parameters are not determined by the data at all."""
 FIRST = 0.1
-"""Longest first step, of the range that is searched."""
+"""Longest first step, relative to the range searched."""
 LONGER = 3.0
-"""Further steps are at most so much longer than the one before."""
+"""Largest ratio of a step to the one before."""
 NEAR = 0.05
-"""A point whose rise is so near to the wanted one, relative to it, says where that is by a straight line."""
+"""From a point whose rise is this near to the wanted one, relative to it, a straight line leads to the end."""
 STEPS = 14
-"""Steps to an end, at most."""
+"""Largest number of steps to an end."""
 SHORT = 1e-6
-"""Steps shorter than this, of the range that is searched, are none."""
+"""Steps shorter than this, relative to the range searched, count as none."""
 EDGE = 5e-3
-"""Another parameter that is so near to an end of its range, relative to it, may be kept there by it alone."""
+"""Another parameter this near to an end of its range, relative to the range, may be held there by that end only."""
 STILL = 0.8
-"""So much of the rise must be left when they may leave their ranges, for the data to be what ends an interval."""
+"""Part of the rise that must remain when such parameters may leave their ranges, for the data to end an interval."""
 LOWER = 0.1
-"""A sum of squares that is lower by so many variances is a better fit."""
+"""A sum of squares that is lower by this many variances is a better fit."""
 BEYOND = 0.05
-"""So far beyond an end, relative to its distance from the fit, it is tried to come from places that are known."""
+"""Distance beyond an end, relative to its distance from the fit, that is tried from other known places."""
 TRIED, ROUNDS = 2, 3
-"""From how many places at most, and how often while ends still move."""
+"""Largest number of such places, and largest number of rounds while ends still move."""
 MATTERS = 0.005
-"""Decrease of the sum of squares that is looked for, of the one at which an interval ends."""
+"""Decrease of the sum of squares that matters, relative to the rise at which an interval ends."""
 
 
 class BetterFitError(Exception):
-    """A profile came upon a smaller sum of squares than the fit's.
+    """A profile found a smaller sum of squares than that of the fit.
 
     Parameters
     ----------
     problem : Problem
-        Of which problem.
+        The problem.
     place : ndarray
-        Where.
+        Where its sum of squares is smaller.
     """
 
     def __init__(self, problem: Problem, place: Floats) -> None:
@@ -64,21 +64,21 @@ class Profile:
     Parameters
     ----------
     problem : Problem
-        What was fitted.
+        The problem that was fitted.
     origin : At
         A minimum.
     least : float
         Sum of squares of the fit.
     variance : float
-        Of its residuals.
+        Variance of its residuals.
     reach : float
         Square root of the rise above it at which an interval ends, in variances.
     error : float
         Error that is allowed in the model.
     final : bool
-        Whether a better fit on the way is to be left alone.
+        Whether to ignore a better fit that is found on the way.
     seen : list of (int, At)
-        Where it comes by, with the parameter whose profile led there; profiles of other minima may share it.
+        Places visited, each with the parameter whose profile led there; profiles of other minima may share it.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Profile:
         self._seen = seen
 
     def ends(self, number: int) -> tuple[float | None, float | None]:
-        """Return the places where the interval of a parameter ends, None where it does not within the range.
+        """Return the places where the interval of a parameter ends, None where it does not end within the range.
 
         Parameters
         ----------
@@ -120,11 +120,11 @@ class Profile:
         return self._end(number, -1.0, self._origin), self._end(number, 1.0, self._origin)
 
     def widened(self, ends: list[Ends]) -> list[Ends]:
-        """Return intervals that hold what profiles of other parameters came by, and where it leads.
+        """Return intervals that include places visited by profiles of other parameters, and where these lead.
 
-        A profile may end in a side valley: all other parameters are searched again, but from where the last step left
-        them. Places that belong to the profiles of other parameters are in other valleys, and say by their Jacobian
-        whether the sum of squares is less beyond an end that was found.
+        A profile may end in a side valley, because all other parameters are searched from where the last step left
+        them. Places on the profiles of other parameters are in other valleys, and their Jacobians predict whether the
+        sum of squares is less beyond an end that was found.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class Profile:
         return [(low, high) for low, high in found]
 
     def _further_end(self, number: int, way: float, end: float) -> float | None:
-        """Return where an interval ends if it is come to from what is known."""
+        """Return where an interval ends if it is approached from known places."""
         distance = way * (end - float(self._origin.place[number]))
         beyond = end + way * max(BEYOND * distance, 2.0 * SHORT)
         if not 1.0 < beyond < 2.0:
@@ -217,7 +217,7 @@ class Profile:
     def _further(
         self, length: float, first: float, below: tuple[float, float], above: tuple[float, float] | None
     ) -> float:
-        """Return how far to look next: in the middle of an interval where the profile is no line."""
+        """Return the next distance to try: by a straight line, or by halving where the profile rose far too high."""
         if above is None:
             return length * min(max((self._reach - first) / max(below[1] - first, 1e-9), 1.1), LONGER)
         part = (self._reach - below[1]) / (above[1] - below[1])
@@ -225,7 +225,7 @@ class Profile:
         return below[0] + (above[0] - below[0]) * part
 
     def _settled(self, at: At, start: Floats, number: int, *, sure: bool = False) -> At:
-        """Return the minimum of all other parameters, begun at a place with the Jacobian of another."""
+        """Return the minimum over all other parameters, from a start with the Jacobian of another place."""
         free = np.arange(len(start)) != number
         inside = self._problem.inside(start)
         residuals = at.residuals if start is at.place else self._problem.differences(inside, self._error)
@@ -242,7 +242,7 @@ class Profile:
         return math.sqrt(max(above, 0.0) / self._variance)
 
     def _is_shown(self, number: int, at: At) -> bool:
-        """Say whether an interval ends there because of the data, and not of the range of another parameter."""
+        """Say whether an interval ends there because of the data, and not because of the range of another parameter."""
         kept = _near_edge(at.place)
         kept[number] = False
         if not kept.any():
@@ -277,7 +277,7 @@ def unit_spread(jacobian: Floats) -> Floats:
 
 
 def _tangent(jacobian: Floats, number: int) -> Floats:
-    """Return how all parameters move along the profile of one, as the Jacobian has it."""
+    """Return how all parameters move along the profile of one, according to the Jacobian."""
     others = np.arange(jacobian.shape[1]) != number
     tangent = np.ones(jacobian.shape[1])
     tangent[others] = np.linalg.lstsq(jacobian[:, others], -jacobian[:, number], rcond=1.0 / LOST)[0]

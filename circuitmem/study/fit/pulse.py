@@ -32,9 +32,9 @@ def fit_pulses(
 ) -> Fit:
     """Fit :class:`~circuitmem.config.PulseUpdateSpec` to a CSV file.
 
-    Its columns are those of :func:`.curves.read_pulses`. The ways up begin at the minimum, those down at the maximum.
-    The highest pulse of each direction is taken for ``states`` and ``states_down``. One direction alone is a device
-    whose other direction is unknown.
+    Its columns are those of :func:`.curves.read_pulses`. Ramps up begin at the minimum, ramps down at the maximum. The
+    highest pulse of each direction is taken for ``states`` and ``states_down``. If only one direction was measured, the
+    other is unknown.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _beyond(spec: PulseUpdateSpec, lowest: float, largest: float) -> list[str]:
 def _cycle_noise(spec: PulseUpdateSpec, count: Floats, up: NDArray[np.bool_], measured: Floats) -> float:
     """Return the spread of the steps about the law, from each measured value to the next, relative to the range.
 
-    The error of readings counts too, twice: it is an upper limit.
+    Errors of readings are included, twice: the result is an upper limit.
     """
     span = spec.maximum_conductance - spec.minimum_conductance
     dense = [np.linspace(0.0, most, 20 * most + 1) for most in (spec.states, spec.pulses_down)]

@@ -1,8 +1,9 @@
 """Fit of a device known by statistics: programming error, drift and read noise, each as a function of the target.
 
-Each cell's logarithm of conductance is a line in the logarithm of time: its ordinate is what programming left, its
-slope the exponent of its drift. What is left over has the covariance of white and 1/f noise, whose amplitudes are found
-by non-negative least squares of second moments. What noise adds to the spread of ordinates and slopes is taken away.
+The logarithm of each cell's conductance is fitted by a line in the logarithm of time: its intercept is the conductance
+after programming, its slope the drift exponent. The residuals have the covariance of white and 1/f noise, whose
+amplitudes are found by non-negative least squares of second moments. What noise adds to the spread of intercepts and
+slopes is subtracted.
 """
 
 from __future__ import annotations
@@ -33,27 +34,27 @@ __all__ = ["fit_statistics"]
 Floats = NDArray[np.float64]
 
 LEAST_CELLS = 5
-"""Of a level: a spread of fewer says nothing."""
+"""Fewest cells of a level: the spread of fewer says nothing."""
 RESAMPLES = 500
-"""Times that cells are drawn again, for the intervals."""
+"""Number of times that cells are resampled for the intervals."""
 TIMES = ("drift_time", "flicker_time")
-"""What can be held."""
+"""Parameters that can be held."""
 FIGURES = 5
-"""Of numbers in tables."""
+"""Significant digits of numbers in tables."""
 
 
 class _Cells(NamedTuple):
-    """What the reads of each cell come to."""
+    """What is computed from the reads of each cell."""
 
     left: Floats
-    """What programming left, the ordinate [S]."""
+    """Conductance after programming, the intercept [S]."""
     exponent: Floats
     moments: Floats
-    """Of what is left over: with itself, and with the covariance of 1/f noise, (cells, 2)."""
+    """Second moments of the residuals: their own, and with the covariance of 1/f noise, (cells, 2)."""
     gram: Floats
-    """What the covariances of white and 1/f noise themselves come to, (cells, 2, 2)."""
+    """The same moments expected of white and of 1/f noise of amplitude 1, (cells, 2, 2)."""
     gain: Floats
-    """What both noises add to the variances of the logarithm of the ordinate, and of the slope, (cells, 2, 2)."""
+    """Variances that noises of amplitude 1 add to the logarithm of the intercept and to the slope, (cells, 2, 2)."""
 
 
 def fit_statistics(
@@ -66,29 +67,29 @@ def fit_statistics(
 ) -> Fit:
     """Fit :class:`~circuitmem.config.StatisticalSpec`, drift and noise to a table of cell, time, target and read.
 
-    Times count from the end of a cell's programming. Intervals are those of the bootstrap, bias-corrected and
-    accelerated (Efron, J. Am. Stat. Assoc. 82:171, 1987): cells are drawn again.
+    Times count from the end of a cell's programming. Intervals come from a bootstrap over cells, bias-corrected and
+    accelerated (Efron, J. Am. Stat. Assoc. 82:171, 1987).
 
     Parameters
     ----------
     path : path
         The file.
     held : dict, optional
-        ``drift_time`` and ``flicker_time`` [s]: the first time, and half of the shortest time between two reads, when
-        left out.
+        ``drift_time`` and ``flicker_time`` [s]; when left out, the first time of a read, and half of the shortest time
+        between two reads.
     seed : int
         Seed of the bootstrap.
     confidence : float
-        Of the intervals.
+        Confidence of the intervals.
     reading : Reading, optional
         How to read the file.
 
     Raises
     ------
     DataFileError
-        If the file is no such table, or has too few cells or targets.
+        If the file is not such a table, or has too few cells or targets.
     ValidationError
-        If something is held that cannot be.
+        If something is held that cannot be held.
     """
     reads = read_cells(path, reading)
     times, notes = _times(reads, held or {}), []
@@ -170,7 +171,7 @@ _PULSES = "amplitude and duration of programming are not in the data, and are yo
 
 
 def _times(reads: CellReads, held: dict[str, float]) -> dict[str, float]:
-    """Return the times of the laws, held ones among them; what was taken for the others is noted."""
+    """Return the times of the laws, held or assumed; assumptions are noted."""
     for name, value in held.items():
         if name not in TIMES:
             raise ValidationError(f"--fix {name}", f"must be one of {', '.join(TIMES)}{did_you_mean(name, TIMES)}")
@@ -192,7 +193,7 @@ def _times(reads: CellReads, held: dict[str, float]) -> dict[str, float]:
 
 
 def _patterns(reads: CellReads) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-    """Yield cells that were read at the same times, and these."""
+    """Yield groups of cells that were read at the same times, and these times."""
     groups: dict[bytes, list[int]] = {}
     for cell, (begin, end) in enumerate(zip(reads.first[:-1], reads.first[1:], strict=True)):
         groups.setdefault(reads.time[begin:end].tobytes(), []).append(cell)
@@ -201,7 +202,7 @@ def _patterns(reads: CellReads) -> Iterator[tuple[NDArray[np.intp], Floats]]:
 
 
 def _cells(reads: CellReads, times: dict[str, float]) -> _Cells:
-    """Work out what the reads of each cell come to."""
+    """Compute the numbers of each cell from its reads."""
     count = len(reads.target)
     left, exponent = np.empty(count), np.zeros(count)
     moments, gram, gain = np.zeros((count, 2)), np.zeros((count, 2, 2)), np.zeros((count, 2, 2))
@@ -226,7 +227,7 @@ def _cells(reads: CellReads, times: dict[str, float]) -> _Cells:
 
 
 def _estimate(cells: _Cells, own: NDArray[np.intp], target: Floats, counts: NDArray[Any]) -> dict[str, Floats]:
-    """Return the laws of one level for each of some samples of its cells, (samples,) each.
+    """Return the parameters of one level for each of several samples of its cells, (samples,) each.
 
     ``counts`` says how often each cell is in each sample, (samples, cells).
     """
@@ -258,25 +259,25 @@ def _estimate(cells: _Cells, own: NDArray[np.intp], target: Floats, counts: NDAr
 
 
 def _interval(value: float, drawn: Floats, without: Floats, confidence: float) -> tuple[float, float]:
-    """Return the interval of a number, whose estimates are skewed: plain quantiles of the bootstrap lie too low.
+    """Return the interval of a number whose estimates are skewed, so that plain bootstrap quantiles lie too low.
 
     Parameters
     ----------
     value : float
-        What all cells say.
+        Estimate from all cells.
     drawn : (resamples,) ndarray
-        What cells that were drawn again say.
+        Estimates from resampled cells.
     without : (cells,) ndarray
-        What all cells but one say.
+        Estimates from all cells but one.
     confidence : float
-        Of the interval.
+        Confidence of the interval.
     """
     below = float(np.mean(drawn < value) + 0.5 * np.mean(drawn == value))
     bias = float(norm.ppf(np.clip(below, 1.0 / len(drawn), 1.0 - 1.0 / len(drawn))))
     away = without.mean() - without
     power = float((away**2).sum()) ** 1.5
     acceleration = float((away**3).sum()) / (6.0 * power) if power > 0.0 else 0.0
-    # Of few cells the bootstrap is too narrow, by the factor of a variance and of Student's t (Hesterberg 2015).
+    # With few cells the bootstrap is too narrow, by factors from the variance and Student's t (Hesterberg 2015).
     freedom = len(without) - 1
     wider = np.sqrt(1.0 + 1.0 / freedom) * student.ppf(0.5 + 0.5 * confidence, freedom)
     reach = bias + np.array([-wider, wider])
@@ -285,7 +286,7 @@ def _interval(value: float, drawn: Floats, without: Floats, confidence: float) -
 
 
 def _non_negative(moments: Floats, gram: Floats) -> tuple[Floats, Floats]:
-    """Solve two equations for two numbers that are not negative, by least squares; for each sample."""
+    """Solve two equations for two non-negative numbers, by least squares, for each sample."""
     a, b, c = gram[:, 0, 0], gram[:, 0, 1], gram[:, 1, 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         whole = a * c - b * b
@@ -307,7 +308,7 @@ def _table(targets: Floats, numbers: list[float]) -> tuple[tuple[float, float], 
 def _mean_conductance(
     reads: CellReads, cells: _Cells, levels: list[NDArray[np.intp]], drift_time: float
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return times, mean conductances at them, as measured and by the lines of the cells, and of which level."""
+    """Return times, mean conductances at them as measured and from the lines of the cells, and their level."""
     rows = []
     owner = np.repeat(np.arange(len(reads.target)), np.diff(reads.first))
     for number, own in enumerate(levels):
@@ -322,7 +323,7 @@ def _mean_conductance(
 
 
 def _around(spec: StatisticalSpec, laws: dict[str, Any], times: dict[str, float], error: float) -> dict[str, Any]:
-    """Return the tables beside the device's."""
+    """Return the tables of a chip beside the device's."""
     tables = around(spec)
     span = spec.maximum_conductance - spec.minimum_conductance
     tables["programming"] = {

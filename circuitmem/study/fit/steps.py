@@ -1,4 +1,4 @@
-"""Measured steps as a device without a law: mean and spread of the step of a pulse at each conductance."""
+"""Measured steps as a device without a law: mean and spread of the step per pulse at each conductance."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["fit_steps"]
 Floats = NDArray[np.float64]
 
 PER_ROW = 12
-"""Steps that make a row of the table, at least; there are as many rows as that gives, up to :data:`MOST`."""
+"""Fewest steps for a row of the table; there are as many rows as that allows, up to :data:`MOST`."""
 MOST = 24
 LEAST = 6
-"""Steps of a direction, at least."""
+"""Fewest steps of a direction."""
 INNER = 0.1
-"""Part of the range at each end whose steps do not say how devices differ."""
+"""Part of the range at each end whose steps do not count for the spread from device to device."""
 NOTHING = 0.02
-"""A mean step that is smaller than this part of the largest, at the end that pulses lead to, is none."""
+"""A mean step smaller than this part of the largest, at the end to which pulses lead, counts as none."""
 RESAMPLES = 400
 
 
@@ -39,8 +39,8 @@ def fit_steps(
 ) -> Fit:
     """Fit :class:`~circuitmem.config.StepTableSpec` to ramps of pulses, several of one device or of several.
 
-    The steps of each direction are put into groups of equal size by the conductance that they begin at. What reading
-    adds to their spread is found by the covariance of a step with the next one, which it lowers, and taken away.
+    The steps of each direction are put into groups of equal size by the conductance at which they begin. What reading
+    noise adds to their spread is found from the covariance of a step with the next, which it lowers, and subtracted.
 
     Parameters
     ----------
@@ -132,27 +132,27 @@ def fit_steps(
 
 
 def _pairs(read: PulseCurve, *, is_up: bool) -> NDArray[np.intp]:
-    """Return which readings of one direction come one pulse after the reading before, of the same device."""
+    """Return the readings of one direction that come one pulse after the reading before, of the same device."""
     same = (read.up[1:] == is_up) & (read.up[:-1] == is_up) & (read.cell[1:] == read.cell[:-1])
     return np.flatnonzero(same & (np.diff(read.count) == 1.0)) + 1
 
 
 def _steps(read: PulseCurve, *, is_up: bool) -> tuple[Floats, Floats, NDArray[np.intp]]:
-    """Return where each step of a direction begins, how far it goes in it, [S], and whose it is."""
+    """Return, for the steps of a direction, where each begins [S], its size in that direction [S], and its device."""
     after = _pairs(read, is_up=is_up)
     step = read.conductance[after] - read.conductance[after - 1]
     return read.conductance[after - 1], step if is_up else -step, read.cell[after]
 
 
 def _reading_variance(read: PulseCurve, *, is_up: bool) -> float:
-    """Return the variance of one reading, from steps that follow each other: they share it, with opposite signs."""
+    """Return the variance of one reading, from successive steps, which share a reading with opposite signs."""
     after = _pairs(read, is_up=is_up)
     follows = np.flatnonzero(np.diff(after) == 1)
     step = np.diff(read.conductance)
     first, second = step[after[follows] - 1], step[after[follows + 1] - 1]
     if len(first) < LEAST:
         return 0.0
-    # Steps grow smaller along a ramp: what is common to neighbours is taken away by second differences.
+    # Steps grow smaller along a ramp: their moving average, which neighbours have in common, is subtracted.
     place = np.argsort(read.conductance[after[follows]], kind="stable")
     first, second = first[place], second[place]
     width = max(LEAST, len(first) // MOST)
@@ -164,7 +164,7 @@ def _reading_variance(read: PulseCurve, *, is_up: bool) -> float:
 
 
 def _moving(means: list[float], *, is_up: bool) -> list[int]:
-    """Return which groups of steps count: without those at the end that pulses lead to, where these do nothing."""
+    """Return the groups of steps that count: not those at the end to which pulses lead, where pulses do nothing."""
     kept, least = list(range(len(means))), NOTHING * max(means)
     while kept and means[kept[-1 if is_up else 0]] < least:
         kept.pop(-1 if is_up else 0)
@@ -172,7 +172,7 @@ def _moving(means: list[float], *, is_up: bool) -> list[int]:
 
 
 def _over_the_range(table: list[list[float]], begin: Floats) -> list[list[float]]:
-    """Return a table whose ends are where the first and the last step begin; the outer rows hold up to there."""
+    """Return a table extended, with the values of its outer rows, to where the first and the last step begin."""
     rows = [[_rounded(each) for each in row] for row in table]
     low, high = _rounded(float(begin.min())), _rounded(float(begin.max()))
     rows = [[low, *rows[0][1:]]] * (low < rows[0][0]) + rows + [[high, *rows[-1][1:]]] * (high > rows[-1][0])
@@ -181,12 +181,12 @@ def _over_the_range(table: list[list[float]], begin: Floats) -> list[list[float]
 
 
 def _range(tables: dict[str, Any]) -> tuple[float, float]:
-    """Return where both tables say something."""
+    """Return the range that both tables cover."""
     return max(table[0][0] for table in tables.values()), min(table[-1][0] for table in tables.values())
 
 
 def _of_devices(begin: Floats, step: Floats, device: NDArray[np.intp], table: list[list[float]]) -> Floats:
-    """Return how large the steps of each device are beside the mean of all, and the variance of that number."""
+    """Return the ratio of each device's steps to the mean of all, and the variance of that ratio, (devices, 2)."""
     places, means, _ = np.array(table).T
     margin = INNER * (places[-1] - places[0])
     some = (begin > places[0] + margin) & (begin < places[-1] - margin)  # at the ends all devices are held alike
@@ -197,7 +197,7 @@ def _of_devices(begin: Floats, step: Floats, device: NDArray[np.intp], table: li
 
 
 def _device_spread(factors: list[Floats], notes: list[str]) -> float:
-    """Return the spread from device to device: what is more than the steps' own spread explains."""
+    """Return the spread from device to device: the part that the steps' own spread does not explain."""
     if min(len(each) for each in factors) < 3:
         notes.append("the spread from device to device is unknown and taken to be 0: fewer than three cells")
         return 0.0

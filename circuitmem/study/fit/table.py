@@ -1,4 +1,4 @@
-"""Tables of measurements: the columns that are wanted, in SI units, and what was assumed to find them."""
+"""Tables of measurements: the columns that are wanted, in SI units, and the assumptions made to find them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OVERFLOW = 9.9e37
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is to be read, where that is not certain.
+    """How to read a file, where that is not certain.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Table:
     lines : list of int
         Line of each row.
     assumed : list of str
-        What was taken to be so.
+        Assumptions about the file, in words.
     """
 
     numbers: dict[str, Floats]
@@ -82,17 +82,17 @@ def read_table(
     path : path
         The file.
     wanted, optional : sequence of str
-        Names of :data:`~circuitmem.study.fit.columns.QUANTITIES`: needed, and taken if they are there. In a file
-        without headings columns are taken in the order optional, wanted, or wanted alone.
+        Names of :data:`~circuitmem.study.fit.columns.QUANTITIES`: required, and read if present. In a file without
+        headings, columns are taken in the order optional, wanted, or wanted only.
     reading : Reading, optional
         What the user says of columns and units.
 
     Raises
     ------
     DataFileError
-        If the file is no such table, a column or a unit cannot be told, or a value is no number.
+        If the file is not such a table, a column or a unit is not clear, or a value is not a number.
     ValidationError
-        If ``reading`` names a quantity, a column or a unit that there is not.
+        If ``reading`` names a quantity, a column or a unit that does not exist.
     """
     told = reading or Reading()
     every = (*optional, *wanted)
@@ -258,10 +258,10 @@ def _scale(
 
 
 def _times(values: Floats, scale: float) -> Floats:
-    """Return values times a scale; by a power of ten exactly what the file says in SI units, to the last bit.
+    """Return values times a scale; a power of ten gives, to the last bit, what the file would hold in SI units.
 
-    So a curve in uA and the same one in A are one curve, and have one fit, where the last bit decides between fits that
-    are equally good.
+    So a curve in uA and the same curve in A have the same fit, even where the last bit decides between equally good
+    fits.
     """
     power = round(math.log10(scale))
     if not power or float(f"1e{power}") != scale:
@@ -270,7 +270,7 @@ def _times(values: Floats, scale: float) -> Floats:
 
 
 def _check_magnitude(path: str | os.PathLike[str], sheet: Sheet, quantity: Quantity, values: Floats) -> None:
-    """Refuse numbers that no device has: the unit is another. A column of zeros is left to who reads it."""
+    """Refuse magnitudes that no device has, because the unit must be wrong; a column of zeros is left to the caller."""
     largest, (least, most) = float(np.abs(values).max(initial=0.0)), quantity.between
     if largest and not least <= largest <= most:
         rule = f"the largest {quantity.name} must be from {least:g} to {most:g} {quantity.unit} (it is {largest:g})"
