@@ -23,7 +23,8 @@ SETTLED = 2000
 def symmetry(devices: Device) -> tuple[float, float]:
     """Return the symmetry point of the declared curves, and the size of a pulse there, both [S].
 
-    At this conductance a pulse up changes it as much as a pulse down. If that holds everywhere, it is the middle of the
+    Pulses down and up in turn settle in a cycle that begins and ends at one conductance; the symmetry point is the
+    middle of that cycle. If a pulse up undoes a pulse down everywhere, it lies half a pulse below the middle of the
     working range.
     """
     spec = devices.spec
