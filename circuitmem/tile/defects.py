@@ -193,7 +193,7 @@ class DefectMap:
 
     @classmethod
     def fabricated(cls, chip: ChipSpec, seed: int, key: tuple[int, ...] = ()) -> DefectMap:
-        """Return the defects of a tile, drawn as its chip declares; ``seed`` and ``key`` are those of :meth:`random`."""
+        """Return the defects of a tile, drawn as its chip declares; ``seed`` and ``key`` as in :meth:`random`."""
         defects, spec = chip.defects, chip.tile_spec
         found = cls.random(
             spec,
