@@ -1,10 +1,10 @@
-"""Pulses of devices that count them, for all tiles of a layer in one call: the face of the kernel, and its twin.
+"""Pulses for devices that count them, for all tiles of a layer in one call: the face of the kernel, and its twin.
 
-What a pulse does to a cell is as in :mod:`circuitmem._kernels.counts`, what power it takes as in
-:mod:`circuitmem._kernels.pulses`. Each pulse is one by itself, with noise of its own; a row gets its pulses one after
-another, first those down, then those up, each in the cells that need so many.
+A pulse changes a cell as in :mod:`circuitmem._kernels.counts`, and takes power as in
+:mod:`circuitmem._kernels.pulses`. Pulses are given one at a time, each with noise of its own. A row gets its pulses one
+after another, first those down, then those up; its k-th pulse goes to the cells that need at least k.
 
-**How far off.** As :mod:`circuitmem._kernels.counts`, once a pulse.
+**How far off.** As :mod:`circuitmem._kernels.counts`, once per pulse.
 
 **Cost.** An exponential and a normal number for each cell and pulse, and a ladder for each pulse of a row.
 """
@@ -51,17 +51,17 @@ class CountedCells(NamedTuple):
     conductance: Floats
     """As programmed [S]."""
     effective: Floats
-    """As the circuit has it [S]."""
+    """As seen by the circuit [S]."""
     asked: Floats
-    """What the digital core believes of them [S]."""
+    """What the digital core believes their conductance to be [S]."""
     stuck: Mask
-    """Cells that change in the first and the third only."""
+    """Cells that change in ``conductance`` and ``asked`` only."""
 
 
 def first_pulses(pulses: Counts) -> tuple[Counts, Counts, int]:
-    """Return how many pulses each row gets, (2, tiles, rows), where its first one is among those of all, and of all.
+    """Return the number of pulses of each row, (2, tiles, rows), the place of its first one among all, and the total.
 
-    ``pulses`` are those of cells, (2, tiles, rows, columns): down, up.
+    ``pulses`` are those of the cells, (2, tiles, rows, columns): down, up.
     """
     most = pulses.max(axis=3)
     both = most.sum(axis=0)
@@ -82,25 +82,25 @@ def count_stack(
     *,
     threads: int | None = None,
 ) -> Floats:
-    """Give pulses to tiles, in place; returns the power of each row's pulses, tile after tile, row after row [W].
+    """Give pulses to tiles, in place; return the power of each row's pulses, tile after tile, row after row [W].
 
-    Rows are driven one after another, the transistors of all others off. The cells are left as ``count_pulses`` leaves
-    them, bit for bit.
+    Rows are driven one after another, with the transistors of all other rows off. The cells end up as ``count_pulses``
+    leaves them, bit for bit.
 
     Parameters
     ----------
     cells : CountedCells
         The cells of all tiles.
     pulses : (2, tiles, rows, columns) ndarray of int
-        How many each cell gets, down and up.
+        Number of pulses that each cell gets, down and up.
     curves, known : Curves
-        Of the devices, and of the declared one.
+        Curves of the devices, and of the declared device.
     limits : (float, float)
-        Minimum and maximum [S].
+        Minimum and maximum conductance [S].
     sigma : float
         Standard deviation of the noise of one pulse, relative to the range.
     noise : Addresses
-        Of the job of each tile: its pulses have their own behind it (:meth:`circuitmem.device.Device.noise_of`).
+        Addresses of the tiles' jobs; those of the pulses follow from them (:meth:`circuitmem.device.Device.noise_of`).
     wires : PulseWires
         What rows are driven through.
     amplitudes : Amplitudes

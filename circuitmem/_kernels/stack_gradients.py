@@ -1,29 +1,31 @@
 r"""Gradients of a layer's weights through the lines of its tiles in one call: the face of the kernel, and its twin.
 
-**What a cell behind lines does.** Each line is taken for itself, loaded by its cells to ground. With :math:`a_{ij}` the
-share of its driver's voltage that reaches cell (i, j) and :math:`b_{ij}` the share of its current that reaches the
-sense amplifier, a column sees :math:`a_{ij} c_{ij} b_{ij}` of the cell's conductance. Its derivative by the conductance
-:math:`c_{kl}` has a term of the cell itself, and one of the load that it is to each of its two lines,
+**What a cell behind lines does.** Each line is treated on its own, loaded by its cells to ground. With :math:`a_{ij}`
+the share of its driver's voltage that reaches cell (i, j) and :math:`b_{ij}` the share of its current that reaches the
+sense amplifier, a column sees :math:`a_{ij} c_{ij} b_{ij}` of the cell's conductance. The derivative by the conductance
+:math:`c_{kl}` has a term for the cell itself, and one for its load on each of its two lines,
 
 .. math:: a_{kl} b_{kl}\, s_{kl} - b_{kl}\, (A_b^{-1} c\, a\, s)_{kl} - a_{kl}\, (A_w^{-1} c\, b\, s)_{kl},
 
-for the derivatives s by what columns see, with :math:`A_w, A_b` the tridiagonal matrices of the loaded lines.
+where s are the derivatives by what columns see, and :math:`A_w, A_b` the tridiagonal matrices of the loaded lines.
 
-**Elimination along a line.** With segments :math:`w_k`, what node k sees of its cell and of the line before it is
+**Elimination along a line.** With segments :math:`w_k`, the conductance of its cell and of the line before it that node
+k sees is
 
 .. math:: y_k = c_k + \rho_k\, y_{k-1}, \qquad \rho_k = \frac{w_k}{y_{k-1} + w_k},
 
-and its pivot :math:`y_k + w_{k+1}` is a sum of conductances: never 0 on a line that ends somewhere, so that nothing is
-pivoted; nothing is subtracted, and lines that let next to nothing through keep their digits. The three terms above are
-subtracted once, at the end, where they are of the size of the result.
+and its pivot :math:`y_k + w_{k+1}` is a sum of conductances. It is never 0 on a line that ends somewhere, so nothing is
+pivoted. Nothing is subtracted, so lines that conduct next to nothing keep their digits. The three terms above are
+subtracted only once, at the end, where they are of the size of the result.
 
-The kernel is compiled without fused multiplications, and has the bits of what stands here, on every instruction set.
+The kernel is compiled without fused multiplications, and gives the same bits as the code here, on every instruction
+set.
 
-**How far off.** A pivot is right to some 4 n roundings on a line of n cells, for an error of :math:`y_{k-1}` that comes
-in is made smaller; a voltage, a product of up to n of their quotients, to at most some 4 n². The three terms above lose
-by their subtraction what is common to them, and no more.
+**How far off.** A pivot is right to some 4 n roundings on a line of n cells, because an error of :math:`y_{k-1}` only
+shrinks on its way; a voltage, a product of up to n quotients of pivots, is right to at most some 4 n². Subtracting the
+three terms above loses what they have in common, and no more.
 
-**Cost.** Two recursions over the cells of all tiles to load the lines, a turn, and two for the gradient.
+**Cost.** Two recursions over the cells of all tiles per turn to load the lines, and two for the gradient.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ _compiled = load_kernel("backward").module
 
 
 class LineSegments(NamedTuple):
-    """The segments of the lines of all tiles, 0 S where there is no second end."""
+    """The segments of the lines, the same for all tiles; 0 S where there is no second end."""
 
     word: Floats
     """Along word lines, with their ends, (columns + 1, rows) S."""
@@ -53,39 +55,39 @@ class LineSegments(NamedTuple):
 
 
 class LoadedLines(NamedTuple):
-    """Lines loaded by their cells, each line for itself."""
+    """Lines loaded by their cells, each line on its own."""
 
     cells: Floats
     """Conductances of the cells, (tiles, rows, columns) S."""
     word_end: Floats
     """Voltage of the word line at each cell for 1 V at its ends, (tiles, rows, columns)."""
     bit_end: Floats
-    """Of the bit line, likewise."""
+    """Voltage of the bit line, likewise, (tiles, rows, columns)."""
     word_pivot: Floats
     """Pivots of the elimination along word lines, (tiles, columns, rows) S."""
     word_ratio: Floats
-    """What goes on from the node before, (tiles, columns, rows)."""
+    """Ratios of the elimination along word lines, (tiles, columns, rows)."""
     bit_pivot: Floats
-    """Along bit lines, (tiles, rows, columns) S."""
+    """Pivots along bit lines, (tiles, rows, columns) S."""
     bit_ratio: Floats
-    """Likewise, (tiles, rows, columns)."""
+    """Ratios along bit lines, (tiles, rows, columns)."""
 
 
 def load_lines(
     measured: Floats, lines: LineSegments, *, turns: int, least_reach: float, threads: int | None = None
 ) -> LoadedLines:
-    """Find the cells whose columns see so much of them, and load their lines with them.
+    """Find the conductances of cells from what their columns see of them, and load the lines with these cells.
 
     Parameters
     ----------
     measured : (tiles, rows, columns) ndarray
-        What columns see of each cell, one row driven at a time [S]; what is negative counts as 0.
+        What columns see of each cell, one row driven at a time [S]; negative values count as 0.
     lines : LineSegments
         The lines of each tile.
     turns : int
-        Turns of the fixed point, >= 0.
+        Turns of the fixed-point iteration, >= 0.
     least_reach : float
-        A cell conducts at most the inverse of this times what its column saw, > 0.
+        Upper limit of a cell: it conducts at most the inverse of this times what its column sees, > 0.
     threads : int, optional
         Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it, nor on
         the instruction set.
@@ -112,25 +114,25 @@ def weight_gradient(
     lines: tuple[LineSegments, LoadedLines] | None = None,
     threads: int | None = None,
 ) -> Floats:
-    """Return the gradients of weights, (inputs, outputs), by the devices that they move.
+    """Return the gradients of weights, (inputs, outputs), through the devices that they move.
 
-    A weight moves the device of its pair that its sign says, or the partner of one that is stuck; at a weight of 0
-    either may move, and the mean counts.
+    The sign of a weight says which device of its pair it moves; if one device is stuck, it moves the other. At a weight
+    of 0 either may move, and the mean counts.
 
     Parameters
     ----------
     outer : (inputs, outputs) ndarray
         Derivatives by the weights of a map without wires: outer products of inputs and errors.
     tiling : Tiling
-        Where they lie.
+        Where the weights lie.
     scale : (groups, tiles, columns) ndarray
-        What the correction multiplies the current of each column by, for each group of word lines.
+        Factor that the correction applies to the current of each column, for each group of word lines.
     weights : (inputs, outputs) ndarray
-        What the tiles are programmed towards.
+        Weights towards which the tiles are programmed.
     stuck : (tiles, rows, columns) ndarray, optional
         nan for cells that follow pulses, another number for those that do not.
     prefactor : (tiles, rows, columns) ndarray, optional
-        What wanted conductances are multiplied by.
+        Factors of the wanted conductances.
     lines : tuple of LineSegments and LoadedLines, optional
         The wires; ideal when left out.
     threads : int, optional
@@ -169,7 +171,7 @@ def weight_gradient(
 
 
 def through_lines(slopes: Floats, lines: LineSegments, loaded: LoadedLines) -> Floats:
-    """Return derivatives by cells behind lines, for those by what columns see of them, both (tiles, rows, columns)."""
+    """Turn derivatives by what columns see into derivatives by cells behind lines, both (tiles, rows, columns)."""
     reach = loaded.word_end * loaded.bit_end
     bit = _solve(loaded.cells * loaded.word_end * slopes, lines.bit, loaded.bit_pivot, loaded.bit_ratio)
     driven = _turned(loaded.cells * loaded.bit_end * slopes)
@@ -190,9 +192,9 @@ def _reference_load(
 
 
 def _load(cells: Floats, along: Floats) -> tuple[Floats, Floats, Floats]:
-    """Load nodes with conductances to ground (tiles, n, lines); returns their voltages for 1 V at the ends, and how."""
-    # What a node sees of its cell and of the line before it. Nothing is subtracted: lines that let next to nothing
-    # through keep their digits, and no pivot is 0.
+    """Load nodes with conductances to ground (tiles, n, lines); return voltages for 1 V at the ends, pivots, ratios."""
+    # What a node sees of its cell and of the line before it. Nothing is subtracted: lines that conduct next to nothing
+    # keep their digits, and no pivot is 0.
     seen, pivot, ratio = cells.copy(), np.empty_like(cells), np.zeros_like(cells)
     seen[:, 0] += along[0]
     pivot[:, 0] = seen[:, 0] + along[1]

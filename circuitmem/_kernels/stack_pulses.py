@@ -1,9 +1,9 @@
 """Two-pulse programming of all tiles of a layer in one call, from weights to pulses: the face of the kernel, its twin.
 
-What a pulse does to a cell, and what power it takes, is as in :mod:`circuitmem._kernels.pulses`.
+Pulses change cells and take power as in :mod:`circuitmem._kernels.pulses`.
 
-**How far off.** What is planned has the bits of the mapping, product by product as NumPy rounds it; what pulses
-leave, and their power, is right as on single tiles.
+**How far off.** The plan has the bits of the mapping, each product rounded as NumPy rounds it; what pulses leave, and
+their power, is as accurate as on single tiles.
 
 **Cost.** One pass over weights and cells to plan; then a normal number for each cell that gets a SET, and a ladder for
 each row that is driven.
@@ -43,7 +43,7 @@ _compiled = load_kernel("programming").module
 
 
 class PairTargets(NamedTuple):
-    """Weights of a layer, for which pairs of devices are to be programmed."""
+    """Weights of a layer that pairs of devices are to be programmed for."""
 
     weights: Floats
     """(inputs, outputs)."""
@@ -58,12 +58,12 @@ class PairTargets(NamedTuple):
     series: float = 0.0
     """Resistance in series with each device [ohm]."""
     prefactor: Floats | None = None
-    """What conductances between the lines are multiplied by, (tiles, rows, columns)."""
+    """Factors of the conductances between the lines, (tiles, rows, columns)."""
     stuck: Floats | None = None
-    """What cells conduct that do not follow pulses [S], nan for the others, (tiles, rows, columns): they are left as
-    they are, and their partners make up for them."""
+    """Conductances of cells that do not follow pulses [S], nan for the others, (tiles, rows, columns): such cells are
+    left as they are, and their partners make up for them."""
     law: Callable[[Floats], Floats] | None = None
-    """From conductances between the lines to those of devices [S], if it is not what ``series`` says."""
+    """Function from conductances between the lines to those of devices [S], if ``series`` does not describe it."""
 
     @property
     def tiles(self) -> int:
@@ -71,7 +71,7 @@ class PairTargets(NamedTuple):
         return len(self.tiling.inputs)
 
     def part(self, own: slice) -> PairTargets:
-        """Return those of some of its tiles."""
+        """Return the targets of some of its tiles."""
         tiling = self.tiling._replace(inputs=self.tiling.inputs[own], outputs=self.tiling.outputs[own])
         prefactor, stuck = (None if each is None else each[own] for each in (self.prefactor, self.stuck))
         return self._replace(tiling=tiling, prefactor=prefactor, stuck=stuck)
@@ -89,7 +89,7 @@ class Conductances(NamedTuple):
         return len(self.wanted)
 
     def part(self, own: slice) -> Conductances:
-        """Return those of some of its tiles."""
+        """Return the targets of some of its tiles."""
         return Conductances(self.wanted[own])
 
 
@@ -103,7 +103,7 @@ class PulsePlan(NamedTuple):
     selected: Mask
     """Cells that get a SET, (tiles, rows, columns)."""
     counts: NDArray[np.int64]
-    """How many these are in each row, (2, tiles, rows): a row without any gets no pulse."""
+    """Number of these cells in each row, (2, tiles, rows): a row without any gets no pulse."""
 
 
 class CellArrays(NamedTuple):
@@ -112,7 +112,7 @@ class CellArrays(NamedTuple):
     conductance: Stack
     """As programmed [S]."""
     effective: Stack
-    """As the circuit has it [S]; it may be the same array."""
+    """As seen by the circuit [S]; it may be the same array."""
     asked: Stack
     """What was asked for last [S]."""
     stuck: Sequence[Mask]
@@ -142,17 +142,17 @@ class Amplitudes(NamedTuple):
 def plan_stack(
     wanted: Floats | Sequence[PairTargets | Conductances], asked: Stack, deadband: float, *, threads: int | None = None
 ) -> PulsePlan:
-    """Say which cells are to change, as :func:`circuitmem._kernels.pulses.changes` does of one tile.
+    """Say which cells are to change, as :func:`circuitmem._kernels.pulses.changes` does for one tile.
 
     Parameters
     ----------
     wanted : sequence of PairTargets and Conductances, or (tiles, rows, columns) ndarray
-        Weights or conductances of layers, whose tiles follow each other; or those of all [S]. The bits do not depend on
-        the instruction set.
+        Weights or conductances of layers, whose tiles follow each other; or the conductances of all tiles [S]. The bits
+        do not depend on the instruction set.
     asked : (tiles, rows, columns) array, or sequence of (rows, columns)
         What was asked for last [S].
     deadband : float
-        Changes up to this are none [S].
+        Changes up to this are ignored [S].
     threads : int, optional
         Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it.
 
@@ -187,11 +187,11 @@ def plan_stack(
 
 
 _KNOWN = None, None, None, 0.0, 0.0, 0.0, 0.0, None, None
-"""What the kernel is told of a layer if its conductances are given."""
+"""Arguments of the kernel for a layer whose conductances are given."""
 
 
 def _apply_law(layer: PairTargets, wanted: Floats) -> None:
-    """Turn the conductances between the lines of the cells that stand for weights into those of devices."""
+    """Turn conductances between the lines into those of devices, in the cells that stand for weights."""
     assert layer.law is not None
     lines, pairs = layer.tiling.inputs >= 0, layer.tiling.outputs >= 0
     used = np.zeros(wanted.shape, dtype=bool)
@@ -204,12 +204,12 @@ def _apply_law(layer: PairTargets, wanted: Floats) -> None:
 def wanted_conductances(
     layers: Sequence[PairTargets | Conductances], asked: Stack, *, threads: int | None = None
 ) -> Floats:
-    """Return what the cells of layers are to conduct, (tiles, rows, columns) S; parameters as in :func:`plan_stack`."""
+    """Return the conductances wanted of cells, (tiles, rows, columns) S; parameters as in :func:`plan_stack`."""
     return plan_stack(layers, asked, 0.0, threads=threads).wanted
 
 
 def _given(layer: PairTargets, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """Return what the kernel wants to know of a layer on tiles of this shape."""
+    """Return the arguments of the kernel for a layer on tiles of this shape."""
     weights, tiling, *numbers, prefactor, stuck, _ = layer
     own = layer.tiles, *shape[1:]
     for name, array, right in (
@@ -237,10 +237,10 @@ def two_pulse_stack(
     tiles: NDArray[np.int64] | None = None,
     threads: int | None = None,
 ) -> Floats:
-    """Give the pulses of a plan, in place; returns the power of each row's RESET and SET, (2, tiles, rows) W.
+    """Give the pulses of a plan, in place; return the power of each row's RESET and SET, (2, tiles, rows) W.
 
-    Rows are driven one after another, the transistors of all others off. The cells are left as ``reset_pulse`` and
-    ``set_pulse`` leave them, bit for bit.
+    Rows are driven one after another, with the transistors of all other rows off. The cells end up as ``reset_pulse``
+    and ``set_pulse`` leave them, bit for bit.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def two_pulse_stack(
     amplitudes : Amplitudes, optional
         Voltages of the pulses, for their power.
     tiles : (some,) ndarray of int, optional
-        Tiles that get their pulses; others are not touched. All that the plan has pulses for when left out.
+        Tiles that get their pulses; others are not touched. If left out, all tiles for which the plan has pulses.
     threads : int, optional
         Threads to use; the bits do not depend on it.
 

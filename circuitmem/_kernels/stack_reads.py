@@ -1,13 +1,13 @@
 r"""Reads of all tiles of a layer in one call, from its codes to its sums: the face of the kernel, and its twin.
 
-A layer's inputs lie on groups of tiles (:mod:`circuitmem._kernels.tiling`). Each tile is read as in
-:mod:`circuitmem._kernels.reads`; a column's code is corrected, ``gain·(code - offset)``, and added to those of its
-output in the order of the tiles, each product rounded before it is added, as NumPy rounds it. So the sums have the bits
-of tiles read one after another, for any number of threads.
+The inputs of a layer lie on groups of tiles (:mod:`circuitmem._kernels.tiling`). Each tile is read as in
+:mod:`circuitmem._kernels.reads`. A column's code is corrected, ``gain·(code - offset)``, and added to the others of its
+output in the order of the tiles; each product is rounded before it is added, as NumPy rounds it. So the sums have the
+same bits as if the tiles were read one after another, for any number of threads.
 
-**How far off.** As single reads. To the sums each code adds two roundings, of its product and of the sum.
+**How far off.** As single reads. In the sums, each code adds two roundings: one of its product and one of the sum.
 
-**Cost.** That of the reads of all tiles, shared by the threads, and a multiplication a code for the sums.
+**Cost.** That of the reads of all tiles, shared by the threads, and one multiplication per code for the sums.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ class StackChannels(NamedTuple):
     table: Stack
     """Voltage of each DAC code, (tiles, rows, levels) or (1, rows, levels) V."""
     factor: Floats
-    """(tiles, columns) V/A."""
+    """Voltage at the quantiser per column current, (tiles, columns) V/A."""
     offset: Floats
-    """(tiles, columns) V."""
+    """Offset of the voltage at the quantiser, (tiles, columns) V."""
     highest: Floats
     """Highest code, (tiles, columns); 0 for a dead channel."""
     minimum: float
-    """V."""
+    """Voltage of code 0 [V]."""
     lsb: float
-    """V."""
+    """Voltage of one LSB [V]."""
     noise: float
-    """Standard deviation [V]."""
+    """Standard deviation of the noise at the quantiser [V]."""
     top: int
     """The code that counts as saturated."""
     thresholds: Floats | None = None
-    """(tiles, columns, codes - 1) LSB above ``minimum``; None without INL."""
+    """Begin of each code but the lowest, (tiles, columns, codes - 1) LSB above ``minimum``; None without INL."""
 
     @classmethod
     def of(cls, channels: list[Channels], top: int) -> StackChannels:
-        """Return those of tiles, given one by one."""
+        """Return the channels of tiles that are given one by one."""
         first = channels[0]
         thresholds = [each.thresholds for each in channels if each.thresholds is not None]
         columns = len(first.highest)
@@ -77,7 +77,7 @@ class IdealWires(NamedTuple):
     """Tiles whose wires have no resistance but that of their sense ends."""
 
     conductance: Stack
-    """Conductance of the cells, as the circuit has it, (tiles, rows, columns) S."""
+    """Conductance of the cells as seen by the circuit, (tiles, rows, columns) S."""
     sense: Floats
     """Resistance of the sense ends of each bit line, (tiles, columns) or (1, columns) ohm."""
 
@@ -88,31 +88,31 @@ class Matrices(NamedTuple):
     matrix: Stack
     """Transfer matrices, (tiles, columns, rows) S."""
     admittance: Stack | None
-    """Input admittances, (tiles, rows, rows) S; without them no power is worked out."""
+    """Input admittances, (tiles, rows, rows) S; without them no power is computed."""
 
 
 class StackCorrection(NamedTuple):
-    """What the sums of a layer are made of: of each read ``plane_weights·slope·code``, and once ``constant``."""
+    """The terms of a layer's sums: ``plane_weights·slope·code`` of each read, and ``constant`` once."""
 
     slope: Floats
-    """(groups, tiles, columns), in units of the sums."""
+    """Weight of a code, (groups, tiles, columns), in units of the sums."""
     constant: Floats
-    """(tiles, columns)."""
+    """Constant term, (tiles, columns), in units of the sums."""
     plane_weights: Floats
-    """What each read of an input counts, (planes,): 1 for inputs that are not read bit by bit."""
+    """Weight of each read of an input, (planes,): 1 for inputs that are not read bit by bit."""
 
 
 class StackRead(NamedTuple):
-    """What a layer's reads gave."""
+    """The results of a layer's reads."""
 
     codes: NDArray[np.uint16] | None
     """ADC codes, (tiles, reads, columns): group after group, input after input, plane after plane."""
     sums: Floats | None
-    """Sums over the tiles of plus minus minus, (batch, outputs)."""
+    """Sums over the tiles of plus columns less minus columns, (batch, outputs)."""
     power: Floats
     """Power of the arrays, (tiles, reads) W."""
     saturated: NDArray[np.int64]
-    """How many codes of each tile are ``top``, (tiles,)."""
+    """Number of codes of each tile that are ``top``, (tiles,)."""
 
 
 def read_stack(
@@ -135,9 +135,9 @@ def read_stack(
     ----------
     codes : (batch, inputs) or (tiles, batch, rows) or (1, batch, rows) ndarray of int
         DAC codes: of the layer's inputs, which the ``tiling`` spreads over the word lines; or of the word lines of each
-        tile, or of all of them.
+        tile; or of word lines, the same for all tiles.
     source : IdealWires or Matrices
-        What the tiles do to voltages.
+        Description of the tiles.
     channels : StackChannels
         Their converters.
     noise : Addresses
@@ -145,13 +145,13 @@ def read_stack(
     tiling : Tiling, optional
         Where inputs and outputs lie.
     correction : StackCorrection, optional
-        With it and the tiling, the sums are worked out; their bits do not depend on the instruction set.
+        With it and the tiling, the sums are computed; their bits do not depend on the instruction set.
     groups : int
         Groups of word lines that are read one after another, the others at code 0.
     planes : int
-        1, or bits of the DACs: then each input is read bit by bit, lowest first, at full scale or nothing.
+        1, or the number of bits of the DACs: then each input is read bit by bit, lowest first, at full scale or zero.
     first : int
-        Reads that were made before at these addresses.
+        Number of reads that were made before at these addresses.
     keep_codes : bool
         Whether the codes are returned.
     threads : int, optional
@@ -160,7 +160,7 @@ def read_stack(
     Raises
     ------
     ValidationError
-        If shapes disagree, or a DAC code is none.
+        If shapes disagree, or a DAC code does not exist.
     """
     given, places, alike, shared = _spread(codes, channels, tiling)
     tiles, rows = places.shape
@@ -226,9 +226,9 @@ def read_stack(
 
 
 def add_codes(codes: Codes, tiling: Tiling, correction: StackCorrection, *, groups: int = 1, planes: int = 1) -> Floats:
-    """Return the sums, (batch, outputs), for ADC codes (tiles, reads, columns): those of :func:`read_stack`, in bits.
+    """Return the sums, (batch, outputs), for ADC codes (tiles, reads, columns), with the bits of :func:`read_stack`.
 
-    For codes that came in pieces, or from another engine. Parameters are those of :func:`read_stack`.
+    This is for codes that come in pieces, or from another engine. Parameters are those of :func:`read_stack`.
     """
     tiles, reads, columns = codes.shape
     batch = reads // (groups * planes)
@@ -257,7 +257,7 @@ def _ready(array: Floats | None) -> Floats | None:
 def _spread(
     codes: Codes, channels: StackChannels, tiling: Tiling | None
 ) -> tuple[NDArray[np.uint16], NDArray[np.int32], int, bool]:
-    """Return codes (sets, batch, inputs), each line's place in them, how many tiles are alike, and if any are."""
+    """Return codes (sets, batch, inputs), each line's place in them, how many tiles share codes, and if any do."""
     tiles, (rows, levels) = len(channels.factor), channels.table[0].shape
     if codes.dtype.kind not in "iu":
         raise ValidationError("codes", "must be integers", codes.dtype)

@@ -1,23 +1,23 @@
 r"""A pulse on a tile of ODE devices, all steps of all cells in one call; ``engine/programming.py`` has the twin.
 
 At each moment the network of wires and cells is solved for the voltages across the devices
-(``cython_ext/devices/moment.pxd``), and these drive the states, all with one step
-(``cython_ext/devices/switching.pyx``). Bridges between lines are the twin's alone.
+(``cython_ext/devices/moment.pxd``), and these drive the states, all with the same step
+(``cython_ext/devices/switching.pyx``). Only the twin handles bridges between lines.
 
-**A moment.** For given states each cell's law is replaced by its tangent, and the tile so made linear is solved as in
-:mod:`circuitmem._kernels.reference`, by corrections that start from the moment before: conjugate gradients, or
-elimination where lines hang together badly. It is right to a hundredth of the tolerance of a state.
+**A moment.** For given states each cell's law is replaced by its tangent, and the resulting linear tile is solved as in
+:mod:`circuitmem._kernels.reference`, by corrections that start from the previous moment: conjugate gradients, or
+elimination on hard tiles. Its voltages are right to a hundredth of the tolerance of a state.
 
-**A step** is one of :mod:`circuitmem._kernels.devices`, with four moments. Its length is what keeps two estimates
-within their tolerances: the largest error of a state, and that of the energy :math:`\int \sum V I\, dt` that the
-drivers give, which the same quadrature adds up. So a pulse in which little moves takes a dozen steps, and one in which
-cells run away one after another takes as many as the fastest of them asks for.
+**A step** is one of :mod:`circuitmem._kernels.devices`, with four moments. Its length keeps two error estimates within
+their tolerances: the largest error of a state, and the error of the energy :math:`\int \sum V I\, dt` that the drivers
+deliver, which is integrated by the same quadrature. So a pulse in which little moves takes a dozen steps, and one in
+which cells run away one after another takes as many as the fastest of them requires.
 
-**Cost.** A moment is one solution of the tile, for a vector: some passes over its cells. The derivatives that the
-method wants are those of each cell alone, so that no larger system is ever formed.
+**Cost.** A moment is one solution of the tile for one vector: a few passes over its cells. The method needs only the
+derivatives of each cell alone, so no larger system is ever formed.
 
-**What is eliminated**, and why nothing is pivoted or subtracted, is as for any linear tile: currents rise with
-voltages, so that tangents are conductances, all at least 0; what they leave out enters as currents into the nodes.
+**What is eliminated**, and why nothing is pivoted or subtracted, is the same as for any linear tile: currents rise with
+voltages, so tangents are conductances, all at least 0; the rest of each law enters as currents into the nodes.
 
 **How far off.** A moment's voltages have the bound of the linear tile; the steps have estimates, no bounds.
 """
@@ -42,7 +42,7 @@ MAX_STEPS = 200_000
 """Steps of one pulse after which it is given up."""
 
 ENERGY_TOLERANCE = 5e-3
-"""Largest estimated error of a step's energy, relative to that so far and to a first slope on which nothing moves."""
+"""Largest estimated error of a step's energy, relative to that so far plus that of a first slope without motion."""
 
 _NETWORK = 1
 
@@ -55,7 +55,7 @@ class Switched(NamedTuple):
     energy: float
     """What the drivers of all lines delivered [J]."""
     steps: int
-    """Of the integration."""
+    """Steps of the integration."""
 
 
 def available() -> bool:
@@ -64,9 +64,9 @@ def available() -> bool:
 
 
 def _accuracy(tolerance: float) -> float:
-    """Return how right voltages must be, relative to the largest, for states right to ``tolerance`` a step.
+    """Return the error of voltages, relative to the largest, that keeps states right to ``tolerance`` per step.
 
-    A rate changes by ten times as much as the voltage that drives it, in the steepest of these laws.
+    In the steepest of these laws, the relative change of a rate is ten times that of the voltage that drives it.
     """
     return min(max(1e-2 * tolerance, 1e-11), 1e-7)
 
@@ -82,12 +82,12 @@ def switch(
     wanted: Floats,
     tolerance: float,
 ) -> Switched:
-    """Integrate the states of a tile along a pulse; the bits do not depend on threads, for it uses one.
+    """Integrate the states of a tile along a pulse; it uses one thread, so the bits do not depend on threads.
 
     Parameters
     ----------
     law : DeviceLaw
-        Of the devices.
+        The law of the devices.
     state : (rows, columns) ndarray
         Their states, 0 to 1.
     fixed : (rows, columns) ndarray
@@ -101,7 +101,7 @@ def switch(
     wave : (corners,), (corners,) ndarray
         Times of the corners, rising [s], and the voltages there relative to the plateau, >= 0, the first 0.
     wanted : (times,) ndarray
-        Rising, when states are wanted; the last is the end [s].
+        Times at which states are wanted, rising; the last is the end [s].
     tolerance : float
         Largest estimated error of a state in one step.
 

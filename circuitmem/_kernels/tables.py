@@ -5,16 +5,16 @@ grid: L of the current, and Y of the rate,
 
 .. math:: I = V e^{L(s, u)}, \qquad \frac{ds}{dt} = d \cdot \text{scale} \cdot \sinh Y(s, u),
 
-where d is 1, or the distance to the limit that the state moves to, so that windows that end the motion there are
-smooth. Logarithms hold many decades, sinh holds 0 between thresholds. Beyond the last voltage I/V and the rate are
-those there: who gives pulses must not go so far.
+where d is 1, or the distance to the limit towards which the state moves, so that windows that end the motion there are
+smooth. The logarithm covers many decades, and sinh can be 0 between thresholds. Beyond the last voltage, I/V and the
+rate keep their last values: pulses must not go that far.
 
-**How far off.** Nothing is eliminated here. Slopes at nodes keep the surfaces monotone, so that they do not swing
-beyond a kink; intervals are halved until the middle of each is right to the error that was asked for, and points
-drawn at random must be so in the end (``circuitmem/device/tabulate.py``).
+**How far off.** Nothing is eliminated here. Slopes at nodes keep the surfaces monotone, so that they do not overshoot
+at a kink. Intervals are halved until the middle of each is right to the error that was asked for; in the end, points
+drawn at random must be right to it as well (``circuitmem/device/tabulate.py``).
 
-**Cost.** Two bisections and some dozens of multiplications a surface, whatever the law itself would take; with a
-resistance in series, as much for each step of Newton's method, kept in a bracket.
+**Cost.** Two bisections and some dozens of multiplications per surface, whatever the law itself would take; with a
+resistance in series, as much for each step of Newton's method, which is kept in a bracket.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ __all__ = ["HEADER", "Half", "Surface", "cubic", "current", "pack", "rate", "unp
 Floats = NDArray[np.float64]
 
 HEADER = 16
-"""Numbers before the surfaces: for each sign, positive first, nodes of both (4), scale, end, last voltage, 0."""
+"""Numbers before the surfaces: for each sign, positive first, grid sizes of both (4), scale, end, last voltage, 0."""
 
 
 class Surface(NamedTuple):
     """A bicubic surface on a grid."""
 
     state: Floats
-    """Rising from 0 to 1, (n,)."""
+    """States of the grid, rising from 0 to 1, (n,)."""
     voltage: Floats
-    """Magnitudes, rising from 0, (m,) V."""
+    """Magnitudes of the voltages of the grid, rising from 0, (m,) V."""
     nodes: Floats
-    """Value, derivatives by state and by voltage, and mixed, (n, m, 4)."""
+    """Value, derivatives by state and by voltage, and mixed derivative, (n, m, 4)."""
 
 
 class Half(NamedTuple):
     """The law for one sign of the voltage."""
 
     current: Surface
-    """L."""
+    """Surface L."""
     rate: Surface
-    """Y."""
+    """Surface Y."""
     scale: float
-    """Rate at which its table goes over from linear to logarithmic [1/s]."""
+    """Rate at which the table of the rate changes from linear to logarithmic [1/s]."""
     end: int
-    """1 or 0: limit to which the motion slows down; -1 if it does not."""
+    """1 or 0: limit towards which the motion slows down; -1 if it does not."""
 
 
 def pack(positive: Half, negative: Half) -> Floats:
-    """Return the law as numbers in a row."""
+    """Return the law as one row of numbers."""
     header: list[float] = []
     parts: list[Floats] = []
     for half in (positive, negative):
@@ -110,9 +110,9 @@ def rate(numbers: Floats, state: Floats, voltage: Floats) -> Floats:
 def voltage_of(
     numbers: Floats, state: Floats, fixed: Floats, series: Floats, total: Floats, wanted: Floats | None = None
 ) -> Floats:
-    """Return a device's part of a voltage ``total`` across it and a resistance; or, if given, that of a current.
+    """Return a device's part of a voltage ``total`` across it and ``series``; or its voltage at a current ``wanted``.
 
-    The current rises with the voltage: between 0 and ``total`` Newton's method is kept in a bracket.
+    The current rises with the voltage, so Newton's method is kept in a bracket between 0 and ``total``.
     """
     sign = np.where(total < 0.0, -1.0, 1.0)
     top = np.abs(total)

@@ -1,4 +1,4 @@
-"""Where the inputs and outputs of a layer lie on its tiles, as the kernels of whole layers want it."""
+"""Where the inputs and outputs of a layer lie on its tiles, in the form that the kernels of whole layers need."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Places = NDArray[np.int32]
 
 
 class Tiling(NamedTuple):
-    """Tiles of one shape in a grid: tile ``r·columns of the grid + c`` is in row r and column c of it."""
+    """Tiles of one shape in a grid: tile ``r·columns of the grid + c`` is in row r and column c of the grid."""
 
     inputs: Places
     """Input of the layer on each word line, -1 for a spare one, (tiles, rows)."""
     outputs: Places
-    """Output of the layer of each pair of bit lines, plus before minus, -1 for a spare one, (tiles, pairs)."""
+    """Output of the layer on each pair of bit lines, plus before minus, -1 for a spare one, (tiles, pairs)."""
     grid: tuple[int, int]
-    """Tiles along the inputs and along the outputs."""
+    """Number of tiles along the inputs and along the outputs."""
     shape: tuple[int, int]
-    """Inputs and outputs of the layer."""
+    """Number of inputs and of outputs of the layer."""
 
     def check(self) -> Tiling:
         """Return self if tiles of different columns of the grid share no output, and all places exist.
@@ -32,7 +32,7 @@ class Tiling(NamedTuple):
         Raises
         ------
         ValidationError
-            If not.
+            If tiles of different columns of the grid share an output, or a place does not exist.
         """
         tiles = self.grid[0] * self.grid[1]
         for name, places, size in (("inputs", self.inputs, self.shape[0]), ("outputs", self.outputs, self.shape[1])):

@@ -34,7 +34,7 @@ def transfer_stack(
     tiles: ArrayLike | None = None,
     out: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return what a stack of tiles does to the voltages of its drivers.
+    """Return the transfer matrices and the input admittances of a stack of tiles.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def transfer_stack(
         Conductance of the cells [S], >= 0.
     word_resistance : (rows, columns + 1) or (tiles, rows, columns + 1) array_like
         Word-line segments [Ω], >= 0, as in :class:`circuitmem.tile.Mesh`: 0 is an ideal wire, ``inf`` a cut or the
-        lack of a second driver. Of all tiles, or of each.
+        lack of a second driver. The same for all tiles, or one matrix for each.
     bit_resistance : (rows + 1, columns) or (tiles, rows + 1, columns) array_like
         Bit-line segments [Ω], likewise.
     dtype : {float64, float32}
@@ -50,10 +50,10 @@ def transfer_stack(
     threads : int, optional
         Threads to use (see :func:`~circuitmem._kernels.select.thread_count`); the bits do not depend on it.
     tiles : (some,) array_like of int, optional
-        Tiles of the stack to work out, each once: those that have changed. All when left out.
+        Tiles of the stack to compute, each once: those that have changed. All if left out.
     out : tuple of ndarray, optional
-        Matrices of the whole stack, as returned, whose entries for ``tiles`` are replaced and which are then returned.
-        It goes with ``tiles``: neither is there without the other.
+        Matrices of the whole stack, as returned before; their entries for ``tiles`` are replaced. They are the result.
+        ``tiles`` and ``out`` must be given together.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def transfer_stack(
     Raises
     ------
     ValidationError
-        If shapes disagree, the precision is none of the two, or a tile is none of the stack.
+        If shapes disagree, the precision is neither of the two, or a tile is not in the stack.
     """
     if tiles is not None or out is not None:
         return _replace(conductance, word_resistance, bit_resistance, np.dtype(dtype), threads, tiles, out)
@@ -80,8 +80,8 @@ def transfer_stack(
     count, rows, columns = cells.shape
     word = _stacked("word_resistance", word_resistance, (count, rows, columns + 1))
     bit = _stacked("bit_resistance", bit_resistance, (count, rows + 1, columns))
-    # Second ends of lines, where there are any, stay to the end of the elimination: tiles with and without them are not
-    # computed together, so that no tile's bits depend on its neighbours in the stack.
+    # Second ends of lines stay to the end of the elimination. Tiles with and without them are not computed together, so
+    # that no tile's bits depend on its neighbours in the stack.
     ends = np.stack([np.isfinite(word[:, :, -1]).any(axis=1), np.isfinite(bit[:, 0]).any(axis=1)])
     if (ends != ends[:, :1]).any():
         return _by_ends(cells, word, bit, ends, precision, threads)
@@ -107,7 +107,7 @@ def _replace(
     tiles: ArrayLike | None,
     out: tuple[NDArray[Any], NDArray[Any]] | None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Work out some tiles of a stack, and put the results in their places in ``out``."""
+    """Compute some tiles of a stack, and put the results in their places in ``out``."""
     if tiles is None or out is None:
         raise ValidationError("tiles", "must be given with out, and out with tiles")
     cells, word, bit = (np.asarray(each, dtype=np.float64) for each in (conductance, word_resistance, bit_resistance))
@@ -143,7 +143,7 @@ def _run_kernel(
     some: NDArray[np.int64] | None = None,
     out: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Work out tiles whose lines all have second ends, or none; in single precision all of them."""
+    """Compute tiles whose lines all have second ends, or none; ``some`` and ``out`` need double precision."""
     largest = float(cells.max(initial=0.0)) if some is None else max(float(cells[tile].max()) for tile in some)
     # Powers of four round nothing, nor do their roots, so the bits of a tile do not depend on what else is in the
     # stack. Single precision is scaled to keep squares within its range.
@@ -203,7 +203,7 @@ def _conductance(resistance: NDArray[np.float64], scale: float, ideal: float, dt
 def have_ideal_wires(
     cells: NDArray[np.float64], word: NDArray[np.float64], bit: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Say which tiles have no resistance but that of their sense ends, and that no larger than the cells', (tiles,).
+    """Say which tiles have no wire resistance but that of their sense ends, no larger than that of the cells, (tiles,).
 
     Parameters
     ----------
@@ -215,11 +215,12 @@ def have_ideal_wires(
     lines = _lines_are_ideal(word, bit)
     if not lines.any():
         return np.zeros(len(cells), dtype=bool)
-    # Beyond, currents would be differences of larger ones, and lose digits; the tree kernel subtracts nothing.
+    # With larger sense ends, currents would be differences of larger currents, and lose digits; the tree kernel
+    # subtracts nothing.
     ends = bit[:, [0, -1]].min(axis=1)
     sensed = np.isfinite(ends)  # a bit line of one cell may be cut off at both ends
     if cells.max(initial=0.0) * cells.shape[1] * ends.max(where=sensed, initial=0.0) <= 0.5:
-        small = sensed.all(axis=1)  # no sum can come near: the look of nearly every chip, in a fifth of the time
+        small = sensed.all(axis=1)  # no sum can reach the limit: so on nearly every chip, in a fifth of the time
     else:
         small = (sensed & (cells.sum(axis=1) * np.where(sensed, ends, 0.0) <= 1.0)).all(axis=1)
     return np.asarray(np.broadcast_to(lines, len(cells)) & small)
@@ -234,7 +235,9 @@ def _lines_are_ideal(word: NDArray[np.float64], bit: NDArray[np.float64]) -> NDA
 def transfer_of_ideal(
     conductance: NDArray[np.float64], word_resistance: NDArray[np.float64], bit_resistance: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return what a tile with ideal wires does, without the product of matrices that its input admittance is.
+    """Return the transfer matrix of a tile with ideal wires, and two vectors in place of its input admittance.
+
+    The input admittance itself would take a product of matrices.
 
     Parameters
     ----------
@@ -257,7 +260,7 @@ def transfer_of_ideal(
 
 
 def sense_ends(cells: NDArray[np.float64], bit: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the resistance of the sense ends of each bit line, and the part of its current that they leave."""
+    """Return the resistance of the sense ends of each bit line, and the factor to which they reduce its current."""
     with np.errstate(divide="ignore"):
         sense = 1.0 / (1.0 / bit[0] + 1.0 / bit[-1])
     return sense, 1.0 / (1.0 + sense * cells.sum(axis=0))
@@ -268,12 +271,12 @@ def _transfer_of_ideal(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return transfer matrix and input admittance of a tile with ideal wires: every bit line is one node.
 
-    A bit line is at R·I for the resistance R of its sense ends, so it draws ``I = G v / (1 + R·sum(G))``. Without that
-    resistance the matrix is the transposed conductances, to the last bit.
+    With the resistance R of its sense ends a bit line is at the voltage R·I, so it draws ``I = G v / (1 + R·sum(G))``.
+    Without that resistance the matrix is the transposed conductances, to the last bit.
     """
     sense, factor = sense_ends(cells, bit)
     lost = cells * np.sqrt(sense * factor)
-    with _libraries.limit(limits=1, user_api="blas"):  # BLAS adds in one order, whatever number of threads it has
+    with _libraries.limit(limits=1, user_api="blas"):  # one order of summation, whatever BLAS's number of threads
         admittance = -(lost @ lost.T)
     admittance[np.diag_indices(len(cells))] += cells.sum(axis=1)
     return (cells * factor).T, admittance

@@ -1,7 +1,7 @@
 """The kernels that are compiled, and the instruction sets that each is compiled for; ``setup.py`` runs this file.
 
-So it imports nothing but the standard library. No other place names an instruction set: the sources ask the C compiler
-what it compiles for (``cython_ext/simd``), and the processor says which level it has (``cython_ext/simd/cpu.pyx``).
+It therefore imports only the standard library. No other place names an instruction set: the sources ask the C compiler
+what it compiles for (``cython_ext/simd``), and the processor tells its level (``cython_ext/simd/cpu.pyx``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Level(NamedTuple):
     needed: int
     """Level of x86-64 that a processor needs to run it; 1 is every processor of any architecture."""
     flags: tuple[str, ...]
-    """Words to GCC and Clang."""
+    """Flags for GCC and Clang."""
 
 
 LEVELS = (
@@ -42,4 +42,4 @@ LEVELS = (
     Level("v3", "_v3", 3, ("-march=x86-64-v3",)),
     Level("v4", "_v4", 4, ("-march=x86-64-v4", "-mprefer-vector-width=512")),
 )
-"""Levels in the order of what they need: beyond the first they exist on x86-64 only."""
+"""Levels in the order of what they need; all but the first exist on x86-64 only."""
