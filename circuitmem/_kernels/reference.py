@@ -1,7 +1,7 @@
 r"""The mesh kernel in NumPy: the twin of ``cython_ext/mesh/mesh.pyx``, and its stand-in where nothing compiles.
 
-**A line is a ladder.** Let the voltages u of the other line's nodes be given, and count nodes away from the source.
-Seen from node j away from the source, the line is a Norton current and an admittance,
+**A line is a ladder.** Let the voltages u at the far sides of its cells be given, and number the nodes away from the
+source. From node j, looking away from the source, the line is a Norton current and an admittance,
 
 .. math::
 
@@ -11,9 +11,9 @@ where :math:`r_j` is the segment between nodes j - 1 and j; then, starting from 
 
 .. math:: v_j = t_j v_{j-1} + s_j J_j, \qquad s_j = r_j t_j.
 
-Every term is positive: nothing cancels, whatever the values, and no pivot is ever 0 that a current flows to. An ideal
-segment has t = 1, s = 0; a cut one has t = 0, s = 1/Y (0 if Y = 0: the node floats, and is 0 V). A second source at the
-far end is where the recursion begins.
+Every term is positive: nothing cancels, whatever the values, and no pivot to which a current flows is ever 0. An ideal
+segment has t = 1, s = 0; a cut one has t = 0, s = 1/Y (0 if Y = 0: the node floats, and is 0 V). If there is a second
+source at the far end, the recursion begins there.
 
 **Word lines are eliminated.** Let :math:`A_w` and :math:`A_b` be the matrices of the word lines and of the bit lines
 alone (cells included, their far sides at 0 V), G the diagonal matrix of the cells. Currents :math:`c_w, c_b` into the
@@ -27,27 +27,27 @@ which conjugate gradients solve, preconditioned by :math:`A_b^{-1}`. :math:`A_b 
 may be infinite: with :math:`z = A_b^{-1} r`, the product :math:`A_b p` follows the recurrence of p itself.
 
 **Until it is right.** The residual of Kirchhoff's current law in the state found, taken branch by branch, gives a
-correction by the same two equations, until the correction, or a bound on the error, is within the tolerance. The bound
-is that of :mod:`circuitmem._kernels._reference_relaxation`: with l the least share of the voltage of its own ends that
-a node of a line has, an error is at most
+correction by the same two equations. This is repeated until the correction, or a bound on the error, is within the
+tolerance. The bound is that of :mod:`circuitmem._kernels._reference_relaxation`: with l the smallest share of the
+voltage of its own ends that any node of a line has, an error is at most
 
 .. math:: \|x - x^*\|_\infty \le \frac{\|A_b^{-1} r\|_\infty}{\tau}, \qquad \tau = l_w + l_b - l_w l_b.
 
-It decides where :math:`1/\tau` is at most 10,000; above, rounding errors would hide behind it. Cells with
+It decides where :math:`1/\tau` is at most 10,000; above that, rounding errors would hide behind it. Cells with
 :math:`I = g \sinh(a V) / a`, or with a selector, need corrections anyway: each is a Newton step, with the slopes of the
-cells as G, shortened where it overshoots. A step is solved for as exactly as the square of the one before, since slopes
-cost more than iterations do; once voltages across cells change by less than 1e-5/a, slopes stay as they are.
+cells as G, shortened where it overshoots. A step is solved only to the accuracy of the square of the previous step,
+since new slopes cost more than iterations; once voltages across cells change by less than 1e-5/a, slopes are kept.
 
-**Hard tiles.** Where strong cells tie parts of lines to each other that only weak cells tie to the rest, no iteration
-keeps its digits, and no useful bound exists. Such a tile is solved by elimination, row of bit-line nodes by row, with
-every node's own conductance summed from its ties, so that again nothing is subtracted (Grassmann, Taksar and Heyman,
-Operations Research 33:1107, 1985).
+**Hard tiles.** Where strong cells tie together parts of lines that only weak cells tie to the rest, no iteration keeps
+its digits, and no useful bound exists. Such a tile is solved by elimination, one row of bit-line nodes after another,
+with every node's own conductance summed from its ties, so that again nothing is subtracted (Grassmann, Taksar and
+Heyman, Operations Research 33:1107, 1985).
 
-**Currents at the terminals.** By reciprocity a current that enters a line at a node reaches its ends in the proportion
-h, the voltage that the node has while both ends are at 1 V and all cells see 0 V. So a terminal's current is a sum
-over cells, never a difference of nearly equal voltages.
+**Currents at the terminals.** By reciprocity, the share h of a current that enters a line at a node reaches the ends of
+the line, where h is the voltage of the node while both ends are at 1 V and all cells see 0 V. So a terminal's current
+is a sum over cells, never a difference of nearly equal voltages.
 
-**Cost.** An iteration is four recursions over m n cells, and reads or writes 19 numbers a cell. Elimination takes
+**Cost.** An iteration runs four recursions over m n cells, and reads or writes 19 numbers per cell. Elimination takes
 :math:`m n^3` multiplications and :math:`m n^2` numbers of memory; it is not tried beyond 256 by 256, or 134 MB.
 """
 
@@ -76,19 +76,19 @@ Floats = NDArray[np.float64]
 _State = tuple[Floats, Floats, Floats, Floats]  # word lines, bit lines, and the last correction of each
 
 REDUCTION = 1e-5
-"""How far a correction reduces its residual, at most."""
+"""A correction is complete once its residual has fallen to this fraction."""
 ROUNDS = 100
-"""How many corrections a solution may need."""
+"""Largest number of corrections of a solution."""
 FIRST_STEPS, LAST_STEPS = 1e-4, 1e-6
-"""How far Newton steps reduce their residual: by the square of what the step before changed, within these."""
+"""Limits of the fraction to which a Newton step reduces its residual: the square of the change by the step before."""
 NEAR = 1e-5
-"""Change of all cells' voltages, in units of 1/a, up to which their slopes are not worked out again."""
+"""Change of all cells' voltages, in units of 1/a, up to which their slopes are not computed again."""
 CURRENTS = 1e3
-"""How much larger than that of a voltage the relative error of a terminal's current may be."""
+"""Factor by which the relative error of a terminal's current may exceed that of a voltage."""
 EXTRA = 4
-"""Corrections for the sake of currents, once the voltages are right."""
+"""Largest number of further corrections for the currents, once the voltages are right."""
 ROUNDING = 16.0 * float(np.finfo(np.float64).eps)
-"""What rounding of the cells' own currents does to a terminal's, relative to the sum of all of these."""
+"""Error of a terminal's current by rounding of the cells' own currents, relative to the sum of all of these."""
 
 
 def conjugate_gradients(
@@ -96,7 +96,7 @@ def conjugate_gradients(
 ) -> tuple[Floats, Floats, Floats]:
     """Solve ``(A_b - G A_w^-1 G) x = r`` until max|z| <= goal or reduction * max|z| of the start, vector by vector.
 
-    Returns x, max|z| of the start, and the iterations, at most ``budget``, of each vector.
+    Return x, max|z| of the start, and the iterations of each vector, at most ``budget``.
     """
     x, p, ph = np.zeros_like(r), np.zeros_like(r), np.zeros_like(r)
     z = mesh.bit_lines(r)
@@ -110,7 +110,7 @@ def conjugate_gradients(
         ph = r + _each(beta) * ph
         q = ph - mesh.g * mesh.word_lines(mesh.g * p)
         pq = _dot(p, q)
-        # A direction without positive energy is made of rounding errors only: no step can improve on it.
+        # A direction without positive energy consists of rounding errors only: no step along it can help.
         going &= (largest > goal) & (used < budget) & (pq > 0.0) & np.isfinite(rho)
         if not going.any():
             return x, start, used
@@ -125,7 +125,7 @@ def conjugate_gradients(
 
 
 class _Circuit(NamedTuple):
-    """What stays while the state changes."""
+    """The parts of the circuit that stay the same while its state changes."""
 
     word: Floats  # (rows, columns + 1)
     bit: Floats  # (rows + 1, columns)
@@ -146,8 +146,8 @@ class _Circuit(NamedTuple):
     ) -> tuple[Floats, Floats, Floats]:
         """Return the residual currents of word-line and bit-line nodes, and the slopes of the cells.
 
-        A cell's current enters both with the same bits, and wire currents are differences: so the sum over an almost
-        floating part keeps its digits. No current is counted inside an ideal wire.
+        A cell's current enters both residuals with the same bits, and wire currents are differences, so the sum over an
+        almost floating part keeps its digits. No current is counted inside an ideal wire.
         """
         current, slope = self.cells(g, w - b)
         ends = np.broadcast_to(source[:, :, None], (*w.shape[:2], 1))
@@ -202,14 +202,14 @@ def solve(
     base = prepare(conductance, word_resistance, bit_resistance)
     if len(injection) == 0:
         injection = np.zeros((batch, 2, rows, columns))
-    # Cells that are not linear have no voltage at first, unless ideal wires join them to a driver: no step has to come
-    # down from a peak. (With short circuits for cells, only nodes so joined are not at 0 V.)
+    # Non-linear cells start without a voltage, unless ideal wires join them to a driver, so that no step has to come
+    # down from a peak. (With short circuits for cells, only nodes joined in this way are not at 0 V.)
     shorts = tile_lines(np.full((1, rows, columns), 1e200), word_resistance, bit_resistance)
     w = (base.word_h if linear else shorts.word_h) * word_voltage[:, :, None]
     b = np.zeros_like(w)
     last_w, last_b = np.zeros_like(w), np.zeros_like(w)
     used, error = np.zeros(batch), np.ones(batch)
-    # What the injected currents would cause if none cancelled another is the scale of their errors.
+    # The scale of errors of injected currents is the voltage that they would cause if none cancelled another.
     strayed = base.word_lines(np.abs(injection[:, 0]))
     scales = np.maximum(largest_of(strayed), largest_of(base.bit_lines(np.abs(injection[:, 1]) + base.g * strayed)))
     scales = np.maximum(scales, largest_of(word_voltage))
@@ -247,10 +247,10 @@ def solve(
         bounded = mesh.amplification <= TRUSTED
         goal = 0.1 * tolerance * scale / np.minimum(mesh.amplification, TRUSTED)
         reduction = np.full(len(open_), 0.0 if turn == 0 else REDUCTION)
-        if not linear:  # no more than the linearisation is worth
+        if not linear:  # no more accurate than the linearisation
             reduction = np.clip(error[open_] ** 2, LAST_STEPS, FIRST_STEPS)
-        # A hard tile takes about as many iterations as it has lines. Far beyond that rounding errors are in charge,
-        # and a fresh residual helps more.
+        # A hard tile takes about as many iterations as it has lines. Far beyond that, rounding errors dominate, and a
+        # fresh residual helps more.
         budget = np.minimum(max_iterations - used[open_], 10 * (rows + columns) + 100)
         db, z, spent = conjugate_gradients(mesh, rb, reduction, goal, np.where(bounded, budget, 0))
         for k in np.flatnonzero(~np.broadcast_to(bounded, len(open_))):
@@ -300,9 +300,10 @@ def _terminal_currents(
 ) -> tuple[Floats, Floats]:
     """Return the currents into the sense amplifiers and out of the drivers, (batch, columns) and (batch, rows) A.
 
-    By reciprocity a current that enters a line at a node reaches its ends in the proportion h, which leaves no
-    difference of nearly equal numbers. Cells that are not linear have their tangents: ``mesh`` has their slopes.
-    The last correction is used apart from the state: it has the digits that a small difference of voltages lacks.
+    By reciprocity, the share h of a current that enters a line at a node reaches the ends of the line, so that no
+    difference of nearly equal numbers is taken. Non-linear cells are replaced by their tangents, whose slopes are in
+    ``mesh``. The last correction is kept apart from the state: it has the digits that a small difference of voltages
+    lacks.
     """
     w, b, last_w, last_b = state
     ends = source[:, :, None]
@@ -325,11 +326,11 @@ def _settle_currents(
     tolerance: float,
     iterations: Floats,
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Correct the states, in place, until the terminal currents are known as well as voltages are; return these.
+    """Correct the states, in place, until the terminal currents are known as well as voltages are; return the currents.
 
     Small currents need more than the tolerance for voltages, whose errors are ``volts``. Where corrections no longer
-    help, rounding errors of the cells' own currents are left. Returned too is what is unknown beyond both, (batch,),
-    relative to the largest current, or 0; and how many ``iterations``, of those that there are, were spent.
+    help, rounding errors of the cells' own currents remain. The other results are the error beyond both, (batch,),
+    relative to the largest current, or 0; and how many of the available ``iterations`` were spent.
     """
     linear = circuit.a == 0.0
     w, b, last_w, last_b = state
