@@ -25,11 +25,7 @@ SHOWN = {
 
 
 def inference_text(study: Study, rows: Sequence[Row], groups: Sequence[dict[str, Any]]) -> str:
-    """Return the cost of a test sample after each method, and product errors (means over the maps); empty if unknown.
     """Return the cost of a test sample after each method, and errors of products: means over maps; empty if unknown.
-=======
-    """Return the cost of a test sample after each method, and errors of products (means over the maps); empty if unknown.
->>>>>>> 6a31fb73 (Two lines shorter)
 
     Parameters
     ----------
