@@ -46,7 +46,7 @@ def finite_array(
     minimum : float, optional
         Smallest allowed element.
     allow_infinite : bool
-        Accept ``+inf`` (an open wire); NaN is never accepted.
+        Accept infinity (an open wire), of either sign unless ``minimum`` forbids it; NaN is never accepted.
     copy : bool
         Whether the array must be a new one; otherwise it may share the memory of ``value``.
 

@@ -79,7 +79,7 @@ class ComplianceCell(Spec):
         spec : TwoPulseSpec
             The law, and the pulses.
         drain_voltage : float
-            Voltage of the transistor at the end of a SET [V], > 0 and less than half of that of the pulse.
+            Voltage of the transistor at the end of a SET [V], from 1 mV to half of that of the pulse.
 
         Raises
         ------

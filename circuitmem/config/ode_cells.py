@@ -1,7 +1,7 @@
 """ODE devices on a chip: their model, the range they work in, and the pulses on the lines that move them.
 
 Pulses and working ranges are our choice [I], since the published sets give none. We chose them so that a few tens of
-pulses cross the range of the default chip, about 5 to 300 µS.
+pulses cross the working range of each device.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class PulseTrain(Spec):
 
     Parameters
     ----------
-    device : VteamSpec, YakopcicSpec or StanfordSpec
+    device : VteamSpec, YakopcicSpec, StanfordSpec, IonDriftSpec or TabulatedSpec
         The devices.
     pulses : tuple of Pulse
         At least one. Between them all lines are at 0 V, where none of these devices moves.

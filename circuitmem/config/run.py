@@ -174,7 +174,7 @@ class RunSpec(Spec):
 
     @property
     def audits_together(self) -> bool:
-        """Whether VACASK computes many states of these tiles in one process: linear cells, and no cut lines."""
+        """Whether VACASK computes many states of a tile in one process: linear cells, no ODE devices, no cut lines."""
         defects = self.chip.defects
         cut = defects.cut_word_lines > 0.0 or defects.cut_bit_lines > 0.0
         return type(self.chip.tile.cell) is LinearCell and not self.chip.device.stateful and not cut

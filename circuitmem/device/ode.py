@@ -146,7 +146,7 @@ def simulate(
     voltage : (points,) or (devices, points) array_like
         Voltage at these times, straight lines between [V].
     state : float or (devices,) array_like, optional
-        State at the first time, 0 to 1; when left out, ``initial_state``, or that of high resistance.
+        State at the first time, 0 to 1; when left out, ``initial_state``, or 1 for a device that has none.
     series_resistance : float
         Resistance in series with each device [Ω], >= 0; the voltage is across both.
     tolerance : float

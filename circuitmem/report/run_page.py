@@ -34,7 +34,7 @@ _ERRORS = (
     "What the hardware gave for the test samples, less what the digital core's own weights give: the error that "
     "calibration takes away, and that training learns to live with."
 )
-_COST = "What each phase of a run took, test reads included, and what used the energy."
+_COST = "Energy of each phase of a run, test reads included, what used it, and how busy each resource was."
 _PRODUCTS = (
     "What each layer's tiles made of test samples when the chip was brought up, against the product with the weights "
     "that were asked for: root mean square, relative to the largest. Training in situ then changes the weights."
@@ -120,7 +120,7 @@ def draw_run_page(folder: str | Path, *, news: str = "", figures: bool = True) -
             confusion_plots(methods),
         ),
         ("The array", _ARRAY, map_plots(path, methods)),
-        ("Time and energy", _COST, cost_plots(methods)),
+        ("Energy and utilisation", _COST, cost_plots(methods)),
         ("Errors of the outputs", _ERRORS, error_plots(methods)),
         ("Errors of the products", _PRODUCTS, product_plots(methods)),
         ("Saturation", "Codes at the end of a converter's range, test reads included.", saturation_plots(methods)),
