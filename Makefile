@@ -77,7 +77,7 @@ lint: system .venv/test.stamp
 	@echo "== repeats"
 	@$(BIN)/python .ci/repeats --limit 19
 	@echo "== mypy"
-	@$(BIN)/python -m mypy
+	@$(BIN)/python .ci/types.py
 
 test: lint
 	@echo "== pytest"
