@@ -77,7 +77,7 @@ lint: system .venv/test.stamp
 	@echo "== repeats"
 	@$(BIN)/python .ci/repeats --limit 19
 	@echo "== mypy"
-	@$(BIN)/python .ci/types.py
+	@$(BIN)/python .ci/check_types.py
 
 test: lint
 	@echo "== pytest"

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-SCRIPT = "types"
+SCRIPT = "check_types"
 
 
 @pytest.mark.parametrize(
