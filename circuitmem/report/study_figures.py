@@ -19,7 +19,7 @@ from circuitmem.files import load_npz, write_bytes
 from circuitmem.records import read_arrays
 from circuitmem.report.palette import COLOURS, mark, name_colours
 from circuitmem.report.run_plots import STUCK, defect_classes, ends
-from circuitmem.report.stills import LONGEST, class_map, pdf
+from circuitmem.report.stills import LONGEST, class_map, pdf, png
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select, watched_rows
 from circuitmem.study.store import INFERENCE, MEASURES, PART, Row, load_table
@@ -96,7 +96,9 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     for name, spec in study.spec.figures.items():
         with mpl.rc_context(_RC):
             figure = _maps(study, folder) if spec.kind == "maps" else _panels(study, spec, rows)
-            figure.savefig(target / f"{name}.png", dpi=90 if spec.kind == "maps" else 200)  # maps are many and large
+            write_bytes(
+                target / f"{name}.png", png(figure, 90.0 if spec.kind == "maps" else 200.0)
+            )  # maps are many and large
             if spec.kind != "maps":
                 write_bytes(target / f"{name}.pdf", pdf(_panels(study, spec, rows, across=1)))
         paths.append(target / f"{name}.png")
