@@ -15,7 +15,7 @@ from circuitmem.engine import BehavioralEngine, tile_netlist
 from circuitmem.files import write_text
 from circuitmem.report.page import Page, make_output_folder
 from circuitmem.report.prefixes import prefixed, with_unit
-from circuitmem.report.stills import draw, save
+from circuitmem.report.stills import draw, draw_into
 from circuitmem.study.array import ArrayStudy, CellRead
 from circuitmem.study.plots import HeatMap, Lines, Plot, Series
 from circuitmem.tile import Tile
@@ -138,10 +138,7 @@ def _sneak(cell: CellRead) -> str:
 
 
 def _drawn(plot: Plot, path: str | Path | None) -> Figure:
-    figure = draw(plot.as_dict())
-    if path is not None:
-        save(figure, path)
-    return figure
+    return draw(plot.as_dict()) if path is None else draw_into(path, plot)
 
 
 def _voltage_map(tile: Tile, voltages: Floats) -> HeatMap:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from circuitmem.config import ComplianceCell, PulseUpdateSpec, TwoPulseSpec
 from circuitmem.device import final_conductance, pulse_curves
-from circuitmem.report.stills import draw, save
+from circuitmem.report.stills import draw_into
 from circuitmem.study.plots import Lines, Series
 
 __all__ = ["draw_gate_law", "draw_pulse_curves"]
@@ -34,9 +34,7 @@ def draw_pulse_curves(path: str | Path, specs: dict[str, PulseUpdateSpec] | None
         If the file cannot be written.
     """
     devices = specs or {name: PulseUpdateSpec.preset(name) for name in PulseUpdateSpec.PRESETS}
-    figure = draw([_curves(name, spec).as_dict() for name, spec in devices.items()], across=3)
-    save(figure, path)
-    return figure
+    return draw_into(path, *(_curves(name, spec) for name, spec in devices.items()), across=3)
 
 
 def _curves(name: str, spec: PulseUpdateSpec) -> Lines:
@@ -83,6 +81,4 @@ def draw_gate_law(path: str | Path, spec: TwoPulseSpec, measured: dict[float, tu
             Series(f"ngspice, .tran, {drain:g} V", voltages, 1e6 * np.asarray(found), "points"),
         ]
     title = "What a SET leaves in a cell with a transistor"
-    figure = draw(Lines(title, "gate voltage of the SET (V)", "conductance (µS)", tuple(series)).as_dict())
-    save(figure, path)
-    return figure
+    return draw_into(path, Lines(title, "gate voltage of the SET (V)", "conductance (µS)", tuple(series)))

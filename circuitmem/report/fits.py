@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from circuitmem.report.prefixes import prefixed
-from circuitmem.report.stills import draw, save
+from circuitmem.report.stills import draw_into
 from circuitmem.study.plots import Lines, Series
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def draw_fit(path: str | Path, fit: Fit) -> Figure:
     scale: Literal["", "x"] = "x" if curve.x_log else ""
     both = Lines(f"Data and {fit.model} model", x_label, y_label, (*points, *models), scale)
     over = Lines("Measured, less the model", x_label, "% of the largest", tuple(rest), scale)
-    figure = draw([both.as_dict(), over.as_dict()], across=1)
-    save(figure, path)
-    return figure
+    return draw_into(path, both, over, across=1)
 
 
 def _joined(curve: Curve, some: Bools) -> tuple[Floats, Floats]:

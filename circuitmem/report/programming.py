@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from circuitmem.engine import ProgrammingResult
-from circuitmem.report.stills import draw, save
+from circuitmem.report.stills import draw_into
 from circuitmem.study.trajectories import trajectory_lines
 
 __all__ = ["draw_trajectories"]
@@ -40,6 +40,4 @@ def draw_trajectories(
     DataFileError
         If the file cannot be written.
     """
-    figure = draw(trajectory_lines(results, cells, title).as_dict())
-    save(figure, path)
-    return figure
+    return draw_into(path, trajectory_lines(results, cells, title))

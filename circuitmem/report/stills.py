@@ -22,8 +22,22 @@ from circuitmem.errors import ValidationError
 from circuitmem.files import write_bytes
 from circuitmem.report.palette import CLASSES, COLOURS, mark, name_colours
 from circuitmem.report.prefixes import prefixed
+from circuitmem.study.plots import Plot
 
-__all__ = ["INK", "LONGEST", "class_map", "draw", "lay_out", "pdf", "png", "readable", "save", "svg", "svg_file"]
+__all__ = [
+    "INK",
+    "LONGEST",
+    "class_map",
+    "draw",
+    "draw_into",
+    "lay_out",
+    "pdf",
+    "png",
+    "readable",
+    "save",
+    "svg",
+    "svg_file",
+]
 
 INK = "#010203"
 """Looks black; a placeholder that is replaced by the colour of the page's text."""
@@ -85,6 +99,13 @@ def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black", ac
         lines = max(map(_legend_lines, axes))
         figure.set_figheight(down * (height + _LEGEND_LINE * max(0, lines - _LEGEND_LINES)))
         lay_out(figure)  # within this context, because it makes the ticks
+    return figure
+
+
+def draw_into(path: str | Path, *plots: Plot, across: int = 0) -> Figure:
+    """Draw plots into a file; returns the figure. Arguments and errors are those of :func:`draw` and :func:`save`."""
+    figure = draw([plot.as_dict() for plot in plots], across=across)
+    save(figure, path)
     return figure
 
 
