@@ -80,15 +80,15 @@ def case(name):
     return tile, PulseTrain(device=device, pulses=(Pulse(**pulse),))
 
 
-def run(module, name):
+def run(module, name, tolerance=1e-8):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(switching, "_compiled", module)
-        return BehavioralEngine().program(*case(name), samples=3, tolerance=1e-8)
+        return BehavioralEngine().program(*case(name), samples=3, tolerance=tolerance)
 
 
 @cache
-def twin_of(name):
-    return run(None, name)
+def twin_of(name, tolerance=1e-8):
+    return run(None, name, tolerance)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -100,9 +100,15 @@ def test_every_variant_agrees_with_the_twin(name, kernel_variant):
     # Where steps fall is left to the last bit: within ten times the tolerance of a step.
     np.testing.assert_allclose(ours.trajectory, twin.trajectory, rtol=0.0, atol=1e-7)
     assert ours.energy == pytest.approx(twin.energy, rel=1e-6)
-    assert ours.steps == pytest.approx(twin.steps, rel=0.05, abs=3)
     np.testing.assert_array_equal(ours.conductance[tile.stuck], tile.conductance[tile.stuck])
     np.testing.assert_array_equal(ours.time, twin.time)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_variant_takes_as_many_steps_as_the_twin(name, kernel_variant):
+    # At 1e-5; at 1e-8 estimates of Yakopcic's error are so close to rounding errors that these decide on steps.
+    steps = run(kernel_variant("switching"), name, 1e-5).steps
+    assert steps == pytest.approx(twin_of(name, 1e-5).steps, abs=1)
 
 
 @pytest.mark.parametrize("name", ["VTEAM, reset", "Yakopcic", "Stanford-PKU"])
