@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,12 @@ __all__ = [
     "on_clock",
     "picoseconds",
 ]
+
+Amounts = Sequence[int] | NDArray[np.int64]
+"""One integer for each tile."""
+
+FIELDS = "operations", "busy", "energy", "pulses", "saturated"
+"""Fields of an :class:`Account`."""
 
 PICOSECOND = 1e-12
 ATTOJOULE = 1e-18
@@ -122,13 +129,34 @@ class Account:
         self.saturated += other.saturated
 
 
+class _Sums:
+    """Sums of one phase and kind that are not in the accounts yet, in 64-bit integers: one column for each tile."""
+
+    def __init__(self) -> None:
+        self.values = np.zeros((len(FIELDS), 0), dtype=np.int64)
+        self.bound = 0  # no sum is larger
+
+    def add(self, tiles: NDArray[np.int64], values: NDArray[np.int64]) -> None:
+        """Add values, (fields, tiles), to the sums of different tiles."""
+        missing = int(tiles.max()) + 1 - self.values.shape[1]
+        if missing > 0:
+            self.values = np.pad(self.values, ((0, 0), (0, missing)))
+        self.values[:, tiles] += values
+        self.bound += int(values.max())
+
+    def drain(self) -> list[tuple[int, Account]]:
+        """Return the sums of the tiles that have any, and begin again."""
+        some = np.flatnonzero(self.values.any(axis=0))
+        found = [Account(*own) for own in self.values[:, some].T.tolist()]
+        self.values[:], self.bound = 0, 0
+        return list(zip(some.tolist(), found, strict=True))
+
+
 class Ledger:
     """One account for each phase, kind of operation and tile, and the energy by part of the chip.
 
     Attributes
     ----------
-    entries : dict
-        Account by (phase, kind, tile); the tile is -1 where an operation belongs to none.
     parts : dict
         Energy [aJ] by (kind, part): ``"array"``, ``"dac"``, ``"amplifier"``, ``"adc"``, ``"driver"``, ``"core"``,
         ``"bus"``.
@@ -137,9 +165,18 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self.entries: dict[tuple[str, str, int], Account] = {}
+        self._entries: dict[tuple[str, str, int], Account] = {}
+        self._sums: dict[tuple[str, str], _Sums] = {}
         self.parts: dict[tuple[str, str], int] = {}
         self.total = Account()
+
+    @property
+    def entries(self) -> dict[tuple[str, str, int], Account]:
+        """Account by (phase, kind, tile); the tile is -1 where an operation belongs to none."""
+        for (phase, kind), sums in self._sums.items():
+            for tile, booked in sums.drain():
+                self._entries.setdefault((phase, kind, tile), Account()).add(booked)
+        return self._entries
 
     def add(
         self,
@@ -175,7 +212,7 @@ class Ledger:
             Part of the run that they belong to.
         """
         booked = Account(operations, busy, sum(energy.values()), pulses, saturated)
-        self.entries.setdefault((phase, kind, tile), Account()).add(booked)
+        self._entries.setdefault((phase, kind, tile), Account()).add(booked)
         self.total.add(booked)
         for part, joules in energy.items():
             self.parts[kind, part] = self.parts.get((kind, part), 0) + joules
@@ -186,30 +223,53 @@ class Ledger:
         kind: str,
         tiles: Sequence[int],
         *,
-        operations: Sequence[int],
-        busy: Sequence[int],
-        energy: Mapping[str, Sequence[int]],
-        pulses: Sequence[int] | None = None,
-        saturated: Sequence[int] | None = None,
+        operations: Amounts,
+        busy: Amounts,
+        energy: Mapping[str, Amounts],
+        pulses: Amounts | int = 0,
+        saturated: Amounts | int = 0,
         phase: str = "",
     ) -> None:
-        """Book finished operations of one kind on tiles, with one value for each tile, as :meth:`add` does for one."""
-        none = [0] * len(tiles)
-        pulses, saturated = pulses or none, saturated or none
-        each = [sum(parts) for parts in zip(*energy.values(), strict=True)]
-        entries = self.entries
-        for tile, count, time, spent, given, full in zip(tiles, operations, busy, each, pulses, saturated, strict=True):
-            account = entries.get((phase, kind, tile))
-            if account is None:
-                account = entries[phase, kind, tile] = Account()
-            account.operations += count
-            account.busy += time
-            account.energy += spent
-            account.pulses += given
-            account.saturated += full
-        self.total.add(Account(sum(operations), sum(busy), sum(each), sum(pulses), sum(saturated)))
-        for part, joules in energy.items():
-            self.parts[kind, part] = self.parts.get((kind, part), 0) + sum(joules)
+        """Book finished operations of one kind on different tiles, with one value for each tile: see :meth:`add`."""
+        count = len(tiles)
+        given = [operations, busy, pulses, saturated, *energy.values()]
+        amounts = [[each] * count if isinstance(each, int) else each for each in given]
+        try:
+            values = np.array(amounts, dtype=np.int64)
+        except OverflowError:
+            values = None
+        if not count:
+            return
+        if values is None or int(values.max()) * values.size >= EXACT:
+            self._add_each(kind, tiles, amounts, list(energy), phase)
+            return
+        parts = values[4:].sum(axis=1).tolist()
+        fields = np.stack([values[0], values[1], values[4:].sum(axis=0), values[2], values[3]])
+        own = self._sums.setdefault((phase, kind), _Sums())
+        if own.bound + int(fields.max()) >= EXACT:
+            _ = self.entries  # makes room in the sums
+        own.add(np.asarray(tiles), fields)
+        self.total.add(Account(*fields.sum(axis=1).tolist()))
+        for part, joules in zip(energy, parts, strict=True):
+            self.parts[kind, part] = self.parts.get((kind, part), 0) + joules
+
+    def _add_each(
+        self, kind: str, tiles: Sequence[int], amounts: Sequence[Amounts], parts: Sequence[str], phase: str
+    ) -> None:
+        """Book amounts too large for sums of 64 bits, tile by tile."""
+        for tile, *own in zip(tiles, *amounts, strict=True):
+            operations, busy, pulses, saturated, *spent = map(int, own)
+            energy = dict(zip(parts, spent, strict=True))
+            self.add(
+                kind,
+                operations=operations,
+                busy=busy,
+                energy=energy,
+                pulses=pulses,
+                saturated=saturated,
+                tile=tile,
+                phase=phase,
+            )
 
     def by(self, what: Literal["phase", "kind", "tile"]) -> dict[Any, Account]:
         """Return the accounts added up by phase, kind or tile, in order."""
@@ -244,16 +304,19 @@ class Ledger:
     def state(self) -> dict[str, Any]:
         """Return everything as plain values, for a checkpoint."""
         return {
-            "entries": [[*key, dict(vars(account))] for key, account in self.entries.items()],
+            "entries": [
+                [*key, dict(vars(account))] for key, account in sorted(self.entries.items(), key=itemgetter(0))
+            ],
             "parts": [[*key, energy] for key, energy in self.parts.items()],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
-        self.entries = {(phase, kind, tile): Account(**booked) for phase, kind, tile, booked in state["entries"]}
+        self._entries = {(phase, kind, tile): Account(**booked) for phase, kind, tile, booked in state["entries"]}
+        self._sums.clear()
         self.parts = {(kind, part): energy for kind, part, energy in state["parts"]}
         self.total = Account()
-        for account in self.entries.values():
+        for account in self._entries.values():
             self.total.add(account)
 
     def as_dict(self) -> dict[str, dict[str, int]]:
