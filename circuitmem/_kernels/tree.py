@@ -126,7 +126,7 @@ def _replace(
     word = _stacked("word_resistance", word, (count, rows, columns + 1))
     bit = _stacked("bit_resistance", bit, (count, rows + 1, columns))
     in_place = precision == np.float64 and all(array.flags.c_contiguous for array in out)
-    if in_place and len(word) == len(bit) == 1 and not _lines_are_ideal(word, bit).any():
+    if in_place and len(word) == len(bit) == 1 and not lines_are_ideal(word, bit).any():
         _run_kernel(cells, word, bit, precision, threads, some, out)
     else:
         wires = (each[0] if len(each) == 1 else each[some] for each in (word, bit))
@@ -201,7 +201,10 @@ def _conductance(resistance: NDArray[np.float64], scale: float, ideal: float, dt
 
 
 def have_ideal_wires(
-    cells: NDArray[np.float64], word: NDArray[np.float64], bit: NDArray[np.float64]
+    cells: NDArray[np.float64],
+    word: NDArray[np.float64],
+    bit: NDArray[np.float64],
+    lines: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Say which tiles have no wire resistance but that of their sense ends, no larger than that of the cells, (tiles,).
 
@@ -211,8 +214,10 @@ def have_ideal_wires(
         Cell conductances [S].
     word, bit : (1, rows, columns + 1) and (1, rows + 1, columns) ndarray, or one for each tile
         Segments [ohm], as in :func:`transfer_stack`.
+    lines : (1,) or (tiles,) ndarray of bool, optional
+        What :func:`lines_are_ideal` says of them, if that is known.
     """
-    lines = _lines_are_ideal(word, bit)
+    lines = lines_are_ideal(word, bit) if lines is None else lines
     if not lines.any():
         return np.zeros(len(cells), dtype=bool)
     # With larger sense ends, currents would be differences of larger currents, and lose digits; the tree kernel
@@ -226,8 +231,14 @@ def have_ideal_wires(
     return np.asarray(np.broadcast_to(lines, len(cells)) & small)
 
 
-def _lines_are_ideal(word: NDArray[np.float64], bit: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say which lines have no resistance but that of their sense ends, (tiles,) or (1,)."""
+def lines_are_ideal(word: NDArray[np.float64], bit: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which tiles have lines without resistance but that of their sense ends, (tiles,) or (1,).
+
+    Parameters
+    ----------
+    word, bit : (1, rows, columns + 1) and (1, rows + 1, columns) ndarray, or one for each tile
+        Segments [ohm], as in :func:`transfer_stack`.
+    """
     words = (word[:, :, 1:-1] == 0.0).all(axis=(1, 2)) & (word[:, :, [0, -1]].min(axis=2) == 0.0).all(axis=1)
     return np.asarray(words & (bit[:, 1:-1] == 0.0).all(axis=(1, 2)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,8 @@ class Context:
         Writes every operation.
     pulses_are_given : bool
         Whether a job is programming tiles at this moment.
+    held_until : int
+        When the last operation that was done at once ends [ps]; may lie far in the past.
     """
 
     clock: Clock
@@ -52,6 +54,15 @@ class Context:
     auditor: ChipAuditor | None = None
     trace: Trace | None = None
     pulses_are_given: bool = False
+    held_until: int = 0
+
+    def hold(self, resources: Iterable[Resource], now: int, duration: int) -> None:
+        """Note that an operation done at once holds resources from ``now`` on for ``duration`` [ps]."""
+        end = now + duration
+        for resource in resources:
+            resource.busy += duration
+            resource.until = end
+        self.held_until = max(self.held_until, end)
 
     @property
     def traces_beats(self) -> bool:

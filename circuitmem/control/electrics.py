@@ -134,7 +134,9 @@ class Electrics:
         """
         for unit, own in zip(units, codes, strict=True):
             unit.readout.dac.check_shape(own)
-        found = self._read(units, lambda: np.stack(codes), noise, used)
+        keys = np.array([address.key for address in noise], dtype=np.uint64)
+        operations = np.array([address.operation for address in noise], dtype=np.uint64)
+        found = self._read(units, lambda: np.stack(codes), Addresses(keys, operations), used)
         if found is not None and found.codes is not None:
             return found.codes.astype(np.int64), found.power, found.saturated
         return self._read_in_turn(units, codes, noise, used) if self.through_matrices else None
@@ -167,7 +169,7 @@ class Electrics:
         lines: Tiling,
         groups: int,
         sums: StackCorrection,
-        noise: Sequence[Address],
+        noise: Addresses,
         used: Sequence[UsedLines | None],
     ) -> StackRead | None:
         """Read the tiles of a layer and add up their corrected codes, in one call.
@@ -186,7 +188,7 @@ class Electrics:
             Groups of word lines that are read one after another.
         sums : StackCorrection
             How the ADC codes of each column count in the sums.
-        noise : sequence of Address
+        noise : Addresses
             Address of each tile's noise.
         used : sequence of UsedLines or None
             The lines of each tile that are read; None for all.
@@ -203,21 +205,20 @@ class Electrics:
         self,
         units: Sequence[Unit],
         codes: Callable[[], Codes],
-        noise: Sequence[Address],
+        noise: Addresses,
         used: Sequence[UsedLines | None],
         **layout: Any,
     ) -> StackRead | None:
         part = None if self.state is None else self.state.part(units)
         if part is None or self.state is None or not (self.through_matrices and self._grounds_are_equal):
             return None
-        if self._white is not None or len({unit.readout.adc.noise for unit in units}) > 1:
+        quiet = units[0].readout.adc.noise
+        if self._white is not None or any(unit.readout.adc.noise != quiet for unit in units):
             return None
         source = self._source(self.state, part)
         if source is None:
             return None
-        keys = np.array([address.key for address in noise], dtype=np.uint64)
-        operations = np.array([address.operation for address in noise], dtype=np.uint64)
-        reads, threads = StackReads(codes(), source, Addresses(keys, operations), **layout), self.behavioral.threads
+        reads, threads = StackReads(codes(), source, noise, **layout), self.behavioral.threads
         if units[0].readout.dac.keeps_table:
             return reads.read(self.state.channels(part), threads, converted_of(used))
         return reads.read_in_pieces([unit.readout for unit in units], threads, converted_of(used))
@@ -225,7 +226,7 @@ class Electrics:
     def _source(self, state: ChipState, part: slice) -> IdealWires | Matrices | None:
         """Return how consecutive tiles turn voltages into currents; None if each has to be computed alone."""
         cells = np.asarray(self._law.mesh_conductance(state.effective[part]))
-        return self.transfers.stack({unit.index: unit.tile for unit in state.units[part]}, cells, len(state.asked))
+        return self.transfers.stack(state.tiles, part, cells, state.changes[:, 0], is_plain=state.is_plain)
 
     def currents(self, unit: Unit, voltages: Floats) -> tuple[Floats, Floats]:
         """Return column currents (batch, columns) A and power (batch,) W for driver voltages (batch, rows) V."""

@@ -22,7 +22,7 @@ from circuitmem._kernels.tiling import Tiling
 from circuitmem.control.arbiter import Train
 from circuitmem.control.context import Context
 from circuitmem.control.count_stack import CountStack
-from circuitmem.control.ledger import PICOSECOND, attojoules_each, on_clock
+from circuitmem.control.ledger import PICOSECOND, Amounts, attojoules_each, on_clock
 from circuitmem.control.programming import Programming
 from circuitmem.control.pulse_stack import PulseStack
 from circuitmem.control.pulses import ProgrammingTrain
@@ -31,6 +31,7 @@ from circuitmem.control.trains import ReadTrain
 from circuitmem.control.two_pulse_stack import TwoPulseStack
 from circuitmem.control.unit import Unit
 from circuitmem.control.used_lines import ReadCost, UsedLines
+from circuitmem.rng import Purpose
 
 __all__ = ["LayerCodes", "LayerSums", "program_at_once", "read_at_once", "read_layer_at_once"]
 
@@ -55,9 +56,7 @@ def read_at_once(context: Context, trains: Sequence[ReadTrain]) -> int | None:
             _begin(context, train, now)
         for train in trains:
             _end(context, train, now + duration)
-    for resource in resources:
-        resource.busy += duration
-        resource.until = now + duration
+    context.hold(resources, now, duration)
     return duration
 
 
@@ -82,7 +81,8 @@ def _read_in_one_call(context: Context, trains: Sequence[ReadTrain], now: int) -
         context.let_audit(train.unit, train.drives, train.kind, now)
         if train.unit.cells.disturbed:
             train.unit.cells.read(np.count_nonzero(train.codes, axis=0), train.cost.time)
-    _book_reads(context, units, [train.cost for train in trains], first.kind, first.phase, power, saturated)
+    numbers = np.array([unit.index for unit in units])
+    _book_reads(context, numbers, [train.cost for train in trains], first.kind, first.phase, power, saturated)
     return True
 
 
@@ -97,7 +97,7 @@ class LayerCodes(NamedTuple):
     """Groups of word lines that are read one after another."""
     drives: Callable[[int], NDArray[np.int64]]
     """Returns the codes of each single read of one tile, (reads, rows)."""
-    used: Sequence[UsedLines | None]
+    used: list[UsedLines | None]
     """The lines of each tile that are read; None for all."""
 
     @property
@@ -114,52 +114,54 @@ def read_layer_at_once(
     Returns None and books nothing if something can come between the reads, if tiles share converters, or if the tiles
     have to be read one by one (when reads disturb their cells, for example).
     """
-    first, now = units[0], context.clock.clock
-    costs = [unit.read_cost(used) for unit, used in zip(units, layer.used, strict=True)]
-    duration = layer.reads * costs[0].time
-    resources = [resource for unit in units for resource in (unit.array, unit.dacs, unit.adcs)]
-    alone = len(set(resources)) == len(resources) and not first.cells.disturbed
-    if not (alone and layer.reads and _is_certain(context, duration)):
+    cells, now, state = units[0].cells, context.clock.clock, context.electrics.state
+    part = None if state is None else state.part(units)
+    if state is None or part is None:
         return None
-    for unit in units:
-        unit.meet(now, context.noise_seed)
-    noise = [unit.at_read(context.noise_seed) for unit in units]
+    group = state.group(part)
+    costs = [group.cost] if layer.used.count(None) == len(units) else [*map(Unit.read_cost, units, layer.used)]
+    duration = layer.reads * costs[0].time
+    if not (group.is_apart and not cells.disturbed and layer.reads and _is_certain(context, duration)):
+        return None
+    if cells.moves:
+        for unit in units:
+            unit.meet(now, context.noise_seed)
+    noise = state.noise_of(part, Purpose.READ_NOISE, context.noise_seed)
     found = context.electrics.read_layer(units, layer.codes, layer.lines, layer.groups, sums, noise, layer.used)
     if found is None:
         return None
     context.clock.arbiter.numbered += len(units)
-    for index, unit in enumerate(units):
-        unit.reads += 1
-        context.let_audit(unit, partial(layer.drives, index), kind, now)
-    for resource in resources:
-        resource.busy += duration
-        resource.until = now + duration
-    _book_reads(context, units, costs, kind, context.clock.phase, found.power, found.saturated)
+    state.counts[part, 0] += 1
+    if context.auditor is not None:
+        for index, unit in enumerate(units):
+            context.let_audit(unit, partial(layer.drives, index), kind, now)
+    context.hold(group.resources, now, duration)
+    _book_reads(context, group.numbers, costs, kind, context.clock.phase, found.power, found.saturated)
     assert found.sums is not None
     return duration, found.sums
 
 
 def _book_reads(
     context: Context,
-    units: Sequence[Unit],
+    tiles: NDArray[np.int64],
     costs: Sequence[ReadCost],
     kind: str,
     phase: str,
     power: Floats,
     saturated: NDArray[np.int64],
 ) -> None:
-    """Book one read for each entry of ``power``, (tiles, reads) W; all of them take equally long."""
-    time, (tiles, count) = costs[0].time, power.shape
-    energy = {part: [count * cost.energy[part] for cost in costs] for part in costs[0].energy}
+    """Book one read for each entry of ``power``, (tiles, reads) W; all of them take equally long.
+
+    There is a cost for each tile, or one for all.
+    """
+    time, count = costs[0].time, power.shape[1]
+    energy: dict[str, Amounts | int] = {
+        part: count * joules if len(costs) == 1 else [count * cost.energy[part] for cost in costs]
+        for part, joules in costs[0].energy.items()
+    }
     energy["array"] = attojoules_each(power * (time * PICOSECOND))
     context.ledger.add_all(
-        kind,
-        [own.index for own in units],
-        operations=[count] * tiles,
-        busy=[count * time] * tiles,
-        energy=energy,
-        saturated=saturated.tolist(),
-        phase=phase,
+        kind, tiles, operations=count, busy=count * time, energy=energy, saturated=saturated, phase=phase
     )
 
 
@@ -194,6 +196,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
     time = last = now
     running: list[tuple[int, int, int, int]] = []
     begins: list[int] = []
+    is_audited = context.auditor is not None
 
     def release() -> None:
         end, place, slot, begun = heappop(running)
@@ -212,7 +215,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
         slot = drivers.free.pop()
         drivers.waited += time - now
         begins.append(time)
-        if stack is not None and planned is not None and planned[place] and _is_looked_at(context, unit):
+        if is_audited and stack is not None and planned is not None and planned[place] and _is_looked_at(context, unit):
             trains[place] = job.train(context, place, stack.wanted(place))
         if place in trains:
             train = trains[place]
@@ -232,6 +235,7 @@ def program_at_once(context: Context, job: Programming) -> tuple[int, list[int]]
     context.pulses_are_given = False
     for unit in units:
         unit.array.until = last
+    context.held_until = max(context.held_until, last)
     return last - now, given
 
 

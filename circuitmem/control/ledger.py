@@ -221,11 +221,11 @@ class Ledger:
     def add_all(
         self,
         kind: str,
-        tiles: Sequence[int],
+        tiles: Amounts,
         *,
-        operations: Amounts,
-        busy: Amounts,
-        energy: Mapping[str, Amounts],
+        operations: Amounts | int,
+        busy: Amounts | int,
+        energy: Mapping[str, Amounts | int],
         pulses: Amounts | int = 0,
         saturated: Amounts | int = 0,
         phase: str = "",
@@ -254,7 +254,7 @@ class Ledger:
             self.parts[kind, part] = self.parts.get((kind, part), 0) + joules
 
     def _add_each(
-        self, kind: str, tiles: Sequence[int], amounts: Sequence[Amounts], parts: Sequence[str], phase: str
+        self, kind: str, tiles: Amounts, amounts: Sequence[Amounts], parts: Sequence[str], phase: str
     ) -> None:
         """Book amounts too large for sums of 64 bits, tile by tile."""
         for tile, *own in zip(tiles, *amounts, strict=True):
@@ -267,7 +267,7 @@ class Ledger:
                 energy=energy,
                 pulses=pulses,
                 saturated=saturated,
-                tile=tile,
+                tile=int(tile),
                 phase=phase,
             )
 

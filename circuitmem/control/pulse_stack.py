@@ -23,6 +23,7 @@ from circuitmem.control.state import ChipState
 from circuitmem.control.unit import Unit
 from circuitmem.device import Device
 from circuitmem.device.rows import plan_row
+from circuitmem.rng import Purpose
 
 __all__ = ["CountedStack", "PulseStack"]
 
@@ -84,7 +85,7 @@ class PulseStack(ABC):
         if first.spec.packed and job.counts is None:  # a layer has targets for some cells only
             return False
         plain = context.electrics.pulses_are_ladders and first.spec.tile.cell.is_plain and cls._knows(first)
-        return plain and not any(unit.fragile for unit in units)
+        return plain and not (first.spec.faults and any(unit.fragile for unit in units))
 
     @classmethod
     def _knows(cls, unit: Unit) -> bool:
@@ -124,40 +125,36 @@ class PulseStack(ABC):
         self.steps[:, left_out] = 0
         self.pulses[:, left_out] = 0
         some = np.flatnonzero(self.steps.any(axis=0))
-        keys = np.zeros((len(units), 2), dtype=np.uint64)
-        operations = np.zeros(len(units), dtype=np.uint64)
-        rows = self.steps.sum(axis=0).tolist()
-        for place in some.tolist():
-            unit = units[place]
-            keys[place], operations[place] = unit.next_update(self.context.noise_seed)
-            if not unit.cells.moves:  # else the next read updates the tile
-                unit.tile.change()
-            unit.pulses += rows[place]
-        energy = [0] * len(units), [0] * len(units)
+        keys, operations = self.state.noise_of(self.part, Purpose.PULSE_NOISE, self.context.noise_seed)
+        counts, changes = self.state.counts[self.part], self.state.changes[self.part]
+        counts[some, 1] += 1
+        counts[some, 2] += self.steps[:, some].sum(axis=0)
+        if not units[0].cells.moves:  # else the next read updates the tiles
+            changes[some, 0] += 1
+        energy = np.zeros((2, len(units)), dtype=object)
         for piece in self._pieces():
             own = some[(some >= piece.start) & (some < piece.stop)]
             if own.size:
                 noise = Addresses(keys[piece], operations[piece])
-                for all_tiles, found in zip(energy, self._pulse(piece, own - piece.start, noise), strict=True):
-                    all_tiles[piece] = found
+                energy[:, piece] = self._pulse(piece, own - piece.start, noise)
         for is_set, array in enumerate(energy):
             self._book(is_set, array)
-        return [int(each) for each in self.pulses.sum(axis=0)]
+        return list(self.pulses.sum(axis=0).tolist())
 
-    def _book(self, is_set: int, array: list[int]) -> None:
+    def _book(self, is_set: int, array: NDArray[np.object_]) -> None:
         """Book the pulses of one polarity on the tiles that had any; ``array`` is their energy on each tile [aJ]."""
         some = np.flatnonzero(self.steps[is_set])
         if not some.size:
             return
-        units, energy, time = self.job.units, self.job.units[0].stroke_energy, self._times[is_set]
+        energy, time = self.job.units[0].stroke_energy, self._times[is_set]
         rows = self.steps[is_set, some].tolist()
         self.context.ledger.add_all(
             self.kinds[is_set],
-            [units[place].index for place in some.tolist()],
+            some + self.part.start,
             operations=rows,
             busy=[count * time for count in rows],
-            energy={"array": [array[place] for place in some.tolist()], "driver": [count * energy for count in rows]},
-            pulses=self.pulses[is_set, some].tolist(),
+            energy={"array": array[some].tolist(), "driver": [count * energy for count in rows]},
+            pulses=self.pulses[is_set, some],
             phase=self.context.clock.phase,
         )
 

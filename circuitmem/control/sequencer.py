@@ -88,7 +88,10 @@ class Sequencer(Clock):
 
     def _until_free(self, units: Sequence[Unit]) -> Process:
         """Wait for operations on these tiles that were done at once, and so have no train to queue behind."""
-        while units and (end := max(unit.array.until for unit in units)) > self.clock:
+        while units and self.context.held_until > self.clock:
+            end = max(unit.array.until for unit in units)
+            if end <= self.clock:
+                return
             for unit in units:
                 unit.array.waited += max(unit.array.until - self.clock, 0)
             yield from self.wait_until(end)

@@ -27,6 +27,7 @@ from circuitmem.tile import DefectMap, Tile
 __all__ = ["Unit", "check_devices"]
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 class Unit:
@@ -83,15 +84,40 @@ class Unit:
         self._offset: tuple[int, Floats] | None = None
         self._met: tuple[tuple[int, int | None, int], tuple[Any, ...]] | None = None
         self.cell_noise = True
-        self.reads = 0
-        self.updates = 0
-        self.pulses = 0
+        self._counts = np.zeros(3, dtype=np.int64)
         self.fragile: list[tuple[int, FaultSpec]] = []
         self.array = Resource(f"tile {index}", kind="tiles")
         self.dacs = dacs or Resource(f"DACs of tile {index}", kind="DACs")
         self.adcs = adcs or Resource(f"ADCs of tile {index}", kind="ADCs")
         self.whole_read = read_cost(spec)
         self.stroke_energy = attojoules(spec.programming.energy_per_pulse)
+
+    @property
+    def reads(self) -> int:
+        """Number of operations that have read it."""
+        return int(self._counts[0])
+
+    @reads.setter
+    def reads(self, number: int) -> None:
+        self._counts[0] = number
+
+    @property
+    def updates(self) -> int:
+        """Number of operations that have programmed it."""
+        return int(self._counts[1])
+
+    @updates.setter
+    def updates(self, number: int) -> None:
+        self._counts[1] = number
+
+    @property
+    def pulses(self) -> int:
+        """Number of row pulses that it has had."""
+        return int(self._counts[2])
+
+    @pulses.setter
+    def pulses(self, number: int) -> None:
+        self._counts[2] = number
 
     @property
     def read_time(self) -> int:
@@ -111,17 +137,21 @@ class Unit:
     def asked(self, conductance: Floats) -> None:
         self._asked[...] = conductance
 
-    def keep_in(self, asked: Floats, conductance: Floats, effective: Floats) -> None:
-        """Keep the state of the cells in the caller's arrays from now on, (rows, columns) S each: parts of stacks.
+    def keep_in(self, asked: Floats, conductance: Floats, effective: Floats, counts: Counts, changes: Counts) -> None:
+        """Keep the state in the caller's arrays from now on: parts of stacks.
 
         Parameters
         ----------
         asked, conductance, effective : (rows, columns) ndarray
             Of each cell [S]: what was asked of it, what it was programmed to, and what the circuit sees of it.
+        counts : (3,) ndarray of int
+            :attr:`reads`, :attr:`updates` and :attr:`pulses`.
+        changes : (2,) ndarray of int
+            How often the tile has changed: see :meth:`circuitmem.tile.Tile.keep_in`.
         """
-        asked[...] = self._asked
-        self._asked = asked
-        self.tile.keep_in(conductance, effective)
+        asked[...], counts[...] = self._asked, self._counts
+        self._asked, self._counts = asked, counts
+        self.tile.keep_in(conductance, effective, changes)
 
     def meet(self, now: int, noise_seed: int | None = None) -> None:
         """Update the tile's conductances for time, heat and, with a seed, noise up to ``now`` [ps]."""

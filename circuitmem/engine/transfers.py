@@ -11,7 +11,7 @@ There are three ways, and the cheapest that applies is taken:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.reads import IdealAdmittance
 from circuitmem._kernels.stack_reads import IdealWires, Matrices
-from circuitmem._kernels.tree import have_ideal_wires, sense_ends, transfer_of_ideal, transfer_stack
+from circuitmem._kernels.tree import (
+    have_ideal_wires,
+    lines_are_ideal,
+    sense_ends,
+    transfer_of_ideal,
+    transfer_stack,
+)
 from circuitmem.engine.base import silence_dead_drivers
 from circuitmem.engine.behavioral import BehavioralEngine
 from circuitmem.engine.plan import make_plan
@@ -122,8 +128,9 @@ class TransferCache:
         self._error = in_range("reuse_error", error, 0.0, 0.1)
         self._seed = seed
         self._entries: dict[int, _Entry] = {}
-        # States of tiles with ideal wires that were read directly, without storing their matrices.
-        self._unwritten: dict[int, tuple[Tile, int]] = {}
+        # Versions of the tiles of a chip with ideal wires that were read directly, without storing their matrices.
+        self._unwritten: tuple[Sequence[Tile], NDArray[np.int64]] = (), np.zeros(0, dtype=np.int64)
+        self._lines: tuple[tuple[Floats, Floats], NDArray[np.bool_]] | None = None  # wires, and whether they are ideal
         self._places: tuple[Floats, Floats] | None = None  # matrices and admittances of all tiles of a chip
         self._per_change = 0.0
         self._turn = 0
@@ -133,7 +140,7 @@ class TransferCache:
     def clear(self) -> None:
         """Forget all matrices."""
         self._entries.clear()
-        self._unwritten.clear()
+        self._unwritten = (), np.zeros(0, dtype=np.int64)
         self._places = None
 
     def state(self) -> dict[str, Any]:
@@ -144,7 +151,7 @@ class TransferCache:
         # Sorted by tile, because the order of the entries depends on when a run was resumed.
         entries = dict(sorted(self._entries.items()))
         fresh = {number for number, entry in entries.items() if entry.version == entry.tile.version}
-        fresh |= {number for number, (tile, version) in self._unwritten.items() if version == tile.version}
+        fresh |= {number for number, tile in enumerate(self._unwritten[0]) if self._is_unwritten(number, tile)}
         state = {
             "record": self.record.as_dict(),
             "fresh": sorted(fresh),
@@ -201,37 +208,58 @@ class TransferCache:
             stale = self._by_scaling(rest)
         self._exactly(stale)
 
-    def stack(self, tiles: dict[int, Tile], cells: Floats, total: int) -> IdealWires | Matrices | None:
+    def stack(
+        self, tiles: Sequence[Tile], part: slice, cells: Floats, versions: NDArray[np.int64], *, is_plain: bool
+    ) -> IdealWires | Matrices | None:
         """Return matrices or ideal wires of tiles of one chip, to read all at once; None if they are read one by one.
 
         Parameters
         ----------
-        tiles : dict of int to Tile
-            The tiles, by consecutive numbers.
-        cells : (tiles, rows, columns) ndarray
+        tiles : sequence of Tile
+            All tiles of the chip in order: the same object in each call.
+        part : slice
+            Which of them are wanted.
+        cells : (wanted, rows, columns) ndarray
             Conductances of their cells in the circuit [S].
-        total : int
-            Number of tiles on the chip.
+        versions : (tiles,) ndarray of int
+            Versions of all tiles.
+        is_plain : bool
+            Whether no tile of the chip has a cut line, a bridge or a dead driver.
         """
-        wires = next(iter(tiles.values())).wires
-        ideal = have_ideal_wires(cells, wires[0][None], wires[1][None])
+        wires = tiles[part.start].wires
+        if self._lines is None or self._lines[0] is not wires:
+            self._lines = wires, lines_are_ideal(wires[0][None], wires[1][None])
+        ideal = have_ideal_wires(cells, wires[0][None], wires[1][None], self._lines[1])
+        own = dict(enumerate(tiles[part], part.start))
         if self._error == 0.0 and ideal.all():
-            if not all(_is_plain(tile) and tile.defects.dead_drivers is None for tile in tiles.values()):
+            if not (is_plain or all(_is_plain(tile) and tile.defects.dead_drivers is None for tile in own.values())):
                 return None
-            for number, tile in tiles.items():
-                if not (self._is_fresh(number, tile) or self._is_unwritten(number, tile)):
-                    self.record.exact += 1
-                    self._unwritten[number] = tile, tile.version
+            self._note_unwritten(tiles, part, versions)
             return IdealWires(cells, sense_ends(cells[0], wires[1])[0][None])
-        alike = not ideal.any() and all(tile.wires is wires and not tile.defects.bridges for tile in tiles.values())
+        alike = not ideal.any() and all(tile.wires is wires and not tile.defects.bridges for tile in own.values())
         if self._error == 0.0 and alike:
-            return self._in_places(tiles, cells, total)
-        self.refresh(tiles)
-        entries = [self._entries[number] for number in tiles]
+            return self._in_places(own, cells, len(tiles))
+        self.refresh(own)
+        entries = [self._entries[number] for number in own]
         matrices = [entry.admittance for entry in entries if not isinstance(entry.admittance, IdealAdmittance)]
         if len(matrices) < len(entries):
             return None
         return Matrices([entry.matrix for entry in entries], matrices)
+
+    def _note_unwritten(self, tiles: Sequence[Tile], part: slice, versions: NDArray[np.int64]) -> None:
+        """Count the tiles that have changed since they were last read directly, or their matrices computed."""
+        before, known = self._unwritten
+        if before is not tiles:
+            known = np.array(
+                [known[k] if k < len(before) and before[k] is tile else -1 for k, tile in enumerate(tiles)],
+                dtype=np.int64,
+            )
+            self._unwritten = tiles, known
+        changed = np.flatnonzero(known[part] != versions[part]) + part.start
+        if self._entries:
+            changed = np.array([k for k in changed.tolist() if not self._is_fresh(k, tiles[k])], dtype=np.int64)
+        self.record.exact += changed.size
+        known[changed] = versions[changed]
 
     def _in_places(self, tiles: dict[int, Tile], cells: Floats, total: int) -> Matrices:
         """Bring the matrices of tiles with undamaged wires up to date, in stacks for all tiles of the chip."""
@@ -275,8 +303,8 @@ class TransferCache:
         return Matrices(matrices, admittances)
 
     def _is_unwritten(self, number: int, tile: Tile) -> bool:
-        known = self._unwritten.get(number)
-        return known is not None and known[0] is tile and known[1] == tile.version
+        tiles, versions = self._unwritten
+        return number < len(tiles) and tiles[number] is tile and bool(versions[number] == tile.version)
 
     def _is_fresh(self, number: int, tile: Tile) -> bool:
         entry = self._entries.get(number)

@@ -58,7 +58,7 @@ class TiledLayer:
         begin = [0] * len(units) if firsts is None else firsts
         self.placements = [Placement.of(partition, tile, first) for tile, first in enumerate(begin)]
         self._tiling: LayerTiling | None = None
-        self._used: tuple[LayerTiling, list[UsedLines]] | None = None
+        self._used: tuple[LayerTiling, list[UsedLines | None]] | None = None
 
     @property
     def tiling(self) -> LayerTiling:
@@ -67,7 +67,7 @@ class TiledLayer:
             self._tiling = LayerTiling(self.partition, self.placements)
         return self._tiling
 
-    def used_lines(self, *, whole: bool = False) -> Sequence[UsedLines | None]:
+    def used_lines(self, *, whole: bool = False) -> list[UsedLines | None]:
         """Return the lines of each tile that are read; None for all of them, as on a chip that is not gated.
 
         The tiles of a layer are read in step: all wait for the ADC that has most to convert.
@@ -111,8 +111,10 @@ class TiledLayer:
 
     def columns_read(self, *, whole: bool = False) -> int:
         """Return how many bit lines all tiles together convert in a read."""
-        pairs = zip(self.units, self.used_lines(whole=whole), strict=True)
-        return sum(unit.read_cost(used).columns for unit, used in pairs)
+        used = self.used_lines(whole=whole)
+        whole_tiles = used.count(None)
+        columns = whole_tiles * self.units[0].whole_read.columns if whole_tiles else 0
+        return columns + sum(own.cost.columns for own in used if own is not None)
 
     def each_row(self, *, whole: bool = False) -> list[Codes]:
         """Return DAC codes that drive the word lines of each tile one at a time, (reads, rows) each.

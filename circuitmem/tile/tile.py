@@ -64,7 +64,7 @@ class Tile:
         self._spec = spec
         self._defects = DefectMap() if defects is None else defects
         self._defects.check(spec)
-        self._version = 0
+        self._changes = np.zeros(2, dtype=np.int64)  # of state and defects, and of defects alone
         self._segments: tuple[Floats, Floats] | None = None
         self._home: tuple[Floats, Floats] | None = None
         self.program(conductance)
@@ -97,7 +97,7 @@ class Tile:
     @property
     def version(self) -> int:
         """Counts the changes of state and defects, so that derived data can be cached under this number."""
-        return self._version
+        return int(self._changes[0])
 
     def program(self, conductance: ArrayLike) -> None:
         """Replace the programmed conductance, (rows, columns) S, >= 0. Stuck cells ignore it.
@@ -111,12 +111,21 @@ class Tile:
         programmed.flags.writeable = True  # it is our own copy
         self._set(programmed)
 
-    def keep_in(self, conductance: Floats, effective: Floats) -> None:
-        """Keep the state in two arrays of the caller from now on, (rows, columns) each: parts of a stack of tiles.
+    def keep_in(self, conductance: Floats, effective: Floats, changes: NDArray[np.int64]) -> None:
+        """Keep the state in arrays of the caller from now on: parts of a stack of tiles.
 
-        The present state is copied into them. Whoever writes into them later must call :meth:`change`.
+        The present state is copied into them.
+
+        Parameters
+        ----------
+        conductance, effective : (rows, columns) ndarray
+            Programmed conductance, and that in the circuit [S]. Whoever writes into them later must call
+            :meth:`change`, or increase the first of ``changes``.
+        changes : (2,) ndarray of int
+            :attr:`version`, and how often the defects alone have changed.
         """
-        self._home = conductance, effective
+        changes[...] = self._changes
+        self._home, self._changes = (conductance, effective), changes
         self._set(self._conductance)
 
     def _set(self, programmed: Floats) -> None:
@@ -128,7 +137,7 @@ class Tile:
         self._conductance, self._effective_conductance = (array.view() for array in self._state)
         for view in (self._conductance, self._effective_conductance):
             view.flags.writeable = False
-        self._version += 1
+        self._changes[0] += 1
 
     def damage(self, defects: DefectMap) -> None:
         """Replace the defects, as when something breaks; the programmed conductance stays.
@@ -140,6 +149,7 @@ class Tile:
         """
         defects.check(self._spec)
         self._defects = defects
+        self._changes[1] += 1
         self._segments = None
         self.program(self._conductance)
 
@@ -152,7 +162,7 @@ class Tile:
             The arrays behind :attr:`conductance` and :attr:`effective_conductance` [S]; the same array if no cell is
             :attr:`stuck`. Stuck cells may change only in the first.
         """
-        self._version += 1
+        self._changes[0] += 1
         return self._state
 
     @property

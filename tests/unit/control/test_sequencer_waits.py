@@ -25,7 +25,7 @@ def test_an_operation_begins_when_the_tile_is_free(operation):
     for until in (0, 5_000_000):
         chip = Chip(SPEC, 1, seed=1, noise_seed=2)
         (unit,) = chip.units
-        unit.array.until = until
+        chip.context.hold([unit.array], 0, until)
         chip.run(OPERATIONS[operation](chip, unit))
         ends.append(chip.clock)
         assert unit.array.waited == until

@@ -7,7 +7,7 @@ from builders import random_tile
 from circuitmem import DefectMap, Tile, TileSpec
 from circuitmem._kernels.noise import Address
 from circuitmem._kernels.reads import Channels, IdealAdmittance, read_codes
-from circuitmem._kernels.stack_reads import Matrices
+from circuitmem._kernels.stack_reads import IdealWires, Matrices
 from circuitmem.engine import BehavioralEngine, TransferCache
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
@@ -205,6 +205,41 @@ def test_other_tiles_keep_their_admittance_whole(case):
     same_as_new(cache, 0, tile)
 
 
+def stack(cache, tiles, some):
+    """Return what the cache gives to read consecutive tiles of a chip at once."""
+    cells = np.stack([tiles[number].mesh.conductance for number in some])
+    versions = np.array([tile.version for tile in tiles])
+    return cache.stack(tiles, slice(some[0], some[-1] + 1), cells, versions, is_plain=False)
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_tiles_with_ideal_wires_are_counted_when_they_have_changed(is_plain):
+    rng = np.random.default_rng(6)
+    spec = TileSpec(rows=6, columns=5)
+    tiles = [Tile(spec, rng.uniform(20e-6, 300e-6, spec.shape)) for _ in range(4)]
+    cache = TransferCache(BehavioralEngine())
+
+    def look(some, own=tiles):
+        cells = np.stack([own[number].mesh.conductance for number in some])
+        versions = np.array([tile.version for tile in own])
+        found = cache.stack(own, slice(some[0], some[-1] + 1), cells, versions, is_plain=is_plain)
+        assert isinstance(found, IdealWires)
+        return cache.record.exact
+
+    assert look(range(3)) == 3
+    assert look(range(3)) == 3
+    tiles[1].change()
+    assert look(range(1, 4)) == 5  # tile 1 again, and tile 3
+    cache.get(0, tiles[0])  # known already
+    assert cache.record.exact == 5
+    tiles[0].change()
+    cache.get(0, tiles[0])
+    assert look(range(3)) == 6  # counted when its matrix was written
+    grown = [*tiles, Tile(spec, tiles[0].conductance)]
+    assert look(range(5), grown) == 7
+    assert cache.state()["fresh"] == [0, 1, 2, 3, 4]
+
+
 def test_a_stack_of_tiles_is_kept_in_its_places_and_never_stale():
     """Bits are those of each tile alone, whatever came before: pulses, broken drivers, single reads, more tiles."""
     rng = np.random.default_rng(5)
@@ -214,8 +249,7 @@ def test_a_stack_of_tiles_is_kept_in_its_places_and_never_stale():
 
     def check(some, total):
         chosen = {number: tiles[number] for number in some}
-        cells = np.stack([tile.mesh.conductance for tile in chosen.values()])
-        found = cache.stack(chosen, cells, total)
+        found = stack(cache, [tiles[number] for number in range(total)], some)
         assert isinstance(found, Matrices)
         for place, (number, tile) in enumerate(chosen.items()):
             alone = BehavioralEngine().transfer([tile])
@@ -244,10 +278,9 @@ def test_matrices_in_single_precision_are_compared_with_double():
     spec = make_tile(rng).spec
     tiles = {number: Tile(spec, rng.uniform(20e-6, 300e-6, spec.shape)) for number in range(18)}
     engine = BehavioralEngine(precision="single")
-    cells = np.stack([tile.mesh.conductance for tile in tiles.values()])
     one_by_one, together = TransferCache(engine, seed=3), TransferCache(engine, seed=3)
     one_by_one.refresh(tiles)
-    found = together.stack(tiles, cells, len(tiles))
+    found = stack(together, list(tiles.values()), range(18))
     exact = BehavioralEngine().transfer(list(tiles.values()))
     for number, tile in tiles.items():
         single = engine.transfer_matrix(tile)
