@@ -60,6 +60,7 @@ def measure(ohms: float) -> dict[str, float]:
     """Train in situ for a part of an epoch, after one that warms up."""
     from threadpoolctl import threadpool_limits
 
+    from circuitmem.allocation import keep_freed_memory
     from circuitmem.config import load_run
     from circuitmem.data import load_mnist
     from circuitmem.training import InSituTrainer, bring_up, build_network, train_epoch, train_ex_situ
@@ -68,6 +69,7 @@ def measure(ohms: float) -> dict[str, float]:
     size = ["network.layers=[784,256,10]", f"in_situ.batch={BATCH}", "ex_situ.epochs=1", f"data.train={IMAGES}"]
     spec = load_run(None, [*wires, *size, "data.test=100", "chip.defects.device_yield=0.8"])
     digits = load_mnist("bundled").first(IMAGES, 100)
+    keep_freed_memory()  # as the commands do
     with threadpool_limits(limits=1, user_api="blas"):
         model = train_ex_situ(spec.ex_situ, spec.network, digits.train_inputs, digits.train_targets, 1, lambda *_: None)
         network = build_network(spec, model, digits)

@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from circuitmem.allocation import keep_freed_memory
+
 __all__ = ["start_worker"]
 
 
@@ -43,6 +45,7 @@ def start_worker(work: Callable[..., None], *arguments: Any) -> tuple[BaseProces
 
 
 def _begin(work: Callable[..., None], pipe: Connection[Any, Any], *arguments: Any) -> None:
+    keep_freed_memory()
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()

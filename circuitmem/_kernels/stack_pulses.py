@@ -115,7 +115,7 @@ class CellArrays(NamedTuple):
     """As seen by the circuit [S]; it may be the same array."""
     asked: Stack
     """What was asked for last [S]."""
-    stuck: Sequence[Mask]
+    stuck: Mask | Sequence[Mask]
     """Cells that change in ``conductance`` only."""
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from circuitmem.allocation import keep_freed_memory
 from circuitmem.errors import CircuitmemError
 
 __all__ = ["INTERRUPTED", "app", "main"]
@@ -43,6 +44,7 @@ START = """circuitmem: what will my network do on this memristor array, and can 
 
 def main() -> None:
     """Run the command line; errors made by the user are one line and exit code 2."""
+    keep_freed_memory()
     try:
         code = app(prog_name="circuitmem", standalone_mode=False)
         sys.stdout.flush()

@@ -59,6 +59,8 @@ class ChipState:
         As programmed, and as the circuit has it [S].
     counts : (tiles, 3) ndarray of int
         How many operations have read each tile and programmed it, and how many row pulses it has had.
+    slope : (tiles, rows, columns) ndarray, optional
+        Conductance per gate voltage of each device [S/V], once the chip keeps it.
     changes : (tiles, 2) ndarray of int
         How often each tile has changed, and how often its defects have.
     """
@@ -69,6 +71,7 @@ class ChipState:
         shape = count, rows, columns
         self.counts, self.changes = (np.zeros((count, each), dtype=np.int64) for each in (3, 2))
         self.asked, self.conductance, self.effective = (np.empty(shape) for _ in range(3))
+        self.slope: Floats | None = None
         self._stuck = np.zeros(shape, dtype=bool)
         self._dead = np.zeros(shape[:2], dtype=bool)
         self._defects: list[DefectMap | None] = [None] * count

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from circuitmem._kernels.noise import Addresses
 from circuitmem._kernels.stack_pulses import CellArrays, PulsePlan, plan_stack, two_pulse_stack
+from circuitmem._kernels.stacks import Stack
 from circuitmem.control.context import Context
 from circuitmem.control.ledger import PICOSECOND, attojoules_each
 from circuitmem.control.programming import Programming
@@ -50,13 +51,13 @@ class TwoPulseStack(PulseStack):
         return np.count_nonzero(counts, axis=2), counts.sum(axis=2)
 
     def _pulse(self, piece: slice, tiles: Counts, noise: Addresses) -> tuple[list[int], list[int]]:
-        state, part, units = self.state, self._own(piece), self.job.units[piece]
-        device = units[0].devices
+        state, part = self.state, self._own(piece)
+        device = self.job.units[0].devices
         assert isinstance(device, TwoPulse)
         power = two_pulse_stack(
             self._plan(piece.start, piece.stop),
-            CellArrays(state.conductance[part], state.effective[part], state.asked[part], list(state.stuck(part))),
-            [unit.devices.slope for unit in units],
+            CellArrays(state.conductance[part], state.effective[part], state.asked[part], state.stuck(part)),
+            self._slopes(part),
             device.law,
             noise,
             wires=state.wires(part),
@@ -66,3 +67,16 @@ class TwoPulseStack(PulseStack):
         )
         down, up = (attojoules_each(own * (time * PICOSECOND)) for own, time in zip(power, self._times, strict=True))
         return down, up
+
+    def _slopes(self, part: slice) -> Stack:
+        """Return the slopes of the devices of consecutive tiles [S/V]: one array, where the chip keeps them."""
+        state = self.state
+        each = [unit.devices for unit in state.units]
+        if not each[0].keeps_slope:
+            return [device.slope for device in each[part] if isinstance(device, TwoPulse)]
+        if state.slope is None:
+            state.slope = np.empty_like(state.asked)
+            for device, place in zip(each, state.slope, strict=True):
+                if isinstance(device, TwoPulse):
+                    device.keep_slope_in(place)
+        return state.slope[part]

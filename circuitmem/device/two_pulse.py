@@ -52,6 +52,11 @@ class TwoPulse(Device):
         self._slope = slope if self.keeps_slope else None
         return slope
 
+    def keep_slope_in(self, place: Floats) -> None:
+        """Keep the slope in an array of the caller from now on, (rows, columns): a part of a stack of tiles."""
+        place[...] = self.slope
+        self._slope = place
+
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
         """Return one RESET for cells that must be lowered, and one SET for all that must change."""
         return (wanted < present).astype(np.int64), (wanted != present).astype(np.int64)

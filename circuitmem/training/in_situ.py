@@ -141,9 +141,14 @@ class InSituTrainer:
         model, layers = self.network.model, self.network.layers
         self.batches += 1
         weight_gradients, bias_gradients = self._gradients(activities, error)
-        changes = self.optimiser.changes([*weight_gradients, *bias_gradients], rate)
+        gradients = [*weight_gradients, *bias_gradients]
         if not self._limits:  # only after the bring-up, which finds the stuck cells
             self._limits = [layer.limits() for layer in layers]
+        if type(self.rule).asked is UpdateRule.asked:  # all of every change is asked of the cells
+            free = [None] * len(bias_gradients)
+            self.optimiser.move([*model.weights, *model.biases], gradients, rate, [*self._limits, *free])
+            return
+        changes = self.optimiser.changes(gradients, rate)
         moved = zip(layers, model.weights, self._limits, changes[: len(layers)], strict=True)
         for layer, weights, (lowest, highest), change in moved:
             weights += self.rule.asked(layer, change)

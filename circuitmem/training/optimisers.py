@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem._kernels.momentum import momentum_step
 from circuitmem.config import InSituSpec, Spec
 from circuitmem.config.names import options_of
 from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
@@ -16,6 +17,7 @@ from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
 __all__ = ["Adam", "Momentum", "Optimiser", "RmsProp", "Sgd"]
 
 Floats = NDArray[np.float64]
+Limits = tuple[Floats, Floats]
 
 
 class Optimiser(ABC):
@@ -66,6 +68,25 @@ class Optimiser(ABC):
         kept = [[memory[index] for memory in self.memory] for index in range(len(gradients))]
         return [self.change(gradient, rate, *own) for gradient, own in zip(gradients, kept, strict=True)]
 
+    def move(
+        self, parameters: Sequence[Floats], gradients: Sequence[Floats], rate: float, limits: Sequence[Limits | None]
+    ) -> None:
+        """Change parameters in place by what :meth:`changes` returns, each within its limits.
+
+        Parameters
+        ----------
+        parameters, gradients : sequence of ndarray
+            The parameters, and the derivatives of the loss.
+        rate : float
+            Step size.
+        limits : sequence of (lowest, highest) or None
+            Limits of each parameter, ndarrays of its shape; None if it has none.
+        """
+        for own, change, within in zip(parameters, self.changes(gradients, rate), limits, strict=True):
+            own += change
+            if within is not None:
+                np.clip(own, *within, out=own)
+
     @abstractmethod
     def change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
         """Return the change of one parameter, and bring its memory up to date.
@@ -105,6 +126,19 @@ class Momentum(Optimiser):
         velocity *= self.spec.momentum
         velocity -= rate * gradient
         return velocity
+
+    def move(
+        self, parameters: Sequence[Floats], gradients: Sequence[Floats], rate: float, limits: Sequence[Limits | None]
+    ) -> None:
+        """Change parameters in place, in one pass through memory; the bits are the same."""
+        cls = type(self)
+        own_way = cls.change is not Momentum.change or cls.changes is not Optimiser.changes  # a subclass of the user's
+        if own_way or not all(each.flags.c_contiguous for each in parameters):
+            super().move(parameters, gradients, rate, limits)
+            return
+        self.steps += 1
+        for own, velocity, gradient, within in zip(parameters, self.memory[0], gradients, limits, strict=True):
+            momentum_step(own, velocity, gradient, within, rate=rate, momentum=self.spec.momentum)
 
 
 class RmsProp(Optimiser):

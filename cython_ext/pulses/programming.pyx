@@ -9,9 +9,9 @@ from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from pulses.addresses cimport keep_addresses
 from pulses.listed cimport draw_cells, list_cells
 from pulses.row_power cimport SIDE, drive
+from simd.addresses cimport keep_addresses
 from simd.rounded cimport pairs_of, rounded
 from simd.threads cimport HAS_OPENMP, SMALL
 
@@ -341,9 +341,15 @@ cdef void pulse_tile(const Pulses* p, Py_ssize_t tile, double* memory) noexcept 
         row += SIDE
 
 
-cdef list keep_masks(arrays, uintptr_t* to):
+cdef object keep_masks(arrays, uintptr_t* to):
+    cdef const unsigned char[:, :, ::1] stack
     cdef const unsigned char[:, ::1] view
     cdef Py_ssize_t k
+    if len(arrays) and hasattr(arrays, "strides"):
+        stack = arrays.view(np.uint8)
+        for k in range(len(arrays)):
+            to[k] = <uintptr_t> &stack[k, 0, 0]
+        return stack
     kept = []
     for k in range(len(arrays)):
         view = arrays[k].view(np.uint8)
@@ -370,13 +376,15 @@ def two_pulse_stack(
     cdef uintptr_t[:, ::1] addresses = np.empty((7, number), dtype=np.uintp)
     if some == 0:
         return power
-    kept = keep_addresses(conductance, number, &addresses[0, 0]) + keep_addresses(effective, number, &addresses[1, 0])
-    kept += keep_addresses(asked, number, &addresses[2, 0]) + keep_addresses(slope, number, &addresses[3, 0])
-    kept += keep_masks(stuck, &addresses[6, 0])
+    kept = [
+        keep_addresses(each, number, &addresses[k, 0])
+        for k, each in enumerate((conductance, effective, asked, slope))
+    ]
+    kept.append(keep_masks(stuck, &addresses[6, 0]))
     p.conductance, p.effective, p.asked, p.slope = &addresses[0, 0], &addresses[1, 0], &addresses[2, 0], &addresses[3, 0]
     p.word, p.ground, p.stuck, p.dead = NULL, NULL, &addresses[6, 0], NULL
     if word is not None:
-        kept += keep_addresses(word, number, &addresses[4, 0]) + keep_addresses(ground, number, &addresses[5, 0])
+        kept += [keep_addresses(word, number, &addresses[4, 0]), keep_addresses(ground, number, &addresses[5, 0])]
         p.word, p.ground, p.alike = &addresses[4, 0], &addresses[5, 0], len(word) == 1
         p.ideal = p.alike and is_ideal(<const double*> p.word[0], p.rows, p.columns)
     if dead is not None:

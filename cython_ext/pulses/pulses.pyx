@@ -5,7 +5,7 @@ from libc.math cimport expm1, sqrt
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
-from pulses.addresses cimport keep_addresses
+from simd.addresses cimport keep_addresses
 from pulses.listed cimport draw_cells, list_cells
 from pulses.row_power cimport SIDE, drive
 from simd.philox cimport normals

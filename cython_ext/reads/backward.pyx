@@ -1,6 +1,6 @@
 """Gradients of a layer's weights through its tiles, in one call; ``circuitmem/_kernels/stack_gradients.py`` says it in
-NumPy, and gets the same bits: nothing here multiplies and adds in one instruction (``setup.py``). So does Adam, which
-``circuitmem/_kernels/adam.py`` says.
+NumPy, and gets the same bits: nothing here multiplies and adds in one instruction (``setup.py``). So do Adam and
+momentum, which ``circuitmem/_kernels/adam.py`` and ``momentum.py`` say.
 
 A thread takes a tile, whose arrays stay in its cache. Word lines lie in transposed arrays, so that a step along all
 lines of a tile is one pass through memory.
@@ -315,8 +315,9 @@ def weight_gradient(
     return np.asarray(found)
 
 
-# Parameters that a thread moves at a time: of fewer, to wake another takes as long.
+# Parameters that a thread moves at a time: of fewer, to wake another takes as long. Momentum has less to do for each.
 cdef Py_ssize_t SHARE = 131072
+cdef Py_ssize_t ROLLED = 65536
 
 
 cdef void move(
@@ -346,3 +347,50 @@ def adam_step(
         for share in prange(shares, num_threads=min(threads, <int> shares), schedule="static"):
             start = share * SHARE
             move(p + start, m + start, v + start, g + start, min(SHARE, count - start), mean, square, rate)
+
+
+cdef void roll(
+    double* p, double* v, const double* gradient, Py_ssize_t count, double rate, double momentum
+) noexcept nogil:
+    """Move parameters that follow each other, without limits."""
+    cdef Py_ssize_t k
+    for k in range(count):
+        v[k] = v[k] * momentum - rate * gradient[k]
+        p[k] = p[k] + v[k]
+
+
+cdef void roll_within(
+    double* p, double* v, const double* gradient, const double* lowest, const double* highest, Py_ssize_t count,
+    double rate, double momentum
+) noexcept nogil:
+    """Move parameters that follow each other, each within its limits."""
+    cdef Py_ssize_t k
+    cdef double moved
+    for k in range(count):
+        v[k] = v[k] * momentum - rate * gradient[k]
+        moved = p[k] + v[k]
+        moved = lowest[k] if lowest[k] >= moved else moved  # what is not a number stays so
+        p[k] = highest[k] if highest[k] <= moved else moved
+
+
+def momentum_step(
+    double[::1] parameters, double[::1] velocity, const double[::1] gradient, const double[::1] lowest,
+    const double[::1] highest, double rate, double momentum, int threads,
+):
+    """Move parameters by their velocities, in place, within limits if there are any."""
+    cdef Py_ssize_t count = parameters.shape[0], share, shares = (count + ROLLED - 1) // ROLLED, start, size
+    if count == 0:
+        return
+    cdef double* p = &parameters[0]
+    cdef double* v = &velocity[0]
+    cdef const double* g = &gradient[0]
+    cdef const double* low = NULL if lowest is None else &lowest[0]
+    cdef const double* high = NULL if highest is None else &highest[0]
+    with nogil:
+        for share in prange(shares, num_threads=min(threads, <int> shares), schedule="static"):
+            start = share * ROLLED
+            size = min(ROLLED, count - start)
+            if low == NULL:
+                roll(p + start, v + start, g + start, size, rate, momentum)
+            else:
+                roll_within(p + start, v + start, g + start, low + start, high + start, size, rate, momentum)

@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from simd.addresses cimport keep_addresses
 from simd.threads cimport HAS_OPENMP, SMALL
 from reads.panel cimport PANEL, Drive, Drives, Read, add_rest, panel_bytes, read_panel, set_rest, turn_in
 from simd.rounded cimport add_scaled
@@ -359,20 +360,6 @@ cdef int run(const Layer* l, const Read* pattern, bint share_lists, int threads)
     return 0
 
 
-cdef list keep_addresses(arrays, Py_ssize_t tiles, const double** to):
-    """Note where the array of each tile is, or that of all; returns what has to stay until they are no longer used."""
-    cdef const double[:, ::1] view
-    cdef Py_ssize_t k
-    kept = []
-    for k in range(len(arrays)):
-        view = arrays[k]
-        to[k] = &view[0, 0]
-        kept.append(view)
-    for k in range(len(arrays), tiles):
-        to[k] = to[0]
-    return kept
-
-
 def read_stack(
     const uint16_t[:, :, ::1] codes, const int32_t[:, ::1] places, Py_ssize_t alike, bint share_lists,
     conductance, const double[:, ::1] sense, matrix, admittance, table, const double[:, ::1] factor,
@@ -397,7 +384,7 @@ def read_stack(
     l.tile_step = codes.shape[1] * codes.shape[2] if codes.shape[0] > 1 else 0
     l.places, l.alike = &places[0, 0], alike
     l.table = <const double**> &addresses[0, 0]
-    kept = keep_addresses(table, l.tiles, l.table)
+    kept = [keep_addresses(table, l.tiles, &addresses[0, 0])]
     l.factor, l.offset, l.highest, l.top = &factor[0, 0], &offset[0, 0], &highest[0, 0], top
     l.keys, l.operations, l.first = &keys[0, 0], &operations[0], first
     pattern.rows, pattern.columns, pattern.strips = l.rows, l.columns, (l.columns + w - 1) // w
@@ -408,14 +395,14 @@ def read_stack(
         l.thresholds, pattern.converters.steps = &thresholds[0, 0, 0], thresholds.shape[2]
     if conductance is not None:
         l.conductance, l.sense = <const double**> &addresses[1, 0], &sense[0, 0]
-        kept += keep_addresses(conductance, l.tiles, l.conductance)
+        kept.append(keep_addresses(conductance, l.tiles, &addresses[1, 0]))
         l.sense_step = l.columns if sense.shape[0] > 1 else 0
     else:
         l.matrix = <const double**> &addresses[1, 0]
-        kept += keep_addresses(matrix, l.tiles, l.matrix)
+        kept.append(keep_addresses(matrix, l.tiles, &addresses[1, 0]))
         if admittance is not None:
             l.admittance, pattern.row_strips = <const double**> &addresses[2, 0], (l.rows + w - 1) // w
-            kept += keep_addresses(admittance, l.tiles, l.admittance)
+            kept.append(keep_addresses(admittance, l.tiles, &addresses[2, 0]))
     power = np.zeros((l.tiles, l.reads))
     cdef double[:, ::1] watts = power
     l.power = &watts[0, 0]

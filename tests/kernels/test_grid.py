@@ -19,6 +19,7 @@ from circuitmem._kernels import (
     counts,
     devices,
     mesh,
+    momentum,
     noise,
     pulses,
     reads,
@@ -130,6 +131,7 @@ PAIRS = [
         stack_gradients._reference_gradient, near(0.0),
     ),
     Pair(adam, "_adam_step", "backward", "adam_step", adam._reference_step, near(0.0)),
+    Pair(momentum, "_momentum_step", "backward", "momentum_step", momentum._reference_step, near(0.0)),
     Pair(devices, "_respond", "devices", "respond", devices._reference_respond, responses),
     Pair(devices, "_integrate", "devices", "integrate", devices._reference_integrate, motions),
 ]  # fmt: skip
@@ -324,6 +326,8 @@ def gradients_of_a_layer(case):
     first, second = np.zeros_like(weights), np.zeros_like(weights)
     for step in (1, 2):
         adam.adam_step(weights, first, second, gradient, step=step, rate=1e-3, threads=2)
+    for limits in (None, (weights - 0.1, weights + 0.1)):
+        momentum.momentum_step(weights, first, gradient, limits, rate=0.1, momentum=0.9, threads=2)
 
 
 def devices_of_a_tile(case):

@@ -1,0 +1,49 @@
+"""Momentum moves parameters in one pass: as its change says, also where a user has changed that."""
+
+import numpy as np
+import pytest
+
+from circuitmem.config import InSituSpec
+from circuitmem.training.optimisers import Momentum, Optimiser
+
+SPEC = InSituSpec(optimiser="momentum", momentum=0.8)
+
+
+class Halved(Momentum):
+    """Half of each change."""
+
+    def change(self, gradient, rate, *memory):
+        """Return half the change."""
+        return 0.5 * super().change(gradient, rate, *memory)
+
+
+def parameters(order):
+    rng = np.random.default_rng(3)
+    weights, bias = np.array(rng.normal(size=(6, 4)), order=order), rng.normal(size=4)
+    steps = [[rng.normal(size=(6, 4)), rng.normal(size=4)] for _ in range(5)]
+    return [weights, bias], steps, [(np.full((6, 4), -0.5), np.full((6, 4), 0.7)), None]
+
+
+def moved(optimiser, move, order):
+    own, steps, limits = parameters(order)
+    used = optimiser(SPEC, own)
+    for gradients in steps:
+        move(used, own, gradients, 0.3, limits)
+    return own, used
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("optimiser", [Momentum, Halved])
+def test_parameters_move_as_the_change_says_within_their_limits(optimiser, order):
+    ours, used = moved(optimiser, optimiser.move, order)
+    plain, alike = moved(optimiser, Optimiser.move, order)
+    for own, other in zip([*ours, *used.memory[0]], [*plain, *alike.memory[0]], strict=True):
+        np.testing.assert_array_equal(own, other)
+    assert used.steps == alike.steps == 5
+    assert ours[0].min() == -0.5
+    assert ours[0].max() == 0.7
+    assert np.abs(ours[1]).max() > 0.7  # biases have no limits
+
+
+def test_half_of_the_change_is_not_the_whole():
+    assert not np.array_equal(moved(Halved, Halved.move, "C")[0][0], moved(Momentum, Momentum.move, "C")[0][0])
