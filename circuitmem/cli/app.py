@@ -5,17 +5,34 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from circuitmem.allocation import keep_freed_memory
 from circuitmem.errors import CircuitmemError
 
 __all__ = ["INTERRUPTED", "app", "main"]
 
+ORDER = (
+    "train resume report watch infer summary data calibrate tile fit verilog-a "
+    "validate replay netlist conformance study list doctor"
+).split()
+"""Commands in the order in which ``--help`` lists them: runs, arrays and devices, circuits, studies, and the rest."""
+
+
+class _InOrder(TyperGroup):
+    """The commands in :data:`ORDER`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
 app = typer.Typer(
     name="circuitmem",
+    cls=_InOrder,
     add_completion=True,
     no_args_is_help=False,
     rich_markup_mode=None,
@@ -39,6 +56,7 @@ START = """circuitmem: what will my network do on this memristor array, and can 
   circuitmem watch runs/first          look at a run while it goes on, in a browser
   circuitmem list                      show the devices, calibrations, methods, ... that have names
   circuitmem doctor                    show what is installed and what is missing
+  circuitmem --help                    list all commands
   circuitmem COMMAND --help            explain a command"""
 
 

@@ -12,12 +12,14 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
 
 
-@app.command()
+@app.command(short_help="Analyse a measured or planned array.")
 def tile(
     conductance: Annotated[
         Path, typer.Option(help="CSV of conductances, a line a word line; its header has the unit.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page, figures, JSON, CSV and netlist.")],
+    out: Annotated[
+        Path, typer.Option("--out", "--output", "-o", help="Folder for the page, figures, JSON, CSV and netlist.")
+    ],
     config: Config = None,
     stuck: Annotated[
         Path | None, typer.Option(help="CSV: conductances of stuck cells, empty for the others; or 0 and 1.")

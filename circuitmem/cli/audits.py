@@ -21,7 +21,7 @@ class Engines(Enum):
     spice = "spice"
 
 
-@app.command()
+@app.command(short_help="Repeat an operation that an audit saved.")
 def replay(
     file: Annotated[Path, typer.Argument(help="Operation that an audit saved, audit_....npz.")],
     engine: Annotated[

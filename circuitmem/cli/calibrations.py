@@ -11,11 +11,12 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
 
 
-@app.command()
+@app.command(short_help="Compare calibrations on one chip.")
 def calibrate(
     config: Config = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", "-m", help="Calibration to try; repeatable; all when left out.")
+        list[str] | None,
+        typer.Option("--method", "-m", metavar="NAME", help="Calibration to try; repeatable; all when left out."),
     ] = None,
     held_out: Annotated[int, typer.Option(help="Test samples to measure errors with, >= 1.")] = 200,
     seed: Seed = None,

@@ -54,9 +54,9 @@ class BiasScheme(StrEnum):
     TRANSISTOR = "1t1r"
 
 
-@app.command()
+@app.command(short_help="Write a tile as a netlist for plain ngspice or VACASK.")
 def netlist(
-    out: Annotated[Path, typer.Option("--output", "-o", help="File to write, e.g. tile.cir.")],
+    out: Annotated[Path, typer.Option("--output", "--out", "-o", help="File to write, e.g. tile.cir.")],
     config: Config = None,
     what: Annotated[What, typer.Option(help="A read, a programming pulse, or a read with ADCs, in time.")] = What.READ,
     seed: Seed = None,
@@ -75,10 +75,11 @@ def netlist(
         ),
     ] = None,
     row: Annotated[
-        list[int] | None, typer.Option(help="Word line to program; repeatable. The middle one when left out.")
+        list[int] | None,
+        typer.Option(metavar="NUMBER", help="Word line to program; repeatable. The middle one when left out."),
     ] = None,
     column: Annotated[
-        list[int] | None, typer.Option(help="Bit line to program; repeatable. All when left out.")
+        list[int] | None, typer.Option(metavar="NUMBER", help="Bit line to program; repeatable. All when left out.")
     ] = None,
     amplitude: Annotated[float | None, typer.Option(help="Voltage of the pulse [V]; the device's own.")] = None,
     width: Annotated[float | None, typer.Option(help="Width of the pulse [s]; the device's own.")] = None,
@@ -170,9 +171,11 @@ def netlist(
         print(f"{out}: a {tile.spec.rows}x{tile.spec.columns} {title}; run it with: {run} {shlex.quote(str(out))}")
 
 
-@app.command()
+@app.command(short_help="Compare the behavioral engine with a circuit simulator.")
 def validate(
-    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html, validation.json and figures.")],
+    out: Annotated[
+        Path, typer.Option("--output", "--out", "-o", help="Folder for report.html, validation.json and figures.")
+    ],
     config: Annotated[
         str | None,
         typer.Argument(help="TOML file or preset: compare its own tile and devices instead of all built-in ones."),
@@ -182,7 +185,7 @@ def validate(
     baseline: Annotated[
         Path | None, typer.Option(help="An older validation.json: say what became better or worse.")
     ] = None,
-    stage: Annotated[list[str] | None, typer.Option(help="Run this stage only; repeatable.")] = None,
+    stage: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this stage only; repeatable.")] = None,
     referee: Annotated[
         RefereeChoice, typer.Option(help="Simulator that checks the kernels; all: both, compared with each other too.")
     ] = RefereeChoice.NGSPICE,

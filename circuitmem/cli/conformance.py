@@ -16,6 +16,7 @@ conformance = typer.Typer(
     name="conformance",
     rich_markup_mode=None,
     help="Write tiles with their exact answers, and check another simulator with them.",
+    short_help="Check another simulator with exact answers.",
 )
 app.add_typer(conformance)
 
@@ -29,7 +30,7 @@ class Checked(StrEnum):
     NONE = "none"
 
 
-@conformance.command("export")
+@conformance.command("export", short_help="Write 200 tiles with their exact answers.")
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder for cases.json and the schemas; made if it does not exist.")],
     referee: Annotated[
@@ -75,10 +76,10 @@ def export(
         print("checked by nobody: --referee all asks both circuit simulators")
 
 
-@conformance.command("check")
+@conformance.command("check", short_help="Judge the answers of another program.")
 def check(
     file: Annotated[Path, typer.Argument(help="Answers of another program, as answers.schema.json says.")],
-    group: Annotated[list[str] | None, typer.Option(help="Judge this group only; repeatable.")] = None,
+    group: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Judge this group only; repeatable.")] = None,
     tolerance: Annotated[
         float | None, typer.Option(help="Largest difference that passes; 1e-9, of non-linear cells 1e-7.")
     ] = None,

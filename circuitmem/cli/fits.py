@@ -12,7 +12,7 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Json
 
 
-@app.command()
+@app.command(short_help="Fit a device model to a measured curve.")
 def fit(
     data: Annotated[
         Path,
@@ -26,10 +26,12 @@ def fit(
         typer.Option("--model", "-m", help="yakopcic, vteam, stanford-pku, ion-drift, pulse, steps or statistical."),
     ],
     out: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the figure and the TOML fragment, made if it is new.")
+        Path,
+        typer.Option("--output", "--out", "-o", help="Folder for the figure and the TOML fragment, made if it is new."),
     ] = Path(),
     fix: Annotated[
-        list[str] | None, typer.Option("--fix", help="NAME=VALUE: a known parameter, which is not fitted; repeatable.")
+        list[str] | None,
+        typer.Option("--fix", metavar="NAME=VALUE", help="A known parameter, which is not fitted; repeatable."),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Of the intervals, 0.5 to 0.999.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the starts, >= 0.")] = 1,

@@ -12,7 +12,7 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Json, Setting
 
 
-@app.command()
+@app.command(short_help="Use the chip of a finished run.")
 def infer(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     method: Annotated[str, typer.Option(help="Method whose chip is used.")] = "calibration_in_situ",

@@ -10,7 +10,7 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Json
 
 
-@app.command()
+@app.command(short_help="Show what is installed and what is missing.")
 def doctor(as_json: Json = False) -> None:
     """Show what is installed, which kernels and ngspice run, and what is missing; exit code 1 if that is essential."""
     from circuitmem.console import Progress, print_findings

@@ -12,7 +12,7 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Config, Json, Seed, Setting, overrides
 
 
-@app.command()
+@app.command(short_help="Show tiles, time and energy that a network needs.")
 def summary(config: Config = None, seed: Seed = None, setting: Setting = None, as_json: Json = False) -> None:
     """Show what a network needs of its chip: tiles, cells, and reads, time and energy of an inference, by layer."""
     from circuitmem.config import load_run
@@ -30,7 +30,7 @@ def summary(config: Config = None, seed: Seed = None, setting: Setting = None, a
     print(json.dumps(found.as_dict()) if as_json else found)
 
 
-@app.command()
+@app.command(short_help="Show what data a configuration loads.")
 def data(
     config: Annotated[
         str | None, typer.Argument(help="TOML file, preset, or data set that `circuitmem list datasets` shows.")

@@ -12,7 +12,7 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Json
 
 
-@app.command("list")
+@app.command("list", short_help="Show devices, calibrations, methods, ... that have names.")
 def list_names(
     kind: Annotated[str | None, typer.Argument(help="One kind, such as calibrations; all when left out.")] = None,
     as_json: Json = False,

@@ -10,7 +10,10 @@ import typer
 __all__ = ["Config", "Json", "Seed", "Setting", "SimulatorName", "Workers", "overrides"]
 
 Config = Annotated[str | None, typer.Argument(help="TOML file or preset; the default chip when left out.")]
-Setting = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. chip.tile.rows=128; repeatable.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. chip.tile.rows=128; repeatable."),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed, >= 0; overrides the configuration's.")]
 Workers = Annotated[
     int | None,

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from circuitmem.config import RunSpec
 
 
-@app.command()
+@app.command(short_help="Train one network on one defective chip.")
 def train(
-    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the run.")],
+    out: Annotated[Path, typer.Option("--out", "--output", "-o", help="New folder for the run.")],
     config: Config = None,
     seed: Seed = None,
     setting: Setting = None,
@@ -64,7 +64,7 @@ def refereed(config: str | None, settings: list[str]) -> RunSpec:
     return spec
 
 
-@app.command()
+@app.command(short_help="Continue an interrupted run.")
 def resume(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")], workers: Workers = None, as_json: Json = False
 ) -> None:
@@ -123,7 +123,7 @@ def _warn(results: dict[str, Any]) -> None:
         print(f"circuitmem: warning: {warning['message']}", file=sys.stderr)
 
 
-@app.command()
+@app.command(short_help="Write the page of a run, and its figures.")
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")], as_json: Json = False
 ) -> None:
@@ -147,7 +147,7 @@ def report(
         print("\n".join(map(str, written)))
 
 
-@app.command()
+@app.command(short_help="Serve the page of a run while it goes on.")
 def watch(
     run: Annotated[Path, typer.Argument(help="Folder of a run, finished or under way.")],
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,

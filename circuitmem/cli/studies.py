@@ -19,12 +19,14 @@ Folder = Annotated[Path, typer.Argument(help="Folder that has study.toml, e.g. s
 Quick = Annotated[bool, typer.Option("--quick", help="The study's quick form: fewer and smaller points.")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Folder of the results; the study's own, or quick/ in it, if left out."),
+    typer.Option(
+        "--out", "--output", "-o", help="Folder of the results; the study's own, or quick/ in it, if left out."
+    ),
 ]
 Repeats = Annotated[int | None, typer.Option(help="Defect maps at every point, instead of those declared, >= 1.")]
 
 
-@study.command("run")
+@study.command("run", short_help="Compute what is missing, then the report.")
 def run(
     folder: Folder,
     quick: Quick = False,
@@ -94,7 +96,7 @@ def _list_points(declared: object, out: Path | None, workers: int, as_json: bool
     print(json.dumps(plan)) if as_json else print_points(plan)
 
 
-@study.command("report")
+@study.command("report", short_help="Draw the figures and write the texts from the table.")
 def report(folder: Folder, quick: Quick = False, out: Out = None, as_json: Json = False) -> None:
     """Draw the figures and write results.md, and README.md between its markers, from the table; nothing is computed."""
     from circuitmem.console import Progress
@@ -109,7 +111,7 @@ def report(folder: Folder, quick: Quick = False, out: Out = None, as_json: Json 
     print(json.dumps(written) if as_json else "\n".join(paths))
 
 
-@study.command("figures")
+@study.command("figures", short_help="Draw the figures again from the table.")
 def figures(folder: Folder, quick: Quick = False, out: Out = None, as_json: Json = False) -> None:
     """Draw the figures again from the table; nothing is computed."""
     from circuitmem.console import Progress

@@ -11,7 +11,7 @@ from circuitmem.cli.app import app
 from circuitmem.cli.options import Json, Seed, Setting, overrides
 
 
-@app.command("verilog-a")
+@app.command("verilog-a", short_help="Compile and tabulate a Verilog-A device of your own.")
 def verilog_a(
     config: Annotated[str, typer.Argument(help="TOML file whose chip.device is of kind verilog-a.")],
     seed: Seed = None,

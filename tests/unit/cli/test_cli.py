@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from builders import options
 
+from circuitmem.cli.app import ORDER
 from circuitmem.config import load_run
 
 TINY = [
@@ -390,3 +391,18 @@ def test_a_corrupt_run_file_is_refused(run, tiny_run, tmp_path):
     done = run("resume", tmp_path)
     assert done.returncode == 2
     assert "digital.npz: is not a readable npz file" in done.stderr
+
+
+def test_help_lists_every_command_in_one_line_that_is_whole(run):
+    found = run("--help").stdout
+    listed = found[found.index("Commands:") :].splitlines()[1:]
+    assert [line.split()[0] for line in listed] == ORDER
+    assert not [line for line in listed if line.endswith("...")]
+
+
+@pytest.mark.parametrize("words", ["train", "tile", "study run", "fit", "netlist", "validate"])
+def test_every_command_that_writes_knows_both_names_of_the_option(run, words):
+    found = run(*words.split(), "--help").stdout
+    assert "-o" in found
+    assert "--out" in found.replace("--output", "")
+    assert "--output" in found
