@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from circuitmem.errors import ValidationError
 
 __all__ = ["boolean_array", "did_you_mean", "finite_array", "in_range", "integer", "real_array"]
-__all__ += ["seconds_of", "split_shares"]
+__all__ += ["seconds_of", "split_shares", "time_of"]
 
 _SECONDS = {"": 1.0, "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _SECONDS["y"] = 365.25 * 86_400.0
@@ -201,3 +201,18 @@ def seconds_of(name: str, text: str) -> float:
         units = ", ".join(unit for unit in _SECONDS if unit)
         raise ValidationError(name, f"must be times such as 90s, 1.5h or 10y (units: {units})", text)
     return float(match[1] + (match[2] or "")) * _SECONDS[match[3]]
+
+
+def time_of(seconds: float) -> str:
+    """Return a time in the largest unit of :func:`seconds_of` of which it is a few, such as ``1 d`` or ``90 s``.
+
+    Parameters
+    ----------
+    seconds : float
+        The time, >= 0.
+    """
+    for unit in sorted(filter(None, _SECONDS), key=_SECONDS.__getitem__, reverse=True):
+        count = seconds / _SECONDS[unit]
+        if f"{count:.4g}" == f"{round(count)}" != "0":
+            return f"{round(count)} {unit}"
+    return f"{seconds:.4g} s"

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from circuitmem.console.progress import Progress
 from circuitmem.console.table import print_table, terminal
+from circuitmem.validation import time_of
 
 __all__ = [
     "Progress",
@@ -180,7 +181,7 @@ def print_ages(found: dict[str, Any]) -> None:
         upkeep = each["upkeep"]
         counts = [f"{upkeep[name]:,}" for name in ("checks", "calibrations", "refreshes", "refresh_pulses")]
         cost = [f"{upkeep['time_s'] * 1e3:.4g} ms", f"{upkeep['energy_j'] * 1e6:.4g} uJ"]
-        rows.append((f"{each['age_s']:.4g} s", f"{each['accuracy_percent']:.2f} %", *counts, *cost))
+        rows.append((time_of(each["age_s"]), f"{each['accuracy_percent']:.2f} %", *counts, *cost))
     print_table(headings, rows, {0})
 
 

@@ -15,7 +15,7 @@ from circuitmem.errors import (
     SpiceTimeoutError,
     ValidationError,
 )
-from circuitmem.validation import boolean_array, did_you_mean, finite_array, in_range, integer
+from circuitmem.validation import boolean_array, did_you_mean, finite_array, in_range, integer, seconds_of, time_of
 
 
 def message(function, *words, **options):
@@ -176,3 +176,17 @@ class TestErrors:
         assert vars(again) == vars(error)
         again = type(error)(*error.args)  # as SimPy raises it
         assert (str(again), vars(again)) == (str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.0, "1 s"), (90.0, "90 s"), (5400.0, "90 min"), (31557600.0, "1 y"), (2.592e6, "30 d"), (1.5e-4, "150 us")],
+)
+def test_a_time_is_shown_as_it_would_be_typed(seconds, text):
+    assert time_of(seconds) == text
+    assert seconds_of("age", text) == seconds
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.0, "0 s"), (1e-12, "1e-12 s"), (1234567.8, "1.235e+06 s")])
+def test_a_time_that_is_no_number_of_a_unit_is_in_seconds(seconds, text):
+    assert time_of(seconds) == text
