@@ -15,10 +15,10 @@ from circuitmem.errors import CircuitmemError
 
 __all__ = ["INTERRUPTED", "app", "main"]
 
-ORDER = (
-    "train resume report watch infer summary data calibrate tile fit verilog-a "
-    "validate replay netlist conformance study list doctor"
-).split()
+ORDER = [
+    "train", "resume", "report", "watch", "infer", "summary", "data", "calibrate", "tile", "fit", "verilog-a",
+    "validate", "replay", "netlist", "conformance", "study", "list", "doctor",
+]  # fmt: skip
 """Commands in the order in which ``--help`` lists them: runs, arrays and devices, circuits, studies, and the rest."""
 
 
