@@ -10,7 +10,15 @@ from circuitmem.report.stills import LONGEST
 
 __all__ = ["interactive", "plotly_source"]
 
-_MODES = {"line": "lines", "dashed": "lines", "both": "lines+markers", "points": "markers"}
+_MODES = {
+    "line": "lines",
+    "dashed": "lines",
+    "both": "lines+markers",
+    "points": "markers",
+    "marks": "markers",
+    "level": "lines",
+    "steps": "lines",
+}
 _GREY = "#808890"
 """Colour of the digital network: visible on a light and on a dark page."""
 _FEW = 12
@@ -35,22 +43,31 @@ def interactive(plot: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _lines(plot: dict[str, Any]) -> dict[str, Any]:
     traces = []
-    colours = name_colours([series["name"] for series in plot["series"]], _GREY)
+    colours = name_colours(plot.get("names") or [series["name"] for series in plot["series"]], _GREY)
+    places = [x for series in plot["series"] for x in series["x"] if x is not None]
+    ends = [min(places), max(places)] if places else [0.0, 1.0]
     for series in plot["series"]:
-        colour = colours[series["name"]]
-        trace = {
+        colour, level = colours.get(series["name"], _GREY), series["style"] == "level"
+        trace: dict[str, Any] = {
             "type": "scatter",
             "mode": _MODES[series["style"]],
             "name": series["name"],
-            "x": series["x"],
-            "y": series["y"],
+            "x": ends if level else series["x"],
+            "y": series["y"] * 2 if level else series["y"],
             "line": {"color": colour, "dash": _dash(series["style"], colour)},
             "marker": {"color": colour, "size": 5},
         }
+        if series["style"] == "steps":
+            trace["line"]["shape"] = "hv"
+        if "interval" in series:
+            trace["error_y"] = {"type": "data", "array": series["interval"]}
         traces.append(trace)
     layout = _layout(plot) | {"showlegend": len(traces) > 1, "legend": {"orientation": "h", "y": -0.25}}
-    places = [x for series in plot["series"] for x in series["x"] if x is not None]
-    if places and max(places) - min(places) <= _FEW and all(x == round(x) for x in places):
+    if "limits" in plot:
+        layout["yaxis"]["range"] = plot["limits"]
+    if "ticks" in plot:
+        layout["xaxis"] |= {"tickvals": plot["ticks"][0], "ticktext": plot["ticks"][1]}
+    elif places and max(places) - min(places) <= _FEW and all(x == round(x) for x in places):
         layout["xaxis"]["dtick"] = 1  # epochs, bits: there are no fractions of them
     for name in plot["log"]:
         layout[f"{name}axis"] |= {"type": "log", "exponentformat": "power", "dtick": 1}
@@ -59,7 +76,7 @@ def _lines(plot: dict[str, Any]) -> dict[str, Any]:
 
 def _dash(style: str, colour: str) -> str:
     """Return the dash of a line, which distinguishes the digital network from a method that is drawn in grey."""
-    if style != "dashed":
+    if style not in ("dashed", "level"):
         return "solid"
     return "dot" if colour == _GREY else "dash"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -16,13 +17,13 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from circuitmem.errors import ValidationError
 from circuitmem.files import write_bytes
 from circuitmem.report.palette import CLASSES, COLOURS, mark, name_colours
 from circuitmem.report.prefixes import prefixed
-from circuitmem.study.plots import Plot
+from circuitmem.study.plots import Lines, Plot
 
 __all__ = [
     "INK",
@@ -30,6 +31,7 @@ __all__ = [
     "class_map",
     "draw",
     "draw_into",
+    "draw_together",
     "lay_out",
     "pdf",
     "png",
@@ -48,6 +50,9 @@ STYLES: dict[str, dict[str, Any]] = {
     "dashed": {"linestyle": "--"},
     "both": {"linestyle": "-", "markersize": 4},
     "points": {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.7},
+    "marks": {"linestyle": "", "markersize": 4},
+    "level": {"linestyle": ":"},
+    "steps": {"linestyle": "-", "linewidth": 0.8},
 }
 _RC: Any = {
     # Where a panel is one column of a journal, 85 mm, these are 6.7 and 6.3 points.
@@ -68,6 +73,16 @@ SMALL, FEW_TICKS = 0.01, 6
 _LEGEND_LINES, _LEGEND_LINE = 2, 0.18
 """Lines of a legend for which there is room below a panel, and the height of each further one [inches]."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+COLUMN, ACROSS = 85 / 25.4, 4
+"""Width of a panel of several, one column of a journal [inches], and how many stand side by side on pages."""
+IN_AN_INCH = 20
+"""Letters per inch in the legend of several panels; a title has three quarters as many."""
+LINE = 0.16
+"""Height of a line of that legend [inches]; panels have room for two."""
+LETTERS, LETTERS_ON_LOG = 50, 20
+"""Most letters of all ticks of an axis that fit side by side; on a logarithmic axis some ticks are close together."""
+FEW_DECADES = 1e3
+"""Largest ratio of the ends of a logarithmic axis that has three ticks per decade."""
 LONGEST = 3.0
 """Maps whose sides have a larger ratio are stretched, because square cells would be too small to be seen."""
 
@@ -102,6 +117,50 @@ def draw(plot: dict[str, Any] | Sequence[dict[str, Any]], ink: str = "black", ac
     return figure
 
 
+def draw_together(plots: Sequence[Lines], title: str = "", note: str = "", across: int = ACROSS) -> Figure:
+    """Draw panels that share their y axis and one legend below them, each as wide as a column of a journal.
+
+    Parameters
+    ----------
+    plots : sequence of Lines
+        The panels.
+    title : str
+        Title of the figure.
+    note : str
+        A line above the legend.
+    across : int
+        Number of panels side by side; more follow below.
+    """
+    across = min(across, len(plots))
+    down = -(-len(plots) // across)
+    with mpl.rc_context(_RC | {"legend.fontsize": 7, "lines.linewidth": 1.2}):
+        figure = Figure(figsize=(COLUMN * across, 0.6 + 2.5 * down), layout="constrained")
+        if title:
+            figure.suptitle("\n".join(wrap(title, int(0.75 * IN_AN_INCH * COLUMN * across))), fontsize="medium")
+        grid = figure.subplots(down, across, sharey=True, squeeze=False)
+        drawn: dict[str, Any] = {}  # of all panels: a method may be missing in the first
+        marked = list(dict.fromkeys(series.name for plot in plots for series in plot.series))
+        for place, (axes, plot) in enumerate(zip(grid.ravel(), plots, strict=False)):
+            _lines(axes, plot.as_dict(), "black", marked)
+            if (legend := axes.get_legend()) is not None:
+                legend.remove()
+            if "x" in plot.log and plot.ticks is None:
+                _plain_decades(axes)
+            if place % across:
+                axes.set_ylabel("")
+            drawn |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        for axes in grid.ravel()[len(plots) :]:
+            axes.set_visible(False)
+        # The legend is below the panels: inside, it would hide points. A long one does not make them lower.
+        beside = max(1, min(3, int(IN_AN_INCH * figure.get_figwidth() / (max(map(len, drawn), default=1) + 8))))
+        lines = -(-len(drawn) // beside) + bool(note)
+        figure.set_figheight(figure.get_figheight() + LINE * max(0, lines - _LEGEND_LINES))
+        below: Any = {"title": note, "title_fontsize": 7} if note else {}
+        figure.legend(drawn.values(), drawn, frameon=False, loc="outside lower center", ncols=beside, **below)
+        figure.draw_without_rendering()  # within this context, because it makes the ticks
+    return figure
+
+
 def draw_into(path: str | Path, *plots: Plot, across: int = 0) -> Figure:
     """Draw plots into a file; returns the figure. Arguments and errors are those of :func:`draw` and :func:`save`."""
     figure = draw([plot.as_dict() for plot in plots], across=across)
@@ -118,28 +177,44 @@ def lay_out(figure: Figure) -> None:
     TightLayoutEngine(pad=0.5, w_pad=1.5, rect=None).execute(figure)  # type: ignore[arg-type]
 
 
-def _lines(axes: Axes, plot: dict[str, Any], ink: str) -> None:
-    colours = name_colours([series["name"] for series in plot["series"]], ink)
-    xs = []
+def _lines(axes: Axes, plot: dict[str, Any], ink: str, marked: Sequence[str] = ()) -> None:
+    own = [series["name"] for series in plot["series"]]
+    colours = name_colours(plot.get("names") or own, ink)
+    marks = {name: mark(place) for place, name in enumerate(marked or own)}
+    xs = [np.zeros(0)]
     scales, labels = {}, {}
     for name in "xy":
         values = [value for series in plot["series"] for value in series[name] if value is not None]
         scales[name], labels[name] = (1.0, plot[f"{name}_label"])
         if name not in plot["log"]:
             scales[name], labels[name] = readable(values, labels[name])
-    for number, series in enumerate(plot["series"]):
+    for series in plot["series"]:
+        name, kind = series["name"], series["style"]
         x, y = (np.array(series[key], dtype=float) * scales[key] for key in ("x", "y"))
         xs.append(x[np.isfinite(x)])
-        style = STYLES[series["style"]] | ({"marker": mark(number)} if series["style"] == "both" else {})
-        large: Any = {"rasterized": True} if len(x) > 500 else {}
-        axes.plot(x, y, label=series["name"], color=colours[series["name"]], **style, **large)
+        style: dict[str, Any] = {"label": name, "color": colours.get(name, ink), **STYLES[kind]}
+        if kind in ("both", "marks"):
+            style["marker"] = marks[name]
+        if kind == "level":  # dotted, but for the digital network
+            axes.axhline(y[0], **style | ({"linestyle": "--"} if style["color"] == ink else {}))
+        elif kind == "steps":
+            axes.step(x, y, where="post", zorder=0, **style)
+        elif "interval" in series:
+            axes.errorbar(x, y, np.array(series["interval"], dtype=float) * scales["y"], capsize=2, **style)
+        else:
+            style["rasterized"] = len(x) > 500
+            axes.plot(x, y, **style)
     axes.set(title=plot["title"], xlabel=labels["x"], ylabel=labels["y"])
     for name, set_scale in (("x", axes.set_xscale), ("y", axes.set_yscale)):
         values = [value for series in plot["series"] for value in series[name] if value is not None]
         if name in plot["log"] and any(value > 0.0 for value in values):
             set_scale("log")
+    if "limits" in plot:
+        axes.set_ylim(*plot["limits"])
     places = np.concatenate(xs)
-    if "x" not in plot["log"] and np.array_equal(places, np.round(places)):
+    if "ticks" in plot:
+        _put_ticks(axes, *plot["ticks"])
+    elif "x" not in plot["log"] and np.array_equal(places, np.round(places)):
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # epochs, bits, codes: no fractions of them
     elif "x" in plot["log"] and len(ticks := np.unique(places[places > 0.0])) <= FEW_TICKS:  # sizes of tiles
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -147,6 +222,22 @@ def _lines(axes: Axes, plot: dict[str, Any], ink: str) -> None:
     axes.grid(alpha=0.25)
     if len(plot["series"]) > 1:
         _legend(axes)
+
+
+def _put_ticks(axes: Axes, places: Sequence[float], words: Sequence[str]) -> None:
+    """Put ticks with words at places of the x axis, slanted where they would not fit side by side."""
+    most = LETTERS_ON_LOG if axes.get_xscale() == "log" else LETTERS
+    slanted: Any = {"rotation": 30, "ha": "right"} if sum(map(len, words)) > most else {}
+    axes.set_xticks(places, words, **slanted)
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _plain_decades(axes: Axes) -> None:
+    """Label a logarithmic axis with plain numbers: 1, 2 and 5 per decade if it spans few, else powers of ten."""
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < FEW_DECADES * low else (1.0,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def readable(values: Sequence[float], label: str) -> tuple[float, str]:
@@ -263,7 +354,11 @@ def _bars(axes: Axes, plot: dict[str, Any], ink: str) -> None:
         _legend(axes)
 
 
-_DRAWERS = {"lines": _lines, "heat map": _heat_map, "bars": _bars}
+_DRAWERS: dict[str, Callable[[Axes, dict[str, Any], str], None]] = {
+    "lines": _lines,
+    "heat map": _heat_map,
+    "bars": _bars,
+}
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -325,7 +420,8 @@ def svg_file(element: str) -> str:
 def png(figure: Figure, dpi: float = 150.0) -> bytes:
     """Return a figure as PNG, with ``dpi`` dots per inch."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    with mpl.rc_context(_RC):  # how many ticks an axis has depends on the size of letters at this moment
+        figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 

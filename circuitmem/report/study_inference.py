@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from circuitmem.report.markdown import table
-from circuitmem.report.study_figures import method_label
+from circuitmem.report.study_plots import method_label
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select
 from circuitmem.study.store import INFERENCE, Row

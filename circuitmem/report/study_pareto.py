@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from circuitmem.report.markdown import table
-from circuitmem.report.study_figures import method_label, pareto_front, pareto_points
+from circuitmem.report.study_plots import method_label, pareto_front, pareto_points
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import select
 from circuitmem.study.store import Row

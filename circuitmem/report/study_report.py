@@ -10,9 +10,10 @@ from typing import Any
 from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec, TuningSpec
 from circuitmem.files import write_text
 from circuitmem.report.markdown import duration, interval, table
-from circuitmem.report.study_figures import AXIS_LABELS, SCALES, draw_study, method_label
+from circuitmem.report.study_figures import draw_study
 from circuitmem.report.study_inference import inference_text
 from circuitmem.report.study_pareto import pareto_text
+from circuitmem.report.study_plots import AXIS_LABELS, SCALES, method_label
 from circuitmem.report.study_tuning import tuning_text
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import (

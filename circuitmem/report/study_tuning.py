@@ -7,7 +7,7 @@ from typing import Any
 
 from circuitmem.config import SearchedSpec
 from circuitmem.report.markdown import duration, interval, table
-from circuitmem.report.study_figures import method_label
+from circuitmem.report.study_plots import method_label
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import Mean
 

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 __all__ = ["Bars", "HeatMap", "Lines", "Plot", "Series", "Views"]
 
+Style = Literal["line", "points", "both", "marks", "dashed", "level", "steps"]
+
 
 @dataclass(frozen=True)
 class Series:
@@ -22,19 +24,24 @@ class Series:
     name : str
         Entry of the legend.
     x, y : (n,) array_like
-        Coordinates; ``y`` may hold NaN where there is nothing to show.
-    style : {"line", "points", "both", "dashed"}
-        How it is drawn.
+        Coordinates; ``y`` may hold NaN where there is nothing to show. A ``"level"`` has one ``y`` and no ``x``.
+    style : {"line", "points", "both", "marks", "dashed", "level", "steps"}
+        How it is drawn: ``"marks"`` are points with the marker of the series, ``"level"`` is a line along the whole
+        axis, ``"steps"`` keep each value up to the next point.
+    interval : (n,) array_like, optional
+        Half widths of the intervals of ``y``; 0 where none is drawn.
     """
 
     name: str
     x: ArrayLike
     y: ArrayLike
-    style: Literal["line", "points", "both", "dashed"] = "line"
+    style: Style = "line"
+    interval: ArrayLike | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, with None for those that are not finite."""
-        return {"name": self.name, "x": _plain(self.x), "y": _plain(self.y), "style": self.style}
+        plain = {"name": self.name, "x": _plain(self.x), "y": _plain(self.y), "style": self.style}
+        return plain if self.interval is None else plain | {"interval": _plain(self.interval)}
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,13 @@ class Lines:
         At least one.
     log : {"", "x", "y", "xy"}
         Axes with a logarithmic scale.
+    limits : (low, high), optional
+        Ends of the ``y`` axis.
+    ticks : dict, optional
+        The only places on the ``x`` axis that have a tick, with the words at them.
+    names : tuple of str
+        All names among which colours are dealt out, in order, so that a name has one colour in all figures; those of
+        its own series when left out.
     """
 
     title: str
@@ -58,10 +72,13 @@ class Lines:
     y_label: str
     series: tuple[Series, ...]
     log: Literal["", "x", "y", "xy"] = ""
+    limits: tuple[float, float] | None = None
+    ticks: Mapping[float, str] | None = None
+    names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a file."""
-        return {
+        plain: dict[str, Any] = {
             "kind": "lines",
             "title": self.title,
             "x_label": self.x_label,
@@ -69,6 +86,11 @@ class Lines:
             "log": self.log,
             "series": [series.as_dict() for series in self.series],
         }
+        if self.limits is not None:
+            plain["limits"] = list(self.limits)
+        if self.ticks is not None:
+            plain["ticks"] = [_plain(list(self.ticks)), list(self.ticks.values())]
+        return plain | ({"names": list(self.names)} if self.names else {})
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Figures of a study show what its table holds, and join only what lies on a scale."""
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -8,9 +7,11 @@ from matplotlib.text import Text
 
 from circuitmem.config import FigureSpec
 from circuitmem.errors import ValidationError
-from circuitmem.report import study_figures
-from circuitmem.report.stills import draw, readable
+from circuitmem.report import stills, study_plots
+from circuitmem.report.interactive import interactive
+from circuitmem.report.stills import draw, draw_together, readable
 from circuitmem.report.study_pareto import pareto_text
+from circuitmem.study.plots import Lines, Series
 from circuitmem.study.spec import load_study
 from circuitmem.study.store import table_rows
 
@@ -23,6 +24,11 @@ methods = ["raw", "in_situ"]
 kind = "lines"
 x = "{axis}"
 """
+
+
+def panels(study, spec, rows, **across):
+    """Draw a figure of a study."""
+    return draw_together(*study_plots.panels_of(study, spec, rows), **across)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +50,7 @@ def test_levels_that_are_names_are_not_joined(tmp_path, names, joined):
         for name in names
         for seed in (0, 2)
     ]
-    figure = study_figures._panels(study, FigureSpec(kind="lines", x="kind"), rows)
+    figure = panels(study, FigureSpec(kind="lines", x="kind"), rows)
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()
     (panel,) = figure.axes
@@ -78,7 +84,7 @@ def test_a_logarithmic_scale_is_marked_at_its_levels(tmp_path):
         }
         for share in (1, 4, 64)
     ]
-    figure = study_figures._panels(study, FigureSpec(kind="lines", x="share", logarithmic=True), rows)
+    figure = panels(study, FigureSpec(kind="lines", x="share", logarithmic=True), rows)
     figure.draw_without_rendering()
     (panel,) = figure.axes
     assert panel.get_xscale() == "log"
@@ -97,14 +103,14 @@ ROWS = [
 
 
 def test_what_no_other_surpasses_is_joined_and_named(tmp_path):
-    front = study_figures.pareto_front([(3.0, 80.0), (2.0, 41.0), (2.5, 90.0), (2.5, 70.0), (4.0, 90.0)])
+    front = study_plots.pareto_front([(3.0, 80.0), (2.0, 41.0), (2.5, 90.0), (2.5, 70.0), (4.0, 90.0)])
     assert front == [(2.0, 41.0), (2.5, 90.0)]
     declared = STUDY.replace('["raw", "in_situ"]', '["raw", "in_situ", "calibration"]').replace(".levels", "")
     declared = declared.replace('kind = "lines"', 'kind = "pareto"').replace('x = "{axis}"', 'x = "inference_j"')
     levels = 'key = "chip.converters.adc.bits"\nvalues = [6, 8]'
     (tmp_path / "study.toml").write_text(declared.format(axis="bits", levels=levels))
     study = load_study(tmp_path)
-    figure = study_figures._panels(study, study.spec.figures["one"], ROWS)
+    figure = panels(study, study.spec.figures["one"], ROWS)
     (panel,) = figure.axes
     drawn = {line.get_label(): line for line in panel.lines}
     assert [list(drawn["in-situ only"].get_xdata()), list(drawn["in-situ only"].get_ydata())] == [[2.5] * 2, [91.0] * 2]
@@ -156,7 +162,7 @@ def test_a_figure_of_training_says_which_samples_it_was_watched_with(tmp_path, p
     ]
     rows.append({**rows[-1], "end": True, "part": "test", "epoch": 2})
     rows.append({**rows[-1], "method": "digital", "epoch": 0})
-    (panel,) = study_figures._panels(study, FigureSpec(kind="training", x="epoch"), rows).axes
+    (panel,) = panels(study, FigureSpec(kind="training", x="epoch"), rows).axes
     labels = {line.get_label() for line in panel.lines}
     # The digital network is known with the test samples: beside others it would mislead.
     assert ("digital network" in labels) is (part == "test")
@@ -174,9 +180,8 @@ def test_a_figure_of_a_study_can_be_read_in_a_column_of_85_mm(tmp_path):
     levels = 'key = "chip.converters.adc.bits"\nvalues = [6, 8]'
     (tmp_path / "study.toml").write_text(declared.format(axis="bits", levels=levels, title="many words " * 8))
     study = load_study(tmp_path)
-    with mpl.rc_context(study_figures._RC):
-        figure = study_figures._panels(study, study.spec.figures["one"], ROWS, across=1)
-        figure.draw_without_rendering()
+    figure = panels(study, study.spec.figures["one"], ROWS, across=1)
+    figure.draw_without_rendering()
     width = figure.get_window_extent().width
     assert width / figure.dpi == pytest.approx(85 / 25.4)
     assert min(_letters(figure)) >= 6.0
@@ -195,9 +200,8 @@ def test_a_long_legend_takes_no_height_from_the_panels(tmp_path):
         (tmp_path / "study.toml").write_text(text)
         study = load_study(tmp_path)
         rows = [row | {"method": name} for name in names for row in ROWS if row["method"] == "in_situ"]
-        with mpl.rc_context(study_figures._RC):
-            figure = study_figures._panels(study, study.spec.figures["one"], rows, across=1)
-            figure.draw_without_rendering()
+        figure = panels(study, study.spec.figures["one"], rows, across=1)
+        figure.draw_without_rendering()
         heights.append(figure.axes[0].get_window_extent().height)
     assert heights[1] > 0.9 * heights[0]
 
@@ -246,8 +250,46 @@ def test_a_logarithmic_axis_of_costs_has_plain_numbers(ends, words):
     figure = Figure()
     panel = figure.subplots()
     panel.set(xscale="log", xlim=ends)
-    study_figures._plain_decades(panel)
+    stills._plain_decades(panel)
     figure.draw_without_rendering()
     shown = [text.get_text() for text in panel.get_xticklabels() if ends[0] <= text.get_position()[0] <= ends[1]]
     assert shown == (words or ["1", "10", "100", "1000", "10000"])
     assert not any(text.get_text() for text in panel.get_xticklabels(minor=True))
+
+
+def test_a_method_has_one_colour_and_one_marker_in_all_panels():
+    names = ("first", "second", "third")
+    full = [Series(name, [0, 1], [1, 2], "both", [0.1, 0.2]) for name in names]
+    plots = [Lines("", "x", "y", tuple(full), names=names), Lines("", "x", "y", tuple(full[1:]), names=names)]
+    left, right = draw_together(plots).axes
+    styles = [
+        {bars.get_label(): (bars.lines[0].get_color(), bars.lines[0].get_marker()) for bars in panel.containers}
+        for panel in (left, right)
+    ]
+    assert len(set(styles[0].values())) == 3
+    assert styles[1] == {name: styles[0][name] for name in names[1:]}
+    assert [text.get_text() for text in left.figure.legends[0].get_texts()] == list(names)
+    assert (left.get_ylabel(), right.get_ylabel()) == ("y", "")
+
+
+def test_levels_steps_and_intervals_are_drawn_on_pages_too():
+    series = (
+        Series("raw", [], [40.0], "level"),
+        Series("digital network", [], [90.0], "level"),
+        Series("best", [0.0, 1.0], [50.0, 60.0], "marks", [1.0, 2.0]),
+        Series("front", [0.0, 1.0], [50.0, 60.0], "steps"),
+    )
+    plot = Lines("", "x", "y", series, limits=(0.0, 100.0), ticks={0.0: "none", 1.0: "all"}).as_dict()
+    (view,) = interactive(plot)
+    raw, digital, best, front = view["traces"]
+    assert (raw["x"], raw["y"]) == ([0.0, 1.0], [40.0, 40.0])
+    assert (raw["line"]["dash"], digital["line"]["dash"]) == ("dash", "dot")
+    assert (best["mode"], best["error_y"]["array"]) == ("markers", [1.0, 2.0])
+    assert front["line"]["shape"] == "hv"
+    assert view["layout"]["yaxis"]["range"] == [0.0, 100.0]
+    assert view["layout"]["xaxis"]["ticktext"] == ["none", "all"]
+    (axes,) = draw(plot).axes
+    lines = {line.get_label(): line.get_linestyle() for line in axes.lines}
+    assert (lines["raw"], lines["digital network"], lines["front"]) == (":", "--", "-")
+    assert axes.get_ylim() == (0.0, 100.0)
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["none", "all"]
