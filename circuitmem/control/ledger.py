@@ -95,7 +95,7 @@ def attojoules_each(joules: NDArray[np.float64]) -> list[int]:
     with np.errstate(over="ignore"):
         steps = np.rint(joules / ATTOJOULE)
     if steps.size and float(np.abs(steps).max()) * steps.shape[1] < EXACT:
-        return [int(row) for row in steps.astype(np.int64).sum(axis=1)]
+        return list(steps.astype(np.int64).sum(axis=1).tolist())
     return [attojoules(row) for row in joules]
 
 
