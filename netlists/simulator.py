@@ -33,8 +33,11 @@ KLU_SINCE = 42
 """First version of ngspice that can be built with KLU."""
 
 PIVOT = 0.5
-"""Smallest pivot that KLU takes, relative to the largest of its column. ngspice's own 1e-3 keeps to the diagonal where an
-amplifier's gain stands beside it: voltages behind amplifiers then lose five digits (2e-9 with ngspice 44)."""
+"""Smallest pivot that KLU takes, relative to the largest of its column.
+
+With ngspice's own 1e-3 it keeps to the diagonal where the gain of an amplifier stands beside it: voltages behind
+amplifiers then lose five digits (2e-9 with ngspice 44).
+"""
 
 INSTALL = "install it with: apt-get install libngspice0"
 
