@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from circuitmem._kernels.select import load_kernel, thread_count
 from circuitmem._kernels.stacks import expect_each
 
-__all__ = ["momentum_step"]
+__all__ = ["ParameterLimits", "momentum_step"]
 
 Floats = NDArray[np.float64]
-Limits = tuple[Floats, Floats]
+ParameterLimits = tuple[Floats, Floats]
 _compiled = load_kernel("backward").module
 
 
@@ -34,7 +34,7 @@ def momentum_step(
     parameters: Floats,
     velocity: Floats,
     gradient: Floats,
-    limits: Limits | None = None,
+    limits: ParameterLimits | None = None,
     *,
     rate: float,
     momentum: float,
@@ -49,7 +49,7 @@ def momentum_step(
     gradient : ndarray
         Derivatives of the loss, of the same shape.
     limits : (lowest, highest), optional
-        Limits of each parameter, of the same shape; none when left out.
+        ParameterLimits of each parameter, of the same shape; none when left out.
     rate : float
         Step size.
     momentum : float

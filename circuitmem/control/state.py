@@ -17,14 +17,14 @@ from circuitmem.control.used_lines import ReadCost
 from circuitmem.rng import Purpose, stream_key
 from circuitmem.tile import DefectMap, Tile
 
-__all__ = ["ChipState", "Group"]
+__all__ = ["ChipState", "TileGroup"]
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-class Group(NamedTuple):
+class TileGroup(NamedTuple):
     """What never changes about consecutive tiles: it is worked out once for all their operations."""
 
     part: slice
@@ -78,7 +78,7 @@ class ChipState:
         self._seen = -1  # changes of defects that the masks below have followed
         self._cut = self._plain = False
         self._wires: dict[tuple[int, int], PulseWires] = {}
-        self._groups: dict[tuple[int, int], Group] = {}
+        self._groups: dict[tuple[int, int], TileGroup] = {}
         self._keys: dict[tuple[Purpose, int], NDArray[np.uint64]] = {}
         self._channels: dict[tuple[int, int], tuple[list[tuple[Floats, Mask, float]], StackChannels]] = {}
 
@@ -102,14 +102,14 @@ class ChipState:
         part = slice(first, first + len(units))
         return part if self.units[part] == list(units) else None  # units are equal if they are the same
 
-    def group(self, part: slice) -> Group:
+    def group(self, part: slice) -> TileGroup:
         """Return what never changes about consecutive tiles."""
         key = part.start, part.stop
         if key not in self._groups:
             units = self.units[part]
             resources = [resource for unit in units for resource in (unit.array, unit.dacs, unit.adcs)]
             apart = len(set(resources)) == len(resources)
-            self._groups[key] = Group(part, np.arange(*key), resources, apart, units[0].whole_read)
+            self._groups[key] = TileGroup(part, np.arange(*key), resources, apart, units[0].whole_read)
         return self._groups[key]
 
     def noise_of(self, part: slice, purpose: Purpose, seed: int) -> Addresses:

@@ -7,7 +7,7 @@ from pathlib import Path
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_bytes
 from circuitmem.report.stills import draw, draw_together, pdf, png
-from circuitmem.report.study_plots import map_plots, panels_of
+from circuitmem.report.study_plots import panels_of, saved_map_plots
 from circuitmem.study.spec import Study
 from circuitmem.study.store import load_table
 
@@ -51,7 +51,7 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     paths = []
     for name, spec in study.spec.figures.items():
         if spec.kind == "maps":
-            maps = draw([plot.as_dict() for plot in map_plots(study, folder)], across=MAPS)
+            maps = draw([plot.as_dict() for plot in saved_map_plots(study, folder)], across=MAPS)
             write_bytes(target / f"{name}.png", png(maps, DOTS_OF_MAPS))
         else:
             panels = panels_of(study, spec, rows)

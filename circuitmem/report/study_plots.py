@@ -23,11 +23,11 @@ __all__ = [
     "AXIS_LABELS",
     "SCALES",
     "Panels",
-    "map_plots",
     "method_label",
     "panels_of",
     "pareto_front",
     "pareto_points",
+    "saved_map_plots",
 ]
 
 NO_LEVELS = {"seed", "point", "method", "epoch", "end", PART, *MEASURES, *INFERENCE}
@@ -229,7 +229,7 @@ def _reference(rows: Sequence[Any], spec: FigureSpec, axis: _Axis) -> list[Serie
     return [Series(name, axis.places(levels), means, "dashed")]
 
 
-def map_plots(study: Study, folder: Path) -> list[HeatMap | Lines]:
+def saved_map_plots(study: Study, folder: Path) -> list[HeatMap | Lines]:
     """Return, for each saved tile and method, its stuck devices, its conductances and a histogram of their changes.
 
     Parameters

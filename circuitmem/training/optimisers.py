@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem._kernels.momentum import momentum_step
+from circuitmem._kernels.momentum import ParameterLimits, momentum_step
 from circuitmem.config import InSituSpec, Spec
 from circuitmem.config.names import options_of
 from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
@@ -17,7 +17,6 @@ from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
 __all__ = ["Adam", "Momentum", "Optimiser", "RmsProp", "Sgd"]
 
 Floats = NDArray[np.float64]
-Limits = tuple[Floats, Floats]
 
 
 class Optimiser(ABC):
@@ -69,7 +68,11 @@ class Optimiser(ABC):
         return [self.change(gradient, rate, *own) for gradient, own in zip(gradients, kept, strict=True)]
 
     def move(
-        self, parameters: Sequence[Floats], gradients: Sequence[Floats], rate: float, limits: Sequence[Limits | None]
+        self,
+        parameters: Sequence[Floats],
+        gradients: Sequence[Floats],
+        rate: float,
+        limits: Sequence[ParameterLimits | None],
     ) -> None:
         """Change parameters in place by what :meth:`changes` returns, each within its limits.
 
@@ -80,7 +83,7 @@ class Optimiser(ABC):
         rate : float
             Step size.
         limits : sequence of (lowest, highest) or None
-            Limits of each parameter, ndarrays of its shape; None if it has none.
+            ParameterLimits of each parameter, ndarrays of its shape; None if it has none.
         """
         for own, change, within in zip(parameters, self.changes(gradients, rate), limits, strict=True):
             own += change
@@ -128,7 +131,11 @@ class Momentum(Optimiser):
         return velocity
 
     def move(
-        self, parameters: Sequence[Floats], gradients: Sequence[Floats], rate: float, limits: Sequence[Limits | None]
+        self,
+        parameters: Sequence[Floats],
+        gradients: Sequence[Floats],
+        rate: float,
+        limits: Sequence[ParameterLimits | None],
     ) -> None:
         """Change parameters in place, in one pass through memory; the bits are the same."""
         cls = type(self)
