@@ -49,7 +49,7 @@ def momentum_step(
     gradient : ndarray
         Derivatives of the loss, of the same shape.
     limits : (lowest, highest), optional
-        ParameterLimits of each parameter, of the same shape; none when left out.
+        Limits of each parameter, of the same shape; none when left out.
     rate : float
         Step size.
     momentum : float
@@ -62,7 +62,7 @@ def momentum_step(
     ValidationError
         If shapes disagree, or ``parameters`` or ``velocity`` is not C-contiguous.
     """
-    given = [np.ascontiguousarray(each) for each in (gradient, *(limits or ()))]
+    given = [np.ascontiguousarray(each, dtype=np.float64) for each in (gradient, *(limits or ()))]
     expect_each("parameters", [parameters, velocity, *given], (2 + len(given), *parameters.shape))
     flat = [each.reshape(-1) for each in (parameters, velocity, *given)]
     lowest, highest = (None, None) if limits is None else flat[3:]

@@ -27,8 +27,6 @@ Mask = NDArray[np.bool_]
 class TileGroup(NamedTuple):
     """What never changes about consecutive tiles: it is worked out once for all their operations."""
 
-    part: slice
-    """Where they lie in the stacks."""
     numbers: Counts
     """Their numbers on the chip, (tiles,)."""
     resources: list[Resource]
@@ -109,7 +107,7 @@ class ChipState:
             units = self.units[part]
             resources = [resource for unit in units for resource in (unit.array, unit.dacs, unit.adcs)]
             apart = len(set(resources)) == len(resources)
-            self._groups[key] = TileGroup(part, np.arange(*key), resources, apart, units[0].whole_read)
+            self._groups[key] = TileGroup(np.arange(*key), resources, apart, units[0].whole_read)
         return self._groups[key]
 
     def noise_of(self, part: slice, purpose: Purpose, seed: int) -> Addresses:

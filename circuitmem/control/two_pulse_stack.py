@@ -71,10 +71,10 @@ class TwoPulseStack(PulseStack):
     def _slopes(self, part: slice) -> Stack:
         """Return the slopes of the devices of consecutive tiles [S/V]: one array, where the chip keeps them."""
         state = self.state
-        each = [unit.devices for unit in state.units]
-        if not each[0].keeps_slope:
-            return [device.slope for device in each[part] if isinstance(device, TwoPulse)]
         if state.slope is None:
+            each = [unit.devices for unit in state.units]
+            if not each[0].keeps_slope:
+                return [device.slope for device in each[part] if isinstance(device, TwoPulse)]
             state.slope = np.empty_like(state.asked)
             for device, place in zip(each, state.slope, strict=True):
                 if isinstance(device, TwoPulse):

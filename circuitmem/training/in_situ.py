@@ -146,7 +146,9 @@ class InSituTrainer:
             self._limits = [layer.limits() for layer in layers]
         if type(self.rule).asked is UpdateRule.asked:  # all of every change is asked of the cells
             free = [None] * len(bias_gradients)
-            self.optimiser.move([*model.weights, *model.biases], gradients, rate, [*self._limits, *free])
+            # Methods that run side by side have a share of the threads each.
+            threads = self.network.chip.electrics.behavioral.threads
+            self.optimiser.move([*model.weights, *model.biases], gradients, rate, [*self._limits, *free], threads)
             return
         changes = self.optimiser.changes(gradients, rate)
         moved = zip(layers, model.weights, self._limits, changes[: len(layers)], strict=True)

@@ -73,6 +73,7 @@ class Optimiser(ABC):
         gradients: Sequence[Floats],
         rate: float,
         limits: Sequence[ParameterLimits | None],
+        threads: int | None = None,  # noqa: ARG002
     ) -> None:
         """Change parameters in place by what :meth:`changes` returns, each within its limits.
 
@@ -83,7 +84,9 @@ class Optimiser(ABC):
         rate : float
             Step size.
         limits : sequence of (lowest, highest) or None
-            ParameterLimits of each parameter, ndarrays of its shape; None if it has none.
+            Limits of each parameter, ndarrays of its shape; None if it has none.
+        threads : int, optional
+            Threads that a kernel may use; the bits do not depend on it.
         """
         for own, change, within in zip(parameters, self.changes(gradients, rate), limits, strict=True):
             own += change
@@ -136,16 +139,17 @@ class Momentum(Optimiser):
         gradients: Sequence[Floats],
         rate: float,
         limits: Sequence[ParameterLimits | None],
+        threads: int | None = None,
     ) -> None:
         """Change parameters in place, in one pass through memory; the bits are the same."""
         cls = type(self)
         own_way = cls.change is not Momentum.change or cls.changes is not Optimiser.changes  # a subclass of the user's
-        if own_way or not all(each.flags.c_contiguous for each in parameters):
+        if own_way or not all(each.flags.c_contiguous and each.dtype == np.float64 for each in parameters):
             super().move(parameters, gradients, rate, limits)
             return
         self.steps += 1
         for own, velocity, gradient, within in zip(parameters, self.memory[0], gradients, limits, strict=True):
-            momentum_step(own, velocity, gradient, within, rate=rate, momentum=self.spec.momentum)
+            momentum_step(own, velocity, gradient, within, rate=rate, momentum=self.spec.momentum, threads=threads)
 
 
 class RmsProp(Optimiser):

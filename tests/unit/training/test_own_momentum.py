@@ -45,5 +45,15 @@ def test_parameters_move_as_the_change_says_within_their_limits(optimiser, order
     assert np.abs(ours[1]).max() > 0.7  # biases have no limits
 
 
+def test_parameters_of_single_precision_move_as_the_change_says():
+    rng = np.random.default_rng(4)
+    ours, plain = (np.ones((3, 2), dtype=np.float32) for _ in range(2))
+    gradient = rng.normal(size=(3, 2)).astype(np.float32)
+    for own, cls in ((ours, Momentum), (plain, Optimiser)):
+        cls.move(Momentum(SPEC, [own]), [own], [gradient], 0.3, [None])
+    np.testing.assert_array_equal(ours, plain)
+    assert not np.array_equal(ours, np.ones((3, 2)))
+
+
 def test_half_of_the_change_is_not_the_whole():
     assert not np.array_equal(moved(Halved, Halved.move, "C")[0][0], moved(Momentum, Momentum.move, "C")[0][0])
