@@ -345,7 +345,7 @@ cdef object keep_masks(arrays, uintptr_t* to):
     cdef const unsigned char[:, :, ::1] stack
     cdef const unsigned char[:, ::1] view
     cdef Py_ssize_t k
-    if len(arrays) and hasattr(arrays, "strides"):
+    if len(arrays) and hasattr(arrays, "flags") and arrays.flags.c_contiguous:
         stack = arrays.view(np.uint8)
         for k in range(len(arrays)):
             to[k] = <uintptr_t> &stack[k, 0, 0]

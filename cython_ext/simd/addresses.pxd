@@ -8,7 +8,7 @@ cdef inline object keep_addresses(arrays, Py_ssize_t tiles, uintptr_t* to):
     cdef const double[:, :, ::1] stack
     cdef const double[:, ::1] view
     cdef Py_ssize_t k, count = len(arrays)
-    if count > 1 and hasattr(arrays, "strides"):  # one array of all tiles: looked at once, not tile by tile
+    if count > 1 and hasattr(arrays, "flags") and arrays.flags.c_contiguous:  # one array: looked at once, not by tile
         stack = arrays
         for k in range(count):
             to[k] = <uintptr_t> &stack[k, 0, 0]
