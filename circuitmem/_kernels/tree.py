@@ -224,7 +224,8 @@ def have_ideal_wires(
     # subtracts nothing.
     ends = bit[:, [0, -1]].min(axis=1)
     sensed = np.isfinite(ends)  # a bit line of one cell may be cut off at both ends
-    if cells.max(initial=0.0) * cells.shape[1] * ends.max(where=sensed, initial=0.0) <= 0.5:
+    largest = ends.max(where=sensed, initial=0.0)
+    if largest == 0.0 or cells.max(initial=0.0) * cells.shape[1] * largest <= 0.5:
         small = sensed.all(axis=1)  # no sum can reach the limit: so on nearly every chip, in a fifth of the time
     else:
         small = (sensed & (cells.sum(axis=1) * np.where(sensed, ends, 0.0) <= 1.0)).all(axis=1)

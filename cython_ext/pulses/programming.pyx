@@ -4,7 +4,7 @@ A thread takes a tile, row after row: so the bits do not depend on how many thre
 """
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, isinf, isnan
+from libc.math cimport INFINITY, isinf
 from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -29,8 +29,38 @@ cdef extern from *:
         for (Py_ssize_t j = 0; j < count; j++) lowered[j] = wanted[j] - asked[j] < -deadband;
         for (Py_ssize_t j = 0; j < count; j++) selected[j] = lowered[j] | (wanted[j] - asked[j] > deadband);
     }
+
+    /* Let partners make up for stuck cells, which are those that are not nan. Nothing branches: which cells are stuck
+       cannot be foreseen. */
+    static inline void let_partners(
+        const double *restrict shares, const double *restrict stuck, double minimum, double maximum, Py_ssize_t count,
+        double *restrict pairs
+    ) {
+        for (Py_ssize_t j = 0; j < count; j++) {
+            double share = shares[j], first = stuck[2 * j], second = stuck[2 * j + 1];
+            double plus = second + share, minus = first - share, own = pairs[2 * j], other = pairs[2 * j + 1];
+            plus = plus > minimum ? plus : minimum;
+            plus = plus < maximum ? plus : maximum;
+            minus = minus > minimum ? minus : minimum;
+            minus = minus < maximum ? minus : maximum;
+            pairs[2 * j] = second == second ? plus : own;
+            pairs[2 * j + 1] = first == first ? minus : other;
+        }
+    }
+
+    /* Ask of stuck cells what was asked before. */
+    static inline void spare_stuck(
+        const double *restrict stuck, const double *restrict asked, Py_ssize_t count, double *restrict wanted
+    ) {
+        for (Py_ssize_t j = 0; j < count; j++) {
+            double own = wanted[j], before = asked[j], known = stuck[j];
+            wanted[j] = known == known ? before : own;
+        }
+    }
     """
     void compare(const double*, const double*, double, Py_ssize_t, unsigned char*, unsigned char*) noexcept nogil
+    void let_partners(const double*, const double*, double, double, Py_ssize_t, double*) noexcept nogil
+    void spare_stuck(const double*, const double*, Py_ssize_t, double*) noexcept nogil
 
 
 cdef struct Plan:
@@ -55,18 +85,18 @@ cdef inline double within(double x, double lowest, double highest) noexcept nogi
 
 
 cdef inline void make_up(
-    const Plan* p, const double* prefactor, const double* stuck, const double* weights, double* pairs
+    const Plan* p, const double* prefactor, const double* stuck, double* weights, double* pairs
 ) noexcept nogil:
-    """Let partners make up for stuck cells, multiply by what wires lack, and take off what is in series."""
+    """Let partners make up for stuck cells, multiply by what wires lack, and take off what is in series.
+
+    The weights are lost.
+    """
     cdef Py_ssize_t j
-    cdef double share, rest
+    cdef double rest
     if stuck != NULL:
         for j in range(p.columns // 2):
-            share = rounded(p.scale * weights[j])
-            if not isnan(stuck[2 * j + 1]):
-                pairs[2 * j] = within(stuck[2 * j + 1] + share, p.minimum, p.maximum)
-            if not isnan(stuck[2 * j]):
-                pairs[2 * j + 1] = within(stuck[2 * j] - share, p.minimum, p.maximum)
+            weights[j] = rounded(p.scale * weights[j])
+        let_partners(weights, stuck, p.minimum, p.maximum, p.columns // 2, pairs)
     if prefactor != NULL:
         for j in range(p.columns // 2 * 2):
             pairs[j] = within(pairs[j] * prefactor[j], p.minimum, p.maximum)
@@ -109,9 +139,7 @@ cdef inline void want_row(const Plan* p, Py_ssize_t tile, Py_ssize_t row, double
         if outputs[j] >= 0:
             wanted[2 * j], wanted[2 * j + 1] = found[2 * j], found[2 * j + 1]
     if p.stuck != NULL:  # no pulses for cells that are known to ignore them
-        for j in range(2 * pairs):
-            if not isnan(p.stuck[at + j]):
-                wanted[j] = asked[j]
+        spare_stuck(p.stuck + at, asked, 2 * pairs, wanted)
 
 
 cdef void plan_tile(const Plan* p, Py_ssize_t tile, double* memory) noexcept nogil:

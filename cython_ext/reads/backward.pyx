@@ -218,7 +218,8 @@ cdef inline void through_lines(
 
 
 cdef inline double chosen(double moved, double plus, double minus) noexcept nogil:
-    return plus if moved > 0.0 else minus if moved < 0.0 else 0.5 * (plus + minus)
+    cdef double other = minus if moved < 0.0 else 0.5 * (plus + minus)
+    return plus if moved > 0.0 else other
 
 
 cdef inline void collect_row(
@@ -227,18 +228,25 @@ cdef inline void collect_row(
     """Take for each weight of a row what holds for the device that it moves."""
     cdef int input = l.input_places[tile * l.rows + i]
     cdef const double* weights
+    cdef const double* stuck
     cdef double* found
     cdef Py_ssize_t p, place
-    cdef double moved
+    cdef double moved, first, second
     if input < 0:
         return
     weights, found = l.weights + input * l.outputs, l.found + input * l.outputs
-    if l.stuck != NULL:
-        run = 0
-    if run > 0:
+    if run > 0:  # without branches, for which cells are stuck cannot be foreseen
         weights, found = weights + outputs[0], found + outputs[0]
-        for p in range(run):
-            found[p] = chosen(weights[p], row[2 * p], -row[2 * p + 1])
+        if l.stuck == NULL:
+            for p in range(run):
+                found[p] = chosen(weights[p], row[2 * p], -row[2 * p + 1])
+        else:
+            stuck = l.stuck + (tile * l.rows + i) * l.columns
+            for p in range(run):
+                moved, first, second = weights[p], stuck[2 * p], stuck[2 * p + 1]
+                moved = -1.0 if first == first else moved
+                moved = 1.0 if second == second else moved
+                found[p] = chosen(moved, row[2 * p], -row[2 * p + 1])
         weights, found = weights - outputs[0], found - outputs[0]
     for p in range(run, l.columns // 2):
         if outputs[p] < 0:
