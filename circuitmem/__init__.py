@@ -30,8 +30,11 @@ __all__ = [
 __version__ = "0.2.0"
 
 # OpenMP reads this when a library (torch or a kernel) first loads it. On a machine that other processes use too, a
-# thread that spins while it waits takes the processor from the thread that it waits for.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# thread that spins while it waits takes the processor from the thread that it waits for. To wake one that sleeps takes
+# longer than many reads, so GCC's library spins for some 0.2 ms first.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 _ROOMS = (
     dict.fromkeys(("LinearCell", "SelectorCell", "SinhCell", "TileSpec", "TransistorCell"), "circuitmem.config")

@@ -204,11 +204,19 @@ def test_one_header_says_what_a_vector_is():
         assert having == ["vectors.pxd"], word
 
 
-@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_wait_without_spinning_before_any_library_is_loaded(given, found):
-    program = "import os, sys, circuitmem; print(os.environ['OMP_WAIT_POLICY'], 'numpy' in sys.modules)"
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, ("PASSIVE", "5000")),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, ("ACTIVE", "None")),
+        ({"GOMP_SPINCOUNT": "7"}, ("PASSIVE", "7")),
+    ],
+)
+def test_threads_soon_stop_spinning_and_what_the_user_set_holds_before_any_library_is_loaded(given, found):
+    names = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
+    program = f"import os, sys, circuitmem; print(*map(os.environ.get, {names}), 'numpy' in sys.modules)"
+    environment = {key: value for key, value in os.environ.items() if key not in names} | given
     answer = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
-    assert answer.stdout.split() == [found, "False"]
+    assert answer.stdout.split() == [*found, "False"]
