@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -144,19 +145,13 @@ class InSituTrainer:
         gradients = [*weight_gradients, *bias_gradients]
         if not self._limits:  # only after the bring-up, which finds the stuck cells
             self._limits = [layer.limits() for layer in layers]
-        if type(self.rule).asked is UpdateRule.asked:  # all of every change is asked of the cells
-            free = [None] * len(bias_gradients)
-            # Methods that run side by side have a share of the threads each.
-            threads = self.network.chip.electrics.behavioral.threads
-            self.optimiser.move([*model.weights, *model.biases], gradients, rate, [*self._limits, *free], threads)
-            return
-        changes = self.optimiser.changes(gradients, rate)
-        moved = zip(layers, model.weights, self._limits, changes[: len(layers)], strict=True)
-        for layer, weights, (lowest, highest), change in moved:
-            weights += self.rule.asked(layer, change)
-            np.clip(weights, lowest, highest, out=weights)
-        for biases, change in zip(model.biases, changes[len(layers) :], strict=True):
-            biases += change
+        free = [None] * len(bias_gradients)
+        asks = type(self.rule).asked is not UpdateRule.asked  # for a part of the changes
+        parts = [partial(self.rule.asked, layer) if asks else None for layer in layers]
+        # Methods that run side by side have a share of the threads each.
+        threads = self.network.chip.electrics.behavioral.threads
+        parameters = [*model.weights, *model.biases]
+        self.optimiser.move(parameters, gradients, rate, [*self._limits, *free], [*parts, *free], threads)
 
 
 def train_epoch(

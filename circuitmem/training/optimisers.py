@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
 __all__ = ["Adam", "Momentum", "Optimiser", "RmsProp", "Sgd"]
 
 Floats = NDArray[np.float64]
+Part = Callable[[Floats], Floats]
 
 
 class Optimiser(ABC):
@@ -73,9 +74,10 @@ class Optimiser(ABC):
         gradients: Sequence[Floats],
         rate: float,
         limits: Sequence[ParameterLimits | None],
+        parts: Sequence[Part | None],
         threads: int | None = None,  # noqa: ARG002
     ) -> None:
-        """Change parameters in place by what :meth:`changes` returns, each within its limits.
+        """Change parameters in place by what :meth:`changes` returns, or a part of it, each within its limits.
 
         Parameters
         ----------
@@ -85,11 +87,15 @@ class Optimiser(ABC):
             Step size.
         limits : sequence of (lowest, highest) or None
             Limits of each parameter, ndarrays of its shape; None if it has none.
+        parts : sequence of callable or None
+            For each parameter, a function that returns which part of the change is made, an ndarray of its shape; None
+            if all of it is.
         threads : int, optional
             Threads that a kernel may use; the bits do not depend on it.
         """
-        for own, change, within in zip(parameters, self.changes(gradients, rate), limits, strict=True):
-            own += change
+        wanted = self.changes(gradients, rate)
+        for own, change, within, part in zip(parameters, wanted, limits, parts, strict=True):
+            own += change if part is None else part(change)
             if within is not None:
                 np.clip(own, *within, out=own)
 
@@ -139,13 +145,15 @@ class Momentum(Optimiser):
         gradients: Sequence[Floats],
         rate: float,
         limits: Sequence[ParameterLimits | None],
+        parts: Sequence[Part | None],
         threads: int | None = None,
     ) -> None:
-        """Change parameters in place, in one pass through memory; the bits are the same."""
+        """Change parameters in place, where possible in one pass through memory; the bits are the same."""
         cls = type(self)
         own_way = cls.change is not Momentum.change or cls.changes is not Optimiser.changes  # a subclass of the user's
-        if own_way or not all(each.flags.c_contiguous and each.dtype == np.float64 for each in parameters):
-            super().move(parameters, gradients, rate, limits)
+        plain = all(each.flags.c_contiguous and each.dtype == np.float64 for each in parameters)
+        if own_way or not plain or any(part is not None for part in parts):
+            super().move(parameters, gradients, rate, limits, parts)
             return
         self.steps += 1
         for own, velocity, gradient, within in zip(parameters, self.memory[0], gradients, limits, strict=True):
