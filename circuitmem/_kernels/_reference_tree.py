@@ -79,6 +79,7 @@ def transfer(
     threads: int,
     which: NDArray[np.int64] | None = None,
     out: tuple[Ties, Ties] | None = None,
+    unit: float = 1.0,
 ) -> tuple[Ties, Ties]:
     """Return transfer matrix and input admittance of every tile.
 
@@ -100,6 +101,8 @@ def transfer(
         Tiles to compute, into their places in ``out``; all if left out.
     out : tuple of ndarray, optional
         Where the results go.
+    unit : float
+        Unit of all conductances, a power of 2, by which the results are multiplied.
 
     Returns
     -------
@@ -110,7 +113,7 @@ def transfer(
     """
     if which is not None and out is not None:
         words, bits = (each if len(each) == 1 else each[which] for each in (words, bits))
-        out[0][which], out[1][which] = transfer(cells[which], words, bits, ideal, both_drive, both_sense, threads)
+        out[0][which], out[1][which] = transfer(cells[which], words, bits, ideal, both_drive, both_sense, threads, unit=unit)
         return out
     del ideal, threads
     tiles, rows = cells.shape[:2]
@@ -128,7 +131,8 @@ def transfer(
     among[:, own, own] = 0.0
     admittance = -among
     admittance[:, own, own] = among.sum(axis=2) + to_grounds.sum(axis=2)
-    return to_grounds.swapaxes(1, 2).copy(), admittance
+    factor = ties.dtype.type(unit)
+    return to_grounds.swapaxes(1, 2) * factor, admittance * factor
 
 
 def _build(cells: Ties, words: Ties, bits: Ties, loose: dict[str, bool]) -> Block:

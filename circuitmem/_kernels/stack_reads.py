@@ -83,7 +83,10 @@ class IdealWires(NamedTuple):
 
 
 class Matrices(NamedTuple):
-    """Tiles as :func:`circuitmem._kernels.tree.transfer_stack` describes them."""
+    """Tiles as :func:`circuitmem._kernels.tree.transfer_stack` describes them, in double or in single precision.
+
+    Numbers of single precision are widened when a tile is read; what is computed with them is double.
+    """
 
     matrix: Stack
     """Transfer matrices, (tiles, columns, rows) S."""
@@ -181,9 +184,11 @@ def read_stack(
         _expect("sense", source.sense, (len(source.sense), columns), first=(1, tiles))
         cells, sense, matrix, admittance = *source, None, None
     else:
-        expect_each("matrix", source.matrix, (tiles, columns, rows))
+        single = tiles > 0 and source.matrix[0].dtype == np.float32
+        dtype = np.float32 if single else np.float64
+        expect_each("matrix", source.matrix, (tiles, columns, rows), dtype)
         if source.admittance is not None:
-            expect_each("admittance", source.admittance, (tiles, rows, rows))
+            expect_each("admittance", source.admittance, (tiles, rows, rows), dtype)
         cells, sense, (matrix, admittance) = None, None, source
     if given.shape[1] == 0:
         empty = np.zeros((tiles, 0, columns), dtype=np.uint16)

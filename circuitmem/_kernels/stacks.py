@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from circuitmem.errors import ValidationError
 
@@ -24,14 +24,17 @@ def expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
         raise ValidationError(name, f"must have shape {shape}", array.shape)
 
 
-def expect_each(name: str, arrays: Stack, shape: tuple[int, ...]) -> None:
-    """Raise :class:`ValidationError` unless each tile has a C-contiguous float64 array; ``shape`` is that of all."""
+def expect_each(name: str, arrays: Stack, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> None:
+    """Raise :class:`ValidationError` unless each tile has a C-contiguous array; ``shape`` is that of all.
+
+    Numbers must be of one ``dtype``, double precision unless another is given.
+    """
     each = arrays
     if isinstance(arrays, np.ndarray) and arrays.flags.c_contiguous:
         each = arrays[:1]  # the others are alike
     for array in each:
-        if array.shape != shape[1:] or not array.flags.c_contiguous or array.dtype != np.float64:
-            found = array.shape, str(array.dtype)
-            raise ValidationError(name, f"must have shape {shape}, rows behind each other, 64-bit numbers", found)
+        if array.shape != shape[1:] or not array.flags.c_contiguous or array.dtype != dtype:
+            found, bits = (array.shape, str(array.dtype)), 8 * np.dtype(dtype).itemsize
+            raise ValidationError(name, f"must have shape {shape}, rows behind each other, {bits}-bit numbers", found)
     if len(arrays) != shape[0]:
         raise ValidationError(name, f"must have shape {shape}", (len(arrays), *shape[1:]))

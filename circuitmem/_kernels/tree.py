@@ -125,7 +125,7 @@ def _replace(
         return out
     word = _stacked("word_resistance", word, (count, rows, columns + 1))
     bit = _stacked("bit_resistance", bit, (count, rows + 1, columns))
-    in_place = precision == np.float64 and all(array.flags.c_contiguous for array in out)
+    in_place = all(array.flags.c_contiguous for array in out)
     if in_place and len(word) == len(bit) == 1 and not lines_are_ideal(word, bit).any():
         _run_kernel(cells, word, bit, precision, threads, some, out)
     else:
@@ -143,14 +143,14 @@ def _run_kernel(
     some: NDArray[np.int64] | None = None,
     out: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Compute tiles whose lines all have second ends, or none; ``some`` and ``out`` need double precision."""
+    """Compute tiles whose lines all have second ends, or none."""
     largest = float(cells.max(initial=0.0)) if some is None else max(float(cells[tile].max()) for tile in some)
     # Powers of four round nothing, nor do their roots, so the bits of a tile do not depend on what else is in the
     # stack. Single precision is scaled to keep squares within its range.
     magnitude = 4.0 ** (np.frexp(largest)[1] // 2) if largest > 0.0 else 0.0
     scale = 1.0 / magnitude if precision == np.float32 and largest > 0.0 else 1.0
     ideal = IDEAL[precision] * magnitude * scale
-    matrix, admittance = _transfer(
+    return _transfer(
         np.ascontiguousarray(cells * scale if scale != 1.0 else cells, dtype=precision),
         _conductance(word, scale, ideal, precision),
         _conductance(bit, scale, ideal, precision),
@@ -160,11 +160,8 @@ def _run_kernel(
         thread_count(threads),
         some,
         out,
+        1.0 / scale,
     )
-    if scale != 1.0:
-        matrix *= 1.0 / scale
-        admittance *= 1.0 / scale
-    return matrix, admittance
 
 
 def _by_ends(

@@ -49,7 +49,10 @@ SAFETY = 4.0
 """Safety factor on estimated errors: the estimate is learnt from few inputs, and other inputs may be worse."""
 
 SAMPLED = 16
-"""One in this many scaled matrices is compared with an exact solution; the same holds for single precision."""
+"""One in this many scaled matrices is compared with an exact solution."""
+
+SAMPLED_SINGLE = 128
+"""One in this many matrices of single precision is compared with double precision."""
 
 
 @dataclass
@@ -198,7 +201,9 @@ class TransferCache:
         """
         self.refresh({number: tile})
         entry = self._entries[number]
-        return entry.matrix, entry.admittance
+        if isinstance(entry.admittance, IdealAdmittance):
+            return entry.matrix, entry.admittance
+        return np.asarray(entry.matrix, dtype=np.float64), np.asarray(entry.admittance, dtype=np.float64)
 
     def refresh(self, tiles: dict[int, Tile]) -> None:
         """Bring the matrices of tiles up to date, with one call of the tree kernel for all tiles that need it."""
@@ -240,11 +245,9 @@ class TransferCache:
         if self._error == 0.0 and alike:
             return self._in_places(own, cells, len(tiles))
         self.refresh(own)
-        entries = [self._entries[number] for number in own]
-        matrices = [entry.admittance for entry in entries if not isinstance(entry.admittance, IdealAdmittance)]
-        if len(matrices) < len(entries):
-            return None
-        return Matrices([entry.matrix for entry in entries], matrices)
+        pairs = [self.get(number, tile) for number, tile in own.items()]
+        admittances = [admittance for _, admittance in pairs if not isinstance(admittance, IdealAdmittance)]
+        return Matrices([matrix for matrix, _ in pairs], admittances) if len(admittances) == len(pairs) else None
 
     def _note_unwritten(self, tiles: Sequence[Tile], part: slice, versions: NDArray[np.int64]) -> None:
         """Count the tiles that have changed since they were last read directly, or their matrices computed."""
@@ -265,7 +268,8 @@ class TransferCache:
         """Bring the matrices of tiles with undamaged wires up to date, in stacks for all tiles of the chip."""
         rows, columns = cells.shape[1:]
         if self._places is None or len(self._places[0]) != total:
-            self._places = np.empty((total, columns, rows)), np.empty((total, rows, rows))
+            dtype = PRECISION[self._engine.precision]
+            self._places = np.empty((total, columns, rows), dtype), np.empty((total, rows, rows), dtype)
             for known in self._entries.values():
                 known.is_placed = False
         first = next(iter(tiles))
@@ -284,17 +288,11 @@ class TransferCache:
             self._entries.pop(number, None)  # added again below; after an interruption there must be no stale entry
         if stale:
             out, own = (matrices, admittances), list(tiles.values())
-            if self._engine.precision == "double":
-                transfer_stack(cells, *own[0].wires, threads=self._engine.threads, tiles=stale, out=out)
-                for place in stale:
-                    silence_dead_drivers(own[place], matrices[place], admittances[place])
-            else:
-                wires, dtype = own[0].wires, PRECISION[self._engine.precision]
-                matrices[stale], admittances[stale] = transfer_stack(
-                    cells[stale], *wires, dtype=dtype, threads=self._engine.threads
-                )
-                for place in stale:
-                    silence_dead_drivers(own[place], matrices[place], admittances[place])
+            threads = self._engine.threads
+            transfer_stack(cells, *own[0].wires, dtype=matrices.dtype, threads=threads, tiles=stale, out=out)
+            for place in stale:
+                silence_dead_drivers(own[place], matrices[place], admittances[place])
+            if self._engine.precision != "double":
                 self._sample_precision([(own[place], matrices[place], admittances[place]) for place in stale])
         for place, (number, tile) in enumerate(tiles.items()):
             if number not in self._entries:
@@ -330,7 +328,7 @@ class TransferCache:
         """Compare a sample of the matrices in single precision, the first one included, with double precision."""
         before = self._single
         self._single += len(found)
-        for tile, matrix, admittance in found[-before % SAMPLED :: SAMPLED]:
+        for tile, matrix, admittance in found[-before % SAMPLED_SINGLE :: SAMPLED_SINGLE]:
             error = self._check(tile, (matrix, admittance), 0.0)
             self.record.largest_error = max(self.record.largest_error, error)
 

@@ -4,12 +4,13 @@ A thread takes a panel of inputs through all tiles that share outputs, one after
 in one order, whatever the number of threads. Which lines the inputs move is listed once for all tiles that share them.
 """
 
+from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from simd.addresses cimport keep_addresses
+from simd.addresses cimport keep_addresses, keep_numbers
 from simd.threads cimport HAS_OPENMP, SMALL
 from reads.panel cimport PANEL, Drive, Drives, Read, add_rest, panel_bytes, read_panel, set_rest, turn_in
 from simd.rounded cimport add_scaled
@@ -42,8 +43,9 @@ cdef struct Layer:
     const double** conductance  # of each tile with ideal wires, and what bit lines are sensed through; else NULL
     const double* sense
     Py_ssize_t sense_step
-    const double** matrix      # of each tile, or NULL
-    const double** admittance  # of each tile, or NULL
+    const void** matrix        # of each tile, or NULL
+    const void** admittance    # of each tile, or NULL
+    bint single                # whether both are in single precision
     const double* slope        # of the correction, or NULL: no sums
     const double* constant
     const double* weights
@@ -172,11 +174,18 @@ cdef void take_ideal(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
         put(r.lost, j, own.losses[j] if j < l.columns else 0.0)
 
 
-cdef void take_matrix(const double* matrix, Py_ssize_t columns, Py_ssize_t rows, wide_d* packed) noexcept nogil:
+cdef void take_matrix(const floating* matrix, Py_ssize_t columns, Py_ssize_t rows, wide_d* packed) noexcept nogil:
     """Pack a matrix (columns, rows)."""
     cdef Py_ssize_t w = lanes(packed), s
     for s in range((columns + w - 1) // w):
         turn_in(matrix + s * w * rows, min(w, columns - s * w), rows, packed + s * rows)
+
+
+cdef void take_matrices(const Layer* l, Py_ssize_t tile, const floating* unused, Read* r) noexcept nogil:
+    """Pack the matrices of a tile."""
+    take_matrix(<const floating*> l.matrix[tile], l.columns, l.rows, <wide_d*> r.matrix)
+    if r.row_strips > 0:
+        take_matrix(<const floating*> l.admittance[tile], l.rows, l.rows, <wide_d*> r.admittance)
 
 
 cdef void take_tile(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
@@ -194,9 +203,10 @@ cdef void take_tile(const Layer* l, Py_ssize_t tile, Own* own) noexcept nogil:
     if l.conductance != NULL:
         take_ideal(l, tile, own)
     else:
-        take_matrix(l.matrix[tile], l.columns, l.rows, <wide_d*> r.matrix)
-        if r.row_strips > 0:
-            take_matrix(l.admittance[tile], l.rows, l.rows, <wide_d*> r.admittance)
+        if l.single:
+            take_matrices(l, tile, <float*> NULL, r)
+        else:
+            take_matrices(l, tile, <double*> NULL, r)
     set_rest(r)
     for s in range(r.strips):
         add_rest(r, r.matrix + s * l.rows, r.rest_currents + s)
@@ -398,11 +408,15 @@ def read_stack(
         kept.append(keep_addresses(conductance, l.tiles, &addresses[1, 0]))
         l.sense_step = l.columns if sense.shape[0] > 1 else 0
     else:
-        l.matrix = <const double**> &addresses[1, 0]
-        kept.append(keep_addresses(matrix, l.tiles, &addresses[1, 0]))
+        l.single = matrix[0].dtype == np.float32
         if admittance is not None:
-            l.admittance, pattern.row_strips = <const double**> &addresses[2, 0], (l.rows + w - 1) // w
-            kept.append(keep_addresses(admittance, l.tiles, &addresses[2, 0]))
+            l.admittance, pattern.row_strips = <const void**> &addresses[2, 0], (l.rows + w - 1) // w
+        l.matrix = <const void**> &addresses[1, 0]
+        for k, each in enumerate((matrix,) if admittance is None else (matrix, admittance)):
+            kept.append(
+                keep_numbers(<float*> NULL, each, l.tiles, &addresses[1 + k, 0]) if l.single
+                else keep_numbers(<double*> NULL, each, l.tiles, &addresses[1 + k, 0])
+            )
     power = np.zeros((l.tiles, l.reads))
     cdef double[:, ::1] watts = power
     l.power = &watts[0, 0]

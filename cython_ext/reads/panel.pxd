@@ -6,6 +6,7 @@ is worked out once; each vector adds only what the lines do that it moves. Leavi
 moves changes no bit: it would add 0. Nor does it matter with which others a vector forms a block or a panel.
 """
 
+from cython cimport floating
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
@@ -13,7 +14,7 @@ from simd.philox cimport normals
 from reads.quantise cimport Converters, quantise_by_table, quantise_lanes, quantise_vector
 from tree.dense_elimination cimport one, three, two, width
 from simd.vectors cimport (
-    ROWS, STRIP, VECTOR_BYTES, double_load, double_number, double_store, double_transpose, get, lanes, put, spread, wide_d,
+    ROWS, STRIP, VECTOR_BYTES, double_number, double_store, double_transpose, get, lanes, load_numbers, put, spread, wide_d,
     zero,
 )
 
@@ -68,14 +69,14 @@ cdef struct Read:
     Converters converters
 
 
-cdef inline void turn_in(const double* rows, Py_ssize_t count, Py_ssize_t depth, wide_d* out) noexcept nogil:
+cdef inline void turn_in(const floating* rows, Py_ssize_t count, Py_ssize_t depth, wide_d* out) noexcept nogil:
     """Turn up to as many rows as a vector has lanes: lane i of vector k becomes element k of row i, 0 beyond the last."""
     cdef wide_d tile[ROWS]  # as many as there are lanes
     cdef Py_ssize_t w = lanes(out), i, k = 0
     if count == w:
         while k + w <= depth:
             for i in range(ROWS):
-                tile[i] = double_load(rows + i * depth + k)
+                tile[i] = load_numbers(rows + i * depth + k)
             double_transpose(tile)
             for i in range(ROWS):
                 out[k + i] = tile[i]

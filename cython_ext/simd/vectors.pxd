@@ -6,6 +6,8 @@ those are narrow: for dense products, which wait for nothing. To Cython a vector
 on to the C compiler.
 """
 
+from cython cimport floating
+
 cdef extern from *:
     """
     #include <math.h>
@@ -148,6 +150,10 @@ cdef extern from *:
     typedef double double_anywhere __attribute__((vector_size(VECTOR_BYTES), may_alias, aligned(8)));
     static inline wide_d double_load(const double *p) { return (wide_d)*(const double_anywhere *)p; }
     static inline void double_store(double *p, wide_d x) { *(double_anywhere *)p = (double_anywhere)x; }
+    typedef float half_anywhere __attribute__((vector_size(VECTOR_BYTES / 2), may_alias, aligned(4)));
+    static inline wide_d double_widen(const float *p) {
+        return (wide_d)__builtin_convertvector(*(const half_anywhere *)p, wide_d);
+    }
     #if VECTOR_BYTES == 64
     DEFINE_TRANSPOSE_8(wide_d, double_transpose)
     #else
@@ -191,7 +197,17 @@ cdef extern from *:
     wide_f float_inverse_root(wide_f) noexcept nogil
     wide_d double_load(const double*) noexcept nogil  # from any address
     void double_store(double*, wide_d) noexcept nogil
+    wide_d double_widen(const float*) noexcept nogil  # likewise, of single precision
     void double_transpose(wide_d*) noexcept nogil
+
+
+cdef inline wide_d load_numbers(const floating* p) noexcept nogil:
+    """Load a vector of double precision from numbers of either precision, at any address."""
+    if floating is double:
+        return double_load(p)
+    else:
+        return double_widen(p)
+
 
 ctypedef fused wide:
     wide_d
@@ -214,11 +230,16 @@ cdef inline wide spread(const wide* p, Py_ssize_t i) noexcept nogil:
         return float_spread(p, i)
 
 
-cdef inline wide zero(const wide* unused) noexcept nogil:
+cdef inline wide number(const wide* unused, double x) noexcept nogil:
+    """Return a vector all of whose lanes are ``x``."""
     if wide is wide_d:
-        return double_number(0.0)
+        return double_number(x)
     else:
-        return float_number(0.0)
+        return float_number(x)
+
+
+cdef inline wide zero(const wide* unused) noexcept nogil:
+    return number(unused, 0.0)
 
 
 cdef inline double get(const wide* p, Py_ssize_t i) noexcept nogil:

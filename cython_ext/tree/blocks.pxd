@@ -73,6 +73,7 @@ cdef struct Stack:
     Py_ssize_t word_step, bit_step      # from tile to tile; 0 if they are shared
     Py_ssize_t leaf_rows, leaf_columns  # leaves a tile
     double ideal                        # conductance of an ideal segment
+    double unit                         # of all conductances, by which results are multiplied: a power of 2
     bint both_drive, both_sense
 
 

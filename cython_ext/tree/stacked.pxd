@@ -8,7 +8,7 @@ from tree.abreast cimport merge_abreast
 from tree.blocks cimport BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, place_of, storage, take, upper
 from tree.leaves cimport merge_leaf
 from tree.dense_elimination cimport column
-from simd.vectors cimport copy, lanes, load_turned, put, store_turned, wide, zero
+from simd.vectors cimport copy, lanes, load_turned, number, put, store_turned, wide, zero
 
 
 cdef inline void fill_segment(
@@ -102,16 +102,15 @@ cdef inline void build_abreast(
 
 cdef inline void read_row(
     wide* zeros, const Py_ssize_t* places, wide* to, Py_ssize_t step, Py_ssize_t offset, wide** source, Py_ssize_t count,
-    wide* total, bint negative
+    wide* total, double unit
 ) noexcept nogil:
-    """Add what ``count`` drivers give into one terminal to their totals, and store it."""
+    """Add what ``count`` drivers give into one terminal to their totals, and store it in the unit that is wanted."""
     cdef wide found[16]
+    cdef wide factor = number(zeros, unit)
     cdef Py_ssize_t p
     for p in range(count):
-        found[p] = source[p][0]
-        total[p] = total[p] + found[p]
-        if negative:
-            found[p] = -found[p]
+        total[p] = total[p] + source[p][0]
+        found[p] = source[p][0] * factor
     store_turned(to, places, step, offset, found, count)
 
 
@@ -129,7 +128,7 @@ cdef inline void read_drivers(
         total[p] = zero(zeros)
         source[p] = at + column(driver + i + p, 1) + ground
     for j in range(s.columns):
-        read_row(zeros, places, <wide*> s.matrix, s.columns * s.rows, j * s.rows + i, source, count, total, False)
+        read_row(zeros, places, <wide*> s.matrix, s.columns * s.rows, j * s.rows + i, source, count, total, s.unit)
         for p in range(count):
             source[p] = source[p] + 1
     for j in range(s.rows):
@@ -140,8 +139,9 @@ cdef inline void read_drivers(
                 source[p] = zeros
             else:
                 source[p] = at + column(driver + j, 1) + driver + i + p
-        read_row(zeros, places, own, own_step, j * s.rows + i, source, count, total, True)
+        read_row(zeros, places, own, own_step, j * s.rows + i, source, count, total, -s.unit)
     for p in range(count):
+        total[p] = total[p] * number(zeros, s.unit)
         for lane in range(w):
             copy(own, places[lane] * own_step + (i + p) * (s.rows + 1), total + p, lane)
 

@@ -21,7 +21,7 @@ from simd.threads cimport HAS_OPENMP
 from tree.stacked cimport build_abreast, read_off
 from tree.pivots cimport narrow
 from tree.dense_elimination cimport column
-from simd.vectors cimport copy, get, lanes, put, wide, wide_d, wide_f
+from simd.vectors cimport get, lanes, put, wide, wide_d, wide_f
 
 import numpy as np
 
@@ -93,7 +93,7 @@ cdef void begin(Stack* s, Block* root, Py_ssize_t grain) noexcept nogil:
     lay_out(root, s.leaf_rows, s.leaf_columns, False)
 
 
-cdef inline Py_ssize_t number(Py_ssize_t i, Py_ssize_t j, Py_ssize_t w) noexcept nogil:
+cdef inline Py_ssize_t place_in(Py_ssize_t i, Py_ssize_t j, Py_ssize_t w) noexcept nogil:
     """Where in a block of tiles the conductance between terminals i <= j lies."""
     return (column(j // w, w) + i) * w + j % w
 
@@ -110,12 +110,12 @@ cdef void finish(wide* zeros, Work* work, Stack* s, Py_ssize_t number_of, Block*
     if s.both_drive:
         shared += s.leaf_rows
         for i in range(s.rows):
-            o = number(root.offset[RIGHT] * w + i + pad, root.offset[LEFT] * w + i + pad, w)
+            o = place_in(root.offset[RIGHT] * w + i + pad, root.offset[LEFT] * w + i + pad, w)
             put(at, o, get(at, o) + get(<wide*> s.words, tile * s.word_step + (i + 1) * (s.columns + 1) - 1))
     if s.both_sense:
         shared += s.leaf_columns
         for j in range(s.columns):
-            o = number(root.offset[TOP] * w + j, root.offset[BOTTOM] * w + j, w)
+            o = place_in(root.offset[TOP] * w + j, root.offset[BOTTOM] * w + j, w)
             put(at, o, get(at, o) + get(<wide*> s.bits, tile * s.bit_step + j))
     if shared:
         out.time[RIGHT], out.time[TOP] = AT_ONCE, AT_ONCE + 1
@@ -127,15 +127,15 @@ cdef void finish(wide* zeros, Work* work, Stack* s, Py_ssize_t number_of, Block*
         total = 0.0
         p = out.offset[LEFT] * w + i + pad
         for j in range(s.columns):
-            o = number(out.offset[BOTTOM] * w + j, p, w)
+            o = place_in(out.offset[BOTTOM] * w + j, p, w)
             total = narrow(zeros, total + get(at, o))
-            copy(matrix, (tile * s.columns + j) * s.rows + i, at, o)
+            put(matrix, (tile * s.columns + j) * s.rows + i, s.unit * get(at, o))
         for j in range(s.rows):
             if j != i:
-                o = number(min(p, p + j - i), max(p, p + j - i), w)
+                o = place_in(min(p, p + j - i), max(p, p + j - i), w)
                 total = narrow(zeros, total + get(at, o))
-                put(admittance, (tile * s.rows + i) * s.rows + j, -get(at, o))
-        put(admittance, (tile * s.rows + i) * s.rows + i, total)
+                put(admittance, (tile * s.rows + i) * s.rows + j, -s.unit * get(at, o))
+        put(admittance, (tile * s.rows + i) * s.rows + i, s.unit * total)
 
 
 cdef Py_ssize_t prepare(wide* zeros, Work* work, char* memory) noexcept nogil:
@@ -329,7 +329,7 @@ cdef int run(wide* unused, Stack* s, int threads) except -1 nogil:
 
 def transfer(
     const floating[:, :, ::1] cells, const floating[:, :, ::1] words, const floating[:, :, ::1] bits, double ideal,
-    bint both_drive, bint both_sense, int threads, const int64_t[::1] which=None, out=None,
+    bint both_drive, bint both_sense, int threads, const int64_t[::1] which=None, out=None, double unit=1.0,
 ):
     """Return transfer matrices and input admittances, as ``circuitmem._kernels._reference_tree.transfer`` does."""
     cdef Stack s
@@ -350,7 +350,7 @@ def transfer(
     s.matrix, s.admittance = &to_matrix[0, 0, 0], &to_admittance[0, 0, 0]
     s.word_step = 0 if words.shape[0] == 1 else s.rows * (s.columns + 1)
     s.bit_step = 0 if bits.shape[0] == 1 else (s.rows + 1) * s.columns
-    s.ideal, s.both_drive, s.both_sense = ideal, both_drive, both_sense
+    s.ideal, s.unit, s.both_drive, s.both_sense = ideal, unit, both_drive, both_sense
     with nogil:
         if floating is double:
             run(<wide_d*> NULL, &s, threads)

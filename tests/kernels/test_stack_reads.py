@@ -85,11 +85,11 @@ class Layer:
         matrix, admittance = transfer_stack(self.cells, *self.mesh[1:])
         return Matrices(matrix, None if self.wires == "no power" else admittance)
 
-    def read(self, **options):
+    def read(self, source=None, **options):
         """Read all with one call."""
         return read_stack(
             self.codes,
-            self.source,
+            self.source if source is None else source,
             StackChannels.of(self.channels, 255),
             self.noise,
             **{
@@ -157,6 +157,29 @@ def test_every_variant_agrees_with_the_twin(kernel_variant, monkeypatch, case):
         found.sums,
         add_codes(found.codes, layer.tiling, layer.correction, groups=layer.groups, planes=layer.planes),
     )
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("case", [case for case in CASES if case[6] in ("resistive", "no power")])
+def test_matrices_of_single_precision_are_read_as_what_they_are(kernel_variant, monkeypatch, case, apart):
+    layer = Layer(*case)
+    monkeypatch.setattr(stack_reads, "_read_stack", kernel_variant("layers").read_stack)
+    narrow = [None if each is None else each.astype(np.float32) for each in layer.source]
+    wide = [None if each is None else each.astype(np.float64) for each in narrow]
+    given = [None if each is None else list(each) for each in narrow] if apart else narrow
+    found, wanted = (layer.read(source=Matrices(*each)) for each in (given, wide))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(wide[0], layer.source[0])
+
+
+def test_matrices_of_a_tile_are_of_one_precision():
+    layer = Layer(*next(case for case in CASES if case[6] == "resistive"))
+    matrix, admittance = layer.source
+    with pytest.raises(ValidationError, match="admittance must have shape .* 32-bit numbers"):
+        layer.read(source=Matrices(matrix.astype(np.float32), admittance))
+    with pytest.raises(ValidationError, match="matrix must have shape .* 64-bit numbers"):
+        layer.read(source=Matrices([*matrix[:-1], matrix[-1].astype(np.float32)], admittance))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -272,8 +272,9 @@ def test_a_stack_of_tiles_is_kept_in_its_places_and_never_stale():
     check(range(5), 5)
 
 
-def test_matrices_in_single_precision_are_compared_with_double():
+def test_matrices_in_single_precision_are_compared_with_double(monkeypatch):
     """The bits are those of the kernel in single precision, the error is that of random inputs, whatever the path."""
+    monkeypatch.setattr("circuitmem.engine.transfers.SAMPLED_SINGLE", 16)
     rng = np.random.default_rng(11)
     spec = make_tile(rng).spec
     tiles = {number: Tile(spec, rng.uniform(20e-6, 300e-6, spec.shape)) for number in range(18)}
@@ -287,6 +288,7 @@ def test_matrices_in_single_precision_are_compared_with_double():
         assert single.dtype == np.float32
         np.testing.assert_array_equal(one_by_one.get(number, tile)[0], single)
         np.testing.assert_array_equal(found.matrix[number], single)
+        assert found.matrix[number].dtype == np.float32
         assert not np.array_equal(found.matrix[number], exact.matrix[number])
     assert one_by_one.record == together.record
     assert together.record.checks == 2  # tiles 0 and 16
