@@ -56,7 +56,7 @@ print(json.dumps({"seconds": taken, "cpu_seconds": cpu, "peak_mib": peak}))
 """
 
 
-def measure(ohms: float) -> dict[str, float]:
+def measure(ohms: float, precision: str = "double") -> dict[str, float]:
     """Train in situ for a part of an epoch, after one that warms up."""
     from threadpoolctl import threadpool_limits
 
@@ -67,7 +67,8 @@ def measure(ohms: float) -> dict[str, float]:
 
     wires = [f"chip.tile.{line}_line_resistance={ohms}" for line in ("word", "bit")]
     size = ["network.layers=[784,256,10]", f"in_situ.batch={BATCH}", "ex_situ.epochs=1", f"data.train={IMAGES}"]
-    spec = load_run(None, [*wires, *size, "data.test=100", "chip.defects.device_yield=0.8"])
+    rest = ["data.test=100", "chip.defects.device_yield=0.8", f"precision={precision}"]
+    spec = load_run(None, [*wires, *size, *rest])
     digits = load_mnist("bundled").first(IMAGES, 100)
     keep_freed_memory()  # as the commands do
     with threadpool_limits(limits=1, user_api="blas"):
@@ -130,14 +131,18 @@ def _digits(folder: str) -> str:
 THREADS = (1, 2)
 WIRES = {"1 ohm a segment": 1.0, "0 ohm a segment": 0.0}
 TRAIN = {f"train, {name}": ohms for name, ohms in WIRES.items()}
+SINGLE = "1 ohm, single precision"
+"""Of transfer matrices; aihwkit computes all in single precision."""
 AIHWKIT = "aihwkit, ConstantStep"
-CASES = (*WIRES, *TRAIN, AIHWKIT)
+CASES = (*WIRES, SINGLE, *TRAIN, AIHWKIT)
 
 
 def command(name: str, threads: int, digits: str) -> list[str] | None:
     """Return what measures a case; None if there is no interpreter for it."""
     if name in WIRES:
         return [sys.executable, __file__, "layers", str(WIRES[name])]
+    if name == SINGLE:
+        return [sys.executable, __file__, "layers", "1.0", "single"]
     if name in TRAIN:
         return [sys.executable, __file__, "train", str(TRAIN[name])]
     rival = os.environ.get("AIHWKIT_PYTHON")
@@ -185,6 +190,7 @@ def table(record: dict[str, list[dict[str, Any]]]) -> str:
         ("with wires / without", with_wires, without),
         ("without wires / aihwkit", without, AIHWKIT),
         ("with wires / aihwkit", with_wires, AIHWKIT),
+        ("with wires, single precision / aihwkit", SINGLE, AIHWKIT),
         ("train without wires / aihwkit", train_without, AIHWKIT),
         ("train with wires / aihwkit", train_with, AIHWKIT),
     ):
@@ -207,7 +213,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        how, given = measure if sys.argv[1] == "layers" else measure_command, float(sys.argv[2])
-        print(json.dumps(how(given)))
+        how, (given, *more) = measure if sys.argv[1] == "layers" else measure_command, sys.argv[2:]
+        print(json.dumps(how(float(given), *more)))
     else:
         main()

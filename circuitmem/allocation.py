@@ -21,7 +21,7 @@ def keep_freed_memory() -> bool:
     """Let this process keep freed memory for its next arrays, and return whether that was possible.
 
     A training step makes and frees arrays of all weights. glibc gives such memory back to the system, which clears
-    every page before the next step gets it again: that is up to a sixth of the time of a step. The commands and the
+    every page before the next step gets it again: that is up to a seventh of the time of a step. The commands and the
     worker processes of circuitmem call this when they start. It concerns the whole process, so that a program that
     uses circuitmem as a library decides by itself. Only glibc can do it.
     """

@@ -150,7 +150,7 @@ def _run_kernel(
     magnitude = 4.0 ** (np.frexp(largest)[1] // 2) if largest > 0.0 else 0.0
     scale = 1.0 / magnitude if precision == np.float32 and largest > 0.0 else 1.0
     ideal = IDEAL[precision] * magnitude * scale
-    return _transfer(
+    matrix, admittance = _transfer(
         np.ascontiguousarray(cells * scale if scale != 1.0 else cells, dtype=precision),
         _conductance(word, scale, ideal, precision),
         _conductance(bit, scale, ideal, precision),
@@ -162,6 +162,7 @@ def _run_kernel(
         out,
         1.0 / scale,
     )
+    return matrix, admittance
 
 
 def _by_ends(

@@ -115,6 +115,7 @@ def test_an_epoch_is_what_more_epochs_add(monkeypatch):
     assert ["in_situ.epochs=1" in words for words in calls] == [True, False]
     assert "in_situ.epochs=6" in calls[1]
     assert epoch.command("train, 1 ohm a segment", 2, "digits.npz")[2:] == ["train", "1.0"]
+    assert epoch.command(epoch.SINGLE, 2, "digits.npz")[2:] == ["layers", "1.0", "single"]
 
 
 def test_the_rival_has_the_same_digits_and_the_blas_that_it_chooses_itself(monkeypatch, tmp_path):
