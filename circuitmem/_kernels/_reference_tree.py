@@ -113,7 +113,8 @@ def transfer(
     """
     if which is not None and out is not None:
         words, bits = (each if len(each) == 1 else each[which] for each in (words, bits))
-        out[0][which], out[1][which] = transfer(cells[which], words, bits, ideal, both_drive, both_sense, threads, unit=unit)
+        doubled = both_drive, both_sense
+        out[0][which], out[1][which] = transfer(cells[which], words, bits, ideal, *doubled, threads, unit=unit)
         return out
     del ideal, threads
     tiles, rows = cells.shape[:2]

@@ -176,9 +176,9 @@ def test_matrices_of_single_precision_are_read_as_what_they_are(kernel_variant, 
 def test_matrices_of_a_tile_are_of_one_precision():
     layer = Layer(*next(case for case in CASES if case[6] == "resistive"))
     matrix, admittance = layer.source
-    with pytest.raises(ValidationError, match="admittance must have shape .* 32-bit numbers"):
+    with pytest.raises(ValidationError, match=r"admittance must have shape .* 32-bit numbers"):
         layer.read(source=Matrices(matrix.astype(np.float32), admittance))
-    with pytest.raises(ValidationError, match="matrix must have shape .* 64-bit numbers"):
+    with pytest.raises(ValidationError, match=r"matrix must have shape .* 64-bit numbers"):
         layer.read(source=Matrices([*matrix[:-1], matrix[-1].astype(np.float32)], admittance))
 
 
