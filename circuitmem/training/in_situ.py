@@ -18,7 +18,7 @@ from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.gradients import AskedMap, LinearTileMap, ReadMap, TileMap, read_back_cells
 from circuitmem.training.objective import Classes, Objective
-from circuitmem.training.optimisers import Optimiser
+from circuitmem.training.optimisers import Moved, Optimiser
 from circuitmem.training.ranges import follow_ranges
 from circuitmem.training.rules import UpdateRule
 from circuitmem.training.schedules import rate_factor
@@ -145,13 +145,14 @@ class InSituTrainer:
         gradients = [*weight_gradients, *bias_gradients]
         if not self._limits:  # only after the bring-up, which finds the stuck cells
             self._limits = [layer.limits() for layer in layers]
-        free = [None] * len(bias_gradients)
         asks = type(self.rule).asked is not UpdateRule.asked  # for a part of the changes
-        parts = [partial(self.rule.asked, layer) if asks else None for layer in layers]
+        weights = [
+            Moved(values, limits, partial(self.rule.asked, layer) if asks else None)
+            for layer, values, limits in zip(layers, model.weights, self._limits, strict=True)
+        ]
         # Methods that run side by side have a share of the threads each.
         threads = self.network.chip.electrics.behavioral.threads
-        parameters = [*model.weights, *model.biases]
-        self.optimiser.move(parameters, gradients, rate, [*self._limits, *free], [*parts, *free], threads)
+        self.optimiser.move([*weights, *map(Moved, model.biases)], gradients, rate, threads)
 
 
 def train_epoch(

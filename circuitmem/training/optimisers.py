@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,25 @@ from circuitmem.config import InSituSpec, Spec
 from circuitmem.config.names import options_of
 from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
 
-__all__ = ["Adam", "Momentum", "Optimiser", "RmsProp", "Sgd"]
+__all__ = ["Adam", "Momentum", "Moved", "Optimiser", "RmsProp", "Sgd"]
 
 Floats = NDArray[np.float64]
-Part = Callable[[Floats], Floats]
+
+
+class Moved(NamedTuple):
+    """A parameter that an optimiser moves."""
+
+    values: Floats
+    """The parameter, which is changed in place."""
+    limits: ParameterLimits | None = None
+    """Lowest and highest values, ndarrays of its shape; None if it has no limits."""
+    part: Callable[[Floats], Floats] | None = None
+    """Returns which part of a change is made, an ndarray of its shape; None if all of it is."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether kernels can move it: all of each change is made, and its numbers are double and in one piece."""
+        return self.part is None and self.values.flags.c_contiguous and self.values.dtype == np.float64
 
 
 class Optimiser(ABC):
@@ -69,35 +84,26 @@ class Optimiser(ABC):
         return [self.change(gradient, rate, *own) for gradient, own in zip(gradients, kept, strict=True)]
 
     def move(
-        self,
-        parameters: Sequence[Floats],
-        gradients: Sequence[Floats],
-        rate: float,
-        limits: Sequence[ParameterLimits | None],
-        parts: Sequence[Part | None],
-        threads: int | None = None,  # noqa: ARG002
+        self, moved: Sequence[Moved], gradients: Sequence[Floats], rate: float, threads: int | None = None
     ) -> None:
         """Change parameters in place by what :meth:`changes` returns, or a part of it, each within its limits.
 
         Parameters
         ----------
-        parameters, gradients : sequence of ndarray
-            The parameters, and the derivatives of the loss.
+        moved : sequence of Moved
+            The parameters.
+        gradients : sequence of ndarray
+            Derivatives of the loss.
         rate : float
             Step size.
-        limits : sequence of (lowest, highest) or None
-            Limits of each parameter, ndarrays of its shape; None if it has none.
-        parts : sequence of callable or None
-            For each parameter, a function that returns which part of the change is made, an ndarray of its shape; None
-            if all of it is.
         threads : int, optional
             Threads that a kernel may use; the bits do not depend on it.
         """
-        wanted = self.changes(gradients, rate)
-        for own, change, within, part in zip(parameters, wanted, limits, parts, strict=True):
-            own += change if part is None else part(change)
-            if within is not None:
-                np.clip(own, *within, out=own)
+        del threads
+        for (values, limits, part), change in zip(moved, self.changes(gradients, rate), strict=True):
+            values += change if part is None else part(change)
+            if limits is not None:
+                np.clip(values, *limits, out=values)
 
     @abstractmethod
     def change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:
@@ -140,24 +146,17 @@ class Momentum(Optimiser):
         return velocity
 
     def move(
-        self,
-        parameters: Sequence[Floats],
-        gradients: Sequence[Floats],
-        rate: float,
-        limits: Sequence[ParameterLimits | None],
-        parts: Sequence[Part | None],
-        threads: int | None = None,
+        self, moved: Sequence[Moved], gradients: Sequence[Floats], rate: float, threads: int | None = None
     ) -> None:
         """Change parameters in place, where possible in one pass through memory; the bits are the same."""
         cls = type(self)
         own_way = cls.change is not Momentum.change or cls.changes is not Optimiser.changes  # a subclass of the user's
-        plain = all(each.flags.c_contiguous and each.dtype == np.float64 for each in parameters)
-        if own_way or not plain or any(part is not None for part in parts):
-            super().move(parameters, gradients, rate, limits, parts)
+        if own_way or not all(each.is_plain for each in moved):
+            super().move(moved, gradients, rate)
             return
         self.steps += 1
-        for own, velocity, gradient, within in zip(parameters, self.memory[0], gradients, limits, strict=True):
-            momentum_step(own, velocity, gradient, within, rate=rate, momentum=self.spec.momentum, threads=threads)
+        for (values, limits, _), velocity, gradient in zip(moved, self.memory[0], gradients, strict=True):
+            momentum_step(values, velocity, gradient, limits, rate=rate, momentum=self.spec.momentum, threads=threads)
 
 
 class RmsProp(Optimiser):

@@ -310,3 +310,20 @@ def test_matrices_in_single_precision_are_compared_with_double(monkeypatch):
 def test_a_precision_that_there_is_not_is_refused():
     with pytest.raises(ValidationError, match=r"^precision must be one of double, single; did you mean 'single'"):
         BehavioralEngine(precision="singel")
+
+
+def test_tiles_of_single_precision_are_read_together_when_the_wires_of_one_are_damaged():
+    """Then some matrices lie in the stack of the chip, in single precision, and that of the damaged tile does not."""
+    rng = np.random.default_rng(12)
+    spec = make_tile(rng).spec
+    tiles = [Tile(spec, rng.uniform(20e-6, 300e-6, spec.shape)) for _ in range(3)]
+    engine = BehavioralEngine(precision="single")
+    cache = TransferCache(engine)
+    stack(cache, tiles, range(3))
+    before = engine.transfer_matrix(tiles[1])
+    tiles[1].damage(DefectMap(open_word_segments=np.arange(spec.rows * spec.columns).reshape(spec.shape) == 40))
+    found = stack(cache, tiles, range(3))
+    assert {each.dtype for each in (*found.matrix, *found.admittance)} == {np.dtype(np.float64)}
+    for tile, matrix in zip(tiles, found.matrix, strict=True):
+        np.testing.assert_array_equal(matrix, engine.transfer_matrix(tile))
+    assert not np.array_equal(found.matrix[1], before)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitmem.config import InSituSpec
-from circuitmem.training.optimisers import Momentum, Optimiser
+from circuitmem.training.optimisers import Momentum, Moved, Optimiser
 
 SPEC = InSituSpec(optimiser="momentum", momentum=0.8)
 
@@ -28,7 +28,7 @@ def moved(optimiser, move, order):
     own, steps, limits = parameters(order)
     used = optimiser(SPEC, own)
     for gradients in steps:
-        move(used, own, gradients, 0.3, limits, [None, None])
+        move(used, list(map(Moved, own, limits)), gradients, 0.3)
     return own, used
 
 
@@ -50,7 +50,7 @@ def test_parameters_of_single_precision_move_as_the_change_says():
     ours, plain = (np.ones((3, 2), dtype=np.float32) for _ in range(2))
     gradient = rng.normal(size=(3, 2)).astype(np.float32)
     for own, cls in ((ours, Momentum), (plain, Optimiser)):
-        cls.move(Momentum(SPEC, [own]), [own], [gradient], 0.3, [None], [None])
+        cls.move(Momentum(SPEC, [own]), [Moved(own)], [gradient], 0.3)
     np.testing.assert_array_equal(ours, plain)
     assert not np.array_equal(ours, np.ones((3, 2)))
 
@@ -62,6 +62,6 @@ def test_half_of_the_change_is_not_the_whole():
 def test_a_part_of_the_change_moves_the_parameters_and_all_of_it_their_velocities():
     own, gradient = np.ones((2, 3)), np.full((2, 3), 0.5)
     used = Momentum(SPEC, [own])
-    used.move([own], [gradient], 0.4, [None], [lambda change: np.where(np.arange(3) > 0, change, 0.0)])
+    used.move([Moved(own, part=lambda change: np.where(np.arange(3) > 0, change, 0.0))], [gradient], 0.4)
     np.testing.assert_array_equal(used.memory[0][0], np.full((2, 3), -0.2))
     np.testing.assert_array_equal(own, [[1.0, 0.8, 0.8]] * 2)
