@@ -151,7 +151,7 @@ def _run_kernel(
     scale = 1.0 / magnitude if precision == np.float32 and largest > 0.0 else 1.0
     ideal = IDEAL[precision] * magnitude * scale
     matrix, admittance = _transfer(
-        np.ascontiguousarray(cells * scale if scale != 1.0 else cells, dtype=precision),
+        _in_precision(cells, scale, precision, some),
         _conductance(word, scale, ideal, precision),
         _conductance(bit, scale, ideal, precision),
         ideal,
@@ -163,6 +163,18 @@ def _run_kernel(
         1.0 / scale,
     )
     return matrix, admittance
+
+
+def _in_precision(
+    cells: NDArray[np.float64], scale: float, precision: np.dtype[Any], some: NDArray[np.int64] | None
+) -> NDArray[Any]:
+    """Return scaled conductances in a precision; where it is single, only those of ``some`` tiles are set."""
+    if precision == np.float64:
+        return np.ascontiguousarray(cells)
+    found = np.empty(cells.shape, precision)
+    for tile in range(len(cells)) if some is None else some:
+        np.multiply(cells[tile], scale, out=found[tile], casting="same_kind")
+    return found
 
 
 def _by_ends(
