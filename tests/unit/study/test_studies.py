@@ -75,4 +75,4 @@ def test_a_readme_has_question_method_command_and_the_results_of_the_table(folde
     rows, provenance = load_table(folder)
     assert inside == study_text(load_study(folder), rows, provenance)
     assert all((folder / "figures" / f"{name}.png").is_file() for name in load_study(folder).spec.figures)
-    assert all(path.stat().st_size < 200_000 for path in folder.glob("results.*"))
+    assert all(path.stat().st_size < 300_000 for path in folder.glob("results.*"))  # twenty maps of `table1`: 212 kB
