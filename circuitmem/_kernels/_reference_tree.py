@@ -51,7 +51,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["transfer"]
+__all__ = ["largest", "narrowed", "transfer"]
 
 Side = Literal["left", "right", "top", "bottom"]
 Indices = NDArray[np.intp]
@@ -134,6 +134,20 @@ def transfer(
     admittance[:, own, own] = among.sum(axis=2) + to_grounds.sum(axis=2)
     factor = ties.dtype.type(unit)
     return to_grounds.swapaxes(1, 2) * factor, admittance * factor
+
+
+def largest(cells: NDArray[np.float64], some: NDArray[np.int64] | None, _threads: int) -> float:
+    """Return the largest conductance [S] of ``some`` tiles, or of all; 0 if there is none."""
+    return float((cells if some is None else cells[some]).max(initial=0.0))
+
+
+def narrowed(
+    cells: NDArray[np.float64], scale: float, some: NDArray[np.int64] | None, _threads: int
+) -> NDArray[np.float32]:
+    """Scale conductances of ``some`` tiles, or of all, into single precision; those of others are 0."""
+    found, tiles = np.zeros(cells.shape, np.float32), slice(None) if some is None else some
+    found[tiles] = cells[tiles] * scale
+    return found
 
 
 def _build(cells: Ties, words: Ties, bits: Ties, loose: dict[str, bool]) -> Block:

@@ -22,6 +22,8 @@ itself, which even at n = 1000 is far below a rounding error (1e-16 and 6e-8).""
 _libraries = ThreadpoolController()
 _compiled = load_kernel("tree").module
 _transfer: Any = _reference_tree.transfer if _compiled is None else _compiled.transfer
+_largest: Any = _reference_tree.largest if _compiled is None else _compiled.largest
+_narrowed: Any = _reference_tree.narrowed if _compiled is None else _compiled.narrowed
 
 
 def transfer_stack(
@@ -144,37 +146,26 @@ def _run_kernel(
     out: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Compute tiles whose lines all have second ends, or none."""
-    largest = float(cells.max(initial=0.0)) if some is None else max(float(cells[tile].max()) for tile in some)
+    cells, count = np.ascontiguousarray(cells), thread_count(threads)
+    largest = float(_largest(cells, some, count))
     # Powers of four round nothing, nor do their roots, so the bits of a tile do not depend on what else is in the
     # stack. Single precision is scaled to keep squares within its range.
     magnitude = 4.0 ** (np.frexp(largest)[1] // 2) if largest > 0.0 else 0.0
     scale = 1.0 / magnitude if precision == np.float32 and largest > 0.0 else 1.0
     ideal = IDEAL[precision] * magnitude * scale
     matrix, admittance = _transfer(
-        _in_precision(cells, scale, precision, some),
+        cells if precision == np.float64 else _narrowed(cells, scale, some, count),
         _conductance(word, scale, ideal, precision),
         _conductance(bit, scale, ideal, precision),
         ideal,
         bool(np.isfinite(word[0, :, -1]).any()),
         bool(np.isfinite(bit[0, 0]).any()),
-        thread_count(threads),
+        count,
         some,
         out,
         1.0 / scale,
     )
     return matrix, admittance
-
-
-def _in_precision(
-    cells: NDArray[np.float64], scale: float, precision: np.dtype[Any], some: NDArray[np.int64] | None
-) -> NDArray[Any]:
-    """Return scaled conductances in a precision; where it is single, only those of ``some`` tiles are set."""
-    if precision == np.float64:
-        return np.ascontiguousarray(cells)
-    found = np.empty(cells.shape, precision)
-    for tile in range(len(cells)) if some is None else some:
-        np.multiply(cells[tile], scale, out=found[tile], casting="same_kind")
-    return found
 
 
 def _by_ends(

@@ -106,9 +106,9 @@ class RunSpec(Spec):
         What computes the circuits: ``behavioral``, ``ngspice``, ``vacask``, or another that :mod:`circuitmem.registry`
         finds. All but the first are slow.
     precision : {"double", "single"}
-        Precision in which the behavioral engine computes transfer matrices; everything else is in double. In single
-        precision they are off by about 1e-6 of the largest column current, and the results state the largest error
-        (``reuse``).
+        Precision in which the behavioral engine computes transfer matrices, and keeps the lines through which
+        gradients go; everything else is in double. In single precision matrices are off by about 1e-6 of the largest
+        column current, and the results state the largest error (``reuse``).
     reuse_error : float
         Error that a tile's transfer matrix may have while its cells are trained, relative to the largest column
         current, in [0, 0.1]: 4e-4 is a tenth of a step of an 8-bit converter. At 0 every matrix is exact. The results

@@ -29,6 +29,7 @@ from circuitmem._kernels.tree import (
 )
 from circuitmem.engine.base import silence_dead_drivers
 from circuitmem.engine.behavioral import BehavioralEngine
+from circuitmem.engine.places import KnownVersions, Places
 from circuitmem.engine.plan import make_plan
 from circuitmem.engine.precision import PRECISION
 from circuitmem.rng import Purpose, stream
@@ -51,7 +52,7 @@ SAFETY = 4.0
 SAMPLED = 16
 """One in this many scaled matrices is compared with an exact solution."""
 
-SAMPLED_SINGLE = 128
+SAMPLED_SINGLE = 512
 """One in this many matrices of single precision is compared with double precision."""
 
 
@@ -94,7 +95,6 @@ class _Entry:
     admittance: Floats | IdealAdmittance
     exact: tuple[Floats, Floats, Any]  # the last exact conductance, matrix and admittance
     updates: int = 0
-    is_placed: bool = False  # whether the matrices lie in the stacks of the whole chip
 
     @property
     def is_exact(self) -> bool:
@@ -131,10 +131,9 @@ class TransferCache:
         self._error = in_range("reuse_error", error, 0.0, 0.1)
         self._seed = seed
         self._entries: dict[int, _Entry] = {}
-        # Versions of the tiles of a chip with ideal wires that were read directly, without storing their matrices.
-        self._unwritten: tuple[Sequence[Tile], NDArray[np.int64]] = (), np.zeros(0, dtype=np.int64)
+        self._unwritten = KnownVersions()  # tiles with ideal wires that were read without storing their matrices
+        self._placed = Places()  # matrices that are not in the entries
         self._lines: tuple[tuple[Floats, Floats], NDArray[np.bool_]] | None = None  # wires, and whether they are ideal
-        self._places: tuple[Floats, Floats] | None = None  # matrices and admittances of all tiles of a chip
         self._per_change = 0.0
         self._turn = 0
         self._single = 0  # number of matrices computed in single precision
@@ -143,8 +142,7 @@ class TransferCache:
     def clear(self) -> None:
         """Forget all matrices."""
         self._entries.clear()
-        self._unwritten = (), np.zeros(0, dtype=np.int64)
-        self._places = None
+        self._unwritten, self._placed = KnownVersions(), Places()
 
     def state(self) -> dict[str, Any]:
         """Return everything that results and the record depend on, for a checkpoint.
@@ -154,7 +152,7 @@ class TransferCache:
         # Sorted by tile, because the order of the entries depends on when a run was resumed.
         entries = dict(sorted(self._entries.items()))
         fresh = {number for number, entry in entries.items() if entry.version == entry.tile.version}
-        fresh |= {number for number, tile in enumerate(self._unwritten[0]) if self._is_unwritten(number, tile)}
+        fresh |= self._unwritten.fresh() | self._placed.fresh()
         state = {
             "record": self.record.as_dict(),
             "fresh": sorted(fresh),
@@ -200,6 +198,9 @@ class TransferCache:
         For ideal wires the admittance is kept in factored form, unless ``error`` is more than 0.
         """
         self.refresh({number: tile})
+        if self._placed.has(number, tile):
+            matrix, admittance = self._placed.matrices[number], self._placed.admittances[number]
+            return np.asarray(matrix, dtype=np.float64), np.asarray(admittance, dtype=np.float64)
         entry = self._entries[number]
         if isinstance(entry.admittance, IdealAdmittance):
             return entry.matrix, entry.admittance
@@ -241,9 +242,9 @@ class TransferCache:
                 return None
             self._note_unwritten(tiles, part, versions)
             return IdealWires(cells, sense_ends(cells[0], wires[1])[0][None])
-        alike = not ideal.any() and all(tile.wires is wires and not tile.defects.bridges for tile in own.values())
-        if self._error == 0.0 and alike:
-            return self._in_places(own, cells, len(tiles))
+        alike = is_plain or all(tile.wires is wires and not tile.defects.bridges for tile in own.values())
+        if self._error == 0.0 and alike and not ideal.any():
+            return self._in_places(tiles, part, cells, versions, is_plain=is_plain)
         self.refresh(own)
         pairs = [self.get(number, tile) for number, tile in own.items()]
         admittances = [admittance for _, admittance in pairs if not isinstance(admittance, IdealAdmittance)]
@@ -251,65 +252,55 @@ class TransferCache:
 
     def _note_unwritten(self, tiles: Sequence[Tile], part: slice, versions: NDArray[np.int64]) -> None:
         """Count the tiles that have changed since they were last read directly, or their matrices computed."""
-        before, known = self._unwritten
-        if before is not tiles:
-            known = np.array(
-                [known[k] if k < len(before) and before[k] is tile else -1 for k, tile in enumerate(tiles)],
-                dtype=np.int64,
-            )
-            self._unwritten = tiles, known
-        changed = np.flatnonzero(known[part] != versions[part]) + part.start
+        self._unwritten.follow(tiles)
+        changed = self._unwritten.changed(part, versions)
         if self._entries:
             changed = np.array([k for k in changed.tolist() if not self._is_fresh(k, tiles[k])], dtype=np.int64)
         self.record.exact += changed.size
-        known[changed] = versions[changed]
+        self._unwritten.note(changed, versions)
 
-    def _in_places(self, tiles: dict[int, Tile], cells: Floats, total: int) -> Matrices:
+    def _in_places(
+        self, tiles: Sequence[Tile], part: slice, cells: Floats, versions: NDArray[np.int64], *, is_plain: bool
+    ) -> Matrices:
         """Bring the matrices of tiles with undamaged wires up to date, in stacks for all tiles of the chip."""
-        rows, columns = cells.shape[1:]
-        if self._places is None or len(self._places[0]) != total:
-            dtype = PRECISION[self._engine.precision]
-            self._places = np.empty((total, columns, rows), dtype), np.empty((total, rows, rows), dtype)
-            for known in self._entries.values():
-                known.is_placed = False
-        first = next(iter(tiles))
-        part = slice(first, first + len(tiles))
-        matrices, admittances = (each[part] for each in self._places)
-        stale = []
-        for place, (number, tile) in enumerate(tiles.items()):
-            entry = self._entries.get(number)
-            if entry is not None and entry.is_placed and entry.tile is tile and entry.version == tile.version:
-                continue
-            if self._is_fresh(number, tile) and entry is not None and not isinstance(entry.admittance, IdealAdmittance):
-                matrices[place], admittances[place] = entry.matrix, entry.admittance
-            else:
-                self.record.exact += not (self._is_fresh(number, tile) or self._is_unwritten(number, tile))
-                stale.append(place)
-            self._entries.pop(number, None)  # added again below; after an interruption there must be no stale entry
-        if stale:
-            out, own = (matrices, admittances), list(tiles.values())
-            threads = self._engine.threads
-            transfer_stack(cells, *own[0].wires, dtype=matrices.dtype, threads=threads, tiles=stale, out=out)
-            for place in stale:
-                silence_dead_drivers(own[place], matrices[place], admittances[place])
+        placed = self._placed
+        placed.make_room(tiles, cells.shape[1:], PRECISION[self._engine.precision])
+        matrices, admittances = placed.matrices[part], placed.admittances[part]
+        stale = placed.changed(part, versions)
+        if self._entries:
+            stale = np.array([k for k in stale.tolist() if not self._place(k, tiles[k])], dtype=np.int64)
+        if stale.size:
+            self.record.exact += stale.size - self._unwritten.count(tiles, stale, versions)
+            placed.forget(stale)  # after an interruption there must be no stale matrix
+            own, out = stale - part.start, (matrices, admittances)
+            threads, wires = self._engine.threads, tiles[part.start].wires
+            transfer_stack(cells, *wires, dtype=matrices.dtype, threads=threads, tiles=own, out=out)
+            if not is_plain:
+                for k in stale.tolist():
+                    silence_dead_drivers(tiles[k], placed.matrices[k], placed.admittances[k])
             if self._engine.precision != "double":
-                self._sample_precision([(own[place], matrices[place], admittances[place]) for place in stale])
-        for place, (number, tile) in enumerate(tiles.items()):
-            if number not in self._entries:
-                exact = _NOTHING, matrices[place], admittances[place]
-                self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact, is_placed=True)
+                for k in stale[self._sampled(stale.size)].tolist():
+                    self._compare(tiles[k], placed.matrices[k], placed.admittances[k])
+            placed.note(stale, versions)
         return Matrices(matrices, admittances)
 
-    def _is_unwritten(self, number: int, tile: Tile) -> bool:
-        tiles, versions = self._unwritten
-        return number < len(tiles) and tiles[number] is tile and bool(versions[number] == tile.version)
+    def _place(self, number: int, tile: Tile) -> bool:
+        """Move a matrix that was computed by itself to its place, and forget it; return whether it is up to date."""
+        is_fresh = self._is_fresh(number, tile)
+        entry = self._entries.pop(number, None)
+        if entry is None or not is_fresh or isinstance(entry.admittance, IdealAdmittance):
+            return False
+        self._placed.put(number, entry.matrix, entry.admittance)
+        return True
 
     def _is_fresh(self, number: int, tile: Tile) -> bool:
+        if self._placed.has(number, tile):
+            return True
         entry = self._entries.get(number)
         return entry is not None and entry.tile is tile and entry.version == tile.version
 
     def _exactly(self, tiles: dict[int, Tile]) -> None:
-        self.record.exact += sum(not self._is_unwritten(number, tile) for number, tile in tiles.items())
+        self.record.exact += sum(not self._unwritten.has(number, tile) for number, tile in tiles.items())
         if self._error == 0.0:
             tiles = {number: tile for number, tile in tiles.items() if not self._has_ideal_wires(number, tile)}
         if not tiles:
@@ -319,18 +310,22 @@ class TransferCache:
             np.asarray(each, dtype=np.float64) for each in (transfer.matrix, transfer.input_admittance)
         )
         if self._engine.precision != "double":
-            self._sample_precision(list(zip(tiles.values(), matrices, admittances, strict=True)))
+            for k in range(len(matrices))[self._sampled(len(matrices))]:
+                self._compare(list(tiles.values())[k], matrices[k], admittances[k])
         for (number, tile), matrix, admittance in zip(tiles.items(), matrices, admittances, strict=True):
             exact = tile.mesh.conductance.copy(), matrix, admittance
             self._entries[number] = _Entry(tile, tile.defects, tile.version, *exact, exact)
 
-    def _sample_precision(self, found: list[tuple[Tile, Floats, Floats]]) -> None:
-        """Compare a sample of the matrices in single precision, the first one included, with double precision."""
+    def _sampled(self, count: int) -> slice:
+        """Return which of so many more matrices in single precision are compared, the very first one included."""
         before = self._single
-        self._single += len(found)
-        for tile, matrix, admittance in found[-before % SAMPLED_SINGLE :: SAMPLED_SINGLE]:
-            error = self._check(tile, (matrix, admittance), 0.0)
-            self.record.largest_error = max(self.record.largest_error, error)
+        self._single += count
+        return slice(-before % SAMPLED_SINGLE, None, SAMPLED_SINGLE)
+
+    def _compare(self, tile: Tile, matrix: Floats, admittance: Floats) -> None:
+        """Compare a matrix in single precision with double precision."""
+        error = self._check(tile, (matrix, admittance), 0.0)
+        self.record.largest_error = max(self.record.largest_error, error)
 
     def _has_ideal_wires(self, number: int, tile: Tile) -> bool:
         """Compute the matrix of a tile if its wires are ideal and undamaged; return whether that was possible."""

@@ -51,9 +51,10 @@ class ReadMap:
     def __init__(self, layer: HardwareLayer, conductances: Floats, *, wired: bool = True) -> None:
         self.layer = layer
         self.conductances = conductances
-        self._threads = layer.chip.electrics.behavioral.threads
-        spec = layer.chip.spec.tile_spec
-        self._wires = WireModel(spec, conductances, self._threads) if wired and WireModel.is_needed(spec) else None
+        engine, spec = layer.chip.electrics.behavioral, layer.chip.spec.tile_spec
+        self._threads, self._wires = engine.threads, None
+        if wired and WireModel.is_needed(spec):
+            self._wires = WireModel(spec, conductances, engine.threads, precision=engine.precision)
         self._known: tuple[Correction, LayerTiling, Floats] | None = None
 
     @property

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from circuitmem._kernels.stack_gradients import LineSegments, load_lines, through_lines, weight_gradient
 from circuitmem._kernels.tiling import Tiling
 from circuitmem.config import TileSpec
+from circuitmem.engine.precision import PRECISION, Precision
 
 __all__ = ["WireModel"]
 
@@ -46,15 +47,20 @@ class WireModel:
         Conductance of each cell as seen at its column, with one row driven at a time [S].
     threads : int, optional
         Threads to use; the result does not depend on it, to the last bit.
+    precision : {"double", "single"}
+        Precision in which the loaded lines are kept; what is computed with them is double.
     """
 
     BUILDING, GRADIENT = 21 * TURNS, 18
     """Operations of the digital core for each cell: to make the model, and for each gradient."""
 
-    def __init__(self, spec: TileSpec, measured: Floats, threads: int | None = None) -> None:
+    def __init__(
+        self, spec: TileSpec, measured: Floats, threads: int | None = None, *, precision: Precision = "double"
+    ) -> None:
         word = _along(spec.word_segments().T, spec.driver_resistance)
         self._lines = LineSegments(word, _along(spec.bit_segments(), spec.sense_resistance))
-        self._loaded = load_lines(measured, self._lines, turns=TURNS, least_reach=LEAST_REACH, threads=threads)
+        loaded = load_lines(measured, self._lines, turns=TURNS, least_reach=LEAST_REACH, threads=threads)
+        self._loaded = loaded if precision == "double" else loaded.kept_as(PRECISION[precision])
         self._threads = threads
 
     @staticmethod

@@ -10,7 +10,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from pulses.listed cimport draw_cells, list_cells
-from pulses.row_power cimport SIDE, drive
+from pulses.row_power cimport drive
 from simd.addresses cimport keep_addresses
 from simd.rounded cimport pairs_of, rounded
 from simd.threads cimport HAS_OPENMP, SMALL
@@ -280,17 +280,17 @@ cdef bint is_ideal(const double* word, Py_ssize_t rows, Py_ssize_t columns) noex
 
 
 cdef void take_power(
-    const Pulses* p, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t count, const unsigned char* cells, const int* listed,
-    const Py_ssize_t* lengths, bint ideal, double voltage, double* memory, double* power
+    const Pulses* p, Py_ssize_t tile, const int* listed, const Py_ssize_t* lengths, bint ideal, double voltage,
+    double* power
 ) noexcept nogil:
-    """Work out the power of some rows, each driven alone."""
-    cdef const double* g = <const double*> p.effective[tile] + row * p.columns
-    cdef const double* word = <const double*> p.word[tile] + row * (p.columns + 1)
-    cdef const double* ground = <const double*> p.ground[tile] + row * p.columns
+    """Work out the power of all rows of a tile, each driven alone."""
+    cdef const double* g = <const double*> p.effective[tile]
+    cdef const double* word = <const double*> p.word[tile]
+    cdef const double* ground = <const double*> p.ground[tile]
     cdef double current, cell
     cdef Py_ssize_t k, i, j
     if ideal:
-        for k in range(count):
+        for k in range(p.rows):
             current = 0.0
             for i in range(lengths[k] - 1, -1, -1):
                 j = k * p.columns + listed[k * p.columns + i]
@@ -299,74 +299,55 @@ cdef void take_power(
                     current = current + cell / (1.0 + cell * ground[j])
             power[k] = current * voltage * voltage
     else:
-        if p.series != 0.0:
-            for k in range(count * p.columns):
-                memory[k] = g[k] / (1.0 + g[k] * p.series)
-            g = memory
-        drive(g, cells, count, p.columns, word, ground, voltage, power)
+        drive(g, listed, lengths, p.rows, p.columns, word, ground, p.series, voltage, power)
     if p.dead != NULL:
-        for k in range(count):
-            if p.dead[tile * p.rows + row + k]:
+        for k in range(p.rows):
+            if p.dead[tile * p.rows + k]:
                 power[k] = 0.0
 
 
+cdef inline void list_rows(
+    const Pulses* p, const unsigned char* cells, const int64_t* counts, int* listed, Py_ssize_t* lengths
+) noexcept nogil:
+    """List the chosen cells of each row of a tile."""
+    cdef Py_ssize_t row
+    for row in range(p.rows):
+        lengths[row] = 0
+        if counts[row] > 0:
+            lengths[row] = list_cells(cells + row * p.columns, p.columns, listed + row * p.columns)
+
+
 cdef void pulse_tile(const Pulses* p, Py_ssize_t tile, double* memory) noexcept nogil:
-    """Give all pulses of a tile; rows are worked out side by side, though driven one after another."""
-    cdef double* noise = memory + SIDE * p.columns
-    cdef int* listed = <int*> (noise + p.columns + 80)
-    cdef Py_ssize_t lengths[SIDE]
+    """Give all pulses of a tile: first what falls, row after row, then what changes at all."""
+    cdef double* noise = memory
+    cdef Py_ssize_t* lengths = <Py_ssize_t*> (noise + p.columns + 80)
+    cdef int* listed = <int*> (lengths + p.rows)
     cdef double* conductance = <double*> p.conductance[tile]
     cdef double* effective = <double*> p.effective[tile]
     cdef const unsigned char* stuck = <const unsigned char*> p.stuck[tile]
-    cdef const int64_t* falls = p.counts + tile * p.rows
-    cdef const int64_t* changes = p.counts + (p.tiles + tile) * p.rows
-    cdef const unsigned char* cells
-    cdef Py_ssize_t row = 0, count, i, at
-    cdef bint ideal = False, some
+    cdef Py_ssize_t row, at, cells = tile * p.rows * p.columns
+    cdef bint ideal = False
     if p.word != NULL:
         ideal = p.ideal if p.alike else is_ideal(<const double*> p.word[tile], p.rows, p.columns)
-    while row < p.rows:
-        count = min(<Py_ssize_t> SIDE, p.rows - row)
-        some = False
-        for i in range(count):
-            some |= falls[row + i] > 0
-        if some:
-            cells = p.lowered + (tile * p.rows + row) * p.columns
-            for i in range(count):
-                lengths[i] = list_cells(cells + i * p.columns, p.columns, listed + i * p.columns)
-            # A RESET's current flows through what it finds, a SET's is limited to what it leaves.
-            if p.word != NULL:
-                take_power(
-                    p, tile, row, count, cells, listed, lengths, ideal, p.reset_voltage, memory,
-                    p.power + tile * p.rows + row,
-                )
-            for i in range(count):
-                at = (row + i) * p.columns
-                reset_row(
-                    listed + i * p.columns, lengths[i], stuck + at, p.minimum, conductance + at, effective + at
-                )
-        some = False
-        for i in range(count):
-            some |= changes[row + i] > 0
-        if some:
-            cells = p.selected + (tile * p.rows + row) * p.columns
-            for i in range(count):
-                lengths[i] = list_cells(cells + i * p.columns, p.columns, listed + i * p.columns)
-                at = (row + i) * p.columns
-                draw_cells(
-                    &p.keys[2 * tile], p.operations[tile], p.normal, at, p.columns, listed + i * p.columns, lengths[i],
-                    noise,
-                )
-                set_row(
-                    p, tile, row + i, listed + i * p.columns, lengths[i], stuck + at, noise + at % 8, conductance + at,
-                    effective + at,
-                )
-            if p.word != NULL:
-                take_power(
-                    p, tile, row, count, cells, listed, lengths, ideal, p.set_voltage, memory,
-                    p.power + (p.tiles + tile) * p.rows + row,
-                )
-        row += SIDE
+    # A RESET's current flows through what it finds, a SET's is limited to what it leaves.
+    list_rows(p, p.lowered + cells, p.counts + tile * p.rows, listed, lengths)
+    if p.word != NULL:
+        take_power(p, tile, listed, lengths, ideal, p.reset_voltage, p.power + tile * p.rows)
+    for row in range(p.rows):
+        at = row * p.columns
+        reset_row(listed + at, lengths[row], stuck + at, p.minimum, conductance + at, effective + at)
+    list_rows(p, p.selected + cells, p.counts + (p.tiles + tile) * p.rows, listed, lengths)
+    for row in range(p.rows):
+        at = row * p.columns
+        if lengths[row] > 0:
+            draw_cells(
+                &p.keys[2 * tile], p.operations[tile], p.normal, at, p.columns, listed + at, lengths[row], noise
+            )
+            set_row(
+                p, tile, row, listed + at, lengths[row], stuck + at, noise + at % 8, conductance + at, effective + at
+            )
+    if p.word != NULL:
+        take_power(p, tile, listed, lengths, ideal, p.set_voltage, p.power + (p.tiles + tile) * p.rows)
 
 
 cdef object keep_masks(arrays, uintptr_t* to):
@@ -423,7 +404,7 @@ def two_pulse_stack(
     p.minimum, p.nominal, p.lowest, p.highest, p.sigma = law
     p.series = series
     p.reset_voltage, p.set_voltage = voltages
-    share = (2 * SIDE + 1) * p.columns + 88
+    share = p.columns + 80 + p.rows + (p.rows * p.columns + 1) // 2
     if some * p.rows * p.columns * 16 < SMALL:
         threads = 1
     memory = <double*> malloc(threads * share * 8)

@@ -22,16 +22,18 @@ def row_power(
     const double[:, ::1] ground_resistance, double voltage,
 ):
     """Return the power of each row, (rows,) W."""
-    cdef Py_ssize_t rows = conductance.shape[0], columns = conductance.shape[1], block, i
+    cdef Py_ssize_t rows = conductance.shape[0], columns = conductance.shape[1], i
     power = np.empty(rows)
     cdef double[::1] out = power
+    cdef int[:, ::1] listed = np.empty((rows, columns), dtype=np.intc)
+    cdef Py_ssize_t[::1] lengths = np.empty(rows, dtype=np.intp)
     with nogil:
-        for block in range((rows + SIDE - 1) // SIDE):
-            i = block * SIDE
-            drive(
-                &conductance[i, 0], &selected[i, 0], min(<Py_ssize_t> SIDE, rows - i), columns, &word_resistance[i, 0],
-                &ground_resistance[i, 0], voltage, &out[i],
-            )
+        for i in range(rows):
+            lengths[i] = list_cells(&selected[i, 0], columns, &listed[i, 0])
+        drive(
+            &conductance[0, 0], &listed[0, 0], &lengths[0], rows, columns, &word_resistance[0, 0],
+            &ground_resistance[0, 0], 0.0, voltage, &out[0],
+        )
     return power
 
 
@@ -178,8 +180,8 @@ cdef enum:
 
 
 cdef inline void take_power(
-    const Counted* p, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t count, const unsigned char* cells, double voltage,
-    double* memory, double* power
+    const Counted* p, Py_ssize_t tile, Py_ssize_t row, Py_ssize_t count, const int* listed, const Py_ssize_t* lengths,
+    double voltage, double* memory, double* power
 ) noexcept nogil:
     """Work out the power of some rows, each driven alone."""
     cdef const double* g = p.effective + (tile * p.rows + row) * p.columns
@@ -189,8 +191,8 @@ cdef inline void take_power(
             memory[k] = g[k] / (1.0 + rounded(g[k] * p.series))
         g = memory
     drive(
-        g, cells, count, p.columns, <const double*> p.word[tile] + row * (p.columns + 1),
-        <const double*> p.ground[tile] + row * p.columns, voltage, power,
+        g, listed, lengths, count, p.columns, <const double*> p.word[tile] + row * (p.columns + 1),
+        <const double*> p.ground[tile] + row * p.columns, 0.0, voltage, power,
     )
     if p.dead != NULL:
         for k in range(count):
@@ -223,11 +225,12 @@ cdef void count_tile(const Counted* p, Py_ssize_t tile, double* memory) noexcept
     """Give all pulses of a tile; rows are worked out side by side, though driven one after another."""
     cdef double* noise = memory + SIDE * p.columns
     cdef int* listed = <int*> (noise + p.columns + 80)
-    cdef unsigned char* chosen = <unsigned char*> (listed + p.columns + 8)
+    cdef unsigned char* chosen = <unsigned char*> (listed + SIDE * p.columns)
+    cdef Py_ssize_t lengths[SIDE]
     cdef double watts[SIDE]
     cdef const int64_t* pulses
     cdef const int64_t* most
-    cdef Py_ssize_t row = 0, count, i, j, at, place, found
+    cdef Py_ssize_t row = 0, count, i, j, at, place
     cdef int64_t number, top
     cdef int up
     while row < p.rows:
@@ -241,23 +244,24 @@ cdef void count_tile(const Counted* p, Py_ssize_t tile, double* memory) noexcept
             for number in range(top):
                 for j in range(count * p.columns):
                     chosen[j] = pulses[j] > number
+                for i in range(count):
+                    lengths[i] = list_cells(chosen + i * p.columns, p.columns, listed + i * p.columns)
                 # A pulse down takes its current through what it finds, one up through what it leaves.
                 if not up:
-                    take_power(p, tile, row, count, chosen, p.voltages[0], memory, watts)
+                    take_power(p, tile, row, count, listed, lengths, p.voltages[0], memory, watts)
                 for i in range(count):
                     if most[i] <= number:
                         continue
                     at = (row + i) * p.columns
                     place = at % 8
-                    found = list_cells(chosen + i * p.columns, p.columns, listed)
                     if p.sigma > 0.0:
                         draw_cells(
                             &p.keys[2 * tile], (2 * p.operations[tile] + up) * NUMBERS + number, p.normal, at, p.columns,
-                            listed, found, noise,
+                            listed + i * p.columns, lengths[i], noise,
                         )
-                    move_row(p, tile, row + i, up, listed, found, noise + place)
+                    move_row(p, tile, row + i, up, listed + i * p.columns, lengths[i], noise + place)
                 if up:
-                    take_power(p, tile, row, count, chosen, p.voltages[1], memory, watts)
+                    take_power(p, tile, row, count, listed, lengths, p.voltages[1], memory, watts)
                 for i in range(count):
                     if most[i] > number:
                         place = p.first[tile * p.rows + row + i] + number
@@ -300,7 +304,7 @@ def count_stack(
     p.keys, p.operations, p.normal, p.power = &keys[0, 0], &operations[0], &normal[0, 0], &watts[0]
     p.minimum, p.span, p.sigma, p.series = minimum, maximum - minimum, sigma, series
     p.voltages[0], p.voltages[1] = voltages
-    share = (SIDE + 1) * p.columns + 80 + (p.columns + 8) // 2 + 1 + (SIDE * p.columns) // 8 + 1
+    share = (SIDE + 1) * p.columns + 80 + (SIDE * p.columns) // 2 + 1 + (SIDE * p.columns) // 8 + 1
     if tiles * p.rows * p.columns * 16 < SMALL:
         threads = 1
     memory = <double*> malloc(threads * share * 8)

@@ -6,6 +6,7 @@ A thread takes a tile, whose arrays stay in its cache. Word lines lie in transpo
 lines of a tile is one pass through memory.
 """
 
+from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.math cimport isnan, sqrt
 from libc.stdint cimport int32_t
@@ -13,6 +14,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from simd.threads cimport HAS_OPENMP, SMALL
+from simd.vectors cimport ROWS, double_load, double_store, double_transpose, wide_d
 
 import numpy as np
 
@@ -47,7 +49,7 @@ cdef void load_lines_of(
 
 
 cdef void solve_lines(
-    const double* pivot, const double* ratio, const double* along, Py_ssize_t nodes, Py_ssize_t lines, double* found
+    const floating* pivot, const floating* ratio, const double* along, Py_ssize_t nodes, Py_ssize_t lines, double* found
 ) noexcept nogil:
     """Turn currents into the nodes of loaded lines, whose ends are at 0 V, into their voltages."""
     cdef Py_ssize_t k, j, at
@@ -63,13 +65,24 @@ cdef void solve_lines(
 
 
 cdef inline void turn(const double* rows, Py_ssize_t count, Py_ssize_t columns, double* turned) noexcept nogil:
-    """Transpose, in squares that stay in the cache."""
-    cdef Py_ssize_t i, j, first, second
-    for first in range(0, count, 8):
-        for second in range(0, columns, 8):
-            for i in range(first, min(first + 8, count)):
-                for j in range(second, min(second + 8, columns)):
-                    turned[j * count + i] = rows[i * columns + j]
+    """Transpose, in squares of as many numbers as a vector has."""
+    cdef wide_d square[ROWS]  # as many as there are lanes
+    cdef Py_ssize_t first = 0, second, i, j
+    while first < count:
+        second = 0
+        while second < columns:
+            if first + ROWS <= count and second + ROWS <= columns:
+                for i in range(ROWS):
+                    square[i] = double_load(rows + (first + i) * columns + second)
+                double_transpose(square)
+                for i in range(ROWS):
+                    double_store(turned + (second + i) * count + first, square[i])
+            else:
+                for i in range(first, min(first + ROWS, count)):
+                    for j in range(second, min(second + ROWS, columns)):
+                        turned[j * count + i] = rows[i * columns + j]
+            second += ROWS
+        first += ROWS
 
 
 cdef struct Lines:
@@ -152,13 +165,14 @@ cdef struct LayerGradient:
     const double* scale       # (groups, tiles, columns)
     const double* prefactor   # or NULL
     const double* stuck       # or NULL
-    const double* cells       # of loaded lines, or NULL: wires are ideal
-    const double* word_end
-    const double* bit_end
-    const double* word_pivot
-    const double* word_ratio
-    const double* bit_pivot
-    const double* bit_ratio
+    const void* cells         # of loaded lines, or NULL: wires are ideal
+    const void* word_end
+    const void* bit_end
+    const void* word_pivot
+    const void* word_ratio
+    const void* bit_pivot
+    const void* bit_ratio
+    bint single               # whether these are in single precision
     const double* along_word
     const double* along_bit
     double* found
@@ -199,22 +213,27 @@ cdef inline void spread_row(
 
 
 cdef inline void through_lines(
-    const LayerGradient* l, Py_ssize_t tile, double* slopes, double* bits, double* words, double* turned
+    const LayerGradient* l, const floating* unused, Py_ssize_t tile, double* slopes, double* bits, double* words,
+    double* turned
 ) noexcept nogil:
     """Turn slopes by the currents that columns see of the cells into slopes by the cells themselves."""
-    cdef Py_ssize_t size = l.rows * l.columns, n
-    cdef const double* cells = l.cells + tile * size
-    cdef const double* word_end = l.word_end + tile * size
-    cdef const double* bit_end = l.bit_end + tile * size
+    cdef Py_ssize_t size = l.rows * l.columns, at = tile * l.rows * l.columns, n
+    cdef const floating* cells = <const floating*> l.cells + at
+    cdef const floating* word_end = <const floating*> l.word_end + at
+    cdef const floating* bit_end = <const floating*> l.bit_end + at
     for n in range(size):
-        bits[n] = cells[n] * word_end[n] * slopes[n]
-        words[n] = cells[n] * bit_end[n] * slopes[n]
-    solve_lines(l.bit_pivot + tile * size, l.bit_ratio + tile * size, l.along_bit, l.rows, l.columns, bits)
+        bits[n] = <double> cells[n] * word_end[n] * slopes[n]
+        words[n] = <double> cells[n] * bit_end[n] * slopes[n]
+    solve_lines(
+        <const floating*> l.bit_pivot + at, <const floating*> l.bit_ratio + at, l.along_bit, l.rows, l.columns, bits
+    )
     turn(words, l.rows, l.columns, turned)
-    solve_lines(l.word_pivot + tile * size, l.word_ratio + tile * size, l.along_word, l.columns, l.rows, turned)
+    solve_lines(
+        <const floating*> l.word_pivot + at, <const floating*> l.word_ratio + at, l.along_word, l.columns, l.rows, turned
+    )
     turn(turned, l.columns, l.rows, words)
     for n in range(size):
-        slopes[n] = word_end[n] * bit_end[n] * slopes[n] - bit_end[n] * bits[n] - word_end[n] * words[n]
+        slopes[n] = <double> word_end[n] * bit_end[n] * slopes[n] - bit_end[n] * bits[n] - word_end[n] * words[n]
 
 
 cdef inline double chosen(double moved, double plus, double minus) noexcept nogil:
@@ -270,7 +289,10 @@ cdef void gradient_of_tile(const LayerGradient* l, Py_ssize_t tile, double* memo
     if l.cells != NULL:
         for i in range(l.rows):
             spread_row(l, tile, i, outputs, run, memory + i * l.columns)
-        through_lines(l, tile, memory, memory + size, memory + 2 * size, memory + 3 * size)
+        if l.single:
+            through_lines(l, <float*> NULL, tile, memory, memory + size, memory + 2 * size, memory + 3 * size)
+        else:
+            through_lines(l, <double*> NULL, tile, memory, memory + size, memory + 2 * size, memory + 3 * size)
     for i in range(l.rows):
         row = memory if l.cells == NULL else memory + i * l.columns
         if l.cells == NULL:  # no row depends on another
@@ -280,6 +302,11 @@ cdef void gradient_of_tile(const LayerGradient* l, Py_ssize_t tile, double* memo
             for n in range(l.columns):
                 row[n] = row[n] * factor[n]
         collect_row(l, tile, i, outputs, run, row)
+
+
+cdef const void* start_of(const floating* unused, array) except NULL:
+    cdef const floating[:, :, ::1] view = array
+    return &view[0, 0, 0]
 
 
 def weight_gradient(
@@ -292,7 +319,7 @@ def weight_gradient(
     cdef LayerGradient l
     cdef Py_ssize_t k, share
     cdef double* memory
-    cdef const double[:, :, ::1] cells, word_end, bit_end, word_pivot, word_ratio, bit_pivot, bit_ratio
+    cdef const void* places[7]
     cdef double[:, ::1] found = np.zeros((outer.shape[0], outer.shape[1]))
     memset(&l, 0, sizeof(LayerGradient))
     l.tiles, l.rows, l.columns, l.groups = inputs.shape[0], inputs.shape[1], scale.shape[2], scale.shape[0]
@@ -305,10 +332,11 @@ def weight_gradient(
     if prefactor is not None:
         l.prefactor = &prefactor[0, 0, 0]
     if lines is not None:
-        cells, word_end, bit_end, word_pivot, word_ratio, bit_pivot, bit_ratio = lines
-        l.cells, l.word_end, l.bit_end = &cells[0, 0, 0], &word_end[0, 0, 0], &bit_end[0, 0, 0]
-        l.word_pivot, l.word_ratio = &word_pivot[0, 0, 0], &word_ratio[0, 0, 0]
-        l.bit_pivot, l.bit_ratio = &bit_pivot[0, 0, 0], &bit_ratio[0, 0, 0]
+        l.single = lines[0].dtype == np.float32
+        for k in range(7):
+            places[k] = start_of(<float*> NULL, lines[k]) if l.single else start_of(<double*> NULL, lines[k])
+        l.cells, l.word_end, l.bit_end, l.word_pivot, l.word_ratio = places[0], places[1], places[2], places[3], places[4]
+        l.bit_pivot, l.bit_ratio = places[5], places[6]
         l.along_word, l.along_bit = &along_word[0, 0], &along_bit[0, 0]
     share = l.columns if lines is None else 4 * l.rows * l.columns
     if l.tiles * l.rows * l.columns * 16 < SMALL:

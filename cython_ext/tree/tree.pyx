@@ -17,7 +17,7 @@ from tree.blocks cimport (
     AT_ONCE, BOTTOM, LEFT, RIGHT, TOP, Block, Stack, Work, cut, lay_out, merge, need, place_of, storage, take, upper,
 )
 from tree.leaves cimport build_leaves, find_places, plan_leaf, unpack
-from simd.threads cimport HAS_OPENMP
+from simd.threads cimport HAS_OPENMP, SMALL
 from tree.stacked cimport build_abreast, read_off
 from tree.pivots cimport narrow
 from tree.dense_elimination cimport column
@@ -325,6 +325,58 @@ cdef int run(wide* unused, Stack* s, int threads) except -1 nogil:
     if s.leaf_rows * s.leaf_columns > LARGE:
         return run_large(unused, s, threads)
     return run_small(unused, s, threads)
+
+
+cdef double largest_of(const double* cells, Py_ssize_t count) noexcept nogil:
+    cdef double found[8]
+    cdef Py_ssize_t k, l
+    for l in range(8):
+        found[l] = 0.0
+    for k in range(0, count - 7, 8):
+        for l in range(8):
+            found[l] = cells[k + l] if cells[k + l] > found[l] else found[l]
+    for k in range(count // 8 * 8, count):
+        found[0] = max(found[0], cells[k])
+    for l in range(8):
+        found[0] = max(found[0], found[l])
+    return found[0]
+
+
+def largest(const double[:, :, ::1] cells, const int64_t[::1] which, int threads):
+    """Return the largest conductance of some tiles, of all if ``which`` is None; 0 if there is none."""
+    cdef Py_ssize_t count = cells.shape[0] if which is None else which.shape[0], size, k
+    cdef double[::1] found = np.zeros(count)
+    size = cells.shape[1] * cells.shape[2]
+    if count * size == 0:
+        return 0.0
+    if count * size * 8 < SMALL:
+        threads = 1
+    with nogil:
+        for k in prange(count, num_threads=threads, schedule="static"):
+            found[k] = largest_of(&cells[k if which is None else which[k], 0, 0], size)
+    return max(found)
+
+
+cdef void narrow_tile(const double* cells, Py_ssize_t count, double scale, float* found) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(count):
+        found[k] = <float> (cells[k] * scale)
+
+
+def narrowed(const double[:, :, ::1] cells, double scale, const int64_t[::1] which, int threads):
+    """Return scaled conductances in single precision; those of tiles that are not in ``which`` are 0."""
+    cdef Py_ssize_t count = cells.shape[0] if which is None else which.shape[0], size, k, tile
+    make = np.empty if count == cells.shape[0] else np.zeros
+    cdef float[:, :, ::1] found = make((cells.shape[0], cells.shape[1], cells.shape[2]), dtype=np.float32)
+    size = cells.shape[1] * cells.shape[2]
+    if count * size * 8 < SMALL:
+        threads = 1
+    if count * size > 0:
+        with nogil:
+            for k in prange(count, num_threads=threads, schedule="static"):
+                tile = k if which is None else which[k]
+                narrow_tile(&cells[tile, 0, 0], size, scale, &found[tile, 0, 0])
+    return np.asarray(found)
 
 
 def transfer(

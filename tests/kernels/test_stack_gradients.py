@@ -66,7 +66,8 @@ def test_the_kernel_on_threads_has_the_bits_of_numpy(kernel_variant, monkeypatch
     def all_of_them(**options):
         loaded = layer.loaded(**options)
         devices = {"stuck": layer.stuck, "prefactor": layer.prefactor}
-        found = [layer.gradient(lines, **more, **options) for lines in (None, loaded) for more in ({}, devices)]
+        kept = None, loaded, loaded.kept_as(np.float32)
+        found = [layer.gradient(lines, **more, **options) for lines in kept for more in ({}, devices)]
         return [*loaded, *found]
 
     use_twin(monkeypatch)
@@ -105,6 +106,19 @@ def test_loaded_lines_are_those_of_kirchhoff_s_law():
     flows = along.T * -np.diff(volts, axis=2)
     lost = loaded.cells * loaded.word_end
     np.testing.assert_allclose(flows[:, :, :-1] - flows[:, :, 1:], lost, rtol=1e-9, atol=1e-9 * lost.max())
+
+
+def test_lines_in_single_precision_change_a_gradient_by_their_rounding():
+    layer = Layer(17, 26, (2, 3), 1, (1.0, 2.0), both=False)
+    loaded = layer.loaded()
+    narrow = loaded.kept_as(np.float32)
+    assert {each.dtype for each in narrow} == {np.dtype(np.float32)}
+    double, single = layer.gradient(loaded), layer.gradient(narrow)
+    assert 1e-9 < np.abs(single - double).max() / np.abs(double).max() < 1e-6
+    slopes = np.random.default_rng(3).normal(size=layer.measured.shape)
+    widened = stack_gradients.LoadedLines(*(each.astype(np.float64) for each in narrow))
+    through = stack_gradients.through_lines(slopes, layer.lines, narrow)
+    np.testing.assert_array_equal(through, stack_gradients.through_lines(slopes, layer.lines, widened))
 
 
 def test_shapes_that_disagree_are_refused():
