@@ -1,10 +1,18 @@
 #!/usr/bin/env python3
 """Write numbers of studies into pages, where these are marked; with --check only say which differ, and exit with 1.
 
-A number in a sentence stands between two comments, ``<!-- = STUDY WHAT [AXIS=LEVEL ...] [FORMAT] -->91.04<!-- / -->``:
-WHAT is a method, or two as ``METHOD-METHOD`` for the paired difference; what is given of AXIS=LEVEL (or seed=1) chooses
-rows of the study's ``results.csv``; a level with a space stands in quotes. Without FORMAT a mean has its 95 % interval;
-with one, such as ``:.0f``, the mean alone.
+A number in a sentence stands between two comments, ``<!-- = STUDY WHAT [WORD ...] [FORMAT] -->91.04<!-- / -->``. STUDY is
+``.`` for the study whose README it is. WHAT is a method, or two: ``METHOD-METHOD`` for the paired difference, or
+``METHOD/METHOD`` for the ratio of the means, in per cent for accuracies. The words are
+
+* ``AXIS=LEVEL`` (or ``seed=1``), or ``AXIS=LEVEL|LEVEL``: which rows of the study's table; a level with a space stands in
+  quotes;
+* ``of=COLUMN``: another column than the accuracy, in the unit of the reports (``UNITS``);
+* ``at=time`` or ``at=pulses``: a difference at equal cost instead of at equal epochs;
+* ``range``, ``least`` or ``most``: of the means at all levels that were chosen, the smallest and the largest, or one;
+* ``+-``: with FORMAT, the 95 % interval too.
+
+Without FORMAT a mean has its 95 % interval; with one, such as ``:.0f``, it is the mean alone.
 
 Between ``<!-- studies -->`` and ``<!-- / -->`` stands the list of all studies: title, maps, date, and whether methods
 were tuned as the study declares.
@@ -15,20 +23,25 @@ accuracy, simulated time, energy and pulses are written, the others stay.
 
 from __future__ import annotations
 
-import csv
+import functools
 import json
+import math
 import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from circuitmem.report.markdown import interval
+from circuitmem.report.study_report import compared
+from circuitmem.config import ComparisonSpec
 from circuitmem.study.spec import Study, load_study
-from circuitmem.study.statistics import mean, paired
+from circuitmem.study.statistics import Mean, mean, paired
+from circuitmem.study.store import load_table
 from circuitmem.training import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs", "studies/README.md")
+PAGES = ("README.md", "docs/*.md", "studies/README.md", "studies/*/README.md")
 
 NUMBER = re.compile(r"(<!-- = (?P<study>\S+) (?P<rest>[^>]*?) -->)(?P<text>.*?)(<!-- / -->)", re.S)
 TABLE = re.compile(r"(<!-- table (?P<study>\S+) ?(?P<rest>[^>]*?) ?-->\n)(?P<text>(?:\|.*\n)+)")
@@ -46,50 +59,113 @@ class WrongMarkError(Exception):
     """A mark that no number can be found for."""
 
 
-def rows_of(study: str, words: list[str]) -> list[dict[str, str]]:
-    """Return the rows of a study's table that the words choose."""
-    path = ROOT / "studies" / study / "results.csv"
-    if not path.is_file():
-        raise WrongMarkError(f"{study} has no results.csv")
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+UNITS = {
+    "accuracy_percent": 1.0,
+    "pulses": 1.0,
+    "simulated_time_s": 1e3,  # ms
+    "energy_j": 1e3,  # mJ
+    "inference_s": 1e6,  # us
+    "inference_j": 1e9,  # nJ
+    "digital_products": 100.0,  # %
+    "mac_error_raw": 100.0,
+    "mac_error": 100.0,
+}
+SPANS = {"range": (min, max), "least": (min,), "most": (max,)}
+
+Row = dict[str, Any]
+
+
+@functools.cache
+def known_rows(study: str) -> tuple[Row, ...]:
+    """Return all rows of a study's table."""
+    folder = ROOT / "studies" / study
+    if not (folder / "results.parquet").is_file():
+        raise WrongMarkError(f"{study} has no results")
+    return tuple(load_table(folder)[0])
+
+
+def rows_of(study: str, words: list[str]) -> list[Row]:
+    """Return the rows of a study's table that the words choose, with every test of an epoch."""
+    rows = list(known_rows(study))
     for word in words:
-        axis, _, level = word.partition("=")
+        axis, _, levels = word.partition("=")
         if rows and axis not in rows[0]:
             raise WrongMarkError(f"{study} has no axis {axis}")
-        rows = [row for row in rows if row[axis] == level]
+        rows = [row for row in rows if str(row[axis]) in levels.split("|")]
     if not rows:
         raise WrongMarkError(f"{study} has no rows of {' '.join(words)}")
     return rows
 
 
+def value(study: str, what: str, rows: list[Row], column: str, at: str) -> Mean:
+    """Return what a mark names, of rows at the same levels."""
+    known = {row["method"] for row in rows}
+    sign = "" if what in known else "-" if "-" in what else "/"
+    names = what.split(sign) if sign else [what]
+    if at != "end" and (sign != "-" or column != "accuracy_percent"):
+        raise WrongMarkError(f"{study}: only differences of accuracies are known at equal {at}")
+    each = []
+    for name in names:
+        own = [row for row in rows if row["method"] == name and row["end"]]
+        if not own:
+            raise WrongMarkError(f"{study} has no method {name}")
+        each.append({row["seed"]: UNITS[column] * row[column] for row in own if row[column] is not None})
+        if len(each[-1]) != len(own):
+            raise WrongMarkError(f"{study} has no {column} of {name}, or several for a seed: say the levels of its axes")
+    if sign == "-":
+        pair = paired(*each) if at == "end" else compared(ComparisonSpec(method=names[0], against=names[1], at=at), rows)[0]
+        if pair is None:
+            raise WrongMarkError(f"{study} has no pairs of {what}")
+        return pair.difference
+    means = [mean(list(own.values())) for own in each]
+    if sign == "/":
+        ratio = means[0].mean / means[1].mean
+        return Mean(100.0 * ratio if column == "accuracy_percent" else ratio, math.nan, means[0].count)
+    return means[0]
+
+
 def number(study: str, rest: str) -> str:
     """Return the text of a number in a sentence."""
     what, *words = shlex.split(rest)
-    form = words.pop() if words and words[-1].startswith(":") else ""
-    rows = rows_of(study, words)
-    known = {row["method"] for row in rows}
-    names = [what] if what in known else what.split("-")
-    values = []
-    for name in names:
-        if name not in known:
-            raise WrongMarkError(f"{study} has no method {name}")
-        own = [row for row in rows if row["method"] == name]
-        values.append({row["seed"]: float(row["accuracy_percent"]) for row in own})
-        if len(values[-1]) != len(own):
-            raise WrongMarkError(f"{study} has several rows of {name} for a seed: say the levels of its axes")
-    found = mean(list(values[0].values()))
-    if len(values) == 2:
-        pair = paired(*values)
-        if pair is None:
-            raise WrongMarkError(f"{study} has no pairs of {what}")
-        found = pair.difference
-    return f"{found.mean:{form[1:]}}" if form else interval(found, "+" if len(values) == 2 else "")
+    form = words.pop()[1:] if words and words[-1].startswith(":") else ""
+    column, at, span, is_wide, chosen = "accuracy_percent", "end", "", False, []
+    for word in words:
+        if word.startswith("of="):
+            column = word[3:]
+        elif word.startswith("at="):
+            at = word[3:]
+        elif word in SPANS:
+            span = word
+        elif word == "+-":
+            is_wide = True
+        else:
+            chosen.append(word)
+    if column not in UNITS or at not in ("end", "time", "pulses"):
+        raise WrongMarkError(f"{study} has no column {column} or no comparison at {at}")
+    rows = rows_of(study, chosen)
+    groups: dict[tuple[str, ...], list[Row]] = {(): rows}
+    if span:
+        axes, groups = load_study(ROOT / "studies" / study).spec.axes, {}
+        for row in rows:
+            groups.setdefault(tuple(str(row[axis]) for axis in axes), []).append(row)
+    found = [value(study, what, own, column, at) for own in groups.values()]
+    if span:
+        found = [pick(found, key=lambda each: each.mean) for pick in SPANS[span]]
+    return " to ".join(written(each, form, is_wide, "+" if "-" in what and what not in METHODS else "") for each in found)
+
+
+def written(found: Mean, form: str, is_wide: bool, sign: str) -> str:
+    """Return a mean as text."""
+    if not form:
+        return interval(found, sign)
+    text = f"{found.mean:{form}}"
+    text = text if float(text.replace(",", "")) else text.lstrip("+-")  # no -0.0
+    return f"{text} ± {found.half_width:{form.lstrip('+')}}" if is_wide else text
 
 
 def table(study: str, rest: str, text: str) -> str:
     """Return a table with the columns that are written."""
-    by_method = {row["method"]: row for row in rows_of(study, shlex.split(rest))}
+    by_method = {row["method"]: row for row in rows_of(study, shlex.split(rest)) if row["end"]}
     lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines()]
     heads = lines[0]
     for cells in lines[2:]:
@@ -99,7 +175,7 @@ def table(study: str, rest: str, text: str) -> str:
         for place, head in enumerate(heads):
             if head in COLUMNS:
                 column, form, scale = COLUMNS[head]
-                cells[place] = form.format(scale * float(row[column])) if row[column] else ""
+                cells[place] = form.format(scale * row[column]) if row[column] is not None else ""
     written = ["|" + "|".join(f" {cell} " for cell in cells) + "|" for cells in lines]
     written[1] = text.splitlines()[1]
     return "\n".join(written) + "\n"
@@ -127,13 +203,13 @@ def studies() -> str:
     return "\n".join(lines) + "\n"
 
 
-def renewed(text: str) -> tuple[str, list[str]]:
-    """Return a page with its numbers as the studies have them, and what was another."""
+def renewed(text: str, own: str = "") -> tuple[str, list[str]]:
+    """Return a page with its numbers as the studies have them, and what was another; ``own`` is the study of the page."""
     changes: list[str] = []
 
     def write(match: re.Match[str]) -> str:
-        is_number = match.re is NUMBER
-        found = number(match["study"], match["rest"]) if is_number else table(*match.group("study", "rest", "text"))
+        is_number, study = match.re is NUMBER, own if match["study"] == "." else match["study"]
+        found = number(study, match["rest"]) if is_number else table(study, *match.group("rest", "text"))
         if found != match["text"]:
             changes.append(f"{match['study']} {match['rest']}: {match['text'].strip()!r} should be {found.strip()!r}")
         return match[1] + found + (match[5] if is_number else "")
@@ -151,11 +227,10 @@ def main(arguments: list[str]) -> int:
     """Write or check all pages; returns the exit code."""
     wrong = 0
     for name in PAGES:
-        path = ROOT / name
-        for page in sorted(path.glob("*.md")) if path.is_dir() else [path]:
+        for page in sorted(ROOT.glob(name)):
             old = page.read_text("utf-8")
             try:
-                new, changes = renewed(old)
+                new, changes = renewed(old, page.parent.name)
             except WrongMarkError as error:
                 print(f"{page.relative_to(ROOT)}: {error}", file=sys.stderr)
                 return 2

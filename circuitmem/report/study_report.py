@@ -176,7 +176,7 @@ def _costs(study: Study, rows: Sequence[Row], cost: str) -> str:
 def _comparisons(study: Study, rows: Sequence[Row]) -> list[str]:
     """Return a table of each declared comparison: two methods on the same defect maps."""
     specs, groups = study.spec.comparisons, _groups(study, rows)
-    found = [[_compared(spec, select(rows, **levels)) for levels in groups] for spec in specs]
+    found = [[compared(spec, select(rows, **levels)) for levels in groups] for spec in specs]
     # All tests of the report are one family.
     p_values = [math.nan if pair is None else pair.p_value for pairs, _ in map(_parted, found) for pair in pairs]
     together = iter(holm(p_values))
@@ -213,7 +213,7 @@ def _comparison(
     return f"{intro}\n\n{table(heads, lines)}{note}"
 
 
-def _compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None, int]:
+def compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None, int]:
     """Return the comparison over all pairs that can be compared, and how many cannot."""
     names = spec.method, spec.against
     first, second = ({row["seed"]: row for row in select(rows, method=name, end=True)} for name in names)
@@ -259,7 +259,7 @@ def _gaps(study: Study, spec: GapSpec, rows: Sequence[Row]) -> str:
     nearest: dict[str, tuple[float, list[str]]] = {}
     for levels in _groups(study, select(rows, **spec.where)):
         own = select(rows, **levels)
-        found = [_compared(ComparisonSpec(method=spec.method, against=name), own)[0] for name in names]
+        found = [compared(ComparisonSpec(method=spec.method, against=name), own)[0] for name in names]
         gaps = [None if pair is None else pair.difference for pair in found]
         if gaps[0] is None:
             continue

@@ -42,14 +42,68 @@ def test_the_list_of_studies_is_that_of_their_results(script):
     assert changes == [f"studies: should have {old!r}"]
 
 
+@pytest.fixture
+def small(script, monkeypatch):
+    """A table of two chips, two levels and two methods, instead of each study's own."""
+
+    def row(level, seed, method, accuracy, pulses, epoch=2, end=True):
+        return {
+            **{"wires": level, "seed": seed, "method": method, "epoch": epoch, "end": end, "part": "test"},
+            **{"accuracy_percent": accuracy, "pulses": pulses, "digital_products": 0.25},
+        }
+
+    rows = []
+    for level, more in (("ideal", 0.0), ("1 ohm", -1.0)):
+        for seed in (1, 2):
+            for epoch, accuracy, pulses in ((0, 10.0, 0), (0.5, 80.0, 50), (1, 85.0 + seed, 100)):
+                rows.append(row(level, seed, "in_situ", accuracy, pulses, epoch, epoch == 1))
+            rows.append(row(level, seed, "best", 90.0 + 3 * seed + more, 75, 0.5, end=False))
+            rows.append(row(level, seed, "best", 90.0 + 3 * seed + more, 75))
+    monkeypatch.setattr(script, "known_rows", lambda study: tuple(rows))
+    return script
+
+
+@pytest.mark.parametrize(
+    ("mark", "text"),
+    [
+        ("best wires=ideal :.1f", "94.5"),
+        ("best 'wires=1 ohm' :.1f", "93.5"),
+        ("best-in_situ wires=ideal", "+8.00 ± 12.71"),
+        ("best-in_situ wires=ideal +- :+.1f", "+8.0 ± 12.7"),
+        ("best-in_situ wires=ideal at=pulses :.2f", "11.25"),  # at 75 pulses: between 80 % and what an epoch reaches
+        ("best/in_situ wires=ideal :.1f", "109.2"),
+        ("in_situ/best of=pulses wires=ideal :.2f", "1.33"),
+        ("best of=digital_products wires=ideal :.0f", "25"),
+        ("best-in_situ wires=ideal seed=1 :.0f", "7"),
+    ],
+)
+def test_a_mark_says_which_number_of_the_table(small, mark, text):
+    mended, changes = small.renewed(f"by <!-- = some {mark} -->?<!-- / --> points")
+    assert mended == f"by <!-- = some {mark} -->{text}<!-- / --> points"
+    assert len(changes) == 1
+    assert small.renewed(mended) == (mended, [])
+
+
+def test_a_range_is_over_all_levels_that_are_chosen(script):
+    page = "<!-- = . calibration_in_situ-in_situ {} chip=ideal :+.1f -->?<!-- / -->"
+    least, most, both = (script.renewed(page.format(word), "table1")[0] for word in ("least", "most", "range"))
+    found = [re.search("-->(.*?)<!--", text)[1] for text in (least, most, both)]
+    assert found[2] == f"{found[0]} to {found[1]}"
+    one = script.renewed("<!-- = table1 calibration_in_situ-in_situ defects_in=W1 chip=ideal :+.1f -->?<!-- / -->")[0]
+    assert float(found[0]) <= float(re.search("-->(.*?)<!--", one)[1]) <= float(found[1])
+
+
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
-        ("nothing raw", "nothing has no results.csv"),
+        ("nothing raw", "nothing has no results"),
         ("default-run rw", "default-run has no method rw"),
         ("default-run raw tile=3", "default-run has no axis tile"),
         ("default-run raw seed=99", "default-run has no rows of seed=99"),
-        ("table1 raw chip=ideal", "table1 has several rows of raw for a seed"),
+        ("table1 raw chip=ideal", "table1 has no accuracy_percent of raw, or several for a seed"),
+        ("table1 raw of=digits chip=ideal", "table1 has no column digits"),
+        ("table1 digital of=pulses defects_in=W1 chip=ideal", "table1 has no pulses of digital"),
+        ("table1 raw at=time defects_in=W1 chip=ideal", "table1: only differences of accuracies are known at equal time"),
     ],
 )
 def test_a_mark_without_a_number_is_named(script, mark, message):
