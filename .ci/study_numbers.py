@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Write numbers of studies into pages, where these are marked; with --check only say which differ, and exit with 1.
 
-A number in a sentence stands between two comments, ``<!-- = STUDY WHAT [WORD ...] [FORMAT] -->91.04<!-- / -->``. STUDY is
-``.`` for the study whose README it is. WHAT is a method, or two: ``METHOD-METHOD`` for the paired difference, or
+A number in a sentence stands between two comments, ``<!-- = STUDY WHAT [WORD ...] [FORMAT] -->91.04<!-- / -->``. STUDY
+is ``.`` for the study whose README it is. WHAT is a method, or two: ``METHOD-METHOD`` for the paired difference, or
 ``METHOD/METHOD`` for the ratio of the means, in per cent for accuracies. The words are
 
-* ``AXIS=LEVEL`` (or ``seed=1``), or ``AXIS=LEVEL|LEVEL``: which rows of the study's table; a level with a space stands in
-  quotes;
+* ``AXIS=LEVEL`` (or ``seed=1``), or ``AXIS=LEVEL|LEVEL``: which rows of the study's table; a level with a space stands
+  in quotes;
 * ``of=COLUMN``: another column than the accuracy, in the unit of the reports (``UNITS``);
 * ``at=time`` or ``at=pulses``: a difference at equal cost instead of at equal epochs;
 * ``range``, ``least`` or ``most``: of the means at all levels that were chosen, the smallest and the largest, or one;
@@ -32,9 +32,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from circuitmem.config import ComparisonSpec
 from circuitmem.report.markdown import interval
 from circuitmem.report.study_report import compared
-from circuitmem.config import ComparisonSpec
 from circuitmem.study.spec import Study, load_study
 from circuitmem.study.statistics import Mean, mean, paired
 from circuitmem.study.store import load_table
@@ -111,9 +111,11 @@ def value(study: str, what: str, rows: list[Row], column: str, at: str) -> Mean:
             raise WrongMarkError(f"{study} has no method {name}")
         each.append({row["seed"]: UNITS[column] * row[column] for row in own if row[column] is not None})
         if len(each[-1]) != len(own):
-            raise WrongMarkError(f"{study} has no {column} of {name}, or several for a seed: say the levels of its axes")
+            rule = "or several for a seed: say the levels of its axes"
+            raise WrongMarkError(f"{study} has no {column} of {name}, {rule}")
     if sign == "-":
-        pair = paired(*each) if at == "end" else compared(ComparisonSpec(method=names[0], against=names[1], at=at), rows)[0]
+        spec = ComparisonSpec(method=names[0], against=names[1], at=at)
+        pair = paired(*each) if at == "end" else compared(spec, rows)[0]
         if pair is None:
             raise WrongMarkError(f"{study} has no pairs of {what}")
         return pair.difference
@@ -151,7 +153,8 @@ def number(study: str, rest: str) -> str:
     found = [value(study, what, own, column, at) for own in groups.values()]
     if span:
         found = [pick(found, key=lambda each: each.mean) for pick in SPANS[span]]
-    return " to ".join(written(each, form, is_wide, "+" if "-" in what and what not in METHODS else "") for each in found)
+    sign = "+" if "-" in what else ""
+    return " to ".join(written(each, form, is_wide, sign) for each in found)
 
 
 def written(found: Mean, form: str, is_wide: bool, sign: str) -> str:
@@ -204,7 +207,7 @@ def studies() -> str:
 
 
 def renewed(text: str, own: str = "") -> tuple[str, list[str]]:
-    """Return a page with its numbers as the studies have them, and what was another; ``own`` is the study of the page."""
+    """Return a page, of study ``own``, with its numbers as the studies have them, and what was another."""
     changes: list[str] = []
 
     def write(match: re.Match[str]) -> str:

@@ -48,8 +48,15 @@ def small(script, monkeypatch):
 
     def row(level, seed, method, accuracy, pulses, epoch=2, end=True):
         return {
-            **{"wires": level, "seed": seed, "method": method, "epoch": epoch, "end": end, "part": "test"},
-            **{"accuracy_percent": accuracy, "pulses": pulses, "digital_products": 0.25},
+            "wires": level,
+            "seed": seed,
+            "method": method,
+            "epoch": epoch,
+            "end": end,
+            "part": "test",
+            "accuracy_percent": accuracy,
+            "pulses": pulses,
+            "digital_products": 0.25,
         }
 
     rows = []
@@ -103,7 +110,7 @@ def test_a_range_is_over_all_levels_that_are_chosen(script):
         ("table1 raw chip=ideal", "table1 has no accuracy_percent of raw, or several for a seed"),
         ("table1 raw of=digits chip=ideal", "table1 has no column digits"),
         ("table1 digital of=pulses defects_in=W1 chip=ideal", "table1 has no pulses of digital"),
-        ("table1 raw at=time defects_in=W1 chip=ideal", "table1: only differences of accuracies are known at equal time"),
+        ("table1 raw at=time defects_in=W1 chip=ideal", "only differences of accuracies are known at equal time"),
     ],
 )
 def test_a_mark_without_a_number_is_named(script, mark, message):
