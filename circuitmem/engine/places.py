@@ -98,7 +98,3 @@ class Places(KnownVersions):
         """Put the matrices of a tile as it is now in their places."""
         self.matrices[number], self.admittances[number] = matrix, admittance
         self.versions[number] = self.tiles[number].version
-
-    def forget(self, some: NDArray[np.intp]) -> None:
-        """Note that nothing is known of some tiles."""
-        self.versions[some] = -1

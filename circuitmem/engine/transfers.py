@@ -271,7 +271,6 @@ class TransferCache:
             stale = np.array([k for k in stale.tolist() if not self._place(k, tiles[k])], dtype=np.int64)
         if stale.size:
             self.record.exact += stale.size - self._unwritten.count(tiles, stale, versions)
-            placed.forget(stale)  # after an interruption there must be no stale matrix
             own, out = stale - part.start, (matrices, admittances)
             threads, wires = self._engine.threads, tiles[part.start].wires
             transfer_stack(cells, *wires, dtype=matrices.dtype, threads=threads, tiles=own, out=out)
@@ -281,7 +280,7 @@ class TransferCache:
             if self._engine.precision != "double":
                 for k in stale[self._sampled(stale.size)].tolist():
                     self._compare(tiles[k], placed.matrices[k], placed.admittances[k])
-            placed.note(stale, versions)
+            placed.note(stale, versions)  # last: after an interruption there must be no stale matrix
         return Matrices(matrices, admittances)
 
     def _place(self, number: int, tile: Tile) -> bool:

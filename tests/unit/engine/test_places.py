@@ -60,5 +60,3 @@ def test_matrices_stay_in_their_places_when_a_chip_grows():
     assert places.fresh() == {1}
     assert (places.matrices[1] == 2.0).all()
     assert (places.admittances[1] == 3.0).all()
-    places.forget(np.array([1]))
-    assert places.fresh() == set()

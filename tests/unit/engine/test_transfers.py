@@ -8,7 +8,7 @@ from circuitmem import DefectMap, Tile, TileSpec
 from circuitmem._kernels.noise import Address
 from circuitmem._kernels.reads import Channels, IdealAdmittance, read_codes
 from circuitmem._kernels.stack_reads import IdealWires, Matrices
-from circuitmem.engine import BehavioralEngine, TransferCache
+from circuitmem.engine import BehavioralEngine, TransferCache, transfers
 from circuitmem.errors import ValidationError
 from circuitmem.rng import Purpose, stream
 
@@ -270,6 +270,30 @@ def test_a_stack_of_tiles_is_kept_in_its_places_and_never_stale():
     assert cache.record.exact == 7
     cache.clear()
     check(range(5), 5)
+
+
+def test_after_an_interruption_no_matrix_in_its_place_is_stale(monkeypatch):
+    rng = np.random.default_rng(6)
+    spec = make_tile(rng).spec
+    tiles = [Tile(spec, rng.uniform(20e-6, 300e-6, spec.shape)) for _ in range(3)]
+    cache, work = TransferCache(BehavioralEngine()), transfers.transfer_stack
+    stack(cache, tiles, range(3))
+
+    def interrupted(cells, *wires, out, **options):
+        work(cells, *wires, out=out, **options)
+        out[0][1] = 0.0
+        raise KeyboardInterrupt
+
+    before = tiles[1].conductance.copy()
+    tiles[1].program(2.0 * before)
+    monkeypatch.setattr(transfers, "transfer_stack", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stack(cache, tiles, range(3))
+    monkeypatch.setattr(transfers, "transfer_stack", work)
+    found = stack(cache, tiles, range(3))
+    for tile, matrix in zip(tiles, found.matrix, strict=True):
+        np.testing.assert_array_equal(matrix, BehavioralEngine().transfer_matrix(tile))
+    assert cache.state()["fresh"] == [0, 1, 2]
 
 
 def test_matrices_in_single_precision_are_compared_with_double(monkeypatch):
