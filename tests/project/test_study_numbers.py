@@ -116,3 +116,11 @@ def test_a_range_is_over_all_levels_that_are_chosen(script):
 def test_a_mark_without_a_number_is_named(script, mark, message):
     with pytest.raises(script.WrongMarkError, match=message):
         script.renewed(f"<!-- = {mark} -->1<!-- / -->")
+
+
+def test_no_mark_begins_a_line(script):
+    """A comment at the beginning of a line ends the paragraph: what follows on the line would be shown as it stands."""
+    for pattern in script.PAGES:
+        for page in ROOT.glob(pattern):
+            for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
+                assert not line.lstrip().startswith("<!-- = "), f"{page.relative_to(ROOT)}:{number}"
