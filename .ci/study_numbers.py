@@ -34,6 +34,7 @@ from typing import Any
 
 from circuitmem.config import ComparisonSpec
 from circuitmem.report.markdown import interval
+from circuitmem.report.study_plots import SCALES
 from circuitmem.report.study_report import compared
 from circuitmem.study.spec import Study, load_study
 from circuitmem.study.statistics import Mean, mean, paired
@@ -46,11 +47,13 @@ PAGES = ("README.md", "docs/*.md", "studies/README.md", "studies/*/README.md")
 NUMBER = re.compile(r"(<!-- = (?P<study>\S+) (?P<rest>[^>]*?) -->)(?P<text>.*?)(<!-- / -->)", re.S)
 TABLE = re.compile(r"(<!-- table (?P<study>\S+) ?(?P<rest>[^>]*?) ?-->\n)(?P<text>(?:\|.*\n)+)")
 LIST = re.compile(r"(?P<head><!-- studies -->\n)(?P<text>.*?)(?=<!-- / -->)", re.S)
+UNITS = SCALES | {"pulses": 1.0} | dict.fromkeys(("digital_products", "mac_error_raw", "mac_error"), 100.0)
+"""Factors of the columns to the units of the reports: ms, mJ, us and nJ of an inference, per cent."""
 COLUMNS = {
-    "test accuracy": ("accuracy_percent", "{:.2f} %", 1.0),
-    "simulated time": ("simulated_time_s", "{:.2f} ms", 1e3),
-    "energy": ("energy_j", "{:.3f} mJ", 1e3),
-    "pulses": ("pulses", "{:,.0f}", 1.0),
+    "test accuracy": ("accuracy_percent", "{:.2f} %"),
+    "simulated time": ("simulated_time_s", "{:.2f} ms"),
+    "energy": ("energy_j", "{:.3f} mJ"),
+    "pulses": ("pulses", "{:,.0f}"),
 }
 TITLES = {recipe.title: name for name, recipe in METHODS.items()} | {"digital network": "digital"}
 
@@ -59,17 +62,6 @@ class WrongMarkError(Exception):
     """A mark that no number can be found for."""
 
 
-UNITS = {
-    "accuracy_percent": 1.0,
-    "pulses": 1.0,
-    "simulated_time_s": 1e3,  # ms
-    "energy_j": 1e3,  # mJ
-    "inference_s": 1e6,  # us
-    "inference_j": 1e9,  # nJ
-    "digital_products": 100.0,  # %
-    "mac_error_raw": 100.0,
-    "mac_error": 100.0,
-}
 SPANS = {"range": (min, max), "least": (min,), "most": (max,)}
 
 Row = dict[str, Any]
@@ -177,8 +169,8 @@ def table(study: str, rest: str, text: str) -> str:
             raise WrongMarkError(f"{study} has no row of {cells[0]!r}")
         for place, head in enumerate(heads):
             if head in COLUMNS:
-                column, form, scale = COLUMNS[head]
-                cells[place] = form.format(scale * row[column]) if row[column] is not None else ""
+                column, form = COLUMNS[head]
+                cells[place] = form.format(UNITS[column] * row[column]) if row[column] is not None else ""
     written = ["|" + "|".join(f" {cell} " for cell in cells) + "|" for cells in lines]
     written[1] = text.splitlines()[1]
     return "\n".join(written) + "\n"

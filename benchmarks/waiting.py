@@ -11,12 +11,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable
 
 import numpy as np
-from kernels import RESULTS
+from kernels import RESULTS, make_tile, medians
 
 COUNTS = {"0": "sleep at once", "5000": "as circuitmem sets it", "20000": ""}
 COLUMNS = "product", "step", "busy: product", "step"
@@ -66,8 +64,6 @@ def child(count: str) -> dict[str, float]:
 
 def measure() -> None:
     """Print the times of a product and of a step, as this process's environment has it."""
-    from tracked.kernels import make_tile
-
     from circuitmem.config import load_run
     from circuitmem.data import load_mnist
     from circuitmem.engine import BehavioralEngine
@@ -75,7 +71,6 @@ def measure() -> None:
 
     tile, engine = make_tile(SIZE), BehavioralEngine()
     vectors, matrix = np.random.default_rng(0).uniform(0.0, 0.2, (VECTORS, SIZE)), engine.transfer_matrix(tile)
-    product = median(lambda: engine.read(tile, vectors, matrix=matrix), 400)
 
     digits = load_mnist("bundled").first(BATCH, 100)
     sizes = ["network.layers=[784,256,10]", f"in_situ.batch={BATCH}", "in_situ.epochs=999", "ex_situ.epochs=1"]
@@ -85,18 +80,11 @@ def measure() -> None:
     network = build_network(spec, model, digits)
     network.chip.run(bring_up(network, spec, digits, calibrate=False))
     trainer = InSituTrainer(spec.in_situ, network)
-    step = median(lambda: network.chip.run(train_epoch(network, trainer, inputs, targets, 1, 1)), 40)
-    print(json.dumps({"product": product, "step": step}))
-
-
-def median(work: Callable[[], object], turns: int) -> float:
-    """Return the median time of some work [s]."""
-    times = []
-    for _ in range(turns):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+    rivals = {
+        "product": lambda: engine.read(tile, vectors, matrix=matrix),
+        "step": lambda: network.chip.run(train_epoch(network, trainer, inputs, targets, 1, 1)),
+    }
+    print(json.dumps(medians(rivals)))
 
 
 if __name__ == "__main__":
