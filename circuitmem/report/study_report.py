@@ -29,11 +29,13 @@ from circuitmem.study.statistics import (
 )
 from circuitmem.study.store import Row, load_table
 
-__all__ = ["report_study", "study_text"]
+__all__ = ["compared", "report_study", "study_text", "tested"]
 
 BEGIN, END = "<!-- results: written by circuitmem study report -->", "<!-- end of results -->"
 COSTS: dict[str, Any] = {"pulses": "pulses", "time": "simulated_time_s"}
 AT = {"end": "at equal epochs", "pulses": "at equal pulses", "time": "at equal simulated time"}
+Test = tuple[dict[str, Any], Paired | None, float]
+"""Levels, the comparison of two methods there, and its p value after Holm's correction."""
 
 
 def report_study(study: Study, folder: Path) -> dict[str, Any]:
@@ -175,30 +177,31 @@ def _costs(study: Study, rows: Sequence[Row], cost: str) -> str:
 
 def _comparisons(study: Study, rows: Sequence[Row]) -> list[str]:
     """Return a table of each declared comparison: two methods on the same defect maps."""
-    specs, groups = study.spec.comparisons, _groups(study, rows)
-    found = [[compared(spec, select(rows, **levels)) for levels in groups] for spec in specs]
-    # All tests of the report are one family.
-    p_values = [math.nan if pair is None else pair.p_value for pairs, _ in map(_parted, found) for pair in pairs]
+    return [_comparison(study, spec, found, unknown) for spec, found, unknown in tested(study, rows)]
+
+
+def tested(study: Study, rows: Sequence[Any]) -> list[tuple[ComparisonSpec, list[Test], int]]:
+    """Return each declared comparison at all levels, and how many of its pairs cannot be compared.
+
+    All tests of a report are one family of Holm's correction.
+    """
+    groups = _groups(study, rows)
+    found = [[compared(spec, select(rows, **levels)) for levels in groups] for spec in study.spec.comparisons]
+    p_values = [math.nan if pair is None else pair.p_value for own in found for pair, _ in own]
     together = iter(holm(p_values))
-    return [_comparison(study, spec, groups, *_parted(own), together) for spec, own in zip(specs, found, strict=True)]
+    return [
+        (
+            spec,
+            [(levels, pair, next(together)) for levels, (pair, _) in zip(groups, own, strict=True)],
+            sum(unknown for _, unknown in own),
+        )
+        for spec, own in zip(study.spec.comparisons, found, strict=True)
+    ]
 
 
-def _parted(found: Sequence[tuple[Paired | None, int]]) -> tuple[list[Paired | None], int]:
-    """Return the comparisons at all levels, and how many pairs could not be compared."""
-    return [pair for pair, _ in found], sum(unknown for _, unknown in found)
-
-
-def _comparison(
-    study: Study,
-    spec: ComparisonSpec,
-    groups: Sequence[dict[str, Any]],
-    found: Sequence[Paired | None],
-    unknown: int,
-    together: Iterator[float],
-) -> str:
+def _comparison(study: Study, spec: ComparisonSpec, found: Sequence[Test], unknown: int) -> str:
     lines = []
-    for levels, pair in zip(groups, found, strict=True):
-        corrected = next(together)
+    for levels, pair, corrected in found:
         if pair is not None:
             tests = [_probability(value) for value in (pair.p_value, corrected, pair.rank_p_value)]
             cells = [interval(pair.difference, "+"), *tests, str(pair.difference.count)]

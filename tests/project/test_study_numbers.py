@@ -1,5 +1,6 @@
 """Numbers of studies in README and docs are those of their tables: text and data cannot differ unnoticed."""
 
+import json
 import re
 from pathlib import Path
 
@@ -42,9 +43,34 @@ def test_the_list_of_studies_is_that_of_their_results(script):
     assert changes == [f"studies: should have {old!r}"]
 
 
+DECLARED = """
+title = "A small one"
+methods = ["in_situ", "best"]
+
+[axes.wires.levels]
+ideal = {}
+"1 ohm" = { "chip.tile.word_line_resistance" = 1.0 }
+
+[[comparisons]]
+method = "best"
+against = "in_situ"
+"""
+
+
 @pytest.fixture
-def small(script, monkeypatch):
+def small(script, monkeypatch, tmp_path):
     """A table of two chips, two levels and two methods, instead of each study's own."""
+    import study_marks
+
+    folder = tmp_path / "some"
+    folder.mkdir()
+    (folder / "study.toml").write_text(DECLARED, "utf-8")
+    cost = {"maps": 3, "energy_j": 2.0}
+    tuning = [
+        {"method": "in_situ", "levels": {"wires": level}, "settings": {"in_situ.momentum": best}} | cost
+        for level, best in (("ideal", 0.5), ("1 ohm", 0.75))
+    ]
+    (folder / "provenance.json").write_text(json.dumps({"tuning": tuning}), "utf-8")
 
     def row(level, seed, method, accuracy, pulses, epoch=2, end=True):
         return {
@@ -66,7 +92,8 @@ def small(script, monkeypatch):
                 rows.append(row(level, seed, "in_situ", accuracy, pulses, epoch, epoch == 1))
             rows.append(row(level, seed, "best", 90.0 + 3 * seed + more, 75, 0.5, end=False))
             rows.append(row(level, seed, "best", 90.0 + 3 * seed + more, 75))
-    monkeypatch.setattr(script, "known_rows", lambda study: tuple(rows))
+    monkeypatch.setattr(study_marks, "known_rows", lambda study: tuple(rows))
+    monkeypatch.setattr(study_marks, "STUDIES", tmp_path)
     return script
 
 
@@ -81,7 +108,25 @@ def small(script, monkeypatch):
         ("best/in_situ wires=ideal :.1f", "109.2"),
         ("in_situ/best of=pulses wires=ideal :.2f", "1.33"),
         ("best of=digital_products wires=ideal :.0f", "25"),
+        ("in_situ of=pulses wires=ideal per=1000 :.1f", "0.1"),
         ("best-in_situ wires=ideal seed=1 :.0f", "7"),
+        ("best wires=ideal '-wires=1 ohm'", "+1.00 ± 0.00"),
+        ("best-in_situ 'wires=1 ohm' -wires=ideal :.1f", "-1.0"),
+        ("best 'wires=1 ohm' /wires=ideal :.1f", "98.9"),
+        ("best-in_situ wires=ideal '/wires=1 ohm' of=pulses :.2f", "1.00"),
+        ("best/in_situ wires=ideal of=pulses less :.0f", "25"),
+        ("best-in_situ range :+.1f", "+7.0 to +8.0"),
+        ("in_situ tuned=in_situ.momentum wires=ideal :g", "0.5"),
+        ("in_situ tuned=in_situ.momentum most :g", "0.75"),
+        ("in_situ tuned=energy_j wires=ideal per=4 :g", "0.5"),
+        ("best-in_situ p=t wires=ideal :.4f", "0.0792"),  # differences of 7 and 9
+        ("best-in_situ p=t 'wires=1 ohm' :.4f", "0.0903"),
+        ("best-in_situ p=holm range :.4f", "0.1583"),
+        ("best-in_situ p=ranks wires=ideal :.2f", "0.50"),
+        ("best-in_situ shown", "0 of 2"),
+        ("best -wires=ideal range :+.1f", "-1.0 to 0.0"),
+        ("best wires=ideal each range :.0f", "93 to 96"),
+        ("best,in_situ wires=ideal range :.1f", "86.5 to 94.5"),
     ],
 )
 def test_a_mark_says_which_number_of_the_table(small, mark, text):
@@ -111,6 +156,15 @@ def test_a_range_is_over_all_levels_that_are_chosen(script):
         ("table1 raw of=digits chip=ideal", "table1 has no column digits"),
         ("table1 digital of=pulses defects_in=W1 chip=ideal", "table1 has no pulses of digital"),
         ("table1 raw at=time defects_in=W1 chip=ideal", "only differences of accuracies are known at equal time"),
+        ("table1 in_situ tuned=in_situ.momentum", "table1 has not tuned in_situ.momentum of in_situ"),
+        ("table1 raw tuned=in_situ.momentum", "table1 has not tuned raw at any level"),
+        ("table1 in_situ tuned=in_situ.learning_rate", "table1 has several of in_situ: say the levels"),
+        ("table1 raw-schr p=t", "table1 does not declare raw-schr at equal end"),
+        ("table1 raw p=chi", "table1 has no probability chi, only holm, t, ranks"),
+        ("table1 raw,schr chip=ideal defects_in=W1", "table1 has several of raw,schr: say the levels"),
+        ("table1 raw chip=ideal each", "table1: each needs range"),
+        ("table1 raw chip=ideal less", "table1: only a ratio can be less"),
+        ("table1 schr/raw chip=ideal defects_in=W1 -defects_in=W2", "table1: schr/raw is a ratio already"),
     ],
 )
 def test_a_mark_without_a_number_is_named(script, mark, message):
