@@ -1,10 +1,11 @@
 """``defect-subtract``: find wrong cells with one-hot reads, and subtract their excess digitally.
 
 ``corrected = y - sum_i v_i (G_found - G_asked)`` over the defects of each column. Source: physics.md, section 6, a
-common remedy. Cost: 1 read a product, 1 stored word a defect, and one digital multiplication for each defect and
-product, booked for the core: with 20 % of the cells stuck that is as many multiplications as 40 % of the weights need.
-Limits: it is only as accurate as the reads of single cells through wires and converters, and it does not see defects
-that appear later.
+common remedy. Cost: 1 read a product, and for each cell that reads more than ``chip.programming.verify_tolerance`` from
+what was asked 1 stored word and one digital multiplication a product, booked for the core: with 20 % of the cells
+stuck that is at least as many multiplications as 40 % of the weights need. Limits: it is only as accurate as the reads
+of single cells through wires and converters, whose errors of gain make good cells read wrong too, and it does not see
+defects that appear later.
 """
 
 from __future__ import annotations
@@ -53,5 +54,5 @@ class DefectSubtraction(Calibration):
         return np.abs(excess) > layer.chip.spec.programming.verify_tolerance
 
     def stored_words(self, layer: HardwareLayer) -> int:
-        """Return one word a defect."""
+        """Return one word a subtracted cell."""
         return layer.digital_products

@@ -97,9 +97,7 @@ def retrain(
             gradients = _gradients(seen, images[chosen], loss, ranges)
             done = (epoch * batches + index) / (spec.epochs * batches)
             rate = spec.learning_rate * rate_factor(spec.schedule, done, 0.0)
-            optimiser.step(parameters, gradients, rate)
-            for weights, (lowest, highest) in zip(model.weights, limits, strict=True):
-                np.clip(weights, lowest, highest, out=weights)
+            optimiser.step(parameters, gradients, rate, limits)  # those of the weights, which come first
         if patience.samples is not None:
             if patience.note(_validated(model, perturb, seed, patience.samples, ranges)):
                 best = [own.copy() for own in parameters]

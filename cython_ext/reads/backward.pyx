@@ -351,9 +351,16 @@ def weight_gradient(
     return np.asarray(found)
 
 
-# Parameters that a thread moves at a time: of fewer, to wake another takes as long. Momentum has less to do for each.
-cdef Py_ssize_t SHARE = 131072
-cdef Py_ssize_t ROLLED = 65536
+# Fewest parameters for which another thread is woken, and how many are moved before they are held within their limits:
+# so few that the processor still divides for some of them while it compares others.
+cdef Py_ssize_t SHARE = 32768
+cdef Py_ssize_t HELD = 64
+
+
+cdef Py_ssize_t share_of(Py_ssize_t count, int threads) noexcept nogil:
+    """Return how many of ``count`` parameters each thread moves; all begin at a whole cache line."""
+    cdef Py_ssize_t shares = max(1, min(threads, count // SHARE))
+    return ((count + shares - 1) // shares + HELD - 1) // HELD * HELD
 
 
 cdef void move(
@@ -361,28 +368,47 @@ cdef void move(
 ) noexcept nogil:
     """Move parameters that follow each other."""
     cdef Py_ssize_t k
+    cdef double step
     for k in range(count):
         m[k] = m[k] + 0.1 * (gradient[k] - m[k])
         v[k] = v[k] + 0.001 * (gradient[k] * gradient[k] - v[k])
-        p[k] = p[k] - rate * (m[k] / mean) / (sqrt(v[k] / square) + 1e-8)
+        step = m[k] if mean == 1.0 else m[k] / mean  # 1 from step 356 on: divisions are what this loop waits for
+        p[k] = p[k] - rate * step / (sqrt(v[k] / square) + 1e-8)
+
+
+cdef void hold(double* p, const double* lowest, const double* highest, Py_ssize_t count) noexcept nogil:
+    """Keep parameters that follow each other within their limits."""
+    cdef Py_ssize_t k
+    cdef double held
+    for k in range(count):
+        held = lowest[k] if lowest[k] >= p[k] else p[k]  # what is not a number stays so
+        p[k] = highest[k] if highest[k] <= held else held
 
 
 def adam_step(
-    double[::1] parameters, double[::1] first, double[::1] second, const double[::1] gradient, double mean,
-    double square, double rate, int threads,
+    double[::1] parameters, double[::1] first, double[::1] second, const double[::1] gradient,
+    const double[::1] lowest, const double[::1] highest, double mean, double square, double rate, int threads,
 ):
-    """Move parameters against their gradients, in place."""
-    cdef Py_ssize_t count = parameters.shape[0], share, shares = (count + SHARE - 1) // SHARE, start
+    """Move parameters against their gradients, in place, within limits if there are any."""
+    cdef Py_ssize_t count = parameters.shape[0], own = share_of(count, threads), k, start, end, size
     if count == 0:
         return
     cdef double* p = &parameters[0]
     cdef double* m = &first[0]
     cdef double* v = &second[0]
     cdef const double* g = &gradient[0]
+    cdef const double* low = NULL if lowest is None else &lowest[0]
+    cdef const double* high = NULL if highest is None else &highest[0]
     with nogil:
-        for share in prange(shares, num_threads=min(threads, <int> shares), schedule="static"):
-            start = share * SHARE
-            move(p + start, m + start, v + start, g + start, min(SHARE, count - start), mean, square, rate)
+        for k in prange((count + own - 1) // own, num_threads=<int> ((count + own - 1) // own), schedule="static"):
+            start = k * own
+            end = min(start + own, count)
+            while start < end:
+                size = min(HELD, end - start)
+                move(p + start, m + start, v + start, g + start, size, mean, square, rate)
+                if low != NULL:
+                    hold(p + start, low + start, high + start, size)
+                start = start + size
 
 
 cdef void roll(
@@ -414,7 +440,7 @@ def momentum_step(
     const double[::1] highest, double rate, double momentum, int threads,
 ):
     """Move parameters by their velocities, in place, within limits if there are any."""
-    cdef Py_ssize_t count = parameters.shape[0], share, shares = (count + ROLLED - 1) // ROLLED, start, size
+    cdef Py_ssize_t count = parameters.shape[0], own = share_of(count, threads), k, start, size
     if count == 0:
         return
     cdef double* p = &parameters[0]
@@ -423,9 +449,9 @@ def momentum_step(
     cdef const double* low = NULL if lowest is None else &lowest[0]
     cdef const double* high = NULL if highest is None else &highest[0]
     with nogil:
-        for share in prange(shares, num_threads=min(threads, <int> shares), schedule="static"):
-            start = share * ROLLED
-            size = min(ROLLED, count - start)
+        for k in prange((count + own - 1) // own, num_threads=<int> ((count + own - 1) // own), schedule="static"):
+            start = k * own
+            size = min(own, count - start)
             if low == NULL:
                 roll(p + start, v + start, g + start, size, rate, momentum)
             else:

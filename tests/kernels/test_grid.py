@@ -331,6 +331,7 @@ def gradients_of_a_layer(case):
     for step in (1, 2):
         adam.adam_step(weights, first, second, gradient, step=step, rate=1e-3, threads=2)
     for limits in (None, (weights - 0.1, weights + 0.1)):
+        adam.adam_step(weights, first, second, gradient, limits, step=2, rate=1e-3, threads=2)
         momentum.momentum_step(weights, first, gradient, limits, rate=0.1, momentum=0.9, threads=2)
 
 
