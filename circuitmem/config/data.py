@@ -13,6 +13,8 @@ from circuitmem.validation import split_shares
 __all__ = ["DataSpec"]
 
 DIGITS = ("bundled", "digits", "download")
+DIVIDED = (*DIGITS, "patches")
+"""Sources of the package that have a test part of their own."""
 """Names of MNIST: square images of a known side, ten classes."""
 SIDE = 28
 
@@ -32,8 +34,11 @@ class DataSpec(Spec):
     task : {"classes", "values"}
         What the targets are. Runs train networks for classes only.
     split : (float, float, float)
-        Fractions for training, validation and test, where the source has no parts. Samples are drawn at random by the
-        run's seed, in the same proportions from each class.
+        Fractions for training, validation and test, where the source has no parts. Samples are drawn at random by
+        ``split_seed``, in the same proportions from each class.
+    split_seed : int, optional
+        Seed of that split, >= 0; left out, it is the run's seed. The points of a study share one, that of its first
+        map unless another is declared, so that no sample of the test part is trained with or tuned on.
     scale : {"auto", "none", "range", "standard"}
         How inputs are scaled, learnt from the training part: not at all, each feature to [0, 1], or to mean 0 and
         standard deviation 1. ``auto`` leaves images in bytes, which are divided by 255, as they are. For other data it
@@ -63,6 +68,7 @@ class DataSpec(Spec):
     target: str | tuple[str, ...] | None = None
     task: Literal["classes", "values"] = "classes"
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    split_seed: int | None = pydantic.Field(default=None, ge=0)
     scale: Literal["auto", "none", "range", "standard"] = "auto"
     ignore: tuple[str, ...] = ()
     licence: str = ""
@@ -86,6 +92,11 @@ class DataSpec(Spec):
             raise ValidationError("side", f"must be <= {SIDE}, the side of digits", self.side)
         split_shares("split", self.split)
         return self
+
+    @property
+    def may_be_split(self) -> bool:
+        """Whether the source may have no test part, so that one is drawn at random."""
+        return self.source not in DIVIDED
 
     @property
     def is_digits(self) -> bool:

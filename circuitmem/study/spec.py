@@ -184,7 +184,10 @@ class Study:
 
     def _job(self, name: str, values: dict[str, Any], settings: dict[str, Any]) -> MethodAtPoint:
         variant = self.spec.variants.get(name, VariantSpec(method=name))
-        run = RunSpec(**changed(values, {**variant.set, **settings}))
+        values = changed(values, {**variant.set, **settings})
+        run = RunSpec(**values)
+        if run.data.may_be_split and run.data.split_seed is None:
+            run = RunSpec(**changed(values, {"data.split_seed": self.spec.first_seed}))
         check_faults(run.chip, tile_count(run))
         return MethodAtPoint(name, variant.method, run)
 

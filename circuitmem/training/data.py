@@ -26,8 +26,9 @@ def load_source(spec: DataSpec, seed: int) -> Dataset:
         If samples break a rule, or more are asked for than there are.
     """
     target = list(spec.target) if isinstance(spec.target, tuple) else spec.target
-    options = {"task": spec.task, "split": spec.split, "ignore": spec.ignore, "licence": spec.licence, "seed": seed}
-    data = load_dataset(spec.source, target, **options)  # type: ignore[arg-type]
+    split_seed = seed if spec.split_seed is None else spec.split_seed
+    options = {"task": spec.task, "split": spec.split, "ignore": spec.ignore, "licence": spec.licence}
+    data = load_dataset(spec.source, target, seed=split_seed, **options)  # type: ignore[arg-type]
     data = data if spec.side is None else data.resized(spec.side)
     return data.first(spec.train, spec.test).holding_back(spec.held_back, seed).validating(spec.validation)
 
