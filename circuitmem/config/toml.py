@@ -12,6 +12,7 @@ from typing import Any
 import tomli_w
 
 from circuitmem import registry
+from circuitmem.config.base import Spec
 from circuitmem.config.recipe import split_step
 from circuitmem.config.run import RunSpec
 from circuitmem.config.verilog_a import remember_verilog
@@ -49,7 +50,9 @@ def load_run(
     Returns
     -------
     RunSpec
-        The file's values over the defaults, the overrides over both; checked.
+        The file's values, the overrides over them; checked. A table that neither names is that of the default run. What
+        a table of the file leaves out has the default of its key, which for a part of a chip is an ideal one. An
+        override changes its own key and nothing else.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
     Parameters
     ----------
     values : dict
-        Tables as TOML has them; missing ones are made.
+        Tables of a run as TOML has them; missing ones are those of the default run.
     key : str
         Names of tables and of the key, joined by dots.
     value : object
@@ -120,13 +123,27 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
         If the key leads through something that is not a table.
     """
     *tables, last = key.split(".")
+    known: type[Spec] | Spec | None = RunSpec
     for table in tables:
-        values = values.setdefault(table, {})
+        left_out = _left_out(known, table)
+        known = type(left_out) if table in values and left_out is not None else left_out
+        # A table that is left out is that of the default run: one key of it must not do away with the others.
+        values = values.setdefault(table, {} if left_out is None else left_out.model_dump(exclude_unset=True))
         if not isinstance(values, dict):
             raise ValidationError(key, f"is not a key: {table} is a value, not a table")
     if last == "kind" and values.get("kind") != value:
         values.clear()  # the keys of another kind of thing
     values[last] = value
+
+
+def _left_out(known: type[Spec] | Spec | None, name: str) -> Spec | None:
+    """Return the table that a key stands for when it is left out of a table of some class, or of a default one."""
+    if isinstance(known, type):
+        field = known.model_fields.get(name)
+        found = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
+    else:
+        found = getattr(known, name, None)
+    return found if isinstance(found, Spec) else None
 
 
 def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -137,6 +137,7 @@ class Dataset:
         for name, count, targets in (("train", train, self.train_targets), ("test", test, self.test_targets)):
             if count is not None and integer(f"data.{name}", count, minimum=1) > len(targets):
                 raise ValidationError(f"data.{name}", f"must be <= {len(targets)}, all there are", count)
+            self._check_mixed(f"data.{name}", targets[:count], targets)
         return replace(
             self,
             train_inputs=self.train_inputs[:train],
@@ -194,6 +195,7 @@ class Dataset:
         if count >= len(self.train_targets):
             rule = f"must be < {len(self.train_targets)}, the training samples"
             raise ValidationError("data.validation", rule, count)
+        self._check_mixed("data.validation", self.train_targets[-count:], self.train_targets)
         return replace(
             self,
             train_inputs=self.train_inputs[:-count],
@@ -202,12 +204,21 @@ class Dataset:
             test_targets=self.train_targets[-count:],
         )
 
+    def _check_mixed(self, key: str, chosen: Targets, part: Targets) -> None:
+        """Raise :class:`ValidationError` if a part that is sorted by class was cut to one of its classes."""
+        is_long = self.task == "classes" and len(chosen) > self.outputs
+        if is_long and (chosen == chosen[0]).all() and not (part == chosen[0]).all():
+            only = self.classes[int(chosen[0])] if self.classes else int(chosen[0])
+            rule = f"must leave more than class {only}: the samples are sorted by class"
+            raise ValidationError(key, rule, len(chosen))
+
     def _first_of_validation(self, key: str, count: int) -> tuple[Floats, Targets]:
         """Return the first ``count`` samples of the validation part, for the setting ``key``."""
         assert self.validation is not None
         inputs, targets = self.validation
         if count > len(targets):
             raise ValidationError(key, f"must be <= {len(targets)}, the validation part", count)
+        self._check_mixed(key, targets[:count], targets)
         return inputs[:count], targets[:count]
 
     def scaled(self, kind: Literal["none", "range", "standard"]) -> Dataset:

@@ -25,6 +25,8 @@ def divided(
 ) -> dict[str, Part]:
     """Return parts for training, test, and perhaps validation, of samples without parts or without a test part.
 
+    Each part has its classes mixed evenly, whatever the order of the samples.
+
     Raises
     ------
     ValidationError
@@ -39,7 +41,8 @@ def divided(
     groups = (
         [np.flatnonzero(targets == k) for k in range(len(classes))] if task == "classes" else [np.arange(len(targets))]
     )
-    rng, place = stream(seed, Purpose.VALIDATION), np.zeros(len(targets), dtype=np.int64)
+    rng = stream(seed, Purpose.VALIDATION)
+    chosen: dict[str, list[NDArray[np.intp]]] = {name: [] for name in PARTS}
     for label, own in enumerate(groups):
         test, validation = (round(shares[k] * len(own)) for k in (2, 1))
         if not 0 < test < len(own) - validation:
@@ -47,8 +50,16 @@ def divided(
             rule = f"must leave {whose} a sample for training and one for the test, of its {len(own)}"
             raise ValidationError("data.split", rule, list(split))
         mixed = rng.permutation(own)
-        place[mixed[:test]], place[mixed[test : test + validation]] = 2, 1
-    made = {name: (inputs[place == k], targets[place == k]) for k, name in enumerate(PARTS) if (place == k).any()}
+        cuts = {"train": mixed[test + validation :], "validation": mixed[test : test + validation], "test": mixed[:test]}
+        for name, part in cuts.items():
+            chosen[name].append(part)
+    made = {}
+    for name, by_class in chosen.items():
+        # Classes are mixed evenly, so that the first samples of a part, to which it may be cut, are of each class alike.
+        ranks = np.concatenate([(np.arange(len(own)) + 0.5) / len(own) for own in by_class])
+        order = np.concatenate(by_class)[np.argsort(ranks, kind="stable")]
+        if len(order):
+            made[name] = (inputs[order], targets[order])
     return made | {name: own for name, own in parts.items() if name == "validation"}
 
 

@@ -48,3 +48,31 @@ def test_a_file_that_is_not_toml(tmp_path):
 
 def test_the_sinh_cell_becomes_linear_for_small_a():
     assert SinhCell(a=1e-6).current(1e-4, 0.2) == pytest.approx(2e-5, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "chip.tile.rows=32",
+        "chip.converters.adc.bits=8",
+        "chip.device.set_noise=0.0",
+        "chip.defects.device_yield=0.9",
+        "ex_situ.epochs=5",
+        "chip.programming.deadband=1e-6",
+    ],
+)
+def test_an_override_changes_its_own_key_and_nothing_else(override, tmp_path):
+    """A file without a chip has the default one, whether or not one of its keys is set besides."""
+    file = tmp_path / "part.toml"
+    file.write_text("[network]\nlayers = [784, 20, 10]\n", "utf-8")
+    layers = "network.layers=[784, 20, 10]"
+    assert load_run(str(file)) == load_run(None, [layers])
+    assert load_run(str(file), [override]) == load_run(None, [layers, override])
+
+
+def test_what_a_table_of_a_file_leaves_out_is_not_filled_by_an_override(tmp_path):
+    file = tmp_path / "part.toml"
+    file.write_text("[chip.converters.tia]\nfeedback_resistance = 300.0\n", "utf-8")
+    assert load_run(str(file)).chip.converters.adc.gain_error == 0.0
+    assert load_run(str(file), ["chip.converters.adc.bits=7"]).chip.converters.adc.gain_error == 0.0
+    assert load_run(str(file), ["chip.tile.rows=32"]).chip.tile.word_line_resistance == 1.0
