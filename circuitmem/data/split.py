@@ -50,12 +50,12 @@ def divided(
             rule = f"must leave {whose} a sample for training and one for the test, of its {len(own)}"
             raise ValidationError("data.split", rule, list(split))
         mixed = rng.permutation(own)
-        cuts = {"train": mixed[test + validation :], "validation": mixed[test : test + validation], "test": mixed[:test]}
-        for name, part in cuts.items():
+        end = test + validation
+        for name, part in (("train", mixed[end:]), ("validation", mixed[test:end]), ("test", mixed[:test])):
             chosen[name].append(part)
     made = {}
     for name, by_class in chosen.items():
-        # Classes are mixed evenly, so that the first samples of a part, to which it may be cut, are of each class alike.
+        # Classes are mixed evenly: a part may be cut to its first samples, which then are of each class alike.
         ranks = np.concatenate([(np.arange(len(own)) + 0.5) / len(own) for own in by_class])
         order = np.concatenate(by_class)[np.argsort(ranks, kind="stable")]
         if len(order):

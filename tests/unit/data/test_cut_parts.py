@@ -1,4 +1,4 @@
-"""Parts that are cut keep all their classes: samples of a table are mixed, and a cut that leaves one class is refused."""
+"""Parts that are cut keep all their classes: a split mixes its samples, and a cut to one class is refused."""
 
 import numpy as np
 import pytest
