@@ -22,7 +22,7 @@ class SearchedSpec(Spec):
     Parameters
     ----------
     values : sequence
-        Values to choose from, at least one.
+        Values to choose from, at least one, each once.
     low, high : float
         Instead of ``values``: range of a number that is drawn log-uniformly and rounded to three digits,
         ``0 < low < high``. For ``search = "random"``.
@@ -44,6 +44,8 @@ class SearchedSpec(Spec):
             raise ValidationError("values", "must be at least one, or low and high instead", list(self.values))
         if self.low is not None and self.high is not None and not 0.0 < self.low < self.high:
             raise ValidationError("low", f"must be > 0 and < high (={self.high:g})", self.low)
+        if any(value in self.values[:place] for place, value in enumerate(self.values)):
+            raise ValidationError("values", "must not have one twice", list(self.values))
         return self
 
 
@@ -72,7 +74,7 @@ class ProtocolSpec(Spec):
         other axes (on all when left out), methods are tuned at every level.
     tune : table of tables
         For each method that is tuned: dotted keys of the configuration, and the values to search
-        (:class:`SearchedSpec`).
+        (:class:`SearchedSpec`). Seeds, samples and defects cannot be tuned.
     """
 
     validation: int = pydantic.Field(default=0, ge=0)
@@ -93,8 +95,10 @@ class ProtocolSpec(Spec):
             if not settings:
                 raise ValidationError(key, "must have a setting at least")
             for name, searched in settings.items():
-                if name == "seed" or name.partition(".")[0] == "data":
+                if name.partition(".")[0] in ("seed", "data"):
                     raise ValidationError(f"{key}.{name}", "must not be tuned: seeds and samples are the protocol's")
+                if name == "chip" or name.startswith("chip.defects"):
+                    raise ValidationError(f"{key}.{name}", "must not be tuned: a method would choose a better chip")
                 if self.search == "grid" and not searched.values:
                     raise ValidationError(f"{key}.{name}", 'must be a list of values with search = "grid"')
             if self.search == "grid":

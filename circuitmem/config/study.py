@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -48,7 +49,16 @@ class AxisSpec(Spec):
     def _check_one_kind(self) -> AxisSpec:
         if bool(self.key) != bool(self.values) or bool(self.key) == bool(self.levels):
             raise ValidationError("axis", "must have key and values (one at least), or levels, and not both")
+        for value in self.values:
+            if not _has_a_name(value):
+                rule = "must be numbers, words, true or false, or lists of them; name what is a table in levels"
+                raise ValidationError("values", rule, value)
         return self
+
+
+def _has_a_name(value: Any) -> bool:
+    """Say whether the table of results can show a value as a level."""
+    return all(map(_has_a_name, value)) if isinstance(value, list | tuple) else isinstance(value, FactorLevel)
 
 
 class VariantSpec(Spec):
@@ -75,10 +85,16 @@ class MapsSpec(Spec):
     Parameters
     ----------
     tiles : sequence of int
-        Numbers of the tiles, >= 0; none when left out.
+        Numbers of the tiles, >= 0, each once; none when left out.
     """
 
-    tiles: tuple[int, ...] = ()
+    tiles: tuple[Annotated[int, pydantic.Field(ge=0)], ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _check_each_once(self) -> MapsSpec:
+        if len(set(self.tiles)) < len(self.tiles):
+            raise ValidationError("tiles", "must not have one twice", self.tiles)
+        return self
 
 
 class ComparisonSpec(Spec):
@@ -87,15 +103,23 @@ class ComparisonSpec(Spec):
     Parameters
     ----------
     method, against : str
-        Names of the methods.
+        Names of two methods; ``digital`` is the digital network.
     at : {"end", "pulses", "time"}
         Compare at the end of both, or at the programming pulses or the simulated time that the cheaper one spent in
-        all.
+        all; at the end only with ``digital``, which spends neither.
     """
 
     method: str
     against: str
     at: Literal["end", "pulses", "time"] = "end"
+
+    @pydantic.model_validator(mode="after")
+    def _check_two(self) -> ComparisonSpec:
+        if self.method == self.against:
+            raise ValidationError("against", "must be another method than method", self.against)
+        if self.at != "end" and "digital" in (self.method, self.against):
+            raise ValidationError("at", "must be end with digital, which spends no pulses and no time", self.at)
+        return self
 
 
 class GoalSpec(Spec):
@@ -205,6 +229,9 @@ class TuningSpec(Spec):
 PARETO_COSTS = ("inference_j", "inference_s", "energy_j", "simulated_time_s")
 """Costs against which a figure of kind ``pareto`` may plot accuracy."""
 
+TRAINING_COSTS = ("epoch", "pulses", "simulated_time_s", "energy_j")
+"""What a figure of kind ``training`` may plot accuracy against."""
+
 
 class FigureSpec(Spec):
     """A figure, drawn from the table of results.
@@ -222,13 +249,13 @@ class FigureSpec(Spec):
     panels : str, optional
         Axis with one panel per level.
     methods : sequence of str
-        Methods to show; all when left out.
+        Methods to show; all when left out. Not ``digital`` where a cost is shown: it has none.
     where : table
         Levels of axes that are neither on ``x`` nor in ``panels``.
     title : str
         Title.
     minimum, maximum : float
-        Ends of the accuracy scale [%].
+        Ends of the accuracy scale [%], ``minimum < maximum``.
     logarithmic : bool
         Whether ``x`` has a logarithmic scale.
     """
@@ -245,12 +272,25 @@ class FigureSpec(Spec):
     logarithmic: bool = False
 
     @pydantic.model_validator(mode="after")
-    def _check_pareto(self) -> FigureSpec:
-        if self.kind == "pareto" and (self.x not in PARETO_COSTS or self.y != "accuracy_percent"):
-            if self.y != "accuracy_percent":
-                raise ValidationError("y", "must be accuracy_percent with pareto", self.y)
-            raise ValidationError("x", f"must be one of {', '.join(PARETO_COSTS)} with pareto", self.x)
+    def _check_scales(self) -> FigureSpec:
+        if self.kind != "lines" and self.y != "accuracy_percent":
+            raise ValidationError("y", f"must be accuracy_percent with {self.kind}", self.y)
+        costs = {"pareto": PARETO_COSTS, "training": TRAINING_COSTS}.get(self.kind)
+        if costs is not None and self.x not in costs:
+            raise ValidationError("x", f"must be one of {', '.join(costs)} with {self.kind}", self.x)
+        if "digital" in self.methods and (self.kind == "pareto" or self.y != "accuracy_percent"):
+            raise ValidationError("methods", "must not have digital where a cost is shown: it has none", self.methods)
+        if self.minimum >= self.maximum:
+            raise ValidationError("minimum", f"must be < maximum (={self.maximum:g})", self.minimum)
         return self
+
+
+LAST_SEED = 2**63 - 1
+"""Largest seed: tables of results hold 64-bit integers."""
+
+_FILE = re.compile(r"\w[\w.-]*")
+_LONGEST_NAME = 100
+"""Longest name of a figure [bytes]: with its ending it must be the name of a file."""
 
 
 class StudySpec(Spec):
@@ -272,17 +312,17 @@ class StudySpec(Spec):
         Defect maps (and starting weights, noises, orders of digits) at every point, >= 1. Repeat k has the seed
         ``first_seed + k`` everywhere, so that points and methods are paired.
     first_seed : int
-        Seed of the first repeat, >= 0.
+        Seed of the first repeat, >= 0; that of the last one must be below 2^63.
     axes : table of AxisSpec
         The points are all combinations of their levels.
     points : sequence of tables, optional
-        Only these combinations: tables with a level for every axis.
+        Only these combinations: tables with a level for every axis, each once.
     maps : MapsSpec
         Conductance maps to keep.
     protocol : ProtocolSpec
         What is held back for validation, and how methods are tuned with it before they are tested.
     comparisons, goals, published, gaps, tunings, figures
-        What the report makes of the results.
+        What the report makes of the results. The name of a figure is that of its files.
     quick : table
         Changes that ``--quick`` makes to the study: the same keys, merged into it.
     """
@@ -305,3 +345,23 @@ class StudySpec(Spec):
     tunings: tuple[TuningSpec, ...] = ()
     figures: dict[str, FigureSpec] = pydantic.Field(default_factory=dict)
     quick: dict[str, Any] = pydantic.Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def _check_seeds(self) -> StudySpec:
+        protocol = self.protocol
+        firsts = [("first_seed", self.first_seed, self.repeats)]
+        firsts += [("protocol.first_tuning_seed", protocol.first_tuning_seed, protocol.tuning_maps)]
+        for name, first, count in firsts:
+            if first + count - 1 > LAST_SEED:
+                raise ValidationError(name, f"must leave all {count} seeds below 2^63", first)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _check_figures(self) -> StudySpec:
+        for name, figure in self.figures.items():
+            if _FILE.fullmatch(name) is None or len(name.encode()) > _LONGEST_NAME:
+                rule = f"must have a name of letters, digits, _, - and . (no dot first), up to {_LONGEST_NAME} bytes"
+                raise ValidationError(f"figures.{name}", rule, name)
+            if figure.kind == "maps" and not self.maps.tiles:
+                raise ValidationError(f"figures.{name}.kind", "must be another without maps.tiles", figure.kind)
+        return self

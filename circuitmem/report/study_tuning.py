@@ -16,10 +16,14 @@ __all__ = ["tuning_text"]
 
 def _end(searched: SearchedSpec | None, value: Any) -> str:
     """Return a note if a setting is at an end of the values tried: beyond it there may be a better one."""
-    tried = [each for each in searched.values if not isinstance(each, bool | str)] if searched is not None else []
+    tried = [each for each in searched.values if _is_number(each)] if searched is not None else []
     if len(set(tried)) < 2 or value not in (min(tried), max(tried)):
         return ""
     return " (the smallest tried)" if value == min(tried) else " (the largest tried)"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:

@@ -94,7 +94,7 @@ def test_a_default_that_is_not_there_yet_is_not_judged(write_study):
 
 @pytest.mark.parametrize("default", [0.7, '"none"'])
 def test_the_default_must_be_a_point_of_the_study(write_study, default):
-    with pytest.raises(ValidationError, match=r"tunings.0.default must be one of the study's points"):
+    with pytest.raises(ValidationError, match=r"tunings.0.default.device_yield must be one of 1.0, 0.8"):
         load_study(write_study(TUNED.format(default, 1.0)))
 
 

@@ -77,15 +77,15 @@ candidate_gap = 30.0
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("values = [1.0, 0.8]", "values = [1.5]", "device_yield must be less than or equal to 1 (got 1.5)"),
-        ("device_yield\"\nvalues", "device_yeild\"\nvalues", "device_yeild is not a known key; did you mean"),
+        ("values = [1.0, 0.8]", "values = [1.5]", "axes.device_yield.chip.defects.device_yield must be less than"),
+        ("device_yield\"\nvalues", "device_yeild\"\nvalues", "axes.device_yield.chip.defects.device_yeild is not"),
         ("values = [1.0, 0.8]", "", "axes.device_yield.axis must have key and values (one at least), or levels"),
         ("repeats = 2", "repeats = 0", "repeats must be greater than or equal to 1 (got 0)"),
         ('"raw", ', '"rawe", ', "methods must be one of"),
         ('"raw", ', '"calibration", ', "methods must not have one twice"),
         ('methods = ["raw"', 'mehtods = ["raw"', "mehtods is not a known key; did you mean 'methods'?"),
         ('title = "Tiny"', "", "title is required"),
-        ('x = "device_yield"', 'x = "yield"', "figures.accuracy must be one of device_yield"),
+        ('x = "device_yield"', 'x = "yield"', "figures.accuracy.x must be one of device_yield"),
         ('against = "raw"', 'against = "row"', "did you mean 'raw'? (got 'row')"),
         ("[quick]", GAPS + "[quick]", "gaps.0 must be one of raw,"),
         ('x = "device_yield"', 'x = "device_yield"\nwhere = { wires = 1 }', "accuracy.where must be one of device"),
@@ -94,7 +94,7 @@ candidate_gap = 30.0
         ("values = [1.0, 0.8]", "values = [0.8, 0.8]", "axes.device_yield must not have a level twice"),
         ("repeats = 2", "repeats = 2\npoints = [{ device_yield = 0.7 }]", "device_yield must be one of 1.0, 0.8"),
         ("repeats = 2", "repeats = 2\npoints = [{ wires = 1 }]", "points must give a level of every axis"),
-        ("side = 8", "side = 9", "network.layers must begin with data.side squared (=81)"),
+        ("side = 8", "side = 9", "run.network.layers must begin with data.side squared (=81)"),
         ("title =", "title", "is not TOML"),
     ],
 )  # fmt: skip

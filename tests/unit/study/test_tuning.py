@@ -157,13 +157,16 @@ def test_methods_may_be_tuned_at_some_levels_for_all(write_study):
         ("validation = 40", "", "protocol.validation must be >= 1 where methods are tuned"),
         ("tune.schr]", "tune.shcr]", "protocol.tune must be one of raw, in_situ, schr; did you mean 'schr'"),
         ('"in_situ.learning_rate"', '"data.train"', "tune.in_situ.data.train must not be tuned: seeds and samples"),
-        ('"in_situ.learning_rate"', '"chip.defects.device_yield"', "must not be tuned: an axis sets it"),
-        ('"in_situ.learning_rate"', '"in_situ.learning_rat"', "in_situ.learning_rat"),
+        ('"in_situ.learning_rate"', '"chip.defects.clustering"', "must not be tuned: a method would choose a better"),
+        ('"in_situ.learning_rate"', '"in_situ.learning_rat"', "^protocol.tune.in_situ.in_situ.learning_rat is not"),
         ("[1e-9, 0.2]", "{ low = 0.1, high = 0.2 }", 'must be a list of values with search = "grid"'),
         ("[1e-9, 0.2]", "{ low = 0.2, high = 0.1 }", r"low must be > 0 and < high \(=0.1\) \(got 0.2\)"),
+        ("[1e-9, 0.2]", "[0.2, 0.2]", r"in_situ.learning_rate.values must not have one twice \(got \[0.2, 0.2\]\)"),
         ("[1e-9, 0.2]", "[]", "must be at least one, or low and high instead"),
         ("[protocol]", "[run.data]\nheld_back = 3\n[protocol]", "run.data.held_back must be left out with protocol"),
         ("trials = 2", "at = { wires = 1 }\ntrials = 2", "protocol.at must be one of device_yield"),
+        ("trials = 2", "at = { device_yield = 0.7 }\ntrials = 2", "^protocol.at.device_yield must be one of 1.0, 0.8"),
+        ("= 101", "= 9223372036854775808", "^protocol.first_tuning_seed must leave all 1 seeds below 2.63"),
     ],
 )  # fmt: skip
 def test_what_would_not_be_fair_is_refused_before_anything_begins(write_study, tmp_path, old, new, message):
