@@ -11,12 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from circuitmem.cli.app import main
 from circuitmem.console import print_points, print_study
 from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 from circuitmem.files import load_npz
 from circuitmem.report import draw_study, report_study
 from circuitmem.report.study_plots import saved_map_plots
 from circuitmem.report.study_report import BEGIN, END
+from circuitmem.study import runner
 from circuitmem.study.inputs import Inputs, files_used
 from circuitmem.study.local import lost_record
 from circuitmem.study.runner import plan_study, run_study
@@ -188,7 +190,7 @@ first_tuning_seed = 101
 """
 
 
-def test_failed_trials_are_listed_and_lost_ones_stop_the_study(own, tmp_path, capsys):
+def test_failed_trials_are_listed_and_lost_ones_stop_the_study(own, tmp_path, capsys, monkeypatch):
     folder = own[0].folder
     text = (folder / "study.toml").read_text().replace('["raw"]', '["in_situ"]').replace("[1.0, 0.8]", "[0.8]")
     (folder / "study.toml").write_text(text + TUNED)
@@ -208,12 +210,22 @@ def test_failed_trials_are_listed_and_lost_ones_stop_the_study(own, tmp_path, ca
     said = capsys.readouterr().out
     assert "failed trial: device_yield 0.8, seed 101, in_situ, in_situ.learning_rate = 0.1: ConvergenceError" in said
     assert "--retry computes the failed trials again" in said
+    monkeypatch.setattr(sys, "argv", ["circuitmem", "study", "run", str(folder), "--out", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
     store.save(lost_record(first.point, "the worker died 3 times"))
     for collect in (False, True):
         with pytest.raises(CircuitmemError, match=r"the tuning lost 1 of its trials .*died 3 times.*--retry"):
             run_study(study, out, collect=collect)
     summary = run_study(study, out, retry=True)
     assert (summary["computed"], summary["failed_trials"]) == (1, [])
+    # Before the trials are finished there is nothing to collect, and an interruption does not promise it.
+    monkeypatch.setattr(runner, "run_study", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "finished (there are none before all trials of the tuning are finished)" in capsys.readouterr().err
 
 
 def test_a_table_of_another_declaration_is_not_reported(own, tmp_path):
