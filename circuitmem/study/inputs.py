@@ -115,7 +115,7 @@ def _hashes(name: str) -> dict[str, str]:
         load(name, "module")
     found: dict[str, Path] = {}
     module = sys.modules.get(name.partition(":")[0])
-    if module is not None and getattr(module, "__file__", None):
+    if module is not None and getattr(module, "__file__", None) and _top(module) not in _OTHERS:
         _collect(module, Path(str(module.__file__)).parent, found)
     return {each: _sha256(file) for each, file in sorted(found.items())}
 
