@@ -123,7 +123,7 @@ def locked(path: str | os.PathLike[str], busy: CircuitmemError) -> Iterator[None
         yield
 
 
-_LEFTOVER = re.compile(r"\..+\.(json|npz|toml|html|svg|png|txt)\.[a-z0-9_]{8}")
+_LEFTOVER = re.compile(r"\..+\.(json|npz|toml|html|svg|png|pdf|txt|csv|parquet|md|xz)\.[a-z0-9_]{8}")
 
 
 def is_leftover(path: Path) -> bool:

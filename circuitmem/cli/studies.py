@@ -34,9 +34,10 @@ def run(
     workers: Annotated[int, typer.Option(help="Worker processes on this machine, >= 1.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler: compute on its workers.")] = None,
     repeats: Repeats = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Compute points that failed again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Compute points and trials that failed again.")] = False,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Compute points again that another version of the code computed.")
+        bool,
+        typer.Option("--recompute", help="Compute points again that are of other code, data, weights or modules."),
     ] = False,
     collect: Annotated[
         bool,
@@ -47,7 +48,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compute what is missing of a study, then its table, figures and report; exit code 1 if points failed."""
+    """Compute what is missing of a study, then its table, figures and report; exit code 1 if something failed."""
     from circuitmem.console import Progress, print_study
     from circuitmem.study.runner import run_study
     from circuitmem.study.spec import load_study
@@ -68,23 +69,21 @@ def run(
                 collect=collect,
                 progress=progress.update,
             )
-            if summary["finished"]:
-                from circuitmem.report import report_study
+            from circuitmem.report import report_study
 
-                progress.update("report", 0, 1)
-                summary |= report_study(declared, Path(summary["folder"]))
-                progress.update("report", 1, 1)
+            progress.update("report", 0, 1)
+            summary |= report_study(declared, Path(summary["folder"]))
+            progress.update("report", 1, 1)
     except KeyboardInterrupt:
-        print(
-            "circuitmem: interrupted; the same command goes on, with --collect it reports what is finished",
-            file=sys.stderr,
-        )
+        none = " (there are none before all trials of the tuning are finished)" if declared.spec.protocol.tune else ""
+        hint = f"with --collect it reports the points that are finished{none}"
+        print(f"circuitmem: interrupted; the same command goes on, {hint}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     if as_json:
         print(json.dumps(summary))
     else:
         print_study(summary)
-    if summary["failed"]:
+    if summary["failed"] or summary["failed_trials"]:
         raise typer.Exit(1)
 
 

@@ -267,8 +267,11 @@ def print_study(summary: dict[str, Any]) -> None:
     )
     for entry in summary["failed"]:
         console.print(f"failed: {_place(entry)}: {entry['type']}: {entry['message']}")
-    if summary["failed"]:
-        console.print("the same command with --retry computes the failed points again")
+    for entry in summary["failed_trials"]:
+        console.print(f"failed trial: {_place(entry)}, {_tried(entry)}: {entry['type']}: {entry['message']}")
+    if summary["failed"] or summary["failed_trials"]:
+        points = "trials" if not summary["failed"] else "points and trials" if summary["failed_trials"] else "points"
+        console.print(f"the same command with --retry computes the failed {points} again")
     _print_other_code(console, summary["other_code"])
     for name in ("table", "report", "readme"):
         if summary.get(name):
@@ -299,6 +302,9 @@ def print_points(plan: dict[str, Any]) -> None:
         f"about {plan['seconds']:.0f} s on {plan['workers']} worker processes ({plan['basis']})"
     )
     _print_other_code(console, plan["other_code"])
+    if plan["other_inputs"]:
+        others = f"{plan['other_inputs']} finished points are of data, weights or modules that have changed since"
+        console.print(f"{others}: they are refused, and --recompute computes them again")
 
 
 def _print_other_code(console: Console, count: int) -> None:

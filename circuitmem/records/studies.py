@@ -25,6 +25,15 @@ class Failure(Record):
 RecordedLevel = str | int | float | bool | list[Any]
 
 
+class DataUsed(Record):
+    """Data that a point was computed with."""
+
+    source: str
+    name: str
+    sha256: str
+    test_samples: NotNegative
+
+
 class PointRecord(Record):
     """``points/ID.json`` of a study."""
 
@@ -35,6 +44,8 @@ class PointRecord(Record):
     config: dict[str, Any]
     wall_time_s: Number
     code: str = ""
+    data: list[DataUsed] | None = None
+    files: dict[str, str] | None = None
     digital_percent: Percent | None = None
     histories: dict[str, History] | None = None
     tests: dict[str, Percent] | None = None
@@ -79,13 +90,17 @@ class StudyProvenance(Record):
     """``provenance.json`` of a study, also kept in the metadata of its table."""
 
     circuitmem: str
+    study: str = ""
     quick: bool
     config_hash: str
+    points_hash: str = ""
+    methods: list[str] | None = None
     points: NotNegative
     finished: NotNegative
     failed: list[FailedPoint]
     seeds: Annotated[list[NotNegative], Field(min_length=1)]
     data: list[tuple[str, str]]
+    files: list[tuple[str, str]] = []
     kernels: dict[str, str]
     platform: str
     computing_time_s: Number

@@ -40,9 +40,9 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     Raises
     ------
     DataFileError
-        If the results are missing, or are not what a figure needs.
+        If the results are missing, are not what a figure needs, or were written for another declaration.
     """
-    rows, _ = load_table(folder)
+    rows, _ = load_table(folder, study)
     target = folder / "figures"
     try:
         target.mkdir(exist_ok=True)

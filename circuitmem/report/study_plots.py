@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -253,7 +254,7 @@ def saved_map_plots(study: Study, folder: Path) -> list[HeatMap | Lines]:
         stuck, before, after = (maps[f"{name}/{key}"] for key in ("stuck", "before", "after"))
         before, after = before * 1e6, after * 1e6
         span = ends(np.concatenate([before[~stuck], after[~stuck]]))
-        *level, method, tile = name.rsplit("/", 2)
+        *level, method, tile = map(unquote, name.rsplit("/", 2))
         if level and len(study.spec.axes) == 1:
             level = [f"{_label(study, next(iter(study.spec.axes)))}: {level[0]}"]
         where = ", ".join([*level, method_label(study, method), f"tile {tile}"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitmem.config import ComparisonSpec, GapSpec, GoalSpec, PublishedSpec, TuningSpec
+from circuitmem.errors import DataFileError
 from circuitmem.files import write_text
 from circuitmem.report.markdown import duration, interval, table
 from circuitmem.report.study_figures import draw_study
@@ -41,31 +42,53 @@ Test = tuple[dict[str, Any], Paired | None, float]
 def report_study(study: Study, folder: Path) -> dict[str, Any]:
     """Draw the figures and write ``results.md``, and its text into README.md if the folder has one.
 
-    The README is changed between its two markers only.
+    The README is changed between its two markers only. Figures of an older table are removed if all points failed.
 
     Returns
     -------
     dict
         ``report``, ``figures``, ``readme``: what was written.
+
+    Raises
+    ------
+    DataFileError
+        If the table is missing or was written for another declaration, or the README is not UTF-8.
     """
-    figures = draw_study(study, folder)
-    rows, provenance = load_table(folder)
-    text = study_text(study, rows, provenance)
-    write_text(folder / "results.md", f"# {study.spec.title}: results\n\n{text}\n")
+    rows, provenance = load_table(folder, study)
     readme = folder / "README.md"
-    written = False
-    if readme.is_file():
-        old = readme.read_text("utf-8")
-        head, begin, rest = old.partition(BEGIN)
-        _, end, tail = rest.partition(END)
-        if begin and end:
-            write_text(readme, f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
-            written = True
+    parts = _around_markers(readme) if readme.is_file() else None
+    text = study_text(study, rows, provenance)
+    figures = draw_study(study, folder) if rows else _without_figures(study, folder)
+    write_text(folder / "results.md", f"# {study.spec.title}: results\n\n{text}\n")
+    if parts is not None:
+        head, tail = parts
+        write_text(readme, f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
     return {
         "report": str(folder / "results.md"),
         "figures": [str(path) for path in figures],
-        "readme": str(readme) if written else None,
+        "readme": None if parts is None else str(readme),
     }
+
+
+def _around_markers(readme: Path) -> tuple[str, str] | None:
+    """Return what stands before and after the results in a README; None if it has no markers."""
+    try:
+        old = readme.read_bytes().decode()  # not as text, which would change its line ends
+    except UnicodeDecodeError as error:
+        raise DataFileError(readme, f"must be UTF-8 (byte {error.start} is not)") from None
+    except OSError as error:
+        raise DataFileError(readme, f"cannot be read: {error.strerror or error}") from None
+    head, begin, rest = old.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    return (head, tail) if begin and end else None
+
+
+def _without_figures(study: Study, folder: Path) -> list[Path]:
+    """Remove the figures of a study whose points all failed: they are of an older table."""
+    for name in study.spec.figures:
+        for suffix in ("png", "pdf"):
+            (folder / "figures" / f"{name}.{suffix}").unlink(missing_ok=True)
+    return []
 
 
 def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) -> str:

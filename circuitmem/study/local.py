@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Generator, Sequence
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from circuitmem.errors import WorkerLostError
 from circuitmem.study.fingerprint import code_fingerprint
-from circuitmem.study.point import compute_point, failure
+from circuitmem.study.point import failure
 from circuitmem.study.spec import Point, config_values
+from circuitmem.study.worker import compute_points
 from circuitmem.workers import start_worker
 
 __all__ = ["TRIES", "run_locally"]
@@ -24,7 +25,7 @@ class _Worker:
     """A process that computes one point after another."""
 
     def __init__(self) -> None:
-        self.process, self.pipe = start_worker(_work)
+        self.process, self.pipe = start_worker(compute_points)
         self.point: Point | None = None
 
     def begin(self, point: Point) -> None:
@@ -88,10 +89,3 @@ def lost_record(point: Point, reason: str) -> dict[str, Any]:
     """Return the record of a point that killed its workers."""
     head = {"id": point.id, "levels": point.levels, "seed": point.seed, "wall_time_s": 0.0}
     return head | failure(WorkerLostError(reason)) | {"config": config_values(point), "code": code_fingerprint()}
-
-
-def _work(pipe: Connection[Any, Any]) -> None:
-    """Compute the points that come through the pipe, until it closes."""
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            pipe.send(compute_point(pipe.recv()))

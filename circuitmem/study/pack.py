@@ -11,9 +11,11 @@ from pathlib import Path
 from circuitmem.errors import DataFileError
 from circuitmem.files import write_bytes
 
-__all__ = ["PACK", "pack_points", "unpack_points"]
+__all__ = ["PACK", "REPACK", "pack_points", "unpack_points"]
 
 PACK = "points.tar.xz"
+REPACK = "delete it, and it is made again from points/; points that are not there are computed again"
+"""What to do about a damaged one."""
 
 
 def pack_points(folder: Path, records: Mapping[str, bytes]) -> None:
@@ -49,11 +51,12 @@ def unpack_points(folder: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path, "r:xz") as archive:
             for entry in archive:
-                file = archive.extractfile(entry)
-                found[entry.name] = b"" if file is None else file.read()
+                file = archive.extractfile(entry) if entry.isreg() else None
+                if file is None:
+                    raise tarfile.TarError(f"{entry.name} in it is not a file")
+                found[entry.name] = file.read()
     except FileNotFoundError:
         return {}
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
-        rule = f"is damaged ({' '.join(str(error).split())}); delete it, and its points are computed again"
-        raise DataFileError(path, rule) from None
+        raise DataFileError(path, f"is damaged ({' '.join(str(error).split())}); {REPACK}") from None
     return found

@@ -17,6 +17,7 @@ from circuitmem.engine import BehavioralEngine
 from circuitmem.network import Network, Perceptron
 from circuitmem.registry import torch_room
 from circuitmem.study.fingerprint import code_fingerprint
+from circuitmem.study.inputs import data_used, files_used
 from circuitmem.study.spec import MethodAtPoint, Point, config_values
 from circuitmem.training import (
     Hooks,
@@ -35,23 +36,28 @@ __all__ = ["SISTERS", "compute_point", "failure"]
 SISTERS = {"raw": "in_situ", "calibration": "calibration_in_situ"}
 """A method without training equals its trained sister before the first epoch, to the last bit: one is enough."""
 
+CODE = code_fingerprint()
+"""The code that was there when this process began to import it; files that change later do not change what runs."""
+
 
 def compute_point(point: Point) -> dict[str, Any]:
     """Run a point on one thread; returns its record.
 
     The record has ``status`` ``"finished"`` with the history of each method, or ``"failed"`` with the type of the
-    error, and the fingerprint of the ``code``. Except for ``wall_time_s`` it depends on the point and the code alone.
+    error, the fingerprint of the ``code``, and hashes of the ``data`` and of the user's ``files``. Except for
+    ``wall_time_s`` it depends on the point, these files and the code alone.
     """
     began = time.perf_counter()
     record: dict[str, Any] = {"id": point.id, "levels": point.levels, "seed": point.seed}
     try:
+        record["files"] = files_used(point)
         # One BLAS thread: results must not depend on the number of threads.
         with threadpool_limits(limits=1, user_api="blas"):
             record |= {"status": "finished", **_methods(point)}
     except Exception as error:  # whatever the error is, the other points go on
         record |= failure(error)
     record["wall_time_s"] = round(time.perf_counter() - began, 2)
-    record["config"], record["code"] = config_values(point), code_fingerprint()
+    record["config"], record["code"] = config_values(point), CODE
     packages = {package for job in point.jobs for package in needed_packages(job.run, job.method)}
     if packages:
         record["packages"] = sorted(packages)
@@ -75,6 +81,7 @@ def _methods(point: Point) -> dict[str, Any]:
     inferences: dict[str, dict[str, float]] = {}
     digital: dict[str, float] = {}
     maps: dict[str, Any] = {}
+    used: list[dict[str, Any]] = []
     by_name = {job.name: job for job in point.jobs}
     # If the only test is at the end, a sister makes its own, on the chip as it was when the trained method began.
     starts: dict[str, dict[str, Any]] = {}
@@ -88,7 +95,8 @@ def _methods(point: Point) -> dict[str, Any]:
         else:
             start = starts.pop(sister.name, None) if sister is not None and shared else None
             keeps = starts if _tests_at_the_end(job) and job.name in wanted else None
-            result, digital[job.name], inferences[job.name] = _method(job, point, maps, keeps, start)
+            result, digital[job.name], inferences[job.name], data = _method(job, point, maps, keeps, start)
+            used += [data] if data not in used else []
             histories[job.name] = sorted((*result.history, *result.between), key=lambda entry: entry["epoch"])
             if _tests_at_the_end(job):
                 tests[job.name] = result.accuracy_percent
@@ -97,6 +105,7 @@ def _methods(point: Point) -> dict[str, Any]:
     ordered = {name: histories[name] for name in by_name}
     in_order = {name: inferences[name] for name in by_name if name in inferences}
     found = {"digital_percent": digital[first], "histories": ordered, "inferences": in_order, "maps": maps}
+    found |= {"data": used}
     return found | {"tests": {name: tests[name] for name in by_name}} if tests else found
 
 
@@ -128,8 +137,8 @@ def _method(
     maps: dict[str, Any],
     starts: dict[str, dict[str, Any]] | None,
     start: dict[str, Any] | None,
-) -> tuple[MethodResult, float, dict[str, float]]:
-    """Return a method's result, the accuracy [%] of its digital network, and an inference; add to ``maps``.
+) -> tuple[MethodResult, float, dict[str, float], dict[str, Any]]:
+    """Return a method's result, the accuracy [%] of its digital network, an inference, and its data; add to ``maps``.
 
     If ``starts`` is given, the state of the method before its first epoch is added to it, unless validation is charged
     to the chip (with patience), which it is not for methods without training. With a ``start``, the method goes on from
@@ -156,7 +165,7 @@ def _method(
         keep("before")
     result = method.finish()
     keep("after")
-    return result, digital, _inference(method, on_tiles)
+    return result, digital, _inference(method, on_tiles), data_used(run.data.source, method.data)
 
 
 def _of_layers(job: MethodAtPoint, engine: BehavioralEngine | None, hooks: Hooks) -> tuple[MethodRun, float, float]:

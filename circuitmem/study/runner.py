@@ -8,16 +8,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from circuitmem.errors import ValidationError
+from circuitmem.errors import CircuitmemError, ValidationError, WorkerLostError
 from circuitmem.registry import version_of
 from circuitmem.study.cluster import run_on_cluster
 from circuitmem.study.cost import estimate_seconds
 from circuitmem.study.fingerprint import code_fingerprint
+from circuitmem.study.inputs import Inputs
 from circuitmem.study.local import run_locally
 from circuitmem.study.provenance import failures, study_provenance
 from circuitmem.study.spec import Chosen, Point, Study
 from circuitmem.study.store import Store
-from circuitmem.study.tuning import Trial, choose, trial_rows, trials_due, trials_of
+from circuitmem.study.tuning import Trial, choose, failed_trials, trial_rows, trials_due, trials_of
 from circuitmem.training import load_data, load_source
 from circuitmem.training.data import check_classes
 from circuitmem.validation import integer
@@ -46,10 +47,12 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
     dict
         ``points`` and ``trials`` (``id``, ``levels``, ``seed``, ``status``, ``seconds``; trials have ``method`` and
         ``settings`` too), ``methods``, ``missing`` (number of both), ``workers``, ``seconds`` with that many workers,
-        ``basis`` (of the estimate), and ``other_code`` (number of points that other code than this computed).
+        ``basis`` (of the estimate), ``other_code`` (number of points that other code than this computed), and
+        ``other_inputs`` (of those that were computed from other content than data, weights and modules have now).
     """
     workers = integer("--workers", workers, 1)
-    trials, store = trials_of(study), Store(results_folder(study, out), make=False)
+    trials, store, inputs = trials_of(study), Store(results_folder(study, out), make=False), Inputs()
+    store.check(study)
     records = store.records(_each_once(trials))
     due = trials_due(trials, records, study.spec.protocol.halving, guess=True)
     tried = _each_once(due)
@@ -59,6 +62,7 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
     _check_data([*tried, *points], fetch=False)
     records += store.records(points)
     by_id = {record["id"]: record for record in records}
+    others = [point for point in (*tried, *points) if point.id in by_id and inputs.change(point, by_id[point.id])]
     seconds = estimate_seconds([*tried, *points], records, workers)
     missing = [point for point in (*tried, *points) if point.id not in by_id]
     longest = [max((seconds[p.id] for p in some if p.id not in by_id), default=0.0) for some in (tried, points)]
@@ -83,6 +87,7 @@ def plan_study(study: Study, out: str | Path | None = None, workers: int = 1) ->
         "seconds": round(max(sum(longest), sum(seconds[point.id] for point in missing) / workers), 1),
         "basis": f"measured with {len(by_id)} points" if by_id else "a rough estimate; none is finished yet",
         "other_code": _of_other_code(records),
+        "other_inputs": len(others),
     }
 
 
@@ -115,7 +120,8 @@ def run_study(
     retry : bool
         Whether points that failed are computed again.
     recompute : bool
-        Whether points that other code than this computed are computed again.
+        Whether points are computed again that other code than this computed, or that were computed from other content
+        than the user's data, weights and modules have now.
     collect : bool
         Whether to compute nothing, and only write the table of the points with a record (at least one).
     progress : callable
@@ -125,18 +131,20 @@ def run_study(
     -------
     dict
         ``study``, ``folder``, ``points``, ``finished``, ``trials``, ``computed`` (points and trials, by this call),
-        ``failed``, ``wall_time_s``, ``table``, ``other_code`` (points and trials that other code than this computed).
+        ``failed``, ``failed_trials``, ``wall_time_s``, ``table``, and ``other_code`` (points and trials that other code
+        than this computed).
 
     Raises
     ------
     ValidationError
-        If a point or an argument breaks a rule (nothing has begun then), or there is nothing to collect.
+        If a point or an argument breaks a rule, the folder is that of another study (nothing has begun then), there is
+        nothing to collect, or a finished point was computed from other content than data, weights or modules have now.
     StudyBusyError
         If another process works in the folder.
     DataFileError
         If the samples cannot be loaded, the folder cannot be made, or a record is damaged.
     CircuitmemError
-        If all trials of a method failed.
+        If all trials of a method failed, or one was lost because its workers died.
     """
     began = time.time()
     workers = integer("--workers", workers, 1)
@@ -147,26 +155,35 @@ def run_study(
             raise ValidationError(name, "must be left out with --collect, which computes nothing", given)
     if not collect:
         _check_data([*tried, *declared])
-    store = Store(results_folder(study, out), make=not collect)
-    if collect:
+    store, inputs = Store(results_folder(study, out), make=False), Inputs()
+    store.check(study)
+    if not collect:
+        for point in (*tried, *declared):  # before anything is computed
+            _is_missing(store, point, inputs, retry, recompute)
+    else:
         kept = store.records(tried)
         due = trials_due(trials, kept, halving)
         if {trial.point.id for trial in due} - {record["id"] for record in kept}:
             raise ValidationError("--collect", "needs all trials of the tuning of this study", str(store.folder))
         if not store.records(study.points(choose(due, kept)[0])):
             raise ValidationError("--collect", "needs a finished point of this study in its folder", str(store.folder))
+    store.make()
     done, computed = 0, 0
     total = len(_each_once(trials_due(trials, [], halving, guess=True))) + len(declared)
 
     def compute(points: Sequence[Point]) -> list[dict[str, Any]]:
         nonlocal done, computed
-        missing = [] if collect else [point for point in points if _is_missing(store, point, retry, recompute)]
+        found = {point.id: _is_missing(store, point, inputs, retry, recompute) for point in points}
+        missing = [] if collect else [point for point in points if found[point.id]]
         done += len(points) - len(missing)
         computed += len(missing)
         progress(study.name, done, total)
         running = run_on_cluster(missing, scheduler) if scheduler is not None else run_locally(missing, workers)
         with closing(running):  # workers end with this loop, also when it is interrupted
-            for _, record in running:
+            for point, record in running:
+                changed = inputs.change(point, record)
+                if changed is not None:  # while it was computed, or on another machine
+                    raise changed
                 store.save(record)
                 done += 1
                 progress(study.name, done, total)
@@ -181,6 +198,7 @@ def run_study(
             if not new:
                 break
             tuning += compute(new)
+            _check_none_lost(new, tuning)
         total = len(tuning) + len(declared)  # fewer, if settings failed or were drawn twice
         chosen, tuned = choose(due, tuning)
         store.write_trials(study, trial_rows(due, tuning))
@@ -200,6 +218,7 @@ def run_study(
         "trials": len(due),
         "computed": computed,
         "failed": failures(records),
+        "failed_trials": failed_trials(due, tuning),
         "wall_time_s": round(time.time() - began, 1),
         "table": str(table),
         "other_code": _of_other_code([*tuning, *records]),
@@ -216,11 +235,26 @@ def _of_first_trials(trials: Sequence[Trial]) -> Chosen:
     return {(each.method, tuple(each.point.levels.values())): each.settings for each in trials if each.number == 0}
 
 
-def _is_missing(store: Store, point: Point, retry: bool, recompute: bool) -> bool:
+def _is_missing(store: Store, point: Point, inputs: Inputs, retry: bool, recompute: bool) -> bool:
+    """Say whether a point is to be computed; raise the error of one that was computed from other files than now."""
     record = store.load(point)
     if record is None:
         return True
-    return (retry and record["status"] == "failed") or (recompute and _of_other_code([record]) > 0)
+    changed = inputs.change(point, record)
+    if changed is not None and not recompute:
+        raise changed
+    other = changed is not None or _of_other_code([record]) > 0
+    return (retry and record["status"] == "failed") or (recompute and other)
+
+
+def _check_none_lost(points: Sequence[Point], records: Sequence[dict[str, Any]]) -> None:
+    """Refuse to choose settings where a trial is not known: its workers died, which says nothing of its settings."""
+    by_id = {record["id"]: record for record in records}
+    lost = [p for p in points if by_id[p.id].get("error", {}).get("type") == WorkerLostError.__name__]
+    if lost:
+        message = by_id[lost[0].id]["error"]["message"]
+        rule = f"lost {len(lost)} of its trials ({lost[0].description}: {message}); --retry computes them again"
+        raise CircuitmemError(f"the tuning {rule}, and without them no settings are chosen")
 
 
 def _of_other_code(records: Sequence[dict[str, Any]]) -> int:

@@ -8,7 +8,6 @@ The points are also packed beside it (:mod:`circuitmem.study.pack`), where a poi
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitmem.errors import CircuitmemError, DataFileError, StudyBusyError
-from circuitmem.files import save_npz, write_bytes, write_text
+from circuitmem.files import locked, remove_leftovers, save_npz, write_bytes, write_text
 from circuitmem.records import (
     PointRecord,
     StudyProvenance,
@@ -28,7 +27,8 @@ from circuitmem.records import (
     record_text,
     write_record,
 )
-from circuitmem.study.pack import pack_points, unpack_points
+from circuitmem.study.declared import check_owner, check_table
+from circuitmem.study.pack import PACK, REPACK, pack_points, unpack_points
 from circuitmem.study.spec import Point, Study, config_values
 
 __all__ = ["INFERENCE", "MEASURES", "PART", "Row", "Store", "load_table"]
@@ -61,8 +61,19 @@ class Store:
     def __init__(self, folder: str | Path, make: bool = True) -> None:
         self.folder = Path(folder)
         self.points = self.folder / "points"
-        if not make:
-            return
+        if make:
+            self.make()
+
+    def make(self) -> None:
+        """Make the folder if it does not exist.
+
+        Raises
+        ------
+        DataFileError
+            If it cannot be made.
+        CircuitmemError
+            If the library for its tables is missing.
+        """
         _libraries()  # before anything is computed
         try:
             self.points.mkdir(parents=True, exist_ok=True)
@@ -71,31 +82,48 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the folder against other processes; the lock is released when its process ends.
+        """Lock the folder against other processes, and remove the temporary files that killed ones left in it.
+
+        The lock is released when its process ends.
 
         Raises
         ------
         StudyBusyError
             If another process holds the lock.
         """
-        with open(self.points / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StudyBusyError(f"{self.folder}: another process works on this study") from None
+        with locked(self.points / ".lock", StudyBusyError(f"{self.folder}: another process works on this study")):
+            for folder in (self.folder, self.points, self.folder / "figures"):
+                remove_leftovers(folder)
             yield
+
+    def check(self, study: Study) -> None:
+        """Refuse a folder with the table of another study, or with a damaged pack of points; writes nothing.
+
+        Raises
+        ------
+        ValidationError
+            If its table is of another study.
+        DataFileError
+            If a file is damaged.
+        """
+        about = self.folder / "provenance.json"
+        if about.exists():
+            check_owner(study, self.folder, read_record(about, StudyProvenance))
+        _ = self._packed
 
     def save(self, record: dict[str, Any]) -> None:
         """Save the record of a point; its conductance maps first, so that a record implies that they are complete."""
         plain = dict(record)
         maps = plain.pop("maps", {})
         if maps:
-            save_npz(self.points / f"{record['id']}.npz", maps)
+            save_npz(self._maps_of(record["id"]), maps)
         plain["maps"] = sorted(maps)
         write_record(self.points / f"{record['id']}.json", plain, indent=1)
 
     def load(self, point: Point) -> dict[str, Any] | None:
         """Return the record of a point, or None if it has none that was made with its present configuration.
+
+        A record whose maps are gone does not count: the point has to be computed again.
 
         Raises
         ------
@@ -109,9 +137,17 @@ class Store:
         try:
             record = read_record(path, PointRecord) if packed is None else check_record(path, packed, PointRecord)
         except DataFileError as error:
+            if packed is not None:
+                rule = f"is damaged: {path.name} in it {error.rule}; {REPACK}"
+                raise DataFileError(self.folder / PACK, rule) from None
             rule = f"is damaged ({error.rule}); delete it, and the point is computed again"
             raise DataFileError(path, rule) from None
-        return record if _is_within(record["config"], config_values(point)) else None
+        if not _is_within(record["config"], config_values(point)):
+            return None
+        return None if record.get("maps") and not self._maps_of(record["id"]).exists() else record
+
+    def _maps_of(self, name: str) -> Path:
+        return self.points / f"{name}.npz"
 
     @cached_property
     def _packed(self) -> dict[str, bytes]:
@@ -145,7 +181,8 @@ class Store:
     def write_table(self, study: Study, records: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> Path:
         """Write ``results.parquet`` with every epoch, ``results.csv`` with final rows, ``maps.npz``, and provenance.
 
-        Returns the path of ``results.parquet``.
+        Maps of an older table are removed, unless points with maps are only not computed yet. Returns the path of
+        ``results.parquet``.
         """
         rows = [row for record in records if record["status"] == "finished" for row in table_rows(record)]
         columns = [*study.spec.axes, "seed", "method", "epoch", "end", PART, *MEASURES, *INFERENCE, "point"]
@@ -156,13 +193,22 @@ class Store:
         maps: dict[str, Any] = {}
         for record in records:
             if record.get("maps"):
-                label = "/".join(str(level) for level in record["levels"].values())
+                label = "/".join(escaped(level) for level in record["levels"].values())
                 declared = dict.fromkeys(record["maps"], ("bf", ("rows", "columns")))
-                arrays = read_arrays(self.points / f"{record['id']}.npz", declared)
-                maps |= {f"{label}/{name}" if label else name: array for name, array in arrays.items()}
+                arrays = read_arrays(self._maps_of(record["id"]), declared)
+                for name, array in arrays.items():
+                    method, *place = name.rsplit("/", 2)
+                    maps["/".join([*([label] if label else []), escaped(method), *place])] = array
         if maps:
             save_npz(self.folder / "maps.npz", maps)
+        elif not study.spec.maps.tiles or len(records) == provenance["points"]:
+            (self.folder / "maps.npz").unlink(missing_ok=True)
         return self.folder / "results.parquet"
+
+
+def escaped(part: Any) -> str:
+    """Return a level or a method's name as a part of a key in ``maps.npz``, whose parts have ``/`` between them."""
+    return str(part).replace("%", "%25").replace("/", "%2F")
 
 
 def table_rows(record: dict[str, Any]) -> Iterator[Row]:
@@ -191,13 +237,22 @@ def table_rows(record: dict[str, Any]) -> Iterator[Row]:
             yield {**head, "method": method, "epoch": last["epoch"], "end": True, **at_the_end, **used}
 
 
-def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any]]:
+def load_table(folder: str | os.PathLike[str], study: Study | None = None) -> tuple[list[Row], dict[str, Any]]:
     """Read the rows and the provenance of ``results.parquet`` in a folder.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+    study : Study, optional
+        The declaration for which the table must have been written.
 
     Raises
     ------
     DataFileError
-        If there is none, or it is damaged.
+        If there is none, or it is damaged, or it was written for another declaration.
+    ValidationError
+        If it is the table of another study.
     """
     path = Path(folder) / "results.parquet"
     pyarrow, parquet = _libraries()
@@ -212,7 +267,11 @@ def load_table(folder: str | os.PathLike[str]) -> tuple[list[Row], dict[str, Any
         if name not in table.column_names:
             raise DataFileError(path, f"must have the column {name!r}")
     older: Row = {PART: "test", **dict.fromkeys(INFERENCE)}
-    return [older | row for row in table.to_pylist()], check_record(path, text, StudyProvenance)
+    rows, provenance = [older | row for row in table.to_pylist()], check_record(path, text, StudyProvenance)
+    if study is not None:
+        axes = table.column_names[: table.column_names.index("seed")]
+        check_table(study, path, axes, rows, provenance)
+    return rows, provenance
 
 
 def _libraries() -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ from circuitmem.rng import Purpose, name_number, stream
 from circuitmem.study.spec import Chosen, FactorLevel, Point, Study
 from circuitmem.study.statistics import mean
 
-__all__ = ["Trial", "choose", "settings_tried", "trial_rows", "trials_due", "trials_of"]
+__all__ = ["Trial", "choose", "failed_trials", "settings_tried", "trial_rows", "trials_due", "trials_of"]
 
 COSTS = ("simulated_time_s", "energy_j", "pulses")
 """What a trial cost on its chip."""
@@ -152,6 +152,17 @@ def trial_rows(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> li
         row |= {name: record["histories"][trial.method][-1][name] if found else None for name in COSTS}
         rows.append(row)
     return rows
+
+
+def failed_trials(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return method, settings, levels, seed and error of each trial that failed."""
+    by_id = {record["id"]: record for record in records}
+    return [
+        {"point": t.point.id, "method": t.method, "settings": t.settings, "levels": t.point.levels}
+        | {"seed": t.point.seed, **by_id[t.point.id]["error"]}
+        for t in trials
+        if by_id[t.point.id]["status"] == "failed"
+    ]
 
 
 def choose(trials: Sequence[Trial], records: Sequence[dict[str, Any]]) -> tuple[Chosen, list[dict[str, Any]]]:

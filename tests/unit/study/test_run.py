@@ -102,7 +102,7 @@ def test_a_clone_goes_on_from_the_packed_points(write_study, tmp_path, results):
 def test_a_damaged_pack_of_points_is_said(write_study, tmp_path):
     folder, out = write_study(), tmp_path / "out"
     out.mkdir()
-    said = r"points.tar.xz: is damaged .*; delete it, and its points are computed again"
+    said = r"points.tar.xz: is damaged .*; delete it, and it is made again from points/; points that are not there are"
     for content in (b"no archive", lzma.compress(b"no archive either"), b""):
         (out / "points.tar.xz").write_bytes(content)
         with pytest.raises(DataFileError, match=said):
