@@ -30,6 +30,7 @@ def duration(seconds: float) -> str:
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table, whose first column holds words and the others numbers."""
+    """Return a table, whose first column holds words and the others numbers; bars within cells are escaped."""
     rule = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join("| " + " | ".join(each).replace("\n", " ") + " |" for each in [heads, rule, *lines])
+    cells = ([cell.replace("|", r"\|").replace("\n", " ") for cell in each] for each in [heads, rule, *lines])
+    return "\n".join("| " + " | ".join(each) + " |" for each in cells)

@@ -17,13 +17,14 @@ from circuitmem.report.run_plots import STUCK, defect_classes, ends
 from circuitmem.study.plots import HeatMap, Lines, Series
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import mean, select, watched_rows
-from circuitmem.study.store import INFERENCE, MEASURES, PART
+from circuitmem.study.store import INFERENCE, MEASURES, PART, TESTED
 from circuitmem.training import method_title
 
 __all__ = [
     "AXIS_LABELS",
     "SCALES",
     "Panels",
+    "in_declared_order",
     "method_label",
     "panels_of",
     "pareto_front",
@@ -31,7 +32,7 @@ __all__ = [
     "saved_map_plots",
 ]
 
-NO_LEVELS = {"seed", "point", "method", "epoch", "end", PART, *MEASURES, *INFERENCE}
+NO_LEVELS = {"seed", "point", "method", "epoch", "end", PART, *MEASURES, *INFERENCE, *TESTED}
 """Columns of a study's table that are not axes."""
 FEWEST = 3
 """Fewest maps for an interval: of fewer it is of no use, and the figure says that none is drawn."""
@@ -39,6 +40,8 @@ FEW_LEVELS = 4
 """Most levels of a linear axis that have a tick each, and no others."""
 MOST_EPOCHS = 8
 """Most epochs after the start that have a tick."""
+LETTERS = 60
+"""Most letters of a level in a figure; of a longer one its beginning is shown."""
 BINS = 60
 """Bins of a histogram of changes."""
 
@@ -77,6 +80,16 @@ def method_label(study: Study, name: str) -> str:
     return (variant.label if variant is not None else "") or method_title(name)
 
 
+def in_declared_order(study: Study, rows: Sequence[Any]) -> list[Any]:
+    """Return rows by their levels, in the order of the declaration.
+
+    A table has them in the order of its points, which is another where the first map has failed at some levels.
+    """
+    axes = list(study.spec.axes)
+    places = {tuple(levels.get(axis) for axis in axes): place for place, levels in enumerate(study.combinations())}
+    return sorted(rows, key=lambda row: places.get(tuple(row.get(axis) for axis in axes), len(places)))
+
+
 def panels_of(study: Study, spec: FigureSpec, rows: Sequence[Any]) -> Panels:
     """Return the panels of a figure that a study declares.
 
@@ -89,13 +102,13 @@ def panels_of(study: Study, spec: FigureSpec, rows: Sequence[Any]) -> Panels:
     rows : sequence of dict
         The table of the study, from :func:`circuitmem.study.store.load_table`.
     """
-    rows = select(rows, **spec.where)
+    rows = select(in_declared_order(study, rows), **spec.where)
     levels = list(dict.fromkeys(row[spec.panels] for row in rows)) if spec.panels else [None]
     validated = spec.kind == "training" and any(row[PART] == "validation" for row in rows)
     plots = []
     for level in levels or [None]:
         some = rows if spec.panels is None else select(rows, **{spec.panels: level})
-        title = f"{_label(study, spec.panels)}: {level}" if spec.panels else ""
+        title = f"{_label(study, spec.panels)}: {_shown(level)}" if spec.panels else ""
         plots.append(_panel(study, spec, some, title, validated=validated))
     note, methods = "", spec.methods or study.spec.methods
     if spec.kind == "lines" and any(select(rows, method=name) for name in methods):
@@ -159,13 +172,19 @@ class _Axis:
         self._places: dict[Any, float] = {}
         if any(isinstance(level, str) for level in levels):
             self._places = {level: float(place) for place, level in enumerate(levels)}
-            self.ticks = {place: str(level) for level, place in self._places.items()}
+            self.ticks = {place: _shown(level) for level, place in self._places.items()}
         elif levels and (spec.logarithmic or len(levels) <= FEW_LEVELS):  # the levels, not round numbers between them
             self.ticks = {float(level): _short(level) for level in sorted(levels)}
 
     def places(self, levels: Sequence[Any]) -> list[float]:
         """Return where levels lie."""
         return [self._places.get(level, level) for level in levels]
+
+
+def _shown(level: Any) -> str:
+    """Return the name of a level, its beginning only if it is longer than a figure is wide."""
+    name = str(level)
+    return name if len(name) <= LETTERS else f"{name[:LETTERS]}…"
 
 
 def _short(tick: float) -> str:
@@ -185,14 +204,26 @@ def _line(rows: Sequence[Any], spec: FigureSpec, axis: _Axis, name: str, aside: 
 
 
 def _history(rows: Sequence[Any], spec: FigureSpec, name: str) -> Series:
-    """Return mean accuracy against mean cost during training; a method without training is a level."""
+    """Return mean accuracy against mean cost during training; a method without training is a level.
+
+    All maps count at every epoch: one that has stopped early keeps its last accuracy and cost, so that the end of the
+    curve is the mean over all maps. Between two tests of a map its values are interpolated linearly.
+    """
     rows = watched_rows(rows)
     epochs = sorted({row["epoch"] for row in rows})
-    by_epoch = [select(rows, epoch=epoch) for epoch in epochs]
-    accuracy = [mean([row["accuracy_percent"] for row in some]).mean for some in by_epoch]
+    axes = ["seed", *(key for key in rows[0] if key not in NO_LEVELS)]
+    maps: dict[tuple[Any, ...], list[Any]] = {}
+    for row in sorted(rows, key=lambda row: row["epoch"]):
+        maps.setdefault(tuple(row[axis] for axis in axes), []).append(row)
+
+    def means(column: str) -> list[float]:
+        tests = [([row["epoch"] for row in own], [row[column] for row in own]) for own in maps.values()]
+        return [float(each) for each in np.mean([np.interp(epochs, *own) for own in tests], axis=0)]
+
+    accuracy = means("accuracy_percent")
     if len(epochs) == 1:
         return Series(name, [], accuracy, "level")
-    cost = [SCALES[spec.x] * float(np.mean([row[spec.x] for row in some])) for some in by_epoch]
+    cost = epochs if spec.x == "epoch" else [SCALES[spec.x] * each for each in means(spec.x)]
     return Series(name, cost, accuracy, "both")
 
 
@@ -255,6 +286,7 @@ def saved_map_plots(study: Study, folder: Path) -> list[HeatMap | Lines]:
         before, after = before * 1e6, after * 1e6
         span = ends(np.concatenate([before[~stuck], after[~stuck]]))
         *level, method, tile = map(unquote, name.rsplit("/", 2))
+        level = [_shown(each) for each in level]
         if level and len(study.spec.axes) == 1:
             level = [f"{_label(study, next(iter(study.spec.axes)))}: {level[0]}"]
         where = ", ".join([*level, method_label(study, method), f"tile {tile}"])

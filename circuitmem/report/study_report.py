@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from circuitmem.report.markdown import duration, interval, table
 from circuitmem.report.study_figures import draw_study
 from circuitmem.report.study_inference import inference_text
 from circuitmem.report.study_pareto import pareto_text
-from circuitmem.report.study_plots import AXIS_LABELS, SCALES, method_label
+from circuitmem.report.study_plots import AXIS_LABELS, SCALES, in_declared_order, method_label
+from circuitmem.report.study_samples import Tested, declared, samples_text, tested_with
 from circuitmem.report.study_tuning import tuning_text
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import (
@@ -103,18 +104,21 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
     provenance : dict
         Provenance of the table.
     """
+    rows = in_declared_order(study, rows)
     parts = [_origin(provenance)]
     if provenance["failed"]:
         parts.append("\n".join(_failures(provenance["failed"])))
     if rows:
-        parts.append(_accuracies(study, rows, provenance.get("test_samples")))
+        used = tested_with(study, _groups(study, rows), rows, provenance.get("test_samples"))
+        every = [each for own in used.values() for each in own.values()]
+        parts.append(_accuracies(study, rows, used))
         drawn = dict.fromkeys(figure.y for figure in study.spec.figures.values())
         parts += [_costs(study, rows, cost) for cost in drawn if cost != "accuracy_percent"]
         if any(figure.kind == "pareto" for figure in study.spec.figures.values()):
             parts.append(pareto_text(study, _groups(study, rows), rows))
         inferences = inference_text(study, rows, _groups(study, rows))
         parts += [inferences] if inferences else []
-        parts += [tuning_text(study, provenance["tuning"])] if provenance.get("tuning") else []
+        parts += [tuning_text(study, provenance["tuning"], every)] if provenance.get("tuning") else []
         parts += _comparisons(study, rows)
         if study.spec.published:
             parts.append(_published(study, study.spec.published, rows))
@@ -122,7 +126,7 @@ def study_text(study: Study, rows: Sequence[Row], provenance: dict[str, Any]) ->
         if study.spec.tunings:
             parts.append(_tunings(study, study.spec.tunings, rows))
         if study.spec.goals:
-            parts.append(_goals(study.spec.goals, rows))
+            parts.append(_goals(study, study.spec.goals, rows))
         parts += [f"![{name}](figures/{name}.png)" for name in study.spec.figures]
     return "\n\n".join(parts)
 
@@ -161,10 +165,10 @@ def _failures(failed: list[dict[str, Any]]) -> Iterator[str]:
         yield f"- {levels}, seed {entry['seed']}: {entry['type']}: {entry['message']}"
 
 
-def _accuracies(study: Study, rows: Sequence[Row], samples: int | None) -> str:
+def _accuracies(study: Study, rows: Sequence[Row], used: Mapping[tuple[Any, ...], Mapping[str, Tested]]) -> str:
     """Return the table of mean accuracies at the end, with 95 % confidence intervals over maps and over test samples.
 
-    ``samples`` is the number of test samples; None for a table of an older version, which does not have it.
+    ``used`` says by levels and method what they are tested with.
     """
     names = ["digital", *study.spec.methods]
     heads = [method_label(study, name) for name in names]
@@ -173,16 +177,18 @@ def _accuracies(study: Study, rows: Sequence[Row], samples: int | None) -> str:
         own = select(rows, end=True, **levels)
         means = [_mean(select(own, method=name)) for name in names]
         count = max(len(select(own, method=name)) for name in names)
-        cells = [interval(found) + _sampling(found, samples) for found in means]
+        samples = [used[tuple(levels.values())].get(name) for name in names]
+        cells = [interval(found) + _sampling(found, own) for found, own in zip(means, samples, strict=True)]
         lines.append([*map(str, levels.values()), *cells, str(count)])
     intro = "Test accuracy in %, mean and 95 % confidence interval over the defect maps"
-    if samples is not None:
-        intro += f"; in brackets the same for other test samples than these {samples:,}, which all maps share"
+    intro += samples_text(each for own in used.values() for each in own.values())
     return f"{intro}:\n\n{table([*study.spec.axes, *heads, 'maps'], lines)}"
 
 
-def _sampling(found: Mean | None, samples: int | None) -> str:
-    return "" if found is None or samples is None else f" (± {sampling_half_width(found.mean, samples):.2f})"
+def _sampling(found: Mean | None, used: Tested | None) -> str:
+    if found is None or used is None or used.samples is None:
+        return ""
+    return f" (± {sampling_half_width(found.mean, used.samples):.2f})"
 
 
 def _costs(study: Study, rows: Sequence[Row], cost: str) -> str:
@@ -261,21 +267,32 @@ def compared(spec: ComparisonSpec, rows: Sequence[Any]) -> tuple[Paired | None, 
 
 def _published(study: Study, published: Sequence[PublishedSpec], rows: Sequence[Row]) -> str:
     """Return published figures beside ours, absolute and relative to the digital network, if that was trained."""
-    lines, trained = [], study.spec.run.get("ex_situ", {}).get("epochs") != 0
+    lines = []
     for spec in published:
-        ours = ["", ""]
+        ours, where = ["", ""], [f"{axis} {level}" for axis, level in spec.where.items()]
         if spec.method is not None:
             own = select(rows, end=True, **spec.where)
-            accuracy, digital = _mean(select(own, method=spec.method)), _mean(select(own, method="digital"))
-            if accuracy is not None and digital is not None:
-                share = f"{100 * accuracy.mean / digital.mean:.2f} %" if trained else "(not trained)"
-                ours = [interval(accuracy), share]
-        where = ", ".join(f"{axis} {level}" for axis, level in spec.where.items())
+            accuracy, digital = (_over_maps(study, select(own, method=name)) for name in (spec.method, "digital"))
+            if accuracy and digital:
+                ours = [interval(mean([*accuracy.values()])), _share(study, own, accuracy, digital)]
+            where += [f"mean over {axis}" for axis in _pooled(study, select(own, method=spec.method))]
         name = method_label(study, spec.method) if spec.method else ""
-        lines.append([f"{spec.source} [{spec.mark}]", where, f"{spec.value:g}", name, *ours])
+        lines.append([f"{spec.source} [{spec.mark}]", ", ".join(where), f"{spec.value:g}", name, *ours])
     intro = "Published figures ([P] read in a primary source, [D] in a digest of it, [I] inferred) beside ours:"
     heads = ["source", "where", "published %", "our method", "ours %", "of our digital network"]
     return f"{intro}\n\n{table(heads, lines)}"
+
+
+def _share(study: Study, rows: Sequence[Any], ours: Mapping[int, float], digital: Mapping[int, float]) -> str:
+    """Return what part of the digital network's mean accuracy ours is, for rows of some levels; or why there is none.
+
+    A network starts from random weights where ``ex_situ.epochs`` is 0 and no file has its weights.
+    """
+    runs = [declared(study, levels, "digital") or {} for levels in _groups(study, rows)]
+    if any(run.get("ex_situ", {}).get("epochs") == 0 and not run.get("network", {}).get("weights") for run in runs):
+        return "(not trained)"
+    ideal = mean([*digital.values()]).mean
+    return f"{100 * mean([*ours.values()]).mean / ideal:.2f} %" if ideal else "(it has 0 %)"
 
 
 def _gaps(study: Study, spec: GapSpec, rows: Sequence[Row]) -> str:
@@ -333,18 +350,38 @@ def _tunings(study: Study, tunings: Sequence[TuningSpec], rows: Sequence[Row]) -
     return f"The best of all points ({', '.join(study.spec.axes)}) and the default, in %:\n\n{table(heads, lines)}"
 
 
-def _goals(goals: Sequence[GoalSpec], rows: Sequence[Row]) -> str:
+def _goals(study: Study, goals: Sequence[GoalSpec], rows: Sequence[Row]) -> str:
+    """Return what each goal wants and what was found; the mean decides, differences are paired by map."""
     lines = []
     for goal in goals:
-        found = _mean(select(rows, end=True, method=goal.method, **goal.where))
-        value = None if found is None else found.mean
-        if value is not None and (goal.against is not None or goal.against_where is not None):
+        values = _over_maps(study, select(rows, end=True, method=goal.method, **goal.where))
+        if goal.against is not None or goal.against_where is not None:
             where = goal.where if goal.against_where is None else goal.against_where
-            other = _mean(select(rows, end=True, method=goal.against or goal.method, **where))
-            value = None if other is None else value - other.mean
-        verdict = "not run" if value is None else "reached" if value >= goal.minimum else "**not reached**"
-        lines.append([goal.claim, f"{goal.minimum:g}", "" if value is None else f"{value:.2f}", verdict])
-    return f"Goals:\n\n{table(['goal', 'wanted', 'found', 'verdict'], lines)}"
+            others = _over_maps(study, select(rows, end=True, method=goal.against or goal.method, **where))
+            values = {seed: value - others[seed] for seed, value in values.items() if seed in others}
+        found = mean([*values.values()]) if values else None
+        verdict = "not run" if found is None else "reached" if found.mean >= goal.minimum else "**not reached**"
+        lines.append([goal.claim, f"{goal.minimum:g}", interval(found), str(len(values)), verdict])
+    intro = "Goals, with the mean and its 95 % confidence interval over the defect maps:"
+    return f"{intro}\n\n{table(['goal', 'wanted', 'found', 'maps', 'verdict'], lines)}"
+
+
+def _over_maps(study: Study, rows: Sequence[Any]) -> dict[int, float]:
+    """Return the accuracy of each map by its seed, the mean over the levels in the rows of one method.
+
+    Levels share their maps: taken together they would count as many times as many maps. A map counts if it has all
+    levels that any has.
+    """
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        found.setdefault(row["seed"], []).append(row["accuracy_percent"])
+    levels = len(_groups(study, rows))
+    return {seed: mean(values).mean for seed, values in sorted(found.items()) if len(values) == levels}
+
+
+def _pooled(study: Study, rows: Sequence[Any]) -> list[str]:
+    """Return the axes of which rows have several levels."""
+    return [axis for axis in study.spec.axes if len({row[axis] for row in rows}) > 1]
 
 
 def _groups(study: Study, rows: Sequence[Any]) -> list[dict[str, Any]]:

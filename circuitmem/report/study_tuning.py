@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from circuitmem.config import SearchedSpec
 from circuitmem.report.markdown import duration, interval, table
 from circuitmem.report.study_plots import method_label
+from circuitmem.report.study_samples import Tested, unseen_text
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import Mean
 
@@ -26,7 +27,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
+def tuning_text(study: Study, tuned: Sequence[dict[str, Any]], tested: Iterable[Tested]) -> str:
     """Return the settings of each method, their accuracy on validation samples, and the cost of finding them.
 
     Parameters
@@ -35,6 +36,8 @@ def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
         What was declared.
     tuned : sequence of dict
         ``tuning`` of its provenance (:class:`circuitmem.records.Tuned`).
+    tested : iterable of Tested
+        What its points are tested with.
     """
     protocol, lines = study.spec.protocol, []
     for entry in tuned:
@@ -56,7 +59,7 @@ def tuning_text(study: Study, tuned: Sequence[dict[str, Any]]) -> str:
     left = [method_label(study, name) for name in study.spec.methods if name not in protocol.tune]
     intro = (
         f"Tuned on {protocol.validation:,} validation samples and {maps} ({which}), {protocol.trials} trials of each "
-        f"method ({protocol.search} search), before the test samples were seen."
+        f"method ({protocol.search} search), {unseen_text(tested)}"
         + (" After each map the better half of them, rounded up, went on to the next." if halved else "")
         + "".join(f" At {axis} {level}, for all levels of {axis}." for axis, level in protocol.at.items())
         + (f" Not tuned: {', '.join(left)}." if left else "")

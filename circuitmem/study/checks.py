@@ -30,6 +30,8 @@ RESERVED = (
     "mac_error_raw",
     "mac_error",
     "tiles",
+    "test_samples",
+    "split_seed",
     "trial",
     "settings",
     "status",

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from circuitmem.errors import DataFileError, ValidationError
-from circuitmem.study.spec import Study, axis_levels
+from circuitmem.study.levels import axis_levels
+from circuitmem.study.spec import Study
 
 __all__ = ["check_owner", "check_table", "points_hash"]
 

@@ -12,6 +12,9 @@ import scipy
 __all__ = ["Mean", "Paired", "at_equal_cost", "holm", "mean", "paired", "sampling_half_width", "select", "watched_rows"]
 
 CONFIDENCE = 0.95
+DECIMALS = 9
+"""Decimals of differences that are compared: accuracies have steps, and rounding errors must not make equal ones
+unequal."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Paired:
     difference : Mean
         The mean difference.
     p_value : float
-        By Student's t test, two-sided.
+        By Student's t test, two-sided. NaN if all differences are the same, but not 0: accuracies have steps, a few
+        pairs may agree by chance, and the test divides by their spread. It is 1 if no pair differs at all.
     rank_p_value : float
         By Wilcoxon's signed-rank test, two-sided, which assumes less about the distribution; with n pairs it is never
         below 2^(1 - n). Pairs without a difference do not count.
@@ -79,16 +83,16 @@ def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | 
     if len(common) < 2:
         return Paired(mean(differences), float("nan"), float("nan"))
     ranks = _signed_rank(differences)
-    if np.ptp(differences) == 0.0:  # no spread: p is 0 if there is a difference, else 1
-        return Paired(mean(differences), 0.0 if differences[0] else 1.0, ranks)
+    found = np.round(differences, DECIMALS)
+    if np.ptp(found) == 0.0:
+        return Paired(mean(differences), float("nan") if found[0] else 1.0, ranks)
     test = scipy.stats.ttest_rel([first[name] for name in common], [second[name] for name in common])
     return Paired(mean(differences), float(test.pvalue), ranks)
 
 
 def _signed_rank(differences: Sequence[float]) -> float:
     """Return the p value of Wilcoxon's test: exact up to 13 differences, and with more if no two are alike."""
-    # Accuracies have steps: rounding errors must not make equal differences unequal.
-    found = np.round(differences, 9)
+    found = np.round(differences, DECIMALS)
     found = found[found != 0.0]
     return float(scipy.stats.wilcoxon(found).pvalue) if len(found) else 1.0
 
@@ -118,7 +122,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def sampling_half_width(percent: float, samples: int) -> float:
     """Return the half-width [points] of the 95 % confidence interval that an accuracy has from its test samples.
 
-    Normal approximation of a binomial. A mean over maps that share the samples has the same one: maps do not reduce it.
+    Normal approximation of a binomial. At 0 and 100 %, where that has no width, it is the distance to the other end of
+    Wilson's interval. A mean over maps that share the samples has the same one: maps do not reduce it.
 
     Parameters
     ----------
@@ -127,8 +132,10 @@ def sampling_half_width(percent: float, samples: int) -> float:
     samples : int
         Test samples, >= 1.
     """
-    share = percent / 100.0
-    return float(100.0 * scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2) * np.sqrt(share * (1.0 - share) / samples))
+    share, quantile = percent / 100.0, scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2)
+    if share in (0.0, 1.0):
+        return float(100.0 * quantile**2 / (samples + quantile**2))
+    return float(100.0 * quantile * np.sqrt(share * (1.0 - share) / samples))
 
 
 def select(rows: Sequence[Mapping[str, Any]], /, **wanted: Any) -> list[Mapping[str, Any]]:

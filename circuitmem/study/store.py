@@ -31,7 +31,7 @@ from circuitmem.study.declared import check_owner, check_table
 from circuitmem.study.pack import PACK, REPACK, pack_points, unpack_points
 from circuitmem.study.spec import Point, Study, config_values
 
-__all__ = ["INFERENCE", "MEASURES", "PART", "Row", "Store", "load_table"]
+__all__ = ["FIXED", "INFERENCE", "MEASURES", "PART", "TESTED", "Row", "Store", "load_table"]
 
 Row = dict[str, Any]
 PART = "part"
@@ -42,6 +42,11 @@ INFERENCE = ("inference_s", "inference_j", "digital_products", "mac_error_raw", 
 """Time and energy of an inference at the end, the part of the products that is digital, the mean error of the layers'
 products as programmed and after calibration, and the number of tiles. Some or all are missing in tables of older
 versions, and for methods that took their history from another."""
+TESTED = ("test_samples", "split_seed")
+"""Number of the test samples, where the configuration has it, and the seed with which they were drawn, if they were;
+missing in tables of older versions."""
+FIXED = {"bundled": 2000, "digits": 2000, "download": 10000, "patches": 264}
+"""Sources of the package with a test part of their own, and the samples that it has."""
 
 KEY = b"circuitmem"
 """Key of the provenance in the metadata of the table."""
@@ -185,7 +190,7 @@ class Store:
         ``results.parquet``.
         """
         rows = [row for record in records if record["status"] == "finished" for row in table_rows(record)]
-        columns = [*study.spec.axes, "seed", "method", "epoch", "end", PART, *MEASURES, *INFERENCE, "point"]
+        columns = [*study.spec.axes, "seed", "method", "epoch", "end", PART, *MEASURES, *INFERENCE, *TESTED, "point"]
         text = record_text(provenance)
         write_bytes(self.folder / "results.parquet", _parquet(rows, columns, text))
         write_text(self.folder / "results.csv", _csv([row for row in rows if row["end"]], columns))
@@ -217,7 +222,9 @@ def table_rows(record: dict[str, Any]) -> Iterator[Row]:
     If the test samples were used only once, the final row has the accuracy on them; the rows before it, one of which is
     at the same epoch, have accuracies on validation samples.
     """
-    head = {**record["levels"], "seed": record["seed"], "point": record["id"], PART: "test"}
+    configs: dict[str, Any] = record.get("config", {})
+    head = {**_tested(configs, next(iter(configs), "")), **record["levels"]}
+    head |= {"seed": record["seed"], "point": record["id"], PART: "test"}
     nothing: Row = dict.fromkeys((*MEASURES, *INFERENCE))
     yield (
         {**head, "method": "digital", "epoch": 0, "end": True}
@@ -228,6 +235,7 @@ def table_rows(record: dict[str, Any]) -> Iterator[Row]:
     unused: Row = dict.fromkeys(INFERENCE)
     for method, history in record["histories"].items():
         last, used = history[-1], unused | inferences.get(method, {})
+        head |= _tested(configs, method) | record["levels"]
         for entry in history:
             own = {"method": method, "epoch": entry["epoch"], "end": entry is last, **{n: entry[n] for n in MEASURES}}
             own |= used if own["end"] and method not in tests else unused
@@ -235,6 +243,13 @@ def table_rows(record: dict[str, Any]) -> Iterator[Row]:
         if method in tests:
             at_the_end = {name: last[name] for name in MEASURES} | {"accuracy_percent": tests[method]}
             yield {**head, "method": method, "epoch": last["epoch"], "end": True, **at_the_end, **used}
+
+
+def _tested(configs: dict[str, Any], method: str) -> Row:
+    """Return the columns ``TESTED`` of a method from the configuration of its point."""
+    data = configs.get(method, {}).get("data", {})
+    count = data.get("validation") or data.get("test") or FIXED.get(data.get("source", ""))
+    return {"test_samples": count, "split_seed": data.get("split_seed")}
 
 
 def load_table(folder: str | os.PathLike[str], study: Study | None = None) -> tuple[list[Row], dict[str, Any]]:
@@ -266,7 +281,7 @@ def load_table(folder: str | os.PathLike[str], study: Study | None = None) -> tu
     for name in ("method", "epoch", "end", "seed", "point", *MEASURES):
         if name not in table.column_names:
             raise DataFileError(path, f"must have the column {name!r}")
-    older: Row = {PART: "test", **dict.fromkeys(INFERENCE)}
+    older: Row = {PART: "test", **dict.fromkeys((*INFERENCE, *TESTED))}
     rows, provenance = [older | row for row in table.to_pylist()], check_record(path, text, StudyProvenance)
     if study is not None:
         axes = table.column_names[: table.column_names.index("seed")]

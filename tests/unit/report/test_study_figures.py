@@ -169,6 +169,51 @@ def test_a_figure_of_training_says_which_samples_it_was_watched_with(tmp_path, p
     assert ("validation" in panel.get_ylabel()) is (part == "validation")
 
 
+def test_a_map_that_stops_early_keeps_its_last_accuracy_to_the_end(tmp_path):
+    """Of two maps one stops at 60 % after an epoch; the other goes on to 90 %."""
+    (tmp_path / "study.toml").write_text(STUDY.format(axis="kind", levels='"one" = { "chip.read_noise" = 0.0 }'))
+    study = load_study(tmp_path)
+    tests = [(1, 0, 50.0, 1), (1, 1, 60.0, 3), (2, 0, 50.0, 1), (2, 1, 80.0, 5), (2, 2, 90.0, 9)]
+    ends = {1: 1, 2: 2}
+    rows = [
+        {"kind": "one", "method": "in_situ", "seed": seed, "epoch": epoch, "end": ends[seed] == epoch, "part": "test"}
+        | {"accuracy_percent": percent, "pulses": pulses * 1_000_000}
+        for seed, epoch, percent, pulses in tests
+    ]
+    for x, places in (("epoch", [0, 1, 2]), ("pulses", [1.0, 4.0, 6.0])):
+        (plot,) = study_plots.panels_of(study, FigureSpec(kind="training", x=x), rows).plots
+        assert list(plot.series[0].y) == [50.0, 70.0, 75.0]
+        assert list(plot.series[0].x) == places
+
+
+def test_a_level_of_many_letters_leaves_room_for_its_figure(tmp_path, recwarn):
+    name = "many letters " * 400
+    (tmp_path / "study.toml").write_text(
+        STUDY.format(axis="kind", levels=f'"{name}" = {{ "chip.read_noise" = 0.0 }}').replace("{axis}", "kind")
+    )
+    study = load_study(tmp_path)
+    rows = [
+        {"kind": name, "method": "raw", "end": True, "accuracy_percent": 50.0 + seed, "seed": seed} for seed in (1, 2)
+    ]
+    for spec in (FigureSpec(kind="lines", x="kind"), FigureSpec(kind="lines", x="kind", panels="kind")):
+        figure = panels(study, spec, rows, across=1)
+        figure.draw_without_rendering()
+        shown = [*(text.get_text() for text in figure.axes[0].get_xticklabels()), figure.axes[0].get_title()]
+        assert {len(text.removeprefix("kind: ")) for text in shown if text} == {study_plots.LETTERS + 1}
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_levels_lie_in_the_order_of_the_declaration_after_failures(tmp_path):
+    levels = "\n".join(f'"{name}" = {{ "chip.read_noise" = 0.0 }}' for name in ("first", "second"))
+    (tmp_path / "study.toml").write_text(STUDY.format(axis="kind", levels=levels))
+    rows = [
+        {"kind": kind, "method": "raw", "end": True, "accuracy_percent": 50.0, "seed": seed}
+        for kind, seed in (("second", 1), ("first", 2), ("second", 2))
+    ]
+    (plot,) = study_plots.panels_of(load_study(tmp_path), FigureSpec(kind="lines", x="kind"), rows).plots
+    assert list(plot.ticks.values()) == ["first", "second"]
+
+
 def _letters(figure):
     """Return the size of every text of a figure that is not empty [points]."""
     return [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]

@@ -109,3 +109,69 @@ def test_a_published_figure_is_held_against_a_digital_network_that_was_trained(e
     digital = [{**row, "method": "digital", "accuracy_percent": 30.5} for row in table() if row["method"] == "raw"]
     text = study_text(load_study(folder), [*table(), *digital], PROVENANCE)
     assert f"| 70 | in-situ only | 61.00 ± 12.71 | {share} |" in text
+    (folder / "start.toml").write_text(f"[ex_situ]\nepochs = {epochs}\n")
+    base = f'base = "start.toml"\n{declared}'.replace("[run.ex_situ]\nepochs = 5", "")
+    (folder / "study.toml").write_text(base)
+    assert study_text(load_study(folder), [*table(), *digital], PROVENANCE) == text
+
+
+def test_a_digital_network_at_0_percent_has_no_share(write_study):
+    published = '[[published]]\nsource = "Somebody"\nmark = "P"\nvalue = 70.0\nmethod = "in_situ"\n'
+    study = load_study(write_study(f"{published}where = {{ device_yield = 1.0 }}\n"))
+    digital = [{**row, "method": "digital", "accuracy_percent": 0.0} for row in table() if row["method"] == "raw"]
+    text = study_text(study, [*table(), *digital], PROVENANCE)
+    assert "| 70 | in-situ only | 61.00 ± 12.71 | (it has 0 %) |" in text
+
+
+OPEN = """
+[[published]]
+source = "Somebody"
+mark = "P"
+value = 70.0
+method = "raw"
+
+[[goals]]
+claim = "raw chips reach 60 %"
+method = "raw"
+minimum = 60.0
+
+[[goals]]
+claim = "calibration adds 5 points"
+method = "calibration"
+against = "raw"
+minimum = 5.0
+"""
+
+
+def test_levels_that_are_averaged_over_are_no_further_maps(write_study):
+    """Means 65 and 67 of two maps, not four; the differences of the maps are 5.5 and 18.5."""
+    digital = [{**row, "method": "digital", "accuracy_percent": 66.0} for row in table() if row["method"] == "raw"]
+    study = load_study(write_study(OPEN))
+    text = study_text(study, [*table(), *digital], PROVENANCE)
+    assert "| Somebody [P] | mean over device_yield | 70 | raw defective chip | 66.00 ± 12.71 | 100.00 % |" in text
+    assert "| raw chips reach 60 % | 60 | 66.00 ± 12.71 | 2 | reached |" in text
+    assert "| calibration adds 5 points | 5 | 12.00 ± 82.59 | 2 | reached |" in text
+    # A map that has failed at one level says nothing of the mean over both.
+    some = [row for row in table() if (row["seed"], row["device_yield"]) != (2, 1.0)]
+    assert "| raw chips reach 60 % | 60 | 65.00 | 1 | reached |" in study_text(study, some, PROVENANCE)
+
+
+def test_rows_stand_in_the_order_of_the_declaration_after_failures(write_study):
+    """The first map has failed at the first level, which the table then has last."""
+    late = [row for row in table() if (row["seed"], row["device_yield"]) != (1, 1.0)]
+    text = study_text(load_study(write_study()), sorted(late, key=lambda row: row["seed"]), PROVENANCE)
+    assert [line[:6] for line in text.splitlines() if line.startswith(("| 1.0", "| 0.8"))][:2] == ["| 1.0 ", "| 0.8 "]
+
+
+def test_a_bar_in_the_name_of_a_level_divides_no_cell(write_study):
+    folder = write_study()
+    declared = (folder / "study.toml").read_text()
+    levels = 'levels]\n"a|b" = { "chip.defects.device_yield" = 0.8 }\n'
+    declared = declared.replace(
+        'device_yield]\nkey = "chip.defects.device_yield"\nvalues = [1.0, 0.8]', "device_yield." + levels
+    )
+    (folder / "study.toml").write_text(declared.replace("points = [{ device_yield = 0.8 }]", ""))
+    rows = [{**row, "device_yield": "a|b"} for row in table() if row["device_yield"] == 0.8]
+    lines = study_text(load_study(folder), rows, PROVENANCE).splitlines()
+    line = next(line for line in lines if line.startswith("| a"))
+    assert line.startswith(r"| a\|b |")

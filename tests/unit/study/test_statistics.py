@@ -65,7 +65,16 @@ def test_pairs_that_are_few_or_alike():
     assert paired({1: 2.0, 2: 3.0}, {1: 2.0, 2: 3.0}).rank_p_value == 1.0
     assert paired(dict.fromkeys(range(6), 2.0), dict.fromkeys(range(6), 1.0)).rank_p_value == 2.0**-5
     assert paired({1: 2.0, 2: 3.0}, {1: 2.0, 2: 3.0}).p_value == 1.0
-    assert paired({1: 2.0, 2: 3.0}, {1: 1.0, 2: 2.0}).p_value == 0.0
+
+
+def test_pairs_with_equal_differences_have_no_p_of_t():
+    """The t test would divide by 0, or by a rounding error."""
+    assert math.isnan(paired({1: 2.0, 2: 3.0}, {1: 1.0, 2: 2.0}).p_value)
+    first, second = dict(enumerate((1.1, 2.2, 3.3))), dict(enumerate((1.0, 2.1, 3.2)))
+    assert len({first[k] - second[k] for k in first}) > 1
+    assert math.isnan(paired(first, second).p_value)
+    assert paired(first, second).rank_p_value == 0.25
+    assert paired({1: 0.1 + 0.2, 2: 0.3}, {1: 0.3, 2: 0.1 + 0.2}).p_value == 1.0
 
 
 def history(*tests):
@@ -104,6 +113,12 @@ def test_the_sampling_error_is_the_spread_of_a_binomial():
     rng = np.random.default_rng(4)
     found = 100.0 * rng.binomial(2000, 0.9, 20000) / 2000
     assert np.mean(np.abs(found - 90.0) <= sampling_half_width(90.0, 2000)) == pytest.approx(0.95, abs=0.01)
+
+
+@pytest.mark.parametrize("percent", [0.0, 100.0])
+def test_the_sampling_error_at_either_end_is_the_reach_of_wilsons_interval(percent):
+    found = stats.binomtest(round(50 * percent / 100), 50).proportion_ci(method="wilson")
+    assert sampling_half_width(percent, 50) == pytest.approx(100.0 * (found.high - found.low))
 
 
 def test_rows_are_selected_by_their_columns():
