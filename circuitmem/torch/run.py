@@ -29,7 +29,7 @@ from circuitmem.training.beside import OnProgress
 from circuitmem.training.carry_out import Start, carry_out
 from circuitmem.training.data import located
 from circuitmem.training.ex_situ import ExSituRecord
-from circuitmem.training.run_folder import check_data, check_new, go_on_in, make_folder
+from circuitmem.training.run_folder import check_data, check_new, check_same_data, go_on_in, make_folder
 
 __all__ = ["begin_model", "load_model", "resume_model_run", "start_model_run", "summarize_model", "train_model"]
 
@@ -155,7 +155,7 @@ def load_model(folder: str | Path, spec: RunSpec) -> RunPlan:
     else:
         before = None
     examples, model = _examples(spec), build_model(spec)
-    check_data(path, examples.data)
+    check_same_data(path, examples.data)
     if before is not None:
         check_begun(before, _begun_with(spec, model))
     load_weights(model, path / "weights.npz")

@@ -27,6 +27,7 @@ from circuitmem.training.methods import build_network, trainer_of
 from circuitmem.training.own import is_of_torch
 from circuitmem.training.recipes import recipe_of
 from circuitmem.training.run import load_digital
+from circuitmem.training.run_folder import check_same_data
 from circuitmem.training.use import Upkeep
 from circuitmem.validation import did_you_mean
 
@@ -249,7 +250,7 @@ def serve_run(
     DataFileError
         If the folder has no such chip.
     ValidationError
-        If a change concerns the fabrication of the chip.
+        If a change concerns the fabrication of the chip, or the data are not those of the run.
     """
     with (
         ExitStack() as stack,
@@ -285,6 +286,7 @@ def _finished_chip(
             network = _as_left(path, method, run, plan.network)
         else:
             data = load_data(run.data, run.network, run.seed)
+            check_same_data(path, data)
             network = load_chip(path, method, run, data)
         network.chip.context.noise_seed = noise_seed
         yield network, data
