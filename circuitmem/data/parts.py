@@ -78,7 +78,8 @@ def inexact(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _check_magnitude(name: str, values: NDArray[Any]) -> None:
     if values.dtype.kind == "f":
-        wrong, rule = np.abs(values) > LARGEST, f"must be within {LARGEST:g}"
+        wide = values.astype(np.float64, copy=False)  # narrower types have no number as large to compare with
+        wrong, rule = np.abs(wide) > LARGEST, f"must be within {LARGEST:g}"
     else:
         wrong, rule = inexact(values), "must be within 2^53, beyond which float64 has not every integer,"
     if wrong.any():

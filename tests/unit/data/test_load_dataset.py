@@ -246,6 +246,12 @@ def test_a_table_in_another_encoding_is_refused_in_one_line(tmp_path):
             load_dataset(tmp_path / "mine.csv", target="kind")
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_numbers_of_every_width_are_read_without_a_warning(kind):
+    data = load_dataset((INPUTS.astype(kind), INPUTS[:, 0].astype(kind)), task="values")
+    assert data.train_inputs.dtype == np.float64
+
+
 def test_large_numbers_that_float64_has_are_read(tmp_path):
     rows = [f"{10**17 * k},2,3,{2**53 + 2 * k},{'ab'[k % 2]}" for k in range(20)]
     (tmp_path / "mine.csv").write_text("\n".join([HEAD, *rows]))
