@@ -322,10 +322,24 @@ def load(reference: str, parameter: str, entry: Entry | None = None) -> Any:
         try:
             found = found[part] if isinstance(found, Mapping) else getattr(found, part)
         except (AttributeError, KeyError):
-            known = found if isinstance(found, Mapping) else [each for each in vars(found) if not each.startswith("_")]
+            known = found if isinstance(found, Mapping) else _own_names(found)
             rule = f"names what is not there: module {module}{whose} has no {part}{did_you_mean(part, known)}"
             raise ValidationError(parameter, rule, shown) from None
     return found
+
+
+def _own_names(found: Any) -> list[str]:
+    """Return the public names of an object; of a module or package, those that are defined in it."""
+    given = {name: each for name, each in vars(found).items() if not name.startswith("_")}
+    if not inspect.ismodule(found):
+        return list(given)
+    own = f"{found.__name__}."
+    return [
+        name
+        for name, each in given.items()
+        if not inspect.ismodule(each)
+        and (not (inspect.isroutine(each) or inspect.isclass(each)) or f"{each.__module__}.".startswith(own))
+    ]
 
 
 @lru_cache(maxsize=8)

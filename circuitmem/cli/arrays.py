@@ -28,7 +28,10 @@ def tile(
         float | None, typer.Option(help="Conductance of the cells marked 1 [S], if --stuck has 0 and 1.")
     ] = None,
     voltages: Annotated[
-        Path | None, typer.Option(help="CSV: driver voltages [V], a line a vector; random ones when left out.")
+        Path | None,
+        typer.Option(
+            help="CSV: driver voltages, a line a vector, V or as its header says (mV, uV); random when left out."
+        ),
     ] = None,
     vectors: Annotated[int | None, typer.Option(help="How many random vectors, >= 1; 100 when left out.")] = None,
     unit: Annotated[str | None, typer.Option(help="Of the conductances: S, mS, uS, nS or pS.")] = None,
@@ -47,9 +50,10 @@ def tile(
     from circuitmem.console import Progress, print_array
     from circuitmem.errors import ValidationError
     from circuitmem.report import draw_array
-    from circuitmem.study.array import load_conductances, load_matrix, load_stuck, random_inputs, study_array
+    from circuitmem.study.array import load_conductances, load_stuck, load_voltages, random_inputs, study_array
     from circuitmem.validation import in_range, integer
 
+    volts = "V"
     given, said = load_conductances(conductance, unit)
     size = [f"chip.tile.{name}={count}" for name, count in zip(("rows", "columns"), given.shape, strict=True)]
     run = load_run(config, [*overrides(setting, seed), *size])
@@ -64,7 +68,7 @@ def tile(
     elif vectors is not None:
         raise ValidationError("--vectors", "is for random voltages", vectors)
     else:
-        batch = load_matrix(voltages)[0]
+        batch, volts = load_voltages(voltages)
         if batch.shape[1] != len(given):
             raise ValidationError("--voltages", f"must have {len(given)} columns, one a word line", batch.shape[1])
     place = _place(cell)
@@ -74,13 +78,14 @@ def tile(
         about = [
             ("conductances", f"{conductance} [{said}]"),
             ("stuck cells", "none given" if stuck is None else str(stuck)),
-            ("voltages", f"random, seed {run.seed}" if voltages is None else str(voltages)),
+            ("voltages", f"random, seed {run.seed}" if voltages is None else f"{voltages} [{volts}]"),
             ("wires", _wires(found.tile.spec)),
         ]
         files = [str(path) for path in draw_array(found, out, about)]
         progress.update("figures", 1, 1)
     if as_json:
-        print(json.dumps(found.as_dict() | {"unit": said, "files": files}))
+        units = {"unit": said, **({} if voltages is None else {"voltage_unit": volts})}
+        print(json.dumps(found.as_dict() | units | {"files": files}))
     else:
         print_array(found.as_dict(), said, files)
 

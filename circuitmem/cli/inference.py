@@ -15,7 +15,9 @@ from circuitmem.cli.options import Json, Setting
 @app.command(short_help="Use the chip of a finished run.")
 def infer(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    method: Annotated[str, typer.Option(help="Method whose chip is used.")] = "calibration_in_situ",
+    method: Annotated[
+        str | None, typer.Option(help="Method whose chip is used; the run's last finished one when left out.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Requests per second of simulated time.")] = 1e5,
     duration: Annotated[float, typer.Option(help="Simulated seconds for which requests come.")] = 1e-3,
     queue: Annotated[int, typer.Option(help="Most requests on the chip at once; others are refused.")] = 64,
@@ -44,9 +46,10 @@ def infer(
     from circuitmem.config import InferenceSpec, UseSpec
     from circuitmem.console import Progress, print_ages, print_inference
     from circuitmem.errors import ValidationError
-    from circuitmem.training.serve import age_run, serve_run
+    from circuitmem.training.serve import age_run, last_method, serve_run
     from circuitmem.validation import seconds_of
 
+    method = last_method(run) if method is None else method
     checks = None if check_every is None else seconds_of("--check-every", check_every)
     refreshes = None if refresh_every is None else seconds_of("--refresh-every", refresh_every)
     upkeep: dict[str, Any] = {"check_every": checks, "limit": limit, "correction": correction, "vectors": vectors}

@@ -58,6 +58,7 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
         "digital products",
     )
     print_table(headings, rows, {0})
+    _print_targets(results)
     console = terminal()
     _print_product_errors(console, results.get("product_errors", {}))
     _print_saturation(console, results.get("saturated_codes", {}))  # a run of an older version has none
@@ -76,6 +77,19 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
         console.print(f"busy in {method_title(longest)}, the bottleneck first: {shares}")
     _print_audit(console, audit, folder)
     console.print(f"run folder: {folder}  figures: {', '.join(path.name for path in figures)}")
+
+
+def _print_targets(results: dict[str, Any]) -> None:
+    """Print RMSE and R2 of each of several targets; nothing for one."""
+    from circuitmem.training import method_title
+
+    rows = []
+    for name, found in results.get("rmse_of_targets", {}).items():
+        pairs = zip(found.values(), results["r2_of_targets"][name].values(), strict=True)
+        words = [f"{rmse:.4g}, " + ("-" if r2 is None else f"{r2:.3f}") for rmse, r2 in pairs]
+        rows.append((method_title(name), *words))
+    if rows:
+        print_table(("RMSE, R2", *results["rmse_of_targets"]["digital"]), rows, {0})
 
 
 def _print_audit(console: Console, audit: dict[str, Any], folder: Path) -> None:

@@ -22,7 +22,8 @@ def read_image_folder(folder: Path) -> dict[str, tuple[NDArray[np.uint8], NDArra
     Raises
     ------
     DataFileError
-        If there is no image, one cannot be read, has another size or depth, or lies outside the folder of a class.
+        If there is no image, one cannot be read, has another size or depth, or lies outside the folder of a class, or
+        such a folder is empty.
     """
     inside = [part for part in PARTS if (folder / part).is_dir()]
     places = {part: folder / part for part in inside} if "train" in inside else {"": folder}
@@ -35,7 +36,10 @@ def _read_part(folder: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     for own in _visible(folder):
         if not own.is_dir():
             raise DataFileError(own, "must lie in a folder that has the name of its class")
-        for file in _visible(own):
+        files = _visible(own)
+        if not files:
+            raise DataFileError(own, "must have images of its class, or be left out (it is empty)")
+        for file in files:
             image = _read_image(file)
             if images and image.shape != images[0].shape:
                 rule = f"must have {_words(images[0])}, as the first image (it has {_words(image)})"

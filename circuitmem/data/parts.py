@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["Arrays", "check_parts", "data_digest"]
+__all__ = ["LARGEST", "Arrays", "check_parts", "data_digest", "inexact"]
+
+LARGEST = 1e150
+"""Largest magnitude of an input or a value: sums of the squares of larger numbers are infinite."""
 
 Arrays = tuple[Any, Any]
 """Inputs and targets of a part, as they came."""
@@ -62,7 +65,26 @@ def _inputs(name: str, given: Any) -> NDArray[Any]:
         index = tuple(int(place) for place in np.argwhere(wrong)[0])
         rule = f"must be finite at index {index}, and at {np.count_nonzero(wrong)} places in all"
         raise ValidationError(name, rule, float(values[index]))
+    _check_magnitude(name, values)
     return values
+
+
+def inexact(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which numbers are integers beyond 2^53: as float64, neighbours of them would be equal."""
+    if values.dtype.kind not in "iu":
+        return np.zeros(values.shape, dtype=np.bool_)
+    return np.asarray((values > 2**53) | (values < -(2**53)))
+
+
+def _check_magnitude(name: str, values: NDArray[Any]) -> None:
+    if values.dtype.kind == "f":
+        wide = values.astype(np.float64, copy=False)  # narrower types have no number as large to compare with
+        wrong, rule = np.abs(wide) > LARGEST, f"must be within {LARGEST:g}"
+    else:
+        wrong, rule = inexact(values), "must be within 2^53, beyond which float64 has not every integer,"
+    if wrong.any():
+        index = tuple(int(place) for place in np.argwhere(wrong)[0])
+        raise ValidationError(name, f"{rule} at index {index}", values[index].item())
 
 
 def _targets(name: str, given: Any, samples: int) -> NDArray[Any]:
@@ -78,6 +100,7 @@ def _targets(name: str, given: Any, samples: int) -> NDArray[Any]:
         values = values.astype(np.str_)
     if values.dtype.kind not in "biufU":
         raise ValidationError(name, "must be numbers or texts", str(values.dtype))
+    _check_magnitude(name, values)
     return values
 
 

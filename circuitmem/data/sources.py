@@ -115,7 +115,13 @@ def _dataset(
         part: (np.asarray(inputs, np.float64) / 255.0 if grey else np.asarray(inputs, np.float64), targets[part])
         for part, (inputs, _) in checked.items()
     }
-    whole = divided(parts, task, classes, split, seed)
+    try:
+        whole = divided(parts, task, classes, split, seed)
+    except ValidationError as error:
+        if task == "classes" and all(name.lstrip("-").isdigit() for name in classes):
+            rule = f"{error.rule} (say task = values if targets are numbers to predict)"
+            raise ValidationError(error.name, rule, error.value) from None
+        raise
     validation = whole.get("validation", (None, None))
     return Dataset(
         train_inputs=whole["train"][0],

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem.data.parts import LARGEST
+from circuitmem.data.targets import MISSING
 from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 from circuitmem.validation import did_you_mean
 
@@ -81,7 +83,20 @@ class DataTable:
             raise DataFileError(
                 self.path, f"line {self.lines[row]}: {name} must be a finite number (got {str(column[row])!r})"
             )
+        self._check_magnitude(name, column, found)
         return found
+
+    def _check_magnitude(self, name: str, column: NDArray[Any], found: NDArray[np.float64]) -> None:
+        """Refuse numbers whose squares are infinite, and integers that float64 has not."""
+        for row in np.flatnonzero(np.abs(found) >= 2.0**53).tolist():
+            text = str(column[row]).strip()
+            if abs(found[row]) > LARGEST:
+                rule = f"must be within {LARGEST:g}"
+            elif text.lstrip("+-").isdigit() and int(text) != int(found[row]):
+                rule = "must be within 2^53, beyond which float64 has not every integer"
+            else:
+                continue
+            raise DataFileError(self.path, f"line {self.lines[row]}: {name} {rule} (got {text})")
 
     def _labels(self, name: str) -> NDArray[Any]:
         """Return a column as numbers if all of it is numbers, and as texts otherwise."""
@@ -89,13 +104,17 @@ class DataTable:
         if column.dtype.kind in "biuf":
             missing = np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), dtype=np.bool_)
         else:
-            missing = np.array([not text.strip() for text in column])
+            missing = np.array([text.strip().lower() in MISSING for text in column])
         for row in np.flatnonzero(missing).tolist():
             raise DataFileError(self.path, f"line {self.lines[row]}: {name}, the target, must not be missing")
         if column.dtype.kind in "biuf":
+            self._check_magnitude(name, column, column.astype(np.float64))
             return column
         numbers = np.array([_number(text) for text in column], dtype=np.float64)
-        return column if np.isnan(numbers).any() else numbers
+        if np.isnan(numbers).any():
+            return column
+        self._check_magnitude(name, column, np.where(np.isinf(numbers), 0.0, numbers))
+        return numbers
 
 
 def _is_text(column: NDArray[Any]) -> bool:
@@ -141,7 +160,9 @@ def read_csv(path: str | os.PathLike[str]) -> DataTable:
                     raise DataFileError(path, rule)
                 rows.append(row)
                 lines.append(reader.line_num)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+    except UnicodeDecodeError:
+        raise DataFileError(path, "must be UTF-8 text: save it as that (Excel: CSV UTF-8)") from None
+    except (OSError, csv.Error, ValueError) as error:
         if isinstance(error, CircuitmemError):
             raise
         raise DataFileError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
@@ -194,5 +215,8 @@ def _check_names(path: str | os.PathLike[str], names: Sequence[str], rows: int) 
     if not rows:
         raise DataFileError(path, "must have samples, a line each (it has none)")
     twice = next((name for place, name in enumerate(names) if name in names[:place] or not name), None)
+    if twice == "" and not names[0] and len(names) > 1 and names.count("") == 1:
+        rule = "the first column has no name: leave it out if it counts the lines (in pandas: to_csv(index=False))"
+        raise DataFileError(path, rule)
     if twice is not None:
         raise DataFileError(path, f"must give each column a name of its own (got {twice!r} again, or empty)")

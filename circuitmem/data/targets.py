@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import ValidationError
 
-__all__ = ["encoded"]
+__all__ = ["MISSING", "encoded"]
+
+MISSING = ("", "nan")
+"""Texts that stand for a missing label, in lower case: pandas and NumPy write the latter."""
 
 
 def encoded(
@@ -50,9 +53,9 @@ def _labels(part: str, targets: NDArray[Any]) -> NDArray[Any]:
         raise ValidationError(name, f"must be ({len(targets)},), one class for each input", targets.shape)
     if targets.dtype.kind in "U":
         texts = np.array([text.strip() for text in targets.tolist()])
-        if not all(texts):
-            rule = f"must not be missing, as at index {int(np.flatnonzero(texts == '')[0])}"
-            raise ValidationError(name, rule)
+        missing = [index for index, text in enumerate(texts.tolist()) if text.lower() in MISSING]
+        if missing:
+            raise ValidationError(name, f"must not be missing, as at index {missing[0]}", targets.tolist()[missing[0]])
         return texts
     whole = targets.astype(np.float64)
     for index in np.flatnonzero((whole != np.rint(whole)) | ~np.isfinite(whole) | (np.abs(whole) > 2.0**53)):

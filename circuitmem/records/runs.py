@@ -137,6 +137,7 @@ class Partial(Record):
     accuracy_percent: Percent | None = None
     rmse: Number | None = None
     r2: Number | None = None
+    each: dict[str, list[Number | None]] = {}
     simulated_time_s: Number
     energy_j: Number
     pulses: NotNegative
@@ -232,6 +233,8 @@ class Results(Record):
     accuracy_percent: dict[MethodName, Percent] | None = None
     rmse: dict[MethodName, Number] | None = None
     r2: dict[MethodName, Number] | None = None
+    rmse_of_targets: dict[MethodName, dict[str, Number]] = {}
+    r2_of_targets: dict[MethodName, dict[str, Number | None]] = {}
     simulated_time_s: dict[MethodName, Number]
     energy_j: dict[MethodName, Number]
     pulses: dict[MethodName, NotNegative]

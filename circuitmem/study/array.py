@@ -20,8 +20,8 @@ from circuitmem.tile import DefectMap, Tile
 from circuitmem.validation import finite_array
 
 __all__ = [
-    "UNITS", "ArrayStudy", "CellRead", "load_conductances", "load_matrix", "load_stuck", "random_inputs", "read_cell",
-    "study_array",
+    "UNITS", "VOLTS", "ArrayStudy", "CellRead", "load_conductances", "load_matrix", "load_stuck", "load_voltages",
+    "random_inputs", "read_cell", "study_array",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -29,12 +29,23 @@ Floats = NDArray[np.float64]
 UNITS = {"S": 1.0, "mS": 1e-3, "uS": 1e-6, "nS": 1e-9, "pS": 1e-12}
 """Units of conductance, in S; µS is read as uS."""
 
+VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6}
+"""Units of voltage, in V."""
+
 PLAUSIBLE = 0.1
 """Largest plausible conductance [S], that of a cell of 10 ohm: beyond it the user is asked for the unit."""
 
 _BLANK = {"", "nan", "-"}
-_UNIT = re.compile(r"(?<![\w.])(S|mS|uS|nS|pS)(?!\w)")
-_FLOATING_MICRO = str.maketrans({"µ": "u", "μ": "u"})
+_OWN = {
+    name: re.compile(rf"(?<![\w.])({'|'.join(units)})(?!\w)")
+    for name, units in (("conductance", UNITS), ("voltage", VOLTS))
+}
+_BRACKETED = re.compile(r"[(\[]\s*([afpnumkMGT]?(?:[SsAVΩ]|[Oo]hms?)|\w*[Ss]iemens|\w*mhos?|G_?0)\s*[)\]]")
+_BARE = re.compile(r"(?<![\w.])(?<!\d )([fpnumkMG][SAV]|[mkMG]?(?:[Oo]hms?|Ω))(?!\w)")
+"""A bare unit after a number is a condition, as in "read at 200 mV"."""
+_QUANTITY = re.compile(r"\b(resistance|current|voltage|conductance)s?\b", re.IGNORECASE)
+_FLOATING_MICRO = str.maketrans({"µ": "u", "μ": "u", "\N{OHM SIGN}": "Ω"})
+_BY_PANDAS = "leave it out (in pandas: to_csv(index=False, header=False))"
 
 
 def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tuple[Floats, str]:
@@ -78,6 +89,8 @@ def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tup
             continue
         if wrong == "" and row[-1] == "" and all(_is_value(text, blank) for text in row[:-1]):
             row, wrong = row[:-1], None  # a separator at the end of each line
+        if wrong == "" and not rows and row[0] == "" and row[1:] == [str(k) for k in range(len(row) - 1)]:
+            raise DataFileError(path, f"line {place} names the columns: {_BY_PANDAS}")
         if wrong is not None:
             raise DataFileError(path, f"line {place}: must have numbers only (got {wrong[:40]!r})")
         if rows and len(row) != len(rows[0]):
@@ -94,6 +107,11 @@ def load_matrix(path: str | os.PathLike[str], blank: float | None = None) -> tup
         raise DataFileError(path, f"line {places[int(np.argwhere(np.isinf(matrix))[0, 0])]}: must have finite numbers")
     if blank is not None:
         matrix = np.where(np.isnan(matrix), blank, matrix)
+    width = len(rows[0])
+    names = any(rows[0] == [str(k + first) for k in range(width)] for first in (0, 1))
+    below = matrix[1:] != np.round(matrix[1:])
+    if names and len(rows) > 1 and width > 2 and (width > 5 or below.any()):
+        raise DataFileError(path, f"line {places[0]} counts the columns: {_BY_PANDAS}")
     count, rest = np.arange(len(matrix)), matrix[:, 1:]
     counts = len(matrix) > 2 and any((matrix[:, 0] == count + first).all() for first in (0, 1))
     if counts and (rest != np.round(rest)).any():
@@ -140,21 +158,57 @@ def load_conductances(path: str | os.PathLike[str], unit: str | None = None) -> 
         raise DataFileError(path, f"conductance must be >= 0 at index {place} (got {matrix[place]:g})")
     if unit is None and siemens.max() > PLAUSIBLE:
         rule = f"conductance of up to {siemens.max():g} S ({1 / siemens.max():.2g} ohm) is no memristor's"
-        raise DataFileError(path, f"{rule}: say the unit with --unit (uS?), or --unit S if it is so")
+        hint = "say the unit with --unit (uS?), or --unit S if it is so; resistances and currents are not accepted"
+        raise DataFileError(path, f"{rule}: {hint}")
     return siemens, f"{name}, {said}"
+
+
+def load_voltages(path: str | os.PathLike[str]) -> tuple[Floats, str]:
+    """Load driver voltages, one line per vector; returns them in V, and how their unit was found.
+
+    The unit is the one in the header, as in ``# voltage (mV)``, a key of ``VOLTS``, or V if there is none.
+
+    Raises
+    ------
+    DataFileError
+        If the file is not a matrix of voltages, or its header states another unit.
+    """
+    matrix, header = load_matrix(path)
+    name, said = _stated(path, header, "voltage", VOLTS)
+    return matrix * VOLTS[name], f"{name}, {said}"
 
 
 def _unit_of(path: str | os.PathLike[str], header: str, unit: str | None) -> tuple[str, str]:
     """Return the unit of conductances, a key of ``UNITS``, and how it was found."""
-    if unit is not None:
-        name = unit.translate(_FLOATING_MICRO)
-        if name not in UNITS:
-            raise ValidationError("unit", f"must be one of {', '.join(UNITS)}", unit)
-        return name, "as given"
-    stated = set(_UNIT.findall(header.translate(_FLOATING_MICRO)))
+    if unit is None:
+        return _stated(path, header, "conductance", UNITS)
+    name = unit.translate(_FLOATING_MICRO)
+    if name not in UNITS:
+        raise ValidationError("unit", f"must be one of {', '.join(UNITS)}", unit)
+    return name, "as given"
+
+
+def _stated(path: str | os.PathLike[str], header: str, quantity: str, units: dict[str, float]) -> tuple[str, str]:
+    """Return the unit that a header states, a key of ``units`` whose first is the default, and how it was found.
+
+    Raises
+    ------
+    DataFileError
+        If the header states several units, or another unit or quantity.
+    """
+    text, known = header.translate(_FLOATING_MICRO), ", ".join(units)
+    stated = set(_OWN[quantity].findall(text))
+    say = ": say which with --unit" if units is UNITS else f": must be one of {known}"
     if len(stated) > 1:
-        raise DataFileError(path, f"names several units ({', '.join(sorted(stated))}): say which with --unit")
-    return (stated.pop(), "from its header") if stated else ("S", "none stated: SI")
+        raise DataFileError(path, f"names several units ({', '.join(sorted(stated))}){say}")
+    if stated:
+        return stated.pop(), "from its header"
+    others = [*_BRACKETED.findall(text), *_BARE.findall(text)]
+    if not others and quantity not in text.lower():
+        others = [word.lower() for word in _QUANTITY.findall(text)]
+    if others:
+        raise DataFileError(path, f"must hold {quantity}s in one of {known} (its header states {others[0]})")
+    return next(iter(units)), "none stated: SI"
 
 
 def load_stuck(

@@ -20,6 +20,7 @@ from circuitmem.torch.module import CrossbarModule, TileOptions
 from circuitmem.torch.observe import fitting, observe
 from circuitmem.torch.product import Backward, numbers
 from circuitmem.torch.rewrites import REWRITTEN, rewritten
+from circuitmem.torch.weights import check_shapes
 from circuitmem.validation import did_you_mean, in_range, integer
 
 __all__ = ["convert", "inputs_of", "prepared"]
@@ -104,8 +105,10 @@ def prepared(model: torch.nn.Module, digital: Sequence[str]) -> tuple[torch.nn.M
     Raises
     ------
     ValidationError
-        If there is nothing to put on tiles, a weight would stay digital without being named, or one is not finite.
+        If there is nothing to put on tiles, a weight would stay digital without being named, or one is not finite or
+        has no shape yet.
     """
+    check_shapes(model)
     left = _left_digital(model, digital)
     for name, parameter in model.named_parameters():
         if parameter.layout != torch.strided:  # torch cannot copy such modules

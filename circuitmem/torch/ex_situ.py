@@ -19,7 +19,25 @@ from circuitmem.training.ex_situ import ExSituRecord, goes_on, has_converged
 from circuitmem.training.objective import accuracy_percent
 from circuitmem.training.schedules import Patience, rate_factor
 
-__all__ = ["train_digital"]
+__all__ = ["check_trainable", "check_unfrozen", "train_digital"]
+
+TRAINED = (torch.float32, torch.float64)
+"""Types in which networks are trained: Adam divides by the roots of squared gradients, which half precision loses."""
+
+
+def check_unfrozen(model: torch.nn.Module) -> None:
+    """Raise :class:`ValidationError` if a network has no parameter that training may change."""
+    if not any(each.requires_grad for each in model.parameters()):
+        raise ValidationError("model", "must have a parameter to train, with requires_grad; all are frozen")
+
+
+def check_trainable(model: torch.nn.Module) -> None:
+    """Raise :class:`ValidationError` if a network has no parameter to train on a computer, or one of low precision."""
+    check_unfrozen(model)
+    kinds = (each.dtype for each in model.parameters() if each.requires_grad)
+    low = next((kind for kind in kinds if kind not in TRAINED), None)
+    if low is not None:
+        raise ValidationError("model", "must have parameters of float32 or float64 to be trained", str(low))
 
 
 def train_digital(
@@ -41,7 +59,13 @@ def train_digital(
         Seed of the order of the examples and of dropout.
     progress : callable
         Called with (epochs done, epochs).
+
+    Raises
+    ------
+    ValidationError
+        If the network cannot be trained, or training diverges.
     """
+    check_trainable(model)
     count = len(examples.train_targets)
     batches = -(-count // spec.batch)
     record, total = ExSituRecord(), spec.epochs
@@ -61,7 +85,7 @@ def train_digital(
                     torch.manual_seed(stream_key(seed, Purpose.BATCHES, 0, epoch, step)[0] % 2**63)
                     for group in optimiser.param_groups:
                         group["lr"] = spec.learning_rate * rate_factor(spec.schedule, len(losses) / steps, 0.0)
-                    losses.append(_step(model, examples, chosen, optimiser, len(losses)))
+                    losses.append(_step(model, examples, chosen, optimiser, epoch * batches + step))
                 record.epochs = epoch + 1
                 progress(record.epochs, total)
                 if patience.samples is not None:
@@ -101,7 +125,11 @@ def _step(
         If the loss is not finite.
     """
     optimiser.zero_grad()
-    loss = examples.loss(net(examples.train_inputs[chosen]), chosen)
+    outputs = net(examples.train_inputs[chosen])
+    if step == 0 and not bool(torch.isfinite(outputs).all()):
+        wrong = float(outputs.detach()[~torch.isfinite(outputs)][0])
+        raise ValidationError("model", "must give finite outputs with its starting weights", wrong)
+    loss = examples.loss(outputs, chosen)
     if not bool(torch.isfinite(loss)):
         rule = f"must be smaller: training ex situ diverged, its loss is {float(loss.detach())} (step {step})"
         raise ValidationError("ex_situ.learning_rate", rule, optimiser.param_groups[0]["lr"])

@@ -52,7 +52,7 @@ class TorchNetwork(HardwareNetwork):
         self._modules = crossbar_layers(net)
         self.products: list[TileProduct] = [own for layer in self._modules.values() for own in layer.products]
         self.layers: list[HardwareLayer] = [product.layer for product in self.products]
-        self.model: Any = Twin(net)
+        self.model: Any = Twin(net, seed)
         for product in self.products:
             product.warns = product.chooses_gains = False  # warnings of a run say more, and its steps choose gains
         self._passed: torch.Tensor | None = None

@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from circuitmem.errors import CircuitmemError, ValidationError
+from circuitmem.rng import Purpose, stream_key
 from circuitmem.torch.module import CrossbarModule
 
-__all__ = ["crossbar_layers", "digitally", "evaluating", "fitting", "observe", "taking", "vectors_of", "watched"]
+__all__ = [
+    "crossbar_layers", "digitally", "drawing", "evaluating", "fitting", "observe", "taking", "vectors_of", "watched",
+]  # fmt: skip
 
 
 def crossbar_layers(module: torch.nn.Module) -> dict[str, CrossbarModule]:
@@ -42,6 +45,14 @@ def digitally(module: torch.nn.Module) -> Iterator[None]:
     finally:
         for layer, was in zip(layers, before, strict=True):
             layer.digital = was
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """Let modules draw random numbers from a seed within this block; the generator of the caller stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_key(seed, Purpose.TEST)[0] % 2**63)
+        yield
 
 
 @contextmanager

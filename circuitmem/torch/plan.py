@@ -17,9 +17,10 @@ from circuitmem.errors import ValidationError
 from circuitmem.files import save_npz
 from circuitmem.torch.convert import convert, prepared
 from circuitmem.torch.cuts import check_cuts
+from circuitmem.torch.ex_situ import check_unfrozen
 from circuitmem.torch.examples import Examples
 from circuitmem.torch.network import SAMPLE, MakeOptimiser, TorchNetwork, TorchOptimiser
-from circuitmem.torch.observe import evaluating, taking
+from circuitmem.torch.observe import drawing, evaluating, taking
 from circuitmem.torch.source import sha256_of_weights
 from circuitmem.torch.state import as_array
 from circuitmem.torch.summary import summary
@@ -35,11 +36,15 @@ __all__ = ["RunPlan", "TorchMethod", "one_thread"]
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute with one thread within this block: the bits of sums depend on the number of threads."""
+    """Let torch compute with one thread within this block, and leave its generator as it was.
+
+    The bits of sums depend on the number of threads.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -49,7 +54,7 @@ class TorchMethod(MethodRun):
 
     def finish(self) -> MethodResult:
         """Do what is left of the method."""
-        with one_thread(), torch.random.fork_rng(devices=[]):
+        with one_thread(), drawing(self.spec.seed):
             return super().finish()
 
 
@@ -86,10 +91,12 @@ class RunPlan:
         self.spec, self.model, self.loaded = spec, model, examples.data
         self._optimiser, self._engine = optimiser, engine
         prepared(model, spec.network.digital)  # refuses what cannot go on tiles, before a forward pass is tried
+        if any(recipe_of(spec, name).train for name in spec.methods):
+            check_unfrozen(model)
         examples = examples.fitting(model)
         self._sound: frozenset[int] = frozenset()
         self._untouched: tuple[str, TorchNetwork] | None = None
-        outputs = outputs_of(model, examples.test_inputs[:2])
+        outputs = outputs_of(model, examples.test_inputs[:2], spec.seed)
         self.examples = examples.for_outputs(tuple(outputs.shape))
         self.data = self.examples.as_data()
         if self.data.task == "values":
@@ -101,7 +108,8 @@ class RunPlan:
         if not self._sound:  # else it was fabricated with defects in every layer
             self._keep(analog)
         if any(recipe_of(spec, name).word("fine-tune") is not None for name in spec.methods):
-            check_cuts(analog.net, analog.model.tensor(self.data.train_inputs[:2]))
+            with drawing(spec.seed):
+                check_cuts(analog.net, analog.model.tensor(self.data.train_inputs[:2]))
         check_faults(spec.chip, sum(len(layer.units) for layer in analog.layers))
 
     def save(self, path: Path) -> None:
@@ -114,7 +122,8 @@ class RunPlan:
         outputs = analog.model.logits(self.data.test_inputs)
         if not np.isfinite(outputs).all():
             raise ValidationError("model", "must give finite outputs for the test inputs")
-        needs = summary(analog.net, self._sample[:1])
+        with drawing(self.spec.seed):
+            needs = summary(analog.net, self._sample[:1])
         vectors = min(cast(float, layer.vectors) for layer in needs.layers)
         self._keep(analog)
         return Start(
@@ -126,6 +135,7 @@ class RunPlan:
             int(vectors * min(len(self.data.train_inputs), self.spec.calibration.vectors)),
             {"on_tiles": needs.on_tiles, "tiles": needs.tiles, **objective.record()},
             {"torch": torch.__version__},
+            objective.score_each(outputs, self.data.test_targets),
         )
 
     def make(self, name: str, hooks: Hooks = NO_HOOKS) -> TorchMethod:
@@ -149,7 +159,8 @@ class RunPlan:
         engine = self._engine or engine_of(spec)
         chip = Chip(spec.chip, 0, spec.seed, spec.seed, engine, spec.granularity, spec.reuse_error, self._sound)
         options: Any = {"sample": self._sample, "digital": spec.network.digital, "weight_range": spec.network.room}
-        return TorchNetwork(convert(self.model, chip, **options), spec.seed)
+        with drawing(spec.seed):
+            return TorchNetwork(convert(self.model, chip, **options), spec.seed)
 
     def _keep(self, network: TorchNetwork) -> None:
         """Keep a network whose chip has done nothing, so that the same chip need not be fabricated again."""
@@ -173,8 +184,16 @@ class RunPlan:
         return frozenset(unit.index for layers in sound for layer in layers for unit in layer.units)
 
 
-def outputs_of(net: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """Return the outputs of a network in ``eval()``, (samples, outputs)."""
-    with evaluating(net), taking((inputs,)):
-        found: torch.Tensor = net(inputs)
-        return found
+def outputs_of(net: torch.nn.Module, inputs: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """Return the outputs of a network in ``eval()``, (samples, outputs); ``seed`` seeds what its modules draw.
+
+    Raises
+    ------
+    ValidationError
+        If it does not take the inputs, or returns anything else than a tensor.
+    """
+    with evaluating(net), taking((inputs,)), drawing(seed):
+        found = net(inputs)
+    if not isinstance(found, torch.Tensor):
+        raise ValidationError("model", "must return one tensor, (batch, outputs)", type(found).__name__)
+    return found

@@ -16,9 +16,11 @@ from circuitmem.files import save_npz
 from circuitmem.network import NetworkSummary
 from circuitmem.records import Begun, Results, Weights, read_record, write_record
 from circuitmem.torch.bring_up import JOINED
-from circuitmem.torch.ex_situ import train_digital
+from circuitmem.torch.convert import prepared
+from circuitmem.torch.ex_situ import check_trainable, train_digital
 from circuitmem.torch.examples import Examples
-from circuitmem.torch.plan import RunPlan, one_thread
+from circuitmem.torch.observe import drawing
+from circuitmem.torch.plan import RunPlan, one_thread, outputs_of
 from circuitmem.torch.product import checked_methods
 from circuitmem.torch.source import check_begun, sha256_of_file, sha256_of_weights, sources_of
 from circuitmem.torch.state import as_array
@@ -29,7 +31,7 @@ from circuitmem.training.beside import OnProgress
 from circuitmem.training.carry_out import Start, carry_out
 from circuitmem.training.data import located
 from circuitmem.training.ex_situ import ExSituRecord
-from circuitmem.training.run_folder import check_data, check_new, go_on_in, make_folder
+from circuitmem.training.run_folder import check_data, check_new, check_same_data, go_on_in, make_folder
 
 __all__ = ["begin_model", "load_model", "resume_model_run", "start_model_run", "summarize_model", "train_model"]
 
@@ -155,7 +157,7 @@ def load_model(folder: str | Path, spec: RunSpec) -> RunPlan:
     else:
         before = None
     examples, model = _examples(spec), build_model(spec)
-    check_data(path, examples.data)
+    check_same_data(path, examples.data)
     if before is not None:
         check_begun(before, _begun_with(spec, model))
     load_weights(model, path / "weights.npz")
@@ -163,11 +165,15 @@ def load_model(folder: str | Path, spec: RunSpec) -> RunPlan:
 
 
 def summarize_model(spec: RunSpec) -> NetworkSummary:
-    """Return what the network of a run needs of its chip."""
+    """Return what the network of a run needs of its chip; refuses a network that does not fit its data."""
     examples, model = _examples(spec), build_model(spec)
     if spec.network.weights is not None:
         load_weights(model, spec.network.weights)
-    return summary(model, examples.data, spec.chip, spec.seed, digital=spec.network.digital)
+    prepared(model, spec.network.digital)  # refuses what cannot go on tiles, before a forward pass is tried
+    fitted = examples.fitting(model)
+    fitted.for_outputs(tuple(outputs_of(model, fitted.test_inputs[:2], spec.seed).shape))
+    with drawing(spec.seed):
+        return summary(model, examples.data, spec.chip, spec.seed, digital=spec.network.digital)
 
 
 def _run(plan: RunPlan, path: Path, progress: OnProgress) -> dict[str, Any]:
@@ -221,6 +227,8 @@ def _resolved(spec: RunSpec) -> RunSpec:
 
 
 def _plan(spec: RunSpec, model: torch.nn.Module, examples: Examples) -> RunPlan:
+    if spec.network.weights is None:
+        check_trainable(model)
     return RunPlan(spec, model, examples)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from circuitmem.network import halves_of
 from circuitmem.network.ask import Loss
-from circuitmem.torch.observe import crossbar_layers, digitally, evaluating, taking, vectors_of
+from circuitmem.torch.observe import crossbar_layers, digitally, drawing, evaluating, taking, vectors_of
 from circuitmem.torch.state import as_array
 
 __all__ = ["AT_ONCE", "Twin"]
@@ -32,6 +32,8 @@ class Twin:
     ----------
     net : torch.nn.Module
         From :func:`convert`.
+    seed : int
+        Seed of what its modules draw: each method begins with the same draws.
 
     Attributes
     ----------
@@ -41,8 +43,8 @@ class Twin:
         All other parameters that are trained.
     """
 
-    def __init__(self, net: torch.nn.Module) -> None:
-        self.net = net
+    def __init__(self, net: torch.nn.Module, seed: int = 0) -> None:
+        self.net, self._seed = net, seed
         self.weights: list[Floats] = []
         self.biases: list[Floats] = []
         self._layers = list(crossbar_layers(net).values())
@@ -118,7 +120,7 @@ class Twin:
         """Return the outputs, (samples, outputs), of inputs (samples, ...)."""
         self.push()
         found = []
-        with digitally(self.net), evaluating(self.net):
+        with digitally(self.net), evaluating(self.net), drawing(self._seed):
             for part in self.tensor(inputs).split(AT_ONCE):
                 with taking((part,)):
                     found.append(self.net(part))
@@ -131,13 +133,14 @@ class Twin:
         positive parts and the magnitudes of their negative parts, as they are read.
         """
         self.push()
-        every = vectors_of(self.net, (self.tensor(inputs),), len(inputs), rng)
+        with drawing(self._seed):
+            every = vectors_of(self.net, (self.tensor(inputs),), len(inputs), rng)
         return [halves_of(own) for layer in self._layers for own in every[layer]]
 
     def loss_gradients(self, inputs: NDArray[Any], loss: Loss) -> tuple[float, list[Floats], list[Floats]]:
         """Return the loss of a batch, and its gradients by the weights and by the other parameters."""
         self.push()
-        with digitally(self.net), evaluating(self.net), torch.enable_grad():
+        with digitally(self.net), evaluating(self.net), drawing(self._seed), torch.enable_grad():
             outputs = self.net(self.tensor(inputs))
             found, error = loss(as_array(outputs).astype(np.float64))
             self.net.zero_grad(set_to_none=True)
@@ -148,7 +151,7 @@ class Twin:
         """Return the mean over the samples of each weight's squared gradient."""
         error = loss(self.logits(inputs))[1] * len(inputs)
         squares = [np.zeros_like(each) for each in self.weights]
-        with digitally(self.net), evaluating(self.net), torch.enable_grad():
+        with digitally(self.net), evaluating(self.net), drawing(self._seed), torch.enable_grad():
             for own, wanted in zip(self.tensor(inputs).split(1), error, strict=True):
                 self.net.zero_grad(set_to_none=True)
                 single = self.net(own)

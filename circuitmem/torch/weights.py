@@ -14,7 +14,7 @@ from circuitmem.errors import CircuitmemError, DataFileError, ValidationError
 from circuitmem.registry import load
 from circuitmem.rng import Purpose, stream_key
 
-__all__ = ["build_model", "load_weights"]
+__all__ = ["build_model", "check_shapes", "load_weights"]
 
 
 def build_model(spec: RunSpec) -> torch.nn.Module:
@@ -41,7 +41,17 @@ def build_model(spec: RunSpec) -> torch.nn.Module:
             raise ValidationError("network.model", words) from error
     if not isinstance(model, torch.nn.Module):
         raise ValidationError("network.model", rule, type(model).__name__)
+    check_shapes(model)
     return model
+
+
+def check_shapes(model: torch.nn.Module) -> None:
+    """Raise :class:`ValidationError` if a layer, as LazyLinear, has no shape before it has seen inputs."""
+    for name, module in model.named_modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if any(map(torch.nn.parameter.is_lazy, own)):
+            rule = f"must know the shapes of its layers: call it with inputs once, or give {name or 'it'} its sizes"
+            raise ValidationError("model", rule, type(module).__name__)
 
 
 def load_weights(model: torch.nn.Module, path: str | Path) -> None:

@@ -77,6 +77,8 @@ class Start:
         Number of inputs that calibration can learn from.
     results, provenance : dict
         Further entries of the files of these names.
+    each : dict
+        Test result of the digital network for each of several values.
     """
 
     digital: dict[str, float]
@@ -87,6 +89,7 @@ class Start:
     samples: int | None = None
     results: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    each: dict[str, list[float | None]] = field(default_factory=dict)
 
 
 def carry_out(
@@ -141,7 +144,7 @@ def summary_of(
     spec: RunSpec, data: Dataset, start: Start, results: dict[str, MethodResult], audit: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the content of ``results.json`` for a run whose methods are done."""
-    summary = results_of(spec, start.digital, results, audit)
+    summary = results_of(spec, start.digital, results, audit, start.each)
     if data.task == "classes":
         chance = float(np.bincount(data.test_targets).max() / len(data.test_targets))
         reached = start.digital["accuracy_percent"]

@@ -28,6 +28,8 @@ class MethodResult:
         Test accuracy at the end.
     rmse, r2 : float, optional
         Instead, for a network that predicts values: root mean square error in their units, and R2.
+    each : dict of list of float
+        The same for each of several values: ``rmse``, ``r2``; empty for one.
     simulated_time_s, energy_j, pulses : float, float, int
         Cost of programming, calibration and training.
     history : list of dict
@@ -76,6 +78,7 @@ class MethodResult:
     accuracy_percent: float = 0.0
     rmse: float | None = None
     r2: float | None = None
+    each: dict[str, list[float | None]] = field(default_factory=dict)
     simulated_time_s: float = 0.0
     energy_j: float = 0.0
     pulses: int = 0
@@ -116,7 +119,7 @@ class MethodResult:
         self.output_errors[when] = np.histogram(errors, ERROR_EDGES)[0].tolist()
         if isinstance(objective, Values):
             score = objective.score(outputs, targets)
-            self.rmse, self.r2 = score["rmse"], score["r2"]
+            self.rmse, self.r2, self.each = score["rmse"], score["r2"], objective.score_each(outputs, targets)
             return
         predicted = outputs.argmax(axis=1)
         self.accuracy_percent = accuracy_percent(predicted, targets)
@@ -185,11 +188,11 @@ class MethodResult:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for a file; ``between`` and ``upkeep`` only if they are not empty."""
+        """Return plain values, for a file; ``between``, ``upkeep`` and ``each`` only if they are not empty."""
         found = asdict(self)
         for name in ("rmse", "r2") if self.rmse is None else ("accuracy_percent", "confusion"):
             del found[name]
-        for name in ("between", "upkeep"):
+        for name in ("between", "upkeep", "each"):
             if not found[name]:
                 del found[name]
         return found

@@ -47,6 +47,10 @@ class Classes:
         """Return the score of outputs (samples, outputs): ``accuracy_percent``."""
         return {"accuracy_percent": accuracy_percent(outputs.argmax(axis=1), targets)}
 
+    def score_each(self, outputs: Floats, targets: NDArray[Any]) -> dict[str, list[float | None]]:  # noqa: ARG002
+        """Return the score of each of several values: there are none."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Values:
@@ -95,11 +99,30 @@ class Values:
         With several values ``rmse`` is over all of them, and ``r2`` is computed from errors relative to their spreads
         in training.
         """
-        given = self.in_spreads(outputs) if self.in_units else outputs
-        wanted = self.in_spreads(targets)
-        errors = given - wanted
+        errors, wanted = self._errors(outputs, targets)
         rmse = sqrt(float(np.mean((errors * self.spread) ** 2)))
         return {"rmse": rmse, "r2": 1.0 - float(np.sum(errors**2) / np.sum((wanted - wanted.mean(axis=0)) ** 2))}
+
+    def score_each(self, outputs: Floats, targets: NDArray[Any]) -> dict[str, list[float | None]]:
+        """Return the score of each of several values, ``rmse`` in its unit, and ``r2``; nothing if there is only one.
+
+        Where all test samples have the same value, its ``r2`` is None.
+        """
+        if self.outputs == 1:
+            return {}
+        errors, wanted = self._errors(outputs, targets)
+        rmse = self.spread * np.sqrt(np.mean(errors**2, axis=0))
+        varies, spreads = np.ptp(wanted, axis=0) > 0.0, np.sum((wanted - wanted.mean(axis=0)) ** 2, axis=0)
+        r2 = 1.0 - np.sum(errors**2, axis=0) / np.where(varies, spreads, 1.0)
+        return {
+            "rmse": rmse.tolist(),
+            "r2": [own if some else None for own, some in zip(r2.tolist(), varies, strict=True)],
+        }
+
+    def _errors(self, outputs: Floats, targets: NDArray[Any]) -> tuple[Floats, Floats]:
+        """Return errors, and the true values, relative to the spreads in training."""
+        wanted = self.in_spreads(targets)
+        return (self.in_spreads(outputs) if self.in_units else outputs) - wanted, wanted
 
 
 Objective = Classes | Values

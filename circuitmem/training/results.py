@@ -18,14 +18,22 @@ __all__ = ["results_of", "run_provenance"]
 
 
 def results_of(
-    spec: RunSpec, digital: dict[str, float], results: dict[str, MethodResult], audit: dict[str, Any]
+    spec: RunSpec,
+    digital: dict[str, float],
+    results: dict[str, MethodResult],
+    audit: dict[str, Any],
+    each: dict[str, list[float | None]],
 ) -> dict[str, Any]:
-    """Return the content of results.json; its names stay the same in later versions."""
+    """Return the content of results.json; its names stay the same in later versions.
+
+    Scores of the digital network are in ``digital``, and those of each of several values in ``each``.
+    """
     single = {"precision": spec.precision} if spec.precision != "double" else {}
     return {
         "seed": spec.seed,
         **single,
         **{key: {"digital": own} | {name: r.score[key] for name, r in results.items()} for key, own in digital.items()},
+        **_of_targets(spec, each, results),
         "simulated_time_s": {name: r.simulated_time_s for name, r in results.items()},
         "energy_j": {name: r.energy_j for name, r in results.items()},
         "pulses": {name: r.pulses for name, r in results.items()},
@@ -45,6 +53,21 @@ def results_of(
         "utilisation": {name: r.utilisation for name, r in results.items()},
         **({"upkeep": {name: r.upkeep for name, r in results.items()}} if spec.use.after else {}),
     }
+
+
+def _of_targets(
+    spec: RunSpec, digital: dict[str, list[float | None]], results: dict[str, MethodResult]
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return the scores of each of several values by its name, or by its number if the data name none."""
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    if not digital or not all(r.each for r in results.values()):  # a method of an older version has none
+        return found
+    target = spec.data.target
+    for key, own in digital.items():
+        names = target if isinstance(target, tuple) else [str(place) for place in range(len(own))]
+        every = {"digital": own} | {name: r.each[key] for name, r in results.items()}
+        found[f"{key}_of_targets"] = {name: dict(zip(names, each, strict=True)) for name, each in every.items()}
+    return found
 
 
 def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | None:

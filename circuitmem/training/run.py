@@ -166,7 +166,8 @@ def _help(pipe: Connection[Any, Any], spec: RunSpec, path: Path, threads: int) -
 def start_of(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecord | None, threads: int | None) -> Start:
     """Return the :class:`Start` of a digital network, for chips whose kernels use ``threads`` threads."""
     objective = objective_of(data)
-    digital = objective.score(model.logits(data.test_inputs), data.test_targets)
+    outputs = model.logits(data.test_inputs)
+    digital = objective.score(outputs, data.test_targets)
 
     def make(name: str, hooks: Hooks) -> MethodRun:
         return MethodRun(name, spec, build_network(spec, model, data, engine_of(spec, threads)), data, hooks)
@@ -175,7 +176,8 @@ def start_of(spec: RunSpec, data: Dataset, model: Network, training: ExSituRecor
         batches = -(-len(data.train_inputs) // spec.in_situ.batch)
         return spec.in_situ.epochs * batches * recipe_of(spec, name).train + 1
 
-    return Start(digital, objective.guessing, make, steps, training, len(data.train_inputs), objective.record())
+    each, samples = objective.score_each(outputs, data.test_targets), len(data.train_inputs)
+    return Start(digital, objective.guessing, make, steps, training, samples, objective.record(), each=each)
 
 
 def _digital(spec: RunSpec, path: Path, data: Dataset, progress: OnProgress) -> tuple[Network, ExSituRecord | None]:

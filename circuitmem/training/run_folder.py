@@ -14,7 +14,7 @@ from circuitmem.errors import DataFileError, RunBusyError, ValidationError
 from circuitmem.files import is_leftover, locked, remove_leftovers, write_text
 from circuitmem.records import DataRecord, read_config, read_record, write_record
 
-__all__ = ["check_data", "check_new", "check_same", "declared", "go_on_in", "make_folder"]
+__all__ = ["check_data", "check_new", "check_same", "check_same_data", "declared", "go_on_in", "make_folder"]
 
 LOCK = ".lock"
 """File in a run folder that is locked by the process that works on the run."""
@@ -83,9 +83,15 @@ def make_folder(path: Path, spec: RunSpec, data: Dataset) -> Iterator[None]:
 
 def check_data(path: Path, data: Dataset) -> None:
     """Refuse data that differ from those with which a run was begun; record them if the run has no record yet."""
+    if not (path / "data.json").exists():  # a run of an older version, or one killed before it could write the record
+        write_record(path / "data.json", data.record(), indent=None)
+    check_same_data(path, data)
+
+
+def check_same_data(path: Path, data: Dataset) -> None:
+    """Refuse data that differ from those with which a run was begun; runs of older versions are not checked."""
     file = path / "data.json"
-    if not file.exists():  # a run of an older version, or one killed before it could write the record
-        write_record(file, data.record(), indent=None)
+    if not file.exists():
         return
     before = read_record(file, DataRecord)
     if before["sha256"] != data.sha256:

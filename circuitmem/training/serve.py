@@ -27,10 +27,11 @@ from circuitmem.training.methods import build_network, trainer_of
 from circuitmem.training.own import is_of_torch
 from circuitmem.training.recipes import recipe_of
 from circuitmem.training.run import load_digital
+from circuitmem.training.run_folder import check_same_data
 from circuitmem.training.use import Upkeep
 from circuitmem.validation import did_you_mean
 
-__all__ = ["age", "age_run", "load_chip", "serve", "serve_run"]
+__all__ = ["age", "age_run", "last_method", "load_chip", "serve", "serve_run"]
 
 FABRICATED = ("tile", "defects", "device", "mapping")
 """Tables of ``chip`` that describe its fabrication: they cannot change for a finished chip."""
@@ -163,7 +164,7 @@ def _as_left(path: Path, method: str, spec: RunSpec, make: Callable[[], Hardware
         raise ValidationError("--method", rule, method)
     file = path / f"chip_{method}.npz"
     if not file.is_file():
-        raise DataFileError(path, f"has no finished chip of method {method} ({file.name})")
+        raise DataFileError(path, f"has no finished chip of method {method} ({file.name}){_unfinished(path)}")
     network = make()
     trainer_of(recipe_of(spec, method), spec, network)  # the tiles that training has added
     saved = load_state(file, "chip", {"chip": network.chip.state(), "network": network.state()})
@@ -171,6 +172,26 @@ def _as_left(path: Path, method: str, spec: RunSpec, make: Callable[[], Hardware
         network.chip.restore(saved["chip"])
         network.restore(saved["network"])
     return network
+
+
+def last_method(folder: str | Path) -> str:
+    """Return the last method of a run that has a finished chip.
+
+    Raises
+    ------
+    DataFileError
+        If the folder is not a run, or no method has a chip.
+    """
+    path = Path(folder)
+    for name in reversed(read_config(path).methods):
+        if (path / f"chip_{name}.npz").is_file():
+            return name
+    raise DataFileError(path, f"has no finished chip{_unfinished(path)}")
+
+
+def _unfinished(path: Path) -> str:
+    """Return a hint if a run was interrupted."""
+    return "" if (path / "results.json").exists() else f": the run was interrupted; circuitmem resume {path} goes on"
 
 
 def age(network: HardwareNetwork, spec: UseSpec, ages: Sequence[float], data: Dataset) -> list[dict[str, Any]]:
@@ -249,7 +270,7 @@ def serve_run(
     DataFileError
         If the folder has no such chip.
     ValidationError
-        If a change concerns the fabrication of the chip.
+        If a change concerns the fabrication of the chip, or the data are not those of the run.
     """
     with (
         ExitStack() as stack,
@@ -285,6 +306,7 @@ def _finished_chip(
             network = _as_left(path, method, run, plan.network)
         else:
             data = load_data(run.data, run.network, run.seed)
+            check_same_data(path, data)
             network = load_chip(path, method, run, data)
         network.chip.context.noise_seed = noise_seed
         yield network, data

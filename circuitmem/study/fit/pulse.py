@@ -55,6 +55,8 @@ def fit_pulses(
         if 0 < different < 3 or not any(seen.values()):
             raise DataFileError(path, f"must have at least three different pulses {name} (got {different})")
     most = {name: int(count[some].max()) for name, some in (("up", up), ("down", ~up)) if seen[name]}
+    if np.ptp(measured) == 0.0:
+        raise DataFileError(path, f"conductance must change with the pulses; all are {float(measured[0]):g} S")
     if max(most.values()) > MOST_PULSES:
         raise DataFileError(path, f"must have at most {MOST_PULSES} pulses of one direction (got {max(most.values())})")
     pulses: dict[str, Any] = {"states": most.get("up", most.get("down"))}

@@ -11,7 +11,7 @@ from circuitmem.config import load_run
 from circuitmem.engine import BehavioralEngine
 from circuitmem.errors import DataFileError
 from circuitmem.report import plot_cell_currents, plot_error, plot_voltages
-from circuitmem.study.array import load_conductances, load_stuck
+from circuitmem.study.array import load_conductances, load_stuck, load_voltages
 
 ROWS, COLUMNS = 6, 9
 WIRES = ["--set", "chip.tile.word_line_resistance=2.5", "--set", "chip.tile.bit_line_resistance=1.5"]
@@ -153,7 +153,14 @@ def test_numbers_without_a_unit_are_siemens_or_asked_about(run, array):
         (["--conductance", "g.csv", "--unit", "kS"], "unit must be one of S, mS, uS, nS, pS (got 'kS')"),
         (["--conductance", "g.csv", "--cell", "1"], "--cell must be ROW,COLUMN (got '1')"),
         (["--conductance", "g.csv", "--cell", "6,0"], "cell row must be from 0 to 5 (got 6)"),
-        (["--conductance", "g.csv", "--voltages", "g.csv"], "--voltages must have 6 columns, one a word line (got 9)"),
+        (
+            ["--conductance", "g.csv", "--voltages", "g.csv"],
+            "g.csv: must hold voltages in one of V, mV, uV (its header",
+        ),
+        (
+            ["--conductance", "g.csv", "--voltages", "wide.csv"],
+            "--voltages must have 6 columns, one a word line (got 9)",
+        ),
         (["--conductance", "g.csv", "--vectors", "0"], "--vectors must be >= 1 (got 0)"),
         (["--conductance", "g.csv", "--stuck", "v.csv"], "v.csv: must have 6 rows and 9 columns like the conductances"),
         (["--conductance", "g.csv", "--stuck", "units.csv"], "units.csv: names several units (nS, uS): say which"),
@@ -164,6 +171,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(run, array, words, message
     folder, _, _ = array
     for name, text in {
         "ragged": "1,2,3\n4,5\n", "words": "1,2\nhigh,3\n", "empty": "# uS\n\n", "below": "1,-2\n",
+        "wide": "1,2,3,4,5,6,7,8,9.5\n",
         "units": "# uS or nS\n" + ROWS * (",".join(COLUMNS * "5") + "\n"),
     }.items():  # fmt: skip
         (folder / f"{name}.csv").write_text(text)
@@ -232,6 +240,14 @@ def test_a_map_is_read_however_a_measured_curve_is(content, encoding, tmp_path):
             "\n".join(["WL,BL0 (uS)", *(f"{k},{row[0]}" for k, row in enumerate(MAP))]),
             "the first column counts the lines: leave it out",
         ),
+        (written(",", head="0,1,2"), "line 1 counts the columns: leave it out (in pandas: to_csv(index=False, header="),
+        (written(",", head=",0,1,2"), "line 1 names the columns: leave it out (in pandas: to_csv(index=False, header="),
+        (written(",", head="# resistance (GOhm)"), "must hold conductances in one of S, mS, uS, nS, pS (its header st"),
+        (written(",", head="# current (A) at 1 V"), "(its header states A)"),
+        (written(",", head="# resistances"), "(its header states resistance)"),
+        (written(",", head="R in k\N{OHM SIGN}"), "(its header states kΩ)"),
+        (written(",", head="# conductance (us)"), "(its header states us)"),
+        (written(",", head="# conductance (microsiemens)"), "(its header states microsiemens)"),
     ],
 )
 def test_what_is_no_map_is_one_line(content, message, tmp_path):
@@ -239,6 +255,44 @@ def test_what_is_no_map_is_one_line(content, message, tmp_path):
     with pytest.raises(DataFileError) as error:
         load_conductances(tmp_path / "g.csv")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("head", "factor", "words"),
+    [
+        ("# voltage (mV)", 1e-3, "mV, from its header"),
+        ("V1 [\N{MICRO SIGN}V];V2;V3", 1e-6, "uV, from its header"),
+        ("# read voltage (V)", 1.0, "V, from its header"),
+        ("# a vector a line", 1.0, "V, none stated: SI"),
+    ],
+)
+def test_voltages_are_in_the_unit_of_their_header(head, factor, words, tmp_path):
+    (tmp_path / "v.csv").write_text(written(";", head=head), "utf-8")
+    found, said = load_voltages(tmp_path / "v.csv")
+    np.testing.assert_allclose(found, factor * MAP, rtol=1e-12)
+    assert said == words
+
+
+@pytest.mark.parametrize("head", ["# current (A)", "# voltage (kV)", "# currents", "# mV or uV"])
+def test_what_a_header_calls_no_voltage_is_refused(head, tmp_path):
+    (tmp_path / "v.csv").write_text(written(",", head=head))
+    with pytest.raises(DataFileError, match=r"one of V, mV, uV"):
+        load_voltages(tmp_path / "v.csv")
+
+
+def test_the_page_says_in_which_unit_voltages_were(run, array):
+    folder, conductance, voltages = array
+    np.savetxt(folder / "mv.csv", 1e3 * voltages, delimiter=",", header="voltage (mV)", fmt="%.17g")
+    done = run(folder, "--conductance", "g.csv", "--voltages", "mv.csv", "--out", "found", "--json", *WIRES)
+    found = json.loads(done.stdout)
+    np.testing.assert_allclose(found["ideal_currents_a"], voltages @ conductance, rtol=1e-12)
+    assert found["voltage_unit"] == "mV, from its header"
+    assert "mv.csv [mV, from its header]" in (folder / "found" / "report.html").read_text("utf-8")
+
+
+def test_a_condition_in_a_header_is_no_unit(tmp_path):
+    (tmp_path / "g.csv").write_text("# A measured array, conductance at 200 mV, V/2\n1e-6,2e-6\n3e-6,1e-6\n")
+    assert load_conductances(tmp_path / "g.csv")[1] == "S, none stated: SI"
 
 
 def test_an_empty_field_at_the_end_of_a_line_is_a_cell_that_works(tmp_path):

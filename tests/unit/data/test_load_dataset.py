@@ -1,6 +1,7 @@
 """load_dataset: what users have becomes a data set, or is refused in one line that says why."""
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,6 +164,10 @@ def test_a_folder_of_images_by_class(tmp_path):
     (tmp_path / "bee" / "9.png").write_text("no image")
     with pytest.raises(CircuitmemError, match=r"9\.png: cannot be read as an image"):
         load_dataset(tmp_path)
+    (tmp_path / "bee" / "9.png").unlink()
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(CircuitmemError, match=r"cat: must have images of its class, or be left out \(it is empty\)"):
+        load_dataset(tmp_path)
 
 
 def test_a_function_of_a_module_in_this_folder(tmp_path, monkeypatch):
@@ -203,6 +208,19 @@ def test_the_bundled_digits_by_name():
         (HEAD + "\n1,2,3,4,ant\n1,inf,3,4,ant\n", r"line 3: b must be a finite number \(got 'inf'\)"),
         (HEAD + "\n1,red,3,4,ant\n1,blue,3,4,ant\n", "columns b are no numbers: .* name them in data.ignore"),
         (HEAD + "\n1,2,3,4,ant\n1,2,3,4,\n", "line 3: kind, the target, must not be missing"),
+        (HEAD + "\n1,2,3,4,ant\n1,2,3,4,nan\n", "line 3: kind, the target, must not be missing"),
+        (HEAD + "\n1,2,3,4,1\n1,2,3,4,NaN\n", "line 3: kind, the target, must not be missing"),
+        (HEAD + "\n1,2,3,4,ant\n1,1e308,3,4,ant\n", r"line 3: b must be within 1e\+150 \(got 1e308\)"),
+        (HEAD + "\n1,2,3,4,1\n1,2,3,4,-1e300\n", r"line 3: kind must be within 1e\+150 \(got -1e300\)"),
+        (
+            HEAD + "\n1,2,3,4,ant\n1,9007199254740993,3,4,ant\n",
+            r"line 3: b must be within 2\^53, .*\(got 9007199254740993",
+        ),
+        ("," + HEAD + "\n0,1,2,3,4,ant\n", r"the first column has no name: .* to_csv\(index=False\)"),
+        (
+            HEAD + "".join(f"\n1,2,3,4,{k % 9}" for k in range(18)),
+            r"data\.split must leave class 0 .*say task = values",
+        ),
         ("a,b,b,d,kind\n1,2,3,4,ant\n", "must give each column a name of its own"),
         (
             HEAD + "\n1,2,3,4,ant\n" * 9,
@@ -219,6 +237,37 @@ def test_a_table_that_is_wrong_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(CircuitmemError, match=message) as error:
         load_dataset(path, target="kind")
     assert "\n" not in str(error.value)
+
+
+def test_a_table_in_another_encoding_is_refused_in_one_line(tmp_path):
+    for encoding in ("latin-1", "utf-16"):
+        (tmp_path / "mine.csv").write_text(HEAD + "\n1,2,3,4,h\xfcnd\n" * 9, encoding)
+        with pytest.raises(CircuitmemError, match=r"mine\.csv: must be UTF-8 text: save it as that"):
+            load_dataset(tmp_path / "mine.csv", target="kind")
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_numbers_of_every_width_are_read_without_a_warning(kind):
+    data = load_dataset((INPUTS.astype(kind), INPUTS[:, 0].astype(kind)), task="values")
+    assert data.train_inputs.dtype == np.float64
+
+
+def test_large_numbers_that_float64_has_are_read(tmp_path):
+    rows = [f"{10**17 * k},2,3,{2**53 + 2 * k},{'ab'[k % 2]}" for k in range(20)]
+    (tmp_path / "mine.csv").write_text("\n".join([HEAD, *rows]))
+    data = load_dataset(tmp_path / "mine.csv", target="kind", scale="standard")
+    assert len(np.unique(np.concatenate([data.train_inputs, data.test_inputs, data.validation_inputs])[:, 0])) == 20
+
+
+@pytest.mark.parametrize("scale", ["range", "standard"])
+def test_inputs_that_overflow_when_they_are_scaled_are_refused(scale):
+    data = load_dataset((INPUTS, LABELS))
+    wide = data.train_inputs.copy()
+    wide[:2] = [[1e308], [-1e308]]
+    tests = np.full(data.test_inputs.shape, 1e160)
+    for parts in ({"train_inputs": wide}, {"train_inputs": 1e-150 * data.train_inputs, "test_inputs": tests}):
+        with pytest.raises(ValidationError, match=r"data inputs must stay finite when scaled, at index"):
+            replace(data, **parts).scaled(scale)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +307,13 @@ def test_columns_can_be_left_out_and_headings_too(tmp_path):
         ({"x": INPUTS, "y": LABELS[:-1]}, r"data targets must be \(60,\), one for each input \(got \(59,\)\)"),
         ({"x": np.array([{}]), "y": LABELS}, "it holds Python objects: save arrays of numbers"),
         ({"x": INPUTS.astype(complex), "y": LABELS}, "data inputs must be real numbers"),
+        ({"x": 1e151 * np.sign(INPUTS), "y": LABELS}, r"data inputs must be within 1e\+150 at index \(0, 0\)"),
+        (
+            {"x": np.full((60, 4), 2**62) + np.arange(60)[:, None], "y": LABELS},
+            r"data inputs must be within 2\^53, .* at index \(0, 0\) \(got 4611686018427387904\)",
+        ),
+        ({"x": INPUTS, "y": LABELS + 2**60}, r"data targets must be within 2\^53, .* at index \(0,\)"),
+        ({"x": INPUTS, "y": np.where(LABELS, "ant", "NaN")}, r"data targets must not be missing, as at index 0 .*NaN"),
         ({"x": INPUTS[:0], "y": LABELS[:0]}, "data inputs must be .* one sample"),
         (
             {"x_train": INPUTS, "y_train": LABELS, "x_test": INPUTS[:, :3], "y_test": LABELS},

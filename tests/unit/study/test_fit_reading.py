@@ -354,6 +354,13 @@ def test_what_is_told_wrongly_is_one_line(told, message, tmp_path):
     assert message in str(error.value)
 
 
+def test_a_curve_that_no_pulse_changes_is_refused(tmp_path):
+    path = tmp_path / "pulses.csv"
+    path.write_text("\n".join(["pulse,G (uS),polarity", *(f"{p},5.0,up" for p in range(20))]))
+    with pytest.raises(DataFileError, match=r"conductance must change with the pulses; all are 5e-06 S"):
+        fit_device(path, "pulse")
+
+
 def pulses(tmp_path, lines):
     path = tmp_path / "pulses.csv"
     path.write_text("\n".join(lines))

@@ -159,6 +159,59 @@ def test_what_cannot_go_on_tiles_is_said_before_the_network_is_tried():
         evaluate(words, (np.zeros((20, 10)), np.arange(20) % 3), CHIP)
 
 
+class Pair(nn.Module):
+    """A network that returns two tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(10, 3)
+
+    def forward(self, inputs):
+        return self.layer(inputs), inputs
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.LazyLinear(3), r"model must know the shapes of its layers: .* \(got 'LazyLinear'\)"),
+        (Pair(), r"model must return one tensor, \(batch, outputs\) \(got 'tuple'\)"),
+        (nn.Linear(10, 3).requires_grad_(False), r"model must have a parameter to train, with requires_grad"),
+    ],
+)
+def test_networks_that_cannot_be_evaluated_are_refused_in_one_line(model, message):
+    with pytest.raises(ValidationError, match=message) as error:
+        evaluate(model, clusters(), CHIP, ["in_situ"])
+    assert "\n" not in str(error.value)
+
+
+def test_a_frozen_network_may_be_evaluated_without_training():
+    assert evaluate(nn.Linear(10, 3).requires_grad_(False), clusters(), CHIP, ["raw"]).accuracy_percent["raw"] > 0.0
+
+
+class Noisy(nn.Module):
+    """A network that draws random numbers in every forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(10, 3)
+
+    def forward(self, inputs):
+        return self.layer(inputs + torch.randn(len(inputs), 10))
+
+
+def test_what_a_network_draws_is_decided_by_the_seed_of_the_run():
+    net, data, found = Noisy(), clusters(), []
+    for own in (1, 2):
+        torch.manual_seed(own)
+        before = torch.get_rng_state()
+        found.append(evaluate(net, data, CHIP, ["raw", "calibration_in_situ"], epochs=1))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert found[0].accuracy_percent == found[1].accuracy_percent
+    assert found[0].history == found[1].history
+    again = evaluate(net, data, CHIP, ["raw"], seed=7)
+    assert again.accuracy_percent["digital"] != found[0].accuracy_percent["digital"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -18,6 +18,7 @@ from circuitmem.torch import resume_model_run, start_model_run, summarize_model,
 from circuitmem.torch.weights import build_model, load_weights  # noqa: E402
 
 MODULE = """
+import torch
 from torch import nn
 
 def build():
@@ -28,6 +29,32 @@ def number():
 
 def broken():
     raise KeyError("x")
+
+def lazy():
+    return nn.Sequential(nn.LazyLinear(3))
+
+class Pair(nn.Module):
+    def forward(self, inputs):
+        return inputs, inputs
+
+def pair():
+    return nn.Sequential(nn.Linear(5, 3), Pair())
+
+def frozen():
+    return nn.Linear(5, 3).requires_grad_(False)
+
+def half():
+    return nn.Linear(5, 3).half()
+
+def wide():
+    return nn.Linear(5, 2)
+
+class Root(nn.Module):
+    def forward(self, inputs):
+        return (inputs - 1e6).sqrt()
+
+def nothing():
+    return nn.Sequential(nn.Linear(5, 3), Root())
 """
 CONFIG = """
 [data]
@@ -135,6 +162,10 @@ def test_weights_that_do_not_fit_are_one_line(folder, capsys):
         (["network.model=own_network_of_a_test:number"], "network.model must be .* torch.nn.Module .*got 'int'"),
         (["network.model=own_network_of_a_test:broken"], "network.model must be .* raises KeyError"),
         (["network.model=own_network_of_a_test:bild"], "network.model names what is not there.*did you mean 'build'"),
+        (["network.model=own_network_of_a_test:lazy"], r"model must know the shapes .* give 0 its sizes .*LazyLinear"),
+        (["network.model=own_network_of_a_test:touch"], r"names what is not there: module \S+ has no touch \(got"),
+        (["network.model=own_network_of_a_test:frozen"], r"model must have a parameter to train"),
+        (["network.model=own_network_of_a_test:half"], r"model must have .* float32 or float64 .*got 'torch.float16'"),
         (["network.model=own_netwrok:build"], "no module own_netwrok"),
         (["network.model=build"], "network.model must be package.module:function"),
         (["network.weights=nope.pt"], "nope.pt: cannot be read"),
@@ -161,6 +192,26 @@ def test_commands_for_networks_of_layers_say_so(folder):
     (folder / "run" / "results.json").unlink()
     with pytest.raises(ValidationError, match=r"network\.model must be left out: a run of torch goes on by"):
         resume_run("run")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wide", r"model must give \(batch, 3\), one output a class: mine.npz has 3 classes \(got \(2, 2\)\)"),
+        ("pair", r"model must return one tensor, \(batch, outputs\) \(got 'tuple'\)"),
+        ("lazy", r"model must know the shapes"),
+    ],
+)
+def test_a_summary_refuses_what_a_run_refuses(folder, name, message):
+    for command in (summarize_model, lambda spec: start_model_run(spec, "run")):
+        with pytest.raises(ValidationError, match=message):
+            command(load_run("c.toml", [f"network.model=own_network_of_a_test:{name}"]))
+
+
+def test_outputs_that_are_no_numbers_before_the_first_step_are_not_blamed_on_its_size(folder):
+    spec = load_run("c.toml", ["network.model=own_network_of_a_test:nothing"])
+    with pytest.raises(ValidationError, match=r"model must give finite outputs with its starting weights \(got nan\)"):
+        start_model_run(spec, "run")
 
 
 def test_a_summary_of_the_model_of_a_configuration(folder):

@@ -116,6 +116,31 @@ def test_data_that_changed_are_not_resumed(folder):
     assert resumed["accuracy_percent"] == start_run(spec, "again")["accuracy_percent"]
 
 
+def test_infer_takes_the_last_finished_chip_and_says_how_to_finish_a_run(folder, monkeypatch, capsys):
+    start_run(load_run("c.toml", ['methods=["calibration","raw"]']), "run")
+    code, out, err = command(monkeypatch, capsys, "infer", "run", "--rate", "1e7", "--duration", "1e-6", "--json")
+    assert (code, json.loads(out)["method"]) == (0, "raw"), err
+    (folder / "run" / "results.json").unlink()
+    (folder / "run" / "chip_raw.npz").unlink()
+    code, _, err = command(monkeypatch, capsys, "infer", "run", "--method", "raw")
+    hint = "the run was interrupted; circuitmem resume run goes on"
+    assert (code, err.strip()[-len(hint) :]) == (2, hint)
+    (folder / "run" / "chip_calibration.npz").unlink()
+    code, _, err = command(monkeypatch, capsys, "infer", "run")
+    assert (code, f"run: has no finished chip: {hint}" in err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("--rate", "1e7", "--duration", "1e-6"), ("--after", "1s")])
+def test_data_that_changed_are_not_used_with_a_finished_chip(folder, monkeypatch, capsys, words):
+    start_run(load_run("c.toml"), "run")
+    table = folder / "mine.csv"
+    table.write_text(table.read_text().translate(str.maketrans("abc", "bca")))
+    code, out, err = command(monkeypatch, capsys, "infer", "run", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "data.sha256 must be " in err
+    assert "mine.csv has changed" in err
+
+
 def test_what_a_summary_says_is_what_a_run_books(folder):
     spec = load_run("c.toml", ["network.layers=[5,20,3]"])
     data = load_data(spec.data, spec.network, spec.seed)

@@ -68,6 +68,39 @@ def test_scores_are_in_the_units_of_the_targets():
     assert objective_of(data, in_units=True).score(targets[:, None], targets) == {"rmse": 0.0, "r2": 1.0}
     two = load_dataset((samples()[0], np.column_stack([samples()[1]] * 2)), task="values", seed=1)
     assert objective_of(two).outputs == 2
+    assert objective.score_each(guess, targets) == {}
+
+
+@pytest.mark.parametrize("in_units", [False, True])
+def test_each_of_several_targets_has_a_score_in_its_own_unit(in_units):
+    objective = Values(np.array([150.0, -2.0, 0.0]), np.array([70.0, 0.1, 1.0]), in_units)
+    rng = np.random.default_rng(3)
+    targets = rng.normal(size=(20, 3)) * objective.spread + objective.mean
+    targets[:, 2] = 0.5
+    off = rng.normal(size=(20, 3)) * [7.0, 0.05, 0.1]
+    outputs = targets + off if in_units else objective.in_spreads(targets + off)
+    found = objective.score_each(outputs, targets)
+    np.testing.assert_allclose(found["rmse"], np.sqrt((off**2).mean(axis=0)))
+    np.testing.assert_allclose(found["r2"][:2], 1.0 - (off**2).sum(axis=0)[:2] / (20 * targets[:, :2].var(axis=0)))
+    assert found["r2"][2] is None
+    assert objective.score(outputs, targets)["rmse"] == pytest.approx(np.sqrt((off**2).mean()))
+
+
+def test_a_run_has_the_scores_of_each_target_by_name(tmp_path, monkeypatch, command):
+    inputs, first = samples()
+    table = np.column_stack([inputs, first, 1e-3 * inputs[:, 0]])
+    np.savetxt(tmp_path / "two.csv", table, delimiter=",", header="a,b,c,d,mass,length", comments="", fmt="%.9g")
+    words = options([*TINY, "data.source=two.csv", 'data.target=["mass","length"]', "network.layers=[4,8,2]"])
+    done = command("train", "-o", "run", *words, "--set", 'methods=["raw"]', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = read_record(tmp_path / "run" / "results.json", Results)
+    for key in ("rmse_of_targets", "r2_of_targets"):
+        assert {name: list(own) for name, own in found[key].items()} == {
+            name: ["mass", "length"] for name in ("digital", "raw")
+        }
+    mass, length = (found["rmse_of_targets"]["raw"][name] for name in ("mass", "length"))
+    assert found["rmse"]["raw"] == pytest.approx(np.sqrt((mass**2 + length**2) / 2))
+    assert f"{mass:.4g}, {found['r2_of_targets']['raw']['mass']:.3f}" in done.stdout
 
 
 def check(found, folder, network):
