@@ -116,7 +116,7 @@ class Device(ABC):
         Parameters
         ----------
         wanted, present : (rows, columns) ndarray
-            Conductances [S].
+            Conductances [S], within the declared range.
         """
 
     @abstractmethod
@@ -205,10 +205,14 @@ class Device(ABC):
             state.asked[pulse.cells] = pulse.wanted[pulse.cells]
 
     def _counted(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
-        """Return what :meth:`counts` does; that of a user's class must be what it promises."""
-        found = self.counts(wanted, present)
+        """Return what :meth:`counts` does; that of a user's class must be what it promises.
+
+        Reads while verifying may have found cells beyond the range. Built-in classes take them as its ends, and a
+        user's class gets the ends.
+        """
         if is_ours(type(self).counts):
-            return found
+            return self.counts(wanted, present)
+        found = self.counts(self._within(wanted), self._within(present))
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise refusal("devices", self, "must return pulses down and pulses up from counts", found)
         down, up = (array_of("devices", self, "from counts", each, wanted.shape) for each in found)
@@ -221,9 +225,9 @@ class Device(ABC):
 
     def _left(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
         """Return what :meth:`after` does; that of a user's class must be what it promises for cells with a pulse."""
-        found = self.after(pulse, conductance, noise)
         if is_ours(type(self).after):
-            return found
+            return self.after(pulse, conductance, noise)
+        found = self.after(pulse, self._within(conductance) if noise is None else conductance, noise)
         left = array_of("devices", self, "from after", found, conductance.shape, finite=False)
         given, spec = left[pulse.cells], self.spec
         low, high, beyond = spec.minimum_conductance, spec.maximum_conductance, ROUNDING * spec.maximum_conductance
@@ -235,3 +239,6 @@ class Device(ABC):
             rule = f"must return conductances from {low:g} to {high:g} S from after where there is no noise"
             raise refusal("devices", self, rule, wrong[0])
         return left
+
+    def _within(self, conductance: Floats) -> Floats:
+        return np.clip(conductance, self.spec.minimum_conductance, self.spec.maximum_conductance)
