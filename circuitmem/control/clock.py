@@ -135,7 +135,9 @@ def plugin_process(kind: str, own: Any, method: str, process: Any) -> Process:
             return end.value
         if not isinstance(event, simpy.Event):
             process.close()
-            raise refusal(kind, own, f"must take time on the chip with yield from alone{where}, and yield nothing", event)
+            raise refusal(
+                kind, own, f"must take time on the chip with yield from alone{where}, and yield nothing", event
+            )
         try:
             resume, given = process.send, (yield event)
         except GeneratorExit:

@@ -140,7 +140,9 @@ def test_an_optimiser_with_a_wrong_change_is_named(monkeypatch, answer, said):
     monkeypatch.setattr(Changes, "answer", staticmethod(answer))
     values = np.ones((4, 3))
     own = Changes(InSituSpec(), [values])
-    with pytest.raises(ValidationError, match=rf"^optimiser {HERE}:Changes must return {said.replace('.*', 'from change')}$"):
+    with pytest.raises(
+        ValidationError, match=rf"^optimiser {HERE}:Changes must return {said.replace('.*', 'from change')}$"
+    ):
         own.move([Moved(values)], [np.ones((4, 3))], 0.1)
     assert (values == 1.0).all()
 
