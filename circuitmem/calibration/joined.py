@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitmem.calibration.answers import learn, prepare, stored_words
 from circuitmem.calibration.method import Calibration, Products
 from circuitmem.config import CalibrationSpec
 from circuitmem.control import Process
@@ -44,13 +45,13 @@ class JoinedCalibration(Calibration):
     def prepare(self, layer: HardwareLayer) -> Process:
         """Let each method do what it has to do before the amplifiers' gains are chosen."""
         for part in self.parts:
-            yield from part.prepare(layer)
+            yield from prepare(part, layer)
 
     def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
         """Let the methods learn one after another."""
         for part in self.parts:
-            yield from part.learn(layer, activities, kept)
+            yield from learn(part, layer, activities, kept)
 
     def stored_words(self, layer: HardwareLayer) -> int:
         """Return the sum over all methods."""
-        return sum(part.stored_words(layer) for part in self.parts)
+        return sum(stored_words(part, layer) for part in self.parts)

@@ -34,17 +34,21 @@ __all__ = [
 def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) -> None:
     """Print the table and the audit line of a run."""
     from circuitmem.report.costs import precision_note, product_costs
+    from circuitmem.report.prefixes import column
     from circuitmem.training import method_title
 
     rows = []
     audit = results["audit"]
     values = "rmse" in results
+    times, energies = (
+        dict(zip(results[key], column(results[key].values(), unit, decimals), strict=True))
+        for key, unit, decimals in (("simulated_time_s", "s", 2), ("energy_j", "J", 3))
+    )
     for name, reached in results["rmse" if values else "accuracy_percent"].items():
         error = audit.get("methods", {}).get(name, {}).get("largest_relative_error")
         cost = [""] * 5
         if name in results["pulses"]:
-            time, energy = results["simulated_time_s"][name], results["energy_j"][name]
-            cost = [f"{time * 1e3:.2f} ms", f"{energy * 1e3:.3f} mJ", f"{results['pulses'][name]:,}"]
+            cost = [times[name], energies[name], f"{results['pulses'][name]:,}"]
             cost += product_costs(results.get("calibration", {}).get(name, {}))
         score = f"{reached:.4g}, {results['r2'][name]:.3f}" if values else f"{reached:.2f} %"
         rows.append((method_title(name), score if error is None else f"{score}, {error:.0e}", *cost))
@@ -68,7 +72,9 @@ def print_results(results: dict[str, Any], folder: Path, figures: list[Path]) ->
     if gain:
         line = f"calibration + in-situ against in-situ only: {gain['equal_epochs_points']:+.2f} points at equal epochs"
         if gain["equal_pulses_points"] is not None:  # None: one method had spent as many before its first epoch ended
-            line += f", {gain['equal_pulses_points']:+.2f} at equal pulses ({gain['equal_pulses'] / 1e6:.2f} million)"
+            pulses = gain["equal_pulses"]
+            count = f"{pulses / 1e6:.2f} million" if pulses >= 1e6 else f"{pulses:,.0f}"
+            line += f", {gain['equal_pulses_points']:+.2f} at equal pulses ({count})"
         console.print(line)
     longest = max(results["simulated_time_s"], key=results["simulated_time_s"].__getitem__)
     used = results.get("utilisation", {}).get(longest, {})  # a run of an older version has none

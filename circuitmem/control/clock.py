@@ -10,8 +10,9 @@ import simpy
 
 from circuitmem.control.arbiter import Arbiter
 from circuitmem.control.ledger import PICOSECOND, on_clock
+from circuitmem.plugin import refusal
 
-__all__ = ["Clock", "Process"]
+__all__ = ["Clock", "Process", "plugin_process"]
 
 Process = Generator[simpy.Event, Any, Any]
 
@@ -102,3 +103,45 @@ class Clock:
         running = [self.start(process) for process in processes]
         yield self.environment.all_of(running)
         return [process.value for process in running]
+
+
+def plugin_process(kind: str, own: Any, method: str, process: Any) -> Process:
+    """Carry out the process that a plug-in's method made, and return what it returns.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`circuitmem.registry.KINDS`.
+    own : object
+        The plug-in, or the name by which it was asked for.
+    method : str
+        The method; empty if the plug-in is a function.
+    process : object
+        What the method returned.
+
+    Raises
+    ------
+    ValidationError
+        If that is no process, or yields something that the clock cannot wait for.
+    """
+    where = f" from {method}" if method else ""
+    if not isinstance(process, Generator):
+        raise refusal(kind, own, f"must return a process{where}: a function that uses yield from returns one", process)
+    resume, given = process.send, None
+    while True:
+        try:
+            event = resume(given)
+        except StopIteration as end:
+            return end.value
+        if not isinstance(event, simpy.Event):
+            process.close()
+            raise refusal(
+                kind, own, f"must take time on the chip with yield from alone{where}, and yield nothing", event
+            )
+        try:
+            resume, given = process.send, (yield event)
+        except GeneratorExit:
+            process.close()
+            raise
+        except BaseException as error:  # what went wrong on the chip goes to the plug-in, which may know what to do
+            resume, given = process.throw, error

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from circuitmem._kernels.noise import Address, standard_normal
 from circuitmem._kernels.pulses import TwoPulseLaw
 from circuitmem.config import DeviceSpec
+from circuitmem.plugin import array_of, is_ours, refusal
 
 __all__ = ["CellState", "Device", "PulseGroup"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+ROUNDING = 1e-9
+"""What a pulse leaves may be beyond the range by this fraction of the maximum conductance."""
 
 _NUMBERS = 1 << 16
 """More than the pulses of one polarity that a cell can get in one programming job."""
@@ -107,17 +111,20 @@ class Device(ABC):
     def counts(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
         """Return how many pulses down and how many up a change takes, by what the digital core knows.
 
-        The pulses down come first. Both (rows, columns).
+        The pulses down come first. Both (rows, columns), whole numbers from 0 to :attr:`most`.
 
         Parameters
         ----------
         wanted, present : (rows, columns) ndarray
-            Conductances [S].
+            Conductances [S], within the declared range.
         """
 
     @abstractmethod
     def after(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
         """Return what cells conduct after one pulse each, (rows, columns) S; those without a pulse do not matter.
+
+        All are finite. Without noise they lie between the declared minimum and maximum, which noise may leave; the
+        ODE devices alone may go beyond with their last pulse.
 
         Parameters
         ----------
@@ -146,7 +153,7 @@ class Device(ABC):
         deadband : float
             Largest difference for which nothing is done [S].
         """
-        down, up = self.counts(wanted, asked)
+        down, up = self._counted(wanted, asked)
         small = np.abs(wanted - asked) <= deadband
         return np.where(small, 0, down), np.where(small, 0, up)
 
@@ -166,8 +173,8 @@ class Device(ABC):
             What was asked of them [S].
         """
         bottom = np.full_like(asked, self.spec.minimum_conductance)
-        down = self.counts(bottom, np.full_like(asked, self.spec.maximum_conductance))[0]
-        up = self.counts(asked, bottom)[1]
+        down = self._counted(bottom, np.full_like(asked, self.spec.maximum_conductance))[0]
+        up = self._counted(asked, bottom)[1]
         return np.where(selected, down, 0), np.where(selected, up, 0)
 
     @staticmethod
@@ -188,11 +195,50 @@ class Device(ABC):
             Where the noise of each cell is drawn.
         """
         drawn = standard_normal(self.noise_of(pulse, noise), pulse.cells.size).reshape(pulse.cells.shape)
-        left = np.maximum(self.after(pulse, state.conductance, drawn), 0.0)
+        left = np.maximum(self._left(pulse, state.conductance, drawn), 0.0)
         state.conductance[pulse.cells] = left[pulse.cells]
         free = pulse.cells & ~state.stuck
         state.effective[free] = left[free]
         if not self.gated:
-            state.asked[pulse.cells] = self.after(pulse, state.asked, None)[pulse.cells]
+            state.asked[pulse.cells] = self._left(pulse, state.asked, None)[pulse.cells]
         elif pulse.is_set:
             state.asked[pulse.cells] = pulse.wanted[pulse.cells]
+
+    def _counted(self, wanted: Floats, present: Floats) -> tuple[Counts, Counts]:
+        """Return what :meth:`counts` does; that of a user's class must be what it promises.
+
+        Reads while verifying may have found cells beyond the range. Built-in classes take them as its ends, and a
+        user's class gets the ends.
+        """
+        if is_ours(type(self).counts):
+            return self.counts(wanted, present)
+        found = self.counts(self._within(wanted), self._within(present))
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise refusal("devices", self, "must return pulses down and pulses up from counts", found)
+        down, up = (array_of("devices", self, "from counts", each, wanted.shape) for each in found)
+        for each in (down, up):
+            wrong = each[(each < 0) | (each > self.most) | (each != np.floor(each))]
+            if wrong.size:
+                rule = f"must return whole numbers from 0 to {self.most} (its most) from counts"
+                raise refusal("devices", self, rule, wrong[0])
+        return down.astype(np.int64), up.astype(np.int64)
+
+    def _left(self, pulse: PulseGroup, conductance: Floats, noise: Floats | None) -> Floats:
+        """Return what :meth:`after` does; that of a user's class must be what it promises for cells with a pulse."""
+        if is_ours(type(self).after):
+            return self.after(pulse, conductance, noise)
+        found = self.after(pulse, self._within(conductance) if noise is None else conductance, noise)
+        left = array_of("devices", self, "from after", found, conductance.shape, finite=False)
+        given, spec = left[pulse.cells], self.spec
+        low, high, beyond = spec.minimum_conductance, spec.maximum_conductance, ROUNDING * spec.maximum_conductance
+        wrong = given[~np.isfinite(given)]
+        if wrong.size:
+            raise refusal("devices", self, "must return finite conductances from after", wrong[0])
+        wrong = given[(given < low - beyond) | (given > high + beyond)]
+        if wrong.size and noise is None and not spec.stateful:
+            rule = f"must return conductances from {low:g} to {high:g} S from after where there is no noise"
+            raise refusal("devices", self, rule, wrong[0])
+        return left
+
+    def _within(self, conductance: Floats) -> Floats:
+        return np.clip(conductance, self.spec.minimum_conductance, self.spec.maximum_conductance)

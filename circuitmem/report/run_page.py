@@ -9,6 +9,7 @@ from circuitmem.engine import REFEREES, RefereeName, audit_sentences, bound_text
 from circuitmem.records import Digital, MethodRecord, Partial, Provenance, Record, Results, read_config, read_record
 from circuitmem.report.costs import precision_note, product_costs, rms_errors
 from circuitmem.report.page import ENDINGS, Page
+from circuitmem.report.prefixes import column
 from circuitmem.report.run_plots import (
     WHEN,
     accuracy_plots,
@@ -190,8 +191,10 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     if record["digital"]:
         rows.append((method_title("digital"), _score(record["digital"]), *[""] * 7))
-    for name, method in record["methods"].items():
-        time, energy = f"{method['simulated_time_s'] * 1e3:.2f} ms", f"{method['energy_j'] * 1e3:.3f} mJ"
+    methods = record["methods"].values()
+    times = column([method["simulated_time_s"] for method in methods], "s", 2)
+    energies = column([method["energy_j"] for method in methods], "J", 3)
+    for (name, method), time, energy in zip(record["methods"].items(), times, energies, strict=True):
         label = method_title(name)
         reached, pulses = _score(method), f"{method['pulses']:,}"
         errors = [rms_errors(method.get("product_errors", {}).get(when, ())) for when in WHEN]

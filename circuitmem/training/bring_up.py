@@ -14,9 +14,10 @@ from circuitmem.calibration.record import MacError
 from circuitmem.config import RunSpec
 from circuitmem.config.recipe import split_step
 from circuitmem.control import Process
+from circuitmem.control.clock import plugin_process
 from circuitmem.data import Dataset
 from circuitmem.network import HardwareLayer, HardwareNetwork
-from circuitmem.registry import find
+from circuitmem.registry import find, is_built_in
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.recipes import Recipe
 from circuitmem.training.steps import Work
@@ -79,7 +80,8 @@ def prepare_chip(
     for step in recipe.steps:
         name, word = split_step(step)
         if name != "train":
-            yield from find("steps", name, "methods")(work, word)
+            process = find("steps", name, "methods")(work, word)
+            yield from process if is_built_in("steps", name) else plugin_process("steps", name, "", process)
     if recipe.word("calibrate") is None:
         yield from calibrate_layers(work, "none")
     return work.errors

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from circuitmem.config import InSituSpec
 from circuitmem.control import Process
+from circuitmem.control.clock import plugin_process
 from circuitmem.errors import ValidationError
 from circuitmem.network import BackwardMap, HardwareLayer, HardwareNetwork, Network, Perceptron
+from circuitmem.plugin import array_of, is_ours
 from circuitmem.registry import find
 from circuitmem.rng import Purpose, stream
 from circuitmem.training.gradients import AskedMap, LinearTileMap, ReadMap, TileMap, read_back_cells
@@ -147,12 +149,26 @@ class InSituTrainer:
             self._limits = [layer.limits() for layer in layers]
         asks = type(self.rule).asked is not UpdateRule.asked  # for a part of the changes
         weights = [
-            Moved(values, limits, partial(self.rule.asked, layer) if asks else None)
+            Moved(values, limits, partial(_asked, self.rule, layer) if asks else None)
             for layer, values, limits in zip(layers, model.weights, self._limits, strict=True)
         ]
         # Methods that run side by side have a share of the threads each.
         threads = self.network.chip.electrics.behavioral.threads
         self.optimiser.move([*weights, *map(Moved, model.biases)], gradients, rate, threads)
+
+
+def _asked(rule: UpdateRule, layer: HardwareLayer, change: Floats) -> Floats:
+    """Return the part of a change that a rule asks of a layer, held to its shape if the rule is not built in."""
+    asked = rule.asked(layer, change)
+    if is_ours(type(rule).asked):
+        return asked
+    return array_of("rules", rule, "from asked", asked, change.shape, finite=bool(np.isfinite(change).all()))
+
+
+def _programmed(rule: UpdateRule) -> Process:
+    """Return the process with which a rule gives its pulses."""
+    process = rule.program()
+    return process if is_ours(type(rule).program) else plugin_process("rules", rule, "program", process)
 
 
 def train_epoch(
@@ -219,7 +235,7 @@ def train_epoch(
         done = (epoch * batches + index) / (spec.epochs * batches)
         trainer.step(activities, error, spec.learning_rate * rate_factor(spec.schedule, done, LAST_RATE))
         yield from network.chip.compute(trainer.operations(activities))
-        yield from trainer.rule.program()
+        yield from _programmed(trainer.rule)
         yield from trainer.follow()
         if recalibrate is not None and trainer.recalibration_is_due():
             yield from recalibrate()

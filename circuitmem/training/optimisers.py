@@ -13,6 +13,7 @@ from circuitmem._kernels.momentum import ParameterLimits, momentum_step
 from circuitmem.config import InSituSpec, Spec
 from circuitmem.config.names import options_of
 from circuitmem.config.training import CALIBRATED_RATES, LEARNING_RATES
+from circuitmem.plugin import array_of, is_ours, refusal
 
 __all__ = ["Adam", "Momentum", "Moved", "Optimiser", "RmsProp", "Sgd"]
 
@@ -98,12 +99,30 @@ class Optimiser(ABC):
             Step size.
         threads : int, optional
             Threads that a kernel may use; the bits do not depend on it.
+
+        Raises
+        ------
+        ValidationError
+            If an optimiser that is not built in returns changes of another shape, or ones that are not finite.
         """
         del threads
-        for (values, limits, part), change in zip(moved, self.changes(gradients, rate), strict=True):
+        changes = self.changes(gradients, rate)
+        if not is_ours(type(self)):
+            changes = self._checked(changes, gradients)
+        for (values, limits, part), change in zip(moved, changes, strict=True):
             values += change if part is None else part(change)
             if limits is not None:
                 np.clip(values, *limits, out=values)
+
+    def _checked(self, changes: Any, gradients: Sequence[Floats]) -> list[Floats]:
+        """Return the changes of a user's class; a gradient that is not finite itself may leave one that is not."""
+        if not isinstance(changes, list | tuple) or len(changes) != len(gradients):
+            raise refusal("optimisers", self, f"must return a list of {len(gradients)} arrays from changes", changes)
+        method = "from change" if type(self).changes is Optimiser.changes else "from changes"
+        return [
+            array_of("optimisers", self, method, change, own.shape, finite=bool(np.isfinite(own).all()))
+            for change, own in zip(changes, gradients, strict=True)
+        ]
 
     @abstractmethod
     def change(self, gradient: Floats, rate: float, *memory: Floats) -> Floats:

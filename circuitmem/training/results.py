@@ -75,11 +75,13 @@ def _comparison(results: dict[str, MethodResult]) -> dict[str, float | None] | N
 
     Accuracy is interpolated linearly between tests, but not before the first test of training, where it does not follow
     a line: if the other method had already used more pulses by then, ``equal_pulses_points`` is None.
-    The whole comparison is None if a run does not have both methods, or predicts values.
+    The whole comparison is None if a run does not have both methods, trains neither, or predicts values.
     """
     if not {"in_situ", "calibration_in_situ"} <= set(results) or results["in_situ"].rmse is not None:
         return None
     alone, both = results["in_situ"], results["calibration_in_situ"]
+    if max(len(alone.history), len(both.history)) < 2:  # in_situ.epochs = 0
+        return None
     pulses = float(min(alone.pulses, both.pulses))
     # Tests within epochs only: an entry at a whole epoch is a test of a chip that has rested since.
     within = [[entry for entry in r.between if entry["epoch"] % 1.0] for r in (both, alone)]

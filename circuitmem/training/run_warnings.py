@@ -14,7 +14,7 @@ from circuitmem.config.law import law_range
 from circuitmem.control import PICOSECOND
 from circuitmem.device import conductance, simulate, state_of
 from circuitmem.training.ex_situ import CONVERGED, ExSituRecord
-from circuitmem.training.methods import MethodResult, tile_count
+from circuitmem.training.methods import MethodResult, tile_count, training_of
 from circuitmem.training.recipes import method_title, recipe_of
 
 __all__ = ["RunWarning", "find_warnings"]
@@ -55,8 +55,8 @@ class RunWarning:
     Attributes
     ----------
     kind : str
-        ``near-chance``, ``not-converged``, ``few-vectors``, ``diverged``, ``adc-saturated``, ``dac-saturated``,
-        ``weights-clipped``, ``reads-move-states`` or ``beyond-the-table``.
+        ``near-chance``, ``not-converged``, ``few-vectors``, ``no-pulses``, ``diverged``, ``adc-saturated``,
+        ``dac-saturated``, ``weights-clipped``, ``reads-move-states`` or ``beyond-the-table``.
     message : str
         Cause, figure and remedy, on one line.
     setting : str
@@ -104,6 +104,7 @@ def find_warnings(
     found = [
         *_of_the_digital_network(spec, digital_percent, training, chance, values),
         *_of_training(spec, results, guessing),
+        *_of_pulses(spec, results),
     ]
     found += _of_calibration(spec, results, samples)
     for part in ("adc", "dac"):
@@ -188,6 +189,24 @@ def _of_training(spec: RunSpec, results: Mapping[str, MethodResult], guessing: f
         if recipe_of(spec, name).calibrate and spec.in_situ.recalibrate != "never":
             text += f", or calibrate less often (in_situ.recalibrate = {spec.in_situ.recalibrate})"
         yield _warning(spec, "diverged", text, setting)
+
+
+def _of_pulses(spec: RunSpec, results: Mapping[str, MethodResult]) -> Iterator[RunWarning]:
+    """Warn of methods that trained without giving a single pulse: their cells are as if they had not trained."""
+    silent = [
+        name
+        for name, result in results.items()
+        if result.losses and result.phases and not result.phases.get("training", {}).get("pulses", 0)
+    ]
+    if silent:
+        recipe, deadband = recipe_of(spec, silent[0]), spec.chip.programming.deadband
+        own = "in_situ.calibrated_learning_rate" if recipe.calibrate else "in_situ.learning_rate"
+        own = "best.learning_rate" if recipe.best else own
+        rate, setting = training_of(recipe, spec).learning_rate, "chip.programming.deadband"
+        figure = f"training gave not one pulse in {', '.join(map(method_title, silent))}: all wanted changes were too"
+        figure += f" small, with a dead band of {deadband:g} S and a step size of {rate:g} ({own})"
+        text = f"{figure}; at most biases have moved. Raise {own}, or lower {setting}"
+        yield _warning(spec, "no-pulses", text, setting)
 
 
 def _of_saturation(spec: RunSpec, results: Mapping[str, MethodResult], part: str) -> Iterator[RunWarning]:

@@ -9,7 +9,7 @@ import pytest
 import circuitmem
 
 ROOT = Path(__file__).parents[2]
-FOUNDATION = ("errors", "deprecation", "validation", "files", "rng", "registry", "allocation", "workers")
+FOUNDATION = ("errors", "deprecation", "validation", "files", "rng", "registry", "plugin", "allocation", "workers")
 LAYERS = (
     *((name,) for name in FOUNDATION),
     ("_kernels",),

@@ -109,3 +109,28 @@ def test_equal_pulses_are_named_only_where_both_methods_were_measured(capsys, po
     printed = capsys.readouterr().out
     assert "+1.00 points at equal epochs" in printed
     assert ("at equal pulses" in printed) is said
+
+
+@pytest.mark.parametrize(
+    ("times", "energies", "shown"),
+    [
+        ((0.82e-3, 0.27625), (0.153e-3, 10.158e-3), ("0.82 ms", "276.25 ms", "0.153 mJ", "10.158 mJ")),
+        ((4.5e-6, 0.25e-3), (5.4e-7, 1.23e-6), ("4.50 us", "250.00 us", "0.540 uJ", "1.230 uJ")),
+        ((0.0, 3e-9), (0.0, 2e-10), ("0.00 ns", "3.00 ns", "0.000 nJ", "0.200 nJ")),
+        ((0.0, 0.0), (0.0, 4e-14), ("0.00 ms", "0.00 ms", "0.000 pJ", "0.040 pJ")),
+    ],
+)
+def test_small_times_and_energies_keep_their_digits_in_one_unit_a_column(capsys, times, energies, shown):
+    names = "in_situ", "calibration_in_situ"
+    results = {
+        "accuracy_percent": dict.fromkeys(names, 1.0), "simulated_time_s": dict(zip(names, times, strict=True)),
+        "energy_j": dict(zip(names, energies, strict=True)), "pulses": dict.fromkeys(names, 5), "audit": AUDIT,
+        "calibration_and_in_situ_against_in_situ": {
+            "equal_epochs_points": 1.0, "equal_pulses_points": 23.33, "equal_pulses": 1915.0
+        },
+    }  # fmt: skip
+    print_results(results, Path("run"), [])
+    printed = capsys.readouterr().out
+    for text in shown:
+        assert f" {text} " in printed
+    assert "+23.33 at equal pulses (1,915)\n" in printed

@@ -128,3 +128,50 @@ def test_a_declaration_of_ones_own_is_checked_and_written_out(tmp_path):
     ):
         with pytest.raises(ValidationError, match=words):
             load_run(None, [*small, setting])
+
+
+class Wrong(Stairs):
+    """Answers as the test says."""
+
+    down, beyond = staticmethod(lambda steps: steps), 0.0
+
+    def counts(self, wanted, present):
+        down, up = super().counts(wanted, present)
+        return self.down(down), up
+
+    def after(self, pulse, conductance, noise):
+        return super().after(pulse, conductance, noise) + (self.beyond if noise is None else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("down", lambda steps: steps + 0.5, r"whole numbers from 0 to 100 \(its most\) from counts \(got 0.5\)"),
+        ("down", lambda steps: steps - 1, r"whole numbers from 0 to 100 \(its most\) from counts \(got -1\)"),
+        ("down", lambda steps: steps * np.nan, r"finite numbers from counts \(got nan\)"),
+        ("down", lambda steps: steps[0], r"numbers of shape \(4, 6\) from counts \(got shape \(6,\)\)"),
+        ("most", 9, r"whole numbers from 0 to 9 \(its most\) from counts \(got 10\)"),
+        ("counts", lambda *_: None, r"pulses down and pulses up from counts \(got None\)"),
+        ("beyond", np.nan, r"finite conductances from after \(got nan\)"),
+        ("beyond", 1e-4, r"conductances from 1e-06 to 0.000101 S from after where there is no noise \(got 0.000102\)"),
+        ("after", lambda *_: 1e-6, r"numbers of shape \(4, 6\) from after \(got 1e-06\)"),
+    ],
+)
+def test_a_device_that_does_not_keep_its_word_is_named(monkeypatch, name, value, said):
+    monkeypatch.setattr(Wrong, name, staticmethod(value) if name == "down" else value)
+    settings = ["chip.tile.rows=4", "chip.tile.columns=6", f"chip.device.kind={__name__}:Wrong"]
+    chip = Chip(load_run(None, settings).chip, 1)
+    with pytest.raises(ValidationError, match=rf"^device {__name__}:Wrong must return {said}$"):
+        chip.run(chip.program(chip.units[0], np.full((4, 6), 11e-6), 0.0))
+
+
+def test_cells_beyond_the_range_count_as_its_ends_and_rounding_is_no_offence(monkeypatch):
+    monkeypatch.setattr(Wrong, "beyond", 1e-14)
+    device = Wrong(StairsSpec(kind=f"{__name__}:Wrong"), (1, 2))
+    wanted, read = np.array([[1e-6, 101e-6]]), np.array([[150e-6, -3e-6]])
+    down, up = device.plan(wanted, read, 0.0)
+    assert (down.tolist(), up.tolist()) == ([[100, 0]], [[0, 100]])
+    ones = np.ones((1, 2), dtype=bool)
+    state = CellState(wanted.copy(), wanted.copy(), ~ones, read.copy())
+    device.give(PulseGroup(True, 0, ones, wanted), state, Address((1, 2), 7))
+    np.testing.assert_allclose(state.asked, [[101e-6, 2e-6]], rtol=1e-7)

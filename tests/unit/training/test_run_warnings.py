@@ -163,3 +163,45 @@ def test_warnings_are_on_stderr_in_the_results_and_on_the_page(command, tmp_path
         for warning in warnings:
             assert ended.stderr.count(f"circuitmem: warning: {warning['message']}\n") == 1
     assert '<h2 id="warnings">' in Path(run, "report.html").read_text()
+
+
+def silent_result(pulses):
+    found = result()
+    found.phases = {"bring-up": {"pulses": 900}, "training": {"pulses": pulses}}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("in_situ", "a step size of 0.07 (in_situ.learning_rate)"),
+        ("calibration_in_situ", "a step size of 0.03 (in_situ.calibrated_learning_rate)"),
+        ("best", "a step size of 0.02 (best.learning_rate)"),
+    ],
+)
+def test_training_without_a_pulse_is_said(name, rate):
+    settings = ["chip.programming.deadband=3e-6", "in_situ.learning_rate=0.07"]
+    spec = load_run(None, [*settings, "in_situ.calibrated_learning_rate=0.03", "best.learning_rate=0.02"])
+    (found,) = find_warnings(spec, 93.0, DONE, 0.11, {"raw": MethodResult(), name: silent_result(0)})
+    assert (found["kind"], found["setting"], found["value"]) == ("no-pulses", "chip.programming.deadband", 3e-6)
+    assert f"with a dead band of 3e-06 S and {rate}; at most biases have moved" in found["message"]
+    assert find_warnings(spec, 93.0, DONE, 0.11, {name: silent_result(1)}) == []
+
+
+def test_a_run_with_a_wide_dead_band_warns_that_nothing_was_programmed_in_training(tmp_path):
+    settings = ["data.side=4", "data.train=20", "data.test=10", "network.layers=[16,6,10]", "chip.tile.rows=8"]
+    settings += [
+        "chip.tile.columns=8",
+        "ex_situ.epochs=1",
+        "calibration.vectors=5",
+        "audit.tiles=0",
+        "in_situ.epochs=1",
+    ]
+    settings += ["audit.fraction=0.0", "methods=['in_situ','calibration_in_situ']"]
+    wide = start_run(load_run(None, [*settings, "chip.programming.deadband=1e-4"]), tmp_path / "wide")
+    (said,) = [each for each in wide["warnings"] if each["kind"] == "no-pulses"]
+    assert "in in-situ only, calibration + in-situ: all" in said["message"]
+    assert wide["calibration_and_in_situ_against_in_situ"] is not None
+    none = start_run(load_run(None, [*settings, "in_situ.epochs=0"]), tmp_path / "none")
+    assert "no-pulses" not in kinds(none["warnings"])
+    assert none["calibration_and_in_situ_against_in_situ"] is None
