@@ -11,12 +11,12 @@ from circuitmem.control.clock import plugin_process
 from circuitmem.network import Correction, HardwareLayer
 from circuitmem.plugin import array_of, is_ours, refusal
 
-__all__ = ["learn", "prepare", "stored_words"]
+__all__ = ["learn", "prepare_with", "stored_words"]
 
 Floats = NDArray[np.float64]
 
 
-def prepare(method: Calibration, layer: HardwareLayer) -> Process:
+def prepare_with(method: Calibration, layer: HardwareLayer) -> Process:
     """Return the process of :meth:`Calibration.prepare`."""
     process = method.prepare(layer)
     return process if is_ours(type(method).prepare) else plugin_process("calibrations", method, "prepare", process)

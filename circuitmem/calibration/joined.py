@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.answers import learn, prepare, stored_words
+from circuitmem.calibration.answers import learn, prepare_with, stored_words
 from circuitmem.calibration.method import Calibration, Products
 from circuitmem.config import CalibrationSpec
 from circuitmem.control import Process
@@ -45,7 +45,7 @@ class JoinedCalibration(Calibration):
     def prepare(self, layer: HardwareLayer) -> Process:
         """Let each method do what it has to do before the amplifiers' gains are chosen."""
         for part in self.parts:
-            yield from prepare(part, layer)
+            yield from prepare_with(part, layer)
 
     def learn(self, layer: HardwareLayer, activities: NDArray[np.float64], kept: Products | None = None) -> Process:
         """Let the methods learn one after another."""

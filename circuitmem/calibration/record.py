@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitmem.calibration.answers import learn, prepare, stored_words
+from circuitmem.calibration.answers import learn, prepare_with, stored_words
 from circuitmem.calibration.method import Calibration, measure_products
 from circuitmem.control import Process
 from circuitmem.network import Correction, HardwareLayer
@@ -110,7 +110,7 @@ def calibrate_layer(
         kept = yield from _booked(layer, record, measure_products(layer, activities))
     else:
         layer.correction = Correction.identity(len(layer.units), layer.chip.spec.tile.columns)
-        yield from _booked(layer, record, prepare(method, layer))
+        yield from _booked(layer, record, prepare_with(method, layer))
     yield from layer.set_range(layer.input_codes(activities), method.groups)
     yield from _booked(layer, record, learn(method, layer, activities, kept))
     record.stored_words += stored_words(method, layer)

@@ -13,7 +13,7 @@ from circuitmem.validation import split_shares
 __all__ = ["DataSpec"]
 
 DIGITS = ("bundled", "digits", "download")
-DIVIDED = (*DIGITS, "patches")
+WITH_TEST_PART = (*DIGITS, "patches")
 """Sources of the package that have a test part of their own."""
 """Names of MNIST: square images of a known side, ten classes."""
 SIDE = 28
@@ -96,7 +96,7 @@ class DataSpec(Spec):
     @property
     def may_be_split(self) -> bool:
         """Whether the source may have no test part, so that one is drawn at random."""
-        return self.source not in DIVIDED
+        return self.source not in WITH_TEST_PART
 
     @property
     def is_digits(self) -> bool:

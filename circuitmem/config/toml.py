@@ -128,7 +128,7 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
         left_out = _left_out(known, table)
         known = type(left_out) if table in values and left_out is not None else left_out
         # A table that is left out is that of the default run: one key of it must not do away with the others.
-        values = values.setdefault(table, {} if left_out is None else left_out.model_dump(exclude_unset=True))
+        values = values.setdefault(table, {} if left_out is None else _declared(left_out))
         if not isinstance(values, dict):
             raise ValidationError(key, f"is not a key: {table} is a value, not a table")
     if last == "kind" and values.get("kind") != value:
@@ -144,6 +144,15 @@ def _left_out(known: type[Spec] | Spec | None, name: str) -> Spec | None:
     else:
         found = getattr(known, name, None)
     return found if isinstance(found, Spec) else None
+
+
+def _declared(table: Spec) -> dict[str, Any]:
+    """Return the keys of a default table that differ from the defaults of its class, and those declared with them."""
+    try:
+        plain = type(table)()
+    except ValidationError:  # some keys have no default
+        plain = None
+    return {} if table == plain else table.model_dump(exclude_unset=True)
 
 
 def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

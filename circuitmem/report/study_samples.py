@@ -13,7 +13,7 @@ from circuitmem.study.spec import Study
 from circuitmem.study.statistics import select
 from circuitmem.study.store import FIXED
 
-__all__ = ["Tested", "declared", "samples_text", "sharing", "tested_with", "unseen_text"]
+__all__ = ["Tested", "run_tables", "samples_text", "sharing", "tested_with", "unseen_text"]
 
 DIVIDED = ("penguins", "vowels")
 """Sources in the package without a test part: samples are drawn for it by seed, as from every table in a file."""
@@ -41,12 +41,12 @@ def sharing(data: DataSpec) -> Sharing:
     """
     if data.validation and data.held_back:  # validation samples are drawn by the seed of the map
         return "own"
-    if data.split_seed is not None or data.source in FIXED:
+    if data.split_seed is not None or not data.may_be_split:
         return "shared"
     return "own" if data.source in DIVIDED or Path(data.source).suffix in TABLES else "unknown"
 
 
-def declared(study: Study, levels: Mapping[str, Any], method: str) -> dict[str, Any] | None:
+def run_tables(study: Study, levels: Mapping[str, Any], method: str) -> dict[str, Any] | None:
     """Return the run of a method at some levels, as tables; None if the declaration has the levels no more.
 
     The digital network of a table is that of the first method.
@@ -77,7 +77,7 @@ def tested_with(
         place = tuple(levels.values())
         found[place] = {}
         for method in ("digital", *study.spec.methods):
-            values, own = declared(study, levels, method), select(rows, end=True, method=method, **levels)
+            values, own = run_tables(study, levels, method), select(rows, end=True, method=method, **levels)
             if not own:
                 continue
             if values is None:

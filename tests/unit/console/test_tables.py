@@ -67,9 +67,11 @@ PLAN = {
          "levels": {"yield": 0.8}, "settings": {"in_situ.learning_rate": 1.23456789e-4}},
     ],
     "methods": ["raw"], "missing": 2, "seconds": 2.0, "workers": 2, "basis": "a rough estimate", "other_code": 0,
+    "other_inputs": 1,
 }  # fmt: skip
 STUDY = {
     "study": "yield", "finished": 1, "points": 2, "trials": 36, "computed": 2, "wall_time_s": 12.0, "other_code": 1,
+    "failed_trials": [],
     "failed": [{"levels": {"yield": 0.8765432101}, "seed": 3, "type": "E", "message": "no 1.2345678901e-300"}],
 }  # fmt: skip
 REPLAY = {

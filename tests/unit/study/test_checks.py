@@ -9,7 +9,7 @@ from circuitmem.errors import ValidationError
 from circuitmem.report.study_tuning import tuning_text
 from circuitmem.study.checks import RESERVED
 from circuitmem.study.spec import load_study
-from circuitmem.study.store import INFERENCE, MEASURES, PART
+from circuitmem.study.store import INFERENCE, MEASURES, PART, TESTED
 from circuitmem.study.tuning import trial_rows, trials_of
 
 AXIS = "[axes.device_yield]"
@@ -189,7 +189,7 @@ def test_tiles_that_the_network_has_can_be_kept(write_study):
 def test_no_axis_may_have_the_name_of_a_column(write_study):
     trial = trials_of(load_study(write_study(TUNED)))[0]
     record = {"id": trial.point.id, "status": "failed"}
-    columns = {*MEASURES, *INFERENCE, PART, *trial_rows([trial], [record])[0]} - {"device_yield"}
+    columns = {*MEASURES, *INFERENCE, *TESTED, PART, *trial_rows([trial], [record])[0]} - {"device_yield"}
     assert columns | {"seed", "method", "epoch", "end", "point"} == set(RESERVED)
 
 
@@ -206,4 +206,4 @@ def test_a_setting_that_is_a_list_can_be_tuned(write_study):
     tuned = {"method": "in_situ", "levels": {"device_yield": 1.0}, "settings": {"network.layers": [64, 6, 10]}}
     tuned |= {"percent": 80.0, "half_width": None, "maps": 1, "trials": 2, "failed": 0, "lowest_percent": 70.0}
     tuned |= {"simulated_time_s": 1.0, "energy_j": 1.0, "pulses": 1, "computing_time_s": 1.0}
-    assert "| network.layers = [64, 6, 10] |" in tuning_text(study, [tuned])
+    assert "| network.layers = [64, 6, 10] |" in tuning_text(study, [tuned], [])

@@ -175,7 +175,7 @@ def test_a_run_warns_of_what_makes_its_numbers_mean_little(tmp_path):
     warned = {each["kind"]: each for each in found}
     assert warned["weights-clipped"]["setting"] == "network.weight_range"
     assert "at 1.5 times the largest starting weight" in warned["weights-clipped"]["message"]
-    assert "layer 2 of 2 (4)" in warned["weights-clipped"]["message"]
+    assert "of the weights of layer 1 of 2 (0)" in warned["weights-clipped"]["message"]
 
 
 @pytest.mark.spice
