@@ -223,8 +223,8 @@ def table_rows(record: dict[str, Any]) -> Iterator[Row]:
     at the same epoch, have accuracies on validation samples.
     """
     configs: dict[str, Any] = record.get("config", {})
-    head = {**_tested(configs, next(iter(configs), "")), **record["levels"]}
-    head |= {"seed": record["seed"], "point": record["id"], PART: "test"}
+    head = {**record["levels"], "seed": record["seed"], "point": record["id"], PART: "test"}
+    head |= _tested(configs, next(iter(configs), ""))
     nothing: Row = dict.fromkeys((*MEASURES, *INFERENCE))
     yield (
         {**head, "method": "digital", "epoch": 0, "end": True}
@@ -235,7 +235,7 @@ def table_rows(record: dict[str, Any]) -> Iterator[Row]:
     unused: Row = dict.fromkeys(INFERENCE)
     for method, history in record["histories"].items():
         last, used = history[-1], unused | inferences.get(method, {})
-        head |= _tested(configs, method) | record["levels"]
+        head |= _tested(configs, method)
         for entry in history:
             own = {"method": method, "epoch": entry["epoch"], "end": entry is last, **{n: entry[n] for n in MEASURES}}
             own |= used if own["end"] and method not in tests else unused
@@ -300,7 +300,8 @@ def _libraries() -> tuple[Any, Any]:
 
 def _parquet(rows: list[Row], columns: list[str], provenance: str) -> bytes:
     pyarrow, parquet = _libraries()
-    table = pyarrow.table({name: [row[name] for row in rows] for name in columns})
+    kinds = dict.fromkeys(TESTED, pyarrow.int64())  # whole numbers, also if no row has one
+    table = pyarrow.table({name: pyarrow.array([row[name] for row in rows], kinds.get(name)) for name in columns})
     buffer = io.BytesIO()
     parquet.write_table(table.replace_schema_metadata({KEY: provenance}), buffer, compression="zstd")
     return buffer.getvalue()
