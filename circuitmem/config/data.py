@@ -13,9 +13,9 @@ from circuitmem.validation import split_shares
 __all__ = ["DataSpec"]
 
 DIGITS = ("bundled", "digits", "download")
+"""Names of MNIST: square images of a known side, ten classes."""
 WITH_TEST_PART = (*DIGITS, "patches")
 """Sources of the package that have a test part of their own."""
-"""Names of MNIST: square images of a known side, ten classes."""
 SIDE = 28
 
 
