@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 
 from circuitmem.errors import CircuitmemError, DataFileError
 
-__all__ = ["is_leftover", "load_npz", "locked", "remove_leftovers", "save_npz", "write_bytes", "write_text"]
+__all__ = [
+    "is_leftover",
+    "load_npz",
+    "locked",
+    "remove_leftovers",
+    "save_npz",
+    "sha256_of_file",
+    "write_bytes",
+    "write_text",
+]
 
 PATIENCE = 1.0
 """Seconds for which a lock that another process holds is tried again before it is refused."""
@@ -135,6 +144,20 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that killed processes left in a folder; no other process may be writing to it."""
     for path in filter(is_leftover, folder.glob(".*")):
         path.unlink(missing_ok=True)
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises
+    ------
+    DataFileError
+        If it cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataFileError(path, f"cannot be read: {error.strerror or error}") from None
 
 
 def _digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:

@@ -14,8 +14,8 @@ __all__ = ["DataSpec"]
 
 DIGITS = ("bundled", "digits", "download")
 """Names of MNIST: square images of a known side, ten classes."""
-WITH_TEST_PART = (*DIGITS, "patches")
-"""Sources of the package that have a test part of their own."""
+TEST_PARTS = {"bundled": 2000, "digits": 2000, "download": 10000, "patches": 264}
+"""Sources of the package that have a test part of their own, and the samples that it has."""
 SIDE = 28
 
 
@@ -96,7 +96,7 @@ class DataSpec(Spec):
     @property
     def may_be_split(self) -> bool:
         """Whether the source may have no test part, so that one is drawn at random."""
-        return self.source not in WITH_TEST_PART
+        return self.source not in TEST_PARTS
 
     @property
     def is_digits(self) -> bool:

@@ -15,7 +15,7 @@ from circuitmem.report.study_figures import draw_study
 from circuitmem.report.study_inference import inference_text
 from circuitmem.report.study_pareto import pareto_text
 from circuitmem.report.study_plots import AXIS_LABELS, SCALES, in_declared_order, method_label
-from circuitmem.report.study_samples import Tested, run_tables, samples_text, tested_with
+from circuitmem.report.study_samples import Tested, samples_text, tested_with
 from circuitmem.report.study_tuning import tuning_text
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import (
@@ -288,7 +288,7 @@ def _share(study: Study, rows: Sequence[Any], ours: Mapping[int, float], digital
 
     A network starts from random weights where ``ex_situ.epochs`` is 0 and no file has its weights.
     """
-    runs = [run_tables(study, levels, "digital") or {} for levels in _groups(study, rows)]
+    runs = [study.run_values(levels, "digital") for levels in _groups(study, rows)]
     if any(run.get("ex_situ", {}).get("epochs") == 0 and not run.get("network", {}).get("weights") for run in runs):
         return "(not trained)"
     ideal = mean([*digital.values()]).mean

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from circuitmem.config import DataSpec
-from circuitmem.study.levels import axis_levels, changed
+from circuitmem.config.data import TEST_PARTS
 from circuitmem.study.spec import Study
 from circuitmem.study.statistics import select
-from circuitmem.study.store import FIXED
 
-__all__ = ["Tested", "run_tables", "samples_text", "sharing", "tested_with", "unseen_text"]
+__all__ = ["Tested", "samples_text", "sharing", "tested_with", "unseen_text"]
 
 DIVIDED = ("penguins", "vowels")
 """Sources in the package without a test part: samples are drawn for it by seed, as from every table in a file."""
@@ -46,23 +45,8 @@ def sharing(data: DataSpec) -> Sharing:
     return "own" if data.source in DIVIDED or Path(data.source).suffix in TABLES else "unknown"
 
 
-def run_tables(study: Study, levels: Mapping[str, Any], method: str) -> dict[str, Any] | None:
-    """Return the run of a method at some levels, as tables; None if the declaration has the levels no more.
-
-    The digital network of a table is that of the first method.
-    """
-    values = study.values
-    for axis, level in levels.items():
-        settings = dict(axis_levels(study.spec.axes[axis])).get(level)
-        if settings is None:
-            return None
-        values = changed(values, settings)
-    variant = study.spec.variants.get(study.spec.methods[0] if method == "digital" else method)
-    return values if variant is None else changed(values, variant.set)
-
-
 def tested_with(
-    study: Study, groups: Iterable[Mapping[str, Any]], rows: Sequence[Any], smallest: int | None
+    study: Study, groups: Iterable[dict[str, Any]], rows: Sequence[Any], smallest: int | None
 ) -> dict[tuple[Any, ...], dict[str, Tested]]:
     """Return what each method, and the digital network, is tested with, by levels in the order of the axes.
 
@@ -70,28 +54,24 @@ def tested_with(
     of the declaration, and no split has a seed. Where neither has a number it is ``smallest``, the smallest of all
     points, if these points are alike and all numbers that are known are larger.
     """
-    held_back = {"held_back": study.spec.protocol.validation} if study.spec.protocol.validation else {}
     found: dict[tuple[Any, ...], dict[str, Tested]] = {}
     kinds: dict[tuple[Any, ...], Any] = {}  # of the data where the number of test samples is not known
     for levels in groups:
         place = tuple(levels.values())
         found[place] = {}
         for method in ("digital", *study.spec.methods):
-            values, own = run_tables(study, levels, method), select(rows, end=True, method=method, **levels)
+            own = select(rows, end=True, method=method, **levels)
             if not own:
                 continue
-            if values is None:
-                kinds[place, method] = None
-                continue
-            data = DataSpec(**{**values.get("data", {}), **held_back})
+            data = DataSpec(**study.run_values(levels, method).get("data", {}))
             data = data.model_copy(update={"split_seed": own[0].get("split_seed")})
-            count = own[0].get("test_samples") or data.validation or data.test or FIXED.get(data.source)
+            count = own[0].get("test_samples") or data.validation or data.test or TEST_PARTS.get(data.source)
             found[place][method] = Tested(data.source, count, sharing(data))
             if count is None:
                 kinds[place, method] = data.source, data.target, data.task, data.split, data.ignore
     known = [each.samples for own in found.values() for each in own.values() if each.samples is not None]
     alike = set(kinds.values())
-    if len(alike) == 1 and None not in alike and smallest is not None and smallest < min(known, default=math.inf):
+    if len(alike) == 1 and smallest is not None and smallest < min(known, default=math.inf):
         for place, method in kinds:
             found[place][method] = found[place][method]._replace(samples=smallest)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from circuitmem.config import DataSpec
 from circuitmem.config.recipe import split_step
 from circuitmem.data import Dataset
 from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.files import sha256_of_file
 from circuitmem.registry import is_built_in, is_reference, load
 from circuitmem.study.spec import MethodAtPoint, Point
 from circuitmem.training import load_source
@@ -110,14 +110,14 @@ def _texts(values: Any) -> Iterator[str]:
 def _hashes(name: str) -> dict[str, str]:
     """Return the SHA-256 of a file, or of the modules that a reference needs; none if there is no such file."""
     if not is_reference(name):
-        return {name: _sha256(name)} if Path(name).is_file() else {}
+        return {name: sha256_of_file(name)} if Path(name).is_file() else {}
     with suppress(ValidationError):  # the run says what is wrong with the reference
         load(name, "module")
     found: dict[str, Path] = {}
     module = sys.modules.get(name.partition(":")[0])
     if module is not None and getattr(module, "__file__", None) and _top(module) not in _OTHERS:
         _collect(module, Path(str(module.__file__)).parent, found)
-    return {each: _sha256(file) for each, file in sorted(found.items())}
+    return {each: sha256_of_file(file) for each, file in sorted(found.items())}
 
 
 _when_imported = cache(_hashes)
@@ -139,13 +139,6 @@ def _collect(module: ModuleType, home: Path, found: dict[str, Path]) -> None:
 
 def _top(module: ModuleType) -> str:
     return module.__name__.partition(".")[0]
-
-
-def _sha256(path: str | Path) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataFileError(path, f"cannot be read: {error.strerror or error}") from None
 
 
 def _changed(key: str, name: str, before: str, now: str) -> ValidationError:

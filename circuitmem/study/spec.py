@@ -161,6 +161,15 @@ class Study:
         held_back = {"data.held_back": self.spec.protocol.validation} if self.spec.protocol.validation else {}
         return changed(values, {"seed": seed, "trace": False, **held_back})
 
+    def run_values(self, levels: dict[str, FactorLevel], method: str) -> dict[str, Any]:
+        """Return the run of a method at a combination of levels, as tables, with the settings that are not tuned.
+
+        The digital network is that of the first method.
+        """
+        variant = self.spec.variants.get(self.spec.methods[0] if method == "digital" else method)
+        values = self._values(levels, self.spec.first_seed)
+        return values if variant is None else changed(values, variant.set)
+
     def _job(
         self, name: str, levels: dict[str, FactorLevel], values: dict[str, Any], settings: dict[str, Any]
     ) -> MethodAtPoint:

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from circuitmem.config.data import TEST_PARTS
 from circuitmem.errors import CircuitmemError, DataFileError, StudyBusyError
 from circuitmem.files import locked, remove_leftovers, save_npz, write_bytes, write_text
 from circuitmem.records import (
@@ -31,7 +32,7 @@ from circuitmem.study.declared import check_owner, check_table
 from circuitmem.study.pack import PACK, REPACK, pack_points, unpack_points
 from circuitmem.study.spec import Point, Study, config_values
 
-__all__ = ["FIXED", "INFERENCE", "MEASURES", "PART", "TESTED", "Row", "Store", "load_table"]
+__all__ = ["INFERENCE", "MEASURES", "PART", "TESTED", "Row", "Store", "load_table"]
 
 Row = dict[str, Any]
 PART = "part"
@@ -45,8 +46,6 @@ versions, and for methods that took their history from another."""
 TESTED = ("test_samples", "split_seed")
 """Number of the test samples, where the configuration has it, and the seed with which they were drawn, if they were;
 missing in tables of older versions."""
-FIXED = {"bundled": 2000, "digits": 2000, "download": 10000, "patches": 264}
-"""Sources of the package with a test part of their own, and the samples that it has."""
 
 KEY = b"circuitmem"
 """Key of the provenance in the metadata of the table."""
@@ -248,7 +247,7 @@ def table_rows(record: dict[str, Any]) -> Iterator[Row]:
 def _tested(configs: dict[str, Any], method: str) -> Row:
     """Return the columns ``TESTED`` of a method from the configuration of its point."""
     data = configs.get(method, {}).get("data", {})
-    count = data.get("validation") or data.get("test") or FIXED.get(data.get("source", ""))
+    count = data.get("validation") or data.get("test") or TEST_PARTS.get(data.get("source", ""))
     return {"test_samples": count, "split_seed": data.get("split_seed")}
 
 

@@ -12,7 +12,7 @@ from circuitmem.config import RunSpec
 from circuitmem.control import check_devices, check_vcd
 from circuitmem.engine import Engine
 from circuitmem.errors import DataFileError, ValidationError
-from circuitmem.files import save_npz
+from circuitmem.files import save_npz, sha256_of_file
 from circuitmem.network import NetworkSummary
 from circuitmem.records import Begun, Results, Weights, read_record, write_record
 from circuitmem.torch.bring_up import JOINED
@@ -22,7 +22,7 @@ from circuitmem.torch.examples import Examples
 from circuitmem.torch.observe import drawing
 from circuitmem.torch.plan import RunPlan, one_thread, outputs_of
 from circuitmem.torch.product import checked_methods
-from circuitmem.torch.source import check_begun, sha256_of_file, sha256_of_weights, sources_of
+from circuitmem.torch.source import check_begun, sha256_of_weights, sources_of
 from circuitmem.torch.state import as_array
 from circuitmem.torch.summary import summary
 from circuitmem.torch.weights import build_model, load_weights

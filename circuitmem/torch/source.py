@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from circuitmem.errors import DataFileError, ValidationError
+from circuitmem.errors import ValidationError
+from circuitmem.files import sha256_of_file
 from circuitmem.network import Network
 from circuitmem.torch.state import as_array
 from circuitmem.training.run import arrays_of
 
-__all__ = ["check_begun", "sha256_of_file", "sha256_of_weights", "sources_of"]
+__all__ = ["check_begun", "sha256_of_weights", "sources_of"]
 
 
 def sources_of(model: torch.nn.Module | Network, reference: str | None) -> dict[str, str]:
@@ -45,20 +46,6 @@ def sources_of(model: torch.nn.Module | Network, reference: str | None) -> dict[
         if file is not None and Path(file).is_file():
             found[name] = sha256_of_file(file)
     return found
-
-
-def sha256_of_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file.
-
-    Raises
-    ------
-    DataFileError
-        If it cannot be read.
-    """
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataFileError(path, f"cannot be read: {error.strerror or error}") from None
 
 
 def sha256_of_weights(model: torch.nn.Module | Network) -> str:

@@ -33,7 +33,7 @@ class Twin:
     net : torch.nn.Module
         From :func:`convert`.
     seed : int
-        Seed of what its modules draw: each method begins with the same draws.
+        Seed of what its modules draw: each pass begins with the same draws.
 
     Attributes
     ----------

@@ -3,12 +3,13 @@
 import pytest
 
 from circuitmem.config import DataSpec
+from circuitmem.config.data import TEST_PARTS
 from circuitmem.data import load_dataset
 from circuitmem.report.study_report import study_text
 from circuitmem.report.study_samples import sharing
 from circuitmem.study.spec import load_study
 from circuitmem.study.statistics import sampling_half_width
-from circuitmem.study.store import FIXED, table_rows
+from circuitmem.study.store import table_rows
 
 STUDY = """
 title = "Samples"
@@ -61,7 +62,7 @@ def width(samples):
 
 @pytest.mark.parametrize("source", ["bundled", "digits", "patches"])
 def test_the_package_has_as_many_test_samples_as_the_report_says(source):
-    assert [len(load_dataset(source, seed=seed).test_targets) for seed in (1, 2)] == [FIXED[source]] * 2
+    assert [len(load_dataset(source, seed=seed).test_targets) for seed in (1, 2)] == [TEST_PARTS[source]] * 2
 
 
 def test_a_row_has_the_interval_of_its_own_test_samples(tmp_path):
